@@ -1,0 +1,1 @@
+"""Cohort tables, their validation, the configuration, and the folds."""

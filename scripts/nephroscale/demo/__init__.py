@@ -1,0 +1,1 @@
+"""The demo cohort: synthetic slides, fluorescence fields and TEM images."""

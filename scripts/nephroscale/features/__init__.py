@@ -1,0 +1,1 @@
+"""Encoders and the feature bags that they fill."""

@@ -1,0 +1,1 @@
+"""Finding glomeruli: segmentation, contours and crops."""

@@ -1,0 +1,1 @@
+"""CMUS-Net and the networks it is compared with."""

@@ -1,0 +1,1 @@
+"""Reading whole slides: facts, tissue, stain and tiles."""

@@ -1,0 +1,1 @@
+"""TEM images: cleaning, instances and deposits."""

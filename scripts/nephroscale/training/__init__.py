@@ -1,0 +1,1 @@
+"""Training by the fold, with checkpoints and resume."""
