@@ -1,0 +1,87 @@
+"""Records: how each object was made, kept in the store under the recipe."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.artifacts.digest import digest_json, pretty_json
+from nephroscale.artifacts.receipts import Receipt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nephroscale.artifacts.store import Store
+
+
+class Records:
+    """The records of a store.
+
+    ``records/ab/<recipe>.json`` says what a recipe gave the first time and how; ``conflicts/<recipe>-<what>.json``
+    keeps every later run of the same recipe that gave something else.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def path(self, recipe: str) -> Path:
+        """Where the record of a recipe lies, if it is there."""
+        return self.store.path / "records" / recipe[:2] / f"{recipe}.json"
+
+    def read(self, recipe: str) -> dict[str, Any] | None:
+        """The record of a recipe, or None."""
+        try:
+            return json.loads(self.path(recipe).read_bytes())
+        except (FileNotFoundError, PermissionError, ValueError):
+            return None
+
+    def look_up(self, recipe: str) -> Receipt | None:
+        """What a recipe gave, where that is known and its object is there and sound."""
+        record = self.read(recipe)
+        if record is None:
+            return None
+        receipt = Receipt.from_json(record["receipt"])
+        if receipt.digest and self.store.find(receipt.digest) is None:
+            return None
+        return receipt
+
+    def add(self, recipe: str, parts: dict[str, Any], receipt: Receipt, made: dict[str, Any]) -> Receipt:
+        """Keep what a recipe gave.
+
+        The first outcome of a recipe stands. A second one that differs is kept as a conflict; it is used only where
+        the first one's object is lost.
+
+        Returns
+        -------
+        Receipt
+            The one that stands.
+        """
+        record = {"recipe": recipe, "parts": parts, "receipt": json.loads(receipt.text()), "made": made}
+        first = self.read(recipe)
+        if first is None:
+            self.store.write_text(self.path(recipe), pretty_json(record))
+            return receipt
+        standing = Receipt.from_json(first["receipt"])
+        if standing == receipt:
+            return receipt
+        record["conflicts_with"] = standing.digest
+        name = f"{recipe}-{digest_json(record['receipt'])[:16]}.json"
+        self.store.write_text(self.store.path / "conflicts" / name, pretty_json(record))
+        if standing.digest and self.store.find(standing.digest) is None:
+            self.store.write_text(self.path(recipe), pretty_json(record))
+            return receipt
+        return standing
+
+    def all(self) -> list[dict[str, Any]]:
+        """Every record, in the order of the recipes."""
+        return [json.loads(path.read_bytes()) for path in sorted(self.store.path.glob("records/*/*.json"))]
+
+    def conflicts(self) -> list[dict[str, Any]]:
+        """Every outcome that differed from what its recipe had given before."""
+        return [json.loads(path.read_bytes()) for path in sorted(self.store.path.glob("conflicts/*.json"))]
+
+
+def now() -> str:
+    """The time in UTC, to the second, as ISO 8601."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
