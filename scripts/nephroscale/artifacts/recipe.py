@@ -8,7 +8,6 @@ import os
 import platform
 import sys
 from pathlib import Path
-from typing import Any
 
 from nephroscale.artifacts.digest import digest_file
 
@@ -101,6 +100,8 @@ class Code:
 
     def _data_beside(self, path: Path) -> list[Path]:
         """Files that are no Python in the folder of a module and below: templates, tables."""
+        if path.parent.name == PACKAGE:
+            return []
         return [
             found
             for found in path.parent.rglob("*")
@@ -176,29 +177,3 @@ def instruction_set(choice: str = "auto") -> str:
     if {"avx512f", "avx512vl", "avx512bw", "avx512dq", "fma"} <= flags:
         return "AVX512"
     return "AVX2" if {"avx2", "fma"} <= flags else "DEFAULT"
-
-
-def recipe_parts(
-    *,
-    stage: str,
-    format_number: int,
-    code: dict[str, str],
-    packages: dict[str, str],
-    settings: Any,
-    rows: Any,
-    inputs: dict[str, str],
-    seed: int | None,
-    compute: dict[str, Any],
-) -> dict[str, Any]:
-    """Put together the parts of a recipe; its digest is :func:`nephroscale.artifacts.digest.digest_json` of them."""
-    return {
-        "stage": stage,
-        "format": format_number,
-        "code": code,
-        "packages": packages,
-        "settings": settings,
-        "rows": rows,
-        "inputs": inputs,
-        "seed": seed,
-        "compute": compute,
-    }

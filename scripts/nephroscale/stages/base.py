@@ -1,0 +1,89 @@
+"""What a stage is: its units of work, and what decides each unit's artifact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nephroscale.cohort.tables import Image
+    from nephroscale.stages.plan import Plan
+
+
+@dataclass(frozen=True)
+class Need:
+    """One artifact that a unit of work depends on.
+
+    Parameters
+    ----------
+    stage, unit
+        Which artifact.
+    part
+        Depend on this part of it alone (see `Receipt.parts`), or with ``status`` on nothing but its being accepted.
+    optional
+        The unit can be made without it; otherwise a rejected need rejects the unit.
+    """
+
+    stage: str
+    unit: str
+    part: str | None = None
+    optional: bool = False
+
+    @property
+    def label(self) -> str:
+        """Name of the need within a recipe."""
+        return f"{self.stage}/{self.unit}" + (f"#{self.part}" if self.part else "")
+
+
+class Stage:
+    """A stage of the workflow; one subclass a module, named in :mod:`nephroscale.stages.registry`.
+
+    A stage has a rule of its name in ``workflow/rules``, a script of its name in ``scripts``, and a function in the
+    package that the script calls. What is here decides the recipe of each of its artifacts.
+    """
+
+    name: str
+    #: Version of what the stage writes: a new number recomputes everything even where no code changed.
+    format = 1
+    #: How a unit is named from a rule's wildcards. ``cohort`` is the one unit of a stage that has only one.
+    pattern = "cohort"
+    #: What the link to an object ends in.
+    suffix = ""
+    #: Whether torch computes here, so that device and instruction set are part of the recipe.
+    torch = False
+    #: Whether a random choice is made here, so that the seed is part of the recipe.
+    seeded = False
+    #: The stages that it reads from.
+    after: tuple[str, ...] = ()
+
+    def units(self, plan: Plan) -> list[str]:
+        """The units of work, in order."""
+        raise NotImplementedError
+
+    def needs(self, plan: Plan, unit: str) -> list[Need]:
+        """What a unit's artifact depends on. May read objects of stages before it, by ``plan.receipt``."""
+        raise NotImplementedError
+
+    def upstream(self, plan: Plan, unit: str) -> list[Need]:
+        """What has to be settled before a unit can start: known from the tables alone, a superset of its needs."""
+        return self.needs(plan, unit)
+
+    def settings(self, plan: Plan, unit: str) -> Any:
+        """The slice of the configuration that decides a unit's artifact."""
+        raise NotImplementedError
+
+    def rows(self, plan: Plan, unit: str) -> Any:  # noqa: ARG002
+        """The rows of the tables, without paths, that decide a unit's artifact."""
+        return None
+
+    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:  # noqa: ARG002
+        """Modules that a registry chooses for a unit."""
+        return ()
+
+    def files(self, plan: Plan, unit: str) -> dict[str, str] | None:  # noqa: ARG002
+        """Digests of files that decide a unit's artifact beside its needs (raw images, weights); None: not known."""
+        return {}
+
+    def raw(self, plan: Plan, unit: str) -> list[Image]:  # noqa: ARG002
+        """The images whose raw bytes a unit reads."""
+        return []

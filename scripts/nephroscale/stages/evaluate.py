@@ -1,0 +1,46 @@
+"""`evaluate`: predictions of each trained model on its fold's test patients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.models.registry import modules_of
+from nephroscale.stages.base import Need, Stage
+from nephroscale.stages.train import STAGE as TRAIN
+from nephroscale.stages.train import features_of, split
+
+if TYPE_CHECKING:
+    from nephroscale.stages.plan import Plan
+
+
+class Evaluate(Stage):
+    """One job a model, fold and seed: the only one that reads the fold's test patients."""
+
+    name = "evaluate"
+    pattern = TRAIN.pattern
+    torch = True
+    after = ("train",)
+
+    def units(self, plan: Plan) -> list[str]:
+        return TRAIN.units(plan)
+
+    def needs(self, plan: Plan, unit: str) -> list[Need]:
+        model, fold, _ = split(unit)
+        table = plan.object_json("folds", "cohort", "folds.json")
+        if table is None:
+            return [Need("folds", "cohort")]
+        tested = features_of(plan, model, table["folds"][fold]["test"])
+        return [Need("folds", "cohort", part=f"fold{fold}"), Need("train", unit), *tested]
+
+    def upstream(self, plan: Plan, unit: str) -> list[Need]:
+        return [Need("train", unit), *TRAIN.upstream(plan, unit)]
+
+    def settings(self, plan: Plan, unit: str) -> Any:
+        _, fold, seed = split(unit)
+        return {"fold": fold, "seed": seed}
+
+    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
+        return tuple(modules_of(plan.config["models"][split(unit)[0]]))
+
+
+STAGE = Evaluate()

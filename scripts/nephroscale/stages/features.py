@@ -1,0 +1,67 @@
+"""`features`: one bag of feature maps for each patient and modality."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.features.registry import modules_of, weights_digest
+from nephroscale.stages.base import Need, Stage
+
+if TYPE_CHECKING:
+    from nephroscale.stages.plan import Plan
+
+
+class Features(Stage):
+    """One job a patient and modality."""
+
+    name = "features"
+    pattern = "{patient}-{modality}"
+    suffix = ".zarr"
+    torch = True
+    after = ("glomeruli", "bags")
+
+    def units(self, plan: Plan) -> list[str]:
+        return [f"{patient}-{modality}" for patient in plan.patients for modality in plan.modalities]
+
+    def needs(self, plan: Plan, unit: str) -> list[Need]:
+        patient, modality = split(unit)
+        if modality == "TEM":
+            return [Need("bags", patient)]
+        return [Need("glomeruli", image.id, optional=True) for image in plan.images(patient, modality)]
+
+    def settings(self, plan: Plan, unit: str) -> Any:
+        modality = split(unit)[1]
+        settings = {k: v for k, v in plan.config["features"].items() if k not in {"encoders", "om_glomeruli"}}
+        settings["encoders"] = {modality: {k: v for k, v in self._encoder(plan, unit).items() if k != "weights"}}
+        if modality == "OM":
+            settings |= {"om_glomeruli": plan.config["features"]["om_glomeruli"], "stains": plan.config["om"]["stains"]}
+        if modality == "IM":
+            settings["panel"] = plan.config["im"]["panel"]
+        return settings
+
+    def rows(self, plan: Plan, unit: str) -> Any:
+        patient, modality = split(unit)
+        return {
+            "patient": patient,
+            "modality": modality,
+            "images": {image.id: image.row() for image in plan.images(patient, modality)},
+        }
+
+    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
+        return tuple(modules_of(self._encoder(plan, unit)))
+
+    def files(self, plan: Plan, unit: str) -> dict[str, str] | None:
+        digest = weights_digest(self._encoder(plan, unit))
+        return {"weights": digest} if digest else {}
+
+    def _encoder(self, plan: Plan, unit: str) -> dict[str, Any]:
+        return plan.config["features"]["encoders"][split(unit)[1]]
+
+
+def split(unit: str) -> tuple[str, str]:
+    """Patient and modality of a unit."""
+    patient, _, modality = unit.rpartition("-")
+    return patient, modality
+
+
+STAGE = Features()

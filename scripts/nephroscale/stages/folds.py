@@ -1,0 +1,51 @@
+"""`folds`: which patients train, validate and test in each fold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.stages.base import Need, Stage
+
+if TYPE_CHECKING:
+    from nephroscale.stages.plan import Plan
+
+
+class Folds(Stage):
+    """One job a cohort. It depends on which patients have features, not on what these are."""
+
+    name = "folds"
+    seeded = True
+    after = ("features",)
+
+    def units(self, plan: Plan) -> list[str]:
+        return ["cohort"]
+
+    def needs(self, plan: Plan, unit: str) -> list[Need]:
+        return [
+            Need("features", f"{patient.id}-{modality}", part="status", optional=True)
+            for patient in diagnosis_patients(plan)
+            for modality in plan.modalities
+        ]
+
+    def settings(self, plan: Plan, unit: str) -> Any:
+        task = plan.config["task"]
+        return {
+            "folds": plan.config["folds"],
+            "classes": list(plan.cohort.classes),
+            "minimum_per_class": task["minimum_per_class"],
+            "permute_labels": task["permute_labels"],
+        }
+
+    def rows(self, plan: Plan, unit: str) -> Any:
+        return [
+            {"id": p.id, "label": p.label, "group": p.group, "site": p.site} for p in diagnosis_patients(plan)
+        ]
+
+
+def diagnosis_patients(plan: Plan) -> list[Any]:
+    """The patients that come into folds, in the order of their ids."""
+    found = [plan.cohort.patients[patient] for patient in plan.patients]
+    return sorted((p for p in found if p.use == "diagnosis"), key=lambda p: p.id)
+
+
+STAGE = Folds()

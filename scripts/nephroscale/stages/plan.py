@@ -1,0 +1,283 @@
+"""The plan: which artifacts a configuration asks for, what decides each, and which of them are already there."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.artifacts.digest import digest_json
+from nephroscale.artifacts.receipts import Receipt, read_receipt, settle_receipt, unlink_receipt
+from nephroscale.artifacts.recipe import Code, instruction_set
+from nephroscale.artifacts.records import Records
+from nephroscale.artifacts.store import Store
+from nephroscale.cohort.config import load_config
+from nephroscale.cohort.tables import load_cohort
+from nephroscale.errors import NephroscaleError
+from nephroscale.stages.raw_cache import RawCache
+from nephroscale.stages.registry import stage_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nephroscale.cohort.tables import Cohort, Image
+    from nephroscale.stages.base import Need, Stage
+
+SCRIPTS = Path(__file__).resolve().parents[2]
+
+
+class Recipe(dict[str, Any]):
+    """The parts of a recipe."""
+
+    @cached_property
+    def digest(self) -> str:
+        """Its name."""
+        return digest_json(self)
+
+
+class Plan:
+    """A configuration, its cohort, and the state of every artifact it asks for.
+
+    Parameters
+    ----------
+    config
+        As Snakemake read it; defaults are filled in.
+    scripts
+        The folder of scripts; another than the own one in tests of edited code.
+    check_files
+        Look whether every raw file of the tables is there: once for a run, not in every job.
+    """
+
+    def __init__(self, config: Mapping[str, Any], *, scripts: Path = SCRIPTS, check_files: bool = False) -> None:
+        self.config = load_config(dict(config))
+        self.cohort: Cohort = load_cohort(self.config, check_files=check_files)
+        self.scripts = scripts
+        self.results = Path(self.config["results"])
+        store = self.config["store"]
+        self.store = Store(Path(store["path"]), store["mode"], verify_on_read=store["verify_on_read"])
+        self.records = Records(self.store)
+        self.raw_cache = RawCache(self.store)
+        self.stages = stage_table()
+        self.code = Code(scripts)
+        if self.config["recompute"] and self.config["recompute"] not in self.stages:
+            raise NephroscaleError(
+                f"There is no stage {self.config['recompute']!r} to recompute.",
+                where="--config recompute=STAGE",
+                todo=f"Choose one of {', '.join(self.stages)}.",
+            )
+        self._receipts: dict[tuple[str, str], Receipt | None] = {}
+        self._times: dict[tuple[str, str], float] = {}
+        self._objects: dict[str, Any] = {}
+
+    # -- who takes part -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def patients(self) -> list[str]:
+        """Patients whose images are processed: those to diagnose, and those outside that are scored once."""
+        return [p.id for p in self.cohort.patients.values() if p.use in {"diagnosis", "external"} and p.status == "eligible"]
+
+    @cached_property
+    def segmentation_patients(self) -> list[str]:
+        """Patients set apart: their annotated slides train the segmenter and set the stain reference."""
+        return [p.id for p in self.cohort.patients.values() if p.use == "segmentation"]
+
+    def images(self, patient: str, modality: str) -> list[Image]:
+        """The images of a patient that may serve: OM of a stain in `om.stains`, IM of a marker in `im.panel`, all TEM."""
+        wanted = {"OM": self.config["om"]["stains"], "IM": self.config["im"]["panel"], "TEM": None}[modality]
+        found = self.cohort.images_of(patient, modality)
+        return [i for i in found if wanted is None or (i.stain if modality == "OM" else i.marker) in wanted]
+
+    @cached_property
+    def modalities(self) -> list[str]:
+        """The modalities that any model of the configuration reads; a patient needs all of them."""
+        asked = {name for model in self.config["models"].values() for name in model["modalities"]}
+        return [name for name in ("TEM", "OM", "IM") if name in asked]
+
+    # -- places ---------------------------------------------------------------------------------------------------
+
+    def receipt_path(self, stage: str, unit: str) -> Path:
+        """The file that the stage's rule outputs for a unit."""
+        return self.results / (f"{stage}.json" if unit == "cohort" else f"{stage}/{unit}.json")
+
+    def link_path(self, stage: str, unit: str) -> Path:
+        """The link to the object, beside the receipt."""
+        suffix = self.stages[stage].suffix
+        return self.results / (f"{stage}{suffix}" if unit == "cohort" else f"{stage}/{unit}{suffix}")
+
+    def raw_folder(self, image: Image) -> Path:
+        """Where the id-named links to an image's raw files are."""
+        return self.results / "raw" / image.id
+
+    def receipt_paths(self, *stages: str) -> list[str]:
+        """The receipts of every unit of some stages and of all stages that they depend on."""
+        wanted: set[str] = set()
+        pending = list(stages)
+        while pending:
+            name = pending.pop()
+            if name not in wanted:
+                wanted.add(name)
+                pending += self.stages[name].after
+        return [str(self.receipt_path(name, unit)) for name in self.stages if name in wanted for unit in self.units(name)]
+
+    def units(self, stage: str) -> list[str]:
+        """The units of a stage."""
+        if stage not in self._units:
+            self._units[stage] = self.stages[stage].units(self)
+        return self._units[stage]
+
+    @cached_property
+    def _units(self) -> dict[str, list[str]]:
+        return {}
+
+    # -- the state of artifacts -----------------------------------------------------------------------------------
+
+    def receipt(self, stage: str, unit: str) -> Receipt | None:
+        """The receipt of a unit as it stands, or None where it is not made yet."""
+        key = (stage, unit)
+        if key not in self._receipts:
+            self._receipts[key] = read_receipt(self.receipt_path(stage, unit))
+        return self._receipts[key]
+
+    def object_path(self, stage: str, unit: str) -> Path | None:
+        """The object of a unit, or None where there is none."""
+        receipt = self.receipt(stage, unit)
+        return self.store.object_path(receipt.digest) if receipt and receipt.digest else None
+
+    def object_json(self, stage: str, unit: str, file: str = "") -> Any:
+        """The content of a JSON object (or of one JSON file in a directory object), or None where there is none."""
+        path = self.object_path(stage, unit)
+        if path is None:
+            return None
+        path = path / file if file else path
+        key = str(path)
+        if key not in self._objects:
+            self._objects[key] = json.loads(path.read_bytes())
+        return self._objects[key]
+
+    def examine(self, stage: Stage, unit: str) -> Recipe | Receipt | None:
+        """Find out what a unit's artifact is made from.
+
+        Returns
+        -------
+        Recipe
+            When everything that decides it is known.
+        Receipt
+            When a rejected need has already decided that it is rejected.
+        None
+            When something that it depends on is not made yet.
+        """
+        inputs: dict[str, str] = {}
+        for need in stage.needs(self, unit):
+            receipt = self.receipt(need.stage, need.unit)
+            if receipt is None:
+                return None
+            if need.part == "status":
+                inputs[need.label] = receipt.status
+            elif receipt.accepted:
+                inputs[need.label] = receipt.parts.get(need.part, "absent") if need.part else str(receipt.digest)
+            elif need.optional:
+                inputs[need.label] = f"rejected: {receipt.reason}"
+            else:
+                return _inherited(stage, unit, need, receipt)
+        files = stage.files(self, unit)
+        if files is None:
+            return None
+        code, packages = self.code.closure(f"{stage.name}.py", stage.modules(self, unit))
+        compute = self.config["compute"]
+        return Recipe(
+            stage=stage.name,
+            format=stage.format,
+            code=code,
+            packages=packages,
+            settings=stage.settings(self, unit),
+            rows=stage.rows(self, unit),
+            inputs={**inputs, **files},
+            seed=self.config["seed"] if stage.seeded else None,
+            compute={"threads": compute["threads"]}
+            | ({"device": compute["device"], "instruction_set": self.instruction_set} if stage.torch else {}),
+        )
+
+    @cached_property
+    def instruction_set(self) -> str:
+        """The level at which torch computes here, or the one that the configuration pins."""
+        return instruction_set(self.config["compute"]["instruction_set"])
+
+    def look_up(self, stage: Stage, unit: str) -> Receipt | None:
+        """The receipt that a unit has to have, where that is already known and its object is there."""
+        found = self.examine(stage, unit)
+        if found is None or isinstance(found, Receipt):
+            return found
+        if self.config["recompute"] == stage.name:
+            return None
+        receipt = self.records.look_up(found.digest)
+        # The same recipe may serve several units (a slide under two names): the receipt bears the asker's name.
+        return receipt and Receipt(**{**vars(receipt), "stage": stage.name, "unit": unit})
+
+    # -- the pre-pass ---------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Bring every receipt and link to what is known now, before Snakemake plans.
+
+        A known artifact gets its receipt, no older than those it depends on; an unknown one loses it, so that its job
+        runs. Nothing is lost by that: objects stay in the store. While another run holds Snakemake's lock nothing is
+        changed.
+        """
+        if snakemake_is_locked():
+            return
+        for name, stage in self.stages.items():
+            script_time = (self.scripts / f"{name}.py").stat().st_mtime
+            units = self.units(name)
+            for unit in units:
+                self._settle_unit(stage, unit, script_time)
+            self._unlink_others(name, set(units))
+
+    def _settle_unit(self, stage: Stage, unit: str, script_time: float) -> None:
+        key = (stage.name, unit)
+        path, link = self.receipt_path(*key), self.link_path(*key)
+        known = self.look_up(stage, unit)
+        self._receipts[key] = known
+        if known is None:
+            unlink_receipt(path, link)
+            return
+        if stage.name == "register":
+            self.link_raw(unit)
+        upstream = [self._times.get((need.stage, need.unit), 0.0) for need in stage.upstream(self, unit)]
+        settle_receipt(path, link, known, self.store, max([script_time, *upstream]))
+        self._times[key] = path.stat().st_mtime
+
+    def _unlink_others(self, stage: str, units: set[str]) -> None:
+        """Take away receipts of units that the tables or the configuration no longer name."""
+        folder = self.results / stage
+        if folder.is_symlink() or not folder.is_dir():
+            return
+        for path in folder.rglob("*.json"):
+            unit = path.relative_to(folder).with_suffix("").as_posix()
+            if not path.is_symlink() and not path.name.startswith(".") and unit not in units:
+                unlink_receipt(path, self.link_path(stage, unit))
+
+    def link_raw(self, patient: str) -> None:
+        """Make the id-named links to a patient's raw files."""
+        from nephroscale.slides.raw import link_raw
+
+        for image in self.cohort.images_of(patient):
+            link_raw(image.path, self.raw_folder(image))
+            if image.annotation:
+                link_raw(image.annotation, self.raw_folder(image) / "annotation")
+
+
+def _inherited(stage: Stage, unit: str, need: Need, receipt: Receipt) -> Receipt:
+    """The receipt of a unit whose need was rejected: it names the first cause, however far up that is."""
+    if "because" in receipt.figures:
+        return Receipt(stage.name, unit, "rejected", receipt.reason, figures=receipt.figures)
+    reason = f"{need.stage} of {need.unit}: {receipt.reason}"
+    return Receipt(stage.name, unit, "rejected", reason, figures={"because": f"{need.stage}/{need.unit}"})
+
+
+def snakemake_is_locked() -> bool:
+    """Whether another run of Snakemake works in this folder."""
+    try:
+        return any(os.scandir(".snakemake/locks"))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,72 @@
+"""Digests of raw files, remembered by path, size, time and inode, so that a slide is hashed once."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.artifacts.digest import digest_bytes
+from nephroscale.slides import raw
+
+if TYPE_CHECKING:
+    from nephroscale.artifacts.store import Store
+
+# The pre-pass hashes at most this much of files that it has not seen: about two seconds' worth.
+PRE_PASS_BYTES = 8 << 30
+
+
+class RawCache:
+    """The cache in a store's folder ``raw/``: one small file a path, named by the digest of the path."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.budget = PRE_PASS_BYTES
+
+    def _entry_path(self, path: Path) -> Path:
+        key = digest_bytes(str(Path(path).absolute()).encode())
+        return self.store.path / "raw" / key[:2] / f"{key}.json"
+
+    def known(self, path: Path) -> str | None:
+        """The digest of a raw image that has not changed since it was hashed, else None."""
+        entry = self._read(self._entry_path(path))
+        if entry and entry["signature"] == raw.stat_signature(path)[0]:
+            return entry["digest"]
+        return None
+
+    def quickly(self, path: Path) -> str | None:
+        """The digest where it is known, or where the file may well be one that the store has seen under another name.
+
+        A file of a size that was seen before is hashed while the budget lasts; so a touched or copied slide costs no
+        job. Everything else is left to its `register` job.
+        """
+        if digest := self.known(path):
+            return digest
+        size = raw.stat_signature(path)[1]
+        if size not in self._sizes or size > self.budget:
+            return None
+        self.budget -= size
+        return self.digest(path)
+
+    def digest(self, path: Path) -> str:
+        """Hash a raw image, or take its digest from the cache."""
+        if known := self.known(path):
+            return known
+        signature, size = raw.stat_signature(path)
+        entry = {"signature": signature, "size": size, "digest": raw.digest(path)}
+        if raw.stat_signature(path)[0] == signature:  # else it changed meanwhile: nothing to remember
+            self.store.write_text(self._entry_path(path), json.dumps(entry))
+        return entry["digest"]
+
+    @cached_property
+    def _sizes(self) -> set[int]:
+        entries = (self._read(path) for path in self.store.path.glob("raw/*/*.json"))
+        return {entry["size"] for entry in entries if entry}
+
+    @staticmethod
+    def _read(path: Path) -> dict[str, Any] | None:
+        try:
+            return json.loads(path.read_bytes())
+        except (FileNotFoundError, PermissionError, ValueError):
+            return None

@@ -1,0 +1,48 @@
+"""`register`: each patient's raw files, their digests and facts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.stages.base import Need, Stage
+
+if TYPE_CHECKING:
+    from nephroscale.cohort.tables import Image
+    from nephroscale.stages.plan import Plan
+
+
+class Register(Stage):
+    """One job a patient; its object is ``{image_id: facts}``, and each image is a part of it."""
+
+    name = "register"
+    pattern = "{patient}"
+    suffix = ".facts.json"
+
+    def units(self, plan: Plan) -> list[str]:
+        return [*plan.patients, *plan.segmentation_patients]
+
+    def needs(self, plan: Plan, unit: str) -> list[Need]:
+        return []
+
+    def settings(self, plan: Plan, unit: str) -> Any:
+        return {}
+
+    def rows(self, plan: Plan, unit: str) -> Any:
+        return {image.id: image.row() for image in plan.cohort.images_of(unit)}
+
+    def files(self, plan: Plan, unit: str) -> dict[str, str] | None:
+        digests: dict[str, str] = {}
+        for image in plan.cohort.images_of(unit):
+            for label, path in (("", image.path), (".annotation", image.annotation)):
+                if path:
+                    digest = plan.raw_cache.quickly(path)
+                    if digest is None:
+                        return None
+                    digests[image.id + label] = digest
+        return digests
+
+    def raw(self, plan: Plan, unit: str) -> list[Image]:
+        return plan.cohort.images_of(unit)
+
+
+STAGE = Register()

@@ -1,0 +1,42 @@
+"""`report`: one page and one file of figures about everything that was made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.stages.base import Need, Stage
+
+if TYPE_CHECKING:
+    from nephroscale.stages.plan import Plan
+
+
+class Report(Stage):
+    """One job a cohort."""
+
+    name = "report"
+    seeded = True
+    after = ("evaluate",)
+
+    def units(self, plan: Plan) -> list[str]:
+        return ["cohort"]
+
+    def needs(self, plan: Plan, unit: str) -> list[Need]:
+        return [
+            Need(stage, other, optional=True)
+            for stage in plan.stages
+            if stage != self.name
+            for other in plan.units(stage)
+        ]
+
+    def settings(self, plan: Plan, unit: str) -> Any:
+        return {
+            "report": plan.config["report"],
+            "models": {k: {x: y for x, y in v.items() if x != "train"} for k, v in plan.config["models"].items()},
+            "task": plan.config["task"],
+        }
+
+    def rows(self, plan: Plan, unit: str) -> Any:
+        return {image: [row.patient_id, row.modality] for image, row in sorted(plan.cohort.images.items())}
+
+
+STAGE = Report()

@@ -1,0 +1,74 @@
+"""`tiles`: a normalised pyramid of each OM and IM image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.artifacts.digest import digest_file
+from nephroscale.errors import NephroscaleError
+from nephroscale.stages.base import Need, Stage
+
+if TYPE_CHECKING:
+    from nephroscale.cohort.tables import Image
+    from nephroscale.stages.plan import Plan
+
+
+class Tiles(Stage):
+    """One job an OM or IM image."""
+
+    name = "tiles"
+    pattern = "{image}"
+    suffix = ".ome.zarr"
+    after = ("register", "reference")
+
+    def units(self, plan: Plan) -> list[str]:
+        apart = [image for patient in plan.segmentation_patients for image in plan.images(patient, "OM")]
+        others = [i for patient in plan.patients for m in ("OM", "IM") for i in plan.images(patient, m)]
+        return [image.id for image in [*apart, *others]]
+
+    def needs(self, plan: Plan, unit: str) -> list[Need]:
+        image = plan.cohort.images[unit]
+        needs = [Need("register", image.patient_id, image.id)]
+        if image.modality == "OM" and plan.units("reference"):
+            needs.append(Need("reference", "cohort", optional=True))
+        return needs
+
+    def settings(self, plan: Plan, unit: str) -> Any:
+        settings = dict(plan.config[plan.cohort.images[unit].modality.lower()])
+        for key in ("stains", "panel"):  # who takes part, not how a slide is tiled
+            settings.pop(key, None)
+        return settings
+
+    def rows(self, plan: Plan, unit: str) -> Any:
+        return plan.cohort.images[unit].row()
+
+    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
+        facts = plan.object_json("register", plan.cohort.images[unit].patient_id)
+        reader = facts[unit].get("reader") if facts else None
+        return (f"nephroscale.slides.readers.{reader}",) if reader else ()
+
+    def files(self, plan: Plan, unit: str) -> dict[str, str] | None:
+        reference = reference_file(plan, unit)
+        return {"reference": digest_file(reference)} if reference else {}
+
+    def raw(self, plan: Plan, unit: str) -> list[Image]:
+        return [plan.cohort.images[unit]]
+
+
+def reference_file(plan: Plan, unit: str) -> Path | None:
+    """The file of reference stains that the configuration names for an OM image, if it names one."""
+    om = plan.config["om"]
+    if plan.cohort.images[unit].modality != "OM" or om["reference"] == "cohort" or om["normalisation"] == "none":
+        return None
+    path = Path(om["reference"])
+    if not path.is_file():
+        raise NephroscaleError(
+            f"The reference stains {path} are not there.",
+            where="configuration, om.reference",
+            todo="Name a JSON file such as resources/stain/he.json, or `cohort`.",
+        )
+    return path
+
+
+STAGE = Tiles()

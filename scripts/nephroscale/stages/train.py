@@ -1,0 +1,72 @@
+"""`train`: the weights of each model, fold and seed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.models.registry import modules_of
+from nephroscale.stages.base import Need, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nephroscale.stages.plan import Plan
+
+
+class Train(Stage):
+    """One job a model, fold and seed. It depends on the fold's training and validation patients alone."""
+
+    name = "train"
+    pattern = "{model}/fold{fold}-seed{seed}"
+    torch = True
+    after = ("folds",)
+    sides: tuple[str, ...] = ("train", "validation")
+
+    def units(self, plan: Plan) -> list[str]:
+        return [
+            self.pattern.format(model=model, fold=fold, seed=seed)
+            for model in plan.config["models"]
+            for fold in range(plan.config["folds"]["count"])
+            for seed in training_settings(plan, model)["seeds"]
+        ]
+
+    def needs(self, plan: Plan, unit: str) -> list[Need]:
+        model, fold, _ = split(unit)
+        table = plan.object_json("folds", "cohort", "folds.json")
+        if table is None:
+            return [Need("folds", "cohort")]
+        patients = [patient for side in self.sides for patient in table["folds"][fold][side]]
+        return [Need("folds", "cohort", part=f"fold{fold}"), *features_of(plan, model, patients)]
+
+    def upstream(self, plan: Plan, unit: str) -> list[Need]:
+        return [Need("folds", "cohort"), *features_of(plan, split(unit)[0], plan.patients)]
+
+    def settings(self, plan: Plan, unit: str) -> Any:
+        model, fold, seed = split(unit)
+        settings = {k: v for k, v in plan.config["models"][model].items() if k != "train"}
+        train = {k: v for k, v in training_settings(plan, model).items() if k != "seeds"}
+        return {"model": settings, "train": train, "fold": fold, "seed": seed}
+
+    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
+        return tuple(modules_of(plan.config["models"][split(unit)[0]]))
+
+
+def split(unit: str) -> tuple[str, int, int]:
+    """Model, fold and seed of a unit."""
+    model, _, rest = unit.partition("/fold")
+    fold, _, seed = rest.partition("-seed")
+    return model, int(fold), int(seed)
+
+
+def training_settings(plan: Plan, model: str) -> dict[str, Any]:
+    """The section `train` with what the model says otherwise."""
+    return {**plan.config["train"], **plan.config["models"][model]["train"]}
+
+
+def features_of(plan: Plan, model: str, patients: Iterable[str]) -> list[Need]:
+    """The bags that a model reads of some patients."""
+    modalities = [m for m in plan.modalities if m in plan.config["models"][model]["modalities"]]
+    return [Need("features", f"{patient}-{modality}") for patient in patients for modality in modalities]
+
+
+STAGE = Train()
