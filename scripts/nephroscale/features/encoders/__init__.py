@@ -1,0 +1,1 @@
+"""One module per kind of encoder, named by `nephroscale.features.registry` and imported only when chosen."""

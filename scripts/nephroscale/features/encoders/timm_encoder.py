@@ -1,0 +1,98 @@
+"""Any timm network with a feature map (`timm:<model>`), where timm is installed; weights from a local file alone."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nephroscale.errors import NephroscaleError
+from nephroscale.features.weights import check_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class TimmEncoder:
+    """A timm network without its head as an encoder.
+
+    Parameters
+    ----------
+    settings
+        `name` (`timm:` and timm's own name), `weights` (safetensors file), `digest`, `size_px`.
+    device
+        `cpu` or `cuda`.
+
+    Raises
+    ------
+    NephroscaleError
+        When timm cannot be imported, has no such model, or the weights are missing or do not fit.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], device: str) -> None:
+        self.name, self.size_px = str(settings["name"]), int(settings["size_px"])
+        model = self.name.partition(":")[2]
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        try:
+            timm = importlib.import_module("timm")
+        except (ImportError, RuntimeError) as error:  # torchvision beside another build of torch raises RuntimeError
+            raise NephroscaleError(
+                f"The encoder {self.name!r} needs timm, and its import fails ({type(error).__name__}: {error}).",
+                where="features.encoders",
+                todo="Install it (`pip install nephroscale[timm]`), or choose an encoder without it, such as swin-b.",
+            ) from error
+        if model not in timm.list_models():
+            raise NephroscaleError(
+                f"timm has no model named {model!r}.",
+                where="features.encoders",
+                todo="Give timm's name after the colon, without its pretraining tag.",
+            )
+        path = check_weights(
+            self.name,
+            settings.get("weights"),
+            settings.get("digest"),
+            origin=f"timm's weights of {model} (huggingface.co/timm)",
+        )
+        if path.suffix != ".safetensors":
+            raise NephroscaleError(
+                "Weights for timm are one safetensors file; pickled files are never read.",
+                where=f"features.encoders, weights: {path}",
+                todo="Give model.safetensors of the model's page.",
+            )
+        import torch
+        from safetensors.torch import load_file
+
+        self.torch, self.device = torch, torch.device(device)
+        network = timm.create_model(model, pretrained=False, num_classes=0)
+        lacking = sorted(network.load_state_dict(load_file(path), strict=False).missing_keys)
+        if lacking:
+            raise NephroscaleError(
+                f"{len(lacking)} tensors of {model} are missing in these weights, {lacking[0]} the first.",
+                where=f"features.encoders, weights: {path}",
+                todo="Give the weights of this very model.",
+            )
+        self.network = network.to(self.device).eval()
+        settings_of_data = timm.data.resolve_model_data_config(network)
+        self.mean = torch.tensor(settings_of_data["mean"], device=self.device).view(1, 3, 1, 1)
+        self.std = torch.tensor(settings_of_data["std"], device=self.device).view(1, 3, 1, 1)
+
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        """Encode [n, S, S, 3] uint8 to [n, h, w, C] float32."""
+        torch = self.torch
+        with torch.inference_mode():
+            batch = torch.from_numpy(np.array(images, copy=True)).to(self.device).permute(0, 3, 1, 2).float() / 255
+            maps = self.network.forward_features((batch - self.mean) / self.std).float().cpu()
+        if maps.ndim == 3:  # tokens, the first few of them no part of the map
+            tokens = maps[:, getattr(self.network, "num_prefix_tokens", 0) :]
+            side = round(tokens.shape[1] ** 0.5)
+            maps = tokens.reshape(len(tokens), side, side, -1)
+        elif getattr(self.network, "output_fmt", "NCHW") != "NHWC" and maps.shape[1] == self.network.num_features:
+            maps = maps.permute(0, 2, 3, 1)
+        return np.ascontiguousarray(maps.numpy())
+
+
+def create(settings: Mapping[str, Any], device: str) -> TimmEncoder:
+    """Make the encoder from its entry of the configuration."""
+    return TimmEncoder(settings, device)

@@ -1,0 +1,199 @@
+"""From a patient's crops or TEM instances to one bag of feature maps or pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from nephroscale.arrays import read_array, read_attributes, write_arrays
+from nephroscale.errors import NephroscaleError, Rejected
+from nephroscale.features import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class _Instance:
+    """One image to encode: where it lies and what goes beside it into the bag."""
+
+    crops: np.ndarray
+    index: int
+    image_id: str
+    slot: int
+    score: float
+    position: tuple[float, float]
+
+
+def to_rgb8(image: np.ndarray) -> np.ndarray:
+    """Bring one stored image to what encoders take, by a fixed rule.
+
+    Parameters
+    ----------
+    image
+        [S, S, 3] uint8 (OM), [S, S] uint8 (TEM), or [S, S, 1] uint16 or uint8 (IM).
+
+    Returns
+    -------
+    numpy.ndarray
+        [S, S, 3] uint8. Grey is repeated three times. Of 16 bits the upper 8 are taken, never a range of the image's
+        own: calibrated intensity stays comparable between patients, and pattern-only images bring their own contrast.
+    """
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise NephroscaleError(f"Images to encode are of 8 or 16 bits, not {image.dtype}.")
+    if image.ndim == 2:
+        image = image[:, :, None]
+    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
+
+
+def resize(image: np.ndarray, size: int) -> np.ndarray:
+    """Scale [S, S, 3] uint8 to `size` pixels a side: area mean when shrinking, bilinear when enlarging."""
+    if image.shape[:2] == (size, size):
+        return image
+    shrinks = size < max(image.shape[:2])
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _crops_of(source: Mapping[str, Any]) -> list[_Instance]:
+    """Crops of one slide, in their written order of representativeness."""
+    group = Path(source["path"]) / "crops"
+    crops, score, centre = (read_array(group, name) for name in ("crops", "score", "centre"))
+    return [
+        _Instance(crops, i, str(source["image_id"]), int(source["slot"]), float(score[i]), (float(x), float(y)))
+        for i, (x, y) in enumerate(centre)
+    ]
+
+
+def _best(slides: Sequence[list[_Instance]], count: int) -> list[_Instance]:
+    """Merge slides by score, keeping each slide's own order (which weighs completeness too); ties go to the first."""
+    queues = [list(slide) for slide in slides if slide]
+    chosen: list[_Instance] = []
+    while queues and len(chosen) < count:
+        queue = max(queues, key=lambda q: q[0].score)
+        chosen.append(queue.pop(0))
+        queues = [q for q in queues if q]
+    return chosen
+
+
+def _tem_instances(source: Mapping[str, Any]) -> tuple[list[_Instance], list[str]]:
+    group = Path(source["path"])
+    names = [str(name) for name in read_attributes(group)["images"]]
+    images, image, box, valid = (read_array(group, name) for name in ("images", "image", "box", "valid"))
+    instances = []
+    for i, (y, x, height, width) in enumerate(np.asarray(box, np.float64)):
+        share = float(valid[i, 2]) * float(valid[i, 3]) / (images.shape[1] * images.shape[2])
+        centre = (x + width / 2, y + height / 2)
+        instances.append(_Instance(images, i, names[int(image[i])], 0, share, centre))
+    return instances, names
+
+
+def _choose(
+    modality: str, sources: Sequence[Mapping[str, Any]], om_glomeruli: int, slots: int
+) -> tuple[list[_Instance], list[str]]:
+    """Instances of the bag, and the ids of all images that were looked at."""
+    ordered = sorted(sources, key=lambda s: (int(s["slot"]), str(s["image_id"])))
+    if modality == "TEM":
+        found = [_tem_instances(source) for source in ordered]
+        return [i for instances, _ in found for i in instances], [n for _, names in found for n in names]
+    names = [str(source["image_id"]) for source in ordered]
+    slides = [_crops_of(source) for source in ordered]
+    if modality == "OM":
+        return _best(slides, om_glomeruli), names
+    chosen = []
+    for slot in range(slots):
+        chosen += _best([s for s in slides if s and s[0].slot == slot], 1)
+    return chosen, names
+
+
+def extract_features(  # noqa: PLR0917  (one argument per thing that a job hands over)
+    patient: str,
+    modality: str,
+    sources: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    panel: Sequence[str],
+    out: Path,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Encode a patient's images of one modality into a bag.
+
+    OM: the `om_glomeruli` best crops over the patient's slides of the best stain at hand. IM: the best crop of each
+    marker of the panel; a marker without one leaves its slot out. TEM: every instance of the bag.
+
+    Parameters
+    ----------
+    patient
+        The patient's id.
+    modality
+        `OM`, `IM` or `TEM`.
+    sources
+        Of each object to read `image_id`, `path` (object of `glomeruli` for OM and IM, of `bags` for TEM) and `slot`
+        (place in the panel; 0 for OM and TEM).
+    settings
+        The section `features` of the configuration.
+    panel
+        Markers of the IM panel, by slot.
+    out
+        Zarr group to create: `features` [n, h, w, C] or pixels [n, S, S, 3] uint8; `image` [n] int16 into the
+        attribute `images`; `slot` [n] int8; `score` [n] float32 (of the glomerulus; of a TEM instance the share
+        that is image rather than margin); `position` [n, 2] float32, centre x, y in pixels of the raw image.
+    device
+        `cpu` or `cuda`.
+
+    Returns
+    -------
+    dict
+        `instances`, `shape` of one instance, `encoder`, and for IM the `markers` that are there.
+
+    Raises
+    ------
+    Rejected
+        When there is no instance at all.
+    NephroscaleError
+        When the encoder cannot be made.
+    """
+    chosen, names = _choose(modality, sources, int(settings["om_glomeruli"]), len(panel))
+    if not chosen:
+        what = {
+            "OM": "no glomerulus on the OM slides",
+            "IM": "no glomerulus on the IM slides",
+            "TEM": "no TEM instance",
+        }
+        raise Rejected(f"{what[modality]}, so the bag is empty")
+    encoder = registry.create(settings["encoders"][modality], device)
+    batch = int(settings["batch"])
+    maps: np.ndarray | None = None
+    for start in range(0, len(chosen), batch):
+        images = [resize(to_rgb8(np.asarray(c.crops[c.index])), encoder.size_px) for c in chosen[start : start + batch]]
+        encoded = encoder.encode(np.stack(images))
+        if maps is None:
+            dtype = encoded.dtype if encoded.dtype == np.uint8 else np.dtype(settings["dtype"])
+            maps = np.empty((len(chosen), *encoded.shape[1:]), dtype)
+        maps[start : start + len(encoded)] = encoded
+    assert maps is not None
+    if maps.dtype != np.uint8 and not np.isfinite(maps).all():
+        raise NephroscaleError(
+            f"The encoder {encoder.name!r} gave values that {maps.dtype} cannot hold.",
+            where=f"{patient}, {modality}",
+            todo="Set features.dtype to float32, or check the weights.",
+        )
+    write_arrays(
+        out,
+        {
+            "features": maps,
+            "image": np.array([names.index(c.image_id) for c in chosen], np.int16),
+            "slot": np.array([c.slot for c in chosen], np.int8),
+            "score": np.array([c.score for c in chosen], np.float32),
+            "position": np.array([c.position for c in chosen], np.float32),
+        },
+        {"patient": patient, "modality": modality, "encoder": encoder.name, "images": names, "panel": list(panel)},
+    )
+    figures: dict[str, Any] = {"instances": len(chosen), "shape": list(maps.shape[1:]), "encoder": encoder.name}
+    if modality == "IM":
+        figures["markers"] = [panel[c.slot] for c in chosen]
+    return figures
