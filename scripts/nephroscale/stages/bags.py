@@ -15,6 +15,7 @@ class Bags(Stage):
     """One job a patient."""
 
     name = "bags"
+    rule = "make_bag"
     pattern = "{patient}"
     suffix = ".zarr"
     after = ("register",)

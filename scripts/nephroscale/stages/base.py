@@ -19,7 +19,8 @@ class Need:
     stage, unit
         Which artifact.
     part
-        Depend on this part of it alone (see `Receipt.parts`), or with ``status`` on nothing but its being accepted.
+        Depend on this part of it alone (see `Receipt.parts`); with ``status`` on nothing but its being accepted or the
+        reason why not; with ``receipt`` on the whole receipt, its figures too.
     optional
         The unit can be made without it; otherwise a rejected need rejects the unit.
     """
@@ -38,11 +39,13 @@ class Need:
 class Stage:
     """A stage of the workflow; one subclass a module, named in :mod:`nephroscale.stages.registry`.
 
-    A stage has a rule of its name in ``workflow/rules``, a script of its name in ``scripts``, and a function in the
-    package that the script calls. What is here decides the recipe of each of its artifacts.
+    The name is a target of Snakemake. The rule that makes one unit bears a verb, and so does its script in ``scripts``,
+    which calls one function of the package. What is here decides the recipe of each of its artifacts.
     """
 
     name: str
+    #: The rule that makes one unit, and the name of its script.
+    rule: str
     #: Version of what the stage writes: a new number recomputes everything even where no code changed.
     format = 1
     #: How a unit is named from a rule's wildcards. ``cohort`` is the one unit of a stage that has only one.

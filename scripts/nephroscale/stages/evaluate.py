@@ -17,6 +17,7 @@ class Evaluate(Stage):
     """One job a model, fold and seed: the only one that reads the fold's test patients."""
 
     name = "evaluate"
+    rule = "evaluate_model"
     pattern = TRAIN.pattern
     torch = True
     after = ("train",)

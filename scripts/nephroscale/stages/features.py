@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.features.registry import modules_of, weights_digest
+from nephroscale.errors import NephroscaleError
+from nephroscale.features.registry import modules_of
 from nephroscale.stages.base import Need, Stage
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ class Features(Stage):
     """One job a patient and modality."""
 
     name = "features"
+    rule = "extract_features"
     pattern = "{patient}-{modality}"
     suffix = ".zarr"
     torch = True
@@ -51,8 +53,14 @@ class Features(Stage):
         return tuple(modules_of(self._encoder(plan, unit)))
 
     def files(self, plan: Plan, unit: str) -> dict[str, str] | None:
-        digest = weights_digest(self._encoder(plan, unit))
-        return {"weights": digest} if digest else {}
+        encoder = self._encoder(plan, unit)
+        if encoder["weights"] and not encoder["digest"]:
+            raise NephroscaleError(
+                "The weights of an encoder are named without their digest.",
+                where=f"configuration, features.encoders.{split(unit)[1]}",
+                todo="Add `digest:`; `nephroscale weights digest PATH` prints it.",
+            )
+        return {}
 
     def _encoder(self, plan: Plan, unit: str) -> dict[str, Any]:
         return plan.config["features"]["encoders"][split(unit)[1]]

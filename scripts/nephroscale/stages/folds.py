@@ -14,6 +14,7 @@ class Folds(Stage):
     """One job a cohort. It depends on which patients have features, not on what these are."""
 
     name = "folds"
+    rule = "make_folds"
     seeded = True
     after = ("features",)
 

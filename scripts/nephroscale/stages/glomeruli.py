@@ -14,6 +14,7 @@ class Glomeruli(Stage):
     """One job an OM or IM image of a patient to diagnose."""
 
     name = "glomeruli"
+    rule = "find_glomeruli"
     pattern = "{image}"
     torch = True
     after = ("tiles", "segmenter")

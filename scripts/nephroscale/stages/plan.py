@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.artifacts.digest import digest_json
+from nephroscale.artifacts.digest import digest_bytes, digest_json
 from nephroscale.artifacts.receipts import Receipt, read_receipt, settle_receipt, unlink_receipt
 from nephroscale.artifacts.recipe import Code, instruction_set
 from nephroscale.artifacts.records import Records
@@ -174,7 +174,9 @@ class Plan:
             if receipt is None:
                 return None
             if need.part == "status":
-                inputs[need.label] = receipt.status
+                inputs[need.label] = receipt.status + (f": {receipt.reason}" if receipt.reason else "")
+            elif need.part == "receipt":
+                inputs[need.label] = digest_bytes(receipt.text().encode())
             elif receipt.accepted:
                 inputs[need.label] = receipt.parts.get(need.part, "absent") if need.part else str(receipt.digest)
             elif need.optional:
@@ -184,7 +186,7 @@ class Plan:
         files = stage.files(self, unit)
         if files is None:
             return None
-        code, packages = self.code.closure(f"{stage.name}.py", stage.modules(self, unit))
+        code, packages = self.code.closure(f"{stage.rule}.py", stage.modules(self, unit))
         compute = self.config["compute"]
         return Recipe(
             stage=stage.name,
@@ -227,7 +229,7 @@ class Plan:
         if snakemake_is_locked():
             return
         for name, stage in self.stages.items():
-            script_time = (self.scripts / f"{name}.py").stat().st_mtime
+            script_time = (self.scripts / f"{stage.rule}.py").stat().st_mtime
             units = self.units(name)
             for unit in units:
                 self._settle_unit(stage, unit, script_time)

@@ -15,6 +15,7 @@ class Reference(Stage):
     """One job a cohort, where the configuration says that the cohort sets its own reference."""
 
     name = "reference"
+    rule = "fit_reference"
     after = ("register",)
 
     def units(self, plan: Plan) -> list[str]:

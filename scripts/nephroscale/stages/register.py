@@ -15,6 +15,7 @@ class Register(Stage):
     """One job a patient; its object is ``{image_id: facts}``, and each image is a part of it."""
 
     name = "register"
+    rule = "register_patient"
     pattern = "{patient}"
     suffix = ".facts.json"
 

@@ -14,6 +14,7 @@ class Report(Stage):
     """One job a cohort."""
 
     name = "report"
+    rule = "write_report"
     seeded = True
     after = ("evaluate",)
 
@@ -22,7 +23,7 @@ class Report(Stage):
 
     def needs(self, plan: Plan, unit: str) -> list[Need]:
         return [
-            Need(stage, other, optional=True)
+            Need(stage, other, part="receipt", optional=True)
             for stage in plan.stages
             if stage != self.name
             for other in plan.units(stage)

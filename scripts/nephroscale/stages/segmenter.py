@@ -19,6 +19,7 @@ class Segmenter(Stage):
     """One job a cohort, where patients with annotated slides are set apart."""
 
     name = "segmenter"
+    rule = "train_segmenter"
     torch = True
     seeded = True
     after = ("tiles",)

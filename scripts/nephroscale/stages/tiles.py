@@ -18,6 +18,7 @@ class Tiles(Stage):
     """One job an OM or IM image."""
 
     name = "tiles"
+    rule = "tile_slide"
     pattern = "{image}"
     suffix = ".ome.zarr"
     after = ("register", "reference")

@@ -17,6 +17,7 @@ class Train(Stage):
     """One job a model, fold and seed. It depends on the fold's training and validation patients alone."""
 
     name = "train"
+    rule = "train_model"
     pattern = "{model}/fold{fold}-seed{seed}"
     torch = True
     after = ("folds",)
@@ -36,7 +37,7 @@ class Train(Stage):
         if table is None:
             return [Need("folds", "cohort")]
         patients = [patient for side in self.sides for patient in table["folds"][fold][side]]
-        return [Need("folds", "cohort", part=f"fold{fold}"), *features_of(plan, model, patients)]
+        return [Need("folds", "cohort", part=f"fold{fold}.train"), *features_of(plan, model, patients)]
 
     def upstream(self, plan: Plan, unit: str) -> list[Need]:
         return [Need("folds", "cohort"), *features_of(plan, split(unit)[0], plan.patients)]

@@ -1,0 +1,17 @@
+"""Predict one fold's test patients with one trained model."""
+
+from typing import Any
+
+from nephroscale.stages.job import Job, run_stage
+
+
+def make(job: Job) -> dict[str, Any]:
+    """Write predictions, instance weights and attention."""
+    from nephroscale.cohort.eligible import bags_by_patient, read_folds
+    from nephroscale.evaluation.predict import predict
+
+    folds, bags = read_folds(job.input("folds")), bags_by_patient(job.receipts(), job.input)
+    return predict(folds, str(job.settings["fold"]), job.input("train", job.unit), bags, job.out, job.device)
+
+
+run_stage(make, snakemake)

@@ -1,0 +1,21 @@
+"""Encode one patient's instances of one modality."""
+
+from typing import Any
+
+from nephroscale.stages.job import Job, run_stage
+
+
+def make(job: Job) -> dict[str, Any]:
+    """Write the bag of features."""
+    from nephroscale.features.extract import extract_features
+    from nephroscale.features.sources import choose_sources
+
+    patient, modality = job.rows["patient"], job.rows["modality"]
+    paths = {receipt.unit: job.input(receipt.stage, receipt.unit) for receipt in job.receipts()}
+    sources = choose_sources(modality, job.rows["images"], paths, job.settings)
+    settings = {**job.settings, "encoders": job.config["features"]["encoders"]}
+    panel = job.settings.get("panel", [])
+    return extract_features(patient, modality, sources, settings, panel, job.out, job.device)
+
+
+run_stage(make, snakemake)

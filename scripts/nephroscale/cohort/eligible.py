@@ -1,0 +1,99 @@
+"""From patients and their bags to folds, and from folds back to bags."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nephroscale.artifacts.digest import digest_json, pretty_json
+from nephroscale.cohort.folds import make_folds
+from nephroscale.cohort.sides import assert_disjoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+
+class BagReceipt(Protocol):
+    """What is read of a receipt here: its stage, and its unit ``<patient>-<modality>``."""
+
+    @property
+    def stage(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+
+
+def write_folds(
+    rows: list[dict[str, Any]], missing: dict[str, str | None], settings: dict[str, Any], seed: int, out: Path
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Write ``folds.json`` for the patients who have every bag that the models need.
+
+    Parameters
+    ----------
+    rows
+        ``id``, ``label``, ``group``, ``site`` of each patient to diagnose.
+    missing
+        Unit ``<patient>-<modality>`` of each bag that was rejected, and why.
+    settings
+        ``folds`` (section of the configuration), ``classes``, ``minimum_per_class``, ``permute_labels``.
+    seed
+        Of the division.
+    out
+        Folder to make.
+
+    Returns
+    -------
+    figures
+        Patients by class, and who is left out.
+    parts
+        ``fold<n>`` for all of a fold, ``fold<n>.train`` for its training and validation side alone.
+    """
+    reasons: dict[str, str] = {}
+    for unit, reason in sorted(missing.items()):
+        patient, _, modality = unit.rpartition("-")
+        reasons.setdefault(patient, f"no {modality}: {reason}")
+    patients = [{**row, "eligible": row["id"] not in reasons, "reason": reasons.get(row["id"])} for row in rows]
+    table = make_folds(
+        patients,
+        settings["classes"],
+        settings["folds"],
+        seed,
+        minimum_per_class=settings["minimum_per_class"],
+        permute_labels=settings["permute_labels"],
+    )
+    out.mkdir()
+    (out / "folds.json").write_text(pretty_json(table), encoding="utf-8")
+    labels = table["labels"]
+    counts = {name: sum(v == k for v in labels.values()) for k, name in enumerate(table["classes"])}
+    parts = {}
+    for fold in table["folds"]:
+        sides = {side: {p: labels[p] for p in fold[side]} for side in ("train", "validation", "test")}
+        parts[f"fold{fold['name']}"] = digest_json([table["classes"], sides])
+        parts[f"fold{fold['name']}.train"] = digest_json([table["classes"], sides["train"], sides["validation"]])
+    return {"patients": counts, "excluded": table["excluded"]}, parts
+
+
+def read_folds(folder: Path | None) -> dict[str, Any]:
+    """Read ``folds.json`` and assert again that each patient is on one side."""
+    assert folder is not None
+    table = json.loads((folder / "folds.json").read_text(encoding="utf-8"))
+    assert_disjoint(table)
+    return table
+
+
+def bags_by_patient(
+    receipts: Iterable[BagReceipt], find: Callable[[str, str], Path | None]
+) -> dict[str, dict[str, Path]]:
+    """Sort the receipts of `features` by patient and modality.
+
+    Returns
+    -------
+    dict
+        Patient to modality to the bag's folder.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for receipt in receipts:
+        if receipt.stage == "features" and (path := find("features", receipt.unit)):
+            patient, _, modality = receipt.unit.rpartition("-")
+            found.setdefault(patient, {})[modality] = path
+    return found

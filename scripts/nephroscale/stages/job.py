@@ -1,0 +1,298 @@
+"""One job: look the recipe up, make what is missing, publish it, write the receipt."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.artifacts.receipts import Receipt, settle_receipt
+from nephroscale.artifacts.recipe import Code
+from nephroscale.artifacts.records import now
+from nephroscale.artifacts.store import remove_tree
+from nephroscale.errors import NephroscaleError, Rejected
+from nephroscale.slides import raw
+from nephroscale.stages.plan import Plan, Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nephroscale.cohort.tables import Image
+    from nephroscale.stages.base import Stage
+
+
+class Job:
+    """What a script is given to make one artifact.
+
+    Attributes
+    ----------
+    stage, unit
+        Name of the stage and of the unit of work.
+    settings, rows, seed
+        The slice of the configuration, the rows of the tables, and the seed: exactly what the recipe holds.
+    out
+        Where to write the artifact: a path that does not exist yet.
+    work
+        A folder that outlives a failed attempt, for checkpoints.
+    config
+        The whole configuration, for what is no part of the recipe: where files lie.
+    parts
+        To be filled with digests of parts that later stages depend on one by one.
+    """
+
+    def __init__(self, plan: Plan, stage: Stage, unit: str, recipe: Recipe, out: Path) -> None:
+        self.plan, self.unit, self.out = plan, unit, out
+        self.stage = stage.name
+        self.settings, self.rows, self.seed = recipe["settings"], recipe["rows"], recipe["seed"]
+        self.config = plan.config
+        self.parts: dict[str, str] = {}
+        self._definition = stage
+        self._recipe = recipe
+
+    @property
+    def work(self) -> Path:
+        """A folder named by the recipe, kept until the artifact is published."""
+        return self.plan.store.folder("work", self._recipe.digest)
+
+    @property
+    def device(self) -> str:
+        """``cpu`` or ``cuda``, as configured; an error where a GPU was asked for and the job has none."""
+        device = self.plan.config["compute"]["device"]
+        if device == "cuda":
+            import torch
+
+            if not torch.cuda.is_available():
+                raise NephroscaleError(
+                    "compute.device is cuda, but this job sees no GPU.",
+                    where=f"node {socket.gethostname()}, CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES')}",
+                    todo="Ask for a GPU in the profile (set-resources: gpu), or set compute.device: cpu.",
+                )
+        return device
+
+    def images(self) -> list[Image]:
+        """The images whose raw bytes this unit reads."""
+        return self._definition.raw(self.plan, self.unit)
+
+    def raw(self, image: Image) -> Path:
+        """The id-named link to an image's raw file."""
+        return raw.link_raw(image.path, self.plan.raw_folder(image))
+
+    def annotation(self, image: Image) -> Path:
+        """The id-named link to an image's annotation."""
+        assert image.annotation is not None
+        return raw.link_raw(image.annotation, self.plan.raw_folder(image) / "annotation")
+
+    def raw_digests(self, image: Image) -> dict[str, str | None]:
+        """The digests of an image's raw bytes (``digest``) and of its annotation's (``annotation``, or None)."""
+        cache = self.plan.raw_cache
+        return {
+            "digest": cache.digest(image.path),
+            "annotation": cache.digest(image.annotation) if image.annotation else None,
+        }
+
+    def facts(self, image: str) -> dict[str, Any]:
+        """What `register` found out about an image; ``status`` says whether it can be read."""
+        return self.plan.object_json("register", self.plan.cohort.images[image].patient_id)[image]
+
+    def readable_facts(self, image: str) -> dict[str, Any]:
+        """The same for an image that has to be readable.
+
+        Raises
+        ------
+        Rejected
+            With the reason that `register` gave.
+        """
+        facts = self.facts(image)
+        if facts["status"] == "rejected":
+            raise Rejected(facts["reason"])
+        return facts
+
+    def input(self, stage: str, unit: str = "cohort") -> Path | None:
+        """The object of an earlier stage, or None where that was rejected or is not part of the plan."""
+        return self.plan.object_path(stage, unit) if unit in self.plan.units(stage) else None
+
+    def receipts(self) -> list[Receipt]:
+        """The receipts of everything that this unit needs, in order."""
+        needs = self._definition.needs(self.plan, self.unit)
+        return [receipt for need in needs if (receipt := self.plan.receipt(need.stage, need.unit))]
+
+
+def run_stage(make: Callable[[Job], dict[str, Any]], snakemake: Any) -> None:
+    """Run one job of a stage to its receipt; the one entry point of all scripts.
+
+    Parameters
+    ----------
+    make
+        Writes the artifact at ``job.out`` and returns figures for the receipt, or raises
+        :class:`nephroscale.errors.Rejected`. Its imports happen only when the look-up has found nothing.
+    snakemake
+        The object that Snakemake hands to a script.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the scratch folder is removed
+    log = Path(str(snakemake.log[0]))
+    error = log.with_suffix(".error")
+    error.unlink(missing_ok=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    where = snakemake.rule
+    with log.open("w", buffering=1) as stream, redirect_stdout(stream), redirect_stderr(stream):
+        try:
+            plan = Plan(snakemake.config)
+            stage = next(stage for stage in plan.stages.values() if stage.rule == snakemake.rule)
+            unit = stage.pattern.format(**dict(snakemake.wildcards.items()))
+            where = f"{stage.name} of {unit}"
+            _set_numerical_environment(plan)
+            receipt = _outcome(plan, stage, unit, make)
+            settle_receipt(plan.receipt_path(stage.name, unit), plan.link_path(stage.name, unit), receipt, plan.store)
+            _say(stage, unit, receipt)
+        except Exception as fault:
+            message = f"{where} failed: {fault}" if isinstance(fault, NephroscaleError) else _unexpected(where, fault)
+            traceback.print_exc()
+            error.write_text(message + "\n")
+            print(f"nephroscale: {message}\n  log: {log}", file=sys.__stderr__)
+            sys.exit(1)
+
+
+def _outcome(plan: Plan, stage: Stage, unit: str, make: Callable[[Job], dict[str, Any]]) -> Receipt:
+    """The receipt of a unit: looked up, or made."""
+    for image in stage.raw(plan, unit):
+        plan.raw_cache.digest(image.path)
+        if image.annotation:
+            plan.raw_cache.digest(image.annotation)
+    found = plan.examine(stage, unit)
+    if found is None:
+        raise NephroscaleError("Something that it depends on is not made yet.", todo="Run the same command again.")
+    if isinstance(found, Receipt):
+        return found
+    if plan.config["recompute"] != stage.name:
+        known = plan.look_up(stage, unit)
+        if known is not None:
+            print(f"{stage.name} of {unit}: known, nothing to compute")
+            return known
+    return _compute(plan, stage, unit, found, make)
+
+
+def _compute(
+    plan: Plan, stage: Stage, unit: str, recipe: Recipe, make: Callable[[Job], dict[str, Any]]
+) -> Receipt:
+    """Make an artifact, and publish it under the recipe that still holds when it is finished."""
+    signatures = _raw_signatures(plan, stage, unit)
+    started, clock = now(), time.monotonic()
+    with plan.store.scratch() as scratch:
+        job = Job(plan, stage, unit, recipe, scratch / "out")
+        if stage.name == "register":
+            plan.link_raw(unit)
+        try:
+            figures = make(job)
+        except Rejected as verdict:
+            receipt = Receipt(stage.name, unit, "rejected", verdict.reason, figures=_plain(verdict.figures))
+        else:
+            receipt = Receipt(stage.name, unit, "accepted", figures=_plain(figures), parts=job.parts)
+        _check_nothing_changed(plan, stage, unit, recipe, signatures)
+        if receipt.accepted:
+            published = plan.store.publish(job.out)
+            receipt = Receipt(**{**vars(receipt), **published._asdict()})
+    made = {
+        "started": started,
+        "seconds": round(time.monotonic() - clock, 3),
+        "node": socket.gethostname(),
+        "device": _device_name(plan, stage),
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "git": _git_commit(plan.scripts),
+    }
+    standing = plan.records.add(recipe.digest, recipe, receipt, made)
+    remove_tree(plan.store.path / "work" / recipe.digest)
+    return standing
+
+
+def _check_nothing_changed(
+    plan: Plan, stage: Stage, unit: str, recipe: Recipe, signatures: dict[str, str]
+) -> None:
+    """Refuse to publish under a recipe that no longer holds: code or raw files were changed while the job ran."""
+    changed = [name for name, now_ in _raw_signatures(plan, stage, unit).items() if signatures.get(name) != now_]
+    if changed:
+        raise NephroscaleError(
+            f"The raw file of {', '.join(changed)} changed while it was being read.",
+            todo="Let the copying finish and run the same command again; nothing was published.",
+        )
+    plan.code = Code(plan.scripts)
+    after = plan.examine(stage, unit)
+    if not isinstance(after, Recipe) or after.digest != recipe.digest:
+        raise NephroscaleError(
+            "Its code, settings or inputs changed while it ran.",
+            todo="Run the same command again; nothing was published.",
+        )
+
+
+def _raw_signatures(plan: Plan, stage: Stage, unit: str) -> dict[str, str]:
+    """Size, time and inode of the raw files that a unit reads, as one digest for each image.
+
+    Raises
+    ------
+    NephroscaleError
+        Where a raw file is no longer the one that was registered.
+    """
+    found: dict[str, str] = {}
+    for image in stage.raw(plan, unit):
+        found[image.id] = raw.stat_signature(image.path)[0]
+        if stage.name == "register":
+            continue
+        facts = plan.object_json("register", image.patient_id)
+        if facts and facts[image.id].get("digest") != plan.raw_cache.known(image.path):
+            raise NephroscaleError(
+                f"The raw file of {image.id} is no longer the one that was registered.",
+                todo="Run the same command again: it is registered anew.",
+            )
+    return found
+
+
+def _set_numerical_environment(plan: Plan) -> None:
+    """Fix what numerical libraries read when they are first imported."""
+    compute = plan.config["compute"]
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+        os.environ[name] = str(compute["threads"])
+    if compute["instruction_set"] != "auto":
+        os.environ["ATEN_CPU_CAPABILITY"] = compute["instruction_set"].lower()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def _device_name(plan: Plan, stage: Stage) -> str:
+    """What the numbers were computed on."""
+    torch = sys.modules.get("torch")
+    if stage.torch and torch is not None and plan.config["compute"]["device"] == "cuda":
+        return f"cuda {torch.cuda.get_device_name()}"
+    return f"cpu {platform.machine()} {plan.instruction_set}"
+
+
+def _git_commit(folder: Path) -> str | None:
+    """The commit of the code, with a plus where the working tree differs; None outside a checkout."""
+    command = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+def _plain(figures: dict[str, Any]) -> dict[str, Any]:
+    """Figures as plain JSON values."""
+    return json.loads(json.dumps(figures, default=lambda value: value.item() if hasattr(value, "item") else str(value)))
+
+
+def _say(stage: Stage, unit: str, receipt: Receipt) -> None:
+    verdict = "accepted" if receipt.accepted else f"rejected: {receipt.reason}"
+    print(f"{stage.name} of {unit}: {verdict}")
+
+
+def _unexpected(where: str, fault: Exception) -> str:
+    return f"{where} failed unexpectedly ({type(fault).__name__}: {fault})"

@@ -1,0 +1,79 @@
+"""The plan, the pre-pass, and the functions that rules share."""
+
+import sys
+from pathlib import Path
+
+SCRIPTS = Path(workflow.basedir).parent / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from nephroscale.errors import NephroscaleError
+from nephroscale.stages.plan import Plan
+from nephroscale.stages.summary import summary
+
+
+def make_plan():
+    """Read configuration and tables, and settle what is already known (in the main process alone)."""
+    try:
+        plan = Plan(config, check_files=workflow.is_main_process)
+        if workflow.is_main_process:
+            plan.settle()
+    except NephroscaleError as fault:
+        sys.exit(f"nephroscale: {fault}")
+    return plan
+
+
+plan = make_plan()
+
+
+def receipt(stage):
+    """The pattern of a stage's receipts."""
+    return str(plan.receipt_path(stage, plan.stages[stage].pattern))
+
+
+def log_file(stage):
+    """The pattern of a stage's log files."""
+    return str(plan.results / "logs" / stage / f"{plan.stages[stage].pattern}.log")
+
+
+def benchmark_file(stage):
+    """The pattern of a stage's benchmark files."""
+    return str(plan.results / "benchmarks" / stage / f"{plan.stages[stage].pattern}.tsv")
+
+
+def list_receipts_before(stage):
+    """Make the input function of a stage: the receipts that a unit has to wait for."""
+
+    def list_receipts(wildcards):
+        unit = plan.stages[stage].pattern.format(**dict(wildcards.items()))
+        return [str(plan.receipt_path(need.stage, need.unit)) for need in plan.stages[stage].upstream(plan, unit)]
+
+    return list_receipts
+
+
+def scale_with_attempt(amount):
+    """Make a resource function: the amount, times the number of the attempt."""
+
+    def scale(wildcards, attempt):
+        return amount * attempt
+
+    return scale
+
+
+def count_gpus(wildcards):
+    """One GPU where the configuration asks for it."""
+    return 1 if plan.config["compute"]["device"] == "cuda" else 0
+
+
+def print_summary():
+    """Print the last screen: what was rejected and why, the headline figures, where the report lies."""
+    if workflow.is_main_process:
+        print(summary(Plan(config)), file=sys.stderr)
+
+
+wildcard_constraints:
+    patient="[A-Za-z0-9][A-Za-z0-9_-]*",
+    image="[A-Za-z0-9][A-Za-z0-9_-]*",
+    modality="TEM|OM|IM",
+    model="[a-z0-9][a-z0-9-]*",
+    fold="[0-9]+",
+    seed="[0-9]+",

@@ -1,0 +1,26 @@
+"""Predictions on test patients."""
+
+
+rule evaluate:
+    input:
+        plan.receipt_paths("evaluate"),
+
+
+rule evaluate_model:
+    input:
+        list_receipts_before("evaluate"),
+    output:
+        receipt("evaluate"),
+    log:
+        log_file("evaluate"),
+    benchmark:
+        benchmark_file("evaluate")
+    threads: plan.config["compute"]["threads"]
+    resources:
+        mem_mb=scale_with_attempt(8000),
+        runtime=scale_with_attempt(60),
+        gpu=count_gpus,
+    message:
+        "Evaluate {wildcards.model} on fold {wildcards.fold} with seed {wildcards.seed}"
+    script:
+        "../../scripts/evaluate_model.py"

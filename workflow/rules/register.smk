@@ -1,0 +1,25 @@
+"""Each patient's raw files."""
+
+
+rule register:
+    input:
+        plan.receipt_paths("register"),
+
+
+rule register_patient:
+    input:
+        list_receipts_before("register"),
+    output:
+        receipt("register"),
+    log:
+        log_file("register"),
+    benchmark:
+        benchmark_file("register")
+    threads: plan.config["compute"]["threads"]
+    resources:
+        mem_mb=scale_with_attempt(1000),
+        runtime=scale_with_attempt(60),
+    message:
+        "Register the raw files of {wildcards.patient}"
+    script:
+        "../../scripts/register_patient.py"
