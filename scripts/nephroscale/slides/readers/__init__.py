@@ -1,0 +1,1 @@
+"""Readers of slide formats: one protocol, one module each, named lazily in `registry`."""

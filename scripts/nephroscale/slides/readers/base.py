@@ -1,0 +1,149 @@
+"""What every reader offers, and how it fails."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class UnreadableSlide(Exception):  # noqa: N818  (a verdict on the data)
+    """The file cannot be opened as an image."""
+
+
+class UnreadableRegion(Exception):  # noqa: N818  (a verdict on the data)
+    """The file is open, but the pixels of a region cannot be read."""
+
+
+class SlideReader(ABC):
+    """A raw image as levels of pixels; label and macro images stay unread.
+
+    Attributes
+    ----------
+    width, height
+        Size of level 0 in pixels.
+    vendor
+        Who made the file, or its format.
+    mpp
+        µm per pixel of level 0 as the file states it, believable or not; None where it states none.
+    mpp_is_generic
+        Whether `mpp` comes from a resolution tag that any program writes, rather than from a scanner.
+    sizes
+        (width, height) of each level, largest first.
+    downsamples
+        Level-0 pixels per pixel of each level, from 1.0 up.
+    channels, dtype
+        Of the arrays that are read: 3 and uint8 for RGB, or any number of grey channels, uint8 or uint16.
+    rgb
+        Whether the channels are red, green and blue.
+    channel_names
+        Names of grey channels, where the file gives them.
+    """
+
+    width: int
+    height: int
+    vendor: str
+    mpp: float | None = None
+    mpp_is_generic: bool = False
+    sizes: tuple[tuple[int, int], ...]
+    downsamples: tuple[float, ...]
+    channels: int = 3
+    dtype: np.dtype = np.dtype(np.uint8)
+    rgb: bool = True
+    channel_names: tuple[str, ...] = ()
+
+    @abstractmethod
+    def __init__(self, path: Path) -> None:
+        """Open a file, or raise :class:`UnreadableSlide`."""
+
+    @abstractmethod
+    def read_inside(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Read a region that lies wholly inside a level.
+
+        Parameters
+        ----------
+        level
+            Index into `sizes`.
+        x, y, width, height
+            In pixels of that level.
+
+        Returns
+        -------
+        tuple of (ndarray, ndarray or None)
+            Pixels [height, width, channels], and which of them the file has (bool), None for all.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the file."""
+
+    def read_level(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read a region of a level; what lies outside is zero and marked as such.
+
+        Parameters
+        ----------
+        level
+            Index into `sizes`.
+        x, y, width, height
+            In pixels of that level; may reach past its edges.
+
+        Returns
+        -------
+        tuple of (ndarray, ndarray)
+            Pixels [height, width, channels], and which of them the file has (bool [height, width]).
+
+        Raises
+        ------
+        UnreadableRegion
+            When the file's bytes give no pixels there.
+        """
+        wide, high = self.sizes[level]
+        x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, wide), min(y + height, high)
+        inside = x0 < x1 and y0 < y1
+        if inside and (x0, y0, x1, y1) == (x, y, x + width, y + height):
+            pixels, valid = self.read_inside(level, x, y, width, height)
+            return pixels, np.ones((height, width), bool) if valid is None else valid
+        pixels = np.zeros((height, width, self.channels), self.dtype)
+        known = np.zeros((height, width), bool)
+        if inside:
+            part, valid = self.read_inside(level, x0, y0, x1 - x0, y1 - y0)
+            where = np.s_[y0 - y : y1 - y, x0 - x : x1 - x]
+            pixels[where] = part
+            known[where] = True if valid is None else valid
+        return pixels, known
+
+    def read_region(self, x: int, y: int, width: int, height: int, downsample: float = 1.0) -> np.ndarray:
+        """Read a region of the level whose downsample is nearest to the one asked for.
+
+        Parameters
+        ----------
+        x, y
+            Corner in pixels of level 0.
+        width, height
+            Size in pixels of the level that is read.
+        downsample
+            Level-0 pixels per pixel.
+
+        Returns
+        -------
+        ndarray
+            [height, width, channels]; zero where the file has no pixels.
+
+        Raises
+        ------
+        UnreadableRegion
+            When the file's bytes give no pixels there.
+        """
+        level = min(range(len(self.downsamples)), key=lambda n: abs(self.downsamples[n] - downsample))
+        factor = self.downsamples[level]
+        return self.read_level(level, round(x / factor), round(y / factor), width, height)[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

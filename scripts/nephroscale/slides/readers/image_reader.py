@@ -1,0 +1,67 @@
+"""Fields saved as ordinary pictures: PNG, JPEG, BMP."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from nephroscale.slides.readers.base import SlideReader, UnreadableSlide
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ORIENTATION = 0x0112
+MAXIMUM_PIXELS = 400_000_000
+
+
+class ImageReader(SlideReader):
+    """A whole picture in memory, one level; Pillow, since it refuses truncated files that others fill with grey.
+
+    The resolution that such files state is one for printing, so `mpp` stays None.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                image = Image.open(path, formats=("PNG", "JPEG", "BMP"))
+        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as fault:
+            raise UnreadableSlide("the picture cannot be opened") from fault
+        with image:
+            if image.width * image.height > MAXIMUM_PIXELS:
+                raise UnreadableSlide("the picture is too large for its format; save it as a pyramidal TIFF")
+            if image.getexif().get(ORIENTATION, 1) not in {0, 1}:
+                raise UnreadableSlide("its orientation tag turns the picture; save it upright")
+            self.vendor = (image.format or "image").lower()
+            try:
+                self._pixels, self._valid = _as_array(image)
+            except (OSError, SyntaxError, ValueError) as fault:
+                raise UnreadableSlide("the picture is damaged or cut short") from fault
+        self.height, self.width, self.channels = self._pixels.shape
+        self.dtype, self.rgb = self._pixels.dtype, self.channels == 3
+        self.sizes, self.downsamples = ((self.width, self.height),), (1.0,)
+
+    def read_inside(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray | None]:  # noqa: ARG002
+        where = np.s_[y : y + height, x : x + width]
+        return self._pixels[where].copy(), None if self._valid is None else self._valid[where].copy()
+
+    def close(self) -> None:
+        pass
+
+
+def _as_array(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+    if image.mode.startswith("I"):  # 16 bits, in 16 or 32
+        return np.clip(np.asarray(image), 0, 65535).astype(np.uint16)[..., None], None
+    if image.mode in {"L", "1"}:
+        return np.asarray(image.convert("L"))[..., None], None
+    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
+        array = np.asarray(image.convert("RGBA"))
+        valid = array[..., 3] > 0
+        return array[..., :3].copy(), None if valid.all() else valid
+    return np.asarray(image.convert("RGB")), None
+
+
+Reader = ImageReader

@@ -1,0 +1,197 @@
+"""The fast path for tiled-JPEG TIFF and SVS: tifffile's index, a JPEG decoder, and a small cache of tiles.
+
+Three to four times as fast as OpenSlide with the same pixels, and only used where :func:`agrees_with_openslide` has
+seen that on tiles of the very file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+from collections import OrderedDict
+from typing import TYPE_CHECKING, NamedTuple
+
+import imagecodecs
+import numpy as np
+import tifffile
+
+from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
+from nephroscale.slides.readers.openslide_reader import OpenslideReader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+JPEG = 7
+REDUCED = 1
+CACHE_BYTES = 48 << 20
+VENDORS = {"aperio", "generic-tiff"}
+
+
+class _Level(NamedTuple):
+    """Where the tiles of a level lie, and how they are coded."""
+
+    width: int
+    height: int
+    tile_width: int
+    tile_height: int
+    across: int
+    offsets: tuple[int, ...]
+    lengths: tuple[int, ...]
+    tables: bytes | None
+    colorspace: int | None
+
+
+class JpegTiffReader(SlideReader):
+    """RGB levels of a TIFF whose tiles are JPEG; scale and levels are those that OpenSlide gives."""
+
+    def __init__(self, path: Path) -> None:
+        with contextlib.closing(OpenslideReader(path)) as slide:
+            self.sizes, self.downsamples = slide.sizes, slide.downsamples
+            self.width, self.height = slide.width, slide.height
+            self.vendor, self.mpp, self.mpp_is_generic = slide.vendor, slide.mpp, slide.mpp_is_generic
+        self._levels = _index(path, self.sizes)
+        self._file = os.open(path, os.O_RDONLY)
+        self._data = mmap.mmap(self._file, 0, access=mmap.ACCESS_READ)
+        self._cache: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
+        largest = max(level.tile_width * level.tile_height * 3 for level in self._levels)
+        self._capacity = max(4, CACHE_BYTES // largest)
+
+    def _tile(self, level: int, number: int) -> np.ndarray:
+        """One decoded tile [tile_height, tile_width, 3]; padded where its JPEG is smaller."""
+        key = (level, number)
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
+        index = self._levels[level]
+        start, length = index.offsets[number], index.lengths[number]
+        data = self._data[start : start + length]
+        if len(data) < length or length == 0:
+            raise UnreadableRegion("a tile lies beyond the end of the file")
+        try:
+            tile = imagecodecs.jpeg8_decode(data, tables=index.tables, colorspace=index.colorspace, outcolorspace=2)
+        except (imagecodecs.Jpeg8Error, ValueError, RuntimeError) as fault:
+            raise UnreadableRegion(f"a tile's JPEG cannot be decoded: {fault}") from fault
+        if tile.shape != (index.tile_height, index.tile_width, 3):
+            raise UnreadableRegion("a tile's JPEG has another size than its index says")
+        self._cache[key] = tile
+        if len(self._cache) > self._capacity:
+            self._cache.popitem(last=False)
+        return tile
+
+    def read_inside(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray | None]:
+        index = self._levels[level]
+        wide, high = index.tile_width, index.tile_height
+        if x % wide == 0 and y % high == 0 and (width, height) == (wide, high):
+            return self._tile(level, (y // high) * index.across + x // wide).copy(), None
+        pixels = np.empty((height, width, 3), np.uint8)
+        for row in range(y // high, (y + height - 1) // high + 1):
+            top, bottom = max(y, row * high), min(y + height, (row + 1) * high)
+            for column in range(x // wide, (x + width - 1) // wide + 1):
+                left, right = max(x, column * wide), min(x + width, (column + 1) * wide)
+                tile = self._tile(level, row * index.across + column)
+                pixels[top - y : bottom - y, left - x : right - x] = tile[
+                    top - row * high : bottom - row * high, left - column * wide : right - column * wide
+                ]
+        return pixels, None
+
+    def close(self) -> None:
+        self._cache.clear()
+        if not self._data.closed:
+            self._data.close()
+            os.close(self._file)
+
+
+def _index(path: Path, sizes: tuple[tuple[int, int], ...]) -> list[_Level]:
+    """Index the tiles of each level; :class:`UnreadableSlide` where the file is not of this kind."""
+    levels = {}
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            for number, page in enumerate(tiff.pages):
+                if (number and not tiff.is_svs and not page.subfiletype & REDUCED) or not page.is_tiled:
+                    continue
+                size = (page.imagewidth, page.imagelength)
+                if size not in sizes or size in levels:
+                    continue
+                plain = page.compression == JPEG and page.samplesperpixel == 3 and page.bitspersample == 8
+                if not plain or page.planarconfig != 1 or page.photometric not in {2, 6} or 0 in page.databytecounts:
+                    raise UnreadableSlide("its tiles are not all plain JPEG in RGB")
+                # Aperio writes RGB without the colour transform and leaves the marker out that would say so.
+                colorspace = 2 if page.photometric == 2 and not page.is_jfif else None
+                across = -(-page.imagewidth // page.tilewidth)
+                levels[size] = _Level(
+                    *size,
+                    page.tilewidth,
+                    page.tilelength,
+                    across,
+                    tuple(page.dataoffsets),
+                    tuple(page.databytecounts),
+                    page.jpegtables,
+                    colorspace,
+                )
+    except UnreadableSlide:
+        raise
+    except Exception as fault:  # tifffile raises what it likes; whatever it is, this file is not for the fast path
+        raise UnreadableSlide(f"tifffile cannot index it: {fault}") from fault
+    if set(levels) != set(sizes):
+        raise UnreadableSlide("its levels are not those that OpenSlide sees")
+    return [levels[size] for size in sizes]
+
+
+def agrees_with_openslide(path: Path, tiles: int = 6) -> bool:
+    """Compare sample tiles of every level with OpenSlide's, pixel by pixel.
+
+    Parameters
+    ----------
+    path
+        The slide.
+    tiles
+        Tiles compared in each level, spread evenly, on the grid and off it.
+
+    Returns
+    -------
+    bool
+        False where the file is not of this kind, where any pixel differs, or where nothing could be compared.
+    """
+    try:
+        slide = OpenslideReader(path)
+    except UnreadableSlide:
+        return False
+    with slide:
+        if slide.vendor not in VENDORS:
+            return False
+        try:
+            fast = JpegTiffReader(path)
+        except UnreadableSlide:
+            return False
+        with fast:
+            return all(_same_level(fast, slide, level, tiles) for level in range(len(slide.sizes)))
+
+
+def _same_level(fast: JpegTiffReader, slide: OpenslideReader, level: int, tiles: int) -> bool:
+    index, factor = fast._levels[level], slide.downsamples[level]  # noqa: SLF001
+    down = -(-index.height // index.tile_height)
+    # OpenSlide interpolates where the corner is no whole pixel of level 0, so only the others can be compared.
+    # Off the grid by half a tile: the second half of the samples.
+    starts = [
+        (column * index.tile_width + shift // 2 * 2, row * index.tile_height + shift // 2 * 2)
+        for shift in (0, min(index.tile_width, index.tile_height) // 2)
+        for row, column in {(down * k // tiles, index.across * (k * 7 % tiles) // tiles) for k in range(tiles)}
+    ]
+    compared = 0
+    for x, y in sorted(starts):
+        width, height = min(index.tile_width, index.width - x), min(index.tile_height, index.height - y)
+        whole = (x * factor).is_integer() and (y * factor).is_integer()
+        if width <= 0 or height <= 0 or not whole:
+            continue
+        try:
+            mine, theirs = fast.read_level(level, x, y, width, height)[0], slide.read_level(level, x, y, width, height)
+        except UnreadableRegion:
+            continue  # a damaged tile says nothing about the rest
+        if not theirs[1].all() or not np.array_equal(mine, theirs[0]):
+            return False
+        compared += 1
+    return compared > 0
+
+
+Reader = JpegTiffReader
