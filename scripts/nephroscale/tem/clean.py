@@ -1,0 +1,298 @@
+"""Burned-in scale bars, labels and data strips of TEM images: found, and kept from the model.
+
+A model that reads the label learns the microscope, the operator or the patient. What gives burned-in marks away is
+that they were drawn, not imaged: grey levels at the end of the scale with no noise in them, and edges that are
+straight or one pixel wide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Glyph = tuple[int, int, int, int, int]  # y, x, height, width, tone (0 white, 1 black)
+
+WHITE, BLACK = 244, 11  # JPEG leaves letters drawn in white and black within this much of 255 and 0
+LEVELS = (250, 241, 230)  # a bar or box is straight at one of these, whatever bright tissue it lies on (or 255 less it)
+PALE, DUSKY = 200, 55  # the anti-aliased rest of a letter
+STRIP_MAXIMUM = 0.3  # of the image's height; more than this is no data strip
+FLAT = 6  # grey levels around the strip's own
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A TEM image without its burned-in marks.
+
+    Parameters
+    ----------
+    image
+        uint8 [h, w]: data strips cut off, other marks painted over from their surroundings.
+    mask
+        bool, of the raw image's shape: pixels that were burned in.
+    top
+        Row of the raw image that is row 0 of `image`.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    top: int
+
+    @property
+    def inner_mask(self) -> np.ndarray:
+        """The mask at the shape of `image`: what was painted over."""
+        return self.mask[self.top : self.top + self.image.shape[0]]
+
+
+def clean_burned_in(image: np.ndarray) -> Cleaned:
+    """Cut data strips off a TEM image and paint over burned-in bars and labels.
+
+    Parameters
+    ----------
+    image
+        uint8 [h, w].
+
+    Returns
+    -------
+    Cleaned
+        The image without marks, and where they were.
+
+    References
+    ----------
+    Telea, "An image inpainting technique based on the fast marching method", Journal of Graphics Tools 9 (2004).
+    """
+    top, bottom = find_strips(image)
+    mask = np.zeros(image.shape, bool)
+    mask[:top] = mask[bottom:] = True
+    inner = image[top:bottom]
+    marks = find_marks(inner)
+    mask[top:bottom] = marks
+    return Cleaned(_paint_over(inner, marks), mask, top)
+
+
+def find_strips(image: np.ndarray) -> tuple[int, int]:
+    """Find the rows between full-width data strips at the top and bottom.
+
+    A strip is a run of rows from the border, each with at least half of its pixels at one and the same grey level,
+    that ends within a few rows along the whole width.
+
+    Parameters
+    ----------
+    image
+        uint8 [h, w].
+
+    Returns
+    -------
+    tuple of int
+        First row of the picture and the row after its last: (0, h) where there is no strip.
+    """
+    return _strip_rows(image), image.shape[0] - _strip_rows(image[::-1])
+
+
+def _strip_rows(image: np.ndarray) -> int:
+    """Count the rows of a strip that begins at row 0."""
+    height = image.shape[0]
+    limit = int(height * STRIP_MAXIMUM)
+    head = image[: limit + 8]
+    edge = max(3, height // 200)
+    level = int(np.bincount(head[: 3 * edge].ravel(), minlength=256).argmax())
+    near = np.abs(head.astype(np.int16) - level) <= FLAT
+    share = near.mean(axis=1)
+    rows = np.flatnonzero(share >= 0.5)
+    if rows.size == 0 or rows[0] > edge:
+        return 0
+    # Rows of dense text or a ruled line may interrupt the run; the picture ends it.
+    gaps = np.flatnonzero(np.diff(rows) > edge + 1)
+    end = int(rows[gaps[0]] if gaps.size else rows[-1]) + 1
+    if end < max(6, height // 80) or end > limit:
+        return 0
+    flat = head[:end][near[:end]].astype(np.float32)
+    beyond = share[end + 1 : end + 1 + edge]
+    # A saturated lumen at the border is flat too, but tissue borders it gradually, not in one row.
+    sharp = beyond.size > 0 and share[max(0, end - edge) : end].max() - beyond.max() >= 0.35
+    if float(flat.std()) > 2.5 or not sharp:
+        return 0
+    # The line that separates strip and picture, and JPEG's ringing, belong to the strip.
+    for row in range(end, min(end + edge, head.shape[0])):
+        line = head[row]
+        if (line >= WHITE).mean() > 0.9 or (line <= BLACK).mean() > 0.9:
+            end = row + 1
+    return min(end + max(1, edge // 3), height)
+
+
+def find_marks(image: np.ndarray) -> np.ndarray:
+    """Find scale bars, opaque labels and text drawn on a TEM image.
+
+    Parameters
+    ----------
+    image
+        uint8 [h, w] without data strips.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool [h, w], a little wider than the marks so that their blurred edges are in it.
+    """
+    mask = np.zeros(image.shape, bool)
+    bars: list[Glyph] = []
+    glyphs: list[Glyph] = []
+    for tone, upright in enumerate((image, 255 - image)):
+        for level in LEVELS:
+            for y, x, part in _components(upright >= level):
+                h, w = part.shape
+                if _is_box(part):
+                    mask[y : y + h, x : x + w] = True
+                elif _is_bar(part):
+                    mask[y : y + h, x : x + w] = True
+                    bars.append((y, x, h, w, tone))
+        strict, loose = (image <= BLACK, image <= DUSKY) if tone else (image >= WHITE, image >= PALE)
+        # Small letters are anti-aliased, so that only some of their pixels are quite white or black.
+        for y, x, part in _components(loose, least=4):
+            h, w = part.shape
+            if (
+                _is_glyph_sized(part, image.shape)
+                and strict[y : y + h, x : x + w][part].any()
+                and _has_drawn_edge(image, part, y, x)
+            ):
+                glyphs.append((y, x, h, w, tone))
+    for y, x, h, w, _ in _text(glyphs, bars, image.shape):
+        mask[y : y + h, x : x + w] = True
+    for (y, x, h, w), tone in _label_lines(glyphs, bars):
+        rows, columns = slice(max(0, y), y + h), slice(max(0, x), x + w)
+        mask[rows, columns] |= image[rows, columns] <= DUSKY if tone else image[rows, columns] >= PALE
+    if not mask.any():
+        return mask
+    reach = max(2, round(0.002 * max(image.shape)))
+    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+
+
+def _components(drawn: np.ndarray, least: int = 12) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield row, column and mask of each component that is small enough to be a mark."""
+    height, width = drawn.shape
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(drawn.astype(np.uint8), connectivity=8)
+    for index in range(1, count):
+        x, y, w, h, area = (int(value) for value in stats[index])
+        if area >= least and w <= 0.95 * width and h <= 0.5 * height:
+            yield y, x, labels[y : y + h, x : x + w] == index
+
+
+def _is_box(part: np.ndarray) -> bool:
+    """Tell whether a component is an opaque rectangle, perhaps with text cut out of it."""
+    h, w = part.shape
+    if h < 10 or w < 20 or w < 1.2 * h or part.mean() < 0.45:
+        return False
+    # Closing by most of the height fills the letters; tissue would have to be a rectangle by itself.
+    reach = int(0.8 * h) | 1
+    padded = np.pad(part, reach, mode="edge").astype(np.uint8)
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
+    return float(closed[reach:-reach, reach:-reach].mean()) > 0.95
+
+
+def _is_bar(part: np.ndarray) -> bool:
+    """Tell whether a component is a thin straight bar, lying or standing, perhaps with ticks at its ends."""
+    if part.shape[0] > part.shape[1]:
+        part = part.T
+    h, w = part.shape
+    if w < 24 or w < 3 * h:
+        return False
+    full = part.mean(axis=1) > 0.92
+    if not full.any():
+        return False
+    band = np.flatnonzero(full)
+    thickness = band[-1] - band[0] + 1
+    solid = bool(full[band[0] : band[-1] + 1].all())
+    others = part[~full]
+    return solid and w >= 6 * thickness and (others.size == 0 or float(others.mean()) < 0.5)
+
+
+def _is_glyph_sized(part: np.ndarray, shape: tuple[int, ...]) -> bool:
+    h, w = part.shape
+    return 5 <= h <= 0.05 * shape[0] + 12 and w <= 1.8 * h and float(part.mean()) >= 0.08
+
+
+def _has_drawn_edge(image: np.ndarray, part: np.ndarray, y: int, x: int) -> bool:
+    """Tell whether grey levels leap at a component's border, as they do where a letter was drawn over a picture."""
+    y0, x0 = max(0, y - 3), max(0, x - 3)
+    window = image[y0 : y + part.shape[0] + 3, x0 : x + part.shape[1] + 3].astype(np.float32)
+    inside = np.zeros(window.shape, np.uint8)
+    inside[y - y0 : y - y0 + part.shape[0], x - x0 : x - x0 + part.shape[1]] = part
+    ring = (cv2.dilate(inside, np.ones((5, 5), np.uint8)) > 0) & (cv2.dilate(inside, np.ones((3, 3), np.uint8)) == 0)
+    if not ring.any():
+        return False
+    return abs(float(np.median(window[ring])) - float(window[inside > 0].mean())) > 45
+
+
+def _text(glyphs: list[Glyph], bars: list[Glyph], shape: tuple[int, ...]) -> list[Glyph]:
+    """Choose the glyphs that form a line of text, or stand beside a bar."""
+    chosen = [
+        glyph
+        for glyph in glyphs
+        if any(_beside(glyph, bar) for bar in bars)
+        or (_near_border(glyph, shape) and sum(_same_line(glyph, other) for other in glyphs) >= 3)  # itself is one
+    ]
+    # Letters with a shorter or longer body than their neighbours' lie within the line of text, too.
+    lines = [(y - h // 3, x - 2 * h, h + 2 * (h // 3), w + 4 * h) for y, x, h, w, _ in chosen]
+    return chosen + [glyph for glyph in glyphs if any(_within(glyph, line) for line in lines)]
+
+
+def _label_lines(glyphs: list[Glyph], bars: list[Glyph]) -> list[tuple[tuple[int, int, int, int], int]]:
+    """Find the line of text at each bar: letters there may touch tissue of their own tone, which hides their shape."""
+    lines = []
+    for bar in bars:
+        letters = [glyph for glyph in glyphs if _beside(glyph, bar)]
+        if not letters:
+            continue
+        tallest = max(h for _, _, h, _, _ in letters)
+        y = min(glyph[0] for glyph in letters) - tallest // 4
+        end = max(glyph[0] + glyph[2] for glyph in letters) + tallest // 4
+        x = min(bar[1], *(glyph[1] for glyph in letters)) - tallest
+        right = max(bar[1] + bar[3], *(glyph[1] + glyph[3] for glyph in letters)) + tallest
+        lines.append(((y, x, end - y, right - x), bar[4]))
+    return lines
+
+
+def _near_border(glyph: Glyph, shape: tuple[int, ...]) -> bool:
+    return glyph[0] < 0.2 * shape[0] or glyph[0] + glyph[2] > 0.8 * shape[0]
+
+
+def _same_line(glyph: Glyph, other: Glyph) -> bool:
+    """Tell whether two glyphs are of one tone and size and stand beside each other on one line."""
+    y, x, h, w, tone = glyph
+    v, u, k, m, shade = other
+    apart = u - (x + w) if u > x else x - (u + m)
+    return (
+        shade == tone and abs((v + k) - (y + h)) <= 0.35 * max(h, k) and 0.5 <= k / h <= 2 and apart <= 1.2 * max(h, k)
+    )
+
+
+def _beside(glyph: Glyph, bar: Glyph) -> bool:
+    y, x, h, w, tone = glyph
+    v, u, k, m, shade = bar
+    reach = 1.2 * h + 4
+    vertical = max(v - (y + h), y - (v + k))
+    sideways = max(u - (x + w), x - (u + m))
+    return tone == shade and vertical <= reach and sideways <= reach
+
+
+def _within(glyph: Glyph, line: tuple[int, int, int, int]) -> bool:
+    y, x, h, w, _ = glyph
+    v, u, k, m = line
+    return y >= v and x >= u and y + h <= v + k and x + w <= u + m
+
+
+def _paint_over(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Paint marks over from their surroundings, each by itself so that time goes with the marks, not the image."""
+    result = image.copy()
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    for index in range(1, count):
+        x, y, w, h = (int(value) for value in stats[index][:4])
+        rows = slice(max(0, y - 16), y + h + 16)
+        columns = slice(max(0, x - 16), x + w + 16)
+        hole = (labels[rows, columns] == index).astype(np.uint8)
+        result[rows, columns] = cv2.inpaint(result[rows, columns], hole, 5, cv2.INPAINT_TELEA)
+    return result

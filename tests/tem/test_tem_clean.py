@@ -1,0 +1,93 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from nephroscale.tem.clean import clean_burned_in, find_marks, find_strips
+from nephroscale.tem.read import read_tem
+
+
+def tissue(height: int = 400, width: int = 520, seed: int = 0) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(size=(height, width)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 9)
+    picture = 125 + 45 * smooth / smooth.std() + 9 * noise
+    return np.clip(picture, 15, 240).astype(np.uint8)
+
+
+def draw(picture: np.ndarray, tone: int) -> tuple[np.ndarray, np.ndarray]:
+    image = Image.fromarray(picture)
+    pen = ImageDraw.Draw(image)
+    pen.rectangle([360, 375, 480, 380], fill=tone)
+    pen.text((390, 345), "2 um", fill=tone, font=ImageFont.load_default(20))
+    drawn = np.asarray(image)
+    return drawn, np.abs(drawn.astype(int) - picture) > 60
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_tissue_alone_is_left_as_it_is(seed: int) -> None:
+    picture = tissue(seed=seed)
+    cleaned = clean_burned_in(picture)
+    assert not cleaned.mask.any()
+    assert np.array_equal(cleaned.image, picture)
+
+
+@pytest.mark.parametrize("tone", [255, 0])
+def test_a_bar_and_its_label_are_painted_over(tone: int) -> None:
+    picture = tissue()
+    drawn, truth = draw(picture, tone)
+    cleaned = clean_burned_in(drawn)
+    assert cleaned.mask[truth].all()
+    assert cleaned.mask.sum() < 4 * truth.sum()
+    assert cleaned.image.shape == picture.shape
+    untouched = ~cleaned.mask
+    assert np.array_equal(cleaned.image[untouched], picture[untouched])
+    assert np.abs(cleaned.image[truth].astype(int) - picture[truth]).mean() < 60
+
+
+@pytest.mark.parametrize("top", [False, True])
+@pytest.mark.parametrize(("ground", "ink"), [(0, 255), (255, 0), (90, 255)])
+def test_a_data_strip_is_cut_off(ground: int, ink: int, top: bool) -> None:
+    image = Image.fromarray(tissue())
+    start = 0 if top else 360
+    pen = ImageDraw.Draw(image)
+    pen.rectangle([0, start, 520, start + 39], fill=ground)
+    pen.text((8, start + 8), "HV 80 kV   x11500   P001   2 um", fill=ink, font=ImageFont.load_default(20))
+    pen.rectangle([420, start + 20, 500, start + 24], fill=ink)
+    drawn = np.asarray(image)
+    first, last = find_strips(drawn)
+    assert (first, last)[0 if top else 1] == pytest.approx(40 if top else 360, abs=4)
+    cleaned = clean_burned_in(drawn)
+    assert cleaned.top == first
+    assert cleaned.mask[start : start + 40].all()
+    assert not cleaned.inner_mask.any()
+
+
+def test_a_bright_lumen_at_the_border_is_no_strip() -> None:
+    picture = tissue()
+    rows, columns = np.mgrid[:400, :520]
+    picture[(rows > 330 + 30 * np.sin(columns / 40))] = 235
+    assert find_strips(picture) == (0, 400)
+
+
+def test_an_opaque_label_is_found_and_a_round_vacuole_is_not() -> None:
+    image = Image.fromarray(tissue())
+    pen = ImageDraw.Draw(image)
+    pen.ellipse([100, 100, 160, 150], fill=255)
+    pen.rectangle([200, 340, 420, 370], fill=252)
+    pen.text((205, 343), "Name: A1--0024", fill=0, font=ImageFont.load_default(20))
+    mask = find_marks(np.asarray(image))
+    assert mask[340:371, 200:421].all()
+    assert not mask[90:160, 90:170].any()
+
+
+def test_the_real_label_is_found_and_real_tissue_is_not(shared: Path) -> None:
+    image = read_tem(shared / "data/tem/gbm_snider_A1--0024.jpg")
+    mask = clean_burned_in(image).mask
+    assert mask[2391:2405, 45:655].all()  # scale bar
+    assert mask[2340:2400, 1010:1575].all()  # name
+    assert mask[2335:2395, 2435:3530].all()  # magnification
+    assert not mask[:2290].any()
+    for path in sorted((shared / "data/tem").glob("isbi2012_*.png")):
+        assert not clean_burned_in(read_tem(path)).mask.any()

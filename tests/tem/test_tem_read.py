@@ -1,0 +1,68 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from nephroscale.errors import Rejected
+from nephroscale.tem.read import read_tem
+
+
+@pytest.fixture
+def grey() -> np.ndarray:
+    ramp = np.linspace(20, 220, 64 * 48).reshape(48, 64)
+    return np.rint(ramp).astype(np.uint8)
+
+
+def test_eight_bit_grey_is_kept_as_it_is(tmp_path: Path, grey: np.ndarray) -> None:
+    for name in ("a.png", "a.tif"):
+        Image.fromarray(grey).save(tmp_path / name)
+        assert np.array_equal(read_tem(tmp_path / name), grey)
+
+
+def test_colour_becomes_luma(tmp_path: Path, grey: np.ndarray) -> None:
+    colour = np.stack([grey, np.zeros_like(grey), np.zeros_like(grey)], axis=-1)
+    Image.fromarray(colour).save(tmp_path / "a.png")
+    assert np.abs(read_tem(tmp_path / "a.png") - 0.299 * grey).max() <= 0.5001
+    tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(colour, -1, 0), photometric="rgb", planarconfig="separate")
+    assert np.array_equal(read_tem(tmp_path / "a.tif"), read_tem(tmp_path / "a.png"))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_twelve_bits_in_sixteen_are_stretched_past_a_white_bar(tmp_path: Path, grey: np.ndarray, suffix: str) -> None:
+    deep = grey.astype(np.uint16) * 16
+    deep[-6:] = 65535
+    if suffix == "png":
+        Image.fromarray(deep).save(tmp_path / "a.png")
+    else:
+        tifffile.imwrite(tmp_path / "a.tif", deep)
+    image = read_tem(tmp_path / f"a.{suffix}")
+    assert image.dtype == np.uint8
+    assert (image[-6:] == 255).all()
+    assert np.ptp(image[:-6]) > 240
+
+
+def test_white_is_zero_is_turned_round(tmp_path: Path, grey: np.ndarray) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", 255 - grey, photometric="miniswhite")
+    assert np.array_equal(read_tem(tmp_path / "a.tif"), grey)
+
+
+def test_bad_bytes_are_rejected_but_a_missing_file_is_an_error(tmp_path: Path, grey: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.tile(grey, (4, 4))).save(buffer, "JPEG")
+    for name, data in {
+        "cut.jpg": buffer.getvalue()[:-400],
+        "text.tif": b"version https://git-lfs.github.com",
+        "none.png": b"",
+        "magic.tif": b"II*\0" + b"\xff" * 40,
+    }.items():
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(Rejected):
+            read_tem(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        read_tem(tmp_path / "absent.png")
+    Image.fromarray(np.full((32, 32), 7, np.uint8)).save(tmp_path / "one.png")
+    with pytest.raises(Rejected, match="one grey level"):
+        read_tem(tmp_path / "one.png")
