@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from nephroscale.arrays import read_array, read_attributes
@@ -13,37 +13,57 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-@dataclass(frozen=True)
 class Bag:
-    """A patient's instances of one modality.
+    """A patient's instances of one modality; arrays are mapped when first asked for.
+
+    Parameters
+    ----------
+    path
+        Zarr group of the stage `features`.
 
     Attributes
     ----------
     patient, modality, encoder
         Whose, of what, and encoded by what.
-    features
-        Maps [n, h, w, C] float16 or float32, or pixels [n, S, S, 3] uint8; read-only memory map.
-    image
-        [n] int16, index into `images`.
-    slot
-        [n] int8, place in `panel` (0 for OM and TEM).
-    score
-        [n] float32.
     images
         Ids of the images.
     panel
         Markers of the IM panel, by slot.
     """
 
-    patient: str
-    modality: str
-    encoder: str
-    features: np.ndarray
-    image: np.ndarray
-    slot: np.ndarray
-    score: np.ndarray
-    images: tuple[str, ...]
-    panel: tuple[str, ...]
+    def __init__(self, path: Path) -> None:
+        attributes = read_attributes(path)
+        self.path = path
+        self.patient: str = attributes["patient"]
+        self.modality: str = attributes["modality"]
+        self.encoder: str = attributes["encoder"]
+        self.images: tuple[str, ...] = tuple(attributes["images"])
+        self.panel: tuple[str, ...] = tuple(attributes["panel"])
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """Maps [n, h, w, C] float16 or float32, or pixels [n, S, S, 3] uint8."""
+        return read_array(self.path, "features")
+
+    @cached_property
+    def image(self) -> np.ndarray:
+        """[n] int16, index into `images`."""
+        return read_array(self.path, "image")
+
+    @cached_property
+    def slot(self) -> np.ndarray:
+        """[n] int8, place in `panel` (0 for OM and TEM)."""
+        return read_array(self.path, "slot")
+
+    @cached_property
+    def score(self) -> np.ndarray:
+        """[n] float32: of the glomerulus, or the share of a TEM instance that is image."""
+        return read_array(self.path, "score")
+
+    @cached_property
+    def position(self) -> np.ndarray:
+        """[n, 2] float32, centre x, y in pixels of the raw image."""
+        return read_array(self.path, "position")
 
     def __len__(self) -> int:
         """Count the instances."""
@@ -61,20 +81,13 @@ class Bag:
 
 
 def open_bag(path: Path) -> Bag:
-    """Open a bag that :func:`nephroscale.features.extract.extract_features` or `h5.import_h5` wrote.
+    """Open a bag that `features.extract` or `features.h5` wrote.
 
     Raises
     ------
     NephroscaleError
-        When an array is missing or cannot be mapped.
+        When its features are missing or cannot be mapped.
     """
-    attributes = read_attributes(path)
-    arrays = {name: read_array(path, name) for name in ("features", "image", "slot", "score")}
-    return Bag(
-        patient=attributes["patient"],
-        modality=attributes["modality"],
-        encoder=attributes["encoder"],
-        images=tuple(attributes["images"]),
-        panel=tuple(attributes["panel"]),
-        **arrays,
-    )
+    bag = Bag(path)
+    len(bag)
+    return bag

@@ -1,0 +1,86 @@
+"""Random reads of whole bags per second: memory-mapped Zarr bags against one h5 file per bag, in the same run.
+
+Prints one JSON object: medians of interleaved rounds, and the ratios. `opened` opens the bag for every read; `kept`
+reads from bags that are open already, as an epoch of training does.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from nephroscale.arrays import write_arrays
+from nephroscale.features.bags import open_bag
+
+BAGS, CHANNELS, READS, ROUNDS = 300, 1024, 1500, 5
+
+
+def make(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(BAGS):
+        n = int(rng.integers(10, 201))
+        maps = rng.standard_normal((n, 1, 1, CHANNELS), dtype=np.float32).astype(np.float16)
+        arrays = {
+            "features": maps,
+            "image": np.zeros(n, np.int16),
+            "slot": np.zeros(n, np.int8),
+            "score": np.ones(n, np.float32),
+        }
+        attributes = {"patient": f"P{i}", "modality": "TEM", "encoder": "random", "images": ["I"], "panel": []}
+        write_arrays(folder / f"{i}.zarr", arrays, attributes)
+        with h5py.File(folder / f"{i}.h5", "w") as file:
+            file["features"] = maps.reshape(n, CHANNELS)
+            file["coords"] = np.zeros((n, 2), np.int64)
+
+
+def read_h5(path: Path) -> np.ndarray:
+    with h5py.File(path, "r") as file:
+        return file["features"][...]
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make(folder)
+        bags = [open_bag(folder / f"{i}.zarr") for i in range(BAGS)]
+        files = [h5py.File(folder / f"{i}.h5", "r") for i in range(BAGS)]
+        ways = {
+            "h5, opened": lambda i: read_h5(folder / f"{i}.h5"),
+            "h5, kept": lambda i: files[i]["features"][...],
+            "mapped, opened": lambda i: np.array(open_bag(folder / f"{i}.zarr").features),
+            "mapped, kept": lambda i: np.array(bags[i].features),
+            "mapped, kept, not copied": lambda i: np.asarray(bags[i].features),
+        }
+        same = all(np.array_equal(ways["h5, opened"](i), ways["mapped, kept"](i)[:, 0, 0]) for i in range(BAGS))
+        rates: dict[str, list[float]] = {way: [] for way in ways}
+        for turn in range(ROUNDS):
+            order = np.random.default_rng(turn).integers(0, BAGS, READS).tolist()
+            for way, read in ways.items():
+                start = time.perf_counter()
+                for i in order:
+                    read(i)
+                rates[way].append(READS / (time.perf_counter() - start))
+        for file in files:
+            file.close()
+    median = {way: round(statistics.median(values)) for way, values in rates.items()}
+    ratio = {
+        "opened for every read": round(median["mapped, opened"] / median["h5, opened"], 2),
+        "kept open": round(median["mapped, kept"] / median["h5, kept"], 2),
+        "kept open, against h5 opened": round(median["mapped, kept"] / median["h5, opened"], 2),
+        "kept open and not copied, against h5 opened": round(
+            median["mapped, kept, not copied"] / median["h5, opened"], 2
+        ),
+    }
+    print(json.dumps({"equal_values": same, "reads_per_second": median, "ratio": ratio}, indent=2))
+    return 0 if same else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
