@@ -1,0 +1,88 @@
+"""What goes into a network and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import torch
+    from torch import Tensor
+
+    from nephroscale.models.smil import Selection
+
+MODALITIES = ("TEM", "OM", "IM")
+"""The order in which modalities are concatenated everywhere."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The padded bags of some patients.
+
+    Attributes
+    ----------
+    features
+        Modality to feature maps [B, N, h, w, C] float32, or pixels [B, N, S, S, 3] uint8. Padding is zero.
+    mask
+        Modality to [B, N] bool: True where there is an instance.
+    rows
+        Modality to [M] int64: the places of the instances in the flattened [B * N]. Made on the host, so that an
+        encoder sees only instances, no padding, and the device need not be asked how many there are.
+    labels
+        [B] int64 class indices; -1 where unknown.
+    ids
+        Patient ids, in the order of the batch.
+    """
+
+    features: dict[str, Tensor]
+    mask: dict[str, Tensor]
+    rows: dict[str, Tensor]
+    labels: Tensor
+    ids: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, features: Mapping[str, Tensor], mask: Mapping[str, Tensor], labels: Tensor, ids: Sequence[str] = ()
+    ) -> Batch:
+        """Make a batch from tensors on the host."""
+        rows = {name: mask[name].flatten().nonzero().flatten() for name in mask}
+        return cls(dict(features), dict(mask), rows, labels, tuple(ids))
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the batch on another device."""
+
+        def moved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
+
+        return replace(
+            self,
+            features=moved(self.features),
+            mask=moved(self.mask),
+            rows=moved(self.rows),
+            labels=self.labels.to(device, non_blocking=True),
+        )
+
+    def __len__(self) -> int:
+        """Count the patients."""
+        return int(self.labels.shape[0])
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a network says of a batch.
+
+    Attributes
+    ----------
+    logits
+        Branch to [B, classes]. `fusion` is the prediction; the others are there where the network has such a branch.
+    selection
+        What sparse multi-instance learning decided about the TEM bags, or None.
+    attention
+        Modality to [B, tokens, tokens] attention of its tokens (last axis) from the TEM tokens, if it was asked for.
+    """
+
+    logits: dict[str, Tensor]
+    selection: Selection | None = None
+    attention: dict[str, Tensor] = field(default_factory=dict)

@@ -1,0 +1,58 @@
+"""Cross-modal scale attention: the nano scale of TEM re-weights the micro scale of OM and IM."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+
+class CrossModalScaleAttention(nn.Module):
+    """Attention with queries from TEM, keys and values from a light-microscopy modality, in a single head.
+
+    Parameters
+    ----------
+    width
+        Channels C of the feature maps.
+    heads
+        Enters through the softmax's scale 1 / sqrt(C / heads) alone; there is one softmax over all channels.
+    released
+        Reproduce the authors' code: the attended [B, T, C] is transposed to [B, C, T] and then read as [B, T, C]
+        again, which scrambles tokens and channels.
+
+    References
+    ----------
+    arXiv 2512.15171, cross-modal scale attention.
+    """
+
+    def __init__(self, width: int, heads: int = 4, *, released: bool = False) -> None:
+        super().__init__()
+        self.query = nn.Linear(width, width, bias=False)
+        self.key = nn.Linear(width, width, bias=False)
+        self.value = nn.Linear(width, width, bias=False)
+        self.projection = nn.Linear(width, width)
+        self.scale, self.released = (width / heads) ** -0.5, released
+
+    def forward(self, tem: Tensor, other: Tensor, *, need_attention: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Attend from TEM maps [B, h, w, C] to another modality's maps of the same shape.
+
+        Returns
+        -------
+        tuple
+            What is to be added to `other` [B, h, w, C], and, if asked for, the attention [B, h * w, h * w] whose rows
+            (TEM tokens) sum to 1.
+        """
+        query = self.query(tem.flatten(1, 2))
+        tokens = other.flatten(1, 2)
+        key, value = self.key(tokens), self.value(tokens)
+        attention = None
+        if need_attention:
+            attention = torch.softmax(query @ key.transpose(1, 2) * self.scale, dim=-1)
+            attended = attention.to(value.dtype) @ value
+        else:
+            attended = scaled_dot_product_attention(
+                query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1), scale=self.scale
+            ).squeeze(1)
+        if self.released:
+            attended = attended.transpose(1, 2).reshape(attended.shape)
+        return self.projection(attended).unflatten(1, tem.shape[1:3]), attention

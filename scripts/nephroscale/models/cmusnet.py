@@ -1,0 +1,208 @@
+"""CMUS-Net: cross-modal ultra-scale learning over TEM, optical and immunofluorescence microscopy.
+
+    TEM bag ──(encoder)── SMIL ─────── x_TEM ─┬────────────────────────┬── pool, linear ── TEM
+                                              │ queries                │
+    OM ───────(encoder)─────── x_OM ── + CMSA(x_TEM, x_OM) ────────────┼── pool, linear ── OM
+                                              │ queries                │
+    IM ───────(encoder)─────── x_IM ── + CMSA(x_TEM, x_IM) ────────────┼── pool, linear ── IM
+                                                                       │
+                                                   concatenate, pool, MLP ── fusion
+
+References
+----------
+Cross-modal ultra-scale learning with tri-modalities of renal biopsy images for glomerular multi-disease auxiliary
+diagnosis, arXiv 2512.15171.
+"""  # fmt: skip
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from nephroscale.errors import NephroscaleError
+from nephroscale.models.batch import MODALITIES, Batch, Output
+from nephroscale.models.cmsa import CrossModalScaleAttention
+from nephroscale.models.encoders.registry import build_encoder
+from nephroscale.models.network import Network
+from nephroscale.models.smil import SparseMultiInstance
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LOSS_WEIGHTS = {"OM": 0.3, "IM": 0.5, "TEM": 0.2}
+
+RELEASED_NAMES = {
+    "CrossAttn.W_q": "attention.query",
+    "CrossAttn.W_k": "attention.key",
+    "CrossAttn.W_v": "attention.value",
+    "CrossAttn.proj": "attention.projection",
+    "MLP.linear1": "fusion.0",
+    "MLP.linear2": "fusion.3",
+    "TEM_fc.linear": "branches.TEM.linear",
+    "OM_fc.linear": "branches.OM.linear",
+    "IM_fc.linear": "branches.IM.linear",
+}
+"""The authors' names of the layers, and ours."""
+
+
+class Branch(nn.Module):
+    """A modality's own prediction: linear from the pooled map; the released code has a ReLU on the logits."""
+
+    def __init__(self, width: int, classes: int, *, released: bool) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, classes)
+        self.last = nn.ReLU() if released else nn.Identity()
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Turn pooled maps [B, C] into logits [B, classes]."""
+        return self.last(self.linear(pooled))
+
+
+class CMUSNet(Network):
+    """The network of the paper, or a part of it for an ablation.
+
+    Parameters
+    ----------
+    shapes
+        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels where there is an encoder. The modalities named
+        here are the network's inputs.
+    classes
+        Number of classes.
+    variant
+        `default`, or `released` for items 1, 2 and 4 of the authors' code.
+    attention
+        Cross-modal scale attention; it also needs TEM and another modality.
+    threshold
+        Distance threshold t of SMIL.
+    heads
+        Attention heads; they enter through the softmax's scale.
+    hidden, dropout
+        Width of the fusion head and its dropout.
+    loss_weights
+        Weights of the branches' losses beside the fusion's.
+    encoder
+        Settings of encoders trained with the network, one for each modality, or None for stored feature maps.
+
+    Notes
+    -----
+    Ours: where the maps of two modalities differ in width, a linear projection brings them to the width of the first
+    one (TEM, if it takes part). Several OM or IM instances of a patient enter by their mean; the paper has one.
+    """
+
+    def __init__(
+        self,
+        shapes: Mapping[str, tuple[int, int, int]],
+        classes: int,
+        *,
+        variant: str = "default",
+        attention: bool = True,
+        threshold: float = 1.5,
+        heads: int = 4,
+        hidden: int = 128,
+        dropout: float = 0.5,
+        loss_weights: Mapping[str, float] | None = None,
+        encoder: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        released = variant == "released"
+        self.modalities = [name for name in MODALITIES if name in shapes]
+        self.loss_weights = {**LOSS_WEIGHTS, **(loss_weights or {})}
+
+        self.encoders = nn.ModuleDict()
+        if encoder:
+            built = {name: build_encoder(encoder, shapes[name][0]) for name in self.modalities}
+            self.encoders.update(built)
+            shapes = {name: built[name].shape for name in self.modalities}
+
+        width = shapes[self.modalities[0]][2]
+        self.projections = nn.ModuleDict(
+            {name: nn.Linear(shapes[name][2], width) for name in self.modalities if shapes[name][2] != width}
+        )
+        self.smil = SparseMultiInstance(threshold, released=released) if "TEM" in shapes else None
+        self.attention = None
+        if attention and "TEM" in shapes and len(self.modalities) > 1:
+            _check_grids({name: shapes[name] for name in self.modalities})
+            self.attention = CrossModalScaleAttention(width, heads, released=released)
+        self.branches = nn.ModuleDict({name: Branch(width, classes, released=released) for name in self.modalities})
+        self.fusion = nn.Sequential(
+            nn.Linear(width * len(self.modalities), hidden), nn.Dropout(dropout), nn.ReLU(), nn.Linear(hidden, classes)
+        )
+
+    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:
+        """Predict a batch; the attention is computed as data only where it is asked for."""
+        bags = {name: self.encode(name, batch) for name in self.modalities}
+        maps: dict[str, Tensor] = {}
+        selection = None
+        for name, bag in bags.items():
+            if name == "TEM" and self.smil is not None:
+                maps[name], selection = self.smil(bag, batch.mask[name])
+            else:
+                maps[name] = masked_mean(bag, batch.mask[name])
+
+        weights: dict[str, Tensor] = {}
+        if self.attention is not None:
+            for name in self.modalities[1:]:
+                added, weight = self.attention(maps["TEM"], maps[name], need_attention=need_attention)
+                maps[name] = maps[name] + added
+                if weight is not None:
+                    weights[name] = weight
+
+        pooled = {name: maps[name].mean((1, 2)) for name in self.modalities}
+        logits = {name: self.branches[name](pooled[name]) for name in self.modalities}
+        # Pooling each map and then concatenating is pooling the concatenated map.
+        logits["fusion"] = self.fusion(torch.cat([pooled[name] for name in self.modalities], dim=-1))
+        return Output(logits, selection, weights)
+
+    def encode(self, name: str, batch: Batch) -> Tensor:
+        """Bring a modality's bags to maps [B, N, h, w, C] of the common width; an encoder sees no padding."""
+        bag = batch.features[name]
+        if name in self.encoders:
+            encoded = self.encoders[name](bag.flatten(0, 1).index_select(0, batch.rows[name]))
+            maps = encoded.new_zeros(bag.shape[0] * bag.shape[1], *encoded.shape[1:])
+            bag = maps.index_copy(0, batch.rows[name], encoded).unflatten(0, bag.shape[:2])
+        return self.projections[name](bag) if name in self.projections else bag
+
+    def loss(self, output: Output, labels: Tensor) -> Tensor:
+        """CE(fusion) + 0.3 CE(OM) + 0.5 CE(IM) + 0.2 CE(TEM), summed over the batch; absent branches are left out."""
+        weights = {"fusion": 1.0, **self.loss_weights}
+        terms = [
+            weights[name] * cross_entropy(output.logits[name].float(), labels, reduction="sum")
+            for name in ("fusion", "OM", "IM", "TEM")
+            if name in output.logits
+        ]
+        return torch.stack(terms).sum()
+
+
+def masked_mean(bag: Tensor, mask: Tensor) -> Tensor:
+    """Average bags [B, N, h, w, C] over their instances; a bag of one is that instance."""
+    share = mask / mask.sum(1, keepdim=True).clamp(min=1)
+    return (bag * share.to(bag.dtype)[:, :, None, None, None]).sum(1)
+
+
+def _check_grids(shapes: Mapping[str, tuple[int, int, int]]) -> None:
+    if len({shape[:2] for shape in shapes.values()}) > 1:
+        raise NephroscaleError(
+            "Cross-modal attention adds maps token by token, but the modalities' maps have different grids: "
+            + ", ".join(f"{name} {shape[0]} x {shape[1]}" for name, shape in sorted(shapes.items()))
+            + ".",
+            where="features: encoders",
+            todo="Choose encoders with equal grids, or set the model's `attention: false`.",
+        )
+
+
+def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]], classes: int) -> CMUSNet:
+    """Build the network from an entry of `models` in the configuration; `shapes` may name more modalities."""
+    wanted = settings.get("modalities", MODALITIES)
+    missing = [name for name in wanted if name not in shapes]
+    if missing:
+        raise NephroscaleError(
+            f"The model's modalities {', '.join(missing)} have no features.",
+            where="models: modalities",
+            todo="Leave them out of the model, or add their images to the cohort.",
+        )
+    names = ("variant", "attention", "threshold", "heads", "hidden", "dropout", "loss_weights", "encoder")
+    chosen = {name: settings[name] for name in names if name in settings}
+    return CMUSNet({name: shapes[name] for name in wanted}, classes, **chosen)

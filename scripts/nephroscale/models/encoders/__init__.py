@@ -1,0 +1,1 @@
+"""Encoders that are trained together with a network, over bags of pixels."""

@@ -1,0 +1,49 @@
+"""What every trainable encoder has in common."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from nephroscale.errors import NephroscaleError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_SD = (0.229, 0.224, 0.225)
+
+
+class Encoder(nn.Module):
+    """Stages that turn images into feature maps.
+
+    Parameters
+    ----------
+    stages
+        Modules in their order from the image on; the last one is what `trainable: last` leaves to train.
+    shape
+        (h, w, C) of the feature map.
+    """
+
+    mean: Tensor
+    sd: Tensor
+
+    def __init__(self, stages: nn.Sequential, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.stages, self.shape = stages, shape
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("sd", torch.tensor(IMAGENET_SD).view(1, 3, 1, 1), persistent=False)
+
+    def freeze(self, trainable: str) -> None:
+        """Leave `all`, the `last` stage or `none` of the encoder to be trained."""
+        if trainable not in ("all", "last", "none"):
+            raise NephroscaleError(
+                f"An encoder cannot be trained {trainable!r}.",
+                where="models: encoder: trainable",
+                todo="Choose all, last or none.",
+            )
+        self.stages.requires_grad_(trainable == "all")
+        if trainable == "last":
+            self.stages[-1].requires_grad_(True)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Encode images [M, S, S, 3] uint8 (grey ones have their channel three times) to maps [M, h, w, C]."""
+        images = (pixels.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.sd
+        return self.stages(images).permute(0, 2, 3, 1)

@@ -1,0 +1,219 @@
+"""Bags of features, read by memory map and padded into batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from nephroscale.arrays import read_array, read_attributes
+from nephroscale.errors import NephroscaleError
+from nephroscale.models.batch import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class ModalityBag:
+    """One modality of a patient.
+
+    Attributes
+    ----------
+    source
+        [n, h, w, C] feature maps or [n, S, S, 3] pixels: a read-only memory map, or means where patches were pooled.
+    rows
+        For each instance its place in `source`; -1 where a slot of the IM panel is empty.
+    images
+        For each instance the id of its image; empty for an empty slot.
+    available
+        How many instances the patient has, before a choice was made among them.
+    """
+
+    source: np.ndarray
+    rows: np.ndarray
+    images: tuple[str, ...]
+    available: int
+
+    @property
+    def mask(self) -> np.ndarray:
+        """[N] bool: True where there is an instance."""
+        return self.rows >= 0
+
+
+@dataclass(frozen=True)
+class Bag:
+    """A patient's bags: one of each modality that a network takes.
+
+    Attributes
+    ----------
+    patient
+        Patient id.
+    label
+        Class index; -1 where unknown.
+    modalities
+        Modality to its bag.
+    """
+
+    patient: str
+    label: int
+    modalities: dict[str, ModalityBag]
+
+
+def load_bags(
+    features: Mapping[str, Mapping[str, Path]],
+    ids: Sequence[str],
+    modalities: Sequence[str],
+    *,
+    labels: Mapping[str, int] | None = None,
+    apart: Collection[str] = (),
+    maximum_instances: int = 10,
+    seed: int = 0,
+) -> list[Bag]:
+    """Open the bags of some patients; pixels and features stay on disk until a batch needs them.
+
+    Parameters
+    ----------
+    features
+        Patient id to modality to the Zarr group of the stage `features`.
+    ids
+        Patients to open, in this order.
+    modalities
+        Which of TEM, OM and IM.
+    labels
+        Patient id to class index, where known.
+    apart
+        Patients that must not be among `ids`: the test patients, while training.
+    maximum_instances
+        Most TEM instances of a bag. Of more, a choice is made that depends on the seed and the patient id alone.
+    seed
+        Seed of that choice.
+
+    Raises
+    ------
+    NephroscaleError
+        When a patient of `apart` is asked for, or a patient lacks a modality.
+    """
+    leaked = sorted(set(ids) & set(apart))
+    if leaked:
+        raise NephroscaleError(
+            f"Test patients were about to be used in training: {', '.join(leaked)}.",
+            where="the fold's training and validation patients",
+            todo="Make the folds again; a patient has to be on one side.",
+        )
+    bags = []
+    for patient in ids:
+        opened = {}
+        for modality in modalities:
+            path = features.get(patient, {}).get(modality)
+            bag = _open(Path(path), modality) if path is not None else None
+            if bag is None or not bag.mask.any():
+                raise NephroscaleError(
+                    f"Patient {patient} has no {modality} features.",
+                    where="features",
+                    todo=f"Leave the patient out of the folds, or take a model without {modality}.",
+                )
+            if modality == "TEM":
+                bag = _thin(bag, maximum_instances, seed, patient)
+            opened[modality] = bag
+        bags.append(Bag(patient, -1 if labels is None else labels[patient], opened))
+    return bags
+
+
+def _open(path: Path, modality: str) -> ModalityBag:
+    source, attributes = read_array(path, "features"), read_attributes(path)
+    image, names = read_array(path, "image"), attributes["images"]
+    rows = np.arange(len(source))
+    if modality == "IM":
+        slot = read_array(path, "slot")
+        rows = np.full(max(1, len(attributes.get("panel") or [])), -1)
+        for row in reversed(range(len(source))):  # the first of a slot stays: the best
+            rows[slot[row]] = row
+    elif modality == "TEM" and len(np.unique(image)) < len(image):
+        # Patches: what SMIL chooses among are images, so the patches of an image are pooled first.
+        if source.dtype == np.uint8:
+            raise NephroscaleError(
+                "An encoder cannot be trained on several patches of one image.",
+                where="tem: instance: patch, with an encoder of pixels",
+                todo="Take `tem: instance: image`, or an encoder that stores feature maps.",
+            )
+        present = np.unique(image)
+        source = np.stack([source[image == i].mean(0, dtype=np.float32) for i in present])
+        rows, image = np.arange(len(present)), present
+    images = tuple(str(names[image[row]]) if row >= 0 else "" for row in rows)
+    return ModalityBag(source, rows, images, int((rows >= 0).sum()))
+
+
+def _thin(bag: ModalityBag, most: int, seed: int, patient: str) -> ModalityBag:
+    if bag.available <= most:
+        return bag
+    key = int.from_bytes(blake2b(f"{seed}:{patient}".encode(), digest_size=8).digest(), "little")
+    chosen = np.sort(np.random.default_rng(key).choice(len(bag.rows), most, replace=False))
+    return ModalityBag(bag.source, bag.rows[chosen], tuple(bag.images[i] for i in chosen), bag.available)
+
+
+def thinned(bags: Sequence[Bag]) -> dict[str, list[int]]:
+    """Report the patients of whose TEM instances a choice was made: patient id to [taken, available]."""
+    counts = {bag.patient: bag.modalities["TEM"] for bag in bags if "TEM" in bag.modalities}
+    return {who: [len(bag.rows), bag.available] for who, bag in sorted(counts.items()) if len(bag.rows) < bag.available}
+
+
+def shapes_of(bags: Sequence[Bag]) -> dict[str, tuple[int, int, int]]:
+    """Tell the shape of an instance of each modality, and check that all patients agree.
+
+    Raises
+    ------
+    NephroscaleError
+        When two patients' instances differ in shape or kind.
+    """
+    shapes: dict[str, tuple[int, int, int]] = {}
+    kinds: dict[str, bool] = {}
+    for bag in bags:
+        for modality, content in bag.modalities.items():
+            h, w, c = content.source.shape[1:]
+            pixels = content.source.dtype == np.uint8
+            if shapes.setdefault(modality, (h, w, c)) != (h, w, c) or kinds.setdefault(modality, pixels) != pixels:
+                raise NephroscaleError(
+                    f"The {modality} features of patient {bag.patient} have another shape than those before.",
+                    where="features",
+                    todo="Make the features again with one encoder.",
+                )
+    return shapes
+
+
+def holds_pixels(bags: Sequence[Bag]) -> dict[str, bool]:
+    """Tell for each modality whether the bags hold pixels rather than feature maps."""
+    return {name: content.source.dtype == np.uint8 for name, content in bags[0].modalities.items()} if bags else {}
+
+
+def collate(bags: Sequence[Bag]) -> Batch:
+    """Read and pad some patients' bags: features as float32, pixels as uint8, padding zero."""
+    features, masks = {}, {}
+    for modality in bags[0].modalities:
+        contents = [bag.modalities[modality] for bag in bags]
+        longest = max(len(content.rows) for content in contents)
+        source = contents[0].source
+        dtype = np.uint8 if source.dtype == np.uint8 else np.float32
+        padded = np.zeros((len(bags), longest, *source.shape[1:]), dtype)
+        mask = np.zeros((len(bags), longest), bool)
+        for i, content in enumerate(contents):
+            here = content.mask
+            mask[i, : len(here)] = here
+            padded[i, : len(here)][here] = content.source[content.rows[here]]
+        features[modality], masks[modality] = torch.from_numpy(padded), torch.from_numpy(mask)
+    labels = torch.tensor([bag.label for bag in bags])
+    return Batch.of(features, masks, labels, [bag.patient for bag in bags])
+
+
+def digest_bags(bags: Sequence[Bag], update: Callable[[bytes], object]) -> None:
+    """Feed everything that decides what a network learns from the bags into a hash's `update`."""
+    for bag in bags:
+        for modality, content in sorted(bag.modalities.items()):
+            header = [bag.patient, bag.label, modality, content.source.dtype.name, *content.source.shape]
+            update(repr(header).encode())
+            update(content.rows.astype("<i8").tobytes())
+            update(np.ascontiguousarray(content.source).tobytes())

@@ -1,0 +1,298 @@
+"""Training one network on one fold."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+from blake3 import blake3
+
+from nephroscale.errors import NephroscaleError
+from nephroscale.models.batch import MODALITIES
+from nephroscale.models.registry import build
+from nephroscale.models.weights import save_model
+from nephroscale.training.augment import flip
+from nephroscale.training.checkpoint import Progress, copy_state, load_checkpoint, save_checkpoint
+from nephroscale.training.data import Bag, collate, digest_bags, holds_pixels, load_bags, shapes_of, thinned
+from nephroscale.training.folds import read_fold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from nephroscale.models.batch import Batch
+    from nephroscale.models.network import Network
+
+DEFAULTS: dict[str, Any] = {
+    "epochs": 40,
+    "patience": 40,
+    "batch": 4,
+    "learning_rate": 5e-5,
+    "final_learning_rate": 5e-6,
+    "weight_decay": 5e-5,
+    "flips": True,
+    "maximum_instances": 10,
+}
+
+
+def fit(  # noqa: PLR0917  (the stage's contract)
+    folds: Mapping[str, Any],
+    fold: str,
+    features: Mapping[str, Mapping[str, Path]],
+    model_settings: Mapping[str, Any],
+    train_settings: Mapping[str, Any],
+    seed: int,
+    out: Path,
+    work: Path,
+    device: str = "cpu",
+    log: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Train a network on a fold's training patients and keep the epoch that suits its validation patients best.
+
+    Parameters
+    ----------
+    folds
+        Content of `folds.json`.
+    fold
+        Name of the fold.
+    features
+        Patient id to modality to the Zarr group of the stage `features`; test patients' are never opened.
+    model_settings
+        An entry of `models` in the configuration; its `train` overrides `train_settings`.
+    train_settings
+        `train` of the configuration.
+    seed
+        Decides the first weights, the order of patients, flips and dropout.
+    out
+        Empty folder, or one to be made: gets `weights.safetensors`, `curve.json` and `model.json`.
+    work
+        Folder for the checkpoint; a training that was killed goes on from it and ends with the same bytes.
+    device
+        `cpu` or `cuda`.
+    log
+        Called with one line for each epoch.
+
+    Returns
+    -------
+    dict
+        Figures for the receipt.
+
+    Raises
+    ------
+    NephroscaleError
+        When a patient is on two sides of the fold, lacks a modality, or the loss stops being a number.
+    """
+    say = log or (lambda _line: None)
+    _make_deterministic(device)
+    settings = _settings(train_settings, model_settings)
+    split = read_fold(folds, fold)
+    wanted = [name for name in MODALITIES if name in model_settings.get("modalities", MODALITIES)]
+    training, validation = (
+        load_bags(
+            features,
+            side,
+            wanted,
+            labels=split.labels,
+            apart=split.test,
+            maximum_instances=settings["maximum_instances"],
+            seed=seed,
+        )
+        for side in (split.train, split.validation)
+    )
+    shapes = shapes_of([*training, *validation])
+    _check_kind(holds_pixels(training), bool(model_settings.get("encoder")))
+
+    torch.manual_seed(seed)
+    network = build(model_settings, shapes, len(split.classes)).to(device)
+    optimizer = make_optimizer(network, settings)
+    identity = _identity([dict(model_settings), settings, split.classes, seed, device], training, validation)
+    progress = load_checkpoint(work, identity, network, optimizer, say)
+
+    while not _finished(progress, settings):
+        epoch = len(progress.curve)
+        rate = cosine_rate(epoch, settings)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        train_loss = train_epoch(network, optimizer, training, settings, seed=seed, epoch=epoch, device=device)
+        loss, accuracy = validate(network, validation, settings["batch"], len(split.classes), device)
+        if not math.isfinite(train_loss + loss):
+            raise NephroscaleError(
+                f"The loss stopped being a number in epoch {epoch + 1}.",
+                where=f"fold {fold}, seed {seed}",
+                todo="Lower train: learning_rate, and check that the features are finite.",
+            )
+        progress.curve.append(
+            {
+                "epoch": epoch + 1,
+                "learning_rate": _rounded(rate),
+                "train_loss": _rounded(train_loss),
+                "validation_loss": _rounded(loss),
+                "validation_balanced_accuracy": _rounded(accuracy),
+            }
+        )
+        if loss < progress.best_loss:
+            progress.best_epoch, progress.best_loss, progress.best = epoch, loss, copy_state(network)
+        save_checkpoint(work, identity, network, optimizer, progress)
+        say(
+            f"epoch {epoch + 1} of {settings['epochs']}: training loss {train_loss:.4f}, validation loss {loss:.4f}, "
+            f"balanced accuracy {accuracy:.3f}"
+        )
+
+    best = progress.curve[progress.best_epoch]
+    metadata = {
+        "format": 1,
+        "settings": dict(model_settings),
+        "train": settings,
+        "shapes": {name: list(shape) for name, shape in shapes.items()},
+        "classes": split.classes,
+        "modalities": wanted,
+        "fold": fold,
+        "seed": seed,
+        "best_epoch": best["epoch"],
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    save_model(out, progress.best, metadata)
+    (out / "curve.json").write_text(json.dumps(progress.curve, sort_keys=True, indent=1) + "\n")
+    return {
+        "epochs": len(progress.curve),
+        "best_epoch": best["epoch"],
+        "validation_loss": best["validation_loss"],
+        "validation_balanced_accuracy": best["validation_balanced_accuracy"],
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "train_patients": len(training),
+        "validation_patients": len(validation),
+        "thinned": thinned([*training, *validation]),
+    }
+
+
+def train_epoch(
+    network: Network,
+    optimizer: torch.optim.Optimizer,
+    bags: Sequence[Bag],
+    settings: Mapping[str, Any],
+    *,
+    seed: int,
+    epoch: int,
+    device: str,
+) -> float:
+    """Pass once over the training patients in an order of this epoch; give the mean loss of a patient.
+
+    Order, flips and dropout are drawn from generators made anew from (seed, epoch): a resumed training draws the same.
+    """
+    generator = torch.Generator().manual_seed(_derived("epoch", seed, epoch))
+    torch.manual_seed(_derived("dropout", seed, epoch))
+    network.train()
+    order = torch.randperm(len(bags), generator=generator).tolist()
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    for batch in batches([bags[i] for i in order], settings["batch"], device):
+        seen = flip(batch, generator) if settings["flips"] else batch
+        optimizer.zero_grad(set_to_none=True)
+        with autocast(device):
+            loss = network.loss(network(seen), seen.labels)
+        loss.backward()
+        optimizer.step()
+        total += loss.detach()
+    return float(total) / len(bags)
+
+
+@torch.no_grad()
+def validate(network: Network, bags: Sequence[Bag], size: int, classes: int, device: str) -> tuple[float, float]:
+    """Give the mean loss of a patient, and the mean sensitivity over the classes that occur."""
+    network.eval()
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    right, count = torch.zeros(2, classes, device=device)
+    for batch in batches(bags, size, device):
+        with autocast(device):
+            output = network(batch)
+            total += network.loss(output, batch.labels)
+        hit = (output.logits["fusion"].argmax(1) == batch.labels).float()
+        ones = torch.nn.functional.one_hot(batch.labels, classes).float()
+        right, count = right + (ones * hit[:, None]).sum(0), count + ones.sum(0)
+    sensitivity = (right / count.clamp(min=1)).sum() / (count > 0).sum()
+    return float(total) / len(bags), float(sensitivity)
+
+
+def batches(bags: Sequence[Bag], size: int, device: str) -> Iterator[Batch]:
+    """Cut bags into batches; the last one may be smaller, nobody is dropped."""
+    for first in range(0, len(bags), size):
+        yield collate(bags[first : first + size]).to(device)
+
+
+def autocast(device: str) -> torch.autocast:
+    """bfloat16 where the hardware has it; SMIL's distances stay in float64 of their own accord."""
+    return torch.autocast("cuda" if device.startswith("cuda") else "cpu", torch.bfloat16, device.startswith("cuda"))
+
+
+def make_optimizer(network: Network, settings: Mapping[str, Any]) -> torch.optim.Adam:
+    """Make the paper's optimizer, Adam with amsgrad, over what is to be trained."""
+    return torch.optim.Adam(
+        [p for p in network.parameters() if p.requires_grad],
+        lr=settings["learning_rate"],
+        weight_decay=settings["weight_decay"],
+        amsgrad=True,
+    )
+
+
+def cosine_rate(epoch: int, settings: Mapping[str, Any]) -> float:
+    """Give the learning rate of an epoch (from 0): half a cosine from the first rate towards the final one."""
+    first, last = settings["learning_rate"], settings["final_learning_rate"]
+    return last + (first - last) * (1 + math.cos(math.pi * epoch / settings["epochs"])) / 2
+
+
+def _finished(progress: Progress, settings: Mapping[str, Any]) -> bool:
+    done = len(progress.curve)
+    return done >= settings["epochs"] or done - 1 - progress.best_epoch >= settings["patience"]
+
+
+def _settings(train: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    given = {**{key: value for key, value in train.items() if key != "seeds"}, **model.get("train", {})}
+    unknown = sorted(set(given) - set(DEFAULTS))
+    if unknown:
+        raise NephroscaleError(
+            f"Nothing reads these keys of the training: {', '.join(unknown)}.",
+            where="train, or a model's train",
+            todo=f"Known are {', '.join(sorted(DEFAULTS))}.",
+        )
+    return {**DEFAULTS, **given}
+
+
+def _check_kind(pixels: Mapping[str, bool], encoder: bool) -> None:
+    wrong = sorted(name for name, is_pixels in pixels.items() if is_pixels != encoder)
+    if wrong:
+        need = "pixels, to train an encoder on" if encoder else "feature maps"
+        raise NephroscaleError(
+            f"The model needs {need}, which the features of {', '.join(wrong)} are not.",
+            where="models: encoder, and features: encoders",
+            todo="Give the model an `encoder` exactly where the features' encoder is `pixels`.",
+        )
+
+
+def _derived(purpose: str, seed: int, epoch: int) -> int:
+    return int.from_bytes(blake3(f"{purpose}:{seed}:{epoch}".encode()).digest()[:7], "little")
+
+
+def _identity(facts: list[Any], training: Sequence[Bag], validation: Sequence[Bag]) -> str:
+    hasher = blake3(json.dumps([*facts, torch.__version__, torch.get_num_threads()], sort_keys=True).encode())
+    for side in (training, validation):
+        hasher.update(b"side")
+        digest_bags(side, hasher.update)
+    return hasher.hexdigest()
+
+
+def _make_deterministic(device: str) -> None:
+    if device.startswith("cuda"):
+        if not torch.cuda.is_available():
+            raise NephroscaleError(
+                "There is no GPU in this job.",
+                where="compute: device: cuda",
+                todo="Set it to cpu, or ask the cluster for a GPU.",
+            )
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.8g}")
