@@ -1,0 +1,123 @@
+"""Columns and cells of a table against its schema."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.cohort.faults import nearest
+from nephroscale.cohort.notation import number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nephroscale.cohort.faults import Faults
+    from nephroscale.cohort.reading import Table
+
+Bad = set[tuple[int, str]]
+"""Cells that are at fault, by row number and column: what follows takes them for neither filled nor missing."""
+
+
+def check_columns(table: Table, schema: dict[str, Any], faults: Faults) -> bool:
+    """Note missing and unknown columns; return whether every required column is there."""
+    known, required = schema["properties"], schema["required"]
+    complete = True
+    unknown = [column for column in table.columns if column not in known]
+    for column in required:
+        if column not in table.columns:
+            complete = False
+            similar = nearest(column, unknown).replace("did you mean", "is it")
+            faults.add(table.name, f"the column is missing{similar or '.'}", row=1, column=column)
+    folded = {_folded(column): column for column in known}
+    for column in unknown:
+        if _folded(column) in folded:
+            faults.add(table.name, f"is written `{folded[_folded(column)]}`.", row=1, column=column)
+        elif schema["additionalProperties"] is False:
+            hint = nearest(column, known) or f"; the columns here are {', '.join(known)}."
+            faults.add(table.name, f"unknown column{hint}", row=1, column=column)
+    return complete
+
+
+def check_cells(table: Table, schema: dict[str, Any], filled: Sequence[str], faults: Faults) -> Bad:
+    """Note cells that do not fit their column.
+
+    Parameters
+    ----------
+    table, schema
+        The table and what its columns may hold: ``pattern``, ``enum``, ``type: number`` with its range.
+    filled
+        Columns in which no cell may be empty.
+    faults
+        Takes the faults.
+
+    Returns
+    -------
+    set of (int, str)
+        Row number and column of each cell at fault.
+    """
+    bad: Bad = set()
+    for column in table.columns:
+        if column not in schema["properties"]:
+            continue
+        wrong = _check_of(schema["properties"][column])
+        needed = column in filled
+        for row, cells in table.rows:
+            cell = cells[column]
+            what = wrong(cell) if cell else ("is empty; it is needed here." if needed else None)
+            if what:
+                faults.add(table.name, what, row=row, column=column)
+                bad.add((row, column))
+    return bad
+
+
+def check_unique(table: Table, column: str, faults: Faults) -> None:
+    """Note ids that occur twice, without regard to case, since they become file names."""
+    first: dict[str, tuple[int, str]] = {}
+    for row, cells in table.rows:
+        cell = cells[column]
+        if not cell:
+            continue
+        before, same = first.setdefault(cell.casefold(), (row, cell))
+        if before != row:
+            alike = "" if same == cell else f" as {same!r}, and ids differ by more than case"
+            faults.add(table.name, f"{cell!r} is there already in row {before}{alike}.", row=row, column=column)
+
+
+def _folded(column: str) -> str:
+    return re.sub(r"[\s-]+", "_", column.casefold())
+
+
+def _check_of(schema: dict[str, Any]) -> Callable[[str], str | None]:
+    """Make the function that tells what is wrong with a cell that is not empty (None for nothing)."""
+    if "enum" in schema:
+        allowed = frozenset(schema["enum"])
+        return lambda cell: None if cell in allowed else _not_among(cell, schema["enum"])
+    if "pattern" in schema:
+        fits = re.compile(schema["pattern"]).fullmatch
+        return lambda cell: None if fits(cell) else f"{cell!r} is no id; ids are made of A-Z, a-z, 0-9, _ and -."
+    if schema.get("type") == "number":
+        words = frozenset(schema.get("x-words", ()))
+        return lambda cell: None if cell in words else _not_in_range(cell, schema)
+    return lambda _: None
+
+
+def _not_among(cell: str, allowed: Sequence[str]) -> str:
+    return f"{cell!r} is not one of {', '.join(allowed)}{nearest(cell, allowed) or '.'}"
+
+
+def _not_in_range(cell: str, schema: dict[str, Any]) -> str | None:
+    value = number(cell)
+    if value is None:
+        if re.fullmatch(r"[0-9]+,[0-9]+", cell):
+            return f"{cell!r} has a comma; write the decimal point ({cell.replace(',', '.')})."
+        return f"{cell!r} is not a number; leave the cell empty where there is none."
+    low, above, high = schema.get("minimum"), schema.get("exclusiveMinimum"), schema.get("maximum")
+    if (
+        (low is not None and value < low)
+        or (above is not None and value <= above)
+        or (high is not None and value > high)
+    ):
+        lower = f"{low:g}" if low is not None else f"more than {above:g}"
+        unit = f" {schema['x-unit']}" if "x-unit" in schema else ""
+        return f"{cell} is out of range ({lower} to {high:g}{unit})."
+    return None

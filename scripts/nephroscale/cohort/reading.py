@@ -1,0 +1,169 @@
+"""Tables as rows of text: CSV in its usual disguises, and xlsx."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nephroscale.cohort.faults import Faults
+
+SEPARATORS = (",", ";", "\t")
+_INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
+_ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of text.
+
+    Parameters
+    ----------
+    name
+        The file, as the configuration names it.
+    columns
+        Names of the columns, trimmed and composed (NFC).
+    rows
+        For every row that is not empty its number, as a spreadsheet counts (the header is row 1), and its cells by
+        column; an empty cell is the empty text.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    rows: list[tuple[int, dict[str, str]]]
+
+
+def read_table(path: str, sheet: str, required: Sequence[str], faults: Faults) -> Table | None:
+    """Read a table, noting what is wrong with it as a file.
+
+    Parameters
+    ----------
+    path
+        A CSV file (UTF-8 with or without byte-order mark, or GB18030; comma, semicolon or tab; any line ends) or an
+        xlsx workbook. Told apart by their first bytes, not by name.
+    sheet
+        In a workbook the sheet of this name is read, if there is one, else its only one.
+    required
+        Columns the table should have; they tell which separator is meant.
+    faults
+        Takes the faults.
+
+    Returns
+    -------
+    Table or None
+        None where the file cannot be read as a table at all.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        faults.add(path, f"cannot be read ({error.strerror or error}).")
+        return None
+    if content.startswith(_OLE):
+        faults.add(path, "is an old .xls workbook or one with a password; save it as .xlsx or as CSV UTF-8.")
+        return None
+    if content.startswith(_ZIP):
+        from nephroscale.cohort.workbook import read_workbook
+
+        records = read_workbook(path, content, sheet, faults)
+    else:
+        records = _read_csv(path, content, required, faults)
+    return None if records is None else _as_table(path, records, faults)
+
+
+def clean(text: str) -> str:
+    """Trim a cell, of invisible characters too, and compose it (NFC)."""
+    return unicodedata.normalize("NFC", text).strip().strip(_INVISIBLE).strip()
+
+
+def _read_csv(path: str, content: bytes, required: Sequence[str], faults: Faults) -> list[list[str]] | None:
+    text = _decode(path, content, faults)
+    if text is None:
+        return None
+    first, _, rest = text.partition("\n")
+    if re.fullmatch(r"sep=.\r?", first.lstrip(_INVISIBLE)):  # Excel writes, obeys and hides this line
+        text = rest
+    records: list[list[str]] = []
+    try:
+        for record in csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text, required), strict=True):
+            records.append(record)  # noqa: PERF402  (what was read before an error tells the row)
+    except csv.Error as error:
+        faults.add(
+            path,
+            f"cannot be split into cells ({error}); look for a quotation mark without its pair.",
+            row=len(records) + 1,
+        )
+        return None
+    return records
+
+
+def _decode(path: str, content: bytes, faults: Faults) -> str | None:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        faults.add(path, "is UTF-16 text; save it as CSV UTF-8.")
+        return None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        pass
+    try:
+        return content.decode("gb18030")
+    except UnicodeDecodeError as error:
+        row = content.count(b"\n", 0, error.start) + 1
+        faults.add(path, "is neither UTF-8 nor GB18030; save it as CSV UTF-8.", row=row)
+        return None
+
+
+def _separator(text: str, required: Sequence[str]) -> str:
+    """Choose the separator under which the header has most of the required columns, then most columns."""
+
+    def merit(separator: str) -> tuple[int, int]:
+        reader = csv.reader(io.StringIO(text[:100_000], newline=""), delimiter=separator)
+        header = [clean(cell) for cell in next(iter(reader), [])]
+        return len(set(header) & set(required)), len(header)
+
+    return max(SEPARATORS, key=merit)
+
+
+def _as_table(path: str, records: list[list[str]], faults: Faults) -> Table | None:
+    header = [clean(cell) for cell in records[0]] if records else []
+    while header and not header[-1]:
+        header.pop()
+    if not header:
+        faults.add(path, "has no header; its first row names the columns.", row=1)
+        return None
+    for column in dict.fromkeys(header):
+        if column and header.count(column) > 1:
+            faults.add(path, f"there are {header.count(column)} columns of this name; keep one.", row=1, column=column)
+    cleaned = _cleaner(records)
+    rows: list[tuple[int, dict[str, str]]] = []
+    width = len(header)
+    nameless = [place for place, column in enumerate(header) if not column]
+    for number, record in enumerate(records[1:], start=2):
+        cells = [cleaned(cell) for cell in record]
+        if not any(cells):
+            continue
+        if len(cells) < width:
+            cells += [""] * (width - len(cells))
+        elif any(cells[width:]):
+            extra = next(cell for cell in cells[width:] if cell)
+            faults.add(
+                path,
+                f"has more cells than the header ({extra!r}); a cell with the separator in it needs quotes.",
+                row=number,
+            )
+        for place in nameless:
+            if cells[place]:
+                faults.add(path, f"{cells[place]!r} stands in a column without a name.", row=number)
+        rows.append((number, dict(zip(header, cells, strict=False))))
+    return Table(path, tuple(dict.fromkeys(column for column in header if column)), rows)
+
+
+def _cleaner(records: list[list[str]]) -> Callable[[str], str]:
+    """Choose the cheap trimming for a table of plain ASCII, which most large ones are."""
+    return str.strip if all(cell.isascii() for record in records for cell in record) else clean

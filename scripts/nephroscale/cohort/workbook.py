@@ -1,0 +1,124 @@
+"""Sheets of xlsx workbooks as text, the way the spreadsheet shows it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import re
+import warnings
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nephroscale.cohort.faults import Faults
+
+_MERGED = b"<mergeCell "
+_ZEROS = re.compile(r"0{2,}")
+
+
+def read_workbook(path: str, content: bytes, sheet: str, faults: Faults) -> list[list[str]] | None:
+    """Read one sheet of a workbook.
+
+    Parameters
+    ----------
+    path
+        The file's name, for messages.
+    content
+        Its bytes.
+    sheet
+        Name of the sheet wanted, without regard to case; without it the workbook's only sheet that is not empty.
+    faults
+        Takes the faults: ambiguous sheets, merged cells, formulas without a stored value, Excel's error values.
+
+    Returns
+    -------
+    list of list of str, or None
+        The cells from A1 on, rows in order, none left out; None where the workbook cannot be read.
+    """
+    import openpyxl
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of features that cells' values do not depend on
+            merged = _has_merged_cells(content)
+            book = openpyxl.load_workbook(io.BytesIO(content), read_only=not merged, data_only=False)
+            name = _choose_sheet(path, book, sheet, faults)
+            if name is None:
+                return None
+            if merged and (ranges := [str(each) for each in book[name].merged_cells.ranges]):
+                faults.add(
+                    path, f"sheet {name!r} has merged cells ({', '.join(sorted(ranges))}); unmerge and fill each."
+                )
+            cells = _rows(book[name])
+            if any(cell.data_type == "f" for row in cells for cell in row):
+                # Formulas are rare, so that the values stored for them are worth a second reading only now.
+                values = openpyxl.load_workbook(io.BytesIO(content), read_only=not merged, data_only=True)
+                cells = _with_values(path, cells, _rows(values[name]), faults)
+    except (zipfile.BadZipFile, InvalidFileException, KeyError, ValueError, OSError) as error:
+        faults.add(path, f"is not a readable xlsx workbook ({error}); save it again, or as CSV UTF-8.")
+        return None
+    return _texts(path, cells, faults)
+
+
+def _has_merged_cells(content: bytes) -> bool:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        sheets = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
+        return any(_MERGED in archive.read(name) for name in sheets)
+
+
+def _choose_sheet(path: str, book: Any, wanted: str, faults: Faults) -> str | None:
+    names = [sheet.title for sheet in book.worksheets]
+    named = [name for name in names if name.strip().casefold() == wanted.casefold()]
+    if len(named) == 1:
+        return named[0]
+    filled = [name for name in names if any(cell.value is not None for row in _rows(book[name], 50) for cell in row)]
+    if len(filled) > 1:
+        faults.add(path, f"has several sheets ({', '.join(filled)}); name the one that is meant {wanted!r}.")
+        return None
+    return (filled or names)[0]
+
+
+def _rows(sheet: Any, most: int | None = None) -> list[tuple[Any, ...]]:
+    if hasattr(sheet, "reset_dimensions"):
+        sheet.reset_dimensions()  # some programs write a wrong extent, at which reading would stop
+    return list(sheet.iter_rows(max_row=most))
+
+
+def _with_values(
+    path: str, cells: list[tuple[Any, ...]], values: list[tuple[Any, ...]], faults: Faults
+) -> list[tuple[Any, ...]]:
+    for row, valued in zip(cells, values, strict=True):
+        for cell, value in zip(row, valued, strict=True):
+            if cell.data_type == "f" and value.value is None:
+                what = f"cell {cell.coordinate} is a formula without a stored value; open and save it in a spreadsheet."
+                faults.add(path, what, row=cell.row)
+    return values
+
+
+def _texts(path: str, cells: list[tuple[Any, ...]], faults: Faults) -> list[list[str]]:
+    texts = []
+    for row in cells:
+        texts.append([_text(cell) for cell in row])
+        for cell in row:
+            if cell.data_type == "e":
+                faults.add(path, f"cell {cell.coordinate} holds the error {cell.value}.", row=cell.row)
+    return texts
+
+
+def _text(cell: Any) -> str:
+    """Write a cell's value as text: 1.0 as 1, 0.1 + 0.2 as 0.3, 1 shown as 001 as 001, a date as 2024-05-31."""
+    value = cell.value
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, int | float):
+        if float(value).is_integer() and abs(value) < 1e15:
+            whole = str(int(value))
+            shown = cell.number_format or ""
+            return whole.zfill(len(shown)) if _ZEROS.fullmatch(shown) else whole
+        return format(value, ".15g")  # as many digits as Excel keeps
+    if isinstance(value, dt.datetime):
+        return value.date().isoformat() if value.time() == dt.time() else value.isoformat(sep=" ")
+    return str(value)
