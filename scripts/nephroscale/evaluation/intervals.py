@@ -1,0 +1,123 @@
+"""Bootstrap intervals over patients.
+
+References
+----------
+Efron B, Tibshirani RJ. An Introduction to the Bootstrap. Chapman & Hall, 1993 (percentile intervals).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nephroscale.evaluation.metrics import METRICS, check_predictions
+
+LEVEL = 0.95
+
+
+def resample_counts(labels: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Draw bootstrap samples of patients within each class, so that every class keeps its number of patients.
+
+    Parameters
+    ----------
+    labels
+        [n] class indices.
+    resamples
+        Number of samples B.
+    seed
+        Seed of the draw.
+
+    Returns
+    -------
+    numpy.ndarray
+        [B, n] int64: how often each patient is in each sample.
+    """
+    labels = np.asarray(labels)
+    rng = np.random.default_rng(seed)
+    counts = np.zeros((resamples, len(labels)), np.int64)
+    for c in np.unique(labels):
+        members = np.flatnonzero(labels == c)
+        counts[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=resamples)
+    return counts
+
+
+def resampled_metrics(labels: np.ndarray, probabilities: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Compute the figures of merit of every bootstrap sample at once.
+
+    Parameters
+    ----------
+    labels, probabilities
+        As for :func:`nephroscale.evaluation.metrics.compute_metrics`, which gives the same for a single sample.
+    counts
+        [B, n]: how often each patient is in each sample.
+
+    Returns
+    -------
+    dict
+        Metric to [B] float64; macro AUC is left out where it is not defined.
+    """
+    labels, probabilities = np.asarray(labels, np.int64), np.asarray(probabilities, np.float64)
+    check_predictions(labels, probabilities)
+    classes = probabilities.shape[1]
+    predicted = probabilities.argmax(axis=1)
+    weights = counts.astype(np.float64)
+
+    cells = np.zeros((len(labels), classes * classes))
+    cells[np.arange(len(labels)), labels * classes + predicted] = 1
+    matrices = (weights @ cells).reshape(-1, classes, classes)
+    hit, true, guessed = np.diagonal(matrices, axis1=1, axis2=2), matrices.sum(axis=2), matrices.sum(axis=1)
+    occurs = true > 0
+    sensitivity = np.divide(hit, true, out=np.zeros_like(hit), where=occurs)
+    mentioned = (true + guessed) > 0
+    f1 = np.divide(2 * hit, true + guessed, out=np.zeros_like(hit), where=mentioned)
+    found = {
+        "accuracy": hit.sum(axis=1) / weights.sum(axis=1),
+        "balanced_accuracy": sensitivity.sum(axis=1) / occurs.sum(axis=1),
+        "macro_f1": f1.sum(axis=1) / mentioned.sum(axis=1),
+    }
+    if len(np.unique(labels)) == classes:
+        found["macro_auc"] = np.mean([_auc(labels == c, probabilities[:, c], weights) for c in range(classes)], axis=0)
+    return found
+
+
+def _auc(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve of every sample: the weighted share of pairs in the right order, ties by half."""
+    above = scores[positive][:, None] - scores[~positive][None, :]
+    order = (above > 0) + 0.5 * (above == 0)
+    ours, theirs = weights[:, positive], weights[:, ~positive]
+    return ((ours @ order) * theirs).sum(axis=1) / (ours.sum(axis=1) * theirs.sum(axis=1))
+
+
+def bootstrap_intervals(
+    labels: np.ndarray, probabilities: np.ndarray, resamples: int, seed: int
+) -> dict[str, tuple[float, float] | None]:
+    """Estimate 95 % percentile intervals of the figures of merit, resampling patients within their class.
+
+    Parameters
+    ----------
+    labels, probabilities
+        As for :func:`nephroscale.evaluation.metrics.compute_metrics`.
+    resamples
+        Number of bootstrap samples.
+    seed
+        Seed of the draw.
+
+    Returns
+    -------
+    dict
+        Metric to (low, high), or None where the metric is not defined.
+
+    Notes
+    -----
+    The intervals tell how the figure would vary with other patients for the networks as they are trained; they do not
+    hold the variation of training itself, which the spread over folds and seeds shows.
+    """
+    values = resampled_metrics(labels, probabilities, resample_counts(labels, resamples, seed))
+    tail = (1 - LEVEL) / 2
+    intervals: dict[str, tuple[float, float] | None] = {}
+    for metric in METRICS:
+        if metric in values:
+            low, high = np.quantile(values[metric], [tail, 1 - tail])
+            intervals[metric] = float(low), float(high)
+        else:
+            intervals[metric] = None
+    return intervals
