@@ -1,0 +1,63 @@
+# nephroscale. `make` alone lists what there is.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+LOCKS := envs/requirements.lock envs/dev.lock
+CORES ?= all
+TINY := --configfile config/tiny.yaml
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo tiny test lint format types bench docs lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## make the virtual environment .venv from envs/
+
+$(STAMP): $(LOCKS) pyproject.toml
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "nephroscale needs Python 3.11 or newer with venv: on Debian and Ubuntu 'sudo apt install python3 python3-venv', then make again (or make PYTHON=/path/to/python3.11)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed "$$(grep '^torch==' envs/requirements.lock)" || \
+	  { echo "torch could not be installed: check the network or pip's index, then make setup again"; exit 1; }
+	$(BIN)/python -m pip install --quiet $(LOCKS:%=-r %) || \
+	  { echo "the packages of envs/*.lock could not be installed: check the network or pip's index, then make setup again"; exit 1; }
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+tiny: setup ## the whole workflow on the smallest cohort (two minutes)
+	$(BIN)/python resources/demo/generate.py tiny --out demo/tiny
+	$(BIN)/snakemake --cores $(CORES) $(TINY) all
+
+demo: tiny ## the main job: the whole workflow on the demo cohort, to its report
+
+test: setup ## run the tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: setup ## check formatting, style, types and the workflow
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check workflow
+	$(BIN)/snakemake --lint $(TINY)
+
+format: setup ## format Python and Snakemake files
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/snakefmt workflow
+
+bench: setup ## run the benchmarks; each prints ratios against a peer measured in the same run
+	$(BIN)/python benchmarks/run_all.py
+
+docs: setup ## make config/README.md from the schemas
+	$(BIN)/python -m nephroscale.cohort.document
+
+lock: ## resolve envs/*.in anew into envs/*.lock
+	sh envs/lock.sh
+
+clean: ## remove the environment, the demo cohort and its results (never a store outside)
+	rm -rf .venv build demo .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	if [ -d results ]; then rm -rf results; fi
+	if [ -d store ]; then chmod -R u+w store && rm -rf store; fi
