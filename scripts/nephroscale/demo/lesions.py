@@ -1,0 +1,117 @@
+"""What each subtype shows in each modality: the table that the cohort is drawn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Staining:
+    """Immunofluorescence of one marker.
+
+    Attributes
+    ----------
+    mesangial, capillary
+        Least and largest strength at the site, 0 to 1.
+    coarse
+        0 for fine granules to 1 for coarse clumps.
+    """
+
+    mesangial: tuple[float, float] = (0.0, 0.02)
+    capillary: tuple[float, float] = (0.0, 0.02)
+    coarse: float = 0.0
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """What a subtype shows.
+
+    Attributes
+    ----------
+    diagnosis
+        Its class.
+    pattern
+        Key of `section.PATTERNS`.
+    staining
+        Immunofluorescence by marker; markers that are not named are negative.
+    subepithelial
+        Stages of subepithelial deposits that occur (see `tem.MicrographPlan`).
+    subendothelial, mesangial
+        Least and largest amount of deposits at these sites.
+    inclusions
+        Whether tubuloreticular inclusions are seen.
+    stalk
+        Share of the micrographs that show mesangium.
+    """
+
+    diagnosis: str
+    pattern: str
+    staining: dict[str, Staining]
+    subepithelial: tuple[int, ...] = (0,)
+    subendothelial: tuple[float, float] = (0.0, 0.0)
+    mesangial: tuple[float, float] = (0.0, 0.0)
+    inclusions: bool = False
+    stalk: float = 0.5
+
+
+def _full_house(mesangial: tuple[float, float], capillary: tuple[float, float], coarse: float) -> dict[str, Staining]:
+    return {marker: Staining(mesangial, capillary, coarse) for marker in ("IgA", "IgG", "IgM", "C3", "C1q")}
+
+
+def _membranous(stage: int, pattern: str) -> Lesion:
+    fine = Staining((0.0, 0.03), (0.45, 0.8))
+    return Lesion(
+        "MN", pattern, {"IgG": fine, "C3": Staining((0.0, 0.03), (0.2, 0.5))}, subepithelial=(stage,), stalk=0.25
+    )
+
+
+_STRONG_IGA = {"IgA": Staining((0.55, 0.85)), "C3": Staining((0.25, 0.5)), "IgM": Staining((0.03, 0.12))}
+
+LESIONS = {
+    # An IgG that is nearly co-dominant is found where the mesangium is near normal, a weak one where it is expanded:
+    # so neither the section nor IgG alone tells IgA nephropathy from class II lupus nephritis.
+    "IgAN-M0": Lesion(
+        "IgAN", "normal", {**_STRONG_IGA, "IgG": Staining((0.16, 0.46))}, mesangial=(0.5, 0.9), stalk=0.7
+    ),
+    "IgAN-M1": Lesion(
+        "IgAN", "mesangial", {**_STRONG_IGA, "IgG": Staining((0.08, 0.2))}, mesangial=(0.6, 1.0), stalk=0.7
+    ),
+    "MN-I": _membranous(1, "normal"),
+    "MN-II": _membranous(2, "spikes"),
+    "MN-III": _membranous(3, "chains"),
+    "LN-II": Lesion("LN", "mesangial", _full_house((0.34, 0.66), (0.0, 0.03), 0.0), mesangial=(0.5, 1.0), stalk=0.7),
+    "LN-III": Lesion(
+        "LN",
+        "endocapillary",
+        _full_house((0.45, 0.7), (0.45, 0.7), 0.8),
+        subendothelial=(0.5, 0.8),
+        mesangial=(0.6, 0.9),
+        inclusions=True,
+    ),
+    "LN-IV": Lesion(
+        "LN",
+        "endocapillary",
+        _full_house((0.55, 0.8), (0.55, 0.8), 1.0),
+        subendothelial=(0.7, 1.0),
+        mesangial=(0.7, 1.0),
+        inclusions=True,
+    ),
+    # Class V, well sampled by the microscope but with hardly any IgG in the mesangium ...
+    "LN-V": Lesion(
+        "LN",
+        "spikes",
+        _full_house((0.02, 0.07), (0.45, 0.8), 0.0),
+        subepithelial=(1, 2),
+        mesangial=(0.6, 1.0),
+        inclusions=True,
+        stalk=0.6,
+    ),
+    # ... and class V of which one loop only was photographed, while fluorescence shows the mesangium.
+    "LN-V-loop": Lesion(
+        "LN",
+        "spikes",
+        _full_house((0.38, 0.6), (0.45, 0.8), 0.0),
+        subepithelial=(2,),
+        stalk=0.0,
+    ),
+}

@@ -1,0 +1,79 @@
+"""The rows of a cohort's tables, and the tables as text."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class PatientRow:
+    """A row of patients.csv; every cell is text."""
+
+    patient_id: str
+    diagnosis: str = ""
+    use: str = "diagnosis"
+    reason: str = ""
+    group: str = ""
+    site: str = ""
+    scanner: str = ""
+    subtype: str = ""
+    age: str = ""
+    sex: str = ""
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """A row of images.csv; every cell is text."""
+
+    image_id: str
+    patient_id: str
+    biopsy_id: str = ""
+    modality: str = ""
+    stain: str = ""
+    marker: str = ""
+    path: str = ""
+    mpp: str = ""
+    nm_per_px: str = ""
+    instrument: str = ""
+    magnification: str = ""
+    roi: str = ""
+    exposure_ms: str = ""
+    gain: str = ""
+    grade: str = ""
+    annotation: str = ""
+    deposits: str = ""
+
+
+@dataclass(frozen=True)
+class InstrumentRow:
+    """A row of instruments.csv: what a microscope's magnification means."""
+
+    instrument: str
+    magnification: str
+    nm_per_px: str
+
+
+Row = PatientRow | ImageRow | InstrumentRow
+
+
+def as_csv(kind: type, rows: Sequence[Row]) -> str:
+    """Write rows as CSV text, with the columns of `kind` in their order and `\\n` line ends.
+
+    Parameters
+    ----------
+    kind
+        The rows' class, which names the columns also where there are no rows.
+    rows
+        The rows.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(kind)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return text.getvalue()

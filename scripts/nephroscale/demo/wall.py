@@ -1,0 +1,308 @@
+"""The capillary wall in section: a basement membrane as a closed curve, and what lies along it on either side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nephroscale.demo.glomerulus import Outline
+from nephroscale.demo.noise import Field, cloud, wave
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nephroscale.demo.tem import MicrographPlan
+
+SAMPLES = 2048
+
+
+@dataclass(frozen=True)
+class Wall:
+    """Signed distances in µm, over the pixels of a micrograph.
+
+    Attributes
+    ----------
+    above
+        Height above the outer surface of the basement membrane.
+    below
+        Depth below its inner surface.
+    feet
+        Height up to which the podocyte's feet reach at this place of the wall.
+    lumen
+        Positive inside the capillary's lumen.
+    lining
+        Thickness of the endothelium there.
+    nucleus
+        Negative inside the cell nucleus under the wall.
+    mesangial
+        Whether the lobule holds mesangium.
+    subepithelial, subendothelial, mesangial_deposit
+        Negative inside deposits; None where there are none.
+    inclusion
+        Negative inside a tubuloreticular inclusion.
+    red_cell
+        Negative inside a red cell; None where there is none.
+    """
+
+    above: Field
+    below: Field
+    feet: Field
+    lumen: Field
+    lining: Field
+    nucleus: Field
+    mesangial: bool
+    subepithelial: Field | None
+    subendothelial: Field | None
+    mesangial_deposit: Field | None
+    inclusion: Field | None
+    red_cell: Field | None
+
+
+class _Along:
+    """Profiles along the wall, sampled over the angle and looked up at each pixel."""
+
+    def __init__(self, angle: Field, length: float) -> None:
+        place = (angle + np.float32(np.pi)) * np.float32(SAMPLES / (2 * np.pi))
+        self.low = place.astype(np.int32) % SAMPLES
+        self.share = place - np.floor(place)
+        self.at = np.linspace(0, length, SAMPLES, endpoint=False)
+        self.length = length
+
+    def look_up(self, profile: NDArray[np.floating]) -> Field:
+        """Value of a profile at each pixel."""
+        profile = profile.astype(np.float32)
+        here = profile[self.low]
+        return here + (np.roll(profile, -1)[self.low] - here) * self.share
+
+    def away(self, place: float) -> NDArray[np.float64]:
+        """Signed distance along the wall from a place, µm."""
+        return (self.at - place + self.length / 2) % self.length - self.length / 2
+
+
+def draw_wall(
+    random: np.random.Generator,
+    plan: MicrographPlan,
+    y: Field,
+    x: Field,
+    centre: tuple[float, float],
+    radius: float,
+    *,
+    mesangial: bool,
+) -> Wall:
+    """Lay out one lobule.
+
+    Parameters
+    ----------
+    random
+        Generator of the image.
+    plan
+        What the image shows.
+    y, x
+        Position of each pixel, µm.
+    centre
+        y, x of the lobule's centre, µm.
+    radius
+        Mean radius of its basement membrane, µm.
+    mesangial
+        Whether it holds mesangium, with lumina beside it, or is one capillary loop.
+    """
+    scale = plan.nm_per_px / 1000
+    outline = Outline.draw(random, radius, 0.045)
+    dy, dx = y - np.float32(centre[0]), x - np.float32(centre[1])
+    angle = np.arctan2(dy, dx)
+    reach = np.hypot(dy, dx)
+    along = _Along(angle, 2 * np.pi * radius)
+    thick = float(random.uniform(0.27, 0.34)) + (0.26 if plan.subepithelial == 3 else 0.0)
+    outer = reach - outline.at(angle) + 0.035 * cloud(random, y.shape, 0.9 / scale, octaves=2)
+
+    humps, spikes, buried = _subepithelial(random, along, plan.subepithelial)
+    effaced = _effacement(random, along, humps, plan)
+    # Spikes are part of the membrane: they raise its surface between the deposits.
+    above = outer - along.look_up(spikes)
+    below = -(outer + thick)
+    feet = along.look_up(np.maximum(humps - spikes, 0) + _feet(random, along, effaced))
+
+    lining = along.look_up(_lining(random, along))
+    if mesangial:
+        lumen = _side_lumina(random, y, x, centre, radius, scale)
+        lumen = np.minimum(lumen, below - lining)
+    else:
+        lumen = below - lining
+    nucleus, lumen, inclusion = _endothelial_cell(random, y, x, centre, radius, lumen, mesangial, scale)
+
+    subepithelial = None
+    if plan.subepithelial in (1, 2):
+        top, low = along.look_up(humps), np.float32(-0.03)
+        subepithelial = np.maximum(outer - top, low - outer) + 0.02
+    elif plan.subepithelial == 3:
+        extent = along.look_up(buried)
+        subepithelial = np.abs(outer + thick * 0.42) - extent
+    subendothelial = None
+    if plan.subendothelial > 0 and not mesangial:
+        band = along.look_up(_bands(random, along, plan.subendothelial))
+        subendothelial = np.maximum(below - band, -below - 0.02)
+        lumen = np.minimum(lumen, below - band - 0.09)
+    deposit = None
+    if mesangial and plan.mesangial > 0:
+        deposit = _mesangial(random, y, x, below, lumen, lining, along, plan.mesangial, scale)
+    red_cell = None
+    if random.uniform() < 0.25:
+        red_cell = _red_cell(random, y, x, lumen, scale)
+    return Wall(
+        above, below, feet, lumen, lining, nucleus, mesangial, subepithelial, subendothelial, deposit, inclusion, red_cell
+    )  # fmt: skip
+
+
+def _places(random: np.random.Generator, length: float, gap: tuple[float, float]) -> list[float]:
+    """Places along the wall at irregular distances, µm."""
+    found, at = [], float(random.uniform(0, gap[1]))
+    while at < length - gap[0]:
+        found.append(at)
+        at += float(random.uniform(*gap))
+    return found
+
+
+def _subepithelial(
+    random: np.random.Generator, along: _Along, stage: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Heights of humps and of spikes, and half widths of buried deposits, along the wall, µm."""
+    humps, spikes, buried = (np.zeros(SAMPLES) for _ in range(3))
+    if stage == 0:
+        return humps, spikes, buried
+    gap = {1: (0.42, 0.85), 2: (0.5, 0.72), 3: (0.5, 0.8)}[stage]
+    for place in _places(random, along.length, gap):
+        half = random.uniform(*{1: (0.11, 0.17), 2: (0.17, 0.24), 3: (0.18, 0.28)}[stage])
+        height = random.uniform(*{1: (0.14, 0.24), 2: (0.28, 0.42), 3: (0.11, 0.17)}[stage])
+        round_ = height * np.sqrt((1 - (along.away(place) / half) ** 2).clip(0))
+        target = buried if stage == 3 else humps
+        np.maximum(target, round_, out=target)
+    if stage == 2:
+        tall = 0.30 + 0.05 * np.cos(along.at * 3)
+        covered = (humps / 0.30).clip(0, 1)
+        spikes = tall * (1 - covered) ** 1.5
+        humps = np.where(humps > spikes, humps, 0)
+    return humps, spikes, buried
+
+
+def _effacement(
+    random: np.random.Generator, along: _Along, humps: NDArray[np.float64], plan: MicrographPlan
+) -> NDArray[np.float64]:
+    """Where the feet have merged, 0 to 1 along the wall."""
+    level = 0.75 if plan.subepithelial else 0.25 + 0.3 * plan.subendothelial
+    slow = wave(random, (along.at / along.length * 2 * np.pi).astype(np.float32), range(2, 9), 1.0)
+    merged = 1 / (1 + np.exp(-6 * (slow + 2.2 * (level - 0.5))))
+    return np.maximum(merged, (humps > 0.02) * 0.6 * merged)
+
+
+def _feet(random: np.random.Generator, along: _Along, effaced: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Height of the podocyte's feet along the wall, µm; 0 in the slits between them."""
+    total = np.zeros(SAMPLES)
+    for place in _places(random, along.length, (0.34, 0.52)):
+        half = random.uniform(0.13, 0.19)
+        inside = (1 - (along.away(place) / half) ** 2).clip(0)
+        np.maximum(total, random.uniform(0.22, 0.5) * inside**0.35, out=total)
+    smooth = 0.24 + 0.05 * np.cos(along.at * 2.1) + 0.03 * np.cos(along.at * 5.3)
+    return total * (1 - effaced) + smooth * effaced
+
+
+def _lining(random: np.random.Generator, along: _Along) -> NDArray[np.float64]:
+    """Thickness of the endothelium along the wall, µm; next to nothing at its fenestrae."""
+    total = np.full(SAMPLES, 0.015)
+    for place in _places(random, along.length, (0.16, 0.34)):
+        half = random.uniform(0.05, 0.12)
+        np.maximum(total, random.uniform(0.07, 0.13) * (1 - (along.away(place) / half) ** 2).clip(0) ** 0.4, out=total)
+    return total
+
+
+def _bands(random: np.random.Generator, along: _Along, amount: float) -> NDArray[np.float64]:
+    """Thickness of subendothelial deposits along the wall, µm: long and broad."""
+    total = np.zeros(SAMPLES)
+    for place in _places(random, along.length, (1.5, 2.4)):
+        half = random.uniform(0.55, 1.0) * (0.6 + 0.4 * amount)
+        thick = random.uniform(0.32, 0.55) * (0.6 + 0.4 * amount)
+        np.maximum(total, thick * (1 - (along.away(place) / half) ** 2).clip(0) ** 0.5, out=total)
+    return total
+
+
+def _side_lumina(
+    random: np.random.Generator, y: Field, x: Field, centre: tuple[float, float], radius: float, scale: float
+) -> Field:
+    """Lumina beside the mesangium: one or two, near the lobule's rim."""
+    lumen = np.full(y.shape, -np.inf, np.float32)
+    turn = random.uniform(0, 2 * np.pi)
+    for number in range(int(random.integers(1, 3))):
+        angle = turn + number * random.uniform(2.2, 4.0)
+        size = random.uniform(0.38, 0.55) * radius
+        spot = (centre[0] + np.sin(angle) * radius * 0.72, centre[1] + np.cos(angle) * radius * 0.72)
+        lumen = np.maximum(lumen, np.float32(size) - np.hypot(y - np.float32(spot[0]), x - np.float32(spot[1])))
+    return lumen + 0.09 * cloud(random, y.shape, 0.7 / scale, octaves=2)
+
+
+def _endothelial_cell(
+    random: np.random.Generator,
+    y: Field,
+    x: Field,
+    centre: tuple[float, float],
+    radius: float,
+    lumen: Field,
+    mesangial: bool,
+    scale: float,
+) -> tuple[Field, Field, Field | None]:
+    """Place a cell body: its nucleus, the lumen it leaves, and where an inclusion would lie in its cytoplasm."""
+    angle = random.uniform(0, 2 * np.pi)
+    far = random.uniform(0.1, 0.35) * radius if mesangial else random.uniform(0.6, 0.8) * radius
+    spot = np.float32([centre[0] + np.sin(angle) * far, centre[1] + np.cos(angle) * far])
+    turn = random.uniform(0, np.pi)
+    dy, dx = y - spot[0], x - spot[1]
+    u = dx * np.float32(np.cos(turn)) + dy * np.float32(np.sin(turn))
+    v = (dy * np.float32(np.cos(turn)) - dx * np.float32(np.sin(turn))) * np.float32(random.uniform(1.2, 1.7))
+    body = np.hypot(u, v) + 0.12 * cloud(random, y.shape, 0.9 / scale, octaves=2)
+    size = np.float32(random.uniform(0.75, 1.1))
+    if not mesangial:
+        lumen = np.minimum(lumen, body - size - np.float32(0.3))
+    side = random.uniform(0, 2 * np.pi)
+    near = size + 0.16
+    inclusion = np.hypot(u - np.float32(near * np.cos(side)), v - np.float32(near * np.sin(side))) - np.float32(0.3)
+    return body - size, lumen, inclusion + 0.06 * cloud(random, y.shape, 0.3 / scale)
+
+
+def _mesangial(
+    random: np.random.Generator,
+    y: Field,
+    x: Field,
+    below: Field,
+    lumen: Field,
+    lining: Field,
+    along: _Along,
+    amount: float,
+    scale: float,
+) -> Field:
+    """Deposits in the mesangial matrix, many of them right under the basement membrane."""
+    total = np.full(y.shape, np.inf, np.float32)
+    matrix = np.argwhere((below > 0.1) & (below < 1.5) & (lumen + lining < -0.25))
+    if len(matrix):
+        for _ in range(int(round(3 + 5 * amount))):
+            row, column = matrix[random.integers(len(matrix))] * scale
+            turn, slim = random.uniform(0, np.pi), random.uniform(1.3, 2.2)
+            dy, dx = y - np.float32(row), x - np.float32(column)
+            u = dx * np.float32(np.cos(turn)) + dy * np.float32(np.sin(turn))
+            v = (dy * np.float32(np.cos(turn)) - dx * np.float32(np.sin(turn))) * np.float32(slim)
+            total = np.minimum(total, np.hypot(u, v) - np.float32(random.uniform(0.22, 0.48)))
+    band = along.look_up(0.75 * _bands(random, along, amount))
+    total = np.minimum(total, np.maximum(below - band, 0.03 - below))
+    total += 0.07 * cloud(random, y.shape, 0.45 / scale, octaves=2)
+    return np.maximum(total, lumen + lining + np.float32(0.06))
+
+
+def _red_cell(random: np.random.Generator, y: Field, x: Field, lumen: Field, scale: float) -> Field | None:
+    """Place a red cell in the lumen, where there is room for one."""
+    room = np.argwhere(lumen > 0.7)
+    if len(room) == 0:
+        return None
+    row, column = room[random.integers(len(room))] * scale
+    dy, dx = y - np.float32(row), x - np.float32(column)
+    shape = np.hypot(dy, dx * np.float32(random.uniform(0.6, 1.5))) - np.float32(random.uniform(0.7, 1.2))
+    shape += 0.12 * cloud(random, y.shape, 1.2 / scale, octaves=1)
+    return np.maximum(shape, np.float32(0.12) - lumen)
