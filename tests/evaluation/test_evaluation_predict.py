@@ -43,7 +43,7 @@ def features(tmp_path):
     counts = {"TEM": 5, "OM": 1, "IM": 1}
     return {
         patient: {
-            m: write_bag(tmp_path / f"{patient}-{m}", patient, m, n, 10 * i + len(m) * (m < "O"))
+            m: write_bag(tmp_path / f"{patient}-{m}", patient, m, n, 10 * i + len(m) + ord(m[0]))
             for m, n in counts.items()
         }
         for i, patient in enumerate(("P5", "P6", "P7"))

@@ -157,7 +157,7 @@ def extract_features(  # noqa: PLR0917  (one argument per thing that a job hands
     NephroscaleError
         When the encoder cannot be made.
     """
-    chosen, names = _choose(modality, sources, int(settings["om_glomeruli"]), len(panel))
+    chosen, names = _choose(modality, sources, int(settings.get("om_glomeruli", 1)), len(panel))
     if not chosen:
         what = {
             "OM": "no glomerulus on the OM slides",
