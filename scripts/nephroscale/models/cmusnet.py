@@ -160,7 +160,7 @@ class CMUSNet(Network):
         """Bring a modality's bags to maps [B, N, h, w, C] of the common width; an encoder sees no padding."""
         bag = batch.features[name]
         if name in self.encoders:
-            encoded = self.encoders[name](bag.flatten(0, 1).index_select(0, batch.rows[name]))
+            encoded = self.encoders[name](bag.flatten(0, 1).index_select(0, batch.rows[name])).float()
             maps = encoded.new_zeros(bag.shape[0] * bag.shape[1], *encoded.shape[1:])
             bag = maps.index_copy(0, batch.rows[name], encoded).unflatten(0, bag.shape[:2])
         return self.projections[name](bag) if name in self.projections else bag

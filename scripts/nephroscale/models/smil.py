@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -101,7 +102,8 @@ def select_instances(features: Tensor, mask: Tensor, threshold: float = 1.5, *, 
     ----------
     arXiv 2512.15171, sparse multi-instance learning.
     """
-    with torch.autocast(features.device.type, enabled=False):
+    kind = features.device.type
+    with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
         distances = bag_distances(features, mask, released=released)
         count = mask.sum(1)
         total = distances.sum(2).masked_fill(~mask, torch.inf)

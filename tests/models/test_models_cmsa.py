@@ -1,0 +1,52 @@
+"""Cross-modal scale attention against its written form, and the released code's fault 1."""
+
+import pytest
+import torch
+
+from nephroscale.models.cmsa import CrossModalScaleAttention
+
+
+@pytest.fixture
+def maps() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(2, 2, 3, 8, generator=generator), torch.randn(2, 2, 3, 8, generator=generator)
+
+
+def module(*, released: bool = False) -> CrossModalScaleAttention:
+    torch.manual_seed(1)
+    return CrossModalScaleAttention(8, heads=4, released=released)
+
+
+def attended(layer: CrossModalScaleAttention, tem: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """softmax(q k^T / sqrt(C / heads)) v, token by token."""
+    tem, other = tem.reshape(2, 6, 8), other.reshape(2, 6, 8)
+    q, k, v = tem @ layer.query.weight.T, other @ layer.key.weight.T, other @ layer.value.weight.T
+    return torch.softmax(q @ k.transpose(1, 2) / (8 / 4) ** 0.5, -1) @ v
+
+
+def test_fault_1_default_keeps_tokens_and_channels(maps: tuple[torch.Tensor, torch.Tensor]) -> None:
+    layer = module()
+    added, attention = layer(*maps)
+    torch.testing.assert_close(added, layer.projection(attended(layer, *maps)).reshape(2, 2, 3, 8))
+    assert attention is None
+
+
+def test_fault_1_released_scrambles_them(maps: tuple[torch.Tensor, torch.Tensor]) -> None:
+    layer = module(released=True)
+    scrambled = attended(layer, *maps).transpose(1, 2).reshape(2, 6, 8)
+    torch.testing.assert_close(layer(*maps)[0], layer.projection(scrambled).reshape(2, 2, 3, 8))
+    assert not torch.allclose(layer(*maps)[0], module()(*maps)[0])
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_attention_as_data_changes_nothing(maps: tuple[torch.Tensor, torch.Tensor], released: bool) -> None:
+    layer = module(released=released)
+    added, attention = layer(*maps, need_attention=True)
+    torch.testing.assert_close(added, layer(*maps)[0])
+    assert attention.shape == (2, 6, 6)
+    torch.testing.assert_close(attention.sum(-1), torch.ones(2, 6))
+
+
+def test_queries_keys_and_values_have_no_bias() -> None:
+    names = {name for name, _ in module().named_parameters()}
+    assert names == {"query.weight", "key.weight", "value.weight", "projection.weight", "projection.bias"}

@@ -1,0 +1,46 @@
+"""Trainable encoders."""
+
+import pytest
+import torch
+
+from nephroscale.errors import NephroscaleError
+from nephroscale.models.encoders.registry import build_encoder, module_of
+from nephroscale.models.encoders.small_cnn import GridMean
+
+
+@pytest.mark.parametrize("size", [14, 28, 32, 48, 64, 112, 224])
+def test_small_cnn_gives_seven_by_seven(size: int) -> None:
+    encoder = build_encoder({"width": 16}, size)
+    maps = encoder(torch.zeros(2, size, size, 3, dtype=torch.uint8))
+    assert maps.shape == (2, *encoder.shape) == (2, 7, 7, 16)
+
+
+@pytest.mark.parametrize("side", [7, 8, 10, 14])
+def test_grid_mean_keeps_the_mean_and_the_place(side: int) -> None:
+    pool = GridMean(side)
+    ramp = torch.arange(side, dtype=torch.float32).expand(1, 1, side, side)
+    pooled = pool(ramp)
+    torch.testing.assert_close(pooled.mean(), ramp.mean())
+    torch.testing.assert_close(pooled[0, 0, 0], pooled[0, 0, 6])
+    assert (pooled[0, 0, 0].diff() > 0).all()
+
+
+def test_grid_mean_is_adaptive_pooling_where_cells_are_whole() -> None:
+    maps = torch.randn(2, 3, 14, 14, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(GridMean(14)(maps), torch.nn.functional.adaptive_avg_pool2d(maps, 7))
+
+
+def test_images_are_normalised_as_for_imagenet() -> None:
+    encoder = build_encoder({"width": 8}, 14)
+    encoder.stages = torch.nn.Sequential()
+    maps = encoder(torch.full((1, 1, 1, 3), 255, dtype=torch.uint8))
+    torch.testing.assert_close(maps.flatten(), torch.tensor([2.2489, 2.4286, 2.6400]), rtol=1e-4, atol=1e-4)
+
+
+def test_faults_of_the_configuration() -> None:
+    with pytest.raises(NephroscaleError, match="no trainable encoder 'huge'"):
+        module_of({"name": "huge"})
+    with pytest.raises(NephroscaleError, match="cannot be trained 'some'"):
+        build_encoder({"trainable": "some"}, 28)
+    with pytest.raises(NephroscaleError, match="too small"):
+        build_encoder({}, 10)
