@@ -18,6 +18,20 @@ Bad = set[tuple[int, str]]
 """Cells that are at fault, by row number and column: what follows takes them for neither filled nor missing."""
 
 
+class Notes:
+    """Notes faults of one row, and none of a cell that is known to be bad already."""
+
+    __slots__ = ("bad", "faults", "row", "table")
+
+    def __init__(self, table: str, row: int, bad: Bad, faults: Faults) -> None:
+        self.table, self.row, self.bad, self.faults = table, row, bad, faults
+
+    def __call__(self, column: str, what: str) -> None:
+        """Note what is wrong with the row's cell in a column."""
+        if (self.row, column) not in self.bad:
+            self.faults.add(self.table, what, row=self.row, column=column)
+
+
 def check_columns(table: Table, schema: dict[str, Any], faults: Faults) -> bool:
     """Note missing and unknown columns; return whether every required column is there."""
     known, required = schema["properties"], schema["required"]
