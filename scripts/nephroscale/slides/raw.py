@@ -89,7 +89,8 @@ def link_raw(path: Path, folder: Path) -> Path:
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(real)
         temporary.replace(link)
-    for stale in sorted(folder.rglob("*")):
+    # Only what a former call may have left: callers keep links of their own in further folders.
+    for stale in sorted([*folder.glob("*"), *folder.glob("slide/**/*")]):
         name = stale.relative_to(folder).as_posix()
         if stale.is_symlink() and name not in wanted and not stale.name.startswith("."):
             stale.unlink(missing_ok=True)

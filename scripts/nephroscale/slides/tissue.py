@@ -10,8 +10,10 @@ from skimage.filters import threshold_otsu, threshold_triangle
 
 # Glass under any stain stays below the lower bounds, and stained tissue above the upper ones, so that Otsu's threshold
 # only decides between them: on a field full of tissue it would cut the tissue itself in two.
-SATURATION = (10, 20)
+SATURATION = (6, 20)
+SEPARATE = 0.8  # share of the variance between two classes; of one even or normal class it is 0.64 to 0.75
 DARKNESS = (40, 90)
+ABSORBED = 10
 # Hue (0 to 180) of felt pens: green and blue. Dyes in tissue are less saturated, or have texture.
 PEN_HUE = (35, 128)
 PEN_SATURATION = 90
@@ -67,7 +69,7 @@ def find_bright_tissue(rgb: np.ndarray, valid: np.ndarray, mpp: float, stain: st
     saturation = hsv[..., 1]
     darkness = np.clip(white - hsv[..., 2].astype(np.int16), 0, 255).astype(np.uint8)
     # In the dark, saturation is noise: a coloured pixel has to have absorbed something.
-    absorbed = np.clip(white - smooth.min(-1).astype(np.int16), 0, 255) > SATURATION[0]
+    absorbed = white - smooth.min(-1).astype(np.int16) > ABSORBED
     tissue = (saturation > _threshold(saturation[usable], SATURATION)) & absorbed
     tissue |= (darkness > _threshold(darkness[usable], DARKNESS)) & _textured(smooth, mpp)
     return TissueMask(_tidy(tissue & usable, mpp) & usable, pen)
@@ -130,10 +132,10 @@ def find_pen(rgb: np.ndarray, mpp: float, stain: str = "") -> np.ndarray:
     hue, saturation, value = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV))
     least = PEN_SATURATION_MASSON if stain.lower().startswith("masson") else PEN_SATURATION
     coloured = (hue >= PEN_HUE[0]) & (hue <= PEN_HUE[1]) & (saturation >= least)
-    black = (value < BLACK_PEN_VALUE) & (saturation < 110)
+    black = (value < BLACK_PEN_VALUE) & ((saturation < 110) | (value < BLACK_PEN_VALUE // 2))
     absorbing = (saturation > SATURATION[1]) | (value < 255 - DARKNESS[1])
-    if coloured.sum() > PEN_SHARE * absorbing.sum():
-        coloured[:] = False  # so much of it is no mark but the stain
+    blue_green = bool(coloured.sum() <= PEN_SHARE * absorbing.sum())  # more of it is no mark but the stain
+    coloured &= blue_green
     # A stroke is broad and even: nuclei and silver fibres vanish where only areas of 100 µm remain.
     side = max(3, int(100 / mpp) | 1)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
@@ -142,7 +144,7 @@ def find_pen(rgb: np.ndarray, mpp: float, stain: str = "") -> np.ndarray:
         return core > 0
     # Its edge is paler than its core.
     grown = cv2.dilate(core, kernel) > 0
-    if least == PEN_SATURATION:
+    if least == PEN_SATURATION and blue_green:
         paler = (hue >= PEN_HUE[0]) & (hue <= PEN_HUE[1]) & (saturation >= PEN_SATURATION // 3)
         _, labels = cv2.connectedComponents(cv2.morphologyEx((paler | black).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))
         touched = np.unique(labels[core > 0])
@@ -160,8 +162,16 @@ def _balance(rgb: np.ndarray, usable: np.ndarray) -> np.ndarray:
 
 
 def _threshold(values: np.ndarray, bounds: tuple[int, int]) -> float:
+    """Otsu's threshold within bounds, or the lower bound where there are no two classes to part."""
     low, high = bounds
-    return float(np.clip(threshold_otsu(values), low, high)) if values.min() < values.max() else float(low)
+    spread = float(values.var())
+    if spread == 0:
+        return float(low)
+    cut = float(threshold_otsu(values))
+    upper = values > cut
+    share = float(upper.mean())
+    between = share * (1 - share) * (float(values[upper].mean()) - float(values[~upper].mean())) ** 2 if 0 < share < 1 else 0.0
+    return float(np.clip(cut, low, high)) if between > SEPARATE * spread else float(low)
 
 
 def _textured(rgb: np.ndarray, mpp: float) -> np.ndarray:

@@ -1,0 +1,232 @@
+"""Writing OME-Zarr 0.5 pyramids in one pass, each shard once."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, Protocol
+
+import cv2
+import numpy as np
+import zarr
+from zarr.codecs import ZstdCodec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHARD_PX = 2048
+SMALLEST_PX = 128
+# Six halvings leave a tile side of 64 px (the least) whole, so that no pixel of any level mixes two tiles.
+LEVELS = 7
+TISSUE_VALUES = ("background", "tissue", "unreadable")
+TISSUE_COLOURS = ([0, 0, 0, 0], [64, 160, 64, 96], [208, 32, 32, 160])
+
+
+class Source(Protocol):
+    """Gives the pixels of level 0."""
+
+    def __call__(self, y: int, x: int, height: int, width: int) -> np.ndarray | None:
+        """Pixels [c, height, width] of a region, or None where nothing is there. Asked for each region once."""
+
+
+def write_pyramid(
+    path: Path,
+    shape: tuple[int, int, int],
+    dtype: np.dtype,
+    source: Source,
+    *,
+    tile_px: int,
+    mpp: float | None,
+    attributes: dict[str, Any],
+    colours: tuple[str, ...],
+) -> int:
+    """Write the levels of a pyramid and its metadata.
+
+    Shards are made in the order of quadrants, so that those of a coarser level are ready as soon as their four are,
+    and memory holds one shard of each level whatever the slide's size. Nothing is written where nothing is there.
+
+    Parameters
+    ----------
+    path
+        Folder to create.
+    shape
+        Channels, height and width of level 0.
+    dtype
+        uint8 or uint16.
+    source
+        Gives the pixels of level 0.
+    tile_px
+        Side of an inner chunk, pixels.
+    mpp
+        µm per pixel of level 0; None where unknown.
+    attributes
+        JSON values kept under `nephroscale`.
+    colours
+        Hexadecimal colour of each channel, for viewers.
+
+    Returns
+    -------
+    int
+        Number of levels.
+
+    References
+    ----------
+    Moore et al, OME-Zarr: a cloud-optimized bioimaging file format, Histochem Cell Biol 160:223 (2023); NGFF 0.5.
+    """
+    channels, height, width = shape
+    levels = count_levels(height, width)
+    shard = tile_px * max(2, SHARD_PX // tile_px // 2 * 2)
+    group = zarr.open_group(path, mode="w-", zarr_format=3)
+    group.attrs.update(json.loads(json.dumps(_image_metadata(levels, mpp, dtype, colours, attributes), sort_keys=True)))
+    arrays = [
+        group.create_array(
+            str(level),
+            shape=(channels, *_size(height, width, level)),
+            dtype=dtype,
+            chunks=(channels, tile_px, tile_px),
+            shards=(channels, shard, shard),
+            compressors=[ZstdCodec(level=3)],
+            filters=None,
+            fill_value=0,
+            dimension_names=["c", "y", "x"],
+            config={"write_empty_chunks": False},
+        )
+        for level in range(levels)
+    ]
+    _Writer(arrays, source, shard).write(levels - 1)
+    return levels
+
+
+def count_levels(height: int, width: int) -> int:
+    """Levels of a pyramid: until the longer side is 128 px or less, at most seven."""
+    return min(LEVELS, 1 + max(0, math.ceil(math.log2(max(height, width) / SMALLEST_PX))))
+
+
+class _Writer:
+    """The recursion over quadrants."""
+
+    def __init__(self, arrays: list[zarr.Array], source: Source, shard: int) -> None:
+        self.arrays, self.source, self.shard = arrays, source, shard
+
+    def write(self, top: int) -> None:
+        """Write all levels, from each shard of the coarsest down."""
+        _, height, width = self.arrays[top].shape
+        for row in range(-(-height // self.shard)):
+            for column in range(-(-width // self.shard)):
+                self._shard(top, row, column)
+
+    def _shard(self, level: int, row: int, column: int) -> np.ndarray | None:
+        """Write one shard and all that it is made from; gives the shard at half the scale."""
+        array = self.arrays[level]
+        channels, high, wide = array.shape
+        y, x = row * self.shard, column * self.shard
+        height, width = min(self.shard, high - y), min(self.shard, wide - x)
+        if height <= 0 or width <= 0:
+            return None
+        if level == 0:
+            block = self.source(y, x, height, width)
+        else:
+            block = None
+            for down in (0, 1):
+                for right in (0, 1):
+                    part = self._shard(level - 1, 2 * row + down, 2 * column + right)
+                    if part is None:
+                        continue
+                    if block is None:
+                        block = np.zeros((channels, height, width), array.dtype)
+                    top, left = down * self.shard // 2, right * self.shard // 2
+                    block[:, top : top + part.shape[1], left : left + part.shape[2]] = part
+        if block is None or not block.any():
+            return None
+        array[:, y : y + height, x : x + width] = block
+        return halve(block)
+
+
+def halve(block: np.ndarray) -> np.ndarray:
+    """Mean over squares of 2 x 2 pixels, [c, h, w] to [c, ceil(h / 2), ceil(w / 2)]; a lone last line stands for two."""
+    channels, height, width = block.shape
+    image = np.moveaxis(block, 0, -1)
+    if height % 2 or width % 2:
+        image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    size = ((width + 1) // 2, (height + 1) // 2)
+    small = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], channels)
+    return np.moveaxis(small, -1, 0)
+
+
+def write_tissue_label(path: Path, status: np.ndarray, *, tile_px: int, mpp: float | None, levels: int) -> None:
+    """Write the label image that says what each tile is, into a pyramid that is already there.
+
+    Parameters
+    ----------
+    path
+        The pyramid's folder.
+    status
+        uint8 [rows, columns]: 0 background, 1 tissue, 2 unreadable.
+    tile_px
+        Side of a tile in pixels of level 0.
+    mpp
+        µm per pixel of level 0; None where unknown.
+    levels
+        Levels of the pyramid: NGFF wants as many of the label; each takes the highest value of four.
+    """
+    labels = zarr.open_group(path / "labels", mode="w-", zarr_format=3)
+    labels.attrs.update({"ome": {"labels": ["tissue"], "version": "0.5"}})
+    group = labels.create_group("tissue")
+    label = {
+        "version": "0.5",
+        "colors": [{"label-value": n, "rgba": colour} for n, colour in enumerate(TISSUE_COLOURS)],
+        "properties": [{"class": name, "label-value": n} for n, name in enumerate(TISSUE_VALUES)],
+        "source": {"image": "../../"},
+    }
+    unit = tile_px * (mpp or 1.0)
+    group.attrs.update({"ome": {"image-label": label, "multiscales": [_multiscale("tissue", "yx", levels, unit, mpp)], "version": "0.5"}})
+    for level in range(levels):
+        array = group.create_array(
+            str(level),
+            shape=status.shape,
+            dtype=np.uint8,
+            chunks=status.shape,
+            compressors=[ZstdCodec(level=3)],
+            filters=None,
+            fill_value=0,
+            dimension_names=["y", "x"],
+            config={"write_empty_chunks": False},
+        )
+        array[...] = status
+        rows, columns = status.shape
+        padded = np.pad(status, ((0, rows % 2), (0, columns % 2)))
+        status = padded.reshape(padded.shape[0] // 2, 2, padded.shape[1] // 2, 2).max((1, 3))
+
+
+def _size(height: int, width: int, level: int) -> tuple[int, int]:
+    return -(-height // 2**level), -(-width // 2**level)
+
+
+def _multiscale(name: str, axes: str, levels: int, unit: float, mpp: float | None) -> dict[str, Any]:
+    kinds = {"c": {"type": "channel"}, **dict.fromkeys("yx", {"type": "space"} | ({"unit": "micrometer"} if mpp else {}))}
+    scales = [[1.0 if axis == "c" else round(unit * 2**level, 9) for axis in axes] for level in range(levels)]
+    # Pixels are averaged, so the centre of a coarser one lies further in.
+    shifts = [[0.0 if axis == "c" else round(unit * (2**level - 1) / 2, 9) for axis in axes] for level in range(levels)]
+    return {
+        "name": name,
+        "axes": [{"name": axis, **kinds[axis]} for axis in axes],
+        "datasets": [
+            {
+                "path": str(level),
+                "coordinateTransformations": [{"type": "scale", "scale": scales[level]}]
+                + ([{"type": "translation", "translation": shifts[level]}] if level else []),
+            }
+            for level in range(levels)
+        ],
+        "type": "mean" if axes == "cyx" else "max",
+    }
+
+
+def _image_metadata(
+    levels: int, mpp: float | None, dtype: np.dtype, colours: tuple[str, ...], attributes: dict[str, Any]
+) -> dict[str, Any]:
+    top = int(np.iinfo(dtype).max)
+    window = {"start": 0, "min": 0, "end": top, "max": top}
+    omero = {"channels": [{"active": True, "color": colour, "window": window} for colour in colours]}
+    ome = {"version": "0.5", "multiscales": [_multiscale("tiles", "cyx", levels, mpp or 1.0, mpp)], "omero": omero}
+    return {"ome": ome, "nephroscale": attributes}
