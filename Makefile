@@ -29,7 +29,7 @@ $(STAMP): $(LOCKS) pyproject.toml
 
 tiny: setup ## the whole workflow on the smallest cohort (two minutes)
 	$(BIN)/python resources/demo/generate.py tiny --out demo/tiny
-	$(BIN)/snakemake --cores $(CORES) $(TINY) all
+	$(BIN)/snakemake $(TINY) --cores $(CORES) all
 
 demo: tiny ## the main job: the whole workflow on the demo cohort, to its report
 
@@ -41,7 +41,7 @@ lint: setup ## check formatting, style, types and the workflow
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check workflow
-	$(BIN)/snakemake --lint $(TINY)
+	$(BIN)/snakemake $(TINY) --lint
 
 format: setup ## format Python and Snakemake files
 	$(BIN)/ruff format .

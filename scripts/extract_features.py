@@ -11,8 +11,7 @@ def make(job: Job) -> dict[str, Any]:
     from nephroscale.features.sources import choose_sources
 
     patient, modality = job.rows["patient"], job.rows["modality"]
-    paths = {receipt.unit: job.input(receipt.stage, receipt.unit) for receipt in job.receipts()}
-    sources = choose_sources(modality, job.rows["images"], paths, job.settings)
+    sources = choose_sources(job.rows, job.receipts(), job.input, job.settings)
     settings = {**job.settings, "encoders": job.config["features"]["encoders"]}
     panel = job.settings.get("panel", [])
     return extract_features(patient, modality, sources, settings, panel, job.out, job.device)

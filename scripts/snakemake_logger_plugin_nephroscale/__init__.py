@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Said by the summary, by our own lines, or of no use to the reader of the screen; Snakemake's own log file has them.
+UNSAID = ("Select jobs to execute...", "Using shell:", "Provided cores:", "Rules claiming more threads")
 SILENT = {LogEvent.JOB_FINISHED, LogEvent.JOB_STARTED, LogEvent.RESOURCES_INFO, LogEvent.SHELLCMD, LogEvent.PROGRESS}
 
 
@@ -44,7 +45,8 @@ class ProgressFormatter(DefaultFormatter):
             return self._start(record)
         if event == LogEvent.JOB_FINISHED:
             return self._finish(record)
-        return "" if event in SILENT else super().format(record)
+        silent = event in SILENT or str(record.msg).startswith(UNSAID)
+        return "" if silent else super().format(record)
 
     def _start(self, record: logging.LogRecord) -> str:
         values = vars(record)

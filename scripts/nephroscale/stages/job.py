@@ -144,13 +144,13 @@ def run_stage(make: Callable[[Job], dict[str, Any]], snakemake: Any) -> None:
     error.unlink(missing_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     where = snakemake.rule
+    _set_numerical_environment(snakemake.config.get("compute") or {})
     with log.open("w", buffering=1) as stream, redirect_stdout(stream), redirect_stderr(stream):
         try:
             plan = Plan(snakemake.config)
             stage = next(stage for stage in plan.stages.values() if stage.rule == snakemake.rule)
             unit = stage.pattern.format(**dict(snakemake.wildcards.items()))
             where = f"{stage.name} of {unit}"
-            _set_numerical_environment(plan)
             receipt = _outcome(plan, stage, unit, make)
             settle_receipt(plan.receipt_path(stage.name, unit), plan.link_path(stage.name, unit), receipt, plan.store)
             _say(stage, unit, receipt)
@@ -255,12 +255,11 @@ def _raw_signatures(plan: Plan, stage: Stage, unit: str) -> dict[str, str]:
     return found
 
 
-def _set_numerical_environment(plan: Plan) -> None:
+def _set_numerical_environment(compute: dict[str, Any]) -> None:
     """Fix what numerical libraries read when they are first imported."""
-    compute = plan.config["compute"]
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
-        os.environ[name] = str(compute["threads"])
-    if compute["instruction_set"] != "auto":
+        os.environ[name] = str(compute.get("threads", 1))
+    if compute.get("instruction_set", "auto") != "auto":
         os.environ["ATEN_CPU_CAPABILITY"] = compute["instruction_set"].lower()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     os.environ["HF_HUB_OFFLINE"] = "1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nephroscale.slides.readers.registry import READERS
 from nephroscale.stages.base import Need, Stage
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ class Register(Stage):
                         return None
                     digests[image.id + label] = digest
         return digests
+
+    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
+        return tuple(READERS.values())  # it is registering that finds out which reader takes a file
 
     def raw(self, plan: Plan, unit: str) -> list[Image]:
         return plan.cohort.images_of(unit)

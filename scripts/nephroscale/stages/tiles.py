@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nephroscale.artifacts.digest import digest_file
 from nephroscale.errors import NephroscaleError
+from nephroscale.slides.readers.registry import READERS
 from nephroscale.stages.base import Need, Stage
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Tiles(Stage):
     def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
         facts = plan.object_json("register", plan.cohort.images[unit].patient_id)
         reader = facts[unit].get("reader") if facts else None
-        return (f"nephroscale.slides.readers.{reader}",) if reader else ()
+        return (READERS[reader],) if reader in READERS else ()
 
     def files(self, plan: Plan, unit: str) -> dict[str, str] | None:
         reference = reference_file(plan, unit)
