@@ -65,7 +65,16 @@ def test_the_first_outcome_of_a_recipe_stands_and_the_second_is_a_conflict(store
     assert records.look_up("ab" * 32) == first
     (conflict,) = records.conflicts()
     assert conflict["receipt"]["digest"] == second.digest
-    assert conflict["conflicts_with"] == first.digest
+    assert conflict["made"] == {"node": "b"}
+
+
+def test_a_repeat_that_agrees_is_no_conflict(store):
+    records = Records(store)
+    first = publish(store, "one")
+    for node in "ab":
+        assert records.add("ab" * 32, {}, first, {"node": node}) == first
+    assert [record["made"]["node"] for record in records.repeats()] == ["b"]
+    assert records.conflicts() == []
 
 
 def test_where_the_first_object_is_lost_the_second_outcome_is_used(store):

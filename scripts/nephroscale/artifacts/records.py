@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Records:
     """The records of a store.
 
-    ``records/ab/<recipe>.json`` says what a recipe gave the first time and how; ``conflicts/<recipe>-<what>.json``
-    keeps every later run of the same recipe that gave something else.
+    ``records/ab/<recipe>.json`` says what a recipe gave the first time and how; ``repeats/<recipe>-<run>.json`` keeps
+    every later run of the same recipe, and whether it agreed.
     """
 
     def __init__(self, store: Store) -> None:
@@ -49,8 +49,8 @@ class Records:
     def add(self, recipe: str, parts: dict[str, Any], receipt: Receipt, made: dict[str, Any]) -> Receipt:
         """Keep what a recipe gave.
 
-        The first outcome of a recipe stands. A second one that differs is kept as a conflict; it is used only where
-        the first one's object is lost.
+        The first outcome of a recipe stands. A second one that differs is a conflict; it is used only where the first
+        one's object is lost.
 
         Returns
         -------
@@ -63,12 +63,9 @@ class Records:
             self.store.write_text(self.path(recipe), pretty_json(record))
             return receipt
         standing = Receipt.from_json(first["receipt"])
-        if standing == receipt:
-            return receipt
-        record["conflicts_with"] = standing.digest
-        name = f"{recipe}-{digest_json(record['receipt'])[:16]}.json"
-        self.store.write_text(self.store.path / "conflicts" / name, pretty_json(record))
-        if standing.digest and self.store.find(standing.digest) is None:
+        record["agrees"] = standing == receipt
+        self.store.write_text(self.store.path / "repeats" / f"{recipe}-{digest_json(made)[:16]}.json", pretty_json(record))
+        if standing != receipt and standing.digest and self.store.find(standing.digest) is None:
             self.store.write_text(self.path(recipe), pretty_json(record))
             return receipt
         return standing
@@ -77,9 +74,13 @@ class Records:
         """Every record, in the order of the recipes."""
         return [json.loads(path.read_bytes()) for path in sorted(self.store.path.glob("records/*/*.json"))]
 
+    def repeats(self) -> list[dict[str, Any]]:
+        """Every later run of a recipe that was known, in the order of the recipes."""
+        return [json.loads(path.read_bytes()) for path in sorted(self.store.path.glob("repeats/*.json"))]
+
     def conflicts(self) -> list[dict[str, Any]]:
-        """Every outcome that differed from what its recipe had given before."""
-        return [json.loads(path.read_bytes()) for path in sorted(self.store.path.glob("conflicts/*.json"))]
+        """The repeats that did not agree with what their recipe had given before."""
+        return [record for record in self.repeats() if not record["agrees"]]
 
 
 def now() -> str:

@@ -32,7 +32,7 @@ class Store:
     """A folder of content-addressed objects.
 
     ``objects/ab/<digest>`` is the object, ``manifests/ab/<digest>.json`` the list of its files with size, digest and
-    time. Beside them: ``records/`` and ``conflicts/`` (see :mod:`nephroscale.artifacts.records`), ``raw/`` (the cache
+    time. Beside them: ``records/`` and ``repeats/`` (see :mod:`nephroscale.artifacts.records`), ``raw/`` (the cache
     of raw files' digests), ``work/`` (checkpoints), ``tmp/`` and ``damaged/``.
 
     Parameters
