@@ -209,7 +209,7 @@ def validate(network: Network, bags: Sequence[Bag], size: int, classes: int, dev
             output = network(batch)
             total += network.loss(output, batch.labels)
         hit = (output.logits["fusion"].argmax(1) == batch.labels).float()
-        ones = torch.nn.functional.one_hot(batch.labels, classes).float()
+        ones = (batch.labels[:, None] == torch.arange(classes, device=device)).float()
         right, count = right + (ones * hit[:, None]).sum(0), count + ones.sum(0)
     sensitivity = (right / count.clamp(min=1)).sum() / (count > 0).sum()
     return float(total) / len(bags), float(sensitivity)

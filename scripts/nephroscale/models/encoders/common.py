@@ -22,14 +22,15 @@ class Encoder(nn.Module):
         (h, w, C) of the feature map.
     """
 
-    mean: Tensor
-    sd: Tensor
+    scale: Tensor
+    shift: Tensor
 
     def __init__(self, stages: nn.Sequential, shape: tuple[int, int, int]) -> None:
         super().__init__()
         self.stages, self.shape = stages, shape
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("sd", torch.tensor(IMAGENET_SD).view(1, 3, 1, 1), persistent=False)
+        mean, sd = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_SD)
+        self.register_buffer("scale", 1 / (255 * sd), persistent=False)
+        self.register_buffer("shift", -mean / sd, persistent=False)
 
     def freeze(self, trainable: str) -> None:
         """Leave `all`, the `last` stage or `none` of the encoder to be trained."""
@@ -45,5 +46,5 @@ class Encoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode images [M, S, S, 3] uint8 (grey ones have their channel three times) to maps [M, h, w, C]."""
-        images = (pixels.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.sd
-        return self.stages(images).permute(0, 2, 3, 1)
+        images = torch.addcmul(self.shift, pixels.float(), self.scale)  # one pass; channels stay last in memory
+        return self.stages(images.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)

@@ -1,0 +1,23 @@
+"""Fault 5: the batched form computes what the per-instance form of the benchmark computes."""
+
+import importlib.util
+from argparse import Namespace
+from pathlib import Path
+
+import torch
+
+
+def test_the_two_forms_agree(root: Path) -> None:
+    spec = importlib.util.spec_from_file_location("mil_step", root / "benchmarks" / "mil_step.py")
+    assert spec is not None
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    network, _, batch = bench.prepare(Namespace(size=28, width=16, batch=3, instances=6, device="cpu"))
+    ours, theirs = network(batch), bench.per_instance(network, batch)
+    torch.testing.assert_close(ours.logits, theirs.logits, rtol=1e-4, atol=1e-4)
+    gradients = []
+    for output in (ours, theirs):
+        network.zero_grad()
+        network.loss(output, batch.labels).backward()
+        gradients.append([p.grad.clone() for p in network.parameters()])
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-3)
