@@ -1,0 +1,158 @@
+"""Glomerulus outlines that people drew, read from the formats of QuPath, HuBMAP, Aperio ImageScope and ImageJ."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree  # nothing with a DTD reaches it, see _parse_xml
+from xml.parsers import expat
+
+import numpy as np
+from shapely import make_valid, union_all
+from shapely.geometry import Polygon, shape
+from shapely.geometry.base import BaseGeometry
+
+from nephroscale.errors import NephroscaleError
+from nephroscale.glomeruli import imagej
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+GLOMERULUS = ("glom", "肾小球")
+GEOJSON_AREAS = ("Polygon", "MultiPolygon")
+APERIO_ELLIPSE = "2"
+SLIVER = 0.02  # of the largest piece of a mended outline
+
+
+def read_annotations(path: Path, names: tuple[str, ...] | None = GLOMERULUS) -> list[Polygon]:
+    """Read outlines of glomeruli.
+
+    QuPath GeoJSON (a FeatureCollection, one Feature or a bare list of them, as HuBMAP has it), Aperio ImageScope XML,
+    ImageJ ROIs (`.roi`, or many in a `.zip`). Points, lines and rulers bear no area and are left out.
+
+    Parameters
+    ----------
+    path
+        The file; its ending is not looked at.
+    names
+        Outlines that bear a class count only where the class's name holds one of these (in any case); outlines without
+        a class count always. None takes every outline.
+
+    Returns
+    -------
+    list of shapely.geometry.Polygon
+        Valid polygons in raw level-0 pixels (x to the right, y down, the corner of the first pixel is 0, 0), in the
+        file's order; an outline of several parts gives several polygons.
+
+    Raises
+    ------
+    NephroscaleError
+        When the format is unknown or broken, or no outline is left.
+    """
+    path = Path(path)
+    data = path.read_bytes()
+    head = data.removeprefix(b"\xef\xbb\xbf").lstrip()[:4]
+    try:
+        if data[:4] in (b"PK\x03\x04", b"Iout"):
+            outlines: Iterable[tuple[str, BaseGeometry]] = [("", polygon) for polygon in imagej.read_rois(data)]
+        elif head[:1] in (b"{", b"["):
+            outlines = _read_geojson(json.loads(data.decode("utf-8-sig")))
+        elif head[:1] == b"<" or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            outlines = _read_aperio(_parse_xml(data))
+        else:
+            raise ValueError("it is neither GeoJSON, Aperio XML nor ImageJ ROIs")
+        outlines = list(outlines)
+    except (ValueError, KeyError, TypeError, IndexError, expat.ExpatError) as error:
+        raise NephroscaleError(
+            f"This annotation cannot be read: {error}.",
+            where=path.name,
+            todo="Export it again from QuPath (GeoJSON), ImageScope (XML) or ImageJ (ROI zip).",
+        ) from error
+    wanted = [geometry for name, geometry in outlines if names is None or not name or _matches(name, names)]
+    polygons = [polygon for geometry in wanted for polygon in polygons_of(geometry)]
+    if not polygons:
+        classes = sorted({name for name, _ in outlines if name})
+        raise NephroscaleError(
+            f"This annotation has no outline of a glomerulus (classes in it: {', '.join(classes) or 'none'}).",
+            where=path.name,
+            todo=f"Give outlines no class, or one whose name holds {' or '.join(map(repr, names or ()))}.",
+        )
+    return polygons
+
+
+def polygons_of(geometry: BaseGeometry) -> list[Polygon]:
+    """Split a geometry into valid polygons; crossings are mended, points and lines fall away.
+
+    Parameters
+    ----------
+    geometry
+        Any geometry.
+    """
+    polygons: list[Polygon] = []
+    for part in getattr(geometry, "geoms", [geometry]):
+        if isinstance(part, Polygon) and part.is_valid:
+            polygons += [part] if part.area > 0 else []
+        elif isinstance(part, Polygon):
+            mended = polygons_of(make_valid(part))
+            # A line that crosses itself where its ends meet leaves slivers behind.
+            polygons += [piece for piece in mended if piece.area > SLIVER * max(other.area for other in mended)]
+        elif hasattr(part, "geoms"):
+            polygons += polygons_of(part)
+    return polygons
+
+
+def _matches(name: str, names: tuple[str, ...]) -> bool:
+    return any(wanted in name.casefold() for wanted in names)
+
+
+def _read_geojson(content: Any) -> Iterable[tuple[str, BaseGeometry]]:
+    features = content if isinstance(content, list) else content.get("features", [content])
+    for feature in features:
+        geometry = feature.get("geometry", feature)
+        if geometry is None or geometry["type"] == "GeometryCollection":
+            raise ValueError("a feature has no single geometry")
+        if geometry["type"] not in GEOJSON_AREAS:
+            continue
+        properties = feature.get("properties") or {}
+        label = properties.get("classification") or {}
+        name = label.get("name") or ": ".join(label.get("names", [])) if isinstance(label, dict) else str(label)
+        yield str(name), shape(geometry)
+
+
+def _parse_xml(data: bytes) -> ElementTree.Element:
+    """Parse XML that declares no document type: entities that grow or point elsewhere need one."""
+
+    def refuse(*_: object) -> None:
+        raise ValueError("it declares a document type (DTD), which is not allowed")
+
+    guard = expat.ParserCreate()
+    guard.StartDoctypeDeclHandler = refuse
+    guard.Parse(data, True)  # noqa: FBT003
+    return ElementTree.fromstring(data)  # noqa: S314
+
+
+def _read_aperio(root: ElementTree.Element) -> Iterable[tuple[str, BaseGeometry]]:
+    if root.tag != "Annotations":
+        raise ValueError(f"its root is <{root.tag}>, not <Annotations>")
+    for layer in root.iter("Annotation"):
+        areas: list[BaseGeometry] = []
+        holes: list[BaseGeometry] = []
+        for region in layer.iter("Region"):
+            points = [(float(vertex.attrib["X"]), float(vertex.attrib["Y"])) for vertex in region.iter("Vertex")]
+            if region.get("Type") == APERIO_ELLIPSE and len(points) == 2:
+                points = _ellipse(points)
+            if len(points) >= 3:
+                polygon = make_valid(Polygon(points))
+                (holes if region.get("NegativeROA") == "1" else areas).append(polygon)
+        cut = union_all(holes) if holes else None
+        for area in areas:
+            yield layer.get("Name", ""), area if cut is None else area.difference(cut)
+
+
+def _ellipse(corners: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    (left, top), (right, bottom) = corners
+    angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    x = (left + right) / 2 + (right - left) / 2 * np.cos(angle)
+    y = (top + bottom) / 2 + (bottom - top) / 2 * np.sin(angle)
+    return list(zip(x.tolist(), y.tolist(), strict=True))

@@ -1,0 +1,252 @@
+"""The detector that needs no annotation: glomeruli as round islands of denser, grainier or brighter tissue.
+
+In stained sections the tuft is packed with nuclei and capillary walls, so that it is darker and more textured than
+tubules with their lumina, and its capsule sets it off; in fluorescence it is where the deposits shine. Both become one
+map of how much a place looks like tuft, and blobs of the right size are sought in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+from nephroscale.glomeruli.view import GLASS, View, Window
+
+WINDOW = 512  # pixels of the view that are read at once
+FINE_UM = 2.0  # scale at which texture is looked at, µm per pixel
+GRAIN_UM = 8.0  # structures finer than this count as texture
+TUFT_UM = 12.0  # over which texture, darkness and brightness are averaged
+LOW, HIGH = -1.5, 4.0  # bounds of the map, in robust standard deviations of the tissue
+CAPSULE_UM = 8.0  # of the clear space around a tuft
+LEAST_CONTRAST = 1.3  # between a blob and its surroundings, in the same unit
+LEAST_SOLIDITY = 0.85
+LARGEST_ELONGATION = 2.2
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A candidate: centre and radius in pixels, and its contrast against its surroundings."""
+
+    y: float
+    x: float
+    radius: float
+    contrast: float
+
+
+def probability(view: View, weights: Path | None, settings: dict[str, Any]) -> np.ndarray:  # noqa: ARG001
+    """Find glomeruli without training.
+
+    Parameters
+    ----------
+    view
+        An OM or IM slide at the scale of segmentation.
+    weights
+        Not used.
+    settings
+        The section `glomeruli` of the configuration: `minimum_diameter_um`, `maximum_diameter_um`.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 [h, w]: 255 times a glomerulus's score within its outline, which is above 127; 0 elsewhere.
+
+    References
+    ----------
+    Lindeberg, "Feature detection with automatic scale selection", IJCV 30 (1998), for the blobs.
+    """
+    mpp = view.mpp or 1.0
+    tuft = tuft_map_om(view) if view.bright else tuft_map_im(view)
+    capsule = round(CAPSULE_UM / mpp)
+    radii = _radii(settings["minimum_diameter_um"] / mpp / 2, settings["maximum_diameter_um"] / mpp / 2)
+    result = np.zeros(view.shape, np.uint8)
+    for blob in find_blobs(tuft, radii):
+        region = grow(tuft, blob, taken=result > 0)
+        if region is None:
+            continue
+        window, mask = region
+        contrast = contrast_of(tuft, window, mask)
+        if contrast < LEAST_CONTRAST or mask.sum() < np.pi * (radii[0] - capsule) ** 2:
+            continue
+        score = contrast / (contrast + LEAST_CONTRAST)  # 0.5 at the least contrast that counts
+        # A line of one pixel between neighbours keeps them apart.
+        free = ~ndimage.binary_dilation(result[window] > 0)
+        whole = cv2.dilate(mask.astype(np.uint8), _disc(capsule)) > 0
+        result[window][whole & free] = max(128, round(255 * score))
+    return np.where(view.status == 1, result, 0).astype(np.uint8)
+
+
+def tuft_map_om(view: View) -> np.ndarray:
+    """Map how dark and grainy stained tissue is, in robust standard deviations of the slide's tissue.
+
+    Parameters
+    ----------
+    view
+        An OM slide.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 [h, w] of the view's shape, from -1.5 to 4.
+    """
+    finest = max(1.0, FINE_UM / (view.tiles.mpp or FINE_UM))
+    times = max(1, int(view.ratio / finest * 1.001))  # fine pixels along a pixel of the view
+    fine = View(view.tiles, view.ratio / times)
+    mpp = fine.mpp or 1.0
+    margin = int(np.ceil(4 * GRAIN_UM / mpp / times)) * times
+    dark, grainy = np.zeros(view.shape, np.float32), np.zeros(view.shape, np.float32)
+    for window in view.windows(WINDOW):
+        place = slice(window.y, window.y + window.h), slice(window.x, window.x + window.w)
+        if not (view.status[place] == 1).any():
+            continue
+        y, x, h, w = (times * side for side in (window.y, window.x, window.h, window.w))
+        pixels = fine.read(Window(y - margin, x - margin, h + 2 * margin, w + 2 * margin)).astype(np.float32)
+        darkness = np.log(GLASS / np.clip(pixels, 8, GLASS)).mean(axis=2)
+        grain = darkness - _smooth(darkness, GRAIN_UM / mpp)
+        for source, target in ((darkness, dark), (grain * grain, grainy)):
+            inner = source[margin : margin + h, margin : margin + w]
+            target[place] = cv2.resize(inner, (window.w, window.h), interpolation=cv2.INTER_AREA)
+    tissue = (view.status == 1) & (dark > 0.06)
+    sigma = TUFT_UM / (view.mpp or 1.0)
+    texture = np.sqrt(np.maximum(_smooth(grainy, sigma), 0))
+    return (_standardise(texture, tissue) + _standardise(_smooth(dark, sigma), tissue)) / 2
+
+
+def tuft_map_im(view: View) -> np.ndarray:
+    """Map how bright a fluorescence image is, in robust standard deviations of its tissue.
+
+    Parameters
+    ----------
+    view
+        An IM image.
+    """
+    bright = view.whole()[..., 0].astype(np.float32)
+    tissue = view.status == 1
+    ceiling = float(np.percentile(bright[tissue], 99.5)) if tissue.any() else 1.0
+    smooth = _smooth(np.minimum(bright, ceiling), TUFT_UM / (view.mpp or 1.0))
+    return _standardise(smooth, tissue)
+
+
+def _smooth(values: np.ndarray, sigma: float) -> np.ndarray:
+    return cv2.GaussianBlur(values, (0, 0), max(sigma, 0.3), borderType=cv2.BORDER_REFLECT)
+
+
+def _standardise(values: np.ndarray, tissue: np.ndarray) -> np.ndarray:
+    """Subtract the tissue's median and divide by its spread; what is no tissue becomes the lowest value."""
+    if not tissue.any():
+        return np.full(values.shape, LOW, np.float32)
+    low, middle, high = np.percentile(values[tissue], [25, 50, 75])
+    spread = max((high - low) / 1.35, 0.02 * abs(float(middle)), 1e-6)
+    return np.where(tissue, np.clip((values - middle) / spread, LOW, HIGH), LOW).astype(np.float32)
+
+
+def _radii(smallest: float, largest: float) -> list[float]:
+    count = max(2, int(np.ceil(np.log(largest / smallest) / np.log(1.25))) + 1)
+    return [float(radius) for radius in np.geomspace(smallest, largest, count)]
+
+
+def find_blobs(values: np.ndarray, radii: list[float]) -> list[Blob]:
+    """Find blobs as peaks of the scale-normalised Laplacian, the strongest first, none inside another.
+
+    Parameters
+    ----------
+    values
+        float32 [h, w].
+    radii
+        Radii to try, pixels, ascending.
+    """
+    responses = np.stack(
+        [-ndimage.gaussian_laplace(values, radius / np.sqrt(2), mode="nearest") * radius**2 / 2 for radius in radii]
+    )
+    peaks = np.zeros(responses.shape, bool)
+    for index, radius in enumerate(radii):
+        reach = 2 * max(1, round(radius / 3)) + 1
+        near = responses[max(0, index - 1) : index + 2].max(axis=0)
+        peaks[index] = responses[index] >= ndimage.maximum_filter(near, size=reach)
+    peaks &= responses > 0.5 * LEAST_CONTRAST
+    found = sorted((-float(responses[k, y, x]), int(k), int(y), int(x)) for k, y, x in np.argwhere(peaks))
+    blobs: list[Blob] = []
+    for negative, k, y, x in found:
+        if all(np.hypot(y - blob.y, x - blob.x) > 0.7 * max(radii[k], blob.radius) for blob in blobs):
+            blobs.append(Blob(y, x, radii[k], -negative))
+    return blobs
+
+
+def grow(values: np.ndarray, blob: Blob, taken: np.ndarray) -> tuple[tuple[slice, slice], np.ndarray] | None:
+    """Cut a blob out at half its height, if what comes out is round enough.
+
+    Parameters
+    ----------
+    values
+        float32 [h, w].
+    blob
+        The candidate.
+    taken
+        bool [h, w]: what belongs to stronger blobs.
+
+    Returns
+    -------
+    tuple or None
+        The window, and the mask within it.
+    """
+    reach = int(np.ceil(1.5 * blob.radius)) + 4
+    y, x = int(blob.y), int(blob.x)
+    window = slice(max(0, y - reach), y + reach + 1), slice(max(0, x - reach), x + reach + 1)
+    part = values[window]
+    rows, columns = np.ogrid[
+        window[0].start : window[0].start + part.shape[0], window[1].start : window[1].start + part.shape[1]
+    ]
+    away = np.hypot(rows - y, columns - x)
+    core = part[away <= 0.6 * blob.radius]
+    ring = part[(away > 1.1 * blob.radius) & (away <= 1.5 * blob.radius)]
+    if core.size == 0 or ring.size == 0:
+        return None
+    level = (float(np.median(core)) + float(np.median(ring))) / 2
+    mask = (part > level) & (away <= 1.4 * blob.radius) & ~taken[window]
+    ball = max(1, round(0.25 * blob.radius))
+    padded = np.pad(mask, ball, mode="edge").astype(np.uint8)
+    mask = cv2.morphologyEx(padded, cv2.MORPH_OPEN, _disc(ball))[ball:-ball, ball:-ball] > 0
+    labels, _ = ndimage.label(mask)
+    inner = labels[away <= 0.5 * blob.radius]
+    counts = np.bincount(inner[inner > 0])
+    if counts.size == 0:
+        return None
+    mask = ndimage.binary_fill_holes(labels == int(counts.argmax()))
+    return (window, _convex(mask)) if _is_round(mask) else None
+
+
+def _disc(radius: int) -> np.ndarray:
+    return (np.hypot(*np.ogrid[-radius : radius + 1, -radius : radius + 1]) <= radius).astype(np.uint8)
+
+
+def _convex(mask: np.ndarray) -> np.ndarray:
+    """Fill what a lobule at the rim leaves out: a tuft in its capsule bulges everywhere."""
+    hull = cv2.convexHull(np.argwhere(mask)[:, ::-1].astype(np.int32))
+    return cv2.fillConvexPoly(mask.astype(np.uint8), hull, 1) > 0
+
+
+def _is_round(mask: np.ndarray) -> bool:
+    points = np.argwhere(mask).astype(np.int32)
+    if len(points) < 9:
+        return False
+    hull = cv2.contourArea(cv2.convexHull(points[:, ::-1]))
+    (_, (a, b), _) = cv2.minAreaRect(points[:, ::-1])
+    return len(points) >= LEAST_SOLIDITY * hull and max(a, b) + 1 <= LARGEST_ELONGATION * (min(a, b) + 1)
+
+
+def contrast_of(values: np.ndarray, window: tuple[slice, slice], mask: np.ndarray) -> float:
+    """Compare a region with a ring around it as wide as a third of its radius."""
+    radius = float(np.sqrt(mask.sum() / np.pi))
+    ring_width = max(2, round(radius / 3))
+    rows = slice(max(0, window[0].start - ring_width), window[0].stop + ring_width)
+    columns = slice(max(0, window[1].start - ring_width), window[1].stop + ring_width)
+    part = values[rows, columns]
+    inside = np.zeros(part.shape, bool)
+    top, left = window[0].start - rows.start, window[1].start - columns.start
+    inside[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
+    ring = ndimage.binary_dilation(inside, iterations=ring_width) & ~inside
+    return float(part[inside].mean() - part[ring].mean()) if ring.any() else 0.0

@@ -1,0 +1,179 @@
+"""Masks, outlines and the GeoJSON that QuPath opens."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+from shapely.geometry import Polygon, mapping
+from shapely.geometry.polygon import orient
+from skimage.draw import polygon as draw_polygon
+from skimage.measure import find_contours
+
+PIXEL_DIGITS, MEASURE_DIGITS = 2, 4
+COLOUR = [255, 196, 0]
+
+
+@dataclass(frozen=True)
+class Glomerulus:
+    """One outline with what is known of it.
+
+    Parameters
+    ----------
+    polygon
+        Outline without holes, raw level-0 pixels.
+    score
+        Mean probability within the outline, 0 to 1.
+    completeness
+        Share of the outline that no border of slide or tissue cuts, 0 to 1.
+    area_um2
+        Area, µm²; None where the scale is unknown.
+    """
+
+    polygon: Polygon
+    score: float
+    completeness: float
+    area_um2: float | None
+
+    @property
+    def diameter_um(self) -> float | None:
+        """Diameter of the disc of equal area, µm."""
+        return None if self.area_um2 is None else 2 * math.sqrt(self.area_um2 / math.pi)
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Raw level-0 x, y of the outline's centroid."""
+        return self.polygon.centroid.x, self.polygon.centroid.y
+
+
+def rank(glomeruli: Sequence[Glomerulus]) -> list[Glomerulus]:
+    """Order glomeruli, the representative one first: highest score times completeness, larger area, then y, x.
+
+    Parameters
+    ----------
+    glomeruli
+        In any order.
+    """
+
+    def key(one: Glomerulus) -> tuple[float, float, float, float]:
+        x, y = one.centre
+        return (
+            -round(one.score * one.completeness, MEASURE_DIGITS),
+            -round(one.polygon.area, 1),
+            round(y, 2),
+            round(x, 2),
+        )
+
+    return sorted(glomeruli, key=key)
+
+
+def outline(mask: np.ndarray) -> Polygon | None:
+    """Trace the largest outline of a mask, its holes filled, smoothed at the scale of a pixel.
+
+    Parameters
+    ----------
+    mask
+        bool [h, w].
+
+    Returns
+    -------
+    shapely.geometry.Polygon or None
+        In pixels, the corner of the first pixel being 0, 0; None where nothing has an area.
+    """
+    filled = ndimage.binary_fill_holes(mask)
+    soft = ndimage.gaussian_filter(np.pad(filled, 4).astype(np.float32), 0.8)
+    candidates = [Polygon(line[:, ::-1] - 3.5) for line in find_contours(soft, 0.5) if len(line) >= 4]
+    candidates = [polygon if polygon.is_valid else polygon.buffer(0) for polygon in candidates]
+    whole = [polygon for polygon in candidates if isinstance(polygon, Polygon) and polygon.area > 0]
+    if not whole:
+        return None
+    height, width = mask.shape
+    largest = Polygon(max(whole, key=lambda polygon: polygon.area).exterior)
+    clipped = largest.simplify(0.2).intersection(Polygon([(0, 0), (width, 0), (width, height), (0, height)]))
+    return orient(clipped) if isinstance(clipped, Polygon) and clipped.area > 0 else None
+
+
+def rasterise(polygons: Sequence[Polygon], shape: tuple[int, int]) -> np.ndarray:
+    """Mark the pixels whose centres lie in a polygon; holes are left out.
+
+    Parameters
+    ----------
+    polygons
+        In pixels, the corner of the first pixel being 0, 0.
+    shape
+        Height and width.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool [h, w].
+    """
+    mask = np.zeros(shape, bool)
+    for polygon in polygons:
+        part = np.zeros(shape, bool)
+        for ring, value in [(polygon.exterior, True), *((hole, False) for hole in polygon.interiors)]:
+            x, y = np.asarray(ring.coords)[:, :2].T
+            part[draw_polygon(y - 0.5, x - 0.5, shape)] = value
+        mask |= part
+    return mask
+
+
+def write_geojson(path: Path, glomeruli: Sequence[Glomerulus]) -> None:
+    """Write outlines as QuPath reads them (File > Import objects): features in the given order, fixed precision.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    glomeruli
+        In raw level-0 pixels, best first.
+    """
+    features = [_feature(index, one) for index, one in enumerate(glomeruli, start=1)]
+    content = {"type": "FeatureCollection", "features": features}
+    Path(path).write_text(json.dumps(content, sort_keys=True, separators=(",", ":")) + "\n", encoding="utf-8")
+
+
+def _feature(index: int, one: Glomerulus) -> dict[str, Any]:
+    geometry = mapping(orient(Polygon(one.polygon.exterior)))
+    rings = [[[round(float(v), PIXEL_DIGITS) for v in point[:2]] for point in ring] for ring in geometry["coordinates"]]
+    measurements = {
+        "score": one.score,
+        "completeness": one.completeness,
+        "area_um2": one.area_um2,
+        "diameter_um": one.diameter_um,
+    }
+    return {
+        "type": "Feature",
+        "id": f"glomerulus-{index:04d}",
+        "geometry": {"type": "Polygon", "coordinates": rings},
+        "properties": {
+            "objectType": "annotation",
+            "name": f"Glomerulus {index}",
+            "classification": {"name": "Glomerulus", "color": COLOUR},
+            "isLocked": False,
+            "measurements": {k: round(v, MEASURE_DIGITS) for k, v in measurements.items() if v is not None},
+        },
+    }
+
+
+def read_geojson(path: Path) -> list[Glomerulus]:
+    """Read what :func:`write_geojson` wrote, in its order.
+
+    Parameters
+    ----------
+    path
+        The file.
+    """
+    content = json.loads(Path(path).read_text(encoding="utf-8"))
+    glomeruli = []
+    for feature in content["features"]:
+        known = feature["properties"]["measurements"]
+        polygon = Polygon(feature["geometry"]["coordinates"][0])
+        glomeruli.append(Glomerulus(polygon, known["score"], known["completeness"], known.get("area_um2")))
+    return glomeruli

@@ -1,0 +1,81 @@
+"""Cutting glomeruli out of the tiles at one physical size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from nephroscale.errors import NephroscaleError
+from nephroscale.glomeruli.view import GLASS, View, Window
+
+if TYPE_CHECKING:
+    from nephroscale.slides.tiles import Tiles
+
+
+def cut_crop(tiles: Tiles, centre: tuple[float, float], crop_um: float, crop_px: int) -> np.ndarray:
+    """Cut a square around a point, from the coarsest level that is still fine enough.
+
+    Parameters
+    ----------
+    tiles
+        Opened tiles.
+    centre
+        x, y in raw level-0 pixels.
+    crop_um
+        Side, µm.
+    crop_px
+        Side of the result, pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        [crop_px, crop_px, c] of the tiles' dtype; glass where the slide ends (OM), else 0.
+    """
+    if tiles.mpp is None:
+        raise NephroscaleError(
+            "Crops of a fixed size need a scale.", where="glomeruli.crop_um", todo="Give roi: whole."
+        )
+    view = View(tiles, crop_um / crop_px / tiles.mpp)
+    x, y = view.from_raw(np.asarray(centre, float))
+    half = crop_px / 2
+    return view.read(Window(round(float(y) - half), round(float(x) - half), crop_px, crop_px))
+
+
+def fit_whole(tiles: Tiles, crop_px: int) -> np.ndarray:
+    """Scale a whole field into a square, its aspect kept, on an empty margin.
+
+    Parameters
+    ----------
+    tiles
+        Opened tiles.
+    crop_px
+        Side of the result, pixels.
+    """
+    _, height, width = tiles.shape(0)
+    view = View(tiles, max(height, width) / crop_px)
+    field = view.read(Window(0, 0, *view.shape))
+    square = np.full((crop_px, crop_px, field.shape[2]), GLASS if view.bright else 0, field.dtype)
+    h, w = min(crop_px, field.shape[0]), min(crop_px, field.shape[1])
+    y, x = (crop_px - h) // 2, (crop_px - w) // 2
+    square[y : y + h, x : x + w] = field[:h, :w]
+    return square
+
+
+def to_display(pixels: np.ndarray, bounds: tuple[float, float] | None = None) -> np.ndarray:
+    """Turn pixels into 8-bit RGB for pictures; fluorescence is stretched and shown in green.
+
+    Parameters
+    ----------
+    pixels
+        uint8 [h, w, 3] or uint16 [h, w, 1].
+    bounds
+        Values shown as black and as full; from the pixels when left out.
+    """
+    if pixels.shape[2] == 3:
+        return pixels
+    values = pixels[..., 0].astype(np.float32)
+    low, high = bounds or (float(np.percentile(values, 1)), float(np.percentile(values, 99.7)))
+    level = np.clip((values - low) / max(high - low, 1.0), 0, 1)
+    return cv2.merge([level * 60, level * 255, level * 90]).round().astype(np.uint8)

@@ -1,0 +1,75 @@
+"""How well outlines agree with true ones: by area and by object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from shapely import STRtree, union_all
+from shapely.geometry import Polygon
+
+
+def dice(found: np.ndarray, true: np.ndarray) -> float:
+    """Dice coefficient of two masks; two empty ones agree (1).
+
+    Parameters
+    ----------
+    found, true
+        bool, of one shape.
+    """
+    total = int(found.sum()) + int(true.sum())
+    return 1.0 if total == 0 else 2 * float(np.logical_and(found, true).sum()) / total
+
+
+def dice_of_polygons(found: Sequence[Polygon], true: Sequence[Polygon]) -> float:
+    """Dice coefficient of the areas that two sets of polygons cover.
+
+    Parameters
+    ----------
+    found, true
+        Valid polygons in one coordinate system.
+    """
+    a, b = union_all(list(found)), union_all(list(true))
+    total = a.area + b.area
+    return 1.0 if total == 0 else 2 * float(a.intersection(b).area) / total
+
+
+def detection(found: Sequence[Polygon], true: Sequence[Polygon], iou: float = 0.5) -> dict[str, float]:
+    """Precision, recall and F1 of objects; a found polygon counts for one true polygon at most.
+
+    Pairs are taken in the order of their intersection over union. Without any object on either side all three are 1.
+
+    Parameters
+    ----------
+    found, true
+        Valid polygons in one coordinate system.
+    iou
+        Least intersection over union of a match.
+
+    Returns
+    -------
+    dict
+        `precision`, `recall`, `f1`, and the counts `matched`, `found`, `true`.
+
+    References
+    ----------
+    Everingham et al., "The Pascal visual object classes challenge", IJCV 88 (2010).
+    """
+    tree = STRtree(list(true))
+    pairs = []
+    for i, polygon in enumerate(found):
+        for j in sorted(int(k) for k in tree.query(polygon)) if true else []:
+            overlap = polygon.intersection(true[j]).area
+            pairs.append((overlap / (polygon.area + true[j].area - overlap), i, j))
+    used_found: set[int] = set()
+    used_true: set[int] = set()
+    for value, i, j in sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2])):
+        if value >= iou and i not in used_found and j not in used_true:
+            used_found.add(i)
+            used_true.add(j)
+    matched = len(used_found)
+    precision = matched / len(found) if found else float(not true)
+    recall = matched / len(true) if true else float(not found)
+    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    counts = {"matched": float(matched), "found": float(len(found)), "true": float(len(true))}
+    return {"precision": precision, "recall": recall, "f1": f1, **counts}

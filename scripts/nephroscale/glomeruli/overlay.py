@@ -1,0 +1,87 @@
+"""A picture of a slide with its glomeruli outlined."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from nephroscale.glomeruli.crops import to_display
+from nephroscale.glomeruli.view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from nephroscale.glomeruli.contours import Glomerulus
+    from nephroscale.slides.tiles import Tiles
+
+SIDE = 1200  # longest side of the picture, pixels
+ROUND_LENGTHS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)  # of a scale bar, µm
+BEST, OTHER = (220, 30, 60), (255, 176, 0)  # of the representative glomerulus and the others on bright slides
+BEST_DARK, OTHER_DARK = (255, 90, 120), (255, 220, 90)
+
+
+def draw_overlay(tiles: Tiles, glomeruli: Sequence[Glomerulus], path: Path) -> None:
+    """Draw a thumbnail with contours, their ranks and scores, and a scale bar.
+
+    Parameters
+    ----------
+    tiles
+        Opened tiles.
+    glomeruli
+        The representative one first.
+    path
+        PNG to write; equal input gives equal bytes.
+    """
+    _, height, width = tiles.shape(0)
+    view = View(tiles, max(0.5, max(height, width) / SIDE))
+    picture = np.ascontiguousarray(to_display(view.whole()))
+    best, other = (BEST, OTHER) if view.bright else (BEST_DARK, OTHER_DARK)
+    thick = max(2, round(max(picture.shape[:2]) / 480))
+    for index, one in reversed(list(enumerate(glomeruli))):
+        points = view.from_raw(np.asarray(one.polygon.exterior.coords)[:, :2])
+        line = np.rint((points - 0.5) * 16).astype(np.int32)
+        cv2.polylines(
+            picture,
+            [line],
+            isClosed=True,
+            color=best if index == 0 else other,
+            thickness=thick,
+            lineType=cv2.LINE_AA,
+            shift=4,
+        )
+    image = Image.fromarray(picture)
+    pen = ImageDraw.Draw(image)
+    font = ImageFont.load_default(max(11, round(max(picture.shape[:2]) / 70)))
+    ground, ink = ((255, 255, 255), (20, 20, 20)) if view.bright else ((0, 0, 0), (255, 255, 255))
+    for index, one in enumerate(glomeruli):
+        x, y = view.from_raw(np.asarray(one.centre))
+        text = f"{index + 1}  {one.score:.2f}"
+        pen.text((x, y), text, fill=ink, font=font, anchor="mm", stroke_width=2, stroke_fill=ground)
+    if view.mpp is not None:
+        _draw_scale_bar(image, view.mpp, font, ground, ink)
+    image.save(path, optimize=False, compress_level=6)
+
+
+def _draw_scale_bar(
+    image: Image.Image, mpp: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, ground: tuple, ink: tuple
+) -> None:
+    wanted = image.width * mpp / 6
+    length = max((length for length in ROUND_LENGTHS if length <= wanted), default=ROUND_LENGTHS[0])
+    pixels = round(length / mpp)
+    text = f"{length} µm" if length < 1000 else f"{length // 1000} mm"
+    pen = ImageDraw.Draw(image)
+    left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+    tall, wide = bottom - top, right - left
+    bar = max(3, image.width // 300)
+    pad = max(6, tall // 2)
+    box_w, box_h = max(pixels, wide) + 2 * pad, tall + bar + 3 * pad
+    x, y = image.width - box_w - pad, image.height - box_h - pad
+    pen.rounded_rectangle([x, y, x + box_w, y + box_h], radius=pad // 2, fill=ground)
+    middle = x + box_w / 2
+    pen.text((middle, y + pad), text, fill=ink, font=font, anchor="mt")
+    start = round(middle - pixels / 2)
+    pen.rectangle([start, y + 2 * pad + tall, start + pixels - 1, y + 2 * pad + tall + bar - 1], fill=ink)
