@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from nephroscale.demo.draft import Draft, Sizes
 from nephroscale.demo.lesions import LESIONS
-from nephroscale.demo.tables import PatientRow
+from nephroscale.demo.noise import stream
+from nephroscale.demo.tables import InstrumentRow, PatientRow
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# Vendor format and ending of the slides, and ending of the micrographs, by site.
+SLIDES = {"north": ("aperio", ".svs"), "south": ("generic", ".tif")}
+MICROGRAPHS = {"north": ".tif", "south": ".png"}
+INSTRUMENTS = [
+    InstrumentRow("north TEM, side camera", "7000", "9.1"),
+    InstrumentRow("north TEM, side camera", "8000", "8"),
+    InstrumentRow("north TEM, side camera", "10,000x", "6.4"),
+]
 
 SITES = ("north", "south")
 SCANNERS = {"north": "scanner A", "south": "scanner B"}
@@ -34,8 +45,7 @@ def make_cohort(name: str) -> Draft:
     return COHORTS[name]()
 
 
-def _row(number: int, lesion: str, *, use: str = "diagnosis") -> PatientRow:
-    site = SITES[number % 2]
+def _row(number: int, lesion: str, site: str, *, use: str = "diagnosis") -> PatientRow:
     subtype = lesion.removesuffix("-loop")
     return PatientRow(
         f"P{number:02d}", LESIONS[lesion].diagnosis, use, site=site, scanner=SCANNERS[site], subtype=subtype
@@ -46,14 +56,139 @@ def _tiny() -> Draft:
     """Six patients to diagnose and two set apart, with small images and nothing wrong."""
     draft = Draft("tiny", 1, Sizes((2048, 1024), 1.0, 512, 0.5, (512, 416)))
     for number, lesion in enumerate(["IgAN-M1", "IgAN-M0", "MN-II", "MN-III", "LN-IV", "LN-IV"], start=1):
-        row = draft.patient(_row(number, lesion))
+        row = draft.patient(_row(number, lesion, SITES[number % 2]))
         draft.slide(row, lesion, f"{row.patient_id}-OM", f"om/{row.patient_id}.svs", glomeruli=(4, 5))
         draft.field(row, lesion, f"{row.patient_id}-IgG", f"im/{row.patient_id}-IgG.tif")
         draft.micrographs(row, lesion, 4 + number % 2, "tem", ".png")
-    for number, lesion in enumerate(["IgAN-M0", "LN-V"], start=7):
-        row = draft.patient(_row(number, lesion, use="segmentation"))
-        draft.slide(row, lesion, f"{row.patient_id}-OM", f"om/{row.patient_id}.svs", glomeruli=(5, 6), annotated=True)
+    _set_apart(draft, 7, ["IgAN-M0", "LN-V"], glomeruli=(5, 6))
     return draft
 
 
-COHORTS: dict[str, Callable[[], Draft]] = {"tiny": _tiny}
+def _set_apart(draft: Draft, first: int, lesions: list[str], glomeruli: tuple[int, int]) -> None:
+    """Add patients whose slides have annotations, for segmentation alone."""
+    for number, lesion in enumerate(lesions, start=first):
+        row = draft.patient(_row(number, lesion, SITES[number % 2], use="segmentation"))
+        path = f"om/{row.patient_id}{SLIDES[row.site][1]}"
+        draft.slide(
+            row, lesion, f"{row.patient_id}-OM", path, annotated=True, glomeruli=glomeruli, vendor=SLIDES[row.site][0]
+        )
+
+
+# Twelve of each class. Each modality alone confuses some: normal sections are IgAN M0 or MN I, expanded mesangium is
+# IgAN M1 or LN II, spikes are MN II or LN V; mesangial IgG of middle strength is IgAN M0 or LN II, granular capillary
+# IgG is MN or LN V; mesangial deposits are IgAN or LN II, and the one loop that was photographed is MN or LN V.
+DEMO = {
+    "IgAN-M0": 6,
+    "IgAN-M1": 6,
+    "MN-I": 4,
+    "MN-II": 4,
+    "MN-III": 4,
+    "LN-II": 5,
+    "LN-III": 1,
+    "LN-IV": 1,
+    "LN-V": 3,
+    "LN-V-loop": 2,
+}
+
+# What real cohorts have, by lesion and place among the patients with that lesion.
+ODDITIES = {
+    ("IgAN-M0", 1): "Chinese file name",
+    ("IgAN-M0", 2): "pen",
+    ("IgAN-M1", 0): "scale in the table only",
+    ("IgAN-M1", 3): "blur",
+    ("MN-I", 0): "spaces and braces",
+    ("MN-II", 0): "two slides",
+    ("MN-III", 0): "two micrographs",
+    ("MN-III", 1): "blur",
+    ("LN-II", 0): "pen",
+    ("LN-IV", 0): "two biopsies",
+}
+
+
+def _demo() -> Draft:
+    """Thirty-six patients to diagnose, two beside them that cannot be, one left out, five set apart; two sites."""
+    draft = Draft("demo", 11, Sizes((6144, 2048), 0.5, 512, 0.5, (640, 520)), instruments=INSTRUMENTS)
+    people: list[tuple[str, str, str]] = []
+    for lesion, count in DEMO.items():
+        people += [(lesion, SITES[(len(people) + n) % 2], ODDITIES.get((lesion, n), "")) for n in range(count)]
+    people += [("IgAN-M1", "south", "corrupt slide"), ("LN-II", "north", "no micrographs")]
+    order = stream(draft.seed, "order").permutation(len(people))
+    for number, place in enumerate(order.tolist(), start=1):
+        lesion, site, oddity = people[place]
+        _photograph(draft, draft.patient(_row(number, lesion, site)), lesion, oddity)
+    left_out = replace(
+        _row(len(people) + 1, "IgAN-M0", "north", use="exclude"), reason="biopsy of a transplanted kidney"
+    )
+    _photograph(draft, draft.patient(left_out), "IgAN-M0", "two micrographs")
+    _set_apart(draft, len(people) + 2, ["IgAN-M0", "IgAN-M1", "MN-II", "MN-III", "LN-IV"], glomeruli=(8, 11))
+    return draft
+
+
+def _photograph(draft: Draft, row: PatientRow, lesion: str, oddity: str) -> None:
+    """Add a patient's images, with what is odd about them."""
+    name = row.patient_id
+    vendor, ending = SLIDES[row.site]
+    slide, field = f"om/{name}{ending}", f"im/{name}-IgG.tif"
+    options: dict[str, Any] = {"vendor": vendor}
+    if oddity == "Chinese file name":
+        slide = f"om/肾穿刺活检 六胺银染色 {name}{ending}"
+    elif oddity == "spaces and braces":
+        slide, field = f"om/second batch {{rescan}}/{name} [PASM] 'x20'{ending}", f"im/{name} {{IgG}} field.tif"
+    elif oddity in {"pen", "blur"}:
+        options["artefact"] = oddity
+    elif oddity == "scale in the table only":
+        options |= {"vendor": "generic", "stated": False}
+        slide = f"om/{name}.tif"
+    elif oddity == "corrupt slide":
+        options["damage"] = True
+    for biopsy in ("B1", "B2") if oddity == "two biopsies" else ("",):
+        tag = f"{name}-{biopsy}" if biopsy else name
+        path = slide.replace(name, tag)
+        draft.slide(row, lesion, f"{tag}-OM", path, biopsy=biopsy, **options)
+        if oddity == "two slides":
+            draft.slide(row, lesion, f"{tag}-OM2", path.replace(name, f"{name}-2"), **options)
+        draft.field(row, lesion, f"{tag}-IgG", field.replace(name, tag), biopsy=biopsy)
+        if oddity != "no micrographs":
+            count = int(stream(draft.seed, tag, "count").integers(4, 8, endpoint=True))
+            count = 2 if oddity == "two micrographs" else count
+            draft.micrographs(row, lesion, count, f"tem/{tag}", MICROGRAPHS[row.site], biopsy=biopsy, prefix=tag)
+
+
+def _demo_panel() -> Draft:
+    """Six patients with the full marker panel and two set apart.
+
+    One lupus nephritis without a full house, and one IgA nephropathy with C1q: here too the markers alone mislead.
+    """
+    draft = Draft("demo_panel", 21, Sizes((4096, 2048), 0.5, 512, 0.5, (640, 520)), instruments=INSTRUMENTS)
+    lesions = ["IgAN-M1", "IgAN-M0", "MN-I", "MN-II", "LN-IV", "LN-V"]
+    for number, lesion in enumerate(lesions, start=1):
+        row = draft.patient(_row(number, lesion, SITES[number % 2]))
+        vendor, ending = SLIDES[row.site]
+        draft.slide(row, lesion, f"{row.patient_id}-OM", f"om/{row.patient_id}{ending}", vendor=vendor)
+        for marker in PANEL:
+            strength = EXCEPTIONS.get((row.patient_id, marker))
+            image_id = f"{row.patient_id}-{marker}"
+            if (row.patient_id, marker) in NOT_TAKEN:
+                continue
+            if strength is None and marker not in LESIONS[lesion].staining:
+                draft.negative(row, marker, image_id)
+            else:
+                draft.field(row, lesion, image_id, f"im/{image_id}.tif", marker=marker, strength=strength)
+        draft.micrographs(row, lesion, 4 + number % 3, f"tem/{row.patient_id}", MICROGRAPHS[row.site])
+    _set_apart(draft, 7, ["IgAN-M0", "LN-V"], glomeruli=(6, 8))
+    return draft
+
+
+PANEL = ("IgA", "IgG", "IgM", "C3", "C1q")
+
+# Mesangial and capillary strength where a patient does not show what the lesion usually does.
+EXCEPTIONS = {
+    ("P01", "C1q"): (0.35, 0.01),
+    ("P06", "IgA"): (0.01, 0.01),
+    ("P06", "IgM"): (0.02, 0.01),
+}
+
+# Not photographed and not known to be negative either: missing.
+NOT_TAKEN = {("P03", "IgM")}
+
+COHORTS: dict[str, Callable[[], Draft]] = {"tiny": _tiny, "demo": _demo, "demo_panel": _demo_panel}

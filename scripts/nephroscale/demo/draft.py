@@ -167,6 +167,10 @@ class Draft:
         )
         self.works.append(Work(path, plan))
 
+    def negative(self, row: PatientRow, marker: str, image_id: str) -> None:
+        """Add a marker that was found negative and therefore not photographed."""
+        self.images.append(ImageRow(image_id, row.patient_id, modality="IM", marker=marker, grade="0"))
+
     def micrographs(
         self, row: PatientRow, lesion: str, count: int, folder: str, ending: str, *, biopsy: str = "", prefix: str = ""
     ) -> None:
@@ -184,7 +188,11 @@ class Draft:
             choices = [i for i in self.instruments if instrument and i.instrument == instrument.instrument]
             chosen = choices[int(random.integers(len(choices)))] if choices else None
             nm_per_px = float(chosen.nm_per_px) if chosen else float(random.choice([7.0, 8.0, 9.0]))
-            magnification = int(chosen.magnification) if chosen else round(64000 / nm_per_px / 500) * 500
+            magnification = (
+                int(chosen.magnification.strip("x").replace(",", ""))
+                if chosen
+                else round(64000 / nm_per_px / 500) * 500
+            )
             plan = MicrographPlan(
                 image_id, self.seed, width, height, nm_per_px, view,
                 subepithelial=stage,

@@ -67,7 +67,7 @@ def draw_field(plan: FieldPlan) -> NDArray[np.uint16]:
     y = np.repeat((axis - np.float32(half + random.normal(0, 4)))[:, None], plan.size, axis=1)
     x = np.repeat((axis - np.float32(half + random.normal(0, 4)))[None, :], plan.size, axis=0)
     outline = Outline.draw(random, float(np.clip(random.normal(96, 7), 82, 108)))
-    expansion = 0.25 + 0.5 * min(plan.mesangial, 1.0)
+    expansion = float(random.uniform(0.3, 0.5))
     body = tuft(random, y, x, outline, mpp=plan.mpp, mesangium=expansion, space=7.0)
 
     signal = _deposits(random, body, plan) * smoothstep(body.border, 0.5, -1.5)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
-from nephroscale.demo.noise import Cells, Field, cells, cloud, smoothstep, wave
+from nephroscale.demo.noise import Cells, Field, as_distance, cells, cloud, smoothstep, wave
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,6 +91,7 @@ def tuft(
     mesangium: float,
     space: float = 9.0,
     loop: float = 23.0,
+    gap: float = 2.6,
 ) -> Tuft:
     """Lay out the capillary loops and the mesangium of a glomerulus.
 
@@ -109,6 +111,8 @@ def tuft(
         Mean width of the urinary space, µm.
     loop
         Mean distance of neighbouring loops, µm.
+    gap
+        Half the distance between the walls of neighbouring loops, µm.
     """
     shape = y.shape
     angle = np.arctan2(y, x)
@@ -118,15 +122,17 @@ def tuft(
     cleft = np.maximum(0, np.cos(lobes * angle + random.uniform(0, 6.3) + wave(random, angle, range(1, 4), 0.5))) ** 6
     border = capsule + np.float32(space) + wave(random, angle, range(1, 5), space * 0.3) + 9 * cleft
     # Loops run outwards from the stalk: bending the plane by smooth noise gives them their curved, unequal shapes.
-    bend = loop * 0.42
-    bent_y = y + bend * cloud(random, shape, 30 / mpp, octaves=2)
-    bent_x = x + bend * cloud(random, shape, 30 / mpp, octaves=2)
+    bend = loop * 0.3
+    bent_y = y + bend * cloud(random, shape, 34 / mpp, octaves=1)
+    bent_x = x + bend * cloud(random, shape, 34 / mpp, octaves=1)
     loops = cells(random, bent_y, bent_x, loop)
-    stalk = cloud(random, shape, 34 / mpp, octaves=3) + np.float32(0.9 - 0.3) * (0.45 - reach / outline.radius)
+    stalk = cloud(random, shape, 34 / mpp, octaves=2) + np.float32(0.6) * (0.45 - reach / outline.radius)
     # Beyond the threshold the gap between loops is mesangium, elsewhere it is urinary space.
     share = smoothstep(stalk, 0.55 - 1.15 * mesangium, 0.85 - 1.15 * mesangium)
-    gap = 2.6 + share * (0.9 + 2.9 * mesangium)
-    inner = np.minimum(loops.edge - gap, -border - 2.0)
+    gap = gap + share * (0.9 + 2.9 * mesangium)
+    uneven = 0.9 * cloud(random, shape, 9 / mpp, octaves=1)
+    bent = cv2.GaussianBlur(loops.edge - gap + uneven, (0, 0), 1.5 / mpp)  # rounds the corners
+    inner = np.minimum(as_distance(bent, mpp), -border - gap)
     corners = smoothstep(loops.corner - gap, 2.5 + 2.0 * mesangium, 1.0)
     core = (share * smoothstep(inner, 0.4, -0.6)).clip(0, 1) * smoothstep(border, 0.0, -2.0)
     core = np.maximum(core, 0.6 * corners * share * smoothstep(border, 0.0, -2.0))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from nephroscale.demo.glomerulus import Outline
-from nephroscale.demo.noise import Field, cells, cloud, grain, ridge, smoothstep, stream
+from nephroscale.demo.noise import Field, as_distance, cells, cloud, grain, ridge, smoothstep, stream
 from nephroscale.demo.section import draw_glomerulus, draw_vessel, stamp_nuclei
 from nephroscale.demo.stain import LABORATORIES, Densities, colour
 
@@ -198,16 +198,18 @@ def _tissue(random: np.random.Generator, border: Field, shape: tuple[int, int], 
     base = border.shape
     y = np.repeat(np.arange(base[0], dtype=np.float32)[:, None] * BASE_UM, base[1], axis=1)
     x = np.repeat(np.arange(base[1], dtype=np.float32)[None, :] * BASE_UM, base[0], axis=0)
-    for size, bend in ((110, 20), (34, 5)):
-        y += bend * cloud(random, base, size / BASE_UM, octaves=2)
-        x += bend * cloud(random, base, size / BASE_UM, octaves=2)
+    for size, bend in ((130, 17), (45, 4)):
+        y += bend * cloud(random, base, size / BASE_UM, octaves=1)
+        x += bend * cloud(random, base, size / BASE_UM, octaves=1)
     tubules = cells(random, y, x, random.uniform(54, 62))
     scar = np.maximum(0, cloud(random, base, 300 / BASE_UM, octaves=2) - random.uniform(0.7, 1.6))
-    wall = tubules.edge - 1.7 - 0.5 * np.abs(cloud(random, base, 40 / BASE_UM)) - 6 * scar
+    rounded = np.maximum(0, 7 - tubules.corner) * 0.35
+    wall = tubules.edge - 1.6 - 0.5 * np.abs(cloud(random, base, 40 / BASE_UM)) - 6 * scar - rounded
+    wall = as_distance(cv2.GaussianBlur(wall, (0, 0), 1.3) - 0.7, BASE_UM)  # the blur rounds the corners
     kind = tubules.draw(random, 0, 1)
     distal = (kind < 0.3).astype(np.float32)
-    thickness = np.where(distal > 0, 8.5, 12.5 + 6 * kind).astype(np.float32)
-    lumen = wall - thickness + (1.8 - distal) * cloud(random, base, 12 / BASE_UM, octaves=2)
+    thickness = np.where(distal > 0, 9.0, 14.0 + 8 * kind).astype(np.float32)
+    lumen = wall - thickness + (2.4 - 1.6 * distal) * cloud(random, base, 11 / BASE_UM, octaves=2)
 
     size = (shape[1], shape[0])
     full_wall = cv2.resize(wall, size, interpolation=cv2.INTER_LINEAR)
@@ -216,7 +218,7 @@ def _tissue(random: np.random.Generator, border: Field, shape: tuple[int, int], 
     fine = grain(random, shape)
     speckle = cv2.GaussianBlur(fine, (0, 0), 0.7 / mpp) * np.float32(2.4 * 0.7 / mpp)
     fibres = cloud(random, base, 10 / BASE_UM, octaves=2)
-    strands = cv2.resize(np.exp(-(fibres * fibres) * 6), size, interpolation=cv2.INTER_LINEAR)
+    strands = cv2.resize(np.exp(-(fibres * fibres) * 9), size, interpolation=cv2.INTER_LINEAR)
 
     counter = tone * (1 + 0.22 * speckle)
     counter *= smoothstep(full_lumen, 1.2, -1.2)
@@ -224,7 +226,7 @@ def _tissue(random: np.random.Generator, border: Field, shape: tuple[int, int], 
     counter += (0.42 + 0.1 * speckle - counter) * stroma
     silver = ridge(full_wall, 0.0, 1.0)
     silver *= 0.95
-    silver += (0.1 + 0.3 * strands) * stroma
+    silver += (0.04 + 0.3 * strands) * stroma
     silver += np.float32(0.05) * (1 + 0.5 * speckle)
 
     canvas = np.zeros(shape, np.uint8)
@@ -237,7 +239,7 @@ def _tissue(random: np.random.Generator, border: Field, shape: tuple[int, int], 
     rate = np.where(distal[at[:, 0], at[:, 1]] > 0, 0.75, 0.45)
     present = border[at[:, 0], at[:, 1]] < -4
     tubular = present & (near > 2.6) & (near < 7.5) & (kept < rate)
-    stromal = present & (near < -0.2) & (kept < 0.35)
+    stromal = present & (near < -0.2) & (kept < 0.5)
     stamp_nuclei(random, canvas, points[tubular], (2.5, 3.3), (0.8, 1.0), mpp)
     stamp_nuclei(random, canvas, points[stromal], (2.0, 3.4), (0.35, 0.8), mpp)
     nuclear = canvas.astype(np.float32)
@@ -259,8 +261,10 @@ def _pen(random: np.random.Generator, picture: NDArray[np.uint8], mpp: float) ->
     mark = np.zeros(picture.shape[:2], np.uint8)
     height, width = mark.shape
     for _ in range(2):
-        x = random.uniform(0.15, 0.85) * width + np.cumsum(random.normal(0, 45, 9)) / mpp
-        y = np.linspace(-0.1, random.uniform(0.35, 0.6), 9) * height + random.normal(0, 14, 9) / mpp
+        knots = random.normal(0, 35, 6).cumsum() / mpp
+        share = np.linspace(0, 5, 80)
+        x = random.uniform(0.15, 0.85) * width + cv2.GaussianBlur(np.interp(share, range(6), knots), (1, 31), 0).ravel()
+        y = np.linspace(-0.1, random.uniform(0.35, 0.6), 80) * height
         points = np.round(np.stack([x, y], 1)).astype(np.int32).reshape(-1, 1, 2)
         cv2.polylines(mark, [points], False, 255, int(random.uniform(55, 85) / mpp), cv2.LINE_AA)
     soft = cv2.GaussianBlur(mark, (0, 0), 5 / mpp)

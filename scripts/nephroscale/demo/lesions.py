@@ -70,16 +70,14 @@ _STRONG_IGA = {"IgA": Staining((0.55, 0.85)), "C3": Staining((0.25, 0.5)), "IgM"
 LESIONS = {
     # An IgG that is nearly co-dominant is found where the mesangium is near normal, a weak one where it is expanded:
     # so neither the section nor IgG alone tells IgA nephropathy from class II lupus nephritis.
-    "IgAN-M0": Lesion(
-        "IgAN", "normal", {**_STRONG_IGA, "IgG": Staining((0.16, 0.46))}, mesangial=(0.5, 0.9), stalk=0.7
-    ),
+    "IgAN-M0": Lesion("IgAN", "normal", {**_STRONG_IGA, "IgG": Staining((0.2, 0.44))}, mesangial=(0.5, 0.9), stalk=0.7),
     "IgAN-M1": Lesion(
-        "IgAN", "mesangial", {**_STRONG_IGA, "IgG": Staining((0.08, 0.2))}, mesangial=(0.6, 1.0), stalk=0.7
+        "IgAN", "mesangial", {**_STRONG_IGA, "IgG": Staining((0.05, 0.13))}, mesangial=(0.6, 1.0), stalk=0.7
     ),
     "MN-I": _membranous(1, "normal"),
     "MN-II": _membranous(2, "spikes"),
     "MN-III": _membranous(3, "chains"),
-    "LN-II": Lesion("LN", "mesangial", _full_house((0.34, 0.66), (0.0, 0.03), 0.0), mesangial=(0.5, 1.0), stalk=0.7),
+    "LN-II": Lesion("LN", "mesangial", _full_house((0.26, 0.5), (0.0, 0.02), 0.0), mesangial=(0.5, 1.0), stalk=0.7),
     "LN-III": Lesion(
         "LN",
         "endocapillary",

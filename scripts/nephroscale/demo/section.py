@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from nephroscale.demo.glomerulus import Outline, tuft
+from nephroscale.demo.glomerulus import Outline, Tuft, tuft
 from nephroscale.demo.noise import cloud, ridge, smoothstep, wave
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Pattern:
         Share of the loops with wire-loop deposits.
     """
 
-    mesangium: float = 0.12
+    mesangium: float = 0.05
     wall: float = 0.8
     spikes: float = 0.0
     chain: bool = False
@@ -47,10 +47,10 @@ class Pattern:
 
 PATTERNS = {
     "normal": Pattern(),
-    "mesangial": Pattern(mesangium=0.95),
-    "spikes": Pattern(mesangium=0.14, wall=1.25, spikes=4.2),
-    "chains": Pattern(mesangium=0.2, wall=1.1, spikes=4.4, chain=True),
-    "endocapillary": Pattern(mesangium=0.6, wall=0.9, filled=0.6, wire=0.55),
+    "mesangial": Pattern(mesangium=0.78),
+    "spikes": Pattern(mesangium=0.06, wall=1.2, spikes=3.6),
+    "chains": Pattern(mesangium=0.1, wall=1.1, spikes=4.2, chain=True),
+    "endocapillary": Pattern(mesangium=0.42, wall=0.9, filled=0.6, wire=0.6),
 }
 
 
@@ -162,23 +162,33 @@ def draw_glomerulus(
         return
     look = PATTERNS[pattern]
     shape = y.shape
-    body = tuft(random, y, x, outline, mpp=mpp, mesangium=look.mesangium * float(random.normal(1, 0.1)),
-                loop=27.0 if look.spikes else 23.0)  # fmt: skip
+    body = tuft(
+        random,
+        y,
+        x,
+        outline,
+        mpp=mpp,
+        mesangium=look.mesangium * float(random.normal(1, 0.1)),
+        loop=23.0 + 1.9 * look.spikes,
+        gap=2.6 + 0.75 * look.spikes,
+    )
     inside = smoothstep(body.border, 0.6, -0.6)
     texture = cloud(random, shape, 5 / mpp, octaves=2)
+    patches = cloud(random, shape, 14 / mpp, octaves=2)
     lumen = smoothstep(body.wall, -0.3, 0.6)
     silver = ridge(body.wall, 0.0, look.wall) * (1.0 + 0.15 * texture)
-    counter = 0.10 + 0.16 * lumen * smoothstep(texture, -0.5, 2.0) + 0.12 * (1 - lumen) * inside
+    # Cytoplasm lies in flecks: of podocytes outside the loops, of endothelium inside them.
+    counter = 0.10 + (0.42 - 0.22 * lumen) * smoothstep(patches, 0.0, 0.9) * (1 + 0.2 * texture)
     if look.spikes:
-        silver = np.maximum(silver, _spikes(random, body.wall, body.loops.angle, body.loops.index, look, mpp))
+        silver = np.maximum(silver, _spikes(random, body, look, mpp))
     web = 0.55 + 0.25 * texture
     silver = np.maximum(silver, body.mesangium * web.clip(0.2, 0.95))
     counter = counter + body.mesangium * 0.35
     if look.wire or look.filled:
         chance = body.loops.draw(random, 0, 1)
-        wire = (chance < look.wire) * smoothstep(body.wall, 0.2, 1.0) * smoothstep(body.wall, 5.6, 4.4)
-        counter = counter + 1.25 * wire * (1 + 0.1 * texture)
-        silver = silver + 0.22 * wire
+        wire = (chance < look.wire) * smoothstep(body.wall, 0.2, 1.0) * smoothstep(body.wall, 5.0, 4.2)
+        counter = counter + 1.5 * wire * (1 + 0.1 * texture)
+        silver = silver + 0.2 * wire
         filled = (body.loops.draw(random, 0, 1) < look.filled) * lumen
         counter = counter + 0.45 * filled * (1 + 0.3 * texture)
     else:
@@ -190,9 +200,9 @@ def draw_glomerulus(
     points, at = _scatter(random, y, x, 5.0, mpp)
     chance = random.uniform(0, 1, len(points))
     wall, border, capsule, matrix = (f[at] for f in (body.wall, body.border, body.capsule, body.mesangium))
-    mesangial = (border < -3) & (matrix > 0.5) & (chance < 0.22 + 0.12 * look.mesangium)
-    podocyte = (border < -1) & (wall < -1.2) & (matrix < 0.3) & (chance < 0.16)
-    endothelial = (border < -4) & (wall > 1.5) & (wall < 4) & (chance < 0.10)
+    mesangial = (border < -3) & (matrix > 0.5) & (chance < 0.26 + 0.14 * look.mesangium)
+    podocyte = (border < -1) & (wall < -1.2) & (matrix < 0.3) & (chance < 0.22)
+    endothelial = (border < -4) & (wall > 1.5) & (wall < 4) & (chance < 0.14)
     proliferating = (border < -4) & (wall > 1.5) & (filled[at] > 0.5) & (chance < 0.5)
     parietal = (capsule > -3.4) & (capsule < -1.6) & (chance < 0.3)
     stamp_nuclei(random, canvas, points[mesangial | proliferating], (2.0, 2.9), (0.65, 1.0), mpp)
@@ -203,20 +213,14 @@ def draw_glomerulus(
     _lay(densities, part, cover, silver=silver * (1 - 0.75 * nuclear), counter=counter, nuclear=nuclear)
 
 
-def _spikes(
-    random: np.random.Generator,
-    wall: NDArray[np.float32],
-    angle: NDArray[np.float32],
-    index: NDArray[np.int32],
-    look: Pattern,
-    mpp: float,
-) -> NDArray[np.float32]:
+def _spikes(random: np.random.Generator, body: Tuft, look: Pattern, mpp: float) -> NDArray[np.float32]:
     """Spikes of basement membrane on the outer side of the loops, or the chain of holes they close to."""
-    count = int(index.max()) + 1
-    teeth = random.integers(9, 14, count).astype(np.float32)[index]
-    phase = random.uniform(0, 6.28, count).astype(np.float32)[index]
-    bars = smoothstep(np.sin(teeth * angle + phase + 0.6 * cloud(random, wall.shape, 8 / mpp)), 0.15, 0.6)
-    length = look.spikes
+    count = int(body.loops.index.max()) + 1
+    wall, length = body.wall, look.spikes
+    teeth = random.integers(12, 18, count).astype(np.float32)[body.loops.index]
+    phase = random.uniform(0, 6.3, count).astype(np.float32)[body.loops.index]
+    bars = smoothstep(np.sin(teeth * body.loops.angle + phase), 0.05, 0.55)
+    bars *= smoothstep(cloud(random, wall.shape, 9 / mpp, octaves=1), -1.6, -0.9)
     band = smoothstep(wall, 0.6, 0.0) * smoothstep(wall, -length - 0.4, -length + 0.4)
     silver = bars * band
     if look.chain:

@@ -59,7 +59,7 @@ LABORATORIES = {
     "south": Recipe(
         glass=(240, 243, 241),
         silver=(1.36, 1.38, 1.46),
-        counter=(0.17, 0.28, 0.24),
+        counter=(0.40, 0.18, 0.27),
         nuclear=(0.60, 0.58, 0.36),
     ),
 }

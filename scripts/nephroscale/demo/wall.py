@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nephroscale.demo.glomerulus import Outline
-from nephroscale.demo.noise import Field, cloud, wave
+from nephroscale.demo.noise import Field, cloud, smoothstep, wave
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -122,10 +122,13 @@ def draw_wall(
     # Spikes are part of the membrane: they raise its surface between the deposits.
     above = outer - along.look_up(spikes)
     below = -(outer + thick)
-    feet = along.look_up(np.maximum(humps - spikes, 0) + _feet(random, along, effaced))
+    cover = _smooth(np.maximum(humps, spikes), along, 0.06) - spikes
+    feet = along.look_up(np.maximum(cover, 0) + _feet(random, along, effaced))
+    feet += 0.03 * cloud(random, y.shape, 0.25 / scale, octaves=2)
 
     lining = along.look_up(_lining(random, along))
     if mesangial:
+        lining = np.maximum(lining, smoothstep(below, 0.12, 0.3) * np.float32(0.1))
         lumen = _side_lumina(random, y, x, centre, radius, scale)
         lumen = np.minimum(lumen, below - lining)
     else:
@@ -134,16 +137,17 @@ def draw_wall(
 
     subepithelial = None
     if plan.subepithelial in (1, 2):
-        top, low = along.look_up(humps), np.float32(-0.03)
-        subepithelial = np.maximum(outer - top, low - outer) + 0.02
+        top = along.look_up(np.where(humps > 0.03, humps, -0.2))
+        subepithelial = np.maximum(outer - top, np.float32(-0.03) - outer) + 0.02
     elif plan.subepithelial == 3:
-        extent = along.look_up(buried)
+        extent = along.look_up(np.where(buried > 0.02, buried, -0.2))
         subepithelial = np.abs(outer + thick * 0.42) - extent
     subendothelial = None
     if plan.subendothelial > 0 and not mesangial:
-        band = along.look_up(_bands(random, along, plan.subendothelial))
+        bands = _bands(random, along, plan.subendothelial)
+        band = along.look_up(np.where(bands > 0.03, bands, -0.2))
         subendothelial = np.maximum(below - band, -below - 0.02)
-        lumen = np.minimum(lumen, below - band - 0.09)
+        lumen = np.minimum(lumen, below - np.maximum(band, 0) - 0.09)
     deposit = None
     if mesangial and plan.mesangial > 0:
         deposit = _mesangial(random, y, x, below, lumen, lining, along, plan.mesangial, scale)
@@ -179,11 +183,19 @@ def _subepithelial(
         target = buried if stage == 3 else humps
         np.maximum(target, round_, out=target)
     if stage == 2:
-        tall = 0.30 + 0.05 * np.cos(along.at * 3)
-        covered = (humps / 0.30).clip(0, 1)
-        spikes = tall * (1 - covered) ** 1.5
-        humps = np.where(humps > spikes, humps, 0)
+        # Membrane grows up between the humps, to about their height, and narrows to its tip.
+        tall = 0.27 + 0.06 * np.cos(along.at * 2.3 + 1) + 0.03 * np.cos(along.at * 7.1)
+        spikes = tall * np.sqrt((1 - (humps / 0.24).clip(0, 1) ** 1.5).clip(0))
+        spikes = _smooth(spikes, along, 0.035)
+        spikes[humps > spikes] *= 0.25
+        spikes = _smooth(spikes, along, 0.012)
     return humps, spikes, buried
+
+
+def _smooth(profile: NDArray[np.float64], along: _Along, width: float) -> NDArray[np.float64]:
+    """Blur a profile along the wall by `width` µm."""
+    frequency = np.fft.rfftfreq(SAMPLES, along.length / SAMPLES)
+    return np.fft.irfft(np.fft.rfft(profile) * np.exp(-2 * (np.pi * frequency * width) ** 2), SAMPLES)
 
 
 def _effacement(
@@ -290,7 +302,8 @@ def _mesangial(
             u = dx * np.float32(np.cos(turn)) + dy * np.float32(np.sin(turn))
             v = (dy * np.float32(np.cos(turn)) - dx * np.float32(np.sin(turn))) * np.float32(slim)
             total = np.minimum(total, np.hypot(u, v) - np.float32(random.uniform(0.22, 0.48)))
-    band = along.look_up(0.75 * _bands(random, along, amount))
+    bands = 0.75 * _bands(random, along, amount)
+    band = along.look_up(np.where(bands > 0.03, bands, -0.2))
     total = np.minimum(total, np.maximum(below - band, 0.03 - below))
     total += 0.07 * cloud(random, y.shape, 0.45 / scale, octaves=2)
     return np.maximum(total, lumen + lining + np.float32(0.06))
