@@ -178,7 +178,7 @@ def plan_and_stage(project, name, monkeypatch):
 
 def test_a_slide_swapped_while_a_job_reads_it_is_not_published(project, monkeypatch):
     plan, stage = plan_and_stage(project, "bags", monkeypatch)
-    recipe = plan.examine(stage, "P01")
+    recipe, before = plan.examine(stage, "P01"), project.runs()
 
     def make(job):
         shutil.copy("demo/tiny/tem/P02-TEM1.png", "demo/tiny/tem/P01-TEM1.png")
@@ -187,6 +187,7 @@ def test_a_slide_swapped_while_a_job_reads_it_is_not_published(project, monkeypa
 
     with pytest.raises(NephroscaleError, match="P01-TEM1 changed while it was being read"):
         _compute(plan, stage, "P01", recipe, make)
+    assert project.runs() == before
 
 
 def test_code_edited_while_a_job_runs_is_not_mislabelled(project, monkeypatch):
@@ -201,5 +202,3 @@ def test_code_edited_while_a_job_runs_is_not_mislabelled(project, monkeypatch):
 
     with pytest.raises(NephroscaleError, match="changed while it ran"):
         _compute(plan, stage, "P01", recipe, make)
-
-
