@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 SEARCHED = 240
 """So many units, those of the rarest classes, are moved and swapped to improve on the first division."""
 
+FEW, STARTS = 80, 8
+"""Few units are divided from several random orders, of which the best is kept: groups of unequal size need it."""
+
 Cost = tuple[int, ...]
 
 
@@ -80,18 +83,25 @@ def divide(units: Sequence[Unit], parts: Sequence[Part], seed: int, purpose: str
     list of list of Unit
         The units of each part.
     """
+    starts = STARTS if len(units) <= FEW else 1
+    divisions = [_division(units, parts, seed, f"{purpose}, start {start}") for start in range(starts)]
+    best = min(divisions, key=_Division.cost)
+    return [[unit for unit, at in zip(best.units, best.place, strict=True) if at == p] for p in range(len(parts))]
+
+
+def _division(units: Sequence[Unit], parts: Sequence[Part], seed: int, purpose: str) -> _Division:
+    """Divide once, from one random order."""
     order = sorted(units, key=lambda unit: draw(seed, purpose, unit.patients[0]))
-    totals = [sum(unit.labels[place] for unit in order) for place in range(len(order[0].labels))]
+    totals = [sum(column) for column in zip(*(unit.labels for unit in order), strict=True)]
+    rarity = {unit: min(total for total, count in zip(totals, unit.labels, strict=True) if count) for unit in order}
     # Large groups first, while there is room for them; then those of rare classes.
-    rarity = [min(total for total, count in zip(totals, unit.labels, strict=True) if count) for unit in order]
-    sequence = sorted(range(len(order)), key=lambda place: (-len(order[place].patients), rarity[place]))
-    division = _Division([order[place] for place in sequence], parts)
+    order.sort(key=lambda unit: (-len(unit.patients), rarity[unit]))
+    division = _Division(order, parts)
     division.fill()
     # Many units come out evenly by themselves; only a rare class may have to be helped to every part.
-    division.improve(sorted(sorted(range(len(order)), key=lambda place: rarity[sequence[place]])[:SEARCHED]))
-    return [
-        [unit for unit, at in zip(division.units, division.place, strict=True) if at == p] for p in range(len(parts))
-    ]
+    rarest = sorted(range(len(order)), key=lambda number: rarity[order[number]])[:SEARCHED]
+    division.improve(sorted(rarest))
+    return division
 
 
 class _Division:
@@ -115,7 +125,7 @@ class _Division:
 
     def improve(self, numbers: Sequence[int]) -> None:
         """Move and swap some units as long as that makes the division better."""
-        best, changed = self._cost(), True
+        best, changed = self.cost(), True
         while changed:
             changed = False
             for rank, number in enumerate(numbers):
@@ -123,7 +133,7 @@ class _Division:
                 for there in range(len(self.parts)):
                     if there != here:
                         self._put(number, there)
-                        if (cost := self._cost()) < best:
+                        if (cost := self.cost()) < best:
                             best, changed, here = cost, True, there
                         else:
                             self._put(number, here)
@@ -133,7 +143,7 @@ class _Division:
                         continue
                     self._put(number, there)
                     self._put(other, here)
-                    if (cost := self._cost()) < best:
+                    if (cost := self.cost()) < best:
                         best, changed = cost, True
                     else:
                         self._put(number, here)
@@ -155,7 +165,8 @@ class _Division:
             change.append((off + more * whole) ** 2 - off**2 if more else 0)
         return sum(change[: self.width]), sum(change[self.width : -1]), change[-1]
 
-    def _cost(self) -> Cost:
+    def cost(self) -> Cost:
+        """Tell how far the division is from the wishes, the first first."""
         empty = hoarded = lacking = by_class = by_stratum = by_patient = 0
         width, whole = self.width, self.whole
         for part, counts in zip(self.parts, self.counts, strict=True):

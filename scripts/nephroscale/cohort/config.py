@@ -118,15 +118,15 @@ def _complete_object(value: Any, schema: dict[str, Any], path: str, faults: list
     for key in value:
         here = f"{path}.{key}" if path else str(key)
         if not isinstance(key, str):
-            faults.append(
-                f'{here}: YAML reads this key as {type(key).__name__}, not as text; write it in quotes ("...").'
-            )
-        elif key in known:
+            what = f"YAML reads this key as {type(key).__name__}, not as text; write it in quotes"
+            faults.append(f'{here}: {what} ("...").')
+        if key in known:
             continue
-        elif others is False:
-            faults.append(f"{here}: unknown key{_suggestion(key, known, path)}")
+        if others is False:
+            faults.append(f"{here}: unknown key{_suggestion(str(key), known, path)}")
         else:
-            completed[key] = _complete(value[key], others if isinstance(others, dict) else {}, here, faults)
+            inner = others if isinstance(others, dict) else {}
+            completed[str(key)] = _complete(value[key], inner, here, faults)
     return _normal_classes(completed, faults) if path == "task.classes" else completed
 
 

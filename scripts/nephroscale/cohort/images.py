@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from nephroscale.cohort.reading import Table
     from nephroscale.cohort.scales import Scales
 
+NEEDED = {"OM": "stain", "IM": "marker"}
+"""What an image of a modality has to have."""
+
 FILES = ("path", "annotation", "deposits")
 """Columns that hold paths."""
 
@@ -55,7 +58,12 @@ def read_images(
     schema = images_schema(config)
     bad = check_cells(table, schema, ["image_id", "patient_id", "modality"], faults)
     check_unique(table, "image_id", faults)
-    known = None if patients is None else {patient_id.casefold(): patient_id for patient_id in patients}
+    modalities = {cells["modality"] for _, cells in table.rows}
+    for modality, column in NEEDED.items():
+        if modality in modalities and column not in table.columns:
+            faults.add(table.name, f"the column is missing; {modality} images need it.", row=1, column=column)
+    known = None if patients is None else set(patients)
+    folded = {patient_id.casefold(): patient_id for patient_id in known or ()}
     belongs = {
         column: frozenset(stated["x-modalities"])
         for column, stated in schema["properties"].items()
@@ -67,7 +75,8 @@ def read_images(
     for row, cells in table.rows:
         note = Notes(table.name, row, bad, faults)
         patient_id, modality = cells["patient_id"], cells["modality"]
-        if known is not None and patient_id and (alike := known.get(patient_id.casefold())) != patient_id:
+        if known is not None and patient_id and patient_id not in known:
+            alike = folded.get(patient_id.casefold())
             hint = f"; did you mean {alike!r}?" if alike else "."
             note("patient_id", f"there is no patient {patient_id!r} in the table of patients{hint}")
         if (row, "modality") not in bad:
@@ -111,10 +120,9 @@ def _check_modality(cells: dict[str, str], modality: str, belongs: dict[str, fro
         if cells[column] and modality not in modalities:
             whose = " and ".join(sorted(modalities))
             note(column, f"{cells[column]!r} is given for a {modality} image, but this column belongs to {whose}.")
-    if modality == "OM" and not cells.get("stain"):
-        note("stain", "is empty; an OM slide needs its stain.")
-    if modality == "IM" and not cells.get("marker"):
-        note("marker", "is empty; an IM image needs its marker.")
+    needed = NEEDED.get(modality, "")
+    if cells.get(needed) == "":
+        note(needed, f"is empty; {modality} images need it.")
 
 
 def _check_biopsies(table: Table, faults: Faults) -> None:
