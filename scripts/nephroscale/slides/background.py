@@ -111,8 +111,9 @@ class IntensityScale:
         """Take the background from a region [h, w] whose corner is at x, y in pixels of level 0; float32, from 0 up."""
         height, width = pixels.shape
         high, wide = self.background.shape
-        across = np.clip((np.arange(x, x + width) + 0.5) / self.ratio - 0.5, 0, wide - 1)
-        along = np.clip((np.arange(y, y + height) + 0.5) / self.ratio - 0.5, 0, high - 1)
+        # OpenCV rounds positions to 1/32 of a pixel: rounded here first, they are the same from whichever corner.
+        across = np.clip(np.round(((np.arange(x, x + width) + 0.5) / self.ratio - 0.5) * 32) / 32, 0, wide - 1)
+        along = np.clip(np.round(((np.arange(y, y + height) + 0.5) / self.ratio - 0.5) * 32) / 32, 0, high - 1)
         x0, y0 = int(across[0]), int(along[0])
         part = np.ascontiguousarray(self.background[y0 : int(along[-1]) + 2, x0 : int(across[-1]) + 2])
         maps = np.meshgrid((across - x0).astype(np.float32), (along - y0).astype(np.float32))

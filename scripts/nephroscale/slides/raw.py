@@ -10,6 +10,7 @@ import configparser
 import hashlib
 import os
 import re
+import secrets
 from pathlib import Path
 
 from nephroscale.errors import NephroscaleError
@@ -85,8 +86,7 @@ def link_raw(path: Path, folder: Path) -> Path:
         if link.is_symlink() and os.readlink(link) == str(real):  # noqa: PTH115  (the text itself is compared)
             continue
         link.parent.mkdir(parents=True, exist_ok=True)
-        temporary = link.with_name(f".{link.name}.{os.getpid()}.new")
-        temporary.unlink(missing_ok=True)
+        temporary = link.with_name(f".{link.name}.{secrets.token_hex(8)}.new")
         temporary.symlink_to(real)
         temporary.replace(link)
     # Only what a former call may have left: callers keep links of their own in further folders.

@@ -13,7 +13,7 @@ from nephroscale.slides.readers.registry import open_slide
 from nephroscale.slides.sampling import WHITE, find_scales, make_grid, sample_tissue
 from nephroscale.slides.scaled import ScaledView
 from nephroscale.slides.stain import CONDITION_LIMIT, DIGITS, Fit, fit_macenko, fit_reinhard
-from nephroscale.slides.tissue import find_bright_tissue
+from nephroscale.slides.tissue import find_bright_tissue, find_white
 
 
 def fit_reference(slides: list[tuple[Path, dict[str, Any], str]], settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -39,11 +39,11 @@ def fit_reference(slides: list[tuple[Path, dict[str, Any], str]], settings: dict
         try:
             if facts["status"] == "rejected":
                 raise Rejected(facts["reason"])
-            pixels = _sample(path, facts, stain, settings)
+            pixels, white = _sample(path, facts, stain, settings)
         except Rejected:
             rejected[stain] = rejected.get(stain, 0) + 1
             continue
-        fits[stain].append((fit_macenko(pixels), fit_reinhard(pixels)))
+        fits[stain].append((fit_macenko(pixels, white), fit_reinhard(pixels, white)))
     return {
         stain: {
             "macenko": _median_macenko([pair[0] for pair in pairs]),
@@ -109,14 +109,15 @@ def read_reference(path: Path | None, settings: dict[str, Any], modality: str) -
         ) from fault
 
 
-def _sample(path: Path, facts: dict[str, Any], stain: str, settings: dict[str, Any]) -> np.ndarray:
+def _sample(path: Path, facts: dict[str, Any], stain: str, settings: dict[str, Any]) -> tuple[np.ndarray, tuple[float, ...]]:
     with open_slide(path, facts["reader"]) as reader:
         scales = find_scales(reader, facts, {"roi": "whole"} if facts["scale"]["value"] is None else {}, settings)
         overview = ScaledView(reader, scales.overview, fill=WHITE).overview()
         found = find_bright_tissue(overview.pixels, overview.valid, scales.overview_mpp or float(settings["tissue_mpp"]), stain)
         view = ScaledView(reader, scales.tile, fill=WHITE)
         grid = make_grid(view, found.tissue, overview.unreadable, scales.ratio, settings)
-        return sample_tissue(view, grid, found.tissue, scales.ratio)
+        white = find_white(overview.pixels, overview.valid & ~found.pen)
+        return sample_tissue(view, grid, found.tissue, scales.ratio), white
 
 
 def _median_macenko(fits: list[Fit]) -> Fit | None:
@@ -129,6 +130,7 @@ def _median_macenko(fits: list[Fit]) -> Fit | None:
     return {
         "matrix": matrix.tolist(),
         "maximum": np.round(np.median([fit["maximum"] for fit in good], axis=0), DIGITS).tolist(),
+        "white": np.round(np.median([fit["white"] for fit in good], axis=0), 3).tolist(),
         "condition": round(condition, 3),
         "fault": None if condition <= CONDITION_LIMIT else "the two stains cannot be told apart",
     }
@@ -139,6 +141,6 @@ def _median_reinhard(fits: list[Fit]) -> Fit | None:
     if not good:
         return None
     return {
-        **{key: np.round(np.median([fit[key] for fit in good], axis=0), DIGITS).tolist() for key in ("mean", "deviation")},
+        **{key: np.round(np.median([fit[key] for fit in good], axis=0), DIGITS).tolist() for key in ("mean", "deviation", "glass")},
         "fault": None,
     }

@@ -94,7 +94,8 @@ class ScaledView:
         """
         if self.rest == 1.0:
             return self._squares(x, y, width, height)
-        across, along = ((np.arange(a, a + n) + 0.5) * self.rest - 0.5 for a, n in ((x, width), (y, height)))
+        # OpenCV rounds positions to 1/32 of a pixel: rounded here first, they are the same from whichever corner.
+        across, along = (np.round(((np.arange(a, a + n) + 0.5) * self.rest - 0.5) * 32) / 32 for a, n in ((x, width), (y, height)))
         across, along = (np.clip(p, 0, n - 1) for p, n in zip((across, along), self._grid, strict=True))
         x0, y0 = int(across[0]), int(along[0])
         x1, y1 = min(int(across[-1]) + 2, self._grid[0]), min(int(along[-1]) + 2, self._grid[1])

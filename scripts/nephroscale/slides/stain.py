@@ -16,19 +16,24 @@ DENSITY_FLOOR = 0.15
 # Two stain vectors nearer than about 9° cannot be told apart: noise in one is read as much of the other.
 CONDITION_LIMIT = 12.5
 GAIN_LIMIT = 3.0
-# Density is -ln((level + 1) / 256): finite for level 0, and exactly 0 for level 255.
-DENSITY = (-np.log((np.arange(256) + 1) / 256)).astype(np.float32)
+# Optical density, finite for level 0 and exactly 0 for level 255.
+DENSITY = (-np.log(np.maximum(np.arange(256), 1) / 255)).astype(np.float32)
+WHITE = (255.0, 255.0, 255.0)
+# L* below that of glass at which Reinhard's change comes into full force, so that glass keeps its colour.
+GLASS_MARGIN = 8.0
 
 Fit = dict[str, Any]
 
 
-def fit_macenko(rgb: np.ndarray, *, percentile: float = 1.0) -> Fit:
+def fit_macenko(rgb: np.ndarray, white: tuple[float, ...] = WHITE, *, percentile: float = 1.0) -> Fit:
     """Find the two stain vectors of a sample of tissue.
 
     Parameters
     ----------
     rgb
         uint8 [n, 3], pixels of tissue.
+    white
+        Red, green and blue of empty glass, 1 to 255: densities count from there.
     percentile
         Share of extreme pixels left out at either end, 0 to 50.
 
@@ -36,17 +41,18 @@ def fit_macenko(rgb: np.ndarray, *, percentile: float = 1.0) -> Fit:
     -------
     dict
         `matrix` (3 rows R, G, B by 2 stains, unit columns; the stain that absorbs more red comes first: haematoxylin,
-        silver), `maximum` (99th percentile of each stain's concentration), `condition` (condition number of the
-        matrix), and `fault`, a reason where the fit must not be used, else None.
+        silver), `maximum` (99th percentile of each stain's concentration), `white`, `condition` (condition number of
+        the matrix), and `fault`, a reason where the fit must not be used, else None.
 
     References
     ----------
     Macenko et al, A method for normalizing histology slides for quantitative analysis, ISBI 2009.
     """
-    density = DENSITY[rgb].astype(np.float64)
+    glass = np.round(white, 3)
+    density = DENSITY[rgb].astype(np.float64) + np.log(glass / 255)
     stained = density[(density > DENSITY_FLOOR).all(1)]
     if len(stained) < LEAST_PIXELS:
-        return {"matrix": None, "maximum": None, "condition": None, "fault": "too few stained pixels"}
+        return {"matrix": None, "maximum": None, "white": glass.tolist(), "condition": None, "fault": "too few stained pixels"}
     _, vectors = np.linalg.eigh(np.cov(stained.T))
     plane = vectors[:, [2, 1]]
     plane *= np.where(plane.sum(0) < 0, -1, 1)
@@ -68,37 +74,48 @@ def fit_macenko(rgb: np.ndarray, *, percentile: float = 1.0) -> Fit:
     return {
         "matrix": matrix.tolist(),
         "maximum": np.round(maximum, DIGITS).tolist(),
+        "white": glass.tolist(),
         "condition": round(condition, 3),
         "fault": fault,
     }
 
 
-def fit_reinhard(rgb: np.ndarray) -> Fit:
-    """Take mean and spread of a sample of tissue in CIELAB.
+def fit_reinhard(rgb: np.ndarray, white: tuple[float, ...] = WHITE) -> Fit:
+    """Take mean and spread of a sample of tissue in CIELAB, glass left out.
 
     Parameters
     ----------
     rgb
         uint8 [n, 3], pixels of tissue.
+    white
+        Red, green and blue of empty glass, 1 to 255.
 
     Returns
     -------
     dict
-        `mean` and `deviation` of L*, a*, b*, and `fault`, a reason where the fit must not be used, else None.
+        `mean` and `deviation` of L*, a*, b*, `glass` (its L*), and `fault`, a reason where the fit must not be used,
+        else None.
 
     References
     ----------
     Reinhard et al, Color transfer between images, IEEE CG&A 21:34 (2001); in CIELAB instead of their lαβ.
     """
-    if len(rgb) < LEAST_PIXELS:
-        return {"mean": None, "deviation": None, "fault": "too few stained pixels"}
-    lab = cv2.cvtColor((rgb[None] / np.float32(255)).astype(np.float32), cv2.COLOR_RGB2LAB)[0].astype(np.float64)
+    glass = round(float(_lab(np.array([white]))[0, 0]), 3)
+    lab = _lab(rgb).astype(np.float64)
+    lab = lab[lab[:, 0] < glass - GLASS_MARGIN]
+    if len(lab) < LEAST_PIXELS:
+        return {"mean": None, "deviation": None, "glass": glass, "fault": "too few stained pixels"}
     deviation = lab.std(0)
     return {
         "mean": np.round(lab.mean(0), DIGITS).tolist(),
         "deviation": np.round(deviation, DIGITS).tolist(),
+        "glass": glass,
         "fault": None if deviation[0] > 0.5 else "the pixels are all alike",
     }
+
+
+def _lab(rgb: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor((rgb[None] / 255).astype(np.float32), cv2.COLOR_RGB2LAB)[0]
 
 
 def choose_normalisation(
@@ -141,14 +158,17 @@ def choose_normalisation(
 class MacenkoApplier:
     """Turn a slide's stain vectors into the reference's, on buffers kept between calls.
 
-    The whole way (density, concentrations, their gain, the other vectors) is one 3 x 3 matrix on densities.
+    The whole way (density, concentrations, their gain, the other vectors) is one 3 x 3 matrix on densities. Glass
+    becomes the reference's glass.
     """
 
     def __init__(self, source: Fit, reference: Fit) -> None:
         self.matrix = macenko_matrix(source, reference)
-        # Sign and ln 256 go into the matrix, so that exp gives levels at once.
-        self._affine = np.hstack([-self.matrix, np.full((3, 1), np.log(256.0))]).astype(np.float32)
-        self._buffers: dict[tuple[int, ...], tuple[np.ndarray, np.ndarray]] = {}
+        # Both whites and the signs go into one affine map, so that exp gives levels at once.
+        glass, target = (-np.log(np.asarray(fit["white"]) / 255) for fit in (source, reference))
+        shift = np.log(255.0) + self.matrix @ glass - target
+        self._affine = np.hstack([-self.matrix, shift[:, None]]).astype(np.float32)
+        self._buffers: dict[tuple[int, ...], tuple[np.ndarray, ...]] = {}
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         """Normalise uint8 [h, w, 3]; gives a new array."""
@@ -158,32 +178,41 @@ class MacenkoApplier:
         cv2.LUT(rgb, DENSITY, first)
         cv2.transform(first, self._affine, second)
         cv2.exp(second, first)
-        # + 0.0 levels below zero cannot arise from exp; the shift by one may reach -1, which abs would mirror.
-        np.maximum(first, 1.0, out=first)
-        return cv2.convertScaleAbs(first, alpha=1.0, beta=-1.0)
+        return cv2.convertScaleAbs(first)
 
 
 class ReinhardApplier:
-    """Shift and stretch L*, a*, b* to the reference's mean and spread, on buffers kept between calls."""
+    """Shift and stretch L*, a*, b* to the reference's mean and spread, on buffers kept between calls.
+
+    Glass is left as it is, and what is nearly as light is changed by as much as it is darker.
+    """
 
     def __init__(self, source: Fit, reference: Fit) -> None:
         gain = reinhard_gain(source, reference)
         shift = np.asarray(reference["mean"]) - gain * np.asarray(source["mean"])
-        self._affine = np.hstack([np.diag(gain), shift[:, None]]).astype(np.float32)
-        self._buffers: dict[tuple[int, ...], tuple[np.ndarray, np.ndarray]] = {}
+        self._change = np.hstack([np.diag(gain) - np.eye(3), shift[:, None]]).astype(np.float32)
+        # One plane that says how much of the change holds, three times over.
+        force = np.zeros((3, 4), np.float32)
+        force[:, 0], force[:, 3] = -1 / GLASS_MARGIN, source["glass"] / GLASS_MARGIN
+        self._force = force
+        self._buffers: dict[tuple[int, ...], tuple[np.ndarray, ...]] = {}
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         """Normalise uint8 [h, w, 3]; gives a new array."""
         if rgb.shape not in self._buffers:
-            self._buffers = {rgb.shape: (np.empty(rgb.shape, np.float32), np.empty(rgb.shape, np.float32))}
-        first, second = self._buffers[rgb.shape]
-        np.multiply(rgb, np.float32(1 / 255), out=first)
-        cv2.cvtColor(first, cv2.COLOR_RGB2LAB, second)
-        cv2.transform(second, self._affine, first)
-        np.clip(first[..., 0], 0, 100, out=first[..., 0])
-        cv2.cvtColor(first, cv2.COLOR_LAB2RGB, second)
-        np.maximum(second, 0.0, out=second)
-        return cv2.convertScaleAbs(second, alpha=255.0)
+            self._buffers = {rgb.shape: tuple(np.empty(rgb.shape, np.float32) for _ in range(3))}
+        lab, change, force = self._buffers[rgb.shape]
+        np.multiply(rgb, np.float32(1 / 255), out=change)
+        cv2.cvtColor(change, cv2.COLOR_RGB2LAB, lab)
+        cv2.transform(lab, self._change, change)
+        cv2.transform(lab, self._force, force)
+        np.clip(force, 0, 1, out=force)
+        cv2.multiply(change, force, change)
+        cv2.add(lab, change, lab)
+        np.clip(lab[..., 0], 0, 100, out=lab[..., 0])
+        cv2.cvtColor(lab, cv2.COLOR_LAB2RGB, change)
+        np.maximum(change, 0.0, out=change)
+        return cv2.convertScaleAbs(change, alpha=255.0)
 
 
 def macenko_matrix(source: Fit, reference: Fit) -> np.ndarray:

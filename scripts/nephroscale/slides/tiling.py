@@ -17,7 +17,7 @@ from nephroscale.slides.readers.registry import open_slide
 from nephroscale.slides.sampling import WHITE, Grid, Scales, find_scales, make_grid, sample_tiles, sample_tissue, whole_tissue
 from nephroscale.slides.scaled import Overview, ScaledView
 from nephroscale.slides.stain import choose_normalisation, fit_macenko, fit_reinhard
-from nephroscale.slides.tissue import TissueMask, find_bright_tissue, find_dark_tissue
+from nephroscale.slides.tissue import TissueMask, find_bright_tissue, find_dark_tissue, find_white
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nephroscale.slides.readers.base import SlideReader
 
 THUMBNAIL_PX = 1024
+CHEAP_PIXELS = 40_000_000
 # Variance of the Laplacian, in 8-bit grey levels squared, below which a tile of stained tissue counts as blurred.
 BLURRED = 12.0
 STATUS = ("background", "tissue", "unreadable")
@@ -142,7 +143,7 @@ def _tile(
         raise Rejected("no tile of its tissue can be read", unreadable_tiles=int((grid.status == 2).sum()))
     write_tissue_label(out, grid.status, tile_px=grid.side, mpp=scales.mpp, levels=levels)
     _write_table(out / "tiles.csv", grid, stream.focus)
-    _write_thumbnail(out / "thumbnail.png", kind.overview, kind.grey if kind.channels == 1 else None)
+    _write_thumbnail(out / "thumbnail.png", _picture(reader, view, kind), kind.grey if kind.channels == 1 else None)
     quality = {**kind.quality, **_quality(kind, grid, stream.focus, scales)}
     (out / "qc.json").write_text(json.dumps(quality, sort_keys=True, indent=2) + "\n", encoding="utf-8")
     names = ("tiles", "unreadable_tiles", "tissue_mm2", "blurred_share", "normalisation", "calibration")
@@ -202,7 +203,8 @@ class _Stained:
 
     def prepare(self, view: ScaledView, grid: Grid, scales: Scales) -> None:
         pixels = sample_tissue(view, grid, self.mask.tissue, scales.ratio)
-        macenko, reinhard = fit_macenko(pixels), fit_reinhard(pixels)
+        white = find_white(self.overview.pixels, self.overview.valid & ~self.mask.pen)
+        macenko, reinhard = fit_macenko(pixels, white), fit_reinhard(pixels, white)
         done, self._apply, reason = choose_normalisation(self.settings["normalisation"], macenko, reinhard, self.reference)
         self.attributes["normalisation"] = done
         self.quality.update(normalisation=done, normalisation_fallback=reason, macenko=macenko, reinhard=reinhard)
@@ -299,6 +301,16 @@ def _write_table(path: Path, grid: Grid, focus: np.ndarray) -> None:
             status = int(grid.status[row, column])
             sharp = f"{focus[row, column]:.3f}" if status == 1 else ""
             writer.writerow([row, column, x, y, STATUS[status], f"{grid.fraction[row, column]:.3f}", sharp])
+
+
+def _picture(reader: SlideReader, view: ScaledView, kind: _Modality) -> Overview:
+    """The whole slide for its thumbnail: the overview, or a finer one where that is small and cheap to read."""
+    scale = max(1.0, max(reader.width, reader.height) / THUMBNAIL_PX)
+    finer = ScaledView(reader, scale, fill=view.fill, prepare=view.prepare)
+    wide, high = reader.sizes[finer.level]
+    if finer.width <= kind.overview.pixels.shape[1] or wide * high > CHEAP_PIXELS:
+        return kind.overview
+    return finer.overview()
 
 
 def _write_thumbnail(path: Path, overview: Overview, as_grey: Callable[[np.ndarray], np.ndarray] | None) -> None:

@@ -14,6 +14,7 @@ SATURATION = (6, 20)
 SEPARATE = 0.8  # share of the variance between two classes; of one even or normal class it is 0.64 to 0.75
 DARKNESS = (40, 90)
 ABSORBED = 10
+ROUGHNESS = 1.5
 # Hue (0 to 180) of felt pens: green and blue. Dyes in tissue are less saturated, or have texture.
 PEN_HUE = (35, 128)
 PEN_SATURATION = 90
@@ -152,11 +153,26 @@ def find_pen(rgb: np.ndarray, mpp: float, stain: str = "") -> np.ndarray:
     return grown
 
 
-def _balance(rgb: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Divide by the colour of the brightest pixels, so that tinted glass has no saturation."""
+def find_white(rgb: np.ndarray, usable: np.ndarray) -> tuple[float, float, float]:
+    """The colour of empty glass: the mean of the brightest fiftieth of the pixels, from 200 up.
+
+    Parameters
+    ----------
+    rgb
+        uint8 [h, w, 3], a slide at a coarse scale, or a field.
+    usable
+        bool [h, w]: pixels that count.
+    """
+    if not usable.any():
+        return 255.0, 255.0, 255.0
     grey = rgb.sum(-1, dtype=np.int32)
-    bright = usable & (grey >= np.percentile(grey[usable], 98))
-    white = np.maximum(rgb[bright].mean(0), 128)
+    red, green, blue = np.maximum(rgb[usable & (grey >= np.percentile(grey[usable], 98))].mean(0), 200).tolist()
+    return round(red, 3), round(green, 3), round(blue, 3)
+
+
+def _balance(rgb: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Divide by the colour of the glass, so that it has no saturation."""
+    white = np.asarray(find_white(rgb, usable))
     table = np.clip(np.arange(256)[:, None] * (white.max() / white), 0, 255)
     return cv2.merge([cv2.LUT(rgb[..., n].copy(), table[:, n].round().astype(np.uint8)) for n in range(3)])
 
@@ -175,11 +191,11 @@ def _threshold(values: np.ndarray, bounds: tuple[int, int]) -> float:
 
 
 def _textured(rgb: np.ndarray, mpp: float) -> np.ndarray:
-    """Where grey levels vary over 50 µm: tissue does, a shadow or the edge of a cover slip hardly."""
+    """Where grey levels vary within 50 µm beyond a slope: tissue does, a shadow or the edge of a cover slip hardly."""
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
     side = max(5, int(50 / mpp) | 1)
-    mean, square = cv2.blur(grey, (side, side)), cv2.blur(grey * grey, (side, side))
-    return square - mean * mean > 9
+    rough = grey - cv2.GaussianBlur(grey, (0, 0), side / 4)
+    return cv2.blur(rough * rough, (side, side)) > ROUGHNESS**2
 
 
 def _tidy(mask: np.ndarray, mpp: float) -> np.ndarray:

@@ -1,0 +1,70 @@
+import cv2
+import numpy as np
+import pytest
+
+from nephroscale.errors import Rejected
+from nephroscale.slides.background import IntensityScale, choose_channel, estimate_background, intensity_factor
+
+
+def scene(height=160, width=200, mpp=4.0):
+    """A slope of background with three discs of 100 µm on it."""
+    down, across = np.mgrid[:height, :width]
+    slope = 500 + 4.0 * across + 2.0 * down
+    signal = np.zeros((height, width), np.float32)
+    for x, y in ((50, 40), (120, 90), (160, 130)):
+        cv2.circle(signal, (x, y), int(50 / mpp), 3000.0, -1)
+    return slope.astype(np.float32), signal
+
+
+def test_a_slope_goes_and_the_signal_stays():
+    slope, signal = scene()
+    background = estimate_background(slope + signal, 4.0, 100)
+    assert np.abs(background - slope)[10:-10, 10:-10].mean() < 40
+    rest = slope + signal - background
+    assert rest[signal > 0].mean() == pytest.approx(3000, rel=0.05)
+    assert np.abs(rest[signal == 0]).mean() < 80
+
+
+def test_a_field_smaller_than_the_length_has_one_level():
+    slope, signal = scene()
+    background = estimate_background(slope + signal, 1.0, 100)
+    assert np.ptp(background) == 0
+    assert np.ptp(estimate_background(slope, None, 100)) == 0
+
+
+def test_subtraction_fits_together_across_tiles():
+    slope, signal = scene()
+    scale = IntensityScale(estimate_background(slope + signal, 4.0, 100), 8.0, 2.0)
+    pixels = np.random.default_rng(0).integers(0, 9000, (300, 400)).astype(np.uint16)
+    whole = scale(pixels, 0, 0)
+    np.testing.assert_array_equal(scale(pixels[128:256, 64:192], 64, 128), whole[128:256, 64:192])
+    assert whole.dtype == np.uint16
+
+
+def test_known_exposure_makes_intensities_comparable():
+    row = {"exposure_ms": 50, "gain": 2.0}
+    assert intensity_factor(np.array([10.0]), np.dtype(np.uint16), row) == ("calibrated", 1.0)
+    assert intensity_factor(np.array([10.0]), np.dtype(np.uint8), {"exposure_ms": 200, "gain": 1}) == ("calibrated", 257 / 2)
+
+
+@pytest.mark.parametrize("row", [{}, {"exposure_ms": 100, "gain": None}, {"exposure_ms": None, "gain": 1}])
+def test_unknown_exposure_gives_the_pattern_only(row):
+    sample = np.linspace(0, 2000, 5000)
+    calibration, factor = intensity_factor(sample, np.dtype(np.uint16), row)
+    assert calibration == "pattern-only"
+    assert factor * np.percentile(sample, 99.9) == pytest.approx(60000)
+    assert intensity_factor(np.zeros(9), np.dtype(np.uint8), row)[1] == 1.0
+
+
+def test_the_channel_of_a_pseudo_colour():
+    rgb = np.zeros((30, 40, 3), np.uint8)
+    rgb[10:20, 10:20] = (10, 200, 30)
+    assert choose_channel(rgb, rgb=True) == 1
+    assert choose_channel(rgb[..., :1], rgb=False) == 0
+
+
+def test_the_channel_of_a_marker_by_name():
+    many = np.zeros((4, 4, 2), np.uint16)
+    assert choose_channel(many, rgb=False, names=("DAPI", "Anti-IgG FITC"), marker="IgG") == 1
+    with pytest.raises(Rejected, match="2 channels"):
+        choose_channel(many, rgb=False, names=("a", "b"), marker="IgG")
