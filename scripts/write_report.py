@@ -11,7 +11,7 @@ def make(job: Job) -> dict[str, Any]:
     from nephroscale.reporting.report import write_report
 
     inputs = gather(job.receipts(), job.input, job.rows, job.settings)
-    return write_report(inputs, job.settings["report"], job.out)
+    return write_report(inputs, {**job.settings["report"], "seed": job.seed}, job.out)
 
 
 run_stage(make, snakemake)

@@ -62,7 +62,7 @@ class ProgressFormatter(DefaultFormatter):
         done, total = sum(self.done.values()), sum(self.totals.values())
         stage = f"{self.done[rule]}/{self.totals[rule]}"
         share = f"{done:>{len(str(total))}} of {total}"
-        return f"{share}  {message} ({stage} of its kind){self._time_left(done, total)}"
+        return f"{share}  {message} ({stage}){self._time_left(done, total)}"
 
     def _time_left(self, done: int, total: int) -> str:
         """Guess the time left from the jobs done so far: they differ, so it is said only roughly."""

@@ -32,6 +32,13 @@ class Glomeruli(Stage):
     def settings(self, plan: Plan, unit: str) -> Any:
         return {k: v for k, v in plan.config["glomeruli"].items() if k not in {"steps", "batch", "patch_px"}}
 
+    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
+        image = plan.cohort.images[unit]
+        if image.roi == "whole":
+            return ()
+        by_network = image.modality == "OM" and plan.units("segmenter")
+        return ("nephroscale.glomeruli.unet" if by_network else "nephroscale.glomeruli.classical",)
+
     def rows(self, plan: Plan, unit: str) -> Any:
         return plan.cohort.images[unit].row()
 

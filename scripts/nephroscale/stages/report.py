@@ -30,10 +30,13 @@ class Report(Stage):
         ]
 
     def settings(self, plan: Plan, unit: str) -> Any:
+        report = plan.config["report"]
         return {
-            "report": plan.config["report"],
+            "report": {**report, "headline": report["headline"] or next(iter(plan.config["models"]))},
             "models": {k: {x: y for x, y in v.items() if x != "train"} for k, v in plan.config["models"].items()},
-            "task": plan.config["task"],
+            "classes": list(plan.cohort.classes),
+            "title": report["title"],
+            "notes": report["notes"],
         }
 
     def rows(self, plan: Plan, unit: str) -> Any:
