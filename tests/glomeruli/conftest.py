@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -90,12 +89,16 @@ def write_annotation(path: Path, polygons: list[Polygon]) -> Path:
     return path
 
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
 DISCS = [(110.0, 120.0, 45.0), (150.0, 420.0, 52.0), (330.0, 260.0, 48.0), (380.0, 520.0, 40.0)]
 
 
 @pytest.fixture(scope="session")
 def om_slide(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Polygon]]:
-    """An OM slide of 448 x 640 pixels at 2 µm with four glomeruli; raw pixels are half as large and start at 100, 40."""
+    """An OM slide of 448 x 640 pixels at 2 µm with four glomeruli; raw pixels are half as large, from 100, 40 on."""
     folder = tmp_path_factory.mktemp("om")
     path = write_tiles(folder / "om.ome.zarr", paint_om(448, 640, DISCS), origin=(100.0, 40.0), scale=2.0)
     return path, [disc(40 + 2 * y, 100 + 2 * x, 2 * r) for y, x, r in DISCS]

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree  # nothing with a DTD reaches it, see _parse_xml
+from xml.etree import ElementTree as ET  # nothing with a DTD reaches it, see _parse_xml
 from xml.parsers import expat
 
 import numpy as np
 from shapely import make_valid, union_all
 from shapely.geometry import Polygon, shape
-from shapely.geometry.base import BaseGeometry
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.glomeruli import imagej
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from shapely.geometry.base import BaseGeometry
 
 GLOMERULUS = ("glom", "肾小球")
 GEOJSON_AREAS = ("Polygon", "MultiPolygon")
@@ -120,7 +121,7 @@ def _read_geojson(content: Any) -> Iterable[tuple[str, BaseGeometry]]:
         yield str(name), shape(geometry)
 
 
-def _parse_xml(data: bytes) -> ElementTree.Element:
+def _parse_xml(data: bytes) -> ET.Element:
     """Parse XML that declares no document type: entities that grow or point elsewhere need one."""
 
     def refuse(*_: object) -> None:
@@ -128,11 +129,11 @@ def _parse_xml(data: bytes) -> ElementTree.Element:
 
     guard = expat.ParserCreate()
     guard.StartDoctypeDeclHandler = refuse
-    guard.Parse(data, True)  # noqa: FBT003
-    return ElementTree.fromstring(data)  # noqa: S314
+    guard.Parse(data, True)
+    return ET.fromstring(data)  # noqa: S314
 
 
-def _read_aperio(root: ElementTree.Element) -> Iterable[tuple[str, BaseGeometry]]:
+def _read_aperio(root: ET.Element) -> Iterable[tuple[str, BaseGeometry]]:
     if root.tag != "Annotations":
         raise ValueError(f"its root is <{root.tag}>, not <Annotations>")
     for layer in root.iter("Annotation"):

@@ -8,14 +8,16 @@ map of how much a place looks like tuft, and blobs of the right size are sought 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from scipy import ndimage
 
 from nephroscale.glomeruli.view import GLASS, View, Window
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WINDOW = 512  # pixels of the view that are read at once
 FINE_UM = 2.0  # scale at which texture is looked at, µm per pixel

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
@@ -15,6 +14,9 @@ from shapely.geometry import Polygon, mapping
 from shapely.geometry.polygon import orient
 from skimage.draw import polygon as draw_polygon
 from skimage.measure import find_contours
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PIXEL_DIGITS, MEASURE_DIGITS = 2, 4
 COLOUR = [255, 196, 0]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from shapely.geometry import Polygon
@@ -18,6 +17,9 @@ from nephroscale.glomeruli.instances import find_instances
 from nephroscale.glomeruli.overlay import draw_overlay
 from nephroscale.glomeruli.view import View
 from nephroscale.slides.tiles import Tiles, open_tiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Module of each detector; it has `probability(view, weights, settings)`.
 DETECTORS = {"unet": "nephroscale.glomeruli.unet", "classical": "nephroscale.glomeruli.classical"}
@@ -51,7 +53,7 @@ def choose_detector(modality: str, method: str, *, has_segmenter: bool) -> str:
     return "unet" if has_segmenter else "classical"
 
 
-def find_glomeruli(
+def find_glomeruli(  # noqa: PLR0917  (the stage hands over what it needs, in the order of the contract)
     tiles: Path,
     segmenter: Path | None,
     facts: dict[str, Any],

@@ -84,7 +84,7 @@ def _points(data: bytes) -> np.ndarray | None:
         values = struct.unpack_from(f">{2 * count}f", data, HEADER + 4 * count)
         return np.array(values).reshape(2, count).T
     values = struct.unpack_from(f">{2 * count}h", data, HEADER)
-    return np.array(values, float).reshape(2, count).T + (left, top)
+    return np.array(values, float).reshape(2, count).T + np.array([left, top])
 
 
 def _oval(x: float, y: float, w: float, h: float) -> np.ndarray:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
 from shapely import STRtree, union_all
-from shapely.geometry import Polygon
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from shapely.geometry import Polygon
 
 
 def dice(found: np.ndarray, true: np.ndarray) -> float:
@@ -18,7 +22,7 @@ def dice(found: np.ndarray, true: np.ndarray) -> float:
         bool, of one shape.
     """
     total = int(found.sum()) + int(true.sum())
-    return 1.0 if total == 0 else 2 * float(np.logical_and(found, true).sum()) / total
+    return 1.0 if total == 0 else 2 * float((found & true).sum()) / total
 
 
 def dice_of_polygons(found: Sequence[Polygon], true: Sequence[Polygon]) -> float:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
+import matplotlib as mpl
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -13,7 +15,6 @@ from nephroscale.glomeruli.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from nephroscale.glomeruli.contours import Glomerulus
     from nephroscale.slides.tiles import Tiles
@@ -55,20 +56,23 @@ def draw_overlay(tiles: Tiles, glomeruli: Sequence[Glomerulus], path: Path) -> N
         )
     image = Image.fromarray(picture)
     pen = ImageDraw.Draw(image)
-    font = ImageFont.load_default(max(11, round(max(picture.shape[:2]) / 70)))
+    # Pillow's own font has no µ; matplotlib brings one that has.
+    face = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    font = ImageFont.truetype(face, max(11, round(max(picture.shape[:2]) / 70)))
     ground, ink = ((255, 255, 255), (20, 20, 20)) if view.bright else ((0, 0, 0), (255, 255, 255))
     for index, one in enumerate(glomeruli):
-        x, y = view.from_raw(np.asarray(one.centre))
-        text = f"{index + 1}  {one.score:.2f}"
-        pen.text((x, y), text, fill=ink, font=font, anchor="mm", stroke_width=2, stroke_fill=ground)
+        left, top, right, bottom = one.polygon.bounds
+        (x, above), (_, below) = view.from_raw(np.array([[(left + right) / 2, top], [left, bottom]]))
+        room = above > 1.6 * font.size
+        place, anchor = ((x, above - 0.3 * font.size), "md") if room else ((x, below + 0.3 * font.size), "ma")
+        text = f"{index + 1} · {one.score:.2f}"
+        pen.text(place, text, fill=ink, font=font, anchor=anchor, stroke_width=2, stroke_fill=ground)
     if view.mpp is not None:
         _draw_scale_bar(image, view.mpp, font, ground, ink)
     image.save(path, optimize=False, compress_level=6)
 
 
-def _draw_scale_bar(
-    image: Image.Image, mpp: float, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, ground: tuple, ink: tuple
-) -> None:
+def _draw_scale_bar(image: Image.Image, mpp: float, font: ImageFont.FreeTypeFont, ground: tuple, ink: tuple) -> None:
     wanted = image.width * mpp / 6
     length = max((length for length in ROUND_LENGTHS if length <= wanted), default=ROUND_LENGTHS[0])
     pixels = round(length / mpp)
