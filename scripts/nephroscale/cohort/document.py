@@ -58,6 +58,7 @@ TABLES = """\
 CSV (UTF-8 with or without byte-order mark, or GB18030; comma, semicolon or tab; any line ends) or xlsx (the sheet
 named `patients`, `images` or `instruments`, or the only one). Every cell is text: `001` stays `001`. Cells are
 trimmed, and Unicode is composed (NFC). Decimal numbers have a point. The order of rows and columns does not matter.
+Of tens of thousands of rows, CSV is read several times faster than xlsx.
 
 Ids begin with a letter or a digit, go on with letters, digits, `_` and `-`, and are unique without regard to case,
 since they become file names. They also appear in the report: use study numbers, not names.

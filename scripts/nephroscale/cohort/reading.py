@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from nephroscale.cohort.faults import Faults
 
@@ -79,7 +79,9 @@ def read_table(path: str, sheet: str, required: Sequence[str], faults: Faults) -
 
 def clean(text: str) -> str:
     """Trim a cell, of invisible characters too, and compose it (NFC)."""
-    return unicodedata.normalize("NFC", text).strip().strip(_INVISIBLE).strip()
+    if text.isascii():
+        return text.strip()
+    return unicodedata.normalize("NFC", text.strip().strip(_INVISIBLE).strip())
 
 
 def _read_csv(path: str, content: bytes, required: Sequence[str], faults: Faults) -> list[list[str]] | None:
@@ -140,12 +142,11 @@ def _as_table(path: str, records: list[list[str]], faults: Faults) -> Table | No
     for column in dict.fromkeys(header):
         if column and header.count(column) > 1:
             faults.add(path, f"there are {header.count(column)} columns of this name; keep one.", row=1, column=column)
-    cleaned = _cleaner(records)
     rows: list[tuple[int, dict[str, str]]] = []
     width = len(header)
     nameless = [place for place, column in enumerate(header) if not column]
     for number, record in enumerate(records[1:], start=2):
-        cells = [cleaned(cell) for cell in record]
+        cells = [clean(cell) for cell in record]
         if not any(cells):
             continue
         if len(cells) < width:
@@ -162,8 +163,3 @@ def _as_table(path: str, records: list[list[str]], faults: Faults) -> Table | No
                 faults.add(path, f"{cells[place]!r} stands in a column without a name.", row=number)
         rows.append((number, dict(zip(header, cells, strict=False))))
     return Table(path, tuple(dict.fromkeys(column for column in header if column)), rows)
-
-
-def _cleaner(records: list[list[str]]) -> Callable[[str], str]:
-    """Choose the cheap trimming for a table of plain ASCII, which most large ones are."""
-    return str.strip if all(cell.isascii() for record in records for cell in record) else clean
