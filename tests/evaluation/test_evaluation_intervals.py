@@ -3,7 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nephroscale.evaluation.intervals import bootstrap_intervals, resample_counts, resampled_metrics
+from nephroscale.evaluation.intervals import (
+    bootstrap_intervals,
+    class_auc_interval,
+    resample_counts,
+    resampled_metrics,
+    wilson_interval,
+)
 from nephroscale.evaluation.metrics import METRICS, compute_metrics
 
 
@@ -62,3 +68,21 @@ def test_a_perfect_network_has_no_spread_and_an_absent_class_no_auc():
     found = bootstrap_intervals(labels, chances, 100, 0)
     assert found["accuracy"] == (1, 1)
     assert found["macro_auc"] is None
+
+
+def test_the_classes_areas_make_up_the_macro_area():
+    labels, chances = predictions(5)
+    counts = resample_counts(labels, 100, 0)
+    areas = [class_auc_interval(labels, chances, c, counts) for c in range(3)]
+    assert np.mean([value for value, _, _ in areas]) == pytest.approx(
+        compute_metrics(labels, chances)["macro_auc"].value
+    )
+    assert all(low <= value <= high for value, low, high in areas)
+    assert class_auc_interval(np.zeros(3, int), np.eye(3), 0, np.ones((1, 3))) is None
+
+
+def test_wilson_s_interval_of_a_proportion():
+    assert wilson_interval(0, 0) is None
+    assert wilson_interval(9, 10) == pytest.approx((0.5958, 0.9821), abs=1e-4)  # as tables give it
+    assert wilson_interval(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
+    assert wilson_interval(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)

@@ -8,6 +8,7 @@ Efron B, Tibshirani RJ. An Introduction to the Bootstrap. Chapman & Hall, 1993 (
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import norm
 
 from nephroscale.evaluation.metrics import METRICS, check_predictions
 
@@ -79,6 +80,56 @@ def resampled_metrics(labels: np.ndarray, probabilities: np.ndarray, counts: np.
     return found
 
 
+def class_auc_interval(
+    labels: np.ndarray, probabilities: np.ndarray, c: int, counts: np.ndarray
+) -> tuple[float, float, float] | None:
+    """Area under one class's one-versus-rest ROC curve, with its 95 % interval: (value, low, high).
+
+    Parameters
+    ----------
+    labels, probabilities
+        As for :func:`nephroscale.evaluation.metrics.compute_metrics`.
+    c
+        Index of the class.
+    counts
+        [B, n]: how often each patient is in each sample.
+
+    Returns
+    -------
+    tuple or None
+        None where nobody, or everybody, is of the class.
+    """
+    positive = np.asarray(labels) == c
+    if positive.all() or not positive.any():
+        return None
+    scores = np.asarray(probabilities, np.float64)[:, c]
+    low, high = percentile_interval(_auc(positive, scores, counts.astype(np.float64)))
+    return float(_auc(positive, scores, np.ones((1, len(positive))))[0]), low, high
+
+
+def percentile_interval(values: np.ndarray) -> tuple[float, float]:
+    """Read the 95 % percentile interval off bootstrap values [B]."""
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float] | None:
+    """Interval of a proportion, for sensitivity and specificity of one class; None without trials.
+
+    References
+    ----------
+    Wilson EB. Probable inference, the law of succession, and statistical inference. JASA 22, 1927.
+    """
+    if trials == 0:
+        return None
+    z = float(norm.ppf((1 + LEVEL) / 2))
+    share, spread = successes / trials, z * z / trials
+    middle = (share + spread / 2) / (1 + spread)
+    half = z * np.sqrt(share * (1 - share) / trials + spread / trials / 4) / (1 + spread)
+    return float(max(0.0, middle - half)), float(min(1.0, middle + half))
+
+
 def _auc(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Area under the ROC curve of every sample: the weighted share of pairs in the right order, ties by half."""
     above = scores[positive][:, None] - scores[~positive][None, :]
@@ -112,12 +163,4 @@ def bootstrap_intervals(
     hold the variation of training itself, which the spread over folds and seeds shows.
     """
     values = resampled_metrics(labels, probabilities, resample_counts(labels, resamples, seed))
-    tail = (1 - LEVEL) / 2
-    intervals: dict[str, tuple[float, float] | None] = {}
-    for metric in METRICS:
-        if metric in values:
-            low, high = np.quantile(values[metric], [tail, 1 - tail])
-            intervals[metric] = float(low), float(high)
-        else:
-            intervals[metric] = None
-    return intervals
+    return {metric: percentile_interval(values[metric]) if metric in values else None for metric in METRICS}

@@ -1,0 +1,231 @@
+"""The report's plots: one quiet style, the same bytes each time."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+    from nephroscale.evaluation.tables import Predictions
+    from nephroscale.reporting.results import ModelResults
+
+INK, MUTED, RULE, ACCENT, PALE = "#1c2733", "#667480", "#d9dfe4", "#1f5c7a", "#9fb4c0"
+CLASS_COLOURS = ("#1f5c7a", "#c0603f", "#5f8a4a", "#85659c", "#a88616", "#4f6d7a", "#a34a6b", "#6f6f6f")
+
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same letters
+    "font.size": 8.5,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.solid_capstyle": "round",
+    "figure.constrained_layout.use": True,
+    "svg.hashsalt": "nephroscale",
+    "svg.fonttype": "path",
+}
+_HEAT = LinearSegmentedColormap.from_list("heat", ["#f4f6f7", "#bfd3de", "#1f5c7a"])
+
+
+def colour_of(c: int) -> str:
+    """Colour of a class, the same in every plot."""
+    return CLASS_COLOURS[c % len(CLASS_COLOURS)]
+
+
+def draw(name: str, size: tuple[float, float], paint: Callable[[Figure], None], folder: Path) -> str:
+    """Draw a figure, save it as PNG, and give it as SVG for the page.
+
+    Parameters
+    ----------
+    name
+        File name without ending.
+    size
+        Width and height in inches.
+    paint
+        Draws on the empty figure.
+    folder
+        Where the PNG goes.
+
+    Returns
+    -------
+    str
+        The SVG as a data URI.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=size)
+        FigureCanvasAgg(figure)
+        paint(figure)
+        figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
+        stream = io.BytesIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    return "data:image/svg+xml;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def paint_models(metrics: Mapping[str, Any], labels: Mapping[str, str]) -> Callable[[Figure], None]:
+    """Paint each model's pooled figures with their intervals, and the single folds as dots.
+
+    Parameters
+    ----------
+    metrics
+        As :func:`nephroscale.reporting.metrics_json.build_metrics` gives them.
+    labels
+        Metric to its name in words.
+    """
+    names = list(metrics["models"])[::-1]
+    chance = {"balanced_accuracy": 1 / len(metrics["classes"]), "macro_auc": 0.5}
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots(1, len(labels), sharey=True)
+        figure.set_layout_engine("constrained", w_pad=0.02, wspace=0.05)
+        for axis, (metric, label) in zip(axes, labels.items(), strict=True):
+            if metric in chance:
+                axis.axvline(chance[metric], color=MUTED, lw=0.8, ls=(0, (1, 2)))
+                axis.text(chance[metric] + 0.02, len(names) - 0.4, "chance", va="top", color=MUTED, size=7)
+            for row, name in enumerate(names):
+                found = metrics["models"][name]
+                colour = ACCENT if name == metrics["headline"] else PALE
+                folds = [v for v in found["folds"][metric]["values"] if v is not None]
+                if folds:  # an empty line that is not clipped would upset the layout
+                    level = [row - 0.24] * len(folds)
+                    axis.plot(folds, level, "o", ms=2.6, mew=0, color=colour, alpha=0.55, clip_on=False)
+                pooled = found["pooled"][metric]
+                if pooled["value"] is not None:
+                    axis.plot([pooled["low"], pooled["high"]], [row, row], lw=2.4, color=colour, clip_on=False)
+                    axis.plot(pooled["value"], row, "o", ms=5.5, mec="white", mew=0.8, color=colour, clip_on=False)
+            axis.set(title=label, xlim=(0, 1), ylim=(-0.6, len(names) - 0.35), xticks=[0, 0.25, 0.5, 0.75, 1])
+            axis.set_xticklabels(["0", "", "0.5", "", "1"])
+            axis.grid(axis="x", color=RULE, lw=0.6)
+            axis.set_axisbelow(True)
+            axis.tick_params(length=0)
+            axis.spines["left"].set_visible(False)
+        axes[0].set_yticks(range(len(names)), names)
+        for tick, name in zip(axes[0].get_yticklabels(), names, strict=True):
+            tick.set_color(INK)
+            tick.set_fontweight("bold" if name == metrics["headline"] else "normal")
+
+    return paint
+
+
+def paint_roc(pooled: Predictions, classes: Sequence[str], described: Mapping[str, Any]) -> Callable[[Figure], None]:
+    """Paint the one-versus-rest ROC curve of each class, from pooled out-of-fold predictions."""
+
+    def paint(figure: Figure) -> None:
+        axis = figure.subplots()
+        axis.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=(0, (1, 2)))
+        for c, name in enumerate(classes):
+            area = described[name]["auc"]
+            if area["value"] is None:
+                continue
+            false, true, _ = roc_curve(pooled.labels == c, pooled.probabilities[:, c])
+            label = f"{name}  {area['value']:.3f} ({area['low']:.3f}–{area['high']:.3f})"
+            axis.plot(false, true, color=colour_of(c), lw=1.8, label=label, clip_on=False)
+        axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="1 − specificity", ylabel="Sensitivity", aspect="equal")
+        axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+        axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+        axis.grid(color=RULE, lw=0.5)
+        axis.set_axisbelow(True)
+        axis.legend(
+            loc="lower right", title="AUC (95 % interval)", title_fontsize=8, handlelength=1.4, alignment="left"
+        )
+
+    return paint
+
+
+def paint_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Callable[[Figure], None]:
+    """Paint the confusion matrix: counts, shaded by the share of the true class."""
+    counts = np.asarray(matrix)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+    def paint(figure: Figure) -> None:
+        axis = figure.subplots()
+        axis.imshow(share, cmap=_HEAT, vmin=0, vmax=1)
+        for y, x in np.ndindex(counts.shape):
+            colour = "white" if share[y, x] > 0.55 else INK
+            axis.text(x, y - 0.07, str(counts[y, x]), ha="center", va="center", size=12, color=colour)
+            axis.text(x, y + 0.19, f"{share[y, x]:.0%}", ha="center", va="center", size=7.5, color=colour)
+        axis.set_xticks(range(len(classes)), classes)
+        axis.set_yticks(
+            range(len(classes)), [f"{name}\nn = {n}" for name, n in zip(classes, counts.sum(1), strict=True)]
+        )
+        axis.set_xticks(np.arange(-0.5, len(classes)), minor=True)
+        axis.set_yticks(np.arange(-0.5, len(classes)), minor=True)
+        axis.grid(which="minor", color="white", lw=2.5)
+        axis.tick_params(which="both", length=0, labelcolor=INK)
+        axis.set(xlabel="Predicted", ylabel="True")
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+
+    return paint
+
+
+def paint_curves(models: Mapping[str, ModelResults], headline: str) -> Callable[[Figure], None]:
+    """Paint each model's training and validation loss by epoch, one line a run, and the epochs that were kept."""
+
+    def panel(axis: Axes, name: str, results: ModelResults) -> None:
+        colour = ACCENT if name == headline else MUTED
+        for run in results.runs:
+            epochs = [row["epoch"] for row in run.curve]
+            losses = [row["validation_loss"] for row in run.curve]
+            axis.plot(epochs, [row["train_loss"] for row in run.curve], color=PALE, lw=0.9, alpha=0.8)
+            axis.plot(epochs, losses, color=colour, lw=1.2, alpha=0.85)
+            if run.best_epoch in epochs:
+                at = epochs.index(run.best_epoch)
+                axis.plot(epochs[at], losses[at], "o", ms=4.5, mfc="white", mec=colour, mew=1.2)
+        axis.set_title(name)
+        axis.set_xlabel("Epoch")
+        axis.grid(axis="y", color=RULE, lw=0.6)
+        axis.set_axisbelow(True)
+
+    def paint(figure: Figure) -> None:
+        columns = min(len(models), 5)
+        rows = -(-len(models) // columns)
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
+        for axis in axes.flat[len(models) :]:
+            axis.set_visible(False)
+        for axis, (name, results) in zip(axes.flat, models.items(), strict=False):
+            panel(axis, name, results)
+        top = _loss_ceiling(models)
+        if top:
+            axes.flat[0].set_ylim(0, top)
+        for row in axes:
+            row[0].set_ylabel("Loss of a patient")
+
+    return paint
+
+
+def _loss_ceiling(models: Mapping[str, ModelResults]) -> float | None:
+    """Set a limit of the axis that one run's wild first epoch does not stretch."""
+    losses = [
+        loss
+        for results in models.values()
+        for run in results.runs
+        for row in run.curve
+        for loss in (row["train_loss"], row["validation_loss"])
+    ]
+    return float(np.quantile(losses, 0.99)) * 1.1 if losses else None

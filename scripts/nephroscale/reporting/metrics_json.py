@@ -1,0 +1,186 @@
+"""The numbers of the report as one JSON file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nephroscale.errors import NephroscaleError
+from nephroscale.evaluation.intervals import (
+    LEVEL,
+    class_auc_interval,
+    percentile_interval,
+    resample_counts,
+    resampled_metrics,
+    wilson_interval,
+)
+from nephroscale.evaluation.metrics import METRICS, compute_metrics, confusion, describe_classes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nephroscale.evaluation.tables import Predictions
+    from nephroscale.reporting.results import ModelResults
+
+
+def build_metrics(
+    models: Mapping[str, ModelResults], classes: Sequence[str], *, headline: str | None, resamples: int, seed: int
+) -> dict[str, Any]:
+    """Compute all figures of all models.
+
+    Parameters
+    ----------
+    models
+        Results by name.
+    classes
+        Names of the classes, in the order of their indices.
+    headline
+        Model whose figures lead; the first one when None.
+    resamples, seed
+        Of the bootstrap over patients.
+
+    Returns
+    -------
+    dict
+        `headline`, `classes`, `bootstrap`, and for each of `models`:
+
+        - `pooled`: of all patients' out-of-fold predictions, averaged over seeds, each metric's `value`, `low`, `high`;
+        - `folds`: each metric's `mean` and `sd` over folds, and `values` by fold (where there are several seeds, the
+          mean of their figures); the same for `sensitivity` and `specificity` of each of `classes`; `names` of the
+          folds; `undefined`, why a value is None;
+        - `classes`: `patients`, `sensitivity`, `specificity` and `auc` of each class with `low` and `high`;
+        - `confusion`: counts, true class by row; `patients`; `seeds`; `missing`, runs without an evaluation.
+
+        `comparisons` gives for each other model on the same patients how much better the headline model is, with the
+        interval of the difference over the same bootstrap samples. A figure that is not defined is None.
+
+    Raises
+    ------
+    NephroscaleError
+        When the headline model is none of the models.
+    """
+    leading = headline or next(iter(models))
+    if leading not in models:
+        raise NephroscaleError(
+            f"The report's headline model {leading!r} is none of the models.",
+            where="report.headline",
+            todo=f"Choose one of: {', '.join(models)}.",
+        )
+    pooled = {name: results.pooled for name, results in models.items()}
+    return {
+        "format": 1,
+        "headline": leading,
+        "classes": list(classes),
+        "bootstrap": {"resamples": resamples, "level": LEVEL, "seed": seed},
+        "models": {
+            name: _describe_model(results, pooled[name], classes, resamples, seed) for name, results in models.items()
+        },
+        "comparisons": {
+            name: difference
+            for name in models
+            if name != leading and (difference := _compare(pooled[leading], pooled[name], resamples, seed))
+        },
+    }
+
+
+def rounded(value: float | None) -> float | None:
+    """Round to six decimals: more would be noise, and no two machines would agree on it."""
+    return None if value is None else round(float(value), 6) + 0.0
+
+
+def _interval(value: float | None, interval: tuple[float, float] | None) -> dict[str, float | None]:
+    low, high = interval or (None, None)
+    return {"value": rounded(value), "low": rounded(low), "high": rounded(high)}
+
+
+def _describe_model(
+    results: ModelResults, pooled: Predictions | None, classes: Sequence[str], resamples: int, seed: int
+) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "seeds": sorted({run.seed for run in results.runs}),
+        "missing": [f"fold {run.fold}, seed {run.seed}" for run in results.runs if run.predictions is None],
+        "folds": _describe_folds(results, classes),
+    }
+    if pooled is None:
+        nothing = {metric: _interval(None, None) for metric in METRICS}
+        return {**described, "patients": 0, "pooled": nothing, "classes": {}, "confusion": None}
+    counts = resample_counts(pooled.labels, resamples, seed)
+    samples = resampled_metrics(pooled.labels, pooled.probabilities, counts)
+    values = compute_metrics(pooled.labels, pooled.probabilities)
+    matrix = confusion(pooled.labels, pooled.probabilities.argmax(axis=1), len(classes))
+    return {
+        **described,
+        "patients": len(pooled.patients),
+        "pooled": {
+            metric: _interval(values[metric].value, percentile_interval(samples[metric]) if metric in samples else None)
+            for metric in METRICS
+        },
+        "classes": {name: _describe_class(pooled, c, matrix, counts) for c, name in enumerate(classes)},
+        "confusion": matrix.tolist(),
+    }
+
+
+def _describe_class(pooled: Predictions, c: int, matrix: np.ndarray, counts: np.ndarray) -> dict[str, Any]:
+    true, guessed, hit, total = int(matrix[c].sum()), int(matrix[:, c].sum()), int(matrix[c, c]), int(matrix.sum())
+    negatives, right = total - true, total - true - guessed + hit
+    area = class_auc_interval(pooled.labels, pooled.probabilities, c, counts)
+    return {
+        "patients": true,
+        "sensitivity": _interval(hit / true if true else None, wilson_interval(hit, true)),
+        "specificity": _interval(right / negatives if negatives else None, wilson_interval(right, negatives)),
+        "auc": _interval(area[0], area[1:]) if area else _interval(None, None),
+    }
+
+
+def _describe_folds(results: ModelResults, classes: Sequence[str]) -> dict[str, Any]:
+    """Each metric over folds; a fold's figure is the mean over its seeds, so that sd tells folds apart, not seeds."""
+    found: dict[str, Any] = {"names": results.folds, "undefined": {}}
+    runs = {fold: [compute_metrics(p.labels, p.probabilities) for p in results.of_fold(fold)] for fold in results.folds}
+    for metric in METRICS:
+        values: list[float | None] = []
+        for fold, seeds in runs.items():
+            figures = [figure[metric] for figure in seeds]
+            values.append(_mean([figure.value for figure in figures]))
+            if values[-1] is None:
+                found["undefined"].setdefault(metric, {})[fold] = figures[0].reason
+        found[metric] = _spread(values)
+    tables = [[describe_classes(p.labels, p.probabilities) for p in results.of_fold(fold)] for fold in results.folds]
+    found["classes"] = {
+        name: {
+            figure: _spread([_mean([table[figure][c] for table in seeds]) for seeds in tables])
+            for figure in ("sensitivity", "specificity")
+        }
+        for c, name in enumerate(classes)
+    }
+    return found
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return float(np.mean(there)) if there else None
+
+
+def _spread(values: Sequence[float | None]) -> dict[str, Any]:
+    """Mean and standard deviation over the folds in which a figure is defined, and the figure of each fold."""
+    there = [value for value in values if value is not None]
+    return {
+        "mean": rounded(_mean(values)),
+        "sd": rounded(float(np.std(there, ddof=1))) if len(there) > 1 else None,
+        "values": [rounded(value) for value in values],
+    }
+
+
+def _compare(ours: Predictions | None, theirs: Predictions | None, resamples: int, seed: int) -> dict[str, Any] | None:
+    """How much better ours is than theirs: both are judged on the same bootstrap samples of the same patients."""
+    if ours is None or theirs is None or ours.patients != theirs.patients or (ours.labels != theirs.labels).any():
+        return None
+    counts = resample_counts(ours.labels, resamples, seed)
+    first, second = (resampled_metrics(p.labels, p.probabilities, counts) for p in (ours, theirs))
+    one, other = (compute_metrics(p.labels, p.probabilities) for p in (ours, theirs))
+    compared: dict[str, Any] = {}
+    for metric in METRICS:
+        mine, yours = one[metric].value, other[metric].value
+        if metric in first and mine is not None and yours is not None:
+            compared[metric] = _interval(mine - yours, percentile_interval(first[metric] - second[metric]))
+    return compared
