@@ -33,10 +33,10 @@ def test_settling_again_changes_nothing_but_a_time_that_is_too_old(store, tmp_pa
     path, link = tmp_path / "unit.json", tmp_path / "unit"
     settle_receipt(path, link, receipt, store)
     os.utime(path, (1000, 1000))
-    settle_receipt(path, link, receipt, store, not_before=500)
+    settle_receipt(path, link, receipt, store, not_before_ns=500 * 10**9)
     assert path.stat().st_mtime == 1000
-    settle_receipt(path, link, receipt, store, not_before=2000.5)
-    assert path.stat().st_mtime == 2000.5
+    settle_receipt(path, link, receipt, store, not_before_ns=2000500000001)
+    assert path.stat().st_mtime_ns == 2000500000001
 
 
 def test_a_new_outcome_replaces_receipt_and_link_and_a_rejection_has_none(store, tmp_path):

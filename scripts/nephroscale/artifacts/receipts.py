@@ -67,7 +67,7 @@ def read_receipt(path: Path) -> Receipt | None:
         return None
 
 
-def settle_receipt(path: Path, link: Path, receipt: Receipt, store: Store, not_before: float = 0.0) -> None:
+def settle_receipt(path: Path, link: Path, receipt: Receipt, store: Store, not_before_ns: int = 0) -> None:
     """Write a receipt and its link where they are missing or different, in the order old link, new link, receipt.
 
     Parameters
@@ -78,17 +78,16 @@ def settle_receipt(path: Path, link: Path, receipt: Receipt, store: Store, not_b
         What both have to say afterwards.
     store
         Where the object lies.
-    not_before
-        Seconds since the epoch: an older receipt is brought to this time, so that Snakemake takes it for newer than
-        its inputs.
+    not_before_ns
+        Nanoseconds since the epoch: an older receipt is brought to this time, so that Snakemake never takes it for
+        older than its inputs (as floats, two times may differ in their last bits).
     """
     text = receipt.text()
     target = os.path.relpath(store.object_path(receipt.digest), link.parent) if receipt.digest else None
     with contextlib.suppress(OSError):
         current = os.readlink(link) if link.is_symlink() else None
         if current == target and path.read_text() == text:
-            if path.stat().st_mtime < not_before:
-                os.utime(path, (not_before, not_before))
+            _raise_time(path, not_before_ns)
             return
     path.parent.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)
@@ -97,8 +96,12 @@ def settle_receipt(path: Path, link: Path, receipt: Receipt, store: Store, not_b
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(text)
     temporary.replace(path)
-    if not_before > path.stat().st_mtime:
-        os.utime(path, (not_before, not_before))
+    _raise_time(path, not_before_ns)
+
+
+def _raise_time(path: Path, not_before_ns: int) -> None:
+    if path.stat().st_mtime_ns < not_before_ns:
+        os.utime(path, ns=(not_before_ns, not_before_ns))
 
 
 def unlink_receipt(path: Path, link: Path) -> None:

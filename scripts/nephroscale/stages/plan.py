@@ -68,7 +68,7 @@ class Plan:
                 todo=f"Choose one of {', '.join(self.stages)}.",
             )
         self._receipts: dict[tuple[str, str], Receipt | None] = {}
-        self._times: dict[tuple[str, str], float] = {}
+        self._times: dict[tuple[str, str], int] = {}
         self._objects: dict[str, Any] = {}
 
     # -- who takes part -------------------------------------------------------------------------------------------
@@ -229,13 +229,13 @@ class Plan:
         if snakemake_is_locked():
             return
         for name, stage in self.stages.items():
-            script_time = (self.scripts / f"{stage.rule}.py").stat().st_mtime
+            script_time = (self.scripts / f"{stage.rule}.py").stat().st_mtime_ns
             units = self.units(name)
             for unit in units:
                 self._settle_unit(stage, unit, script_time)
             self._unlink_others(name, set(units))
 
-    def _settle_unit(self, stage: Stage, unit: str, script_time: float) -> None:
+    def _settle_unit(self, stage: Stage, unit: str, script_time: int) -> None:
         key = (stage.name, unit)
         path, link = self.receipt_path(*key), self.link_path(*key)
         known = self.look_up(stage, unit)
@@ -245,9 +245,9 @@ class Plan:
             return
         if stage.name == "register":
             self.link_raw(unit)
-        upstream = [self._times.get((need.stage, need.unit), 0.0) for need in stage.upstream(self, unit)]
+        upstream = [self._times.get((need.stage, need.unit), 0) for need in stage.upstream(self, unit)]
         settle_receipt(path, link, known, self.store, max([script_time, *upstream]))
-        self._times[key] = path.stat().st_mtime
+        self._times[key] = path.stat().st_mtime_ns
 
     def _unlink_others(self, stage: str, units: set[str]) -> None:
         """Take away receipts of units that the tables or the configuration no longer name."""
