@@ -21,7 +21,7 @@ from nephroscale.glomeruli.network import UNet, load_network, save_network
 from nephroscale.glomeruli.view import GLASS, View, Window
 from nephroscale.slides.tiles import open_tiles
 
-LEARNING_RATE, WEIGHT_DECAY = 4e-3, 1e-4
+LEARNING_RATE, WEIGHT_DECAY = 1e-2, 1e-4
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 HOLD_OUT_FROM = 4  # annotated slides from which one is kept for validation; fewer all serve to learn
 EVERY = 10  # steps that one value of the curve is the mean of
