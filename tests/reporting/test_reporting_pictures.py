@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError
-from nephroscale.reporting.pictures import read_picture, scale_bar, slide_card, tem_tiles
+from nephroscale.reporting.pictures import outline_tissue, read_picture, scale_bar, slide_card, tem_tiles
 
 
 def decode(uri):
@@ -85,3 +85,16 @@ def test_tiles_come_by_weight_without_their_margin(tmp_path):
     assert tiles[0]["bar"]["label"] == "500 nm"
     assert tiles[1]["bar"] is None
     assert tiles[3]["weight"] is None
+
+
+def test_the_tissue_is_outlined_where_its_tiles_lie():
+    picture = np.zeros((50, 70, 3), np.uint8)
+    status = np.array([[0, 1, 1, 0], [2, 1, 0, 0], [0, 0, 0, 0]], np.uint8)
+    outline_tissue(picture, status, (2.5, 3.5), (1, 2, 3))
+    drawn = picture.any(axis=2)
+    assert picture[drawn].tolist() == [[1, 2, 3]] * int(drawn.sum())
+    ys, xs = np.nonzero(drawn)
+    assert (ys.min(), xs.min(), xs.max()) == (0, 20, 59)
+    assert ys[xs < 40].max() == 39
+    assert ys[xs > 45].max() == 19
+    assert not drawn[5:15, 25:35].any()

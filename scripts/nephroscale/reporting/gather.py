@@ -66,7 +66,7 @@ def _folds_of(
 def _slide(
     entry: dict[str, Any], images: dict[str, list[str]], find: Callable[[str, str], Path | None]
 ) -> dict[str, Any] | None:
-    """An OM slide's pictures; the overlay bears its own scale bar."""
+    """Find an OM slide's pictures; the overlay bears its own scale bar."""
     image = str(entry["name"])
     patient, modality = images[image]
     tiles, glomeruli = find("tiles", image), find("glomeruli", image)
@@ -77,5 +77,6 @@ def _slide(
         "patient_id": patient,
         "thumbnail": tiles / "thumbnail.png",
         "overlay": glomeruli / "overlay.png" if glomeruli else None,
+        "tiles": tiles,
         "figures": entry["figures"],
     }

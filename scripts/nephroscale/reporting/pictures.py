@@ -10,11 +10,13 @@ import numpy as np
 
 from nephroscale.arrays import read_array, read_attributes
 from nephroscale.errors import NephroscaleError
+from nephroscale.slides.tiles import open_tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+TISSUE = (40, 122, 160)
 _BAR_LENGTHS = tuple(factor * 10**power for power in range(-2, 6) for factor in (1, 2, 5))
 
 
@@ -78,14 +80,36 @@ def read_picture(path: Path, longest: int) -> tuple[np.ndarray, float]:
     return image, factor
 
 
+def outline_tissue(picture: np.ndarray, status: np.ndarray, cells: tuple[float, float], colour: Sequence[int]) -> None:
+    """Draw the border of the tissue's tiles into a picture of the whole slide.
+
+    Parameters
+    ----------
+    picture
+        [h, w, 3] uint8, changed in place.
+    status
+        [rows, columns] of the tiles: 1 where there is tissue.
+    cells
+        Height and width of the slide in tiles; the last ones may be cut by the border.
+    colour
+        R, G, B.
+    """
+    height, width = picture.shape[:2]
+    down = np.minimum((np.arange(height) + 0.5) * cells[0] / height, len(status) - 1).astype(int)
+    across = np.minimum((np.arange(width) + 0.5) * cells[1] / width, status.shape[1] - 1).astype(int)
+    mask = (status[np.ix_(down, across)] == 1).astype(np.uint8)
+    contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, contours, -1, [int(v) for v in colour], 1, cv2.LINE_8)
+
+
 def slide_card(slide: Mapping[str, Any], longest: int = 900) -> dict[str, Any]:
     """Turn a slide's overlay, or else its thumbnail, into a card of the page.
 
     Parameters
     ----------
     slide
-        `image_id`, `patient_id`, `thumbnail`, `overlay` (or None), `figures`; `mpp`, µm per pixel of the picture, where
-        a scale bar is to be drawn.
+        `image_id`, `patient_id`, `thumbnail`, `overlay` (or None), `figures`; `tiles`, the slide's tiles, where the
+        tissue is to be outlined on the overlay; `mpp`, µm per pixel of the picture, where a scale bar is to be drawn.
     longest
         Longer side of the picture, pixels.
 
@@ -95,11 +119,16 @@ def slide_card(slide: Mapping[str, Any], longest: int = 900) -> dict[str, Any]:
         What the template needs.
     """
     image, factor = read_picture(slide["overlay"] or slide["thumbnail"], longest)
-    mpp = slide.get("mpp")
+    mpp, tiles = slide.get("mpp"), slide.get("tiles")
+    if tiles and slide["overlay"]:
+        opened = open_tiles(tiles)
+        _, high, wide = opened.shape(0)
+        outline_tissue(image, opened.status, (high / opened.tile_px, wide / opened.tile_px), TISSUE)
     return {
         "image_id": slide["image_id"],
         "patient_id": slide["patient_id"],
         "outlined": slide["overlay"] is not None,
+        "tissue": bool(tiles and slide["overlay"]),
         "picture": to_data_uri(image),
         "width": image.shape[1],
         "height": image.shape[0],

@@ -48,7 +48,8 @@ def write_report(inputs: Mapping[str, Any], settings: Mapping[str, Any], out: Pa
         - `models`: name to `settings` and `folds`, a list of `fold`, `seed`, `evaluate`, `train` (objects or None);
         - `stages`: stage to its units, each `name`, `status`, `reason`, `figures`, in the order of the stages;
         - `slides`: each `image_id`, `patient_id`, `thumbnail`, `overlay` (or None), `figures`, and `mpp`, µm per pixel
-          of the overlay (of the thumbnail, where there is none), if a scale bar is to be drawn;
+          of the overlay (of the thumbnail, where there is none), if a scale bar is to be drawn, and `tiles`, if the
+          tissue is to be outlined;
         - `bags`: patient to the object of `bags`; `folds`: object of `folds`.
     settings
         The section `report` of the configuration (`headline`, `bootstrap`), and `seed` of the bootstrap.
