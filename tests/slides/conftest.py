@@ -86,13 +86,29 @@ def om_settings() -> dict:
 
 @pytest.fixture(scope="session")
 def im_settings() -> dict:
-    return {"panel": ["IgG"], "mpp": 0.5, "tile_px": 128, "tissue_mpp": 4.0, "tissue_fraction": 0.05, "background_um": 40}
+    return {
+        "panel": ["IgG"],
+        "mpp": 0.5,
+        "tile_px": 128,
+        "tissue_mpp": 4.0,
+        "tissue_fraction": 0.05,
+        "background_um": 40,
+    }
 
 
 @pytest.fixture(scope="session")
 def make_row():
     def make(modality: str, **more) -> dict:
-        row = {"id": "I", "modality": modality, "stain": None, "marker": None, "scale": None, "roi": None, "exposure_ms": None, "gain": None}
+        row = {
+            "id": "I",
+            "modality": modality,
+            "stain": None,
+            "marker": None,
+            "scale": None,
+            "roi": None,
+            "exposure_ms": None,
+            "gain": None,
+        }
         return {**row, **more}
 
     return make

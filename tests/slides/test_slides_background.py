@@ -44,7 +44,10 @@ def test_subtraction_fits_together_across_tiles():
 def test_known_exposure_makes_intensities_comparable():
     row = {"exposure_ms": 50, "gain": 2.0}
     assert intensity_factor(np.array([10.0]), np.dtype(np.uint16), row) == ("calibrated", 1.0)
-    assert intensity_factor(np.array([10.0]), np.dtype(np.uint8), {"exposure_ms": 200, "gain": 1}) == ("calibrated", 257 / 2)
+    assert intensity_factor(np.array([10.0]), np.dtype(np.uint8), {"exposure_ms": 200, "gain": 1}) == (
+        "calibrated",
+        257 / 2,
+    )
 
 
 @pytest.mark.parametrize("row", [{}, {"exposure_ms": 100, "gain": None}, {"exposure_ms": None, "gain": 1}])

@@ -75,7 +75,7 @@ def test_dicom_files_of_one_series_belong_together(tmp_path, shared):
 def test_vms_takes_the_files_it_names(tmp_path):
     (tmp_path / "a.vms").write_text("[Virtual Microscope Specimen]\nImageFile=a.jpg\nMapFile=a_map.jpg\nNoLayers=1\n")
     (tmp_path / "a.jpg").write_bytes(b"1")
-    with pytest.raises(NephroscaleError, match="a_map.jpg"):
+    with pytest.raises(NephroscaleError, match="a_map"):
         gather(tmp_path / "a.vms")
     (tmp_path / "a_map.jpg").write_bytes(b"2")
     assert [name for name, _ in gather(tmp_path / "a.vms")] == ["a.jpg", "a_map.jpg", "slide.vms"]

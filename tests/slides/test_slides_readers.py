@@ -15,7 +15,12 @@ def test_the_fast_path_gives_openslides_pixels(slide):
     with JpegTiffReader(slide) as fast, OpenslideReader(slide) as slow:
         assert fast.sizes == slow.sizes == ((2048, 1536), (1024, 768), (512, 384))
         assert fast.mpp == pytest.approx(0.25)
-        for level, x, y, width, height in [(0, 256, 512, 256, 256), (0, 100, 37, 700, 300), (1, 3, 5, 513, 300), (2, -20, 300, 90, 120)]:
+        for level, x, y, width, height in [
+            (0, 256, 512, 256, 256),
+            (0, 100, 37, 700, 300),
+            (1, 3, 5, 513, 300),
+            (2, -20, 300, 90, 120),
+        ]:
             one, other = (reader.read_level(level, x, y, width, height) for reader in (fast, slow))
             np.testing.assert_array_equal(one[0], other[0])
             np.testing.assert_array_equal(one[1], other[1])
@@ -111,7 +116,13 @@ def test_ome_tiff_gives_scale_names_and_levels(tmp_path):
     path = tmp_path / "a.ome.tif"
     image = np.random.default_rng(0).integers(0, 4000, (2, 256, 320), np.uint16)
     with tifffile.TiffWriter(path, ome=True) as tiff:
-        metadata = {"axes": "CYX", "PhysicalSizeX": 325.0, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 0.325, "Channel": {"Name": ["DAPI", "IgG"]}}
+        metadata = {
+            "axes": "CYX",
+            "PhysicalSizeX": 325.0,
+            "PhysicalSizeXUnit": "nm",
+            "PhysicalSizeY": 0.325,
+            "Channel": {"Name": ["DAPI", "IgG"]},
+        }
         tiff.write(image, tile=(64, 64), subifds=1, metadata=metadata)
         tiff.write(image[:, ::2, ::2], tile=(64, 64), subfiletype=1)
     with open_slide(path, choose_reader(path)) as slide:
@@ -119,7 +130,9 @@ def test_ome_tiff_gives_scale_names_and_levels(tmp_path):
         assert not slide.mpp_is_generic
         assert slide.channel_names == ("DAPI", "IgG")
         assert slide.downsamples == (1.0, 2.0)
-        np.testing.assert_array_equal(slide.read_level(1, 5, 6, 7, 8)[0], np.moveaxis(image[:, 12:28:2, 10:24:2], 0, -1))
+        np.testing.assert_array_equal(
+            slide.read_level(1, 5, 6, 7, 8)[0], np.moveaxis(image[:, 12:28:2, 10:24:2], 0, -1)
+        )
 
 
 def test_stacks_and_floats_are_rejected(tmp_path):

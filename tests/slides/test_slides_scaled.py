@@ -15,11 +15,23 @@ class Memory(SlideReader):
         for _ in range(levels - 1):
             last = self._images[-1].astype(np.float64)
             height, width = last.shape[0] // 2 * 2, last.shape[1] // 2 * 2
-            self._images.append(last[:height, :width].reshape(height // 2, 2, width // 2, 2, -1).mean((1, 3)).round().astype(image.dtype))
+            self._images.append(
+                last[:height, :width]
+                .reshape(height // 2, 2, width // 2, 2, -1)
+                .mean((1, 3))
+                .round()
+                .astype(image.dtype)
+            )
         self.sizes = tuple((i.shape[1], i.shape[0]) for i in self._images)
         self.width, self.height = self.sizes[0]
         self.downsamples = tuple(2.0**n for n in range(levels))
-        self.channels, self.dtype, self.rgb, self.vendor, self.bad = image.shape[2], image.dtype, image.shape[2] == 3, "memory", bad
+        self.channels, self.dtype, self.rgb, self.vendor, self.bad = (
+            image.shape[2],
+            image.dtype,
+            image.shape[2] == 3,
+            "memory",
+            bad,
+        )
 
     def read_inside(self, level, x, y, width, height):
         if self.bad and level == 0:
@@ -36,14 +48,18 @@ IMAGE = np.random.default_rng(0).integers(0, 255, (203, 317, 3), np.uint8)
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.floats(1, 9), st.integers(0, 60), st.integers(0, 40), st.integers(1, 30), st.integers(1, 30), st.integers(1, 3))
-def test_regions_fit_together_without_seams(scale, x, y, width, height, levels):
+@given(
+    st.floats(1, 9), st.integers(0, 60), st.integers(0, 40), st.integers(1, 30), st.integers(1, 30), st.integers(1, 3)
+)
+def test_regions_fit_together_without_seams(scale, x, y, width, height, levels):  # noqa: PLR0917
     view = ScaledView(Memory(IMAGE, levels), scale)
     whole, valid = view.read(0, 0, view.width, view.height)
     assert valid.all()
     part, known = view.read(x, y, width, height)
     inside = np.s_[: max(0, min(height, view.height - y)), : max(0, min(width, view.width - x))]
-    np.testing.assert_array_equal(part[inside], whole[y : y + height, x : x + width][: part[inside].shape[0], : part[inside].shape[1]])
+    np.testing.assert_array_equal(
+        part[inside], whole[y : y + height, x : x + width][: part[inside].shape[0], : part[inside].shape[1]]
+    )
     assert known.sum() == part[inside].shape[0] * part[inside].shape[1]
 
 

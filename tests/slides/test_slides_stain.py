@@ -25,7 +25,11 @@ HE /= np.linalg.norm(HE, axis=0)
 def stained(matrix, n=20000, seed=0, white=(245, 243, 244)):
     rng = np.random.default_rng(seed)
     amounts = rng.gamma(1.5, 0.4, (n, matrix.shape[1])) * (rng.random((n, matrix.shape[1])) > 0.3)
-    return np.clip(np.array(white) * np.exp(-amounts @ matrix.T) + rng.normal(0, 0.5, (n, 3)), 0, 255).round().astype(np.uint8)
+    return (
+        np.clip(np.array(white) * np.exp(-amounts @ matrix.T) + rng.normal(0, 0.5, (n, 3)), 0, 255)
+        .round()
+        .astype(np.uint8)
+    )
 
 
 def test_macenko_finds_the_vectors_it_was_given():
@@ -53,7 +57,9 @@ def test_a_silver_stain_alone_is_ill_conditioned():
     done, applier, reason = choose_normalisation("macenko", fit, fit_reinhard(stained(silver)), reference)
     assert (done, isinstance(applier, ReinhardApplier)) == ("reinhard", True)
     assert reason.startswith("macenko: ")
-    done, applier, reason = choose_normalisation("macenko", fit, fit_reinhard(stained(silver)), {**reference, "reinhard": None})
+    done, applier, reason = choose_normalisation(
+        "macenko", fit, fit_reinhard(stained(silver)), {**reference, "reinhard": None}
+    )
     assert (done, applier) == ("identity", None)
     assert "reinhard" in reason
 
@@ -67,7 +73,10 @@ def test_without_reference_or_wish_nothing_is_done():
 
 
 def test_the_fast_macenko_is_within_half_a_grey_level_of_the_float_form():
-    source, reference = fit_macenko(stained(HE * [0.7, 1.2]), (245, 243, 244)), fit_macenko(stained(HE, seed=2), (235, 240, 238))
+    source, reference = (
+        fit_macenko(stained(HE * [0.7, 1.2]), (245, 243, 244)),
+        fit_macenko(stained(HE, seed=2), (235, 240, 238)),
+    )
     image = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)
     density = -np.log(np.maximum(image, 1) / 255.0) + np.log(np.array(source["white"]) / 255)
     exact = np.array(reference["white"]) * np.exp(-density @ macenko_matrix(source, reference).T)
@@ -87,18 +96,25 @@ def test_normalising_to_itself_changes_nothing():
 def test_the_fast_reinhard_is_within_half_a_grey_level_of_the_float_form():
     from skimage.color import lab2rgb, rgb2lab
 
-    source, reference = fit_reinhard(stained(HE * 0.6), (245, 243, 244)), fit_reinhard(stained(HE, seed=3), (245, 243, 244))
+    source, reference = (
+        fit_reinhard(stained(HE * 0.6), (245, 243, 244)),
+        fit_reinhard(stained(HE, seed=3), (245, 243, 244)),
+    )
     image = stained(HE * 0.6, 6400, 5).reshape(80, 80, 3)
-    lab = rgb2lab(image / 255.0)
     gain = np.clip(np.array(reference["deviation"]) / source["deviation"], 1 / 3, 3)
-    change = np.array(reference["mean"]) + gain * (lab - source["mean"]) - lab
-    out = lab + change * np.clip((source["glass"] - lab[..., :1]) / 8.0, 0, 1)
-    out[..., 0] = np.clip(out[..., 0], 0, 100)
-    exact = np.clip(lab2rgb(out) * 255, 0, 255)
-    difference = np.abs(ReinhardApplier(source, reference)(image) - exact)
-    # OpenCV and skimage take white points that differ in the fourth digit.
-    assert difference.max() <= 1.5
-    assert np.percentile(difference, 95) <= 0.6
+
+    def change(lab):
+        moved = np.array(reference["mean"]) + gain * (lab - source["mean"])
+        out = lab + (moved - lab) * np.clip((source["glass"] - lab[..., :1]) / 8.0, 0, 1)
+        out[..., 0] = np.clip(out[..., 0], 0, 100)
+        return out
+
+    fast = ReinhardApplier(source, reference)(image)
+    lab = cv2.cvtColor((image / 255).astype(np.float32), cv2.COLOR_RGB2LAB).astype(np.float64)
+    exact = cv2.cvtColor(change(lab).astype(np.float32), cv2.COLOR_LAB2RGB) * 255
+    assert np.abs(fast - np.clip(exact, 0, 255)).max() <= 0.51
+    # skimage's CIELAB has another white point in the fourth digit, which the gain enlarges.
+    assert np.abs(fast - np.clip(lab2rgb(change(rgb2lab(image / 255.0))) * 255, 0, 255)).mean() < 0.6
 
 
 def test_stains_of_two_scanners_come_together():
@@ -118,14 +134,18 @@ def test_glass_becomes_the_references_glass():
     assert np.abs(lighter(glass).astype(int) - glass).max() <= 1
 
 
-@pytest.mark.parametrize(("name", "fit", "applier", "limit"), [("macenko", fit_macenko, MacenkoApplier, 11), ("reinhard", fit_reinhard, ReinhardApplier, 15)])
+@pytest.mark.parametrize(
+    ("name", "fit", "applier", "limit"),
+    [("macenko", fit_macenko, MacenkoApplier, 11), ("reinhard", fit_reinhard, ReinhardApplier, 15)],
+)
 def test_against_another_librarys_pictures(shared, name, fit, applier, limit):
     """An outside yardstick: histolab counts densities from another white and masks tissue in its own way.
 
     Mean absolute difference in grey levels, measured 9.3 (Macenko) and 13.0 (Reinhard); doing nothing gives 16 and 17.
     """
     source, target, expected = (
-        np.asarray(Image.open(shared / f"data/stain/{file}.png").convert("RGB")) for file in ("source", "target", f"expected_{name}")
+        np.asarray(Image.open(shared / f"data/stain/{file}.png").convert("RGB"))
+        for file in ("source", "target", f"expected_{name}")
     )
 
     def fitted(image):
@@ -141,7 +161,9 @@ def test_the_shipped_reference_is_a_usable_fit(root):
     assert "Macenko" in reference["source"]
     fit = reference["HE"]["macenko"]
     assert fit["condition"] == pytest.approx(np.linalg.cond(fit["matrix"]), abs=1e-3)
-    done, applier, _ = choose_normalisation("macenko", fit_macenko(stained(HE)), fit_reinhard(stained(HE)), reference["HE"])
+    done, applier, _ = choose_normalisation(
+        "macenko", fit_macenko(stained(HE)), fit_reinhard(stained(HE)), reference["HE"]
+    )
     assert done == "macenko"
     assert applier(stained(HE).reshape(100, 200, 3)).dtype == np.uint8
 

@@ -47,7 +47,9 @@ def choose_channel(overview: np.ndarray, *, rgb: bool, names: tuple[str, ...] = 
         return int(np.argmax(np.round(spread + flat.mean(0) * 1e-3, 6)))
     fitting = [n for n, name in enumerate(names) if marker and marker.lower() in name.lower()]
     if len(fitting) != 1:
-        raise Rejected(f"it holds {channels} channels and not one of them is named like the marker; save the marker's channel alone")
+        raise Rejected(
+            f"it holds {channels} channels and not one of them is named like the marker; save that one alone"
+        )
     return fitting[0]
 
 

@@ -69,7 +69,9 @@ def describe(path: Path, modality: str, row: dict[str, Any]) -> dict[str, Any]:
         facts.update(_scale(slide, modality, row))
     expected = {"OM": "bright", "IM": "dark"}.get(modality)
     if expected and facts["background"] != expected:
-        raise Rejected(f"its background is {facts['background']}, which no {modality} image has: is the modality right?")
+        raise Rejected(
+            f"its background is {facts['background']}, which no {modality} image has: is the modality right?"
+        )
     if modality == "OM" and not (slide.rgb and slide.dtype == np.uint8):
         raise Rejected("it is no 8-bit colour image, as OM needs")
     return facts
@@ -77,7 +79,9 @@ def describe(path: Path, modality: str, row: dict[str, Any]) -> dict[str, Any]:
 
 def _probe(slide: SlideReader) -> tuple[list[np.ndarray], float]:
     """Read nine regions of level 0 and, where it is small, the coarsest level; what came, and the share that failed."""
-    across, along = (sorted({0, max(0, (n - PROBE_PX) // 2), max(0, n - PROBE_PX)}) for n in (slide.width, slide.height))
+    across, along = (
+        sorted({0, max(0, (n - PROBE_PX) // 2), max(0, n - PROBE_PX)}) for n in (slide.width, slide.height)
+    )
     regions = [(0, x, y, PROBE_PX) for y in along for x in across]
     last = len(slide.sizes) - 1
     if last and max(slide.sizes[last]) <= 8 * PROBE_PX:
@@ -111,7 +115,7 @@ def _background(slide: SlideReader, probes: list[np.ndarray]) -> str:
 
 
 def _scale(slide: SlideReader, modality: str, row: dict[str, Any]) -> dict[str, Any]:
-    """The scale that holds, and what was wrong with others."""
+    """Settle which scale holds, and what was wrong with others."""
     given, whole = row.get("scale"), row.get("roi") == "whole"
     if modality == "TEM":
         if not given:
@@ -126,12 +130,12 @@ def _scale(slide: SlideReader, modality: str, row: dict[str, Any]) -> dict[str, 
     if stated is not None and not low <= stated <= high:
         extra["scale_not_believed"] = round(stated, 6)
         stated = None
-    table = None if not given else float(given["value"]) / (1000.0 if given["unit"] == "nm" else 1.0)
+    table = float(given["value"]) / (1000.0 if given["unit"] == "nm" else 1.0) if given else None
     if stated is not None:
         if table is not None and abs(table / stated - 1) > CONFLICT:
             extra["scale_conflict"] = {"file": round(stated, 6), "table": round(table, 6)}
         return {"scale": {"value": round(stated, 6), "unit": "um", "source": "file"}, **extra}
-    if table is not None:
+    if given and table is not None:
         if not BELIEVABLE_UM[0] <= table <= BELIEVABLE_UM[1]:
             raise Rejected(f"its scale of {table:g} µm per pixel is not that of a light micrograph")
         return {"scale": {"value": round(table, 6), "unit": "um", "source": given["source"]}, **extra}

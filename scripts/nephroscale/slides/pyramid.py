@@ -143,13 +143,15 @@ class _Writer:
 
 
 def halve(block: np.ndarray) -> np.ndarray:
-    """Mean over squares of 2 x 2 pixels, [c, h, w] to [c, ceil(h / 2), ceil(w / 2)]; a lone last line stands for two."""
+    """Average squares of 2 x 2 pixels, [c, h, w] to [c, ceil(h / 2), ceil(w / 2)]; a lone last line counts twice."""
     channels, height, width = block.shape
     image = np.moveaxis(block, 0, -1)
     if height % 2 or width % 2:
         image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     size = ((width + 1) // 2, (height + 1) // 2)
-    small = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], channels)
+    small = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA).reshape(
+        size[1], size[0], channels
+    )
     return np.moveaxis(small, -1, 0)
 
 
@@ -170,16 +172,18 @@ def write_tissue_label(path: Path, status: np.ndarray, *, tile_px: int, mpp: flo
         Levels of the pyramid: NGFF wants as many of the label; each takes the highest value of four.
     """
     labels = zarr.open_group(path / "labels", mode="w-", zarr_format=3)
-    labels.attrs.update({"ome": {"labels": ["tissue"], "version": "0.5"}})
+    listed: dict[str, Any] = {"labels": ["tissue"], "version": "0.5"}
+    labels.attrs.update({"ome": listed})
     group = labels.create_group("tissue")
-    label = {
+    label: dict[str, Any] = {
         "version": "0.5",
         "colors": [{"label-value": n, "rgba": colour} for n, colour in enumerate(TISSUE_COLOURS)],
         "properties": [{"class": name, "label-value": n} for n, name in enumerate(TISSUE_VALUES)],
         "source": {"image": "../../"},
     }
-    unit = tile_px * (mpp or 1.0)
-    group.attrs.update({"ome": {"image-label": label, "multiscales": [_multiscale("tissue", "yx", levels, unit, mpp)], "version": "0.5"}})
+    multiscale = _multiscale("tissue", "yx", levels, tile_px * (mpp or 1.0), mpp)
+    ome: dict[str, Any] = {"image-label": label, "multiscales": [multiscale], "version": "0.5"}
+    group.attrs.update({"ome": ome})
     for level in range(levels):
         array = group.create_array(
             str(level),
@@ -203,7 +207,10 @@ def _size(height: int, width: int, level: int) -> tuple[int, int]:
 
 
 def _multiscale(name: str, axes: str, levels: int, unit: float, mpp: float | None) -> dict[str, Any]:
-    kinds = {"c": {"type": "channel"}, **dict.fromkeys("yx", {"type": "space"} | ({"unit": "micrometer"} if mpp else {}))}
+    kinds = {
+        "c": {"type": "channel"},
+        **dict.fromkeys("yx", {"type": "space"} | ({"unit": "micrometer"} if mpp else {})),
+    }
     scales = [[1.0 if axis == "c" else round(unit * 2**level, 9) for axis in axes] for level in range(levels)]
     # Pixels are averaged, so the centre of a coarser one lies further in.
     shifts = [[0.0 if axis == "c" else round(unit * (2**level - 1) / 2, 9) for axis in axes] for level in range(levels)]

@@ -139,7 +139,7 @@ def _extension(path: Path) -> str:
 
 
 def _beside(path: Path, name: str) -> Path:
-    """A companion beside the file as named, or else beside the file it is a link to."""
+    """Find a companion beside the file as named, or else beside the file it is a link to."""
     here = path.with_name(name)
     return here if here.exists() else Path(os.path.realpath(path)).with_name(name)
 
@@ -164,21 +164,32 @@ def _hamamatsu(path: Path) -> list[tuple[str, Path]]:
         index.read_string(path.read_text(encoding="utf-8", errors="replace"))
     except configparser.Error:
         return [("slide" + _extension(path), path)]
-    values = {value.strip() for section in index.sections() for key, value in index[section].items() if "file" in key or "image" in key}
+    values = {
+        value.strip()
+        for section in index.sections()
+        for key, value in index[section].items()
+        if "file" in key or "image" in key
+    }
     companions = {name: _beside(path, name) for name in values if Path(name).suffix and "/" not in name}
     missing = sorted(name for name, real in companions.items() if not real.is_file())
     if missing:
-        raise NephroscaleError(f"This slide refers to files that are absent: {', '.join(missing)}.", where=str(path), todo="Copy them too.")
+        raise NephroscaleError(
+            f"This slide refers to files that are absent: {', '.join(missing)}.", where=str(path), todo="Copy them too."
+        )
     return [("slide" + _extension(path), path), *companions.items()]
 
 
 def _dicom_folder(path: Path) -> list[tuple[str, Path]]:
     files = sorted(p for p in path.iterdir() if p.suffix.lower() in DICOM and p.is_file())
     if not files:
-        raise NephroscaleError("This folder holds no DICOM file.", where=str(path), todo="Name the slide's file instead.")
+        raise NephroscaleError(
+            "This folder holds no DICOM file.", where=str(path), todo="Name the slide's file instead."
+        )
     if len({_series(file) for file in files}) > 1:
         raise NephroscaleError(
-            "This folder holds more than one DICOM series.", where=str(path), todo="Name one file of the series that is meant."
+            "This folder holds more than one DICOM series.",
+            where=str(path),
+            todo="Name one file of the series that is meant.",
         )
     return _numbered(files)
 

@@ -16,7 +16,9 @@ from nephroscale.slides.stain import CONDITION_LIMIT, DIGITS, Fit, fit_macenko, 
 from nephroscale.slides.tissue import find_bright_tissue, find_white
 
 
-def fit_reference(slides: list[tuple[Path, dict[str, Any], str]], settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def fit_reference(
+    slides: list[tuple[Path, dict[str, Any], str]], settings: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
     """Fit each stain's reference: the median, element by element, of the fits of its slides.
 
     Parameters
@@ -55,7 +57,9 @@ def fit_reference(slides: list[tuple[Path, dict[str, Any], str]], settings: dict
     }
 
 
-def write_reference(slides: list[tuple[Path, dict[str, Any], str]], settings: dict[str, Any], out: Path) -> dict[str, Any]:
+def write_reference(
+    slides: list[tuple[Path, dict[str, Any], str]], settings: dict[str, Any], out: Path
+) -> dict[str, Any]:
     """Fit the reference and write it as JSON.
 
     Returns
@@ -105,15 +109,21 @@ def read_reference(path: Path | None, settings: dict[str, Any], modality: str) -
         return {stain: entry for stain, entry in reference.items() if isinstance(entry, dict)}
     except (OSError, ValueError, AttributeError) as fault:
         raise NephroscaleError(
-            f"The reference stains cannot be read: {fault}.", where=str(source), todo="Correct om.reference in the configuration."
+            f"The reference stains cannot be read: {fault}.",
+            where=str(source),
+            todo="Correct om.reference in the configuration.",
         ) from fault
 
 
-def _sample(path: Path, facts: dict[str, Any], stain: str, settings: dict[str, Any]) -> tuple[np.ndarray, tuple[float, ...]]:
+def _sample(
+    path: Path, facts: dict[str, Any], stain: str, settings: dict[str, Any]
+) -> tuple[np.ndarray, tuple[float, ...]]:
     with open_slide(path, facts["reader"]) as reader:
         scales = find_scales(reader, facts, {"roi": "whole"} if facts["scale"]["value"] is None else {}, settings)
         overview = ScaledView(reader, scales.overview, fill=WHITE).overview()
-        found = find_bright_tissue(overview.pixels, overview.valid, scales.overview_mpp or float(settings["tissue_mpp"]), stain)
+        found = find_bright_tissue(
+            overview.pixels, overview.valid, scales.overview_mpp or float(settings["tissue_mpp"]), stain
+        )
         view = ScaledView(reader, scales.tile, fill=WHITE)
         grid = make_grid(view, found.tissue, overview.unreadable, scales.ratio, settings)
         white = find_white(overview.pixels, overview.valid & ~found.pen)
@@ -141,6 +151,9 @@ def _median_reinhard(fits: list[Fit]) -> Fit | None:
     if not good:
         return None
     return {
-        **{key: np.round(np.median([fit[key] for fit in good], axis=0), DIGITS).tolist() for key in ("mean", "deviation", "glass")},
+        **{
+            key: np.round(np.median([fit[key] for fit in good], axis=0), DIGITS).tolist()
+            for key in ("mean", "deviation", "glass")
+        },
         "fault": None,
     }

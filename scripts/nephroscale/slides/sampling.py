@@ -10,7 +10,7 @@ import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion
-from nephroscale.slides.scaled import NEAR, Overview, ScaledView, snap
+from nephroscale.slides.scaled import NEAR, ScaledView, snap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +101,9 @@ class Grid:
         return x, y, min(self.side, self.width - x), min(self.side, self.height - y)
 
 
-def make_grid(view: ScaledView, tissue: np.ndarray, unreadable: np.ndarray, ratio: float, settings: dict[str, Any]) -> Grid:
+def make_grid(
+    view: ScaledView, tissue: np.ndarray, unreadable: np.ndarray, ratio: float, settings: dict[str, Any]
+) -> Grid:
     """Lay tiles over a tissue mask.
 
     Parameters
@@ -142,7 +144,9 @@ def make_grid(view: ScaledView, tissue: np.ndarray, unreadable: np.ndarray, rati
 def _share(mask: np.ndarray, rows: int, columns: int, side: float) -> np.ndarray:
     """Share of each square of `side` pixels (no whole number) in which a mask is true, by an integral image."""
     total = cv2.integral(mask.astype(np.uint8)).astype(np.float64)
-    down, across = (np.minimum(np.arange(n + 1) * side, size) for n, size in ((rows, mask.shape[0]), (columns, mask.shape[1])))
+    down, across = (
+        np.minimum(np.arange(n + 1) * side, size) for n, size in ((rows, mask.shape[0]), (columns, mask.shape[1]))
+    )
     # Between its nodes the integral image of a mask is linear along each axis, so this is exact.
     corners = _between(_between(total, down).T, across).T
     inside = corners[1:, 1:] - corners[:-1, 1:] - corners[1:, :-1] + corners[:-1, :-1]
@@ -157,7 +161,9 @@ def _between(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return values[low] * (1 - part) + values[np.minimum(low + 1, len(values) - 1)] * part
 
 
-def sample_tiles(view: ScaledView, grid: Grid, count: int = SAMPLE_TILES) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+def sample_tiles(
+    view: ScaledView, grid: Grid, count: int = SAMPLE_TILES
+) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
     """Read tissue tiles spread evenly over the slide; what cannot be read is passed over.
 
     Yields
@@ -203,8 +209,3 @@ def sample_tissue(view: ScaledView, grid: Grid, tissue: np.ndarray, ratio: float
         return np.zeros((0, view.reader.channels), view.reader.dtype)
     all_pixels = np.concatenate(found)
     return all_pixels[:: max(1, -(-len(all_pixels) // SAMPLE_PIXELS))]
-
-
-def whole_tissue(overview: Overview) -> np.ndarray:
-    """The mask of a field that one glomerulus fills: all of it."""
-    return overview.valid.copy()

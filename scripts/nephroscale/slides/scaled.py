@@ -36,7 +36,7 @@ class Overview(NamedTuple):
 
 
 def snap(reader: SlideReader, scale: float) -> float:
-    """The downsample of a level within 5 % of a scale, so that its pixels are taken as they are; else the scale."""
+    """Give the downsample of a level within 5 % of a scale, so that its pixels stay as they are; else the scale."""
     near = [d for d in reader.downsamples if abs(d / scale - 1) <= NEAR]
     return min(near, key=lambda d: abs(d - scale)) if near else scale
 
@@ -60,7 +60,12 @@ class ScaledView:
     """
 
     def __init__(
-        self, reader: SlideReader, scale: float, *, fill: int = 0, prepare: Callable[[np.ndarray], np.ndarray] | None = None
+        self,
+        reader: SlideReader,
+        scale: float,
+        *,
+        fill: int = 0,
+        prepare: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         self.reader, self.scale, self.fill, self.prepare = reader, float(scale), fill, prepare
         usable = [n for n, d in enumerate(reader.downsamples) if d <= scale * (1 + 1e-9)]
@@ -95,7 +100,9 @@ class ScaledView:
         if self.rest == 1.0:
             return self._squares(x, y, width, height)
         # OpenCV rounds positions to 1/32 of a pixel: rounded here first, they are the same from whichever corner.
-        across, along = (np.round(((np.arange(a, a + n) + 0.5) * self.rest - 0.5) * 32) / 32 for a, n in ((x, width), (y, height)))
+        across, along = (
+            np.round(((np.arange(a, a + n) + 0.5) * self.rest - 0.5) * 32) / 32 for a, n in ((x, width), (y, height))
+        )
         across, along = (np.clip(p, 0, n - 1) for p, n in zip((across, along), self._grid, strict=True))
         x0, y0 = int(across[0]), int(along[0])
         x1, y1 = min(int(across[-1]) + 2, self._grid[0]), min(int(along[-1]) + 2, self._grid[1])
@@ -133,7 +140,9 @@ class ScaledView:
                 self._fill(pixels, valid, unreadable, x, y, min(step, self.width - x), min(step, self.height - y))
         return Overview(pixels, valid, unreadable)
 
-    def _fill(self, pixels: np.ndarray, valid: np.ndarray, unreadable: np.ndarray, x: int, y: int, width: int, height: int) -> None:
+    def _fill(  # noqa: PLR0917
+        self, pixels: np.ndarray, valid: np.ndarray, unreadable: np.ndarray, x: int, y: int, width: int, height: int
+    ) -> None:
         where = np.s_[y : y + height, x : x + width]
         try:
             pixels[where], valid[where] = self.read(x, y, width, height)

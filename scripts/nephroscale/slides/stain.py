@@ -52,7 +52,13 @@ def fit_macenko(rgb: np.ndarray, white: tuple[float, ...] = WHITE, *, percentile
     density = DENSITY[rgb].astype(np.float64) + np.log(glass / 255)
     stained = density[(density > DENSITY_FLOOR).all(1)]
     if len(stained) < LEAST_PIXELS:
-        return {"matrix": None, "maximum": None, "white": glass.tolist(), "condition": None, "fault": "too few stained pixels"}
+        return {
+            "matrix": None,
+            "maximum": None,
+            "white": glass.tolist(),
+            "condition": None,
+            "fault": "too few stained pixels",
+        }
     _, vectors = np.linalg.eigh(np.cov(stained.T))
     plane = vectors[:, [2, 1]]
     plane *= np.where(plane.sum(0) < 0, -1, 1)
@@ -216,12 +222,12 @@ class ReinhardApplier:
 
 
 def macenko_matrix(source: Fit, reference: Fit) -> np.ndarray:
-    """The 3 x 3 matrix, float64, that turns densities of the source into those of the reference."""
+    """Give the 3 x 3 matrix, float64, that turns densities of the source into those of the reference."""
     gain = np.asarray(reference["maximum"]) / np.asarray(source["maximum"])
     return np.asarray(reference["matrix"]) @ np.diag(gain) @ np.linalg.pinv(np.asarray(source["matrix"]))
 
 
 def reinhard_gain(source: Fit, reference: Fit) -> np.ndarray:
-    """The stretch of L*, a*, b*, at most threefold either way."""
+    """Give the stretch of L*, a*, b*, at most threefold either way."""
     ratio = np.asarray(reference["deviation"]) / np.maximum(np.asarray(source["deviation"]), 1e-3)
     return np.clip(ratio, 1 / GAIN_LIMIT, GAIN_LIMIT)

@@ -38,7 +38,9 @@ class Tiles:
             self._group = zarr.open_group(self.path, mode="r", zarr_format=3)
             attributes: dict[str, Any] = dict(self._group.attrs["nephroscale"])  # type: ignore[arg-type]
         except (FileNotFoundError, KeyError):
-            raise NephroscaleError("There are no tiles here.", where=str(path), todo="Run the stage `tiles` again.") from None
+            raise NephroscaleError(
+                "There are no tiles here.", where=str(path), todo="Run the stage `tiles` again."
+            ) from None
         self.mpp: float | None = attributes["mpp"]
         self.origin: tuple[float, float] = tuple(attributes["origin"])
         self.scale: float = attributes["scale"]
@@ -46,8 +48,9 @@ class Tiles:
         self.modality: str = attributes["modality"]
         self.stain: str | None = attributes["stain"]
         self.calibration: str | None = attributes.get("calibration")
-        datasets = self._group.attrs["ome"]["multiscales"][0]["datasets"]  # type: ignore[index, call-overload]
-        self._arrays: list[Any] = [self._group[str(dataset["path"])] for dataset in datasets]  # type: ignore[index, call-overload]
+        group: Any = self._group
+        multiscale = group.attrs["ome"]["multiscales"][0]
+        self._arrays: list[Any] = [group[dataset["path"]] for dataset in multiscale["datasets"]]
 
     @property
     def levels(self) -> int:
@@ -96,7 +99,7 @@ class Tiles:
         return np.asarray(self._group["labels/tissue/0"][...])  # type: ignore[index]
 
     def tissue_mask(self, mpp: float | None = None) -> np.ndarray:
-        """What each place is, at any scale, as fine as the tiles are.
+        """Say what each place is, at any scale, as fine as the tiles are.
 
         Parameters
         ----------
@@ -109,7 +112,9 @@ class Tiles:
             uint8 [h, w]: 0 background, 1 tissue, 2 unreadable.
         """
         if mpp is not None and self.mpp is None:
-            raise NephroscaleError("These tiles have no scale.", where=str(self.path), todo="Ask for the mask at level 0.")
+            raise NephroscaleError(
+                "These tiles have no scale.", where=str(self.path), todo="Ask for the mask at level 0."
+            )
         ratio = 1.0 if mpp is None or self.mpp is None else mpp / self.mpp
         _, height, width = self.shape(0)
         rows, columns = self.status.shape
@@ -119,7 +124,7 @@ class Tiles:
         return self.status[np.ix_(down, across)]
 
     def table(self) -> list[dict[str, Any]]:
-        """Rows of `tiles.csv`: `row, column, x, y` (int), `status` (str), `tissue_fraction`, `focus` (float or None)."""
+        """Read `tiles.csv`: `row, column, x, y` (int), `status` (str), `tissue_fraction`, `focus` (float or None)."""
         with (self.path / "tiles.csv").open(encoding="utf-8", newline="") as file:
             return [
                 {

@@ -147,14 +147,16 @@ def find_pen(rgb: np.ndarray, mpp: float, stain: str = "") -> np.ndarray:
     grown = cv2.dilate(core, kernel) > 0
     if least == PEN_SATURATION and blue_green:
         paler = (hue >= PEN_HUE[0]) & (hue <= PEN_HUE[1]) & (saturation >= PEN_SATURATION // 3)
-        _, labels = cv2.connectedComponents(cv2.morphologyEx((paler | black).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))
+        _, labels = cv2.connectedComponents(
+            cv2.morphologyEx((paler | black).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        )
         touched = np.unique(labels[core > 0])
         grown |= np.isin(labels, touched[touched > 0])
     return grown
 
 
 def find_white(rgb: np.ndarray, usable: np.ndarray) -> tuple[float, float, float]:
-    """The colour of empty glass: the mean of the brightest fiftieth of the pixels, from 200 up.
+    """Find the colour of empty glass: the mean of the brightest fiftieth of the pixels, from 200 up.
 
     Parameters
     ----------
@@ -186,7 +188,11 @@ def _threshold(values: np.ndarray, bounds: tuple[int, int]) -> float:
     cut = float(threshold_otsu(values))
     upper = values > cut
     share = float(upper.mean())
-    between = share * (1 - share) * (float(values[upper].mean()) - float(values[~upper].mean())) ** 2 if 0 < share < 1 else 0.0
+    between = (
+        share * (1 - share) * (float(values[upper].mean()) - float(values[~upper].mean())) ** 2
+        if 0 < share < 1
+        else 0.0
+    )
     return float(np.clip(cut, low, high)) if between > SEPARATE * spread else float(low)
 
 

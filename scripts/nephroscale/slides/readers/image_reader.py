@@ -45,11 +45,12 @@ class ImageReader(SlideReader):
         self.sizes, self.downsamples = ((self.width, self.height),), (1.0,)
 
     def read_inside(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray | None]:  # noqa: ARG002
+        """Read a region that lies inside a level: pixels, and which of them the file has (None for all)."""
         where = np.s_[y : y + height, x : x + width]
         return self._pixels[where].copy(), None if self._valid is None else self._valid[where].copy()
 
     def close(self) -> None:
-        pass
+        """Nothing is held open."""
 
 
 def _as_array(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:

@@ -80,6 +80,7 @@ class JpegTiffReader(SlideReader):
         return tile
 
     def read_inside(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Read a region that lies inside a level: pixels, and which of them the file has (None for all)."""
         index = self._levels[level]
         wide, high = index.tile_width, index.tile_height
         if x % wide == 0 and y % high == 0 and (width, height) == (wide, high):
@@ -96,6 +97,7 @@ class JpegTiffReader(SlideReader):
         return pixels, None
 
     def close(self) -> None:
+        """Let go of the file."""
         self._cache.clear()
         if not self._data.closed:
             self._data.close()
@@ -107,7 +109,10 @@ def _index(path: Path, sizes: tuple[tuple[int, int], ...]) -> list[_Level]:
     levels = {}
     try:
         with tifffile.TiffFile(path) as tiff:
-            for number, page in enumerate(tiff.pages):
+            for number in range(len(tiff.pages)):
+                page = tiff.pages.get(number)
+                if not isinstance(page, tifffile.TiffPage):
+                    continue
                 if (number and not tiff.is_svs and not page.subfiletype & REDUCED) or not page.is_tiled:
                     continue
                 size = (page.imagewidth, page.imagelength)

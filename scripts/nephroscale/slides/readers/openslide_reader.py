@@ -38,6 +38,7 @@ class OpenslideReader(SlideReader):
         return openslide.OpenSlide(self.path)
 
     def read_inside(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Read a region that lies inside a level: pixels, and which of them the file has (None for all)."""
         factor = self.downsamples[level]
         corner = (round(x * factor), round(y * factor))
         try:
@@ -56,6 +57,7 @@ class OpenslideReader(SlideReader):
         return pixels, None if alpha.all() else alpha > 0
 
     def close(self) -> None:
+        """Let go of the file."""
         with contextlib.suppress(*FAULTS):
             self._slide.close()
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides.readers.base import SlideReader, UnreadableSlide
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 READERS = {
     "image_reader": "nephroscale.slides.readers.image_reader",
@@ -102,7 +98,11 @@ def _check_tiff(path: Path) -> bool:
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages.first
             orientation = page.tags.valueof(ORIENTATION, 1)
-            plain = page.dtype == "uint8" and page.samplesperpixel >= 3 and not (tiff.is_ome and len(tiff.series[0].shape) > 3)
+            plain = (
+                page.dtype == "uint8"
+                and page.samplesperpixel >= 3
+                and not (tiff.is_ome and len(tiff.series[0].shape) > 3)
+            )
     except Exception as fault:  # tifffile raises what it likes
         raise Rejected("cannot be opened: the TIFF is damaged or cut short") from fault
     if orientation != 1:
@@ -111,17 +111,17 @@ def _check_tiff(path: Path) -> bool:
 
 
 def _opened(path: Path, readers: list[str]) -> str:
-    """The first of the readers that opens the file."""
-    faults: Iterator[str] | list[str] = []
+    """Name the first of the readers that opens the file."""
+    reasons = []
     for reader in readers:
         try:
             with open_slide(path, reader):
                 return reader
         except Rejected as rejected:
-            faults = [*faults, rejected.reason]
-    raise Rejected(next(iter(faults)))
+            reasons.append(rejected.reason)
+    raise Rejected(reasons[0])
 
 
 def _without(path: Path, fault: Exception) -> str:
-    """A fault's text without the path in it."""
+    """Give a fault's text without the path in it."""
     return str(fault).replace(str(path), "the file").replace(Path(path).name, "the file")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree as ET  # noqa: S405  (entities are refused below)
+from xml.etree import ElementTree as ET  # entities are refused below
 
 import numpy as np
 import tifffile
@@ -67,9 +67,16 @@ class TifffileReader(SlideReader):
         return self._arrays[level]
 
     def read_inside(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Read a region that lies inside a level: pixels, and which of them the file has (None for all)."""
         axes = self._levels[level][1]
         where = tuple(
-            slice(y, y + height) if name == "Y" else slice(x, x + width) if name == "X" else slice(None) if name == axes.channel_axis else 0
+            slice(y, y + height)
+            if name == "Y"
+            else slice(x, x + width)
+            if name == "X"
+            else slice(None)
+            if name == axes.channel_axis
+            else 0
             for name in axes.names
         )
         try:
@@ -87,6 +94,7 @@ class TifffileReader(SlideReader):
         return np.iinfo(self.dtype).max - pixels if self._inverted else pixels, None
 
     def close(self) -> None:
+        """Let go of the file."""
         self._arrays.clear()
         with contextlib.suppress(OSError):
             self._tiff.close()
@@ -121,7 +129,8 @@ def _scale_and_names(tiff: tifffile.TiffFile) -> tuple[float | None, bool, tuple
         if pixels is not None:
             names = tuple(e.get("Name") or "" for e in pixels if e.tag.endswith("}Channel"))
             scales = [
-                float(pixels.get(f"PhysicalSize{a}", "nan")) * MICROMETRES.get(pixels.get(f"PhysicalSize{a}Unit", "µm"), np.nan)
+                float(pixels.get(f"PhysicalSize{a}", "nan"))
+                * MICROMETRES.get(pixels.get(f"PhysicalSize{a}Unit", "µm"), np.nan)
                 for a in "XY"
             ]
             return _square(*scales), False, names
