@@ -18,7 +18,7 @@ def disc(y: float, x: float, radius: float, shape: tuple[int, int] = (80, 90)) -
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.floats(10, 70), st.floats(10, 80), st.floats(5, 25))
+@given(st.floats(10, 70), st.floats(10, 80), st.floats(7, 25))
 def test_a_mask_survives_the_way_to_an_outline_and_back(y: float, x: float, radius: float) -> None:
     mask = disc(y, x, radius)
     polygon = outline(mask)

@@ -63,7 +63,7 @@ def probability(view: View, weights: Path | None, settings: dict[str, Any]) -> n
     """
     mpp = view.mpp or 1.0
     tuft = tuft_map_om(view) if view.bright else tuft_map_im(view)
-    capsule = round(CAPSULE_UM / mpp)
+    capsule = round(CAPSULE_UM / mpp) if view.bright else 0
     radii = _radii(settings["minimum_diameter_um"] / mpp / 2, settings["maximum_diameter_um"] / mpp / 2)
     result = np.zeros(view.shape, np.uint8)
     for blob in find_blobs(tuft, radii):
@@ -130,20 +130,21 @@ def tuft_map_im(view: View) -> np.ndarray:
     tissue = view.status == 1
     ceiling = float(np.percentile(bright[tissue], 99.5)) if tissue.any() else 1.0
     smooth = _smooth(np.minimum(bright, ceiling), TUFT_UM / (view.mpp or 1.0))
-    return _standardise(smooth, tissue)
+    # Without a bound above: half the height of a bright tuft has to stay at its border.
+    return _standardise(smooth, tissue, high=np.inf)
 
 
 def _smooth(values: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.GaussianBlur(values, (0, 0), max(sigma, 0.3), borderType=cv2.BORDER_REFLECT)
 
 
-def _standardise(values: np.ndarray, tissue: np.ndarray) -> np.ndarray:
+def _standardise(values: np.ndarray, tissue: np.ndarray, high: float = HIGH) -> np.ndarray:
     """Subtract the tissue's median and divide by its spread; what is no tissue becomes the lowest value."""
     if not tissue.any():
         return np.full(values.shape, LOW, np.float32)
-    low, middle, high = np.percentile(values[tissue], [25, 50, 75])
-    spread = max((high - low) / 1.35, 0.02 * abs(float(middle)), 1e-6)
-    return np.where(tissue, np.clip((values - middle) / spread, LOW, HIGH), LOW).astype(np.float32)
+    lower, middle, upper = np.percentile(values[tissue], [25, 50, 75])
+    spread = max((upper - lower) / 1.35, 0.02 * abs(float(middle)), 1e-6)
+    return np.where(tissue, np.clip((values - middle) / spread, LOW, high), LOW).astype(np.float32)
 
 
 def _radii(smallest: float, largest: float) -> list[float]:

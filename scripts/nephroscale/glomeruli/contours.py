@@ -89,7 +89,7 @@ def outline(mask: np.ndarray) -> Polygon | None:
         In pixels, the corner of the first pixel being 0, 0; None where nothing has an area.
     """
     filled = ndimage.binary_fill_holes(mask)
-    soft = ndimage.gaussian_filter(np.pad(filled, 4).astype(np.float32), 0.8)
+    soft = ndimage.gaussian_filter(np.pad(filled, 4).astype(np.float32), 1.0)
     candidates = [Polygon(line[:, ::-1] - 3.5) for line in find_contours(soft, 0.5) if len(line) >= 4]
     candidates = [polygon if polygon.is_valid else polygon.buffer(0) for polygon in candidates]
     whole = [polygon for polygon in candidates if isinstance(polygon, Polygon) and polygon.area > 0]
