@@ -10,9 +10,7 @@ def make(job: Job) -> dict[str, Any]:
     from nephroscale.glomeruli.find import find_glomeruli
 
     segmenter = job.input("segmenter") if job.rows["modality"] == "OM" else None
-    return find_glomeruli(
-        job.input("tiles", job.unit), segmenter, job.facts(job.unit), job.rows, job.settings, job.out
-    )
+    return find_glomeruli(job.input("tiles", job.unit), segmenter, job.facts(job.unit), job.rows, job.settings, job.out)
 
 
 run_stage(make, snakemake)

@@ -36,7 +36,10 @@ def test_all_zero_arrays_have_a_chunk_file(tmp_path):
 def test_equal_input_gives_equal_bytes(tmp_path):
     for name in "ab":
         write_arrays(tmp_path / name, {"y": np.arange(4), "x": np.ones(2)}, {"b": 1, "a": 2})
-    files = [sorted((p.relative_to(tmp_path / n), p.read_bytes()) for p in (tmp_path / n).rglob("*") if p.is_file()) for n in "ab"]
+    files = [
+        sorted((p.relative_to(tmp_path / n), p.read_bytes()) for p in (tmp_path / n).rglob("*") if p.is_file())
+        for n in "ab"
+    ]
     assert files[0] == files[1]
 
 

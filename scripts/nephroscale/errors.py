@@ -18,7 +18,9 @@ class NephroscaleError(Exception):
 
     def __init__(self, what: str, *, where: str = "", todo: str = "") -> None:
         self.what, self.where, self.todo = what, where, todo
-        super().__init__("\n  ".join([what, *([f"where: {where}"] if where else []), *([f"to do: {todo}"] if todo else [])]))
+        super().__init__(
+            "\n  ".join([what, *([f"where: {where}"] if where else []), *([f"to do: {todo}"] if todo else [])])
+        )
 
 
 class Rejected(Exception):  # noqa: N818  (a verdict on the data, not an error in the program)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections import Counter
@@ -13,6 +12,7 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable
 
 # Said by the summary, by our own lines, or of no use to the reader of the screen; Snakemake's own log file has them.

@@ -24,7 +24,7 @@ def test_a_receipt_says_what_it_says_and_nothing_of_time_or_place(store, tmp_pat
     settle_receipt(path, link, receipt, store)
     assert read_receipt(path) == receipt
     assert link.read_text() == "one"
-    assert not os.path.isabs(os.readlink(link))
+    assert not link.readlink().is_absolute()
     assert str(tmp_path) not in path.read_text()
 
 

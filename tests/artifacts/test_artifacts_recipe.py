@@ -6,16 +6,16 @@ from nephroscale.artifacts.recipe import Code, imports_of, instruction_set
 @pytest.fixture
 def scripts(tmp_path):
     files = {
-        "make_it.py": "from nephroscale.stages.job import run_stage\ndef make(job):\n    from nephroscale.room.work import f\n",
+        "make_it.py": "from nephroscale.stages.job import run\ndef make(job):\n    from nephroscale.r.work import f\n",
         "nephroscale/__init__.py": "",
         "nephroscale/errors.py": "",
         "nephroscale/stages/job.py": "import yaml\n",
-        "nephroscale/room/__init__.py": "",
-        "nephroscale/room/work.py": "import numpy\nfrom nephroscale.room import helper\nfrom nephroscale.errors import E\n",
-        "nephroscale/room/helper.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from nephroscale.room import types\n",
-        "nephroscale/room/types.py": "",
-        "nephroscale/room/chosen.py": "import cv2\n",
-        "nephroscale/room/table.json": "{}",
+        "nephroscale/r/__init__.py": "",
+        "nephroscale/r/work.py": "import numpy\nfrom nephroscale.r import helper\nfrom nephroscale.errors import E\n",
+        "nephroscale/r/helper.py": "import typing as t\nif t.TYPE_CHECKING:\n    from nephroscale.r import types\n",
+        "nephroscale/r/types.py": "",
+        "nephroscale/r/chosen.py": "import cv2\n",
+        "nephroscale/r/table.json": "{}",
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -27,26 +27,26 @@ def test_a_closure_holds_what_a_script_runs_and_nothing_else(scripts):
     code, packages = Code(scripts).closure("make_it.py")
     assert set(code) == {
         "make_it.py",
-        "nephroscale/room/__init__.py",
-        "nephroscale/room/helper.py",
-        "nephroscale/room/table.json",
-        "nephroscale/room/work.py",
+        "nephroscale/r/__init__.py",
+        "nephroscale/r/helper.py",
+        "nephroscale/r/table.json",
+        "nephroscale/r/work.py",
     }
     assert set(packages) == {"python", "numpy"}
 
 
 def test_a_registry_s_choice_joins_the_closure(scripts):
-    code, packages = Code(scripts).closure("make_it.py", ("nephroscale.room.chosen",))
-    assert "nephroscale/room/chosen.py" in code
+    code, packages = Code(scripts).closure("make_it.py", ("nephroscale.r.chosen",))
+    assert "nephroscale/r/chosen.py" in code
     assert "opencv-python-headless" in packages
 
 
 def test_only_edits_of_what_runs_change_a_closure(scripts):
     before = Code(scripts).closure("make_it.py")
     (scripts / "nephroscale/stages/job.py").write_text("import yaml  # edited\n")
-    (scripts / "nephroscale/room/types.py").write_text("X = 1\n")
+    (scripts / "nephroscale/r/types.py").write_text("X = 1\n")
     assert Code(scripts).closure("make_it.py") == before
-    (scripts / "nephroscale/room/helper.py").write_text("X = 1\n")
+    (scripts / "nephroscale/r/helper.py").write_text("X = 1\n")
     assert Code(scripts).closure("make_it.py") != before
 
 

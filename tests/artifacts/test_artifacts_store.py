@@ -111,9 +111,13 @@ def test_an_object_without_its_manifest_is_hashed_and_gets_it_back(store):
 
 
 def test_a_full_disk_gives_one_message_and_leaves_nothing_behind(store):
-    with pytest.raises(NephroscaleError, match="disk of the store is full"), store.scratch() as scratch:
-        (scratch / "half").write_text("half")
-        raise OSError(28, "No space left on device")
+    def fill_the_disk():
+        with store.scratch() as scratch:
+            (scratch / "half").write_text("half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(NephroscaleError, match="disk of the store is full"):
+        fill_the_disk()
     assert list((store.path / "tmp").iterdir()) == []
 
 

@@ -47,7 +47,13 @@ class Project:
         command += [*(["--config", *config] if config else []), "--cores", str(cores), *options]
         command += ["--", *(targets or ("all",))]
         done = subprocess.run(
-            command, cwd=self.path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=400, check=False,
+            command,
+            cwd=self.path,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=400,
+            check=False,
             env={**os.environ, "PYTHONPATH": ""},
         )
         after = self.runs()
@@ -89,7 +95,7 @@ def made(tmp_path_factory) -> Project:
     for part in PARTS:
         source = ROOT / part
         if source.is_symlink():
-            (path / part).symlink_to(os.readlink(source))
+            (path / part).symlink_to(source.readlink())
         elif source.is_dir():
             shutil.copytree(source, path / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         else:

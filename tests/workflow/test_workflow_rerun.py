@@ -40,7 +40,7 @@ def test_receipts_hold_no_time_host_or_place_and_links_are_relative(made):
         assert os.uname().nodename not in text.split('"')
     links = [p for p in (made.path / "results/tiny").rglob("*") if p.is_symlink() and "raw" not in p.parts]
     assert links
-    assert all(not os.path.isabs(os.readlink(link)) and link.exists() for link in links)
+    assert all(not link.readlink().is_absolute() and link.exists() for link in links)
 
 
 def test_deleted_results_come_back_without_computing(project):
@@ -52,7 +52,11 @@ def test_deleted_results_come_back_without_computing(project):
 
 
 def test_touched_files_compute_nothing(project):
-    for path in [*project.path.glob("demo/tiny/*/*"), *project.path.glob("scripts/*.py"), *project.path.glob("config/**/*")]:
+    for path in [
+        *project.path.glob("demo/tiny/*/*"),
+        *project.path.glob("scripts/*.py"),
+        *project.path.glob("config/**/*"),
+    ]:
         os.utime(path)
     assert project.run().idle
 
@@ -102,18 +106,24 @@ def test_a_module_edited_to_another_effect_recomputes_what_depends_on_it(project
 def test_a_changed_image_recomputes_its_patient_s_way_and_no_weights_of_the_fold_that_tests_it(project):
     folds = json.loads((project.path / "results/tiny/folds/folds.json").read_text())
     tested = next(fold["name"] for fold in folds["folds"] if "P01" in fold["test"])
-    weights = {p.name: os.readlink(p) for p in (project.path / "results/tiny/train/cmusnet").glob("fold*1") if p.is_symlink()}
+    weights = {
+        p.name: p.readlink() for p in (project.path / "results/tiny/train/cmusnet").glob("fold*1") if p.is_symlink()
+    }
     raw = project.path / "demo/tiny/tem"
     shutil.copy(raw / "P02-TEM1.png", raw / "P01-TEM1.png")
     run = project.run()
-    images = {unit for unit in run.computed if unit.partition("/")[0] in {"register", "bags", "features", "tiles", "glomeruli"}}
+    images = {
+        unit
+        for unit in run.computed
+        if unit.partition("/")[0] in {"register", "bags", "features", "tiles", "glomeruli"}
+    }
     assert images == {"register/P01", "bags/P01", "features/P01-TEM"}
     assert "folds/cohort" not in run.computed
     trained = {unit for unit in run.computed if unit.startswith("train/")}
     assert trained == {u for u in trained if f"fold{tested}-" not in u}
     assert trained
     link = project.path / f"results/tiny/train/cmusnet/fold{tested}-seed1"
-    assert os.readlink(link) == weights[link.name]
+    assert link.readlink() == weights[link.name]
 
 
 def test_a_corrected_label_touches_no_image_stage(project):

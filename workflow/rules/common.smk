@@ -7,7 +7,9 @@ from pathlib import Path
 SCRIPTS = Path(workflow.basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 # Jobs import the package that lies beside this workflow, wherever else one may be installed.
-os.environ["PYTHONPATH"] = os.pathsep.join([str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.stages.plan import Plan
@@ -40,7 +42,9 @@ def log_file(stage):
 
 def benchmark_file(stage):
     """The pattern of a stage's benchmark files."""
-    return str(plan.results / "benchmarks" / stage / f"{plan.stages[stage].pattern}.tsv")
+    return str(
+        plan.results / "benchmarks" / stage / f"{plan.stages[stage].pattern}.tsv"
+    )
 
 
 def list_receipts_before(stage):
@@ -48,7 +52,10 @@ def list_receipts_before(stage):
 
     def list_receipts(wildcards):
         unit = plan.stages[stage].pattern.format(**dict(wildcards.items()))
-        return [str(plan.receipt_path(need.stage, need.unit)) for need in plan.stages[stage].upstream(plan, unit)]
+        return [
+            str(plan.receipt_path(need.stage, need.unit))
+            for need in plan.stages[stage].upstream(plan, unit)
+        ]
 
     return list_receipts
 

@@ -85,7 +85,7 @@ def settle_receipt(path: Path, link: Path, receipt: Receipt, store: Store, not_b
     text = receipt.text()
     target = os.path.relpath(store.object_path(receipt.digest), link.parent) if receipt.digest else None
     with contextlib.suppress(OSError):
-        current = os.readlink(link) if link.is_symlink() else None
+        current = str(link.readlink()) if link.is_symlink() else None
         if current == target and path.read_text() == text:
             _raise_time(path, not_before_ns)
             return

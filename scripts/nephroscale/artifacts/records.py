@@ -64,7 +64,9 @@ class Records:
             return receipt
         standing = Receipt.from_json(first["receipt"])
         record["agrees"] = standing == receipt
-        self.store.write_text(self.store.path / "repeats" / f"{recipe}-{digest_json(made)[:16]}.json", pretty_json(record))
+        self.store.write_text(
+            self.store.path / "repeats" / f"{recipe}-{digest_json(made)[:16]}.json", pretty_json(record)
+        )
         if standing != receipt and standing.digest and self.store.find(standing.digest) is None:
             self.store.write_text(self.path(recipe), pretty_json(record))
             return receipt

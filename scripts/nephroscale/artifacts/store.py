@@ -100,7 +100,7 @@ class Store:
         Parameters
         ----------
         source
-            Lies on the store's file system. It is gone afterwards; where an equal object is there already, that one stays.
+            Lies on the store's file system. It is gone afterwards; where an equal object is there, that one stays.
 
         Raises
         ------

@@ -18,9 +18,12 @@ class BagReceipt(Protocol):
     """What is read of a receipt here: its stage, and its unit ``<patient>-<modality>``."""
 
     @property
-    def stage(self) -> str: ...
+    def stage(self) -> str:
+        """Name of the stage."""
+
     @property
-    def unit(self) -> str: ...
+    def unit(self) -> str:
+        """Name of the unit."""
 
 
 def write_folds(

@@ -21,8 +21,8 @@ def choose_sources(
 ) -> list[dict[str, Any]]:
     """Choose by what is declared, never by a label.
 
-    OM: the glomeruli of every slide of the best stain at hand (`settings["stains"]`, best first). IM: each image, in the
-    slot that its marker has in the panel (`settings["panel"]`). TEM: the patient's bag.
+    OM: the glomeruli of every slide of the best stain at hand (`settings["stains"]`, best first). IM: each image, in
+    the slot that its marker has in the panel (`settings["panel"]`). TEM: the patient's bag.
 
     Parameters
     ----------

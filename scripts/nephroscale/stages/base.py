@@ -75,18 +75,18 @@ class Stage:
         """The slice of the configuration that decides a unit's artifact."""
         raise NotImplementedError
 
-    def rows(self, plan: Plan, unit: str) -> Any:  # noqa: ARG002
+    def rows(self, plan: Plan, unit: str) -> Any:
         """The rows of the tables, without paths, that decide a unit's artifact."""
         return None
 
-    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:  # noqa: ARG002
+    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
         """Modules that a registry chooses for a unit."""
         return ()
 
-    def files(self, plan: Plan, unit: str) -> dict[str, str] | None:  # noqa: ARG002
+    def files(self, plan: Plan, unit: str) -> dict[str, str] | None:
         """Digests of files that decide a unit's artifact beside its needs (raw images, weights); None: not known."""
         return {}
 
-    def raw(self, plan: Plan, unit: str) -> list[Image]:  # noqa: ARG002
+    def raw(self, plan: Plan, unit: str) -> list[Image]:
         """The images whose raw bytes a unit reads."""
         return []

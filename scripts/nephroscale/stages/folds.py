@@ -38,9 +38,7 @@ class Folds(Stage):
         }
 
     def rows(self, plan: Plan, unit: str) -> Any:
-        return [
-            {"id": p.id, "label": p.label, "group": p.group, "site": p.site} for p in diagnosis_patients(plan)
-        ]
+        return [{"id": p.id, "label": p.label, "group": p.group, "site": p.site} for p in diagnosis_patients(plan)]
 
 
 def diagnosis_patients(plan: Plan) -> list[Any]:

@@ -20,6 +20,7 @@ from nephroscale.artifacts.receipts import Receipt, settle_receipt
 from nephroscale.artifacts.recipe import Code
 from nephroscale.artifacts.records import now
 from nephroscale.artifacts.store import remove_tree
+from nephroscale.artifacts.upkeep import pinned
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides import raw
 from nephroscale.stages.plan import Plan, Recipe
@@ -181,13 +182,13 @@ def _outcome(plan: Plan, stage: Stage, unit: str, make: Callable[[Job], dict[str
     return _compute(plan, stage, unit, found, make)
 
 
-def _compute(
-    plan: Plan, stage: Stage, unit: str, recipe: Recipe, make: Callable[[Job], dict[str, Any]]
-) -> Receipt:
+def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, make: Callable[[Job], dict[str, Any]]) -> Receipt:
     """Make an artifact, and publish it under the recipe that still holds when it is finished."""
     signatures = _raw_signatures(plan, stage, unit)
     started, clock = now(), time.monotonic()
-    with plan.store.scratch() as scratch:
+    inputs = (plan.receipt(need.stage, need.unit) for need in stage.needs(plan, unit))
+    digests = {receipt.digest for receipt in inputs if receipt and receipt.digest}
+    with plan.store.scratch() as scratch, pinned(plan.store, digests):
         job = Job(plan, stage, unit, recipe, scratch / "out")
         if stage.name == "register":
             plan.link_raw(unit)
@@ -214,9 +215,7 @@ def _compute(
     return standing
 
 
-def _check_nothing_changed(
-    plan: Plan, stage: Stage, unit: str, recipe: Recipe, signatures: dict[str, str]
-) -> None:
+def _check_nothing_changed(plan: Plan, stage: Stage, unit: str, recipe: Recipe, signatures: dict[str, str]) -> None:
     """Refuse to publish under a recipe that no longer holds: code or raw files were changed while the job ran."""
     changed = [name for name, now_ in _raw_signatures(plan, stage, unit).items() if signatures.get(name) != now_]
     if changed:

@@ -13,6 +13,7 @@ from nephroscale.artifacts.receipts import Receipt, read_receipt, settle_receipt
 from nephroscale.artifacts.recipe import Code, instruction_set
 from nephroscale.artifacts.records import Records
 from nephroscale.artifacts.store import Store
+from nephroscale.artifacts.upkeep import register_results
 from nephroscale.cohort.config import load_config
 from nephroscale.cohort.tables import load_cohort
 from nephroscale.errors import NephroscaleError
@@ -76,7 +77,9 @@ class Plan:
     @cached_property
     def patients(self) -> list[str]:
         """Patients whose images are processed: those to diagnose, and those outside that are scored once."""
-        return [p.id for p in self.cohort.patients.values() if p.use in {"diagnosis", "external"} and p.status == "eligible"]
+        return [
+            p.id for p in self.cohort.patients.values() if p.use in {"diagnosis", "external"} and p.status == "eligible"
+        ]
 
     @cached_property
     def segmentation_patients(self) -> list[str]:
@@ -84,7 +87,7 @@ class Plan:
         return [p.id for p in self.cohort.patients.values() if p.use == "segmentation"]
 
     def images(self, patient: str, modality: str) -> list[Image]:
-        """The images of a patient that may serve: OM of a stain in `om.stains`, IM of a marker in `im.panel`, all TEM."""
+        """The images of a patient that may serve: OM by `om.stains`, IM by `im.panel`, all TEM."""
         wanted = {"OM": self.config["om"]["stains"], "IM": self.config["im"]["panel"], "TEM": None}[modality]
         found = self.cohort.images_of(patient, modality)
         return [i for i in found if wanted is None or (i.stain if modality == "OM" else i.marker) in wanted]
@@ -119,7 +122,9 @@ class Plan:
             if name not in wanted:
                 wanted.add(name)
                 pending += self.stages[name].after
-        return [str(self.receipt_path(name, unit)) for name in self.stages if name in wanted for unit in self.units(name)]
+        return [
+            str(self.receipt_path(name, unit)) for name in self.stages if name in wanted for unit in self.units(name)
+        ]
 
     def units(self, stage: str) -> list[str]:
         """The units of a stage."""
@@ -228,6 +233,7 @@ class Plan:
         """
         if snakemake_is_locked():
             return
+        register_results(self.store, self.results)
         for name, stage in self.stages.items():
             script_time = (self.scripts / f"{stage.rule}.py").stat().st_mtime_ns
             units = self.units(name)

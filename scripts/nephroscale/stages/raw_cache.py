@@ -54,10 +54,11 @@ class RawCache:
         if known := self.known(path):
             return known
         signature, size = raw.stat_signature(path)
-        entry = {"signature": signature, "size": size, "digest": raw.digest(path)}
+        digest: str = raw.digest(path)
+        entry = {"signature": signature, "size": size, "digest": digest}
         if raw.stat_signature(path)[0] == signature:  # else it changed meanwhile: nothing to remember
             self.store.write_text(self._entry_path(path), json.dumps(entry))
-        return entry["digest"]
+        return digest
 
     @cached_property
     def _sizes(self) -> set[int]:

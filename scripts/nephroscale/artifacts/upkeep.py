@@ -1,0 +1,146 @@
+"""Looking after a store: verifying its objects, and freeing what no result needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from nephroscale.artifacts.digest import digest_bytes
+from nephroscale.artifacts.receipts import read_receipt
+from nephroscale.artifacts.store import remove_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from nephroscale.artifacts.store import Store
+
+# A pin older than this was left by a job that was killed.
+PIN_SECONDS = 14 * 24 * 3600
+
+
+class Damage(NamedTuple):
+    """A damaged object, what is wrong with it, and the receipts that it spoils."""
+
+    digest: str
+    fault: str
+    receipts: list[str]
+
+
+def objects(store: Store) -> list[str]:
+    """The digests of all objects, in order: those that are there, and those whose manifest says they should be."""
+    there = {path.name for path in store.path.glob("objects/*/*")}
+    return sorted(there | {path.stem for path in store.path.glob("manifests/*/*.json")})
+
+
+def verify(store: Store, report: Callable[[int, int], None] | None = None, workers: int | None = None) -> list[Damage]:
+    """Hash every object again, and set aside those whose bytes are not what their name says.
+
+    Parameters
+    ----------
+    store
+        The store.
+    report
+        Called with the number of objects done and their total.
+    workers
+        Threads (BLAKE3 lets go of Python's lock); by default one for each core.
+    """
+    digests = objects(store)
+    named = _receipts_by_digest(store)
+    found = []
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        for done, (digest, fault) in enumerate(zip(digests, pool.map(store.damage, digests), strict=True), 1):
+            if fault:
+                store.set_aside(digest)
+                found.append(Damage(digest, fault, sorted(named.get(digest, []))))
+            if report:
+                report(done, len(digests))
+    return found
+
+
+def register_results(store: Store, results: Path) -> None:
+    """Note that the receipts of a results folder name objects of this store, so that :func:`collect` spares them."""
+    path = str(results.absolute())
+    note = store.path / "results" / f"{digest_bytes(path.encode())[:32]}.json"
+    if not note.exists():
+        store.write_text(note, json.dumps({"results": path}) + "\n")
+
+
+def registered_results(store: Store) -> list[Path]:
+    """The results folders that were registered and still exist."""
+    notes = (json.loads(path.read_text()) for path in sorted(store.path.glob("results/*.json")))
+    return [folder for note in notes if (folder := Path(note["results"])).is_dir()]
+
+
+def _receipts_by_digest(store: Store) -> dict[str, list[str]]:
+    named: dict[str, list[str]] = {}
+    for results in registered_results(store):
+        for path in _receipt_files(results):
+            receipt = read_receipt(path)
+            if receipt and receipt.digest:
+                named.setdefault(receipt.digest, []).append(str(path))
+    return named
+
+
+def _receipt_files(results: Path) -> Iterator[Path]:
+    """Files that may be receipts; links lead into objects and are not followed."""
+    for folder, folders, files in os.walk(results):
+        folders[:] = (
+            sorted(set(folders) - {"raw", "logs", "benchmarks"}) if Path(folder) == results else sorted(folders)
+        )
+        yield from (Path(folder) / name for name in sorted(files) if name.endswith(".json"))
+
+
+@contextmanager
+def pinned(store: Store, digests: Iterable[str]) -> Iterator[None]:
+    """Keep objects from being collected while a job reads them."""
+    pin = store.path / "pins" / f"{socket.gethostname()}-{os.getpid()}.json"
+    store.write_text(pin, json.dumps(sorted(digests)))
+    try:
+        yield
+    finally:
+        pin.unlink(missing_ok=True)
+
+
+def collect(store: Store, *, keep_seconds: float = 86400.0, delete: bool = False) -> list[tuple[str, int]]:
+    """List, or delete, the objects that no receipt of any registered results folder names.
+
+    Spared are the young and those pinned by a running job. Scratch folders of jobs that died go too.
+
+    Parameters
+    ----------
+    store
+        The store.
+    keep_seconds
+        Objects made less than this long ago are spared.
+    delete
+        Delete them; otherwise only list them.
+
+    Returns
+    -------
+    list of tuple
+        Digest and size in bytes.
+    """
+    oldest = time.time() - keep_seconds
+    needed = set(_receipts_by_digest(store))
+    for pin in store.path.glob("pins/*.json"):
+        if pin.stat().st_mtime > time.time() - PIN_SECONDS:
+            needed.update(json.loads(pin.read_text()))
+    found = []
+    for digest in objects(store):
+        manifest = store.manifest_path(digest)
+        made = manifest.stat().st_mtime if manifest.exists() else time.time()
+        if digest not in needed and made < oldest:
+            found.append((digest, sum(entry.size for entry in store.manifest(digest) or [])))
+            if delete:
+                store.remove(digest)
+    if delete:
+        for folder in store.path.glob("tmp/*"):
+            if folder.stat().st_mtime < oldest:
+                remove_tree(folder)
+    return found
