@@ -1,18 +1,13 @@
 """The plan, the pre-pass, and the functions that rules share."""
 
-import os
 import sys
 from pathlib import Path
 
 SCRIPTS = Path(workflow.basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
-# Jobs import the package that lies beside this workflow, wherever else one may be installed.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(SCRIPTS), *filter(None, [os.environ.get("PYTHONPATH")])]
-)
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.stages.plan import Plan
+from nephroscale.stages.plan import Plan, export_package
 from nephroscale.stages.summary import summary
 
 
@@ -27,6 +22,7 @@ def make_plan():
     return plan
 
 
+export_package(SCRIPTS)
 plan = make_plan()
 
 

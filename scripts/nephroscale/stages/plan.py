@@ -289,3 +289,9 @@ def snakemake_is_locked() -> bool:
         return any(os.scandir(".snakemake/locks"))
     except FileNotFoundError:
         return False
+
+
+def export_package(scripts: Path) -> None:
+    """Let jobs import the package that lies beside the workflow, wherever else one may be installed."""
+    others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(scripts)]
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(scripts), *others])
