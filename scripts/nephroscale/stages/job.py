@@ -156,10 +156,11 @@ def run_stage(make: Callable[[Job], dict[str, Any]], snakemake: Any) -> None:
             settle_receipt(plan.receipt_path(stage.name, unit), plan.link_path(stage.name, unit), receipt, plan.store)
             _say(stage, unit, receipt)
         except Exception as fault:
-            message = f"{where} failed: {fault}" if isinstance(fault, NephroscaleError) else _unexpected(where, fault)
+            known = isinstance(fault, NephroscaleError)
+            message = str(fault) if known else f"Unexpected {type(fault).__name__}: {fault}"
             traceback.print_exc()
             error.write_text(message + "\n")
-            print(f"nephroscale: {message}\n  log: {log}", file=sys.__stderr__)
+            print(f"nephroscale: {where} failed\n  {message}\n  log: {log}", file=sys.__stderr__)
             sys.exit(1)
 
 
@@ -290,7 +291,3 @@ def _plain(figures: dict[str, Any]) -> dict[str, Any]:
 def _say(stage: Stage, unit: str, receipt: Receipt) -> None:
     verdict = "accepted" if receipt.accepted else f"rejected: {receipt.reason}"
     print(f"{stage.name} of {unit}: {verdict}")
-
-
-def _unexpected(where: str, fault: Exception) -> str:
-    return f"{where} failed unexpectedly ({type(fault).__name__}: {fault})"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nephroscale.stages.plan import Plan
 
+MOST_NAMED = 5
+
 
 def summary(plan: Plan) -> str:
     """Write the last screen of a run, from receipts and logs alone.
@@ -27,9 +29,15 @@ def summary(plan: Plan) -> str:
         lines += _stage_line(plan, name)
     for title, found in (("Rejected", _rejections(plan)), ("Failed", _failures(plan))):
         if found:
-            lines += ["", f"{title}:"] + [f"  {'; '.join(units)}\n    {text}" for text, units in found.items()]
+            lines += ["", f"{title}:"] + [line for text, units in found.items() for line in _item(text, units)]
     lines += _headline(plan)
     return "\n".join(lines)
+
+
+def _item(text: str, units: list[str]) -> list[str]:
+    """One reason and what it was given for; of many units the first few are named."""
+    named = units if len(units) <= MOST_NAMED else [*units[:MOST_NAMED], f"and {len(units) - MOST_NAMED} more"]
+    return [*(f"  {unit}" for unit in named), *(f"    {line.strip()}" for line in text.splitlines())]
 
 
 def _stage_line(plan: Plan, stage: str) -> list[str]:
