@@ -17,8 +17,8 @@ def draw_tissue(height: int, width: int, seed: int = 0) -> np.ndarray:
     texture = cv2.GaussianBlur(rng.random((height, width)).astype(np.float32), (0, 0), 3)
     texture = (texture - texture.min()) / np.ptp(texture)
     nuclei = (cv2.GaussianBlur(rng.random((height, width)).astype(np.float32), (0, 0), 4) > 0.535).astype(np.float32)
-    density += (tissue * (0.4 + texture))[..., None] * np.array([0.22, 0.80, 0.56], np.float32)
-    density += (tissue * nuclei * 0.9)[..., None] * np.array([0.56, 0.72, 0.41], np.float32)
+    density += (tissue * (1 - nuclei) * (0.4 + texture))[..., None] * np.array([0.22, 0.80, 0.56], np.float32)
+    density += (tissue * nuclei * (0.7 + texture))[..., None] * np.array([0.56, 0.72, 0.41], np.float32)
     noise = rng.normal(0, 1.5, density.shape)
     return np.clip(245 * np.exp(-density) + noise, 0, 255).astype(np.uint8)
 

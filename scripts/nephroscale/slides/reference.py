@@ -12,14 +12,14 @@ from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides.readers.registry import open_slide
 from nephroscale.slides.sampling import WHITE, find_scales, make_grid, sample_tissue
 from nephroscale.slides.scaled import ScaledView
-from nephroscale.slides.stain import CONDITION_LIMIT, DIGITS, Fit, fit_macenko, fit_reinhard
+from nephroscale.slides.stain import DIGITS, Fit, fit_macenko, fit_reinhard
 from nephroscale.slides.tissue import find_bright_tissue, find_white
 
 
 def fit_reference(
     slides: list[tuple[Path, dict[str, Any], str]], settings: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Fit each stain's reference: the median, element by element, of the fits of its slides.
+    """Fit each stain's reference: of the fits of its slides the one in their midst.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ def fit_reference(
         fits[stain].append((fit_macenko(pixels, white), fit_reinhard(pixels, white)))
     return {
         stain: {
-            "macenko": _median_macenko([pair[0] for pair in pairs]),
-            "reinhard": _median_reinhard([pair[1] for pair in pairs]),
+            "macenko": choose_medoid([pair[0] for pair in pairs], ("matrix", "maximum", "white")),
+            "reinhard": choose_medoid([pair[1] for pair in pairs], ("mean", "deviation", "glass")),
             "slides": len(pairs),
             "rejected": rejected.get(stain, 0),
         }
@@ -130,30 +130,30 @@ def _sample(
         return sample_tissue(view, grid, found.tissue, scales.ratio), white
 
 
-def _median_macenko(fits: list[Fit]) -> Fit | None:
+def choose_medoid(fits: list[Fit], keys: tuple[str, ...]) -> Fit | None:
+    """Choose the fit that is least far from all others, the median of several dimensions.
+
+    A fit of one real slide, since a median element by element may be a stain that there is not: between a pink and a
+    green counterstain it is grey.
+
+    Parameters
+    ----------
+    fits
+        Fits of one kind; those with a fault do not count.
+    keys
+        Their values that are compared, each by its spread among the fits.
+
+    Returns
+    -------
+    dict or None
+        One of the fits, the first of equals; None where none is good.
+    """
     good = [fit for fit in fits if not fit["fault"]]
     if not good:
         return None
-    matrix = np.median([fit["matrix"] for fit in good], axis=0)
-    matrix = np.round(matrix / np.linalg.norm(matrix, axis=0), DIGITS)
-    condition = float(np.linalg.cond(matrix))
-    return {
-        "matrix": matrix.tolist(),
-        "maximum": np.round(np.median([fit["maximum"] for fit in good], axis=0), DIGITS).tolist(),
-        "white": np.round(np.median([fit["white"] for fit in good], axis=0), 3).tolist(),
-        "condition": round(condition, 3),
-        "fault": None if condition <= CONDITION_LIMIT else "the two stains cannot be told apart",
-    }
-
-
-def _median_reinhard(fits: list[Fit]) -> Fit | None:
-    good = [fit for fit in fits if not fit["fault"]]
-    if not good:
-        return None
-    return {
-        **{
-            key: np.round(np.median([fit[key] for fit in good], axis=0), DIGITS).tolist()
-            for key in ("mean", "deviation", "glass")
-        },
-        "fault": None,
-    }
+    values = np.array([np.concatenate([np.ravel(fit[key]) for key in keys]) for fit in good])
+    values /= np.maximum(
+        np.median(np.abs(values - np.median(values, axis=0)), axis=0), 1e-3 * np.abs(values).max(0) + 1e-9
+    )
+    distances = np.abs(values[:, None] - values[None]).sum((1, 2))
+    return good[int(np.argmin(np.round(distances, DIGITS)))]

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 DIGITS = 6
 LEAST_PIXELS = 500
 DENSITY_FLOOR = 0.15
-# Two stain vectors nearer than about 9° cannot be told apart: noise in one is read as much of the other.
-CONDITION_LIMIT = 12.5
+# Stain vectors nearer than about 16° (haematoxylin and eosin: 22°) cannot be told apart well enough: noise in one is
+# read as much of the other. Silver stains are often there, and slides of one stain then come out in several colours.
+CONDITION_LIMIT = 7.0
 GAIN_LIMIT = 3.0
 # Optical density, finite for level 0 and exactly 0 for level 255.
 DENSITY = (-np.log(np.maximum(np.arange(256), 1) / 255)).astype(np.float32)
