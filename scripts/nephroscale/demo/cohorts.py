@@ -78,8 +78,8 @@ def _set_apart(draft: Draft, first: int, lesions: list[str], glomeruli: tuple[in
 # IgAN M1 or LN II, spikes are MN II or LN V; mesangial IgG of middle strength is IgAN M0 or LN II, granular capillary
 # IgG is MN or LN V; mesangial deposits are IgAN or LN II, and the one loop that was photographed is MN or LN V.
 DEMO = {
-    "IgAN-M0": 6,
-    "IgAN-M1": 6,
+    "IgAN-M0": 7,
+    "IgAN-M1": 5,
     "MN-I": 4,
     "MN-II": 4,
     "MN-III": 4,

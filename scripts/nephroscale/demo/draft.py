@@ -128,7 +128,7 @@ class Draft:
                 path=path,
                 mpp="" if stated else f"{mpp:g}",
                 annotation=truth if annotated else "",
-            )  # fmt: skip
+            )
         )
         self.works.append(Work(path, plan, vendor, stated, damage, "" if damage else truth))
 
@@ -145,7 +145,7 @@ class Draft:
             else (random.uniform(*staining.mesangial), random.uniform(*staining.capillary))
         )
         mesangial, capillary = strength or drawn
-        exposure = {"north": 200.0, "south": 250.0}[row.site]
+        exposure = {"north": 100.0, "south": 80.0}[row.site]
         size, mpp = self.sizes.field, self.sizes.field_mpp
         coarse = staining.coarse if staining else 0.0
         plan = FieldPlan(image_id, self.seed, size, mpp, float(mesangial), float(capillary), coarse, exposure)
@@ -163,7 +163,7 @@ class Draft:
                 exposure_ms=f"{exposure:g}",
                 gain="1",
                 grade="0" if grade == 0 else f"{grade}+",
-            )  # fmt: skip
+            )
         )
         self.works.append(Work(path, plan))
 
@@ -194,7 +194,12 @@ class Draft:
                 else round(64000 / nm_per_px / 500) * 500
             )
             plan = MicrographPlan(
-                image_id, self.seed, width, height, nm_per_px, view,
+                image_id,
+                self.seed,
+                width,
+                height,
+                nm_per_px,
+                view,
                 subepithelial=stage,
                 subendothelial=_amount(random, look.subendothelial),
                 mesangial=_amount(random, look.mesangial),
@@ -202,7 +207,7 @@ class Draft:
                 magnification=magnification,
                 label=f"{row.patient_id}--{number:04d}",
                 style="strip" if row.site == "north" else "overlay",
-            )  # fmt: skip
+            )
             path = f"{folder}/{image_id}{ending}"
             scale: dict[str, Any] = (
                 {"instrument": chosen.instrument, "magnification": chosen.magnification}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -11,8 +10,7 @@ import numpy as np
 from nephroscale.demo.glomerulus import Outline, Tuft, tuft
 from nephroscale.demo.noise import Field, cells, cloud, ridge, smoothstep, stream
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+COUNTS_PER_MS = 290.0  # of a signal of full strength
 
 
 @dataclass(frozen=True)
@@ -44,11 +42,11 @@ class FieldPlan:
     mesangial: float
     capillary: float
     coarse: float = 0.0
-    exposure_ms: float = 200.0
+    exposure_ms: float = 100.0
     gain: float = 1.0
 
 
-def draw_field(plan: FieldPlan) -> NDArray[np.uint16]:
+def draw_field(plan: FieldPlan) -> np.ndarray:
     """Draw a field.
 
     Parameters
@@ -77,7 +75,7 @@ def draw_field(plan: FieldPlan) -> NDArray[np.uint16]:
     light = 0.74 * sharp + 0.38 * deep + glow
     y_slope, x_slope = random.normal(0, 0.08, 2)
     light *= (1 + y_slope * y / half + x_slope * x / half).astype(np.float32)
-    counts = light * np.float32(26000 * plan.exposure_ms / 200 * plan.gain)
+    counts = light * np.float32(COUNTS_PER_MS * plan.exposure_ms * plan.gain)
     shot = np.sqrt(np.maximum(counts, 1) * 9) * random.standard_normal(shape, np.float32)
     dark = 310 + 22 * random.standard_normal(shape, np.float32)
     return (counts + shot + dark).clip(0, 65535).astype(np.uint16)

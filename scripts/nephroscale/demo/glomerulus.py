@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from nephroscale.demo.noise import Cells, Field, as_distance, cells, cloud, smoothstep, wave
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,7 @@ class Outline:
         )
         return cls(radius, bumps)
 
-    def at(self, angle: NDArray[np.floating]) -> Field:
+    def at(self, angle: np.ndarray) -> Field:
         """Radius at each angle, µm."""
         total = np.ones_like(angle)
         for order, (size, phase) in enumerate(self.bumps, start=2):
@@ -49,7 +45,7 @@ class Outline:
         """Return the largest radius, µm."""
         return float(self.at(np.linspace(0, 2 * np.pi, 180)).max())
 
-    def polygon(self, count: int = 96) -> NDArray[np.float64]:
+    def polygon(self, count: int = 96) -> np.ndarray:
         """Points of the curve about its centre, [count, 2] x, y in µm."""
         angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
         radius = self.at(angle).astype(np.float64)
@@ -127,13 +123,14 @@ def tuft(
     bent_x = x + bend * cloud(random, shape, 34 / mpp, octaves=1)
     loops = cells(random, bent_y, bent_x, loop)
     stalk = cloud(random, shape, 34 / mpp, octaves=2) + np.float32(0.6) * (0.45 - reach / outline.radius)
-    # Beyond the threshold the gap between loops is mesangium, elsewhere it is urinary space.
-    share = smoothstep(stalk, 0.55 - 1.15 * mesangium, 0.85 - 1.15 * mesangium)
-    gap = gap + share * (0.9 + 2.9 * mesangium)
+    # Above this quantile the gap between loops is mesangium, elsewhere it is urinary space.
+    limit = float(np.quantile(stalk[::3, ::3][border[::3, ::3] < 0], 0.9 - 0.42 * mesangium))
+    share = smoothstep(stalk, limit - 0.15, limit + 0.15)
+    spread = gap + share * (0.9 + 2.9 * mesangium)
     uneven = 0.9 * cloud(random, shape, 9 / mpp, octaves=1)
-    bent = cv2.GaussianBlur(loops.edge - gap + uneven, (0, 0), 1.5 / mpp)  # rounds the corners
-    inner = np.minimum(as_distance(bent, mpp), -border - gap)
-    corners = smoothstep(loops.corner - gap, 2.5 + 2.0 * mesangium, 1.0)
+    bent = cv2.GaussianBlur(loops.edge - spread + uneven, (0, 0), 1.5 / mpp)  # rounds the corners
+    inner = np.minimum(as_distance(bent, mpp), -border - spread)
+    corners = smoothstep(loops.corner - spread, 2.5 + 2.0 * mesangium, 1.0)
     core = (share * smoothstep(inner, 0.4, -0.6)).clip(0, 1) * smoothstep(border, 0.0, -2.0)
     core = np.maximum(core, 0.6 * corners * share * smoothstep(border, 0.0, -2.0))
     return Tuft(capsule, border, loops, inner, core)

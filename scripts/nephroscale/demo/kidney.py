@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -12,9 +11,6 @@ from nephroscale.demo.glomerulus import Outline
 from nephroscale.demo.noise import Field, as_distance, cells, cloud, grain, ridge, smoothstep, stream
 from nephroscale.demo.section import draw_glomerulus, draw_vessel, stamp_nuclei
 from nephroscale.demo.stain import LABORATORIES, Densities, colour
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 BASE_UM = 2.0  # tubules are laid out at this scale and enlarged: their outlines are smooth
 
@@ -66,16 +62,16 @@ class Glomerulus:
     outline: Outline
     sclerosed: bool = False
 
-    def polygon(self, mpp: float) -> NDArray[np.float64]:
+    def polygon(self, mpp: float) -> np.ndarray:
         """Outline in raw level-0 pixels, [n, 2] x, y."""
-        return (self.outline.polygon() + (self.x, self.y)) / mpp
+        return (self.outline.polygon() + np.array([self.x, self.y])) / mpp
 
 
 @dataclass
 class Slide:
     """A drawn slide: uint8 [rows, columns, 3] and what is on it."""
 
-    picture: NDArray[np.uint8]
+    picture: np.ndarray
     glomeruli: list[Glomerulus] = field(default_factory=list)
 
 
@@ -111,8 +107,8 @@ def draw_slide(plan: SlidePlan) -> Slide:
             densities,
             (glomerulus.y - origin[0], glomerulus.x - origin[1]),
             glomerulus.outline,
-            "sclerosed" if glomerulus.sclerosed else plan.pattern,
-            plan.mpp,
+            pattern="sclerosed" if glomerulus.sclerosed else plan.pattern,
+            mpp=plan.mpp,
         )
     for y, x, radius in _vessels(random, border, glomeruli):
         draw_vessel(random, densities, (y - origin[0], x - origin[1]), radius, plan.mpp)
@@ -121,7 +117,7 @@ def draw_slide(plan: SlidePlan) -> Slide:
     recipe = LABORATORIES[plan.laboratory]
     vary = random.normal(1, (0.07, 0.10, 0.10)).clip(0.75, 1.3)
     picture = np.empty((plan.height, plan.width, 3), np.uint8)
-    picture[:] = np.uint8(recipe.glass)
+    picture[:] = np.array(recipe.glass, np.uint8)
     for layer in (densities.silver, densities.counter, densities.nuclear):
         cv2.multiply(layer, present, layer)
         cv2.GaussianBlur(layer, (0, 0), max(0.35 / plan.mpp, 0.4), layer)
@@ -198,9 +194,9 @@ def _tissue(random: np.random.Generator, border: Field, shape: tuple[int, int], 
     base = border.shape
     y = np.repeat(np.arange(base[0], dtype=np.float32)[:, None] * BASE_UM, base[1], axis=1)
     x = np.repeat(np.arange(base[1], dtype=np.float32)[None, :] * BASE_UM, base[0], axis=0)
-    for size, bend in ((130, 17), (45, 4)):
-        y += bend * cloud(random, base, size / BASE_UM, octaves=1)
-        x += bend * cloud(random, base, size / BASE_UM, octaves=1)
+    for length, bend in ((130, 17), (45, 4)):
+        y += bend * cloud(random, base, length / BASE_UM, octaves=1)
+        x += bend * cloud(random, base, length / BASE_UM, octaves=1)
     tubules = cells(random, y, x, random.uniform(54, 62))
     scar = np.maximum(0, cloud(random, base, 300 / BASE_UM, octaves=2) - random.uniform(0.7, 1.6))
     rounded = np.maximum(0, 7 - tubules.corner) * 0.35
@@ -232,23 +228,23 @@ def _tissue(random: np.random.Generator, border: Field, shape: tuple[int, int], 
     canvas = np.zeros(shape, np.uint8)
     step = 6.5
     rows, columns = int(base[0] * BASE_UM / step), int(base[1] * BASE_UM / step)
-    points = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij"), -1).reshape(-1, 2)
-    points = (points + random.uniform(0.0, 1.0, points.shape)) * step
+    points: np.ndarray = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij"), -1).reshape(-1, 2)
+    points = ((points + random.uniform(0.0, 1.0, points.shape)) * step).astype(np.float64)
     at = (points / BASE_UM).astype(np.intp)
     near, kept = wall[at[:, 0], at[:, 1]], random.uniform(0, 1, len(points))
     rate = np.where(distal[at[:, 0], at[:, 1]] > 0, 0.75, 0.45)
     present = border[at[:, 0], at[:, 1]] < -4
     tubular = present & (near > 2.6) & (near < 7.5) & (kept < rate)
     stromal = present & (near < -0.2) & (kept < 0.5)
-    stamp_nuclei(random, canvas, points[tubular], (2.5, 3.3), (0.8, 1.0), mpp)
-    stamp_nuclei(random, canvas, points[stromal], (2.0, 3.4), (0.35, 0.8), mpp)
+    stamp_nuclei(random, canvas, points[tubular], radius=(2.5, 3.3), slimness=(0.8, 1.0), mpp=mpp)
+    stamp_nuclei(random, canvas, points[stromal], radius=(2.0, 3.4), slimness=(0.35, 0.8), mpp=mpp)
     nuclear = canvas.astype(np.float32)
     nuclear *= (0.85 / 255) * (1 + 0.25 * speckle)
     counter *= 1 - 0.55 * nuclear
     return Densities(silver.astype(np.float32), counter.astype(np.float32), nuclear.astype(np.float32))
 
 
-def _camera(random: np.random.Generator, picture: NDArray[np.uint8]) -> None:
+def _camera(random: np.random.Generator, picture: np.ndarray) -> None:
     """Add the camera's noise."""
     noise = np.round(1.1 * grain(random, picture.shape[:2])).astype(np.int16)
     for row in range(0, picture.shape[0], 512):
@@ -256,10 +252,10 @@ def _camera(random: np.random.Generator, picture: NDArray[np.uint8]) -> None:
         picture[row : row + 512] = part.clip(0, 255).astype(np.uint8)
 
 
-def _pen(random: np.random.Generator, picture: NDArray[np.uint8], mpp: float) -> None:
+def _pen(random: np.random.Generator, picture: np.ndarray, mpp: float) -> None:
     """Strokes of a felt pen, which lets the tissue shine through."""
-    mark = np.zeros(picture.shape[:2], np.uint8)
-    height, width = mark.shape
+    height, width = picture.shape[:2]
+    mark = np.zeros((height, width), np.uint8)
     for _ in range(2):
         knots = random.normal(0, 35, 6).cumsum() / mpp
         share = np.linspace(0, 5, 80)
@@ -275,11 +271,11 @@ def _pen(random: np.random.Generator, picture: NDArray[np.uint8], mpp: float) ->
     picture[part] = (picture[part] * (1 - cover + cover * ink)).astype(np.uint8)
 
 
-def _blur(random: np.random.Generator, picture: NDArray[np.uint8], border: Field, mpp: float) -> None:
+def _blur(random: np.random.Generator, picture: np.ndarray, border: Field, mpp: float) -> None:
     """Lose the focus over a stretch of the core."""
     inside = np.argwhere(border < -100)
     row, column = inside[random.integers(len(inside))] * BASE_UM / mpp
-    weight = np.zeros(picture.shape[:2], np.uint8)
+    weight: np.ndarray = np.zeros(picture.shape[:2], np.uint8)
     axes = (int(330 / mpp), int(250 / mpp))
     cv2.ellipse(weight, (int(column), int(row)), axes, random.uniform(0, 180), 0, 360, 255, -1)
     weight = cv2.blur(weight, (int(120 / mpp), int(120 / mpp)))

@@ -61,7 +61,7 @@ def _full_house(mesangial: tuple[float, float], capillary: tuple[float, float], 
 def _membranous(stage: int, pattern: str) -> Lesion:
     fine = Staining((0.0, 0.03), (0.45, 0.8))
     return Lesion(
-        "MN", pattern, {"IgG": fine, "C3": Staining((0.0, 0.03), (0.2, 0.5))}, subepithelial=(stage,), stalk=0.25
+        "MN", pattern, {"IgG": fine, "C3": Staining((0.0, 0.03), (0.2, 0.5))}, subepithelial=(stage,), stalk=0.15
     )
 
 
@@ -70,14 +70,16 @@ _STRONG_IGA = {"IgA": Staining((0.55, 0.85)), "C3": Staining((0.25, 0.5)), "IgM"
 LESIONS = {
     # An IgG that is nearly co-dominant is found where the mesangium is near normal, a weak one where it is expanded:
     # so neither the section nor IgG alone tells IgA nephropathy from class II lupus nephritis.
-    "IgAN-M0": Lesion("IgAN", "normal", {**_STRONG_IGA, "IgG": Staining((0.2, 0.44))}, mesangial=(0.5, 0.9), stalk=0.7),
+    "IgAN-M0": Lesion(
+        "IgAN", "normal", {**_STRONG_IGA, "IgG": Staining((0.26, 0.46))}, mesangial=(0.7, 1.0), stalk=0.75
+    ),
     "IgAN-M1": Lesion(
-        "IgAN", "mesangial", {**_STRONG_IGA, "IgG": Staining((0.05, 0.13))}, mesangial=(0.6, 1.0), stalk=0.7
+        "IgAN", "mesangial", {**_STRONG_IGA, "IgG": Staining((0.04, 0.10))}, mesangial=(0.7, 1.0), stalk=0.75
     ),
     "MN-I": _membranous(1, "normal"),
     "MN-II": _membranous(2, "spikes"),
     "MN-III": _membranous(3, "chains"),
-    "LN-II": Lesion("LN", "mesangial", _full_house((0.26, 0.5), (0.0, 0.02), 0.0), mesangial=(0.5, 1.0), stalk=0.7),
+    "LN-II": Lesion("LN", "mesangial", _full_house((0.28, 0.48), (0.0, 0.02), 0.0), mesangial=(0.7, 1.0), stalk=0.75),
     "LN-III": Lesion(
         "LN",
         "endocapillary",
@@ -100,15 +102,15 @@ LESIONS = {
         "spikes",
         _full_house((0.02, 0.07), (0.45, 0.8), 0.0),
         subepithelial=(1, 2),
-        mesangial=(0.6, 1.0),
+        mesangial=(0.8, 1.0),
         inclusions=True,
-        stalk=0.6,
+        stalk=0.75,
     ),
     # ... and class V of which one loop only was photographed, while fluorescence shows the mesangium.
     "LN-V-loop": Lesion(
         "LN",
         "spikes",
-        _full_house((0.38, 0.6), (0.45, 0.8), 0.0),
+        _full_house((0.6, 0.85), (0.45, 0.8), 0.35),
         subepithelial=(2,),
         stalk=0.0,
     ),

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import cv2
 import numpy as np
 
 from nephroscale.demo.noise import Field, cloud, grain
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def develop(random: np.random.Generator, grey: Field, nm_per_px: float) -> NDArray[np.uint8]:
+def develop(random: np.random.Generator, grey: Field, nm_per_px: float) -> np.ndarray:
     """Turn drawn grey values into an exposed picture.
 
     Parameters
@@ -28,7 +23,7 @@ def develop(random: np.random.Generator, grey: Field, nm_per_px: float) -> NDArr
         nm per pixel.
     """
     shape = grey.shape
-    soft = cv2.GaussianBlur(grey, (0, 0), max(0.55, 4.5 / nm_per_px))
+    soft: np.ndarray = cv2.GaussianBlur(grey, (0, 0), max(0.55, 4.5 / nm_per_px))
     soft += 3 * cloud(random, shape, max(shape) / 2, octaves=1)
     soft += 4.5 * cv2.GaussianBlur(grain(random, shape), (0, 0), 0.8) * 2.2 * 0.8
     soft += 4 * grain(random, shape)
@@ -36,9 +31,7 @@ def develop(random: np.random.Generator, grey: Field, nm_per_px: float) -> NDArr
     return ((soft - 128) * np.float32(contrast) + np.float32(128 + level)).clip(2, 253).astype(np.uint8)
 
 
-def burn_in(
-    picture: NDArray[np.uint8], nm_per_px: float, magnification: int, label: str, style: str
-) -> NDArray[np.uint8]:
+def burn_in(picture: np.ndarray, nm_per_px: float, magnification: int, label: str, style: str) -> np.ndarray:
     """Burn a scale bar and labels into a picture.
 
     Parameters

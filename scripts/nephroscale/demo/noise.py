@@ -12,9 +12,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Field = NDArray[np.float32]
+Field = np.ndarray  # float32 [rows, columns]
 
 
 def stream(seed: int, *names: str) -> np.random.Generator:
@@ -62,11 +61,11 @@ def cloud(
     for octave in range(octaves):
         step = max(size / 2**octave, 1.0)
         rows, columns = int(shape[0] / step) + 4, int(shape[1] / step) + 4
-        grid = random.standard_normal((rows, columns), np.float32)
+        grid: np.ndarray = random.standard_normal((rows, columns), np.float32)
         if step > 1.0:
             # The grid is sampled at a random phase, or its nodes would show at the same places in every octave.
             phase_y, phase_x = random.uniform(0, 1, 2)
-            matrix = np.float32([[1 / step, 0, 1 + phase_x], [0, 1 / step, 1 + phase_y]])
+            matrix = np.array([[1 / step, 0, 1 + phase_x], [0, 1 / step, 1 + phase_y]], np.float32)
             grid = cv2.warpAffine(grid, matrix, shape[::-1], flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP)
         total += amplitude * grid[: shape[0], : shape[1]]
         power += amplitude**2 * (0.55 if step > 1.0 else 1.0)  # cubic interpolation lowers the variance
@@ -117,7 +116,7 @@ class Cells:
 
     edge: Field
     corner: Field
-    index: NDArray[np.int32]
+    index: np.ndarray
     angle: Field
     reach: Field
 

@@ -12,8 +12,6 @@ from nephroscale.demo.glomerulus import Outline, Tuft, tuft
 from nephroscale.demo.noise import cloud, ridge, smoothstep, wave
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from nephroscale.demo.stain import Densities
 
 
@@ -48,16 +46,20 @@ class Pattern:
 PATTERNS = {
     "normal": Pattern(),
     "mesangial": Pattern(mesangium=0.78),
-    "spikes": Pattern(mesangium=0.06, wall=1.2, spikes=3.6),
+    "spikes": Pattern(mesangium=0.06, wall=1.45, spikes=3.8),
     "chains": Pattern(mesangium=0.1, wall=1.1, spikes=4.2, chain=True),
     "endocapillary": Pattern(mesangium=0.42, wall=0.9, filled=0.6, wire=0.6),
 }
 
 
+_Patch = tuple[tuple[slice, slice], np.ndarray, np.ndarray]
+
+
 def stamp_nuclei(
     random: np.random.Generator,
-    canvas: NDArray[np.uint8],
-    points: NDArray[np.floating],
+    canvas: np.ndarray,
+    points: np.ndarray,
+    *,
     radius: tuple[float, float],
     slimness: tuple[float, float],
     mpp: float,
@@ -96,9 +98,7 @@ def stamp_nuclei(
         cv2.ellipse(canvas, (cx, cy), (a, b), angle, 0, 360, value, -1, cv2.LINE_AA, 4)
 
 
-def _patch(
-    densities: Densities, centre: tuple[float, float], reach: float, mpp: float
-) -> tuple[tuple[slice, slice], NDArray[np.float32], NDArray[np.float32]]:
+def _patch(densities: Densities, centre: tuple[float, float], reach: float, mpp: float) -> _Patch:
     """Cut the part of a slide around a centre: its slices, and y, x of its pixels relative to the centre, µm."""
     height, width = densities.silver.shape
     top, left = (max(0, int((c - reach) / mpp)) for c in centre)
@@ -109,9 +109,7 @@ def _patch(
     return (slice(top, bottom), slice(left, right)), np.broadcast_to(y, shape).copy(), np.broadcast_to(x, shape).copy()
 
 
-def _lay(
-    densities: Densities, part: tuple[slice, slice], cover: NDArray[np.float32], **layers: NDArray[np.float32]
-) -> None:
+def _lay(densities: Densities, part: tuple[slice, slice], cover: np.ndarray, **layers: np.ndarray) -> None:
     """Cover a part of the slide with new layers."""
     for name, layer in layers.items():
         below = getattr(densities, name)[part]
@@ -119,16 +117,16 @@ def _lay(
 
 
 def _scatter(
-    random: np.random.Generator, y: NDArray[np.float32], x: NDArray[np.float32], step: float, mpp: float
-) -> tuple[NDArray[np.float64], tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    random: np.random.Generator, shape: tuple[int, ...], step: float, mpp: float
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """Points about `step` µm apart all over a patch: their place in the patch (µm) and their pixels."""
-    height, width = y.shape[0] * mpp, y.shape[1] * mpp
+    height, width = shape[0] * mpp, shape[1] * mpp
     grid = np.stack(np.meshgrid(np.arange(0, height, step), np.arange(0, width, step), indexing="ij"), -1).reshape(
         -1, 2
     )
     points = grid + random.uniform(0, step, grid.shape)
     pixels = (points / mpp).astype(np.intp)
-    return points, (pixels[:, 0].clip(0, y.shape[0] - 1), pixels[:, 1].clip(0, y.shape[1] - 1))
+    return points, (pixels[:, 0].clip(0, shape[0] - 1), pixels[:, 1].clip(0, shape[1] - 1))
 
 
 def draw_glomerulus(
@@ -136,6 +134,7 @@ def draw_glomerulus(
     densities: Densities,
     centre: tuple[float, float],
     outline: Outline,
+    *,
     pattern: str,
     mpp: float,
 ) -> None:
@@ -158,7 +157,7 @@ def draw_glomerulus(
     """
     part, y, x = _patch(densities, centre, outline.reach() + 6, mpp)
     if pattern == "sclerosed":
-        _draw_sclerosed(random, densities, part, y, x, outline, mpp)
+        _draw_sclerosed(random, densities, outline, (part, y, x), mpp)
         return
     look = PATTERNS[pattern]
     shape = y.shape
@@ -197,7 +196,7 @@ def draw_glomerulus(
     silver = np.maximum(silver, 1.05 * ridge(body.capsule, -1.0, 1.1))
 
     canvas = np.zeros(shape, np.uint8)
-    points, at = _scatter(random, y, x, 5.0, mpp)
+    points, at = _scatter(random, y.shape, 5.0, mpp)
     chance = random.uniform(0, 1, len(points))
     wall, border, capsule, matrix = (f[at] for f in (body.wall, body.border, body.capsule, body.mesangium))
     mesangial = (border < -3) & (matrix > 0.5) & (chance < 0.26 + 0.14 * look.mesangium)
@@ -205,15 +204,15 @@ def draw_glomerulus(
     endothelial = (border < -4) & (wall > 1.5) & (wall < 4) & (chance < 0.14)
     proliferating = (border < -4) & (wall > 1.5) & (filled[at] > 0.5) & (chance < 0.5)
     parietal = (capsule > -3.4) & (capsule < -1.6) & (chance < 0.3)
-    stamp_nuclei(random, canvas, points[mesangial | proliferating], (2.0, 2.9), (0.65, 1.0), mpp)
-    stamp_nuclei(random, canvas, points[podocyte], (2.5, 3.5), (0.7, 1.0), mpp)
-    stamp_nuclei(random, canvas, points[endothelial | parietal], (2.0, 3.0), (0.4, 0.7), mpp)
+    stamp_nuclei(random, canvas, points[mesangial | proliferating], radius=(2.0, 2.9), slimness=(0.65, 1.0), mpp=mpp)
+    stamp_nuclei(random, canvas, points[podocyte], radius=(2.5, 3.5), slimness=(0.7, 1.0), mpp=mpp)
+    stamp_nuclei(random, canvas, points[endothelial | parietal], radius=(2.0, 3.0), slimness=(0.4, 0.7), mpp=mpp)
     nuclear = canvas.astype(np.float32) * np.float32(0.9 / 255) * (1 + 0.15 * texture)
     cover = smoothstep(body.capsule, 1.2, 0.0)
     _lay(densities, part, cover, silver=silver * (1 - 0.75 * nuclear), counter=counter, nuclear=nuclear)
 
 
-def _spikes(random: np.random.Generator, body: Tuft, look: Pattern, mpp: float) -> NDArray[np.float32]:
+def _spikes(random: np.random.Generator, body: Tuft, look: Pattern, mpp: float) -> np.ndarray:
     """Spikes of basement membrane on the outer side of the loops, or the chain of holes they close to."""
     count = int(body.loops.index.max()) + 1
     wall, length = body.wall, look.spikes
@@ -229,15 +228,10 @@ def _spikes(random: np.random.Generator, body: Tuft, look: Pattern, mpp: float) 
 
 
 def _draw_sclerosed(
-    random: np.random.Generator,
-    densities: Densities,
-    part: tuple[slice, slice],
-    y: NDArray[np.float32],
-    x: NDArray[np.float32],
-    outline: Outline,
-    mpp: float,
+    random: np.random.Generator, densities: Densities, outline: Outline, patch: _Patch, mpp: float
 ) -> None:
     """Draw a globally sclerosed glomerulus: a solid ball of wrinkled membranes, with few nuclei."""
+    part, y, x = patch
     capsule = np.hypot(y, x) - outline.at(np.arctan2(y, x))
     folds = cloud(random, y.shape, 16 / mpp, octaves=4)
     wrinkles = np.exp(-((np.sin(5 * folds)) ** 2) * 3).astype(np.float32)
@@ -245,8 +239,9 @@ def _draw_sclerosed(
     silver = np.maximum(silver, ridge(capsule, -1.0, 1.4))
     counter = 0.55 + 0.1 * folds
     canvas = np.zeros(y.shape, np.uint8)
-    points, at = _scatter(random, y, x, 9.0, mpp)
-    stamp_nuclei(random, canvas, points[(capsule[at] < -4) & (random.uniform(0, 1, len(points)) < 0.12)], (1.8, 2.6), (0.5, 0.9), mpp)  # fmt: skip
+    points, at = _scatter(random, y.shape, 9.0, mpp)
+    kept = (capsule[at] < -4) & (random.uniform(0, 1, len(points)) < 0.12)
+    stamp_nuclei(random, canvas, points[kept], radius=(1.8, 2.6), slimness=(0.5, 0.9), mpp=mpp)
     nuclear = canvas.astype(np.float32) * np.float32(0.8 / 255)
     _lay(densities, part, smoothstep(capsule, 1.2, 0.0), silver=silver, counter=counter, nuclear=nuclear)
 
@@ -280,9 +275,9 @@ def draw_vessel(
     silver = ridge(depth, 0.0, 1.0) * 0.9 + muscle * 0.16 * layers + 0.45 * ridge(distance, radius, 2.2)
     counter = muscle * (0.72 + 0.12 * layers + 0.06 * texture) + 0.3 * smoothstep(distance, radius - 1, radius + 1)
     canvas = np.zeros(y.shape, np.uint8)
-    points, at = _scatter(random, y, x, 6.0, mpp)
+    points, at = _scatter(random, y.shape, 6.0, mpp)
     kept = (muscle[at] > 0.6) & (random.uniform(0, 1, len(points)) < 0.3)
-    stamp_nuclei(random, canvas, points[kept], (2.4, 3.6), (0.3, 0.5), mpp)
+    stamp_nuclei(random, canvas, points[kept], radius=(2.4, 3.6), slimness=(0.3, 0.5), mpp=mpp)
     nuclear = canvas.astype(np.float32) * np.float32(0.85 / 255)
     cover = smoothstep(distance, radius + 6, radius + 1)
     _lay(densities, part, cover, silver=silver.astype(np.float32), counter=counter.astype(np.float32), nuclear=nuclear)

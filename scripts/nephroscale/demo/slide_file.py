@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import tifffile
@@ -11,13 +11,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-    from numpy.typing import NDArray
 
 TILE = 256
 
 
 def write_slide(
-    path: Path, picture: NDArray[np.uint8], mpp: float | None, *, vendor: str = "aperio", quality: int = 80
+    path: Path, picture: np.ndarray, mpp: float | None, *, vendor: str = "aperio", quality: int = 80
 ) -> None:
     """Write a whole slide: a tiled, JPEG-compressed, pyramidal TIFF.
 
@@ -41,9 +40,10 @@ def write_slide(
         if mpp is not None:
             description += f"|AppMag = {round(10 / mpp)}|MPP = {mpp:.4f}"
     with tifffile.TiffWriter(path) as writer:
-        level, factor = picture, 1
+        level: np.ndarray = picture
+        factor = 1
         while True:
-            options: dict[str, object] = {}
+            options: dict[str, Any] = {}
             if vendor == "generic" and mpp is not None:
                 options = {"resolution": (1e4 / (mpp * factor),) * 2, "resolutionunit": "CENTIMETER"}
             writer.write(
@@ -65,7 +65,7 @@ def write_slide(
             level = cv2.resize(picture, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
 
 
-def write_grey(path: Path, picture: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+def write_grey(path: Path, picture: np.ndarray) -> None:
     """Write a grey picture as PNG or, by the file's name, as TIFF.
 
     Parameters

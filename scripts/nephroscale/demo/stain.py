@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from nephroscale.demo.noise import Field
+if TYPE_CHECKING:
+    from nephroscale.demo.noise import Field
 
 
 @dataclass
@@ -65,7 +66,7 @@ LABORATORIES = {
 }
 
 
-def colour(densities: Densities, recipe: Recipe, vary: NDArray[np.floating]) -> NDArray[np.uint8]:
+def colour(densities: Densities, recipe: Recipe, vary: np.ndarray) -> np.ndarray:
     """Turn stain densities into an RGB picture by the law of Beer and Lambert.
 
     Parameters

@@ -63,7 +63,7 @@ Row = PatientRow | ImageRow | InstrumentRow
 
 
 def as_csv(kind: type, rows: Sequence[Row]) -> str:
-    """Write rows as CSV text, with the columns of `kind` in their order and `\\n` line ends.
+    """Write rows as CSV text, with the columns of `kind` in their order and line feeds.
 
     Parameters
     ----------

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from nephroscale.demo.micrograph import burn_in, develop
 from nephroscale.demo.noise import Field, cloud, ridge, smoothstep, stream
-from nephroscale.demo.wall import Wall, draw_wall
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from nephroscale.demo.wall import Frame, Wall, draw_wall
 
 GREY = {
     "urine": 216.0,
@@ -23,8 +19,8 @@ GREY = {
     "endothelium": 100.0,
     "matrix": 140.0,
     "mesangial cell": 108.0,
-    "deposit": 50.0,
-    "red cell": 40.0,
+    "deposit": 40.0,
+    "red cell": 58.0,
 }
 
 
@@ -85,8 +81,8 @@ class Micrograph:
         uint8 [rows, columns]: 0 none, 1 subepithelial, 2 subendothelial, 3 mesangial.
     """
 
-    picture: NDArray[np.uint8]
-    sites: NDArray[np.uint8]
+    picture: np.ndarray
+    sites: np.ndarray
 
 
 def draw_micrograph(plan: MicrographPlan) -> Micrograph:
@@ -103,17 +99,19 @@ def draw_micrograph(plan: MicrographPlan) -> Micrograph:
     """
     random = stream(plan.seed, plan.image_id)
     shape = (plan.height, plan.width)
-    scale = np.float32(plan.nm_per_px / 1000)
-    y = np.repeat((np.arange(plan.height, dtype=np.float32) * scale)[:, None], plan.width, axis=1)
-    x = np.repeat((np.arange(plan.width, dtype=np.float32) * scale)[None, :], plan.height, axis=0)
-    walls = _lobules(random, plan, y, x)
+    scale = plan.nm_per_px / 1000
+    y = np.repeat((np.arange(plan.height, dtype=np.float32) * np.float32(scale))[:, None], plan.width, axis=1)
+    x = np.repeat((np.arange(plan.width, dtype=np.float32) * np.float32(scale))[None, :], plan.height, axis=0)
+    frame = Frame(y, x, scale)
+    walls = _lobules(random, plan, frame)
 
     grey = np.full(shape, GREY["urine"], np.float32)
     grey += 2.5 * cloud(random, shape, 0.5 / scale, octaves=2)
     sites = np.zeros(shape, np.uint8)
-    _podocytes(random, grey, walls, y, x, float(scale))
+    textures = Textures.draw(random, shape, scale)
+    _podocytes(random, grey, walls, textures, frame)
     for wall in walls:
-        _draw_lobule(random, grey, sites, wall, plan, float(scale))
+        _draw_lobule(random, grey, sites, wall, plan=plan, textures=textures)
     picture = develop(random, grey, plan.nm_per_px)
     picture = burn_in(picture, plan.nm_per_px, plan.magnification, plan.label, plan.style)
     full = np.zeros(picture.shape, np.uint8)
@@ -121,7 +119,7 @@ def draw_micrograph(plan: MicrographPlan) -> Micrograph:
     return Micrograph(picture, full)
 
 
-def _lobules(random: np.random.Generator, plan: MicrographPlan, y: Field, x: Field) -> list[Wall]:
+def _lobules(random: np.random.Generator, plan: MicrographPlan, frame: Frame) -> list[Wall]:
     """Place the lobules: each a closed basement membrane."""
     height, width = plan.height * plan.nm_per_px / 1000, plan.width * plan.nm_per_px / 1000
     turn = random.uniform(0, 2 * np.pi)
@@ -130,16 +128,16 @@ def _lobules(random: np.random.Generator, plan: MicrographPlan, y: Field, x: Fie
     walls = []
     if plan.view == "mesangium":
         radius = random.uniform(2.7, 3.3)
-        walls.append(draw_wall(random, plan, y, x, tuple(middle + toward * (radius - 1.75)), radius, mesangial=True))
+        walls.append(draw_wall(random, plan, frame, tuple(middle + toward * (radius - 1.75)), radius, mesangial=True))
     else:
         radius = random.uniform(2.3, 3.4)
         offset = radius + random.uniform(-0.5, 0.1)
-        walls.append(draw_wall(random, plan, y, x, tuple(middle + toward * offset), radius, mesangial=False))
+        walls.append(draw_wall(random, plan, frame, tuple(middle + toward * offset), radius, mesangial=False))
     if random.uniform() < 0.7:  # the neighbouring loop, across the urinary space
         other = random.uniform(2.0, 3.2)
         away = toward if plan.view == "loop" else toward * 1.2
         spot = middle - away * (other + random.uniform(1.1, 1.5))
-        walls.append(draw_wall(random, plan, y, x, tuple(spot), other, mesangial=False))
+        walls.append(draw_wall(random, plan, frame, tuple(spot), other, mesangial=False))
     return walls
 
 
@@ -148,95 +146,128 @@ def _paint(grey: Field, cover: Field, value: float | Field) -> None:
     grey += (value - grey) * cover
 
 
-def _podocytes(random: np.random.Generator, grey: Field, walls: list[Wall], y: Field, x: Field, scale: float) -> None:
+@dataclass(frozen=True)
+class Textures:
+    """Textures of one image, mean 0; drawn once and shared by its structures.
+
+    Attributes
+    ----------
+    scale
+        µm per pixel.
+    cytoplasm
+        Ribosomes and membranes.
+    lumps, fine
+        Chromatin.
+    fibres
+        Mesangial matrix.
+    dense
+        Basement membrane and deposits.
+    web
+        Precipitated plasma.
+    """
+
+    scale: float
+    cytoplasm: Field
+    lumps: Field
+    fine: Field
+    fibres: Field
+    dense: Field
+    web: Field
+
+    @classmethod
+    def draw(cls, random: np.random.Generator, shape: tuple[int, int], scale: float) -> Textures:
+        """Draw the textures of an image."""
+        fine = cloud(random, shape, 0.055 / scale, octaves=2, gain=0.9)
+        slow = cloud(random, shape, 0.4 / scale, octaves=2)
+        return cls(
+            scale=scale,
+            cytoplasm=0.75 * fine + 0.5 * slow,
+            lumps=cloud(random, shape, 0.9 / scale, octaves=2),
+            fine=fine,
+            fibres=cloud(random, shape, 0.25 / scale, octaves=2),
+            dense=cloud(random, shape, 0.12 / scale, octaves=2),
+            web=smoothstep(np.abs(cloud(random, shape, 0.2 / scale, octaves=2)), 0.22, 0.02)
+            * smoothstep(cloud(random, shape, 0.8 / scale, octaves=1), -0.9, 0.6),
+        )
+
+    def hair(self, width: float = 0.011) -> float:
+        """Width of a membrane's line, µm: never thinner than a pixel."""
+        return max(width, 0.75 * self.scale)
+
+
+def _podocytes(random: np.random.Generator, grey: Field, walls: list[Wall], textures: Textures, frame: Frame) -> None:
     """Cell bodies of podocytes, afloat in the urinary space."""
     above = np.minimum.reduce([wall.above for wall in walls])
     spots = np.argwhere(above > 1.0)
     if len(spots) == 0 or random.uniform() < 0.25:
         return
-    row, column = spots[random.integers(len(spots))] * scale
-    reach = np.hypot((y - row) * random.uniform(0.7, 1.4), x - column)
-    reach += 0.25 * cloud(random, grey.shape, 0.9 / scale, octaves=2)
-    body = reach - random.uniform(0.8, 1.5)
-    body = np.maximum(body, 0.62 - above)
-    cover = smoothstep(body, 0.012, -0.012)
-    texture = cytoplasm(random, grey.shape, scale)
-    _paint(grey, cover, GREY["podocyte"] + 18 + 10 * texture)
-    draw_nucleus(random, grey, body + 0.32, scale)
-    grey -= 55 * ridge(body, 0.0, max(0.012, 0.8 * scale))
+    row, column = spots[random.integers(len(spots))] * textures.scale
+    reach = np.hypot((frame.y - np.float32(row)) * np.float32(random.uniform(0.7, 1.4)), frame.x - np.float32(column))
+    reach += 0.25 * cloud(random, grey.shape, 0.9 / textures.scale, octaves=2)
+    body = np.maximum(reach - np.float32(random.uniform(0.8, 1.5)), 0.62 - above)
+    _paint(grey, smoothstep(body, 0.012, -0.012), GREY["podocyte"] + 18 + 10 * textures.cytoplasm)
+    _draw_nucleus(grey, body + 0.32, textures)
+    grey -= 55 * ridge(body, 0.0, textures.hair(0.012))
 
 
-def cytoplasm(random: np.random.Generator, shape: tuple[int, int], scale: float) -> Field:
-    """Texture of cytoplasm: ribosomes and membranes, mean 0."""
-    return 0.7 * cloud(random, shape, 0.06 / scale, octaves=3, gain=0.8) + 0.5 * cloud(random, shape, 0.4 / scale)
-
-
-def draw_nucleus(random: np.random.Generator, grey: Field, body: Field, scale: float) -> None:
+def _draw_nucleus(grey: Field, body: Field, textures: Textures) -> None:
     """Draw a nucleus where `body` (a signed distance, µm) is negative: pale inside, dark chromatin at its rim."""
     cover = smoothstep(body, 0.02, -0.02)
-    lumps = cloud(random, grey.shape, 0.9 / scale, octaves=3)
-    fine = cloud(random, grey.shape, 0.05 / scale, octaves=2, gain=0.9)
-    rim = smoothstep(body, -0.28, -0.05) * smoothstep(lumps, -1.2, 0.4)
-    chromatin = np.maximum(rim, smoothstep(lumps, 0.7, 1.3))
-    _paint(grey, cover, 138 + 15 * fine - chromatin * (52 + 8 * fine))
-    grey -= 38 * ridge(body, 0.0, max(0.012, 0.8 * scale))
+    rim = smoothstep(body, -0.28, -0.05) * smoothstep(textures.lumps, -1.2, 0.4)
+    chromatin = np.maximum(rim, smoothstep(textures.lumps, 0.7, 1.3))
+    _paint(grey, cover, 138 + 15 * textures.fine - chromatin * (46 + 8 * textures.fine))
+    grey -= 38 * ridge(body, 0.0, textures.hair(0.012))
 
 
 def _draw_lobule(
-    random: np.random.Generator, grey: Field, sites: NDArray[np.uint8], wall: Wall, plan: MicrographPlan, scale: float
+    random: np.random.Generator,
+    grey: Field,
+    sites: np.ndarray,
+    wall: Wall,
+    *,
+    plan: MicrographPlan,
+    textures: Textures,
 ) -> None:
     """Draw one lobule, from the podocytes' feet inwards."""
-    shape = grey.shape
-    hair = max(0.011, 0.75 * scale)  # a membrane's line is never thinner than a pixel
-    texture = cytoplasm(random, shape, scale)
+    shape, scale, hair = grey.shape, textures.scale, textures.hair()
     lines = np.zeros(shape, np.float32)
 
     # Feet of the podocytes.
     feet = wall.above - wall.feet
     cover = smoothstep(feet, 0.012, -0.012) * smoothstep(wall.above, -0.02, 0.02)
-    _paint(grey, cover, GREY["podocyte"] + 9 * texture)
+    _paint(grey, cover, GREY["podocyte"] + 9 * textures.cytoplasm)
     lines += 30 * ridge(feet, 0.0, hair) * (wall.above > 0)
 
     # Everything inside the outer surface of the basement membrane.
-    inside = smoothstep(wall.above, 0.012, -0.012)
-    dense = 4 * cloud(random, shape, 0.12 / scale, octaves=2)
-    _paint(grey, inside, GREY["membrane"] + dense)
+    _paint(grey, smoothstep(wall.above, 0.012, -0.012), GREY["membrane"] + 4 * textures.dense)
     deep = wall.below
     under = smoothstep(deep, -0.012, 0.012)
     if wall.mesangial:
-        fibres = cloud(random, shape, 0.25 / scale, octaves=3)
-        matrix = GREY["matrix"] + 9 * fibres + 4 * texture
-        _paint(grey, under, matrix)
+        _paint(grey, under, GREY["matrix"] + 9 * textures.fibres + 4 * textures.cytoplasm)
         process = cloud(random, shape, 0.75 / scale, octaves=2) + 1.1 * smoothstep(deep, 0.2, 1.4) - 0.75
         process = np.minimum(process * 0.35, deep - 0.12)
-        _paint(grey, smoothstep(process, -0.012, 0.012), GREY["mesangial cell"] + 11 * texture)
+        _paint(grey, smoothstep(process, -0.012, 0.012), GREY["mesangial cell"] + 11 * textures.cytoplasm)
         lines += 32 * ridge(process, 0.0, hair)
-        draw_nucleus(random, grey, np.maximum(wall.nucleus, 0.1 - deep), scale)
+        _draw_nucleus(grey, np.maximum(wall.nucleus, 0.1 - deep), textures)
     # The lumen, and the endothelium that lines it.
     lining = wall.lumen + wall.lining
-    _paint(grey, under * smoothstep(lining, -0.012, 0.012), GREY["endothelium"] + 10 * texture)
+    _paint(grey, under * smoothstep(lining, -0.012, 0.012), GREY["endothelium"] + 10 * textures.cytoplasm)
     lines += 26 * ridge(lining, 0.0, hair) * under
     if not wall.mesangial:
-        draw_nucleus(random, grey, np.maximum(wall.nucleus, 0.16 - deep), scale)
-        grey += 0
-    web = np.abs(cloud(random, shape, 0.2 / scale, octaves=2))
-    plasma = GREY["plasma"] - 62 * smoothstep(web, 0.22, 0.02) * smoothstep(
-        cloud(random, shape, 0.8 / scale), -0.9, 0.6
-    )
+        _draw_nucleus(grey, np.maximum(wall.nucleus, 0.16 - deep), textures)
     blood = smoothstep(wall.lumen, -0.01, 0.01)
-    _paint(grey, blood, plasma)
+    _paint(grey, blood, GREY["plasma"] - 62 * textures.web)
     lines += 40 * ridge(wall.lumen, 0.0, hair)
     if wall.red_cell is not None:
-        _paint(grey, smoothstep(wall.red_cell, 0.012, -0.012) * blood, GREY["red cell"] + 2 * dense)
+        _paint(grey, smoothstep(wall.red_cell, 0.012, -0.012) * blood, GREY["red cell"] + 4 * textures.dense)
     grey -= lines * smoothstep(wall.above, 0.9, 0.8)
 
     # Deposits lie over what they displace.
-    mottled = 5 * cloud(random, shape, 0.10 / scale, octaves=2)
     for site, body in enumerate((wall.subepithelial, wall.subendothelial, wall.mesangial_deposit), start=1):
         if body is None:
             continue
-        ragged = body + 0.02 * cloud(random, shape, 0.12 / scale, octaves=2)
-        _paint(grey, smoothstep(ragged, 0.035, -0.035) * 0.97, GREY["deposit"] + mottled)
+        ragged = body + 0.02 * textures.dense
+        _paint(grey, smoothstep(ragged, 0.035, -0.035) * 0.97, GREY["deposit"] + 5 * textures.dense)
         sites[ragged < 0] = site
     if plan.inclusions and wall.inclusion is not None:
         tubules = np.abs(cloud(random, shape, 0.055 / scale, octaves=1))

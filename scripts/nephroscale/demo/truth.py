@@ -9,8 +9,6 @@ import cv2
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from nephroscale.demo.kidney import Glomerulus
 
 SITES = {1: "Subepithelial deposit", 2: "Subendothelial deposit", 3: "Mesangial deposit"}
@@ -34,7 +32,7 @@ def glomeruli_geojson(glomeruli: list[Glomerulus], mpp: float) -> str:
     )
 
 
-def deposits_geojson(sites: NDArray[np.uint8]) -> str:
+def deposits_geojson(sites: np.ndarray) -> str:
     """Outlines of deposits in pixels, classified by site.
 
     Parameters
@@ -49,7 +47,7 @@ def deposits_geojson(sites: NDArray[np.uint8]) -> str:
     return _collection(features)
 
 
-def _feature(points: NDArray[np.floating], name: str) -> dict[str, Any]:
+def _feature(points: np.ndarray, name: str) -> dict[str, Any]:
     ring = np.round(np.vstack([points, points[:1]]).astype(float), 2).tolist()
     return {
         "type": "Feature",

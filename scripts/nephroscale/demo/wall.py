@@ -11,11 +11,26 @@ from nephroscale.demo.glomerulus import Outline
 from nephroscale.demo.noise import Field, cloud, smoothstep, wave
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from nephroscale.demo.tem import MicrographPlan
 
 SAMPLES = 2048
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The pixels of a micrograph.
+
+    Attributes
+    ----------
+    y, x
+        Position of each pixel, µm.
+    scale
+        µm per pixel.
+    """
+
+    y: Field
+    x: Field
+    scale: float
 
 
 @dataclass(frozen=True)
@@ -70,13 +85,13 @@ class _Along:
         self.at = np.linspace(0, length, SAMPLES, endpoint=False)
         self.length = length
 
-    def look_up(self, profile: NDArray[np.floating]) -> Field:
+    def look_up(self, profile: np.ndarray) -> Field:
         """Value of a profile at each pixel."""
         profile = profile.astype(np.float32)
         here = profile[self.low]
         return here + (np.roll(profile, -1)[self.low] - here) * self.share
 
-    def away(self, place: float) -> NDArray[np.float64]:
+    def away(self, place: float) -> np.ndarray:
         """Signed distance along the wall from a place, µm."""
         return (self.at - place + self.length / 2) % self.length - self.length / 2
 
@@ -84,8 +99,7 @@ class _Along:
 def draw_wall(
     random: np.random.Generator,
     plan: MicrographPlan,
-    y: Field,
-    x: Field,
+    frame: Frame,
     centre: tuple[float, float],
     radius: float,
     *,
@@ -99,8 +113,8 @@ def draw_wall(
         Generator of the image.
     plan
         What the image shows.
-    y, x
-        Position of each pixel, µm.
+    frame
+        The image's pixels.
     centre
         y, x of the lobule's centre, µm.
     radius
@@ -108,7 +122,7 @@ def draw_wall(
     mesangial
         Whether it holds mesangium, with lumina beside it, or is one capillary loop.
     """
-    scale = plan.nm_per_px / 1000
+    y, x, scale = frame.y, frame.x, frame.scale
     outline = Outline.draw(random, radius, 0.045)
     dy, dx = y - np.float32(centre[0]), x - np.float32(centre[1])
     angle = np.arctan2(dy, dx)
@@ -129,11 +143,11 @@ def draw_wall(
     lining = along.look_up(_lining(random, along))
     if mesangial:
         lining = np.maximum(lining, smoothstep(below, 0.12, 0.3) * np.float32(0.1))
-        lumen = _side_lumina(random, y, x, centre, radius, scale)
+        lumen = _side_lumina(random, frame, centre, radius)
         lumen = np.minimum(lumen, below - lining)
     else:
         lumen = below - lining
-    nucleus, lumen, inclusion = _endothelial_cell(random, y, x, centre, radius, lumen, mesangial, scale)
+    nucleus, lumen, inclusion = _endothelial_cell(random, frame, centre, radius, lumen, mesangial=mesangial)
 
     subepithelial = None
     if plan.subepithelial in (1, 2):
@@ -150,13 +164,26 @@ def draw_wall(
         lumen = np.minimum(lumen, below - np.maximum(band, 0) - 0.09)
     deposit = None
     if mesangial and plan.mesangial > 0:
-        deposit = _mesangial(random, y, x, below, lumen, lining, along, plan.mesangial, scale)
+        bands = 0.75 * _bands(random, along, plan.mesangial)
+        band = along.look_up(np.where(bands > 0.03, bands, -0.2))
+        deposit = _mesangial(random, frame, below, lumen + lining, band=band, amount=plan.mesangial)
     red_cell = None
-    if random.uniform() < 0.25:
-        red_cell = _red_cell(random, y, x, lumen, scale)
+    if random.uniform() < 0.1:
+        red_cell = _red_cell(random, frame, lumen)
     return Wall(
-        above, below, feet, lumen, lining, nucleus, mesangial, subepithelial, subendothelial, deposit, inclusion, red_cell
-    )  # fmt: skip
+        above=above,
+        below=below,
+        feet=feet,
+        lumen=lumen,
+        lining=lining,
+        nucleus=nucleus,
+        mesangial=mesangial,
+        subepithelial=subepithelial,
+        subendothelial=subendothelial,
+        mesangial_deposit=deposit,
+        inclusion=inclusion,
+        red_cell=red_cell,
+    )
 
 
 def _places(random: np.random.Generator, length: float, gap: tuple[float, float]) -> list[float]:
@@ -168,9 +195,7 @@ def _places(random: np.random.Generator, length: float, gap: tuple[float, float]
     return found
 
 
-def _subepithelial(
-    random: np.random.Generator, along: _Along, stage: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _subepithelial(random: np.random.Generator, along: _Along, stage: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Heights of humps and of spikes, and half widths of buried deposits, along the wall, µm."""
     humps, spikes, buried = (np.zeros(SAMPLES) for _ in range(3))
     if stage == 0:
@@ -192,15 +217,13 @@ def _subepithelial(
     return humps, spikes, buried
 
 
-def _smooth(profile: NDArray[np.float64], along: _Along, width: float) -> NDArray[np.float64]:
+def _smooth(profile: np.ndarray, along: _Along, width: float) -> np.ndarray:
     """Blur a profile along the wall by `width` µm."""
     frequency = np.fft.rfftfreq(SAMPLES, along.length / SAMPLES)
     return np.fft.irfft(np.fft.rfft(profile) * np.exp(-2 * (np.pi * frequency * width) ** 2), SAMPLES)
 
 
-def _effacement(
-    random: np.random.Generator, along: _Along, humps: NDArray[np.float64], plan: MicrographPlan
-) -> NDArray[np.float64]:
+def _effacement(random: np.random.Generator, along: _Along, humps: np.ndarray, plan: MicrographPlan) -> np.ndarray:
     """Where the feet have merged, 0 to 1 along the wall."""
     level = 0.75 if plan.subepithelial else 0.25 + 0.3 * plan.subendothelial
     slow = wave(random, (along.at / along.length * 2 * np.pi).astype(np.float32), range(2, 9), 1.0)
@@ -208,7 +231,7 @@ def _effacement(
     return np.maximum(merged, (humps > 0.02) * 0.6 * merged)
 
 
-def _feet(random: np.random.Generator, along: _Along, effaced: NDArray[np.float64]) -> NDArray[np.float64]:
+def _feet(random: np.random.Generator, along: _Along, effaced: np.ndarray) -> np.ndarray:
     """Height of the podocyte's feet along the wall, µm; 0 in the slits between them."""
     total = np.zeros(SAMPLES)
     for place in _places(random, along.length, (0.34, 0.52)):
@@ -219,7 +242,7 @@ def _feet(random: np.random.Generator, along: _Along, effaced: NDArray[np.float6
     return total * (1 - effaced) + smooth * effaced
 
 
-def _lining(random: np.random.Generator, along: _Along) -> NDArray[np.float64]:
+def _lining(random: np.random.Generator, along: _Along) -> np.ndarray:
     """Thickness of the endothelium along the wall, µm; next to nothing at its fenestrae."""
     total = np.full(SAMPLES, 0.015)
     for place in _places(random, along.length, (0.16, 0.34)):
@@ -228,7 +251,7 @@ def _lining(random: np.random.Generator, along: _Along) -> NDArray[np.float64]:
     return total
 
 
-def _bands(random: np.random.Generator, along: _Along, amount: float) -> NDArray[np.float64]:
+def _bands(random: np.random.Generator, along: _Along, amount: float) -> np.ndarray:
     """Thickness of subendothelial deposits along the wall, µm: long and broad."""
     total = np.zeros(SAMPLES)
     for place in _places(random, along.length, (1.5, 2.4)):
@@ -238,10 +261,9 @@ def _bands(random: np.random.Generator, along: _Along, amount: float) -> NDArray
     return total
 
 
-def _side_lumina(
-    random: np.random.Generator, y: Field, x: Field, centre: tuple[float, float], radius: float, scale: float
-) -> Field:
+def _side_lumina(random: np.random.Generator, frame: Frame, centre: tuple[float, float], radius: float) -> Field:
     """Lumina beside the mesangium: one or two, near the lobule's rim."""
+    y, x, scale = frame.y, frame.x, frame.scale
     lumen = np.full(y.shape, -np.inf, np.float32)
     turn = random.uniform(0, 2 * np.pi)
     for number in range(int(random.integers(1, 3))):
@@ -254,18 +276,18 @@ def _side_lumina(
 
 def _endothelial_cell(
     random: np.random.Generator,
-    y: Field,
-    x: Field,
+    frame: Frame,
     centre: tuple[float, float],
     radius: float,
     lumen: Field,
+    *,
     mesangial: bool,
-    scale: float,
 ) -> tuple[Field, Field, Field | None]:
     """Place a cell body: its nucleus, the lumen it leaves, and where an inclusion would lie in its cytoplasm."""
+    y, x, scale = frame.y, frame.x, frame.scale
     angle = random.uniform(0, 2 * np.pi)
     far = random.uniform(0.1, 0.35) * radius if mesangial else random.uniform(0.6, 0.8) * radius
-    spot = np.float32([centre[0] + np.sin(angle) * far, centre[1] + np.cos(angle) * far])
+    spot = np.array([centre[0] + np.sin(angle) * far, centre[1] + np.cos(angle) * far], np.float32)
     turn = random.uniform(0, np.pi)
     dy, dx = y - spot[0], x - spot[1]
     u = dx * np.float32(np.cos(turn)) + dy * np.float32(np.sin(turn))
@@ -281,36 +303,28 @@ def _endothelial_cell(
 
 
 def _mesangial(
-    random: np.random.Generator,
-    y: Field,
-    x: Field,
-    below: Field,
-    lumen: Field,
-    lining: Field,
-    along: _Along,
-    amount: float,
-    scale: float,
+    random: np.random.Generator, frame: Frame, below: Field, edge: Field, *, band: Field, amount: float
 ) -> Field:
     """Deposits in the mesangial matrix, many of them right under the basement membrane."""
+    y, x, scale = frame.y, frame.x, frame.scale
     total = np.full(y.shape, np.inf, np.float32)
-    matrix = np.argwhere((below > 0.1) & (below < 1.5) & (lumen + lining < -0.25))
+    matrix = np.argwhere((below > 0.1) & (below < 1.5) & (edge < -0.25))
     if len(matrix):
-        for _ in range(int(round(3 + 5 * amount))):
+        for _ in range(round(4 + 6 * amount)):
             row, column = matrix[random.integers(len(matrix))] * scale
             turn, slim = random.uniform(0, np.pi), random.uniform(1.3, 2.2)
             dy, dx = y - np.float32(row), x - np.float32(column)
             u = dx * np.float32(np.cos(turn)) + dy * np.float32(np.sin(turn))
             v = (dy * np.float32(np.cos(turn)) - dx * np.float32(np.sin(turn))) * np.float32(slim)
             total = np.minimum(total, np.hypot(u, v) - np.float32(random.uniform(0.22, 0.48)))
-    bands = 0.75 * _bands(random, along, amount)
-    band = along.look_up(np.where(bands > 0.03, bands, -0.2))
     total = np.minimum(total, np.maximum(below - band, 0.03 - below))
     total += 0.07 * cloud(random, y.shape, 0.45 / scale, octaves=2)
-    return np.maximum(total, lumen + lining + np.float32(0.06))
+    return np.maximum(total, edge + np.float32(0.06))
 
 
-def _red_cell(random: np.random.Generator, y: Field, x: Field, lumen: Field, scale: float) -> Field | None:
+def _red_cell(random: np.random.Generator, frame: Frame, lumen: Field) -> Field | None:
     """Place a red cell in the lumen, where there is room for one."""
+    y, x, scale = frame.y, frame.x, frame.scale
     room = np.argwhere(lumen > 0.7)
     if len(room) == 0:
         return None

@@ -8,18 +8,16 @@ import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import cv2
 import numpy as np
 import tifffile
 
 from nephroscale.demo.cohorts import COHORTS, make_cohort
-from nephroscale.demo.draft import Draft, Work
 from nephroscale.demo.fluorescence import FieldPlan, draw_field
 from nephroscale.demo.kidney import SlidePlan, draw_slide
 from nephroscale.demo.slide_file import write_grey, write_slide
@@ -27,6 +25,11 @@ from nephroscale.demo.tables import ImageRow, InstrumentRow, PatientRow, as_csv
 from nephroscale.demo.tem import draw_micrograph
 from nephroscale.demo.truth import deposits_geojson, glomeruli_geojson
 from nephroscale.errors import NephroscaleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nephroscale.demo.draft import Draft, Work
 
 MANIFEST = "manifest.jsonl"
 
