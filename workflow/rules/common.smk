@@ -33,7 +33,7 @@ def receipt(stage):
 
 def log_file(stage):
     """The pattern of a stage's log files."""
-    return str(plan.results / "logs" / stage / f"{plan.stages[stage].pattern}.log")
+    return str(plan.log_path(stage, plan.stages[stage].pattern))
 
 
 def benchmark_file(stage):

@@ -87,7 +87,7 @@ def settle_receipt(path: Path, link: Path, receipt: Receipt, store: Store, not_b
     with contextlib.suppress(OSError):
         current = str(link.readlink()) if link.is_symlink() else None
         if current == target and path.read_text() == text:
-            _raise_time(path, not_before_ns)
+            raise_time(path, not_before_ns)
             return
     path.parent.mkdir(parents=True, exist_ok=True)
     link.unlink(missing_ok=True)
@@ -96,10 +96,11 @@ def settle_receipt(path: Path, link: Path, receipt: Receipt, store: Store, not_b
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(text)
     temporary.replace(path)
-    _raise_time(path, not_before_ns)
+    raise_time(path, not_before_ns)
 
 
-def _raise_time(path: Path, not_before_ns: int) -> None:
+def raise_time(path: Path, not_before_ns: int) -> None:
+    """Bring a file that is older than a time (nanoseconds since the epoch) to it."""
     if path.stat().st_mtime_ns < not_before_ns:
         os.utime(path, ns=(not_before_ns, not_before_ns))
 

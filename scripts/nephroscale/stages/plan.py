@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nephroscale.artifacts.digest import digest_bytes, digest_json
-from nephroscale.artifacts.receipts import Receipt, read_receipt, settle_receipt, unlink_receipt
+from nephroscale.artifacts.receipts import Receipt, raise_time, read_receipt, settle_receipt, unlink_receipt
 from nephroscale.artifacts.recipe import Code, instruction_set
 from nephroscale.artifacts.records import Records
 from nephroscale.artifacts.store import Store
@@ -108,6 +109,14 @@ class Plan:
         """The link to the object, beside the receipt."""
         suffix = self.stages[stage].suffix
         return self.results / (f"{stage}{suffix}" if unit == "cohort" else f"{stage}/{unit}{suffix}")
+
+    def log_path(self, stage: str, unit: str) -> Path:
+        """The file that a job's output goes to."""
+        return self.results / "logs" / stage / f"{unit}.log"
+
+    def benchmark_path(self, stage: str, unit: str) -> Path:
+        """The file in which Snakemake notes a job's time and memory."""
+        return self.results / "benchmarks" / stage / f"{unit}.tsv"
 
     def raw_folder(self, image: Image) -> Path:
         """Where the id-named links to an image's raw files are."""
@@ -252,7 +261,10 @@ class Plan:
         if stage.name == "register":
             self.link_raw(unit)
         upstream = [self._times.get((need.stage, need.unit), 0) for need in stage.upstream(self, unit)]
-        settle_receipt(path, link, known, self.store, max([script_time, *upstream]))
+        not_before_ns = max([script_time, *upstream])
+        settle_receipt(path, link, known, self.store, not_before_ns)
+        with suppress(FileNotFoundError):  # Snakemake takes a job's benchmark for one of its outputs
+            raise_time(self.benchmark_path(*key), not_before_ns)
         self._times[key] = path.stat().st_mtime_ns
 
     def _unlink_others(self, stage: str, units: set[str]) -> None:

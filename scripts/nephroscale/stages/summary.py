@@ -67,7 +67,7 @@ def _failures(plan: Plan) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for stage in plan.stages:
         for unit in plan.units(stage):
-            error = plan.results / "logs" / stage / f"{unit}.error"
+            error = plan.log_path(stage, unit).with_suffix(".error")
             if plan.receipt(stage, unit) is None and error.is_file():
                 found[error.read_text().strip()].append(f"{stage} of {unit}, log {error.with_suffix('.log')}")
     return found
