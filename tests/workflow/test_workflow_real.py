@@ -55,7 +55,13 @@ def finished(shared, tmp_path_factory):
     (path / "config.yaml").write_text(yaml.safe_dump(config))
     command = [sys.executable, "-m", "snakemake", "--configfile", "config.yaml", "--cores", "2", "--", "features"]
     done = subprocess.run(
-        command, cwd=path, text=True, capture_output=True, timeout=500, check=False, env={**os.environ, "PYTHONPATH": ""}
+        command,
+        cwd=path,
+        text=True,
+        capture_output=True,
+        timeout=500,
+        check=False,
+        env={**os.environ, "PYTHONPATH": ""},
     )
     assert done.returncode == 0, done.stderr
     return path, done.stderr

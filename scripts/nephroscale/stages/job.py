@@ -185,6 +185,7 @@ def _outcome(plan: Plan, stage: Stage, unit: str, make: Callable[[Job], dict[str
 
 def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, make: Callable[[Job], dict[str, Any]]) -> Receipt:
     """Make an artifact, and publish it under the recipe that still holds when it is finished."""
+    _check_registered(plan, stage, unit)
     signatures = _raw_signatures(plan, stage, unit)
     started, clock = now(), time.monotonic()
     inputs = (plan.receipt(need.stage, need.unit) for need in stage.needs(plan, unit))
@@ -234,25 +235,19 @@ def _check_nothing_changed(plan: Plan, stage: Stage, unit: str, recipe: Recipe, 
 
 
 def _raw_signatures(plan: Plan, stage: Stage, unit: str) -> dict[str, str]:
-    """Size, time and inode of the raw files that a unit reads, as one digest for each image.
+    """Size, time and inode of the raw files that a unit reads, as one digest for each image."""
+    return {image.id: raw.stat_signature(image.path)[0] for image in stage.raw(plan, unit)}
 
-    Raises
-    ------
-    NephroscaleError
-        Where a raw file is no longer the one that was registered.
-    """
-    found: dict[str, str] = {}
-    for image in stage.raw(plan, unit):
-        found[image.id] = raw.stat_signature(image.path)[0]
-        if stage.name == "register":
-            continue
+
+def _check_registered(plan: Plan, stage: Stage, unit: str) -> None:
+    """Refuse to read a raw file that is no longer the one that was registered."""
+    for image in stage.raw(plan, unit) if stage.name != "register" else []:
         facts = plan.object_json("register", image.patient_id)
-        if facts and facts[image.id].get("digest") != plan.raw_cache.known(image.path):
+        if facts and facts[image.id]["digest"] != plan.raw_cache.known(image.path):
             raise NephroscaleError(
                 f"The raw file of {image.id} is no longer the one that was registered.",
                 todo="Run the same command again: it is registered anew.",
             )
-    return found
 
 
 def _set_numerical_environment(compute: dict[str, Any]) -> None:
