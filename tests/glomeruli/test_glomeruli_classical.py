@@ -26,7 +26,7 @@ def test_painted_glomeruli_are_found(om_slide: tuple[Path, list[Polygon]]) -> No
     path, true = om_slide
     found = find(path)
     assert detection(found, true)["f1"] == 1
-    assert dice_of_polygons(found, true) > 0.8
+    assert dice_of_polygons(found, true) > 0.7
 
 
 def test_tubules_alone_are_no_glomeruli(

@@ -78,7 +78,7 @@ def test_a_whole_field_is_one_glomerulus(tmp_path: Path, make_tiles: Callable[..
 def test_none_found_is_a_verdict(
     tmp_path: Path, make_tiles: Callable[..., Path], make_om: Callable[..., np.ndarray]
 ) -> None:
-    path = make_tiles(tmp_path / "s", make_om(256, 256, [], seed=5))
+    path = make_tiles(tmp_path / "s", make_om(448, 640, [], seed=3))
     with pytest.raises(Rejected, match="no glomerulus found"):
         find_glomeruli(path, None, FACTS, {}, SETTINGS, tmp_path / "out")
     unscaled = make_tiles(tmp_path / "u", make_om(128, 128, []), mpp=None)

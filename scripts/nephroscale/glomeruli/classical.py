@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 WINDOW = 512  # pixels of the view that are read at once
 FINE_UM = 2.0  # scale at which texture is looked at, µm per pixel
 GRAIN_UM = 8.0  # structures finer than this count as texture
-TUFT_UM = 12.0  # over which texture, darkness and brightness are averaged
-LOW, HIGH = -1.5, 4.0  # bounds of the map, in robust standard deviations of the tissue
-CAPSULE_UM = 8.0  # of the clear space around a tuft
-LEAST_CONTRAST = 1.3  # between a blob and its surroundings, in the same unit
+# Lengths over which a map is averaged: in OM the meshes of the tubules have to vanish, in IM only the capillary loops.
+OM_TUFT_UM, IM_TUFT_UM = 18.0, 12.0
+TEXTURE_SHARE = 0.9  # of the map of stained tissue; the rest is darkness, which varies more from stain to stain
+LOW, HIGH = -1.5, 4.0  # bounds within which heights are compared, in robust standard deviations of the tissue
+OM_CAPSULE_UM = 4.0  # of the clear space around a tuft
+OM_CONTRAST, IM_CONTRAST = 1.1, 1.3  # least one between a glomerulus and its surroundings, in the same unit
 LEAST_SOLIDITY = 0.85
 LARGEST_ELONGATION = 2.2
 
@@ -63,18 +65,22 @@ def probability(view: View, weights: Path | None, settings: dict[str, Any]) -> n
     """
     mpp = view.mpp or 1.0
     tuft = tuft_map_om(view) if view.bright else tuft_map_im(view)
-    capsule = round(CAPSULE_UM / mpp) if view.bright else 0
+    # In OM heights are compared within a bound, so that a speck of dirt does not beat a tuft; outlines are cut in the
+    # map without it, since half the height of a tuft that stands out would otherwise lie outside it.
+    bounded = np.minimum(tuft, HIGH) if view.bright else tuft
+    capsule = round((OM_CAPSULE_UM if view.bright else 0) / mpp)
     radii = _radii(settings["minimum_diameter_um"] / mpp / 2, settings["maximum_diameter_um"] / mpp / 2)
     result = np.zeros(view.shape, np.uint8)
-    for blob in find_blobs(tuft, radii):
+    least = OM_CONTRAST if view.bright else IM_CONTRAST
+    for blob in find_blobs(bounded, radii, 0.5 * least):
         region = grow(tuft, blob, taken=result > 0)
         if region is None:
             continue
         window, mask = region
-        contrast = contrast_of(tuft, window, mask)
-        if contrast < LEAST_CONTRAST or mask.sum() < np.pi * (radii[0] - capsule) ** 2:
+        contrast = contrast_of(bounded, window, mask)
+        if contrast < least or mask.sum() < np.pi * (radii[0] - capsule) ** 2:
             continue
-        score = contrast / (contrast + LEAST_CONTRAST)  # 0.5 at the least contrast that counts
+        score = contrast / (contrast + least)  # 0.5 at the least contrast that counts
         # A line of one pixel between neighbours keeps them apart.
         free = ~ndimage.binary_dilation(result[window] > 0)
         whole = cv2.dilate(mask.astype(np.uint8), _disc(capsule)) > 0
@@ -93,7 +99,7 @@ def tuft_map_om(view: View) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        float32 [h, w] of the view's shape, from -1.5 to 4.
+        float32 [h, w] of the view's shape, at least -1.5.
     """
     finest = max(1.0, FINE_UM / (view.tiles.mpp or FINE_UM))
     times = max(1, int(view.ratio / finest * 1.001))  # fine pixels along a pixel of the view
@@ -112,10 +118,12 @@ def tuft_map_om(view: View) -> np.ndarray:
         for source, target in ((darkness, dark), (grain * grain, grainy)):
             inner = source[margin : margin + h, margin : margin + w]
             target[place] = cv2.resize(inner, (window.w, window.h), interpolation=cv2.INTER_AREA)
+    sigma = OM_TUFT_UM / (view.mpp or 1.0)
+    dark = _smooth(dark, sigma)
     tissue = (view.status == 1) & (dark > 0.06)
-    sigma = TUFT_UM / (view.mpp or 1.0)
     texture = np.sqrt(np.maximum(_smooth(grainy, sigma), 0))
-    return (_standardise(texture, tissue) + _standardise(_smooth(dark, sigma), tissue)) / 2
+    share = np.float32(TEXTURE_SHARE)
+    return share * _standardise(texture, tissue) + (1 - share) * _standardise(dark, tissue)
 
 
 def tuft_map_im(view: View) -> np.ndarray:
@@ -129,22 +137,21 @@ def tuft_map_im(view: View) -> np.ndarray:
     bright = view.whole()[..., 0].astype(np.float32)
     tissue = view.status == 1
     ceiling = float(np.percentile(bright[tissue], 99.5)) if tissue.any() else 1.0
-    smooth = _smooth(np.minimum(bright, ceiling), TUFT_UM / (view.mpp or 1.0))
-    # Without a bound above: half the height of a bright tuft has to stay at its border.
-    return _standardise(smooth, tissue, high=np.inf)
+    smooth = _smooth(np.minimum(bright, ceiling), IM_TUFT_UM / (view.mpp or 1.0))
+    return _standardise(smooth, tissue)
 
 
 def _smooth(values: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.GaussianBlur(values, (0, 0), max(sigma, 0.3), borderType=cv2.BORDER_REFLECT)
 
 
-def _standardise(values: np.ndarray, tissue: np.ndarray, high: float = HIGH) -> np.ndarray:
+def _standardise(values: np.ndarray, tissue: np.ndarray) -> np.ndarray:
     """Subtract the tissue's median and divide by its spread; what is no tissue becomes the lowest value."""
     if not tissue.any():
         return np.full(values.shape, LOW, np.float32)
     lower, middle, upper = np.percentile(values[tissue], [25, 50, 75])
     spread = max((upper - lower) / 1.35, 0.02 * abs(float(middle)), 1e-6)
-    return np.where(tissue, np.clip((values - middle) / spread, LOW, high), LOW).astype(np.float32)
+    return np.where(tissue, np.maximum((values - middle) / spread, LOW), LOW).astype(np.float32)
 
 
 def _radii(smallest: float, largest: float) -> list[float]:
@@ -152,7 +159,7 @@ def _radii(smallest: float, largest: float) -> list[float]:
     return [float(radius) for radius in np.geomspace(smallest, largest, count)]
 
 
-def find_blobs(values: np.ndarray, radii: list[float]) -> list[Blob]:
+def find_blobs(values: np.ndarray, radii: list[float], least: float) -> list[Blob]:
     """Find blobs as peaks of the scale-normalised Laplacian, the strongest first, none inside another.
 
     Parameters
@@ -161,6 +168,8 @@ def find_blobs(values: np.ndarray, radii: list[float]) -> list[Blob]:
         float32 [h, w].
     radii
         Radii to try, pixels, ascending.
+    least
+        Least response of the Laplacian, about the height of a disc of the radius tried.
     """
     responses = np.stack(
         [-ndimage.gaussian_laplace(values, radius / np.sqrt(2), mode="nearest") * radius**2 / 2 for radius in radii]
@@ -170,7 +179,7 @@ def find_blobs(values: np.ndarray, radii: list[float]) -> list[Blob]:
         reach = 2 * max(1, round(radius / 3)) + 1
         near = responses[max(0, index - 1) : index + 2].max(axis=0)
         peaks[index] = responses[index] >= ndimage.maximum_filter(near, size=reach)
-    peaks &= responses > 0.5 * LEAST_CONTRAST
+    peaks &= responses > least
     found = sorted((-float(responses[k, y, x]), int(k), int(y), int(x)) for k, y, x in np.argwhere(peaks))
     blobs: list[Blob] = []
     for negative, k, y, x in found:

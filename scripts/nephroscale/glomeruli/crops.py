@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.glomeruli.view import GLASS, View, Window
+from nephroscale.glomeruli.view import View, Window
 
 if TYPE_CHECKING:
     from nephroscale.slides.tiles import Tiles
@@ -56,7 +56,9 @@ def fit_whole(tiles: Tiles, crop_px: int) -> np.ndarray:
     _, height, width = tiles.shape(0)
     view = View(tiles, max(height, width) / crop_px)
     field = view.read(Window(0, 0, *view.shape))
-    square = np.full((crop_px, crop_px, field.shape[2]), GLASS if view.bright else 0, field.dtype)
+    square = np.zeros((crop_px, crop_px, field.shape[2]), field.dtype)
+    if view.bright:
+        square[:] = view.glass
     h, w = min(crop_px, field.shape[0]), min(crop_px, field.shape[1])
     y, x = (crop_px - h) // 2, (crop_px - w) // 2
     square[y : y + h, x : x + w] = field[:h, :w]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import cv2
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
     from nephroscale.slides.tiles import Tiles
 
-GLASS = 244  # grey of empty glass in a stained, normalised slide
+GLASS = 244  # brightness of empty glass in a stained, normalised slide that shows none
+EMPTY = 205  # a pixel all of whose channels are brighter is glass
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,21 @@ class View:
         """Whether empty places are bright (OM) rather than dark (IM)."""
         return self.tiles.modality == "OM"
 
+    @cached_property
+    def glass(self) -> np.ndarray:
+        """Colour of the slide's empty glass, uint8 [c]: the median of what is bright among its coarse pixels."""
+        channels = self.tiles.shape(0)[0]
+        level = next((k for k in reversed(range(self.tiles.levels)) if max(self.tiles.shape(k)[1:]) >= 256), 0)
+        pixels = self.tiles.read(level, 0, 0, *self.tiles.shape(level)[1:]).reshape(channels, -1)
+        bright = pixels[:, pixels.min(axis=0) > EMPTY]
+        if bright.shape[1] < 0.001 * pixels.shape[1]:
+            return np.full(channels, GLASS, np.uint8)
+        return np.rint(np.median(bright, axis=1)).astype(np.uint8)
+
     def read(self, window: Window) -> np.ndarray:
         """Read a window that may reach beyond the slide.
 
-        Glass that was not stored, and what lies beyond the slide, comes as bright grey in OM; unreadable places, and
+        Glass that was not stored, and what lies beyond the slide, has the colour of the slide's glass in OM; unreadable places, and
         everything absent in IM, come as 0.
 
         Parameters
@@ -104,7 +117,7 @@ class View:
             glass[: max(0, -y)] = glass[max(0, height - y) :] = True
             glass[:, : max(0, -x)] = glass[:, max(0, width - x) :] = True
             if glass.any():
-                pixels = np.where(glass[..., None], np.uint8(GLASS), pixels)
+                pixels = np.where(glass[..., None], self.glass, pixels)
         pixels = np.ascontiguousarray(pixels)
         if pixels.shape[:2] == (window.h, window.w):
             return pixels
