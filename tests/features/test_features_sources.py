@@ -8,7 +8,10 @@ from nephroscale.features.sources import choose_sources
 
 
 def receipts(**status):
-    return [Receipt("glomeruli", unit.replace("_", "-"), s, None if s == "accepted" else "blurred") for unit, s in status.items()]
+    return [
+        Receipt("glomeruli", unit.replace("_", "-"), s, None if s == "accepted" else "blurred")
+        for unit, s in status.items()
+    ]
 
 
 def find(stage, unit):

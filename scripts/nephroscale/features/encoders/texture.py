@@ -214,6 +214,7 @@ def _kind(channel: str) -> str:
     return words[1] if words[0] in ("dark", "bright") else words[0]
 
 
+LIMIT = np.float32(8)  # no value is beyond it; small ones stay as they are
 OFFSET = np.array([_SCALING[_kind(c)][0] for c in CHANNELS], np.float32)
 SCALE = np.array([_SCALING[_kind(c)][1] for c in CHANNELS], np.float32)
 
@@ -233,7 +234,8 @@ class Texture:
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Encode [n, S, S, 3] uint8 to [n, 7, 7, C] float32, each channel roughly of unit range around 0."""
-        maps = [(measure(image) - OFFSET) / SCALE for image in images]
+        # Energies have long tails: the limit keeps one cell's black lump from outweighing all that others show.
+        maps = [LIMIT * np.tanh((measure(image) - OFFSET) / SCALE / LIMIT) for image in images]
         return np.stack(maps) if maps else np.zeros((0, GRID, GRID, len(CHANNELS)), np.float32)
 
 
