@@ -94,8 +94,8 @@ class View:
     def read(self, window: Window) -> np.ndarray:
         """Read a window that may reach beyond the slide.
 
-        Glass that was not stored, and what lies beyond the slide, has the colour of the slide's glass in OM; unreadable places, and
-        everything absent in IM, come as 0.
+        Glass that was not stored, and what lies beyond the slide, has the colour of the slide's glass in OM;
+        unreadable places, and everything absent in IM, come as 0.
 
         Parameters
         ----------
