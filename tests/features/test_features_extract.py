@@ -141,7 +141,8 @@ def test_half_precision_is_stored_and_overflow_is_an_error(tmp_path, monkeypatch
     assert open_bag(tmp_path / "half").features.dtype == np.float16
     from nephroscale.features.encoders import texture
 
-    monkeypatch.setattr(texture, "SCALE", texture.SCALE * 1e-9)
+    monkeypatch.setattr(texture, "LIMIT", np.float32(1e9))
+    monkeypatch.setattr(texture, "SCALE", texture.SCALE * np.float32(1e-8))
     with pytest.raises(NephroscaleError, match="float16"), np.errstate(over="ignore"):
         extract_features("P1", "TEM", one, settings("texture", size_px=64, dtype="float16"), [], tmp_path / "over")
 

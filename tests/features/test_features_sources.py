@@ -37,7 +37,7 @@ def test_each_marker_has_its_slot():
 
 def test_where_nothing_is_left_every_image_s_reason_is_named():
     rows = {"patient": "P1", "modality": "OM", "images": {"P1-a": {"stain": "PAS"}}}
-    with pytest.raises(Rejected, match="no usable OM image .P1-a: blurred"):
+    with pytest.raises(Rejected, match=r"no usable OM image .P1-a: blurred"):
         choose_sources(rows, receipts(P1_a="rejected"), find, {"stains": ["PAS"]})
     with pytest.raises(Rejected, match="the tables name none"):
         choose_sources(rows, [], find, {"stains": ["PAS"]})
