@@ -79,6 +79,7 @@ def om_settings() -> dict:
         "tile_px": 128,
         "tissue_mpp": 8.0,
         "tissue_fraction": 0.1,
+        "maximum_unreadable": 0.6,
         "normalisation": "macenko",
         "reference": "cohort",
     }
@@ -92,6 +93,7 @@ def im_settings() -> dict:
         "tile_px": 128,
         "tissue_mpp": 4.0,
         "tissue_fraction": 0.05,
+        "maximum_unreadable": 0.25,
         "background_um": 40,
     }
 

@@ -115,8 +115,7 @@ def _tile(  # noqa: PLR0917
         attributes=attributes,
         colours=kind.colours,
     )
-    if not (grid.status == 1).any():
-        raise Rejected("no tile of its tissue can be read", unreadable_tiles=int((grid.status == 2).sum()))
+    _refuse_mostly_unreadable(grid, float(settings["maximum_unreadable"]))
     write_tissue_label(out, grid.status, tile_px=grid.side, mpp=scales.mpp, levels=levels)
     _write_table(out / "tiles.csv", grid, stream.focus)
     _write_thumbnail(out / "thumbnail.png", _picture(reader, kind), kind.grey if kind.channels == 1 else None)
@@ -124,6 +123,13 @@ def _tile(  # noqa: PLR0917
     (out / "qc.json").write_text(json.dumps(quality, sort_keys=True, indent=2) + "\n", encoding="utf-8")
     names = ("tiles", "unreadable_tiles", "tissue_mm2", "blurred_share", "normalisation", "calibration")
     return {"levels": levels, "mpp": attributes["mpp"], **{name: quality[name] for name in names if name in quality}}
+
+
+def _refuse_mostly_unreadable(grid: Grid, most: float) -> None:
+    """Reject a slide of which too much cannot be read: what is left need not stand for it."""
+    lost, wanted = int((grid.status == 2).sum()), int((grid.status != 0).sum())
+    if lost == wanted or lost / wanted > most:
+        raise Rejected(f"{lost} of its {wanted} tiles cannot be read", unreadable_tiles=lost)
 
 
 class _Stream:
