@@ -237,3 +237,10 @@ def test_no_trace_of_the_file_is_left_in_the_tiles(tmp_path, slide, om_settings,
         if name.endswith((".json", ".csv")):
             assert str(slide).encode() not in data
             assert b"slide.tiff" not in data
+
+
+def test_a_slide_of_which_too_much_is_unreadable_is_rejected(tmp_path, damaged, om_settings, make_row, he):
+    row = make_row("OM", stain="HE")
+    settings = {**om_settings, "maximum_unreadable": 0.0}
+    with pytest.raises(Rejected, match=r"4 of its \d+ tiles cannot be read"):
+        tile_slide(damaged, describe(damaged, "OM", row), row, settings, he, tmp_path / "t")
