@@ -8,11 +8,15 @@ from nephroscale.stages.job import Job, run_stage
 def make(job: Job) -> dict[str, Any]:
     """Write the bag of features."""
     from nephroscale.features.extract import extract_features
+    from nephroscale.features.outside import bring_in
     from nephroscale.features.sources import choose_sources
 
     patient, modality = job.rows["patient"], job.rows["modality"]
+    encoder = job.config["features"]["encoders"][modality]
+    if encoder["name"] == "h5":
+        return bring_in(patient, modality, encoder["weights"], job.out)
     sources = choose_sources(job.rows, job.receipts(), job.input, job.settings)
-    settings = {**job.settings, "encoders": job.config["features"]["encoders"]}
+    settings = {**job.settings, "encoders": {modality: encoder}}
     panel = job.settings.get("panel", [])
     return extract_features(patient, modality, sources, settings, panel, job.out, job.device)
 

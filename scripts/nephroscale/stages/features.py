@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nephroscale.errors import NephroscaleError
@@ -10,6 +11,9 @@ from nephroscale.stages.base import Need, Stage
 
 if TYPE_CHECKING:
     from nephroscale.stages.plan import Plan
+
+#: The encoder's name where bags come from outside, as h5 files that CLAM or TRIDENT wrote.
+H5 = "h5"
 
 
 class Features(Stage):
@@ -27,6 +31,8 @@ class Features(Stage):
 
     def needs(self, plan: Plan, unit: str) -> list[Need]:
         patient, modality = split(unit)
+        if self._encoder(plan, unit)["name"] == H5:
+            return []
         if modality == "TEM":
             return [Need("bags", patient)]
         return [Need("glomeruli", image.id, optional=True) for image in plan.images(patient, modality)]
@@ -50,10 +56,14 @@ class Features(Stage):
         }
 
     def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
-        return tuple(modules_of(self._encoder(plan, unit)))
+        encoder = self._encoder(plan, unit)
+        return () if encoder["name"] == H5 else tuple(modules_of(encoder))
 
     def files(self, plan: Plan, unit: str) -> dict[str, str] | None:
         encoder = self._encoder(plan, unit)
+        if encoder["name"] == H5:
+            path = Path(encoder["weights"] or "") / f"{split(unit)[0]}.h5"
+            return {"h5": plan.raw_cache.digest(path) if path.is_file() else "absent"}
         if encoder["weights"] and not encoder["digest"]:
             raise NephroscaleError(
                 "The weights of an encoder are named without their digest.",

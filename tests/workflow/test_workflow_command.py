@@ -1,0 +1,65 @@
+"""The command `nephroscale` on a finished project, and what is said of faults."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+
+
+def command(project, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "nephroscale.cli", "--configfile", "config/tiny.yaml", *arguments],
+        cwd=project.path, text=True, capture_output=True, timeout=120, check=False,
+        env={**os.environ, "PYTHONPATH": str(project.path / "scripts")},
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_status_counts_every_stage_and_names_the_report(made):
+    code, text = command(made, "status")
+    assert code == 0
+    assert "features       18 of 18" in text
+    assert "Report: results/tiny/report/index.html" in text
+
+
+def test_a_finished_project_is_sound_and_has_nothing_to_collect(made):
+    code, text = command(made, "verify")
+    assert (code, "0 were damaged" in text) == (0, True)
+    code, text = command(made, "gc", "--keep-days", "0")
+    assert (code, text.startswith("0 objects")) == (0, True)
+
+
+def test_every_fault_of_configuration_and_tables_is_told_before_any_job(project):
+    project.edit("config/tiny.yaml", "epochs: 4", "epoch: 4")
+    run = project.run()
+    assert run.code != 0
+    assert "train.epoch" in run.output
+    assert "epochs" in run.output
+    assert run.computed == []
+    project.edit("config/tiny.yaml", "epoch: 4", "epochs: 4")
+    project.edit("config/tiny/images.csv", "P01,,OM,PASM", "P99,,OM,PASMM")
+    project.edit("config/tiny/patients.csv", "P02,IgAN", "P02,IgAM")
+    run = project.run()
+    assert run.code != 0
+    assert run.computed == []
+    for word in ("images.csv, row 2", "P99", "PASMM", "IgAM"):
+        assert word in run.output
+
+
+def test_bags_leave_and_enter_as_h5(project):
+    folder = project.path / "h5"
+    folder.mkdir()
+    for patient in ("P01", "P02", "P03", "P04", "P05"):
+        bag = f"results/tiny/features/{patient}-TEM.zarr"
+        code, text = command(project, "export-h5", bag, str(folder / f"{patient}.h5"))
+        assert (code, "instances" in text) == (0, True)
+    run = project.run(
+        "features", config=("features={encoders: {TEM: {name: h5, weights: h5}}}", "models={cmusnet: null}")
+    )
+    assert run.code == 0, run.output
+    assert run.computed == [f"features/P0{n}-TEM" for n in range(1, 7)]
+    assert project.receipt("features/P01-TEM")["figures"]["instances"] > 1
+    assert project.receipt("features/P06-TEM")["reason"] == "there is no h5 bag of TEM for this patient"
