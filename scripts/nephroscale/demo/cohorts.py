@@ -81,13 +81,13 @@ DEMO = {
     "IgAN-M0": 7,
     "IgAN-M1": 5,
     "MN-I": 4,
-    "MN-II": 4,
-    "MN-III": 4,
-    "LN-II": 5,
+    "MN-II": 5,
+    "MN-III": 3,
+    "LN-II": 4,
     "LN-III": 1,
     "LN-IV": 1,
-    "LN-V": 3,
-    "LN-V-loop": 2,
+    "LN-V": 5,
+    "LN-V-loop": 1,
 }
 
 # What real cohorts have, by lesion and place among the patients with that lesion.

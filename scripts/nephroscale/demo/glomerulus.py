@@ -124,9 +124,9 @@ def tuft(
     loops = cells(random, bent_y, bent_x, loop)
     stalk = cloud(random, shape, 34 / mpp, octaves=2) + np.float32(0.6) * (0.45 - reach / outline.radius)
     # Above this quantile the gap between loops is mesangium, elsewhere it is urinary space.
-    limit = float(np.quantile(stalk[::3, ::3][border[::3, ::3] < 0], 0.9 - 0.42 * mesangium))
+    limit = float(np.quantile(stalk[::3, ::3][border[::3, ::3] < 0], 0.92 - 0.4 * mesangium))
     share = smoothstep(stalk, limit - 0.15, limit + 0.15)
-    spread = gap + share * (0.9 + 2.9 * mesangium)
+    spread = gap + share * (0.9 + 2.6 * mesangium)
     uneven = 0.9 * cloud(random, shape, 9 / mpp, octaves=1)
     bent = cv2.GaussianBlur(loops.edge - spread + uneven, (0, 0), 1.5 / mpp)  # rounds the corners
     inner = np.minimum(as_distance(bent, mpp), -border - spread)

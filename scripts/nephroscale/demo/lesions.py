@@ -71,7 +71,7 @@ LESIONS = {
     # An IgG that is nearly co-dominant is found where the mesangium is near normal, a weak one where it is expanded:
     # so neither the section nor IgG alone tells IgA nephropathy from class II lupus nephritis.
     "IgAN-M0": Lesion(
-        "IgAN", "normal", {**_STRONG_IGA, "IgG": Staining((0.26, 0.46))}, mesangial=(0.7, 1.0), stalk=0.75
+        "IgAN", "normal", {**_STRONG_IGA, "IgG": Staining((0.24, 0.44))}, mesangial=(0.7, 1.0), stalk=0.75
     ),
     "IgAN-M1": Lesion(
         "IgAN", "mesangial", {**_STRONG_IGA, "IgG": Staining((0.04, 0.10))}, mesangial=(0.7, 1.0), stalk=0.75
@@ -79,11 +79,11 @@ LESIONS = {
     "MN-I": _membranous(1, "normal"),
     "MN-II": _membranous(2, "spikes"),
     "MN-III": _membranous(3, "chains"),
-    "LN-II": Lesion("LN", "mesangial", _full_house((0.28, 0.48), (0.0, 0.02), 0.0), mesangial=(0.7, 1.0), stalk=0.75),
+    "LN-II": Lesion("LN", "mesangial", _full_house((0.32, 0.54), (0.0, 0.02), 0.0), mesangial=(0.7, 1.0), stalk=0.75),
     "LN-III": Lesion(
         "LN",
         "endocapillary",
-        _full_house((0.45, 0.7), (0.45, 0.7), 0.8),
+        _full_house((0.55, 0.8), (0.5, 0.75), 0.65),
         subendothelial=(0.5, 0.8),
         mesangial=(0.6, 0.9),
         inclusions=True,
@@ -91,7 +91,7 @@ LESIONS = {
     "LN-IV": Lesion(
         "LN",
         "endocapillary",
-        _full_house((0.55, 0.8), (0.55, 0.8), 1.0),
+        _full_house((0.6, 0.85), (0.55, 0.8), 0.9),
         subendothelial=(0.7, 1.0),
         mesangial=(0.7, 1.0),
         inclusions=True,
@@ -100,17 +100,17 @@ LESIONS = {
     "LN-V": Lesion(
         "LN",
         "spikes",
-        _full_house((0.02, 0.07), (0.45, 0.8), 0.0),
+        _full_house((0.03, 0.09), (0.45, 0.8), 0.0),
         subepithelial=(1, 2),
-        mesangial=(0.8, 1.0),
+        mesangial=(0.9, 1.0),
         inclusions=True,
-        stalk=0.75,
+        stalk=0.85,
     ),
     # ... and class V of which one loop only was photographed, while fluorescence shows the mesangium.
     "LN-V-loop": Lesion(
         "LN",
         "spikes",
-        _full_house((0.6, 0.85), (0.45, 0.8), 0.35),
+        _full_house((0.6, 0.85), (0.5, 0.8), 0.5),
         subepithelial=(2,),
         stalk=0.0,
     ),

@@ -35,7 +35,7 @@ class Pattern:
         Share of the loops with wire-loop deposits.
     """
 
-    mesangium: float = 0.05
+    mesangium: float = 0.0
     wall: float = 0.8
     spikes: float = 0.0
     chain: bool = False
@@ -45,9 +45,9 @@ class Pattern:
 
 PATTERNS = {
     "normal": Pattern(),
-    "mesangial": Pattern(mesangium=0.78),
-    "spikes": Pattern(mesangium=0.06, wall=1.45, spikes=3.8),
-    "chains": Pattern(mesangium=0.1, wall=1.1, spikes=4.2, chain=True),
+    "mesangial": Pattern(mesangium=1.0),
+    "spikes": Pattern(mesangium=0.0, wall=1.45, spikes=3.8),
+    "chains": Pattern(mesangium=0.05, wall=1.1, spikes=4.2, chain=True),
     "endocapillary": Pattern(mesangium=0.42, wall=0.9, filled=0.6, wire=0.6),
 }
 

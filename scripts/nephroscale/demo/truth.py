@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 if TYPE_CHECKING:
+    from nephroscale.demo.draft import Draft
     from nephroscale.demo.kidney import Glomerulus
 
+DRAWN = (
+    "artefact",
+    "capillary",
+    "coarse",
+    "inclusions",
+    "mesangial",
+    "nm_per_px",
+    "pattern",
+    "subendothelial",
+    "subepithelial",
+    "view",
+)
 SITES = {1: "Subepithelial deposit", 2: "Subendothelial deposit", 3: "Mesangial deposit"}
 
 
@@ -45,6 +59,24 @@ def deposits_geojson(sites: np.ndarray) -> str:
         outlines, _ = cv2.findContours((sites == site).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         features += [_feature(o[:, 0, :] + 0.5, name) for o in outlines if len(o) > 3 and cv2.contourArea(o) > 20]
     return _collection(features)
+
+
+def cohort_json(draft: Draft) -> str:
+    """What was drawn for whom: subtype of each patient, and stage, sites and strengths of each image.
+
+    Parameters
+    ----------
+    draft
+        The cohort.
+    """
+    plans = {work.plan.image_id: work.plan for work in draft.works}
+    subtypes = {row.patient_id: row.subtype for row in draft.patients}
+    patients: dict[str, Any] = {name: {"subtype": subtype, "images": {}} for name, subtype in subtypes.items()}
+    for row in draft.images:
+        if row.image_id in plans:
+            drawn = {key: value for key, value in asdict(plans[row.image_id]).items() if key in DRAWN}
+            patients[row.patient_id]["images"][row.image_id] = drawn
+    return json.dumps(patients, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _feature(points: np.ndarray, name: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from nephroscale.demo.kidney import SlidePlan, draw_slide
 from nephroscale.demo.slide_file import write_grey, write_slide
 from nephroscale.demo.tables import ImageRow, InstrumentRow, PatientRow, as_csv
 from nephroscale.demo.tem import draw_micrograph
-from nephroscale.demo.truth import deposits_geojson, glomeruli_geojson
+from nephroscale.demo.truth import cohort_json, deposits_geojson, glomeruli_geojson
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
@@ -54,9 +54,14 @@ def write_tables(draft: Draft, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in tables_of(draft).items():
-        data = text.encode()
-        if not (folder / name).is_file() or (folder / name).read_bytes() != data:
-            _put(folder / name, lambda path, data=data: path.write_bytes(data))  # type: ignore[misc]
+        _write_text(folder / name, text)
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Write a text file, unless it is there with the same text: then its time stays too."""
+    data = text.encode()
+    if not path.is_file() or path.read_bytes() != data:
+        _put(path, lambda part: part.write_bytes(data))
 
 
 def write_images(draft: Draft, folder: Path, jobs: int = 1, log: TextIO | None = None) -> int:
@@ -78,6 +83,7 @@ def write_images(draft: Draft, folder: Path, jobs: int = 1, log: TextIO | None =
     How many works had to be done.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    _write_text(folder / "truth" / "cohort.json", cohort_json(draft))
     code = _code_digest()
     known = _read_manifest(folder / MANIFEST)
     open_works = [w for w in draft.works if not _is_done(w, folder, known.get(w.path), code)]
