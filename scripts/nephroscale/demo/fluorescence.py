@@ -10,7 +10,7 @@ import numpy as np
 from nephroscale.demo.glomerulus import Outline, Tuft, tuft
 from nephroscale.demo.noise import Field, cells, cloud, ridge, smoothstep, stream
 
-COUNTS_PER_MS = 290.0  # of a signal of full strength
+COUNTS_PER_MS = 420.0  # of a signal of full strength
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def draw_field(plan: FieldPlan) -> np.ndarray:
     y = np.repeat((axis - np.float32(half + random.normal(0, 4)))[:, None], plan.size, axis=1)
     x = np.repeat((axis - np.float32(half + random.normal(0, 4)))[None, :], plan.size, axis=0)
     outline = Outline.draw(random, float(np.clip(random.normal(96, 7), 82, 108)))
-    expansion = float(random.uniform(0.3, 0.5))
+    expansion = float(random.uniform(0.6, 0.75))
     body = tuft(random, y, x, outline, mpp=plan.mpp, mesangium=expansion, space=7.0)
 
     signal = _deposits(random, body, plan) * smoothstep(body.border, 0.5, -1.5)
@@ -88,9 +88,11 @@ def _deposits(random: np.random.Generator, body: Tuft, plan: FieldPlan) -> Field
     clumps = smoothstep(cloud(random, shape, 8.5 / mpp, octaves=2), 0.0, 1.1)
     patchy = 0.85 + 0.25 * cloud(random, shape, 60 / mpp, octaves=1).clip(-1.5, 1.5)
     width = 1.2 + 1.5 * plan.coarse
-    capillary = ridge(body.wall, 0.3, width) * ((1 - plan.coarse) * (0.25 + fine) + plan.coarse * (0.05 + 1.5 * clumps))
+    capillary = ridge(body.wall, 0.3, width) * (
+        (1 - plan.coarse) * (0.25 + fine) + plan.coarse * (0.05 + 1.15 * clumps)
+    )
     speckle = smoothstep(cloud(random, shape, 5.0 / mpp, octaves=2), -0.7, 0.9)
-    mesangial = body.mesangium * ((1 - plan.coarse) * (0.2 + 0.8 * speckle) + plan.coarse * (0.2 + 1.1 * clumps))
+    mesangial = body.mesangium * ((1 - plan.coarse) * (0.2 + 0.8 * speckle) + plan.coarse * (0.2 + 0.9 * clumps))
     return (patchy * (plan.capillary * capillary + plan.mesangial * mesangial)).astype(np.float32)
 
 

@@ -59,9 +59,9 @@ def _full_house(mesangial: tuple[float, float], capillary: tuple[float, float], 
 
 
 def _membranous(stage: int, pattern: str) -> Lesion:
-    fine = Staining((0.0, 0.03), (0.45, 0.8))
+    fine = Staining((0.0, 0.03), (0.55, 0.85))
     return Lesion(
-        "MN", pattern, {"IgG": fine, "C3": Staining((0.0, 0.03), (0.2, 0.5))}, subepithelial=(stage,), stalk=0.15
+        "MN", pattern, {"IgG": fine, "C3": Staining((0.0, 0.03), (0.2, 0.5))}, subepithelial=(stage,), stalk=0.12
     )
 
 
@@ -79,7 +79,7 @@ LESIONS = {
     "MN-I": _membranous(1, "normal"),
     "MN-II": _membranous(2, "spikes"),
     "MN-III": _membranous(3, "chains"),
-    "LN-II": Lesion("LN", "mesangial", _full_house((0.32, 0.54), (0.0, 0.02), 0.0), mesangial=(0.7, 1.0), stalk=0.75),
+    "LN-II": Lesion("LN", "mesangial", _full_house((0.3, 0.5), (0.0, 0.02), 0.0), mesangial=(0.7, 1.0), stalk=0.75),
     "LN-III": Lesion(
         "LN",
         "endocapillary",
@@ -100,7 +100,7 @@ LESIONS = {
     "LN-V": Lesion(
         "LN",
         "spikes",
-        _full_house((0.03, 0.09), (0.45, 0.8), 0.0),
+        _full_house((0.03, 0.09), (0.55, 0.85), 0.0),
         subepithelial=(1, 2),
         mesangial=(0.9, 1.0),
         inclusions=True,
