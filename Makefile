@@ -9,7 +9,7 @@ CORES ?= all
 TINY := --configfile config/tiny.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tiny test lint format types bench docs lock clean
+.PHONY: help setup demo demo-check tiny test lint format types bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,11 +27,20 @@ $(STAMP): $(LOCKS) pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-tiny: setup ## the whole workflow on the smallest cohort (two minutes)
-	$(BIN)/python resources/demo/generate.py tiny --out demo/tiny
-	$(BIN)/snakemake $(TINY) --cores $(CORES) all
+demo: setup ## the main job: the whole workflow on the demo cohort, to its report (about ten minutes)
+	$(BIN)/python resources/demo/generate.py demo --out demo/demo --jobs 2
+	$(BIN)/snakemake --cores $(CORES) all
 
-demo: tiny ## the main job: the whole workflow on the demo cohort, to its report
+demo-check: demo ## hold the demo against what it claims, label permutations included
+	for k in 1 2 3; do \
+	  $(BIN)/snakemake --cores $(CORES) --config results=results/permuted$$k "task={permute_labels: $$k}" -- \
+	    $$(for fold in 0 1 2 3 4; do echo results/permuted$$k/evaluate/cmusnet/fold$$fold-seed1.json; done) || exit 1; \
+	done
+	$(BIN)/python resources/demo/check.py --permuted results/permuted1 results/permuted2 results/permuted3
+
+tiny: setup ## the same on the smallest cohort (a minute and a half)
+	$(BIN)/python resources/demo/generate.py tiny --out demo/tiny --jobs 2
+	$(BIN)/snakemake $(TINY) --cores $(CORES) all
 
 test: setup ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

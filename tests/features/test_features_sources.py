@@ -39,5 +39,5 @@ def test_where_nothing_is_left_every_image_s_reason_is_named():
     rows = {"patient": "P1", "modality": "OM", "images": {"P1-a": {"stain": "PAS"}}}
     with pytest.raises(Rejected, match=r"no usable OM image .P1-a: blurred"):
         choose_sources(rows, receipts(P1_a="rejected"), find, {"stains": ["PAS"]})
-    with pytest.raises(Rejected, match="the tables name none"):
+    with pytest.raises(Rejected, match="no OM image that may serve is in the tables"):
         choose_sources(rows, [], find, {"stains": ["PAS"]})

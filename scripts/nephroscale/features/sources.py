@@ -51,8 +51,10 @@ def choose_sources(
     if modality == "TEM":
         return [{"image_id": rows["patient"], "path": path, "slot": 0} for path in usable.values()]
     if not usable:
-        reasons = "; ".join(f"{r.unit}: {r.reason}" for r in receipts) or "the tables name none that may serve"
-        raise Rejected(f"no usable {modality} image ({reasons})")
+        if not receipts:
+            raise Rejected(f"no {modality} image that may serve is in the tables")
+        reasons = "; ".join(f"{r.unit}: {r.reason}" for r in receipts)
+        raise Rejected(f"no usable {modality} image ({reasons})", because=receipts[0].unit)
     if modality == "OM":
         best = min((images[image]["stain"] for image in usable), key=settings["stains"].index)
         chosen = {image: 0 for image in usable if images[image]["stain"] == best}
