@@ -10,7 +10,7 @@ rule write_report:
     input:
         list_receipts_before("report"),
     output:
-        receipt("report"),
+        report(receipt("report"), caption="../report/receipt.rst", category="Report"),
     log:
         log_file("report"),
     benchmark:
