@@ -1,6 +1,7 @@
 """The generator: equal bytes each time, whole files only, and the committed tables."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ import tifffile
 from nephroscale.demo.cohorts import COHORTS, make_cohort
 from nephroscale.demo.draft import Draft, Sizes
 from nephroscale.demo.kidney import SlidePlan
-from nephroscale.demo.write import do_work, main, tables_of, write_images, write_tables
+from nephroscale.demo.write import DRAWING, do_work, main, tables_of, write_images, write_tables
 from nephroscale.errors import NephroscaleError
 
 
@@ -71,6 +72,18 @@ def test_a_changed_plan_is_drawn_anew(tmp_path):
     write_images(draft, tmp_path)
     draft.works[-1] = replace(draft.works[-1], plan=replace(draft.works[-1].plan, label="other"))
     assert write_images(draft, tmp_path) == 1
+
+
+def test_every_module_that_draws_is_in_the_manifest_digest(root):
+    """What `do_work` imports decides the bytes; tables and the layout of cohorts do so only through the plans."""
+    found = {"write"}
+    queue = ["write"]
+    while queue:
+        text = (root / "scripts/nephroscale/demo" / f"{queue.pop()}.py").read_text()
+        new = set(re.findall(r"from nephroscale\.demo\.(\w+) import", text)) - found
+        found |= new
+        queue += sorted(new)
+    assert found - {"write", "cohorts", "draft", "lesions", "tables"} == set(DRAWING)
 
 
 def test_no_temporary_file_stays_when_drawing_fails(tmp_path):

@@ -33,6 +33,21 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.jsonl"
 
+# Modules that decide how a plan is drawn and written; what is drawn is in the plans themselves.
+DRAWING = (
+    "fluorescence",
+    "glomerulus",
+    "kidney",
+    "micrograph",
+    "noise",
+    "section",
+    "slide_file",
+    "stain",
+    "tem",
+    "truth",
+    "wall",
+)
+
 
 def tables_of(draft: Draft) -> dict[str, str]:
     """Text of the cohort's tables, by file name; an empty table of instruments is left out."""
@@ -196,8 +211,8 @@ def _recipe(work: Work, code: str) -> str:
 def _code_digest() -> str:
     """Digest of the generator's own code and of the packages that draw: edited code draws anew."""
     digest = hashlib.blake2b(repr((np.__version__, cv2.__version__, tifffile.__version__)).encode(), digest_size=12)
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
+    for name in DRAWING:
+        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
     return digest.hexdigest()
 
 
