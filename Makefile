@@ -50,6 +50,7 @@ lint: setup ## check formatting, style, types and the workflow
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check workflow
+	$(BIN)/python resources/demo/generate.py tiny --out demo/tiny --jobs 2
 	$(BIN)/snakemake $(TINY) --lint
 
 format: setup ## format Python and Snakemake files
