@@ -30,7 +30,7 @@ def _one_thread() -> Any:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(False)
+    torch.set_deterministic_debug_mode("default")
 
 
 def train(cohort: Cohort, folder: Path, model: dict | None = None, seed: int = 1, **changes: Any) -> dict[str, Any]:

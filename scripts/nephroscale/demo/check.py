@@ -39,7 +39,10 @@ class Claim(NamedTuple):
 
 
 def balanced_accuracy(results: Path, model: str) -> float:
-    """Pooled out-of-fold balanced accuracy of a model, from the predictions of its folds."""
+    """Pooled out-of-fold balanced accuracy of a model, every seed's predictions counted by themselves.
+
+    The report averages over the seeds first, which is kinder.
+    """
     table = results / "folds/folds.json"
     paths = sorted((results / "evaluate" / model).glob("fold*/predictions.csv"))
     if not paths or not table.is_file():

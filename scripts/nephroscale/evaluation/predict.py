@@ -83,7 +83,7 @@ def predict(  # noqa: PLR0917  (one argument per thing that a job hands over)
         maximum_instances=metadata["train"]["maximum_instances"],
         seed=metadata["seed"],
     )
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import the compiler
     chances: list[np.ndarray] = []
     instances: list[dict[str, Any]] = []
     attention: dict[str, list[np.ndarray]] = {}

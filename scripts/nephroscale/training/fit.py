@@ -291,7 +291,7 @@ def _make_deterministic(device: str) -> None:
                 todo="Set it to cpu, or ask the cluster for a GPU.",
             )
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import the compiler
 
 
 def _rounded(value: float) -> float:
