@@ -56,9 +56,7 @@ def test_bags_leave_and_enter_as_h5(project):
         bag = f"results/tiny/features/{patient}-TEM.zarr"
         code, text = command(project, "export-h5", bag, str(folder / f"{patient}.h5"))
         assert (code, "instances" in text) == (0, True)
-    run = project.run(
-        "features", config=("features={encoders: {TEM: {name: h5, weights: h5}}}", "models={cmusnet: null}")
-    )
+    run = project.run("features", config=("features={encoders: {TEM: {name: h5, weights: h5}}}",))
     assert run.code == 0, run.output
     assert run.computed == [f"features/P0{n}-TEM" for n in range(1, 7)]
     assert project.receipt("features/P01-TEM")["figures"]["instances"] > 1
