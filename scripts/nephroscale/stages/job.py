@@ -234,18 +234,30 @@ def _check_nothing_changed(plan: Plan, stage: Stage, unit: str, recipe: Recipe, 
         )
 
 
+def _raw_files(plan: Plan, stage: Stage, unit: str) -> dict[str, tuple[Path, str | None]]:
+    """The raw files that a unit reads: name to path, and the digest under which each was registered (None: not yet)."""
+    found: dict[str, tuple[Path, str | None]] = {}
+    for image in stage.raw(plan, unit):
+        facts = None if stage.name == "register" else plan.object_json("register", image.patient_id)
+        found[image.id] = (image.path, facts[image.id]["digest"] if facts else None)
+        receipt = plan.receipt("register", image.patient_id)
+        if image.annotation:
+            name = f"{image.id}.annotation"
+            found[name] = (image.annotation, receipt.parts.get(name) if facts and receipt else None)
+    return found
+
+
 def _raw_signatures(plan: Plan, stage: Stage, unit: str) -> dict[str, str]:
-    """Size, time and inode of the raw files that a unit reads, as one digest for each image."""
-    return {image.id: raw.stat_signature(image.path)[0] for image in stage.raw(plan, unit)}
+    """Size, time and inode of the raw files that a unit reads, as one digest for each."""
+    return {name: raw.stat_signature(path)[0] for name, (path, _) in _raw_files(plan, stage, unit).items()}
 
 
 def _check_registered(plan: Plan, stage: Stage, unit: str) -> None:
     """Refuse to read a raw file that is no longer the one that was registered."""
-    for image in stage.raw(plan, unit) if stage.name != "register" else []:
-        facts = plan.object_json("register", image.patient_id)
-        if facts and facts[image.id]["digest"] != plan.raw_cache.known(image.path):
+    for name, (path, registered) in _raw_files(plan, stage, unit).items():
+        if registered and registered != plan.raw_cache.known(path):
             raise NephroscaleError(
-                f"The raw file of {image.id} is no longer the one that was registered.",
+                f"The raw file of {name} is no longer the one that was registered.",
                 todo="Run the same command again: it is registered anew.",
             )
 
