@@ -38,7 +38,7 @@ demo-check: demo ## hold the demo against what it claims, label permutations inc
 	done
 	$(BIN)/python resources/demo/check.py --permuted results/permuted1 results/permuted2 results/permuted3
 
-tiny: setup ## the same on the smallest cohort (a minute and a half)
+tiny: setup ## the same on the smallest cohort (about a minute)
 	$(BIN)/python resources/demo/generate.py tiny --out demo/tiny --jobs 2
 	$(BIN)/snakemake $(TINY) --cores $(CORES) all
 
