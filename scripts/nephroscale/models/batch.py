@@ -81,8 +81,11 @@ class Output:
         What sparse multi-instance learning decided about the TEM bags, or None.
     attention
         Modality to [B, tokens, tokens] attention of its tokens (last axis) from the TEM tokens, if it was asked for.
+    extra
+        What else a network's own loss reads, or a table of evidence shows: name to tensor, the patients first.
     """
 
     logits: dict[str, Tensor]
     selection: Selection | None = None
     attention: dict[str, Tensor] = field(default_factory=dict)
+    extra: dict[str, Tensor] = field(default_factory=dict)

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.batch import MODALITIES, Batch, Output
@@ -169,7 +168,7 @@ class CMUSNet(Network):
         """CE(fusion) + 0.3 CE(OM) + 0.5 CE(IM) + 0.2 CE(TEM), summed over the batch; absent branches are left out."""
         weights = {"fusion": 1.0, **self.loss_weights}
         terms = [
-            weights[name] * cross_entropy(output.logits[name].float(), labels, reduction="sum")
+            weights[name] * self.criterion(output.logits[name], labels)
             for name in ("fusion", "OM", "IM", "TEM")
             if name in output.logits
         ]

@@ -8,7 +8,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nephroscale.models.batch import Batch, Output
+
+
+def sum_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy [] of logits [B, classes] and labels [B], summed over the batch, in float32."""
+    return cross_entropy(logits.float(), labels, reduction="sum")
 
 
 class Network(nn.Module):
@@ -18,8 +25,11 @@ class Network(nn.Module):
         """Predict a batch; `need_attention` asks for the attention as data, where there is any."""
         raise NotImplementedError
 
+    #: Logits [B, classes] and labels [B] to the loss [] summed over the batch; training may set another one.
+    criterion: Callable[[Tensor, Tensor], Tensor] = staticmethod(sum_cross_entropy)
+
     def loss(self, output: Output, labels: Tensor) -> Tensor:
-        """Give the loss [] summed over the batch: the cross-entropy of the prediction, unless a network says more.
+        """Give the loss [] summed over the batch: the criterion of the prediction, unless a network says more.
 
         Parameters
         ----------
@@ -28,4 +38,7 @@ class Network(nn.Module):
         labels
             [B] int64 class indices.
         """
-        return cross_entropy(output.logits["fusion"].float(), labels, reduction="sum")
+        return self.criterion(output.logits["fusion"], labels)
+
+    def after_step(self) -> None:
+        """Do what follows an optimizer's step, such as moving a teacher after its student; by default nothing."""

@@ -194,6 +194,7 @@ def train_epoch(
             loss = network.loss(network(seen), seen.labels)
         loss.backward()
         optimizer.step()
+        network.after_step()
         total += loss.detach()
     return float(total) / len(bags)
 
