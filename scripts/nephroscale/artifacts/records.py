@@ -78,7 +78,11 @@ class Records:
 
     def repeats(self) -> list[dict[str, Any]]:
         """Every later run of a recipe that was known, in the order of the recipes."""
-        return [json.loads(path.read_bytes()) for path in sorted(self.store.path.glob("repeats/*.json"))]
+        return [json.loads(path.read_bytes()) for path in self.repeat_paths()]
+
+    def repeat_paths(self) -> list[Path]:
+        """The files of the repeats, in the order of the recipes."""
+        return sorted(self.store.path.glob("repeats/*.json"))
 
     def conflicts(self) -> list[dict[str, Any]]:
         """The repeats that did not agree with what their recipe had given before."""

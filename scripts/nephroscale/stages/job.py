@@ -211,6 +211,7 @@ def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, make: Callable
         "device": _device_name(plan, stage),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "git": _git_commit(plan.scripts),
+        "run": os.environ.get("NEPHROSCALE_RUN", started),
     }
     standing = plan.records.add(recipe.digest, recipe, receipt, made)
     remove_tree(plan.store.path / "work" / recipe.digest)

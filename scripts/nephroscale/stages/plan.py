@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nephroscale.artifacts.digest import digest_bytes, digest_json
 from nephroscale.artifacts.receipts import Receipt, raise_time, read_receipt, settle_receipt, unlink_receipt
 from nephroscale.artifacts.recipe import Code, instruction_set
-from nephroscale.artifacts.records import Records
+from nephroscale.artifacts.records import Records, now
 from nephroscale.artifacts.store import Store
 from nephroscale.artifacts.upkeep import register_results
 from nephroscale.cohort.config import load_config
@@ -72,6 +72,7 @@ class Plan:
         self._receipts: dict[tuple[str, str], Receipt | None] = {}
         self._times: dict[tuple[str, str], int] = {}
         self._objects: dict[str, Any] = {}
+        self._digests: dict[tuple[str, str], str] = {}
 
     # -- who takes part -------------------------------------------------------------------------------------------
 
@@ -134,6 +135,11 @@ class Plan:
         return [
             str(self.receipt_path(name, unit)) for name in self.stages if name in wanted for unit in self.units(name)
         ]
+
+    def stages_before(self, stage: str) -> list[str]:
+        """The stages that come before one, in order."""
+        names = list(self.stages)
+        return names[: names.index(stage)]
 
     def units(self, stage: str) -> list[str]:
         """The units of a stage."""
@@ -225,11 +231,21 @@ class Plan:
         found = self.examine(stage, unit)
         if found is None or isinstance(found, Receipt):
             return found
+        self._digests[stage.name, unit] = found.digest
         if self.config["recompute"] == stage.name:
             return None
         receipt = self.records.look_up(found.digest)
         # The same recipe may serve several units (a slide under two names): the receipt bears the asker's name.
         return receipt and Receipt(**{**vars(receipt), "stage": stage.name, "unit": unit})
+
+    def recipe_digest(self, stage: str, unit: str) -> str | None:
+        """The digest of a unit's recipe, where everything that decides it is known."""
+        if (stage, unit) not in self._digests:
+            found = self.examine(self.stages[stage], unit)
+            if found is None or isinstance(found, Receipt):
+                return None
+            self._digests[stage, unit] = found.digest
+        return self._digests[stage, unit]
 
     # -- the pre-pass ---------------------------------------------------------------------------------------------
 
@@ -304,6 +320,10 @@ def snakemake_is_locked() -> bool:
 
 
 def export_package(scripts: Path) -> None:
-    """Let jobs import the package that lies beside the workflow, wherever else one may be installed."""
+    """Let jobs import the package that lies beside the workflow, wherever else one may be installed.
+
+    The first process of a run also gives the run its name, which records keep.
+    """
+    os.environ.setdefault("NEPHROSCALE_RUN", now())
     others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(scripts)]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(scripts), *others])

@@ -20,6 +20,7 @@ ORDER = (
     "train",
     "evaluate",
     "report",
+    "audit",
 )
 
 

@@ -24,8 +24,7 @@ class Report(Stage):
     def needs(self, plan: Plan, unit: str) -> list[Need]:
         return [
             Need(stage, other, part="receipt", optional=True)
-            for stage in plan.stages
-            if stage != self.name
+            for stage in plan.stages_before(self.name)
             for other in plan.units(stage)
         ]
 

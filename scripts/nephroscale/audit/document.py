@@ -1,0 +1,144 @@
+"""The audit as one JSON document: what the page shows and what the crate is built from."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.audit.graph import CURRENT, Artifact, Graph
+
+if TYPE_CHECKING:
+    from nephroscale.stages.plan import Plan
+
+#: Parts of a recipe that many artifacts share: kept once, and named by their place.
+SHARED = ("code", "packages", "settings", "compute")
+
+
+def make_document(plan: Plan, graph: Graph) -> dict[str, Any]:
+    """Put everything that the audit knows into JSON values.
+
+    Parameters
+    ----------
+    plan
+        Of the results folder.
+    graph
+        Its artifacts.
+
+    Returns
+    -------
+    dict
+        ``title``, ``headline`` (lines) and ``metrics`` (content of metrics.json, or None); ``stages`` (in order, with
+        the rule and script of each); ``artifacts`` (see :func:`_entry`), in the order of the stages; ``shared`` (values
+        that artifacts name by their place in it); ``runs`` (how many artifacts each run made, oldest first);
+        ``missing`` (stage/unit without a receipt); ``conflicts`` (places of artifacts whose recipe once gave something
+        else); ``excluded`` (who or what was left out, why, and by whom).
+    """
+    shared = _Shared()
+    index = {artifact.key: place for place, artifact in enumerate(graph)}
+    artifacts = [_entry(artifact, index, shared) for artifact in graph]
+    report = graph.artifacts.get(("report", "cohort"))
+    return {
+        "format": 1,
+        "title": plan.config["report"]["title"],
+        "headline": report.receipt.figures.get("headline", []) if report else [],
+        "metrics": plan.object_json("report", "cohort", "metrics.json") if report and report.receipt.accepted else None,
+        "stages": [
+            {"name": name, "rule": stage.rule, "script": f"{stage.rule}.py", "after": list(stage.after)}
+            for name, stage in plan.stages.items()
+            if name != "audit"
+        ],
+        "artifacts": artifacts,
+        "shared": shared.values,
+        "runs": _runs(artifacts),
+        "missing": ["/".join(key) for key in graph.missing],
+        "conflicts": [
+            place for place, entry in enumerate(artifacts) if any(not repeat["agrees"] for repeat in entry["repeats"])
+        ],
+        "excluded": _excluded(plan, graph),
+    }
+
+
+def _entry(artifact: Artifact, index: dict[tuple[str, str], int], shared: _Shared) -> dict[str, Any]:
+    """One artifact: its receipt, recipe and record, with inputs named by their place in ``artifacts``."""
+    receipt, parts = artifact.receipt, artifact.parts
+    return {
+        "name": artifact.name,
+        "stage": receipt.stage,
+        "unit": receipt.unit,
+        "status": receipt.status,
+        "reason": receipt.reason,
+        "digest": receipt.digest,
+        "kind": receipt.kind,
+        "size": receipt.size,
+        "figures": receipt.figures,
+        "state": artifact.state,
+        "because": artifact.because,
+        "recipe": artifact.record["recipe"] if artifact.record else None,
+        **{name: shared.place(name, parts[name]) if name in parts else None for name in SHARED},
+        "rows": parts.get("rows"),
+        "seed": parts.get("seed"),
+        "made": artifact.made,
+        "inputs": [
+            [need.label, need.value, index[need.artifact] if need.artifact else None] for need in artifact.inputs
+        ],
+        "repeats": artifact.repeats,
+    }
+
+
+class _Shared:
+    """Values that many artifacts have in common, each kept once."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, list[Any]] = {name: [] for name in SHARED}
+        self._places: dict[tuple[str, str], int] = {}
+
+    def place(self, name: str, value: Any) -> int:
+        """Where a value stands in the list of its name."""
+        key = (name, json.dumps(value, sort_keys=True))
+        if key not in self._places:
+            self._places[key] = len(self.values[name])
+            self.values[name].append(value)
+        return self._places[key]
+
+
+def _runs(artifacts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runs in which artifacts were made, oldest first; a record that names no run counts under its own start."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    seconds: Counter[str] = Counter()
+    for entry in artifacts:
+        if entry["made"]:
+            run = entry["made"].get("run") or entry["made"]["started"]
+            counts[run][entry["stage"]] += 1
+            seconds[run] += entry["made"]["seconds"]
+    return [
+        {"run": run, "made": dict(counts[run]), "artifacts": counts[run].total(), "seconds": round(seconds[run], 1)}
+        for run in sorted(counts)
+    ]
+
+
+def _excluded(plan: Plan, graph: Graph) -> list[dict[str, str]]:
+    """Patients and artifacts left out, with the reason, and whether the tables or the run said so."""
+    found = [
+        {
+            "what": f"patient {patient.id}",
+            "reason": patient.reason or "",
+            "by": patient.columns.get("decided_by") or "table of patients",
+        }
+        for patient in plan.cohort.patients.values()
+        if patient.status not in {"eligible", "segmentation"}
+    ]
+    folds = plan.object_json("folds", "cohort", "folds.json") if ("folds", "cohort") in graph.artifacts else None
+    for patient, reason in (folds or {}).get("excluded", {}).items():
+        found.append({"what": f"patient {patient}", "reason": reason, "by": "stage folds"})
+    found += [
+        {"what": artifact.name, "reason": artifact.receipt.reason or "", "by": f"stage {artifact.receipt.stage}"}
+        for artifact in graph
+        if not artifact.receipt.accepted and "because" not in artifact.receipt.figures
+    ]
+    return found
+
+
+def count_states(document: dict[str, Any]) -> dict[str, int]:
+    """How many artifacts are in each state."""
+    return dict(Counter(entry["state"] for entry in document["artifacts"])) or {CURRENT: 0}

@@ -1,0 +1,205 @@
+"""The graph of artifacts: read from receipts and records alone, held against the present code and configuration."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.artifacts.receipts import Receipt, read_receipt
+from nephroscale.audit.wording import differences
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from nephroscale.stages.plan import Plan, Recipe
+
+CURRENT, STALE, UNRECORDED, FOLLOWS = "current", "stale", "unrecorded", "follows"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One thing that an artifact was made from.
+
+    Parameters
+    ----------
+    label
+        ``stage/unit`` or ``stage/unit#part`` of another artifact, or the name of a raw file, such as an image id.
+    value
+        Its digest, or for ``#status`` its status, as the recipe holds it.
+    artifact
+        Key of the artifact in the graph; None for a raw file, and where the plan no longer holds the artifact.
+    """
+
+    label: str
+    value: str
+    artifact: tuple[str, str] | None
+
+
+@dataclass
+class Artifact:
+    """One unit of work with what is known of it.
+
+    Attributes
+    ----------
+    receipt
+        As it lies in the results folder.
+    record
+        How it was made, as the store's record says: ``recipe``, ``parts``, ``receipt``, ``made``; None where the
+        receipt follows from another's rejection, or where no record tells of it.
+    state
+        ``current`` (made by the present code, configuration and data), ``stale`` (by others), ``follows`` (rejected
+        because something that it needs is), ``unrecorded``.
+    because
+        Why it is stale, in sentences.
+    inputs
+        What it was made from.
+    repeats
+        Later runs of the same recipe, each with ``made`` and ``agrees``.
+    """
+
+    receipt: Receipt
+    record: dict[str, Any] | None = None
+    state: str = UNRECORDED
+    because: list[str] = field(default_factory=list)
+    inputs: list[Input] = field(default_factory=list)
+    repeats: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Stage and unit."""
+        return self.receipt.stage, self.receipt.unit
+
+    @property
+    def name(self) -> str:
+        """Stage and unit as one word."""
+        return "/".join(self.key)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """The parts of its recipe; empty where there is no record."""
+        return self.record["parts"] if self.record else {}
+
+    @property
+    def made(self) -> dict[str, Any]:
+        """When, where and how long; empty where there is no record."""
+        return self.record["made"] if self.record else {}
+
+
+class Graph:
+    """All artifacts of a results folder, in the order of the stages.
+
+    Parameters
+    ----------
+    artifacts
+        By stage and unit.
+    missing
+        Units that the plan names and that have no receipt.
+    """
+
+    def __init__(self, artifacts: dict[tuple[str, str], Artifact], missing: list[tuple[str, str]]) -> None:
+        self.artifacts = artifacts
+        self.missing = missing
+
+    def __iter__(self) -> Iterator[Artifact]:
+        return iter(self.artifacts.values())
+
+    def upstream(self, key: tuple[str, str]) -> list[Artifact]:
+        """An artifact and everything that it was made from, nearest first."""
+        found: dict[tuple[str, str], None] = {key: None}
+        pending = [key]
+        while pending:
+            following = []
+            for current in pending:
+                for need in self.artifacts[current].inputs:
+                    if need.artifact and need.artifact not in found:
+                        found[need.artifact] = None
+                        following.append(need.artifact)
+            pending = following
+        return [self.artifacts[found_key] for found_key in found]
+
+    def in_state(self, state: str) -> list[Artifact]:
+        """The artifacts of one state."""
+        return [artifact for artifact in self if artifact.state == state]
+
+
+def read_graph(plan: Plan, stages: Iterable[str] | None = None) -> Graph:
+    """Read the graph of a plan's results folder.
+
+    Parameters
+    ----------
+    plan
+        Tells where receipts and records are, and what code, configuration and tables ask for now.
+    stages
+        Only these stages (all of them when left out).
+    """
+    receipts, missing = {}, []
+    for stage in stages or plan.stages:
+        for unit in plan.units(stage):
+            receipt = read_receipt(plan.receipt_path(stage, unit))
+            if receipt is None:
+                missing.append((stage, unit))
+            else:
+                receipts[stage, unit] = receipt
+    repeats: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for repeat in plan.records.repeats():
+        repeats[repeat["recipe"]].append({"made": repeat["made"], "agrees": repeat["agrees"]})
+    others = _Others(plan)
+    artifacts = {key: _artifact(plan, receipt, receipts.keys(), others) for key, receipt in receipts.items()}
+    for artifact in artifacts.values():
+        if artifact.record:
+            artifact.repeats = repeats.get(artifact.record["recipe"], [])
+    return Graph(artifacts, missing)
+
+
+def _artifact(plan: Plan, receipt: Receipt, keys: Iterable[tuple[str, str]], others: _Others) -> Artifact:
+    artifact = Artifact(receipt)
+    if not receipt.accepted and "because" in receipt.figures:
+        artifact.state = FOLLOWS
+        cause = tuple(receipt.figures["because"].split("/", 1))
+        artifact.inputs = [Input(receipt.figures["because"], "rejected", cause if cause in keys else None)]
+        return artifact
+    now = plan.examine(plan.stages[receipt.stage], receipt.unit)
+    recipe: Recipe | None = None if now is None or isinstance(now, Receipt) else now
+    record = plan.records.read(recipe.digest) if recipe else None
+    if record and same_outcome(record, receipt):
+        artifact.record, artifact.state = record, CURRENT
+    elif record := others.find(receipt):
+        artifact.record, artifact.state = record, STALE
+        artifact.because = [change.text for change in differences(record["parts"], recipe)] if recipe else []
+        artifact.because = artifact.because or ["something that it depends on is not made"]
+    artifact.inputs = [
+        Input(label, str(value), _named(label, keys)) for label, value in artifact.parts.get("inputs", {}).items()
+    ]
+    return artifact
+
+
+def _named(label: str, keys: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
+    stage, _, rest = label.partition("/")
+    key = (stage, rest.partition("#")[0])
+    return key if key in keys else None
+
+
+def same_outcome(record: dict[str, Any], receipt: Receipt) -> bool:
+    """Whether a record tells of a receipt: equal but for the name of the unit (one recipe may serve two)."""
+    told = Receipt.from_json({**record["receipt"], "stage": receipt.stage, "unit": receipt.unit})
+    return told == receipt
+
+
+class _Others:
+    """Records by what they gave, read only when some artifact is not what the present recipe gave."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._found: dict[tuple[str, str], list[dict[str, Any]]] | None = None
+
+    def find(self, receipt: Receipt) -> dict[str, Any] | None:
+        """The newest record that tells of this receipt."""
+        if self._found is None:
+            self._found = defaultdict(list)
+            for record in self._plan.records.all():
+                told = record["receipt"]
+                self._found[told["stage"], told["digest"] or told["reason"]].append(record)
+        candidates = self._found.get((receipt.stage, str(receipt.digest or receipt.reason)), [])
+        fitting = [record for record in candidates if same_outcome(record, receipt)]
+        return max(fitting, key=lambda record: record["made"]["started"], default=None)

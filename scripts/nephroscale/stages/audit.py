@@ -1,0 +1,45 @@
+"""`audit`: where everything came from, as a page and a crate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.artifacts.digest import digest_json
+from nephroscale.stages.base import Need, Stage
+
+if TYPE_CHECKING:
+    from nephroscale.stages.plan import Plan
+
+
+class Audit(Stage):
+    """One job a cohort. Unlike all others its object tells of times and machines: it is made of records."""
+
+    name = "audit"
+    rule = "write_audit"
+    after = ("report",)
+
+    def units(self, plan: Plan) -> list[str]:
+        return ["cohort"]
+
+    def needs(self, plan: Plan, unit: str) -> list[Need]:
+        return [
+            Need(stage, other, part="receipt", optional=True)
+            for stage in plan.stages_before(self.name)
+            for other in plan.units(stage)
+        ]
+
+    def settings(self, plan: Plan, unit: str) -> Any:
+        return {"title": plan.config["report"]["title"]}
+
+    def rows(self, plan: Plan, unit: str) -> Any:
+        return {
+            patient.id: [patient.use, patient.status, patient.reason, patient.columns.get("decided_by")]
+            for patient in plan.cohort.patients.values()
+        }
+
+    def files(self, plan: Plan, unit: str) -> dict[str, str] | None:
+        recipes = [plan.recipe_digest(need.stage, need.unit) for need in self.needs(plan, unit)]
+        return {"records": digest_json([recipes, sorted(path.name for path in plan.records.repeat_paths())])}
+
+
+STAGE = Audit()
