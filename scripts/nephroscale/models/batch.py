@@ -34,6 +34,8 @@ class Batch:
         [B] int64 class indices; -1 where unknown.
     ids
         Patient ids, in the order of the batch.
+    second
+        [B] int64: the other class of patients who lie between two, `labels` for all others; None where there is none.
     """
 
     features: dict[str, Tensor]
@@ -41,14 +43,20 @@ class Batch:
     rows: dict[str, Tensor]
     labels: Tensor
     ids: tuple[str, ...]
+    second: Tensor | None = None
 
     @classmethod
     def of(
-        cls, features: Mapping[str, Tensor], mask: Mapping[str, Tensor], labels: Tensor, ids: Sequence[str] = ()
+        cls,
+        features: Mapping[str, Tensor],
+        mask: Mapping[str, Tensor],
+        labels: Tensor,
+        ids: Sequence[str] = (),
+        second: Tensor | None = None,
     ) -> Batch:
         """Make a batch from tensors on the host."""
         rows = {name: mask[name].flatten().nonzero().flatten() for name in mask}
-        return cls(dict(features), dict(mask), rows, labels, tuple(ids))
+        return cls(dict(features), dict(mask), rows, labels, tuple(ids), second)
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on another device."""
@@ -62,6 +70,7 @@ class Batch:
             mask=moved(self.mask),
             rows=moved(self.rows),
             labels=self.labels.to(device, non_blocking=True),
+            second=None if self.second is None else self.second.to(device, non_blocking=True),
         )
 
     def __len__(self) -> int:

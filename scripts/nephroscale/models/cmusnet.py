@@ -26,12 +26,14 @@ from nephroscale.models.batch import MODALITIES, Batch, Output
 from nephroscale.models.cmsa import CrossModalScaleAttention
 from nephroscale.models.encoders.registry import build_encoder
 from nephroscale.models.network import Network
+from nephroscale.models.ordinal import NAME as ORDINAL
+from nephroscale.models.ordinal import OrdinalHead, ordinal_loss
 from nephroscale.models.smil import SparseMultiInstance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LOSS_WEIGHTS = {"OM": 0.3, "IM": 0.5, "TEM": 0.2}
+LOSS_WEIGHTS = {"OM": 0.3, "IM": 0.5, "TEM": 0.2, ORDINAL: 0.5}
 
 RELEASED_NAMES = {
     "CrossAttn.W_q": "attention.query",
@@ -84,6 +86,8 @@ class CMUSNet(Network):
         Weights of the branches' losses beside the fusion's.
     encoder
         Settings of encoders trained with the network, one for each modality, or None for stored feature maps.
+    ordinal
+        Whether the classes are ordered: then an ordinal head reads the features of the fusion beside the softmax.
 
     Notes
     -----
@@ -104,6 +108,7 @@ class CMUSNet(Network):
         dropout: float = 0.5,
         loss_weights: Mapping[str, float] | None = None,
         encoder: Mapping[str, Any] | None = None,
+        ordinal: bool = False,
     ) -> None:
         super().__init__()
         released = variant == "released"
@@ -129,6 +134,7 @@ class CMUSNet(Network):
         self.fusion = nn.Sequential(
             nn.Linear(width * len(self.modalities), hidden), nn.Dropout(dropout), nn.ReLU(), nn.Linear(hidden, classes)
         )
+        self.ordinal = OrdinalHead(hidden, classes) if ordinal else None
 
     def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:
         """Predict a batch; the attention is computed as data only where it is asked for."""
@@ -152,8 +158,10 @@ class CMUSNet(Network):
         pooled = {name: maps[name].mean((1, 2)) for name in self.modalities}
         logits = {name: self.branches[name](pooled[name]) for name in self.modalities}
         # Pooling each map and then concatenating is pooling the concatenated map.
-        logits["fusion"] = self.fusion(torch.cat([pooled[name] for name in self.modalities], dim=-1))
-        return Output(logits, selection, weights)
+        features = self.fusion[:-1](torch.cat([pooled[name] for name in self.modalities], dim=-1))
+        logits["fusion"] = self.fusion[-1](features)
+        extra = {} if self.ordinal is None else {ORDINAL: self.ordinal(features)}
+        return Output(logits, selection, weights, extra)
 
     def encode(self, name: str, batch: Batch) -> Tensor:
         """Bring a modality's bags to maps [B, N, h, w, C] of the common width; an encoder sees no padding."""
@@ -165,13 +173,18 @@ class CMUSNet(Network):
         return self.projections[name](bag) if name in self.projections else bag
 
     def loss(self, output: Output, labels: Tensor) -> Tensor:
-        """CE(fusion) + 0.3 CE(OM) + 0.5 CE(IM) + 0.2 CE(TEM), summed over the batch; absent branches are left out."""
+        """CE(fusion) + 0.3 CE(OM) + 0.5 CE(IM) + 0.2 CE(TEM), summed over the batch; absent branches are left out.
+
+        Where the classes are ordered, the ordinal head's loss joins the sum with a weight of its own.
+        """
         weights = {"fusion": 1.0, **self.loss_weights}
         terms = [
             weights[name] * self.criterion(output.logits[name], labels)
             for name in ("fusion", "OM", "IM", "TEM")
             if name in output.logits
         ]
+        if ORDINAL in output.extra:
+            terms.append(weights[ORDINAL] * ordinal_loss(output.extra[ORDINAL], labels))
         return torch.stack(terms).sum()
 
 
@@ -202,6 +215,6 @@ def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]
             where="models: modalities",
             todo="Leave them out of the model, or add their images to the cohort.",
         )
-    names = ("variant", "attention", "threshold", "heads", "hidden", "dropout", "loss_weights", "encoder")
+    names = ("variant", "attention", "threshold", "heads", "hidden", "dropout", "loss_weights", "encoder", "ordinal")
     chosen = {name: settings[name] for name in names if name in settings}
     return CMUSNet({name: shapes[name] for name in wanted}, classes, **chosen)

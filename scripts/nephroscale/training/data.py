@@ -57,11 +57,14 @@ class Bag:
         Class index; -1 where unknown.
     modalities
         Modality to its bag.
+    second
+        The other class index of a patient who lies between two; None for all others.
     """
 
     patient: str
     label: int
     modalities: dict[str, ModalityBag]
+    second: int | None = None
 
 
 def load_bags(
@@ -70,6 +73,7 @@ def load_bags(
     modalities: Sequence[str],
     *,
     labels: Mapping[str, int] | None = None,
+    second: Mapping[str, int] | None = None,
     apart: Collection[str] = (),
     maximum_instances: int = 10,
     seed: int = 0,
@@ -86,6 +90,8 @@ def load_bags(
         Which of TEM, OM and IM.
     labels
         Patient id to class index, where known.
+    second
+        Patient id to the other class index, of those who lie between two.
     apart
         Patients that must not be among `ids`: the test patients, while training.
     maximum_instances
@@ -120,7 +126,7 @@ def load_bags(
             if modality == "TEM":
                 bag = _thin(bag, maximum_instances, seed, patient)
             opened[modality] = bag
-        bags.append(Bag(patient, -1 if labels is None else labels[patient], opened))
+        bags.append(Bag(patient, -1 if labels is None else labels[patient], opened, (second or {}).get(patient)))
     return bags
 
 
@@ -206,7 +212,10 @@ def collate(bags: Sequence[Bag]) -> Batch:
             padded[i, : len(here)][here] = content.source[content.rows[here]]
         features[modality], masks[modality] = torch.from_numpy(padded), torch.from_numpy(mask)
     labels = torch.tensor([bag.label for bag in bags])
-    return Batch.of(features, masks, labels, [bag.patient for bag in bags])
+    second = None
+    if any(bag.second is not None for bag in bags):
+        second = torch.tensor([bag.label if bag.second is None else bag.second for bag in bags])
+    return Batch.of(features, masks, labels, [bag.patient for bag in bags], second)
 
 
 def digest_bags(bags: Sequence[Bag], update: Callable[[bytes], object]) -> None:
@@ -214,6 +223,7 @@ def digest_bags(bags: Sequence[Bag], update: Callable[[bytes], object]) -> None:
     for bag in bags:
         for modality, content in sorted(bag.modalities.items()):
             header = [bag.patient, bag.label, modality, content.source.dtype.name, *content.source.shape]
+            header += [] if bag.second is None else [bag.second]
             update(repr(header).encode())
             update(content.rows.astype("<i8").tobytes())
             update(np.ascontiguousarray(content.source).tobytes())

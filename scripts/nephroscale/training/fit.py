@@ -96,6 +96,7 @@ def fit(  # noqa: PLR0917  (the stage's contract)
             side,
             wanted,
             labels=split.labels,
+            second=split.second,
             apart=split.test,
             maximum_instances=settings["maximum_instances"],
             seed=seed,
@@ -191,7 +192,7 @@ def train_epoch(
         seen = flip(batch, generator) if settings["flips"] else batch
         optimizer.zero_grad(set_to_none=True)
         with autocast(device):
-            loss = network.loss(network(seen), seen.labels)
+            loss = network.batch_loss(network(seen), seen)
         loss.backward()
         optimizer.step()
         network.after_step()
@@ -208,7 +209,7 @@ def validate(network: Network, bags: Sequence[Bag], size: int, classes: int, dev
     for batch in batches(bags, size, device):
         with autocast(device):
             output = network(batch)
-            total += network.loss(output, batch.labels)
+            total += network.batch_loss(output, batch)
         hit = (output.logits["fusion"].argmax(1) == batch.labels).float()
         ones = (batch.labels[:, None] == torch.arange(classes, device=device)).float()
         right, count = right + (ones * hit[:, None]).sum(0), count + ones.sum(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ class Fold:
         Names of the classes, in the order of their indices.
     labels
         Patient id to class index, for every patient of the fold.
+    second
+        Patient id to the other class index, of those who lie between two classes and count half for each.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Fold:
     test: list[str]
     classes: list[str]
     labels: dict[str, int]
+    second: dict[str, int] = field(default_factory=dict)
 
 
 def read_fold(folds: Mapping[str, Any], name: str) -> Fold:
@@ -87,4 +90,5 @@ def read_fold(folds: Mapping[str, Any], name: str) -> Fold:
             todo="Make the folds again.",
         )
     labels = {patient: int(folds["labels"][patient]) for patient in everyone}
-    return Fold(name, sides["train"], sides["validation"], sides["test"], list(folds["classes"]), labels)
+    second = {patient: int(other) for patient, other in folds.get("second", {}).items() if patient in labels}
+    return Fold(name, sides["train"], sides["validation"], sides["test"], list(folds["classes"]), labels, second)
