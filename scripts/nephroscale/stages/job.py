@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nephroscale.artifacts.receipts import Receipt, settle_receipt
-from nephroscale.artifacts.recipe import Code
 from nephroscale.artifacts.records import now
 from nephroscale.artifacts.store import remove_tree
 from nephroscale.artifacts.upkeep import pinned
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides import raw
+from nephroscale.stages.guards import check_nothing_changed, check_registered, raw_signatures
 from nephroscale.stages.plan import Plan, Recipe
 
 if TYPE_CHECKING:
@@ -51,8 +51,11 @@ class Job:
         To be filled with digests of parts that later stages depend on one by one.
     """
 
-    def __init__(self, plan: Plan, stage: Stage, unit: str, recipe: Recipe, out: Path) -> None:
+    def __init__(
+        self, plan: Plan, stage: Stage, unit: str, recipe: Recipe, out: Path, *, work: Path | None = None
+    ) -> None:
         self.plan, self.unit, self.out = plan, unit, out
+        self._work = work
         self.stage = stage.name
         self.settings, self.rows, self.seed = recipe["settings"], recipe["rows"], recipe["seed"]
         self.config = plan.config
@@ -63,6 +66,9 @@ class Job:
     @property
     def work(self) -> Path:
         """A folder named by the recipe, kept until the artifact is published."""
+        if self._work:
+            self._work.mkdir(exist_ok=True)
+            return self._work
         return self.plan.store.folder("work", self._recipe.digest)
 
     @property
@@ -137,15 +143,17 @@ def run_stage(make: Callable[[Job], dict[str, Any]], snakemake: Any) -> None:
         Writes the artifact at ``job.out`` and returns figures for the receipt, or raises
         :class:`nephroscale.errors.Rejected`. Its imports happen only when the look-up has found nothing.
     snakemake
-        The object that Snakemake hands to a script.
+        The object that Snakemake hands to a script; None runs nothing, for those who only want the script's `make`.
     """
+    if snakemake is None:
+        return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the scratch folder is removed
     log = Path(str(snakemake.log[0]))
     error = log.with_suffix(".error")
     error.unlink(missing_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
     where = snakemake.rule
-    _set_numerical_environment(snakemake.config.get("compute") or {})
+    set_numerical_environment(snakemake.config.get("compute") or {})
     with log.open("w", buffering=1) as stream, redirect_stdout(stream), redirect_stderr(stream):
         try:
             plan = Plan(snakemake.config)
@@ -185,24 +193,16 @@ def _outcome(plan: Plan, stage: Stage, unit: str, make: Callable[[Job], dict[str
 
 def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, make: Callable[[Job], dict[str, Any]]) -> Receipt:
     """Make an artifact, and publish it under the recipe that still holds when it is finished."""
-    _check_registered(plan, stage, unit)
-    signatures = _raw_signatures(plan, stage, unit)
+    check_registered(plan, stage, unit)
+    signatures = raw_signatures(plan, stage, unit)
     started, clock = now(), time.monotonic()
     inputs = (plan.receipt(need.stage, need.unit) for need in stage.needs(plan, unit))
     digests = {receipt.digest for receipt in inputs if receipt and receipt.digest}
     with plan.store.scratch() as scratch, pinned(plan.store, digests):
-        job = Job(plan, stage, unit, recipe, scratch / "out")
-        if stage.name == "register":
-            plan.link_raw(unit)
-        try:
-            figures = make(job)
-        except Rejected as verdict:
-            receipt = Receipt(stage.name, unit, "rejected", verdict.reason, figures=_plain(verdict.figures))
-        else:
-            receipt = Receipt(stage.name, unit, "accepted", figures=_plain(figures), parts=job.parts)
-        _check_nothing_changed(plan, stage, unit, recipe, signatures)
+        receipt = _make(Job(plan, stage, unit, recipe, scratch / "out"), make)
+        check_nothing_changed(plan, stage, unit, recipe, signatures)
         if receipt.accepted:
-            published = plan.store.publish(job.out)
+            published = plan.store.publish(scratch / "out")
             receipt = Receipt(**{**vars(receipt), **published._asdict()})
     made = {
         "started": started,
@@ -218,52 +218,32 @@ def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, make: Callable
     return standing
 
 
-def _check_nothing_changed(plan: Plan, stage: Stage, unit: str, recipe: Recipe, signatures: dict[str, str]) -> None:
-    """Refuse to publish under a recipe that no longer holds: code or raw files were changed while the job ran."""
-    changed = [name for name, now_ in _raw_signatures(plan, stage, unit).items() if signatures.get(name) != now_]
-    if changed:
-        raise NephroscaleError(
-            f"The raw file of {', '.join(changed)} changed while it was being read.",
-            todo="Let the copying finish and run the same command again; nothing was published.",
-        )
-    plan.code = Code(plan.scripts)
-    after = plan.examine(stage, unit)
-    if not isinstance(after, Recipe) or after.digest != recipe.digest:
-        raise NephroscaleError(
-            "Its code, settings or inputs changed while it ran.",
-            todo="Run the same command again; nothing was published.",
-        )
+def _make(job: Job, make: Callable[[Job], dict[str, Any]]) -> Receipt:
+    """Let a script make its artifact: the receipt, but for the digest of what lies at ``job.out`` now."""
+    if job.stage == "register":
+        job.plan.link_raw(job.unit)
+    try:
+        figures = make(job)
+    except Rejected as verdict:
+        return Receipt(job.stage, job.unit, "rejected", verdict.reason, figures=_plain(verdict.figures))
+    return Receipt(job.stage, job.unit, "accepted", figures=_plain(figures), parts=job.parts)
 
 
-def _raw_files(plan: Plan, stage: Stage, unit: str) -> dict[str, tuple[Path, str | None]]:
-    """The raw files that a unit reads: name to path, and the digest under which each was registered (None: not yet)."""
-    found: dict[str, tuple[Path, str | None]] = {}
-    for image in stage.raw(plan, unit):
-        facts = None if stage.name == "register" else plan.object_json("register", image.patient_id)
-        found[image.id] = (image.path, facts[image.id]["digest"] if facts else None)
-        receipt = plan.receipt("register", image.patient_id)
-        if image.annotation:
-            name = f"{image.id}.annotation"
-            found[name] = (image.annotation, receipt.parts.get(name) if facts and receipt else None)
-    return found
+def make_again(plan: Plan, stage: Stage, unit: str, make: Callable[[Job], dict[str, Any]], scratch: Path) -> Receipt:
+    """Make an artifact in a scratch folder, from the beginning, without publishing it.
+
+    Returns
+    -------
+    Receipt
+        Without digest; what was made lies at ``scratch / "out"``.
+    """
+    recipe = plan.examine(stage, unit)
+    assert isinstance(recipe, Recipe)
+    check_registered(plan, stage, unit)
+    return _make(Job(plan, stage, unit, recipe, scratch / "out", work=scratch / "work"), make)
 
 
-def _raw_signatures(plan: Plan, stage: Stage, unit: str) -> dict[str, str]:
-    """Size, time and inode of the raw files that a unit reads, as one digest for each."""
-    return {name: raw.stat_signature(path)[0] for name, (path, _) in _raw_files(plan, stage, unit).items()}
-
-
-def _check_registered(plan: Plan, stage: Stage, unit: str) -> None:
-    """Refuse to read a raw file that is no longer the one that was registered."""
-    for name, (path, registered) in _raw_files(plan, stage, unit).items():
-        if registered and registered != plan.raw_cache.known(path):
-            raise NephroscaleError(
-                f"The raw file of {name} is no longer the one that was registered.",
-                todo="Run the same command again: it is registered anew.",
-            )
-
-
-def _set_numerical_environment(compute: dict[str, Any]) -> None:
+def set_numerical_environment(compute: dict[str, Any]) -> None:
     """Fix what numerical libraries read when they are first imported."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
         os.environ[name] = str(compute.get("threads", 1))

@@ -1,0 +1,58 @@
+"""From what a person types to an artifact of the graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nephroscale.errors import NephroscaleError
+
+if TYPE_CHECKING:
+    from nephroscale.audit.graph import Graph
+    from nephroscale.stages.plan import Plan
+
+SHORTEST_DIGEST = 6
+
+
+def find_artifact(plan: Plan, graph: Graph, text: str) -> tuple[str, str]:
+    """Find the artifact that a text names.
+
+    Parameters
+    ----------
+    plan, graph
+        Of the results folder.
+    text
+        ``stage/unit`` (``report`` alone where there is one unit), the path of a receipt or of its link, or the first
+        digits of a digest or a recipe.
+
+    Returns
+    -------
+    tuple of str
+        Stage and unit.
+
+    Raises
+    ------
+    NephroscaleError
+        When it names none, or several.
+    """
+    typed = text.removeprefix("./").rstrip("/").removeprefix(f"{plan.results}/")
+    for stage, unit in graph.artifacts:
+        link = plan.link_path(stage, unit)
+        names = {f"{stage}/{unit}", str(plan.receipt_path(stage, unit)), str(link)}
+        names |= {name.removeprefix(f"{plan.results}/") for name in names}
+        if typed in names or (unit == "cohort" and typed.split("/", maxsplit=1)[0] == stage):
+            return stage, unit
+    found = []
+    if len(typed) >= SHORTEST_DIGEST:
+        for artifact in graph:
+            recipe = artifact.record["recipe"] if artifact.record else ""
+            if str(artifact.receipt.digest).startswith(typed) or recipe.startswith(typed):
+                found.append(artifact.key)
+    if len(found) == 1:
+        return found[0]
+    several = f"Several artifacts have it: {', '.join('/'.join(key) for key in found[:5])}." if found else ""
+    raise NephroscaleError(
+        several or f"No artifact of this run is called {text!r}.",
+        where=str(plan.results),
+        todo="Name it as stage/unit (such as features/P001-TEM), by the path of its receipt, or by its digest; "
+        "`nephroscale status` tells the stages.",
+    )
