@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import jinja2
 
 from nephroscale.reporting.figures import (
     colour_of,
@@ -17,12 +14,14 @@ from nephroscale.reporting.figures import (
     paint_roc,
 )
 from nephroscale.reporting.flow import count_stages, list_dropped_images, list_rejections
+from nephroscale.reporting.html import template_environment
 from nephroscale.reporting.metrics_json import build_metrics
 from nephroscale.reporting.pictures import slide_card, tem_tiles
 from nephroscale.reporting.results import read_results
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from nephroscale.evaluation.tables import Predictions
     from nephroscale.reporting.results import ModelResults
@@ -35,7 +34,6 @@ METRIC_NAMES = {
 }
 MOST_SLIDES = 12
 TEM_PATIENTS_PER_CLASS = 3
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(inputs: Mapping[str, Any], settings: Mapping[str, Any], out: Path) -> dict[str, Any]:
@@ -114,13 +112,7 @@ def write_report(inputs: Mapping[str, Any], settings: Mapping[str, Any], out: Pa
         "tem_total": len(inputs["bags"]),
         "tem_per_class": TEM_PATIENTS_PER_CLASS,
     }
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment()
     environment.filters |= {"figure": _figure, "interval": _interval, "spread": _spread, "signed": _signed}
     html = environment.get_template("report.html.j2").render(page)
     (out / "index.html").write_text(html + "\n", encoding="utf-8")

@@ -1,0 +1,31 @@
+"""How the pages of a study are written: one environment of templates, one look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jinja2
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def template_environment(*folders: Path) -> jinja2.Environment:
+    """Make the environment that a page is rendered in.
+
+    Parameters
+    ----------
+    folders
+        Where a page's own templates lie; those of the report, with the common ``base.css``, are found after them.
+
+    Returns
+    -------
+    jinja2.Environment
+        It escapes whatever is put in, and refuses names that are not defined.
+    """
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader([*folders, TEMPLATES]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
