@@ -193,6 +193,7 @@ def make_inputs(root, seeds=(1,)):
         "slides": slides,
         "bags": bags,
         "folds": root / "folds",
+        "looks": {"0": 5, "1": 5},
         "notes": ["This cohort is made up: its figures say nothing about what to expect of real patients."],
     }
 

@@ -18,6 +18,7 @@ from nephroscale.artifacts.store import remove_tree
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from nephroscale.artifacts.receipts import Receipt
     from nephroscale.artifacts.store import Store
 
 # A pin older than this was left by a job that was killed.
@@ -85,6 +86,11 @@ def _receipts_by_digest(store: Store) -> dict[str, list[str]]:
             if receipt and receipt.digest:
                 named.setdefault(receipt.digest, []).append(str(path))
     return named
+
+
+def receipts_of(results: Path) -> list[Receipt]:
+    """Every receipt of a results folder, in the order of the paths."""
+    return [receipt for path in _receipt_files(results) if (receipt := read_receipt(path))]
 
 
 def _receipt_files(results: Path) -> Iterator[Path]:

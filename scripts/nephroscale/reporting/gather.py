@@ -28,7 +28,7 @@ def gather(
     images
         Image id to patient id and modality.
     settings
-        ``title``, ``classes``, ``notes`` and ``models`` (name to settings).
+        ``title``, ``classes``, ``notes``, ``looks`` and ``models`` (name to settings).
     """
     stages: dict[str, list[dict[str, Any]]] = {}
     for receipt in receipts:
@@ -38,6 +38,7 @@ def gather(
         "title": settings["title"],
         "classes": settings["classes"],
         "notes": settings["notes"],
+        "looks": settings["looks"],
         "stages": stages,
         "models": {
             name: {"settings": model, "folds": _folds_of(name, stages.get("evaluate", []), find)}

@@ -15,6 +15,7 @@ from nephroscale.reporting.figures import (
 )
 from nephroscale.reporting.flow import count_stages, list_dropped_images, list_rejections
 from nephroscale.reporting.html import template_environment
+from nephroscale.reporting.looks import tell_looks
 from nephroscale.reporting.metrics_json import build_metrics
 from nephroscale.reporting.pictures import slide_card, tem_tiles
 from nephroscale.reporting.results import read_results
@@ -43,6 +44,7 @@ def write_report(inputs: Mapping[str, Any], settings: Mapping[str, Any], out: Pa
     ----------
     inputs
         - `title`; `classes`, names in the order of their indices; `notes`, sentences that the page opens with;
+          `looks`, fold to the number of configurations ever scored on its test patients;
         - `models`: name to `settings` and `folds`, a list of `fold`, `seed`, `evaluate`, `train` (objects or None);
         - `stages`: stage to its units, each `name`, `status`, `reason`, `figures`, in the order of the stages;
         - `slides`: each `image_id`, `patient_id`, `thumbnail`, `overlay` (or None), `figures`, and `mpp`, µm per pixel
@@ -83,6 +85,7 @@ def write_report(inputs: Mapping[str, Any], settings: Mapping[str, Any], out: Pa
         "folds": len(folds["folds"]),
         "scheme": folds["scheme"],
         "excluded": folds["excluded"],
+        "looks": dict(inputs["looks"]),
     }
     (out / "metrics.json").write_text(
         json.dumps(metrics, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
@@ -93,7 +96,7 @@ def write_report(inputs: Mapping[str, Any], settings: Mapping[str, Any], out: Pa
     rejections = list_rejections(inputs["stages"], folds["excluded"])
     page = {
         "title": inputs["title"],
-        "notes": list(inputs["notes"]),
+        "notes": [*inputs["notes"], *tell_looks(inputs["looks"], len(models))],
         "metrics": metrics,
         "metric_names": METRIC_NAMES,
         "models": models,

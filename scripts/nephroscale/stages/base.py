@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nephroscale.artifacts.looks import Look
     from nephroscale.cohort.tables import Image
     from nephroscale.stages.plan import Plan
 
@@ -86,6 +87,10 @@ class Stage:
     def files(self, plan: Plan, unit: str) -> dict[str, str] | None:
         """Digests of files that decide a unit's artifact beside its needs (raw images, weights); None: not known."""
         return {}
+
+    def look(self, plan: Plan, unit: str) -> Look | None:
+        """Which test patients a unit scores with which configuration, where it does."""
+        return None
 
     def raw(self, plan: Plan, unit: str) -> list[Image]:
         """The images whose raw bytes a unit reads."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nephroscale.artifacts.digest import digest_json
+from nephroscale.artifacts.looks import Look
+from nephroscale.artifacts.receipts import Receipt
 from nephroscale.models.registry import modules_of
 from nephroscale.stages.base import Need, Stage
 from nephroscale.stages.train import STAGE as TRAIN
@@ -42,6 +45,20 @@ class Evaluate(Stage):
 
     def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
         return tuple(modules_of(plan.config["models"][split(unit)[0]]))
+
+    def look(self, plan: Plan, unit: str) -> Look | None:
+        """All that decides the predictions but the seed and the machine, and the patients who are predicted."""
+        table = plan.object_json("folds", "cohort", "folds.json")
+        decides = []
+        for stage in (TRAIN, self):
+            recipe = plan.examine(stage, unit)
+            if table is None or recipe is None or isinstance(recipe, Receipt):
+                return None
+            parts = {name: value for name, value in recipe.items() if name not in {"compute", "seed"}}
+            settings = {name: value for name, value in recipe["settings"].items() if name != "seed"}
+            inputs = {label: value for label, value in recipe["inputs"].items() if label != f"train/{unit}"}
+            decides.append({**parts, "settings": settings, "inputs": inputs})
+        return Look(digest_json(sorted(table["folds"][split(unit)[1]]["test"])), digest_json(decides))
 
 
 STAGE = Evaluate()

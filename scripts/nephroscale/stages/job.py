@@ -16,6 +16,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nephroscale.artifacts.looks import Looks
 from nephroscale.artifacts.receipts import Receipt, settle_receipt
 from nephroscale.artifacts.records import now
 from nephroscale.artifacts.store import remove_tree
@@ -161,6 +162,8 @@ def run_stage(make: Callable[[Job], dict[str, Any]], snakemake: Any) -> None:
             unit = stage.pattern.format(**dict(snakemake.wildcards.items()))
             where = f"{stage.name} of {unit}"
             receipt = _outcome(plan, stage, unit, make)
+            if receipt.accepted and (look := stage.look(plan, unit)):
+                Looks(plan.store).note(look, now())
             settle_receipt(plan.receipt_path(stage.name, unit), plan.link_path(stage.name, unit), receipt, plan.store)
             _say(stage, unit, receipt)
         except Exception as fault:

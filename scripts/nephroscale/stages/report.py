@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nephroscale.artifacts.looks import Looks
 from nephroscale.stages.base import Need, Stage
+from nephroscale.stages.train import split
 
 if TYPE_CHECKING:
     from nephroscale.stages.plan import Plan
@@ -36,10 +38,21 @@ class Report(Stage):
             "classes": list(plan.cohort.classes),
             "title": report["title"],
             "notes": report["notes"],
+            "looks": count_looks(plan),
         }
 
     def rows(self, plan: Plan, unit: str) -> Any:
         return {image: [row.patient_id, row.modality] for image, row in sorted(plan.cohort.images.items())}
+
+
+def count_looks(plan: Plan) -> dict[str, int]:
+    """Fold to the number of configurations that were scored on its test patients, those of this run included."""
+    present: dict[tuple[str, str], set[str]] = {}
+    for unit in plan.units("evaluate"):
+        if look := plan.stages["evaluate"].look(plan, unit):
+            present.setdefault((str(split(unit)[1]), look.patients), set()).add(look.configuration)
+    looks = Looks(plan.store)
+    return {fold: looks.count(patients, found) for (fold, patients), found in sorted(present.items())}
 
 
 STAGE = Report()

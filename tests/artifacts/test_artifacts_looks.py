@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from nephroscale.artifacts.looks import Look, Looks
+from nephroscale.artifacts.store import Store
+
+
+def test_a_configuration_scored_twice_is_one_look(tmp_path):
+    looks = Looks(Store(tmp_path))
+    looks.note(Look("patients", "a"), "2026-01-01T00:00:00Z")
+    looks.note(Look("patients", "a"), "2026-02-01T00:00:00Z")
+    assert looks.count("patients", ["a"]) == 1
+
+
+def test_earlier_configurations_count_and_other_patients_do_not(tmp_path):
+    looks = Looks(Store(tmp_path))
+    looks.note(Look("patients", "a"), "2026-01-01T00:00:00Z")
+    looks.note(Look("others", "z"), "2026-01-01T00:00:00Z")
+    looks.note(Look("patients", "b"), "2026-01-02T00:00:00Z")
+    assert looks.count("patients", ["b"]) == 2
+    assert looks.count("others", ["z"]) == 1
+
+
+def test_coming_back_to_a_configuration_gives_the_number_it_had(tmp_path):
+    looks = Looks(Store(tmp_path))
+    for day, name in enumerate("abcd", 1):
+        looks.note(Look("patients", name), f"2026-01-0{day}T00:00:00Z")
+    assert looks.count("patients", ["b"]) == 2
+    assert looks.count("patients", ["a", "d"]) == 4
+
+
+def test_configurations_of_one_run_count_alike_in_whatever_order_they_ended(tmp_path):
+    first, second = Looks(Store(tmp_path / "1")), Looks(Store(tmp_path / "2"))
+    for name, other, day in (("a", "b", 1), ("b", "a", 2)):
+        first.note(Look("patients", name), f"2026-01-0{day}T00:00:00Z")
+        second.note(Look("patients", other), f"2026-01-0{day}T00:00:00Z")
+    assert first.count("patients", ["a", "b"]) == second.count("patients", ["a", "b"]) == 2
