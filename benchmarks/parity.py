@@ -48,7 +48,9 @@ def network_of(case: Case, variant: str) -> CMUSNet:
         threshold=float(case["t"]),
         hidden=len(weights["fusion.0.bias"]),
     )
-    network.load_state_dict(weights)
+    # What the default network has beyond the paper (several instances, absent modalities) plays no part.
+    beyond = {name: value for name, value in network.state_dict().items() if name.startswith(("pools.", "absent."))}
+    network.load_state_dict({**beyond, **weights})
     return network.eval()
 
 

@@ -36,6 +36,12 @@ class Batch:
         Patient ids, in the order of the batch.
     second
         [B] int64: the other class of patients who lie between two, `labels` for all others; None where there is none.
+    negative
+        Where somebody has a negative marker: modality to [B, N] bool, True where the slot's marker was found negative
+        and therefore not photographed. Where neither `mask` nor `negative` is True nothing is known of the marker.
+    having
+        For a modality that somebody lacks: modality to [P] int64, the places in the batch of those who have it. Made
+        on the host, like `rows`.
     """
 
     features: dict[str, Tensor]
@@ -44,6 +50,8 @@ class Batch:
     labels: Tensor
     ids: tuple[str, ...]
     second: Tensor | None = None
+    negative: dict[str, Tensor] = field(default_factory=dict)
+    having: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -53,10 +61,15 @@ class Batch:
         labels: Tensor,
         ids: Sequence[str] = (),
         second: Tensor | None = None,
+        *,
+        negative: Mapping[str, Tensor] | None = None,
     ) -> Batch:
         """Make a batch from tensors on the host."""
         rows = {name: mask[name].flatten().nonzero().flatten() for name in mask}
-        return cls(dict(features), dict(mask), rows, labels, tuple(ids), second)
+        negative = {name: states for name, states in (negative or {}).items() if states.any()}
+        has = {name: (mask[name] | negative[name] if name in negative else mask[name]).any(1) for name in mask}
+        having = {name: there.nonzero().flatten() for name, there in has.items() if not there.all()}
+        return cls(dict(features), dict(mask), rows, labels, tuple(ids), second, negative, having)
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on another device."""
@@ -71,7 +84,16 @@ class Batch:
             rows=moved(self.rows),
             labels=self.labels.to(device, non_blocking=True),
             second=None if self.second is None else self.second.to(device, non_blocking=True),
+            negative=moved(self.negative),
+            having=moved(self.having),
         )
+
+    def has(self, modality: str) -> Tensor | None:
+        """Tell who has a modality, [B] bool; None where everybody has it."""
+        if modality not in self.having:
+            return None
+        mask = self.mask[modality]
+        return (mask | self.negative[modality] if modality in self.negative else mask).any(1)
 
     def __len__(self) -> int:
         """Count the patients."""
@@ -92,9 +114,16 @@ class Output:
         Modality to [B, tokens, tokens] attention of its tokens (last axis) from the TEM tokens, if it was asked for.
     extra
         What else a network's own loss reads, or a table of evidence shows: name to tensor, the patients first.
+    weights
+        Modality to [B, N] float32: what each instance (of a panel: each slot) counts in its bag's pooling; 0 where
+        nothing is known. TEM's are in `selection` where SMIL chose.
+    having
+        Of the batch: for a modality that somebody lacks, the places of those who have it.
     """
 
     logits: dict[str, Tensor]
     selection: Selection | None = None
     attention: dict[str, Tensor] = field(default_factory=dict)
     extra: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    having: dict[str, Tensor] = field(default_factory=dict)

@@ -22,16 +22,16 @@ import torch
 from torch import Tensor, nn
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.models.batch import MODALITIES, Batch, Output
+from nephroscale.models.batch import MODALITIES, Output
 from nephroscale.models.cmsa import CrossModalScaleAttention
-from nephroscale.models.encoders.registry import build_encoder
-from nephroscale.models.network import Network
+from nephroscale.models.front import FRONT_KEYS, BagNetwork
 from nephroscale.models.ordinal import NAME as ORDINAL
 from nephroscale.models.ordinal import OrdinalHead, ordinal_loss
-from nephroscale.models.smil import SparseMultiInstance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from nephroscale.models.batch import Batch
 
 LOSS_WEIGHTS = {"OM": 0.3, "IM": 0.5, "TEM": 0.2, ORDINAL: 0.5}
 
@@ -62,7 +62,7 @@ class Branch(nn.Module):
         return self.last(self.linear(pooled))
 
 
-class CMUSNet(Network):
+class CMUSNet(BagNetwork):
     """The network of the paper, or a part of it for an ablation.
 
     Parameters
@@ -73,26 +73,26 @@ class CMUSNet(Network):
     classes
         Number of classes.
     variant
-        `default`, or `released` for items 1, 2 and 4 of the authors' code.
+        `default`, or `released` for items 1, 2 and 4 of the authors' code, with one glomerulus and one marker.
     attention
         Cross-modal scale attention; it also needs TEM and another modality.
-    threshold
-        Distance threshold t of SMIL.
     heads
         Attention heads; they enter through the softmax's scale.
     hidden, dropout
         Width of the fusion head and its dropout.
     loss_weights
         Weights of the branches' losses beside the fusion's.
-    encoder
-        Settings of encoders trained with the network, one for each modality, or None for stored feature maps.
     ordinal
         Whether the classes are ordered: then an ordinal head reads the features of the fusion beside the softmax.
+    front
+        Of :class:`~nephroscale.models.front.BagNetwork`: `threshold`, `pooling`, `slots`, `encoder`.
 
     Notes
     -----
-    Ours: where the maps of two modalities differ in width, a linear projection brings them to the width of the first
-    one (TEM, if it takes part). Several OM or IM instances of a patient enter by their mean; the paper has one.
+    Beyond the paper: several glomeruli and a panel of markers are pooled by attention before the cross-modal one. For
+    a modality that a patient lacks, a learnt vector takes the place of its pooled map in the fusion; without TEM
+    nothing is added to OM and IM; and a branch's loss counts the patients who have its modality. `released` has none of
+    this: it takes the first glomerulus, the first marker, and patients who have everything.
     """
 
     def __init__(
@@ -102,75 +102,62 @@ class CMUSNet(Network):
         *,
         variant: str = "default",
         attention: bool = True,
-        threshold: float = 1.5,
         heads: int = 4,
         hidden: int = 128,
         dropout: float = 0.5,
         loss_weights: Mapping[str, float] | None = None,
-        encoder: Mapping[str, Any] | None = None,
         ordinal: bool = False,
+        **front: Any,
     ) -> None:
-        super().__init__()
         released = variant == "released"
-        self.modalities = [name for name in MODALITIES if name in shapes]
+        if released:
+            front["pooling"] = "representative"
+        super().__init__(shapes, released=released, **front)
         self.loss_weights = {**LOSS_WEIGHTS, **(loss_weights or {})}
-
-        self.encoders = nn.ModuleDict()
-        if encoder:
-            built = {name: build_encoder(encoder, shapes[name][0]) for name in self.modalities}
-            self.encoders.update(built)
-            shapes = {name: built[name].shape for name in self.modalities}
-
-        width = shapes[self.modalities[0]][2]
-        self.projections = nn.ModuleDict(
-            {name: nn.Linear(shapes[name][2], width) for name in self.modalities if shapes[name][2] != width}
-        )
-        self.smil = SparseMultiInstance(threshold, released=released) if "TEM" in shapes else None
         self.attention = None
-        if attention and "TEM" in shapes and len(self.modalities) > 1:
-            _check_grids({name: shapes[name] for name in self.modalities})
-            self.attention = CrossModalScaleAttention(width, heads, released=released)
-        self.branches = nn.ModuleDict({name: Branch(width, classes, released=released) for name in self.modalities})
-        self.fusion = nn.Sequential(
-            nn.Linear(width * len(self.modalities), hidden), nn.Dropout(dropout), nn.ReLU(), nn.Linear(hidden, classes)
+        if attention and "TEM" in self.modalities and len(self.modalities) > 1:
+            _check_grids(self.shapes)
+            self.attention = CrossModalScaleAttention(self.width, heads, released=released)
+        self.branches = nn.ModuleDict(
+            {name: Branch(self.width, classes, released=released) for name in self.modalities}
         )
+        self.fusion = nn.Sequential(
+            nn.Linear(self.width * len(self.modalities), hidden),
+            nn.Dropout(dropout),
+            nn.ReLU(),
+            nn.Linear(hidden, classes),
+        )
+        self.tolerates_missing = not released
+        names = self.modalities if self.tolerates_missing else []
         self.ordinal = OrdinalHead(hidden, classes) if ordinal else None
+        self.absent = nn.ParameterDict({name: nn.Parameter(torch.zeros(self.width)) for name in names})
 
     def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:
         """Predict a batch; the attention is computed as data only where it is asked for."""
-        bags = {name: self.encode(name, batch) for name in self.modalities}
-        maps: dict[str, Tensor] = {}
-        selection = None
-        for name, bag in bags.items():
-            if name == "TEM" and self.smil is not None:
-                maps[name], selection = self.smil(bag, batch.mask[name])
-            else:
-                maps[name] = masked_mean(bag, batch.mask[name])
-
+        front = self.represent(batch)
+        maps, has = dict(front.maps), front.has
         weights: dict[str, Tensor] = {}
         if self.attention is not None:
             for name in self.modalities[1:]:
                 added, weight = self.attention(maps["TEM"], maps[name], need_attention=need_attention)
+                both = [has[m] for m in ("TEM", name) if m in has]
+                if both:  # who lacks one of the two has no attention
+                    there = torch.stack(both).all(0)
+                    added = added * there[:, None, None, None]
+                    weight = weight * there[:, None, None] if weight is not None else None
                 maps[name] = maps[name] + added
                 if weight is not None:
                     weights[name] = weight
 
         pooled = {name: maps[name].mean((1, 2)) for name in self.modalities}
+        for name, there in has.items():
+            pooled[name] = torch.where(there[:, None], pooled[name], self.absent[name].to(pooled[name].dtype))
         logits = {name: self.branches[name](pooled[name]) for name in self.modalities}
         # Pooling each map and then concatenating is pooling the concatenated map.
         features = self.fusion[:-1](torch.cat([pooled[name] for name in self.modalities], dim=-1))
         logits["fusion"] = self.fusion[-1](features)
         extra = {} if self.ordinal is None else {ORDINAL: self.ordinal(features)}
-        return Output(logits, selection, weights, extra)
-
-    def encode(self, name: str, batch: Batch) -> Tensor:
-        """Bring a modality's bags to maps [B, N, h, w, C] of the common width; an encoder sees no padding."""
-        bag = batch.features[name]
-        if name in self.encoders:
-            encoded = self.encoders[name](bag.flatten(0, 1).index_select(0, batch.rows[name])).float()
-            maps = encoded.new_zeros(bag.shape[0] * bag.shape[1], *encoded.shape[1:])
-            bag = maps.index_copy(0, batch.rows[name], encoded).unflatten(0, bag.shape[:2])
-        return self.projections[name](bag) if name in self.projections else bag
+        return Output(logits, front.selection, weights, extra, front.weights, batch.having)
 
     def loss(self, output: Output, labels: Tensor) -> Tensor:
         """CE(fusion) + 0.3 CE(OM) + 0.5 CE(IM) + 0.2 CE(TEM), summed over the batch; absent branches are left out.
@@ -179,19 +166,13 @@ class CMUSNet(Network):
         """
         weights = {"fusion": 1.0, **self.loss_weights}
         terms = [
-            weights[name] * self.criterion(output.logits[name], labels)
+            weights[name] * self.branch_loss(output, name, labels)
             for name in ("fusion", "OM", "IM", "TEM")
             if name in output.logits
         ]
         if ORDINAL in output.extra:
             terms.append(weights[ORDINAL] * ordinal_loss(output.extra[ORDINAL], labels))
         return torch.stack(terms).sum()
-
-
-def masked_mean(bag: Tensor, mask: Tensor) -> Tensor:
-    """Average bags [B, N, h, w, C] over their instances; a bag of one is that instance."""
-    share = mask / mask.sum(1, keepdim=True).clamp(min=1)
-    return (bag * share.to(bag.dtype)[:, :, None, None, None]).sum(1)
 
 
 def _check_grids(shapes: Mapping[str, tuple[int, int, int]]) -> None:
@@ -215,6 +196,6 @@ def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]
             where="models: modalities",
             todo="Leave them out of the model, or add their images to the cohort.",
         )
-    names = ("variant", "attention", "threshold", "heads", "hidden", "dropout", "loss_weights", "encoder", "ordinal")
+    names = ("variant", "attention", "heads", "hidden", "dropout", "loss_weights", "ordinal", *FRONT_KEYS)
     chosen = {name: settings[name] for name in names if name in settings}
     return CMUSNet({name: shapes[name] for name in wanted}, classes, **chosen)

@@ -28,6 +28,14 @@ class Network(nn.Module):
     #: Logits [B, classes] and labels [B] to the loss [] summed over the batch; training may set another one.
     criterion: Callable[[Tensor, Tensor], Tensor] = staticmethod(sum_cross_entropy)
 
+    #: Whether a patient may lack one of the modalities; otherwise such a patient is no case for the network.
+    tolerates_missing: bool = False
+
+    @property
+    def reads_negatives(self) -> bool:
+        """Whether the network reads `Batch.negative`."""
+        return False
+
     def loss(self, output: Output, labels: Tensor) -> Tensor:
         """Give the loss [] summed over the batch: the criterion of the prediction, unless a network says more.
 
@@ -47,6 +55,14 @@ class Network(nn.Module):
         """
         loss = self.loss(output, batch.labels)
         return loss if batch.second is None else (loss + self.loss(output, batch.second)) / 2
+
+    def branch_loss(self, output: Output, branch: str, labels: Tensor) -> Tensor:
+        """Give the criterion [] of one branch, over the patients who have its modality (all have `fusion`)."""
+        logits = output.logits[branch]
+        if branch in output.having:
+            there = output.having[branch]
+            logits, labels = logits.index_select(0, there), labels.index_select(0, there)
+        return self.criterion(logits, labels)
 
     def after_step(self) -> None:
         """Do what follows an optimizer's step, such as moving a teacher after its student; by default nothing."""
