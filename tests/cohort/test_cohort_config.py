@@ -28,7 +28,7 @@ def test_defaults_are_filled_at_every_depth() -> None:
     filled = load_config(LEAST)
     assert filled["data"] == {"root": ".", "patients": "patients.csv", "images": "images.csv", "instruments": None}
     assert filled["features"]["encoders"]["TEM"] == {"name": "texture", "weights": None, "digest": None, "size_px": 224}
-    assert filled["models"]["cmusnet"]["loss_weights"] == {"OM": 0.3, "IM": 0.5, "TEM": 0.2}
+    assert filled["models"]["cmusnet"]["loss_weights"] == {"OM": 0.3, "IM": 0.5, "TEM": 0.2, "ordinal": 0.5}
     assert filled["models"]["cmusnet"]["encoder"] is None
     assert filled["folds"] == {"scheme": "stratified", "count": 5, "validation": 0.2}
 

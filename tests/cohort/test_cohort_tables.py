@@ -28,6 +28,7 @@ def test_patients_are_who_the_table_says(tables) -> None:
         "label": "LN",
         "group": None,
         "site": "south",
+        "text": "LN V",
         "eligible": True,
         "reason": None,
     }

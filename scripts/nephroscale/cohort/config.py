@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nephroscale.cohort.faults import nearest
 from nephroscale.cohort.schemas import read_schema, resolve, types_of
+from nephroscale.cohort.tasks import expand_task
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def load_config(mapping: Mapping[str, Any]) -> dict[str, Any]:
     """
     from jsonschema import Draft202012Validator
 
+    mapping = expand_task(mapping)
     schema = config_schema()
     faults: list[str] = []
     if not hasattr(mapping, "items"):
@@ -82,7 +84,8 @@ def load_config(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 def class_names(task: Mapping[str, Any]) -> tuple[str, ...]:
     """Name the classes of a task, in the order of their first mention in ``task.classes``."""
-    return tuple(dict.fromkeys(meaning for meaning in task["classes"].values() if meaning not in LEFT_OUT))
+    meanings = [meaning for meaning in task["classes"].values() if isinstance(meaning, str)]
+    return tuple(dict.fromkeys(meaning for meaning in meanings if meaning not in LEFT_OUT))
 
 
 def _complete(value: Any, schema: dict[str, Any], path: str, faults: list[str]) -> Any:
@@ -137,8 +140,12 @@ def _normal_classes(classes: dict[str, Any], faults: list[str]) -> dict[str, Any
         cell = unicodedata.normalize("NFC", text).strip()
         if cell in normal:
             faults.append(f"task.classes.{cell}: given twice, apart from spaces or Unicode form; keep one.")
-        normal[cell] = unicodedata.normalize("NFC", meaning).strip() if isinstance(meaning, str) else meaning
+        normal[cell] = [_normal(m) for m in meaning] if isinstance(meaning, list) else _normal(meaning)
     return normal
+
+
+def _normal(meaning: Any) -> Any:
+    return unicodedata.normalize("NFC", meaning).strip() if isinstance(meaning, str) else meaning
 
 
 def _coerce(value: Any, types: frozenset[str]) -> Any:
@@ -236,7 +243,9 @@ def _contradictions(config: dict[str, Any]) -> list[str]:
     if task["label"] in RESERVED_COLUMNS:
         faults.append(f"task.label: {task['label']!r} is a column with a meaning of its own; name another.")
     for text, meaning in task["classes"].items():
-        if not text or not meaning:
+        if isinstance(meaning, list):
+            faults += _not_between(text, meaning, classes, task)
+        elif not text or not meaning:
             faults.append(f"task.classes.{text}: {meaning!r}: neither the text nor its class may be empty.")
         elif meaning not in LEFT_OUT and meaning.casefold() in LEFT_OUT:
             faults.append(f"task.classes.{text}: {meaning!r} is written {meaning.casefold()!r}.")
@@ -244,7 +253,29 @@ def _contradictions(config: dict[str, Any]) -> list[str]:
         faults += [f"{key}: {name} is named twice." for name in dict.fromkeys(names) if names.count(name) > 1]
     if glomeruli["minimum_diameter_um"] >= glomeruli["maximum_diameter_um"]:
         faults.append("glomeruli.minimum_diameter_um: has to be less than glomeruli.maximum_diameter_um.")
+    new = config["predict"]
+    if (new["patients"] is None) != (new["images"] is None):
+        faults.append("predict: new patients need both tables, predict.patients and predict.images.")
+    faults += [
+        f"predict.models: there is no model {n!r} under models{nearest(n, models)}"
+        for n in new["models"]
+        if n not in models
+    ]
     headline = config["report"]["headline"]
     if headline is not None and headline not in models:
         faults.append(f"report.headline: there is no model {headline!r} under models{nearest(headline, models)}")
     return faults
+
+
+def _not_between(text: str, meaning: list[str], classes: tuple[str, ...], task: Mapping[str, Any]) -> list[str]:
+    """Find out why a label cannot lie between two classes."""
+    where = f"task.classes.{text}"
+    if not task["ordinal"]:
+        return [
+            f"{where}: lies between two classes, which have an order in an ordinal task alone (task.ordinal: true)."
+        ]
+    if unknown := [name for name in meaning if name not in classes]:
+        return [f"{where}: {' and '.join(unknown)} is none of the classes {', '.join(classes)}."]
+    if classes.index(meaning[1]) - classes.index(meaning[0]) != 1:
+        return [f"{where}: {meaning[0]} and {meaning[1]} are not neighbours, the lower one first."]
+    return []

@@ -34,11 +34,13 @@ def write_folds(
     Parameters
     ----------
     rows
-        ``id``, ``label``, ``group``, ``site`` of each patient to diagnose.
+        Of each patient to diagnose, and of those that the tables leave out, as
+        :meth:`nephroscale.cohort.members.Patient.row` gives them.
     missing
         Unit ``<patient>-<modality>`` of each bag that was rejected, and why.
     settings
-        ``folds`` (section of the configuration), ``classes``, ``minimum_per_class``, ``permute_labels``.
+        ``folds`` (section of the configuration), ``classes``, ``minimum_per_class``, ``permute_labels``, ``meanings``
+        (text of the label column to what it means) and ``mixed`` (``task.mixed``).
     seed
         Of the division.
     out
@@ -47,7 +49,7 @@ def write_folds(
     Returns
     -------
     figures
-        Patients by class, and who is left out.
+        Patients by class, who is left out, and those whose label lies between two classes.
     parts
         ``fold<n>`` for all of a fold, ``fold<n>.train`` for its training and validation side alone.
     """
@@ -55,7 +57,10 @@ def write_folds(
     for unit, reason in sorted(missing.items()):
         patient, _, modality = unit.rpartition("-")
         reasons.setdefault(patient, f"no {modality}: {reason}")
-    patients = [{**row, "eligible": row["id"] not in reasons, "reason": reasons.get(row["id"])} for row in rows]
+    patients = [
+        {**row, "eligible": False, "reason": reasons[row["id"]]} if row["eligible"] and row["id"] in reasons else row
+        for row in rows
+    ]
     table = make_folds(
         patients,
         settings["classes"],
@@ -64,16 +69,33 @@ def write_folds(
         minimum_per_class=settings["minimum_per_class"],
         permute_labels=settings["permute_labels"],
     )
+    table["texts"] = _count_texts(rows, set(table["labels"]), settings)
+    table["mixed"] = {"policy": settings["mixed"], "patients": table["mixed"]}
     out.mkdir()
     (out / "folds.json").write_text(pretty_json(table), encoding="utf-8")
     labels = table["labels"]
     counts = {name: sum(v == k for v in labels.values()) for k, name in enumerate(table["classes"])}
+    targets: dict[str, Any] = {p: [k, table["second"][p]] if p in table["second"] else k for p, k in labels.items()}
     parts = {}
     for fold in table["folds"]:
-        sides = {side: {p: labels[p] for p in fold[side]} for side in ("train", "validation", "test")}
+        sides = {side: {p: targets[p] for p in fold[side]} for side in ("train", "validation", "test")}
         parts[f"fold{fold['name']}"] = digest_json([table["classes"], sides])
         parts[f"fold{fold['name']}.train"] = digest_json([table["classes"], sides["train"], sides["validation"]])
-    return {"patients": counts, "excluded": table["excluded"]}, parts
+    between = {"mixed": table["mixed"]} if table["mixed"]["patients"] else {}
+    return {"patients": counts, "excluded": table["excluded"], **between}, parts
+
+
+def _count_texts(rows: list[dict[str, Any]], included: set[str], settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Count for each text of the label column who bears it, and who of them came into the folds."""
+    texts = {row["id"]: row.get("text") or "" for row in rows}
+    found = []
+    for text in sorted(set(texts.values())):
+        bearers = [patient for patient, its in texts.items() if its == text]
+        meaning = settings["meanings"].get(text)
+        words = " or ".join(meaning) + f" ({settings['mixed']})" if isinstance(meaning, list) else meaning
+        entry = {"text": text, "meaning": words, "patients": len(bearers)}
+        found.append({**entry, "in_folds": sum(patient in included for patient in bearers)})
+    return found
 
 
 def read_folds(folder: Path | None) -> dict[str, Any]:

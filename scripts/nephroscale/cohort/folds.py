@@ -37,6 +37,8 @@ def make_folds(
     ----------
     patients
         ``{"id", "label", "group", "site", "eligible", "reason"}`` each; group, site and reason may be None or absent.
+        Also ``text`` (the label as the records have it), ``mixed`` (the two classes that it lies between), ``second``
+        (the class that the patient is by half, beside ``label``), ``person`` (whose case it is), where there is one.
     classes
         Names of the classes in their order.
     settings
@@ -54,7 +56,9 @@ def make_folds(
         ``classes``; ``labels`` (patient to class index, permuted if so wished); ``excluded`` (patient to reason);
         ``scheme``; ``folds`` (``name``, ``train``, ``validation``, ``test``, ids sorted; with leave_one_site_out also
         ``site``); ``groups`` (patient to group, of groups of two and more); ``stratified_on`` (``["label"]`` or
-        ``["label", "site"]``); ``permuted`` (the seed or None); ``notes`` (what the numbers did not allow).
+        ``["label", "site"]``); ``permuted`` (the seed or None); ``notes`` (what the numbers did not allow);
+        ``second`` (patient to the class index that it is by half); ``mixed`` (patient to the classes it lies between);
+        ``people`` (case to patient, of patients with several biopsies).
 
     Raises
     ------
@@ -64,7 +68,14 @@ def make_folds(
     _check_ids(patients)
     eligible = {patient["id"]: patient for patient in sorted(patients, key=lambda p: p["id"]) if patient["eligible"]}
     excluded = {p["id"]: p.get("reason") or "not eligible" for p in patients if not p["eligible"]}
-    labels = _labels(eligible, classes, minimum_per_class, excluded, permute_labels)
+    labels = _labels(eligible, classes, minimum_per_class, excluded)
+    second = {name: classes.index(other) for name, patient in eligible.items() if (other := patient.get("second"))}
+    if permute_labels is not None:  # a patient's label goes to another patient with all that it says
+        source = dict(
+            zip(labels, sorted(labels, key=lambda n: draw(permute_labels, "permuted labels", n)), strict=True)
+        )
+        second = {name: second[other] for name, other in source.items() if other in second}
+        labels = {name: labels[other] for name, other in source.items()}
     sites = {name: patient.get("site") or "" for name, patient in eligible.items()}
     roster = _Roster(labels, sites, _groups(eligible), len(classes), seed)
     if settings["scheme"] == "leave_one_site_out":
@@ -86,6 +97,11 @@ def make_folds(
         "stratified_on": ["label", "site"] if _sites_allow(sites, settings) else ["label"],
         "permuted": permute_labels,
         "notes": _notes(folds, labels, classes),
+        "second": second,
+        "mixed": {name: list(patient["mixed"]) for name, patient in eligible.items() if patient.get("mixed")},
+        "people": {
+            name: person for name, patient in eligible.items() if (person := patient.get("person") or name) != name
+        },
     }
     assert_disjoint(table)
     return table
@@ -132,7 +148,6 @@ def _labels(
     classes: Sequence[str],
     minimum: int,
     excluded: dict[str, str],
-    permute: int | None,
 ) -> dict[str, int]:
     unknown = sorted({str(patient["label"]) for patient in eligible.values()} - set(classes))
     if unknown:
@@ -151,9 +166,6 @@ def _labels(
             where=f"folds, after leaving out {len(excluded)} patients",
             todo="See which patients were left out and why; add patients, or map rare labels to `exclude`.",
         )
-    if permute is not None:
-        shuffled = sorted(labels, key=lambda name: draw(permute, "permuted labels", name))
-        labels = dict(zip(labels, [labels[name] for name in shuffled], strict=True))
     return labels
 
 

@@ -22,15 +22,24 @@ class Patient:
     label
         The class it means; None for `exclude`, `ambiguous`, and where there is no label.
     status
-        ``eligible`` (has a class, and a use for which one is needed), ``exclude``, ``ambiguous`` or ``segmentation``.
+        ``eligible`` (has a class, and a use for which one is needed), ``exclude``, ``ambiguous``, ``segmentation`` or
+        ``new``.
     use
-        As in the table: ``diagnosis``, ``segmentation``, ``external`` or ``exclude``.
+        As in the table: ``diagnosis``, ``segmentation``, ``external`` or ``exclude``; ``new`` for patients of the table
+        `predict.patients`, who have no label.
     reason
         Why the patient is not eligible; None for eligible ones.
     group, site, scanner
         None where the table does not say.
     columns
         The free columns.
+    mixed
+        The two neighbouring classes that the label lies between; None for a label that is one class.
+    second
+        The class that a patient is by half, beside `label` (`task.mixed: soft`); None for all others.
+    person, biopsy
+        The patient and the biopsy of a case, where a patient with several biopsies is one case for each (see
+        :mod:`nephroscale.cohort.cases`); None for patients who are one case.
     """
 
     id: str
@@ -43,17 +52,25 @@ class Patient:
     site: str | None
     scanner: str | None
     columns: dict[str, str]
+    mixed: tuple[str, str] | None = None
+    second: str | None = None
+    person: str | None = None
+    biopsy: str | None = None
 
     def row(self) -> dict[str, Any]:
         """Give what decides the patient's place in the folds (see :func:`nephroscale.cohort.folds.make_folds`)."""
-        return {
+        row = {
             "id": self.id,
             "label": self.label,
             "group": self.group,
             "site": self.site,
+            "text": self.label_text,
             "eligible": self.status == "eligible" and self.use == "diagnosis",
             "reason": self.reason,
         }
+        between = {"mixed": list(self.mixed), "second": self.second} if self.mixed else {}
+        case = {"person": self.person} if self.person else {}
+        return {**row, **between, **case}
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,35 @@ def patients_schema(label: str) -> dict[str, Any]:
     return schema
 
 
+def new_patients_schema() -> dict[str, Any]:
+    """Give the schema of a table of new patients: nothing but their ids is needed, and no label is read."""
+    schema = copy.deepcopy(read_schema("patients"))
+    schema["properties"] = {"patient_id": schema["properties"]["patient_id"]}
+    schema["required"] = ["patient_id"]
+    return schema
+
+
+def read_new_patients(table: Table, faults: Faults) -> dict[str, Patient]:
+    """Turn rows into patients who are predicted and nothing else; their other columns are kept as they are."""
+    check_cells(table, new_patients_schema(), ["patient_id"], faults)
+    check_unique(table, "patient_id", faults)
+    return {
+        cells["patient_id"]: Patient(
+            id=cells["patient_id"],
+            label_text="",
+            label=None,
+            status="new",
+            use="new",
+            reason="to be predicted, without a label",
+            group=None,
+            site=None,
+            scanner=None,
+            columns={column: cells[column] for column in table.columns if column != "patient_id"},
+        )
+        for _, cells in table.rows
+    }
+
+
 def read_patients(table: Table, config: dict[str, Any], faults: Faults) -> dict[str, Patient]:
     """Turn rows into patients by id, noting every fault, and classes too small for any folds."""
     task = config["task"]
@@ -46,11 +75,13 @@ def read_patients(table: Table, config: dict[str, Any], faults: Faults) -> dict[
                 unmapped.setdefault(text, []).append(row)
         if use == "exclude" and not reason:
             faults.add(table.name, "is empty; the use 'exclude' needs a reason.", row=row, column="reason")
-        status, why = _status(use, meaning, text, reason)
+        mixed = (meaning[0], meaning[1]) if isinstance(meaning, list) else None
+        label, second = _labels(meaning, task)
+        status, why = _status(use, meaning, text, reason, policy=task["mixed"])
         patients[cells["patient_id"]] = Patient(
             id=cells["patient_id"],
             label_text=text,
-            label=meaning if meaning in class_names(task) else None,
+            label=label,
             status=status,
             use=use,
             reason=why,
@@ -58,6 +89,8 @@ def read_patients(table: Table, config: dict[str, Any], faults: Faults) -> dict[
             site=cells.get("site") or None,
             scanner=cells.get("scanner") or None,
             columns={column: cells[column] for column in free},
+            mixed=mixed,
+            second=second,
         )
     if unmapped:
         counts = ", ".join(f"{text!r} ({len(rows)})" for text, rows in sorted(unmapped.items()))
@@ -68,11 +101,33 @@ def read_patients(table: Table, config: dict[str, Any], faults: Faults) -> dict[
     return patients
 
 
-def _status(use: str, meaning: str | None, text: str, reason: str | None) -> tuple[str, str | None]:
+def _labels(meaning: str | list[str] | None, task: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Give the class of a label, and the class that the patient is by half beside it, if any."""
+    if not isinstance(meaning, list):
+        return (meaning if meaning in class_names(task) else None), None
+    lower, higher = meaning
+    choices: dict[str, tuple[str | None, str | None]] = {
+        "lower": (lower, None),
+        "higher": (higher, None),
+        "soft": (lower, higher),
+    }
+    return choices.get(task["mixed"], (None, None))
+
+
+def _status(
+    use: str, meaning: str | list[str] | None, text: str, reason: str | None, *, policy: str
+) -> tuple[str, str | None]:
     if use == "segmentation":
         return use, reason or "set apart for segmentation"
     if use == "exclude":
         return use, reason
+    if isinstance(meaning, list):
+        if policy != "exclude":
+            return "eligible", None
+        return (
+            "exclude",
+            reason or f"the label {text!r} lies between {meaning[0]} and {meaning[1]} (task.mixed: exclude)",
+        )
     if meaning in {"exclude", "ambiguous"}:
         word = "is excluded" if meaning == "exclude" else "is ambiguous"
         return str(meaning), reason or f"the label {text!r} {word} (task.classes)"

@@ -35,10 +35,13 @@ class Folds(Stage):
             "classes": list(plan.cohort.classes),
             "minimum_per_class": task["minimum_per_class"],
             "permute_labels": task["permute_labels"],
+            "meanings": task["classes"],
+            "mixed": task["mixed"],
         }
 
     def rows(self, plan: Plan, unit: str) -> Any:
-        return [{"id": p.id, "label": p.label, "group": p.group, "site": p.site} for p in diagnosis_patients(plan)]
+        left_out = [p for p in plan.cohort.patients.values() if p.use in {"diagnosis", "exclude"} and p.reason]
+        return [p.row() for p in sorted([*diagnosis_patients(plan), *left_out], key=lambda p: p.id)]
 
 
 def diagnosis_patients(plan: Plan) -> list[Any]:

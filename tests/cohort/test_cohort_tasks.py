@@ -1,0 +1,123 @@
+"""Staging: a preset task, labels between two stages, and stages that nobody mapped."""
+
+import json
+
+import pytest
+
+from nephroscale.cohort.config import class_names, load_config
+from nephroscale.cohort.eligible import write_folds
+from nephroscale.cohort.tables import load_cohort
+from nephroscale.errors import NephroscaleError
+
+STAGES = ["I", "I", "I", "II", "II", "II", "III", "III", "III", "I-II", "I-II"]
+
+
+@pytest.fixture
+def staged(tmp_path):
+    """Makes the configuration of a staging cohort: the task, and stages of more patients."""
+
+    def make(task, *more):
+        rows = [f"M{n:02d},{stage},MN" for n, stage in enumerate([*STAGES, *more], start=1)]
+        (tmp_path / "patients.csv").write_text("\n".join(["patient_id,mn_stage,diagnosis", *rows]) + "\n")
+        (tmp_path / "images.csv").write_text("image_id,patient_id,modality,path\nM01-T,M01,TEM,a.tif\n")
+        data = {name: str(tmp_path / f"{name}.csv") for name in ("patients", "images")}
+        return load_config({"data": data, "task": task, "folds": {"count": 2}})
+
+    return make
+
+
+def make_folds(config, tmp_path):
+    cohort = load_cohort(config, check_files=False)
+    settings = {
+        "folds": config["folds"],
+        "classes": list(cohort.classes),
+        "minimum_per_class": 2,
+        "permute_labels": config["task"]["permute_labels"],
+        "meanings": config["task"]["classes"],
+        "mixed": config["task"]["mixed"],
+    }
+    rows = [p.row() for p in cohort.patients.values()]
+    figures, parts = write_folds(rows, {}, settings, 1, tmp_path / "folds")
+    return figures, parts, json.loads((tmp_path / "folds/folds.json").read_text())
+
+
+def test_one_word_names_the_task(staged):
+    config = staged("mn_stage")
+    assert config["task"]["label"] == "mn_stage"
+    assert config["task"]["ordinal"] is True
+    assert class_names(config["task"]) == ("I", "II", "III")
+    assert load_config(config) == config
+
+
+def test_what_stands_beside_the_preset_wins_and_texts_are_added(staged):
+    config = staged({"preset": "mn_stage", "mixed": "soft", "classes": {"IV": "IV", "I-II": "exclude"}}, "IV", "IV")
+    assert class_names(config["task"]) == ("I", "II", "III", "IV")
+    assert config["task"]["classes"]["I-II"] == "exclude"
+    assert config["task"]["mixed"] == "soft"
+
+
+def test_an_unknown_task_is_told_with_those_there_are(staged):
+    with pytest.raises(NephroscaleError, match="mn_stage"):
+        staged("mn_stages")
+
+
+def test_a_stage_that_nobody_mapped_stops_the_run_with_its_count(staged):
+    with pytest.raises(NephroscaleError, match=r"'IV' \(2\)"):
+        load_cohort(staged("mn_stage", "IV", "IV"), check_files=False)
+
+
+@pytest.mark.parametrize(
+    ("policy", "labels", "second"),
+    [("lower", {"I"}, {None}), ("higher", {"II"}, {None}), ("soft", {"I"}, {"II"}), ("exclude", {None}, {None})],
+)
+def test_a_label_between_two_stages_becomes_what_the_policy_says(staged, policy, labels, second):
+    cohort = load_cohort(staged({"preset": "mn_stage", "mixed": policy}), check_files=False)
+    between = [cohort.patients["M10"], cohort.patients["M11"]]
+    assert {p.label for p in between} == labels
+    assert {p.second for p in between} == second
+    assert {p.mixed for p in between} == {("I", "II")}
+    assert {p.status for p in between} == {"exclude" if policy == "exclude" else "eligible"}
+
+
+@pytest.mark.parametrize(
+    ("classes", "ordinal", "told"),
+    [
+        ({"I": "I", "II": "II", "I-II": ["I", "II"]}, False, "task.ordinal"),
+        ({"I": "I", "II": "II", "III": "III", "I-III": ["I", "III"]}, True, "not neighbours"),
+        ({"I": "I", "II": "II", "II-I": ["II", "I"]}, True, "not neighbours"),
+        ({"I": "I", "II": "II", "II-III": ["II", "III"]}, True, "III is none of the classes"),
+    ],
+)
+def test_only_neighbours_of_an_ordinal_task_have_something_between(staged, classes, ordinal, told):
+    with pytest.raises(NephroscaleError, match=told):
+        staged({"label": "mn_stage", "classes": classes, "ordinal": ordinal})
+
+
+def test_those_left_out_and_those_between_are_counted_with_the_folds(staged, tmp_path):
+    task = {"preset": "mn_stage", "classes": {"IV": "exclude"}}
+    figures, _, table = make_folds(staged(task, "IV"), tmp_path)
+    assert set(table["excluded"]) == {"M10", "M11", "M12"} == set(figures["excluded"])
+    assert "lies between I and II" in table["excluded"]["M10"]
+    assert [(e["text"], e["meaning"], e["patients"], e["in_folds"]) for e in table["texts"]] == [
+        ("I", "I", 3, 3),
+        ("I-II", "I or II (exclude)", 2, 0),
+        ("II", "II", 3, 3),
+        ("III", "III", 3, 3),
+        ("IV", "exclude", 1, 0),
+    ]
+
+
+def test_half_and_half_is_in_the_folds_and_decides_the_training(staged, tmp_path):
+    figures, soft, table = make_folds(staged({"preset": "mn_stage", "mixed": "soft"}), tmp_path)
+    assert table["second"] == {"M10": 1, "M11": 1}
+    assert figures["mixed"] == {"policy": "soft", "patients": {"M10": ["I", "II"], "M11": ["I", "II"]}}
+    (tmp_path / "other").mkdir()
+    _, hard, _ = make_folds(staged({"preset": "mn_stage", "mixed": "lower"}), tmp_path / "other")
+    assert soft.keys() == hard.keys()
+    assert all(soft[key] != hard[key] for key in soft)
+
+
+def test_a_permuted_label_takes_its_half_along(staged, tmp_path):
+    _, _, table = make_folds(staged({"preset": "mn_stage", "mixed": "soft", "permute_labels": 3}), tmp_path)
+    assert len(table["second"]) == 2
+    assert all(table["labels"][patient] == 0 and other == 1 for patient, other in table["second"].items())
