@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from nephroscale.stages.plan import Plan, Recipe
 
-CURRENT, STALE, UNRECORDED, FOLLOWS = "current", "stale", "unrecorded", "follows"
+CURRENT, STALE, UNRECORDED, FOLLOWS, LOST = "current", "stale", "unrecorded", "follows", "lost"
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Artifact:
         receipt follows from another's rejection, or where no record tells of it.
     state
         ``current`` (made by the present code, configuration and data), ``stale`` (by others), ``follows`` (rejected
-        because something that it needs is), ``unrecorded``.
+        because something that it needs is), ``unrecorded``, ``lost`` (its object is not there, or not what it was).
     because
-        Why it is stale, in sentences.
+        Why it is stale or lost, in sentences.
     inputs
         What it was made from.
     repeats
@@ -168,6 +168,9 @@ def _artifact(plan: Plan, receipt: Receipt, keys: Iterable[tuple[str, str]], oth
         artifact.record, artifact.state = record, STALE
         artifact.because = [change.text for change in differences(record["parts"], recipe)] if recipe else []
         artifact.because = artifact.because or ["something that it depends on is not made"]
+    if receipt.digest and plan.store.find(receipt.digest) is None:
+        artifact.state = LOST
+        artifact.because = ["its object is not in the store, may not be read, or was damaged and set aside"]
     artifact.inputs = [
         Input(label, str(value), _named(label, keys)) for label, value in artifact.parts.get("inputs", {}).items()
     ]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nephroscale.artifacts.digest import pretty_json
+from nephroscale.artifacts.receipts import Receipt, settle_receipt
 from nephroscale.audit.document import count_states, make_document
 from nephroscale.audit.graph import read_graph
+from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,3 +40,30 @@ def write_audit(plan: Plan, out: Path) -> dict[str, Any]:
         "states": count_states(document),
         "conflicts": len(document["conflicts"]),
     }
+
+
+def publish_audit(plan: Plan) -> Receipt:
+    """Write the audit of a results folder as it lies there, half done or stale as it may be, outside of any run.
+
+    Returns
+    -------
+    Receipt
+        Beside the link ``results/audit``, as the stage `audit` leaves them.
+
+    Raises
+    ------
+    NephroscaleError
+        When nothing was made yet.
+    """
+    if not any(plan.receipt(stage, unit) for stage in plan.stages_before("audit") for unit in plan.units(stage)):
+        raise NephroscaleError(
+            "There is nothing to audit: no artifact of this configuration was made yet.",
+            where=str(plan.results),
+            todo="Run the workflow first, or name another configuration by --configfile.",
+        )
+    with plan.store.scratch() as scratch:
+        figures = write_audit(plan, scratch / "out")
+        published = plan.store.publish(scratch / "out")
+    receipt = Receipt("audit", "cohort", "accepted", figures=figures, **published._asdict())
+    settle_receipt(plan.receipt_path("audit", "cohort"), plan.link_path("audit", "cohort"), receipt, plan.store)
+    return receipt
