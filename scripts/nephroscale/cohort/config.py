@@ -15,7 +15,7 @@ from nephroscale.cohort.tasks import expand_task
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 LEFT_OUT = ("exclude", "ambiguous")
 """What a label text may mean besides a class."""
@@ -40,13 +40,18 @@ def config_schema() -> dict[str, Any]:
     return schema
 
 
-def load_config(mapping: Mapping[str, Any]) -> dict[str, Any]:
+def load_config(
+    mapping: Mapping[str, Any], reads: Mapping[str, Collection[str]] | None = None, common: Collection[str] = ()
+) -> dict[str, Any]:
     """Check a configuration and fill in what it leaves out.
 
     Parameters
     ----------
     mapping
         The configuration as Snakemake hands it on: parsed YAML, with numbers from the command line perhaps as texts.
+    reads, common
+        Which keys of an entry of ``models`` each family reads, and which every entry has
+        (:mod:`nephroscale.models.registry`): others are faults, and are not filled in. Left out, nothing is said of it.
 
     Returns
     -------
@@ -68,6 +73,8 @@ def load_config(mapping: Mapping[str, Any]) -> dict[str, Any]:
     if not hasattr(mapping, "items"):
         raise NephroscaleError("The configuration is not a mapping of keys.", todo="Write `key: value` lines (YAML).")
     filled = _complete(mapping, schema, "", faults)
+    if reads is not None:
+        _leave_to_families(filled, mapping, reads, common, faults)
     errors = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda error: _dotted(error.absolute_path))
     faults += [_told(error) for error in errors]
     if not errors:
@@ -131,6 +138,34 @@ def _complete_object(value: Any, schema: dict[str, Any], path: str, faults: list
             inner = others if isinstance(others, dict) else {}
             completed[str(key)] = _complete(value[key], inner, here, faults)
     return _normal_classes(completed, faults) if path == "task.classes" else completed
+
+
+def _leave_to_families(
+    filled: dict[str, Any],
+    given: Mapping[str, Any],
+    reads: Mapping[str, Collection[str]],
+    common: Collection[str],
+    faults: list[str],
+) -> None:
+    """Take the keys from each model that its family does not read, and note those that were given all the same."""
+    known = config_schema()["$defs"]["model"]["properties"]
+    entries = given.get("models") or {}
+    for name, model in filled["models"].items() if isinstance(filled["models"], dict) else ():
+        if not isinstance(model, dict) or not isinstance(model["family"], str):
+            continue  # the schema's errors tell of these
+        family = model["family"]
+        if family not in reads:
+            hint = nearest(family, reads) or f"; choose one of {', '.join(reads)}."
+            faults.append(f"models.{name}.family: there is no family {family!r}{hint}")
+            continue
+        mine = {*reads[family], *common}
+        for key in known.keys() - mine:
+            model.pop(key, None)
+        faults += [
+            f"models.{name}.{key}: the family {family} does not read this key; it reads {', '.join(sorted(mine))}."
+            for key in entries.get(name) or ()
+            if key in known and key not in mine
+        ]
 
 
 def _normal_classes(classes: dict[str, Any], faults: list[str]) -> dict[str, Any]:

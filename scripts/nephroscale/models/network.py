@@ -31,6 +31,9 @@ class Network(nn.Module):
     #: Whether a patient may lack one of the modalities; otherwise such a patient is no case for the network.
     tolerates_missing: bool = False
 
+    #: What share of the training is done, from 0 to below 1; training sets it at the start of each epoch.
+    progress: float = 0.0
+
     @property
     def reads_negatives(self) -> bool:
         """Whether the network reads `Batch.negative`."""

@@ -15,9 +15,40 @@ if TYPE_CHECKING:
 
 FAMILIES = {
     "cmusnet": "nephroscale.models.cmusnet",
+    "mean-pooling": "nephroscale.models.mil.mean_pooling",
+    "max-pooling": "nephroscale.models.mil.max_pooling",
+    "abmil": "nephroscale.models.mil.abmil",
+    "clam-sb": "nephroscale.models.mil.clam_sb",
+    "transmil": "nephroscale.models.mil.transmil",
+    "dsmil": "nephroscale.models.mil.dsmil",
+    "sc-mil": "nephroscale.models.mil.sc_mil",
+    "mhim-mil": "nephroscale.models.mil.mhim_mil",
 }
 """Family to the module whose `build(settings, shapes, classes)` makes the network; named lazily, so that only the
-chosen one is imported and enters a recipe. A new family is one file and one line here."""
+chosen one is imported and enters a recipe. A new family is one file, one line here and one in `READS`."""
+
+_EMBEDDING = ("embedding", "embedding_dropout", "encoder")
+_ATTENTION = ("gated", "attention_width")
+
+READS = {
+    "cmusnet": (
+        *("variant", "attention", "threshold", "pooling", "heads"),
+        *("hidden", "dropout", "loss_weights", "ordinal", "encoder"),
+    ),
+    "mean-pooling": _EMBEDDING,
+    "max-pooling": _EMBEDDING,
+    "abmil": (*_EMBEDDING, *_ATTENTION),
+    "clam-sb": (*_EMBEDDING, *_ATTENTION, "instance_loss"),
+    "transmil": (*_EMBEDDING, "heads"),
+    "dsmil": (*_EMBEDDING, "attention_width"),
+    "sc-mil": (*_EMBEDDING, *_ATTENTION, "contrast"),
+    "mhim-mil": (*_EMBEDDING, *_ATTENTION, "masking"),
+}
+"""Family to the keys of its entry of `models` that it reads, besides those that every entry has (`COMMON`). Another
+key is an error when the configuration is loaded, and has no default in a recipe."""
+
+COMMON = ("family", "modalities", "train")
+"""Keys of an entry of `models` that the workflow reads, whatever the family."""
 
 
 def _module_of(settings: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from nephroscale.artifacts.upkeep import register_results
 from nephroscale.cohort.config import load_config
 from nephroscale.cohort.tables import load_cohort
 from nephroscale.errors import NephroscaleError
+from nephroscale.models.registry import COMMON, READS
 from nephroscale.stages.raw_cache import RawCache
 from nephroscale.stages.registry import stage_table
 
@@ -53,7 +54,7 @@ class Plan:
     """
 
     def __init__(self, config: Mapping[str, Any], *, scripts: Path = SCRIPTS, check_files: bool = False) -> None:
-        self.config = load_config(dict(config))
+        self.config = load_config(dict(config), READS, COMMON)
         self.cohort: Cohort = load_cohort(self.config, check_files=check_files)
         self.scripts = scripts
         self.results = Path(self.config["results"])

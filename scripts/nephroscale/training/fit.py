@@ -186,6 +186,7 @@ def train_epoch(
     generator = torch.Generator().manual_seed(_derived("epoch", seed, epoch))
     torch.manual_seed(_derived("dropout", seed, epoch))
     network.train()
+    network.progress = epoch / settings["epochs"]
     order = torch.randperm(len(bags), generator=generator).tolist()
     total = torch.zeros((), dtype=torch.float64, device=device)
     for batch in batches([bags[i] for i in order], settings["batch"], device):

@@ -1,0 +1,41 @@
+"""Attention pooling, on which several of the networks are built."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from nephroscale.models.mil.bag import draw_glorot, masked_softmax
+
+
+class AttentionPooling(nn.Module):
+    """The mean of a bag's instances, weighted by what a small network thinks of each.
+
+    Parameters
+    ----------
+    width
+        D of an instance.
+    hidden
+        Width of the small network.
+    gated
+        Multiply its tanh layer by a sigmoid layer.
+
+    References
+    ----------
+    Ilse, Tomczak and Welling, Attention-based deep multiple instance learning, ICML 2018, equations 7 to 9.
+    """
+
+    def __init__(self, width: int, hidden: int, *, gated: bool) -> None:
+        super().__init__()
+        self.content = nn.Linear(width, hidden)
+        self.gate = nn.Linear(width, hidden) if gated else None
+        self.score = nn.Linear(hidden, 1, bias=False)  # a bias would cancel in the softmax
+        draw_glorot(self)
+
+    def forward(self, vectors: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Pool [B, N, D] with its mask [B, N] to [B, D], and give the weights [B, N], which sum to 1."""
+        hidden = torch.tanh(self.content(vectors))
+        if self.gate is not None:
+            hidden = hidden * torch.sigmoid(self.gate(vectors))
+        weights = masked_softmax(self.score(hidden).squeeze(-1), mask)
+        return torch.einsum("bn,bnd->bd", weights.to(vectors.dtype), vectors), weights

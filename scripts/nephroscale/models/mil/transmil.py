@@ -1,0 +1,163 @@
+"""TransMIL: a transformer over the bag, its instances laid out in a square to mix neighbours.
+
+    instances ── embedding ── square ─┬── self-attention ── PPEG ── self-attention ─┬── norm, linear ── classes
+    class token ──────────────────────┘                                             └── (class token)
+
+References
+----------
+Shao et al., TransMIL: transformer based correlated multiple instance learning for whole slide image classification,
+NeurIPS 2021.
+"""  # fmt: skip
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from nephroscale.errors import NephroscaleError
+from nephroscale.models.batch import Batch, Output
+from nephroscale.models.mil.bag import InstanceEmbedding, Shapes, inputs_of, masked_softmax, options_of
+from nephroscale.models.network import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+KERNELS = (7, 5, 3)
+DROPOUT = 0.1
+
+
+class SelfAttention(nn.Module):
+    """A residual layer: norm, multi-head attention among the tokens of a bag, linear, dropout."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.query_key_value = nn.Linear(width, width * 3, bias=False)
+        self.out = nn.Sequential(nn.Linear(width, width), nn.Dropout(DROPOUT))
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the tokens [B, T, D] after the layer, and the first token's attention [B, T], averaged over heads."""
+        heads = self.query_key_value(self.norm(tokens)).unflatten(-1, (3, self.heads, -1))
+        query, key, value = (part.squeeze(2) for part in heads.split(1, dim=2))  # [B, T, heads, D / heads]
+        scores = torch.einsum("bqhd,bkhd->bkqh", query, key) * query.shape[-1] ** -0.5
+        weights = masked_softmax(scores.flatten(2), mask).unflatten(2, scores.shape[2:])
+        attended = torch.einsum("bkqh,bkhd->bqhd", weights.to(value.dtype), value).flatten(2)
+        return tokens + self.out(attended), weights[:, :, 0].mean(-1)
+
+
+class PositionEncoding(nn.Module):
+    """PPEG, the pyramid position encoding generator: depthwise convolutions of three sizes over the square."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(nn.Conv2d(width, width, k, padding=k // 2, groups=width) for k in KERNELS)
+
+    def forward(self, square: Tensor) -> Tensor:
+        """Encode [B, D, S, S]; what is no instance has to be 0."""
+        return square + torch.stack([convolution(square) for convolution in self.convolutions]).sum(0)
+
+
+class TransMIL(Network):
+    """Two layers of self-attention with position encoding between them; the class token is the bag.
+
+    Parameters
+    ----------
+    shapes, embedding, embedding_dropout, encoder
+        As in :class:`~nephroscale.models.mil.bag.InstanceEmbedding`; the last width has to be a multiple of `heads`.
+    classes
+        Number of classes.
+    heads
+        Attention heads.
+
+    Notes
+    -----
+    As in the paper, a bag of n instances fills a square of the least side s with s * s >= n, row by row, and starts
+    again with its first instance where it ends early: the order of the instances matters. Each bag of a batch has its
+    own side; the rest of the batch's square is empty.
+
+    Ours: exact softmax attention. The paper's Nystrom form approximates it for the thousands of tiles of a slide, and
+    adds a convolution of the values along the sequence; here bags have tens of instances.
+    """
+
+    tolerates_missing = True  # a bag of fewer instances
+
+    def __init__(
+        self,
+        shapes: Shapes,
+        classes: int,
+        *,
+        embedding: Sequence[int] = (256,),
+        embedding_dropout: float = 0.25,
+        heads: int = 4,
+        encoder: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.embedding = InstanceEmbedding(shapes, embedding, embedding_dropout, encoder)
+        width = self.embedding.width
+        if width % heads:
+            raise NephroscaleError(
+                f"The width {width} of the embedded instances is not a multiple of {heads} heads.",
+                where="models: embedding and heads of a transmil",
+                todo="Choose a last width of `embedding` that the heads can share.",
+            )
+        self.token = nn.Parameter(torch.randn(width))
+        self.first = SelfAttention(width, heads)
+        self.position = PositionEncoding(width)
+        self.second = SelfAttention(width, heads)
+        self.norm = nn.LayerNorm(width)
+        self.classifier = nn.Linear(width, classes)
+
+    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002
+        """Predict a batch; an instance's weight is the class token's attention to it in the second layer."""
+        bag = self.embedding(batch)
+        layout, filled = lay_out(bag.mask)  # [B, S * S, N], [B, S * S]
+        side = round(layout.shape[1] ** 0.5)
+        square = layout.to(bag.vectors.dtype) @ bag.vectors
+        token = self.token.expand(len(square), 1, -1)
+        mask = torch.cat([torch.ones_like(filled[:, :1]), filled], 1)
+
+        tokens, _ = self.first(torch.cat([token, square], 1), mask)
+        token, square = tokens[:, :1], tokens[:, 1:] * filled[..., None]
+        grid = square.transpose(1, 2).unflatten(2, (side, side))
+        square = self.position(grid).flatten(2).transpose(1, 2)
+        tokens, attention = self.second(torch.cat([token, square], 1), mask)
+
+        weights = torch.einsum("bs,bsn->bn", attention[:, 1:], layout)
+        weights = weights / weights.sum(1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
+        return Output({"fusion": self.classifier(self.norm(tokens[:, 0]))}, weights=bag.by_modality(weights))
+
+
+def lay_out(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Lay the instances of each bag out in the upper left corner of a square that all bags of the batch share.
+
+    Parameters
+    ----------
+    mask
+        [B, N] bool.
+
+    Returns
+    -------
+    tuple
+        [B, S * S, N] float32, 1 where a cell (row by row) holds an instance, and [B, S * S] bool, the cells in use.
+    """
+    side = 1
+    while side * side < mask.shape[1]:
+        side += 1
+    count = mask.sum(1)[:, None]
+    sides = torch.arange(1, side + 1, device=mask.device)
+    own = 1 + (sides * sides < count).sum(1, keepdim=True)  # exact, unlike a root
+    cell = torch.arange(side * side, device=mask.device)
+    row, column = cell // side, cell % side
+    filled = (row < own) & (column < own) & (count > 0)
+    wanted = (row * own + column) % count.clamp(min=1)  # the how manieth instance of the bag
+    place = mask.cumsum(1) - 1
+    layout = (wanted[..., None] == place[:, None]) & mask[:, None] & filled[..., None]
+    return layout.float(), filled
+
+
+def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]], classes: int) -> TransMIL:
+    """Build the network from an entry of `models` in the configuration."""
+    return TransMIL(inputs_of(settings, shapes), classes, **options_of(settings, "transmil"))
