@@ -50,7 +50,8 @@ def _lines(
     for sentence in artifact.because:
         yield f"{indent}    ! {sentence}"
     by_stage: dict[str, list[Input]] = defaultdict(list)
-    for need in artifact.inputs:
+    unlike = {need.artifact or need.label: need for need in reversed(artifact.inputs)}  # parts of one artifact once
+    for need in reversed(unlike.values()):
         by_stage[need.artifact[0] if need.artifact else ""].append(need)
     for stage, needs in sorted(by_stage.items()):
         few = needs if everything or len(needs) <= MOST_NAMED else needs[:1]
