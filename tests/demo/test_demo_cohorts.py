@@ -12,6 +12,7 @@ from nephroscale.demo.lesions import LESIONS
 from nephroscale.demo.section import PATTERNS
 from nephroscale.demo.tem import MicrographPlan
 from nephroscale.demo.truth import cohort_json
+from nephroscale.demo.write import tables_of
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +123,28 @@ def test_panel_has_its_exceptions():
     negatives = [i for i in draft.images if i.modality == "IM" and not i.path]
     assert negatives
     assert all(i.grade == "0" for i in negatives)
+
+
+def test_stages_are_enough_to_learn_and_some_are_between_or_rare():
+    draft = make_cohort("mn_stage")
+    counts = Counter((p.use, p.mn_stage) for p in draft.patients)
+    assert all(counts["diagnosis", stage] >= 8 for stage in ("I", "II", "III"))
+    assert counts["diagnosis", "I-II"] >= 2
+    assert counts["diagnosis", "IV"] >= 1
+    assert all(counts["external", stage] == 2 for stage in ("I", "II", "III"))
+    between = {p.patient_id for p in draft.patients if p.mn_stage == "I-II"}
+    rows = {i.image_id: i.patient_id for i in draft.images}
+    stages = {w.plan.subepithelial for w in draft.works if rows[w.plan.image_id] in between and hasattr(w.plan, "view")}
+    assert stages == {1, 2}
+
+
+def test_new_patients_have_no_label_in_their_table():
+    draft = make_cohort("new")
+    text = tables_of(draft)["patients.csv"]
+    assert text.splitlines()[0] == "patient_id,site,age,sex"
+    tem = images_of(draft, "TEM")
+    assert [bool(tem[p.patient_id]) for p in draft.patients] == [True, True, False]
+    assert {i.exposure_ms for i in draft.images if i.patient_id == "N02" and i.modality == "IM"} == {"auto"}
 
 
 def test_truth_names_every_image(demo):

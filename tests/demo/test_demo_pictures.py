@@ -99,3 +99,9 @@ def test_outline_and_polygon_agree():
     reach = np.hypot(points[:, 0], points[:, 1])
     assert reach == pytest.approx(outline.at(np.arctan2(points[:, 1], points[:, 0])), rel=1e-4)
     assert reach.max() <= outline.reach() + 0.5
+
+
+def test_stages_differ_in_what_lies_in_the_wall():
+    drawn = {s: draw_micrograph(replace(MICROGRAPH, subepithelial=s, nm_per_px=8.0, label="")) for s in (3, 4)}
+    assert (drawn[3].sites == 1).any()
+    assert not drawn[4].sites.any()  # what is rarefied is no deposit any more

@@ -1,4 +1,4 @@
-"""The three cohorts: who is in them and what was photographed of whom."""
+"""The cohorts: who is in them and what was photographed of whom."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nephroscale.demo.draft import Draft, Sizes
 from nephroscale.demo.lesions import LESIONS
 from nephroscale.demo.noise import stream
-from nephroscale.demo.tables import InstrumentRow, PatientRow
+from nephroscale.demo.tables import PATIENT_COLUMNS, InstrumentRow, PatientRow
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def make_cohort(name: str) -> Draft:
     Parameters
     ----------
     name
-        `tiny`, `demo` or `demo_panel`.
+        One of `COHORTS`.
 
     Raises
     ------
@@ -179,6 +179,57 @@ def _demo_panel() -> Draft:
     return draft
 
 
+# Patients to stage, by lesion. Labels between two stages, and a stage too rare to learn, are there as in real cohorts.
+STAGES = {"MN-I": 9, "MN-II": 9, "MN-III": 8, "MN-I-II": 3, "MN-IV": 2}
+EXTERNAL = {"MN-I": 2, "MN-II": 2, "MN-III": 2}
+
+
+def _mn_stage() -> Draft:
+    """Thirty-one patients with membranous nephropathy, six external ones beside them, three set apart."""
+    sizes = Sizes((2048, 1024), 1.0, 512, 0.5, (640, 520))
+    draft = Draft("mn_stage", 31, sizes, instruments=INSTRUMENTS, columns=(*PATIENT_COLUMNS, "mn_stage"))
+    people = [(lesion, "diagnosis") for lesion, count in STAGES.items() for _ in range(count)]
+    order = stream(draft.seed, "order").permutation(len(people))
+    people = [people[place] for place in order.tolist()]
+    people += [(lesion, "external") for lesion, count in EXTERNAL.items() for _ in range(count)]
+    several = next(n for n, (lesion, _) in enumerate(people) if lesion == "MN-II")
+    for number, (lesion, use) in enumerate(people, start=1):
+        site = SITES[number % 2]
+        row = draft.patient(_staged(_row(number, lesion, site, use=use)))
+        for biopsy in ("B1", "B2") if number - 1 == several else ("",):
+            _photograph_small(draft, row, lesion, biopsy=biopsy)
+    _set_apart(draft, len(people) + 1, ["MN-I", "MN-II", "MN-III"], glomeruli=(5, 6))
+    return draft
+
+
+def _staged(row: PatientRow) -> PatientRow:
+    """Add the stage to a patient, as the records would have it."""
+    return replace(row, mn_stage=row.subtype.removeprefix("MN-"))
+
+
+def _photograph_small(
+    draft: Draft, row: PatientRow, lesion: str, *, biopsy: str = "", timed: bool = True, micrographs: bool = True
+) -> None:
+    """Add small images of a biopsy: a section, a field of IgG, micrographs."""
+    tag = f"{row.patient_id}-{biopsy}" if biopsy else row.patient_id
+    draft.slide(row, lesion, f"{tag}-OM", f"om/{tag}.svs", biopsy=biopsy, glomeruli=(4, 5))
+    draft.field(row, lesion, f"{tag}-IgG", f"im/{tag}-IgG.tif", biopsy=biopsy, timed=timed)
+    if micrographs:
+        count = int(stream(draft.seed, tag, "count").integers(4, 6, endpoint=True))
+        draft.micrographs(row, lesion, count, f"tem/{tag}", MICROGRAPHS[row.site], biopsy=biopsy, prefix=tag)
+
+
+def _new() -> Draft:
+    """Three patients without labels: one complete, one whose fluorescence was not timed, one without TEM."""
+    columns = ("patient_id", "site", "age", "sex")
+    draft = Draft("new", 41, Sizes((2048, 1024), 1.0, 512, 0.5, (512, 416)), columns=columns)
+    for number, lesion in enumerate(["MN-II", "MN-III", "MN-I"], start=1):
+        row = _row(number, lesion, SITES[number % 2])
+        row = draft.patient(replace(row, patient_id=f"N{number:02d}"))
+        _photograph_small(draft, row, lesion, timed=number != 2, micrographs=number != 3)
+    return draft
+
+
 PANEL = ("IgA", "IgG", "IgM", "C3", "C1q")
 
 # Mesangial and capillary strength where a patient does not show what the lesion usually does.
@@ -191,4 +242,10 @@ EXCEPTIONS = {
 # Not photographed and not known to be negative either: missing.
 NOT_TAKEN = {("P03", "IgM")}
 
-COHORTS: dict[str, Callable[[], Draft]] = {"tiny": _tiny, "demo": _demo, "demo_panel": _demo_panel}
+COHORTS: dict[str, Callable[[], Draft]] = {
+    "tiny": _tiny,
+    "demo": _demo,
+    "demo_panel": _demo_panel,
+    "mn_stage": _mn_stage,
+    "new": _new,
+}

@@ -9,7 +9,7 @@ from nephroscale.demo.fluorescence import FieldPlan
 from nephroscale.demo.kidney import SlidePlan
 from nephroscale.demo.lesions import LESIONS
 from nephroscale.demo.noise import stream
-from nephroscale.demo.tables import ImageRow, InstrumentRow, PatientRow
+from nephroscale.demo.tables import PATIENT_COLUMNS, ImageRow, InstrumentRow, PatientRow
 from nephroscale.demo.tem import MicrographPlan
 
 Plan = SlidePlan | FieldPlan | MicrographPlan
@@ -85,6 +85,8 @@ class Draft:
         Rows of the tables.
     works
         Raw files, in the order of the tables.
+    columns
+        Those that the table of patients has.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Draft:
     images: list[ImageRow] = field(default_factory=list)
     instruments: list[InstrumentRow] = field(default_factory=list)
     works: list[Work] = field(default_factory=list)
+    columns: tuple[str, ...] = PATIENT_COLUMNS
 
     def patient(self, row: PatientRow) -> PatientRow:
         """Add a patient, with age and sex drawn."""
@@ -134,9 +137,12 @@ class Draft:
 
     def field(
         self, row: PatientRow, lesion: str, image_id: str, path: str, *, marker: str = "IgG", biopsy: str = "",
-        strength: tuple[float, float] | None = None, plain_scale: bool = True,
+        strength: tuple[float, float] | None = None, plain_scale: bool = True, timed: bool = True,
     ) -> None:  # fmt: skip
-        """Add an immunofluorescence field; `strength` overrides the site strengths that the lesion would draw."""
+        """Add an immunofluorescence field.
+
+        `strength` overrides the site strengths that the lesion would draw; `timed` says whether the exposure is known.
+        """
         random = stream(self.seed, image_id, "plan")
         staining = LESIONS[lesion].staining.get(marker)
         drawn = (
@@ -160,8 +166,8 @@ class Draft:
                 path=path,
                 mpp=f"{mpp:g}" if plain_scale else "",
                 roi="whole",
-                exposure_ms=f"{exposure:g}",
-                gain="1",
+                exposure_ms=f"{exposure:g}" if timed else "auto",
+                gain="1" if timed else "",
                 grade="0" if grade == 0 else f"{grade}+",
             )
         )
@@ -200,7 +206,7 @@ class Draft:
                 height,
                 nm_per_px,
                 view,
-                subepithelial=stage,
+                subepithelial=int(random.choice(look.subepithelial)) if look.varied else stage,
                 subendothelial=_amount(random, look.subendothelial),
                 mesangial=_amount(random, look.mesangial),
                 inclusions=look.inclusions and bool(random.uniform() < 0.6),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Lesion:
         Whether tubuloreticular inclusions are seen.
     stalk
         Share of the micrographs that show mesangium.
+    varied
+        Whether each micrograph has a stage of its own, as between two stages; else a patient's have one.
     """
 
     diagnosis: str
@@ -52,6 +54,7 @@ class Lesion:
     mesangial: tuple[float, float] = (0.0, 0.0)
     inclusions: bool = False
     stalk: float = 0.5
+    varied: bool = False
 
 
 def _full_house(mesangial: tuple[float, float], capillary: tuple[float, float], coarse: float) -> dict[str, Staining]:
@@ -79,6 +82,10 @@ LESIONS = {
     "MN-I": _membranous(1, "normal"),
     "MN-II": _membranous(2, "spikes"),
     "MN-III": _membranous(3, "chains"),
+    # Stage IV: the deposits are gone, and the membrane is thick and moth-eaten where they were.
+    "MN-IV": _membranous(4, "chains"),
+    # Between two stages: some loops show the one, some the other.
+    "MN-I-II": replace(_membranous(1, "spikes"), subepithelial=(1, 2), varied=True),
     "LN-II": Lesion("LN", "mesangial", _full_house((0.3, 0.5), (0.0, 0.02), 0.0), mesangial=(0.7, 1.0), stalk=0.75),
     "LN-III": Lesion(
         "LN",

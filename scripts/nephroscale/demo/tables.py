@@ -25,6 +25,7 @@ class PatientRow:
     subtype: str = ""
     age: str = ""
     sex: str = ""
+    mn_stage: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,11 @@ class InstrumentRow:
 Row = PatientRow | ImageRow | InstrumentRow
 
 
-def as_csv(kind: type, rows: Sequence[Row]) -> str:
+PATIENT_COLUMNS = tuple(field.name for field in fields(PatientRow) if field.name != "mn_stage")
+"""Columns of a table of patients with diagnoses."""
+
+
+def as_csv(kind: type, rows: Sequence[Row], columns: Sequence[str] = ()) -> str:
     """Write rows as CSV text, with the columns of `kind` in their order and line feeds.
 
     Parameters
@@ -71,9 +76,12 @@ def as_csv(kind: type, rows: Sequence[Row]) -> str:
         The rows' class, which names the columns also where there are no rows.
     rows
         The rows.
+    columns
+        The columns to write; all when empty.
     """
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(kind)], lineterminator="\n")
+    names = columns or [field.name for field in fields(kind)]
+    writer = csv.DictWriter(text, names, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
     return text.getvalue()

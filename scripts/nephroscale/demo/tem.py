@@ -21,6 +21,7 @@ GREY = {
     "mesangial cell": 108.0,
     "deposit": 40.0,
     "red cell": 58.0,
+    "rarefied": 196.0,
 }
 
 
@@ -41,7 +42,8 @@ class MicrographPlan:
     view
         `loop` (a capillary loop) or `mesangium` (a lobule with its stalk).
     subepithelial
-        Stage of subepithelial deposits: 0 none, 1 small without spikes, 2 with spikes between, 3 incorporated.
+        Stage of subepithelial deposits: 0 none, 1 small without spikes, 2 with spikes between, 3 incorporated, 4
+        dissolved, with lucent places in a thick, irregular membrane.
     subendothelial, mesangial
         Amount of deposits at these sites, 0 to 1.
     inclusions
@@ -249,6 +251,10 @@ def _draw_lobule(
         _paint(grey, smoothstep(process, -0.012, 0.012), GREY["mesangial cell"] + 11 * textures.cytoplasm)
         lines += 32 * ridge(process, 0.0, hair)
         _draw_nucleus(grey, np.maximum(wall.nucleus, 0.1 - deep), textures)
+    if wall.rarefied is not None:  # what is left of the deposits is a lucent place with a grainy edge
+        ragged = wall.rarefied + 0.03 * textures.dense
+        _paint(grey, smoothstep(ragged, 0.03, -0.03) * 0.9, GREY["rarefied"] + 14 * textures.fine)
+        lines += 18 * ridge(ragged, 0.0, 2 * hair)
     # The lumen, and the endothelium that lines it.
     lining = wall.lumen + wall.lining
     _paint(grey, under * smoothstep(lining, -0.012, 0.012), GREY["endothelium"] + 10 * textures.cytoplasm)

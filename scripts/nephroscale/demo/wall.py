@@ -55,6 +55,8 @@ class Wall:
         Whether the lobule holds mesangium.
     subepithelial, subendothelial, mesangial_deposit
         Negative inside deposits; None where there are none.
+    rarefied
+        Negative inside lucent places of the membrane; None where there are none.
     inclusion
         Negative inside a tubuloreticular inclusion.
     red_cell
@@ -71,6 +73,7 @@ class Wall:
     subepithelial: Field | None
     subendothelial: Field | None
     mesangial_deposit: Field | None
+    rarefied: Field | None
     inclusion: Field | None
     red_cell: Field | None
 
@@ -128,7 +131,7 @@ def draw_wall(
     angle = np.arctan2(dy, dx)
     reach = np.hypot(dy, dx)
     along = _Along(angle, 2 * np.pi * radius)
-    thick = float(random.uniform(0.27, 0.34)) + (0.26 if plan.subepithelial == 3 else 0.0)
+    thick = float(random.uniform(0.27, 0.34)) + {3: 0.26, 4: 0.34}.get(plan.subepithelial, 0.0)
     outer = reach - outline.at(angle) + 0.035 * cloud(random, y.shape, 0.9 / scale, octaves=2)
 
     humps, spikes, buried = _subepithelial(random, along, plan.subepithelial)
@@ -136,6 +139,8 @@ def draw_wall(
     # Spikes are part of the membrane: they raise its surface between the deposits.
     above = outer - along.look_up(spikes)
     below = -(outer + thick)
+    if plan.subepithelial == 4:  # the membrane is thick, but not evenly so
+        below += along.look_up(_unevenness(random, along))
     cover = _smooth(np.maximum(humps, spikes), along, 0.06) - spikes
     feet = along.look_up(np.maximum(cover, 0) + _feet(random, along, effaced))
     feet += 0.03 * cloud(random, y.shape, 0.25 / scale, octaves=2)
@@ -156,6 +161,10 @@ def draw_wall(
     elif plan.subepithelial == 3:
         extent = along.look_up(np.where(buried > 0.02, buried, -0.2))
         subepithelial = np.abs(outer + thick * 0.42) - extent
+    rarefied = None
+    if plan.subepithelial == 4:
+        extent = along.look_up(np.where(buried > 0.02, buried, -0.2))
+        rarefied = np.abs(outer + thick * 0.45) - extent
     subendothelial = None
     if plan.subendothelial > 0 and not mesangial:
         bands = _bands(random, along, plan.subendothelial)
@@ -181,6 +190,7 @@ def draw_wall(
         subepithelial=subepithelial,
         subendothelial=subendothelial,
         mesangial_deposit=deposit,
+        rarefied=rarefied,
         inclusion=inclusion,
         red_cell=red_cell,
     )
@@ -200,12 +210,12 @@ def _subepithelial(random: np.random.Generator, along: _Along, stage: int) -> tu
     humps, spikes, buried = (np.zeros(SAMPLES) for _ in range(3))
     if stage == 0:
         return humps, spikes, buried
-    gap = {1: (0.42, 0.85), 2: (0.5, 0.72), 3: (0.5, 0.8)}[stage]
+    gap = {1: (0.42, 0.85), 2: (0.5, 0.72), 3: (0.5, 0.8), 4: (0.55, 1.2)}[stage]
     for place in _places(random, along.length, gap):
-        half = random.uniform(*{1: (0.11, 0.17), 2: (0.17, 0.24), 3: (0.18, 0.28)}[stage])
-        height = random.uniform(*{1: (0.14, 0.24), 2: (0.28, 0.42), 3: (0.11, 0.17)}[stage])
+        half = random.uniform(*{1: (0.11, 0.17), 2: (0.17, 0.24), 3: (0.18, 0.28), 4: (0.2, 0.34)}[stage])
+        height = random.uniform(*{1: (0.14, 0.24), 2: (0.28, 0.42), 3: (0.11, 0.17), 4: (0.09, 0.18)}[stage])
         round_ = height * np.sqrt((1 - (along.away(place) / half) ** 2).clip(0))
-        target = buried if stage == 3 else humps
+        target = buried if stage >= 3 else humps
         np.maximum(target, round_, out=target)
     if stage == 2:
         # Membrane grows up between the humps, to about their height, and narrows to its tip.
@@ -215,6 +225,12 @@ def _subepithelial(random: np.random.Generator, along: _Along, stage: int) -> tu
         spikes[humps > spikes] *= 0.25
         spikes = _smooth(spikes, along, 0.012)
     return humps, spikes, buried
+
+
+def _unevenness(random: np.random.Generator, along: _Along) -> np.ndarray:
+    """How much thinner the membrane is at a place than at its thickest, along the wall, µm."""
+    slow = wave(random, (along.at / along.length * 2 * np.pi).astype(np.float32), range(3, 14), 1.0)
+    return 0.09 * np.abs(slow).clip(0, 2)
 
 
 def _smooth(profile: np.ndarray, along: _Along, width: float) -> np.ndarray:

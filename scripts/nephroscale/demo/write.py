@@ -51,7 +51,10 @@ DRAWING = (
 
 def tables_of(draft: Draft) -> dict[str, str]:
     """Text of the cohort's tables, by file name; an empty table of instruments is left out."""
-    tables = {"patients.csv": as_csv(PatientRow, draft.patients), "images.csv": as_csv(ImageRow, draft.images)}
+    tables = {
+        "patients.csv": as_csv(PatientRow, draft.patients, draft.columns),
+        "images.csv": as_csv(ImageRow, draft.images),
+    }
     if draft.instruments:
         tables["instruments.csv"] = as_csv(InstrumentRow, draft.instruments)
     return tables
