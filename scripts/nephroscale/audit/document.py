@@ -29,7 +29,7 @@ def make_document(plan: Plan, graph: Graph) -> dict[str, Any]:
     -------
     dict
         ``title``, ``headline`` (lines) and ``metrics`` (content of metrics.json, or None); ``stages`` (in order, with
-        the rule and script of each); ``artifacts`` (see :func:`_entry`), in the order of the stages; ``shared`` (values
+        the rule, script and suffix of each); ``artifacts`` (see :func:`_entry`), in the order of the stages; ``shared`` (values
         that artifacts name by their place in it); ``runs`` (how many artifacts each run made, oldest first);
         ``missing`` (stage/unit without a receipt); ``conflicts`` (places of artifacts whose recipe once gave something
         else); ``excluded`` (who or what was left out, why, and by whom).
@@ -44,7 +44,13 @@ def make_document(plan: Plan, graph: Graph) -> dict[str, Any]:
         "headline": report.receipt.figures.get("headline", []) if report else [],
         "metrics": plan.object_json("report", "cohort", "metrics.json") if report and report.receipt.accepted else None,
         "stages": [
-            {"name": name, "rule": stage.rule, "script": f"{stage.rule}.py", "after": list(stage.after)}
+            {
+                "name": name,
+                "rule": stage.rule,
+                "script": f"{stage.rule}.py",
+                "suffix": stage.suffix,
+                "after": list(stage.after),
+            }
             for name, stage in plan.stages.items()
             if name != "audit"
         ],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nephroscale.artifacts.digest import pretty_json
 from nephroscale.artifacts.receipts import Receipt, settle_receipt
+from nephroscale.audit.crate import write_crate
 from nephroscale.audit.document import count_states, make_document
 from nephroscale.audit.graph import read_graph
 from nephroscale.errors import NephroscaleError
@@ -24,7 +25,8 @@ def write_audit(plan: Plan, out: Path) -> dict[str, Any]:
     plan
         Of the results folder.
     out
-        Folder to make: ``audit.json`` (see :func:`nephroscale.audit.document.make_document`).
+        Folder to make: ``audit.json`` (see :func:`nephroscale.audit.document.make_document`), and a crate about it and
+        all artifacts (see :func:`nephroscale.audit.crate.write_crate`).
 
     Returns
     -------
@@ -35,6 +37,8 @@ def write_audit(plan: Plan, out: Path) -> dict[str, Any]:
     document = make_document(plan, graph)
     out.mkdir(parents=True)
     (out / "audit.json").write_text(pretty_json(document), encoding="utf-8")
+    # Last, since the crate lists every file that lies there.
+    write_crate(document, plan.scripts.parent / "workflow", out)
     return {
         "artifacts": len(document["artifacts"]),
         "states": count_states(document),

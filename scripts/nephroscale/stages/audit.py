@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.artifacts.digest import digest_json
+from nephroscale.artifacts.digest import digest_file, digest_json
 from nephroscale.stages.base import Need, Stage
 
 if TYPE_CHECKING:
@@ -39,7 +39,14 @@ class Audit(Stage):
 
     def files(self, plan: Plan, unit: str) -> dict[str, str] | None:
         recipes = [plan.recipe_digest(need.stage, need.unit) for need in self.needs(plan, unit)]
-        return {"records": digest_json([recipes, sorted(path.name for path in plan.records.repeat_paths())])}
+        workflow = plan.scripts.parent / "workflow"  # the crate carries the rules
+        return {
+            "records": digest_json([recipes, sorted(path.name for path in plan.records.repeat_paths())]),
+            **{
+                path.relative_to(workflow).as_posix(): digest_file(path)
+                for path in [workflow / "Snakefile", *sorted(workflow.glob("rules/*.smk"))]
+            },
+        }
 
 
 STAGE = Audit()
