@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 LOCKS := envs/requirements.lock envs/dev.lock
+CRATE := .venv-crate
 CORES ?= all
 TINY := --configfile config/tiny.yaml
 
@@ -27,6 +28,13 @@ $(STAMP): $(LOCKS) pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# The validator of crates wants an older networkx than the workflow, hence an environment of its own.
+$(CRATE)/.ready: envs/crate.lock
+	$(PYTHON) -m venv $(CRATE)
+	$(CRATE)/bin/python -m pip install --quiet -r envs/crate.lock || \
+	  { echo "the packages of envs/crate.lock could not be installed: check the network or pip's index, then make again"; exit 1; }
+	@touch $@
+
 demo: setup ## the main job: the whole workflow on the demo cohort, to its report (about ten minutes)
 	$(BIN)/python resources/demo/generate.py demo --out demo/demo --jobs 2
 	$(BIN)/snakemake --cores $(CORES) all
@@ -42,7 +50,7 @@ tiny: setup ## the same on the smallest cohort (about a minute)
 	$(BIN)/python resources/demo/generate.py tiny --out demo/tiny --jobs 2
 	$(BIN)/snakemake $(TINY) --cores $(CORES) all
 
-test: setup ## run the tests
+test: setup $(CRATE)/.ready ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: setup ## check formatting, style, types and the workflow
@@ -68,6 +76,6 @@ lock: ## resolve envs/*.in anew into envs/*.lock
 	sh envs/lock.sh
 
 clean: ## remove the environment, the demo cohort and its results (never a store outside)
-	rm -rf .venv build demo .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-crate build demo .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	if [ -d results ]; then rm -rf results; fi
 	if [ -d store ]; then chmod -R u+w store && rm -rf store; fi

@@ -12,3 +12,7 @@ $pip install --quiet "setuptools>=77" -r envs/requirements.in
 { echo "# Made by envs/lock.sh from requirements.in."; freeze; } > envs/requirements.lock
 $pip install --quiet -r envs/dev.in -c envs/requirements.lock
 { echo "# Made by envs/lock.sh from dev.in: what it adds to requirements.lock."; freeze | grep -vxFf envs/requirements.lock; } > envs/dev.lock
+python3 -m venv "$work/crate"
+pip="$work/crate/bin/python -m pip"
+$pip install --quiet -r envs/crate.in
+{ echo "# Made by envs/lock.sh from crate.in."; $pip freeze | LC_ALL=C sort; } > envs/crate.lock

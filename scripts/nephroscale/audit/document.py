@@ -29,8 +29,8 @@ def make_document(plan: Plan, graph: Graph) -> dict[str, Any]:
     -------
     dict
         ``title``, ``headline`` (lines) and ``metrics`` (content of metrics.json, or None); ``stages`` (in order, with
-        the rule, script and suffix of each); ``artifacts`` (see :func:`_entry`), in the order of the stages; ``shared`` (values
-        that artifacts name by their place in it); ``runs`` (how many artifacts each run made, oldest first);
+        the rule, script and suffix of each); ``artifacts`` (see :func:`_entry`), in the order of the stages; ``shared``
+        (values that artifacts name by their place in it); ``runs`` (how many artifacts each run made, oldest first);
         ``missing`` (stage/unit without a receipt); ``conflicts`` (places of artifacts whose recipe once gave something
         else); ``excluded`` (who or what was left out, why, and by whom).
     """
