@@ -9,6 +9,7 @@ from nephroscale.artifacts.receipts import Receipt, settle_receipt
 from nephroscale.audit.crate import write_crate
 from nephroscale.audit.document import count_states, make_document
 from nephroscale.audit.graph import read_graph
+from nephroscale.audit.page import render_page
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ def write_audit(plan: Plan, out: Path) -> dict[str, Any]:
     plan
         Of the results folder.
     out
-        Folder to make: ``audit.json`` (see :func:`nephroscale.audit.document.make_document`), and a crate about it and
-        all artifacts (see :func:`nephroscale.audit.crate.write_crate`).
+        Folder to make: ``audit.json`` (see :func:`nephroscale.audit.document.make_document`), ``index.html`` (see
+        :func:`nephroscale.audit.page.render_page`), and a crate about these and all artifacts (see
+        :func:`nephroscale.audit.crate.write_crate`).
 
     Returns
     -------
@@ -37,6 +39,7 @@ def write_audit(plan: Plan, out: Path) -> dict[str, Any]:
     document = make_document(plan, graph)
     out.mkdir(parents=True)
     (out / "audit.json").write_text(pretty_json(document), encoding="utf-8")
+    (out / "index.html").write_text(render_page(document), encoding="utf-8")
     # Last, since the crate lists every file that lies there.
     write_crate(document, plan.scripts.parent / "workflow", out)
     return {
