@@ -44,3 +44,26 @@ def test_faults_of_the_configuration() -> None:
         build_encoder({"trainable": "some"}, 28)
     with pytest.raises(NephroscaleError, match="too small"):
         build_encoder({}, 10)
+
+
+def test_what_is_frozen_stays_in_evaluation_mode() -> None:
+    encoder = build_encoder({"width": 8, "trainable": "last"}, 28).train()
+    assert [stage.training for stage in encoder.stages] == [False, False, True]
+    assert [all(m.training for m in stage.modules()) for stage in encoder.stages] == [False, False, True]
+    assert build_encoder({"width": 8, "trainable": "none"}, 28).train().stages[-1].training is False
+    assert all(stage.training for stage in build_encoder({"width": 8}, 28).train().stages)
+
+
+def test_images_are_encoded_in_groups_and_in_either_memory_format() -> None:
+    encoder = build_encoder({"width": 8}, 224)
+    pixels = torch.randint(0, 256, (9, 224, 224, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    seen: list[tuple[int, bool]] = []
+    encoder.stages[0].register_forward_hook(
+        lambda _module, inputs, _output: seen.append((len(inputs[0]), inputs[0].is_contiguous()))
+    )
+    maps = encoder(pixels)
+    assert seen == [(4, True), (4, True), (1, True)]
+    seen.clear()
+    encoder.channels_last = True
+    torch.testing.assert_close(encoder(pixels), maps, rtol=1e-4, atol=1e-5)
+    assert not any(contiguous for _, contiguous in seen)

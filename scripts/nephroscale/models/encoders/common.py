@@ -2,49 +2,129 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from nephroscale.errors import NephroscaleError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
+GROUP_PIXELS = 4 * 224 * 224
+"""Pixels that a CPU encodes at once: the maps of more leave its caches between a convolution and what follows it."""
 
 
 class Encoder(nn.Module):
-    """Stages that turn images into feature maps.
+    """A network that turns images into feature maps, and can be trained in part.
+
+    A subclass gives :meth:`maps` and :meth:`parts`.
 
     Parameters
     ----------
-    stages
-        Modules in their order from the image on; the last one is what `trainable: last` leaves to train.
     shape
         (h, w, C) of the feature map.
+    mean, sd
+        Of each colour channel, in the range 0 to 1: what images are normalised by.
+
+    Attributes
+    ----------
+    channels_last
+        Memory format in which images enter: None for what suits the device (channels-last on a GPU).
     """
 
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, stages: nn.Sequential, shape: tuple[int, int, int]) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        mean: Sequence[float] = IMAGENET_MEAN,
+        sd: Sequence[float] = IMAGENET_SD,
+    ) -> None:
         super().__init__()
-        self.stages, self.shape = stages, shape
-        mean, sd = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_SD)
-        self.register_buffer("scale", 1 / (255 * sd), persistent=False)
-        self.register_buffer("shift", -mean / sd, persistent=False)
+        self.shape = shape
+        self.channels_last: bool | None = None
+        self.frozen: list[nn.Module] = []
+        middle, spread = torch.tensor(mean), torch.tensor(sd)
+        self.register_buffer("scale", 1 / (255 * spread), persistent=False)
+        self.register_buffer("shift", -middle / spread, persistent=False)
+
+    def maps(self, images: Tensor) -> Tensor:
+        """Turn normalised images [M, 3, S, S] into maps [M, h, w, C]."""
+        raise NotImplementedError
+
+    def parts(self) -> list[list[nn.Module]]:
+        """Give the modules with weights, from the image on: the last group is what `trainable: last` trains."""
+        raise NotImplementedError
 
     def freeze(self, trainable: str) -> None:
-        """Leave `all`, the `last` stage or `none` of the encoder to be trained."""
-        if trainable not in ("all", "last", "none"):
+        """Leave `all`, the `last` part or `none` of the encoder to be trained.
+
+        What is frozen stays in evaluation mode too: no dropout, and norms keep the statistics that they came with.
+        """
+        if trainable not in {"all", "last", "none"}:
             raise NephroscaleError(
                 f"An encoder cannot be trained {trainable!r}.",
                 where="models: encoder: trainable",
                 todo="Choose all, last or none.",
             )
-        self.stages.requires_grad_(trainable == "all")
-        if trainable == "last":
-            self.stages[-1].requires_grad_(True)
+        learn = {"all": self.parts(), "last": self.parts()[-1:], "none": []}[trainable]
+        self.requires_grad_(trainable == "all")
+        for module in (module for part in learn for module in part):
+            module.requires_grad_(True)
+        learning = {id(inner) for part in learn for module in part for inner in module.modules()}
+        self.frozen = [] if trainable == "all" else [m for m in self.modules() if id(m) not in learning]
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Encoder:
+        """Switch to training or evaluation, except for what is frozen."""
+        super().train(mode)
+        for module in self.frozen:
+            module.training = False
+        return self
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode images [M, S, S, 3] uint8 (grey ones have their channel three times) to maps [M, h, w, C]."""
-        images = torch.addcmul(self.shift, pixels.float(), self.scale)  # one pass; channels stay last in memory
-        return self.stages(images.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        if pixels.device.type != "cpu" or self._looks_across_images():
+            return self._encode(pixels)
+        group = max(1, GROUP_PIXELS // (pixels.shape[1] * pixels.shape[2]))
+        return torch.cat([self._encode(images) for images in pixels.split(group)])
+
+    def _encode(self, pixels: Tensor) -> Tensor:
+        images = pixels.permute(0, 3, 1, 2)  # channels are still last in memory, where group norm is slow on a CPU
+        last = pixels.device.type == "cuda" if self.channels_last is None else self.channels_last
+        images = images if last else images.contiguous()
+        return self.maps(torch.addcmul(self.shift[:, None, None], images.float(), self.scale[:, None, None]))
+
+    def _looks_across_images(self) -> bool:
+        """Whether batch statistics are computed, which groups of images would change."""
+        return any(isinstance(module, _BatchNorm) and module.training for module in self.modules())
+
+
+class StagedEncoder(Encoder):
+    """An encoder that is a sequence of stages.
+
+    Parameters
+    ----------
+    stages
+        Modules in their order from the image on.
+    shape
+        (h, w, C) of the feature map.
+    """
+
+    def __init__(self, stages: nn.Sequential, shape: tuple[int, int, int]) -> None:
+        super().__init__(shape)
+        self.stages = stages
+
+    def maps(self, images: Tensor) -> Tensor:
+        """Turn normalised images [M, 3, S, S] into maps [M, h, w, C]."""
+        return self.stages(images).permute(0, 2, 3, 1)
+
+    def parts(self) -> list[list[nn.Module]]:
+        """Give each stage."""
+        return [[stage] for stage in self.stages]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.models.encoders.common import Encoder
+from nephroscale.models.encoders.common import StagedEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,7 @@ def stage(channels_in: int, channels: int, stride: int) -> nn.Sequential:
     )
 
 
-def build(settings: Mapping[str, Any], size_px: int) -> Encoder:
+def build(settings: Mapping[str, Any], size_px: int) -> StagedEncoder:
     """Build the encoder.
 
     Parameters
@@ -75,4 +75,4 @@ def build(settings: Mapping[str, Any], size_px: int) -> Encoder:
     if side != GRID:
         stages.append(GridMean(side))
     stages.append(stage(channels, width, stride=1))
-    return Encoder(stages, (GRID, GRID, width))
+    return StagedEncoder(stages, (GRID, GRID, width))
