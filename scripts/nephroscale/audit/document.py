@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SHARED = ("code", "packages", "settings", "compute")
 
 
-def make_document(plan: Plan, graph: Graph) -> dict[str, Any]:
+def make_document(plan: Plan, graph: Graph, elsewhere: list[dict[str, Any]] | None = None) -> dict[str, Any]:
     """Put everything that the audit knows into JSON values.
 
     Parameters
@@ -24,6 +24,8 @@ def make_document(plan: Plan, graph: Graph) -> dict[str, Any]:
         Of the results folder.
     graph
         Its artifacts.
+    elsewhere
+        Comparisons with other machines (see :func:`nephroscale.audit.elsewhere.compare_elsewhere`).
 
     Returns
     -------
@@ -32,7 +34,8 @@ def make_document(plan: Plan, graph: Graph) -> dict[str, Any]:
         the rule, script and suffix of each); ``artifacts`` (see :func:`_entry`), in the order of the stages; ``shared``
         (values that artifacts name by their place in it); ``runs`` (how many artifacts each run made, oldest first);
         ``missing`` (stage/unit without a receipt); ``conflicts`` (places of artifacts whose recipe once gave something
-        else); ``excluded`` (who or what was left out, why, and by whom).
+        else); ``excluded`` (who or what was left out, why, and by whom); ``elsewhere`` (as given); ``looks`` (fold to
+        the number of configurations ever scored on its test patients).
     """
     shared = _Shared()
     index = {artifact.key: place for place, artifact in enumerate(graph)}
@@ -62,6 +65,8 @@ def make_document(plan: Plan, graph: Graph) -> dict[str, Any]:
             place for place, entry in enumerate(artifacts) if any(not repeat["agrees"] for repeat in entry["repeats"])
         ],
         "excluded": _excluded(plan, graph),
+        "elsewhere": elsewhere or [],
+        "looks": _looks(report),
     }
 
 
@@ -106,6 +111,12 @@ class _Shared:
             self._places[key] = len(self.values[name])
             self.values[name].append(value)
         return self._places[key]
+
+
+def _looks(report: Artifact | None) -> dict[str, int]:
+    """As the report that lies there was told."""
+    settings = report.parts.get("settings", {}) if report else {}
+    return dict(settings.get("looks", {}))
 
 
 def _runs(artifacts: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nephroscale.artifacts.receipts import Receipt, read_receipt
+from nephroscale.audit.record_index import RecordIndex, same_outcome
 from nephroscale.audit.wording import differences
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class Graph:
         return [artifact for artifact in self if artifact.state == state]
 
 
-def read_graph(plan: Plan, stages: Iterable[str] | None = None) -> Graph:
+def read_graph(plan: Plan, stages: Iterable[str] | None = None, index: RecordIndex | None = None) -> Graph:
     """Read the graph of a plan's results folder.
 
     Parameters
@@ -132,6 +133,8 @@ def read_graph(plan: Plan, stages: Iterable[str] | None = None) -> Graph:
         Tells where receipts and records are, and what code, configuration and tables ask for now.
     stages
         Only these stages (all of them when left out).
+    index
+        Of the store's records, where one is at hand already.
     """
     receipts, missing = {}, []
     for stage in stages or plan.stages:
@@ -144,15 +147,15 @@ def read_graph(plan: Plan, stages: Iterable[str] | None = None) -> Graph:
     repeats: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for repeat in plan.records.repeats():
         repeats[repeat["recipe"]].append({"made": repeat["made"], "agrees": repeat["agrees"]})
-    others = _Others(plan)
-    artifacts = {key: _artifact(plan, receipt, receipts.keys(), others) for key, receipt in receipts.items()}
+    index = index or RecordIndex(plan.records)
+    artifacts = {key: _artifact(plan, receipt, receipts.keys(), index) for key, receipt in receipts.items()}
     for artifact in artifacts.values():
         if artifact.record:
             artifact.repeats = repeats.get(artifact.record["recipe"], [])
     return Graph(artifacts, missing)
 
 
-def _artifact(plan: Plan, receipt: Receipt, keys: Iterable[tuple[str, str]], others: _Others) -> Artifact:
+def _artifact(plan: Plan, receipt: Receipt, keys: Iterable[tuple[str, str]], index: RecordIndex) -> Artifact:
     artifact = Artifact(receipt)
     if not receipt.accepted and "because" in receipt.figures:
         artifact.state = FOLLOWS
@@ -164,7 +167,7 @@ def _artifact(plan: Plan, receipt: Receipt, keys: Iterable[tuple[str, str]], oth
     record = plan.records.read(recipe.digest) if recipe else None
     if record and same_outcome(record, receipt):
         artifact.record, artifact.state = record, CURRENT
-    elif record := others.find(receipt):
+    elif record := index.that_gave(receipt):
         artifact.record, artifact.state = record, STALE
         artifact.because = [change.text for change in differences(record["parts"], recipe)] if recipe else []
         artifact.because = artifact.because or ["something that it depends on is not made"]
@@ -181,28 +184,3 @@ def _named(label: str, keys: Iterable[tuple[str, str]]) -> tuple[str, str] | Non
     stage, _, rest = label.partition("/")
     key = (stage, rest.partition("#")[0])
     return key if key in keys else None
-
-
-def same_outcome(record: dict[str, Any], receipt: Receipt) -> bool:
-    """Whether a record tells of a receipt: equal but for the name of the unit (one recipe may serve two)."""
-    told = Receipt.from_json({**record["receipt"], "stage": receipt.stage, "unit": receipt.unit})
-    return told == receipt
-
-
-class _Others:
-    """Records by what they gave, read only when some artifact is not what the present recipe gave."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._found: dict[tuple[str, str], list[dict[str, Any]]] | None = None
-
-    def find(self, receipt: Receipt) -> dict[str, Any] | None:
-        """The newest record that tells of this receipt."""
-        if self._found is None:
-            self._found = defaultdict(list)
-            for record in self._plan.records.all():
-                told = record["receipt"]
-                self._found[told["stage"], told["digest"] or told["reason"]].append(record)
-        candidates = self._found.get((receipt.stage, str(receipt.digest or receipt.reason)), [])
-        fitting = [record for record in candidates if same_outcome(record, receipt)]
-        return max(fitting, key=lambda record: record["made"]["started"], default=None)

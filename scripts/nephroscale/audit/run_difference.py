@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nephroscale.artifacts.records import Records
 from nephroscale.artifacts.store import Store
 from nephroscale.artifacts.upkeep import receipts_of
-from nephroscale.audit.graph import same_outcome
+from nephroscale.audit.record_index import RecordIndex
 from nephroscale.audit.wording import Difference, differences
 from nephroscale.errors import NephroscaleError
 
@@ -56,7 +56,7 @@ def open_run(folder: Path) -> Run:
 def _store_of(folder: Path) -> Store | None:
     for link in sorted(folder.glob("*/*")) + sorted(folder.glob("*")):
         if link.is_symlink() and "objects" in link.readlink().parts:
-            path = Path(folder / link.parent / link.readlink()).resolve()
+            path = (link.parent / link.readlink()).resolve()
             return Store(path.parents[2])
     return None
 
@@ -157,18 +157,8 @@ def _alike(left: Receipt, right: Receipt) -> bool:
 
 def _records_of(run: Run, keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:
     """The newest record that tells of each receipt, where there is one."""
-    wanted = {key: run.receipts[key] for key in keys}
-    outcomes: dict[tuple[str, str], list[Key]] = defaultdict(list)
-    for key, receipt in wanted.items():
-        outcomes[key[0], str(receipt.digest or receipt.reason)].append(key)
-    found: dict[Key, dict[str, Any]] = {}
-    for record in Records(run.store).all():
-        told = record["receipt"]
-        for key in outcomes.get((told["stage"], str(told["digest"] or told["reason"])), []):
-            newer = key not in found or record["made"]["started"] > found[key]["made"]["started"]
-            if same_outcome(record, wanted[key]) and newer:
-                found[key] = record
-    return found
+    index = RecordIndex(Records(run.store))
+    return {key: record for key in keys if (record := index.that_gave(run.receipts[key]))}
 
 
 def _changes(a: Run, b: Run, differing: list[Key], only: dict[Key, str]) -> list[Change]:

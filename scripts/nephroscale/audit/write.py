@@ -8,8 +8,10 @@ from nephroscale.artifacts.digest import pretty_json
 from nephroscale.artifacts.receipts import Receipt, settle_receipt
 from nephroscale.audit.crate import write_crate
 from nephroscale.audit.document import count_states, make_document
+from nephroscale.audit.elsewhere import compare_elsewhere
 from nephroscale.audit.graph import read_graph
 from nephroscale.audit.page import render_page
+from nephroscale.audit.record_index import RecordIndex
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
@@ -35,8 +37,9 @@ def write_audit(plan: Plan, out: Path) -> dict[str, Any]:
     dict
         ``artifacts``, how many are in each state, and ``conflicts``.
     """
-    graph = read_graph(plan, plan.stages_before("audit"))
-    document = make_document(plan, graph)
+    index = RecordIndex(plan.records)
+    graph = read_graph(plan, plan.stages_before("audit"), index)
+    document = make_document(plan, graph, compare_elsewhere(plan.store, graph, index))
     out.mkdir(parents=True)
     (out / "audit.json").write_text(pretty_json(document), encoding="utf-8")
     (out / "index.html").write_text(render_page(document), encoding="utf-8")

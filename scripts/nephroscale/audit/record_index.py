@@ -1,0 +1,81 @@
+"""Records by what they gave and by what they did, read only when somebody asks."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.artifacts.digest import digest_json
+from nephroscale.artifacts.receipts import Receipt
+
+if TYPE_CHECKING:
+    from nephroscale.artifacts.records import Records
+
+#: Parts of a recipe that say what was done, whatever it was done to and wherever.
+WORK = ("stage", "format", "code", "packages", "settings", "rows", "seed")
+
+
+def same_outcome(record: dict[str, Any], receipt: Receipt) -> bool:
+    """Whether a record tells of a receipt: equal but for the name of the unit (one recipe may serve two)."""
+    told = Receipt.from_json({**record["receipt"], "stage": receipt.stage, "unit": receipt.unit})
+    return told == receipt
+
+
+class RecordIndex:
+    """The records of a store, found otherwise than by their recipe.
+
+    Parameters
+    ----------
+    records
+        Of the store.
+    """
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    @cached_property
+    def _all(self) -> list[dict[str, Any]]:
+        """Every record; equal lists of code and packages are held once, so that 100,000 of them fit."""
+        held: dict[str, Any] = {}
+        found = self._records.all()
+        for record in found:
+            for part in ("code", "packages", "settings"):
+                value = record["parts"].get(part)
+                record["parts"][part] = held.setdefault(json.dumps(value, sort_keys=True), value)
+        return found
+
+    @cached_property
+    def _by_outcome(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
+        found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        for record in self._all:
+            told = record["receipt"]
+            found[told["stage"], str(told["digest"] or told["reason"])].append(record)
+        return found
+
+    @cached_property
+    def _by_work(self) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
+        found: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
+        machines = {json.dumps(record["parts"].get("compute"), sort_keys=True) for record in self._all}
+        for record in self._all if len(machines) > 1 else []:
+            found[self._work(record)].append(record)
+        return found
+
+    @staticmethod
+    def _work(record: dict[str, Any]) -> tuple[str, str, str]:
+        told = record["receipt"]
+        return told["stage"], told["unit"], digest_json([record["parts"].get(part) for part in WORK])
+
+    def that_gave(self, receipt: Receipt) -> dict[str, Any] | None:
+        """The newest record that tells of a receipt."""
+        candidates = self._by_outcome.get((receipt.stage, str(receipt.digest or receipt.reason)), [])
+        fitting = [record for record in candidates if same_outcome(record, receipt)]
+        return max(fitting, key=lambda record: record["made"]["started"], default=None)
+
+    def same_work_elsewhere(self, record: dict[str, Any]) -> list[dict[str, Any]]:
+        """Records of the same work on another machine: they differ in ``compute``, and in inputs at most."""
+        here = record["parts"].get("compute")
+        if not self._by_work:
+            return []
+        return [other for other in self._by_work[self._work(record)] if other["parts"].get("compute") != here]
