@@ -7,6 +7,7 @@ SCRIPTS = Path(workflow.basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.stages.grouped import export_attempt, export_run, has_notes
 from nephroscale.stages.plan import Plan, export_package
 from nephroscale.stages.summary import summary
 
@@ -22,8 +23,15 @@ def make_plan():
     return plan
 
 
+def export_this_run():
+    """Let jobs know which rules travel in groups; a hook, since settings come after the Snakefile is read."""
+    groups = {} if workflow.local_exec else workflow.group_settings.overwrite_groups
+    export_run(groups, workflow.execution_settings.retries)
+
+
 export_package(SCRIPTS)
 plan = make_plan()
+export_attempt(sys.argv, plan.config["compute"]["device"])
 
 
 def receipt(stage):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import resource
 import signal
 import socket
@@ -23,8 +22,11 @@ from nephroscale.artifacts.store import remove_tree
 from nephroscale.artifacts.upkeep import pinned
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides import raw
+from nephroscale.stages.device import choose_device, describe_allocation, describe_device
+from nephroscale.stages.grouped import Attempt, NotMadeError, write_note
 from nephroscale.stages.guards import check_nothing_changed, check_registered, raw_signatures
 from nephroscale.stages.plan import Plan, Recipe
+from nephroscale.stages.staging import stage_raw, staging_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,13 +52,24 @@ class Job:
         The whole configuration, for what is no part of the recipe: where files lie.
     parts
         To be filled with digests of parts that later stages depend on one by one.
+    computed_on
+        The device that the script has asked for, ``cpu`` if none.
     """
 
     def __init__(
-        self, plan: Plan, stage: Stage, unit: str, recipe: Recipe, out: Path, *, work: Path | None = None
+        self,
+        plan: Plan,
+        stage: Stage,
+        unit: str,
+        recipe: Recipe,
+        out: Path,
+        *,
+        work: Path | None = None,
+        staged: Path | None = None,
     ) -> None:
         self.plan, self.unit, self.out = plan, unit, out
-        self._work = work
+        self._work, self._staged = work, staged
+        self.computed_on = "cpu"
         self.stage = stage.name
         self.settings, self.rows, self.seed = recipe["settings"], recipe["rows"], recipe["seed"]
         self.config = plan.config
@@ -75,24 +88,19 @@ class Job:
     @property
     def device(self) -> str:
         """``cpu`` or ``cuda``, as configured; an error where a GPU was asked for and the job has none."""
-        device = self.plan.config["compute"]["device"]
-        if device == "cuda":
-            import torch
-
-            if not torch.cuda.is_available():
-                raise NephroscaleError(
-                    "compute.device is cuda, but this job sees no GPU.",
-                    where=f"node {socket.gethostname()}, CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES')}",
-                    todo="Ask for a GPU in the profile (set-resources: gpu), or set compute.device: cpu.",
-                )
-        return device
+        self.computed_on = choose_device(self.plan.config["compute"]["device"])
+        return self.computed_on
 
     def images(self) -> list[Image]:
         """The images whose raw bytes this unit reads."""
         return self._definition.raw(self.plan, self.unit)
 
     def raw(self, image: Image) -> Path:
-        """The id-named link to an image's raw file."""
+        """The id-named link to an image's raw file, or the copy of it on the node's own disk."""
+        if self._staged and self.stage != "register":
+            copy = stage_raw(image.path, self.facts(image.id)["digest"], self._staged / image.id)
+            if copy:
+                return copy
         return raw.link_raw(image.path, self.plan.raw_folder(image))
 
     def annotation(self, image: Image) -> Path:
@@ -153,6 +161,7 @@ def run_stage(make: Callable[[Job], dict[str, Any]], snakemake: Any) -> None:
     error = log.with_suffix(".error")
     error.unlink(missing_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
+    attempt = Attempt(snakemake.rule, log)
     where = snakemake.rule
     set_numerical_environment(snakemake.config.get("compute") or {})
     with log.open("w", buffering=1) as stream, redirect_stdout(stream), redirect_stderr(stream):
@@ -161,6 +170,7 @@ def run_stage(make: Callable[[Job], dict[str, Any]], snakemake: Any) -> None:
             stage = next(stage for stage in plan.stages.values() if stage.rule == snakemake.rule)
             unit = stage.pattern.format(**dict(snakemake.wildcards.items()))
             where = f"{stage.name} of {unit}"
+            attempt.begin()
             receipt = _outcome(plan, stage, unit, make)
             if receipt.accepted and (look := stage.look(plan, unit)):
                 Looks(plan.store).note(look, now())
@@ -170,9 +180,15 @@ def run_stage(make: Callable[[Job], dict[str, Any]], snakemake: Any) -> None:
             known = isinstance(fault, NephroscaleError)
             message = str(fault) if known else f"Unexpected {type(fault).__name__}: {fault}"
             traceback.print_exc()
-            error.write_text(message + "\n")
+            if not isinstance(fault, NotMadeError):  # else what it waits for has told why
+                error.write_text(message + "\n")
             print(f"nephroscale: {where} failed\n  {message}\n  log: {log}", file=sys.__stderr__)
-            sys.exit(1)
+            attempt.end()
+            if not attempt.settles_for_note(fault):
+                sys.exit(1)
+            write_note(Path(str(snakemake.output[0])), message)
+        else:
+            attempt.end()
 
 
 def _outcome(plan: Plan, stage: Stage, unit: str, make: Callable[[Job], dict[str, Any]]) -> Receipt:
@@ -183,7 +199,12 @@ def _outcome(plan: Plan, stage: Stage, unit: str, make: Callable[[Job], dict[str
             plan.raw_cache.digest(image.annotation)
     found = plan.examine(stage, unit)
     if found is None:
-        raise NephroscaleError("Something that it depends on is not made yet.", todo="Run the same command again.")
+        missing = [f"{n.stage} of {n.unit}" for n in stage.needs(plan, unit) if plan.receipt(n.stage, n.unit) is None]
+        raise NotMadeError(
+            "Something that it depends on is not made yet.",
+            where=", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else ""),
+            todo="Run the same command again.",
+        )
     if isinstance(found, Receipt):
         return found
     if plan.config["recompute"] != stage.name:
@@ -201,8 +222,10 @@ def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, make: Callable
     started, clock = now(), time.monotonic()
     inputs = (plan.receipt(need.stage, need.unit) for need in stage.needs(plan, unit))
     digests = {receipt.digest for receipt in inputs if receipt and receipt.digest}
-    with plan.store.scratch() as scratch, pinned(plan.store, digests):
-        receipt = _make(Job(plan, stage, unit, recipe, scratch / "out"), make)
+    staging = staging_folder(wanted=plan.config["compute"]["stage_raw"])
+    with plan.store.scratch() as scratch, staging as staged, pinned(plan.store, digests):
+        job = Job(plan, stage, unit, recipe, scratch / "out", staged=staged)
+        receipt = _make(job, make)
         check_nothing_changed(plan, stage, unit, recipe, signatures)
         if receipt.accepted:
             published = plan.store.publish(scratch / "out")
@@ -211,11 +234,11 @@ def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, make: Callable
         "started": started,
         "seconds": round(time.monotonic() - clock, 3),
         "node": socket.gethostname(),
-        "device": _device_name(plan, stage),
+        "device": describe_device(job.computed_on, plan.instruction_set),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "git": _git_commit(plan.scripts),
         "run": os.environ.get("NEPHROSCALE_RUN", started),
-    }
+    } | ({"allocation": allocation} if (allocation := describe_allocation()) else {})
     standing = plan.records.add(recipe.digest, recipe, receipt, made)
     remove_tree(plan.store.path / "work" / recipe.digest)
     return standing
@@ -254,14 +277,6 @@ def set_numerical_environment(compute: dict[str, Any]) -> None:
         os.environ["ATEN_CPU_CAPABILITY"] = compute["instruction_set"].lower()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     os.environ["HF_HUB_OFFLINE"] = "1"
-
-
-def _device_name(plan: Plan, stage: Stage) -> str:
-    """What the numbers were computed on."""
-    torch = sys.modules.get("torch")
-    if stage.torch and torch is not None and plan.config["compute"]["device"] == "cuda":
-        return f"cuda {torch.cuda.get_device_name()}"
-    return f"cpu {platform.machine()} {plan.instruction_set}"
 
 
 def _git_commit(folder: Path) -> str | None:

@@ -1,0 +1,123 @@
+"""Jobs that travel to a cluster in groups: one that fails must not take the others of its group with it.
+
+To Snakemake a group succeeds or fails as a whole: it stops at the first job that fails, takes away what the others
+made and starts nothing that waits for them. So a grouped job whose failure would come again leaves a note in place of
+its receipt and ends well. A note is no receipt: what needs it refuses to run and names it, the summary lists it, the
+run ends non-zero, and the next run's pre-pass takes it away. A job that does not come to its end (killed for its
+memory, over its time, its node lost) fails its group, which is submitted again: what the others finished is looked up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from nephroscale.errors import NephroscaleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from nephroscale.stages.plan import Plan
+
+GROUPED, RETRIES, ATTEMPT, DEVICE = (f"NEPHROSCALE_{name}" for name in ("GROUPED", "RETRIES", "ATTEMPT", "DEVICE"))
+
+
+class NotMadeError(NephroscaleError):
+    """Something that a unit depends on is not made, so the unit cannot be made either."""
+
+
+def export_run(rules: Iterable[str], retries: int | None) -> None:
+    """Let every job of this run know which rules travel in groups, and how often a job is submitted again."""
+    os.environ[GROUPED] = ",".join(sorted(rules))
+    os.environ[RETRIES] = str(retries or 0)
+
+
+def export_attempt(arguments: Sequence[str], device: str) -> None:
+    """Let a job know its attempt, and the profile the configured device (its `set-resources` may name it).
+
+    Parameters
+    ----------
+    arguments
+        Of this process of Snakemake: a job's bear the attempt, counted from 1, and while the Snakefile is read nothing
+        else does.
+    device
+        `compute.device`.
+    """
+    place = arguments.index("--attempt") + 1 if "--attempt" in arguments else 0
+    os.environ[ATTEMPT] = arguments[place] if place else "1"
+    os.environ[DEVICE] = device
+
+
+class Attempt:
+    """One attempt at a job.
+
+    Parameters
+    ----------
+    rule
+        The job's rule.
+    log
+        Its log file; the strikes against it are kept beside it.
+    """
+
+    def __init__(self, rule: str, log: Path) -> None:
+        self.grouped = rule in os.environ.get(GROUPED, "").split(",")
+        self.number = int(os.environ.get(ATTEMPT, "1"))
+        self.retries = int(os.environ.get(RETRIES, "0"))
+        self._strikes = log.with_suffix(".strikes")
+
+    @property
+    def last(self) -> bool:
+        """Whether Snakemake would not submit it again."""
+        return self.number > self.retries
+
+    def begin(self) -> None:
+        """Note that the job is running.
+
+        Raises
+        ------
+        NephroscaleError
+            When every attempt before ended in the middle of this very job, and this is the last one: the rest of
+            its group is let through instead.
+        """
+        if not self.grouped:
+            return
+        before = _read_numbers(self._strikes) if self.number > 1 else []
+        if self.last and self.retries and before == list(range(1, self.number)):
+            self.end()
+            raise NephroscaleError(
+                f"Its group was ended {len(before)} times while it ran: too much memory or time, or a crash.",
+                todo="Look at the cluster's log of the group; raise mem_mb or runtime of its rule in the profile.",
+            )
+        self._strikes.write_text(json.dumps([*(n for n in before if n != self.number), self.number]) + "\n")
+
+    def end(self) -> None:
+        """Note that the job came to its end, one way or the other."""
+        if self.grouped:
+            self._strikes.unlink(missing_ok=True)
+
+    def settles_for_note(self, fault: Exception) -> bool:
+        """Whether a failure is left as a note: it would come again, or there is no attempt left."""
+        return self.grouped and (self.last or isinstance(fault, NephroscaleError))
+
+
+def write_note(path: Path, message: str) -> None:
+    """Leave a note in place of a receipt."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps({"not made": message}) + "\n")
+    temporary.replace(path)
+
+
+def has_notes(plan: Plan) -> bool:
+    """Whether a note lies where any receipt should be."""
+    units = ((stage, unit) for stage in plan.stages for unit in plan.units(stage))
+    return any(plan.receipt(*each) is None and plan.receipt_path(*each).is_file() for each in units)
+
+
+def _read_numbers(path: Path) -> list[int]:
+    try:
+        return json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return []
