@@ -37,8 +37,8 @@ def embed(
         artifact of the plan, as [label, digest, stage] with the stage of an artifact that is no longer planned, or -1.
         ``loose`` are the artifacts that depend on nothing but whether their inputs were accepted.
     chunks
-        Of :data:`CHUNK` artifacts each: [figures, rows, seed, repeats, values], with a value for each input: 0 where
-        it is the digest of what the input names, else [part, value].
+        Of :data:`CHUNK` artifacts each: [figures, rows without nulls, seed, repeats, values], with a value for each
+        input: 0 where it is the digest of what the input names, else [part, value].
     """
     artifacts = document["artifacts"]
     stages = [stage["name"] for stage in document["stages"]]
@@ -65,7 +65,7 @@ def embed(
             loose.append(place)
         if place % CHUNK == 0:
             chunks.append([])
-        chunks[-1].append([artifact["figures"], artifact["rows"], artifact["seed"], artifact["repeats"], values])
+        chunks[-1].append([artifact["figures"], told(artifact["rows"]), artifact["seed"], artifact["repeats"], values])
 
     def made(name: str) -> list[Any]:
         return [artifact["made"].get(name) for artifact in artifacts]
@@ -106,6 +106,13 @@ def embed(
         },
     }
     return index, chunks
+
+
+def told(value: Any) -> Any:
+    """A JSON value without what is null in its objects: most columns of most rows say nothing."""
+    if isinstance(value, dict):
+        return {key: told(inner) for key, inner in value.items() if inner is not None}
+    return [told(inner) for inner in value] if isinstance(value, list) else value
 
 
 def run_of(artifact: Mapping[str, Any]) -> str | None:

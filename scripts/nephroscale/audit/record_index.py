@@ -67,11 +67,15 @@ class RecordIndex:
         told = record["receipt"]
         return told["stage"], told["unit"], digest_json([record["parts"].get(part) for part in WORK])
 
-    def that_gave(self, receipt: Receipt) -> dict[str, Any] | None:
-        """The newest record that tells of a receipt."""
+    def all_that_gave(self, receipt: Receipt) -> list[dict[str, Any]]:
+        """Every record that tells of a receipt, newest first: several recipes may give the same."""
         candidates = self._by_outcome.get((receipt.stage, str(receipt.digest or receipt.reason)), [])
         fitting = [record for record in candidates if same_outcome(record, receipt)]
-        return max(fitting, key=lambda record: record["made"]["started"], default=None)
+        return sorted(fitting, key=lambda record: record["made"]["started"], reverse=True)
+
+    def that_gave(self, receipt: Receipt) -> dict[str, Any] | None:
+        """The newest record that tells of a receipt."""
+        return next(iter(self.all_that_gave(receipt)), None)
 
     def same_work_elsewhere(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         """Records of the same work on another machine: they differ in ``compute``, and in inputs at most."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nephroscale.artifacts.records import Records
@@ -17,6 +16,7 @@ from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from nephroscale.artifacts.receipts import Receipt
 
@@ -31,7 +31,6 @@ class Run:
     folder: Path
     receipts: dict[Key, Receipt]
     store: Store
-    records: dict[Key, dict[str, Any]] = field(default_factory=dict)
 
 
 def open_run(folder: Path) -> Run:
@@ -133,8 +132,6 @@ def compare_runs(a: Run, b: Run, stages: Sequence[str]) -> RunDifference:
     """
     common = [key for key in _ordered(a.receipts.keys() & b.receipts.keys(), stages) if key[0] != "audit"]
     differing = [key for key in common if not _alike(a.receipts[key], b.receipts[key])]
-    for run in (a, b):
-        run.records.update(_records_of(run, differing))
     only = {
         key: "a" if key in a.receipts else "b"
         for key in _ordered(a.receipts.keys() ^ b.receipts.keys(), stages)
@@ -155,29 +152,30 @@ def _alike(left: Receipt, right: Receipt) -> bool:
     return (left.status, left.reason, left.digest) == (right.status, right.reason, right.digest)
 
 
-def _records_of(run: Run, keys: Iterable[Key]) -> dict[Key, dict[str, Any]]:
-    """The newest record that tells of each receipt, where there is one."""
-    index = RecordIndex(Records(run.store))
-    return {key: record for key in keys if (record := index.that_gave(run.receipts[key]))}
-
-
 def _changes(a: Run, b: Run, differing: list[Key], only: dict[Key, str]) -> list[Change]:
     """The causes: differences of recipes, but for those that are other artifacts' differences handed on."""
     elsewhere = {"/".join(key) for key in [*differing, *only]}
+    indexes = [RecordIndex(Records(run.store)) for run in (a, b)]
     units: dict[tuple[str, Difference], list[str]] = {}
     for key in differing:
-        if key not in a.records or key not in b.records:
-            if "because" in a.receipts[key].figures or "because" in b.receipts[key].figures:
-                continue  # it follows from another's rejection
-            found = [Difference("unknown", "no record tells how it was made")]
-        else:
-            before, after = a.records[key]["parts"], b.records[key]["parts"]
-            found = differences(*_without(before, after, elsewhere))
-            if not found and before == after:
-                found = [Difference("chance", _by_chance(a.records[key], b.records[key]))]
-        for difference in found:
+        receipts = (a.receipts[key], b.receipts[key])
+        if any("because" in receipt.figures for receipt in receipts):
+            continue  # it follows from another's rejection
+        candidates = [index.all_that_gave(receipt) for index, receipt in zip(indexes, receipts, strict=True)]
+        for difference in _explain(*candidates, elsewhere):
             units.setdefault((key[0], difference), []).append(key[1])
     return [Change(difference, stage, named) for (stage, difference), named in units.items()]
+
+
+def _explain(before: list[dict[str, Any]], after: list[dict[str, Any]], elsewhere: set[str]) -> list[Difference]:
+    """How two artifacts' recipes differ; where several recipes gave one of them, the closest pair tells."""
+    pairs = [(left, right) for left in before for right in after]
+    if not pairs:
+        return [Difference("unknown", "no record tells how it was made")]
+    left, right = min(pairs, key=lambda pair: len(differences(pair[0]["parts"], pair[1]["parts"])))
+    if left["parts"] == right["parts"]:
+        return [Difference("chance", _by_chance(left, right))]
+    return differences(*_without(left["parts"], right["parts"], elsewhere))
 
 
 def _without(before: dict[str, Any], after: dict[str, Any], names: set[str]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -21,7 +21,7 @@ CAUSES = {
 
 
 class Difference(NamedTuple):
-    """One thing in which two recipes differ: its cause (data, code, config, seed, environment), and a sentence."""
+    """One thing in which two recipes differ: its cause (data, code, config, seed, environment, history), in a sentence."""
 
     cause: str
     text: str
@@ -48,7 +48,9 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Dif
 
 
 def _cause(cause: str, part: str, key: str) -> str:
-    """The seed of a unit is among its settings."""
+    """The seed of a unit is among its settings, and so is how often the report's test folds were looked at."""
+    if part == "settings" and key.startswith("looks."):
+        return "history"
     return "seed" if part == "settings" and key.rpartition(".")[2] in {"seed", "seeds"} else cause
 
 
