@@ -12,7 +12,7 @@ import torch
 
 from nephroscale.arrays import read_array, read_attributes
 from nephroscale.errors import NephroscaleError
-from nephroscale.models.batch import Batch
+from nephroscale.models.batch import MODALITIES, Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -59,12 +59,34 @@ class Bag:
         Modality to its bag.
     second
         The other class index of a patient who lies between two; None for all others.
+    negative
+        Slots of the IM panel whose markers were found negative and not photographed.
     """
 
     patient: str
     label: int
     modalities: dict[str, ModalityBag]
     second: int | None = None
+    negative: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What all patients' bags of a modality have in common, so that a batch is built also where nobody has one.
+
+    Attributes
+    ----------
+    shape
+        (h, w, C) of a map or (S, S, 3) of pixels.
+    pixels
+        Whether the bags hold pixels.
+    slots
+        Places of the marker panel; 0 where instances have no places.
+    """
+
+    shape: tuple[int, int, int]
+    pixels: bool
+    slots: int = 0
 
 
 def load_bags(
@@ -74,6 +96,8 @@ def load_bags(
     *,
     labels: Mapping[str, int] | None = None,
     second: Mapping[str, int] | None = None,
+    lacking: Mapping[str, Collection[str]] | None = None,
+    negatives: Mapping[str, Sequence[int]] | None = None,
     apart: Collection[str] = (),
     maximum_instances: int = 10,
     seed: int = 0,
@@ -92,6 +116,10 @@ def load_bags(
         Patient id to class index, where known.
     second
         Patient id to the other class index, of those who lie between two.
+    lacking
+        Patient id to the modalities that the patient is known to lack: these have no entry in the bag.
+    negatives
+        Patient id to the slots of the IM panel whose markers were found negative and not photographed.
     apart
         Patients that must not be among `ids`: the test patients, while training.
     maximum_instances
@@ -102,7 +130,7 @@ def load_bags(
     Raises
     ------
     NephroscaleError
-        When a patient of `apart` is asked for, or a patient lacks a modality.
+        When a patient of `apart` is asked for, or a patient lacks a modality that is not in `lacking`.
     """
     leaked = sorted(set(ids) & set(apart))
     if leaked:
@@ -115,6 +143,8 @@ def load_bags(
     for patient in ids:
         opened = {}
         for modality in modalities:
+            if modality in (lacking or {}).get(patient, ()):
+                continue
             path = features.get(patient, {}).get(modality)
             bag = _open(Path(path), modality) if path is not None else None
             if bag is None or not bag.mask.any():
@@ -126,7 +156,9 @@ def load_bags(
             if modality == "TEM":
                 bag = _thin(bag, maximum_instances, seed, patient)
             opened[modality] = bag
-        bags.append(Bag(patient, -1 if labels is None else labels[patient], opened, (second or {}).get(patient)))
+        found = tuple((negatives or {}).get(patient, ())) if "IM" in modalities else ()
+        label = -1 if labels is None else labels[patient]
+        bags.append(Bag(patient, label, opened, (second or {}).get(patient), found))
     return bags
 
 
@@ -193,34 +225,50 @@ def shapes_of(bags: Sequence[Bag]) -> dict[str, tuple[int, int, int]]:
 
 def holds_pixels(bags: Sequence[Bag]) -> dict[str, bool]:
     """Tell for each modality whether the bags hold pixels rather than feature maps."""
-    return {name: content.source.dtype == np.uint8 for name, content in bags[0].modalities.items()} if bags else {}
+    return {name: content.source.dtype == np.uint8 for bag in bags for name, content in bag.modalities.items()}
 
 
-def collate(bags: Sequence[Bag]) -> Batch:
-    """Read and pad some patients' bags: features as float32, pixels as uint8, padding zero."""
-    features, masks = {}, {}
-    for modality in bags[0].modalities:
-        contents = [bag.modalities[modality] for bag in bags]
-        longest = max(len(content.rows) for content in contents)
-        source = contents[0].source
-        dtype = np.uint8 if source.dtype == np.uint8 else np.float32
-        padded = np.zeros((len(bags), longest, *source.shape[1:]), dtype)
+def layouts_of(bags: Sequence[Bag]) -> dict[str, Layout]:
+    """Tell what the bags of each modality have in common, in the order of the modalities."""
+    shapes, pixels = shapes_of(bags), holds_pixels(bags)
+    slots = max((len(bag.modalities["IM"].rows) for bag in bags if "IM" in bag.modalities), default=0)
+    names = [name for name in MODALITIES if name in shapes]
+    return {name: Layout(shapes[name], pixels[name], slots if name == "IM" else 0) for name in names}
+
+
+def collate(bags: Sequence[Bag], layouts: Mapping[str, Layout] | None = None) -> Batch:
+    """Read and pad some patients' bags: features as float32, pixels as uint8, padding zero.
+
+    `layouts` are those of the bags themselves when left out, which is enough where nobody lacks a modality.
+    """
+    features, masks, negative = {}, {}, {}
+    for modality, layout in (layouts_of(bags) if layouts is None else layouts).items():
+        contents = {i: bag.modalities[modality] for i, bag in enumerate(bags) if modality in bag.modalities}
+        longest = max([1, layout.slots, *(len(content.rows) for content in contents.values())])
+        padded = np.zeros((len(bags), longest, *layout.shape), np.uint8 if layout.pixels else np.float32)
         mask = np.zeros((len(bags), longest), bool)
-        for i, content in enumerate(contents):
+        for i, content in contents.items():
             here = content.mask
             mask[i, : len(here)] = here
             padded[i, : len(here)][here] = content.source[content.rows[here]]
         features[modality], masks[modality] = torch.from_numpy(padded), torch.from_numpy(mask)
+        if modality == "IM" and any(bag.negative for bag in bags):
+            states = np.zeros_like(mask)
+            for i, bag in enumerate(bags):
+                states[i, [slot for slot in bag.negative if slot < longest]] = True  # bags from outside have no panel
+            negative[modality] = torch.from_numpy(states & ~mask)  # a picture says more than the finding
     labels = torch.tensor([bag.label for bag in bags])
     second = None
     if any(bag.second is not None for bag in bags):
         second = torch.tensor([bag.label if bag.second is None else bag.second for bag in bags])
-    return Batch.of(features, masks, labels, [bag.patient for bag in bags], second)
+    return Batch.of(features, masks, labels, [bag.patient for bag in bags], second, negative=negative)
 
 
 def digest_bags(bags: Sequence[Bag], update: Callable[[bytes], object]) -> None:
     """Feed everything that decides what a network learns from the bags into a hash's `update`."""
     for bag in bags:
+        if bag.negative:
+            update(repr([bag.patient, "negative", *bag.negative]).encode())
         for modality, content in sorted(bag.modalities.items()):
             header = [bag.patient, bag.label, modality, content.source.dtype.name, *content.source.shape]
             header += [] if bag.second is None else [bag.second]

@@ -12,12 +12,15 @@ from blake3 import blake3
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.batch import MODALITIES
+from nephroscale.models.losses import make_criterion
 from nephroscale.models.registry import build
 from nephroscale.models.weights import save_model
 from nephroscale.training.augment import flip
 from nephroscale.training.checkpoint import Progress, copy_state, load_checkpoint, save_checkpoint
-from nephroscale.training.data import Bag, collate, digest_bags, holds_pixels, load_bags, shapes_of, thinned
+from nephroscale.training.data import Bag, Layout, collate, digest_bags, holds_pixels, layouts_of, load_bags, thinned
 from nephroscale.training.folds import read_fold
+from nephroscale.training.missing import choose_cases, drop_modalities
+from nephroscale.training.settings import autocast, class_counts, prepare, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,17 +28,6 @@ if TYPE_CHECKING:
 
     from nephroscale.models.batch import Batch
     from nephroscale.models.network import Network
-
-DEFAULTS: dict[str, Any] = {
-    "epochs": 40,
-    "patience": 40,
-    "batch": 4,
-    "learning_rate": 5e-5,
-    "final_learning_rate": 5e-6,
-    "weight_decay": 5e-5,
-    "flips": True,
-    "maximum_instances": 10,
-}
 
 
 def fit(  # noqa: PLR0917  (the stage's contract)
@@ -49,6 +41,7 @@ def fit(  # noqa: PLR0917  (the stage's contract)
     work: Path,
     device: str = "cpu",
     log: Callable[[str], None] | None = None,
+    negatives: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Any]:
     """Train a network on a fold's training patients and keep the epoch that suits its validation patients best.
 
@@ -74,20 +67,23 @@ def fit(  # noqa: PLR0917  (the stage's contract)
         `cpu` or `cuda`.
     log
         Called with one line for each epoch.
+    negatives
+        Patient id to the slots of the IM panel whose markers were found negative and not photographed.
 
     Returns
     -------
     dict
-        Figures for the receipt.
+        Figures for the receipt; `left_out` names the patients who lack what the network cannot do without.
 
     Raises
     ------
     NephroscaleError
-        When a patient is on two sides of the fold, lacks a modality, or the loss stops being a number.
+        When a patient is on two sides of the fold, lacks a modality unknown to the folds, or the loss stops being a
+        number.
     """
     say = log or (lambda _line: None)
     _make_deterministic(device)
-    settings = _settings(train_settings, model_settings)
+    settings = read_settings(train_settings, model_settings)
     split = read_fold(folds, fold)
     wanted = [name for name in MODALITIES if name in model_settings.get("modalities", MODALITIES)]
     training, validation = (
@@ -97,17 +93,33 @@ def fit(  # noqa: PLR0917  (the stage's contract)
             wanted,
             labels=split.labels,
             second=split.second,
+            lacking=split.lacking,
+            negatives=negatives,
             apart=split.test,
             maximum_instances=settings["maximum_instances"],
             seed=seed,
         )
         for side in (split.train, split.validation)
     )
-    shapes = shapes_of([*training, *validation])
-    _check_kind(holds_pixels(training), bool(model_settings.get("encoder")))
+    layouts = layouts_of([*training, *validation])
+    shapes = {name: layout.shape for name, layout in layouts.items()}
+    _check_kind(holds_pixels([*training, *validation]), bool(model_settings.get("encoder")))
+    slots = max(layout.slots for layout in layouts.values())
+    model_settings = {**model_settings, **({"slots": slots} if slots > 1 else {})}
 
     torch.manual_seed(seed)
     network = build(model_settings, shapes, len(split.classes)).to(device)
+    training, left_out = choose_cases(training, wanted, network)
+    validation, left_out_too = choose_cases(validation, wanted, network)
+    _check_cases(training, validation)
+    network.criterion = make_criterion(
+        settings["loss"],
+        settings["class_weights"],
+        counts=class_counts(training, len(split.classes)),
+        gamma=settings["focal_gamma"],
+        device=device,
+    )
+    prepare(network, settings)
     optimizer = make_optimizer(network, settings)
     identity = _identity([dict(model_settings), settings, split.classes, seed, device], training, validation)
     progress = load_checkpoint(work, identity, network, optimizer, say)
@@ -117,8 +129,10 @@ def fit(  # noqa: PLR0917  (the stage's contract)
         rate = cosine_rate(epoch, settings)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        train_loss = train_epoch(network, optimizer, training, settings, seed=seed, epoch=epoch, device=device)
-        loss, accuracy = validate(network, validation, settings["batch"], len(split.classes), device)
+        train_loss = train_epoch(
+            network, optimizer, training, settings, seed=seed, epoch=epoch, device=device, layouts=layouts
+        )
+        loss, accuracy = validate(network, validation, settings, len(split.classes), device, layouts)
         if not math.isfinite(train_loss + loss):
             raise NephroscaleError(
                 f"The loss stopped being a number in epoch {epoch + 1}.",
@@ -166,6 +180,7 @@ def fit(  # noqa: PLR0917  (the stage's contract)
         "train_patients": len(training),
         "validation_patients": len(validation),
         "thinned": thinned([*training, *validation]),
+        **({"left_out": {**left_out, **left_out_too}} if left_out or left_out_too else {}),
     }
 
 
@@ -178,6 +193,7 @@ def train_epoch(
     seed: int,
     epoch: int,
     device: str,
+    layouts: Mapping[str, Layout] | None = None,
 ) -> float:
     """Pass once over the training patients in an order of this epoch; give the mean loss of a patient.
 
@@ -189,10 +205,12 @@ def train_epoch(
     network.progress = epoch / settings["epochs"]
     order = torch.randperm(len(bags), generator=generator).tolist()
     total = torch.zeros((), dtype=torch.float64, device=device)
-    for batch in batches([bags[i] for i in order], settings["batch"], device):
+    share = settings["modality_dropout"] if network.tolerates_missing else 0.0
+    drop = (lambda batch: drop_modalities(batch, share, generator)) if share else None
+    for batch in batches([bags[i] for i in order], settings["batch"], device, layouts, drop):
         seen = flip(batch, generator) if settings["flips"] else batch
         optimizer.zero_grad(set_to_none=True)
-        with autocast(device):
+        with autocast(device, settings["precision"]):
             loss = network.batch_loss(network(seen), seen)
         loss.backward()
         optimizer.step()
@@ -202,13 +220,20 @@ def train_epoch(
 
 
 @torch.no_grad()
-def validate(network: Network, bags: Sequence[Bag], size: int, classes: int, device: str) -> tuple[float, float]:
+def validate(  # noqa: PLR0917  (as for an epoch)
+    network: Network,
+    bags: Sequence[Bag],
+    settings: Mapping[str, Any],
+    classes: int,
+    device: str,
+    layouts: Mapping[str, Layout] | None = None,
+) -> tuple[float, float]:
     """Give the mean loss of a patient, and the mean sensitivity over the classes that occur."""
     network.eval()
     total = torch.zeros((), dtype=torch.float64, device=device)
     right, count = torch.zeros(2, classes, device=device)
-    for batch in batches(bags, size, device):
-        with autocast(device):
+    for batch in batches(bags, settings["batch"], device, layouts):
+        with autocast(device, settings["precision"]):
             output = network(batch)
             total += network.batch_loss(output, batch)
         hit = (output.logits["fusion"].argmax(1) == batch.labels).float()
@@ -218,15 +243,18 @@ def validate(network: Network, bags: Sequence[Bag], size: int, classes: int, dev
     return float(total) / len(bags), float(sensitivity)
 
 
-def batches(bags: Sequence[Bag], size: int, device: str) -> Iterator[Batch]:
-    """Cut bags into batches; the last one may be smaller, nobody is dropped."""
+def batches(
+    bags: Sequence[Bag],
+    size: int,
+    device: str,
+    layouts: Mapping[str, Layout] | None = None,
+    change: Callable[[Batch], Batch] | None = None,
+) -> Iterator[Batch]:
+    """Cut bags into batches, change them on the host if so wished; the last may be smaller, nobody is dropped."""
+    layouts = layouts_of(bags) if layouts is None else layouts
     for first in range(0, len(bags), size):
-        yield collate(bags[first : first + size]).to(device)
-
-
-def autocast(device: str) -> torch.autocast:
-    """bfloat16 where the hardware has it; SMIL's distances stay in float64 of their own accord."""
-    return torch.autocast("cuda" if device.startswith("cuda") else "cpu", torch.bfloat16, device.startswith("cuda"))
+        batch = collate(bags[first : first + size], layouts)
+        yield (batch if change is None else change(batch)).to(device)
 
 
 def make_optimizer(network: Network, settings: Mapping[str, Any]) -> torch.optim.Adam:
@@ -250,18 +278,6 @@ def _finished(progress: Progress, settings: Mapping[str, Any]) -> bool:
     return done >= settings["epochs"] or done - 1 - progress.best_epoch >= settings["patience"]
 
 
-def _settings(train: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
-    given = {**{key: value for key, value in train.items() if key != "seeds"}, **model.get("train", {})}
-    unknown = sorted(set(given) - set(DEFAULTS))
-    if unknown:
-        raise NephroscaleError(
-            f"Nothing reads these keys of the training: {', '.join(unknown)}.",
-            where="train, or a model's train",
-            todo=f"Known are {', '.join(sorted(DEFAULTS))}.",
-        )
-    return {**DEFAULTS, **given}
-
-
 def _check_kind(pixels: Mapping[str, bool], encoder: bool) -> None:
     wrong = sorted(name for name, is_pixels in pixels.items() if is_pixels != encoder)
     if wrong:
@@ -271,6 +287,16 @@ def _check_kind(pixels: Mapping[str, bool], encoder: bool) -> None:
             where="models: encoder, and features: encoders",
             todo="Give the model an `encoder` exactly where the features' encoder is `pixels`.",
         )
+
+
+def _check_cases(training: Sequence[Bag], validation: Sequence[Bag]) -> None:
+    for side, bags in (("training", training), ("validation", validation)):
+        if not bags:
+            raise NephroscaleError(
+                f"No patient of the {side} side has what this network needs.",
+                where="models: modalities",
+                todo="Take a network that tolerates missing modalities, or task: missing_modalities: exclude.",
+            )
 
 
 def _derived(purpose: str, seed: int, epoch: int) -> int:

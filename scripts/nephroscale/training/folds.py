@@ -28,6 +28,8 @@ class Fold:
         Patient id to class index, for every patient of the fold.
     second
         Patient id to the other class index, of those who lie between two classes and count half for each.
+    lacking
+        Patient id to the modalities that the patient lacks and is not excluded for.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Fold:
     classes: list[str]
     labels: dict[str, int]
     second: dict[str, int] = field(default_factory=dict)
+    lacking: dict[str, list[str]] = field(default_factory=dict)
 
 
 def read_fold(folds: Mapping[str, Any], name: str) -> Fold:
@@ -91,4 +94,7 @@ def read_fold(folds: Mapping[str, Any], name: str) -> Fold:
         )
     labels = {patient: int(folds["labels"][patient]) for patient in everyone}
     second = {patient: int(other) for patient, other in folds.get("second", {}).items() if patient in labels}
-    return Fold(name, sides["train"], sides["validation"], sides["test"], list(folds["classes"]), labels, second)
+    lacking = {patient: sorted(names) for patient, names in folds.get("lacking", {}).items() if patient in labels}
+    return Fold(
+        name, sides["train"], sides["validation"], sides["test"], list(folds["classes"]), labels, second, lacking
+    )
