@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from nephroscale.audit.tolerance import measure_distance
@@ -23,12 +24,16 @@ def compare_elsewhere(store: Store, graph: Graph, index: RecordIndex) -> list[di
         what an artifact was made from on the other machine is as far off as its own line says.
     """
     found = []
+    alike: dict[str, set[str]] = defaultdict(set)  # artifact to the digests, of it and its parts, on other machines
     for artifact in graph:
         if artifact.record is None or not artifact.receipt.digest:
             continue
         for other in index.same_work_elsewhere(artifact.record):
-            digest = other["receipt"]["digest"]
-            here, there = store.find(artifact.receipt.digest), store.find(digest) if digest else None
+            told = other["receipt"]
+            if not told["digest"] or not _same_sources(artifact.parts["inputs"], other["parts"]["inputs"], alike):
+                continue
+            alike[artifact.name] |= {told["digest"], *told["parts"].values()}
+            here, there = store.find(artifact.receipt.digest), store.find(told["digest"])
             if here is None or there is None:
                 continue
             distance = measure_distance(there, here)
@@ -44,3 +49,10 @@ def compare_elsewhere(store: Store, graph: Graph, index: RecordIndex) -> list[di
                 }
             )
     return found
+
+
+def _same_sources(here: dict[str, str], there: dict[str, str], alike: dict[str, set[str]]) -> bool:
+    """Whether inputs are the same, or differ by the machine alone in their turn."""
+    return here.keys() == there.keys() and all(
+        there[label] == value or there[label] in alike[label.partition("#")[0]] for label, value in here.items()
+    )

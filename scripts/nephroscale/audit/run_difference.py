@@ -161,8 +161,8 @@ def _changes(a: Run, b: Run, differing: list[Key], only: dict[Key, str]) -> list
         receipts = (a.receipts[key], b.receipts[key])
         if any("because" in receipt.figures for receipt in receipts):
             continue  # it follows from another's rejection
-        candidates = [index.all_that_gave(receipt) for index, receipt in zip(indexes, receipts, strict=True)]
-        for difference in _explain(*candidates, elsewhere):
+        before, after = (index.all_that_gave(receipt) for index, receipt in zip(indexes, receipts, strict=True))
+        for difference in _explain(before, after, elsewhere):
             units.setdefault((key[0], difference), []).append(key[1])
     return [Change(difference, stage, named) for (stage, difference), named in units.items()]
 

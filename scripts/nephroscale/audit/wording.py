@@ -21,7 +21,7 @@ CAUSES = {
 
 
 class Difference(NamedTuple):
-    """One thing in which two recipes differ: its cause (data, code, config, seed, environment, history), in a sentence."""
+    """One thing in which two recipes differ: cause (data, code, config, seed, environment, history), and a sentence."""
 
     cause: str
     text: str
