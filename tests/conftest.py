@@ -1,5 +1,7 @@
 """What every test may ask for."""
 
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -20,3 +22,40 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder ../shared with real images is absent")
     return folder
+
+
+class CrateTools:
+    """The validator and the reader of crates, in their own environment, without network."""
+
+    def __init__(self, environment: Path, cache: Path) -> None:
+        self._bin = environment / "bin"
+        self._cache = cache
+        here = ROOT / "tests/audit"
+        context = here / "data/ro-crate-1.1-context.json"
+        subprocess.run([self._bin / "python", here / "fill_cache.py", cache, context], check=True, capture_output=True)
+
+    def faults(self, crate: Path) -> list[str]:
+        """What the Provenance Run Crate profile 0.5 requires and the crate does not fulfil."""
+        command = [self._bin / "rocrate-validator", "validate", "--offline", "--cache-path", self._cache]
+        command += ["--profile-identifier", "provenance-run-crate-0.5", "--requirement-severity", "REQUIRED"]
+        command += ["--no-paging", "--verbose", "--output-format", "json", crate]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        told = json.loads(done.stdout[done.stdout.index("{") :]) if "{" in done.stdout else {}
+        assert told.get("meta"), done.stdout + done.stderr
+        assert told["passed"] == (done.returncode == 0) == (not told["issues"])
+        return [issue["message"] for issue in told["issues"]]
+
+    def report(self, crate: Path) -> str:
+        """What runcrate tells of the crate's actions."""
+        return subprocess.run(
+            [self._bin / "runcrate", "report", crate], check=True, capture_output=True, text=True
+        ).stdout
+
+
+@pytest.fixture(scope="session")
+def crate_tools(tmp_path_factory) -> CrateTools:
+    """What validates and reads a crate; the test is skipped where it is not installed."""
+    environment = ROOT / ".venv-crate"
+    if not (environment / "bin/rocrate-validator").is_file():
+        pytest.skip("the validator of crates is not installed: make .venv-crate/.ready")
+    return CrateTools(environment, tmp_path_factory.mktemp("crate") / "cache")

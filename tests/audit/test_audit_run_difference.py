@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+
+from nephroscale.audit.run_difference import compare_runs, open_run
+from nephroscale.errors import NephroscaleError
+
+STAGES = ("bags", "train", "report", "audit")
+
+
+def fill(run, *, bag="b", rate=0.1, score=0.5):
+    bags = [
+        run.make("bags", p, f"{bag if p == 'P01' else 'other'} {p}", {"rows": {"bytes": bag if p == "P01" else 0}})
+        for p in ("P01", "P02")
+    ]
+    inputs = {f"bags/{receipt.unit}": receipt.digest for receipt in bags}
+    train = run.make("train", "net/fold0-seed1", [bag, rate], {"settings": {"rate": rate}, "inputs": inputs})
+    metrics = {"headline": "net", "models": {"net": {"pooled": {"accuracy": {"value": score}}}}}
+    run.make("report", "cohort", metrics, {"inputs": {"train/net/fold0-seed1": train.digest}})
+    return run
+
+
+def text_of(a, b):
+    return compare_runs(open_run(a.folder), open_run(b.folder), STAGES).text(STAGES)
+
+
+def test_equal_runs_are_said_to_be_equal(write):
+    assert text_of(fill(write("a")), fill(write("b"))) == "Every artifact is the same in both runs."
+
+
+def test_a_changed_setting_is_the_one_cause_and_what_follows_is_not_named(write):
+    told = compare_runs(
+        open_run(fill(write("a")).folder), open_run(fill(write("b"), rate=0.2, score=0.75).folder), STAGES
+    )
+    (change,) = told.changes
+    assert (change.stage, change.units, change.difference.cause) == ("train", ["net/fold0-seed1"], "config")
+    assert told.metrics == {"net accuracy": (0.5, 0.75)}
+    assert told.differing == {"train": 1, "report": 1}
+
+
+def test_a_changed_file_is_data_in_the_stage_that_reads_it(write):
+    text = text_of(fill(write("a")), fill(write("b", store="second"), bag="c"))
+    assert "data: the tables' row bytes: b became c" in text
+    assert "first seen in bags of P01" in text
+    assert "first seen in train" not in text
+
+
+def test_the_closest_recipe_tells_where_several_gave_the_same(write):
+    first, second = fill(write("a")), fill(write("b"), rate=0.2)
+    again = write("c")
+    inputs = {
+        f"bags/{p}": first.make(
+            "bags", p, f"{'b' if p == 'P01' else 'other'} {p}", {"rows": {"bytes": "b" if p == "P01" else 0}}
+        ).digest
+        for p in ("P01", "P02")
+    }
+    again.make(
+        "train",
+        "net/fold0-seed1",
+        ["b", 0.1],
+        {"settings": {"rate": 0.1}, "inputs": inputs, "seed": 9, "packages": {"torch": "9"}},
+        when="2027-01-01T00:00:00Z",
+    )
+    text = text_of(first, second)
+    assert "rate: 0.1 became 0.2" in text
+    assert "torch" not in text
+
+
+def test_an_artifact_of_one_run_alone_is_named(write):
+    first, second = fill(write("a")), fill(write("b"))
+    second.make("bags", "P03", "new", {})
+    assert "Only in the second run: bags/P03" in text_of(first, second)
+
+
+def test_the_same_recipe_with_other_bytes_is_called_chance(write):
+    first, second = write("a"), write("b", store="second")
+    first.make("bags", "P01", "one", {})
+    second.make("bags", "P01", "two", {})
+    assert "chance: the same recipe gave other bytes" in text_of(first, second)
+
+
+def test_a_folder_without_receipts_is_refused(tmp_path):
+    with pytest.raises(NephroscaleError, match="not the results folder"):
+        open_run(tmp_path)
