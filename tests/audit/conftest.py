@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from nephroscale.artifacts.digest import digest_json
 from nephroscale.artifacts.receipts import Receipt, settle_receipt
 from nephroscale.artifacts.records import Records
 from nephroscale.artifacts.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass
@@ -30,10 +34,7 @@ class Written:
         whole = {"stage": stage, "format": 1, "code": {}, "packages": {}, "settings": {}, "rows": None, "seed": None}
         whole |= {"inputs": {}, "compute": {"threads": 1}, **parts}
         made = {"started": when, "seconds": 1.0, "node": "n", "device": "cpu", "peak_mb": 1, "git": None, "run": when}
-        recipe = json.dumps(whole, sort_keys=True)
-        from nephroscale.artifacts.digest import digest_json
-
-        Records(self.store).add(digest_json(recipe), whole, receipt, made)
+        Records(self.store).add(digest_json(whole), whole, receipt, made)
         name = stage if unit == "cohort" else f"{stage}/{unit}"
         settle_receipt(self.folder / f"{name}.json", self.folder / name, receipt, self.store)
         return receipt

@@ -96,7 +96,7 @@ def _distance_of_numbers(left: Path, right: Path) -> tuple[float, float] | None:
         if a.size:
             x, y = a.astype(np.float64), b.astype(np.float64)
             gap = np.where((x == y) | (np.isnan(x) & np.isnan(y)), 0.0, np.abs(x - y))
-            if np.isnan(gap).any():
+            if not np.isfinite(gap).all():
                 return None
             largest = max(largest, float(gap.max()))
             beyond = max(beyond, float((gap / (ABSOLUTE + RELATIVE * np.abs(y))).max()))
