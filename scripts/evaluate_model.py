@@ -11,7 +11,8 @@ def make(job: Job) -> dict[str, Any]:
     from nephroscale.evaluation.predict import predict
 
     folds, bags = read_folds(job.input("folds")), bags_by_patient(job.receipts(), job.input)
-    return predict(folds, str(job.settings["fold"]), job.input("train", job.unit), bags, job.out, job.device)
+    weights, fold = job.input("train", job.unit), str(job.settings["fold"])
+    return predict(folds, fold, weights, bags, job.out, job.device, job.rows)
 
 
 run_stage(make, snakemake)

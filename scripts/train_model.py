@@ -21,6 +21,7 @@ def make(job: Job) -> dict[str, Any]:
         job.out,
         job.work,
         job.device,
+        negatives=job.rows,
     )
 
 

@@ -40,7 +40,8 @@ def write_folds(
         Unit ``<patient>-<modality>`` of each bag that was rejected, and why.
     settings
         ``folds`` (section of the configuration), ``classes``, ``minimum_per_class``, ``permute_labels``, ``meanings``
-        (text of the label column to what it means) and ``mixed`` (``task.mixed``).
+        (text of the label column to what it means) ``mixed`` (``task.mixed``),
+        ``missing_modalities`` (``exclude`` or ``mask``) and ``modalities`` (those that any model reads).
     seed
         Of the division.
     out
@@ -49,14 +50,12 @@ def write_folds(
     Returns
     -------
     figures
-        Patients by class, who is left out, and those whose label lies between two classes.
+        Patients by class, who is left out, those whose label lies between two classes, and who lacks what and takes
+        part all the same.
     parts
         ``fold<n>`` for all of a fold, ``fold<n>.train`` for its training and validation side alone.
     """
-    reasons: dict[str, str] = {}
-    for unit, reason in sorted(missing.items()):
-        patient, _, modality = unit.rpartition("-")
-        reasons.setdefault(patient, f"no {modality}: {reason}")
+    reasons, lacking = _sort_missing(missing, settings)
     patients = [
         {**row, "eligible": False, "reason": reasons[row["id"]]} if row["eligible"] and row["id"] in reasons else row
         for row in rows
@@ -70,6 +69,7 @@ def write_folds(
         permute_labels=settings["permute_labels"],
     )
     table["texts"] = _count_texts(rows, set(table["labels"]), settings)
+    table["lacking"] = {patient: lacking[patient] for patient in table["labels"] if patient in lacking}
     table["mixed"] = {"policy": settings["mixed"], "patients": table["mixed"]}
     out.mkdir()
     (out / "folds.json").write_text(pretty_json(table), encoding="utf-8")
@@ -82,7 +82,28 @@ def write_folds(
         parts[f"fold{fold['name']}"] = digest_json([table["classes"], sides])
         parts[f"fold{fold['name']}.train"] = digest_json([table["classes"], sides["train"], sides["validation"]])
     between = {"mixed": table["mixed"]} if table["mixed"]["patients"] else {}
-    return {"patients": counts, "excluded": table["excluded"], **between}, parts
+    incomplete = {"lacking": table["lacking"]} if table["lacking"] else {}
+    return {"patients": counts, "excluded": table["excluded"], **between, **incomplete}, parts
+
+
+def _sort_missing(
+    missing: dict[str, str | None], settings: dict[str, Any]
+) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """Tell who is excluded for want of a bag, and why, from who takes part without it (modality to reason)."""
+    lacking: dict[str, dict[str, str]] = {}
+    for unit, reason in sorted(missing.items()):
+        patient, _, modality = unit.rpartition("-")
+        lacking.setdefault(patient, {})[modality] = reason or "no reason given"
+    if settings.get("missing_modalities", "exclude") == "exclude":
+        taking_part = {}
+    else:
+        taking_part = {p: lacks for p, lacks in lacking.items() if len(lacks) < len(settings["modalities"])}
+    reasons = {}
+    for patient, lacks in lacking.items():
+        if patient not in taking_part:
+            modality, reason = next(iter(lacks.items()))
+            reasons[patient] = f"no {modality}: {reason}"
+    return reasons, taking_part
 
 
 def _count_texts(rows: list[dict[str, Any]], included: set[str], settings: dict[str, Any]) -> list[dict[str, Any]]:

@@ -8,15 +8,23 @@ import numpy as np
 import torch
 
 from nephroscale.arrays import write_arrays
-from nephroscale.errors import NephroscaleError
+from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.evaluation.metrics import compute_metrics
-from nephroscale.evaluation.tables import INSTANCE_COLUMNS, Predictions, number, write_predictions, write_table
+from nephroscale.evaluation.tables import (
+    INSTANCE_COLUMNS,
+    POOLING_COLUMNS,
+    Predictions,
+    number,
+    write_predictions,
+    write_table,
+)
 from nephroscale.models.weights import load_model
-from nephroscale.training.data import collate, load_bags, thinned
+from nephroscale.training.data import collate, layouts_from, load_bags, thinned
 from nephroscale.training.folds import read_fold
+from nephroscale.training.missing import choose_cases
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from nephroscale.models.batch import Output
@@ -30,6 +38,7 @@ def predict(  # noqa: PLR0917  (one argument per thing that a job hands over)
     features: Mapping[str, Mapping[str, Path]],
     out: Path,
     device: str = "cpu",
+    negatives: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Any]:
     """Predict the test patients of a fold.
 
@@ -46,22 +55,27 @@ def predict(  # noqa: PLR0917  (one argument per thing that a job hands over)
     out
         Folder to create: `predictions.csv` (`patient_id,label,predicted,p_<class>...`), `instances.csv` (TEM instances:
         `patient_id,image_id,index,kept,centre,weight,distance`, the distance in units of the bag's range of values),
+        `pooling.csv` (what each OM or IM instance counted: `patient_id,modality,image_id,index,slot,state,weight`),
         `attention` (Zarr group: for OM and IM [patients, tokens, tokens] float32, where the network attends; tokens
         row by row, queries from TEM on the second axis; attribute `patients`).
     device
         `cpu` or `cuda`.
+    negatives
+        Patient id to the slots of the IM panel whose markers were found negative and not photographed.
 
     Returns
     -------
     dict
-        `patients`, `correct`, the figures of merit that are defined, and `thinned` (patients of whose TEM images a
-        choice was made: taken, at hand).
+        `patients`, `correct`, the figures of merit that are defined, `thinned` (patients of whose TEM images a
+        choice was made: taken, at hand), and `left_out` (test patients who lack what the network cannot do without).
 
     Raises
     ------
+    Rejected
+        When no test patient has what the network needs.
     NephroscaleError
         When the network was trained on another fold or other classes, the fold tests nobody, or a patient lacks a
-        modality.
+        modality of which the folds do not know it.
 
     Notes
     -----
@@ -79,19 +93,27 @@ def predict(  # noqa: PLR0917  (one argument per thing that a job hands over)
         split.test,
         metadata["modalities"],
         labels=split.labels,
+        lacking=split.lacking,
+        negatives=negatives,
         apart=[*split.train, *split.validation],
         maximum_instances=metadata["train"]["maximum_instances"],
         seed=metadata["seed"],
     )
+    bags, left_out = choose_cases(bags, metadata["modalities"], network)
+    if not bags:
+        raise Rejected(f"no test patient has what the network needs ({', '.join(metadata['modalities'])})")
+    layouts = layouts_from(metadata)
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import the compiler
     chances: list[np.ndarray] = []
     instances: list[dict[str, Any]] = []
+    pooling: list[dict[str, Any]] = []
     attention: dict[str, list[np.ndarray]] = {}
     with torch.inference_mode():
         for bag in bags:
-            output = network(collate([bag]).to(device), need_attention=True)
+            output = network(collate([bag], layouts).to(device), need_attention=True)
             chances.append(torch.softmax(output.logits["fusion"][0].double(), 0).cpu().numpy())
             instances += _instances(bag, output)
+            pooling += _pooling(bag, output)
             for modality, weight in output.attention.items():
                 attention.setdefault(modality, []).append(weight[0].float().cpu().numpy())
 
@@ -101,6 +123,7 @@ def predict(  # noqa: PLR0917  (one argument per thing that a job hands over)
     out.mkdir(parents=True)
     write_predictions(out / "predictions.csv", predictions, split.classes)
     write_table(out / "instances.csv", INSTANCE_COLUMNS, instances)
+    write_table(out / "pooling.csv", POOLING_COLUMNS, pooling)
     maps = {modality: np.stack(found) for modality, found in attention.items()}
     write_arrays(out / "attention", maps, {"patients": predictions.patients})
     return {
@@ -108,6 +131,7 @@ def predict(  # noqa: PLR0917  (one argument per thing that a job hands over)
         "correct": int((predictions.probabilities.argmax(axis=1) == labels).sum()),
         **{name: round(found.value, 6) for name, found in figures.items() if found.value is not None},
         "thinned": thinned(bags),
+        **({"left_out": left_out} if left_out else {}),
     }
 
 
@@ -139,3 +163,25 @@ def _instances(bag: Bag, output: Output) -> list[dict[str, Any]]:
         }
         for i, (row, image) in enumerate(zip(content.rows, content.images, strict=True))
     ]
+
+
+def _pooling(bag: Bag, output: Output) -> list[dict[str, Any]]:
+    """Rows of `pooling.csv` for one patient; of a panel a row for each slot of which something is known."""
+    rows = []
+    for modality, weight in output.weights.items():
+        content = bag.modalities.get(modality)
+        for i, share in enumerate(weight[0].tolist()):
+            here = content is not None and i < len(content.rows) and bool(content.mask[i])
+            if here or (modality == "IM" and i in bag.negative):
+                rows.append(
+                    {
+                        "patient_id": bag.patient,
+                        "modality": modality,
+                        "image_id": content.images[i] if here and content else "",
+                        "index": int(content.rows[i]) if here and content else "",
+                        "slot": i if modality == "IM" else 0,
+                        "state": "image" if here else "negative",
+                        "weight": number(share),
+                    }
+                )
+    return rows

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 INSTANCE_COLUMNS = ("patient_id", "image_id", "index", "kept", "centre", "weight", "distance")
+POOLING_COLUMNS = ("patient_id", "modality", "image_id", "index", "slot", "state", "weight")
 
 
 @dataclass(frozen=True)

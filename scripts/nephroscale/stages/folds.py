@@ -37,6 +37,8 @@ class Folds(Stage):
             "permute_labels": task["permute_labels"],
             "meanings": task["classes"],
             "mixed": task["mixed"],
+            "missing_modalities": task["missing_modalities"],
+            "modalities": plan.modalities,
         }
 
     def rows(self, plan: Plan, unit: str) -> Any:

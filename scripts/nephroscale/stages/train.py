@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from nephroscale.stages.plan import Plan
 
+#: Share of modalities dropped while training where patients may lack one and `train.modality_dropout` is null.
+MODALITY_DROPOUT = 0.2
+
 
 class Train(Stage):
     """One job a model, fold and seed. It depends on the fold's training and validation patients alone."""
@@ -46,7 +49,15 @@ class Train(Stage):
         model, fold, seed = split(unit)
         settings = {k: v for k, v in plan.config["models"][model].items() if k != "train"}
         train = {k: v for k, v in training_settings(plan, model).items() if k != "seeds"}
+        if train["modality_dropout"] is None:
+            train["modality_dropout"] = MODALITY_DROPOUT if masks_missing(plan) else 0.0
         return {"model": settings, "train": train, "fold": fold, "seed": seed}
+
+    def rows(self, plan: Plan, unit: str) -> Any:
+        model, fold, _ = split(unit)
+        table = plan.object_json("folds", "cohort", "folds.json") or {"folds": []}
+        patients = [p for entry in table["folds"][fold : fold + 1] for side in self.sides for p in entry[side]]
+        return negative_slots(plan, model, patients)
 
     def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
         return tuple(modules_of(plan.config["models"][split(unit)[0]]))
@@ -67,7 +78,28 @@ def training_settings(plan: Plan, model: str) -> dict[str, Any]:
 def features_of(plan: Plan, model: str, patients: Iterable[str]) -> list[Need]:
     """The bags that a model reads of some patients."""
     modalities = [m for m in plan.modalities if m in plan.config["models"][model]["modalities"]]
-    return [Need("features", f"{patient}-{modality}") for patient in patients for modality in modalities]
+    optional = masks_missing(plan)
+    return [Need("features", f"{p}-{m}", optional=optional) for p in patients for m in modalities]
+
+
+def masks_missing(plan: Plan) -> bool:
+    """Whether patients who lack a modality take part."""
+    return plan.config["task"]["missing_modalities"] == "mask"
+
+
+def negative_slots(plan: Plan, model: str, patients: Iterable[str]) -> dict[str, list[int]] | None:
+    """Slots of the IM panel whose markers were found negative without a picture, by patient; None where there are none.
+
+    They are findings of the table, so they reach training and prediction with its rows.
+    """
+    if "IM" not in plan.config["models"][model]["modalities"]:
+        return None
+    panel = plan.config["im"]["panel"]
+    found = {
+        patient: sorted({panel.index(n.marker) for n in plan.cohort.negatives_of(patient) if n.marker in panel})
+        for patient in patients
+    }
+    return {patient: slots for patient, slots in sorted(found.items()) if slots} or None
 
 
 STAGE = Train()

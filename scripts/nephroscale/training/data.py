@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -234,6 +234,17 @@ def layouts_of(bags: Sequence[Bag]) -> dict[str, Layout]:
     slots = max((len(bag.modalities["IM"].rows) for bag in bags if "IM" in bag.modalities), default=0)
     names = [name for name in MODALITIES if name in shapes]
     return {name: Layout(shapes[name], pixels[name], slots if name == "IM" else 0) for name in names}
+
+
+def layouts_from(metadata: Mapping[str, Any]) -> dict[str, Layout]:
+    """Tell the same of the bags that a network was trained on, from its `model.json`."""
+    settings = metadata["settings"]
+    slots = {"IM": int(settings.get("slots", 1))}
+    shapes = {name: metadata["shapes"][name] for name in MODALITIES if name in metadata["modalities"]}
+    return {
+        name: Layout((int(h), int(w), int(c)), bool(settings.get("encoder")), slots.get(name, 0))
+        for name, (h, w, c) in shapes.items()
+    }
 
 
 def collate(bags: Sequence[Bag], layouts: Mapping[str, Layout] | None = None) -> Batch:
