@@ -74,6 +74,7 @@ def embed(
         return [artifact[name] for artifact in artifacts]
 
     kinds = list(STANDINGS)
+    named_places = {artifact["name"]: place for place, artifact in enumerate(artifacts)}
     index = {
         "chunk": CHUNK,
         "stages": [[stage["name"], stage["rule"], stage["script"]] for stage in document["stages"]],
@@ -99,6 +100,10 @@ def embed(
         "files": files.words,
         "words": {name: found.words for name, found in words.items()},
         "groups": [groups.get(text, -1) for text in words["because"].words],
+        "elsewhere": [
+            [named_places[entry["artifact"]], entry["device"], entry["within"], entry["sentence"]]
+            for entry in document.get("elsewhere", [])
+        ],
         "shared": document["shared"],
         "metrics": {
             name: {"pooled": found.get("pooled", {}), "patients": found.get("patients")}

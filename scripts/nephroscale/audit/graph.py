@@ -56,7 +56,7 @@ class Artifact:
     inputs
         What it was made from.
     repeats
-        Later runs of the same recipe, each with ``made`` and ``agrees``.
+        Later runs of the same recipe, each with ``made``, ``agrees``, and the ``digest`` or ``reason`` that it gave.
     """
 
     receipt: Receipt
@@ -146,7 +146,8 @@ def read_graph(plan: Plan, stages: Iterable[str] | None = None, index: RecordInd
                 receipts[stage, unit] = receipt
     repeats: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for repeat in plan.records.repeats():
-        repeats[repeat["recipe"]].append({"made": repeat["made"], "agrees": repeat["agrees"]})
+        told = {"digest": repeat["receipt"]["digest"], "reason": repeat["receipt"]["reason"]}
+        repeats[repeat["recipe"]].append({"made": repeat["made"], "agrees": repeat["agrees"], **told})
     index = index or RecordIndex(plan.records)
     artifacts = {key: _artifact(plan, receipt, receipts.keys(), index) for key, receipt in receipts.items()}
     for artifact in artifacts.values():

@@ -29,8 +29,7 @@ def render_page(document: Mapping[str, Any]) -> str:
     Parameters
     ----------
     document
-        See :func:`nephroscale.audit.document.make_document`. ``looks``, if there, maps a fold to how often its test
-        side was looked at.
+        See :func:`nephroscale.audit.document.make_document`.
 
     Returns
     -------
@@ -59,8 +58,9 @@ def render_page(document: Mapping[str, Any]) -> str:
         "runs": sections.runs(document),
         "environments": sections.environments(document),
         "machines": sections.machines(artifacts),
+        "elsewhere": sections.elsewhere(document.get("elsewhere", [])),
         "weights": sections.weights(document),
-        "looks": sections.looks(document.get("looks")),
+        "looks": dict(document.get("looks") or {}),
         "most_rows": sections.MOST_ROWS,
         "most_names": sections.MOST_NAMES,
         "index": safe_json(index),

@@ -59,11 +59,12 @@ def tally(document: Mapping[str, Any], standing: Sequence[str]) -> dict[str, int
     repeats = [repeat for artifact in artifacts for repeat in artifact["repeats"]]
     return {
         "artifacts": len(artifacts),
-        **{name: counts[name] for name in ("match", "rests", "stale", "unrecorded", "rejected", "follows")},
+        **{name: counts[name] for name in ("match", "rests", "stale", "unrecorded", "lost", "rejected", "follows")},
         "conflicts": len(document["conflicts"]),
         "missing": len(document["missing"]),
         "uncommitted": sum(str(artifact["made"].get("git") or "").endswith("+") for artifact in artifacts),
         "repeats": len(repeats),
+        "beyond": sum(not entry["within"] for entry in document.get("elsewhere", [])),
         "agreed": sum(bool(repeat["agrees"]) for repeat in repeats),
     }
 
@@ -105,7 +106,7 @@ def metric_name(key: str) -> str:
 
 def verdict(counts: Mapping[str, int], figures: Mapping[str, Any] | None) -> dict[str, Any]:
     """Whether one can rely on the results, in sentences: ``sound`` and ``sentences``."""
-    total, off = counts["artifacts"], counts["stale"] + counts["unrecorded"]
+    total, off = counts["artifacts"], counts["stale"] + counts["unrecorded"] + counts["lost"]
     sentences = []
     if not total:
         sentences.append("Nothing has been made yet.")
@@ -134,6 +135,11 @@ def verdict(counts: Mapping[str, int], figures: Mapping[str, Any] | None) -> dic
         )
     elif counts["repeats"]:
         sentences.append(f"{_number(counts['repeats'], 'artifact')} computed again came out equal to the byte.")
+    if counts["beyond"]:
+        sentences.append(
+            f"{_number(counts['beyond'], 'artifact')} {_is(counts['beyond'])} further from what another machine gave"
+            " than the tolerance allows."
+        )
     if counts["uncommitted"]:
         sentences.append(
             f"{_number(counts['uncommitted'], 'artifact')} {_was(counts['uncommitted'])} made by code with changes that"
@@ -237,6 +243,14 @@ def machines(artifacts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def elsewhere(compared: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What other machines gave for equal work: ``equal``, ``within``, ``beyond`` (counts), ``rows``, worst first."""
+    order = sorted(compared, key=lambda entry: (entry["within"], -(entry["largest"] or 0.0)))
+    equal = sum(bool(entry["equal"]) for entry in compared)
+    within = sum(bool(entry["within"]) for entry in compared)
+    return {"equal": equal, "within": within - equal, "beyond": len(compared) - within, "rows": order}
+
+
 def weights(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The encoders that settings name, with the digest of their weights and how many artifacts used them."""
     used = Counter(artifact["settings"] for artifact in document["artifacts"])
@@ -260,12 +274,3 @@ def _encoders(value: Any, where: str = "") -> Iterator[tuple[str, Mapping[str, A
     elif isinstance(value, list):
         for inner in value:
             yield from _encoders(inner, where)
-
-
-def looks(value: Any) -> list[dict[str, Any]]:
-    """How often the test side of each fold was looked at: ``fold``, ``looks`` and whatever else is told of it."""
-    found = []
-    for fold, entry in (value or {}).items():
-        told = dict(entry) if isinstance(entry, dict) else {"looks": entry}
-        found.append({"fold": fold, "looks": told.pop("looks", None), "more": told})
-    return found

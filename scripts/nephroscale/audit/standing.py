@@ -16,9 +16,10 @@ STANDINGS = {
     "rests": "rests on others that do not match",
     "unrecorded": "unrecorded",
     "stale": "stale",
+    "lost": "lost",
 }
 #: The standings of artifacts that are not, or may not be, what the present code, configuration and data ask for.
-UNSOUND = ("rests", "unrecorded", "stale")
+UNSOUND = ("rests", "unrecorded", "stale", "lost")
 
 
 def standings(artifacts: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -33,7 +34,7 @@ def standings(artifacts: Sequence[Mapping[str, Any]]) -> list[str]:
     -------
     list of str
         Names from :data:`STANDINGS`. An artifact that matches by itself `rests` on others where something that it was
-        made from, however far up, is stale or unrecorded: the present code would give it another input.
+        made from, however far up, is stale, unrecorded or lost: the present code may give it another input.
     """
     found: list[str] = []
     for artifact in artifacts:

@@ -13,7 +13,7 @@ function fill(node, attributes, children) {
 const el = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
 const draw = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
-const GLYPHS = { match: "●", rests: "◐", stale: "▲", unrecorded: "?", rejected: "✕", follows: "╳", file: "▪", gone: "?" };
+const GLYPHS = { match: "●", rests: "◐", stale: "▲", lost: "∅", unrecorded: "?", rejected: "✕", follows: "╳", file: "▪", gone: "?" };
 const NAMES = { ...Object.fromEntries(D.standings), file: "file", gone: "no longer in the plan" };
 const stateMark = (state) => el("span", { class: `state ${state}` }, NAMES[state]);
 const link = (i, text) => el("a", { href: hrefOf(i), class: `to ${standingOf(i)}` }, text || nameOf(i));

@@ -3,7 +3,7 @@ const D = JSON.parse(document.getElementById("index").textContent);
 const N = D.unit.length;
 const F = D.files.length;
 const STATE = Object.fromEntries(D.standings.map(([key], number) => [key, number]));
-const UNSOUND = new Set([STATE.stale, STATE.unrecorded, STATE.rests]);
+const UNSOUND = new Set([STATE.stale, STATE.unrecorded, STATE.lost, STATE.rests]);
 const rejected = new Set(D.rejected);
 const conflicts = new Set(D.conflicts);
 const loose = new Set(D.loose);

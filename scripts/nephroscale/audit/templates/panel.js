@@ -13,17 +13,22 @@ function whyOf(i) {
   if (state === "match") return el("p", { class: "why" }, "Made by the present code, configuration and data, and so is all that it was made from.");
   if (state === "unrecorded") return el("p", { class: "why" }, "No record tells how this was made.");
   if (state === "rejected" || state === "follows") return el("p", { class: "why" }, state === "follows" ? "Rejected, since something that it needs was: " : "The data could not be used: ", el("strong", {}, word("reason", i) || "no reason given"));
-  if (state === "stale") return [el("p", { class: "why" }, "Not what the present code, configuration and data ask for:"), capped(D.because[i].map((k) => D.words.because[k]), 12, (text) => el("li", {}, text), "ul", { class: "reasons" })];
-  const unsound = [...reach([i], inputsOf)].filter((k) => !isFile(k) && (D.standing[k] === STATE.stale || D.standing[k] === STATE.unrecorded)).sort((a, b) => b - a);
+  if (state === "stale" || state === "lost") return [el("p", { class: "why" }, state === "lost" ? "It cannot be used, and a new run makes it again:" : "Not what the present code, configuration and data ask for:"), capped(D.because[i].map((k) => D.words.because[k]), 12, (text) => el("li", {}, text), "ul", { class: "reasons" })];
+  const unsound = [...reach([i], inputsOf)].filter((k) => !isFile(k) && UNSOUND.has(D.standing[k]) && D.standing[k] !== STATE.rests).sort((a, b) => b - a);
   return [el("p", { class: "why" }, "Matches by itself, but rests on what does not:"), capped(unsound, 6, (k) => el("li", {}, link(k)))];
 }
 
 function disagreements(i, repeats) {
   if (!repeats.length) return null;
   const others = repeats.filter((repeat) => !repeat.agrees);
-  const table = (list) => capped(list, 5, (repeat) => el("li", {}, moment(repeat.made.started), ` on ${repeat.made.node}, ${repeat.made.device}`, repeat.digest ? [", ", code(short(repeat.digest))] : null, ...Object.entries(repeat).filter(([key]) => !["made", "agrees", "digest"].includes(key)).map(([key, value]) => `; ${key.replaceAll("_", " ")}: ${typeof value === "object" ? JSON.stringify(value) : value}`)));
+  const table = (list) => capped(list, 5, (repeat) => el("li", {}, moment(repeat.made.started), ` on ${repeat.made.node}, ${repeat.made.device}`, repeat.digest ? [", ", code(short(repeat.digest))] : null, ...Object.entries(repeat).filter(([key, value]) => !["made", "agrees", "digest"].includes(key) && value !== null).map(([key, value]) => `; ${key.replaceAll("_", " ")}: ${typeof value === "object" ? JSON.stringify(value) : value}`)));
   if (!others.length) return el("p", { class: "again" }, `Computed again ${repeats.length === 1 ? "once" : `${repeats.length} times`}, and equal to the byte.`);
   return el("div", { class: "conflict-note", role: "note" }, el("strong", {}, "Conflict. "), `Of ${plural(repeats.length, "later computation")} of this recipe, ${others.length} gave something else. The first outcome stands.`, table(others));
+}
+
+function comparedOf(i) {
+  const others = D.elsewhere.filter(([place]) => place === i);
+  return others.length ? [heading("On other machines, by tolerance"), capped(others, 5, ([, device, within, sentence]) => el("li", { class: within ? null : "mark" }, `${device}: ${sentence}`))] : null;
 }
 
 function madeFrom(i, values) {
@@ -58,6 +63,7 @@ function panelOf(i) {
     el("p", { class: "states" }, stateMark(standingOf(i)), rejected.has(i) && !["rejected", "follows"].includes(standingOf(i)) ? stateMark("rejected") : null),
     whyOf(i), disagreements(i, detail.repeats),
     facts(D.digest[i] && ["Digest", code(D.digest[i])], D.digest[i] && ["Content", `${["one file", "a folder"][D.kind[i]]}, ${size(D.size[i])}`], decided && ["Recipe", code(D.recipe[i])], D.patient[i] && ["Patient", el("a", { href: `#find?q=${encodeURIComponent(D.patient[i])}` }, D.patient[i])]),
+    comparedOf(i),
     Object.keys(detail.figures).length ? [heading("Figures"), show(detail.figures)] : null,
     heading("Made from", D.inputs[i].length ? D.inputs[i].length.toLocaleString("en") : ""), madeFrom(i, detail.values), ...used,
     D.started[i] === null ? null : [heading("How it was made"), facts(["Rule", `${stage[1]} (${stage[2]})`], ["Started", moment(D.started[i])], run && ["Run", el("a", { href: `#find?run=${encodeURIComponent(run)}` }, moment(run))], ["Took", duration(D.seconds[i])], ["Peak memory", D.peak[i] === null ? "–" : `${D.peak[i].toLocaleString("en")} MB`], ["Device", word("device", i)], ["Node", word("node", i)], ["Commit", commitText(word("git", i))])],
