@@ -191,7 +191,7 @@ def _describe(document: dict[str, Any], entities: Entities, actions: Actions) ->
     crate, count = entities.crate, len(document["artifacts"])
     rejected = sum(entry["status"] == "rejected" for entry in document["artifacts"])
     lines = [
-        f"How {count} artifacts were made, in {len(actions.runs)} runs; {rejected} were rejected.",
+        f"How {count} artifacts were made, {rejected} of them rejected; runs of the workflow: {len(actions.runs)}.",
         *document["headline"],
     ]
     crate.name = document["title"]

@@ -129,7 +129,7 @@ class Entities:
         """A stage's script with every module of the project that it imports: one entity for each state of the code."""
         version = digest_json([code, packages])[:16]
         modules = [
-            self.context(f"#{path}-{digest[:16]}", "SoftwareSourceCode", name=path, identifier=self.digest(digest))
+            self.context(f"#code/{path}-{digest[:16]}", "SoftwareSourceCode", name=path, identifier=self.digest(digest))
             for path, digest in sorted(code.items())
         ]
         return self.context(
