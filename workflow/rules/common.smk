@@ -7,6 +7,7 @@ SCRIPTS = Path(workflow.basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.stages.dead_run import clear_dead_run, note_run
 from nephroscale.stages.grouped import export_attempt, export_run, has_notes
 from nephroscale.stages.plan import Plan, export_package
 from nephroscale.stages.summary import summary
@@ -17,16 +18,18 @@ def make_plan():
     try:
         plan = Plan(config, check_files=workflow.is_main_process)
         if workflow.is_main_process:
+            clear_dead_run()
             plan.settle()
     except NephroscaleError as fault:
         sys.exit(f"nephroscale: {fault}")
     return plan
 
 
-def export_this_run():
+def begin_run():
     """Let jobs know which rules travel in groups; a hook, since settings come after the Snakefile is read."""
     groups = {} if workflow.local_exec else workflow.group_settings.overwrite_groups
     export_run(groups, workflow.execution_settings.retries)
+    note_run(local=workflow.local_exec)
 
 
 export_package(SCRIPTS)

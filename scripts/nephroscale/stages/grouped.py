@@ -50,58 +50,6 @@ def export_attempt(arguments: Sequence[str], device: str) -> None:
     os.environ[DEVICE] = device
 
 
-class Attempt:
-    """One attempt at a job.
-
-    Parameters
-    ----------
-    rule
-        The job's rule.
-    log
-        Its log file; the strikes against it are kept beside it.
-    """
-
-    def __init__(self, rule: str, log: Path) -> None:
-        self.grouped = rule in os.environ.get(GROUPED, "").split(",")
-        self.number = int(os.environ.get(ATTEMPT, "1"))
-        self.retries = int(os.environ.get(RETRIES, "0"))
-        self._strikes = log.with_suffix(".strikes")
-
-    @property
-    def last(self) -> bool:
-        """Whether Snakemake would not submit it again."""
-        return self.number > self.retries
-
-    def begin(self) -> None:
-        """Note that the job is running.
-
-        Raises
-        ------
-        NephroscaleError
-            When every attempt before ended in the middle of this very job, and this is the last one: the rest of
-            its group is let through instead.
-        """
-        if not self.grouped:
-            return
-        before = _read_numbers(self._strikes) if self.number > 1 else []
-        if self.last and self.retries and before == list(range(1, self.number)):
-            self.end()
-            raise NephroscaleError(
-                f"Its group was ended {len(before)} times while it ran: too much memory or time, or a crash.",
-                todo="Look at the cluster's log of the group; raise mem_mb or runtime of its rule in the profile.",
-            )
-        self._strikes.write_text(json.dumps([*(n for n in before if n != self.number), self.number]) + "\n")
-
-    def end(self) -> None:
-        """Note that the job came to its end, one way or the other."""
-        if self.grouped:
-            self._strikes.unlink(missing_ok=True)
-
-    def settles_for_note(self, fault: Exception) -> bool:
-        """Whether a failure is left as a note: it would come again, or there is no attempt left."""
-        return self.grouped and (self.last or isinstance(fault, NephroscaleError))
-
-
 def write_note(path: Path, message: str) -> None:
     """Leave a note in place of a receipt."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,10 +62,3 @@ def has_notes(plan: Plan) -> bool:
     """Whether a note lies where any receipt should be."""
     units = ((stage, unit) for stage in plan.stages for unit in plan.units(stage))
     return any(plan.receipt(*each) is None and plan.receipt_path(*each).is_file() for each in units)
-
-
-def _read_numbers(path: Path) -> list[int]:
-    try:
-        return json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return []

@@ -22,8 +22,9 @@ from nephroscale.artifacts.store import remove_tree
 from nephroscale.artifacts.upkeep import pinned
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides import raw
+from nephroscale.stages.attempt import Attempt
 from nephroscale.stages.device import choose_device, describe_allocation, describe_device
-from nephroscale.stages.grouped import Attempt, NotMadeError, write_note
+from nephroscale.stages.grouped import NotMadeError, write_note
 from nephroscale.stages.guards import check_nothing_changed, check_registered, raw_signatures
 from nephroscale.stages.plan import Plan, Recipe
 from nephroscale.stages.staging import stage_raw, staging_folder
@@ -183,12 +184,12 @@ def run_stage(make: Callable[[Job], dict[str, Any]], snakemake: Any) -> None:
             if not isinstance(fault, NotMadeError):  # else what it waits for has told why
                 error.write_text(message + "\n")
             print(f"nephroscale: {where} failed\n  {message}\n  log: {log}", file=sys.__stderr__)
-            attempt.end()
+            attempt.fail()
             if not attempt.settles_for_note(fault):
                 sys.exit(1)
             write_note(Path(str(snakemake.output[0])), message)
         else:
-            attempt.end()
+            attempt.succeed()
 
 
 def _outcome(plan: Plan, stage: Stage, unit: str, make: Callable[[Job], dict[str, Any]]) -> Receipt:

@@ -1,11 +1,21 @@
-"""The last screen: how far each stage is, what was rejected and why, what failed, the headline figures."""
+"""The last screen, and `nephroscale status`: how far each stage is, what runs, what was rejected, what failed."""
 
 from __future__ import annotations
 
+import getpass
+import os
+import shutil
+import socket
+import subprocess
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from nephroscale.stages.attempt import SUFFIX, Note
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from nephroscale.stages.plan import Plan
 
 MOST_NAMED = 5
@@ -27,7 +37,9 @@ def summary(plan: Plan) -> str:
     lines = ["", "nephroscale"]
     for name in plan.stages:
         lines += _stage_line(plan, name)
-    for title, found in (("Rejected", _rejections(plan)), ("Failed", _failures(plan))):
+    running, ended = _unfinished(plan)
+    sections = {"Running": running, "Rejected": _rejections(plan), "Ended before they were done": ended}
+    for title, found in (sections | {"Failed": _failures(plan)}).items():
         if found:
             lines += ["", f"{title}:"] + [line for text, units in found.items() for line in _item(text, units)]
     lines += _headline(plan)
@@ -63,14 +75,73 @@ def _rejections(plan: Plan) -> dict[str, list[str]]:
 
 
 def _failures(plan: Plan) -> dict[str, list[str]]:
-    """Each message of a failed job that has not succeeded since, and the log it is explained in."""
+    """Each message of a failed job that has not succeeded since, and the logs it is explained in."""
     found: dict[str, list[str]] = defaultdict(list)
+    for stage, unit, log in _missing(plan):
+        error = log.with_suffix(".error")
+        if error.is_file():
+            note = Note.read(log.with_suffix(SUFFIX))
+            found[error.read_text().strip()].append(f"{stage} of {unit}, log {log}{_cluster_log(note)}")
+    return found
+
+
+def _unfinished(plan: Plan) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Jobs that began and came to no end, with where they are and since when: those that live, and those that died."""
+    running: dict[str, list[str]] = defaultdict(list)
+    ended: dict[str, list[str]] = defaultdict(list)
+    queue: set[str] | None = None
+    for stage, unit, log in _missing(plan):
+        note = Note.read(log.with_suffix(SUFFIX))
+        if note is None or note.failed:
+            continue
+        if note.cluster_job and queue is None:
+            queue = _queue()
+        lives = note.cluster_job in (queue or ()) if note.cluster_job else _lives(note)
+        where = f"cluster job {note.cluster_job}" if note.cluster_job else f"process {note.pid} on {note.host}"
+        unit_line = f"{stage} of {unit}, log {log}"
+        if lives:
+            running[f"{where}, since {note.since}"].append(unit_line)
+        else:
+            ended[f"{where}, begun {note.since}"].append(unit_line + _cluster_log(note))
+    return running, ended
+
+
+def _missing(plan: Plan) -> Iterator[tuple[str, str, Path]]:
+    """Stage, unit and log of everything that has no receipt."""
     for stage in plan.stages:
         for unit in plan.units(stage):
-            error = plan.log_path(stage, unit).with_suffix(".error")
-            if plan.receipt(stage, unit) is None and error.is_file():
-                found[error.read_text().strip()].append(f"{stage} of {unit}, log {error.with_suffix('.log')}")
-    return found
+            if plan.receipt(stage, unit) is None:
+                yield stage, unit, plan.log_path(stage, unit)
+
+
+def _cluster_log(note: Note | None) -> str:
+    path = note.cluster_log() if note else None
+    return f", cluster's log {path}" if path else ""
+
+
+def _lives(note: Note) -> bool:
+    """Whether a process lives; of another machine's it cannot be told, and its note stands."""
+    if note.host != socket.gethostname():
+        return True
+    try:
+        os.kill(note.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _queue() -> set[str]:
+    """The numbers of this user's jobs on the cluster; none where Slurm does not answer."""
+    if shutil.which("squeue") is None:
+        return set()
+    command = ["squeue", "--noheader", "--format=%A", "--states=running,completing", f"--user={getpass.getuser()}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return set()
+    return set(done.stdout.split())
 
 
 def _headline(plan: Plan) -> list[str]:

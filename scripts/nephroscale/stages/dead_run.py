@@ -1,0 +1,103 @@
+"""What a run of Snakemake leaves behind that was killed: its lock, and its jobs on the cluster, which live on.
+
+A restarted Snakemake does not find those jobs again, and would submit the same work beside them. So the next run on the
+same machine takes the lock away and cancels them; finished artifacts are in the store, and training goes on from its
+last epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+NOTE = "nephroscale-run.json"
+# As long as it may take until cancelled jobs have ended.
+SECONDS = 120
+
+
+def note_run(folder: Path = Path(".snakemake"), *, local: bool) -> None:
+    """Note which process is the main one of this run, since when, and whether its jobs are children of it."""
+    pid = os.getpid()
+    note = {
+        "host": socket.gethostname(),
+        "pid": pid,
+        "started": _started(pid),
+        "time": int(time.time()),
+        "group": os.getpgrp() if local else None,
+    }
+    folder.mkdir(exist_ok=True)
+    (folder / NOTE).write_text(json.dumps(note) + "\n")
+
+
+def clear_dead_run(folder: Path = Path(".snakemake")) -> bool:
+    """Take away what a killed run has left; one that lives, or ran on another machine, is left alone.
+
+    Returns
+    -------
+    bool
+        Whether there was such a run.
+    """
+    locks = list(folder.glob("locks/*"))
+    try:
+        note = json.loads((folder / NOTE).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return False
+    if not locks or note["host"] != socket.gethostname() or _started(note["pid"]) == note["started"]:
+        return False
+    if note["group"] and _group_lives(note["group"]):
+        return False
+    cancelled = _cancel_jobs(folder, note["time"])
+    for lock in locks:
+        lock.unlink(missing_ok=True)
+    print(
+        f"nephroscale: the last run was killed; its lock is taken away and {cancelled} of its jobs are cancelled.",
+        file=sys.stderr,
+    )
+    return True
+
+
+def _cancel_jobs(folder: Path, since: float) -> int:
+    """Cancel the jobs of a dead run on Slurm, and wait until they have ended; the executor names them by its run id."""
+    logs = (path for path in folder.glob("log/*.snakemake.log") if path.stat().st_mtime >= since)
+    names = {name for path in logs for name in re.findall(r"SLURM run ID: (\S+)", path.read_text(errors="replace"))}
+    if not names or shutil.which("squeue") is None:
+        return 0
+    listing = ["squeue", "--noheader", "--format=%i", f"--name={','.join(sorted(names))}"]
+    jobs = _words(listing)
+    if jobs:
+        _words(["scancel", *jobs])
+    deadline = time.monotonic() + SECONDS
+    while jobs and _words(listing) and time.monotonic() < deadline:
+        time.sleep(1)
+    return len(jobs)
+
+
+def _words(command: list[str]) -> list[str]:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    return done.stdout.split()
+
+
+def _group_lives(group: int) -> bool:
+    """Whether any process of a group is alive: a job that outlived a killed local run."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _started(pid: int) -> str:
+    """When a process was started, in the kernel's ticks; '' where there is none (or no /proc to tell)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

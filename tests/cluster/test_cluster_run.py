@@ -1,0 +1,66 @@
+"""`snakemake --profile slurm all` on a real Slurm: the whole of it, again, and what travels together."""
+
+import json
+import os
+import shutil
+
+import pytest
+import yaml
+from cluster_project import PROFILE
+
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
+
+
+def test_the_exact_command_ends_in_the_report(first_run):
+    project, run, _ = first_run
+    figures = json.loads((project.path / "results/tiny/report/metrics.json").read_text())
+    assert set(figures["models"]) == {"cmusnet", "tem-only"}
+    assert len(run.computed) == 71
+    assert "Report: results/tiny/report/index.html" in run.output
+
+
+def test_every_job_asked_for_its_rule_s_resources_and_ran_on_the_nodes_of_its_partition(first_run, cluster):
+    project, _, _ = first_run
+    ended = [job for job in cluster.finished() if job.state == "COMPLETED"]
+    assert {job.node for job in ended} <= {"n1", "n2"}  # the configuration says cpu: no GPU node is used
+    allocations = [record(path)["made"]["allocation"] for path in project.path.glob("store/records/*/*.json")]
+    assert {a["node"] for a in allocations} <= {"n1", "n2"}
+    assert all("gpus" not in a for a in allocations)
+
+
+def test_many_small_jobs_travel_in_few_submissions(first_run):
+    project, run, submitted = first_run
+    profile = yaml.safe_load((project.path / PROFILE).read_text())
+    alone = [unit for unit in run.computed if rule_of(unit) not in profile["groups"]]
+    assert submitted == len(alone) + len(profile["groups"])  # so small a cohort fits one group of each kind
+    assert submitted < len(run.computed) / 3
+
+
+def test_what_is_known_costs_no_submission(project, cluster):
+    before, ended = cluster.last_job_id(), len(cluster.finished())
+    raw = project.path / "demo/tiny/tem"
+    shutil.copy(raw / "P01-TEM1.png", raw / "copy.png")  # the same bytes, written again
+    (raw / "copy.png").replace(raw / "P01-TEM1.png")
+    for path in [*project.path.glob("scripts/*.py"), *project.path.glob("config/**/*")]:
+        os.utime(path)
+    shutil.rmtree(project.path / "results/tiny/tiles")
+    run = project.slurm("all")
+    assert run.idle, run.output
+    assert cluster.last_job_id() == before
+    assert len(cluster.finished()) == ended
+
+
+def record(path):
+    return json.loads(path.read_text())
+
+
+def rule_of(unit):
+    rules = {
+        "register": "register_patient",
+        "tiles": "tile_slide",
+        "glomeruli": "find_glomeruli",
+        "bags": "make_bag",
+        "features": "extract_features",
+        "evaluate": "evaluate_model",
+    }
+    return rules.get(unit.partition("/")[0])
