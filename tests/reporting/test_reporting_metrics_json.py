@@ -79,14 +79,18 @@ def test_a_fold_without_a_class_says_why_its_auc_is_missing():
     assert "1 of the 3 classes" in folds["undefined"]["macro_auc"]["0"]
 
 
-def test_differences_are_paired_and_only_between_the_same_patients():
+def test_differences_are_paired_over_the_patients_that_both_predict():
     labels = [0, 1, 2]
     ours = model("ours", [run("0", 1, FIRST, labels, sure([0, 1, 2])), run("1", 1, SECOND, labels, sure([0, 1, 2]))])
     same = model("same", ours.runs)
     worse = model("worse", [run("0", 1, FIRST, labels, sure([0, 1, 1])), run("1", 1, SECOND, labels, sure([1, 1, 1]))])
-    fewer = model("fewer", [run("0", 1, FIRST, labels, sure([0, 1, 2]))])
-    found = build(ours, same, worse, fewer)["comparisons"]
-    assert set(found) == {"same", "worse"}
+    fewer = model("fewer", [run("0", 1, FIRST[1:], labels[1:], sure([1, 1])), run("1", 1, SECOND, labels, sure(labels))])
+    others = model("others", [run("0", 1, ["X", "Y", "Z"], labels, sure([0, 1, 2]))])
+    metrics = build(ours, same, worse, fewer, others)
+    found = metrics["comparisons"]
+    assert set(found) == {"same", "worse", "fewer"}
+    assert metrics["compared_patients"] == {"same": 6, "worse": 6, "fewer": 5, "others": 0}
+    assert found["fewer"]["balanced_accuracy"]["value"] == pytest.approx(1 / 6, abs=1e-6)
     assert found["same"]["balanced_accuracy"] == {"value": 0, "low": 0, "high": 0}
     assert found["worse"]["balanced_accuracy"]["value"] == pytest.approx(0.5, abs=1e-6)
     assert 0 <= found["worse"]["balanced_accuracy"]["low"] <= 0.5

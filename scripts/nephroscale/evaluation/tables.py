@@ -11,7 +11,7 @@ import numpy as np
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
 INSTANCE_COLUMNS = ("patient_id", "image_id", "index", "kept", "centre", "weight", "distance")
@@ -35,6 +35,12 @@ class Predictions:
     patients: list[str]
     labels: np.ndarray
     probabilities: np.ndarray
+
+    def of(self, patients: Collection[str]) -> Predictions:
+        """Give the predictions of some patients alone, in the order they have here."""
+        wanted = set(patients)
+        kept = [i for i, patient in enumerate(self.patients) if patient in wanted]
+        return Predictions([self.patients[i] for i in kept], self.labels[kept], self.probabilities[kept])
 
 
 def number(value: float) -> str:

@@ -52,8 +52,9 @@ def build_metrics(
         - `classes`: `patients`, `sensitivity`, `specificity` and `auc` of each class with `low` and `high`;
         - `confusion`: counts, true class by row; `patients`; `seeds`; `missing`, runs without an evaluation.
 
-        `comparisons` gives for each other model on the same patients how much better the headline model is, with the
-        interval of the difference over the same bootstrap samples. A figure that is not defined is None.
+        `comparisons` gives for each other model how much better the headline model is on the patients that both
+        predict (`compared_patients` tells how many), with the interval of the difference over the same bootstrap
+        samples. A figure that is not defined is None.
 
     Raises
     ------
@@ -80,6 +81,11 @@ def build_metrics(
             name: difference
             for name in models
             if name != leading and (difference := _compare(pooled[leading], pooled[name], resamples, seed))
+        },
+        "compared_patients": {
+            name: len(other.of(ours.patients).patients)
+            for name, other in pooled.items()
+            if name != leading and other and (ours := pooled[leading])
         },
     }
 
@@ -172,8 +178,11 @@ def _spread(values: Sequence[float | None]) -> dict[str, Any]:
 
 
 def _compare(ours: Predictions | None, theirs: Predictions | None, resamples: int, seed: int) -> dict[str, Any] | None:
-    """How much better ours is than theirs: both are judged on the same bootstrap samples of the same patients."""
-    if ours is None or theirs is None or ours.patients != theirs.patients or (ours.labels != theirs.labels).any():
+    """How much better ours is than theirs: both are judged on the same bootstrap samples of the patients of both."""
+    if ours is None or theirs is None:
+        return None
+    ours, theirs = ours.of(theirs.patients), theirs.of(ours.patients)
+    if not ours.patients or (ours.labels != theirs.labels).any():
         return None
     counts = resample_counts(ours.labels, resamples, seed)
     first, second = (resampled_metrics(p.labels, p.probabilities, counts) for p in (ours, theirs))

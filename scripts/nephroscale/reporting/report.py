@@ -85,6 +85,7 @@ def write_report(inputs: Mapping[str, Any], settings: Mapping[str, Any], out: Pa
         "folds": len(folds["folds"]),
         "scheme": folds["scheme"],
         "excluded": folds["excluded"],
+        "lacking": folds.get("lacking", {}),
         "looks": dict(inputs["looks"]),
     }
     (out / "metrics.json").write_text(
