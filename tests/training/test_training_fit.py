@@ -75,11 +75,13 @@ def test_equal_seeds_give_equal_bytes(kind: str, cohort: Cohort, pixel_cohort: C
     assert one["weights.safetensors"] != other["weights.safetensors"]
 
 
-@pytest.mark.parametrize("kind", ["features", "pixels"])
+@pytest.mark.parametrize("kind", ["features", "pixels", "mhim-mil", "sc-mil"])
 def test_killed_after_any_epoch_it_ends_with_the_same_bytes(
     kind: str, cohort: Cohort, pixel_cohort: Cohort, tmp_path: Path
 ) -> None:
-    data, model = (cohort, MODEL) if kind == "features" else (pixel_cohort, PIXEL_MODEL)
+    """The rivals here keep more than weights: a teacher, and what share of the training is done."""
+    rival: dict[str, Any] = {"family": kind, "embedding": [8]}
+    data, model = {"features": (cohort, MODEL), "pixels": (pixel_cohort, PIXEL_MODEL)}.get(kind, (cohort, rival))
     train(data, tmp_path / "whole", model)
     said: list[str] = []
     for killed_after in range(1, 5):

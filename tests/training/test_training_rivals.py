@@ -1,0 +1,38 @@
+"""Every multiple-instance rival, trained by the loop that trains CMUS-Net."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from stored_features import Cohort
+
+from nephroscale.models.registry import FAMILIES
+from nephroscale.models.weights import load_model
+from nephroscale.training.fit import fit
+
+MIL = sorted(family for family, module in FAMILIES.items() if ".mil." in module)
+TRAIN = {"epochs": 12, "patience": 12, "batch": 6, "learning_rate": 1e-2, "final_learning_rate": 1e-3}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.set_deterministic_debug_mode("default")
+
+
+@pytest.mark.parametrize("family", MIL)
+def test_it_is_trained_twice_to_the_same_bytes_and_read_back(family: str, cohort: Cohort, tmp_path: Path) -> None:
+    model = {"family": family, "embedding": [16], "embedding_dropout": 0.1}
+    for name in "ab":
+        fit(cohort.folds, "0", cohort.features, model, TRAIN, 1, tmp_path / name, tmp_path / f"{name}-work")
+    for file in ("weights.safetensors", "curve.json", "model.json"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    curve = json.loads((tmp_path / "a" / "curve.json").read_text())
+    assert min(point["validation_loss"] for point in curve) < curve[0]["validation_loss"]
+    network, metadata = load_model(tmp_path / "a")
+    assert metadata["settings"]["family"] == family
+    assert not network.training
