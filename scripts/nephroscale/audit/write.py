@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.artifacts.digest import pretty_json
+from nephroscale.artifacts.digest import canonical_json
 from nephroscale.artifacts.receipts import Receipt, settle_receipt
 from nephroscale.audit.crate import write_crate
 from nephroscale.audit.document import count_states, make_document
@@ -41,7 +41,7 @@ def write_audit(plan: Plan, out: Path) -> dict[str, Any]:
     graph = read_graph(plan, plan.stages_before("audit"), index)
     document = make_document(plan, graph, compare_elsewhere(plan.store, graph, index))
     out.mkdir(parents=True)
-    (out / "audit.json").write_text(pretty_json(document), encoding="utf-8")
+    (out / "audit.json").write_text(lines_json(document), encoding="utf-8")
     (out / "index.html").write_text(render_page(document), encoding="utf-8")
     # Last, since the crate lists every file that lies there.
     write_crate(document, plan.scripts.parent / "workflow", out)
@@ -50,6 +50,22 @@ def write_audit(plan: Plan, out: Path) -> dict[str, Any]:
         "states": count_states(document),
         "conflicts": len(document["conflicts"]),
     }
+
+
+def lines_json(document: dict[str, Any]) -> str:
+    """Encode a document with one line for each member of each of its lists; equal documents, equal text.
+
+    Indenting every value would take most of the time of an audit of 100,000 artifacts, and triple the file; so it is
+    still read by eye, ``grep`` and ``diff``.
+    """
+    lines = [f"{canonical_json(key).decode()}: {_lines(document[key])}" for key in sorted(document)]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _lines(value: Any) -> str:
+    if not isinstance(value, list) or not value:
+        return canonical_json(value).decode()
+    return "[\n" + ",\n".join(canonical_json(member).decode() for member in value) + "\n]"
 
 
 def publish_audit(plan: Plan) -> Receipt:
