@@ -314,6 +314,7 @@ def supervise(top: Path) -> None:
                 break
     finally:
         _end_descendants()
+        shutil.rmtree(top, ignore_errors=True)
 
 
 def _reap() -> None:
@@ -374,6 +375,7 @@ def main() -> int:
     if missing := missing_programs():
         print(f"not installed: {', '.join(missing)} (Debian, Ubuntu: apt-get install slurm-wlm munge)", file=sys.stderr)
         return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
         cluster = Cluster(Path(folder) / "s")
         cluster.start()

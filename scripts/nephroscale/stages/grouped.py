@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from nephroscale.stages.base import Stage
     from nephroscale.stages.plan import Plan
 
 GROUPED, RETRIES, ATTEMPT, DEVICE = (f"NEPHROSCALE_{name}" for name in ("GROUPED", "RETRIES", "ATTEMPT", "DEVICE"))
@@ -48,6 +51,27 @@ def export_attempt(arguments: Sequence[str], device: str) -> None:
     place = arguments.index("--attempt") + 1 if "--attempt" in arguments else 0
     os.environ[ATTEMPT] = arguments[place] if place else "1"
     os.environ[DEVICE] = device
+
+
+def wait_for_receipts(paths: Sequence[Path], seconds: float = 30.0) -> None:
+    """Wait a little for receipts that another node has written and this one does not see yet."""
+    deadline = time.monotonic() + seconds
+    while (absent := [path for path in paths if not path.is_file()]) and time.monotonic() < deadline:
+        for folder in {path.parent for path in absent}:
+            with suppress(FileNotFoundError):
+                os.listdir(folder)  # noqa: PTH208  (makes a network file system look again)
+        time.sleep(1)
+
+
+def not_made(plan: Plan, stage: Stage, unit: str) -> NotMadeError:
+    """The error of a unit that cannot be made because something it depends on is not made; it names that."""
+    needs = [need for need in stage.needs(plan, unit) if plan.receipt(need.stage, need.unit) is None]
+    names = [f"{need.stage} of {need.unit}" for need in needs]
+    return NotMadeError(
+        "Something that it depends on is not made yet.",
+        where=", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else ""),
+        todo="Run the same command again.",
+    )
 
 
 def write_note(path: Path, message: str) -> None:

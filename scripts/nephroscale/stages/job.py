@@ -24,7 +24,7 @@ from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides import raw
 from nephroscale.stages.attempt import Attempt
 from nephroscale.stages.device import choose_device, describe_allocation, describe_device
-from nephroscale.stages.grouped import NotMadeError, write_note
+from nephroscale.stages.grouped import NotMadeError, not_made, wait_for_receipts, write_note
 from nephroscale.stages.guards import check_nothing_changed, check_registered, raw_signatures
 from nephroscale.stages.plan import Plan, Recipe
 from nephroscale.stages.staging import stage_raw, staging_folder
@@ -194,18 +194,14 @@ def run_stage(make: Callable[[Job], dict[str, Any]], snakemake: Any) -> None:
 
 def _outcome(plan: Plan, stage: Stage, unit: str, make: Callable[[Job], dict[str, Any]]) -> Receipt:
     """The receipt of a unit: looked up, or made."""
+    wait_for_receipts([plan.receipt_path(need.stage, need.unit) for need in stage.upstream(plan, unit)])
     for image in stage.raw(plan, unit):
         plan.raw_cache.digest(image.path)
         if image.annotation:
             plan.raw_cache.digest(image.annotation)
     found = plan.examine(stage, unit)
     if found is None:
-        missing = [f"{n.stage} of {n.unit}" for n in stage.needs(plan, unit) if plan.receipt(n.stage, n.unit) is None]
-        raise NotMadeError(
-            "Something that it depends on is not made yet.",
-            where=", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else ""),
-            todo="Run the same command again.",
-        )
+        raise not_made(plan, stage, unit)
     if isinstance(found, Receipt):
         return found
     if plan.config["recompute"] != stage.name:
