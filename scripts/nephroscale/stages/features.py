@@ -68,7 +68,7 @@ class Features(Stage):
             raise NephroscaleError(
                 "The weights of an encoder are named without their digest.",
                 where=f"configuration, features.encoders.{split(unit)[1]}",
-                todo="Add `digest:`; `nephroscale weights PATH` prints it.",
+                todo="Add `digest:`; `nephroscale weights digest PATH` prints it.",
             )
         return {}
 

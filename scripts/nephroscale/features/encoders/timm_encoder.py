@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from nephroscale.features.weights import check_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 
 class TimmEncoder:
@@ -21,7 +23,8 @@ class TimmEncoder:
     Parameters
     ----------
     settings
-        `name` (`timm:` and timm's own name), `weights` (safetensors file), `digest`, `size_px`.
+        `name` (`timm:` and timm's own name), `weights` (safetensors file, or a folder with config.json, whose
+        `model_args` the model is made with, and model.safetensors), `digest`, `size_px`.
     device
         `cpu` or `cuda`.
 
@@ -55,18 +58,29 @@ class TimmEncoder:
             settings.get("digest"),
             origin=f"timm's weights of {model} (huggingface.co/timm)",
         )
-        if path.suffix != ".safetensors":
+        file, arguments, data = _read_folder(model, path) if path.is_dir() else (path, {}, {})
+        if file.suffix != ".safetensors":
             raise NephroscaleError(
                 "Weights for timm are one safetensors file; pickled files are never read.",
-                where=f"features.encoders, weights: {path}",
-                todo="Give model.safetensors of the model's page.",
+                where=f"features.encoders, weights: {file}",
+                todo="Give model.safetensors of the model's page, or convert its weights to safetensors.",
             )
         import torch
         from safetensors.torch import load_file
 
         self.torch, self.device = torch, torch.device(device)
-        network = timm.create_model(model, pretrained=False, num_classes=0)
-        lacking = sorted(network.load_state_dict(load_file(path), strict=False).missing_keys)
+        for argument, home in (("mlp_layer", timm.layers), ("act_layer", torch.nn), ("norm_layer", torch.nn)):
+            if isinstance(arguments.get(argument), str):
+                arguments[argument] = getattr(home, arguments[argument])
+        try:
+            network = timm.create_model(model, pretrained=False, **{**arguments, "num_classes": 0})
+            lacking = sorted(network.load_state_dict(load_file(file), strict=False).missing_keys)
+        except (RuntimeError, TypeError) as error:  # another shape, an argument that the model does not take
+            raise NephroscaleError(
+                f"These weights are not of {model} as described: {str(error).splitlines()[-1].strip()}.",
+                where=f"features.encoders, weights: {path}",
+                todo="Check model_args of the config.json beside them against the model's page.",
+            ) from error
         if lacking:
             raise NephroscaleError(
                 f"{len(lacking)} tensors of {model} are missing in these weights, {lacking[0]} the first.",
@@ -75,6 +89,7 @@ class TimmEncoder:
             )
         self.network = network.to(self.device).eval()
         settings_of_data = timm.data.resolve_model_data_config(network)
+        settings_of_data |= {name: data[name] for name in ("mean", "std") if name in data}
         self.mean = torch.tensor(settings_of_data["mean"], device=self.device).view(1, 3, 1, 1)
         self.std = torch.tensor(settings_of_data["std"], device=self.device).view(1, 3, 1, 1)
 
@@ -91,6 +106,25 @@ class TimmEncoder:
         elif getattr(self.network, "output_fmt", "NCHW") != "NHWC" and maps.shape[1] == self.network.num_features:
             maps = maps.permute(0, 2, 3, 1)
         return np.ascontiguousarray(maps.numpy())
+
+
+def _read_folder(model: str, folder: Path) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    """Weights, arguments of the model, and mean and sd of the images, from a folder as model pages have it."""
+    description = folder / "config.json"
+    if not description.is_file() or not (folder / "model.safetensors").is_file():
+        raise NephroscaleError(
+            "A folder of weights for timm holds config.json and model.safetensors; pickled files are never read.",
+            where=f"features.encoders, weights: {folder}",
+            todo="Fetch both from the model's page; convert pytorch_model.bin to safetensors where there is no other.",
+        )
+    layout = json.loads(description.read_text(encoding="utf-8"))
+    if layout.get("architecture") != model:
+        raise NephroscaleError(
+            f"The weights are of {layout.get('architecture')!r}, and the configuration asks for {model!r}.",
+            where=f"features.encoders, {description}",
+            todo=f"Write `name: timm:{layout.get('architecture')}`.",
+        )
+    return folder / "model.safetensors", dict(layout.get("model_args", {})), dict(layout.get("pretrained_cfg", {}))
 
 
 def create(settings: Mapping[str, Any], device: str) -> TimmEncoder:
