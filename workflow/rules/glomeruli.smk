@@ -19,7 +19,6 @@ rule train_segmenter:
     resources:
         mem_mb=scale_with_attempt(6000),
         runtime=scale_with_attempt(240),
-        gpu=count_gpus,
     message:
         "Train the glomerulus segmenter"
     script:
@@ -39,7 +38,6 @@ rule find_glomeruli:
     resources:
         mem_mb=scale_with_attempt(4000),
         runtime=scale_with_attempt(120),
-        gpu=count_gpus,
     message:
         "Find the glomeruli of {wildcards.image}"
     script:
