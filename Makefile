@@ -10,7 +10,7 @@ CORES ?= all
 TINY := --configfile config/tiny.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-check tiny test lint format types bench docs lock clean
+.PHONY: help setup demo demo-check demo-slurm tiny test test-slurm lint format types bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,7 +51,16 @@ tiny: setup ## the same on the smallest cohort (about a minute)
 	$(BIN)/snakemake $(TINY) --cores $(CORES) all
 
 test: setup $(CRATE)/.ready ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not cluster"
+
+# `timeout -k`: an executor that waits for a job that is no more waits for ever, and is deaf to SIGTERM.
+test-slurm: setup ## run the tests on a Slurm of three nodes, brought up here for them (needs slurm-wlm and munge)
+	timeout -k 30 1500 $(BIN)/python -m pytest -n 0 -m cluster --durations=0 tests/cluster
+
+demo-slurm: setup ## the smallest cohort by `snakemake --profile slurm all` on such a Slurm, to be watched
+	$(BIN)/python resources/demo/generate.py tiny --out demo/tiny --jobs 2
+	timeout -k 30 1500 $(BIN)/python tests/cluster/slurm.py run $(BIN)/snakemake --profile slurm $(TINY) \
+	  --config results=build/slurm/results "store={path: build/slurm/store}" -- all
 
 lint: setup ## check formatting, style, types and the workflow
 	$(BIN)/ruff format --check .
