@@ -63,7 +63,11 @@ def document():
             [["register/P1#P1-OM", digest("part"), 0], ["reference", digest("a file of the group's"), None]],
             repeats=[
                 {"made": {**MADE, "started": "2026-03-02T10:00:00Z", "run": "2026-03-02T09:00:00Z"}, "agrees": True},
-                {"made": {**MADE, "started": "2026-03-03T10:00:00Z", "run": "2026-03-03T09:00:00Z"}, "agrees": False},
+                {
+                    "made": {**MADE, "started": "2026-03-03T10:00:00Z", "run": "2026-03-03T09:00:00Z"},
+                    "agrees": False,
+                    "digest": "ab12",
+                },
             ],
         ),
         artifact("tiles/P2-OM", [["register/P2", digest("x"), 1]], status="rejected", reason="no tissue was found"),
@@ -197,6 +201,8 @@ def test_later_runs_of_a_recipe_are_actions_of_their_runs(crate):
     found = entities(crate)
     assert found["#make/tiles/P1-OM/again-1"]["result"] == found["#make/tiles/P1-OM"]["result"]
     assert "result" not in found["#make/tiles/P1-OM/again-2"]
+    assert "ab12" in found["#make/tiles/P1-OM/again-2"]["description"]
+    assert "actionStatus" not in found["#make/tiles/P1-OM/again-2"]
     runs = defaultdict(set)
     for entity in found.values():
         if entity["@type"] == "OrganizeAction":

@@ -79,45 +79,48 @@ class Actions:
         results = [artifact.id for place in places if (artifact := self._artifacts[place])]
         inputs = list(self._inputs(entry))
         common = {
+            "inputs": inputs,
             "instrument": self._tool(entry),
             "object": [{"@id": identifier} for identifier in inputs] + self._values(entry),
         }
-        identifier = f"#make/{quote(entry['name'])}"
-        self._act(identifier, entry, entry["made"], inputs, results, name=f"Make {names}", **common)
+        identifier, title = f"#make/{quote(entry['name'])}", f"Make {names}"
+        self._act(identifier, entry, entry["made"], results=results, reason=entry["reason"], name=title, **common)
         for number, repeat in enumerate(entry["repeats"], start=1):
-            self._act(
-                f"{identifier}/again-{number}",
-                entry,
-                repeat["made"],
-                inputs,
-                results if repeat["agrees"] else [],
-                name=f"Make {names} again"
-                + ("" if repeat["agrees"] else ": it gave something else, which is not used"),
-                **common,
-            )
+            told = {"results": results, "reason": entry["reason"]}
+            if not repeat["agrees"]:
+                other = f", but BLAKE3 {repeat['digest']}" if repeat.get("digest") else ""
+                told = {
+                    "results": [],
+                    "reason": repeat.get("reason"),
+                    "note": f" It did not give what the first run gave, which stands{other}.",
+                }
+            again = f"{identifier}/again-{number}"
+            self._act(again, entry, repeat["made"], name=f"{title} again", **told, **common)
 
     def _act(
         self,
         identifier: str,
         entry: dict[str, Any],
         made: dict[str, Any],
+        *,
         inputs: list[str],
         results: list[str],
+        reason: str | None,
+        note: str = "",
         **given: Any,
     ) -> None:
         start, end = times(made)
         commit = made.get("git")
-        rejected = entry["status"] == "rejected"
         action = self._entities.context(
             identifier,
             "CreateAction",
-            description=f"Recipe {entry['recipe']}" + (f", git commit {commit}" if commit else "") + ".",
+            description=f"Recipe {entry['recipe']}" + (f", git commit {commit}" if commit else "") + "." + note,
             startTime=start,
             endTime=end,
             result=[{"@id": name} for name in results],
             resourceUsage=self._entities.usage(made),
-            actionStatus=FAILED if rejected else None,
-            error=entry["reason"] if rejected else None,
+            actionStatus=FAILED if reason else None,
+            error=reason,
             **given,
         )
         # A record of before runs had names counts to the one run without a name.
