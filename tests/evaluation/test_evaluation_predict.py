@@ -1,3 +1,4 @@
+import csv
 import json
 
 import numpy as np
@@ -111,6 +112,23 @@ def test_a_network_of_one_modality_has_no_instances_and_no_attention(tmp_path, f
     predict(FOLDS, "0", trained(tmp_path / "w", modalities=["OM"]), features, tmp_path / "out")
     assert read_instances(tmp_path / "out" / "instances.csv") == []
     assert list(read_attributes(tmp_path / "out" / "attention")) == ["patients"]
+    assert [p.name for p in (tmp_path / "out" / "attention").iterdir()] == ["zarr.json"]
+
+
+@pytest.mark.parametrize("family", ["abmil", "dsmil", "transmil"])
+def test_a_rivals_weights_are_shares_of_the_bag_of_all_modalities(tmp_path, features, family):
+    weights = trained(tmp_path / "w", family=family, embedding=[8])
+    predict(FOLDS, "0", weights, features, tmp_path / "out")
+    rows = read_instances(tmp_path / "out" / "instances.csv")
+    assert len(rows) == 15
+    assert all(row["kept"] and not row["centre"] and row["distance"] is None for row in rows)
+    with (tmp_path / "out" / "pooling.csv").open() as stream:
+        others = list(csv.DictReader(stream))
+    assert [row["modality"] for row in others] == ["OM", "IM"] * 3
+    for patient in ("P5", "P6", "P7"):
+        mine = [float(row["weight"]) for row in [*rows, *others] if row["patient_id"] == patient]
+        assert len(mine) == 7
+        assert sum(mine) == pytest.approx(1, abs=1e-6)
     assert [p.name for p in (tmp_path / "out" / "attention").iterdir()] == ["zarr.json"]
 
 

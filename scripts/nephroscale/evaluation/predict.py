@@ -54,7 +54,9 @@ def predict(  # noqa: PLR0917  (one argument per thing that a job hands over)
         Patient id to modality to the Zarr group of the stage `features`.
     out
         Folder to create: `predictions.csv` (`patient_id,label,predicted,p_<class>...`), `instances.csv` (TEM instances:
-        `patient_id,image_id,index,kept,centre,weight,distance`, the distance in units of the bag's range of values),
+        `patient_id,image_id,index,kept,centre,weight,distance`, the distance in units of the bag's range of values;
+        a multiple-instance rival keeps all, has no centre and no distances, and its weights of a patient sum to 1 over
+        this table and the next),
         `pooling.csv` (what each OM or IM instance counted: `patient_id,modality,image_id,index,slot,state,weight`),
         `attention` (Zarr group: for OM and IM [patients, tokens, tokens] float32, where the network attends; tokens
         row by row, queries from TEM on the second axis; attribute `patients`).
@@ -148,9 +150,16 @@ def _check_match(metadata: Mapping[str, Any], fold: str, classes: list[str]) -> 
 
 def _instances(bag: Bag, output: Output) -> list[dict[str, Any]]:
     """Rows of `instances.csv` for one patient."""
-    if output.selection is None or "TEM" not in bag.modalities:
+    if "TEM" not in bag.modalities:
         return []
     chosen, content = output.selection, bag.modalities["TEM"]
+    if chosen is None:  # a rival weighs instances, but has neither a centre nor distances from it
+        shares = output.weights["TEM"][0].tolist() if "TEM" in output.weights else []
+        return [
+            {"patient_id": bag.patient, "image_id": image, "index": int(row)}
+            | {"kept": 1, "centre": 0, "weight": number(share), "distance": ""}
+            for row, image, share in zip(content.rows, content.images, shares, strict=False)
+        ]
     return [
         {
             "patient_id": bag.patient,
@@ -169,6 +178,8 @@ def _pooling(bag: Bag, output: Output) -> list[dict[str, Any]]:
     """Rows of `pooling.csv` for one patient; of a panel a row for each slot of which something is known."""
     rows = []
     for modality, weight in output.weights.items():
+        if modality == "TEM":  # in instances.csv
+            continue
         content = bag.modalities.get(modality)
         for i, share in enumerate(weight[0].tolist()):
             here = content is not None and i < len(content.rows) and bool(content.mask[i])

@@ -101,7 +101,7 @@ def read_predictions(path: Path, classes: Sequence[str]) -> Predictions:
 
 
 def read_instances(path: Path) -> list[dict[str, Any]]:
-    """Read `instances.csv` with `index` as int, `kept` and `centre` as bool, `weight` and `distance` as float."""
+    """Read `instances.csv`: `index` as int, `kept` and `centre` as bool, `weight` and `distance` as float (or None)."""
     with path.open(newline="", encoding="utf-8") as stream:
         return [
             {
@@ -110,7 +110,7 @@ def read_instances(path: Path) -> list[dict[str, Any]]:
                 "kept": row["kept"] == "1",
                 "centre": row["centre"] == "1",
                 "weight": float(row["weight"]),
-                "distance": float(row["distance"]),
+                "distance": float(row["distance"]) if row["distance"] else None,
             }
             for row in csv.DictReader(stream)
         ]
