@@ -230,11 +230,6 @@ def test_what_comes_from_data_is_escaped():
     page = render_page(faulty_document())
     assert "alert(1)" in page
     assert "<script>alert" not in page
-    assert (
-        "\u2028" not in page.replace("&#8232;", "")
-        or page.count("\u2028") == 0
-        or "<script" not in page.split("\u2028")[0]
-    )
     data = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.DOTALL)
     assert len(data) == 2
     index, chunk = (json.loads(text) for text in data)
