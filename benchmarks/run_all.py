@@ -2,7 +2,8 @@
 
     python benchmarks/run_all.py [NAME ...]
 
-Benchmarks that need a folder of their own data (parity.py) are run only where ../shared has it.
+Benchmarks that need a folder of their own data (parity.py, mil.py) are run only where ../shared has it; mil.py in a
+short form, attention pooling on MUSK1 alone.
 """
 
 import subprocess
@@ -10,7 +11,9 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PARITY = HERE.parents[1] / "shared/parity"
+SHARED = HERE.parents[1] / "shared"
+FOLDERS = {"parity": SHARED / "parity", "mil": SHARED / "data/mil"}
+OPTIONS = {"mil": ["--dataset", "musk1", "--networks", "abmil,abmil-gated"]}
 
 
 def main() -> int:
@@ -18,10 +21,11 @@ def main() -> int:
     for path in sorted(HERE.glob("*.py")):
         if path == Path(__file__).resolve() or (sys.argv[1:] and path.stem not in sys.argv[1:]):
             continue
-        arguments = [str(PARITY)] if path.stem == "parity" else []
-        if path.stem == "parity" and not PARITY.is_dir():
-            print("== parity: skipped, ../shared/parity is absent")
+        folder = FOLDERS.get(path.stem)
+        if folder and not folder.is_dir():
+            print(f"== {path.stem}: skipped, ../shared/{folder.relative_to(SHARED)} is absent")
             continue
+        arguments = [*OPTIONS.get(path.stem, []), *([str(folder)] if folder else [])]
         print(f"== {path.stem}", flush=True)
         if subprocess.run([sys.executable, str(path), *arguments], check=False).returncode:
             failed.append(path.stem)

@@ -1,0 +1,216 @@
+"""The benchmark on data that is not ours: what it reads, and that training at once is training one by one."""
+
+import csv
+import importlib.util
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from nephroscale.errors import NephroscaleError
+from nephroscale.models.batch import Batch
+from nephroscale.models.registry import build
+
+BITS = np.dtype([("chunks_", h5py.ref_dtype), ("len_", "<i8"), ("dims_", h5py.ref_dtype)])
+OPTIONS = Namespace(epochs=3, learning_rate=0.01, weight_decay=5e-3, momentum=0.9, runs=1, seed=1)
+
+
+@pytest.fixture(scope="module")
+def mil(root: Path) -> Any:
+    spec = importlib.util.spec_from_file_location("benchmark_mil", root / "benchmarks" / "mil.py")
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["benchmark_mil"] = module  # its dataclass looks itself up there
+    spec.loader.exec_module(module)
+    return module
+
+
+def write(path: Path, bags: list[np.ndarray], labels: np.ndarray, folds: list[list[np.ndarray]]) -> Path:
+    """Write the form of Julia's JLD: references to matrices stored by columns, and to BitArrays of 64-bit words."""
+    with h5py.File(path, "w") as file:
+        count = iter(range(1, 100_000))
+
+        def put(value: Any, dtype: Any = None) -> h5py.Reference:
+            return file.create_dataset(f"_refs/{next(count):08d}", data=value, dtype=dtype).ref
+
+        def bits(values: np.ndarray) -> np.ndarray:
+            whole = np.append(values, np.zeros(-len(values) % 64)).astype(np.uint8)
+            words = np.packbits(whole, bitorder="little").view("<u8")
+            return np.array((put(words), len(values), put(np.int64(len(values)))), BITS)
+
+        file.create_dataset("X", data=[put(bag.T) for bag in bags], dtype=h5py.ref_dtype)
+        file.create_dataset("y", data=bits(labels))
+        runs = [put([put(bits(side)) for side in run], h5py.ref_dtype) for run in folds]
+        file.create_dataset("folds", data=runs, dtype=h5py.ref_dtype)
+    return path
+
+
+def drawn() -> tuple[list[np.ndarray], np.ndarray, list[list[np.ndarray]]]:
+    """70 bags (more than one word of bits), one run of three folds of unequal sizes."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(70) % 2
+    bags = [(generator.normal(size=(n, 5)) + labels[i]).astype(np.float32) for i, n in enumerate(labels * 3 + 1)]
+    place = generator.permutation(70) % 3
+    return bags, labels, [[place != fold for fold in range(3)]]
+
+
+def test_what_is_written_in_that_form_is_read(mil: Any, tmp_path: Path) -> None:
+    bags, labels, folds = drawn()
+    data = mil.read_dataset(write(tmp_path / "MIDatasets_Tiger.jld", bags, labels, folds))
+    assert all(np.array_equal(mine, its) for mine, its in zip(data.bags, bags, strict=True))
+    assert data.labels.tolist() == labels.tolist()
+    assert np.array_equal(data.folds, folds)
+    assert mil.find_dataset(tmp_path, "tiger").name == "MIDatasets_Tiger.jld"
+
+
+def spoil(kind: str, path: Path) -> None:
+    bags, labels, folds = drawn()
+    if kind == "label too few":
+        labels = labels[:-1]
+    elif kind == "one label":
+        labels = np.ones_like(labels)
+    elif kind == "other width":
+        bags[3] = bags[3][:, :4]
+    elif kind == "empty bag":
+        bags[3] = bags[3][:0]
+    elif kind == "not a number":
+        bags[3][0, 0] = np.nan
+    elif kind == "short fold":
+        folds[0][1] = folds[0][1][:-1]
+    elif kind == "overlapping folds":
+        folds[0][1] = folds[0][0]
+    elif kind == "no folds":
+        folds = []
+    write(path, bags, labels, folds)
+    with h5py.File(path, "r+") as file:
+        if kind == "no labels":
+            del file["y"]
+        elif kind == "bags by value":
+            del file["X"]
+            file["X"] = np.zeros((70, 5))
+        elif kind == "labels of 2":
+            del file["y"]
+            file["y"] = np.arange(70)
+    content = path.read_bytes()
+    if kind == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif kind == "text":
+        path.write_text("MUSK-188,188_1+1,42,-198\n")
+    elif kind == "nothing":
+        path.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("label too few", "70 bags and 69 labels"),
+        ("one label", "all bags have one label"),
+        ("other width", r"bag 4 is \(4, 4\)"),
+        ("empty bag", r"bag 4 is \(0, 5\)"),
+        ("not a number", "bag 4 has a value that is not finite"),
+        ("short fold", "a fold of run 1 is not about 70 bags"),
+        ("overlapping folds", "run 1 do not test every bag once"),
+        ("no folds", "there are no folds"),
+        ("no labels", "y"),
+        ("bags by value", "X is no array of references"),
+        ("labels of 2", "have to be 0 or 1"),
+        ("truncated", ""),
+        ("text", ""),
+        ("nothing", ""),
+    ],
+)
+def test_a_malformed_file_gets_one_clear_message(mil: Any, tmp_path: Path, kind: str, message: str) -> None:
+    path = tmp_path / "MIDatasets_Fox.jld"
+    spoil(kind, path)
+    with pytest.raises(NephroscaleError, match=f"not a MIL data set with its folds: .*{message}") as told:
+        mil.read_dataset(path)
+    assert "MIDatasets_Fox.jld" in str(told.value)
+
+
+def test_the_command_ends_non_zero_without_a_trace(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "MIDatasets_Musk1.jld").write_text("not HDF5")
+    for name, message in (("musk1", "not a MIL data set"), ("fox", "no file of the data set fox")):
+        command = [sys.executable, str(root / "benchmarks/mil.py"), "--dataset", name, str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["Musk1", "Elephant"])
+def test_the_published_files_are_read(mil: Any, shared: Path, name: str) -> None:
+    data = mil.read_dataset(mil.find_dataset(shared / "data" / "mil", name.casefold()))
+    bags, positive, instances, features = {"Musk1": (92, 47, 476, 166), "Elephant": (200, 100, 1391, 230)}[name]
+    assert (len(data.bags), int(data.labels.sum())) == (bags, positive)
+    assert (sum(map(len, data.bags)), data.bags[0].shape[1]) == (instances, features)
+    assert [len(run) for run in data.folds] == [10] * 5
+    assert {int(side.sum()) for run in data.folds for side in run} == {"Musk1": {82, 83}, "Elephant": {180}}[name]
+
+
+def test_musk1_is_that_of_uci(mil: Any, shared: Path) -> None:
+    with (shared / "data/mil/uci_clean1.data").open() as stream:
+        rows = [row for row in csv.reader(stream) if row]
+    theirs: dict[str, list[list[str]]] = {}
+    for row in rows:
+        theirs.setdefault(row[0], []).append(row)
+    known = {
+        (int(float(bag[0][-1].rstrip("."))), tuple(sorted(tuple(map(float, row[2:-1])) for row in bag)))
+        for bag in theirs.values()
+    }
+    data = mil.read_dataset(mil.find_dataset(shared / "data/mil", "musk1"))
+    ours = {(int(y), tuple(sorted(map(tuple, bag.tolist())))) for bag, y in zip(data.bags, data.labels, strict=True)}
+    assert ours == known
+
+
+@pytest.mark.parametrize("name", ["abmil-gated", "clam-sb", "transmil", "dsmil", "max-pooling", "sc-mil"])
+def test_folds_trained_at_once_are_folds_trained_alone(mil: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nephroscale.models.mil.transmil.DROPOUT", 0.0)
+    data = mil.Dataset(*drawn())
+    settings = {**mil.SHARED, **mil.NETWORKS[name], "embedding": [8], "embedding_dropout": 0.0}
+    sides, seeds = data.folds[0][:2], [5, 6]
+    together = mil.train_folds(settings, data, sides, seeds, OPTIONS)
+    for side, seed, logits in zip(sides, seeds, together, strict=True):
+        assert int((~side).sum()) == len(logits)
+        length = max(int(side.sum()) for side in sides)
+        torch.testing.assert_close(
+            plainly(mil, settings, data, side, seed, length=length), logits, rtol=1e-3, atol=1e-3
+        )
+
+
+def plainly(mil: Any, settings: dict, data: Any, side: np.ndarray, seed: int, *, length: int) -> torch.Tensor:
+    """The same protocol for one fold, bag by bag."""
+    seen = np.concatenate([bag for bag, learnt in zip(data.bags, side, strict=True) if learnt])
+    bags = [torch.from_numpy((bag - seen.mean(0)) / seen.std(0)) for bag in data.bags]
+
+    def batch(chosen: list[int]) -> Batch:
+        longest = max(len(bags[i]) for i in chosen)
+        padded = torch.zeros(len(chosen), longest, 5)
+        mask = torch.zeros(len(chosen), longest, dtype=torch.bool)
+        for row, i in enumerate(chosen):
+            padded[row, : len(bags[i])], mask[row, : len(bags[i])] = bags[i], True
+        return Batch.of({"TEM": padded[:, :, None, None]}, {"TEM": mask}, torch.from_numpy(data.labels)[chosen])
+
+    torch.manual_seed(seed)
+    network = build(settings, {"TEM": (1, 1, 5)}, 2)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-3)
+    generator = torch.Generator().manual_seed(seed)
+    train = np.flatnonzero(side)
+    size = mil.BAGS_A_STEP.get(settings["family"], 1)
+    for epoch in range(OPTIONS.epochs):
+        network.train()
+        network.progress = epoch / OPTIONS.epochs
+        order = train[torch.randperm(len(train), generator=generator).numpy()]
+        order = np.resize(order, length)
+        for first in range(0, length, size):
+            given = batch(order[first : first + size].tolist())
+            optimizer.zero_grad()
+            network.loss(network(given), given.labels).backward()
+            optimizer.step()
+    with torch.no_grad():
+        return network.eval()(batch(np.flatnonzero(~side).tolist())).logits["fusion"]
