@@ -46,7 +46,7 @@ class InstancePooling(nn.Module):
         super().__init__()
         hidden = min(GATE, width)
         self.value, self.gate = nn.Linear(width, hidden), nn.Linear(width, hidden)
-        self.score = nn.Linear(hidden, 1)
+        self.score = nn.Linear(hidden, 1, bias=False)  # a bias would move all weights alike
         self.slots = slots
         if slots is not None:
             self.negative = nn.Parameter(0.02 * torch.randn(slots, width))

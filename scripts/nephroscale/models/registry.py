@@ -23,12 +23,19 @@ FAMILIES = {
     "dsmil": "nephroscale.models.mil.dsmil",
     "sc-mil": "nephroscale.models.mil.sc_mil",
     "mhim-mil": "nephroscale.models.mil.mhim_mil",
+    "late-voting": "nephroscale.models.fusion.late_voting",
+    "concatenation": "nephroscale.models.fusion.concatenation",
+    "self-attention": "nephroscale.models.fusion.self_attention",
+    "cross-modal-attention": "nephroscale.models.fusion.cross_modal_attention",
+    "modality-attention": "nephroscale.models.fusion.modality_attention",
+    "mmformer": "nephroscale.models.fusion.mmformer",
 }
 """Family to the module whose `build(settings, shapes, classes)` makes the network; named lazily, so that only the
 chosen one is imported and enters a recipe. A new family is one file, one line here and one in `READS`."""
 
 _EMBEDDING = ("embedding", "embedding_dropout", "encoder")
 _ATTENTION = ("gated", "attention_width")
+_FUSION = ("threshold", "pooling", "hidden", "dropout", "encoder")
 
 READS = {
     "cmusnet": (
@@ -43,6 +50,12 @@ READS = {
     "dsmil": (*_EMBEDDING, "attention_width"),
     "sc-mil": (*_EMBEDDING, *_ATTENTION, "contrast"),
     "mhim-mil": (*_EMBEDDING, *_ATTENTION, "masking"),
+    "late-voting": _FUSION,
+    "concatenation": _FUSION,
+    "self-attention": (*_FUSION, "heads"),
+    "cross-modal-attention": (*_FUSION, "heads"),
+    "modality-attention": _FUSION,
+    "mmformer": (*_FUSION, "heads", "loss_weights"),
 }
 """Family to the keys of its entry of `models` that it reads, besides those that every entry has (`COMMON`). Another
 key is an error when the configuration is loaded, and has no default in a recipe."""
