@@ -3,12 +3,14 @@
     python benchmarks/submissions.py [--jobs 48] [--size 16]
 
 Brings up the Slurm of tests/cluster, submits the same jobs both ways with the profile's own settings, one after the
-other, and prints the ratios. Both ways the machine is the same, so a loaded one spoils the seconds but not their ratio.
-Then counts, from the group sizes of workflow/profiles/slurm, the submissions of a cohort of 10,000 slides.
+other, and prints the ratios: of submissions, of CPU seconds (all that the jobs and Snakemake used), and of seconds on
+the clock, which mean little where the machine does other work too. Then counts, from the group sizes of
+workflow/profiles/slurm, the submissions of a cohort of 10,000 slides.
 """
 
 import argparse
 import math
+import resource
 import shutil
 import subprocess
 import sys
@@ -43,8 +45,8 @@ COHORT = {
 }
 
 
-def measure(cluster: Cluster, folder: Path, jobs: int, size: int | None) -> tuple[int, float]:
-    """Submissions and seconds of a run of trivial jobs, in groups of a size or one by one."""
+def measure(cluster: Cluster, folder: Path, jobs: int, size: int | None) -> tuple[int, float, float]:
+    """Submissions, CPU seconds and seconds of a run of trivial jobs, in groups of a size or one by one."""
     profile = yaml.safe_load(PROFILE.read_text())
     profile = {
         key: value for key, value in profile.items() if key not in {"set-resources", "groups", "group-components"}
@@ -56,10 +58,17 @@ def measure(cluster: Cluster, folder: Path, jobs: int, size: int | None) -> tupl
     (folder / "slurm").mkdir(parents=True)
     (folder / "slurm/config.yaml").write_text(yaml.safe_dump(profile))
     (folder / "Snakefile").write_text(SNAKEFILE.replace("JOBS", str(jobs)))
-    before, clock = cluster.last_job_id(), time.monotonic()
-    command = [sys.executable, "-m", "snakemake", "--profile", "slurm", "--quiet", "all"]
+    before, cpu, clock = cluster.last_job_id(), cpu_seconds(cluster), time.monotonic()
+    command = [sys.executable, "-m", "snakemake", "--profile", "slurm", "--quiet", "rules", "--", "all"]
     subprocess.run(command, cwd=folder, env=cluster.environment, check=True, capture_output=True, timeout=3000)
-    return cluster.last_job_id() - before, time.monotonic() - clock
+    seconds = time.monotonic() - clock
+    time.sleep(2)  # the last job's step daemon has ended
+    return cluster.last_job_id() - before, cpu_seconds(cluster) - cpu, seconds
+
+
+def cpu_seconds(cluster: Cluster) -> float:
+    own = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return cluster.cpu_seconds() + own.ru_utime + own.ru_stime
 
 
 def main() -> None:
@@ -79,11 +88,12 @@ def main() -> None:
         cluster.stop()
         cluster.top.parent.rmdir()
         shutil.rmtree(folder)
-    for size, (submissions, seconds) in found.items():
+    for size, (submissions, cpu, seconds) in found.items():
         how = f"in groups of {size}" if size else "one by one"
-        print(f"{options.jobs} jobs {how}: {submissions} submissions, {seconds / options.jobs:.2f} s a job")
-    (many, slow), (few, fast) = found[None], found[options.size]
-    print(f"ratio: {many / few:.1f} times fewer submissions, {slow / fast:.2f} times faster")
+        each = f"{cpu / options.jobs:.2f} CPU seconds and {seconds / options.jobs:.2f} s a job"
+        print(f"{options.jobs} jobs {how}: {submissions} submissions, {each}")
+    (many, work, slow), (few, less, fast) = found[None], found[options.size]
+    print(f"ratios: {many / few:.1f} of submissions, {work / less:.2f} of CPU seconds, {slow / fast:.2f} of seconds")
     profile = yaml.safe_load(PROFILE.read_text())
     sizes = {rule: profile["group-components"][profile["groups"][rule]] for rule in COHORT}
     grouped = sum(math.ceil(units / sizes[rule]) for rule, units in COHORT.items())

@@ -15,6 +15,7 @@ import ctypes
 import os
 import pwd
 import re
+import resource
 import secrets
 import select
 import shutil
@@ -263,6 +264,12 @@ class Cluster:
                 os.kill(pid, signal.SIGKILL)
         self.command("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=lost")
 
+    def start_now(self, job: str) -> None:
+        """Start a job that Slurm has queued again: by itself it would let it wait for two minutes."""
+        queued = lambda: job in {each["id"] for each in self.jobs("PENDING")}  # noqa: E731
+        self.wait_until(queued, 60, f"job {job} is queued again")
+        self.command("scontrol", "update", f"JobId={job}", "StartTime=now")
+
     def restore_node(self, name: str) -> None:
         """Bring a lost node back."""
         assert self._supervisor is not None
@@ -273,6 +280,15 @@ class Cluster:
         with contextlib.suppress(RuntimeError):  # it may have come back by itself
             self.command("scontrol", "update", f"NodeName={name}", "State=RESUME")
         self.wait_until(lambda: self.node_states().get(name) == "idle", 30, f"{name} is back")
+
+    def cpu_seconds(self) -> float:
+        """CPU seconds of the jobs that have ended so far, and of the daemons' children."""
+        assert self._supervisor is not None
+        assert self._supervisor.stdin is not None
+        assert self._supervisor.stdout is not None
+        self._supervisor.stdin.write("cpu\n")
+        self._supervisor.stdin.flush()
+        return float(self._supervisor.stdout.readline())
 
     def _processes_on(self, name: str) -> list[int]:
         """Processes of this Slurm's jobs on a node: their step daemons first."""
@@ -286,7 +302,10 @@ class Cluster:
 
 
 def supervise(top: Path) -> None:
-    """Start the daemons, say `up`, start a lost node again for each line that names one, and end all at the end."""
+    """Start the daemons and say `up`; end all when standard input closes.
+
+    A line that names a node starts it again; `cpu` is answered by the CPU seconds of all that has ended so far.
+    """
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: whoever loses its parent becomes our child
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     environment = {**os.environ, "PATH": f"{os.environ['PATH']}:{SYSTEM_PATH}"}
@@ -308,6 +327,11 @@ def supervise(top: Path) -> None:
             if not select.select([0], [], [], 0.5)[0]:
                 _reap()
             elif text := os.read(0, 1000).decode():
+                if text == "cpu\n":
+                    _reap()
+                    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+                    print(used.ru_utime + used.ru_stime, flush=True)
+                    continue
                 for name in text.split():
                     subprocess.run(["slurmd", "-N", name, *conf], env=environment, check=False, **quiet)  # type: ignore[call-overload]
             else:
