@@ -67,6 +67,7 @@ def stage_raw(path: Path, registered: str, folder: Path) -> Path | None:
             where=path.name,
             todo="Run the same command again; if it comes again, the file system or the node's disk is at fault.",
         )
+    print(f"Copied {size / 1e6:.1f} MB of raw image to the node's own disk")
     return entry
 
 
