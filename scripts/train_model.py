@@ -10,12 +10,15 @@ def make(job: Job) -> dict[str, Any]:
     from nephroscale.cohort.eligible import bags_by_patient, read_folds
     from nephroscale.training.fit import fit
 
-    settings = job.settings
+    settings, model = job.settings, job.settings["model"]
+    if model.get("encoder"):  # where its weights lie is no part of the recipe; their digest is
+        weights = job.config["models"][job.unit.partition("/fold")[0]]["encoder"]["weights"]
+        model = {**model, "encoder": {**model["encoder"], "weights": weights}}
     return fit(
         read_folds(job.input("folds")),
         str(settings["fold"]),
         bags_by_patient(job.receipts(), job.input),
-        settings["model"],
+        model,
         settings["train"],
         settings["seed"],
         job.out,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nephroscale.errors import NephroscaleError
 from nephroscale.models.registry import modules_of
 from nephroscale.stages.base import Need, Stage
 
@@ -48,6 +49,8 @@ class Train(Stage):
     def settings(self, plan: Plan, unit: str) -> Any:
         model, fold, seed = split(unit)
         settings = {k: v for k, v in plan.config["models"][model].items() if k != "train"}
+        if settings.get("encoder"):
+            settings["encoder"] = {k: v for k, v in settings["encoder"].items() if k != "weights"}
         train = {k: v for k, v in training_settings(plan, model).items() if k != "seeds"}
         if train["modality_dropout"] is None:
             train["modality_dropout"] = MODALITY_DROPOUT if masks_missing(plan) else 0.0
@@ -58,6 +61,16 @@ class Train(Stage):
         table = plan.object_json("folds", "cohort", "folds.json") or {"folds": []}
         patients = [p for entry in table["folds"][fold : fold + 1] for side in self.sides for p in entry[side]]
         return negative_slots(plan, model, patients)
+
+    def files(self, plan: Plan, unit: str) -> dict[str, str] | None:
+        encoder = plan.config["models"][split(unit)[0]].get("encoder") or {}
+        if encoder.get("weights") and not encoder.get("digest"):
+            raise NephroscaleError(
+                "The weights of an encoder are named without their digest.",
+                where=f"configuration, models.{split(unit)[0]}.encoder",
+                todo="Add `digest:`; `nephroscale weights PATH` prints it.",
+            )
+        return {}
 
     def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
         return tuple(modules_of(plan.config["models"][split(unit)[0]]))

@@ -12,6 +12,7 @@ from blake3 import blake3
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.batch import MODALITIES
+from nephroscale.models.encoders.registry import describe_encoder
 from nephroscale.models.losses import make_criterion
 from nephroscale.models.registry import build
 from nephroscale.models.weights import save_model
@@ -104,11 +105,15 @@ def fit(  # noqa: PLR0917  (the stage's contract)
     layouts = layouts_of([*training, *validation])
     shapes = {name: layout.shape for name, layout in layouts.items()}
     _check_kind(holds_pixels([*training, *validation]), bool(model_settings.get("encoder")))
+    started = model_settings
+    if model_settings.get("encoder"):
+        model_settings = {**model_settings, "encoder": describe_encoder(model_settings["encoder"])}
     slots = max(layout.slots for layout in layouts.values())
-    model_settings = {**model_settings, **({"slots": slots} if slots > 1 else {})}
+    given = {"slots": slots} if slots > 1 else {}
+    model_settings = {**model_settings, **given}
 
     torch.manual_seed(seed)
-    network = build(model_settings, shapes, len(split.classes)).to(device)
+    network = build({**started, **given}, shapes, len(split.classes)).to(device)
     training, left_out = choose_cases(training, wanted, network)
     validation, left_out_too = choose_cases(validation, wanted, network)
     _check_cases(training, validation)

@@ -61,11 +61,11 @@ def _read_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def _configuration(name: str, path: Path) -> tuple[str, dict[str, Any], Path]:
-    """Model type, layout and safetensors file of the weights at `path`."""
+def _configuration(name: str, path: Path, *, whole: bool = True) -> tuple[str, dict[str, Any], Path]:
+    """Model type, layout and safetensors file (which has to be there, if `whole`) of the weights at `path`."""
     if path.is_dir():
         layout, file = _read_json(path / "config.json"), path / "model.safetensors"
-        if not file.is_file():
+        if whole and not file.is_file():
             others = ", ".join(
                 sorted(p.name for p in path.glob("*") if p.suffix in {".bin", ".pt", ".pth", ".safetensors"})
             )
@@ -127,6 +127,47 @@ class MapNetwork(torch.nn.Module):
         return tokens.transpose(1, 2).reshape(len(tokens), -1, side, side)
 
 
+def layout_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell what rebuilds a network without its weights: `kind`, `layout`, `mean` and `std`.
+
+    Parameters
+    ----------
+    settings
+        `name`, `weights` and `digest`, as for :func:`load_network`; `weights` may also be a config.json alone, of a
+        network to be trained from scratch.
+
+    Raises
+    ------
+    NephroscaleError
+        When the weights are missing, not those named, or of another network.
+    """
+    name = str(settings["name"])
+    path = check_weights(name, settings.get("weights"), settings.get("digest"), origin=_origin(name))
+    kind, layout, _ = _configuration(
+        name, path.parent if path.name == "config.json" else path, whole=path.suffix != ".json"
+    )
+    prepared = _read_json(path / "preprocessor_config.json") if path.is_dir() else {}
+    mean, std = prepared.get("image_mean", IMAGENET_MEAN), prepared.get("image_std", IMAGENET_STD)
+    return {"kind": kind, "layout": layout, "mean": list(mean), "std": list(std)}
+
+
+def build_network(described: Mapping[str, Any]) -> MapNetwork:
+    """Build a network with fresh weights from what :func:`layout_of` told."""
+    kind = described["kind"]
+    config = transformers.CONFIG_MAPPING[kind](**{k: v for k, v in described["layout"].items() if k != "model_type"})
+    base: Any = transformers.MODEL_MAPPING[type(config)]
+    return MapNetwork(base(config, **_without_pooler(kind)), kind, tuple(described["mean"]), tuple(described["std"]))
+
+
+def _without_pooler(kind: str) -> dict[str, Any]:
+    return {"add_pooling_layer": False} if kind in {"swin", "swinv2", "vit"} else {}
+
+
+def _origin(name: str) -> str:
+    where_from = _LAYOUTS[name][0] if name in _LAYOUTS else "a Swin, ResNet, ViT or DINOv2 model"
+    return f"{where_from} (huggingface.co) or your own weights"
+
+
 def load_network(settings: Mapping[str, Any]) -> MapNetwork:
     """Load a network from the weights that the configuration names, to encode with or to fine-tune.
 
@@ -141,26 +182,24 @@ def load_network(settings: Mapping[str, Any]) -> MapNetwork:
         When the weights are missing, not those named, pickled, incomplete, or of another network.
     """
     name = str(settings["name"])
-    where_from = _LAYOUTS[name][0] if name in _LAYOUTS else "a Swin, ResNet, ViT or DINOv2 model"
-    path = check_weights(
-        name,
-        settings.get("weights"),
-        settings.get("digest"),
-        origin=f"{where_from} (huggingface.co) or your own weights",
-    )
+    path = check_weights(name, settings.get("weights"), settings.get("digest"), origin=_origin(name))
     kind, layout, file = _configuration(name, path)
     config = transformers.CONFIG_MAPPING[kind](**{k: v for k, v in layout.items() if k != "model_type"})
-    extra = {"add_pooling_layer": False} if kind in {"swin", "swinv2", "vit"} else {}
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()  # heads are left out on purpose; what is missing is checked below
     transformers.logging.disable_progress_bar()
     try:
         base: Any = transformers.MODEL_MAPPING[type(config)]
         network, report = base.from_pretrained(
-            None, config=config, state_dict=load_file(file), output_loading_info=True, dtype=torch.float32, **extra
+            None,
+            config=config,
+            state_dict=load_file(file),
+            output_loading_info=True,
+            dtype=torch.float32,
+            **_without_pooler(kind),
         )
     except (RuntimeError, ValueError) as error:
-        raise _refuse(name, f"{error}".splitlines()[0], path, f"Use weights of {where_from}.") from error
+        raise _refuse(name, f"{error}".splitlines()[0], path, f"Use weights of {_origin(name)}.") from error
     finally:
         transformers.logging.set_verbosity(verbosity)
     lacking = sorted(map(str, report["missing_keys"])) + sorted(str(key) for key in report["mismatched_keys"])

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 ENCODERS = {
     "small-cnn": "nephroscale.models.encoders.small_cnn",
+    "swin-b": "nephroscale.models.encoders.huggingface",
+    "resnet50": "nephroscale.models.encoders.huggingface",
+    "vit-b": "nephroscale.models.encoders.huggingface",
+    "dinov2-b": "nephroscale.models.encoders.huggingface",
+    "huggingface": "nephroscale.models.encoders.huggingface",
 }
 """Encoder to the module whose `build(settings, size_px)` makes it; named lazily, so that only the chosen one is
 imported and enters a recipe."""
@@ -47,3 +52,9 @@ def build_encoder(settings: Mapping[str, Any], size_px: int) -> Encoder:
     encoder: Encoder = import_module(module_of(settings)).build(settings, size_px)
     encoder.freeze(settings.get("trainable", "all"))
     return encoder
+
+
+def describe_encoder(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give an encoder's settings as they are kept with its trained weights: enough to rebuild it, and no path."""
+    module = import_module(module_of(settings))
+    return module.describe(settings) if hasattr(module, "describe") else dict(settings)

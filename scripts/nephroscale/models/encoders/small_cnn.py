@@ -59,6 +59,12 @@ def build(settings: Mapping[str, Any], size_px: int) -> StagedEncoder:
         Side of the images, at least 14 pixels. At 224 five halvings lead to 7 x 7; a side that halvings do not lead
         to 7 is averaged to it.
     """
+    if settings.get("weights"):
+        raise NephroscaleError(
+            "The encoder small-cnn begins with fresh weights and reads none.",
+            where="models: encoder: weights",
+            todo="Leave them out, or choose another encoder.",
+        )
     width = int(settings.get("width", 64))
     if size_px < 2 * GRID:
         raise NephroscaleError(

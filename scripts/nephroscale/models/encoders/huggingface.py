@@ -1,0 +1,115 @@
+"""Networks of transformers as encoders that are trained: Swin, ResNet, ViT, DINOv2.
+
+References
+----------
+As in :mod:`nephroscale.features.encoders.huggingface`, which reads the weights.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from nephroscale.errors import NephroscaleError
+from nephroscale.features.encoders.huggingface import MapNetwork, build_network, layout_of, load_network
+from nephroscale.models.encoders.common import Encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class HuggingFaceEncoder(Encoder):
+    """A network of transformers that begins with the weights of a file.
+
+    Parameters
+    ----------
+    network
+        From images [M, 3, S, S] in the range 0 to 1 to maps [M, C, h, w].
+    size_px
+        Side S of the images.
+    """
+
+    def __init__(self, network: MapNetwork, size_px: int) -> None:
+        mean, sd = network.mean.flatten().tolist(), network.std.flatten().tolist()
+        _fit_positions(network, size_px)
+        super().__init__(_shape_of(network, size_px), mean, sd)
+        network.mean.zero_()  # the encoder has normalised before
+        network.std.fill_(1)
+        self.network = network
+
+    def maps(self, images: Tensor) -> Tensor:
+        """Turn normalised images [M, 3, S, S] into maps [M, h, w, C]."""
+        return self.network(images).permute(0, 2, 3, 1)
+
+    def parts(self) -> list[list[nn.Module]]:
+        """Give embedding and blocks (of Swin and ResNet: stages), the last with the final norm."""
+        inner: Any = self.network.network
+        embedding = getattr(inner, "embeddings", None) or inner.embedder
+        body = getattr(inner, "encoder", inner)
+        blocks = next(getattr(body, name) for name in ("layers", "layer", "stages") if hasattr(body, name))
+        parts = [[embedding], *([block] for block in blocks)]
+        if hasattr(inner, "layernorm"):
+            parts[-1].append(inner.layernorm)
+        return parts
+
+
+def _fit_positions(network: MapNetwork, size_px: int) -> None:
+    """Interpolate position embeddings once to the size of the bags' images; from then on they are trained as such."""
+    inner: Any = network.network
+    if network.kind not in {"vit", "dinov2", "dinov2_with_registers"} or inner.config.image_size == size_px:
+        return
+    embeddings, patch = inner.embeddings, int(inner.config.patch_size)
+    count = (size_px // patch) ** 2 + 1
+    with torch.no_grad():
+        blank = torch.zeros(1, count, inner.config.hidden_size)
+        fitted = embeddings.interpolate_pos_encoding(blank, size_px, size_px).clone()
+    embeddings.position_embeddings = nn.Parameter(fitted)
+    inner.config.image_size = size_px
+    for module in (embeddings, embeddings.patch_embeddings):
+        module.image_size = (size_px, size_px)
+    embeddings.patch_embeddings.num_patches = count - 1
+
+
+def _shape_of(network: MapNetwork, size_px: int) -> tuple[int, int, int]:
+    """(h, w, C) of the maps, by encoding one blank image."""
+    training = network.training
+    try:
+        with torch.no_grad():
+            _, channels, height, width = network.eval()(torch.zeros(1, 3, size_px, size_px)).shape
+    except (RuntimeError, ValueError) as error:
+        raise NephroscaleError(
+            f"This encoder does not take images of {size_px} pixels ({str(error).splitlines()[0]}).",
+            where="features: encoders: size_px",
+            todo="Take the size that the network was trained with, such as 224.",
+        ) from error
+    network.train(training)
+    return height, width, channels
+
+
+def describe(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings with what rebuilds the encoder without its weights (`layout`) in the place of their path."""
+    described = {key: value for key, value in settings.items() if key != "weights"}
+    return described if "layout" in settings else {**described, "layout": layout_of(settings)}
+
+
+def build(settings: Mapping[str, Any], size_px: int) -> HuggingFaceEncoder:
+    """Build the encoder.
+
+    Parameters
+    ----------
+    settings
+        `name`, `weights` and `digest`: a safetensors file or a folder as in `features: encoders`, or a config.json, of
+        which the network is built with fresh weights. Or `layout`, as :func:`describe` gives it: fresh weights too,
+        for a trained network to be read back.
+    size_px
+        Side of the images.
+    """
+    if "layout" in settings:
+        network = build_network(settings["layout"])
+    elif str(settings.get("weights")).endswith(".json"):
+        network = build_network(layout_of(settings))
+    else:
+        network = load_network(settings)
+    return HuggingFaceEncoder(network, size_px)
