@@ -46,7 +46,7 @@ def entry(name, inputs=(), **said):
 
 def make_document(**changes):
     """One patient's way to the report; `changes` maps a name to what differs there, or a key of the document."""
-    raw = [["P1-OM", "1" * 64, None]]
+    raw = [["P1-OM", "1" * 64, None], ["P1-TEM1", "b" * 64, None]]
     artifacts = [
         entry("register/P1", raw),
         entry("register/P2", [["P2-OM", "2" * 64, None]]),
@@ -271,6 +271,7 @@ def test_the_page_holds_every_artifact_in_columns():
     assert chunks[0][2][4] == [["P1-OM", "3" * 64]]
     assert chunks[1][-1][4] == [0]
     assert index["loose"] == [4]
+    assert index["through"][:4] == [None, None, [0], None]
 
 
 def test_rows_are_kept_without_what_they_do_not_say():

@@ -35,6 +35,8 @@ def embed(
     index
         Columns over artifacts. ``inputs`` are places; a negative one, -1 - k, is the k-th of ``files``: what is no
         artifact of the plan, as [label, digest, stage] with the stage of an artifact that is no longer planned, or -1.
+        ``through`` are the places in ``files`` of the raw files that an artifact reads by way of a patient's register,
+        of which it needs parts alone; None where it needs the whole or none.
         ``loose`` are the artifacts that depend on nothing but whether their inputs were accepted.
     chunks
         Of :data:`CHUNK` artifacts each: [figures, rows without nulls, seed, repeats, values], with a value for each
@@ -48,6 +50,8 @@ def embed(
     inputs: list[list[int]] = []
     chunks: list[list[Any]] = []
     loose: list[int] = []
+    through: list[list[int] | None] = []
+    raw: dict[tuple[int, str], int] = {}  # the register's artifact and the label of a file to the file's place
     for place, artifact in enumerate(artifacts):
         named: list[int] = []
         values: list[Any] = []
@@ -55,12 +59,14 @@ def embed(
             if source is None:
                 stage = numbers.get(label.partition("/")[0], -1) if "/" in label else -1
                 named.append(-1 - files.place((label, value, stage)))
+                raw[place, label] = -1 - named[-1]
                 values.append(0)
             else:
                 named.append(source)
                 part = label.partition("#")[2]
                 values.append([part, value] if part or value != artifacts[source]["digest"] else 0)
         inputs.append(named)
+        through.append(_through(artifact["inputs"], artifacts, raw))
         if values and all(value and value[0] == "status" for value in values):
             loose.append(place)
         if place % CHUNK == 0:
@@ -97,6 +103,7 @@ def embed(
         "patient": patients(artifacts),
         "inputs": inputs,
         "loose": loose,
+        "through": through,
         "files": files.words,
         "words": {name: found.words for name, found in words.items()},
         "groups": [groups.get(text, -1) for text in words["because"].words],
@@ -111,6 +118,20 @@ def embed(
         },
     }
     return index, chunks
+
+
+def _through(
+    inputs: Sequence[tuple[str, str, int | None]],
+    artifacts: Sequence[Mapping[str, Any]],
+    raw: Mapping[tuple[int, str], int],
+) -> list[int] | None:
+    needs = [
+        raw.get((source, label.partition("#")[2]))
+        for label, _, source in inputs
+        if source is not None and artifacts[source]["stage"] == "register"
+    ]
+    found = [file for file in needs if file is not None]
+    return found if found and len(found) == len(needs) else None
 
 
 def told(value: Any) -> Any:

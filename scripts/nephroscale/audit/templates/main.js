@@ -9,15 +9,17 @@ function refresh() {
   view.direct = view.selected < 0 ? new Set() : new Set([...inputsOf(view.selected), ...usersOf(view.selected)]);
   if (view.model !== null) {
     const { roots, reports } = numbersOf(view.model);
-    view.shown = reach(roots, inputsOf);
+    view.shown = backFrom(roots);
     reports.forEach((i) => view.shown.add(i));
     view.roots = new Set(roots);
     view.reports = new Set(reports);
     byId("panel").replaceChildren(...panelOfNumbers(view.model, view.shown, roots).flat(3).filter(Boolean));
     byId("said").textContent = `Behind the numbers of ${view.model}: ${view.shown.size.toLocaleString("en")} artifacts and files`;
   } else if (view.selected >= 0) {
-    const back = view.way === "on" ? new Set([view.selected]) : reach([view.selected], inputsOf);
-    const on = view.way === "back" ? new Set() : reach([view.selected], usersOf);
+    // A file was made from nothing here: what can be asked of it is what uses it.
+    if (isFile(view.selected)) view.way = "on";
+    const back = view.way === "on" ? new Set([view.selected]) : backFrom([view.selected]);
+    const on = view.way === "back" ? new Set() : onFrom(view.selected);
     view.shown = new Set([...back, ...on]);
     byId("panel").replaceChildren(...panelOf(view.selected).flat(3).filter(Boolean));
     byId("said").textContent = `${nameOf(view.selected)}: ${{ back: "made from", on: "used by", both: "made from and used by" }[view.way]} ${view.shown.size > 1 ? `${(view.shown.size - 1).toLocaleString("en")} artifacts and files` : "nothing"}`;
@@ -84,6 +86,7 @@ function route(first) {
   }
   if (before !== `${view.model}/${view.selected}` || first === true) {
     view.open = [];
+    view.way = "back";
     refresh();
     if (slash > 0) {
       const panes = document.querySelector(".panes");

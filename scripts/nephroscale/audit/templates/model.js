@@ -60,6 +60,31 @@ function reach(places, follow) {
   return found;
 }
 
+// The way back goes through a patient's register only to the raw files that are read: a TEM bag is not made from a slide.
+const isRegister = (i) => !isFile(i) && D.stages[D.stage[i]][0] === "register";
+function backFrom(roots) {
+  const found = new Set(roots);
+  const whole = new Set([...roots].filter(isRegister));
+  const pending = [...found];
+  const add = (p) => { if (!found.has(p)) { found.add(p); pending.push(p); } };
+  while (pending.length) {
+    const u = pending.pop();
+    const parts = isFile(u) ? null : D.through[u];
+    for (const p of inputsOf(u)) {
+      if (isFile(p) && isRegister(u) && !whole.has(u)) continue;
+      if (isRegister(p) && !parts && !whole.has(p)) { whole.add(p); if (found.has(p)) pending.push(p); }
+      add(p);
+    }
+    if (parts) for (const file of parts) add(N + file);
+  }
+  return found;
+}
+function onFrom(root) {
+  if (!isFile(root)) return reach([root], usersOf);
+  const reads = (u) => !D.through[u] || D.through[u].includes(root - N);
+  return reach([root], (i) => (isRegister(i) ? usersOf(i).filter(reads) : usersOf(i)));
+}
+
 // Details lie in chunks, each read when one of its artifacts is looked at.
 const chunks = [...document.querySelectorAll("script.chunk")];
 const read = new Map();
