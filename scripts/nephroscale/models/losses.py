@@ -34,7 +34,8 @@ def sum_focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0, weight: T
     Lin T et al. Focal loss for dense object detection. ICCV 2017, equations 4 and 5.
     """
     log_p = log_softmax(logits.float(), -1).gather(1, labels[:, None]).squeeze(1)
-    each = -((1 - log_p.exp()).clamp(min=0) ** gamma) * log_p
+    short = (1 - log_p.exp()).clamp(min=torch.finfo(torch.float32).eps)  # at 0 a power below 1 has no slope
+    each = -(short**gamma) * log_p
     return (each if weight is None else each * weight[labels]).sum()
 
 
