@@ -1,11 +1,13 @@
 """Training steps per second of CMUS-Net: one padded, masked forward pass, against the per-instance form.
 
-    python benchmarks/mil_step.py [--size 64] [--batch 8] [--rounds 7]
+    python benchmarks/mil_step.py [--encoder small-cnn|swin-b] [--size 64] [--batch 8] [--rounds 7] [--device cuda]
 
-The per-instance form is what fault 5 of the released code describes: encoders run one image at a time, distances are
-computed in NumPy, instance by instance, and patients follow one another. Both forms share their weights, encoders and
-loss, and their first losses are compared before anything is timed. Rounds are interleaved; printed are medians, their
-ratio and the peak memory of a process that runs one form alone.
+Without `--encoder` every case is run, on the CPU and, where there is one, on a GPU. The per-instance form is what
+fault 5 of the released code describes: encoders run one image at a time, distances are computed in NumPy, instance by
+instance, and patients follow one another. Both forms train the same network with the same loss, and their losses are compared
+before anything is timed. Rounds are interleaved; printed are medians, their ratio and the peak memory of a process that
+runs one form alone. `swin-b` is Swin-B with fresh weights and without stochastic depth, three of them; a step on a CPU
+takes long, so its batch is small.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,9 +26,28 @@ import torch
 from nephroscale.models.batch import Batch, Output
 from nephroscale.models.cmusnet import CMUSNet
 from nephroscale.training.fit import make_optimizer
+from nephroscale.training.settings import DEFAULTS, autocast
+from nephroscale.training.settings import prepare as prepare_network
 
 TRAIN = {"learning_rate": 5e-5, "weight_decay": 5e-5}
 SEED = 0
+SWIN_B = {
+    "embed_dim": 128,
+    "depths": [2, 2, 18, 2],
+    "num_heads": [4, 8, 16, 32],
+    "image_size": 224,
+    "window_size": 7,
+    "drop_path_rate": 0.0,
+}
+CASES: list[tuple[str, list[str]]] = [
+    ("small encoder, 64 px", ["--encoder=small-cnn", "--size=64"]),
+    ("small encoder, 112 px", ["--encoder=small-cnn", "--size=112"]),
+    ("small encoder, 224 px", ["--encoder=small-cnn", "--size=224", "--rounds=5"]),
+    (
+        "Swin-B, 224 px",
+        ["--encoder=swin-b", "--size=224", "--batch=2", "--instances=4", "--rounds=3", "--steps=1"],
+    ),
+]
 
 
 def per_instance(network: CMUSNet, batch: Batch) -> Output:
@@ -71,22 +93,37 @@ def patients(size: int, batch: int, instances: int) -> Batch:
     return Batch.of(features, masks, torch.randint(0, 3, (batch,), generator=generator))
 
 
+def encoder_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Say which encoder is trained."""
+    if arguments.encoder == "small-cnn":
+        return {"name": "small-cnn", "width": arguments.width}
+    layout = {"kind": "swin", "layout": SWIN_B, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+    return {"name": arguments.encoder, "layout": layout}
+
+
 def prepare(arguments: argparse.Namespace) -> tuple[CMUSNet, torch.optim.Optimizer, Batch]:
     """Make a network, its optimizer and a batch, equal each time."""
     torch.manual_seed(SEED)
     shape = (arguments.size, arguments.size, 3)
-    network = CMUSNet(dict.fromkeys(("TEM", "OM", "IM"), shape), 3, encoder={"width": arguments.width}, dropout=0.0)
+    shapes = dict.fromkeys(("TEM", "OM", "IM"), shape)
+    network = CMUSNet(shapes, 3, encoder=encoder_settings(arguments), dropout=0.0).to(arguments.device)
+    prepare_network(network, DEFAULTS)
     batch = patients(arguments.size, arguments.batch, arguments.instances)
-    return network.to(arguments.device), make_optimizer(network, TRAIN), batch.to(arguments.device)
+    return network, make_optimizer(network, TRAIN), batch.to(arguments.device)
+
+
+def forward(form: str, network: CMUSNet, batch: Batch) -> torch.Tensor:
+    """Give the loss; ours in the precision that training has on this device, or in bfloat16."""
+    device = batch.labels.device.type
+    precision = {"ours": "auto", "ours in bfloat16": "bfloat16", "per-instance": "float32"}[form]
+    with autocast(device, precision):
+        return network.loss(per_instance(network, batch) if form == "per-instance" else network(batch), batch.labels)
 
 
 def step(form: str, network: CMUSNet, optimizer: torch.optim.Optimizer, batch: Batch) -> float:
     """Take one training step; give its loss."""
-    ours, cuda = form == "ours", batch.labels.is_cuda
     optimizer.zero_grad(set_to_none=True)
-    with torch.autocast("cuda" if cuda else "cpu", torch.bfloat16, enabled=ours and cuda):
-        output = network(batch) if ours else per_instance(network, batch)
-        loss = network.loss(output, batch.labels)
+    loss = forward(form, network, batch)
     loss.backward()
     optimizer.step()
     return loss.item()
@@ -98,48 +135,82 @@ def memory(which: str) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(which))
 
 
+def has_bfloat16(device: str) -> bool:
+    """Whether this CPU computes in bfloat16 of its own; on a GPU ours does so anyway."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.is_file() else ""
+    return device == "cpu" and any(flag in text for flag in ("avx512_bf16", "amx_bf16"))
+
+
+def peak(form: str, arguments: argparse.Namespace) -> None:
+    """Print the peak memory of one form beyond network and data, MiB: gradients, optimizer and what a step holds."""
+    state, cuda = prepare(arguments), arguments.device == "cuda"
+    before = torch.cuda.memory_allocated() / 2**20 if cuda else memory("VmRSS")
+    for _ in range(2):
+        step(form, *state)
+    print((torch.cuda.max_memory_allocated() / 2**20 if cuda else memory("VmHWM")) - before)
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Time the forms on one network, and print what came out."""
+    state = prepare(arguments)
+    forms = ["ours", *(["ours in bfloat16"] if has_bfloat16(arguments.device) else []), "per-instance"]
+    with torch.no_grad():
+        first = {form: forward(form, state[0], state[2]).item() for form in forms}
+    for form in forms[:-1]:
+        exact = form == "ours" and arguments.device == "cpu"
+        if abs(first[form] - first["per-instance"]) > (1e-3 if exact else 0.1) * first["per-instance"]:
+            sys.exit(f"the forms disagree: {first}")
+    for form in forms:
+        step(form, *state)
+    seconds: dict[str, list[float]] = {form: [] for form in forms}
+    for _ in range(arguments.rounds):
+        for form in forms:
+            start = time.perf_counter()
+            for _ in range(arguments.steps):
+                step(form, *state)  # ends with the loss on the host, so that a GPU has finished
+            seconds[form].append((time.perf_counter() - start) / arguments.steps)
+    del state
+    rate = {form: 1 / statistics.median(times) for form, times in seconds.items()}
+    for form in forms:
+        command = [sys.executable, *sys.argv, "--memory", form]
+        most = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        ratio = "" if form == "per-instance" else f", {rate[form] / rate['per-instance']:.2f} times per-instance"
+        print(f"{form}: {rate[form]:.3g} steps/s{ratio}, peak memory {float(most):.0f} MiB beyond network and data")
+    print(f"ratio: {rate['ours'] / rate['per-instance']:.2f}", flush=True)
+
+
 def main() -> None:
-    """Time both forms and print what came out."""
+    """Run one case, or all of them, each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder", choices=["small-cnn", "swin-b"], help="one case alone")
     parser.add_argument("--size", type=int, default=64, help="side of the images in pixels")
-    parser.add_argument("--width", type=int, default=64, help="channels of the encoder's map")
+    parser.add_argument("--width", type=int, default=64, help="channels of the small encoder's map")
     parser.add_argument("--batch", type=int, default=8, help="patients in a step")
     parser.add_argument("--instances", type=int, default=10, help="most TEM images of a patient")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=3, help="steps in a round")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--memory", choices=["ours", "per-instance"], help="run one form and print its peak memory")
+    parser.add_argument("--memory", help="run one form and print its peak memory")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-
     if arguments.memory:
-        state = prepare(arguments)
-        before = memory("VmRSS")
-        for _ in range(2):
-            step(arguments.memory, *state)
-        print(torch.cuda.max_memory_allocated() / 2**20 if arguments.device == "cuda" else memory("VmHWM") - before)
-        return
-
-    states = {form: prepare(arguments) for form in ("ours", "per-instance")}
-    first = {form: step(form, *state) for form, state in states.items()}
-    if abs(first["ours"] - first["per-instance"]) > (1e-3 if arguments.device == "cpu" else 0.05) * first["ours"]:
-        sys.exit(f"the two forms disagree: {first}")
-    seconds: dict[str, list[float]] = {form: [] for form in states}
-    for _ in range(arguments.rounds):
-        for form, state in states.items():
-            start = time.perf_counter()
-            for _ in range(arguments.steps):
-                step(form, *state)  # ends with the loss on the host, so that a GPU has finished
-            seconds[form].append((time.perf_counter() - start) / arguments.steps)
-
-    rate = {form: 1 / statistics.median(times) for form, times in seconds.items()}
-    for form in states:
-        peak = subprocess.run(
-            [sys.executable, *sys.argv, "--memory", form], capture_output=True, text=True, check=True
-        ).stdout
-        print(f"{form}: {rate[form]:.2f} steps/s, peak memory {float(peak):.0f} MiB beyond network and data")
-    print(f"ratio: {rate['ours'] / rate['per-instance']:.2f}")
+        peak(arguments.memory, arguments)
+    elif arguments.encoder:
+        compare(arguments)
+    else:
+        for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+            for name, options in CASES:
+                print(f"-- {name}, {device}, {arguments.threads} thread", flush=True)
+                command = [
+                    sys.executable,
+                    sys.argv[0],
+                    *options,
+                    f"--device={device}",
+                    f"--threads={arguments.threads}",
+                ]
+                subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ def test_the_two_forms_agree(root: Path) -> None:
     assert spec is not None
     bench = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(bench)
-    network, _, batch = bench.prepare(Namespace(size=28, width=16, batch=3, instances=6, device="cpu"))
+    network, _, batch = bench.prepare(
+        Namespace(encoder="small-cnn", size=28, width=16, batch=3, instances=6, device="cpu")
+    )
     ours, theirs = network(batch), bench.per_instance(network, batch)
     torch.testing.assert_close(ours.logits, theirs.logits, rtol=1e-4, atol=1e-4)
     gradients = []
