@@ -37,7 +37,7 @@ class Started:
             command, cwd=project.path, stdout=self.screen, stderr=subprocess.STDOUT, env=environment
         )
 
-    def finish(self, seconds: float = 900) -> Run:
+    def finish(self, seconds: float = 1200) -> Run:
         """Wait for its end; tell what it did, and what it computed, as records tell."""
         try:
             code = self.process.wait(timeout=seconds)

@@ -13,6 +13,15 @@ BAGS = [f"bags/P0{n}" for n in range(1, 7)]
 WEIGHTS = "train/tem-only/fold0-seed1"
 
 
+FAULT = """
+    import pathlib
+    from nephroscale.errors import NephroscaleError
+
+    if job.unit == "P03" and pathlib.Path("fault").exists():
+        raise NephroscaleError("the fault of P03")
+"""
+
+
 @pytest.fixture
 def held(project):
     """The project with bags to make again, whose jobs wait; and a run of them that has just come to a node."""
@@ -104,8 +113,7 @@ def test_a_job_over_its_memory_is_submitted_again_with_more(project, cluster):
 
 
 def test_one_failing_slide_stops_nothing_else_and_is_named(project, made):
-    fault = '\n    import pathlib\n    if job.unit == "P03" and pathlib.Path("fault").exists():\n'
-    project.insert("make_bag", fault + '        raise ValueError("the fault of P03")\n')
+    project.insert("make_bag", FAULT)
     (project.path / "fault").touch()
     run = project.slurm("bags")
     assert run.code != 0
