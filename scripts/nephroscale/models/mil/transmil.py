@@ -152,7 +152,7 @@ def lay_out(mask: Tensor) -> tuple[Tensor, Tensor]:
     cell = torch.arange(side * side, device=mask.device)
     row, column = cell // side, cell % side
     filled = (row < own) & (column < own) & (count > 0)
-    wanted = (row * own + column) % count.clamp(min=1)  # the how manieth instance of the bag
+    wanted = (row * own + column) % count.clamp(min=1)  # which of the bag's instances, counted from 0
     place = mask.cumsum(1) - 1
     layout = (wanted[..., None] == place[:, None]) & mask[:, None] & filled[..., None]
     return layout.float(), filled
