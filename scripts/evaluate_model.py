@@ -12,7 +12,8 @@ def make(job: Job) -> dict[str, Any]:
 
     folds, bags = read_folds(job.input("folds")), bags_by_patient(job.receipts(), job.input)
     weights, fold = job.input("train", job.unit), str(job.settings["fold"])
-    return predict(folds, fold, weights, bags, job.out, job.device, job.rows)
+    prediction = job.settings.get("prediction", "softmax")
+    return predict(folds, fold, weights, bags, job.out, job.device, job.rows, prediction)
 
 
 run_stage(make, snakemake)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError, Rejected
+from nephroscale.evaluation.inference import infer
 from nephroscale.evaluation.metrics import compute_metrics
 from nephroscale.evaluation.tables import (
     INSTANCE_COLUMNS,
@@ -19,7 +19,7 @@ from nephroscale.evaluation.tables import (
     write_table,
 )
 from nephroscale.models.weights import load_model
-from nephroscale.training.data import collate, layouts_from, load_bags, thinned
+from nephroscale.training.data import layouts_from, load_bags, thinned
 from nephroscale.training.folds import read_fold
 from nephroscale.training.missing import choose_cases
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from nephroscale.evaluation.inference import Said
     from nephroscale.models.batch import Output
     from nephroscale.training.data import Bag
 
@@ -39,6 +40,7 @@ def predict(  # noqa: PLR0917  (one argument per thing that a job hands over)
     out: Path,
     device: str = "cpu",
     negatives: Mapping[str, Sequence[int]] | None = None,
+    prediction: str = "softmax",
 ) -> dict[str, Any]:
     """Predict the test patients of a fold.
 
@@ -64,12 +66,17 @@ def predict(  # noqa: PLR0917  (one argument per thing that a job hands over)
         `cpu` or `cuda`.
     negatives
         Patient id to the slots of the IM panel whose markers were found negative and not photographed.
+    prediction
+        Which head's probabilities are reported in an ordinal task. Where the network has an ordinal head, `heads.csv`
+        has each head's: `patient_id,head,p_<class>...`.
 
     Returns
     -------
     dict
         `patients`, `correct`, the figures of merit that are defined, `thinned` (patients of whose TEM images a
         choice was made: taken, at hand), and `left_out` (test patients who lack what the network cannot do without).
+        `patients`, `correct`, the figures of merit that are defined, and `thinned` (patients of whose TEM images a
+        choice was made: taken, at hand). Patients who lie between two classes are predicted, but are in no figure.
 
     Raises
     ------
@@ -85,7 +92,7 @@ def predict(  # noqa: PLR0917  (one argument per thing that a job hands over)
     """
     split = read_fold(folds, fold)
     network, metadata = load_model(weights, device)
-    _check_match(metadata, fold, split.classes)
+    check_match(metadata, fold, split.classes)
     if not split.test:
         raise NephroscaleError(
             "This fold tests nobody.", where=f"folds.json, fold {fold}", todo="Make the folds again."
@@ -97,6 +104,7 @@ def predict(  # noqa: PLR0917  (one argument per thing that a job hands over)
         labels=split.labels,
         lacking=split.lacking,
         negatives=negatives,
+        second=split.second,
         apart=[*split.train, *split.validation],
         maximum_instances=metadata["train"]["maximum_instances"],
         seed=metadata["seed"],
@@ -104,40 +112,52 @@ def predict(  # noqa: PLR0917  (one argument per thing that a job hands over)
     bags, left_out = choose_cases(bags, metadata["modalities"], network)
     if not bags:
         raise Rejected(f"no test patient has what the network needs ({', '.join(metadata['modalities'])})")
-    layouts = layouts_from(metadata)
-    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import the compiler
-    chances: list[np.ndarray] = []
-    instances: list[dict[str, Any]] = []
-    pooling: list[dict[str, Any]] = []
+    said = list(infer(network, bags, layouts_from(metadata), prediction, device))
+    instances = [row for one in said for row in _instances(one.bag, one.output)]
+    pooling = [row for one in said for row in _pooling(one.bag, one.output)]
     attention: dict[str, list[np.ndarray]] = {}
-    with torch.inference_mode():
-        for bag in bags:
-            output = network(collate([bag], layouts).to(device), need_attention=True)
-            chances.append(torch.softmax(output.logits["fusion"][0].double(), 0).cpu().numpy())
-            instances += _instances(bag, output)
-            pooling += _pooling(bag, output)
-            for modality, weight in output.attention.items():
-                attention.setdefault(modality, []).append(weight[0].float().cpu().numpy())
+    for one in said:
+        for modality, weight in one.output.attention.items():
+            attention.setdefault(modality, []).append(weight[0].float().cpu().numpy())
 
     labels = np.array([bag.label for bag in bags], np.int64)
-    predictions = Predictions([bag.patient for bag in bags], labels, np.stack(chances))
-    figures = compute_metrics(labels, predictions.probabilities)
+    second = np.array([bag.label if bag.second is None else bag.second for bag in bags], np.int64)
+    patients, chances = [bag.patient for bag in bags], np.stack([one.probabilities for one in said])
+    predictions = Predictions(patients, labels, chances, second if split.second else None)
+    certain = predictions.certain
+    figures = compute_metrics(certain.labels, certain.probabilities) if certain.patients else {}
     out.mkdir(parents=True)
     write_predictions(out / "predictions.csv", predictions, split.classes)
     write_table(out / "instances.csv", INSTANCE_COLUMNS, instances)
     write_table(out / "pooling.csv", POOLING_COLUMNS, pooling)
+    if any(len(one.heads) > 1 for one in said):
+        columns = ["patient_id", "head", *(f"p_{name}" for name in split.classes)]
+        write_table(out / "heads.csv", columns, [row for one in said for row in _heads(one, split.classes)])
     maps = {modality: np.stack(found) for modality, found in attention.items()}
     write_arrays(out / "attention", maps, {"patients": predictions.patients})
     return {
         "patients": len(bags),
-        "correct": int((predictions.probabilities.argmax(axis=1) == labels).sum()),
+        "correct": int((certain.probabilities.argmax(axis=1) == certain.labels).sum()),
         **{name: round(found.value, 6) for name, found in figures.items() if found.value is not None},
         "thinned": thinned(bags),
         **({"left_out": left_out} if left_out else {}),
     }
 
 
-def _check_match(metadata: Mapping[str, Any], fold: str, classes: list[str]) -> None:
+def _heads(said: Said, classes: list[str]) -> list[dict[str, str]]:
+    """Rows of `heads.csv` for one patient."""
+    return [
+        {
+            "patient_id": said.bag.patient,
+            "head": head,
+            **{f"p_{name}": number(p) for name, p in zip(classes, chances, strict=True)},
+        }
+        for head, chances in said.heads.items()
+    ]
+
+
+def check_match(metadata: Mapping[str, Any], fold: str, classes: list[str]) -> None:
+    """Make sure that weights are of this fold and these classes."""
     trained = {"fold": metadata["fold"], "classes": metadata["classes"]}
     if trained != {"fold": fold, "classes": classes}:
         raise NephroscaleError(

@@ -30,11 +30,30 @@ class Predictions:
         [n] int64 true class indices.
     probabilities
         [n, classes] float64.
+    second
+        [n] int64: the other class of patients who lie between two, `labels` for all others; None where nobody does.
     """
 
     patients: list[str]
     labels: np.ndarray
     probabilities: np.ndarray
+    second: np.ndarray | None = None
+
+    @property
+    def between(self) -> np.ndarray:
+        """[n] bool: who lies between two classes."""
+        return np.zeros(len(self.patients), bool) if self.second is None else self.second != self.labels
+
+    @property
+    def certain(self) -> Predictions:
+        """Of the patients with one true class: no figure of merit can judge the others."""
+        return self.of(~self.between) if self.second is not None else self
+
+    def of(self, chosen: np.ndarray) -> Predictions:
+        """Give those of some patients: [n] bool."""
+        patients = [patient for patient, its in zip(self.patients, chosen, strict=True) if its]
+        second = self.second[chosen] if self.second is not None and self.between[chosen].any() else None
+        return Predictions(patients, self.labels[chosen], self.probabilities[chosen], second)
 
     def of(self, patients: Collection[str]) -> Predictions:
         """Give the predictions of some patients alone, in the order they have here."""
@@ -57,19 +76,25 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
 
 
 def write_predictions(path: Path, predictions: Predictions, classes: Sequence[str]) -> None:
-    """Write `predictions.csv`: `patient_id,label,predicted,p_<class>...`, classes by their names."""
+    """Write `predictions.csv`: `patient_id,label,predicted,p_<class>...`, classes by their names.
+
+    Where somebody lies between two classes there is a column `second` after `label`, empty for all others.
+    """
+    second = predictions.labels if predictions.second is None else predictions.second
     rows = [
         {
             "patient_id": patient,
             "label": classes[int(label)],
+            **({} if predictions.second is None else {"second": classes[int(other)] if other != label else ""}),
             "predicted": classes[int(chances.argmax())],
             **{f"p_{name}": number(p) for name, p in zip(classes, chances, strict=True)},
         }
-        for patient, label, chances in zip(
-            predictions.patients, predictions.labels, predictions.probabilities, strict=True
+        for patient, label, other, chances in zip(
+            predictions.patients, predictions.labels, second, predictions.probabilities, strict=True
         )
     ]
-    write_table(path, ["patient_id", "label", "predicted", *(f"p_{name}" for name in classes)], rows)
+    also = [] if predictions.second is None else ["second"]
+    write_table(path, ["patient_id", "label", *also, "predicted", *(f"p_{name}" for name in classes)], rows)
 
 
 def read_predictions(path: Path, classes: Sequence[str]) -> Predictions:
@@ -93,11 +118,14 @@ def read_predictions(path: Path, classes: Sequence[str]) -> Predictions:
         labels = np.array([list(classes).index(row["label"]) for row in rows], np.int64)
         chances = np.array([[float(row[f"p_{name}"]) for name in classes] for row in rows], np.float64)
         patients = [row["patient_id"] for row in rows]
+        second = None
+        if rows and "second" in rows[0]:
+            second = np.array([list(classes).index(row["second"] or row["label"]) for row in rows], np.int64)
     except (KeyError, ValueError) as error:
         raise NephroscaleError(
             f"These predictions are not of the classes {', '.join(classes)}.", where=str(path), todo="Evaluate again."
         ) from error
-    return Predictions(patients, labels, chances.reshape(len(rows), len(classes)))
+    return Predictions(patients, labels, chances.reshape(len(rows), len(classes)), second)
 
 
 def read_instances(path: Path) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ UNITS = {
     "features": ("patient and modality", "patients and modalities"),
     "folds": ("cohort", "cohorts"),
     "train": ("run", "runs"),
+    "calibrate": ("run", "runs"),
     "evaluate": ("run", "runs"),
 }
 

@@ -10,7 +10,7 @@ from nephroscale.artifacts.receipts import Receipt
 from nephroscale.models.registry import modules_of
 from nephroscale.stages.base import Need, Stage
 from nephroscale.stages.train import STAGE as TRAIN
-from nephroscale.stages.train import features_of, negative_slots, split
+from nephroscale.stages.train import features_of, negative_slots, prediction_of, split
 
 if TYPE_CHECKING:
     from nephroscale.stages.plan import Plan
@@ -41,7 +41,7 @@ class Evaluate(Stage):
 
     def settings(self, plan: Plan, unit: str) -> Any:
         _, fold, seed = split(unit)
-        return {"fold": fold, "seed": seed}
+        return {"fold": fold, "seed": seed, **prediction_of(plan)}
 
     def rows(self, plan: Plan, unit: str) -> Any:
         model, fold, _ = split(unit)

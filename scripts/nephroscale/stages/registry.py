@@ -18,6 +18,7 @@ ORDER = (
     "features",
     "folds",
     "train",
+    "calibrate",
     "evaluate",
     "report",
     "audit",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nephroscale.artifacts.looks import Looks
 from nephroscale.stages.base import Need, Stage
-from nephroscale.stages.train import split
+from nephroscale.stages.train import model_settings, split
 
 if TYPE_CHECKING:
     from nephroscale.stages.plan import Plan
@@ -18,7 +18,7 @@ class Report(Stage):
     name = "report"
     rule = "write_report"
     seeded = True
-    after = ("evaluate",)
+    after = ("calibrate", "evaluate")
 
     def units(self, plan: Plan) -> list[str]:
         return ["cohort"]
@@ -34,7 +34,7 @@ class Report(Stage):
         report = plan.config["report"]
         return {
             "report": {**report, "headline": report["headline"] or next(iter(plan.config["models"]))},
-            "models": {k: {x: y for x, y in v.items() if x != "train"} for k, v in plan.config["models"].items()},
+            "models": {model: model_settings(plan, model) for model in plan.config["models"]},
             "classes": list(plan.cohort.classes),
             "title": report["title"],
             "notes": report["notes"],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.registry import modules_of
 from nephroscale.stages.base import Need, Stage
+from nephroscale.stages.folds import diagnosis_patients
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,13 +45,11 @@ class Train(Stage):
         return [Need("folds", "cohort", part=f"fold{fold}.train"), *features_of(plan, model, patients)]
 
     def upstream(self, plan: Plan, unit: str) -> list[Need]:
-        return [Need("folds", "cohort"), *features_of(plan, split(unit)[0], plan.patients)]
+        return [Need("folds", "cohort"), *features_of(plan, split(unit)[0], [p.id for p in diagnosis_patients(plan)])]
 
     def settings(self, plan: Plan, unit: str) -> Any:
         model, fold, seed = split(unit)
-        settings = {k: v for k, v in plan.config["models"][model].items() if k != "train"}
-        if settings.get("encoder"):
-            settings["encoder"] = {k: v for k, v in settings["encoder"].items() if k != "weights"}
+        settings = model_settings(plan, model)
         train = {k: v for k, v in training_settings(plan, model).items() if k != "seeds"}
         if train["modality_dropout"] is None:
             train["modality_dropout"] = MODALITY_DROPOUT if masks_missing(plan) else 0.0
@@ -86,6 +85,24 @@ def split(unit: str) -> tuple[str, int, int]:
 def training_settings(plan: Plan, model: str) -> dict[str, Any]:
     """The section `train` with what the model says otherwise."""
     return {**plan.config["train"], **plan.config["models"][model]["train"]}
+
+
+def model_settings(plan: Plan, model: str) -> dict[str, Any]:
+    """What decides a network: its entry of `models`; of an ordinal head nothing is said where classes have no order."""
+    settings = {k: v for k, v in plan.config["models"][model].items() if k != "train"}
+    if settings.get("encoder"):
+        settings["encoder"] = {k: v for k, v in settings["encoder"].items() if k != "weights"}
+    if not plan.config["task"]["ordinal"]:
+        settings.pop("ordinal", None)
+        if "loss_weights" in settings:
+            settings["loss_weights"] = {k: v for k, v in settings["loss_weights"].items() if k != "ordinal"}
+    return settings
+
+
+def prediction_of(plan: Plan) -> dict[str, str]:
+    """Which head is reported, where there may be two."""
+    task = plan.config["task"]
+    return {"prediction": task["prediction"]} if task["ordinal"] else {}
 
 
 def features_of(plan: Plan, model: str, patients: Iterable[str]) -> list[Need]:

@@ -1,0 +1,47 @@
+"""`calibrate`: the temperature of each trained model, from its fold's validation patients alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.models.registry import modules_of
+from nephroscale.stages.base import Need, Stage
+from nephroscale.stages.train import STAGE as TRAIN
+from nephroscale.stages.train import features_of, prediction_of, split
+
+if TYPE_CHECKING:
+    from nephroscale.stages.plan import Plan
+
+
+class Calibrate(Stage):
+    """One job a model, fold and seed. It depends on what training depends on, and never on a test patient."""
+
+    name = "calibrate"
+    rule = "calibrate_model"
+    pattern = TRAIN.pattern
+    torch = True
+    after = ("train",)
+
+    def units(self, plan: Plan) -> list[str]:
+        return TRAIN.units(plan)
+
+    def needs(self, plan: Plan, unit: str) -> list[Need]:
+        model, fold, _ = split(unit)
+        table = plan.object_json("folds", "cohort", "folds.json")
+        if table is None:
+            return [Need("folds", "cohort")]
+        held_out = features_of(plan, model, table["folds"][fold]["validation"])
+        return [Need("folds", "cohort", part=f"fold{fold}.train"), Need("train", unit), *held_out]
+
+    def upstream(self, plan: Plan, unit: str) -> list[Need]:
+        return [Need("train", unit), *TRAIN.upstream(plan, unit)]
+
+    def settings(self, plan: Plan, unit: str) -> Any:
+        _, fold, seed = split(unit)
+        return {"fold": fold, "seed": seed, **prediction_of(plan)}
+
+    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
+        return tuple(modules_of(plan.config["models"][split(unit)[0]]))
+
+
+STAGE = Calibrate()
