@@ -16,8 +16,9 @@ def make(job: Job) -> dict[str, Any]:
         job.input("train", job.unit),
         bags_by_patient(job.receipts(), job.input),
         job.out,
-        job.settings.get("prediction", "softmax"),
         job.device,
+        job.rows,
+        job.settings.get("prediction", "softmax"),
     )
 
 

@@ -94,3 +94,4 @@ wildcard_constraints:
     model="[a-z0-9][a-z0-9-]*",
     fold="[0-9]+",
     seed="[0-9]+",
+    set="new|external",

@@ -140,9 +140,9 @@ def read_graph(plan: Plan, stages: Iterable[str] | None = None, index: RecordInd
     for stage in stages or plan.stages:
         for unit in plan.units(stage):
             receipt = read_receipt(plan.receipt_path(stage, unit))
-            if receipt is None:
+            if receipt is None and unit in plan.study_units(stage):  # new patients are predicted on request
                 missing.append((stage, unit))
-            else:
+            elif receipt is not None:
                 receipts[stage, unit] = receipt
     repeats: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for repeat in plan.records.repeats():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nephroscale.errors import Rejected
 from nephroscale.evaluation.calibration import (
     BOUNDS,
     fit_temperature,
@@ -18,11 +19,12 @@ from nephroscale.evaluation.inference import infer
 from nephroscale.evaluation.predict import check_match
 from nephroscale.evaluation.tables import Predictions, write_predictions
 from nephroscale.models.weights import load_model
-from nephroscale.training.data import load_bags
+from nephroscale.training.data import layouts_from, load_bags
 from nephroscale.training.folds import read_fold
+from nephroscale.training.missing import choose_cases
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -32,8 +34,9 @@ def calibrate(  # noqa: PLR0917  (one argument per thing that a job hands over)
     weights: Path,
     features: Mapping[str, Mapping[str, Path]],
     out: Path,
-    prediction: str = "softmax",
     device: str = "cpu",
+    negatives: Mapping[str, Sequence[int]] | None = None,
+    prediction: str = "softmax",
 ) -> dict[str, Any]:
     """Fit the temperature of a trained network on the fold's validation patients; test patients are never opened.
 
@@ -49,15 +52,22 @@ def calibrate(  # noqa: PLR0917  (one argument per thing that a job hands over)
         Patient id to modality to the Zarr group of the stage `features`.
     out
         Folder to create: `calibration.json` and `validation.csv`.
-    prediction
-        Which head is reported, and therefore calibrated.
     device
         `cpu` or `cuda`.
+    negatives
+        Patient id to the slots of the IM panel whose markers were found negative and not photographed.
+    prediction
+        Which head is reported, and therefore calibrated.
 
     Returns
     -------
     dict
         `temperature`; `at_bound`, whether it would go further if it might; `patients`; `nll_before`, `nll_after`.
+
+    Raises
+    ------
+    Rejected
+        When no validation patient has what the network needs.
     """
     split = read_fold(folds, fold)
     network, metadata = load_model(weights, device)
@@ -68,11 +78,16 @@ def calibrate(  # noqa: PLR0917  (one argument per thing that a job hands over)
         metadata["modalities"],
         labels=split.labels,
         second=split.second,
+        lacking=split.lacking,
+        negatives=negatives,
         apart=split.test,
         maximum_instances=metadata["train"]["maximum_instances"],
         seed=metadata["seed"],
     )
-    said = list(infer(network, bags, prediction, device))
+    bags, _ = choose_cases(bags, metadata["modalities"], network)
+    if not bags:
+        raise Rejected("no validation patient has what the network needs")
+    said = list(infer(network, bags, layouts_from(metadata), prediction, device))
     probabilities = np.stack([one.probabilities for one in said])
     labels = [bag.label for bag in bags]
     second = [bag.label if bag.second is None else bag.second for bag in bags]

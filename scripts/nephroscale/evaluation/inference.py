@@ -13,11 +13,11 @@ from nephroscale.models.ordinal import class_log_probabilities
 from nephroscale.training.data import collate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from nephroscale.models.batch import Output
     from nephroscale.models.network import Network
-    from nephroscale.training.data import Bag
+    from nephroscale.training.data import Bag, Layout
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,13 @@ class Said:
         return np.exp(self.log_probabilities)
 
 
-def infer(network: Network, bags: Sequence[Bag], prediction: str = "softmax", device: str = "cpu") -> Iterator[Said]:
+def infer(
+    network: Network,
+    bags: Sequence[Bag],
+    layouts: Mapping[str, Layout] | None = None,
+    prediction: str = "softmax",
+    device: str = "cpu",
+) -> Iterator[Said]:
     """Ask a network about patients one by one, in float32 and without augmentation.
 
     A prediction does not depend on who else is asked about.
@@ -58,6 +64,8 @@ def infer(network: Network, bags: Sequence[Bag], prediction: str = "softmax", de
         In evaluation mode.
     bags
         The patients.
+    layouts
+        Of the bags that the network was trained on: needed where a patient lacks a modality.
     prediction
         `softmax`, `ordinal` or `mean`, see :func:`nephroscale.models.ordinal.class_log_probabilities`.
     device
@@ -66,7 +74,7 @@ def infer(network: Network, bags: Sequence[Bag], prediction: str = "softmax", de
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import the compiler
     for bag in bags:
         with torch.inference_mode():
-            output = network(collate([bag]).to(device), need_attention=True)
+            output = network(collate([bag], layouts).to(device), need_attention=True)
             reported = class_log_probabilities(output, prediction)[0].cpu().numpy()
             heads = {"softmax": class_log_probabilities(output)[0].exp().cpu().numpy()}
             if ORDINAL in output.extra:

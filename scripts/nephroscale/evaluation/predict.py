@@ -75,8 +75,7 @@ def predict(  # noqa: PLR0917  (one argument per thing that a job hands over)
     dict
         `patients`, `correct`, the figures of merit that are defined, `thinned` (patients of whose TEM images a
         choice was made: taken, at hand), and `left_out` (test patients who lack what the network cannot do without).
-        `patients`, `correct`, the figures of merit that are defined, and `thinned` (patients of whose TEM images a
-        choice was made: taken, at hand). Patients who lie between two classes are predicted, but are in no figure.
+        Patients who lie between two classes are predicted, but are in no figure of merit.
 
     Raises
     ------

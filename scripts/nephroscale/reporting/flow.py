@@ -20,6 +20,7 @@ UNITS = {
     "train": ("run", "runs"),
     "calibrate": ("run", "runs"),
     "evaluate": ("run", "runs"),
+    "predict": ("set of patients", "sets of patients"),
 }
 
 

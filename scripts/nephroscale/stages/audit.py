@@ -25,7 +25,7 @@ class Audit(Stage):
         return [
             Need(stage, other, part="receipt", optional=True)
             for stage in plan.stages_before(self.name)
-            for other in plan.units(stage)
+            for other in plan.study_units(stage)
         ]
 
     def settings(self, plan: Plan, unit: str) -> Any:
@@ -35,6 +35,7 @@ class Audit(Stage):
         return {
             patient.id: [patient.use, patient.status, patient.reason, patient.columns.get("decided_by")]
             for patient in plan.cohort.patients.values()
+            if patient.use != "new"
         }
 
     def files(self, plan: Plan, unit: str) -> dict[str, str] | None:

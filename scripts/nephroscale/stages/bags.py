@@ -23,6 +23,9 @@ class Bags(Stage):
     def units(self, plan: Plan) -> list[str]:
         return plan.patients
 
+    def new_units(self, plan: Plan) -> list[str]:
+        return plan.new_patients
+
     def needs(self, plan: Plan, unit: str) -> list[Need]:
         return [Need("register", unit, image.id) for image in self.raw(plan, unit)]
 

@@ -64,6 +64,10 @@ class Stage:
         """The units of work, in order."""
         raise NotImplementedError
 
+    def new_units(self, plan: Plan) -> list[str]:
+        """The units of patients who are only predicted: `predict` alone depends on them."""
+        return []
+
     def needs(self, plan: Plan, unit: str) -> list[Need]:
         """What a unit's artifact depends on. May read objects of stages before it, by ``plan.receipt``."""
         raise NotImplementedError

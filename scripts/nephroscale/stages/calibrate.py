@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nephroscale.models.registry import modules_of
 from nephroscale.stages.base import Need, Stage
 from nephroscale.stages.train import STAGE as TRAIN
-from nephroscale.stages.train import features_of, prediction_of, split
+from nephroscale.stages.train import features_of, negative_slots, prediction_of, split
 
 if TYPE_CHECKING:
     from nephroscale.stages.plan import Plan
@@ -39,6 +39,13 @@ class Calibrate(Stage):
     def settings(self, plan: Plan, unit: str) -> Any:
         _, fold, seed = split(unit)
         return {"fold": fold, "seed": seed, **prediction_of(plan)}
+
+    def rows(self, plan: Plan, unit: str) -> Any:
+        model, fold, _ = split(unit)
+        table = plan.object_json("folds", "cohort", "folds.json") or {"folds": []}
+        return negative_slots(
+            plan, model, [p for entry in table["folds"][fold : fold + 1] for p in entry["validation"]]
+        )
 
     def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
         return tuple(modules_of(plan.config["models"][split(unit)[0]]))

@@ -29,6 +29,9 @@ class Features(Stage):
     def units(self, plan: Plan) -> list[str]:
         return [f"{patient}-{modality}" for patient in plan.patients for modality in plan.modalities]
 
+    def new_units(self, plan: Plan) -> list[str]:
+        return [f"{patient}-{modality}" for patient in plan.new_patients for modality in plan.modalities]
+
     def needs(self, plan: Plan, unit: str) -> list[Need]:
         patient, modality = split(unit)
         if self._encoder(plan, unit)["name"] == H5:

@@ -85,6 +85,11 @@ class Plan:
         ]
 
     @cached_property
+    def new_patients(self) -> list[str]:
+        """Patients of the table `predict.patients`: their images are processed like others, for `predict` alone."""
+        return [p.id for p in self.cohort.patients.values() if p.use == "new"]
+
+    @cached_property
     def segmentation_patients(self) -> list[str]:
         """Patients set apart: their annotated slides train the segmenter and set the stain reference."""
         return [p.id for p in self.cohort.patients.values() if p.use == "segmentation"]
@@ -124,8 +129,12 @@ class Plan:
         """Where the id-named links to an image's raw files are."""
         return self.results / "raw" / image.id
 
-    def receipt_paths(self, *stages: str) -> list[str]:
-        """The receipts of every unit of some stages and of all stages that they depend on."""
+    def receipt_paths(self, *stages: str, new: bool = False) -> list[str]:
+        """The receipts of every unit of some stages and of all stages that they depend on.
+
+        Those of patients who are only predicted are among them with ``new`` alone.
+        """
+        units = self.units if new else self.study_units
         wanted: set[str] = set()
         pending = list(stages)
         while pending:
@@ -133,9 +142,7 @@ class Plan:
             if name not in wanted:
                 wanted.add(name)
                 pending += self.stages[name].after
-        return [
-            str(self.receipt_path(name, unit)) for name in self.stages if name in wanted for unit in self.units(name)
-        ]
+        return [str(self.receipt_path(name, unit)) for name in self.stages if name in wanted for unit in units(name)]
 
     def stages_before(self, stage: str) -> list[str]:
         """The stages that come before one, in order."""
@@ -143,13 +150,23 @@ class Plan:
         return names[: names.index(stage)]
 
     def units(self, stage: str) -> list[str]:
-        """The units of a stage."""
+        """The units of a stage, those of patients who are only predicted after the others."""
         if stage not in self._units:
-            self._units[stage] = self.stages[stage].units(self)
+            self._units[stage] = [*self.study_units(stage), *self.stages[stage].new_units(self)]
         return self._units[stage]
+
+    def study_units(self, stage: str) -> list[str]:
+        """The units of a stage that belong to the study, and therefore to `all`, the report and the audit."""
+        if stage not in self._study_units:
+            self._study_units[stage] = self.stages[stage].units(self)
+        return self._study_units[stage]
 
     @cached_property
     def _units(self) -> dict[str, list[str]]:
+        return {}
+
+    @cached_property
+    def _study_units(self) -> dict[str, list[str]]:
         return {}
 
     # -- the state of artifacts -----------------------------------------------------------------------------------

@@ -23,6 +23,9 @@ class Register(Stage):
     def units(self, plan: Plan) -> list[str]:
         return [*plan.patients, *plan.segmentation_patients]
 
+    def new_units(self, plan: Plan) -> list[str]:
+        return plan.new_patients
+
     def needs(self, plan: Plan, unit: str) -> list[Need]:
         return []
 

@@ -20,6 +20,7 @@ ORDER = (
     "train",
     "calibrate",
     "evaluate",
+    "predict",
     "report",
     "audit",
 )

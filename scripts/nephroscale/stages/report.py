@@ -18,7 +18,7 @@ class Report(Stage):
     name = "report"
     rule = "write_report"
     seeded = True
-    after = ("calibrate", "evaluate")
+    after = ("calibrate", "evaluate", "predict")
 
     def units(self, plan: Plan) -> list[str]:
         return ["cohort"]
@@ -27,7 +27,7 @@ class Report(Stage):
         return [
             Need(stage, other, part="receipt", optional=True)
             for stage in plan.stages_before(self.name)
-            for other in plan.units(stage)
+            for other in plan.study_units(stage)
         ]
 
     def settings(self, plan: Plan, unit: str) -> Any:
@@ -42,7 +42,9 @@ class Report(Stage):
         }
 
     def rows(self, plan: Plan, unit: str) -> Any:
-        return {image: [row.patient_id, row.modality] for image, row in sorted(plan.cohort.images.items())}
+        new = set(plan.new_patients)
+        images = sorted((name, row) for name, row in plan.cohort.images.items() if row.patient_id not in new)
+        return {name: [row.patient_id, row.modality] for name, row in images}
 
 
 def count_looks(plan: Plan) -> dict[str, int]:

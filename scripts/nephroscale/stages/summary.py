@@ -53,7 +53,9 @@ def _item(text: str, units: list[str]) -> list[str]:
 
 
 def _stage_line(plan: Plan, stage: str) -> list[str]:
-    units = plan.units(stage)
+    study = plan.study_units(stage)
+    # New patients are predicted on request: until then nobody waits for them.
+    units = [*study, *(unit for unit in plan.units(stage)[len(study) :] if plan.receipt(stage, unit))]
     if not units:
         return []
     receipts = [plan.receipt(stage, unit) for unit in units]

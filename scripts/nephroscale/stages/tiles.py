@@ -29,6 +29,9 @@ class Tiles(Stage):
         others = [i for patient in plan.patients for m in ("OM", "IM") for i in plan.images(patient, m)]
         return [image.id for image in [*apart, *others]]
 
+    def new_units(self, plan: Plan) -> list[str]:
+        return [i.id for patient in plan.new_patients for m in ("OM", "IM") for i in plan.images(patient, m)]
+
     def needs(self, plan: Plan, unit: str) -> list[Need]:
         image = plan.cohort.images[unit]
         needs = [Need("register", image.patient_id, image.id)]

@@ -1,0 +1,37 @@
+"""Predictions for patients outside the folds."""
+
+
+def list_predictions(wildcards):
+    """The receipts of everything that has to be predicted; an error where nobody is."""
+    if not plan.units("predict"):
+        raise NephroscaleError(
+            "There is nobody to predict.",
+            where="configuration, predict.patients and predict.images",
+            todo="Name tables of new patients there, or give patients of the study the use `external`.",
+        )
+    return plan.receipt_paths("predict", new=True)
+
+
+rule predict:
+    input:
+        list_predictions,
+
+
+rule predict_patients:
+    input:
+        list_receipts_before("predict"),
+    output:
+        receipt("predict"),
+    log:
+        log_file("predict"),
+    benchmark:
+        benchmark_file("predict")
+    threads: plan.config["compute"]["threads"]
+    resources:
+        mem_mb=scale_with_attempt(8000),
+        runtime=scale_with_attempt(60),
+        gpu=count_gpus,
+    message:
+        "Predict {wildcards.set} patients by the ensemble of {wildcards.model}"
+    script:
+        "../../scripts/predict_patients.py"
