@@ -7,15 +7,20 @@ Efron B, Tibshirani RJ. An Introduction to the Bootstrap. Chapman & Hall, 1993 (
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.stats import norm
 
 from nephroscale.evaluation.metrics import METRICS, check_predictions
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 LEVEL = 0.95
 
 
-def resample_counts(labels: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+def resample_counts(labels: np.ndarray, resamples: int, seed: int, people: Sequence[str] | None = None) -> np.ndarray:
     """Draw bootstrap samples of patients within each class, so that every class keeps its number of patients.
 
     Parameters
@@ -26,6 +31,9 @@ def resample_counts(labels: np.ndarray, resamples: int, seed: int) -> np.ndarray
         Number of samples B.
     seed
         Seed of the draw.
+    people
+        [n] whose case each is, where patients may have several: they are drawn with all their cases. A patient counts
+        for the class of the first case.
 
     Returns
     -------
@@ -33,6 +41,9 @@ def resample_counts(labels: np.ndarray, resamples: int, seed: int) -> np.ndarray
         [B, n] int64: how often each patient is in each sample.
     """
     labels = np.asarray(labels)
+    if people is not None and len(set(people)) < len(people):
+        _, first, whose = np.unique(np.asarray(people), return_index=True, return_inverse=True)
+        return resample_counts(labels[first], resamples, seed)[:, whose]
     rng = np.random.default_rng(seed)
     counts = np.zeros((resamples, len(labels)), np.int64)
     for c in np.unique(labels):
@@ -62,9 +73,7 @@ def resampled_metrics(labels: np.ndarray, probabilities: np.ndarray, counts: np.
     predicted = probabilities.argmax(axis=1)
     weights = counts.astype(np.float64)
 
-    cells = np.zeros((len(labels), classes * classes))
-    cells[np.arange(len(labels)), labels * classes + predicted] = 1
-    matrices = (weights @ cells).reshape(-1, classes, classes)
+    matrices = _confusions(labels, predicted, classes, weights)
     hit, true, guessed = np.diagonal(matrices, axis1=1, axis2=2), matrices.sum(axis=2), matrices.sum(axis=1)
     occurs = true > 0
     sensitivity = np.divide(hit, true, out=np.zeros_like(hit), where=occurs)
@@ -78,6 +87,45 @@ def resampled_metrics(labels: np.ndarray, probabilities: np.ndarray, counts: np.
     if len(np.unique(labels)) == classes:
         found["macro_auc"] = np.mean([_auc(labels == c, probabilities[:, c], weights) for c in range(classes)], axis=0)
     return found
+
+
+def _confusions(labels: np.ndarray, predicted: np.ndarray, classes: int, weights: np.ndarray) -> np.ndarray:
+    """Confusion matrix of every sample, [B, classes, classes], true class by row."""
+    cells = np.zeros((len(labels), classes * classes))
+    cells[np.arange(len(labels)), labels * classes + predicted] = 1
+    return (weights @ cells).reshape(-1, classes, classes)
+
+
+def resampled_ordinal_metrics(
+    labels: np.ndarray, predicted: np.ndarray, classes: int, counts: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Compute the figures of merit of ordered classes for every bootstrap sample at once.
+
+    Parameters
+    ----------
+    labels, predicted, classes
+        As for :func:`nephroscale.evaluation.metrics.compute_ordinal_metrics`, which gives the same for a single sample.
+    counts
+        [B, n]: how often each patient is in each sample.
+
+    Returns
+    -------
+    dict
+        Metric to [B] float64; NaN where kappa is not defined.
+    """
+    matrices = _confusions(np.asarray(labels), np.asarray(predicted), classes, counts.astype(np.float64))
+    total = matrices.sum(axis=(1, 2))
+    off = np.abs(np.arange(classes)[:, None] - np.arange(classes)[None, :])
+    expected = matrices.sum(axis=2)[:, :, None] * matrices.sum(axis=1)[:, None, :] / total[:, None, None]
+    chance = (expected * off**2).sum(axis=(1, 2))
+    disagreement = (matrices * off**2).sum(axis=(1, 2))
+    kappa = 1 - np.divide(disagreement, chance, out=np.full_like(chance, np.nan), where=chance > 0)
+    return {
+        "quadratic_kappa": kappa,
+        "mean_stage_error": (matrices * off).sum(axis=(1, 2)) / total,
+        "one_stage_off": (matrices * (off == 1)).sum(axis=(1, 2)) / total,
+        "within_one_stage": (matrices * (off <= 1)).sum(axis=(1, 2)) / total,
+    }
 
 
 def class_auc_interval(

@@ -3,7 +3,8 @@
 References
 ----------
 Brodersen KH et al. The balanced accuracy and its posterior distribution. ICPR 2010. Hand DJ, Till RJ. A simple
-generalisation of the area under the ROC curve for multiple class problems. Machine Learning 45, 2001.
+generalisation of the area under the ROC curve for multiple class problems. Machine Learning 45, 2001. Cohen J. Weighted
+kappa: nominal scale agreement with provision for scaled disagreement. Psychological Bulletin 70, 1968.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.metrics import confusion_matrix, f1_score, roc_auc_score
+from sklearn.metrics import cohen_kappa_score, confusion_matrix, f1_score, roc_auc_score
 
 from nephroscale.errors import NephroscaleError
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_auc", "macro_f1")
+
+ORDINAL_METRICS = ("quadratic_kappa", "mean_stage_error", "one_stage_off", "within_one_stage")
+"""Of ordered classes alone: agreement weighted by the squared distance, distance in stages, and shares of patients who
+are exactly one stage off and at most one."""
 
 
 class Value(NamedTuple):
@@ -117,6 +122,35 @@ def compute_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, 
         "balanced_accuracy": Value(float(np.mean([s for s in sensitivity if s is not None]))),
         "macro_auc": macro_auc(labels, probabilities),
         "macro_f1": Value(float(f1_score(labels, predicted, average="macro", zero_division=0))),
+    }
+
+
+def compute_ordinal_metrics(labels: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, Value]:
+    """Compute the figures of merit of ordered classes.
+
+    Parameters
+    ----------
+    labels, predicted
+        [n] class indices, in the order of the stages.
+    classes
+        Number of classes.
+
+    Returns
+    -------
+    dict
+        For each of :data:`ORDINAL_METRICS` its value: kappa up to 1, 0 where agreement is by chance, and not defined
+        where everybody is of one class and predicted so; the mean error in stages; two shares in [0, 1].
+    """
+    labels, predicted = np.asarray(labels, np.int64), np.asarray(predicted, np.int64)
+    off = np.abs(labels - predicted)
+    kappa = Value(None, "all true and predicted stages are the same")
+    if len(np.union1d(labels, predicted)) > 1:
+        kappa = Value(float(cohen_kappa_score(labels, predicted, labels=np.arange(classes), weights="quadratic")))
+    return {
+        "quadratic_kappa": kappa,
+        "mean_stage_error": Value(float(off.mean())),
+        "one_stage_off": Value(float((off == 1).mean())),
+        "within_one_stage": Value(float((off <= 1).mean())),
     }
 
 

@@ -47,9 +47,9 @@ class Predictions:
     @property
     def certain(self) -> Predictions:
         """Of the patients with one true class: no figure of merit can judge the others."""
-        return self.of(~self.between) if self.second is not None else self
+        return self.where(~self.between) if self.second is not None else self
 
-    def of(self, chosen: np.ndarray) -> Predictions:
+    def where(self, chosen: np.ndarray) -> Predictions:
         """Give those of some patients: [n] bool."""
         patients = [patient for patient, its in zip(self.patients, chosen, strict=True) if its]
         second = self.second[chosen] if self.second is not None and self.between[chosen].any() else None

@@ -1,0 +1,81 @@
+"""Whether one model is better than another: paired, on the same patients, corrected for the number of models.
+
+References
+----------
+Efron B, Tibshirani RJ. An Introduction to the Bootstrap. Chapman & Hall, 1993, section 15.4 (a test by inverting the
+percentile interval). Holm S. A simple sequentially rejective multiple test procedure. Scandinavian Journal of
+Statistics 6, 1979.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from nephroscale.evaluation.intervals import percentile_interval, resampled_metrics
+from nephroscale.evaluation.metrics import compute_metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Difference(NamedTuple):
+    """How much better one model's figure is than another's, with its 95 % interval and two-sided p-value."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+def paired_differences(
+    labels: np.ndarray, ours: np.ndarray, theirs: np.ndarray, counts: np.ndarray
+) -> dict[str, Difference]:
+    """Compare two models on the same bootstrap samples of the same patients.
+
+    Parameters
+    ----------
+    labels
+        [n] class indices.
+    ours, theirs
+        [n, classes] probabilities of the two models, patients in the same order.
+    counts
+        [B, n]: how often each patient is in each sample, from
+        :func:`nephroscale.evaluation.intervals.resample_counts`, which draws within the classes.
+
+    Returns
+    -------
+    dict
+        Metric to `ours` minus `theirs`, for the metrics that are defined.
+    """
+    first, second = (resampled_metrics(labels, p, counts) for p in (ours, theirs))
+    one, other = (compute_metrics(labels, p) for p in (ours, theirs))
+    found = {}
+    for metric in first:
+        mine, yours = one[metric].value, other[metric].value
+        if mine is not None and yours is not None:
+            differences = first[metric] - second[metric]
+            found[metric] = Difference(mine - yours, *percentile_interval(differences), bootstrap_p(differences))
+    return found
+
+
+def bootstrap_p(differences: np.ndarray) -> float:
+    """Two-sided p-value of no difference, from bootstrap differences [B]: twice the smaller tail beyond 0, at most 1.
+
+    The sample itself counts as one more, so that the value is never 0: with B samples none is below 2 / (B + 1).
+    Differences of rounding alone count as none.
+    """
+    settled = np.where(np.abs(differences) < 1e-12, 0.0, differences)
+    tails = (1 + np.array([(settled <= 0).sum(), (settled >= 0).sum()])) / (len(settled) + 1)
+    return float(min(1.0, 2 * tails.min()))
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Correct p-values for their number, by Holm's step-down procedure: the family-wise error stays below its level."""
+    adjusted: dict[str, float] = {}
+    least = 0.0
+    for place, name in enumerate(sorted(p_values, key=lambda key: (p_values[key], key))):
+        least = max(least, min(1.0, (len(p_values) - place) * p_values[name]))
+        adjusted[name] = least
+    return {name: adjusted[name] for name in p_values}

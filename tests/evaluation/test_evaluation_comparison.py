@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from nephroscale.evaluation.comparison import bootstrap_p, holm, paired_differences
+from nephroscale.evaluation.intervals import resample_counts
+
+
+def predictions(labels, skill, seed):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(len(labels), 3)) + skill * np.eye(3)[labels]
+    return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+
+
+LABELS = np.arange(60) % 3
+COUNTS = resample_counts(LABELS, 999, 3)
+
+
+def test_a_model_does_not_differ_from_itself():
+    same = predictions(LABELS, 1.0, 0)
+    for difference in paired_differences(LABELS, same, same, COUNTS).values():
+        assert difference == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_a_much_better_model_is_found_and_the_sign_tells_which():
+    better, worse = predictions(LABELS, 4.0, 1), predictions(LABELS, 0.0, 2)
+    found = paired_differences(LABELS, better, worse, COUNTS)
+    assert set(found) == {"accuracy", "balanced_accuracy", "macro_auc", "macro_f1"}
+    assert all(d.low > 0 and d.p == pytest.approx(2 / 1000) for d in found.values())
+    turned = paired_differences(LABELS, worse, better, COUNTS)
+    assert turned["macro_f1"].value == pytest.approx(-found["macro_f1"].value)
+    assert turned["macro_f1"].p == found["macro_f1"].p
+
+
+def test_of_two_equally_good_models_neither_is_called_better_too_often():
+    p_values = []
+    for seed in range(60):
+        ours, theirs = predictions(LABELS, 1.2, 100 + seed), predictions(LABELS, 1.2, 500 + seed)
+        p_values.append(paired_differences(LABELS, ours, theirs, COUNTS)["accuracy"].p)
+    assert np.mean(np.array(p_values) < 0.05) < 0.15
+
+
+def test_p_is_never_zero_and_rounding_is_no_difference():
+    assert bootstrap_p(np.ones(99)) == pytest.approx(0.02)
+    assert bootstrap_p(np.full(99, 1e-17)) == 1.0
+
+
+def test_holm_by_hand():
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
+    assert holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
+    assert holm({}) == {}
