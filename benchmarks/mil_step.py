@@ -6,9 +6,9 @@ Without `--encoder` every case is run, on the CPU and, where there is one, on a 
 fault 5 of the released code describes: encoders run one image at a time, distances are computed in NumPy, instance by
 instance, and patients follow one another. Both forms train the same network with the same loss, and their losses are
 compared before anything is timed. Rounds are interleaved; printed are medians, their ratio and the peak memory of a
-process that runs one form alone. One thread of a CPU is timed by its own clock, so that other work on the machine matters
-less. `swin-b` is Swin-B with fresh weights and without stochastic depth, three of them; a step on a CPU takes long, so its
-batch is small.
+process that runs one form alone. One thread of a CPU is timed by its own clock, so that other work on the machine
+matters less. `swin-b` is Swin-B with fresh weights and without stochastic depth, three of them; a step on a CPU takes
+long, so its batch is small.
 """
 
 from __future__ import annotations
