@@ -84,14 +84,17 @@ def test_differences_are_paired_over_the_patients_that_both_predict():
     ours = model("ours", [run("0", 1, FIRST, labels, sure([0, 1, 2])), run("1", 1, SECOND, labels, sure([0, 1, 2]))])
     same = model("same", ours.runs)
     worse = model("worse", [run("0", 1, FIRST, labels, sure([0, 1, 1])), run("1", 1, SECOND, labels, sure([1, 1, 1]))])
-    fewer = model("fewer", [run("0", 1, FIRST[1:], labels[1:], sure([1, 1])), run("1", 1, SECOND, labels, sure(labels))])
+    fewer = model(
+        "fewer", [run("0", 1, FIRST[1:], labels[1:], sure([1, 1])), run("1", 1, SECOND, labels, sure(labels))]
+    )
     others = model("others", [run("0", 1, ["X", "Y", "Z"], labels, sure([0, 1, 2]))])
     metrics = build(ours, same, worse, fewer, others)
     found = metrics["comparisons"]
     assert set(found) == {"same", "worse", "fewer"}
     assert metrics["compared_patients"] == {"same": 6, "worse": 6, "fewer": 5, "others": 0}
     assert found["fewer"]["balanced_accuracy"]["value"] == pytest.approx(1 / 6, abs=1e-6)
-    assert found["same"]["balanced_accuracy"] == {"value": 0, "low": 0, "high": 0}
+    assert found["same"]["balanced_accuracy"] == {"value": 0, "low": 0, "high": 0, "p": 1, "p_holm": 1}
+    assert found["worse"]["accuracy"]["p"] <= found["worse"]["accuracy"]["p_holm"] <= 1
     assert found["worse"]["balanced_accuracy"]["value"] == pytest.approx(0.5, abs=1e-6)
     assert 0 <= found["worse"]["balanced_accuracy"]["low"] <= 0.5
 

@@ -72,12 +72,12 @@ def test_a_byte_identical_copy_under_another_name_computes_nothing(project):
 def test_losing_snakemake_s_own_notes_before_an_edit_loses_no_change(project):
     shutil.rmtree(project.path / ".snakemake")
     project.edit("config/tiny.yaml", "epochs: 4", "epochs: 3")
-    assert stages(project.run()) == {"train", "evaluate", "report"}
+    assert stages(project.run()) == {"train", "calibrate", "evaluate", "report"}
 
 
 def test_one_key_recomputes_only_the_stages_whose_slice_holds_it_and_back_again_nothing(project):
     project.edit("config/tiny.yaml", "epochs: 4", "epochs: 5")
-    assert stages(project.run()) == {"train", "evaluate", "report"}
+    assert stages(project.run()) == {"train", "calibrate", "evaluate", "report"}
     project.edit("config/tiny.yaml", "epochs: 5", "epochs: 4")
     run = project.run()
     assert run.idle
@@ -99,7 +99,7 @@ def test_a_module_edited_to_another_effect_recomputes_what_depends_on_it(project
             "    return _original(images, {**settings, 'size_px': settings['size_px'] - 32}, out)\n"
         )
     run = project.run()
-    assert stages(run) == {"bags", "features", "train", "evaluate", "report"}
+    assert stages(run) == {"bags", "features", "train", "calibrate", "evaluate", "report"}
     assert all(unit.endswith("-TEM") for unit in run.computed if unit.startswith("features/"))
 
 
@@ -129,7 +129,7 @@ def test_a_changed_image_recomputes_its_patient_s_way_and_no_weights_of_the_fold
 def test_a_corrected_label_touches_no_image_stage(project):
     project.edit("config/tiny/patients.csv", "P01,IgAN", "P01,MN")
     project.edit("config/tiny/patients.csv", "P03,MN", "P03,IgAN")
-    assert stages(project.run()) <= {"folds", "train", "evaluate", "report"}
+    assert stages(project.run()) <= {"folds", "train", "calibrate", "evaluate", "report"}
 
 
 def test_a_failed_job_whose_cause_is_removed_leaves_nothing_stale(project):

@@ -32,14 +32,17 @@ def instance_rows(said: Sequence[Said]) -> list[dict[str, Any]]:
         With `INSTANCE_EVIDENCE`; weights are scaled so that those of a modality sum to 1 in each member.
     """
     weights: dict[tuple[str, str, int], list[float]] = {}
+    kept: dict[tuple[str, str, int], int] = {}
     for one in said:
         for modality, content in one.bag.modalities.items():
             given = _weights(one, modality)
             if given is None:
                 continue
-            for row, image, weight in zip(content.rows, content.images, given, strict=False):
+            for place, (row, image, weight) in enumerate(zip(content.rows, content.images, given, strict=False)):
                 if row >= 0:
-                    weights.setdefault((modality, image, int(row)), []).append(float(weight))
+                    key = (modality, image, int(row))
+                    weights.setdefault(key, []).append(float(weight))
+                    kept[key] = kept.get(key, 0) + _keeps(one, modality, place)
     return [
         {
             "patient_id": said[0].bag.patient,
@@ -47,7 +50,7 @@ def instance_rows(said: Sequence[Said]) -> list[dict[str, Any]]:
             "image_id": image,
             "index": row,
             "drawn": len(found),
-            "kept": sum(weight > 0 for weight in found),
+            "kept": kept[modality, image, row],
             "weight": number(float(np.mean(found))),
             "sd": number(float(np.std(found))),
         }
@@ -108,6 +111,12 @@ def _weights(one: Said, modality: str) -> np.ndarray | None:
         return None
     total = given.sum()
     return given / total if total > 0 else given
+
+
+def _keeps(one: Said, modality: str, place: int) -> bool:
+    """Whether a member kept an instance: SMIL's farthest one that is kept has the weight 0 all the same."""
+    selection = one.output.selection
+    return bool(selection.kept[0, place]) if modality == "TEM" and selection is not None else True
 
 
 def _spread(attended: np.ndarray) -> dict[str, str]:

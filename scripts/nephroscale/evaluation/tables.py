@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,8 +58,7 @@ class Predictions:
     def of(self, patients: Collection[str]) -> Predictions:
         """Give the predictions of some patients alone, in the order they have here."""
         wanted = set(patients)
-        kept = [i for i, patient in enumerate(self.patients) if patient in wanted]
-        return Predictions([self.patients[i] for i in kept], self.labels[kept], self.probabilities[kept])
+        return self.where(np.array([patient in wanted for patient in self.patients], bool))
 
 
 def number(value: float) -> str:
@@ -126,6 +125,20 @@ def read_predictions(path: Path, classes: Sequence[str]) -> Predictions:
             f"These predictions are not of the classes {', '.join(classes)}.", where=str(path), todo="Evaluate again."
         ) from error
     return Predictions(patients, labels, chances.reshape(len(rows), len(classes)), second)
+
+
+def read_heads(path: Path, predictions: Predictions, classes: Sequence[str]) -> dict[str, Predictions]:
+    """Read `heads.csv`, whose patients are those of the predictions, by head; empty where there is no such table."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    found = {}
+    for head in dict.fromkeys(row["head"] for row in rows):
+        chances = {row["patient_id"]: [float(row[f"p_{c}"]) for c in classes] for row in rows if row["head"] == head}
+        ordered = np.array([chances[patient] for patient in predictions.patients])
+        found[head] = replace(predictions, probabilities=ordered)
+    return found
 
 
 def read_instances(path: Path) -> list[dict[str, Any]]:

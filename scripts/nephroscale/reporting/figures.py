@@ -184,6 +184,45 @@ def paint_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> 
     return paint
 
 
+def paint_reliability(calibration: Mapping[str, Any]) -> Callable[[Figure], None]:
+    """Paint how often predictions of a probability were right, before and after the temperature.
+
+    Parameters
+    ----------
+    calibration
+        As :func:`nephroscale.reporting.calibrated.describe_calibration` gives it.
+    """
+
+    def panel(axis: Axes, title: str, found: Mapping[str, Any]) -> None:
+        axis.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=(0, (1, 2)))
+        most = max(entry["patients"] for entry in found["bins"])
+        for entry in found["bins"]:
+            at = entry["confidence"]
+            axis.plot([at, at], [entry["low"], entry["high"]], color=PALE, lw=1.4)
+            size = 4 + 8 * (entry["patients"] / most) ** 0.5
+            axis.plot(at, entry["accuracy"], "o", ms=size, color=ACCENT, mec="white", mew=0.8, clip_on=False)
+            beside = "left" if at < 0.9 else "right"
+            shift = 7 if beside == "left" else -7
+            axis.annotate(
+                str(entry["patients"]), (at, entry["accuracy"]), (shift, 5), textcoords="offset points",
+                size=7.5, color=MUTED, ha=beside,
+            )  # fmt: skip
+        axis.set(title=f"{title}: ECE {found['ece']:.3f}, Brier {found['brier']:.3f}")
+        axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="Probability of the predicted class", aspect="equal")
+        axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+        axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+        axis.grid(color=RULE, lw=0.5)
+        axis.set_axisbelow(True)
+
+    def paint(figure: Figure) -> None:
+        first, second = figure.subplots(1, 2)
+        panel(first, "As trained", calibration["before"])
+        panel(second, "After the temperature", calibration["after"])
+        first.set_ylabel("Share that was right")
+
+    return paint
+
+
 def paint_curves(models: Mapping[str, ModelResults], headline: str) -> Callable[[Figure], None]:
     """Paint each model's training and validation loss by epoch, one line a run, and the epochs that were kept."""
 

@@ -28,7 +28,7 @@ def gather(
     images
         Image id to patient id and modality.
     settings
-        ``title``, ``classes``, ``notes``, ``looks`` and ``models`` (name to settings).
+        ``title``, ``classes``, ``notes``, ``looks``, ``ordinal`` and ``models`` (name to settings).
     """
     stages: dict[str, list[dict[str, Any]]] = {}
     for receipt in receipts:
@@ -47,6 +47,12 @@ def gather(
         "slides": [slide for entry in stages.get("glomeruli", []) if (slide := _slide(entry, images, find))],
         "bags": {entry["name"]: path for entry in stages.get("bags", []) if (path := find("bags", str(entry["name"])))},
         "folds": find("folds", "cohort"),
+        "ordinal": settings["ordinal"],
+        "external": {
+            str(entry["name"]).partition("/")[0]: path
+            for entry in stages.get("predict", [])
+            if (path := find("predict", str(entry["name"])))
+        },
     }
 
 
@@ -59,7 +65,7 @@ def _folds_of(
         name, _, rest = unit.partition("/fold")
         if name == model:
             fold, _, seed = rest.partition("-seed")
-            objects = {"evaluate": find("evaluate", unit), "train": find("train", unit)}
+            objects = {stage: find(stage, unit) for stage in ("evaluate", "train", "calibrate")}
             found.append({"fold": fold, "seed": int(seed), **objects})
     return found
 

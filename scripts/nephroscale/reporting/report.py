@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from nephroscale.reporting.external import describe_external
 from nephroscale.reporting.figures import (
     colour_of,
     draw,
     paint_confusion,
     paint_curves,
     paint_models,
+    paint_reliability,
     paint_roc,
 )
 from nephroscale.reporting.flow import count_stages, list_dropped_images, list_rejections
@@ -33,6 +35,12 @@ METRIC_NAMES = {
     "macro_auc": "Macro AUC",
     "macro_f1": "Macro F1",
 }
+STAGE_NAMES = {
+    "quadratic_kappa": "Quadratic-weighted kappa",
+    "mean_stage_error": "Mean absolute stage error",
+    "one_stage_off": "Exactly one stage off",
+    "within_one_stage": "At most one stage off",
+}
 MOST_SLIDES = 12
 TEM_PATIENTS_PER_CLASS = 3
 
@@ -50,7 +58,8 @@ def write_report(inputs: Mapping[str, Any], settings: Mapping[str, Any], out: Pa
         - `slides`: each `image_id`, `patient_id`, `thumbnail`, `overlay` (or None), `figures`, and `mpp`, µm per pixel
           of the overlay (of the thumbnail, where there is none), if a scale bar is to be drawn, and `tiles`, if the
           tissue is to be outlined;
-        - `bags`: patient to the object of `bags`; `folds`: object of `folds`.
+        - `bags`: patient to the object of `bags`; `folds`: object of `folds`;
+        - `ordinal`: whether the classes are stages in their order; `external`: model to its object of `predict`.
     settings
         The section `report` of the configuration (`headline`, `bootstrap`), and `seed` of the bootstrap.
     out
@@ -77,7 +86,19 @@ def write_report(inputs: Mapping[str, Any], settings: Mapping[str, Any], out: Pa
         headline=settings["headline"],
         resamples=int(settings["bootstrap"]),
         seed=int(settings.get("seed", 0)),
+        ordinal=bool(inputs.get("ordinal")),
+        people=folds.get("people"),
     )
+    metrics["external"] = {
+        name: describe_external(
+            path,
+            classes,
+            resamples=int(settings["bootstrap"]),
+            seed=int(settings.get("seed", 0)),
+            ordinal=bool(inputs.get("ordinal")),
+        )
+        for name, path in inputs.get("external", {}).items()
+    }
     counts = {name: sum(label == c for label in folds["labels"].values()) for c, name in enumerate(classes)}
     metrics["cohort"] = {
         "patients": len(folds["labels"]),
@@ -85,6 +106,9 @@ def write_report(inputs: Mapping[str, Any], settings: Mapping[str, Any], out: Pa
         "folds": len(folds["folds"]),
         "scheme": folds["scheme"],
         "excluded": folds["excluded"],
+        "texts": folds.get("texts", []),
+        "mixed": folds.get("mixed", {"policy": None, "patients": {}}),
+        "people": folds.get("people", {}),
         "lacking": folds.get("lacking", {}),
         "looks": dict(inputs["looks"]),
     }
@@ -100,6 +124,7 @@ def write_report(inputs: Mapping[str, Any], settings: Mapping[str, Any], out: Pa
         "notes": [*inputs["notes"], *tell_looks(inputs["looks"], len(models))],
         "metrics": metrics,
         "metric_names": METRIC_NAMES,
+        "stage_names": STAGE_NAMES,
         "models": models,
         "headline": leading,
         "described": metrics["models"][leading],
@@ -118,6 +143,7 @@ def write_report(inputs: Mapping[str, Any], settings: Mapping[str, Any], out: Pa
     }
     environment = template_environment()
     environment.filters |= {"figure": _figure, "interval": _interval, "spread": _spread, "signed": _signed}
+    environment.filters |= {"p_value": _p_value}
     html = environment.get_template("report.html.j2").render(page)
     (out / "index.html").write_text(html + "\n", encoding="utf-8")
     return {
@@ -148,7 +174,11 @@ def _spread(found: Mapping[str, Any]) -> str:
 
 
 def _signed(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.3f}".replace("-", "−")
+    return "–" if value is None else f"{round(value, 3) + 0.0:+.3f}".replace("-", "−")
+
+
+def _p_value(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def _last_screen(metrics: Mapping[str, Any]) -> list[str]:
@@ -157,6 +187,9 @@ def _last_screen(metrics: Mapping[str, Any]) -> list[str]:
     for metric, name in METRIC_NAMES.items():
         found = leading["pooled"][metric]
         lines.append(f"  {name:<18} {_figure(found['value'])}  ({_interval(found) or 'not defined'})")
+    if leading["ordinal"]:
+        found = leading["ordinal"]["quadratic_kappa"]
+        lines.append(f"  {'Quadratic kappa':<18} {_figure(found['value'])}  ({_interval(found) or 'not defined'})")
     return lines
 
 
@@ -186,6 +219,8 @@ def _draw_all(
         described = metrics["models"][leading]
         drawn["roc"] = draw("roc", (4.6, 4.4), paint_roc(pooled, classes, described["classes"]), folder)
         drawn["confusion"] = draw("confusion", (4.6, 4.4), paint_confusion(described["confusion"], classes), folder)
+        if described["calibration"]:
+            drawn["reliability"] = draw("reliability", (9.6, 3.7), paint_reliability(described["calibration"]), folder)
     if any(run.curve for results in models.values() for run in results.runs):
         rows = -(-len(models) // 5)
         size = (9.6 if len(models) > 2 else 4.8 * len(models), 2.3 * rows + 0.2)
@@ -195,14 +230,18 @@ def _draw_all(
 
 def _patients(pooled: Predictions, classes: Sequence[str]) -> list[dict[str, Any]]:
     rows = []
-    for patient, label, chances in zip(pooled.patients, pooled.labels, pooled.probabilities, strict=True):
+    second = pooled.labels if pooled.second is None else pooled.second
+    for patient, label, other, chances in zip(
+        pooled.patients, pooled.labels, second, pooled.probabilities, strict=True
+    ):
         predicted = int(chances.argmax())
+        true = classes[int(label)] if other == label else f"{classes[int(label)]} or {classes[int(other)]}"
         rows.append(
             {
                 "id": patient,
-                "true": classes[int(label)],
+                "true": true,
                 "predicted": classes[predicted],
-                "right": predicted == int(label),
+                "right": predicted in {int(label), int(other)},
                 "probabilities": [round(float(p), 3) for p in chances],
                 "certainty": round(float(chances[predicted]), 3),
             }

@@ -38,6 +38,7 @@ class Report(Stage):
             "classes": list(plan.cohort.classes),
             "title": report["title"],
             "notes": report["notes"],
+            "ordinal": plan.config["task"]["ordinal"],
             "looks": count_looks(plan),
         }
 
