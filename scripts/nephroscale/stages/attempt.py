@@ -54,9 +54,10 @@ class Note(NamedTuple):
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
-    def cluster_log(self) -> Path | None:
-        """The cluster's own log of the job, where it is still there (those of jobs that end well are deleted)."""
-        return next(CLUSTER_LOGS.rglob(f"{self.cluster_job}.log"), None) if self.cluster_job else None
+
+def cluster_logs() -> dict[str, Path]:
+    """The cluster's own logs by the number of the job, as far as they are there: those of jobs that end well go."""
+    return {path.stem: path for path in CLUSTER_LOGS.rglob("*.log")}
 
 
 class Attempt:

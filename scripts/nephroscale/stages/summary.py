@@ -10,7 +10,7 @@ import subprocess
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from nephroscale.stages.attempt import SUFFIX, Note
+from nephroscale.stages.attempt import SUFFIX, Note, cluster_logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,11 +79,12 @@ def _rejections(plan: Plan) -> dict[str, list[str]]:
 def _failures(plan: Plan) -> dict[str, list[str]]:
     """Each message of a failed job that has not succeeded since, and the logs it is explained in."""
     found: dict[str, list[str]] = defaultdict(list)
+    logs = cluster_logs()
     for stage, unit, log in _missing(plan):
         error = log.with_suffix(".error")
         if error.is_file():
             note = Note.read(log.with_suffix(SUFFIX))
-            found[error.read_text().strip()].append(f"{stage} of {unit}, log {log}{_cluster_log(note)}")
+            found[error.read_text().strip()].append(f"{stage} of {unit}, log {log}{_cluster_log(note, logs)}")
     return found
 
 
@@ -92,6 +93,7 @@ def _unfinished(plan: Plan) -> tuple[dict[str, list[str]], dict[str, list[str]]]
     running: dict[str, list[str]] = defaultdict(list)
     ended: dict[str, list[str]] = defaultdict(list)
     queue: set[str] | None = None
+    logs = cluster_logs()
     for stage, unit, log in _missing(plan):
         note = Note.read(log.with_suffix(SUFFIX))
         if note is None or note.failed:
@@ -104,7 +106,7 @@ def _unfinished(plan: Plan) -> tuple[dict[str, list[str]], dict[str, list[str]]]
         if lives:
             running[f"{where}, since {note.since}"].append(unit_line)
         else:
-            ended[f"{where}, begun {note.since}"].append(unit_line + _cluster_log(note))
+            ended[f"{where}, begun {note.since}"].append(unit_line + _cluster_log(note, logs))
     return running, ended
 
 
@@ -116,8 +118,8 @@ def _missing(plan: Plan) -> Iterator[tuple[str, str, Path]]:
                 yield stage, unit, plan.log_path(stage, unit)
 
 
-def _cluster_log(note: Note | None) -> str:
-    path = note.cluster_log() if note else None
+def _cluster_log(note: Note | None, logs: dict[str, Path]) -> str:
+    path = logs.get(note.cluster_job) if note else None
     return f", cluster's log {path}" if path else ""
 
 
