@@ -13,6 +13,8 @@ from nephroscale.errors import NephroscaleError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from zarr.storage import LocalStore
+
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], attributes: Mapping[str, Any] | None = None) -> None:
     """Write a Zarr v3 group of plain arrays, each as one uncompressed chunk.
@@ -29,7 +31,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], attributes: Mappi
     import zarr
     from zarr.codecs import BytesCodec
 
-    group = zarr.open_group(path, mode="w-", zarr_format=3)
+    group = zarr.open_group(noting_store(path), mode="w-", zarr_format=3)
     group.attrs.update(json.loads(json.dumps(dict(attributes or {}), sort_keys=True)))
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -46,6 +48,20 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], attributes: Mappi
         )
         if array.size:
             stored[...] = array
+
+
+def noting_store(path: Path) -> LocalStore:
+    """Make the Zarr store that takes each file's digest while its bytes are in memory, for publication."""
+    from zarr.storage import LocalStore
+
+    from nephroscale.artifacts.written import note_written
+
+    class NotingStore(LocalStore):
+        async def set(self, key: str, value: Any) -> None:
+            await super().set(key, value)
+            note_written(self.root / key, memoryview(value.as_buffer_like()).cast("B"))
+
+    return NotingStore(path)
 
 
 def read_array(path: Path, name: str) -> np.ndarray:

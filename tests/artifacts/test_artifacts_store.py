@@ -116,7 +116,7 @@ def test_a_full_disk_gives_one_message_and_leaves_nothing_behind(store):
             (scratch / "half").write_text("half")
             raise OSError(28, "No space left on device")
 
-    with pytest.raises(NephroscaleError, match="disk of the store is full"):
+    with pytest.raises(NephroscaleError, match="disk is full"):
         fill_the_disk()
     assert list((store.path / "tmp").iterdir()) == []
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blake3 import blake3
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 _CHUNK = 1 << 22
 
@@ -31,7 +34,7 @@ def pretty_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def digest_bytes(data: bytes) -> str:
+def digest_bytes(data: bytes | memoryview) -> str:
     """BLAKE3 of bytes, as 64 hexadecimal digits."""
     return blake3(data).hexdigest()
 
@@ -41,12 +44,19 @@ def digest_json(value: Any) -> str:
     return digest_bytes(canonical_json(value))
 
 
-def digest_file(path: Path) -> str:
+def digest_file(path: Path | str) -> str:
     """BLAKE3 of a file's bytes."""
     hasher = blake3()
-    with Path(path).open("rb", buffering=0) as stream:
-        while block := stream.read(_CHUNK):
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        # One byte more than the file has ends the loop of a small one without another call.
+        size = min(_CHUNK, os.fstat(handle).st_size + 1)
+        while block := os.read(handle, size):
             hasher.update(block)
+            if len(block) < size < _CHUNK:
+                break
+    finally:
+        os.close(handle)
     return hasher.hexdigest()
 
 
@@ -72,13 +82,17 @@ def list_files(path: Path) -> list[tuple[str, os.stat_result]]:
     return sorted(found, key=lambda item: item[0])
 
 
-def digest_tree(path: Path) -> tuple[str, str, list[FileEntry]]:
+def digest_tree(
+    path: Path, known: Callable[[str, os.stat_result], str | None] | None = None
+) -> tuple[str, str, list[FileEntry]]:
     """Digest an object.
 
     Parameters
     ----------
     path
         A file or a directory.
+    known
+        Gives the digest of a file (its path, its state) that need not be read, or None.
 
     Returns
     -------
@@ -89,10 +103,11 @@ def digest_tree(path: Path) -> tuple[str, str, list[FileEntry]]:
     entries
         Every file, in order.
     """
-    entries = [
-        FileEntry(name, stat.st_size, digest_file(Path(path) / name if name else Path(path)), stat.st_mtime_ns)
-        for name, stat in list_files(path)
-    ]
+    top, entries = os.fspath(path), []
+    for name, state in list_files(path):
+        file = f"{top}/{name}" if name else top
+        digest = (known(file, state) if known else None) or digest_file(file)
+        entries.append(FileEntry(name, state.st_size, digest, state.st_mtime_ns))
     if len(entries) == 1 and entries[0].path == "":
         return entries[0].digest, "file", entries
     return digest_entries(entries), "directory", entries

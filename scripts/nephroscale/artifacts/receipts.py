@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nephroscale.artifacts.digest import pretty_json
+from nephroscale.artifacts.disk import full_disk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,9 +49,13 @@ class Receipt:
         """Whether there is an object."""
         return self.status == "accepted"
 
+    def as_json(self) -> dict[str, Any]:
+        """The receipt as a JSON value."""
+        return dict(vars(self))
+
     def text(self) -> str:
         """The receipt's file."""
-        return pretty_json(asdict(self))
+        return pretty_json(self.as_json())
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Receipt:
@@ -67,8 +71,8 @@ def read_receipt(path: Path) -> Receipt | None:
         return None
 
 
-def settle_receipt(path: Path, link: Path, receipt: Receipt, store: Store, not_before_ns: int = 0) -> None:
-    """Write a receipt and its link where they are missing or different, in the order old link, new link, receipt.
+def settle_receipt(path: Path, link: Path, receipt: Receipt, store: Store, not_before_ns: int = 0) -> bool:
+    """Write a receipt and its link where they are missing or different: first the link, then the receipt, each at once.
 
     Parameters
     ----------
@@ -81,27 +85,54 @@ def settle_receipt(path: Path, link: Path, receipt: Receipt, store: Store, not_b
     not_before_ns
         Nanoseconds since the epoch: an older receipt is brought to this time, so that Snakemake never takes it for
         older than its inputs (as floats, two times may differ in their last bits).
+
+    Returns
+    -------
+    bool
+        Whether anything but the time had to be written.
     """
-    text = receipt.text()
     target = os.path.relpath(store.object_path(receipt.digest), link.parent) if receipt.digest else None
-    with contextlib.suppress(OSError):
-        current = str(link.readlink()) if link.is_symlink() else None
-        if current == target and path.read_text() == text:
-            raise_time(path, not_before_ns)
-            return
+    if _link_target(link) == target and _says(path, receipt):
+        raise_time(path, not_before_ns)
+        return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    link.unlink(missing_ok=True)
-    if target:
-        link.symlink_to(target)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+    new_link = link.with_name(f".{link.name}.{os.getpid()}.tmp")
+    try:
+        with full_disk(path.parent):
+            temporary.write_text(receipt.text(), encoding="utf-8")
+            if target:
+                new_link.unlink(missing_ok=True)
+                new_link.symlink_to(target)
+                new_link.replace(link)
+            else:
+                link.unlink(missing_ok=True)
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+        new_link.unlink(missing_ok=True)
     raise_time(path, not_before_ns)
+    return True
+
+
+def _link_target(link: Path) -> str | None:
+    try:
+        return os.readlink(link)  # noqa: PTH115  (once for every receipt of a cohort: plain calls are faster)
+    except OSError:
+        return None
+
+
+def _says(path: Path, receipt: Receipt) -> bool:
+    """Whether a receipt's file is there and says the same."""
+    try:
+        return bool(json.loads(path.read_bytes()) == receipt.as_json())
+    except (OSError, ValueError):
+        return False
 
 
 def raise_time(path: Path, not_before_ns: int) -> None:
     """Bring a file that is older than a time (nanoseconds since the epoch) to it."""
-    if path.stat().st_mtime_ns < not_before_ns:
+    if os.stat(path).st_mtime_ns < not_before_ns:  # noqa: PTH116
         os.utime(path, ns=(not_before_ns, not_before_ns))
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nephroscale.artifacts.digest import digest_json, pretty_json
 from nephroscale.artifacts.receipts import Receipt
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from nephroscale.artifacts.store import Store
 
 
@@ -27,7 +26,7 @@ class Records:
 
     def path(self, recipe: str) -> Path:
         """Where the record of a recipe lies, if it is there."""
-        return self.store.path / "records" / recipe[:2] / f"{recipe}.json"
+        return Path(f"{self.store.path}/records/{recipe[:2]}/{recipe}.json")
 
     def read(self, recipe: str) -> dict[str, Any] | None:
         """The record of a recipe, or None."""
@@ -57,9 +56,11 @@ class Records:
         Receipt
             The one that stands.
         """
-        record = {"recipe": recipe, "parts": parts, "receipt": json.loads(receipt.text()), "made": made}
+        record: dict[str, Any] = {"recipe": recipe, "parts": parts, "receipt": receipt.as_json(), "made": made}
+        if self.store.write_text(self.path(recipe), pretty_json(record), replace=False):
+            return receipt
         first = self.read(recipe)
-        if first is None:
+        if first is None:  # half a record, or one that this user may not read
             self.store.write_text(self.path(recipe), pretty_json(record))
             return receipt
         standing = Receipt.from_json(first["receipt"])

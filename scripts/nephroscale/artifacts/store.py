@@ -8,12 +8,15 @@ import json
 import os
 import shutil
 import socket
+import stat
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nephroscale.artifacts.digest import FileEntry, digest_tree, list_files
+from nephroscale.artifacts.disk import full_disk
+from nephroscale.artifacts.written import take_note
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ class Store:
 
     def __init__(self, path: Path, mode: str = "private", *, verify_on_read: bool = False) -> None:
         self.path = Path(path)
+        self._top = str(self.path)  # what is asked for of every artifact is put together as text, which is quicker
         self.group = mode == "group"
         self.verify_on_read = verify_on_read
         self._warned = False
@@ -58,11 +62,11 @@ class Store:
 
     def object_path(self, digest: str) -> Path:
         """Where the object of this digest lies, if it is there."""
-        return self.path / "objects" / digest[:2] / digest
+        return Path(f"{self._top}/objects/{digest[:2]}/{digest}")
 
     def manifest_path(self, digest: str) -> Path:
         """Where the manifest of this digest lies, if it is there."""
-        return self.path / "manifests" / digest[:2] / f"{digest}.json"
+        return Path(f"{self._top}/manifests/{digest[:2]}/{digest}.json")
 
     def folder(self, *parts: str) -> Path:
         """A folder of the store, made if need be with the store's permissions."""
@@ -78,19 +82,12 @@ class Store:
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """A fresh folder on the store's own file system, gone afterwards; a full disk gives one clear message."""
-        folder = Path(tempfile.mkdtemp(prefix=f"{socket.gethostname()}-{os.getpid()}-", dir=self.folder("tmp")))
-        try:
-            yield folder
-        except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise NephroscaleError(
-                    "The disk of the store is full; nothing unfinished was kept and the store is whole.",
-                    where=str(self.path),
-                    todo="Free space (`nephroscale gc` lists what no result needs) and run again.",
-                ) from error
-            raise
-        finally:
-            remove_tree(folder)
+        with full_disk(self.path):
+            folder = Path(tempfile.mkdtemp(prefix=f"{socket.gethostname()}-{os.getpid()}-", dir=self.folder("tmp")))
+            try:
+                yield folder
+            finally:
+                remove_tree(folder)
 
     # -- writing --------------------------------------------------------------------------------------------------
 
@@ -101,51 +98,88 @@ class Store:
         ----------
         source
             Lies on the store's file system. It is gone afterwards; where an equal object is there, that one stays.
+            Files that were digested while they were written (:mod:`nephroscale.artifacts.written`) are not read.
 
         Raises
         ------
         NephroscaleError
-            When it holds a link or something else that is neither file nor directory.
+            When it holds a link or something else that is neither file nor directory; when the disk is full; when an
+            equal object is there that this user may not read.
         """
-        for folder, names, files in os.walk(source):
-            for name in [*names, *files]:
-                inner = Path(folder) / name
-                if inner.is_symlink() or not (inner.is_file() or inner.is_dir()):
-                    raise NephroscaleError("An object may hold only files and folders.", where=name)
-        digest, kind, entries = digest_tree(source)
+        for name, state in list_files(source):
+            if not stat.S_ISREG(state.st_mode):
+                raise NephroscaleError("An object may hold only files and folders.", where=name)
+        digest, kind, entries = digest_tree(source, lambda name, state: take_note(source / name, state))
         self._lock_down(source, top=kind == "file")
         target = self.folder("objects", digest[:2]) / digest
-        if kind == "file":
-            try:
-                os.link(source, target)
-            except FileExistsError:
-                self._replace_if_damaged(digest, source)
-            except OSError:  # a file system without hard links: renaming puts equal bytes over equal bytes
-                source.rename(target)
-        else:
-            try:
-                source.rename(target)
-            except OSError as error:
-                if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
-                    raise
-                self._replace_if_damaged(digest, source)
-            self._lock_down(target, top=True)
+        moved = self._move_in(source, target, kind)
+        if not moved and self.find(digest) is None:  # what was in the way is damaged, and find has set it aside
+            moved = self._move_in(source, target, kind)
+            if not moved and not os.access(target, os.R_OK):
+                raise NephroscaleError(
+                    "An equal object is there, but this user may not read it.",
+                    where=str(target),
+                    todo="Ask its owner to share the store (store.mode: group), or use a store of your own.",
+                )
+        if moved and kind == "directory":
+            target.chmod(0o550 if self.group else 0o500)
         if not self.manifest_path(digest).exists():
             self._write_manifest(digest, kind, entries)
         return Published(digest, kind, sum(entry.size for entry in entries))
 
-    def write_text(self, path: Path, text: str) -> None:
-        """Write a small file of the store under a temporary name and rename it."""
-        handle, temporary = tempfile.mkstemp(dir=self.folder("tmp"), prefix="text-")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.chmod(temporary, 0o660 if self.group else 0o600)  # noqa: PTH101
-        self.folder(*path.parent.relative_to(self.path).parts)
-        os.replace(temporary, path)  # noqa: PTH105
+    @staticmethod
+    def _move_in(source: Path, target: Path, kind: str) -> bool:
+        """Give an object its final name in one step; False where another one has it."""
+        try:
+            if kind == "file":
+                os.link(source, target)
+            else:
+                source.rename(target)
+        except OSError as error:
+            if error.errno in {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}:
+                return False
+            if kind == "directory" or error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EACCES}:
+                raise
+            source.rename(target)  # a file system without hard links: renaming puts equal bytes over equal bytes
+        return True
 
-    def _replace_if_damaged(self, digest: str, source: Path) -> None:
-        if self.find(digest) is None:  # find has set the damaged object aside
-            source.rename(self.object_path(digest))
+    def write_text(self, path: Path, text: str, *, replace: bool = True) -> bool:
+        """Write a small file of the store under a temporary name and rename it.
+
+        Parameters
+        ----------
+        path
+            Below the store's folder.
+        text
+            What is to be in it.
+        replace
+            Whether it may take the place of an older one.
+
+        Returns
+        -------
+        bool
+            False where an older one was there and was kept.
+        """
+        with full_disk(self.path):
+            handle, temporary = tempfile.mkstemp(dir=self.folder("tmp"), prefix="text-")
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                    stream.write(text)
+                os.chmod(temporary, 0o660 if self.group else 0o600)  # noqa: PTH101
+                self.folder(*path.parent.relative_to(self.path).parts)
+                if replace:
+                    os.replace(temporary, path)  # noqa: PTH105
+                    return True
+                with contextlib.suppress(OSError):
+                    os.link(temporary, path)
+                    return True
+                if path.exists():
+                    return False
+                os.replace(temporary, path)  # noqa: PTH105  (a file system without hard links)
+                return True
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)  # noqa: PTH108
 
     def _write_manifest(self, digest: str, kind: str, entries: list[FileEntry]) -> None:
         """Write the manifest from the object's own times: of two writers only one's files are there."""
@@ -178,16 +212,15 @@ class Store:
         """
         path = self.object_path(digest)
         try:
-            manifest = self.manifest(digest)
-            found = list_files(path)
-            fresh = manifest is not None and [(e.path, e.size, e.mtime_ns) for e in manifest] == [
-                (name, stat.st_size, stat.st_mtime_ns) for name, stat in found
-            ]
+            os.lstat(path)
+            fresh = self._is_fresh(digest, path)
             if (not fresh or self.verify_on_read) and self.damage(digest):
                 self.set_aside(digest)
                 return None
             if not fresh:
                 _, kind, entries = digest_tree(path)
+                with contextlib.suppress(PermissionError):  # of another user's
+                    self._lock_down(path, top=True)
                 self._write_manifest(digest, kind, entries)
             elif not os.access(path, os.R_OK):
                 raise PermissionError
@@ -204,6 +237,34 @@ class Store:
             return None
         return path
 
+    def _is_fresh(self, digest: str, path: Path) -> bool:
+        """Whether an object's files have the sizes and times of its manifest, and nothing came or went since.
+
+        Folders are not listed: whatever is added to one or taken from it raises its time above the manifest's. It is
+        done for every object of a cohort at every start, so plain calls on plain strings are worth their looks.
+        """
+        try:
+            with open(self.manifest_path(digest), "rb") as stream:  # noqa: PTH123
+                files = json.loads(stream.read())["files"]
+                written = os.fstat(stream.fileno()).st_mtime_ns
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return False
+        top = os.fspath(path)
+        folders = {top}
+        for name, size, _, mtime_ns in files:
+            try:
+                state = os.lstat(f"{top}/{name}" if name else top)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+            if state.st_mtime_ns != mtime_ns or state.st_size != size or not stat.S_ISREG(state.st_mode):
+                return False
+            while name:
+                name = name.rpartition("/")[0]  # noqa: PLW2901
+                folders.add(f"{top}/{name}" if name else top)
+        if files and files[0][0] == "":
+            return True
+        return all(os.lstat(folder).st_mtime_ns <= written for folder in folders)
+
     def manifest(self, digest: str) -> list[FileEntry] | None:
         """The files of an object as they were published, or None."""
         try:
@@ -213,19 +274,37 @@ class Store:
             return None
 
     def damage(self, digest: str) -> str | None:
-        """Hash an object again: what is wrong with it, or None where its bytes are what its name says."""
+        """Hash an object again: what is wrong with it, or None where its bytes are what its name says.
+
+        Raises
+        ------
+        PermissionError
+            When this user may not read it, so that nothing can be said of it.
+        """
+        return self.check(digest)[0]
+
+    def check(self, digest: str) -> tuple[str | None, int]:
+        """As :meth:`damage`, with the number of bytes that were read."""
         path = self.object_path(digest)
-        if not path.exists():
-            return "missing"
-        actual, _, entries = digest_tree(path)
-        if actual == digest:
-            return None
+        try:
+            actual, _, entries = digest_tree(path, _refuse_links)
+        except (FileNotFoundError, NotADirectoryError):
+            return "missing", 0
+        except PermissionError:
+            raise
+        except OSError as error:
+            return f"cannot be read ({error.strerror})", 0
+        size = sum(entry.size for entry in entries)
+        return (None if actual == digest else self._differences(digest, entries)), size
+
+    def _differences(self, digest: str, entries: list[FileEntry]) -> str:
+        """Tell how the files of an object differ from its manifest."""
         known = {entry.path: entry for entry in self.manifest(digest) or []}
         present = {entry.path: entry for entry in entries}
         if not known:
             return "the bytes are not those of the name"
         faults = [f"{name or 'file'}: missing" for name in known.keys() - present.keys()]
-        faults += [f"{name}: added" for name in present.keys() - known.keys()]
+        faults += [f"{name or 'file'}: added" for name in present.keys() - known.keys()]
         for name in sorted(known.keys() & present.keys()):
             if present[name].size != known[name].size:
                 faults.append(f"{name or 'file'}: {present[name].size} bytes instead of {known[name].size}")
@@ -234,19 +313,50 @@ class Store:
         return "; ".join(sorted(faults)) or "the bytes are not those of the name"
 
     def set_aside(self, digest: str) -> None:
-        """Move a damaged object out of the way: it is never used again, and made anew by the next run."""
+        """Move a damaged object out of the way: it is never used again, and made anew by the next run.
+
+        Another process may have done so already and put a sound one in its place: what was moved is looked at again,
+        and a sound one comes back.
+        """
         path = self.object_path(digest)
-        target = self.folder("damaged") / f"{digest}-{os.getpid()}-{len(os.listdir(self.folder('damaged')))}"  # noqa: PTH208
-        with contextlib.suppress(FileNotFoundError):
-            if path.is_dir():
-                path.chmod(0o700)
-            path.rename(target)
+        folder = self.folder("damaged")
+        target = folder / f"{digest}-{os.getpid()}-{len(os.listdir(folder))}"  # noqa: PTH208
         self.manifest_path(digest).unlink(missing_ok=True)
+        try:
+            with contextlib.suppress(PermissionError):
+                if stat.S_ISDIR(os.lstat(path).st_mode):
+                    path.chmod(0o700)
+            try:
+                path.rename(target)
+            except PermissionError:
+                # A folder of another user of the group: only its owner may move it elsewhere, but it can be renamed.
+                path.rename(path.with_name(f"{target.name}.damaged"))
+                return
+        except FileNotFoundError:
+            return
+        with contextlib.suppress(OSError):
+            if digest_tree(target, _refuse_links)[0] == digest:
+                self._move_in(target, path, "directory" if target.is_dir() else "file")
+                self._lock_down(path, top=True)
 
     def remove(self, digest: str) -> None:
-        """Delete an object and its manifest."""
+        """Delete an object and its manifest; it loses its name in one step."""
         self.manifest_path(digest).unlink(missing_ok=True)
-        remove_tree(self.object_path(digest))
+        path = self.object_path(digest)
+        folder = Path(tempfile.mkdtemp(prefix="removed-", dir=self.folder("tmp")))
+        try:
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                path.chmod(0o700)  # renaming a folder needs to write in it
+            path.rename(folder / digest)
+        except FileNotFoundError:
+            pass
+        finally:
+            remove_tree(folder)
+
+
+def _refuse_links(name: str, state: os.stat_result) -> str | None:
+    """For :func:`digest_tree`: nothing that is no file has the digest of one, wherever it leads."""
+    return None if stat.S_ISREG(state.st_mode) else f"not a file: {name}"
 
 
 def remove_tree(path: Path) -> None:

@@ -11,6 +11,8 @@ import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
+from nephroscale.arrays import noting_store
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -76,7 +78,7 @@ def write_pyramid(
     channels, height, width = shape
     levels = count_levels(height, width)
     shard = tile_px * max(2, SHARD_PX // tile_px // 2 * 2)
-    group = zarr.open_group(path, mode="w-", zarr_format=3)
+    group = zarr.open_group(noting_store(path), mode="w-", zarr_format=3)
     group.attrs.update(json.loads(json.dumps(_image_metadata(levels, mpp, dtype, colours, attributes), sort_keys=True)))
     arrays = [
         group.create_array(
@@ -171,7 +173,7 @@ def write_tissue_label(path: Path, status: np.ndarray, *, tile_px: int, mpp: flo
     levels
         Levels of the pyramid: NGFF wants as many of the label; each takes the highest value of four.
     """
-    labels = zarr.open_group(path / "labels", mode="w-", zarr_format=3)
+    labels = zarr.open_group(noting_store(path / "labels"), mode="w-", zarr_format=3)
     listed: dict[str, Any] = {"labels": ["tissue"], "version": "0.5"}
     labels.attrs.update({"ome": listed})
     group = labels.create_group("tissue")
