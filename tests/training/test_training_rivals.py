@@ -7,6 +7,7 @@ import pytest
 import torch
 from stored_features import Cohort
 
+from nephroscale.models.mil.sc_mil import SCMIL
 from nephroscale.models.registry import FAMILIES
 from nephroscale.models.weights import load_model
 from nephroscale.training.fit import fit
@@ -36,3 +37,14 @@ def test_it_is_trained_twice_to_the_same_bytes_and_read_back(family: str, cohort
     network, metadata = load_model(tmp_path / "a")
     assert metadata["settings"]["family"] == family
     assert not network.training
+
+
+def test_a_network_is_told_what_share_of_the_training_is_done(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    loss = SCMIL.loss
+    monkeypatch.setattr(SCMIL, "loss", lambda self, *given: told.append(self.progress) or loss(self, *given))
+    settings = {**TRAIN, "epochs": 4, "patience": 4}
+    fit(cohort.folds, "0", cohort.features, {"family": "sc-mil"}, settings, 1, tmp_path / "a", tmp_path / "work")
+    assert list(dict.fromkeys(told)) == [0, 0.25, 0.5, 0.75]
