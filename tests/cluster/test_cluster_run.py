@@ -8,6 +8,8 @@ import pytest
 import yaml
 from cluster_project import PROFILE
 
+from nephroscale.stages.registry import stage_table
+
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
 
 
@@ -32,7 +34,7 @@ def test_many_small_jobs_travel_in_few_submissions(first_run):
     project, run, submitted = first_run
     profile = yaml.safe_load((project.path / PROFILE).read_text())
     alone = [unit for unit in run.computed if rule_of(unit) not in profile["groups"]]
-    assert submitted == len(alone) + len(profile["groups"])  # so small a cohort fits one group of each kind
+    assert submitted == len(alone) + len(profile["group-components"])  # so small a cohort fits one group of each kind
     assert submitted < len(run.computed) / 3
 
 
@@ -60,12 +62,4 @@ def record(path):
 
 
 def rule_of(unit):
-    rules = {
-        "register": "register_patient",
-        "tiles": "tile_slide",
-        "glomeruli": "find_glomeruli",
-        "bags": "make_bag",
-        "features": "extract_features",
-        "evaluate": "evaluate_model",
-    }
-    return rules.get(unit.partition("/")[0])
+    return stage_table()[unit.partition("/")[0]].rule
