@@ -21,30 +21,6 @@ def publish(store, text, age=0.0):
     return published
 
 
-def test_verifying_names_the_receipts_that_a_damaged_object_spoils(store, tmp_path):
-    kept, spoiled = publish(store, "kept"), publish(store, "spoiled")
-    results = tmp_path / "results"
-    settle_receipt(results / "s/u.json", results / "s/u", Receipt("s", "u", "accepted", **spoiled._asdict()), store)
-    upkeep.register_results(store, results)
-    file = store.object_path(spoiled.digest)
-    file.chmod(0o600)
-    file.write_text("spoilt!")
-    seen = []
-    (damage,) = upkeep.verify(store, lambda done, total: seen.append((done, total)))
-    assert damage.digest == spoiled.digest
-    assert damage.receipts == [str(results / "s/u.json")]
-    assert seen == [(1, 2), (2, 2)]
-    assert store.find(kept.digest)
-    assert upkeep.verify(store) == []
-
-
-def test_an_object_that_is_gone_is_found_by_its_manifest(store):
-    published = publish(store, "gone")
-    store.object_path(published.digest).unlink()
-    (damage,) = upkeep.verify(store)
-    assert damage.fault == "missing"
-
-
 def test_only_what_nothing_names_is_collected(store, tmp_path):
     old = 10 * 86400.0
     named, young, pinned, free = (publish(store, t, a) for t, a in [("n", old), ("y", 0), ("p", old), ("f", old)])

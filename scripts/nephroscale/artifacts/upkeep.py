@@ -1,67 +1,36 @@
-"""Looking after a store: verifying its objects, and freeing what no result needs."""
+"""Looking after a store: what its objects are, which results name them, and freeing what no result needs."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from nephroscale.artifacts.digest import digest_bytes
 from nephroscale.artifacts.receipts import read_receipt
 from nephroscale.artifacts.store import remove_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from nephroscale.artifacts.receipts import Receipt
     from nephroscale.artifacts.store import Store
 
 # A pin older than this was left by a job that was killed.
 PIN_SECONDS = 14 * 24 * 3600
-
-
-class Damage(NamedTuple):
-    """A damaged object, what is wrong with it, and the receipts that it spoils."""
-
-    digest: str
-    fault: str
-    receipts: list[str]
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def objects(store: Store) -> list[str]:
     """The digests of all objects, in order: those that are there, and those whose manifest says they should be."""
-    there = {path.name for path in store.path.glob("objects/*/*")}
-    return sorted(there | {path.stem for path in store.path.glob("manifests/*/*.json")})
-
-
-def verify(store: Store, report: Callable[[int, int], None] | None = None, workers: int | None = None) -> list[Damage]:
-    """Hash every object again, and set aside those whose bytes are not what their name says.
-
-    Parameters
-    ----------
-    store
-        The store.
-    report
-        Called with the number of objects done and their total.
-    workers
-        Threads (BLAKE3 lets go of Python's lock); by default one for each core.
-    """
-    digests = objects(store)
-    named = _receipts_by_digest(store)
-    found = []
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        for done, (digest, fault) in enumerate(zip(digests, pool.map(store.damage, digests), strict=True), 1):
-            if fault:
-                store.set_aside(digest)
-                found.append(Damage(digest, fault, sorted(named.get(digest, []))))
-            if report:
-                report(done, len(digests))
-    return found
+    there = {path.name for path in store.path.glob("objects/[0-9a-f][0-9a-f]/*") if _DIGEST.fullmatch(path.name)}
+    listed = {path.stem for path in store.path.glob("manifests/*/*.json")}
+    return sorted(there | {digest for digest in listed if _DIGEST.fullmatch(digest)})
 
 
 def register_results(store: Store, results: Path) -> None:
@@ -78,7 +47,8 @@ def registered_results(store: Store) -> list[Path]:
     return [folder for note in notes if (folder := Path(note["results"])).is_dir()]
 
 
-def _receipts_by_digest(store: Store) -> dict[str, list[str]]:
+def receipts_by_digest(store: Store) -> dict[str, list[str]]:
+    """The receipts of all registered results folders that name each object."""
     named: dict[str, list[str]] = {}
     for results in registered_results(store):
         for path in _receipt_files(results):
@@ -133,20 +103,30 @@ def collect(store: Store, *, keep_seconds: float = 86400.0, delete: bool = False
         Digest and size in bytes.
     """
     oldest = time.time() - keep_seconds
-    needed = set(_receipts_by_digest(store))
-    for pin in store.path.glob("pins/*.json"):
-        if pin.stat().st_mtime > time.time() - PIN_SECONDS:
-            needed.update(json.loads(pin.read_text()))
+    needed = _needed(store)
     found = []
     for digest in objects(store):
         manifest = store.manifest_path(digest)
         made = manifest.stat().st_mtime if manifest.exists() else time.time()
         if digest not in needed and made < oldest:
             found.append((digest, sum(entry.size for entry in store.manifest(digest) or [])))
-            if delete:
-                store.remove(digest)
     if delete:
+        needed = _needed(store)  # once more: a run may have asked for some of them meanwhile
+        found = [(digest, size) for digest, size in found if digest not in needed]
+        for digest, _ in found:
+            store.remove(digest)
         for folder in store.path.glob("tmp/*"):
-            if folder.stat().st_mtime < oldest:
-                remove_tree(folder)
+            with suppress(FileNotFoundError):
+                if folder.stat().st_mtime < oldest:
+                    remove_tree(folder)
     return found
+
+
+def _needed(store: Store) -> set[str]:
+    """What receipts name, and what running jobs have pinned."""
+    needed = set(receipts_by_digest(store))
+    for pin in store.path.glob("pins/*.json"):
+        with suppress(FileNotFoundError, ValueError):  # a job has just ended
+            if pin.stat().st_mtime > time.time() - PIN_SECONDS:
+                needed.update(json.loads(pin.read_text()))
+    return needed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,15 +26,18 @@ class RawCache:
         self.budget = PRE_PASS_BYTES
 
     def _entry_path(self, path: Path) -> Path:
-        key = digest_bytes(str(Path(path).absolute()).encode())
-        return self.store.path / "raw" / key[:2] / f"{key}.json"
+        key = digest_bytes(os.path.join(os.getcwd(), path).encode())  # noqa: PTH109, PTH118
+        return Path(f"{self.store.path}/raw/{key[:2]}/{key}.json")
 
     def known(self, path: Path) -> str | None:
         """The digest of a raw image that has not changed since it was hashed, else None."""
+        entry = self.entry(path)
+        return entry["digest"] if entry else None
+
+    def entry(self, path: Path) -> dict[str, Any] | None:
+        """``digest`` and ``size`` of a raw image that has not changed since it was hashed, else None."""
         entry = self._read(self._entry_path(path))
-        if entry and entry["signature"] == raw.stat_signature(path)[0]:
-            return entry["digest"]
-        return None
+        return entry if entry and entry["signature"] == raw.stat_signature(path)[0] else None
 
     def quickly(self, path: Path) -> str | None:
         """The digest where it is known, or where the file may well be one that the store has seen under another name.

@@ -1,0 +1,199 @@
+"""Verifying a store: every object is hashed again, by all cores, and an interrupted verification can be taken up."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from nephroscale.artifacts.records import now
+from nephroscale.artifacts.store import Store
+from nephroscale.artifacts.upkeep import objects, receipts_by_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+# Objects that one worker looks at before it reports: few enough for a lively progress bar.
+PIECE = 100
+UNREADABLE = "may not be read by this user"
+_NAME = re.compile(r"[0-9a-f]{64}")
+# What is left in place by `Store.set_aside` where only its owner could move it.
+_RENAMED = re.compile(r"[0-9a-f]{64}-[0-9-]+\.damaged")
+
+
+class Damage(NamedTuple):
+    """A damaged object (or a stray file: its path), what is wrong with it, and the receipts that it spoils."""
+
+    digest: str
+    fault: str
+    receipts: list[str]
+
+
+class Progress(NamedTuple):
+    """How far a verification is: objects done and in all, and bytes read in this session."""
+
+    done: int
+    total: int
+    size: int
+
+
+class Notes:
+    """The file in the store that remembers what has been verified since a verification began.
+
+    One line a fact: ``begun <time>``, ``sound <digest>``, ``damaged <digest> <fault>``.
+    """
+
+    def __init__(self, store: Store, *, restart: bool = False) -> None:
+        self.path = store.path / "verification.txt"
+        self.begun = ""
+        self.sound: set[str] = set()
+        self.damaged: dict[str, str] = {}
+        if restart:
+            self.path.unlink(missing_ok=True)
+        for line in self._lines():
+            word, _, rest = line.partition(" ")
+            digest, _, fault = rest.partition(" ")
+            if word == "begun":
+                self.begun = rest
+            elif word == "sound" and _NAME.fullmatch(digest):
+                self.sound.add(digest)
+            elif word == "damaged" and fault:
+                self.damaged[digest] = fault
+        if not self.begun:
+            self.add([f"begun {now()}"])
+
+    def _lines(self) -> list[str]:
+        try:
+            return self.path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+
+    def add(self, lines: Iterable[str]) -> None:
+        """Append facts; half a line that a killed process left is ended first, and says nothing."""
+        with self.path.open("a+", encoding="utf-8") as stream:
+            stream.write("".join(f"\n{line}" for line in lines) + "\n")
+
+
+def verify(
+    store: Store,
+    report: Callable[[Progress], None] | None = None,
+    *,
+    workers: int | None = None,
+    restart: bool = False,
+) -> list[Damage]:
+    """Hash every object again, and set aside those whose bytes are not what their name says.
+
+    A verification that was interrupted is taken up where it stopped: what was found sound since it began is not read
+    again, and what was found damaged is told again.
+
+    Parameters
+    ----------
+    store
+        The store.
+    report
+        Called as work is done.
+    workers
+        Processes; by default one for each core.
+    restart
+        Begin anew whatever an earlier verification has found.
+
+    Returns
+    -------
+    list of Damage
+        Damaged objects, receipts whose object is missing, and files that have no place among the objects. What this
+        user may not read is among them, but not set aside, since nothing is known of it.
+    """
+    store.folder("objects")
+    notes = Notes(store, restart=restart)
+    digests = objects(store)
+    left = [digest for digest in digests if digest not in notes.sound]
+    done, size = len(digests) - len(left), 0
+    if report:
+        report(Progress(done, len(digests), size))
+    for piece in _check_all(store, left, workers or os.cpu_count() or 1):
+        lines = []
+        for digest, fault, read in piece:
+            if fault is None:
+                lines.append(f"sound {digest}")
+            else:
+                notes.damaged[digest] = fault
+                lines.append(f"damaged {digest} {' '.join(fault.split())}")
+            size += read
+        notes.add(lines)  # before anything is set aside, so that it is told even by the next one
+        for digest, fault, _ in piece:
+            if fault and fault != UNREADABLE:
+                store.set_aside(digest)
+        done += len(piece)
+        if report:
+            report(Progress(done, len(digests), size))
+    damages = _name_receipts(store, notes.damaged, set(digests))
+    notes.path.unlink(missing_ok=True)
+    return damages + [Damage(path, "has no place among the objects", []) for path in strays(store)]
+
+
+def resumes(store: Store) -> str | None:
+    """When a verification that was not ended began, and how many objects it has verified; None where there is none."""
+    if not (store.path / "verification.txt").exists():
+        return None
+    notes = Notes(store)
+    return f"begun {notes.begun}, {len(notes.sound)} objects verified"
+
+
+def strays(store: Store) -> list[str]:
+    """Paths below ``objects/`` that no object can have."""
+    found = []
+    with os.scandir(store.path / "objects") as folders:
+        for folder in folders:
+            if not (re.fullmatch(r"[0-9a-f]{2}", folder.name) and folder.is_dir(follow_symlinks=False)):
+                found.append(f"objects/{folder.name}")
+                continue
+            found += [
+                f"objects/{folder.name}/{name}"
+                for name in os.listdir(folder)  # noqa: PTH208
+                if not (_NAME.fullmatch(name) and name.startswith(folder.name)) and not _RENAMED.fullmatch(name)
+            ]
+    return sorted(found)
+
+
+def _name_receipts(store: Store, damaged: dict[str, str], present: set[str]) -> list[Damage]:
+    """Add the receipts that each damage spoils, and the receipts whose object is not there at all."""
+    named = receipts_by_digest(store)
+    missing = dict.fromkeys(named.keys() - present - damaged.keys(), "missing")
+    faults = damaged | missing
+    return [Damage(digest, faults[digest], sorted(named.get(digest, []))) for digest in sorted(faults)]
+
+
+def _check_all(store: Store, digests: list[str], workers: int) -> Iterator[list[tuple[str, str | None, int]]]:
+    # Large objects take long: small pieces where there are few, so that every worker has something to do.
+    step = max(1, min(PIECE, len(digests) // (workers * 4)))
+    pieces = [digests[start : start + step] for start in range(0, len(digests), step)]
+    if workers == 1 or len(pieces) < 2:
+        for piece in pieces:
+            yield _check_piece(str(store.path), piece)
+        return
+    with ProcessPoolExecutor(min(workers, len(pieces)), initializer=_leave_interrupts) as pool:
+        try:
+            yield from pool.map(_check_piece, [str(store.path)] * len(pieces), pieces)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _leave_interrupts() -> None:
+    """Leave an interruption from the keyboard to the process that reports."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _check_piece(path: str, digests: list[str]) -> list[tuple[str, str | None, int]]:
+    store = Store(Path(path))
+    found = []
+    for digest in digests:
+        try:
+            fault, size = store.check(digest)
+        except PermissionError:
+            fault, size = UNREADABLE, 0
+        found.append((digest, fault, size))
+    return found
