@@ -18,7 +18,7 @@ rule make_bag:
     threads: plan.config["compute"]["threads"]
     resources:
         mem_mb=scale_with_attempt(4000),
-        runtime=scale_with_attempt(60),
+        runtime=scale_with_attempt(30),
     message:
         "Clean the TEM images of {wildcards.patient}"
     script:

@@ -18,7 +18,7 @@ rule evaluate_model:
     threads: plan.config["compute"]["threads"]
     resources:
         mem_mb=scale_with_attempt(8000),
-        runtime=scale_with_attempt(60),
+        runtime=scale_with_attempt(30),
         gpu=count_gpus,
     message:
         "Evaluate {wildcards.model} on fold {wildcards.fold} with seed {wildcards.seed}"

@@ -18,7 +18,7 @@ rule extract_features:
     threads: plan.config["compute"]["threads"]
     resources:
         mem_mb=scale_with_attempt(6000),
-        runtime=scale_with_attempt(60),
+        runtime=scale_with_attempt(30),
         gpu=count_gpus,
     message:
         "Encode {wildcards.modality} of {wildcards.patient}"

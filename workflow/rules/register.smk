@@ -18,7 +18,7 @@ rule register_patient:
     threads: plan.config["compute"]["threads"]
     resources:
         mem_mb=scale_with_attempt(1000),
-        runtime=scale_with_attempt(60),
+        runtime=scale_with_attempt(30),
     message:
         "Register the raw files of {wildcards.patient}"
     script:
