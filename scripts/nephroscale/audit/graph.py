@@ -168,7 +168,7 @@ def _artifact(plan: Plan, receipt: Receipt, keys: Iterable[tuple[str, str]], ind
     record = plan.records.read(recipe.digest) if recipe else None
     if record and same_outcome(record, receipt):
         artifact.record, artifact.state = record, CURRENT
-    elif record := index.that_gave(receipt):
+    elif record := index.closest_that_gave(receipt, recipe):
         artifact.record, artifact.state = record, STALE
         artifact.because = [change.text for change in differences(record["parts"], recipe)] if recipe else []
         artifact.because = artifact.because or ["something that it depends on is not made"]

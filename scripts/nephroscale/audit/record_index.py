@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nephroscale.artifacts.digest import digest_json
 from nephroscale.artifacts.receipts import Receipt
+from nephroscale.audit.wording import differences
 
 if TYPE_CHECKING:
     from nephroscale.artifacts.records import Records
@@ -73,9 +74,12 @@ class RecordIndex:
         fitting = [record for record in candidates if same_outcome(record, receipt)]
         return sorted(fitting, key=lambda record: record["made"]["started"], reverse=True)
 
-    def that_gave(self, receipt: Receipt) -> dict[str, Any] | None:
-        """The newest record that tells of a receipt."""
-        return next(iter(self.all_that_gave(receipt)), None)
+    def closest_that_gave(self, receipt: Receipt, parts: dict[str, Any] | None) -> dict[str, Any] | None:
+        """The record of a receipt whose recipe is closest to these parts; the newest, where they are not known."""
+        candidates = self.all_that_gave(receipt)
+        if parts is None:
+            return next(iter(candidates), None)
+        return min(candidates, key=lambda record: len(differences(record["parts"], parts)), default=None)
 
     def same_work_elsewhere(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         """Records of the same work on another machine: they differ in ``compute``, and in inputs at most."""
