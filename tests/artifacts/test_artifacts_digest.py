@@ -2,6 +2,7 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nephroscale.artifacts import digest
 from nephroscale.artifacts.digest import canonical_json, digest_file, digest_json, digest_tree
 
 json_values = st.recursive(
@@ -37,3 +38,12 @@ def test_a_directory_is_named_by_paths_and_bytes(tmp_path):
     assert make("c", {"x/1": "one", "y": "three"}) != first
     assert make("d", {"x/2": "one", "y": "two"}) != first
     assert make("e", {"x/1": "one", "y": "two", "z": ""}) != first
+
+
+def test_every_size_around_a_block_is_read_to_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(digest, "_CHUNK", 64)
+    for size in [0, 1, 62, 63, 64, 65, 127, 128, 129, 1000]:
+        data = bytes(range(256)) * 4
+        (tmp_path / "f").write_bytes(data[:size])
+        for told in (None, size, 0, 5):
+            assert digest_file(tmp_path / "f", told) == blake3(data[:size]).hexdigest(), (size, told)
