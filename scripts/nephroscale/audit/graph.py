@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.artifacts.receipts import Receipt, read_receipt
+from nephroscale.artifacts.receipts import Receipt
 from nephroscale.audit.record_index import RecordIndex, same_outcome
 from nephroscale.audit.wording import differences
 
@@ -138,9 +138,10 @@ def read_graph(plan: Plan, stages: Iterable[str] | None = None, index: RecordInd
     """
     receipts, missing = {}, []
     for stage in stages or plan.stages:
+        study = set(plan.study_units(stage))
         for unit in plan.units(stage):
-            receipt = read_receipt(plan.receipt_path(stage, unit))
-            if receipt is None and unit in plan.study_units(stage):  # new patients are predicted on request
+            receipt = plan.receipt(stage, unit)
+            if receipt is None and unit in study:  # new patients are predicted on request
                 missing.append((stage, unit))
             elif receipt is not None:
                 receipts[stage, unit] = receipt
@@ -167,7 +168,8 @@ def _artifact(plan: Plan, receipt: Receipt, keys: Iterable[tuple[str, str]], ind
     recipe: Recipe | None = None if now is None or isinstance(now, Receipt) else now
     record = plan.records.read(recipe.digest) if recipe else None
     if record and same_outcome(record, receipt):
-        artifact.record, artifact.state = record, CURRENT
+        # The same parts, but with the plan's own lists of code and packages: 100,000 records share them.
+        artifact.record, artifact.state = {**record, "parts": recipe}, CURRENT
     elif record := index.closest_that_gave(receipt, recipe):
         artifact.record, artifact.state = record, STALE
         artifact.because = [change.text for change in differences(record["parts"], recipe)] if recipe else []
