@@ -67,7 +67,7 @@ class Project:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=400,
+            timeout=1200,
             check=False,
             env={**os.environ, "PYTHONPATH": ""},
         )
@@ -81,7 +81,7 @@ class Project:
             cwd=self.path,
             text=True,
             capture_output=True,
-            timeout=400,
+            timeout=1200,
             check=False,
             env={**os.environ, "PYTHONPATH": str(self.path / "scripts")},
         )

@@ -1,34 +1,21 @@
 """The command `nephroscale` on a finished project, and what is said of faults."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 
-def command(project, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "nephroscale.cli", "--configfile", "config/tiny.yaml", *arguments],
-        cwd=project.path, text=True, capture_output=True, timeout=120, check=False,
-        env={**os.environ, "PYTHONPATH": str(project.path / "scripts")},
-    )  # fmt: skip
-    return done.returncode, done.stdout + done.stderr
-
-
 def test_status_counts_every_stage_and_names_the_report(made):
-    code, text = command(made, "status")
+    code, text = made.nephroscale("status")
     assert code == 0
     assert "features       18 of 18" in text
     assert "Report: results/tiny/report/index.html" in text
 
 
 def test_a_finished_project_is_sound_and_has_nothing_to_collect(made):
-    code, text = command(made, "verify")
+    code, text = made.nephroscale("verify")
     assert (code, "0 were damaged" in text) == (0, True)
-    code, text = command(made, "gc", "--keep-days", "0")
+    code, text = made.nephroscale("gc", "--keep-days", "0")
     assert (code, text.startswith("0 objects")) == (0, True)
 
 
@@ -54,7 +41,7 @@ def test_bags_leave_and_enter_as_h5(project):
     folder.mkdir()
     for patient in ("P01", "P02", "P03", "P04", "P05"):
         bag = f"results/tiny/features/{patient}-TEM.zarr"
-        code, text = command(project, "export-h5", bag, str(folder / f"{patient}.h5"))
+        code, text = project.nephroscale("export-h5", bag, str(folder / f"{patient}.h5"))
         assert (code, "instances" in text) == (0, True)
     run = project.run("features", config=("features={encoders: {TEM: {name: h5, weights: h5}}}",))
     assert run.code == 0, run.output

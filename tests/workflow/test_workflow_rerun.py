@@ -49,6 +49,7 @@ def test_deleted_results_come_back_without_computing(project):
     run = project.run()
     assert run.idle
     assert project.receipts() == before
+    assert (project.path / "results/tiny/audit/index.html").is_file()
 
 
 def test_touched_files_compute_nothing(project):
@@ -129,7 +130,38 @@ def test_a_changed_image_recomputes_its_patient_s_way_and_no_weights_of_the_fold
 def test_a_corrected_label_touches_no_image_stage(project):
     project.edit("config/tiny/patients.csv", "P01,IgAN", "P01,MN")
     project.edit("config/tiny/patients.csv", "P03,MN", "P03,IgAN")
-    assert stages(project.run()) <= {"folds", "train", "calibrate", "evaluate", "report"}
+    assert stages(project.run()) == {"folds", "train", "calibrate", "evaluate", "report"}
+
+
+def test_a_slide_s_changed_pixels_recompute_its_way_its_patient_and_the_folds_that_see_it(project):
+    raw = project.path / "demo/tiny/om"
+    shutil.copy(raw / "P02.svs", raw / "P01.svs")
+    run = project.run()
+    images = {u for u in run.computed if u.partition("/")[0] in {"register", "tiles", "glomeruli", "bags", "features"}}
+    assert images == {"register/P01", "tiles/P01-OM", "glomeruli/P01-OM", "features/P01-OM"}
+    folds = json.loads((project.path / "results/tiny/folds/folds.json").read_text())["folds"]
+    sees = {f"fold{fold['name']}" for fold in folds if "P01" in fold["train"] + fold["validation"]}
+    # What reads TEM alone does not see the slide.
+    assert {u for u in run.computed if u.startswith("train/")} == {f"train/cmusnet/{fold}-seed1" for fold in sees}
+    assert {u for u in run.computed if u.startswith("evaluate/")} == {
+        f"evaluate/cmusnet/fold{fold['name']}-seed1" for fold in folds
+    }
+
+
+def test_a_new_patient_computes_its_own_images_then_folds_and_what_follows(project):
+    for table, new in (("patients", "P09"), ("images", "P09-")):
+        path = project.path / f"config/tiny/{table}.csv"
+        lines = path.read_text(encoding="utf-8").splitlines()
+        rows = [line.replace("P03-", new) if table == "images" else line for line in lines if line.startswith("P03")]
+        rows = [row.replace("P03,", "P09,", 1) for row in rows]
+        path.write_text("\n".join([*lines, *rows]) + "\n", encoding="utf-8")
+    run = project.run()
+    assert run.code == 0, run.output
+    image_stages = {"register", "tiles", "glomeruli", "bags", "features"}
+    images = {unit for unit in run.computed if unit.partition("/")[0] in image_stages}
+    assert {unit.partition("/")[0] for unit in images} == image_stages
+    assert all("/P09" in unit for unit in images), images
+    assert stages(run) == image_stages | {"folds", "train", "calibrate", "evaluate", "report"}
 
 
 def test_a_failed_job_whose_cause_is_removed_leaves_nothing_stale(project):

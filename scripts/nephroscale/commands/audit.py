@@ -36,10 +36,8 @@ def write_audit(options: argparse.Namespace) -> int:
     states = ", ".join(f"{count} {state}" for state, count in sorted(receipt.figures["states"].items()))
     print(f"{receipt.figures['artifacts']} artifacts: {states}; {receipt.figures['conflicts']} with conflicts.")
     print(f"Audit: {plan.link_path('audit', 'cohort') / 'index.html'}")
-    wrong = receipt.figures["conflicts"] + sum(
-        receipt.figures["states"].get(name, 0) for name in ("stale", "unrecorded")
-    )
-    return 1 if wrong else 0
+    wrong = sum(receipt.figures["states"].get(name, 0) for name in ("stale", "lost", "unrecorded"))
+    return 1 if wrong + receipt.figures["conflicts"] else 0
 
 
 def print_trace(options: argparse.Namespace) -> int:

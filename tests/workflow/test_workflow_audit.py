@@ -1,0 +1,119 @@
+"""The audit, traces, differences and replays of a finished project."""
+
+import json
+
+import pytest
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+
+
+def document(project):
+    return json.loads((project.path / "results/tiny/audit/audit.json").read_text())
+
+
+def test_every_artifact_of_a_finished_run_is_what_the_present_code_makes(made):
+    told = document(made)
+    assert {entry["state"] for entry in told["artifacts"]} == {"current"}
+    receipts = made.receipts()
+    assert {entry["name"] for entry in told["artifacts"]} == {
+        name.removesuffix(".json") if "/" in name else name.replace(".json", "/cohort") for name in receipts
+    }
+    assert told["conflicts"] == []
+    assert told["missing"] == []
+    assert [run["artifacts"] for run in told["runs"]] == [len(receipts)]
+
+
+def test_each_headline_number_leads_back_to_every_raw_file_of_the_cohort(made):
+    told = document(made)
+    place = {entry["name"]: index for index, entry in enumerate(told["artifacts"])}
+    pending, seen, raw = [place["report/cohort"]], set(), set()
+    while pending:
+        index = pending.pop()
+        if index not in seen:
+            seen.add(index)
+            for label, _, other in told["artifacts"][index]["inputs"]:
+                if other is None:
+                    raw.add(label)
+                else:
+                    pending.append(other)
+    rows = (made.path / "config/tiny/images.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert {row.split(",")[0] for row in rows} <= raw
+    assert len(seen) == len(told["artifacts"])
+
+
+def test_a_trace_goes_from_weights_to_raw_files(made):
+    code, text = made.nephroscale("trace", "results/tiny/train/cmusnet/fold0-seed1", "--all")
+    assert code == 0
+    assert text.startswith("train/cmusnet/fold0-seed1")
+    for word in ("features/", "bags/", "tiles/", "register/", "-TEM1", "raw", "segmenter/cohort"):
+        assert word in text
+    code, text = made.nephroscale("trace", "features/P77-TEM")
+    assert code != 0
+    assert "No artifact of this run" in text
+
+
+def test_an_artifact_made_again_agrees_and_nothing_is_left_behind(project):
+    before = project.runs()
+    code, text = project.nephroscale("replay", "bags/P01")
+    assert (code, "the same" in text) == (0, True)
+    assert project.runs() == before
+    assert list((project.path / "store/tmp").iterdir()) == []
+
+
+def test_a_replay_that_gives_other_bytes_says_how_far_they_are_apart(project):
+    # As if the recipe of P01's bag had once given what P02's gives.
+    digests = [project.receipt(f"bags/{patient}")["digest"] for patient in ("P01", "P02")]
+    records = [path for path in project.path.glob("store/records/*/*.json") if digests[0] in path.read_text()]
+    for path in [*records, project.path / "results/tiny/bags/P01.json"]:
+        if '"stage": "bags"' in path.read_text():
+            path.write_text(path.read_text().replace(digests[0], digests[1]))
+    code, text = project.nephroscale("replay", "bags/P01")
+    assert code == 1
+    assert f"stored: {digests[1]}" in text
+    assert f"now:    {digests[0]}" in text
+    assert "files differ" in text
+
+
+def test_an_audit_of_edited_code_says_what_no_longer_matches_and_why(project):
+    with (project.path / "scripts/nephroscale/tem/clean.py").open("a") as stream:
+        stream.write("\n# a remark\n")
+    code, text = project.nephroscale("audit")
+    assert code == 1
+    assert "stale" in text
+    stale = {entry["name"]: entry["because"] for entry in document(project)["artifacts"] if entry["state"] == "stale"}
+    assert set(stale) == {f"bags/P0{n}" for n in range(1, 7)}
+    assert stale["bags/P01"] == ["nephroscale/tem/clean.py was edited"]
+    code, text = project.nephroscale("replay", "bags/P01")
+    assert code == 1
+    assert "clean.py was edited" in text
+
+
+def test_a_lost_object_is_said_to_be_lost(project):
+    receipt = project.receipt("bags/P02")
+    folder = project.path / "store/objects" / receipt["digest"][:2] / receipt["digest"]
+    (project.path / "gone").mkdir()
+    folder.chmod(0o700)
+    folder.rename(project.path / "gone" / "object")
+    code, _ = project.nephroscale("audit")
+    assert code == 1
+    assert [entry["name"] for entry in document(project)["artifacts"] if entry["state"] == "lost"] == ["bags/P02"]
+
+
+def test_a_difference_of_two_runs_names_the_key_that_was_changed(project):
+    run = project.run(config=("results=results/other", "train={epochs: 2}"))
+    assert run.code == 0, run.output
+    code, text = project.nephroscale("diff", "results/tiny", "results/other")
+    assert code == 0
+    assert "config: the configuration train.epochs: 4 became 2" in text
+    assert "first seen in train of" in text
+    assert "bags" not in text
+    looks = json.loads((project.path / "results/other/report/metrics.json").read_text())["cohort"]["looks"]
+    assert looks == {"0": 4, "1": 4}
+    page = (project.path / "results/other/report/index.html").read_text()
+    assert "4th look at the test folds" in page
+    # The first run's number stays what it was.
+    assert project.run().idle
+    assert json.loads((project.path / "results/tiny/report/metrics.json").read_text())["cohort"]["looks"] == {
+        "0": 2,
+        "1": 2,
+    }
