@@ -201,6 +201,30 @@ def test_a_rejected_patient_is_named_and_the_rest_goes_on(project):
     assert "tiles of P07-OM" in run.output
 
 
+def test_where_very_many_are_settled_only_what_is_left_is_planned(project):
+    project.edit("scripts/nephroscale/stages/plan.py", "WHOLE_PLAN = 5_000", "WHOLE_PLAN = 0")
+    before = project.receipts()
+    shutil.rmtree(project.path / "results")
+    assert project.run().idle
+    assert project.receipts() == before
+    raw = project.path / "demo/tiny/tem"
+    shutil.copy(raw / "P02-TEM1.png", raw / "P01-TEM1.png")
+    run = project.run()
+    assert run.code == 0, run.output
+    assert {"register/P01", "bags/P01", "features/P01-TEM", "report/cohort"} <= set(run.computed)
+    assert {unit for unit in run.computed if unit.startswith(("tiles/", "glomeruli/", "folds/"))} == set()
+    after = project.receipts()
+    assert after.keys() == before.keys()
+    assert project.run().idle
+    object_ = project.path / "results/tiny/tiles/P07-OM.ome.zarr"
+    link = object_.resolve()
+    link.chmod(0o700)
+    (link / "tiles.csv").unlink()
+    run = project.run()
+    assert run.computed == ["tiles/P07-OM"]
+    assert project.receipts() == after
+
+
 def test_while_another_run_holds_the_lock_nothing_is_changed(project, monkeypatch):
     monkeypatch.chdir(project.path)
     (project.path / ".snakemake/locks").mkdir(exist_ok=True)

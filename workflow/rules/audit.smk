@@ -3,7 +3,7 @@
 
 rule audit:
     input:
-        plan.receipt_paths("audit"),
+        list_receipts_of("audit"),
 
 
 rule write_audit:

@@ -3,7 +3,7 @@
 
 rule bags:
     input:
-        plan.receipt_paths("bags"),
+        list_receipts_of("bags"),
 
 
 rule make_bag:

@@ -3,7 +3,7 @@
 
 rule calibrate:
     input:
-        plan.receipt_paths("calibrate"),
+        list_receipts_of("calibrate"),
 
 
 rule calibrate_model:

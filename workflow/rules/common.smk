@@ -59,10 +59,16 @@ def list_receipts_before(stage):
 
     def list_receipts(wildcards):
         unit = plan.stages[stage].pattern.format(**dict(wildcards.items()))
-        return [
-            str(plan.receipt_path(need.stage, need.unit))
-            for need in plan.stages[stage].upstream(plan, unit)
-        ]
+        return plan.receipts_before(stage, unit)
+
+    return list_receipts
+
+
+def list_receipts_of(stage):
+    """Make the input function of a target: the receipts of a stage and of all that it depends on."""
+
+    def list_receipts(wildcards):
+        return plan.receipt_paths(stage)
 
     return list_receipts
 

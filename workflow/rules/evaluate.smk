@@ -3,7 +3,7 @@
 
 rule evaluate:
     input:
-        plan.receipt_paths("evaluate"),
+        list_receipts_of("evaluate"),
 
 
 rule evaluate_model:

@@ -3,7 +3,7 @@
 
 rule features:
     input:
-        plan.receipt_paths("features"),
+        list_receipts_of("features"),
 
 
 rule extract_features:

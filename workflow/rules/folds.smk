@@ -3,7 +3,7 @@
 
 rule folds:
     input:
-        plan.receipt_paths("folds"),
+        list_receipts_of("folds"),
 
 
 rule make_folds:

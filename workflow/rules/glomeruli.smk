@@ -3,7 +3,7 @@
 
 rule glomeruli:
     input:
-        plan.receipt_paths("glomeruli"),
+        list_receipts_of("glomeruli"),
 
 
 rule train_segmenter:

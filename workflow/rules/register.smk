@@ -3,7 +3,7 @@
 
 rule register:
     input:
-        plan.receipt_paths("register"),
+        list_receipts_of("register"),
 
 
 rule register_patient:

@@ -3,7 +3,7 @@
 
 rule report:
     input:
-        plan.receipt_paths("report"),
+        list_receipts_of("report"),
 
 
 rule write_report:

@@ -3,7 +3,7 @@
 
 rule tiles:
     input:
-        plan.receipt_paths("tiles"),
+        list_receipts_of("tiles"),
 
 
 rule fit_reference:

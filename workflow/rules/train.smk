@@ -3,7 +3,7 @@
 
 rule train:
     input:
-        plan.receipt_paths("train"),
+        list_receipts_of("train"),
 
 
 rule train_model:

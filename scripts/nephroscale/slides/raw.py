@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 from pathlib import Path
 
 from nephroscale.errors import NephroscaleError
@@ -106,11 +107,32 @@ def stat_signature(path: Path) -> tuple[str, int]:
         Hexadecimal digest, and the total size in bytes.
     """
     digest, total = hashlib.blake2b(digest_size=16), 0
+    plain = _plain_file(path)
+    if plain:  # most raw images are one file, and the pre-pass asks about every one of them
+        name, state = plain
+        digest.update(_state_line(name, state))
+        return digest.hexdigest(), state.st_size
     for name, real in gather(path):
-        stat = real.stat()
-        digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ino}\n".encode())
-        total += stat.st_size
+        state = real.stat()
+        digest.update(_state_line(name, state))
+        total += state.st_size
     return digest.hexdigest(), total
+
+
+def _state_line(name: str, state: os.stat_result) -> bytes:
+    return f"{name}\0{state.st_size}\0{state.st_mtime_ns}\0{state.st_ino}\n".encode()
+
+
+def _plain_file(path: Path) -> tuple[str, os.stat_result] | None:
+    """What :func:`gather` would find of an image that is one file for certain, and its state; else None."""
+    suffix = Path(path).suffix.lower()
+    if suffix == ".mrxs" or suffix in HAMAMATSU or suffix in DICOM:
+        return None
+    try:
+        state = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return ("slide" + _extension(Path(path)), state) if stat.S_ISREG(state.st_mode) else None
 
 
 def digest(path: Path) -> str:

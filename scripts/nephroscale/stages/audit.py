@@ -28,6 +28,9 @@ class Audit(Stage):
             for other in plan.study_units(stage)
         ]
 
+    def upstream(self, plan: Plan, unit: str) -> list[Need]:
+        return plan.loose_ends(*plan.stages_before(self.name))
+
     def settings(self, plan: Plan, unit: str) -> Any:
         return {"title": plan.config["report"]["title"]}
 

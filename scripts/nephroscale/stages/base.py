@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from nephroscale.artifacts.looks import Look
@@ -11,8 +10,7 @@ if TYPE_CHECKING:
     from nephroscale.stages.plan import Plan
 
 
-@dataclass(frozen=True)
-class Need:
+class Need(NamedTuple):
     """One artifact that a unit of work depends on.
 
     Parameters
@@ -73,7 +71,7 @@ class Stage:
         raise NotImplementedError
 
     def upstream(self, plan: Plan, unit: str) -> list[Need]:
-        """What has to be settled before a unit can start: known from the tables alone, a superset of its needs."""
+        """What a unit's rule waits for, by the tables alone; with what those wait for, a superset of its needs."""
         return self.needs(plan, unit)
 
     def settings(self, plan: Plan, unit: str) -> Any:

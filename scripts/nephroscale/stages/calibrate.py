@@ -34,7 +34,7 @@ class Calibrate(Stage):
         return [Need("folds", "cohort", part=f"fold{fold}.train"), Need("train", unit), *held_out]
 
     def upstream(self, plan: Plan, unit: str) -> list[Need]:
-        return [Need("train", unit), *TRAIN.upstream(plan, unit)]
+        return [Need("train", unit), Need("folds", "cohort")]
 
     def settings(self, plan: Plan, unit: str) -> Any:
         _, fold, seed = split(unit)

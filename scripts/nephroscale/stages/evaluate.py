@@ -37,7 +37,7 @@ class Evaluate(Stage):
         return [Need("folds", "cohort", part=f"fold{fold}"), Need("train", unit), *tested]
 
     def upstream(self, plan: Plan, unit: str) -> list[Need]:
-        return [Need("train", unit), *TRAIN.upstream(plan, unit)]
+        return [Need("train", unit), Need("folds", "cohort")]
 
     def settings(self, plan: Plan, unit: str) -> Any:
         _, fold, seed = split(unit)

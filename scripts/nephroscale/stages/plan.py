@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.artifacts.digest import digest_bytes, digest_json
+from nephroscale.artifacts.digest import digest_json
 from nephroscale.artifacts.receipts import Receipt, raise_time, read_receipt, settle_receipt, unlink_receipt
 from nephroscale.artifacts.recipe import Code, instruction_set
 from nephroscale.artifacts.records import Records, now
@@ -19,16 +19,20 @@ from nephroscale.cohort.config import load_config
 from nephroscale.cohort.tables import load_cohort
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.registry import COMMON, READS
+from nephroscale.stages.base import Need
 from nephroscale.stages.raw_cache import RawCache
 from nephroscale.stages.registry import stage_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from nephroscale.cohort.tables import Cohort, Image
-    from nephroscale.stages.base import Need, Stage
+    from nephroscale.stages.base import Stage
 
 SCRIPTS = Path(__file__).resolve().parents[2]
+# Where more artifacts than this are settled, Snakemake is told of those alone that are still to be made: it takes
+# about a millisecond to find out of each that there is nothing to do.
+WHOLE_PLAN = 5_000
 
 
 class Recipe(dict[str, Any]):
@@ -58,6 +62,7 @@ class Plan:
         self.cohort: Cohort = load_cohort(self.config, check_files=check_files)
         self.scripts = scripts
         self.results = Path(self.config["results"])
+        self._results = str(self.results)
         store = self.config["store"]
         self.store = Store(Path(store["path"]), store["mode"], verify_on_read=store["verify_on_read"])
         self.records = Records(self.store)
@@ -71,6 +76,8 @@ class Plan:
                 todo=f"Choose one of {', '.join(self.stages)}.",
             )
         self._receipts: dict[tuple[str, str], Receipt | None] = {}
+        self._receipt_digests: dict[tuple[str, str], tuple[Receipt, str]] = {}
+        self._settled = False
         self._times: dict[tuple[str, str], int] = {}
         self._objects: dict[str, Any] = {}
         self._digests: dict[tuple[str, str], str] = {}
@@ -110,12 +117,14 @@ class Plan:
 
     def receipt_path(self, stage: str, unit: str) -> Path:
         """The file that the stage's rule outputs for a unit."""
-        return self.results / (f"{stage}.json" if unit == "cohort" else f"{stage}/{unit}.json")
+        return Path(self._receipt_name(stage, unit))
 
     def link_path(self, stage: str, unit: str) -> Path:
         """The link to the object, beside the receipt."""
         suffix = self.stages[stage].suffix
-        return self.results / (f"{stage}{suffix}" if unit == "cohort" else f"{stage}/{unit}{suffix}")
+        return Path(
+            f"{self._results}/{stage}{suffix}" if unit == "cohort" else f"{self._results}/{stage}/{unit}{suffix}"
+        )
 
     def log_path(self, stage: str, unit: str) -> Path:
         """The file that a job's output goes to."""
@@ -123,7 +132,7 @@ class Plan:
 
     def benchmark_path(self, stage: str, unit: str) -> Path:
         """The file in which Snakemake notes a job's time and memory."""
-        return self.results / "benchmarks" / stage / f"{unit}.tsv"
+        return Path(f"{self._results}/benchmarks/{stage}/{unit}.tsv")
 
     def raw_folder(self, image: Image) -> Path:
         """Where the id-named links to an image's raw files are."""
@@ -132,7 +141,9 @@ class Plan:
     def receipt_paths(self, *stages: str, new: bool = False) -> list[str]:
         """The receipts of every unit of some stages and of all stages that they depend on.
 
-        Those of patients who are only predicted are among them with ``new`` alone.
+        Those of patients who are only predicted are among them with ``new`` alone. Where very many are settled, only
+        those that nothing else unsettled waits for, and the last one of all: what is left out is there, or is asked for
+        by one that is not.
         """
         units = self.units if new else self.study_units
         wanted: set[str] = set()
@@ -142,7 +153,38 @@ class Plan:
             if name not in wanted:
                 wanted.add(name)
                 pending += self.stages[name].after
-        return [str(self.receipt_path(name, unit)) for name in self.stages if name in wanted for unit in units(name)]
+        keys = [(name, unit) for name in self.stages if name in wanted for unit in units(name)]
+        if self._leaves_out_settled:
+            keys = self._loose_ends(key for key in keys if not self._is_settled(key)) or keys[-1:]
+        return [self._receipt_name(*key) for key in keys]
+
+    def receipts_before(self, stage: str, unit: str) -> list[str]:
+        """The receipts that a unit's job waits for; where very many are settled, only the others."""
+        keys = [(need.stage, need.unit) for need in self.stages[stage].upstream(self, unit)]
+        if self._leaves_out_settled:
+            keys = [key for key in keys if not self._is_settled(key)]
+        return [self._receipt_name(*key) for key in keys]
+
+    def loose_ends(self, *stages: str) -> list[Need]:
+        """The units of the study in some stages that no other one waits for: who waits for them waits for all."""
+        keys = ((name, unit) for name in stages for unit in self.study_units(name))
+        return [Need(*key) for key in self._loose_ends(keys)]
+
+    def _loose_ends(self, keys: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        wanted = dict.fromkeys(keys)
+        needed = {(need.stage, need.unit) for name, unit in wanted for need in self.stages[name].upstream(self, unit)}
+        return [key for key in wanted if key not in needed]
+
+    def _is_settled(self, key: tuple[str, str]) -> bool:
+        return self._settled and self._receipts.get(key) is not None
+
+    @cached_property
+    def _leaves_out_settled(self) -> bool:
+        return self._settled and sum(receipt is not None for receipt in self._receipts.values()) > WHOLE_PLAN
+
+    def _receipt_name(self, stage: str, unit: str) -> str:
+        """As :meth:`receipt_path`, for the many that Snakemake is told of."""
+        return f"{self._results}/{stage}.json" if unit == "cohort" else f"{self._results}/{stage}/{unit}.json"
 
     def stages_before(self, stage: str) -> list[str]:
         """The stages that come before one, in order."""
@@ -214,7 +256,7 @@ class Plan:
             if need.part == "status":
                 inputs[need.label] = receipt.status + (f": {receipt.reason}" if receipt.reason else "")
             elif need.part == "receipt":
-                inputs[need.label] = digest_bytes(receipt.text().encode())
+                inputs[need.label] = self._receipt_digest(need.stage, need.unit, receipt)
             elif receipt.accepted:
                 inputs[need.label] = receipt.parts.get(need.part, "absent") if need.part else str(receipt.digest)
             elif need.optional:
@@ -254,7 +296,16 @@ class Plan:
             return None
         receipt = self.records.look_up(found.digest)
         # The same recipe may serve several units (a slide under two names): the receipt bears the asker's name.
-        return receipt and Receipt(**{**vars(receipt), "stage": stage.name, "unit": unit})
+        if receipt is None or (receipt.stage, receipt.unit) == (stage.name, unit):
+            return receipt
+        return Receipt(**{**vars(receipt), "stage": stage.name, "unit": unit})
+
+    def _receipt_digest(self, stage: str, unit: str, receipt: Receipt) -> str:
+        """The digest of a whole receipt: asked for of every receipt by more than one stage."""
+        before = self._receipt_digests.get((stage, unit))
+        if before is None or before[0] is not receipt:
+            before = self._receipt_digests[stage, unit] = (receipt, digest_json(receipt.as_json()))
+        return before[1]
 
     def recipe_digest(self, stage: str, unit: str) -> str | None:
         """The digest of a unit's recipe, where everything that decides it is known."""
@@ -283,6 +334,7 @@ class Plan:
             for unit in units:
                 self._settle_unit(stage, unit, script_time)
             self._unlink_others(name, set(units))
+        self._settled = True
 
     def _settle_unit(self, stage: Stage, unit: str, script_time: int) -> None:
         key = (stage.name, unit)
@@ -292,24 +344,40 @@ class Plan:
         if known is None:
             unlink_receipt(path, link)
             return
-        if stage.name == "register":
+        upstream = (self._times.get((need.stage, need.unit), 0) for need in stage.upstream(self, unit))
+        not_before_ns = max(script_time, *upstream, 0)
+        changed = settle_receipt(path, link, known, self.store, not_before_ns)
+        if stage.name == "register" and (changed or not self._links_lead_to_raw(unit)):
             self.link_raw(unit)
-        upstream = [self._times.get((need.stage, need.unit), 0) for need in stage.upstream(self, unit)]
-        not_before_ns = max([script_time, *upstream])
-        settle_receipt(path, link, known, self.store, not_before_ns)
         with suppress(FileNotFoundError):  # Snakemake takes a job's benchmark for one of its outputs
             raise_time(self.benchmark_path(*key), not_before_ns)
-        self._times[key] = path.stat().st_mtime_ns
+        self._times[key] = os.stat(path).st_mtime_ns  # noqa: PTH116
 
     def _unlink_others(self, stage: str, units: set[str]) -> None:
-        """Take away receipts of units that the tables or the configuration no longer name."""
-        folder = self.results / stage
-        if folder.is_symlink() or not folder.is_dir():
+        """Take away receipts of units that the tables or the configuration no longer name, and half-written ones."""
+        top = str(self.results / stage)
+        if os.path.islink(top):  # noqa: PTH114
             return
-        for path in folder.rglob("*.json"):
-            unit = path.relative_to(folder).with_suffix("").as_posix()
-            if not path.is_symlink() and not path.name.startswith(".") and unit not in units:
-                unlink_receipt(path, self.link_path(stage, unit))
+        for folder, links, files in os.walk(top):  # a link to a folder is listed with the folders
+            below = folder[len(top) + 1 :] + "/" if folder != top else ""
+            for name in [*files, *(name for name in links if name.startswith("."))]:
+                if name.startswith(".") and name.endswith(".tmp"):  # of a process that was killed
+                    (Path(folder) / name).unlink(missing_ok=True)
+                elif name.endswith(".json") and below + name[:-5] not in units:
+                    path = Path(folder) / name
+                    if not path.is_symlink() and not name.startswith("."):
+                        unlink_receipt(path, self.link_path(stage, below + name[:-5]))
+
+    def _links_lead_to_raw(self, patient: str) -> bool:
+        """Whether the links of a patient's plain raw files lead where the tables say; others are looked at closely."""
+        for image in self.cohort.images_of(patient):
+            link = f"{self.results}/raw/{image.id}/slide{image.path.suffix.lower()}"
+            try:
+                if image.annotation or not os.path.samestat(os.stat(link), os.stat(image.path)):  # noqa: PTH116
+                    return False
+            except OSError:
+                return False
+        return True
 
     def link_raw(self, patient: str) -> None:
         """Make the id-named links to a patient's raw files."""

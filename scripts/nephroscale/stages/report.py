@@ -30,6 +30,9 @@ class Report(Stage):
             for other in plan.study_units(stage)
         ]
 
+    def upstream(self, plan: Plan, unit: str) -> list[Need]:
+        return plan.loose_ends(*plan.stages_before(self.name))
+
     def settings(self, plan: Plan, unit: str) -> Any:
         report = plan.config["report"]
         return {

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.registry import modules_of
 from nephroscale.stages.base import Need, Stage
-from nephroscale.stages.folds import diagnosis_patients
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +44,7 @@ class Train(Stage):
         return [Need("folds", "cohort", part=f"fold{fold}.train"), *features_of(plan, model, patients)]
 
     def upstream(self, plan: Plan, unit: str) -> list[Need]:
-        return [Need("folds", "cohort"), *features_of(plan, split(unit)[0], [p.id for p in diagnosis_patients(plan)])]
+        return [Need("folds", "cohort")]  # which waits for the features of all whom they divide
 
     def settings(self, plan: Plan, unit: str) -> Any:
         model, fold, seed = split(unit)
