@@ -194,6 +194,7 @@ def run_stage(make: Callable[[Job], dict[str, Any]], snakemake: Any) -> None:
 
 def _outcome(plan: Plan, stage: Stage, unit: str, make: Callable[[Job], dict[str, Any]]) -> Receipt:
     """The receipt of a unit: looked up, or made."""
+    begun = time.monotonic()
     wait_for_receipts([plan.receipt_path(need.stage, need.unit) for need in stage.upstream(plan, unit)])
     for image in stage.raw(plan, unit):
         plan.raw_cache.digest(image.path)
@@ -209,11 +210,16 @@ def _outcome(plan: Plan, stage: Stage, unit: str, make: Callable[[Job], dict[str
         if known is not None:
             print(f"{stage.name} of {unit}: known, nothing to compute")
             return known
-    return _compute(plan, stage, unit, found, make)
+    return _compute(plan, stage, unit, found, make, begun=begun)
 
 
-def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, make: Callable[[Job], dict[str, Any]]) -> Receipt:
-    """Make an artifact, and publish it under the recipe that still holds when it is finished."""
+def _compute(
+    plan: Plan, stage: Stage, unit: str, recipe: Recipe, make: Callable[[Job], dict[str, Any]], *, begun: float
+) -> Receipt:
+    """Make an artifact, and publish it under the recipe that still holds when it is finished.
+
+    What passed since `begun` (on the monotonic clock), but for the making itself, is kept as the store's share.
+    """
     check_registered(plan, stage, unit)
     signatures = raw_signatures(plan, stage, unit)
     started, clock = now(), time.monotonic()
@@ -222,7 +228,9 @@ def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, make: Callable
     staging = staging_folder(wanted=plan.config["compute"]["stage_raw"])
     with plan.store.scratch() as scratch, staging as staged, pinned(plan.store, digests):
         job = Job(plan, stage, unit, recipe, scratch / "out", staged=staged)
+        making = time.monotonic()
         receipt = _make(job, make)
+        making = time.monotonic() - making
         check_nothing_changed(plan, stage, unit, recipe, signatures)
         if receipt.accepted:
             published = plan.store.publish(scratch / "out")
@@ -230,6 +238,7 @@ def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, make: Callable
     made = {
         "started": started,
         "seconds": round(time.monotonic() - clock, 3),
+        "store_seconds": round(time.monotonic() - begun - making, 3),
         "node": socket.gethostname(),
         "device": describe_device(job.computed_on, plan.instruction_set),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,

@@ -1,0 +1,173 @@
+"""What the store costs: verification against raw BLAKE3 reading, publication, and its share of a run's compute.
+
+    python benchmarks/store.py [--objects 100000] [--skip-run]
+
+`many` is a store of 100,000 small objects, `large` one of a few large ones. They are verified by the package, and
+read by a loop of open, read and BLAKE3 over the same files with as many processes, in turns; the ratio of the medians
+has to be 0.7 or more. `publish` moves a large group of arrays into the store with the digests that were taken while
+it was written, and without them. `run` computes the tiny cohort from nothing and divides the seconds that jobs spent
+on look-up, digests and publication by those that they computed; that has to be under 0.03.
+
+Prints one JSON object; the exit status is non-zero where a limit is passed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from blake3 import blake3
+
+from nephroscale.arrays import write_arrays
+from nephroscale.artifacts import verify, written
+from nephroscale.artifacts.store import Store, remove_tree
+
+ROOT = Path(__file__).resolve().parents[1]
+ROUNDS, WORKERS, PIECE = 3, os.cpu_count() or 1, 100
+LARGE, LARGE_BYTES = 4, 256 << 20
+LEAST_RATIO, MOST_OVERHEAD = 0.7, 0.03
+
+
+def make_many(path: Path, start: int, stop: int) -> None:
+    """Publish small objects of 1 to 32 KB: nine files, then a folder of five files, and so on."""
+    store, draw = Store(path), np.random.default_rng(start)
+    with store.scratch() as scratch:
+        for number in range(start, stop):
+            out = scratch / f"o{number}"
+            data = number.to_bytes(8, "big") + draw.bytes(int(draw.integers(1 << 10, 1 << 15)))
+            if number % 10:
+                out.write_bytes(data)
+            else:
+                (out / "c").mkdir(parents=True)
+                for part in range(5):
+                    (out / "c" / str(part)).write_bytes(data[part::5])
+            store.publish(out)
+
+
+def make_large(path: Path) -> None:
+    store = Store(path)
+    for number in range(LARGE):
+        with store.scratch() as scratch:
+            block = np.random.default_rng(number).bytes(1 << 20)
+            with (scratch / "out").open("wb") as stream:
+                for part in range(LARGE_BYTES >> 20):
+                    stream.write(part.to_bytes(8, "big") + block)
+            store.publish(scratch / "out")
+
+
+def read_raw(paths: list[str]) -> int:
+    """What any verification has to do: open, read, BLAKE3."""
+    total = 0
+    for path in paths:
+        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123
+            hasher = blake3()
+            while data := stream.read(1 << 22):
+                hasher.update(data)
+                total += len(data)
+            hasher.digest()
+    return total
+
+
+def compare(path: Path) -> dict[str, Any]:
+    """Verify a store and read its files raw, in turns."""
+    files = sorted(str(file) for file in (path / "objects").rglob("*") if file.is_file())
+    pieces = [files[start : start + PIECE] for start in range(0, len(files), PIECE)]
+    if len(pieces) < WORKERS:
+        pieces = [[file] for file in files]
+    seconds: dict[str, list[float]] = {"raw": [], "verify": []}
+    size = 0
+    for turn in range(ROUNDS + 1):
+        start = time.perf_counter()
+        with ProcessPoolExecutor(WORKERS) as pool:
+            size = sum(pool.map(read_raw, pieces))
+        between = time.perf_counter()
+        damages = verify.verify(Store(path), workers=WORKERS)
+        end = time.perf_counter()
+        assert damages == []
+        if turn:  # the first turn fills the page cache
+            seconds["raw"].append(between - start)
+            seconds["verify"].append(end - between)
+    median = {way: statistics.median(values) for way, values in seconds.items()}
+    return {
+        "files": len(files),
+        "gb": round(size / 1e9, 2),
+        "raw_mb_per_s": round(size / median["raw"] / 1e6),
+        "verify_mb_per_s": round(size / median["verify"] / 1e6),
+        "ratio": round(median["raw"] / median["verify"], 2),
+    }
+
+
+def compare_publication(folder: Path) -> dict[str, Any]:
+    """Publish arrays of 256 MB with the digests that were taken while they were written, and without."""
+    seconds: dict[str, list[float]] = {"noted": [], "read again": []}
+    for turn in range(ROUNDS):
+        for way, values in seconds.items():
+            store = Store(folder / f"{way}{turn}")
+            with store.scratch() as scratch:
+                write_arrays(scratch / "out", {"a": np.arange(32 << 20) + turn})
+                if way == "read again":
+                    written.forget()
+                start = time.perf_counter()
+                store.publish(scratch / "out")
+                values.append(time.perf_counter() - start)
+            remove_tree(store.path)
+    return {way: round(statistics.median(values), 3) for way, values in seconds.items()}
+
+
+def measure_run(folder: Path) -> dict[str, Any]:
+    """Run the tiny cohort from nothing, and add up what its records say."""
+    for part in ("workflow", "scripts", "config", "resources"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    environment = {**os.environ, "PYTHONPATH": str(folder / "scripts")}
+    draw = [sys.executable, "resources/demo/generate.py", "tiny", "--out", "demo/tiny"]
+    subprocess.run(draw, cwd=folder, env=environment, check=True, capture_output=True)
+    command = [sys.executable, "-m", "snakemake", "--configfile", "config/tiny.yaml", "--cores", str(WORKERS), "all"]
+    subprocess.run(command, cwd=folder, env={**environment, "PYTHONPATH": ""}, check=True, capture_output=True)
+    made = [json.loads(path.read_text())["made"] for path in (folder / "store/records").glob("*/*.json")]
+    compute = sum(one["seconds"] for one in made)
+    store = sum(one["store_seconds"] for one in made)
+    return {"jobs": len(made), "compute_s": round(compute, 1), "store_s": round(store, 2), "share": store / compute}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--objects", type=int, default=100_000)
+    parser.add_argument("--skip-run", action="store_true", help="leave out the run of the tiny cohort")
+    options = parser.parse_args()
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        step = max(1, options.objects // 32)
+        starts = range(0, options.objects, step)
+        with ProcessPoolExecutor(WORKERS) as pool:
+            for done in [pool.submit(make_many, folder / "many", s, min(s + step, options.objects)) for s in starts]:
+                done.result()
+        found["many"] = compare(folder / "many")
+        remove_tree(folder / "many")
+        make_large(folder / "large")
+        found["large"] = compare(folder / "large")
+        remove_tree(folder / "large")
+        found["publish_seconds"] = compare_publication(folder)
+        if not options.skip_run:
+            (folder / "run").mkdir()
+            found["run"] = measure_run(folder / "run")
+        remove_tree(folder)
+        folder.mkdir()
+    print(json.dumps(found, indent=2))
+    slow = any(found[kind]["ratio"] < LEAST_RATIO for kind in ("many", "large"))
+    return int(slow or found.get("run", {"share": 0.0})["share"] > MOST_OVERHEAD)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
