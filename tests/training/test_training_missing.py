@@ -8,7 +8,7 @@ import pytest
 import torch
 from stored_features import Cohort
 
-from nephroscale.errors import NephroscaleError
+from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.evaluation.predict import predict
 from nephroscale.evaluation.tables import read_predictions
 from nephroscale.models.batch import Batch
@@ -85,10 +85,10 @@ def test_an_absence_that_the_folds_do_not_know_is_an_error(cohort: Cohort, tmp_p
         fit(cohort.folds, "0", features, MODEL, TRAIN, 1, tmp_path / "out", tmp_path / "work")
 
 
-def test_a_side_without_any_case_is_an_error(cohort: Cohort, tmp_path: Path) -> None:
+def test_a_side_without_any_case_rejects_the_training(cohort: Cohort, tmp_path: Path) -> None:
     folds, features = without(cohort)
     folds = {**folds, "folds": [{**folds["folds"][0], "validation": ["P007"]}]}
-    with pytest.raises(NephroscaleError, match="No patient of the validation side"):
+    with pytest.raises(Rejected, match="no patient of the validation side"):
         fit(folds, "0", features, {**MODEL, "modalities": ["TEM"]}, TRAIN, 1, tmp_path / "out", tmp_path / "work")
 
 

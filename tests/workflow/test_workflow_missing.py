@@ -48,8 +48,13 @@ def test_a_patient_without_im_is_excluded_by_name_or_takes_part_by_a_switch(proj
         predicted = {row["patient_id"] for row in table(project, f"{model}/{unit}", "predictions.csv")}
         assert ("P03" in predicted) == there
     assert project.receipt(f"evaluate/im-only/{unit}")["figures"]["left_out"] == {"P03": ["IM"]}
-    other = f"train/im-only/fold{1 - int(tested)}-seed1"
-    assert project.receipt(other)["figures"]["left_out"] == {"P03": ["IM"]}
+    other = next(fold for fold in folds(project)["folds"] if "P03" not in fold["test"])
+    assert other["validation"] == ["P03"], "the only one there, so that nobody is left to choose the epoch by"
+    lost = project.receipt(f"train/im-only/fold{other['name']}-seed1")
+    assert (lost["status"], lost["reason"]) == (
+        "rejected",
+        "no patient of the validation side has what this network needs",
+    )
     trained = json.loads((project.path / f"results/tiny/train/cmusnet/{unit}/model.json").read_text())
     assert trained["train"]["modality_dropout"] == 0.2
     page = (project.path / "results/tiny/report/index.html").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from blake3 import blake3
 
-from nephroscale.errors import NephroscaleError
+from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.models.batch import MODALITIES
 from nephroscale.models.encoders.registry import describe_encoder
 from nephroscale.models.losses import make_criterion
@@ -78,6 +78,8 @@ def fit(  # noqa: PLR0917  (the stage's contract)
 
     Raises
     ------
+    Rejected
+        When nobody of the training or the validation side has what the network needs.
     NephroscaleError
         When a patient is on two sides of the fold, lacks a modality unknown to the folds, or the loss stops being a
         number.
@@ -297,11 +299,7 @@ def _check_kind(pixels: Mapping[str, bool], encoder: bool) -> None:
 def _check_cases(training: Sequence[Bag], validation: Sequence[Bag]) -> None:
     for side, bags in (("training", training), ("validation", validation)):
         if not bags:
-            raise NephroscaleError(
-                f"No patient of the {side} side has what this network needs.",
-                where="models: modalities",
-                todo="Take a network that tolerates missing modalities, or task: missing_modalities: exclude.",
-            )
+            raise Rejected(f"no patient of the {side} side has what this network needs")
 
 
 def _derived(purpose: str, seed: int, epoch: int) -> int:
