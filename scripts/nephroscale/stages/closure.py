@@ -47,13 +47,14 @@ def closure_of(plan: Plan, results: Iterable[Path]) -> Contents:
             wanted.add(key)
             pending += [(need.stage, need.unit) for need in plan.stages[key[0]].needs(plan, key[1])]
     ordered = [(stage, unit) for stage in plan.stages for unit in plan.units(stage) if (stage, unit) in wanted]
-    raw: dict[str, int] = {}
+    items = [_item(plan, *key) for key in ordered]
+    raw: dict[str, int] = {}  # known by now: a look-up has asked for the digest of each
     for stage, unit in ordered:
         for image in plan.stages[stage].raw(plan, unit):
             for path in (image.path, image.annotation):
                 if path and (entry := plan.raw_cache.entry(path)):
                     raw[entry["digest"]] = entry["size"]
-    return Contents([_item(plan, *key) for key in ordered], raw)
+    return Contents(items, raw)
 
 
 def _named(plan: Plan, path: Path, places: dict[str, Key]) -> list[Key]:
