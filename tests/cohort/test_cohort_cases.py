@@ -53,6 +53,8 @@ def test_cases_of_a_patient_are_on_one_side_of_every_fold(tables, tmp_path):
     write_folds(rows, {}, settings, 1, tmp_path / "folds")
     table = json.loads((tmp_path / "folds/folds.json").read_text())
     assert table["people"] == {"A1-B1": "A1", "A1-B2": "A1"}
+    counted = {entry["text"]: (entry["patients"], entry["in_folds"]) for entry in table["texts"]}
+    assert counted["IgA nephropathy"] == (2, 3)  # two patients, three cases
     for fold in table["folds"]:
         sides = [side for side in ("train", "validation", "test") if {"A1-B1", "A1-B2"} & set(fold[side])]
         assert len(sides) == 1

@@ -107,14 +107,15 @@ def _sort_missing(
 
 
 def _count_texts(rows: list[dict[str, Any]], included: set[str], settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Count for each text of the label column who bears it, and who of them came into the folds."""
+    """Count for each text of the label column the patients who bear it, and their cases that came into the folds."""
     texts = {row["id"]: row.get("text") or "" for row in rows}
+    people = {row["id"]: row.get("person") or row["id"] for row in rows}
     found = []
     for text in sorted(set(texts.values())):
         bearers = [patient for patient, its in texts.items() if its == text]
         meaning = settings["meanings"].get(text)
         words = " or ".join(meaning) + f" ({settings['mixed']})" if isinstance(meaning, list) else meaning
-        entry = {"text": text, "meaning": words, "patients": len(bearers)}
+        entry = {"text": text, "meaning": words, "patients": len({people[case] for case in bearers})}
         found.append({**entry, "in_folds": sum(patient in included for patient in bearers)})
     return found
 

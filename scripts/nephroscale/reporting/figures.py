@@ -202,12 +202,12 @@ def paint_reliability(calibration: Mapping[str, Any]) -> Callable[[Figure], None
             size = 4 + 8 * (entry["patients"] / most) ** 0.5
             axis.plot(at, entry["accuracy"], "o", ms=size, color=ACCENT, mec="white", mew=0.8, clip_on=False)
             beside = "left" if at < 0.9 else "right"
-            shift = 7 if beside == "left" else -7
+            shift = size / 2 + 3
             axis.annotate(
-                str(entry["patients"]), (at, entry["accuracy"]), (shift, 5), textcoords="offset points",
-                size=7.5, color=MUTED, ha=beside,
+                str(entry["patients"]), (at, entry["accuracy"]), (shift if beside == "left" else -shift, 0),
+                textcoords="offset points", size=7.5, color=MUTED, ha=beside, va="center",
             )  # fmt: skip
-        axis.set(title=f"{title}: ECE {found['ece']:.3f}, Brier {found['brier']:.3f}")
+        axis.set_title(f"{title}: ECE {found['ece']:.3f}, Brier {found['brier']:.3f}", pad=12)
         axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="Probability of the predicted class", aspect="equal")
         axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
         axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])

@@ -99,10 +99,12 @@ def write_report(inputs: Mapping[str, Any], settings: Mapping[str, Any], out: Pa
         )
         for name, path in inputs.get("external", {}).items()
     }
-    counts = {name: sum(label == c for label in folds["labels"].values()) for c, name in enumerate(classes)}
+    certain = [label for patient, label in folds["labels"].items() if patient not in folds.get("second", {})]
+    counts = {name: certain.count(c) for c, name in enumerate(classes)}
     metrics["cohort"] = {
         "patients": len(folds["labels"]),
         "classes": counts,
+        "between": len(folds.get("second", {})),
         "folds": len(folds["folds"]),
         "scheme": folds["scheme"],
         "excluded": folds["excluded"],
@@ -217,7 +219,7 @@ def _draw_all(
     drawn = {"models": draw("models", (9.6, 0.9 + 0.42 * len(models)), paint_models(metrics, METRIC_NAMES), folder)}
     if pooled:
         described = metrics["models"][leading]
-        drawn["roc"] = draw("roc", (4.6, 4.4), paint_roc(pooled, classes, described["classes"]), folder)
+        drawn["roc"] = draw("roc", (4.6, 4.4), paint_roc(pooled.certain, classes, described["classes"]), folder)
         drawn["confusion"] = draw("confusion", (4.6, 4.4), paint_confusion(described["confusion"], classes), folder)
         if described["calibration"]:
             drawn["reliability"] = draw("reliability", (9.6, 3.7), paint_reliability(described["calibration"]), folder)
