@@ -7,9 +7,10 @@ import importlib.metadata
 import os
 import platform
 import sys
+from functools import cache
 from pathlib import Path
 
-from nephroscale.artifacts.digest import digest_file
+from nephroscale.artifacts.digest import digest_bytes, digest_file
 
 PACKAGE = "nephroscale"
 # These decide where artifacts go and what is made, never what is in them: their effect enters a recipe as values
@@ -115,8 +116,16 @@ class Code:
 
     def _imports_of(self, path: Path) -> tuple[set[str], set[str]]:
         if path not in self._imports:
-            self._imports[path] = imports_of(path.read_text(encoding="utf-8"))
+            source = path.read_bytes()
+            self._digests[path] = digest_bytes(source)
+            self._imports[path] = _imports_of_source(source)
         return self._imports[path]
+
+
+@cache
+def _imports_of_source(source: bytes) -> tuple[set[str], set[str]]:
+    """As :func:`imports_of`; a job asks twice, before and after its work, and parsing is what takes long."""
+    return imports_of(source.decode("utf-8"))
 
 
 def imports_of(source: str) -> tuple[set[str], set[str]]:
@@ -152,6 +161,7 @@ def imports_of(source: str) -> tuple[set[str], set[str]]:
     return inside, outside
 
 
+@cache
 def version(distribution: str) -> str:
     """The installed version of a distribution, or ``absent``."""
     try:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError, Rejected
-from nephroscale.slides.readers.base import SlideReader, UnreadableSlide
+
+if TYPE_CHECKING:
+    from nephroscale.slides.readers.base import SlideReader
 
 READERS = {
     "image_reader": "nephroscale.slides.readers.image_reader",
@@ -36,6 +39,8 @@ def open_slide(path: Path, reader: str) -> SlideReader:
     NephroscaleError
         When there is no reader of that name.
     """
+    from nephroscale.slides.readers.base import UnreadableSlide  # numpy with it: the plan asks for names alone
+
     if reader not in READERS:
         raise NephroscaleError(f"There is no reader {reader!r}.", todo=f"Choose one of {', '.join(sorted(READERS))}.")
     try:
