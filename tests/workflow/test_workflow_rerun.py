@@ -149,11 +149,12 @@ def test_a_slide_s_changed_pixels_recompute_its_way_its_patient_and_the_folds_th
 
 
 def test_a_new_patient_computes_its_own_images_then_folds_and_what_follows(project):
-    for table, new in (("patients", "P09"), ("images", "P09-")):
+    for path in [*project.path.glob("demo/tiny/*/P03.*"), *project.path.glob("demo/tiny/*/P03-*")]:
+        shutil.copy(path, path.with_name(path.name.replace("P03", "P09")))
+    for table in ("patients", "images"):
         path = project.path / f"config/tiny/{table}.csv"
         lines = path.read_text(encoding="utf-8").splitlines()
-        rows = [line.replace("P03-", new) if table == "images" else line for line in lines if line.startswith("P03")]
-        rows = [row.replace("P03,", "P09,", 1) for row in rows]
+        rows = [line.replace("P03", "P09") for line in lines if line.startswith("P03")]
         path.write_text("\n".join([*lines, *rows]) + "\n", encoding="utf-8")
     run = project.run()
     assert run.code == 0, run.output

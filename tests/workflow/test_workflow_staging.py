@@ -12,7 +12,7 @@ def test_staged_raw_files_give_the_same_artifacts_and_are_gone_afterwards(projec
     before = project.receipts()
     staged = "compute={stage_raw: true}"
     assert project.run(config=(staged,)).idle  # no part of any recipe
-    run = project.run("bags", config=(staged, "recompute=bags"))
+    run = project.run(config=(staged, "recompute=bags"))
     assert run.code == 0, run.output
     assert {unit.partition("/")[0] for unit in run.computed} == {"bags"}
     assert project.receipts() == before
