@@ -101,3 +101,14 @@ wildcard_constraints:
     fold="[0-9]+",
     seed="[0-9]+",
     set="new|external",
+
+
+def list_predictions(wildcards):
+    """The receipts of everything that has to be predicted; an error where nobody is."""
+    if not plan.units("predict"):
+        raise NephroscaleError(
+            "There is nobody to predict.",
+            where="configuration, predict.patients and predict.images",
+            todo="Name tables of new patients there, or give patients of the study the use `external`.",
+        )
+    return plan.receipt_paths("predict", new=True)
