@@ -4,6 +4,7 @@ import tifffile
 from PIL import Image
 
 from nephroscale.errors import NephroscaleError, Rejected
+from nephroscale.slides.facts import describe
 from nephroscale.slides.readers.base import UnreadableRegion
 from nephroscale.slides.readers.jpeg_tiff_reader import JpegTiffReader, agrees_with_openslide
 from nephroscale.slides.readers.openslide_reader import OpenslideReader, mpp_of
@@ -179,3 +180,19 @@ def test_an_unknown_reader_is_an_error(slide):
     with pytest.raises(NephroscaleError, match="no reader"):
         open_slide(slide, "magic")
     assert sorted(READERS) == list(READERS)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif"])
+def test_an_image_cut_anywhere_is_rejected_never_an_unexpected_error(tmp_path, suffix):
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 80, 3), np.uint8)
+    whole = tmp_path / f"whole.{suffix}"
+    if suffix == "tif":
+        tifffile.imwrite(whole, pixels, tile=(32, 32), compression="zlib")
+    else:
+        Image.fromarray(pixels).save(whole)
+    data, cut = whole.read_bytes(), tmp_path / f"cut.{suffix}"
+    # Of a PNG all pixels can be there without its last chunks, and of a JPEG or TIFF without its last bytes.
+    for length in np.linspace(0, 0.95 * len(data), 40).astype(int):
+        cut.write_bytes(data[:length])
+        with pytest.raises(Rejected):
+            describe(cut, "OM", {"scale": 0.5, "roi": "whole"})

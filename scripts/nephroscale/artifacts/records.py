@@ -74,8 +74,9 @@ class Records:
         return standing
 
     def all(self) -> list[dict[str, Any]]:
-        """Every record, in the order of the recipes."""
-        return [json.loads(path.read_bytes()) for path in sorted(self.store.path.glob("records/*/*.json"))]
+        """Every record that this user may read, in the order of the recipes."""
+        recipes = sorted(path.stem for path in self.store.path.glob("records/*/*.json"))
+        return [record for recipe in recipes if (record := self.read(recipe))]
 
     def repeats(self) -> list[dict[str, Any]]:
         """Every later run of a recipe that was known, in the order of the recipes."""

@@ -166,7 +166,7 @@ def _artifact(plan: Plan, receipt: Receipt, keys: Iterable[tuple[str, str]], ind
         return artifact
     now = plan.examine(plan.stages[receipt.stage], receipt.unit)
     recipe: Recipe | None = None if now is None or isinstance(now, Receipt) else now
-    record = plan.records.read(recipe.digest) if recipe else None
+    record = index.read(recipe.digest) if recipe else None
     if record and same_outcome(record, receipt):
         # The same parts, but with the plan's own lists of code and packages: 100,000 records share them.
         artifact.record, artifact.state = {**record, "parts": recipe}, CURRENT

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -31,10 +30,17 @@ class RecordIndex:
     ----------
     records
         Of the store.
+    whole
+        Read all of them at once: right for an audit, which asks for every one.
     """
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, *, whole: bool = False) -> None:
         self._records = records
+        self._by_recipe = {record["recipe"]: record for record in self._all} if whole else None
+
+    def read(self, recipe: str) -> dict[str, Any] | None:
+        """The record of a recipe, or None."""
+        return self._records.read(recipe) if self._by_recipe is None else self._by_recipe.get(recipe)
 
     @cached_property
     def _all(self) -> list[dict[str, Any]]:
@@ -44,7 +50,7 @@ class RecordIndex:
         for record in found:
             for part in ("code", "packages", "settings"):
                 value = record["parts"].get(part)
-                record["parts"][part] = held.setdefault(json.dumps(value, sort_keys=True), value)
+                record["parts"][part] = held.setdefault(repr(value), value)
         return found
 
     @cached_property
@@ -58,7 +64,7 @@ class RecordIndex:
     @cached_property
     def _by_work(self) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
         found: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
-        machines = {json.dumps(record["parts"].get("compute"), sort_keys=True) for record in self._all}
+        machines = {repr(record["parts"].get("compute")) for record in self._all}
         for record in self._all if len(machines) > 1 else []:
             found[self._work(record)].append(record)
         return found

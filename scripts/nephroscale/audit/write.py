@@ -37,7 +37,7 @@ def write_audit(plan: Plan, out: Path) -> dict[str, Any]:
     dict
         ``artifacts``, how many are in each state, and ``conflicts``.
     """
-    index = RecordIndex(plan.records)
+    index = RecordIndex(plan.records, whole=True)
     graph = read_graph(plan, plan.stages_before("audit"), index)
     document = make_document(plan, graph, compare_elsewhere(plan.store, graph, index))
     out.mkdir(parents=True)

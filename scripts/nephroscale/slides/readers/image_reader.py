@@ -33,13 +33,14 @@ class ImageReader(SlideReader):
         with image:
             if image.width * image.height > MAXIMUM_PIXELS:
                 raise UnreadableSlide("the picture is too large for its format; save it as a pyramidal TIFF")
-            if image.getexif().get(ORIENTATION, 1) not in {0, 1}:
-                raise UnreadableSlide("its orientation tag turns the picture; save it upright")
             self.vendor = (image.format or "image").lower()
             try:
+                orientation = image.getexif().get(ORIENTATION, 1)  # of a PNG it lies behind the pixels
                 self._pixels, self._valid = _as_array(image)
             except (OSError, SyntaxError, ValueError) as fault:
                 raise UnreadableSlide("the picture is damaged or cut short") from fault
+            if orientation not in {0, 1}:
+                raise UnreadableSlide("its orientation tag turns the picture; save it upright")
         self.height, self.width, self.channels = self._pixels.shape
         self.dtype, self.rgb = self._pixels.dtype, self.channels == 3
         self.sizes, self.downsamples = ((self.width, self.height),), (1.0,)
