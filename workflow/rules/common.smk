@@ -7,6 +7,7 @@ SCRIPTS = Path(workflow.basedir).parent / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.memory import collect_seldom
 from nephroscale.stages.dead_run import clear_dead_run, note_run
 from nephroscale.stages.grouped import export_attempt, export_run, has_notes
 from nephroscale.stages.plan import Plan, export_package
@@ -18,6 +19,7 @@ def make_plan():
     try:
         plan = Plan(config, check_files=workflow.is_main_process)
         if workflow.is_main_process:
+            collect_seldom()
             clear_dead_run()
             plan.settle()
     except NephroscaleError as fault:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from nephroscale.artifacts.digest import digest_json, pretty_json
 from nephroscale.artifacts.receipts import Receipt
@@ -31,7 +33,8 @@ class Records:
     def read(self, recipe: str) -> dict[str, Any] | None:
         """The record of a recipe, or None."""
         try:
-            return json.loads(self.path(recipe).read_bytes())
+            with open(f"{self.store.path}/records/{recipe[:2]}/{recipe}.json", "rb") as stream:  # noqa: PTH123
+                return orjson.loads(stream.read())
         except (FileNotFoundError, PermissionError, ValueError):
             return None
 
@@ -75,12 +78,17 @@ class Records:
 
     def all(self) -> list[dict[str, Any]]:
         """Every record that this user may read, in the order of the recipes."""
-        recipes = sorted(path.stem for path in self.store.path.glob("records/*/*.json"))
+        recipes = sorted(
+            entry.name.removesuffix(".json")
+            for folder in self.store.path.glob("records/*")
+            for entry in os.scandir(folder)
+            if entry.name.endswith(".json")
+        )
         return [record for recipe in recipes if (record := self.read(recipe))]
 
     def repeats(self) -> list[dict[str, Any]]:
         """Every later run of a recipe that was known, in the order of the recipes."""
-        return [json.loads(path.read_bytes()) for path in self.repeat_paths()]
+        return [orjson.loads(path.read_bytes()) for path in self.repeat_paths()]
 
     def repeat_paths(self) -> list[Path]:
         """The files of the repeats, in the order of the recipes."""

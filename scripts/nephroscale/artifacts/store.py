@@ -14,6 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import orjson
+
 from nephroscale.artifacts.digest import FileEntry, digest_file, digest_tree, list_files
 from nephroscale.artifacts.disk import full_disk
 from nephroscale.artifacts.written import take_note
@@ -210,7 +212,7 @@ class Store:
         Path or None
             None where it is absent, may not be read (with a message), or turned out damaged: it is then set aside.
         """
-        path = self.object_path(digest)
+        path = f"{self._top}/objects/{digest[:2]}/{digest}"
         try:
             os.lstat(path)
             fresh = self._is_fresh(digest, path)
@@ -220,7 +222,7 @@ class Store:
             if not fresh:
                 _, kind, entries = digest_tree(path)
                 with contextlib.suppress(PermissionError):  # of another user's
-                    self._lock_down(path, top=True)
+                    self._lock_down(Path(path), top=True)
                 self._write_manifest(digest, kind, entries)
             elif not os.access(path, os.R_OK):
                 raise PermissionError
@@ -235,21 +237,20 @@ class Store:
                 )
                 self._warned = True
             return None
-        return path
+        return Path(path)
 
-    def _is_fresh(self, digest: str, path: Path) -> bool:
+    def _is_fresh(self, digest: str, top: str) -> bool:
         """Whether an object's files have the sizes and times of its manifest, and nothing came or went since.
 
         Folders are not listed: whatever is added to one or taken from it raises its time above the manifest's. It is
         done for every object of a cohort at every start, so plain calls on plain strings are worth their looks.
         """
         try:
-            with open(self.manifest_path(digest), "rb") as stream:  # noqa: PTH123
-                files = json.loads(stream.read())["files"]
+            with open(f"{self._top}/manifests/{digest[:2]}/{digest}.json", "rb") as stream:  # noqa: PTH123
+                files = orjson.loads(stream.read())["files"]
                 written = os.fstat(stream.fileno()).st_mtime_ns
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return False
-        top = os.fspath(path)
         folders = {top}
         for name, size, _, mtime_ns in files:
             try:
@@ -269,7 +270,7 @@ class Store:
         """The files of an object as they were published, or None."""
         try:
             text = self.manifest_path(digest).read_bytes()
-            return [FileEntry(*entry) for entry in json.loads(text)["files"]]
+            return [FileEntry(*entry) for entry in orjson.loads(text)["files"]]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 

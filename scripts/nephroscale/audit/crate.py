@@ -7,6 +7,7 @@ import mimetypes
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from rocrate.rocrate import ROCrate
 
 from nephroscale.artifacts.digest import digest_file, list_files
@@ -14,6 +15,7 @@ from nephroscale.audit.crate_actions import Actions
 from nephroscale.audit.crate_entities import Entities, base_address, times
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from rocrate.model.contextentity import ContextEntity
@@ -34,7 +36,7 @@ LICENCE = "No licence is granted by this crate. Those who hold the images decide
 ENGINE = "https://snakemake.github.io/"
 
 
-def write_crate(document: dict[str, Any], workflow: Path, out: Path) -> int:
+def write_crate(document: dict[str, Any], workflow: Path, out: Path, ready: Callable[[], object] = lambda: None) -> int:
     """Write the metadata of a crate into the folder of the audit, beside what is there.
 
     Artifacts stay in the store: the crate names them, with digest and size, and says how each was made. It carries the
@@ -50,6 +52,9 @@ def write_crate(document: dict[str, Any], workflow: Path, out: Path) -> int:
     out
         Folder of the audit; ``ro-crate-metadata.json``, ``workflow`` and, where there is a report, ``metrics.json``
         are written.
+    ready
+        Called once all that can be is described, and before the files that lie in the folder are listed: returns when
+        they are there.
 
     Returns
     -------
@@ -58,6 +63,7 @@ def write_crate(document: dict[str, Any], workflow: Path, out: Path) -> int:
         describes a run.
     """
     if not any(entry["recipe"] for entry in document["artifacts"]):
+        ready()
         return 0
     _copy_workflow(workflow, out)
     if document["metrics"] is not None:
@@ -67,11 +73,12 @@ def write_crate(document: dict[str, Any], workflow: Path, out: Path) -> int:
     crate.metadata.extra_terms.update(TERMS)
     entities = Entities(crate, base_address(document))
     main = _main_workflow(crate, out)
-    _carried_files(entities, out)
     actions = Actions(document, entities, [_artifact(entities, document, entry) for entry in document["artifacts"]])
     runs = _runs(document, entities, actions, main)
     crate.root_dataset["mentions"] = [*runs, *actions]
     _describe(document, entities, actions)
+    ready()
+    _carried_files(entities, out)
     _write(crate, out / METADATA)
     return sum(1 for _ in actions)
 
@@ -208,6 +215,10 @@ def _describe(document: dict[str, Any], entities: Entities, actions: Actions) ->
 def _write(crate: ROCrate, path: Path) -> None:
     """One entity a line: a tenth of the indented file's lines, and still readable with grep and jq."""
     content = crate.metadata.generate()
-    lines = ",\n".join(json.dumps(entity, sort_keys=True, ensure_ascii=False) for entity in content["@graph"])
-    context = json.dumps(content["@context"], sort_keys=True)
+    lines = ",\n".join(_encode(entity) for entity in content["@graph"])
+    context = _encode(content["@context"])
     path.write_text(f'{{"@context": {context},\n"@graph": [\n{lines}\n]}}\n', encoding="utf-8")
+
+
+def _encode(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()

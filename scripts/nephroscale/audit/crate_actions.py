@@ -31,9 +31,11 @@ class _Run:
     consumed: dict[str, None] = field(default_factory=dict)
     produced: dict[str, None] = field(default_factory=dict)
 
-    def add(self, stage: str, action: ContextEntity, inputs: list[str], results: list[str]) -> None:
-        self.start = min(self.start or action["startTime"], action["startTime"])
-        self.end = max(self.end, action["endTime"])
+    def add(
+        self, stage: str, action: ContextEntity, between: tuple[str, str], inputs: list[str], results: list[str]
+    ) -> None:
+        self.start = min(self.start or between[0], between[0])
+        self.end = max(self.end, between[1])
         self.by_stage[stage].append(action)
         self.consumed.update(dict.fromkeys(inputs))
         self.produced.update(dict.fromkeys(results))
@@ -55,7 +57,8 @@ class Actions:
     def __init__(self, document: dict[str, Any], entities: Entities, artifacts: list[DataEntity | None]) -> None:
         self._document = document
         self._entities = entities
-        self._artifacts = artifacts
+        self._ids = [artifact.id if artifact else None for artifact in artifacts]
+        self._values_of: dict[tuple[Any, ...], list[ContextEntity]] = {}
         self._scripts = {stage["name"]: stage["script"] for stage in document["stages"]}
         self.tools: dict[str, dict[tuple[int, int], ContextEntity]] = defaultdict(dict)
         self.runs: dict[str, _Run] = defaultdict(_Run)
@@ -76,7 +79,7 @@ class Actions:
         """The action of a record, whose recipe may have served several units, and those of later runs of it."""
         entry = self._document["artifacts"][places[0]]
         names = ", ".join(self._document["artifacts"][place]["name"] for place in places)
-        results = [artifact.id for place in places if (artifact := self._artifacts[place])]
+        results = [identifier for place in places if (identifier := self._ids[place])]
         inputs = list(self._inputs(entry))
         common = {
             "inputs": inputs,
@@ -124,7 +127,7 @@ class Actions:
             **given,
         )
         # A record of before runs had names counts to the one run without a name.
-        self.runs[made.get("run") or ""].add(entry["stage"], action, inputs, results)
+        self.runs[made.get("run") or ""].add(entry["stage"], action, (start, end), inputs, results)
 
     def _tool(self, entry: dict[str, Any]) -> ContextEntity:
         """The script that made an artifact, in the state that its code and packages were in."""
@@ -138,8 +141,13 @@ class Actions:
 
     def _values(self, entry: dict[str, Any]) -> list[ContextEntity]:
         """What an artifact was made from beside data: its slice of the configuration, compute settings, the seed."""
-        given = {name: self._shared(entry, name) for name in ("settings", "compute")} | {"seed": entry["seed"]}
-        return [self._entities.value(name, value) for name, value in given.items() if value not in (None, {})]
+        key = (entry["settings"], entry["compute"], entry["seed"])
+        if key not in self._values_of:
+            given = {name: self._shared(entry, name) for name in ("settings", "compute")} | {"seed": entry["seed"]}
+            self._values_of[key] = [
+                self._entities.value(name, value) for name, value in given.items() if value not in (None, {})
+            ]
+        return self._values_of[key]
 
     def _shared(self, entry: dict[str, Any], name: str) -> Any:
         """A part of an artifact's recipe; None where there is no record."""
@@ -150,9 +158,8 @@ class Actions:
         found: dict[str, None] = {}
         for label, value, place in entry["inputs"]:
             if place is not None:
-                artifact = self._artifacts[place]
-                if artifact:
-                    found[artifact.id] = None
+                if identifier := self._ids[place]:
+                    found[identifier] = None
             elif entry["stage"] == "register":
                 found[self._raw(label, value)] = None
             elif _is_digest(value):

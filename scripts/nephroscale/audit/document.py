@@ -6,7 +6,7 @@ import json
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.audit.graph import CURRENT, Artifact, Graph
+from nephroscale.audit.graph import CURRENT, Artifact, Graph, Input
 
 if TYPE_CHECKING:
     from nephroscale.stages.plan import Plan
@@ -39,7 +39,8 @@ def make_document(plan: Plan, graph: Graph, elsewhere: list[dict[str, Any]] | No
     """
     shared = _Shared()
     index = {artifact.key: place for place, artifact in enumerate(graph)}
-    artifacts = [_entry(artifact, index, shared) for artifact in graph]
+    inputs = _Inputs(index)
+    artifacts = [_entry(artifact, inputs, shared) for artifact in graph]
     report = graph.artifacts.get(("report", "cohort"))
     return {
         "format": 1,
@@ -70,7 +71,22 @@ def make_document(plan: Plan, graph: Graph, elsewhere: list[dict[str, Any]] | No
     }
 
 
-def _entry(artifact: Artifact, index: dict[tuple[str, str], int], shared: _Shared) -> dict[str, Any]:
+class _Inputs(dict[int, list[Any]]):
+    """Inputs as JSON values, by identity: the graph holds each of them once, and folds have millions in common."""
+
+    def __init__(self, index: dict[tuple[str, str], int]) -> None:
+        super().__init__()
+        self._index = index
+
+    def value(self, need: Input) -> list[Any]:
+        found = self.get(id(need))
+        if found is None:
+            found = [need.label, need.value, self._index[need.artifact] if need.artifact else None]
+            self[id(need)] = found
+        return found
+
+
+def _entry(artifact: Artifact, inputs: _Inputs, shared: _Shared) -> dict[str, Any]:
     """One artifact: its receipt, recipe and record, with inputs named by their place in ``artifacts``."""
     receipt, parts = artifact.receipt, artifact.parts
     return {
@@ -90,9 +106,7 @@ def _entry(artifact: Artifact, index: dict[tuple[str, str], int], shared: _Share
         "rows": parts.get("rows"),
         "seed": parts.get("seed"),
         "made": artifact.made,
-        "inputs": [
-            [need.label, need.value, index[need.artifact] if need.artifact else None] for need in artifact.inputs
-        ],
+        "inputs": list(map(inputs.value, artifact.inputs)),
         "repeats": artifact.repeats,
     }
 
@@ -103,14 +117,18 @@ class _Shared:
     def __init__(self) -> None:
         self.values: dict[str, list[Any]] = {name: [] for name in SHARED}
         self._places: dict[tuple[str, str], int] = {}
+        self._same: dict[tuple[str, int], int] = {}  # by identity: what recipes share is held while they are
 
     def place(self, name: str, value: Any) -> int:
         """Where a value stands in the list of its name."""
-        key = (name, json.dumps(value, sort_keys=True))
-        if key not in self._places:
-            self._places[key] = len(self.values[name])
-            self.values[name].append(value)
-        return self._places[key]
+        place = self._same.get((name, id(value)))
+        if place is None:
+            key = (name, json.dumps(value, sort_keys=True))
+            if key not in self._places:
+                self._places[key] = len(self.values[name])
+                self.values[name].append(value)
+            place = self._same[name, id(value)] = self._places[key]
+        return place
 
 
 def _looks(report: Artifact | None) -> dict[str, int]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from markupsafe import Markup
 
 from nephroscale.audit.standing import STANDINGS, patients
@@ -149,7 +149,7 @@ def run_of(artifact: Mapping[str, Any]) -> str | None:
 
 def safe_json(value: Any) -> Markup:
     """A JSON value that nothing in it can end the script element that holds it, equal for equal values."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)  # noqa: S704  (escaped just above; in a script element, entities would not be read)

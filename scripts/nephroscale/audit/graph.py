@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nephroscale.artifacts.receipts import Receipt
 from nephroscale.audit.record_index import RecordIndex, same_outcome
 from nephroscale.audit.wording import differences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from nephroscale.stages.plan import Plan, Recipe
 
 CURRENT, STALE, UNRECORDED, FOLLOWS, LOST = "current", "stale", "unrecorded", "follows", "lost"
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(NamedTuple):
     """One thing that an artifact was made from.
 
     Parameters
@@ -150,19 +149,34 @@ def read_graph(plan: Plan, stages: Iterable[str] | None = None, index: RecordInd
         told = {"digest": repeat["receipt"]["digest"], "reason": repeat["receipt"]["reason"]}
         repeats[repeat["recipe"]].append({"made": repeat["made"], "agrees": repeat["agrees"], **told})
     index = index or RecordIndex(plan.records)
-    artifacts = {key: _artifact(plan, receipt, receipts.keys(), index) for key, receipt in receipts.items()}
+    inputs = _Inputs(receipts.keys())
+    artifacts = {key: _artifact(plan, receipt, inputs, index) for key, receipt in receipts.items()}
     for artifact in artifacts.values():
         if artifact.record:
             artifact.repeats = repeats.get(artifact.record["recipe"], [])
     return Graph(artifacts, missing)
 
 
-def _artifact(plan: Plan, receipt: Receipt, keys: Iterable[tuple[str, str]], index: RecordIndex) -> Artifact:
+class _Inputs(dict[tuple[str, str], Input]):
+    """Inputs by label and value, each held once: every fold of every model reads the same bags."""
+
+    def __init__(self, keys: Collection[tuple[str, str]]) -> None:
+        super().__init__()
+        self._keys = keys
+
+    def __missing__(self, named: tuple[str, str]) -> Input:
+        label, value = named
+        stage, _, rest = label.partition("/")
+        key = (stage, rest.partition("#")[0])
+        found = self[named] = Input(label, str(value), key if key in self._keys else None)
+        return found
+
+
+def _artifact(plan: Plan, receipt: Receipt, inputs: _Inputs, index: RecordIndex) -> Artifact:
     artifact = Artifact(receipt)
     if not receipt.accepted and "because" in receipt.figures:
         artifact.state = FOLLOWS
-        cause = tuple(receipt.figures["because"].split("/", 1))
-        artifact.inputs = [Input(receipt.figures["because"], "rejected", cause if cause in keys else None)]
+        artifact.inputs = [inputs[receipt.figures["because"], "rejected"]]
         return artifact
     now = plan.examine(plan.stages[receipt.stage], receipt.unit)
     recipe: Recipe | None = None if now is None or isinstance(now, Receipt) else now
@@ -177,13 +191,5 @@ def _artifact(plan: Plan, receipt: Receipt, keys: Iterable[tuple[str, str]], ind
     if receipt.digest and plan.store.find(receipt.digest) is None:
         artifact.state = LOST
         artifact.because = ["its object is not in the store, may not be read, or was damaged and set aside"]
-    artifact.inputs = [
-        Input(label, str(value), _named(label, keys)) for label, value in artifact.parts.get("inputs", {}).items()
-    ]
+    artifact.inputs = [inputs[named] for named in artifact.parts.get("inputs", {}).items()]
     return artifact
-
-
-def _named(label: str, keys: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
-    stage, _, rest = label.partition("/")
-    key = (stage, rest.partition("#")[0])
-    return key if key in keys else None

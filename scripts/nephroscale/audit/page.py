@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import orjson
 from markupsafe import Markup
 
 from nephroscale.audit import sections
 from nephroscale.audit.embed import embed, safe_json
 from nephroscale.audit.standing import STANDINGS, standings
+from nephroscale.memory import collect_seldom
 from nephroscale.reporting.html import template_environment
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ SCRIPTS = ("model.js", "elements.js", "graph.js", "panel.js", "find.js", "main.j
 
 
 def render_page(document: Mapping[str, Any]) -> str:
-    """Write the page of an audit.
+    """Give the page of an audit.
 
     Parameters
     ----------
@@ -96,3 +99,13 @@ def duration(seconds: float | None) -> str:
 def _script() -> str:
     parts = [(TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS]
     return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
+
+
+def main(audit: str, page: str) -> None:
+    """Write the page of an audit that lies in a file: ``python -m nephroscale.audit.page audit.json index.html``."""
+    collect_seldom()
+    Path(page).write_text(render_page(orjson.loads(Path(audit).read_bytes())), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -7,10 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nephroscale.artifacts.digest import digest_json
-from nephroscale.artifacts.receipts import Receipt
 from nephroscale.audit.wording import differences
 
 if TYPE_CHECKING:
+    from nephroscale.artifacts.receipts import Receipt
     from nephroscale.artifacts.records import Records
 
 #: Parts of a recipe that say what was done, whatever it was done to and wherever.
@@ -19,8 +19,7 @@ WORK = ("stage", "format", "code", "packages", "settings", "rows", "seed")
 
 def same_outcome(record: dict[str, Any], receipt: Receipt) -> bool:
     """Whether a record tells of a receipt: equal but for the name of the unit (one recipe may serve two)."""
-    told = Receipt.from_json({**record["receipt"], "stage": receipt.stage, "unit": receipt.unit})
-    return told == receipt
+    return {**record["receipt"], "stage": receipt.stage, "unit": receipt.unit} == receipt.as_json()
 
 
 class RecordIndex:
@@ -64,9 +63,12 @@ class RecordIndex:
     @cached_property
     def _by_work(self) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
         found: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
-        machines = {repr(record["parts"].get("compute")) for record in self._all}
-        for record in self._all if len(machines) > 1 else []:
-            found[self._work(record)].append(record)
+        machines: dict[str, set[str]] = defaultdict(set)
+        for record in self._all:
+            machines[record["receipt"]["stage"]].add(repr(record["parts"].get("compute")))
+        for record in self._all:
+            if len(machines[record["receipt"]["stage"]]) > 1:
+                found[self._work(record)].append(record)
         return found
 
     @staticmethod
@@ -90,6 +92,6 @@ class RecordIndex:
     def same_work_elsewhere(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         """Records of the same work on another machine: they differ in ``compute``, and in inputs at most."""
         here = record["parts"].get("compute")
-        if not self._by_work:
+        if not self._by_work:  # one machine made everything
             return []
         return [other for other in self._by_work[self._work(record)] if other["parts"].get("compute") != here]

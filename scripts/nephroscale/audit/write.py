@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.artifacts.digest import canonical_json
+import orjson
+
 from nephroscale.artifacts.receipts import Receipt, settle_receipt
 from nephroscale.audit.crate import write_crate
 from nephroscale.audit.document import count_states, make_document
 from nephroscale.audit.elsewhere import compare_elsewhere
 from nephroscale.audit.graph import read_graph
-from nephroscale.audit.page import render_page
 from nephroscale.audit.record_index import RecordIndex
 from nephroscale.errors import NephroscaleError
+from nephroscale.memory import collect_seldom
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,14 +41,18 @@ def write_audit(plan: Plan, out: Path) -> dict[str, Any]:
     dict
         ``artifacts``, how many are in each state, and ``conflicts``.
     """
+    collect_seldom()
     index = RecordIndex(plan.records, whole=True)
     graph = read_graph(plan, plan.stages_before("audit"), index)
     document = make_document(plan, graph, compare_elsewhere(plan.store, graph, index))
     out.mkdir(parents=True)
-    (out / "audit.json").write_text(lines_json(document), encoding="utf-8")
-    (out / "index.html").write_text(render_page(document), encoding="utf-8")
-    # Last, since the crate lists every file that lies there.
-    write_crate(document, plan.scripts.parent / "workflow", out)
+    (out / "audit.json").write_bytes(lines_json(document))
+    # The page and the crate take about as long as each other; the crate lists the page among its files.
+    command = [sys.executable, "-m", "nephroscale.audit.page", str(out / "audit.json"), str(out / "index.html")]
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(plan.scripts)}) as page:  # noqa: S603
+        write_crate(document, plan.scripts.parent / "workflow", out, ready=page.wait)
+    if page.returncode:
+        raise subprocess.CalledProcessError(page.returncode, command)
     return {
         "artifacts": len(document["artifacts"]),
         "states": count_states(document),
@@ -52,20 +60,24 @@ def write_audit(plan: Plan, out: Path) -> dict[str, Any]:
     }
 
 
-def lines_json(document: dict[str, Any]) -> str:
+def lines_json(document: dict[str, Any]) -> bytes:
     """Encode a document with one line for each member of each of its lists; equal documents, equal text.
 
     Indenting every value would take most of the time of an audit of 100,000 artifacts, and triple the file; so it is
     still read by eye, ``grep`` and ``diff``.
     """
-    lines = [f"{canonical_json(key).decode()}: {_lines(document[key])}" for key in sorted(document)]
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    lines = [_encode(key) + b": " + _lines(document[key]) for key in sorted(document)]
+    return b"{\n" + b",\n".join(lines) + b"\n}\n"
 
 
-def _lines(value: Any) -> str:
+def _encode(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def _lines(value: Any) -> bytes:
     if not isinstance(value, list) or not value:
-        return canonical_json(value).decode()
-    return "[\n" + ",\n".join(canonical_json(member).decode() for member in value) + "\n]"
+        return _encode(value)
+    return b"[\n" + b",\n".join(map(_encode, value)) + b"\n]"
 
 
 def publish_audit(plan: Plan) -> Receipt:

@@ -217,7 +217,7 @@ class Plan:
         """The receipt of a unit as it stands, or None where it is not made yet."""
         key = (stage, unit)
         if key not in self._receipts:
-            self._receipts[key] = read_receipt(self.receipt_path(stage, unit))
+            self._receipts[key] = read_receipt(self._receipt_name(stage, unit))
         return self._receipts[key]
 
     def object_path(self, stage: str, unit: str) -> Path | None:

@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from nephroscale.artifacts.digest import digest_bytes
 from nephroscale.slides import raw
 
@@ -72,6 +74,6 @@ class RawCache:
     @staticmethod
     def _read(path: Path) -> dict[str, Any] | None:
         try:
-            return json.loads(path.read_bytes())
+            return orjson.loads(path.read_bytes())
         except (FileNotFoundError, PermissionError, ValueError):
             return None

@@ -54,9 +54,13 @@ class Report(Stage):
 def count_looks(plan: Plan) -> dict[str, int]:
     """Fold to the number of configurations that were scored on its test patients, those of this run included."""
     present: dict[tuple[str, str], set[str]] = {}
+    counted: set[tuple[str, int]] = set()
     for unit in plan.units("evaluate"):
-        if look := plan.stages["evaluate"].look(plan, unit):
-            present.setdefault((str(split(unit)[1]), look.patients), set()).add(look.configuration)
+        model, fold, _ = split(unit)
+        # The seed does not make another look.
+        if (model, fold) not in counted and (look := plan.stages["evaluate"].look(plan, unit)):
+            counted.add((model, fold))
+            present.setdefault((str(fold), look.patients), set()).add(look.configuration)
     looks = Looks(plan.store)
     return {fold: looks.count(patients, found) for (fold, patients), found in sorted(present.items())}
 
