@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion
@@ -48,6 +48,7 @@ IMAGE = np.random.default_rng(0).integers(0, 255, (203, 317, 3), np.uint8)
 
 
 @settings(max_examples=40, deadline=None)
+@example(8.0, 10, 0, 30, 1, 1)  # the last square reaches past the edge by less than half
 @given(
     st.floats(1, 9), st.integers(0, 60), st.integers(0, 40), st.integers(1, 30), st.integers(1, 30), st.integers(1, 3)
 )

@@ -97,6 +97,16 @@ class ScaledView:
         UnreadableRegion
             When the file's bytes give no pixels there.
         """
+        pixels, known = self._scaled(x, y, width, height)
+        inside_y, inside_x = (
+            (a <= np.arange(n)) & (np.arange(n) < b)
+            for a, b, n in ((-y, self.height - y, height), (-x, self.width - x, width))
+        )
+        inside = inside_y[:, None] & inside_x
+        pixels[~inside] = self.fill
+        return pixels, known & inside
+
+    def _scaled(self, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
         if self.rest == 1.0:
             return self._squares(x, y, width, height)
         # OpenCV rounds positions to 1/32 of a pixel: rounded here first, they are the same from whichever corner.
@@ -110,11 +120,7 @@ class ScaledView:
         maps = np.meshgrid((across - x0).astype(np.float32), (along - y0).astype(np.float32))
         scaled = cv2.remap(pixels, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         known = cv2.remap(valid.astype(np.uint8), *maps, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE) > 0
-        outside = (np.arange(y, y + height) >= self.height)[:, None] | (np.arange(x, x + width) >= self.width)[None]
-        outside |= (np.arange(y, y + height) < 0)[:, None] | (np.arange(x, x + width) < 0)[None]
-        scaled = scaled.reshape(height, width, -1)
-        scaled[outside] = self.fill
-        return scaled, known & ~outside
+        return scaled.reshape(height, width, -1), known
 
     def _squares(self, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
         k = self.whole
