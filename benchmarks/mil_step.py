@@ -26,7 +26,7 @@ import torch
 
 from nephroscale.models.batch import Batch, Output
 from nephroscale.models.cmusnet import CMUSNet
-from nephroscale.training.fit import make_optimizer
+from nephroscale.training.epoch import make_optimizer
 from nephroscale.training.settings import DEFAULTS, autocast
 from nephroscale.training.settings import prepare as prepare_network
 

@@ -18,7 +18,7 @@ import torch
 
 from nephroscale.models.batch import Batch, Output
 from nephroscale.models.cmusnet import RELEASED_NAMES, CMUSNet
-from nephroscale.training.fit import cosine_rate, make_optimizer
+from nephroscale.training.epoch import cosine_rate, make_optimizer
 
 MOST_INSTANCES = 10  # the released code takes the first ten; here our loader's seeded choice is not at issue
 STEPS = 5

@@ -10,7 +10,7 @@ from stored_features import Cohort, write_bag
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.training.data import collate, holds_pixels, load_bags, shapes_of, thinned
-from nephroscale.training.fit import batches
+from nephroscale.training.epoch import batches
 
 ALL = ("TEM", "OM", "IM")
 

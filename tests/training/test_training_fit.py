@@ -11,9 +11,11 @@ from stored_features import Cohort
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.weights import load_model
+from nephroscale.training import epoch as passing
 from nephroscale.training import fit as fitting
 from nephroscale.training.data import collate, load_bags
-from nephroscale.training.fit import cosine_rate, fit
+from nephroscale.training.epoch import cosine_rate
+from nephroscale.training.fit import fit
 
 MODEL: dict[str, Any] = {"family": "cmusnet", "hidden": 8, "dropout": 0.5}
 TRAIN: dict[str, Any] = {"epochs": 4, "patience": 4, "batch": 4, "learning_rate": 1e-2, "final_learning_rate": 1e-3}
@@ -184,8 +186,8 @@ def test_test_patients_are_never_opened(cohort: Cohort, tmp_path: Path) -> None:
 
 def test_flips_only_while_training(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    flip = fitting.flip
-    monkeypatch.setattr(fitting, "flip", lambda batch, generator: seen.extend(batch.ids) or flip(batch, generator))
+    flip = passing.flip
+    monkeypatch.setattr(passing, "flip", lambda batch, generator: seen.extend(batch.ids) or flip(batch, generator))
     train(cohort, tmp_path / "with", epochs=1)
     assert sorted(seen) == cohort.folds["folds"][0]["train"]
     seen.clear()

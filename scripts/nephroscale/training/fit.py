@@ -16,19 +16,16 @@ from nephroscale.models.encoders.registry import describe_encoder
 from nephroscale.models.losses import make_criterion
 from nephroscale.models.registry import build
 from nephroscale.models.weights import save_model
-from nephroscale.training.augment import flip
 from nephroscale.training.checkpoint import Progress, copy_state, load_checkpoint, save_checkpoint
-from nephroscale.training.data import Bag, Layout, collate, digest_bags, holds_pixels, layouts_of, load_bags, thinned
+from nephroscale.training.data import Bag, digest_bags, holds_pixels, layouts_of, load_bags, thinned
+from nephroscale.training.epoch import cosine_rate, make_optimizer, train_epoch, validate
 from nephroscale.training.folds import read_fold
-from nephroscale.training.missing import choose_cases, drop_modalities
-from nephroscale.training.settings import autocast, class_counts, prepare, read_settings
+from nephroscale.training.missing import choose_cases
+from nephroscale.training.settings import class_counts, prepare, read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
-
-    from nephroscale.models.batch import Batch
-    from nephroscale.models.network import Network
 
 
 def fit(  # noqa: PLR0917  (the stage's contract)
@@ -191,95 +188,6 @@ def fit(  # noqa: PLR0917  (the stage's contract)
     }
 
 
-def train_epoch(
-    network: Network,
-    optimizer: torch.optim.Optimizer,
-    bags: Sequence[Bag],
-    settings: Mapping[str, Any],
-    *,
-    seed: int,
-    epoch: int,
-    device: str,
-    layouts: Mapping[str, Layout] | None = None,
-) -> float:
-    """Pass once over the training patients in an order of this epoch; give the mean loss of a patient.
-
-    Order, flips and dropout are drawn from generators made anew from (seed, epoch): a resumed training draws the same.
-    """
-    generator = torch.Generator().manual_seed(_derived("epoch", seed, epoch))
-    torch.manual_seed(_derived("dropout", seed, epoch))
-    network.train()
-    network.progress = epoch / settings["epochs"]
-    order = torch.randperm(len(bags), generator=generator).tolist()
-    total = torch.zeros((), dtype=torch.float64, device=device)
-    share = settings["modality_dropout"] if network.tolerates_missing else 0.0
-    drop = (lambda batch: drop_modalities(batch, share, generator)) if share else None
-    for batch in batches([bags[i] for i in order], settings["batch"], device, layouts, drop):
-        seen = flip(batch, generator) if settings["flips"] else batch
-        optimizer.zero_grad(set_to_none=True)
-        with autocast(device, settings["precision"]):
-            loss = network.batch_loss(network(seen), seen)
-        loss.backward()
-        optimizer.step()
-        network.after_step()
-        total += loss.detach()
-    return float(total) / len(bags)
-
-
-@torch.no_grad()
-def validate(  # noqa: PLR0917  (as for an epoch)
-    network: Network,
-    bags: Sequence[Bag],
-    settings: Mapping[str, Any],
-    classes: int,
-    device: str,
-    layouts: Mapping[str, Layout] | None = None,
-) -> tuple[float, float]:
-    """Give the mean loss of a patient, and the mean sensitivity over the classes that occur."""
-    network.eval()
-    total = torch.zeros((), dtype=torch.float64, device=device)
-    right, count = torch.zeros(2, classes, device=device)
-    for batch in batches(bags, settings["batch"], device, layouts):
-        with autocast(device, settings["precision"]):
-            output = network(batch)
-            total += network.batch_loss(output, batch)
-        hit = (output.logits["fusion"].argmax(1) == batch.labels).float()
-        ones = (batch.labels[:, None] == torch.arange(classes, device=device)).float()
-        right, count = right + (ones * hit[:, None]).sum(0), count + ones.sum(0)
-    sensitivity = (right / count.clamp(min=1)).sum() / (count > 0).sum()
-    return float(total) / len(bags), float(sensitivity)
-
-
-def batches(
-    bags: Sequence[Bag],
-    size: int,
-    device: str,
-    layouts: Mapping[str, Layout] | None = None,
-    change: Callable[[Batch], Batch] | None = None,
-) -> Iterator[Batch]:
-    """Cut bags into batches, change them on the host if so wished; the last may be smaller, nobody is dropped."""
-    layouts = layouts_of(bags) if layouts is None else layouts
-    for first in range(0, len(bags), size):
-        batch = collate(bags[first : first + size], layouts)
-        yield (batch if change is None else change(batch)).to(device)
-
-
-def make_optimizer(network: Network, settings: Mapping[str, Any]) -> torch.optim.Adam:
-    """Make the paper's optimizer, Adam with amsgrad, over what is to be trained."""
-    return torch.optim.Adam(
-        [p for p in network.parameters() if p.requires_grad],
-        lr=settings["learning_rate"],
-        weight_decay=settings["weight_decay"],
-        amsgrad=True,
-    )
-
-
-def cosine_rate(epoch: int, settings: Mapping[str, Any]) -> float:
-    """Give the learning rate of an epoch (from 0): half a cosine from the first rate towards the final one."""
-    first, last = settings["learning_rate"], settings["final_learning_rate"]
-    return last + (first - last) * (1 + math.cos(math.pi * epoch / settings["epochs"])) / 2
-
-
 def _finished(progress: Progress, settings: Mapping[str, Any]) -> bool:
     done = len(progress.curve)
     return done >= settings["epochs"] or done - 1 - progress.best_epoch >= settings["patience"]
@@ -300,10 +208,6 @@ def _check_cases(training: Sequence[Bag], validation: Sequence[Bag]) -> None:
     for side, bags in (("training", training), ("validation", validation)):
         if not bags:
             raise Rejected(f"no patient of the {side} side has what this network needs")
-
-
-def _derived(purpose: str, seed: int, epoch: int) -> int:
-    return int.from_bytes(blake3(f"{purpose}:{seed}:{epoch}".encode()).digest()[:7], "little")
 
 
 def _identity(facts: list[Any], training: Sequence[Bag], validation: Sequence[Bag]) -> str:
