@@ -179,7 +179,8 @@ def compare(arguments: argparse.Namespace) -> None:
         most = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         ratio = "" if form == "per-instance" else f", {rate[form] / rate['per-instance']:.2f} times per-instance"
         print(f"{form}: {rate[form]:.3g} steps/s{ratio}, peak memory {float(most):.0f} MiB beyond network and data")
-    print(f"ratio: {rate['ours'] / rate['per-instance']:.2f}", flush=True)
+    ratios = (f"{rate[form] / rate['per-instance']:.2f} ({form})" for form in forms[:-1])
+    print(f"ratio: {', '.join(ratios)}", flush=True)
 
 
 def main() -> None:
