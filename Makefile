@@ -51,7 +51,7 @@ tiny: setup ## the same on the smallest cohort (about a minute)
 	$(BIN)/snakemake $(TINY) --cores $(CORES) all
 
 test: setup $(CRATE)/.ready ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not cluster"
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=25 -m "not cluster"
 
 # `timeout -k`: an executor that waits for a job that is no more waits for ever, and is deaf to SIGTERM.
 test-slurm: setup ## run the tests on a Slurm of three nodes, brought up here for them (needs slurm-wlm and munge)

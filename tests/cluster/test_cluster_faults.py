@@ -7,7 +7,7 @@ import signal
 import pytest
 from cluster_project import HOLD, PROFILE
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.cluster
 
 BAGS = ["bags/P01", "bags/P02", "bags/P03"]  # travel in one group
 TARGETS = [f"results/tiny/{unit}.json" for unit in BAGS]

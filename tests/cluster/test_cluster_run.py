@@ -10,7 +10,7 @@ from cluster_project import PROFILE
 
 from nephroscale.stages.registry import stage_table
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.cluster
 
 
 def test_the_exact_command_ends_in_the_report(first_run):

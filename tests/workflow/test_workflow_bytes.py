@@ -5,7 +5,7 @@ import os
 import pytest
 from project import Project
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 
 
 def test_another_folder_another_number_of_cores_and_another_order_give_the_same_digests(made, tmp_path, monkeypatch):

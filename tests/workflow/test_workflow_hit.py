@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 
 HEAVY = ("torch", "numpy", "scipy", "skimage", "zarr", "cv2", "sklearn", "openslide", "tifffile", "PIL", "matplotlib")
 JOB = """

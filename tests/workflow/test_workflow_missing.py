@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 
 TWO_CLASSES = "classes: {IgAN: IgAN, MN: other, LN: other}"  # so that a class can do without a patient
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 
 NEW = "predict={patients: config/new/patients.csv, images: config/new/images.csv, root: demo/new}"
 STAGES = {"P01": "I", "P02": "I", "P03": "II", "P04": "II", "P05": "I-II", "P06": "II"}

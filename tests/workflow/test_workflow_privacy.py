@@ -15,7 +15,7 @@ from project import Project
 
 from nephroscale.demo.slide_file import write_slide
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 
 NAME = "Zebrowskaja"
 LABEL = (255, 0, 255)  # a colour that nothing drawn has

@@ -14,7 +14,7 @@ import yaml
 from nephroscale.arrays import read_array
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("real")]
+pytestmark = pytest.mark.workflow
 
 PATIENTS = """patient_id,diagnosis
 R1,IgAN

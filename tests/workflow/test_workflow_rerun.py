@@ -12,7 +12,7 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.stages.job import _outcome
 from nephroscale.stages.plan import Plan
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 
 
 def stages(run):

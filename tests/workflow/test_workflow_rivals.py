@@ -8,7 +8,7 @@ import yaml
 
 from nephroscale.models.registry import FAMILIES
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 
 
 def test_rivals_are_trained_and_tested_on_the_folds_and_bags_that_are_there(project):

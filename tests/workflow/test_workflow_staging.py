@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 
 
 def test_staged_raw_files_give_the_same_artifacts_and_are_gone_afterwards(project, tmp_path, monkeypatch):
