@@ -131,7 +131,6 @@ def test_one_failing_slide_stops_nothing_else_and_is_named(project, made):
 def test_a_job_that_takes_its_group_down_every_time_is_left_out_at_last(project):
     crash = '\n    import os\n    if job.unit == "P03":\n        os._exit(9)\n'
     project.insert("make_bag", crash)
-    project.edit(PROFILE, "cores: 4 ", "cores: 1 ")
     run = project.slurm(*TARGETS)
     assert run.code != 0
     assert run.computed == [unit for unit in BAGS if unit != "bags/P03"]

@@ -37,7 +37,7 @@ rule find_glomeruli:
     threads: plan.config["compute"]["threads"]
     resources:
         mem_mb=scale_with_attempt(4000),
-        runtime=scale_with_attempt(60),
+        runtime=scale_with_attempt(30),
     message:
         "Find the glomeruli of {wildcards.image}"
     script:

@@ -37,7 +37,7 @@ rule tile_slide:
     threads: plan.config["compute"]["threads"]
     resources:
         mem_mb=scale_with_attempt(4000),
-        runtime=scale_with_attempt(120),
+        runtime=scale_with_attempt(60),
     message:
         "Tile and normalise {wildcards.image}"
     script:
