@@ -55,7 +55,7 @@ test: setup $(CRATE)/.ready ## run the tests
 
 # `timeout -k`: an executor that waits for a job that is no more waits for ever, and is deaf to SIGTERM.
 test-slurm: setup ## run the tests on a Slurm of three nodes, brought up here for them (needs slurm-wlm and munge)
-	timeout -k 30 1500 $(BIN)/python -m pytest -n 0 -m cluster --durations=0 tests/cluster
+	timeout -k 30 2400 $(BIN)/python -m pytest -n 0 -m cluster --durations=15 tests/cluster
 
 demo-slurm: setup ## the smallest cohort by `snakemake --profile slurm all` on such a Slurm, to be watched
 	$(BIN)/python resources/demo/generate.py tiny --out demo/tiny --jobs 2

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cluster_project import PROFILE, ClusterProject
-from slurm import Cluster, missing_programs
+from slurm import Cluster, FinishedJob, missing_programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,16 +31,17 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def first_run(cluster, tmp_path_factory) -> tuple[ClusterProject, Run, int]:
-    """The tiny cohort, run to its report by `snakemake --profile slurm all`; and how many jobs were submitted."""
+def first_run(cluster, tmp_path_factory) -> tuple[ClusterProject, Run, list[FinishedJob]]:
+    """The tiny cohort, run to its report by `snakemake --profile slurm all`; and the jobs of Slurm that ended in it."""
     project = ClusterProject.check_out(tmp_path_factory.mktemp("cluster") / "project")
     project.cluster = cluster
     (project.path / "config/tiny.yaml").replace(project.path / "config/config.yaml")
     project.edit(PROFILE, "checks: 10", "checks: 2")
-    before = cluster.last_job_id()
+    before = len(cluster.finished())
     run = project.slurm("all")
     assert run.code == 0, run.output
-    return project, run, cluster.last_job_id() - before
+    cluster.wait_until(lambda: not cluster.jobs(), 60, "the queue is empty")
+    return project, run, cluster.finished()[before:]
 
 
 @pytest.fixture(scope="session")

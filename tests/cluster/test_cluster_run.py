@@ -23,9 +23,9 @@ def test_the_exact_command_ends_in_the_report(first_run):
     assert "Report: results/tiny/report/index.html" in run.output
 
 
-def test_every_job_asked_for_its_rule_s_resources_and_ran_on_the_nodes_of_its_partition(first_run, cluster):
-    project, _, _ = first_run
-    ended = [job for job in cluster.finished() if job.state == "COMPLETED"]
+def test_every_job_asked_for_its_rule_s_resources_and_ran_on_the_nodes_of_its_partition(first_run):
+    project, _, ended = first_run
+    assert {job.state for job in ended} == {"COMPLETED"}
     assert {job.node for job in ended} <= {"n1", "n2"}  # the configuration says cpu: no GPU node is used
     allocations = [record(path)["made"]["allocation"] for path in project.path.glob("store/records/*/*.json")]
     assert {a["node"] for a in allocations} <= {"n1", "n2"}
@@ -33,7 +33,7 @@ def test_every_job_asked_for_its_rule_s_resources_and_ran_on_the_nodes_of_its_pa
 
 
 def test_many_small_jobs_travel_in_few_submissions(first_run):
-    project, run, submitted = first_run
+    project, run, ended = first_run
     profile = yaml.safe_load((project.path / PROFILE).read_text())
     groups, sizes = profile["groups"], profile["group-components"]
     alone = [unit for unit in run.computed if rule_of(unit) not in groups]
@@ -41,8 +41,8 @@ def test_many_small_jobs_travel_in_few_submissions(first_run):
     members = Counter(groups.get(rule_of(unit)) for unit in run.computed if not unit.startswith("calibrate/"))
     together = sum(math.ceil(members[group] / size) for group, size in sizes.items())
     audit = 1  # it describes every run, so its own is not among those that are counted
-    assert submitted == len(alone) + audit + together
-    assert submitted < len(run.computed) / 3
+    assert len(ended) == len(alone) + audit + together
+    assert len(ended) < len(run.computed) / 3
 
 
 def test_what_is_known_costs_no_submission(project, cluster):
