@@ -140,11 +140,12 @@ def imports_of(source: str) -> tuple[set[str], set[str]]:
     """
     inside: set[str] = set()
     outside: set[str] = set()
+    # An import is a statement: of expressions, which are most of a source, none is looked at.
     pending: list[ast.AST] = [ast.parse(source)]
     while pending:
         node = pending.pop()
         names: list[str] = []
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
             pending += node.orelse
             continue
         if isinstance(node, ast.Import):
@@ -157,7 +158,8 @@ def imports_of(source: str) -> tuple[set[str], set[str]]:
                 inside.add(name)
             elif top not in sys.stdlib_module_names:
                 outside.add(top)
-        pending += ast.iter_child_nodes(node)
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            pending += getattr(node, block, ())
     return inside, outside
 
 
