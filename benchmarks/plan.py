@@ -2,11 +2,11 @@
 
     python benchmarks/plan.py [--patients 10000] [--folder FOLDER]
 
-A cohort of 10,000 patients with five images each is planned three times: with nothing made; with everything in the store
-and the results folder deleted, so that each receipt and link is written again; and with everything made. For the last two,
-objects and records are put into a store by the package's own functions, with as many files in each object as a run of the
-demo writes, but without computing: what they hold means nothing. A folder that is named is kept, and what is in it already
-is used again.
+A cohort of 10,000 patients with five images each is planned three times: with nothing made; with everything in the
+store and the results folder deleted, so that each receipt and link is written again; and with everything made. For the
+last two, objects and records are put into a store by the package's own functions, with as many files in each object as
+a run of the demo writes, but without computing: what they hold means nothing. A folder that is named is kept, and what
+is in it already is used again.
 
 Prints one JSON object; the exit status is non-zero where a limit is passed or a plan is not what it has to be.
 """
