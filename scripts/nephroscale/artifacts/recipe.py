@@ -82,7 +82,8 @@ class Code:
             outside |= third
             for module in inside:
                 pending += self._files(module)
-        files |= {data for path in files if path.name != script for data in self._data_beside(path)}
+        folders = {path.parent for path in files if path.name != script and path.parent.name != PACKAGE}
+        files |= {data for folder in folders for data in _data_in(folder)}
         code = {path.relative_to(self.scripts).as_posix(): self._digest(path) for path in files}
         packages = {"python": platform.python_version()}
         for name in outside:
@@ -99,16 +100,6 @@ class Code:
         files.append(self.scripts.joinpath(*parts).with_suffix(".py"))
         return [path for path in files if path.is_file()]
 
-    def _data_beside(self, path: Path) -> list[Path]:
-        """Files that are no Python in the folder of a module and below: templates, tables."""
-        if path.parent.name == PACKAGE:
-            return []
-        return [
-            found
-            for found in path.parent.rglob("*")
-            if found.is_file() and found.suffix not in {".py", ".pyc"} and not found.name.startswith(".")
-        ]
-
     def _digest(self, path: Path) -> str:
         if path not in self._digests:
             self._digests[path] = digest_file(path)
@@ -120,6 +111,15 @@ class Code:
             self._digests[path] = digest_bytes(source)
             self._imports[path] = _imports_of_source(source)
         return self._imports[path]
+
+
+def _data_in(folder: Path) -> list[Path]:
+    """Files that are no Python in a folder of modules and below: templates, tables."""
+    return [
+        found
+        for found in folder.rglob("*")
+        if found.is_file() and found.suffix not in {".py", ".pyc"} and not found.name.startswith(".")
+    ]
 
 
 @cache
