@@ -60,15 +60,20 @@ def digest_file(path: Path | str, size: int | None = None) -> str:
     """
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        # One byte more than the file has: a small one is read by one call, and its end is seen by the same.
-        wanted = min(_CHUNK, (os.fstat(handle).st_size if size is None else size) + 1)
-        block = os.read(handle, wanted)
-        hasher = blake3(block)
-        while len(block) == wanted or (block and wanted == _CHUNK):
-            block = os.read(handle, wanted)
-            hasher.update(block)
+        return digest_open(handle, os.fstat(handle).st_size if size is None else size)
     finally:
         os.close(handle)
+
+
+def digest_open(handle: int, size: int) -> str:
+    """BLAKE3 of an open file of a known size, from where it stands."""
+    # One byte more than the file has: a small one is read by one call, and its end is seen by the same.
+    wanted = min(_CHUNK, size + 1)
+    block = os.read(handle, wanted)
+    hasher = blake3(block)
+    while len(block) == wanted or (block and wanted == _CHUNK):
+        block = os.read(handle, wanted)
+        hasher.update(block)
     return hasher.hexdigest()
 
 

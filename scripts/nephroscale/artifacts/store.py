@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from nephroscale.artifacts.digest import FileEntry, digest_file, digest_tree, list_files
+from nephroscale.artifacts.digest import FileEntry, digest_open, digest_tree, list_files
 from nephroscale.artifacts.disk import full_disk
 from nephroscale.artifacts.written import take_note
 from nephroscale.errors import NephroscaleError
@@ -288,9 +288,9 @@ class Store:
         """As :meth:`damage`, with the number of bytes that were read."""
         path = f"{self._top}/objects/{digest[:2]}/{digest}"
         try:
-            top = os.lstat(path)
-            if stat.S_ISREG(top.st_mode) and digest_file(path, top.st_size) == digest:  # as most objects are
-                return None, top.st_size
+            size = _sound_size(path, digest)
+            if size is not None:
+                return None, size
             actual, _, entries = digest_tree(path, _refuse_links)
         except (FileNotFoundError, NotADirectoryError):
             return "missing", 0
@@ -356,6 +356,21 @@ class Store:
             pass
         finally:
             remove_tree(folder)
+
+
+def _sound_size(path: str, digest: str) -> int | None:
+    """The size of a file object that is sound, as most are; None of any other object."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link, a pipe
+            return None
+        raise
+    try:
+        state = os.fstat(handle)
+        return state.st_size if stat.S_ISREG(state.st_mode) and digest_open(handle, state.st_size) == digest else None
+    finally:
+        os.close(handle)
 
 
 def _refuse_links(name: str, state: os.stat_result) -> str | None:

@@ -28,9 +28,16 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 def objects(store: Store) -> list[str]:
     """The digests of all objects, in order: those that are there, and those whose manifest says they should be."""
-    there = {path.name for path in store.path.glob("objects/[0-9a-f][0-9a-f]/*") if _DIGEST.fullmatch(path.name)}
-    listed = {path.stem for path in store.path.glob("manifests/*/*.json")}
-    return sorted(there | {digest for digest in listed if _DIGEST.fullmatch(digest)})
+    names = set(_names(store.path / "objects"))
+    names.update(name[:-5] for name in _names(store.path / "manifests") if name.endswith(".json"))
+    return sorted(filter(_DIGEST.fullmatch, names))
+
+
+def _names(top: Path) -> Iterator[str]:
+    """The names in the folders below a folder: plain calls, since there are as many as objects."""
+    for folder in os.listdir(top) if top.is_dir() else []:  # noqa: PTH208
+        with suppress(NotADirectoryError):
+            yield from (name for name in os.listdir(f"{top}/{folder}") if name.startswith(folder))  # noqa: PTH208
 
 
 def register_results(store: Store, results: Path) -> None:

@@ -153,7 +153,7 @@ def strays(store: Store) -> list[str]:
             found += [
                 f"objects/{folder.name}/{name}"
                 for name in os.listdir(folder)  # noqa: PTH208
-                if not (_NAME.fullmatch(name) and name.startswith(folder.name)) and not _RENAMED.fullmatch(name)
+                if not (name.startswith(folder.name) and (_NAME.fullmatch(name) or _RENAMED.fullmatch(name)))
             ]
     return sorted(found)
 
