@@ -9,7 +9,7 @@ import socket
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nephroscale.artifacts.digest import digest_bytes
 from nephroscale.artifacts.receipts import read_receipt
@@ -24,20 +24,52 @@ if TYPE_CHECKING:
 # A pin older than this was left by a job that was killed.
 PIN_SECONDS = 14 * 24 * 3600
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_SHELF = re.compile(r"[0-9a-f]{2}")
+# What is left in place by `Store.set_aside` where only its owner could move it.
+_RENAMED = re.compile(r"[0-9a-f]{64}-[0-9-]+\.damaged")
+
+
+class Shelf(NamedTuple):
+    """What lies under two digits: objects that are or should be there, in order, and paths that no object can have."""
+
+    digests: list[str]
+    strays: list[str]
+
+
+def shelves(store: Store) -> Iterator[Shelf]:
+    """List a store, from ``00`` to ``ff``: objects that are there, and those whose manifest says they should be."""
+    top, manifests = store.path / "objects", store.path / "manifests"
+    for folder in sorted({*(_names(top) or []), *(_names(manifests) or [])}):
+        if not _SHELF.fullmatch(folder):
+            yield Shelf([], [f"objects/{folder}"] if os.path.lexists(top / folder) else [])
+            continue
+        names, strays = _names(top / folder), []
+        if names is None:
+            names, strays = [], [f"objects/{folder}"]
+        digests = {name for name in names if _DIGEST.fullmatch(name) and name.startswith(folder)}
+        strays += [
+            f"objects/{folder}/{name}"
+            for name in sorted(set(names) - digests)
+            if not (_RENAMED.fullmatch(name) and name.startswith(folder))
+        ]
+        listed = {name[:-5] for name in _names(manifests / folder) or [] if name.endswith(".json")} - digests
+        digests.update(name for name in listed if _DIGEST.fullmatch(name) and name.startswith(folder))
+        yield Shelf(sorted(digests), strays)
 
 
 def objects(store: Store) -> list[str]:
     """The digests of all objects, in order: those that are there, and those whose manifest says they should be."""
-    names = set(_names(store.path / "objects"))
-    names.update(name[:-5] for name in _names(store.path / "manifests") if name.endswith(".json"))
-    return sorted(filter(_DIGEST.fullmatch, names))
+    return [digest for shelf in shelves(store) for digest in shelf.digests]
 
 
-def _names(top: Path) -> Iterator[str]:
-    """The names in the folders below a folder: plain calls, since there are as many as objects."""
-    for folder in os.listdir(top) if top.is_dir() else []:  # noqa: PTH208
-        with suppress(NotADirectoryError):
-            yield from (name for name in os.listdir(f"{top}/{folder}") if name.startswith(folder))  # noqa: PTH208
+def _names(folder: Path) -> list[str] | None:
+    """The names in a folder, none where it is absent; None where it is not a folder."""
+    try:
+        return None if folder.is_symlink() else os.listdir(folder)  # noqa: PTH208
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError:
+        return None
 
 
 def register_results(store: Store, results: Path) -> None:

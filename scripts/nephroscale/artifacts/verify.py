@@ -6,12 +6,14 @@ import os
 import re
 import signal
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nephroscale.artifacts.records import now
 from nephroscale.artifacts.store import Store
-from nephroscale.artifacts.upkeep import objects, receipts_by_digest
+from nephroscale.artifacts.upkeep import receipts_by_digest, shelves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
 PIECE = 100
 UNREADABLE = "may not be read by this user"
 _NAME = re.compile(r"[0-9a-f]{64}")
-# What is left in place by `Store.set_aside` where only its owner could move it.
-_RENAMED = re.compile(r"[0-9a-f]{64}-[0-9-]+\.damaged")
 
 
 class Damage(NamedTuple):
@@ -37,6 +37,14 @@ class Progress(NamedTuple):
 
     done: int
     total: int
+    size: int
+
+
+class Piece(NamedTuple):
+    """Objects that were looked at, what is wrong with those that are damaged, and the bytes that were read."""
+
+    digests: list[str]
+    faults: dict[str, str]
     size: int
 
 
@@ -108,30 +116,35 @@ def verify(
     """
     store.folder("objects")
     notes = Notes(store, restart=restart)
-    digests = objects(store)
-    left = [digest for digest in digests if digest not in notes.sound]
-    done, size = len(digests) - len(left), 0
-    if report:
-        report(Progress(done, len(digests), size))
-    for piece in _check_all(store, left, workers or os.cpu_count() or 1):
-        lines = []
-        for digest, fault, read in piece:
-            if fault is None:
-                lines.append(f"sound {digest}")
-            else:
-                notes.damaged[digest] = fault
-                lines.append(f"damaged {digest} {' '.join(fault.split())}")
-            size += read
-        notes.add(lines)  # before anything is set aside, so that it is told even by the next one
-        for digest, fault, _ in piece:
-            if fault and fault != UNREADABLE:
-                store.set_aside(digest)
-        done += len(piece)
+    present: set[str] = set()
+    strays: list[str] = []
+
+    def list_pieces() -> Iterator[list[str]]:
+        for shelf in shelves(store):
+            present.update(shelf.digests)
+            strays.extend(shelf.strays)
+            left = [digest for digest in shelf.digests if digest not in notes.sound]
+            yield from (left[start : start + PIECE] for start in range(0, len(left), PIECE))
+
+    size = 0
+    with _checked(store, list_pieces(), workers or os.cpu_count() or 1) as pieces:
+        done = len(present & notes.sound)
         if report:
-            report(Progress(done, len(digests), size))
-    damages = _name_receipts(store, notes.damaged, set(digests))
+            report(Progress(done, len(present), size))
+        for piece in pieces:
+            notes.damaged |= piece.faults
+            lines = [f"sound {digest}" for digest in piece.digests if digest not in piece.faults]
+            lines += [f"damaged {digest} {' '.join(fault.split())}" for digest, fault in piece.faults.items()]
+            notes.add(lines)  # before anything is set aside, so that it is told even by the next one
+            for digest, fault in piece.faults.items():
+                if fault != UNREADABLE:
+                    store.set_aside(digest)
+            done, size = done + len(piece.digests), size + piece.size
+            if report:
+                report(Progress(done, len(present), size))
+    damages = _name_receipts(store, notes.damaged, present)
     notes.path.unlink(missing_ok=True)
-    return damages + [Damage(path, "has no place among the objects", []) for path in strays(store)]
+    return damages + [Damage(path, "has no place among the objects", []) for path in sorted(strays)]
 
 
 def resumes(store: Store) -> str | None:
@@ -142,22 +155,6 @@ def resumes(store: Store) -> str | None:
     return f"begun {notes.begun}, {len(notes.sound)} objects verified"
 
 
-def strays(store: Store) -> list[str]:
-    """Paths below ``objects/`` that no object can have."""
-    found = []
-    with os.scandir(store.path / "objects") as folders:
-        for folder in folders:
-            if not (re.fullmatch(r"[0-9a-f]{2}", folder.name) and folder.is_dir(follow_symlinks=False)):
-                found.append(f"objects/{folder.name}")
-                continue
-            found += [
-                f"objects/{folder.name}/{name}"
-                for name in os.listdir(folder)  # noqa: PTH208
-                if not (name.startswith(folder.name) and (_NAME.fullmatch(name) or _RENAMED.fullmatch(name)))
-            ]
-    return sorted(found)
-
-
 def _name_receipts(store: Store, damaged: dict[str, str], present: set[str]) -> list[Damage]:
     """Add the receipts that each damage spoils, and the receipts whose object is not there at all."""
     named = receipts_by_digest(store)
@@ -166,17 +163,16 @@ def _name_receipts(store: Store, damaged: dict[str, str], present: set[str]) -> 
     return [Damage(digest, faults[digest], sorted(named.get(digest, []))) for digest in sorted(faults)]
 
 
-def _check_all(store: Store, digests: list[str], workers: int) -> Iterator[list[tuple[str, str | None, int]]]:
-    # Large objects take long: small pieces where there are few, so that every worker has something to do.
-    step = max(1, min(PIECE, len(digests) // (workers * 4)))
-    pieces = [digests[start : start + step] for start in range(0, len(digests), step)]
-    if workers == 1 or len(pieces) < 2:
-        for piece in pieces:
-            yield _check_piece(str(store.path), piece)
+@contextmanager
+def _checked(store: Store, pieces: Iterator[list[str]], workers: int) -> Iterator[Iterator[Piece]]:
+    """Have the objects looked at; the first ones are while the others are still being listed."""
+    check = partial(_check_piece, str(store.path))
+    if workers == 1:
+        yield map(check, list(pieces))
         return
-    with ProcessPoolExecutor(min(workers, len(pieces)), initializer=_leave_interrupts) as pool:
+    with ProcessPoolExecutor(workers, initializer=_leave_interrupts) as pool:
         try:
-            yield from pool.map(_check_piece, [str(store.path)] * len(pieces), pieces)
+            yield pool.map(check, pieces)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -187,13 +183,14 @@ def _leave_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _check_piece(path: str, digests: list[str]) -> list[tuple[str, str | None, int]]:
-    store = Store(Path(path))
-    found = []
+def _check_piece(path: str, digests: list[str]) -> Piece:
+    store, faults, total = Store(Path(path)), {}, 0
     for digest in digests:
         try:
             fault, size = store.check(digest)
         except PermissionError:
             fault, size = UNREADABLE, 0
-        found.append((digest, fault, size))
-    return found
+        if fault:
+            faults[digest] = fault
+        total += size
+    return Piece(digests, faults, total)
