@@ -64,7 +64,10 @@ def make_document(**changes):
         "format": 1,
         "title": "A cohort",
         "headline": [],
-        "metrics": {"headline": "cmusnet", "models": {"cmusnet": {"patients": 9, "pooled": {"macro_auc": figures}}}},
+        "metrics": {
+            "headline": "cmusnet",
+            "models": {"cmusnet": {"patients": 9, "people": 8, "pooled": {"macro_auc": figures}}},
+        },
         "stages": [{"name": name, "rule": f"make_{name}", "script": f"make_{name}.py", "after": []} for name in STAGES],
         "artifacts": artifacts,
         "shared": {
@@ -181,6 +184,7 @@ def test_the_verdict_says_whether_the_headline_rests_on_what_does_not_match():
     sound = verdict(tally(make_document(), ["match"] * 8), None)
     assert sound["sound"]
     assert "Every artifact is what" in render_page(make_document())
+    assert "9 cases of 8 patients" in page
 
 
 def test_a_run_tells_what_it_took_from_earlier_ones():

@@ -132,6 +132,16 @@ def test_a_run_that_is_not_finished_is_reported_all_the_same(inputs, tmp_path):
     assert write_report({**inputs, "models": part}, SETTINGS, tmp_path / "part")["patients"] == 12
 
 
+def test_biopsies_of_one_patient_are_told_from_patients(inputs, tmp_path):
+    folds = json.loads((inputs["folds"] / "folds.json").read_text())
+    folds["people"] = {"P004": "P001"}
+    (tmp_path / "folds.json").write_text(json.dumps(folds))
+    found = write_report({**inputs, "folds": tmp_path}, SETTINGS, tmp_path / "out")
+    assert "27 cases of 26 patients" in found["headline"][0]
+    html = (tmp_path / "out" / "index.html").read_text()
+    assert html.count("27 cases of 26 patients") == 3
+
+
 def test_several_seeds_and_another_headline(two_seeds, tmp_path):
     write_report(two_seeds, {**SETTINGS, "headline": "im-only"}, tmp_path / "out")
     html = (tmp_path / "out" / "index.html").read_text()

@@ -8,12 +8,19 @@ import orjson
 from markupsafe import Markup
 
 from nephroscale.audit.standing import STANDINGS, patients
+from nephroscale.reporting.html import cases_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 #: Artifacts in one chunk of details: one chunk is read in a few milliseconds.
 CHUNK = 500
+
+
+def counted(described: Mapping[str, Any]) -> str:
+    """Tell how many cases a model's figures are of; reports of earlier versions count patients alone."""
+    cases = described.get("patients", 0)
+    return cases_of(cases, described.get("people", cases))
 
 
 def embed(
@@ -113,7 +120,7 @@ def embed(
         ],
         "shared": document["shared"],
         "metrics": {
-            name: {"pooled": found.get("pooled", {}), "patients": found.get("patients")}
+            name: {"pooled": found.get("pooled", {}), "cases": counted(found)}
             for name, found in ((document["metrics"] or {}).get("models") or {}).items()
         },
     }

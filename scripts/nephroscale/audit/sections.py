@@ -6,7 +6,7 @@ import re
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.audit.embed import run_of
+from nephroscale.audit.embed import counted, run_of
 from nephroscale.audit.standing import UNSOUND, behind_model, count
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def numbers(document: Mapping[str, Any], standing: Sequence[str]) -> dict[str, A
         models.append(
             {
                 "name": name,
-                "patients": found.get("patients"),
+                "cases": counted(found),
                 "pooled": {key: value for key, value in found["pooled"].items() if isinstance(value, dict)},
                 "behind": len(places),
                 "unsound": sum(standing[place] in UNSOUND for place in places),

@@ -9,6 +9,11 @@ import jinja2
 TEMPLATES = Path(__file__).parent / "templates"
 
 
+def cases_of(cases: int, people: int) -> str:
+    """Count the cases of a study in words: patients, of whom some may have several biopsies, each a case."""
+    return f"{people} patients" if cases == people else f"{cases} cases of {people} patients"
+
+
 def template_environment(*folders: Path) -> jinja2.Environment:
     """Make the environment that a page is rendered in.
 

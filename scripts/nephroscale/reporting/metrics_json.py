@@ -65,7 +65,8 @@ def build_metrics(
           mean of their figures); the same for `sensitivity` and `specificity` of each of `classes`; `names` of the
           folds; `undefined`, why a value is None;
         - `classes`: `patients`, `sensitivity`, `specificity` and `auc` of each class with `low` and `high`;
-        - `confusion`: counts, true class by row; `patients`; `seeds`; `missing`, runs without an evaluation;
+        - `confusion`: counts, true class by row; `patients`, the cases, and `people`, whose they are;
+          `seeds`; `missing`, runs without an evaluation;
         - `between`: patients whose label lies between two classes, who are in no other figure, and how many of them
           were predicted as one of the two; None where there are none;
         - `calibration`: see :func:`nephroscale.reporting.calibrated.describe_calibration`;
@@ -141,7 +142,7 @@ def _describe_model(
     if pooled is None:
         nothing = {metric: _interval(None, None) for metric in METRICS}
         more = {"between": None, "calibration": None, "ordinal": None}
-        return {**described, "patients": 0, "pooled": nothing, "classes": {}, "confusion": None, **more}
+        return {**described, "patients": 0, "people": 0, "pooled": nothing, "classes": {}, "confusion": None, **more}
     counts = _counts(pooled, draw)
     samples = resampled_metrics(pooled.labels, pooled.probabilities, counts)
     values = compute_metrics(pooled.labels, pooled.probabilities)
@@ -149,6 +150,7 @@ def _describe_model(
     return {
         **described,
         "patients": len(pooled.patients),
+        "people": len({draw["people"].get(case, case) for case in pooled.patients}),
         "pooled": {
             metric: _interval(values[metric].value, percentile_interval(samples[metric]) if metric in samples else None)
             for metric in METRICS

@@ -16,7 +16,7 @@ from nephroscale.reporting.figures import (
     paint_roc,
 )
 from nephroscale.reporting.flow import count_stages, list_dropped_images, list_rejections
-from nephroscale.reporting.html import template_environment
+from nephroscale.reporting.html import cases_of, template_environment
 from nephroscale.reporting.looks import tell_looks
 from nephroscale.reporting.metrics_json import build_metrics
 from nephroscale.reporting.pictures import slide_card, tem_tiles
@@ -130,6 +130,7 @@ def write_report(inputs: Mapping[str, Any], settings: Mapping[str, Any], out: Pa
         "models": models,
         "headline": leading,
         "described": metrics["models"][leading],
+        "people": len({folds.get("people", {}).get(case, case) for case in folds["labels"]}),
         "best_single": _best_single(metrics, models),
         "colours": {name: colour_of(c) for c, name in enumerate(classes)},
         "figures": _draw_all(metrics, models, pooled, classes, out / "figures"),
@@ -145,7 +146,7 @@ def write_report(inputs: Mapping[str, Any], settings: Mapping[str, Any], out: Pa
     }
     environment = template_environment()
     environment.filters |= {"figure": _figure, "interval": _interval, "spread": _spread, "signed": _signed}
-    environment.filters |= {"p_value": _p_value}
+    environment.filters |= {"p_value": _p_value, "cases_of": cases_of}
     html = environment.get_template("report.html.j2").render(page)
     (out / "index.html").write_text(html + "\n", encoding="utf-8")
     return {
@@ -185,7 +186,7 @@ def _p_value(value: float) -> str:
 
 def _last_screen(metrics: Mapping[str, Any]) -> list[str]:
     leading = metrics["models"][metrics["headline"]]
-    lines = [f"{metrics['headline']}, {leading['patients']} patients, out of fold (95 % interval):"]
+    lines = [f"{metrics['headline']}, {cases_of(leading['patients'], leading['people'])}, out of fold (95 % interval):"]
     for metric, name in METRIC_NAMES.items():
         found = leading["pooled"][metric]
         lines.append(f"  {name:<18} {_figure(found['value'])}  ({_interval(found) or 'not defined'})")

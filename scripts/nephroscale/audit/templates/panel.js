@@ -83,7 +83,7 @@ function panelOfNumbers(model, shown, roots) {
   const metric = (key) => key.split("_").map((part) => ({ auc: "AUC", f1: "F1" }[part] || part)).join(" ").replace(/^./, (c) => c.toUpperCase());
   const number = (value) => (typeof value === "number" ? value.toFixed(3) : "–");
   return [el("p", { class: "eyebrow" }, "numbers of a model"), el("h3", {}, model),
-    el("p", { class: "why" }, `${found && found.patients ? `${found.patients} patients. ` : ""}Pooled from ${plural(roots.length, "evaluation")}, each of one fold and seed.`),
+    el("p", { class: "why" }, `${found ? `${found.cases}. ` : ""}Pooled from ${plural(roots.length, "evaluation")}, each of one fold and seed.`),
     found ? facts(...Object.entries(found.pooled).filter(([, value]) => value && typeof value === "object").map(([key, value]) => [metric(key), `${number(value.value)} (${number(value.low)}–${number(value.high)})`])) : null,
     unsound.length ? el("div", { class: "conflict-note" }, el("strong", {}, `${unsound.length.toLocaleString("en")} artifacts behind these numbers do not match. `), capped(unsound, 6, (i) => el("li", {}, link(i)))) : el("p", { class: "states" }, stateMark("match"), " all the way back"),
     heading("Behind it"), facts(...[...stages].sort((a, b) => b[0] - a[0]).map(([stage, count]) => [stageName(stage), count.toLocaleString("en")])),
