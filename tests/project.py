@@ -77,7 +77,7 @@ class Project:
     def nephroscale(self, *arguments: str) -> tuple[int, str]:
         """Run the command `nephroscale`: its exit status, and what it printed."""
         done = subprocess.run(
-            [sys.executable, "-m", "nephroscale.cli", "--configfile", self.config, *arguments],
+            [sys.executable, "-m", "nephroscale", *arguments, "--configfile", self.config],
             cwd=self.path,
             text=True,
             capture_output=True,

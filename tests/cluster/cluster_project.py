@@ -68,7 +68,7 @@ class ClusterProject(Project):
 
     def status(self) -> str:
         """What `nephroscale status` prints."""
-        command = [sys.executable, "-m", "nephroscale.cli", "status"]
+        command = [sys.executable, "-m", "nephroscale", "status"]
         environment = {**os.environ, "PYTHONPATH": str(self.path / "scripts")}
         done = subprocess.run(command, cwd=self.path, env=environment, capture_output=True, text=True, check=True)
         return done.stdout
