@@ -8,7 +8,7 @@ instance, and patients follow one another. Both forms train the same network wit
 compared before anything is timed. Rounds are interleaved; printed are medians, their ratio and the peak memory of a
 process that runs one form alone. One thread of a CPU is timed by its own clock, so that other work on the machine
 matters less. `swin-b` is Swin-B with fresh weights and without stochastic depth, three of them; a step on a CPU takes
-long, so its batch is small.
+long, so its batch is small there.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ SWIN_B = {
     "window_size": 7,
     "drop_path_rate": 0.0,
 }
+# What a GPU is asked to do of the last case: the size of a study's batches and bags.
+ON_GPU = ["--batch=8", "--instances=10", "--rounds=7", "--steps=3"]
 CASES: list[tuple[str, list[str]]] = [
     ("small encoder, 64 px", ["--encoder=small-cnn", "--size=64"]),
     ("small encoder, 112 px", ["--encoder=small-cnn", "--size=112"]),
@@ -210,6 +212,7 @@ def main() -> None:
                     sys.executable,
                     sys.argv[0],
                     *options,
+                    *(ON_GPU if device == "cuda" else []),
                     f"--device={device}",
                     f"--threads={arguments.threads}",
                 ]

@@ -104,7 +104,8 @@ def test_late_voting_is_the_mean_of_the_probabilities_that_are_there() -> None:
 
 
 def test_modality_weights_are_handed_out_and_sum_to_one() -> None:
-    weights = network("modality-attention")(batch(lacking=("IM", 2))).extra["modality_weights"]
+    share = network("modality-attention")(batch(lacking=("IM", 2))).share
+    weights = torch.stack([share[name] for name in ("TEM", "OM", "IM")], 1)
     torch.testing.assert_close(weights.sum(1), torch.ones(4))
     assert weights[2, 2] == 0
     assert (weights[[0, 1, 3]] > 0).all()

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nephroscale.evaluation.inference import Said
+    from nephroscale.training.data import Bag
 
-INSTANCE_EVIDENCE = ("patient_id", "modality", "image_id", "index", "drawn", "kept", "weight", "sd")
-"""`index` is the instance's place in the patient's features; `drawn` and `kept` count members, `weight` and `sd` are
-the mean weight over those that drew it (0 where one dropped it) and its spread."""
+INSTANCE_EVIDENCE = ("patient_id", "modality", "image_id", "index", "slot", "state", "drawn", "kept", "weight", "sd")
+"""`index` is the instance's place in the patient's features, `slot` a marker's in the panel; `state` is `image`, or
+`negative` of a marker that was found negative and not photographed. `drawn` and `kept` count members, `weight` and `sd`
+are the mean weight over those that drew it (0 where one dropped it) and its spread."""
 
 
 def instance_rows(said: Sequence[Said]) -> list[dict[str, Any]]:
@@ -31,36 +33,42 @@ def instance_rows(said: Sequence[Said]) -> list[dict[str, Any]]:
     list of dict
         With `INSTANCE_EVIDENCE`; weights are scaled so that those of a modality sum to 1 in each member.
     """
-    weights: dict[tuple[str, str, int], list[float]] = {}
-    kept: dict[tuple[str, str, int], int] = {}
+    weights: dict[tuple[str, str, int, int], list[float]] = {}
+    kept: dict[tuple[str, str, int, int], int] = {}
     for one in said:
-        for modality, content in one.bag.modalities.items():
-            given = _weights(one, modality)
-            if given is None:
-                continue
-            for place, (row, image, weight) in enumerate(zip(content.rows, content.images, given, strict=False)):
-                if row >= 0:
-                    key = (modality, image, int(row))
-                    weights.setdefault(key, []).append(float(weight))
-                    kept[key] = kept.get(key, 0) + _keeps(one, modality, place)
+        for modality in _modalities(one.bag):
+            content = one.bag.modalities.get(modality)
+            for place, weight in enumerate(_weights(one, modality)):
+                slot = place if modality == "IM" else 0
+                if content is not None and place < len(content.rows) and content.rows[place] >= 0:
+                    key = (modality, content.images[place], int(content.rows[place]), slot)
+                elif modality == "IM" and place in one.bag.negative:
+                    key = (modality, "", -1, slot)
+                else:
+                    continue
+                weights.setdefault(key, []).append(float(weight))
+                kept[key] = kept.get(key, 0) + _keeps(one, modality, place)
     return [
         {
             "patient_id": said[0].bag.patient,
             "modality": modality,
             "image_id": image,
-            "index": row,
+            "index": row if row >= 0 else "",
+            "slot": slot,
+            "state": "image" if row >= 0 else "negative",
             "drawn": len(found),
-            "kept": kept[modality, image, row],
+            "kept": kept[modality, image, row, slot],
             "weight": number(float(np.mean(found))),
             "sd": number(float(np.std(found))),
         }
-        for (modality, image, row), found in weights.items()
+        for (modality, image, row, slot), found in weights.items()
     ]
 
 
 def modality_columns(classes: Sequence[str]) -> list[str]:
     """Columns of `modalities.csv`."""
-    return ["patient_id", "modality", "instances", *(f"p_{c}" for c in classes), "attention_spread", "peak_y", "peak_x"]
+    branch = [f"p_{name}" for name in classes]
+    return ["patient_id", "modality", "instances", "share", *branch, "attention_spread", "peak_y", "peak_x"]
 
 
 def modality_rows(said: Sequence[Said], classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -69,19 +77,23 @@ def modality_rows(said: Sequence[Said], classes: Sequence[str]) -> list[dict[str
     Returns
     -------
     list of dict
-        `p_<class>` are the modality's own branch's, untempered, averaged over the members. `attention_spread` is the
-        entropy of the mean attention over the map's tokens, 0 (one token) to 1 (all alike); `peak_y` and `peak_x` are
-        the token most attended to, as shares of the map's height and width from its upper left corner. What a network
-        has not is left empty.
+        `share` is what the modality counts in the prediction, where a network weighs modalities; `p_<class>` are the
+        modality's own branch's, untempered. Both are averaged over the members. `attention_spread` is the entropy of
+        the mean attention over the map's tokens, 0 (one token) to 1 (all alike); `peak_y` and `peak_x` are the token
+        most attended to, as shares of the map's height and width from its upper left corner. What a network has not
+        is left empty.
     """
     rows = []
-    for modality, content in said[0].bag.modalities.items():
+    for modality in _modalities(said[0].bag):
+        content = said[0].bag.modalities.get(modality)
         branches = [_softmax(one.output.logits[modality][0]) for one in said if modality in one.output.logits]
         row: dict[str, Any] = {
             "patient_id": said[0].bag.patient,
             "modality": modality,
-            "instances": int(content.mask.sum()),
+            "instances": 0 if content is None else int(content.mask.sum()),
         }
+        if shares := [float(one.output.share[modality][0]) for one in said if modality in one.output.share]:
+            row["share"] = number(float(np.mean(shares)))
         if branches:
             row |= {f"p_{name}": number(p) for name, p in zip(classes, np.mean(branches, axis=0), strict=True)}
         if (attention := mean_attention(said, modality)) is not None:
@@ -100,15 +112,20 @@ def _softmax(logits: Any) -> np.ndarray:
     return np.asarray(logits.double().softmax(0).cpu())
 
 
-def _weights(one: Said, modality: str) -> np.ndarray | None:
-    """Weights of a modality's instances, summing to 1; None where the network does not say."""
+def _modalities(bag: Bag) -> list[str]:
+    """The modalities that a patient has something of, be it a negative marker alone."""
+    return [*bag.modalities, *(["IM"] if bag.negative and "IM" not in bag.modalities else [])]
+
+
+def _weights(one: Said, modality: str) -> np.ndarray:
+    """Weights of a modality's instances, summing to 1; none where the network does not say."""
     output = one.output
     if modality == "TEM" and output.selection is not None:
         given = (output.selection.weight[0] * output.selection.kept[0]).double().cpu().numpy()
     elif modality in output.weights:
         given = output.weights[modality][0].double().cpu().numpy()
     else:
-        return None
+        return np.empty(0)
     total = given.sum()
     return given / total if total > 0 else given
 

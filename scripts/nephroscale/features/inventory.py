@@ -64,7 +64,9 @@ def _judge(settings: Mapping[str, Any]) -> tuple[bool, str]:
     path = Path(settings.get("weights") or "")
     if not settings.get("weights") or not path.exists():
         known = known_encoder(settings["name"])
-        told = f"; {known.title} is at huggingface.co/{known.source}, licence {known.licence}" if known else ""
+        told = (
+            f"; {known.title}, for one, is at huggingface.co/{known.source}, licence {known.licence}" if known else ""
+        )
         return False, ("there is nothing at the path" if settings.get("weights") else "no weights are named") + told
     found = digest_weights(path)
     if not settings.get("digest"):

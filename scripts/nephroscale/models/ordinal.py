@@ -13,6 +13,7 @@ McCullagh P. Regression models for ordinal data. JRSS B 42, 1980 (the continuati
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import torch
@@ -68,7 +69,8 @@ def ordinal_loss(logits: Tensor, labels: Tensor) -> Tensor:
 def ordinal_log_probabilities(logits: Tensor) -> Tensor:
     """Turn conditional logits [..., K - 1] into log-probabilities of the classes [..., K], in float64."""
     logits = logits.double()
-    reached = torch.cumsum(logsigmoid(logits), dim=-1)
+    # Not cumsum, which has no deterministic form on every GPU.
+    reached = torch.stack(list(accumulate(logsigmoid(logits).unbind(-1))), -1)
     start = torch.zeros_like(reached[..., :1])
     stays = torch.cat([logsigmoid(-logits), start], dim=-1)  # beyond the last class there is nothing to go on to
     return torch.cat([start, reached], dim=-1) + stays

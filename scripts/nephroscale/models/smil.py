@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from nephroscale.models.precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,7 @@ def select_instances(features: Tensor, mask: Tensor, threshold: float = 1.5, *, 
     ----------
     arXiv 2512.15171, sparse multi-instance learning.
     """
-    kind = features.device.type
-    with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
+    with full_precision(features.device.type):
         distances = bag_distances(features, mask, released=released)
         count = mask.sum(1)
         total = distances.sum(2).masked_fill(~mask, torch.inf)

@@ -66,7 +66,7 @@ class Train(Stage):
             raise NephroscaleError(
                 "The weights of an encoder are named without their digest.",
                 where=f"configuration, models.{split(unit)[0]}.encoder",
-                todo="Add `digest:`; `nephroscale weights PATH` prints it.",
+                todo="Add `digest:`; `nephroscale weights digest PATH` prints it.",
             )
         return {}
 

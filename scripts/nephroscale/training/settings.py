@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.models.encoders.common import Encoder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,7 +68,8 @@ def autocast(device: str, precision: str = "auto") -> torch.autocast:
 
 def prepare(network: Network, settings: Mapping[str, Any]) -> None:
     """Set a network's memory format, and have it compiled where that is asked for."""
-    for encoder in getattr(network, "encoders", {}).values():
+    encoders: list[Any] = [module for module in network.modules() if isinstance(module, Encoder)]
+    for encoder in encoders:
         encoder.channels_last = settings["channels_last"]
         if settings["channels_last"] or (settings["channels_last"] is None and next(network.parameters()).is_cuda):
             encoder.to(memory_format=torch.channels_last)

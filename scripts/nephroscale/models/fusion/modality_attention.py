@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class ModalityAttention(FusionNetwork):
-    """The weights [B, modalities] sum to 1 over what a patient has; they are in `Output.extra["modality_weights"]`."""
+    """The weights [B, modalities] sum to 1 over what a patient has; they are in `Output.share`."""
 
     def __init__(self, shapes: Mapping[str, tuple[int, int, int]], classes: int, **settings: Any) -> None:
         super().__init__(shapes, classes, **settings)
@@ -41,7 +41,8 @@ class ModalityAttention(FusionNetwork):
         weight = masked_softmax(score, self.present(front))
         values = torch.stack(list(embedded.values()), 1)
         logits = self.fusion((values * weight.to(values.dtype)[:, :, None]).sum(1))
-        return Output({"fusion": logits}, front.selection, {}, {"modality_weights": weight}, front.weights)
+        share = dict(zip(self.modalities, weight.detach().unbind(1), strict=True))
+        return Output({"fusion": logits}, front.selection, weights=front.weights, share=share)
 
 
 def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]], classes: int) -> ModalityAttention:

@@ -63,7 +63,7 @@ class ABMIL(Network):
         """Predict a batch."""
         bag = self.embedding(batch)
         pooled, weights = self.attention(bag.vectors, bag.mask)
-        return Output({"fusion": self.classifier(pooled)}, weights=bag.by_modality(weights))
+        return Output({"fusion": self.classifier(pooled)}, weights=bag.by_modality(weights), share=bag.shares(weights))
 
 
 def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]], classes: int) -> ABMIL:

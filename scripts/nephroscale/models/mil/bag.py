@@ -44,6 +44,10 @@ class Instances:
         parts = weights.detach().split(list(self.lengths.values()), dim=1)
         return dict(zip(self.lengths, parts, strict=True))
 
+    def shares(self, weights: Tensor) -> dict[str, Tensor]:
+        """Sum weights [B, N] over each modality's instances, detached: [B]."""
+        return {modality: part.sum(1) for modality, part in self.by_modality(weights).items()}
+
 
 class InstanceEmbedding(nn.Module):
     """Pool each instance's map, bring all modalities to one width, and embed.

@@ -83,7 +83,12 @@ class CLAMSB(Network):
         if self.training:
             logits = self.instance_classifiers(bag.vectors).unflatten(-1, (self.classes, 2))
             extra = {"instance_logits": logits, "attention": weights.detach(), "mask": bag.mask}
-        return Output({"fusion": self.classifier(pooled)}, weights=bag.by_modality(weights), extra=extra)
+        return Output(
+            {"fusion": self.classifier(pooled)},
+            weights=bag.by_modality(weights),
+            share=bag.shares(weights),
+            extra=extra,
+        )
 
     def loss(self, output: Output, labels: Tensor) -> Tensor:
         """Bag loss and, while training, instance loss, by their weights, summed over the batch."""

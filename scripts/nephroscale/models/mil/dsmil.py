@@ -93,7 +93,7 @@ class DSMIL(Network):
         predicted = torch.arange(fusion.shape[1], device=fusion.device) == fusion.argmax(1, keepdim=True)
         weights = torch.einsum("bnc,bc->bn", attention, predicted.to(attention.dtype))
         logits = {"fusion": fusion, "instance": instance_logits, "bag": bag_logits}
-        return Output(logits, weights=bag.by_modality(weights))
+        return Output(logits, weights=bag.by_modality(weights), share=bag.shares(weights))
 
     def loss(self, output: Output, labels: Tensor) -> Tensor:
         """Half the loss of each stream, summed over the batch."""

@@ -57,7 +57,7 @@ class MaxPooling(Network):
         pooled = masked_maximum(bag.vectors, bag.mask)
         gives = (bag.vectors == pooled[:, None]) & bag.mask[..., None]
         weights = (gives / gives.sum(1, keepdim=True).clamp(min=1)).mean(2)
-        return Output({"fusion": self.classifier(pooled)}, weights=bag.by_modality(weights))
+        return Output({"fusion": self.classifier(pooled)}, weights=bag.by_modality(weights), share=bag.shares(weights))
 
 
 def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]], classes: int) -> MaxPooling:

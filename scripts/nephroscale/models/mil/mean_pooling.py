@@ -54,7 +54,7 @@ class MeanPooling(Network):
         bag = self.embedding(batch)
         weights = bag.mask / bag.mask.sum(1, keepdim=True).clamp(min=1)
         pooled = torch.einsum("bn,bnd->bd", weights.to(bag.vectors.dtype), bag.vectors)
-        return Output({"fusion": self.classifier(pooled)}, weights=bag.by_modality(weights))
+        return Output({"fusion": self.classifier(pooled)}, weights=bag.by_modality(weights), share=bag.shares(weights))
 
 
 def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]], classes: int) -> MeanPooling:

@@ -98,7 +98,12 @@ class MHIMMIL(Network):
         pooled, weights = self.student.attention(bag.vectors, seen)
         if self.training:
             extra["learnt"] = pooled
-        return Output({"fusion": self.classifier(pooled)}, weights=bag.by_modality(weights), extra=extra)
+        return Output(
+            {"fusion": self.classifier(pooled)},
+            weights=bag.by_modality(weights),
+            share=bag.shares(weights),
+            extra=extra,
+        )
 
     @torch.no_grad()
     def _teach(self, batch: Batch) -> tuple[Tensor, Tensor]:

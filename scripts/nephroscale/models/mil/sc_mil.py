@@ -23,6 +23,7 @@ from nephroscale.models.batch import Batch, Output
 from nephroscale.models.mil.attention import AttentionPooling
 from nephroscale.models.mil.bag import InstanceEmbedding, Shapes, draw_glorot, inputs_of, options_of
 from nephroscale.models.network import Network
+from nephroscale.models.precision import full_precision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +82,12 @@ class SCMIL(Network):
         bag = self.embedding(batch)
         pooled, weights = self.attention(bag.vectors, bag.mask)
         extra = {"projected": normalize(self.projection(pooled).float(), dim=1)} if self.training else {}
-        return Output({"fusion": self.classifier(pooled)}, weights=bag.by_modality(weights), extra=extra)
+        return Output(
+            {"fusion": self.classifier(pooled)},
+            weights=bag.by_modality(weights),
+            share=bag.shares(weights),
+            extra=extra,
+        )
 
     def loss(self, output: Output, labels: Tensor) -> Tensor:
         """Beta times the contrastive loss and (1 - beta) times the classification's; beta falls from 1 towards 0."""
@@ -106,7 +112,8 @@ def contrastive_loss(projected: Tensor, labels: Tensor, temperature: float) -> T
         Divides the cosines.
     """
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    likeness = (projected @ projected.T / temperature).masked_fill(itself, torch.finfo(projected.dtype).min)
+    with full_precision(projected.device.type):
+        likeness = (projected @ projected.T / temperature).masked_fill(itself, torch.finfo(projected.dtype).min)
     log_share = torch.log_softmax(likeness, 1)
     fellows = (labels[:, None] == labels) & ~itself
     mean = torch.where(fellows, log_share, 0.0).sum(1) / fellows.sum(1).clamp(min=1)

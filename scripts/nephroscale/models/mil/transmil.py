@@ -127,7 +127,11 @@ class TransMIL(Network):
 
         weights = torch.einsum("bs,bsn->bn", attention[:, 1:], layout)
         weights = weights / weights.sum(1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
-        return Output({"fusion": self.classifier(self.norm(tokens[:, 0]))}, weights=bag.by_modality(weights))
+        return Output(
+            {"fusion": self.classifier(self.norm(tokens[:, 0]))},
+            weights=bag.by_modality(weights),
+            share=bag.shares(weights),
+        )
 
 
 def lay_out(mask: Tensor) -> tuple[Tensor, Tensor]:
