@@ -15,18 +15,20 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that takes the configuration's path, as each parser of a command does: before the command or after."""
+    """A parser that takes what makes the configuration, as each command's does: before the command or after it."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        text = "configuration of the run (default config/config.yaml)"
-        self.add_argument("--configfile", type=Path, default=argparse.SUPPRESS, help=text)
+        told = "configuration of the run (default config/config.yaml); of several, the later ones are laid over"
+        self.add_argument("--configfile", type=Path, action="append", default=argparse.SUPPRESS, help=told)
+        told = "a value laid over the configuration, as `snakemake --config` takes it; may be repeated"
+        self.add_argument("--config", metavar="KEY=VALUE", action="append", default=argparse.SUPPRESS, help=told)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status says whether all is well."""
     parser = Parser(prog="nephroscale", description=__doc__)
-    parser.set_defaults(configfile=Path("config/config.yaml"))
+    parser.set_defaults(configfile=None, config=None)
     commands = parser.add_subparsers(dest="command", required=True)
     for module in (run, audit, store, features):
         module.add(commands)
@@ -36,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NephroscaleError as fault:
         print(f"nephroscale: {fault}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("nephroscale: interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # such as `nephroscale trace report | head`
         sys.stderr.close()
         return 0

@@ -1,3 +1,6 @@
+import json
+import os
+
 import pytest
 
 from nephroscale.artifacts import bundle
@@ -87,3 +90,40 @@ def test_a_damaged_object_is_not_sent(store, contents, tmp_path):
     with pytest.raises(NephroscaleError, match="missing or damaged"):
         bundle.write_bundle(store, contents, tmp_path / "a.tar")
     assert not list(tmp_path.glob("*.tar*"))
+
+
+def test_only_a_bundle_is_written_over(store, contents, tmp_path):
+    receipt = tmp_path / "P02.json"
+    receipt.write_text("{}")
+    for there in (receipt, tmp_path):
+        with pytest.raises(NephroscaleError, match="no bundle"):
+            bundle.write_bundle(store, contents, there)
+    assert receipt.read_text() == "{}"
+    with pytest.raises(NephroscaleError, match="no such folder"):
+        bundle.write_bundle(store, contents, tmp_path / "nowhere/a.tar")
+    size = bundle.write_bundle(store, contents, tmp_path / "a.tar")
+    assert bundle.write_bundle(store, contents, tmp_path / "a.tar") == size
+    with pytest.raises(NephroscaleError, match="no such file"):
+        bundle.read_bundle(store, tmp_path)
+
+
+def test_a_byte_flipped_under_an_unchanged_time_does_not_leave(store, contents, tmp_path):
+    path = store.object_path(contents.items[1].receipt.digest)
+    state = path.stat()
+    path.chmod(0o600)
+    path.write_bytes(b"twO")
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    with pytest.raises(NephroscaleError, match="missing or damaged"):
+        bundle.write_bundle(store, contents, tmp_path / "a.tar")
+    assert sorted(tmp_path.iterdir()) == [store.path]
+
+
+def test_a_damaged_manifest_of_a_sound_object_is_made_anew(store, contents, tmp_path):
+    digest = contents.items[0].receipt.digest
+    manifest = store.manifest_path(digest)
+    content = json.loads(manifest.read_text())
+    content["files"][0][2] = "0" * 64
+    manifest.chmod(0o600)
+    manifest.write_text(json.dumps(content))
+    bundle.write_bundle(store, contents, tmp_path / "a.tar")
+    assert bundle.read_bundle(Store(tmp_path / "other"), tmp_path / "a.tar").new == 2

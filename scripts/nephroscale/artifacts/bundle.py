@@ -12,7 +12,7 @@ import io
 import json
 import re
 import tarfile
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from blake3 import blake3
 
@@ -75,8 +75,9 @@ def write_bundle(store: Store, contents: Contents, out: Path) -> int:
     Raises
     ------
     NephroscaleError
-        When an object is missing or damaged, or the disk is full.
+        When an object is missing or damaged, something else lies at `out`, or the disk is full.
     """
+    _refuse_to_replace(out)
     digests = sorted({item.receipt.digest for item in contents.items if item.receipt.digest})
     recipes = sorted({item.recipe for item in contents.items if item.recipe})
     objects = {digest: _files_of(store, digest) for digest in digests}
@@ -109,12 +110,40 @@ def write_bundle(store: Store, contents: Contents, out: Path) -> int:
     return out.stat().st_size
 
 
-def _files_of(store: Store, digest: str) -> list[FileEntry]:
-    if store.find(digest) is None or (entries := store.manifest(digest)) is None:
+def _refuse_to_replace(out: Path) -> None:
+    """Only a bundle may take the place of a file; receipts are named before it on the command line."""
+    try:
+        with tarfile.open(out, "r:") as tar:
+            first = tar.next()
+    except FileNotFoundError:
+        if not out.parent.is_dir():
+            raise NephroscaleError("There is no such folder.", where=str(out.parent)) from None
+        return
+    except (tarfile.TarError, OSError):
+        first = None
+    if first is None or first.name != "bundle.b3":
         raise NephroscaleError(
-            f"The object {digest} is missing or damaged.", todo="Run the workflow again, then export."
+            "Something that is no bundle is there already.",
+            where=str(out),
+            todo="Name the file to write last, after the results.",
         )
-    return entries
+
+
+def _files_of(store: Store, digest: str) -> list[FileEntry]:
+    for _ in range(2):
+        if store.find(digest) is not None and (entries := store.manifest(digest)) is not None:
+            lone = [entry.path for entry in entries] == [""]
+            if digest == (entries[0].digest if lone else digest_entries(entries)):
+                return entries
+            store.manifest_path(digest).unlink(missing_ok=True)  # found again, its object is hashed for a new one
+    raise _unsound(digest)
+
+
+def _unsound(digest: str) -> NephroscaleError:
+    return NephroscaleError(
+        f"The object {digest} is missing or damaged.",
+        todo="`nephroscale verify` sets damaged ones aside; run the workflow again, then export.",
+    )
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:
@@ -130,8 +159,23 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 def _add_object(tar: tarfile.TarFile, store: Store, digest: str, entries: list[FileEntry]) -> None:
     for entry in entries:
         path = store.object_path(digest) / entry.path if entry.path else store.object_path(digest)
-        with path.open("rb") as stream:
-            tar.addfile(_member(_object_name(digest, entry.path), entry.size), stream)
+        with path.open("rb") as file:
+            stream = _Hashed(file)
+            tar.addfile(_member(_object_name(digest, entry.path), entry.size), cast("BinaryIO", stream))
+        if stream.hasher.hexdigest() != entry.digest:
+            raise _unsound(digest)
+
+
+class _Hashed:
+    """A file that is hashed as it is read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.hasher = file, blake3()
+
+    def read(self, size: int) -> bytes:
+        block = self.file.read(size)
+        self.hasher.update(block)
+        return block
 
 
 def _object_name(digest: str, path: str) -> str:
@@ -169,7 +213,7 @@ def read_bundle(store: Store, source: Path) -> Taken:
                 new += not there
     except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError) as error:
         raise _damaged(source, str(error) or type(error).__name__) from error
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise NephroscaleError("There is no such file.", where=str(source)) from error
     _take_records(store, index, texts)
     return Taken(len(index["results"]), new, len(index["objects"]) - new)

@@ -16,7 +16,7 @@ PACKAGE = "nephroscale"
 # These decide where artifacts go and what is made, never what is in them: their effect enters a recipe as values
 # (rows, settings, inputs), so an edit here recomputes nothing.
 NOT_IN_CLOSURES = ("nephroscale.artifacts", "nephroscale.stages", "nephroscale.errors", "nephroscale.cli")
-# Where the name to import is not the name of the distribution.
+# Where the name to import is not the name of the distribution, or another one decides what comes out.
 DISTRIBUTIONS = {
     "cv2": ("opencv-python-headless",),
     "skimage": ("scikit-image",),
@@ -24,6 +24,8 @@ DISTRIBUTIONS = {
     "PIL": ("pillow",),
     "yaml": ("PyYAML",),
     "openslide": ("openslide-python", "openslide-bin"),
+    "tifffile": ("tifffile", "imagecodecs"),
+    "zarr": ("zarr", "numcodecs"),
 }
 
 

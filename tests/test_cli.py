@@ -1,0 +1,51 @@
+"""The command line's own part: which configuration a command is about, and how faults are told."""
+
+import argparse
+
+import pytest
+
+from nephroscale.cli import main
+from nephroscale.commands.run import read_config
+from nephroscale.errors import NephroscaleError
+
+
+@pytest.fixture(autouse=True)
+def study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/config.yaml").write_text("data: {root: raw}\nmodels: {a: {}}\nresults: here\n")
+    (tmp_path / "more.yaml").write_text("models: {b: {hidden: 3}}\n")
+    (tmp_path / "whole.yaml").write_text("data: {root: other}\n")
+    return tmp_path
+
+
+def read(study, *files, config=()):
+    return read_config(argparse.Namespace(configfile=[study / name for name in files], config=list(config)))
+
+
+def test_configurations_are_laid_over_each_other_as_snakemake_does(study):
+    assert read(study) == {"data": {"root": "raw"}, "models": {"a": {}}, "results": "here"}
+    assert read(study, "more.yaml")["models"] == {"a": {}, "b": {"hidden": 3}}
+    assert read(study, "whole.yaml", "more.yaml") == {"data": {"root": "other"}, "models": {"b": {"hidden": 3}}}
+    changed = read(study, "more.yaml", config=["results=there", "models={b: {hidden: 5}}"])
+    assert changed["results"] == "there"
+    assert changed["models"] == {"a": {}, "b": {"hidden": 5}}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("data: [", "not YAML"), ("- a", "has no keys"), ("", "has no keys"), (None, "cannot be read")]
+)
+def test_a_faulty_configuration_is_told_in_one_message(study, capsys, text, told):
+    path = study / "faulty.yaml"
+    if text is not None:
+        path.write_text(text)
+    assert main(["status", "--configfile", str(path)]) == 1
+    said = capsys.readouterr().err
+    assert told in said
+    assert str(path) in said
+    assert "Traceback" not in said
+
+
+def test_a_value_without_a_key_is_refused(study):
+    with pytest.raises(NephroscaleError, match="sets nothing"):
+        read(study, config=["there"])
