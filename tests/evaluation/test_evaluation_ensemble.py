@@ -10,11 +10,13 @@ import torch
 from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError
 from nephroscale.evaluation.calibrate import calibrate, read_temperature
-from nephroscale.evaluation.calibration import temper
+from nephroscale.evaluation.calibration import BOUNDS, fit_temperature, negative_log_likelihood, temper
 from nephroscale.evaluation.cautions import known_ranges, list_cautions
 from nephroscale.evaluation.ensemble import Asked, Member, predict_ensemble
+from nephroscale.evaluation.inference import infer
 from nephroscale.models.registry import build
-from nephroscale.models.weights import save_model
+from nephroscale.models.weights import load_model, save_model
+from nephroscale.training.data import load_bags
 
 torch.set_num_threads(1)
 CLASSES = ["I", "II", "III"]
@@ -100,6 +102,28 @@ def test_the_prediction_is_the_mean_of_tempered_members(world, tmp_path):
     assert figures["cautioned"] == {"N2": ["be careful"]}
 
 
+def test_every_member_reports_the_head_that_is_asked_for(world, tmp_path):
+    features, members = world
+    heads = {}
+    for member in members:
+        network, metadata = load_model(member.weights)
+        for said in infer(network, load_bags(features, list(ask()), metadata["modalities"])):
+            mean = np.mean([said.heads["softmax"], said.heads["ordinal"]], axis=0)
+            heads[said.bag.patient, str(member.seed)] = {**said.heads, "mean": mean}
+    assert all(np.abs(said["softmax"] - said["ordinal"]).max() > 1e-2 for said in heads.values())
+    for prediction in ("softmax", "ordinal", "mean"):
+        predict_ensemble(members, ask(), features, CLASSES, tmp_path / prediction, prediction=prediction)
+        rows = table(tmp_path / prediction / "members.csv")
+        assert len(rows) == len(heads)
+        for row in rows:
+            expected = heads[row["patient_id"], row["seed"]][prediction]
+            np.testing.assert_allclose(chances(row, "raw"), expected, atol=1e-6)
+        for row in table(tmp_path / prediction / "predictions.csv"):
+            mine = [heads[row["patient_id"], str(m.seed)][prediction] for m in members]
+            tempered = [temper(said, m.temperature) for said, m in zip(mine, members, strict=True)]
+            np.testing.assert_allclose(chances(row, "p"), np.mean(tempered, axis=0), atol=1e-6)
+
+
 def test_instances_tell_their_share_and_who_kept_them(world, tmp_path):
     features, members = world
     predict_ensemble(members, ask(), features, CLASSES, tmp_path / "out")
@@ -145,6 +169,25 @@ def test_the_temperature_is_fitted_without_opening_a_test_patient(world, tmp_pat
     assert read_temperature(tmp_path / "out") == figures["temperature"]
     assert json.loads((tmp_path / "out/calibration.json").read_text()) == figures
     assert [r["second"] for r in table(tmp_path / "out/validation.csv")] == ["", "II", ""]
+
+
+def test_the_temperature_counts_a_patient_between_two_classes_half_for_each(world, tmp_path):
+    features, members = world
+    network, metadata = load_model(members[0].weights)
+    (said,) = infer(network, load_bags(features, ["P3"], metadata["modalities"]))
+    likely, unlikely = int(said.probabilities.argmax()), int(said.probabilities.argmin())
+    alone = {**FOLDS["folds"][0], "validation": ["P3"]}
+    folds = {**FOLDS, "labels": {**FOLDS["labels"], "P3": likely}, "folds": [alone]}
+    found = {}
+    for name, second, target in (("sure", {}, [likely]), ("half", {"P3": unlikely}, [likely, unlikely])):
+        targets = np.eye(3)[target].mean(axis=0)[None]
+        figures = calibrate({**folds, "second": second}, "0", members[0].weights, features, tmp_path / name)
+        found[name] = figures["temperature"]
+        assert found[name] == pytest.approx(fit_temperature(said.probabilities[None], targets), abs=1e-4)
+        nll = negative_log_likelihood(said.probabilities[None], targets)
+        assert figures["nll_before"] == pytest.approx(nll, abs=1e-5)
+    assert found["sure"] == BOUNDS[0]
+    assert found["half"] > 2 * BOUNDS[0]
 
 
 def facts(value, width=1000, source="table"):

@@ -108,6 +108,20 @@ def test_equal_inputs_give_equal_bytes_and_no_patient_moves_another(tmp_path, fe
     assert (one.probabilities[1] != three.probabilities[1]).any()
 
 
+def test_the_head_that_is_asked_for_is_reported(tmp_path, features):
+    weights, found = trained(tmp_path / "w", ordinal=True), {}
+    for prediction in ("softmax", "ordinal", "mean"):
+        predict(FOLDS, "0", weights, features, tmp_path / prediction, prediction=prediction)
+        found[prediction] = read_predictions(tmp_path / prediction / "predictions.csv", CLASSES).probabilities
+        heads = {"softmax": [], "ordinal": []}
+        with (tmp_path / prediction / "heads.csv").open() as stream:
+            for row in csv.DictReader(stream):
+                heads[row["head"]].append([float(row[f"p_{name}"]) for name in CLASSES])
+        said = np.mean(list(heads.values()), axis=0) if prediction == "mean" else heads[prediction]
+        np.testing.assert_allclose(found[prediction], said, atol=2e-6)
+    assert (np.abs(found["softmax"] - found["ordinal"]).max(1) > 1e-2).all()
+
+
 def test_a_network_of_one_modality_has_no_instances_and_no_attention(tmp_path, features):
     predict(FOLDS, "0", trained(tmp_path / "w", modalities=["OM"]), features, tmp_path / "out")
     assert read_instances(tmp_path / "out" / "instances.csv") == []

@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.batch import Batch, Output
-from nephroscale.models.fusion.common import Attention
+from nephroscale.models.fusion.common import Attention, Block
 from nephroscale.models.registry import FAMILIES, build, modules_of
 
 FUSIONS = [name for name, module in FAMILIES.items() if ".fusion." in module]
@@ -125,6 +125,37 @@ def test_attention_is_torchs_own_multi_head_attention() -> None:
     assert not ours(tokens, others, torch.zeros(2, 7, dtype=torch.bool)).any()
     with pytest.raises(NephroscaleError, match="12 cannot be divided among 5"):
         Attention(12, 5)
+
+
+def test_a_block_is_torchs_own_encoder_layer_normalised_before() -> None:
+    torch.manual_seed(0)
+    ours = Block(12, 4).eval()
+    theirs = torch.nn.TransformerEncoderLayer(12, 4, 24, activation="gelu", batch_first=True, norm_first=True).eval()
+    with torch.no_grad():
+        theirs.self_attn.in_proj_weight.copy_(torch.cat([ours.attention.query.weight, ours.attention.memory.weight]))
+        theirs.self_attn.in_proj_bias.copy_(torch.cat([ours.attention.query.bias, ours.attention.memory.bias]))
+    theirs.self_attn.out_proj.load_state_dict(ours.attention.out.state_dict())
+    pairs = {
+        "norm1": ours.norm,
+        "norm2": ours.perceptron[0],
+        "linear1": ours.perceptron[1],
+        "linear2": ours.perceptron[4],
+    }
+    for name, part in pairs.items():
+        theirs.get_submodule(name).load_state_dict(part.state_dict())
+    tokens, there = torch.randn(2, 7, 12), torch.tensor([[True] * 7, [True] * 4 + [False] * 3])
+    expected = theirs(tokens, src_key_padding_mask=~there)
+    torch.testing.assert_close(ours(tokens, there), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("chosen", [{}, {"TEM": 2.0, "OM": 0.7}])
+def test_mmformers_auxiliary_losses_are_weighted(chosen: dict[str, float]) -> None:
+    model, given = network("mmformer", loss_weights=chosen), batch(lacking=("OM", 1))
+    output = model(given)
+    weights = {"fusion": 1.0, "TEM": 0.2, "OM": 0.3, "IM": 0.5, **chosen}
+    there = {name: [0, 2, 3] if name == "OM" else [0, 1, 2, 3] for name in weights}
+    parts = {n: cross_entropy(output.logits[n][there[n]], given.labels[there[n]], reduction="sum") for n in weights}
+    torch.testing.assert_close(model.loss(output, given.labels), sum(weights[n] * parts[n] for n in weights))
 
 
 def test_fusions_see_what_no_modality_shows_alone() -> None:

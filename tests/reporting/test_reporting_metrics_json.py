@@ -3,6 +3,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.evaluation.comparison import holm
 from nephroscale.evaluation.metrics import METRICS
 from nephroscale.evaluation.tables import Predictions
 from nephroscale.reporting.metrics_json import build_metrics
@@ -97,6 +98,25 @@ def test_differences_are_paired_over_the_patients_that_both_predict():
     assert found["worse"]["accuracy"]["p"] <= found["worse"]["accuracy"]["p_holm"] <= 1
     assert found["worse"]["balanced_accuracy"]["value"] == pytest.approx(0.5, abs=1e-6)
     assert 0 <= found["worse"]["balanced_accuracy"]["low"] <= 0.5
+
+
+def test_p_values_are_corrected_over_the_rivals_for_each_metric_by_itself():
+    labels, patients = np.repeat([0, 1, 2], 6), [f"P{i:02d}" for i in range(18)]
+    wrong = {"ours": [], "rival-a": [0], "rival-b": [1, 7], "rival-c": [2, 3, 8, 9, 14]}
+    models = []
+    for name, where in wrong.items():
+        predicted = labels.copy()
+        predicted[where] = (labels[where] + 1) % 3
+        models.append(model(name, [run("0", 1, patients, labels, sure(predicted))]))
+    found = build(*models)["comparisons"]
+    assert set(found) == set(wrong) - {"ours"}
+    for metric in METRICS:
+        p_values = {name: found[name][metric]["p"] for name in found}
+        assert {name: found[name][metric]["p_holm"] for name in found} == pytest.approx(holm(p_values), abs=2e-6)
+    p_values = {name: found[name]["accuracy"]["p"] for name in found}
+    assert p_values["rival-c"] < p_values["rival-b"] < p_values["rival-a"]
+    assert found["rival-c"]["accuracy"]["p_holm"] == pytest.approx(3 * p_values["rival-c"], abs=2e-6)
+    assert found["rival-b"]["accuracy"]["p_holm"] == pytest.approx(2 * p_values["rival-b"], abs=2e-6)
 
 
 def test_missing_runs_are_named_and_no_runs_leave_no_figures():

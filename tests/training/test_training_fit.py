@@ -14,7 +14,7 @@ from nephroscale.models.weights import load_model
 from nephroscale.training import epoch as passing
 from nephroscale.training import fit as fitting
 from nephroscale.training.data import collate, load_bags
-from nephroscale.training.epoch import cosine_rate
+from nephroscale.training.epoch import cosine_rate, make_optimizer
 from nephroscale.training.fit import fit
 
 MODEL: dict[str, Any] = {"family": "cmusnet", "hidden": 8, "dropout": 0.5}
@@ -224,6 +224,17 @@ def test_the_cosine() -> None:
         assert cosine_rate(epoch, settings) == pytest.approx(schedule.get_last_lr()[0], rel=1e-9)
         optimizer.step()
         schedule.step()
+
+
+def test_the_optimizer_is_adam_with_amsgrad_over_what_is_to_be_trained() -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1))
+    network[0].requires_grad_(requires_grad=False)
+    optimizer = make_optimizer(network, {"learning_rate": 3e-4, "weight_decay": 2e-3})
+    assert type(optimizer) is torch.optim.Adam
+    (group,) = optimizer.param_groups
+    assert group["amsgrad"] is True
+    assert (group["lr"], group["weight_decay"], group["betas"]) == (3e-4, 2e-3, (0.9, 0.999))
+    assert [id(parameter) for parameter in group["params"]] == [id(parameter) for parameter in network[1].parameters()]
 
 
 def test_faults(cohort: Cohort, pixel_cohort: Cohort, tmp_path: Path) -> None:

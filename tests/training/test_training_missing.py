@@ -7,17 +7,20 @@ from typing import Any
 import pytest
 import torch
 from stored_features import Cohort
+from torch.nn.functional import cross_entropy
 
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.evaluation.predict import predict
 from nephroscale.evaluation.tables import read_predictions
 from nephroscale.models.batch import Batch
-from nephroscale.models.registry import FAMILIES
+from nephroscale.models.registry import FAMILIES, build
 from nephroscale.models.weights import load_model
 from nephroscale.training import fit as fitting
-from nephroscale.training.data import collate, layouts_from, layouts_of, load_bags
+from nephroscale.training.data import Bag, collate, layouts_from, layouts_of, load_bags, shapes_of
+from nephroscale.training.epoch import make_optimizer, train_epoch, validate
 from nephroscale.training.fit import fit
 from nephroscale.training.missing import drop_modalities
+from nephroscale.training.settings import class_counts, read_settings
 
 ALL = ("TEM", "OM", "IM")
 MODEL: dict[str, Any] = {"family": "cmusnet", "hidden": 8}
@@ -136,6 +139,49 @@ def test_class_weights_come_from_the_training_side_alone(
     folds = {**cohort.folds, "folds": [{**cohort.folds["folds"][0], "train": ["P000", "P003", "P001"]}]}
     fit(folds, "0", cohort.features, MODEL, TRAIN, 1, tmp_path / "out", tmp_path / "work")
     assert seen == [[2, 1, 0]]
+
+
+def test_balanced_classes_weigh_the_losses_of_training_and_validation(cohort: Cohort, tmp_path: Path) -> None:
+    model: dict[str, Any] = {"family": "mean-pooling", "embedding": [8], "embedding_dropout": 0.0}
+    train_ids, validation_ids = ["P000", "P001", "P003", "P005"], ["P006", "P007", "P008"]
+    folds = {**cohort.folds, "folds": [{**cohort.folds["folds"][0], "train": train_ids}]}
+    weights = {"none": [1.0, 1.0, 1.0], "balanced": [4 / (3 * 2), 4 / (3 * 1), 4 / (3 * 1)]}
+    given = {
+        name: collate(load_bags(cohort.features, ids, ALL, labels=cohort.labels))
+        for name, ids in (("train_loss", train_ids), ("validation_loss", validation_ids))
+    }
+    shapes = dict.fromkeys(ALL, (2, 2, 8))
+    for chosen, weight in weights.items():
+        settings = {**TRAIN, "epochs": 1, "class_weights": chosen}
+        fit(folds, "0", cohort.features, model, settings, 1, tmp_path / chosen, tmp_path / f"{chosen}-work")
+        (point,) = json.loads((tmp_path / chosen / "curve.json").read_text())
+        torch.manual_seed(1)
+        networks = {"train_loss": build(model, shapes, 3), "validation_loss": load_model(tmp_path / chosen)[0]}
+        for name, network in networks.items():  # one batch: the training's loss is that of the first weights
+            logits = network(given[name]).logits["fusion"]
+            loss = cross_entropy(logits, given[name].labels, torch.tensor(weight), reduction="sum")
+            assert point[name] == pytest.approx(loss.item() / len(given[name]), rel=1e-4)
+
+
+def test_who_lies_between_two_classes_counts_half_for_each_in_an_epoch(cohort: Cohort) -> None:
+    second = {"P001": 2, "P005": 0}
+    bags = load_bags(cohort.features, cohort.ids[:6], ALL, labels=cohort.labels, second=second)
+    torch.manual_seed(1)
+    model = {"family": "mean-pooling", "embedding": [8], "embedding_dropout": 0.0}
+    network = build(model, shapes_of(bags), 3)
+    settings = read_settings({**TRAIN, "batch": 6}, {})
+    with torch.no_grad():
+        log_p = torch.log_softmax(network(collate(bags)).logits["fusion"], 1)
+    target = torch.tensor([[1, 0, 0], [0, 0.5, 0.5], [0, 0, 1], [1, 0, 0], [0, 1, 0], [0.5, 0, 0.5]])
+    expected = pytest.approx(float(-(target * log_p).sum()) / 6, rel=1e-5)
+    assert validate(network, bags, settings, 3, "cpu")[0] == expected
+    learnt = train_epoch(network, make_optimizer(network, settings), bags, settings, seed=1, epoch=0, device="cpu")
+    assert learnt == expected
+
+
+def test_who_lies_between_two_classes_counts_half_for_each_in_the_weights() -> None:
+    bags = [Bag("a", 0, {}), Bag("b", 0, {}, second=1), Bag("c", 1, {}), Bag("d", 3, {}, second=0), Bag("e", 0, {})]
+    assert class_counts(bags, 4) == [3, 1.5, 0, 0.5]
 
 
 def test_dropped_modalities_leave_everybody_one() -> None:

@@ -8,9 +8,12 @@ import torch
 from stored_features import Cohort
 
 from nephroscale.models.mil.sc_mil import SCMIL
-from nephroscale.models.registry import FAMILIES
+from nephroscale.models.registry import FAMILIES, build
 from nephroscale.models.weights import load_model
+from nephroscale.training.data import load_bags, shapes_of
+from nephroscale.training.epoch import make_optimizer, train_epoch
 from nephroscale.training.fit import fit
+from nephroscale.training.settings import read_settings
 
 MIL = sorted(family for family, module in FAMILIES.items() if ".mil." in module)
 TRAIN = {"epochs": 12, "patience": 12, "batch": 6, "learning_rate": 1e-2, "final_learning_rate": 1e-3}
@@ -48,3 +51,23 @@ def test_a_network_is_told_what_share_of_the_training_is_done(
     settings = {**TRAIN, "epochs": 4, "patience": 4}
     fit(cohort.folds, "0", cohort.features, {"family": "sc-mil"}, settings, 1, tmp_path / "a", tmp_path / "work")
     assert list(dict.fromkeys(told)) == [0, 0.25, 0.5, 0.75]
+
+
+def test_mhims_teacher_is_the_momentum_average_of_the_students(cohort: Cohort) -> None:
+    bags = load_bags(cohort.features, cohort.ids[:6], ["TEM", "OM", "IM"], labels=cohort.labels)
+    torch.manual_seed(1)
+    network = build({"family": "mhim-mil", "embedding": [8], "masking": {"momentum": 0.8}}, shapes_of(bags), 3)
+    settings = read_settings({**TRAIN, "batch": 3}, {})
+    optimizer = make_optimizer(network, settings)
+    begun = [parameter.clone() for parameter in network.teacher.parameters()]
+    students: list[list[torch.Tensor]] = []
+    optimizer.register_step_post_hook(
+        lambda *_: students.append([parameter.detach().clone() for parameter in network.student.parameters()])
+    )
+    for epoch in range(2):
+        train_epoch(network, optimizer, bags, settings, seed=1, epoch=epoch, device="cpu")
+    assert len(students) == 4
+    for place, (first, its) in enumerate(zip(begun, network.teacher.parameters(), strict=True)):
+        expected = 0.8**4 * first + sum(0.2 * 0.8 ** (3 - step) * students[step][place] for step in range(4))
+        torch.testing.assert_close(its, expected)
+        assert not torch.equal(its, first)

@@ -1,11 +1,13 @@
 """What each paper says of its own part, against slow and plain forms of it."""
 
+import itertools
 import math
 
 import pytest
 import torch
 from test_models_mil import SHAPES, batch, network
-from torch.nn.functional import cross_entropy
+from torch import Tensor
+from torch.nn.functional import cross_entropy, layer_norm
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.batch import Output
@@ -13,7 +15,7 @@ from nephroscale.models.mil.attention import AttentionPooling
 from nephroscale.models.mil.bag import InstanceEmbedding
 from nephroscale.models.mil.clam_sb import CLAMSB, extremes, smooth_top1
 from nephroscale.models.mil.sc_mil import contrastive_loss
-from nephroscale.models.mil.transmil import lay_out
+from nephroscale.models.mil.transmil import PositionEncoding, SelfAttention, lay_out
 
 TRUE = torch.ones(1, 4, dtype=torch.bool)
 
@@ -116,6 +118,58 @@ def test_transmil_says_when_its_heads_cannot_share_the_width() -> None:
         network("transmil", embedding=[10])
 
 
+def attend(layer: SelfAttention, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Head by head, for the tokens [T, D] of one bag."""
+    normed = layer_norm(tokens, tokens.shape[1:], layer.norm.weight, layer.norm.bias)
+    query, key, value = (normed @ part.T for part in layer.query_key_value.weight.chunk(3))
+    attended, weights = [], []
+    for q, k, v in zip(*(part.chunk(layer.heads, 1) for part in (query, key, value)), strict=True):
+        share = torch.softmax(q @ k.T / math.sqrt(q.shape[1]), 1)
+        attended.append(share @ v)
+        weights.append(share[0])
+    linear = layer.out[0]
+    return tokens + torch.cat(attended, 1) @ linear.weight.T + linear.bias, torch.stack(weights).mean(0)
+
+
+def encode(position: PositionEncoding, square: Tensor) -> Tensor:
+    """Place by place, for a square [S, S, D]."""
+    side, encoded = len(square), square.clone()
+    for convolution in position.convolutions:
+        reach = convolution.weight.shape[-1] // 2
+        for row, column in itertools.product(range(side), repeat=2):
+            encoded[row, column] += convolution.bias
+            for i, j in itertools.product(range(side), repeat=2):
+                if max(abs(i - row), abs(j - column)) <= reach:
+                    weight = convolution.weight[:, 0, i - row + reach, j - column + reach]
+                    encoded[row, column] += weight * square[i, j]
+    return encoded
+
+
+def test_transmils_layers_are_those_of_the_paper() -> None:
+    torch.manual_seed(0)
+    layer, position = SelfAttention(8, 2).eval(), PositionEncoding(8)
+    torch.nn.init.normal_(layer.query_key_value.weight)
+    tokens = torch.randn(1, 5, 8)
+    expected = attend(layer, tokens[0])
+    after, weights = layer(tokens, torch.ones(1, 5, dtype=torch.bool))
+    torch.testing.assert_close((after[0], weights[0]), expected)
+    square = torch.randn(1, 8, 3, 3)
+    torch.testing.assert_close(position(square)[0].permute(1, 2, 0), encode(position, square[0].permute(1, 2, 0)))
+
+
+def test_transmil_is_its_layers_with_the_position_between_them() -> None:
+    model, given = network("transmil", {"TEM": (1, 1, 8)}), batch({"TEM": (1, 1, 8)}, {"TEM": (5,)})
+    vectors = model.embedding(given).vectors[0]
+    cells = [0, 1, 2, 3, 4, 0, 1, 2, 3]
+    tokens, _ = attend(model.first, torch.cat([model.token[None], vectors[cells]]))
+    square = encode(model.position, tokens[1:].unflatten(0, (3, 3))).flatten(0, 1)
+    tokens, attention = attend(model.second, torch.cat([tokens[:1], square]))
+    output = model(given)
+    torch.testing.assert_close(output.logits["fusion"][0], model.classifier(model.norm(tokens[0])))
+    share = torch.zeros(5).index_add(0, torch.tensor(cells), attention[1:]) / attention[1:].sum()
+    torch.testing.assert_close(output.weights["TEM"][0], share)
+
+
 def test_dsmil_attends_from_the_critical_instance_and_trains_both_streams() -> None:
     model, given = network("dsmil", {"TEM": (1, 1, 8)}), batch({"TEM": (1, 1, 8)}, {"TEM": (4,)})
     output = model(given)
@@ -194,3 +248,41 @@ def test_mhims_teacher_follows_and_is_no_part_of_a_prediction() -> None:
     torch.nn.init.zeros_(model.teacher.embedding.layers[0].weight)
     torch.testing.assert_close(model(given).logits["fusion"], one, rtol=0, atol=0)
     assert not any(p.requires_grad for p in model.teacher.parameters())
+
+
+def test_mhims_student_does_not_see_what_is_masked() -> None:
+    model = network("mhim-mil", {"TEM": (1, 1, 8)}, embedding_dropout=0.0).train()
+    given, strange = (batch({"TEM": (1, 1, 8)}, {"TEM": (5, 4)}) for _ in range(2))
+    seen = torch.tensor([[1, 0, 1, 0, 1], [0, 1, 1, 0, 0]]).bool()
+    strange.features["TEM"][~seen] = 9.0
+    asked: list[Tensor] = []
+    model.mask_instances = lambda attention, mask: asked.extend([attention, mask]) or seen
+    one, other = model(given), model(strange)
+    pooled, weights = model.student.attention(model.student.embedding(given).vectors, seen)
+    torch.testing.assert_close(one.extra["learnt"], pooled)
+    torch.testing.assert_close(one.logits["fusion"], model.classifier(pooled))
+    torch.testing.assert_close(one.weights["TEM"], weights)
+    assert torch.equal(one.weights["TEM"] > 0, seen)
+    torch.testing.assert_close(other.logits, one.logits, rtol=0, atol=0)
+    torch.testing.assert_close(other.extra["learnt"], one.extra["learnt"], rtol=0, atol=0)
+    assert not torch.allclose(other.extra["taught"], one.extra["taught"]), "the teacher sees everything"
+    bag = model.teacher.embedding(given)
+    torch.testing.assert_close(asked[:2], [model.teacher.attention(bag.vectors, bag.mask)[1], bag.mask])
+    model.eval()
+    assert torch.equal(model(given).weights["TEM"] > 0, given.mask["TEM"]), "in a prediction nothing is masked"
+
+
+def test_mhim_adds_how_far_the_students_bag_is_from_the_teachers() -> None:
+    model, given = network("mhim-mil", masking={"consistency": 0.3}).train(), batch()
+    with torch.no_grad():
+        for parameter in model.teacher.parameters():
+            parameter.mul_(1.5)
+    output = model(given)
+    bag = model.teacher.embedding(given)
+    taught, _ = model.teacher.attention(bag.vectors, bag.mask)
+    target, learnt = torch.softmax(taught / 0.1, 1), torch.softmax(output.extra["learnt"], 1)
+    distance = -(target * learnt.log()).sum()
+    classes = cross_entropy(output.logits["fusion"], given.labels, reduction="sum")
+    torch.testing.assert_close(model.loss(output, given.labels), classes + 0.3 * distance)
+    assert not output.extra["taught"].requires_grad
+    assert network("mhim-mil").consistency == 0.5
