@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.metrics import cohen_kappa_score
 
 from nephroscale.evaluation.comparison import bootstrap_p, holm, paired_differences
 from nephroscale.evaluation.intervals import resample_counts
@@ -29,6 +30,21 @@ def test_a_much_better_model_is_found_and_the_sign_tells_which():
     turned = paired_differences(LABELS, worse, better, COUNTS)
     assert turned["macro_f1"].value == pytest.approx(-found["macro_f1"].value)
     assert turned["macro_f1"].p == found["macro_f1"].p
+
+
+def test_stages_are_compared_by_how_far_they_are_off():
+    better, worse = predictions(LABELS, 4.0, 1), predictions(LABELS, 0.5, 2)
+    found = paired_differences(LABELS, better, worse, COUNTS, ordered=True)
+    one, other = (p.argmax(1) for p in (better, worse))
+    kappa = [cohen_kappa_score(LABELS, predicted, weights="quadratic") for predicted in (one, other)]
+    assert found["quadratic_kappa"].value == pytest.approx(kappa[0] - kappa[1])
+    error = [np.abs(LABELS - predicted).mean() for predicted in (one, other)]
+    assert found["mean_stage_error"].value == pytest.approx(error[0] - error[1])
+    assert found["quadratic_kappa"].low > 0 > found["mean_stage_error"].high
+    alone = np.eye(3)[np.zeros(4, int)]
+    undefined = paired_differences(np.zeros(4, int), alone, alone, np.ones((9, 4)), ordered=True)
+    assert "quadratic_kappa" not in undefined
+    assert undefined["mean_stage_error"].value == 0
 
 
 def test_of_two_equally_good_models_neither_is_called_better_too_often():

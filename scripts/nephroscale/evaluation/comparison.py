@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from nephroscale.evaluation.intervals import percentile_interval, resampled_metrics
-from nephroscale.evaluation.metrics import compute_metrics
+from nephroscale.evaluation.intervals import percentile_interval, resampled_metrics, resampled_ordinal_metrics
+from nephroscale.evaluation.metrics import compute_metrics, compute_ordinal_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+COMPARED_STAGES = ("quadratic_kappa", "mean_stage_error")
 
 
 class Difference(NamedTuple):
@@ -30,7 +32,7 @@ class Difference(NamedTuple):
 
 
 def paired_differences(
-    labels: np.ndarray, ours: np.ndarray, theirs: np.ndarray, counts: np.ndarray
+    labels: np.ndarray, ours: np.ndarray, theirs: np.ndarray, counts: np.ndarray, *, ordered: bool = False
 ) -> dict[str, Difference]:
     """Compare two models on the same bootstrap samples of the same patients.
 
@@ -43,21 +45,38 @@ def paired_differences(
     counts
         [B, n]: how often each patient is in each sample, from
         :func:`nephroscale.evaluation.intervals.resample_counts`, which draws within the classes.
+    ordered
+        Whether the classes are stages: then `COMPARED_STAGES` are compared, too.
 
     Returns
     -------
     dict
         Metric to `ours` minus `theirs`, for the metrics that are defined.
     """
-    first, second = (resampled_metrics(labels, p, counts) for p in (ours, theirs))
-    one, other = (compute_metrics(labels, p) for p in (ours, theirs))
+    (one, first), (other, second) = (_figures(labels, p, counts, ordered=ordered) for p in (ours, theirs))
     found = {}
     for metric in first:
-        mine, yours = one[metric].value, other[metric].value
-        if mine is not None and yours is not None:
-            differences = first[metric] - second[metric]
+        mine, yours = one[metric], other[metric]
+        differences = first[metric] - second[metric]
+        differences = differences[np.isfinite(differences)]  # a kappa is not defined in every sample
+        if mine is not None and yours is not None and len(differences):
             found[metric] = Difference(mine - yours, *percentile_interval(differences), bootstrap_p(differences))
     return found
+
+
+def _figures(
+    labels: np.ndarray, probabilities: np.ndarray, counts: np.ndarray, *, ordered: bool
+) -> tuple[dict[str, float | None], dict[str, np.ndarray]]:
+    """Figures of merit of one model, and those of every sample."""
+    values = {metric: found.value for metric, found in compute_metrics(labels, probabilities).items()}
+    samples = dict(resampled_metrics(labels, probabilities, counts))
+    if ordered:
+        predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
+        stages = compute_ordinal_metrics(labels, predicted, classes)
+        drawn = resampled_ordinal_metrics(labels, predicted, classes, counts)
+        values |= {metric: stages[metric].value for metric in COMPARED_STAGES}
+        samples |= {metric: drawn[metric] for metric in COMPARED_STAGES}
+    return values, samples
 
 
 def bootstrap_p(differences: np.ndarray) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.evaluation.comparison import holm, paired_differences
+from nephroscale.evaluation.comparison import COMPARED_STAGES, holm, paired_differences
 from nephroscale.evaluation.intervals import (
     LEVEL,
     class_auc_interval,
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from nephroscale.evaluation.tables import Predictions
     from nephroscale.reporting.results import ModelResults
+
+COMPARED = (*METRICS, *COMPARED_STAGES)
 
 
 def build_metrics(
@@ -104,7 +106,7 @@ def build_metrics(
             {
                 name: difference
                 for name in models
-                if name != leading and (difference := _compare(pooled[leading], pooled[name], draw))
+                if name != leading and (difference := _compare(pooled[leading], pooled[name], draw, ordinal=ordinal))
             }
         ),
         "compared_patients": {
@@ -233,7 +235,7 @@ def _spread(values: Sequence[float | None]) -> dict[str, Any]:
 
 
 def _compare(
-    ours: Predictions | None, theirs: Predictions | None, draw: Mapping[str, Any]
+    ours: Predictions | None, theirs: Predictions | None, draw: Mapping[str, Any], *, ordinal: bool
 ) -> dict[str, dict[str, float | None]] | None:
     """How much better ours is than theirs: both are judged on the same bootstrap samples of the patients of both."""
     if ours is None or theirs is None:
@@ -241,17 +243,18 @@ def _compare(
     ours, theirs = ours.of(theirs.patients), theirs.of(ours.patients)
     if not ours.patients or (ours.labels != theirs.labels).any():
         return None
-    found = paired_differences(ours.labels, ours.probabilities, theirs.probabilities, _counts(ours, draw))
+    counts = _counts(ours, draw)
+    found = paired_differences(ours.labels, ours.probabilities, theirs.probabilities, counts, ordered=ordinal)
     return {
         metric: {**_interval(d.value, (d.low, d.high)), "p": rounded(d.p)}
-        for metric in METRICS
+        for metric in COMPARED
         if (d := found.get(metric))
     }
 
 
 def _corrected(compared: dict[str, Any]) -> dict[str, Any]:
     """Add to each p-value what Holm's procedure makes of it, over the models and for each metric by itself."""
-    for metric in METRICS:
+    for metric in COMPARED:
         p_values = {name: found[metric]["p"] for name, found in compared.items() if metric in found}
         for name, p in holm(p_values).items():
             compared[name][metric]["p_holm"] = rounded(p)

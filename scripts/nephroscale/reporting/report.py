@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from nephroscale.evaluation.comparison import COMPARED_STAGES
 from nephroscale.reporting.external import describe_external
 from nephroscale.reporting.figures import (
     colour_of,
@@ -127,6 +128,8 @@ def write_report(inputs: Mapping[str, Any], settings: Mapping[str, Any], out: Pa
         "metrics": metrics,
         "metric_names": METRIC_NAMES,
         "stage_names": STAGE_NAMES,
+        "compared_names": METRIC_NAMES
+        | ({m: STAGE_NAMES[m] for m in COMPARED_STAGES} if inputs.get("ordinal") else {}),
         "models": models,
         "headline": leading,
         "described": metrics["models"][leading],
