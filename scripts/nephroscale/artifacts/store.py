@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import secrets
 import shutil
 import socket
 import stat
@@ -73,19 +74,39 @@ class Store:
     def folder(self, *parts: str) -> Path:
         """A folder of the store, made if need be with the store's permissions."""
         folder = self.path.joinpath(*parts)
-        if not folder.is_dir():
+        if folder.is_dir():
+            return folder
+        if not self.group:
             folder.mkdir(parents=True, exist_ok=True)
-            if self.group:
-                for made in [folder, *folder.parents[: len(parts)]]:
-                    with contextlib.suppress(PermissionError):
-                        made.chmod(0o2770)
+            return folder
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        for steps in [(), ("tmp",), *(parts[: count + 1] for count in range(len(parts)))]:
+            self._share(self.path.joinpath(*steps))
         return folder
+
+    def _share(self, folder: Path) -> None:
+        """Make a folder that the group may use from its first moment; one that is there is opened by its owner."""
+        if folder.is_dir():
+            with contextlib.suppress(PermissionError):
+                folder.chmod(0o2770)
+            return
+        tmp = self.path / "tmp"
+        made = Path(tempfile.mkdtemp(prefix=_prefix(), dir=tmp if tmp.is_dir() else folder.parent))
+        try:
+            made.chmod(0o2770)
+            made.rename(folder)
+        except OSError as error:
+            if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:  # someone else was first
+                raise
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                made.rmdir()
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """A fresh folder on the store's own file system, gone afterwards; a full disk gives one clear message."""
         with full_disk(self.path):
-            folder = Path(tempfile.mkdtemp(prefix=f"{socket.gethostname()}-{os.getpid()}-", dir=self.folder("tmp")))
+            folder = Path(tempfile.mkdtemp(prefix=_prefix(), dir=self.folder("tmp")))
             try:
                 yield folder
             finally:
@@ -113,6 +134,8 @@ class Store:
                 raise NephroscaleError("An object may hold only files and folders.", where=name)
         digest, kind, entries = digest_tree(source, lambda name, state: take_note(source / name, state))
         self._lock_down(source, top=kind == "file")
+        if kind == "directory" and self.group:
+            source.chmod(0o750)  # the group may read it from its first moment; renaming needs the right to write
         target = self.folder("objects", digest[:2]) / digest
         moved = self._move_in(source, target, kind)
         if not moved and self.find(digest) is None:  # what was in the way is damaged, and find has set it aside
@@ -163,7 +186,7 @@ class Store:
             False where an older one was there and was kept.
         """
         with full_disk(self.path):
-            handle, temporary = tempfile.mkstemp(dir=self.folder("tmp"), prefix="text-")
+            handle, temporary = tempfile.mkstemp(dir=self.folder("tmp"), prefix=_prefix())
             try:
                 with os.fdopen(handle, "w", encoding="utf-8") as stream:
                     stream.write(text)
@@ -231,8 +254,8 @@ class Store:
         except PermissionError:
             if not self._warned:
                 print(
-                    f"nephroscale: some objects of {self.path} may not be read by this user and are made again "
-                    "(their owner can share them with store.mode: group).",
+                    f"nephroscale: some objects of {self.path} may not be read by this user, and none can be made in "
+                    "their place: their owner has to share them (store.mode: group).",
                     file=sys.stderr,
                 )
                 self._warned = True
@@ -344,18 +367,32 @@ class Store:
                 self._lock_down(path, top=True)
 
     def remove(self, digest: str) -> None:
-        """Delete an object and its manifest; it loses its name in one step."""
-        self.manifest_path(digest).unlink(missing_ok=True)
+        """Delete an object and its manifest; it loses its name in one step.
+
+        Raises
+        ------
+        PermissionError
+            When it is a folder of another user; nothing has changed then.
+        """
         path = self.object_path(digest)
-        folder = Path(tempfile.mkdtemp(prefix="removed-", dir=self.folder("tmp")))
-        try:
-            if stat.S_ISDIR(os.lstat(path).st_mode):
+        aside = self.folder("tmp") / f"{_prefix()}{secrets.token_hex(4)}"  # no new folder: the disk may be full
+        with contextlib.suppress(FileNotFoundError):
+            mode = os.lstat(path).st_mode
+            if stat.S_ISDIR(mode):
                 path.chmod(0o700)  # renaming a folder needs to write in it
-            path.rename(folder / digest)
-        except FileNotFoundError:
-            pass
-        finally:
-            remove_tree(folder)
+            try:
+                path.rename(aside)
+            except PermissionError:
+                if stat.S_ISDIR(mode):
+                    path.chmod(stat.S_IMODE(mode))
+                raise
+        self.manifest_path(digest).unlink(missing_ok=True)
+        remove_tree(aside)
+
+
+def _prefix() -> str:
+    """How names in ``tmp/`` begin: they tell which process of which host made them."""
+    return f"{socket.gethostname()}-{os.getpid()}-"
 
 
 def _sound_size(path: str, digest: str) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 # Objects that one worker looks at before it reports: few enough for a lively progress bar.
 PIECE = 100
+MISSING = "missing"  # as Store.check says it
 UNREADABLE = "may not be read by this user"
 _NAME = re.compile(r"[0-9a-f]{64}")
 
@@ -30,6 +32,13 @@ class Damage(NamedTuple):
     digest: str
     fault: str
     receipts: list[str]
+
+    @property
+    def kind(self) -> str:
+        """``stray``, ``missing``, ``unreadable`` (nothing is known of it) or ``damaged`` (it was set aside)."""
+        if self.digest.startswith("objects/"):
+            return "stray"
+        return {MISSING: "missing", UNREADABLE: "unreadable"}.get(self.fault, "damaged")
 
 
 class Progress(NamedTuple):
@@ -71,7 +80,7 @@ class Notes:
             elif word == "damaged" and fault:
                 self.damaged[digest] = fault
         if not self.begun:
-            self.add([f"begun {now()}"])
+            store.write_text(self.path, f"begun {now()}\n")
 
     def _lines(self) -> list[str]:
         try:
@@ -157,8 +166,12 @@ def resumes(store: Store) -> str | None:
 
 def _name_receipts(store: Store, damaged: dict[str, str], present: set[str]) -> list[Damage]:
     """Add the receipts that each damage spoils, and the receipts whose object is not there at all."""
-    named = receipts_by_digest(store)
-    missing = dict.fromkeys(named.keys() - present - damaged.keys(), "missing")
+
+    def tell(error: OSError) -> None:
+        print(f"nephroscale: receipts are passed over: {error.filename}: {error.strerror}", file=sys.stderr)
+
+    named = receipts_by_digest(store, tell)
+    missing = dict.fromkeys(named.keys() - present - damaged.keys(), MISSING)
     faults = damaged | missing
     return [Damage(digest, faults[digest], sorted(named.get(digest, []))) for digest in sorted(faults)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ from nephroscale.commands.run import open_plan
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
+
+# Objects that `gc` names one by one.
+LISTED = 50
 
 
 def add(commands: Any) -> None:
@@ -26,6 +30,14 @@ def add(commands: Any) -> None:
     gc = commands.add_parser("gc", help="list the objects that no receipt names")
     gc.add_argument("--delete", action="store_true", help="delete them")
     gc.add_argument("--keep-days", type=float, default=1.0, help="spare what is younger than this (default 1)")
+    gc.add_argument(
+        "--forget",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="take a results folder off the register: its results are no longer wanted (repeatable)",
+    )
     gc.set_defaults(run=collect)
     out = commands.add_parser("export", help="write results with all that they come from into one tar file")
     out.add_argument("results", type=Path, nargs="+", metavar="RESULT", help="receipts, or folders of receipts")
@@ -42,15 +54,25 @@ def verify_store(options: argparse.Namespace) -> int:
     if not options.restart and (earlier := verify.resumes(store)):
         print(f"Taking up the verification {earlier} (--restart begins anew).")
     bar = progress_bar() if sys.stderr.isatty() else None
-    damages = verify.verify(store, bar, workers=options.workers, restart=options.restart)
+    try:
+        damages = verify.verify(store, bar, workers=options.workers, restart=options.restart)
+    except KeyboardInterrupt:
+        print("\nInterrupted: the next `nephroscale verify` goes on from here.", file=sys.stderr)
+        return 130
     if bar:
         print(file=sys.stderr)
-    aside = sum(damage.fault != verify.UNREADABLE and not damage.digest.startswith("objects/") for damage in damages)
-    print(f"{len(upkeep.objects(store))} objects are sound, {aside} were damaged and set aside.")
+    count = Counter(damage.kind for damage in damages)
+    print(
+        f"{len(upkeep.objects(store)) - count['unreadable']} objects are sound, {count['damaged']} were damaged and "
+        f"set aside, {count['missing']} are missing, {count['unreadable']} {verify.UNREADABLE}."
+    )
     for damage in damages:
         print(f"{damage.digest}: {damage.fault}")
-        print("\n".join(f"  spoils {receipt}" for receipt in damage.receipts) or "  no receipt names it")
-    if aside:
+        for receipt in damage.receipts:
+            print(f"  spoils {receipt}")
+        if not damage.receipts and damage.kind != "stray":
+            print("  no receipt names it")
+    if count["damaged"] or count["missing"]:
         print("Run the workflow again: they are made anew.")
     return 1 if damages else 0
 
@@ -101,9 +123,28 @@ def _duration(seconds: float) -> str:
 
 def collect(options: argparse.Namespace) -> int:
     """List or delete what no receipt names."""
-    found = upkeep.collect(open_plan(options).store, keep_seconds=options.keep_days * 86400, delete=options.delete)
+    plan = open_plan(options)
+    store = plan.store
+    if plan.results.is_dir():
+        upkeep.register_results(store, plan.results)
+    for folder in options.forget:
+        upkeep.forget_results(store, folder)
+    found = upkeep.collect(store, keep_seconds=options.keep_days * 86400, delete=options.delete)
     verb = "deleted" if options.delete else "could be deleted (add --delete)"
-    print(f"{len(found)} objects, {sum(size for _, size in found) / 1e6:.1f} MB, {verb}")
+    print(f"{len(found.objects)} objects, {sum(size for _, size in found.objects) / 1e6:.1f} MB, {verb}")
+    listed = found.objects[:LISTED]
+    makers = upkeep.makers(store, [digest for digest, _ in listed])
+    for digest, size in listed:
+        print(f"  {digest[:12]}  {size / 1e6:9.3f} MB  {makers.get(digest, 'no record')}")
+    if len(found.objects) > LISTED:
+        print(f"  and {len(found.objects) - LISTED} more")
+    if found.left:
+        print(f"{len(found.left)} scratch folders, checkpoints and pins of killed jobs, {verb}")
+    if found.others:
+        print(f"{len(found.others)} objects belong to other users, who alone can delete them: they were left")
+    absent = upkeep.absent_results(store)
+    for folder in upkeep.registered_results(store):
+        print(f"registered: {folder}{' (absent, or without any receipt)' if folder in absent else ''}")
     return 0
 
 
