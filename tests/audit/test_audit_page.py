@@ -333,3 +333,13 @@ def test_a_browser_finds_by_what_is_asked_in_the_address(browse):
     numbers = browse("#numbers/cmusnet")
     assert "numbers of a model" in numbers
     assert 'aria-label="register/P2' not in numbers
+
+
+def test_an_artifact_that_matches_without_its_raw_files_is_no_mismatch():
+    told = make_document(**{"register/P1": {"because": ["its raw file P1-OM is not there now"]}})
+    groups, numbers = mismatches(told["artifacts"])
+    assert (groups, numbers) == ([], {})
+    found = verdict(tally(told, standings(told["artifacts"])), None)
+    assert found["sound"]
+    assert any("Raw files of 1 patient are not there now" in sentence for sentence in found["sentences"])
+    assert "its raw file P1-OM is not there now" in render_page(told)

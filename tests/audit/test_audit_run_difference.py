@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from nephroscale.artifacts.digest import digest_json
+from nephroscale.artifacts.receipts import Receipt, settle_receipt
+from nephroscale.artifacts.records import Records
 from nephroscale.audit.run_difference import compare_runs, open_run
 from nephroscale.errors import NephroscaleError
 
@@ -43,6 +46,43 @@ def test_a_changed_file_is_data_in_the_stage_that_reads_it(write):
     assert "data: the tables' row bytes: b became c" in text
     assert "first seen in bags of P01" in text
     assert "first seen in train" not in text
+
+
+def rejected(run, settings, *, recorded):
+    """A rejection that names its cause, which is the same in both runs; with the record of the job that found it."""
+    run.make("bags", "P01", "b", {"rows": {"bytes": "b"}})
+    reason = f"none of {settings['stains']}"
+    receipt = Receipt("features", "P01", "rejected", reason, figures={"because": "glomeruli/P01"})
+    parts = {"stage": "features", "settings": settings, "inputs": {"glomeruli/P01": "rejected: blurred"}}
+    if recorded:
+        made = {"started": "2026-01-01T00:00:00Z", "seconds": 1.0, "node": "n", "device": "cpu"}
+        Records(run.store).add(digest_json(parts), parts, receipt, made)
+    settle_receipt(run.folder / "features/P01.json", run.folder / "features/P01", receipt, run.store)
+    return run
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_rejection_that_a_job_found_is_explained_and_one_that_only_follows_is_not(write, recorded):
+    a, b = (rejected(write(name), {"stains": name}, recorded=recorded) for name in "ab")
+    told = compare_runs(open_run(a.folder), open_run(b.folder), ("bags", "features"))
+    assert told.differing == {"features": 1}
+    assert [change.difference.text for change in told.changes] == (
+        ["the configuration stains: a became b"] if recorded else []
+    )
+
+
+def test_a_change_of_one_patient_s_row_names_the_patient(write):
+    def folds(name, rows):
+        run = write(name)
+        run.make("folds", "cohort", rows, {"rows": [{"id": patient, "label": label} for patient, label in rows]})
+        return open_run(run.folder)
+
+    first = folds("a", [("P01", "IgAN"), ("P02", "MN"), ("P03", "LN")])
+    second = folds("b", [("P01", "MN"), ("P02", "MN"), ("P07", "LN")])
+    text = compare_runs(first, second, ("folds",)).text(("folds",))
+    for words in ("P01.label: IgAN became MN", "P03 went", "P07 came"):
+        assert words in text
+    assert "P02" not in text
 
 
 def test_the_closest_recipe_tells_where_several_gave_the_same(write):

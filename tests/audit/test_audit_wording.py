@@ -44,6 +44,30 @@ def test_each_part_has_its_cause_and_words(part, value, cause, words):
     assert words in found.text
 
 
+def texts(before, after):
+    return [found.text for found in differences({**BASE, "rows": before}, {**BASE, "rows": after})]
+
+
+def test_rows_of_a_list_are_told_apart_by_their_ids():
+    rows = [{"id": patient, "label": "IgAN"} for patient in ("P01", "P02", "P03")]
+    changed = [rows[0], {"id": "P02", "label": "MN"}, rows[2]]
+    assert texts(rows, changed) == ["the tables' row P02.label: IgAN became MN"]
+    assert texts(rows[:2], [changed[1], rows[2]]) == [
+        "the tables' row P01 went",
+        "the tables' row P02.label: IgAN became MN",
+        "the tables' row P03 came",
+    ]
+    assert texts({"images": rows[:1]}, {"images": rows[:2]}) == ["the tables' row images.P02 came"]
+    assert texts([], rows[:1]) == ["the tables' row P01 came"]
+    assert texts(rows[:2], rows[1::-1]) == ["the tables' row order: ['P01', 'P02'] became ['P02', 'P01']"]
+
+
+def test_rows_without_ids_of_their_own_are_told_by_their_place():
+    twice = [{"id": "P01", "label": label} for label in ("IgAN", "MN")]
+    assert texts(twice, [twice[0], {"id": "P01", "label": "LN"}]) == ["the tables' row [1].label: MN became LN"]
+    assert texts([1, 2], [1, 3]) == ["the tables' row [1]: 2 became 3"]
+
+
 def test_more_looks_are_history_and_no_change_of_configuration():
     before = {**BASE, "settings": {"looks": {"0": 3}}}
     after = {**BASE, "settings": {"looks": {"0": 4}}}

@@ -13,8 +13,11 @@ from nephroscale.stages import plan as module
 ROOT = Path(__file__).resolve().parents[2]
 
 
+IMAGES = (("OM", "PASM", ""), ("IM", "", "IgG"), ("TEM", "", ""), ("TEM", "", ""), ("TEM", "", ""))
+
+
 def load_benchmark():
-    spec = importlib.util.spec_from_file_location("plan_benchmark", ROOT / "benchmarks/plan.py")
+    spec = importlib.util.spec_from_file_location("synthetic", ROOT / "benchmarks/synthetic.py")
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
     return loaded
@@ -27,12 +30,12 @@ def made(tmp_path_factory):
     benchmark = load_benchmark()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(start)
-        benchmark.make_project(folder, 9)
+        benchmark.make_project(folder, 9, IMAGES)
         config = yaml.safe_load((folder / "config.yaml").read_text())
         config |= {"models": {"cmusnet": {}, "tem-only": {"modalities": ["TEM"]}}, "folds": {"count": 2}}
         config["train"]["seeds"] = [1]
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
-        benchmark.make_everything(folder)
+        benchmark.make_everything(folder, {})
     return folder
 
 
@@ -42,7 +45,7 @@ def settled(made, tmp_path, monkeypatch):
     folder = tmp_path / "copy"
     shutil.copytree(made, folder, symlinks=True)
     monkeypatch.chdir(folder)
-    plan = load_benchmark()._plan(folder)
+    plan = load_benchmark().open_plan(folder)
     plan.settle()
     return plan
 

@@ -99,6 +99,49 @@ def test_a_lost_object_is_said_to_be_lost(project):
     assert [entry["name"] for entry in document(project)["artifacts"] if entry["state"] == "lost"] == ["bags/P02"]
 
 
+def test_without_raw_files_audit_and_trace_go_by_what_is_recorded_and_a_run_fails(project):
+    (project.path / "demo").rename(project.path / "tape")
+    path = project.path.resolve() / "results/tiny/features/P01-TEM.json"
+    code, text = project.nephroscale("trace", str(path))
+    assert (code, text.splitlines()[0].split()[0]) == (0, "features/P01-TEM")
+    assert "of its raw files are not there now" in text
+    code, text = project.nephroscale("audit")
+    assert (code, "stale" in text) == (0, False), text
+    told = document(project)
+    assert {entry["state"] for entry in told["artifacts"]} == {"current"}
+    assert {entry["stage"] for entry in told["artifacts"] if entry["because"]} == {"register"}
+    assert "are not there now" in (project.path / "results/tiny/audit/index.html").read_text(encoding="utf-8")
+    code, text = project.nephroscale("replay", "features/P01-TEM")
+    assert (code, "the same" in text) == (0, True), text
+    run = project.run()
+    assert run.code != 0
+    assert "there is no such folder" in run.output
+    (project.path / "tape").rename(project.path / "demo")
+    (project.path / "demo/tiny/om/P01.svs").unlink()
+    run = project.run()
+    assert run.code != 0
+    assert "P01.svs" in run.output
+
+
+def test_an_edit_of_the_page_s_code_writes_the_audit_anew(project):
+    project.edit("scripts/nephroscale/audit/sections.py", "Every artifact is what", "Each artifact is what")
+    run = project.run()
+    assert run.code == 0, run.output
+    assert "Each artifact is what" in (project.path / "results/tiny/audit/index.html").read_text(encoding="utf-8")
+    assert project.run().idle
+
+
+def test_a_replay_of_what_has_lost_an_input_names_it(project):
+    receipt = project.receipt("bags/P01")
+    folder = project.path / "store/objects" / receipt["digest"][:2] / receipt["digest"]
+    folder.chmod(0o700)
+    folder.rename(project.path / "gone")
+    code, text = project.nephroscale("replay", "features/P01-TEM")
+    assert code == 1
+    assert "its input bags/P01 is lost" in text
+    assert "Traceback" not in text
+
+
 def test_a_difference_of_two_runs_names_the_key_that_was_changed(project):
     run = project.run(config=("results=results/other", "train={epochs: 2}"))
     assert run.code == 0, run.output

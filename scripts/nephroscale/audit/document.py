@@ -6,7 +6,7 @@ import json
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.audit.graph import CURRENT, Artifact, Graph, Input
+from nephroscale.audit.graph import CURRENT, LOST, Artifact, Graph, Input
 
 if TYPE_CHECKING:
     from nephroscale.stages.plan import Plan
@@ -46,7 +46,7 @@ def make_document(plan: Plan, graph: Graph, elsewhere: list[dict[str, Any]] | No
         "format": 1,
         "title": plan.config["report"]["title"],
         "headline": report.receipt.figures.get("headline", []) if report else [],
-        "metrics": plan.object_json("report", "cohort", "metrics.json") if report and report.receipt.accepted else None,
+        "metrics": _content(plan, report, "metrics.json"),
         "stages": [
             {
                 "name": name,
@@ -69,6 +69,11 @@ def make_document(plan: Plan, graph: Graph, elsewhere: list[dict[str, Any]] | No
         "elsewhere": elsewhere or [],
         "looks": _looks(report),
     }
+
+
+def _content(plan: Plan, artifact: Artifact | None, file: str) -> Any:
+    """A JSON file of an artifact's object; None where there is none, or it is lost."""
+    return None if artifact is None or artifact.state == LOST else plan.object_json(*artifact.key, file)
 
 
 class _Inputs(dict[int, list[Any]]):
@@ -163,7 +168,7 @@ def _excluded(plan: Plan, graph: Graph) -> list[dict[str, str]]:
         for patient in plan.cohort.patients.values()
         if patient.status not in {"eligible", "segmentation"}
     ]
-    folds = plan.object_json("folds", "cohort", "folds.json") if ("folds", "cohort") in graph.artifacts else None
+    folds = _content(plan, graph.artifacts.get(("folds", "cohort")), "folds.json")
     for patient, reason in (folds or {}).get("excluded", {}).items():
         found.append({"what": f"patient {patient}", "reason": reason, "by": "stage folds"})
     found += [

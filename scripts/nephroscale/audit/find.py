@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError
@@ -34,11 +36,10 @@ def find_artifact(plan: Plan, graph: Graph, text: str) -> tuple[str, str]:
     NephroscaleError
         When it names none, or several.
     """
-    typed = text.removeprefix("./").rstrip("/").removeprefix(f"{plan.results}/")
+    typed = _within(plan.results, text)
     for stage, unit in graph.artifacts:
-        link = plan.link_path(stage, unit)
-        names = {f"{stage}/{unit}", str(plan.receipt_path(stage, unit)), str(link)}
-        names |= {name.removeprefix(f"{plan.results}/") for name in names}
+        paths = (plan.receipt_path(stage, unit), plan.link_path(stage, unit))
+        names = {f"{stage}/{unit}", *(str(path).removeprefix(f"{plan.results}/") for path in paths)}
         if typed in names or (unit == "cohort" and typed.split("/", maxsplit=1)[0] == stage):
             return stage, unit
     found = []
@@ -56,3 +57,12 @@ def find_artifact(plan: Plan, graph: Graph, text: str) -> tuple[str, str]:
         todo="Name it as stage/unit (such as features/P001-TEM), by the path of its receipt, or by its digest; "
         "`nephroscale status` tells the stages.",
     )
+
+
+def _within(results: Path, text: str) -> str:
+    """The part of a path that lies within the results folder, however that is written; another text as it stands."""
+    for parent in Path(text).parents:
+        with suppress(OSError, ValueError):
+            if parent.samefile(results):
+                return Path(text).relative_to(parent).as_posix()
+    return Path(text).as_posix()

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nephroscale.artifacts.receipts import Receipt
 from nephroscale.audit.record_index import RecordIndex, same_outcome
 from nephroscale.audit.wording import differences
+from nephroscale.stages.register import raw_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from nephroscale.stages.plan import Plan, Recipe
 
 CURRENT, STALE, UNRECORDED, FOLLOWS, LOST = "current", "stale", "unrecorded", "follows", "lost"
+MOST_NAMED = 4
 
 
 class Input(NamedTuple):
@@ -45,13 +47,14 @@ class Artifact:
     receipt
         As it lies in the results folder.
     record
-        How it was made, as the store's record says: ``recipe``, ``parts``, ``receipt``, ``made``; None where the
-        receipt follows from another's rejection, or where no record tells of it.
+        How it was made, as the store's record says: ``recipe``, ``parts``, ``receipt``, ``made``; None where nothing
+        was run, since the receipt follows from another's rejection, or where no record tells of it.
     state
         ``current`` (made by the present code, configuration and data), ``stale`` (by others), ``follows`` (rejected
         because something that it needs is), ``unrecorded``, ``lost`` (its object is not there, or not what it was).
     because
-        Why it is stale or lost, in sentences.
+        Why it is stale or lost, in sentences. Of a current one: which of its raw files are not there now, so
+        that it was judged by what is recorded of them.
     inputs
         What it was made from.
     repeats
@@ -150,11 +153,28 @@ def read_graph(plan: Plan, stages: Iterable[str] | None = None, index: RecordInd
         repeats[repeat["recipe"]].append({"made": repeat["made"], "agrees": repeat["agrees"], **told})
     index = index or RecordIndex(plan.records)
     inputs = _Inputs(receipts.keys())
-    artifacts = {key: _artifact(plan, receipt, inputs, index) for key, receipt in receipts.items()}
+    absent = _go_by_records(plan, receipts, index)
+    artifacts = {key: _artifact(plan, receipt, inputs, index, absent.get(key, [])) for key, receipt in receipts.items()}
     for artifact in artifacts.values():
         if artifact.record:
             artifact.repeats = repeats.get(artifact.record["recipe"], [])
     return Graph(artifacts, missing)
+
+
+def _go_by_records(
+    plan: Plan, receipts: Mapping[tuple[str, str], Receipt], index: RecordIndex
+) -> dict[tuple[str, str], list[str]]:
+    """Let raw files that are not there now count as what is recorded of them; their names, by who registers them."""
+    absent = {}
+    for unit in plan.units("register"):
+        gone = {name: path for name, path in raw_paths(plan, unit).items() if not plan.raw_cache.is_there(path)}
+        if gone:
+            receipt = receipts.get(("register", unit))
+            records = index.all_that_gave(receipt) if receipt else []
+            told = records[0]["parts"]["inputs"] if records else {}
+            plan.raw_cache.recorded |= {path: told.get(name) for name, path in gone.items()}
+            absent["register", unit] = list(gone)
+    return absent
 
 
 class _Inputs(dict[tuple[str, str], Input]):
@@ -172,24 +192,37 @@ class _Inputs(dict[tuple[str, str], Input]):
         return found
 
 
-def _artifact(plan: Plan, receipt: Receipt, inputs: _Inputs, index: RecordIndex) -> Artifact:
+def _artifact(plan: Plan, receipt: Receipt, inputs: _Inputs, index: RecordIndex, absent: list[str]) -> Artifact:
     artifact = Artifact(receipt)
-    if not receipt.accepted and "because" in receipt.figures:
-        artifact.state = FOLLOWS
-        artifact.inputs = [inputs[receipt.figures["because"], "rejected"]]
-        return artifact
-    now = plan.examine(plan.stages[receipt.stage], receipt.unit)
+    follows = not receipt.accepted and "because" in receipt.figures
+    try:
+        now = plan.examine(plan.stages[receipt.stage], receipt.unit)
+    except FileNotFoundError:  # it depends on what is in an object, and that is lost
+        now = None
     recipe: Recipe | None = None if now is None or isinstance(now, Receipt) else now
     record = index.read(recipe.digest) if recipe else None
     if record and same_outcome(record, receipt):
         # The same parts, but with the plan's own lists of code and packages: 100,000 records share them.
-        artifact.record, artifact.state = {**record, "parts": recipe}, CURRENT
-    elif record := index.closest_that_gave(receipt, recipe):
+        artifact.record, artifact.state = {**record, "parts": recipe}, FOLLOWS if follows else CURRENT
+    elif not (follows and isinstance(now, Receipt)) and (record := index.closest_that_gave(receipt, recipe)):
         artifact.record, artifact.state = record, STALE
         artifact.because = [change.text for change in differences(record["parts"], recipe)] if recipe else []
-        artifact.because = artifact.because or ["something that it depends on is not made"]
+        if not artifact.because and not absent:
+            artifact.because = ["something that it depends on is not made, or lost"]
+    if follows and artifact.record is None:  # nothing was run for it
+        artifact.state, artifact.inputs = FOLLOWS, [inputs[receipt.figures["because"], "rejected"]]
+        return artifact
+    artifact.because = _told_absent(absent) + artifact.because
     if receipt.digest and plan.store.find(receipt.digest) is None:
         artifact.state = LOST
         artifact.because = ["its object is not in the store, may not be read, or was damaged and set aside"]
     artifact.inputs = [inputs[named] for named in artifact.parts.get("inputs", {}).items()]
     return artifact
+
+
+def _told_absent(names: list[str]) -> list[str]:
+    """One sentence about the raw files that are not there now, where there are any."""
+    if len(names) < 2:
+        return [f"its raw file {name} is not there now" for name in names]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return [f"{len(names)} of its raw files are not there now: {', '.join(names[:MOST_NAMED])}{more}"]

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nephroscale.artifacts.digest import digest_tree
 from nephroscale.artifacts.receipts import Receipt
-from nephroscale.audit.graph import CURRENT
+from nephroscale.audit.graph import CURRENT, FOLLOWS, LOST
 from nephroscale.audit.tolerance import Distance, measure_distance
 from nephroscale.errors import NephroscaleError
 from nephroscale.stages.job import make_again, set_numerical_environment
 
 if TYPE_CHECKING:
-    from nephroscale.audit.graph import Graph
+    from nephroscale.audit.graph import Artifact, Graph
     from nephroscale.stages.plan import Plan
 
 
@@ -55,11 +55,13 @@ def replay(plan: Plan, graph: Graph, key: tuple[str, str]) -> Replay:
     Raises
     ------
     NephroscaleError
-        When the artifact was made by other code, settings or inputs than the present ones, or follows from another's
-        rejection: there is nothing to compare with.
+        When the artifact was made by other code, settings or inputs than the present ones, or nothing was run for it
+        since something that it needs was rejected: there is nothing to compare with. Also when an object or a raw file
+        that it reads is not there.
     """
     artifact = graph.artifacts[key]
-    if artifact.state != CURRENT:
+    _find_inputs(plan, graph, artifact)
+    if artifact.state != CURRENT and not (artifact.state == FOLLOWS and artifact.record):
         raise NephroscaleError(
             f"{artifact.name} is not what the present code, settings and inputs make: "
             + ("; ".join(artifact.because[:3]) or artifact.state)
@@ -82,3 +84,24 @@ def replay(plan: Plan, graph: Graph, key: tuple[str, str]) -> Replay:
             if stored and digest != artifact.receipt.digest:
                 distance = measure_distance(scratch / "out", stored)
     return Replay(artifact.receipt, receipt, distance)
+
+
+def _find_inputs(plan: Plan, graph: Graph, artifact: Artifact) -> None:
+    """Say which of the objects and raw files that an artifact reads is not there, before anything is computed."""
+    for need in artifact.inputs:
+        read = need.label.partition("#")[2] not in {"status", "receipt"}
+        if need.artifact and read and graph.artifacts[need.artifact].state == LOST:
+            lost = graph.artifacts[need.artifact]
+            raise NephroscaleError(
+                f"{artifact.name} cannot be made again: its input {lost.name} is lost.",
+                where=str(plan.store.object_path(str(lost.receipt.digest))),
+                todo="Run the workflow again, which makes what is lost, and then replay.",
+            )
+    for image in plan.stages[artifact.receipt.stage].raw(plan, artifact.receipt.unit):
+        for path in filter(None, (image.path, image.annotation)):
+            if not plan.raw_cache.is_there(path):
+                raise NephroscaleError(
+                    f"{artifact.name} cannot be made again: a raw file of {image.id} is not there now.",
+                    where=str(path),
+                    todo="Put it back, or correct the path in images.csv.",
+                )

@@ -159,9 +159,9 @@ def _changes(a: Run, b: Run, differing: list[Key], only: dict[Key, str]) -> list
     units: dict[tuple[str, Difference], list[str]] = {}
     for key in differing:
         receipts = (a.receipts[key], b.receipts[key])
-        if any("because" in receipt.figures for receipt in receipts):
-            continue  # it follows from another's rejection
         before, after = (index.all_that_gave(receipt) for index, receipt in zip(indexes, receipts, strict=True))
+        if not (before and after) and any("because" in receipt.figures for receipt in receipts):
+            continue  # nothing was run for it: it follows from another's rejection
         for difference in _explain(before, after, elsewhere):
             units.setdefault((key[0], difference), []).append(key[1])
     return [Change(difference, stage, named) for (stage, difference), named in units.items()]

@@ -33,6 +33,8 @@ def mismatches(artifacts: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, A
     members: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     heads: dict[str, str] = {}
     for artifact in artifacts:
+        if artifact.get("state") == "current":  # it tells which raw files are not there now, and matches
+            continue
         for text in artifact["because"]:
             heads[text] = CONSEQUENCES if CONSEQUENCE.fullmatch(text) else text
         for head in dict.fromkeys(heads[text] for text in artifact["because"]):
@@ -65,6 +67,7 @@ def tally(document: Mapping[str, Any], standing: Sequence[str]) -> dict[str, int
         "uncommitted": sum(str(artifact["made"].get("git") or "").endswith("+") for artifact in artifacts),
         "repeats": len(repeats),
         "beyond": sum(not entry["within"] for entry in document.get("elsewhere", [])),
+        "absent": sum(artifact["state"] == "current" and bool(artifact["because"]) for artifact in artifacts),
         "agreed": sum(bool(repeat["agrees"]) for repeat in repeats),
     }
 
@@ -139,6 +142,11 @@ def verdict(counts: Mapping[str, int], figures: Mapping[str, Any] | None) -> dic
         sentences.append(
             f"{_number(counts['beyond'], 'artifact')} {_is(counts['beyond'])} further from what another machine gave"
             " than the tolerance allows."
+        )
+    if counts["absent"]:
+        sentences.append(
+            f"Raw files of {_number(counts['absent'], 'patient')} are not there now: what was made from them is judged"
+            " by the digests that are recorded."
         )
     if counts["uncommitted"]:
         sentences.append(

@@ -55,7 +55,15 @@ def _cause(cause: str, part: str, key: str) -> str:
 
 
 def _leaves(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Walk two JSON values at once: the dotted key and both values wherever they differ; None stands for absent."""
+    """Walk two JSON values at once: the dotted key and both values wherever they differ; None stands for absent.
+
+    Rows in a list are told apart by their ``id``, not by their place.
+    """
+    left, right = _by_id(old), _by_id(new)
+    if left is not None and right is not None:
+        if left == right and old != new:
+            yield f"{key}.order" if key else "order", list(left), list(right)
+        old, new = left, right
     if isinstance(old, dict) and isinstance(new, dict):
         for name in sorted(old.keys() | new.keys()):
             yield from _leaves(old.get(name), new.get(name), f"{key}.{name}" if key else str(name))
@@ -66,6 +74,14 @@ def _leaves(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]
         yield key, old, new
 
 
+def _by_id(value: Any) -> dict[str, Any] | None:
+    """Rows by their ``id``; None for anything but a list of rows that each have one of their own."""
+    if not isinstance(value, list) or not all(isinstance(row, dict) and "id" in row for row in value):
+        return None
+    found = {str(row["id"]): row for row in value}
+    return found if len(found) == len(value) else None
+
+
 def _sentence(part: str, key: str, old: Any, new: Any) -> str:
     if part == "code":
         verb = "added" if old is None else "no longer used" if new is None else "edited"
@@ -73,6 +89,8 @@ def _sentence(part: str, key: str, old: Any, new: Any) -> str:
     if part == "inputs":
         verb = "came in" if old is None else "went out" if new is None else "changed"
         return f"the input {key} {verb}" + ("" if verb == "went out" else f" ({_short(new)})")
+    if part == "rows" and key and (old is None or new is None) and isinstance(old or new, dict):
+        return f"the tables' row {key} {'came' if old is None else 'went'}"
     name = {"rows": "the tables' row", "settings": "the configuration", "packages": "the package", "compute": "compute"}
     label = " ".join(word for word in (name.get(part, part), key) if word)
     return f"{label}: {_value(old)} became {_value(new)}"

@@ -54,7 +54,8 @@ def choose_sources(
         if not receipts:
             raise Rejected(f"no {modality} image that may serve is in the tables")
         reasons = "; ".join(f"{r.unit}: {r.reason}" for r in receipts)
-        raise Rejected(f"no usable {modality} image ({reasons})", because=receipts[0].unit)
+        because = receipts[0].figures.get("because", f"{receipts[0].stage}/{receipts[0].unit}")  # the first cause
+        raise Rejected(f"no usable {modality} image ({reasons})", because=because)
     if modality == "OM":
         best = min((images[image]["stain"] for image in usable), key=settings["stains"].index)
         chosen = {image: 0 for image in usable if images[image]["stain"] == best}

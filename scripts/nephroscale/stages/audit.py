@@ -41,6 +41,9 @@ class Audit(Stage):
             if patient.use != "new"
         }
 
+    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
+        return ("nephroscale.audit.page",)  # a process of its own writes the page: no import names it
+
     def files(self, plan: Plan, unit: str) -> dict[str, str] | None:
         recipes = [plan.recipe_digest(need.stage, need.unit) for need in self.needs(plan, unit)]
         workflow = plan.scripts.parent / "workflow"  # the crate carries the rules

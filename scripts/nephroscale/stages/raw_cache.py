@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from nephroscale.artifacts.digest import digest_bytes
+from nephroscale.errors import NephroscaleError
 from nephroscale.slides import raw
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ class RawCache:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.budget = PRE_PASS_BYTES
+        #: What is recorded of files that are not there (None: nothing); filled by the audit alone, for any other
+        #: purpose such a file is an error.
+        self.recorded: dict[Path, str | None] = {}
 
     def _entry_path(self, path: Path) -> Path:
         key = digest_bytes(os.path.join(os.getcwd(), path).encode())  # noqa: PTH109, PTH118
@@ -47,6 +51,8 @@ class RawCache:
         A file of a size that was seen before is hashed while the budget lasts; so a touched or copied slide costs no
         job. Everything else is left to its `register` job.
         """
+        if path in self.recorded:
+            return self.recorded[path]
         if digest := self.known(path):
             return digest
         size = raw.stat_signature(path)[1]
@@ -54,6 +60,15 @@ class RawCache:
             return None
         self.budget -= size
         return self.digest(path)
+
+    @staticmethod
+    def is_there(path: Path) -> bool:
+        """Whether all files of a raw image are there and may be looked at."""
+        try:
+            raw.stat_signature(path)
+        except (NephroscaleError, OSError):
+            return False
+        return True
 
     def digest(self, path: Path) -> str:
         """Hash a raw image, or take its digest from the cache."""

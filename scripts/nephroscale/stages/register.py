@@ -8,6 +8,8 @@ from nephroscale.slides.readers.registry import READERS
 from nephroscale.stages.base import Need, Stage
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nephroscale.cohort.tables import Image
     from nephroscale.stages.plan import Plan
 
@@ -37,13 +39,11 @@ class Register(Stage):
 
     def files(self, plan: Plan, unit: str) -> dict[str, str] | None:
         digests: dict[str, str] = {}
-        for image in plan.cohort.images_of(unit):
-            for label, path in (("", image.path), (".annotation", image.annotation)):
-                if path:
-                    digest = plan.raw_cache.quickly(path)
-                    if digest is None:
-                        return None
-                    digests[image.id + label] = digest
+        for name, path in raw_paths(plan, unit).items():
+            digest = plan.raw_cache.quickly(path)
+            if digest is None:
+                return None
+            digests[name] = digest
         return digests
 
     def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
@@ -51,6 +51,16 @@ class Register(Stage):
 
     def raw(self, plan: Plan, unit: str) -> list[Image]:
         return plan.cohort.images_of(unit)
+
+
+def raw_paths(plan: Plan, patient: str) -> dict[str, Path]:
+    """The raw files of a patient, by the names that they have in recipes."""
+    return {
+        image.id + label: path
+        for image in plan.cohort.images_of(patient)
+        for label, path in (("", image.path), (".annotation", image.annotation))
+        if path
+    }
 
 
 STAGE = Register()

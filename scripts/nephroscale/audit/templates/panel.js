@@ -10,7 +10,7 @@ function commitText(git) {
 
 function whyOf(i) {
   const state = standingOf(i);
-  if (state === "match") return el("p", { class: "why" }, "Made by the present code, configuration and data, and so is all that it was made from.");
+  if (state === "match") return [el("p", { class: "why" }, "Made by the present code, configuration and data, and so is all that it was made from."), capped(D.because[i].map((k) => D.words.because[k]), 12, (text) => el("li", {}, text), "ul", { class: "reasons" })];
   if (state === "unrecorded") return el("p", { class: "why" }, "No record tells how this was made.");
   if (state === "rejected" || state === "follows") return el("p", { class: "why" }, state === "follows" ? "Rejected, since something that it needs was: " : "The data could not be used: ", el("strong", {}, word("reason", i) || "no reason given"));
   if (state === "stale" || state === "lost") return [el("p", { class: "why" }, state === "lost" ? "It cannot be used, and a new run makes it again:" : "Not what the present code, configuration and data ask for:"), capped(D.because[i].map((k) => D.words.because[k]), 12, (text) => el("li", {}, text), "ul", { class: "reasons" })];
