@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 from nephroscale.artifacts.looks import Look, Looks
 from nephroscale.artifacts.store import Store
 
@@ -34,3 +36,29 @@ def test_configurations_of_one_run_count_alike_in_whatever_order_they_ended(tmp_
         first.note(Look("patients", name), f"2026-01-0{day}T00:00:00Z")
         second.note(Look("patients", other), f"2026-01-0{day}T00:00:00Z")
     assert first.count("patients", ["a", "b"]) == second.count("patients", ["a", "b"]) == 2
+
+
+def test_of_two_times_the_earlier_one_is_kept_in_whatever_order_they_come(tmp_path):
+    first, second = "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"
+    for folder, order in (("1", (first, second)), ("2", (second, first))):
+        looks = Looks(Store(tmp_path / folder))
+        for when in order:
+            looks.note(Look("patients", "a"), when)
+        (path,) = (tmp_path / folder / "looks").glob("*/*.json")
+        assert json.loads(path.read_text()) == {"first": first}
+
+
+def test_of_two_writers_at_once_the_earlier_time_is_kept(tmp_path, monkeypatch):
+    looks, other = Looks(Store(tmp_path)), Looks(Store(tmp_path))
+    look = Look("patients", "a")
+    write = Store.write_text
+
+    def write_late(store, path, text, *, replace=True):
+        if store is looks.store and not replace:  # the other one comes between the question and the answer
+            other.note(look, "2026-02-01T00:00:00Z")
+        return write(store, path, text, replace=replace)
+
+    monkeypatch.setattr(Store, "write_text", write_late)
+    looks.note(look, "2026-01-01T00:00:00Z")
+    (path,) = (tmp_path / "looks").glob("*/*.json")
+    assert json.loads(path.read_text()) == {"first": "2026-01-01T00:00:00Z"}

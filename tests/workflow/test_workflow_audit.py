@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from nephroscale.artifacts.records import seal
+
 pytestmark = pytest.mark.workflow
 
 
@@ -66,7 +68,9 @@ def test_a_replay_that_gives_other_bytes_says_how_far_they_are_apart(project):
     records = [path for path in project.path.glob("store/records/*/*.json") if digests[0] in path.read_text()]
     for path in [*records, project.path / "results/tiny/bags/P01.json"]:
         if '"stage": "bags"' in path.read_text():
-            path.write_text(path.read_text().replace(digests[0], digests[1]))
+            text = path.read_text().replace(digests[0], digests[1])
+            value = json.loads(text)
+            path.write_text(seal({k: v for k, v in value.items() if k != "digest"}) if path in records else text)
     code, text = project.nephroscale("replay", "bags/P01")
     assert code == 1
     assert f"stored: {digests[1]}" in text

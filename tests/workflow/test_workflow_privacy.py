@@ -148,3 +148,32 @@ def test_a_name_planted_in_a_dicom_slide_is_found_in_nothing_that_is_made(made, 
     assert run.code == 0, run.output
     assert "register/P01" in run.computed
     assert betrayed(project)[0] == []
+
+
+# What befalls a job of `register`, put before its script: the slide goes before it begins; a library's own error about
+# it; and a fault of the program, after the path was printed.
+BEFALLS = {
+    "There is no such file.": "os.unlink(SLIDE)",
+    "Unexpected NotADirectoryError": "register.register_images = lambda images, out: open(SLIDE + '/slide')",
+    "Unexpected ZeroDivisionError": "register.register_images = lambda images, out: print(SLIDE) or 1 / 0",
+}
+
+
+@pytest.mark.parametrize("told", BEFALLS)
+def test_a_name_in_the_path_of_a_raw_file_is_told_by_no_job_that_fails(tmp_path, told):
+    project = Project.check_out(tmp_path / "project")
+    move(project, "P01-OM")
+    script = project.path / "scripts/register_patient.py"
+    find = "SLIDE = (glob.glob('demo/tiny/*/* 1961-05-04 *') if snakemake.wildcards.patient == 'P01' else [''])[0]"
+    lines = ["import glob, os", "from nephroscale.slides import register", find, f"if SLIDE:\n    {BEFALLS[told]}\n"]
+    script.write_text(script.read_text().replace("run_stage(make", "\n".join(lines) + "run_stage(make"))
+    run = project.run("register", options=("--keep-going",))
+    assert run.code != 0
+    assert told in run.output
+    assert NAME.lower() not in run.output.lower()
+    logs = project.path / "results/tiny/logs/register"
+    assert told in (logs / "P01.error").read_text()
+    assert "<P01-OM>" in (logs / "P01.log").read_text()
+    assert betrayed(project)[0] == []
+    _, said = project.nephroscale("status")
+    assert NAME.lower() not in said.lower()

@@ -19,7 +19,7 @@ from blake3 import blake3
 from nephroscale.artifacts.digest import FileEntry, digest_bytes, digest_entries, digest_json, pretty_json
 from nephroscale.artifacts.disk import full_disk
 from nephroscale.artifacts.receipts import Receipt
-from nephroscale.artifacts.records import Records
+from nephroscale.artifacts.records import Records, unseal
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
@@ -204,6 +204,9 @@ def read_bundle(store: Store, source: Path) -> Taken:
         with store.scratch() as scratch, tarfile.open(source, "r:") as tar:
             index = _read_index(tar, source)
             texts = _unpack(tar, index, scratch, source)
+            for name, data in texts.items():
+                if name.startswith(("records/", "repeats/")) and unseal(data) is None:
+                    raise _damaged(source, name)
             new = 0
             for digest in index["objects"]:
                 there = store.find(digest) is not None
@@ -297,8 +300,7 @@ def _take_records(store: Store, index: dict[str, Any], texts: dict[str, bytes]) 
     records = Records(store)
     for name, data in texts.items():
         folder, _, rest = name.partition("/")
-        value = json.loads(data)
-        if folder == "records":
+        if folder == "records" and (value := unseal(data)):
             recipe = value["recipe"]
             if recipe != digest_json(value["parts"]) or rest != f"{recipe}.json":
                 raise NephroscaleError(f"The record {rest} is not that of its recipe.", todo="Export it again.")

@@ -29,10 +29,13 @@ class Looks:
         self.store = store
 
     def note(self, look: Look, when: str) -> None:
-        """Keep when a configuration was first scored; later times are not kept."""
+        """Keep when a configuration was first scored: of two times the earlier one."""
         path = self.store.path / "looks" / look.patients / f"{look.configuration}.json"
-        if not path.exists():
-            self.store.write_text(path, json.dumps({"first": when}) + "\n")
+        text = json.dumps({"first": when}) + "\n"
+        if not path.exists() and self.store.write_text(path, text, replace=False):
+            return
+        if when < json.loads(path.read_bytes())["first"]:
+            self.store.write_text(path, text)
 
     def count(self, patients: str, present: Iterable[str]) -> int:
         """Count the configurations scored on some test patients up to those of the present run.

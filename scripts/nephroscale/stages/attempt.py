@@ -120,5 +120,8 @@ class Attempt:
         self._note = note
         values: dict[str, Any] = note._asdict()
         temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(values) + "\n")
-        temporary.replace(self._path)
+        try:
+            temporary.write_text(json.dumps(values) + "\n")
+            temporary.replace(self._path)
+        finally:
+            temporary.unlink(missing_ok=True)

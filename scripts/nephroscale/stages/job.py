@@ -11,11 +11,11 @@ import subprocess
 import sys
 import time
 import traceback
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.artifacts.looks import Looks
+from nephroscale.artifacts.disk import full_disk
 from nephroscale.artifacts.receipts import Receipt, settle_receipt
 from nephroscale.artifacts.records import now
 from nephroscale.artifacts.store import remove_tree
@@ -23,6 +23,7 @@ from nephroscale.artifacts.upkeep import pinned
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides import raw
 from nephroscale.stages.attempt import Attempt
+from nephroscale.stages.attempt_log import JobLog, Veil
 from nephroscale.stages.device import choose_device, describe_allocation, describe_device
 from nephroscale.stages.grouped import NotMadeError, not_made, wait_for_receipts, write_note
 from nephroscale.stages.guards import check_nothing_changed, check_registered, raw_signatures
@@ -119,7 +120,9 @@ class Job:
 
     def facts(self, image: str) -> dict[str, Any]:
         """What `register` found out about an image; ``status`` says whether it can be read."""
-        return self.plan.object_json("register", self.plan.cohort.images[image].patient_id)[image]
+        patient = self.plan.cohort.images[image].patient_id
+        self._sound("register", patient)
+        return self.plan.object_json("register", patient)[image]
 
     def readable_facts(self, image: str) -> dict[str, Any]:
         """The same for an image that has to be readable.
@@ -136,7 +139,18 @@ class Job:
 
     def input(self, stage: str, unit: str = "cohort") -> Path | None:
         """The object of an earlier stage, or None where that was rejected or is not part of the plan."""
-        return self.plan.object_path(stage, unit) if unit in self.plan.units(stage) else None
+        return self._sound(stage, unit) if unit in self.plan.units(stage) else None
+
+    def _sound(self, stage: str, unit: str) -> Path | None:
+        """The object of a unit, hashed again where `store.verify_on_read` asks for it."""
+        path = self.plan.object_path(stage, unit)
+        if path and self.plan.store.verify_on_read and self.plan.store.find(path.name) is None:
+            raise NephroscaleError(
+                f"The object of {stage} of {unit} is damaged, and is not used.",
+                where=str(path),
+                todo="Run the same command again: it is made anew.",
+            )
+        return path
 
     def receipts(self) -> list[Receipt]:
         """The receipts of everything that this unit needs, in order."""
@@ -161,35 +175,49 @@ def run_stage(make: Callable[[Job], dict[str, Any]], snakemake: Any) -> None:
     log = Path(str(snakemake.log[0]))
     error = log.with_suffix(".error")
     error.unlink(missing_ok=True)
-    log.parent.mkdir(parents=True, exist_ok=True)
     attempt = Attempt(snakemake.rule, log)
     where = snakemake.rule
     set_numerical_environment(snakemake.config.get("compute") or {})
-    with log.open("w", buffering=1) as stream, redirect_stdout(stream), redirect_stderr(stream):
+    with JobLog(log) as stream, redirect_stdout(stream), redirect_stderr(stream):
         try:
-            plan = Plan(snakemake.config)
-            stage = next(stage for stage in plan.stages.values() if stage.rule == snakemake.rule)
-            unit = stage.pattern.format(**dict(snakemake.wildcards.items()))
-            where = f"{stage.name} of {unit}"
-            attempt.begin()
-            receipt = _outcome(plan, stage, unit, make)
-            if receipt.accepted and (look := stage.look(plan, unit)):
-                Looks(plan.store).note(look, now())
-            settle_receipt(plan.receipt_path(stage.name, unit), plan.link_path(stage.name, unit), receipt, plan.store)
+            with full_disk(log.parent):
+                plan = Plan(snakemake.config)
+                stage = next(stage for stage in plan.stages.values() if stage.rule == snakemake.rule)
+                unit = stage.pattern.format(**dict(snakemake.wildcards.items()))
+                where = f"{stage.name} of {unit}"
+                stream.veil = Veil(plan.cohort, stage.raw(plan, unit))
+                attempt.begin()
+                receipt = _outcome(plan, stage, unit, make)
+                plan.note_look(stage, unit, receipt)
+                path, link = plan.receipt_path(stage.name, unit), plan.link_path(stage.name, unit)
+                settle_receipt(path, link, receipt, plan.store)
             _say(stage, unit, receipt)
         except Exception as fault:
             known = isinstance(fault, NephroscaleError)
-            message = str(fault) if known else f"Unexpected {type(fault).__name__}: {fault}"
+            message = stream.veiled(str(fault) if known else f"Unexpected {type(fault).__name__}: {fault}")
             traceback.print_exc()
+            with suppress(OSError):  # so that the message is told whatever happens
+                print(f"nephroscale: {where} failed\n  {message}\n  log: {log}", file=sys.__stderr__)
             if not isinstance(fault, NotMadeError):  # else what it waits for has told why
-                error.write_text(message + "\n")
-            print(f"nephroscale: {where} failed\n  {message}\n  log: {log}", file=sys.__stderr__)
-            attempt.fail()
-            if not attempt.settles_for_note(fault):
-                sys.exit(1)
-            write_note(Path(str(snakemake.output[0])), message)
+                _leave(error, message + "\n")
+            with suppress(OSError):
+                attempt.fail()
+            with suppress(OSError):
+                if attempt.settles_for_note(fault):
+                    write_note(Path(str(snakemake.output[0])), message)
+                    return
+            sys.exit(1)
         else:
             attempt.succeed()
+
+
+def _leave(path: Path, text: str) -> None:
+    """Write a small file whole, or not at all where there is no room for it."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _outcome(plan: Plan, stage: Stage, unit: str, make: Callable[[Job], dict[str, Any]]) -> Receipt:

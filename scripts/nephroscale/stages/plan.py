@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nephroscale.artifacts.digest import digest_json
+from nephroscale.artifacts.looks import Looks
 from nephroscale.artifacts.receipts import Receipt, raise_time, read_receipt, settle_receipt, unlink_receipt
 from nephroscale.artifacts.recipe import Code, instruction_set
 from nephroscale.artifacts.records import Records, now
@@ -346,12 +347,20 @@ class Plan:
             return
         upstream = (self._times.get((need.stage, need.unit), 0) for need in stage.upstream(self, unit))
         not_before_ns = max(script_time, *upstream, 0)
+        self.note_look(stage, unit, known)
         changed = settle_receipt(path, link, known, self.store, not_before_ns)
         if stage.name == "register" and (changed or not self._links_lead_to_raw(unit)):
             self.link_raw(unit)
         with suppress(FileNotFoundError):  # Snakemake takes a job's benchmark for one of its outputs
             raise_time(self.benchmark_path(*key), not_before_ns)
         self._times[key] = os.stat(path).st_mtime_ns  # noqa: PTH116
+
+    def note_look(self, stage: Stage, unit: str, receipt: Receipt) -> None:
+        """Keep that a unit has scored test patients, and when, by its record: so no look is lost that has left one."""
+        if not receipt.accepted or not (look := stage.look(self, unit)):
+            return
+        record = self.records.read(self.recipe_digest(stage.name, unit) or "")
+        Looks(self.store).note(look, record["made"]["started"] if record else now())
 
     def _unlink_others(self, stage: str, units: set[str]) -> None:
         """Take away receipts of units that the tables or the configuration no longer name, and half-written ones."""
