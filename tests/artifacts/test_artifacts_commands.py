@@ -59,7 +59,7 @@ def test_verify_names_damage_and_receipts_and_counts_each_kind_apart(project, ca
     assert lines[said + 1] == "  no receipt names it"
     assert lines[-2:] == [
         "objects/notes.txt: has no place among the objects",
-        "Run the workflow again: they are made anew.",
+        "Run the workflow again: what is missing or was changed is made anew.",
     ]
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from nephroscale.artifacts import upkeep, verify
 from nephroscale.artifacts.receipts import Receipt, settle_receipt
+from nephroscale.artifacts.records import Records
 from nephroscale.artifacts.store import Store
 from nephroscale.commands.store import progress_line
 
@@ -123,6 +124,18 @@ def test_strays_among_the_objects_are_told(store):
         f"objects/{digest[:2]}/half",
         "objects/notes.txt",
     ]
+
+
+def test_a_changed_record_is_told(store):
+    found = publish(store, "text")
+    records, recipe = Records(store), "ab" * 32
+    receipt = Receipt("s", "u", "accepted", **found._asdict(), figures={"n": 0.333})
+    records.add(recipe, {}, receipt, {"node": "a"})
+    assert verify.verify(store, workers=1) == []
+    path = records.path(recipe)
+    path.write_text(path.read_text().replace("0.333", "0.999"))
+    (damage,) = verify.verify(store, workers=1)
+    assert (damage.digest, damage.kind) == (f"records/ab/{recipe}.json", "record")
 
 
 def test_half_a_line_of_a_killed_verification_says_nothing(store):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -129,6 +130,15 @@ class Records:
     def repeat_paths(self) -> list[Path]:
         """The files of the repeats, in the order of the recipes."""
         return sorted(self.store.path.glob("repeats/*.json"))
+
+    def changed(self) -> list[str]:
+        """Records and repeats that were changed after they were written: paths within the store, in order."""
+        found = []
+        for path in [*self.store.path.glob("records/*/*.json"), *self.repeat_paths()]:
+            with suppress(FileNotFoundError, PermissionError):
+                if unseal(path.read_bytes()) is None:
+                    found.append(path.relative_to(self.store.path).as_posix())
+        return sorted(found)
 
     def conflicts(self) -> list[dict[str, Any]]:
         """The repeats that did not agree with what their recipe had given before."""

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from nephroscale.artifacts.records import now
+from nephroscale.artifacts.records import Records, now
 from nephroscale.artifacts.store import Store
 from nephroscale.artifacts.upkeep import receipts_by_digest, shelves
 
@@ -27,7 +27,7 @@ _NAME = re.compile(r"[0-9a-f]{64}")
 
 
 class Damage(NamedTuple):
-    """A damaged object (or a stray file: its path), what is wrong with it, and the receipts that it spoils."""
+    """A damaged object (or the path of a stray file or a record), what is wrong with it, and the spoilt receipts."""
 
     digest: str
     fault: str
@@ -35,9 +35,9 @@ class Damage(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """``stray``, ``missing``, ``unreadable`` (nothing is known of it) or ``damaged`` (it was set aside)."""
-        if self.digest.startswith("objects/"):
-            return "stray"
+        """``stray``, ``record``, ``missing``, ``unreadable`` (nothing is known of it) or ``damaged`` (set aside)."""
+        if "/" in self.digest:
+            return "stray" if self.digest.startswith("objects/") else "record"
         return {MISSING: "missing", UNREADABLE: "unreadable"}.get(self.fault, "damaged")
 
 
@@ -120,8 +120,8 @@ def verify(
     Returns
     -------
     list of Damage
-        Damaged objects, receipts whose object is missing, and files that have no place among the objects. What this
-        user may not read is among them, but not set aside, since nothing is known of it.
+        Damaged objects, receipts whose object is missing, files that have no place among the objects, and records
+        that were changed. What this user may not read is among them, but not set aside, since nothing is known of it.
     """
     store.folder("objects")
     notes = Notes(store, restart=restart)
@@ -153,7 +153,8 @@ def verify(
                 report(Progress(done, len(present), size))
     damages = _name_receipts(store, notes.damaged, present)
     notes.path.unlink(missing_ok=True)
-    return damages + [Damage(path, "has no place among the objects", []) for path in sorted(strays)]
+    damages += [Damage(path, "has no place among the objects", []) for path in sorted(strays)]
+    return damages + [Damage(path, "was changed after it was written", []) for path in Records(store).changed()]
 
 
 def resumes(store: Store) -> str | None:

@@ -70,10 +70,10 @@ def verify_store(options: argparse.Namespace) -> int:
         print(f"{damage.digest}: {damage.fault}")
         for receipt in damage.receipts:
             print(f"  spoils {receipt}")
-        if not damage.receipts and damage.kind != "stray":
+        if not damage.receipts and damage.kind not in {"stray", "record"}:
             print("  no receipt names it")
-    if count["damaged"] or count["missing"]:
-        print("Run the workflow again: they are made anew.")
+    if count["damaged"] or count["missing"] or count["record"]:
+        print("Run the workflow again: what is missing or was changed is made anew.")
     return 1 if damages else 0
 
 
