@@ -1,6 +1,8 @@
 """What every test may ask for."""
 
 import json
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -22,6 +24,26 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder ../shared with real images is absent")
     return folder
+
+
+@pytest.fixture
+def mount_small(tmp_path):
+    """A function that gives a file system of so many megabytes; the test is skipped where none can be mounted."""
+    mounted = []
+
+    def mount(megabytes: int) -> Path:
+        folder = tmp_path / "small"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+        able = not os.geteuid() and shutil.which("mount")
+        if not able or subprocess.run(command, check=False, capture_output=True).returncode:
+            pytest.skip("a small file system cannot be mounted here")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 class CrateTools:

@@ -1,7 +1,7 @@
 """Another user of a shared store, where the tests may become one."""
 
+import json
 import os
-import pickle
 import shutil
 import sys
 import tempfile
@@ -14,7 +14,7 @@ GROUP = 65534
 
 
 class Child:
-    """A process of another user of the group, in which a function runs."""
+    """A process of another user of the group, in which a function runs; what it gives comes as JSON."""
 
     def __init__(self, user, function):
         handle, write = os.pipe()
@@ -25,21 +25,21 @@ class Child:
                 os.setresgid(GROUP, GROUP, GROUP)
                 os.setresuid(user, user, user)
                 os.umask(0o022)
-                with os.fdopen(write, "wb") as stream:
-                    pickle.dump(function(), stream)
+                with os.fdopen(write, "w") as stream:
+                    json.dump(function(), stream)
             except BaseException:
                 traceback.print_exc(file=sys.__stderr__)
             finally:
                 os._exit(0)
         os.close(write)
-        self._stream = os.fdopen(handle, "rb")
+        self._stream = os.fdopen(handle)
 
     def result(self):
         with self._stream as stream:
             data = stream.read()
         os.waitpid(self._pid, 0)
         assert data, "the other user's process failed"
-        return pickle.loads(data)
+        return json.loads(data)
 
 
 @pytest.fixture

@@ -1,9 +1,6 @@
 """A full disk is told in one message, whichever library meets it."""
 
 import errno
-import os
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -15,15 +12,8 @@ from nephroscale.errors import NephroscaleError
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A file system of one megabyte."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if os.geteuid() or not shutil.which("mount") or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("a small file system cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+def small_disk(mount_small):
+    return mount_small(1)
 
 
 def test_weights_that_do_not_fit_are_told_as_a_full_disk(small_disk):

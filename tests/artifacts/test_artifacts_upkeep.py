@@ -98,9 +98,9 @@ def test_objects_that_only_another_user_can_delete_are_left_and_told(shared_fold
     folder, file = publish_folder(store, "folder"), publish(store, "file")
 
     def collect():
-        return tuple(upkeep.collect(Store(store.path, "group"), keep_seconds=-1, delete=True))
+        return upkeep.collect(Store(store.path, "group"), keep_seconds=-1, delete=True)
 
-    assert as_user(65533, collect).result() == ([(file.digest, 4)], [], [folder.digest])
+    assert as_user(65533, collect).result() == [[[file.digest, 4]], [], [folder.digest]]
     assert store.manifest(folder.digest)
     assert store.find(folder.digest)
     assert store.find(file.digest) is None

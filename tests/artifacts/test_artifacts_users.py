@@ -83,7 +83,7 @@ def test_a_verification_of_one_user_is_taken_up_by_another(shared_folder, as_use
         return len(notes.sound), verify.verify(Store(store.path, "group"), workers=1)
 
     as_user(65533, begin).result()
-    assert as_user(65532, go_on).result() == (1, [])
+    assert as_user(65532, go_on).result() == [1, []]
 
 
 def test_who_may_not_read_an_object_is_told_to_have_it_shared(shared_folder, as_user):
@@ -116,5 +116,5 @@ def test_what_a_verification_may_not_read_is_not_sound_and_receipts_that_cannot_
         return [(damage.digest, damage.kind) for damage in damages], said.getvalue()
 
     damages, said = as_user(65533, look).result()
-    assert damages == [(closed, "unreadable")]
+    assert damages == [[closed, "unreadable"]]
     assert str(shared_folder / "results") in said

@@ -1,13 +1,13 @@
 """The audit of a made-up study: of what is not there any more, of paths, and of the code behind the page."""
 
-import importlib.util
-import json
 import shutil
 from pathlib import Path
 
 import pytest
+from made_up_study import Study
 
 from nephroscale.artifacts.receipts import Receipt
+from nephroscale.artifacts.records import seal
 from nephroscale.artifacts.store import remove_tree
 from nephroscale.audit.document import make_document
 from nephroscale.audit.find import find_artifact
@@ -27,32 +27,17 @@ MADE = {"started": "2026-01-01T00:00:00Z", "seconds": 1.0, "node": "n", "device"
 
 
 @pytest.fixture(scope="module")
-def synthetic():
-    spec = importlib.util.spec_from_file_location("synthetic", ROOT / "benchmarks/synthetic.py")
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
-@pytest.fixture(scope="module")
-def made(synthetic, tmp_path_factory):
+def made(tmp_path_factory):
     """Nine patients with everything made."""
-    folder = tmp_path_factory.mktemp("study")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(Path.cwd())
-        synthetic.make_project(folder, 9, IMAGES)
-        synthetic.make_everything(folder, {})
-    return folder
+    return Study.make(tmp_path_factory.mktemp("study"), images=IMAGES)
 
 
 @pytest.fixture
-def study(synthetic, made, tmp_path, monkeypatch):
+def study(made, tmp_path, monkeypatch):
     """A copy, and a function that opens its plan as a new command does."""
-    folder = tmp_path / "copy"
-    shutil.copytree(made, folder, symlinks=True)
-    monkeypatch.chdir(folder)
-
-    return lambda: synthetic.open_plan(folder)
+    copy = made.copy_to(tmp_path / "copy")
+    monkeypatch.chdir(copy.folder)
+    return copy.plan
 
 
 def states(graph):
@@ -163,7 +148,7 @@ def reject(plan, stage, unit, figures, *, recorded):
         path = plan.records.path(recipe.digest)
         record = {"recipe": recipe.digest, "parts": recipe, "receipt": receipt.as_json(), "made": MADE}
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(record))
+        path.write_text(seal(record))
     plan.receipt_path(stage, unit).write_text(receipt.text())
 
 

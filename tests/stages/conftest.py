@@ -9,7 +9,8 @@ from made_up_study import Study
 @pytest.fixture(scope="session")
 def twins(tmp_path_factory) -> Study:
     """Nine patients, and two models that are one but for the name."""
-    return Study.make(tmp_path_factory.mktemp("twins"), 9, {name: {"modalities": ["TEM"]} for name in ("one", "two")})
+    models = {name: {"modalities": ["TEM"]} for name in ("one", "two")}
+    return Study.make(tmp_path_factory.mktemp("twins"), models=models, files={"tiles": 14, "bags": 11})
 
 
 @pytest.fixture

@@ -145,18 +145,12 @@ run_stage(make, SimpleNamespace(**eval(sys.argv[2])))
 
 
 @pytest.fixture
-def full_study(study, tmp_path, monkeypatch):
-    """The study with its results and its store on a small disk."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)]
-    if os.geteuid() or not shutil.which("mount") or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("a small file system cannot be mounted here")
-    copy = study.copy_to(folder / "study")
-    monkeypatch.chdir(copy.folder)
-    yield copy
-    monkeypatch.undo()
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+def full_study(study, mount_small, monkeypatch):
+    """It lies on a small file system."""
+    copy = study.copy_to(mount_small(64) / "study")
+    with monkeypatch.context() as patch:
+        patch.chdir(copy.folder)
+        yield copy
 
 
 @pytest.mark.parametrize("when", ["before", "while it runs"])

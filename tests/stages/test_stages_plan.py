@@ -1,51 +1,25 @@
 """The plan of a cohort whose artifacts are made up: what waits for what, and what is left out where much is settled."""
 
-import importlib.util
-import shutil
-from pathlib import Path
-
 import pytest
-import yaml
+from made_up_study import Study
 
 from nephroscale.artifacts.store import remove_tree
 from nephroscale.stages import plan as module
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-IMAGES = (("OM", "PASM", ""), ("IM", "", "IgG"), ("TEM", "", ""), ("TEM", "", ""), ("TEM", "", ""))
-
-
-def load_benchmark():
-    spec = importlib.util.spec_from_file_location("synthetic", ROOT / "benchmarks/synthetic.py")
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Nine patients with everything made."""
-    folder, start = tmp_path_factory.mktemp("plan"), Path.cwd()
-    benchmark = load_benchmark()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(start)
-        benchmark.make_project(folder, 9, IMAGES)
-        config = yaml.safe_load((folder / "config.yaml").read_text())
-        config |= {"models": {"cmusnet": {}, "tem-only": {"modalities": ["TEM"]}}, "folds": {"count": 2}}
-        config["train"]["seeds"] = [1]
-        (folder / "config.yaml").write_text(yaml.safe_dump(config))
-        benchmark.make_everything(folder, {})
-    return folder
+    models = {"cmusnet": {}, "tem-only": {"modalities": ["TEM"]}}
+    return Study.make(tmp_path_factory.mktemp("plan"), models=models)
 
 
 @pytest.fixture
 def settled(made, tmp_path, monkeypatch):
     """A plan of a copy, settled."""
-    folder = tmp_path / "copy"
-    shutil.copytree(made, folder, symlinks=True)
-    monkeypatch.chdir(folder)
-    plan = load_benchmark().open_plan(folder)
+    study = made.copy_to(tmp_path / "copy")
+    monkeypatch.chdir(study.folder)
+    plan = study.plan()
     plan.settle()
     return plan
 
