@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nephroscale.artifacts import upkeep
+from nephroscale.artifacts import garbage, upkeep
 from nephroscale.artifacts.digest import digest_json
 from nephroscale.artifacts.receipts import Receipt, read_receipt, settle_receipt
 from nephroscale.artifacts.records import Records
@@ -41,7 +41,7 @@ def publish_one(store, results, number):
     receipt = Receipt(**{**vars(receipt), "unit": name})
     settle_receipt(results / f"{name}.json", results / name, receipt, store)
     if number % 7 == 0:
-        upkeep.collect(store, keep_seconds=-1, delete=True)
+        garbage.collect(store, keep_seconds=-1, delete=True)
 
 
 def work_until_killed(folder, user):

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from nephroscale.artifacts import upkeep
+from nephroscale.artifacts import garbage, upkeep
 from nephroscale.artifacts.receipts import Receipt, settle_receipt
 from nephroscale.artifacts.store import Store
 from nephroscale.errors import NephroscaleError
@@ -30,12 +30,12 @@ def test_only_what_nothing_names_is_collected(store, tmp_path):
     settle_receipt(results / "u.json", results / "u", Receipt("s", "u", "accepted", **named._asdict()), store)
     upkeep.register_results(store, results)
     with upkeep.pinned(store, [pinned.digest]):
-        assert upkeep.collect(store).objects == [(free.digest, 1)]
+        assert garbage.collect(store).objects == [(free.digest, 1)]
         assert store.find(free.digest)
-        upkeep.collect(store, delete=True)
+        garbage.collect(store, delete=True)
     assert store.find(free.digest) is None
     assert all(store.find(p.digest) for p in (named, young, pinned))
-    assert upkeep.collect(store).objects == [(pinned.digest, 1)]
+    assert garbage.collect(store).objects == [(pinned.digest, 1)]
 
 
 def publish_folder(store, text):
@@ -65,13 +65,13 @@ def test_nothing_is_deleted_while_registered_results_are_absent(store, tmp_path,
         results.mkdir()
     assert upkeep.absent_results(store) == [results]
     with pytest.raises(NephroscaleError, match="--forget") as told:
-        upkeep.collect(store, keep_seconds=-1, delete=True)
+        garbage.collect(store, keep_seconds=-1, delete=True)
     assert told.value.where == str(results)
     assert store.find(named.digest)
     with pytest.raises(NephroscaleError, match="not on the register"):
         upkeep.forget_results(store, tmp_path / "other")
     upkeep.forget_results(store, results)
-    assert upkeep.collect(store, keep_seconds=-1, delete=True).objects == [(named.digest, 1)]
+    assert garbage.collect(store, keep_seconds=-1, delete=True).objects == [(named.digest, 1)]
     assert store.find(named.digest) is None
 
 
@@ -85,7 +85,7 @@ def test_nothing_is_deleted_while_the_results_of_another_user_cannot_be_read(sha
 
     def collect():
         try:
-            upkeep.collect(Store(store.path, "group"), keep_seconds=-1, delete=True)
+            garbage.collect(Store(store.path, "group"), keep_seconds=-1, delete=True)
         except NephroscaleError as fault:
             return fault.where
 
@@ -98,7 +98,7 @@ def test_objects_that_only_another_user_can_delete_are_left_and_told(shared_fold
     folder, file = publish_folder(store, "folder"), publish(store, "file")
 
     def collect():
-        return upkeep.collect(Store(store.path, "group"), keep_seconds=-1, delete=True)
+        return garbage.collect(Store(store.path, "group"), keep_seconds=-1, delete=True)
 
     assert as_user(65533, collect).result() == [[[file.digest, 4]], [], [folder.digest]]
     assert store.manifest(folder.digest)
@@ -126,7 +126,7 @@ def test_scratch_folders_of_running_jobs_are_spared(store):
     with store.scratch() as scratch:
         (scratch / "out").write_text("long job")
         set_age(scratch, 30 * days)
-        upkeep.collect(store, delete=True)
+        garbage.collect(store, delete=True)
         left = {path.name[-1] for path in store.path.glob("tmp/*") if path != scratch}
         assert (scratch / "out").exists()
     assert left == {"b", "c", "e"}
@@ -143,12 +143,12 @@ def test_what_killed_jobs_leave_is_collected(store, monkeypatch):
     published = publish_folder(store, "text")
     store.manifest_path(published.digest).unlink()
     gone = [store.path / "pins/far-off-3.json", store.path / "work/old"]
-    assert upkeep.collect(store) == ([], gone, [])
-    upkeep.collect(store, delete=True)
+    assert garbage.collect(store) == ([], gone, [])
+    garbage.collect(store, delete=True)
     assert [path.exists() for path in gone] == [False, False]
     assert (store.path / "work/young/checkpoint").exists()
-    monkeypatch.setattr(upkeep.time, "time", lambda: now + 2 * 86400)
-    assert upkeep.collect(store, delete=True).objects == [(published.digest, 4)]
+    monkeypatch.setattr(garbage.time, "time", lambda: now + 2 * 86400)
+    assert garbage.collect(store, delete=True).objects == [(published.digest, 4)]
     assert not store.object_path(published.digest).exists()
 
 
@@ -156,4 +156,4 @@ def test_an_old_pin_of_a_running_job_is_heeded(store):
     pinned = publish(store, "p", 86400.0 * 20)
     with upkeep.pinned(store, [pinned.digest]):
         set_age(next(store.path.glob("pins/*")), 86400.0 * 20)
-        assert upkeep.collect(store, delete=True) == ([], [], [])
+        assert garbage.collect(store, delete=True) == ([], [], [])

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.artifacts import bundle, upkeep, verify
+from nephroscale.artifacts import bundle, garbage, upkeep, verify
 from nephroscale.commands.run import open_plan
 
 if TYPE_CHECKING:
@@ -129,11 +129,11 @@ def collect(options: argparse.Namespace) -> int:
         upkeep.register_results(store, plan.results)
     for folder in options.forget:
         upkeep.forget_results(store, folder)
-    found = upkeep.collect(store, keep_seconds=options.keep_days * 86400, delete=options.delete)
+    found = garbage.collect(store, keep_seconds=options.keep_days * 86400, delete=options.delete)
     verb = "deleted" if options.delete else "could be deleted (add --delete)"
     print(f"{len(found.objects)} objects, {sum(size for _, size in found.objects) / 1e6:.1f} MB, {verb}")
     listed = found.objects[:LISTED]
-    makers = upkeep.makers(store, [digest for digest, _ in listed])
+    makers = garbage.makers(store, [digest for digest, _ in listed])
     for digest, size in listed:
         print(f"  {digest[:12]}  {size / 1e6:9.3f} MB  {makers.get(digest, 'no record')}")
     if len(found.objects) > LISTED:
