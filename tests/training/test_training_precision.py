@@ -63,3 +63,5 @@ def test_who_lies_between_two_classes_counts_in_no_sensitivity(cohort: Cohort, m
     batch = Batch.of(features, mask, torch.tensor([1, 0]), ["A", "B"], torch.tensor([1, 1]))
     monkeypatch.setattr("nephroscale.training.epoch.batches", lambda *_: [batch])
     assert validate(network, [None, None], DEFAULTS, 2, "cpu")[1] == 1.0  # type: ignore[list-item]
+    batch = Batch.of(features, mask, torch.tensor([0, 0]), ["A", "B"], torch.tensor([1, 1]))
+    assert validate(network, [None, None], DEFAULTS, 2, "cpu")[1] is None  # type: ignore[list-item]

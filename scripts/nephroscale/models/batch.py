@@ -117,10 +117,10 @@ class Output:
     weights
         Modality to [B, N] float32: what each instance (of a panel: each slot) counts in its bag's pooling; 0 where
         nothing is known. TEM's are in `selection` where SMIL chose.
-    share
-        Modality to [B] float32: what it counts in the prediction, where the network weighs modalities; they sum to 1.
     having
         Of the batch: for a modality that somebody lacks, the places of those who have it.
+    share
+        Modality to [B] float32: what it counts in the prediction, where the network weighs modalities; they sum to 1.
     """
 
     logits: dict[str, Tensor]
@@ -128,5 +128,5 @@ class Output:
     attention: dict[str, Tensor] = field(default_factory=dict)
     extra: dict[str, Tensor] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
-    share: dict[str, Tensor] = field(default_factory=dict)
     having: dict[str, Tensor] = field(default_factory=dict)
+    share: dict[str, Tensor] = field(default_factory=dict)

@@ -38,7 +38,7 @@ class Progress:
         The weights after that epoch, on the host.
     """
 
-    curve: list[dict[str, float]] = field(default_factory=list)
+    curve: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = -1
     best_loss: float = float("inf")
     best: dict[str, Tensor] = field(default_factory=dict)

@@ -64,8 +64,8 @@ def validate(  # noqa: PLR0917  (as for an epoch)
     classes: int,
     device: str,
     layouts: Mapping[str, Layout] | None = None,
-) -> tuple[float, float]:
-    """Give the mean loss of a patient, and the mean sensitivity of the softmax over the classes that occur."""
+) -> tuple[float, float | None]:
+    """Give the mean loss of a patient, and the softmax's mean sensitivity over the classes that occur, if any."""
     network.eval()
     total = torch.zeros((), dtype=torch.float64, device=device)
     right, count = torch.zeros(2, classes, device=device)
@@ -78,8 +78,8 @@ def validate(  # noqa: PLR0917  (as for an epoch)
         if batch.second is not None:  # who lies between two classes has no one true class
             ones = ones * (batch.second == batch.labels)[:, None]
         right, count = right + (ones * hit[:, None]).sum(0), count + ones.sum(0)
-    sensitivity = (right / count.clamp(min=1)).sum() / (count > 0).sum()
-    return float(total) / len(bags), float(sensitivity)
+    occur = int((count > 0).sum())
+    return float(total) / len(bags), float((right / count.clamp(min=1)).sum()) / occur if occur else None
 
 
 def batches(

@@ -143,21 +143,20 @@ def fit(  # noqa: PLR0917  (the stage's contract)
                 where=f"fold {fold}, seed {seed}",
                 todo="Lower train: learning_rate, and check that the features are finite.",
             )
-        progress.curve.append(
-            {
-                "epoch": epoch + 1,
-                "learning_rate": _rounded(rate),
-                "train_loss": _rounded(train_loss),
-                "validation_loss": _rounded(loss),
-                "validation_balanced_accuracy": _rounded(accuracy),
-            }
-        )
+        point = {
+            "epoch": epoch + 1,
+            "learning_rate": _rounded(rate),
+            "train_loss": _rounded(train_loss),
+            "validation_loss": _rounded(loss),
+            "validation_balanced_accuracy": None if accuracy is None else _rounded(accuracy),
+        }
+        progress.curve.append(point)
         if loss < progress.best_loss:
             progress.best_epoch, progress.best_loss, progress.best = epoch, loss, copy_state(network)
         save_checkpoint(work, identity, network, optimizer, progress)
         say(
-            f"epoch {epoch + 1} of {settings['epochs']}: training loss {train_loss:.4f}, validation loss {loss:.4f}, "
-            f"balanced accuracy {accuracy:.3f}"
+            f"epoch {epoch + 1} of {settings['epochs']}: training loss {train_loss:.4f}, validation loss {loss:.4f}"
+            + ("" if accuracy is None else f", balanced accuracy {accuracy:.3f}")
         )
 
     best = progress.curve[progress.best_epoch]
