@@ -16,7 +16,7 @@ from nephroscale.artifacts import garbage, upkeep
 from nephroscale.artifacts.digest import digest_json
 from nephroscale.artifacts.receipts import Receipt, read_receipt, settle_receipt
 from nephroscale.artifacts.records import Records
-from nephroscale.artifacts.store import Store
+from nephroscale.artifacts.store import Store, remove_tree
 from nephroscale.errors import NephroscaleError
 
 KILLS = 60
@@ -102,7 +102,7 @@ def test_a_writer_killed_at_any_moment_leaves_nothing_half_done(user):
             publish_one(store, folder / "results", number)
         assert faults(folder) == []
     finally:
-        upkeep.remove_tree(folder)
+        remove_tree(folder)
 
 
 def test_two_processes_that_make_the_same_object_at_once_end_with_one(tmp_path):
