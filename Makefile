@@ -59,7 +59,7 @@ test-slurm: setup ## run the tests on a Slurm of three nodes, brought up here fo
 
 demo-slurm: setup ## the smallest cohort by `snakemake --profile slurm all` on such a Slurm, to be watched
 	$(BIN)/python resources/demo/generate.py tiny --out demo/tiny --jobs 2
-	timeout -k 30 1500 $(BIN)/python tests/cluster/slurm.py run $(BIN)/snakemake --profile slurm $(TINY) \
+	timeout -k 30 1500 $(BIN)/python tests/support/slurm.py run $(BIN)/snakemake --profile slurm $(TINY) \
 	  --config results=build/slurm/results "store={path: build/slurm/store}" -- all
 
 lint: setup ## check formatting, style, types and the workflow

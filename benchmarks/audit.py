@@ -20,12 +20,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from synthetic import make_everything, make_project, open_plan
-
-from nephroscale.audit.write import write_audit
+from nephroscale.provenance.audit import write_audit
 
 FULL, MOST_SECONDS = 11_111, 60.0
 IMAGES = (("OM", "PASM", ""), ("IM", "", "IgG"), ("TEM", "", ""))
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from support.synthetic import make_everything, make_project, open_plan  # noqa: E402
 
 
 def measure(folder: Path) -> dict[str, Any]:

@@ -23,9 +23,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from synthetic import make_everything, make_project
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+from support.synthetic import make_everything, make_project  # noqa: E402
+
 # Seconds and GB, for 10,000 patients.
 LIMITS = {"nothing made": (240.0, 4.0), "results deleted": (240.0, 4.0), "everything made": (120.0, 4.0)}
 FULL = 10_000

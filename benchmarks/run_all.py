@@ -15,13 +15,11 @@ SHARED = HERE.parents[1] / "shared"
 FOLDERS = {"parity": SHARED / "parity", "mil": SHARED / "data/mil"}
 OPTIONS = {"mil": ["--dataset", "musk1", "--networks", "abmil,abmil-gated"]}
 
-NO_BENCHMARKS = {"run_all", "synthetic"}
-
 
 def main() -> int:
     failed = []
     for path in sorted(HERE.glob("*.py")):
-        if path.stem in NO_BENCHMARKS or (sys.argv[1:] and path.stem not in sys.argv[1:]):
+        if path.stem == "run_all" or (sys.argv[1:] and path.stem not in sys.argv[1:]):
             continue
         folder = FOLDERS.get(path.stem)
         if folder and not folder.is_dir():

@@ -30,8 +30,8 @@ import numpy as np
 from blake3 import blake3
 
 from nephroscale.arrays import write_arrays
-from nephroscale.artifacts import verify, written
-from nephroscale.artifacts.store import Store, remove_tree
+from nephroscale.store import verify, written
+from nephroscale.store.objects import Store, remove_tree
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS, WORKERS, PIECE = 3, os.cpu_count() or 1, 100

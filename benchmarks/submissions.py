@@ -21,9 +21,9 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests/cluster"))
+sys.path.insert(0, str(ROOT / "tests"))
 
-from slurm import Cluster, missing_programs  # noqa: E402
+from support.slurm import Cluster, missing_programs  # noqa: E402
 
 PROFILE = ROOT / "workflow/profiles/slurm/config.yaml"
 SNAKEFILE = """
@@ -40,7 +40,7 @@ COHORT = {
     "register_patient": 5_000,
     "tile_slide": 10_000,
     "find_glomeruli": 10_000,
-    "make_bag": 5_000,
+    "prepare_tem": 5_000,
     "extract_features": 15_000,
 }
 

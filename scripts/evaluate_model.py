@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from nephroscale.stages.job import Job, run_stage
+from nephroscale.engine.job import Job, run_stage
 
 
 def make(job: Job) -> dict[str, Any]:
     """Write predictions, instance weights and attention."""
     from nephroscale.cohort.eligible import bags_by_patient, read_folds
-    from nephroscale.evaluation.predict import predict
+    from nephroscale.evaluation.evaluate import predict
 
     folds, bags = read_folds(job.input("folds")), bags_by_patient(job.receipts(), job.input)
     weights, fold = job.input("train", job.unit), str(job.settings["fold"])

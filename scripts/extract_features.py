@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from nephroscale.stages.job import Job, run_stage
+from nephroscale.engine.job import Job, run_stage
 
 
 def make(job: Job) -> dict[str, Any]:
     """Write the bag of features."""
-    from nephroscale.features.extract import extract_features
-    from nephroscale.features.outside import bring_in
+    from nephroscale.features.features import extract_features
+    from nephroscale.features.import_h5 import import_h5
     from nephroscale.features.sources import choose_sources
 
     patient, modality = job.rows["patient"], job.rows["modality"]
     encoder = job.config["features"]["encoders"][modality]
     if encoder["name"] == "h5":
-        return bring_in(patient, modality, encoder["weights"], job.out)
+        return import_h5(patient, modality, encoder["weights"], job.out)
     sources = choose_sources(job.rows, job.receipts(), job.input, job.settings)
     settings = {**job.settings, "encoders": {modality: encoder}}
     panel = job.settings.get("panel", [])

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from nephroscale.stages.job import Job, run_stage
+from nephroscale.engine.job import Job, run_stage
 
 
 def make(job: Job) -> dict[str, Any]:
     """Write contours and crops."""
-    from nephroscale.glomeruli.find import find_glomeruli
+    from nephroscale.glomeruli.glomeruli import find_glomeruli
 
     segmenter = job.input("segmenter") if job.rows["modality"] == "OM" else None
     return find_glomeruli(job.input("tiles", job.unit), segmenter, job.facts(job.unit), job.rows, job.settings, job.out)

@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from nephroscale.stages.job import Job, run_stage
+from nephroscale.engine.job import Job, run_stage
 
 
 def make(job: Job) -> dict[str, Any]:
     """Write predictions, and the evidence that drove them."""
     from nephroscale.cohort.eligible import bags_by_patient
-    from nephroscale.evaluation.asked import list_asked, list_members
-    from nephroscale.evaluation.ensemble import predict_ensemble
+    from nephroscale.evaluation.predict import predict_ensemble
+    from nephroscale.evaluation.prediction_cohort import list_cases, list_members
 
     receipts, settings = job.receipts(), job.settings
     return predict_ensemble(
         list_members(settings["members"], job.input),
-        list_asked(job.rows, receipts, job.input, settings["modalities"]),
+        list_cases(job.rows, receipts, job.input, settings["modalities"]),
         bags_by_patient(receipts, job.input),
         settings["classes"],
         job.out,

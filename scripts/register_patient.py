@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nephroscale.stages.job import Job, run_stage
+from nephroscale.engine.job import Job, run_stage
 
 
 def make(job: Job) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from nephroscale.stages.job import Job, run_stage
+from nephroscale.engine.job import Job, run_stage
 
 
 def make(job: Job) -> dict[str, Any]:
     """Write the image's pyramid of tiles."""
     from nephroscale.slides.reference import read_reference
-    from nephroscale.slides.tiling import tile_slide
+    from nephroscale.slides.tiles import tile_slide
 
     (image,) = job.images()
     reference = read_reference(job.input("reference"), job.config["om"], image.modality)

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from nephroscale.stages.job import Job, run_stage
+from nephroscale.engine.job import Job, run_stage
 
 
 def make(job: Job) -> dict[str, Any]:
     """Gather what every stage made and write the page and its figures."""
-    from nephroscale.reporting.gather import gather
+    from nephroscale.reporting.inputs import gather
     from nephroscale.reporting.report import write_report
 
     inputs = gather(job.receipts(), job.input, job.rows, job.settings)

@@ -54,12 +54,12 @@ def noting_store(path: Path) -> LocalStore:
     """Make the Zarr store that takes each file's digest while its bytes are in memory, for publication."""
     from zarr.storage import LocalStore
 
-    from nephroscale.artifacts.written import note_written
+    from nephroscale.digest_on_write import remember_digest
 
     class NotingStore(LocalStore):
         async def set(self, key: str, value: Any) -> None:
             await super().set(key, value)
-            note_written(self.root / key, memoryview(value.as_buffer_like()).cast("B"))
+            remember_digest(self.root / key, memoryview(value.as_buffer_like()).cast("B"))
 
     return NotingStore(path)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cluster_project import PROFILE, ClusterProject
-from slurm import Cluster, FinishedJob, missing_programs
+
+from support.cluster_project import PROFILE, ClusterProject
+from support.slurm import Cluster, FinishedJob, missing_programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

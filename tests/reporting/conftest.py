@@ -109,7 +109,7 @@ def _train(folder, rng, epochs=40):
 def make_inputs(root, seeds=(1,)):
     """Write the objects that a report reads, and describe them."""
     rng = np.random.default_rng(0)
-    bags = {patient: root / "bags" / patient for patient in PATIENTS}
+    bags = {patient: root / "tem" / patient for patient in PATIENTS}
     names = {patient: _bag(path, patient, rng) for patient, path in bags.items()}
     tests = [PATIENTS[k::5] for k in range(5)]
     folds = {
@@ -171,14 +171,14 @@ def make_inputs(root, seeds=(1,)):
             *(unit(f"{p}-{m}", glomeruli=6) for p in PATIENTS for m in ("OM", "IM")),
             unit("P032-OM", "tiles of P032-OM: the slide cannot be opened", because="tiles/P032-OM"),
         ],
-        "bags": [
+        "tem": [
             *(unit(p) for p in PATIENTS[1:]),
             unit("P001", dropped=[{"id": "P001-T9", "reason": "image is blank"}]),
             unit("P031", "patient has no usable TEM image"),
         ],
         "features": [
             *(unit(f"{p}-{m}") for p in PATIENTS for m in modalities),
-            unit("P031-TEM", "bags of P031: patient has no usable TEM image", because="bags/P031"),
+            unit("P031-TEM", "tem of P031: patient has no usable TEM image", because="tem/P031"),
             unit("P032-OM", "tiles of P032-OM: the slide cannot be opened", because="tiles/P032-OM"),
         ],
         "folds": [unit("cohort")],
@@ -191,7 +191,7 @@ def make_inputs(root, seeds=(1,)):
         "models": models,
         "stages": stages,
         "slides": slides,
-        "bags": bags,
+        "tem": bags,
         "folds": root / "folds",
         "looks": {"0": 5, "1": 5},
         "notes": ["This cohort is made up: its figures say nothing about what to expect of real patients."],

@@ -1,7 +1,8 @@
 """Cohorts that the tests of training share."""
 
 import pytest
-from stored_features import Cohort
+
+from support.stored_features import Cohort
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from project import Project
+
+from support.project import Project
 
 
 @pytest.fixture(scope="session")

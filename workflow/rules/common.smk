@@ -8,10 +8,10 @@ sys.path.insert(0, str(SCRIPTS))
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.memory import collect_seldom
-from nephroscale.stages.dead_run import clear_dead_run, note_run
-from nephroscale.stages.grouped import export_attempt, export_run, has_notes
-from nephroscale.stages.plan import Plan, export_package
-from nephroscale.stages.summary import summary
+from nephroscale.engine.snakemake.stale_lock import clear_dead_run, note_run
+from nephroscale.engine.snakemake.job_groups import export_attempt, export_run, has_notes
+from nephroscale.engine.plan import Plan, export_package
+from nephroscale.engine.status import summary
 
 
 def make_plan():

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.cohort.faults import nearest
-from nephroscale.cohort.notation import number
+from nephroscale.cohort.parse import number
+from nephroscale.cohort.validation_errors import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from nephroscale.cohort.faults import Faults
     from nephroscale.cohort.reading import Table
+    from nephroscale.cohort.validation_errors import ValidationErrors
 
 Bad = set[tuple[int, str]]
 """Cells that are at fault, by row number and column: what follows takes them for neither filled nor missing."""
@@ -23,7 +23,7 @@ class Notes:
 
     __slots__ = ("bad", "faults", "row", "table")
 
-    def __init__(self, table: str, row: int, bad: Bad, faults: Faults) -> None:
+    def __init__(self, table: str, row: int, bad: Bad, faults: ValidationErrors) -> None:
         self.table, self.row, self.bad, self.faults = table, row, bad, faults
 
     def __call__(self, column: str, what: str) -> None:
@@ -32,7 +32,7 @@ class Notes:
             self.faults.add(self.table, what, row=self.row, column=column)
 
 
-def check_columns(table: Table, schema: dict[str, Any], faults: Faults) -> bool:
+def check_columns(table: Table, schema: dict[str, Any], faults: ValidationErrors) -> bool:
     """Note missing and unknown columns; return whether every required column is there."""
     known, required = schema["properties"], schema["required"]
     complete = True
@@ -52,7 +52,7 @@ def check_columns(table: Table, schema: dict[str, Any], faults: Faults) -> bool:
     return complete
 
 
-def check_cells(table: Table, schema: dict[str, Any], filled: Sequence[str], faults: Faults) -> Bad:
+def check_cells(table: Table, schema: dict[str, Any], filled: Sequence[str], faults: ValidationErrors) -> Bad:
     """Note cells that do not fit their column.
 
     Parameters
@@ -84,7 +84,7 @@ def check_cells(table: Table, schema: dict[str, Any], filled: Sequence[str], fau
     return bad
 
 
-def check_unique(table: Table, column: str, faults: Faults) -> None:
+def check_unique(table: Table, column: str, faults: ValidationErrors) -> None:
     """Note ids that occur twice, without regard to case, since they become file names."""
     first: dict[str, tuple[int, str]] = {}
     for row, cells in table.rows:

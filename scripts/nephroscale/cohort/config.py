@@ -9,9 +9,9 @@ import unicodedata
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.cohort.faults import nearest
 from nephroscale.cohort.schemas import read_schema, resolve, types_of
 from nephroscale.cohort.tasks import expand_task
+from nephroscale.cohort.validation_errors import nearest
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nephroscale.artifacts.digest import digest_json, pretty_json
 from nephroscale.cohort.folds import make_folds
-from nephroscale.cohort.sides import assert_disjoint
+from nephroscale.cohort.split_checks import assert_disjoint
+from nephroscale.store.digest import digest_json, pretty_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

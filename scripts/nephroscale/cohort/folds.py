@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.cohort.assignment import Part, Unit, divide, draw
-from nephroscale.cohort.sides import SIDES, assert_disjoint
+from nephroscale.cohort.split_checks import SIDES, assert_disjoint
+from nephroscale.cohort.stratified_groups import Part, Unit, divide, draw
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:

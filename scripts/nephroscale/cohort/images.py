@@ -7,7 +7,7 @@ import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.cohort import notation
+from nephroscale.cohort import parse
 from nephroscale.cohort.columns import Notes, check_cells, check_unique
 from nephroscale.cohort.files import Folders, leaves_root
 from nephroscale.cohort.members import Image, Negative
@@ -17,9 +17,9 @@ from nephroscale.cohort.schemas import read_schema
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nephroscale.cohort.faults import Faults
     from nephroscale.cohort.reading import Table
     from nephroscale.cohort.scales import Scales
+    from nephroscale.cohort.validation_errors import ValidationErrors
 
 NEEDED = {"OM": "stain", "IM": "marker"}
 """What an image of a modality has to have."""
@@ -38,7 +38,11 @@ def images_schema(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_images(
-    table: Table, config: dict[str, Any], patients: Iterable[str] | None, scales: Scales | None, faults: Faults
+    table: Table,
+    config: dict[str, Any],
+    patients: Iterable[str] | None,
+    scales: Scales | None,
+    faults: ValidationErrors,
 ) -> tuple[list[Image], list[Negative]]:
     """Turn rows into images and negatives, noting every fault.
 
@@ -81,7 +85,7 @@ def read_images(
             note("patient_id", f"there is no patient {patient_id!r} in the table of patients{hint}")
         if (row, "modality") not in bad:
             _check_modality(cells, modality, belongs, note)
-        grade = notation.grade(cells["grade"]) if cells.get("grade") else None
+        grade = parse.grade(cells["grade"]) if cells.get("grade") else None
         if cells.get("grade") and grade is None:
             note("grade", f"{cells['grade']!r} is no grade; write 0, ±, 1+, 2+, 3+ or 4+.")
         if not cells["path"]:
@@ -103,8 +107,8 @@ def read_images(
                 path=Path(root, cells["path"]),
                 scale=scale_of(cells, scales, note),
                 roi=cells.get("roi") or None,
-                exposure_ms=notation.number(cells.get("exposure_ms", "")),
-                gain=notation.number(cells.get("gain", "")),
+                exposure_ms=parse.number(cells.get("exposure_ms", "")),
+                gain=parse.number(cells.get("gain", "")),
                 grade=grade,
                 annotation=Path(root, cells["annotation"]) if cells.get("annotation") else None,
                 deposits=Path(root, cells["deposits"]) if cells.get("deposits") else None,
@@ -125,7 +129,7 @@ def _check_modality(cells: dict[str, str], modality: str, belongs: dict[str, fro
         note(needed, f"is empty; {modality} images need it.")
 
 
-def _check_biopsies(table: Table, faults: Faults) -> None:
+def _check_biopsies(table: Table, faults: ValidationErrors) -> None:
     """Note patients of whom some images belong to a biopsy and others to none."""
     if "biopsy_id" not in table.columns:
         return
@@ -136,7 +140,7 @@ def _check_biopsies(table: Table, faults: Faults) -> None:
             faults.add(table.name, what, row=row, column="biopsy_id")
 
 
-def _check_paths(table: Table, faults: Faults) -> None:
+def _check_paths(table: Table, faults: ValidationErrors) -> None:
     """Note paths that leave data.root, and files that serve as two images."""
     first: dict[str, int] = {}
     for column in FILES:
@@ -152,7 +156,7 @@ def _check_paths(table: Table, faults: Faults) -> None:
                 faults.add(table.name, f"{text!r} is the file of row {before} already.", row=row, column=column)
 
 
-def report_missing_files(table: Table, root: str, faults: Faults) -> None:
+def report_missing_files(table: Table, root: str, faults: ValidationErrors) -> None:
     """Note every path of the table at which there is nothing."""
     if not Path(root).is_dir():
         faults.add(table.name, f"data.root is {root!r}, and there is no such folder.")

@@ -39,7 +39,7 @@ class Patient:
         The class that a patient is by half, beside `label` (`task.mixed: soft`); None for all others.
     person, biopsy
         The patient and the biopsy of a case, where a patient with several biopsies is one case for each (see
-        :mod:`nephroscale.cohort.cases`); None for patients who are one case.
+        :mod:`nephroscale.cohort.split_biopsies`); None for patients who are one case.
     """
 
     id: str

@@ -14,8 +14,8 @@ from nephroscale.cohort.schemas import read_schema
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nephroscale.cohort.faults import Faults
     from nephroscale.cohort.reading import Table
+    from nephroscale.cohort.validation_errors import ValidationErrors
 
 
 def patients_schema(label: str) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def new_patients_schema() -> dict[str, Any]:
     return schema
 
 
-def read_new_patients(table: Table, faults: Faults) -> dict[str, Patient]:
+def read_new_patients(table: Table, faults: ValidationErrors) -> dict[str, Patient]:
     """Turn rows into patients who are predicted and nothing else; their other columns are kept as they are."""
     check_cells(table, new_patients_schema(), ["patient_id"], faults)
     check_unique(table, "patient_id", faults)
@@ -56,7 +56,7 @@ def read_new_patients(table: Table, faults: Faults) -> dict[str, Patient]:
     }
 
 
-def read_patients(table: Table, config: dict[str, Any], faults: Faults) -> dict[str, Patient]:
+def read_patients(table: Table, config: dict[str, Any], faults: ValidationErrors) -> dict[str, Patient]:
     """Turn rows into patients by id, noting every fault, and classes too small for any folds."""
     task = config["task"]
     schema = patients_schema(task["label"])
@@ -134,7 +134,7 @@ def _status(
     return "eligible", None
 
 
-def _check_counts(table: Table, patients: Iterable[Patient], config: dict[str, Any], faults: Faults) -> None:
+def _check_counts(table: Table, patients: Iterable[Patient], config: dict[str, Any], faults: ValidationErrors) -> None:
     """Note what no choice of folds can mend."""
     task, folds = config["task"], config["folds"]
     eligible = [patient for patient in patients if patient.status == "eligible" and patient.use == "diagnosis"]

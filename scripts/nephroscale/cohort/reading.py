@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nephroscale.cohort.faults import Faults
+    from nephroscale.cohort.validation_errors import ValidationErrors
 
 SEPARATORS = (",", ";", "\t")
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
@@ -40,7 +40,7 @@ class Table:
     rows: list[tuple[int, dict[str, str]]]
 
 
-def read_table(path: str, sheet: str, required: Sequence[str], faults: Faults) -> Table | None:
+def read_table(path: str, sheet: str, required: Sequence[str], faults: ValidationErrors) -> Table | None:
     """Read a table, noting what is wrong with it as a file.
 
     Parameters
@@ -84,7 +84,7 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFC", text.strip().strip(_INVISIBLE).strip())
 
 
-def _read_csv(path: str, content: bytes, required: Sequence[str], faults: Faults) -> list[list[str]] | None:
+def _read_csv(path: str, content: bytes, required: Sequence[str], faults: ValidationErrors) -> list[list[str]] | None:
     text = _decode(path, content, faults)
     if text is None:
         return None
@@ -105,7 +105,7 @@ def _read_csv(path: str, content: bytes, required: Sequence[str], faults: Faults
     return records
 
 
-def _decode(path: str, content: bytes, faults: Faults) -> str | None:
+def _decode(path: str, content: bytes, faults: ValidationErrors) -> str | None:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         faults.add(path, "is UTF-16 text; save it as CSV UTF-8.")
         return None
@@ -132,7 +132,7 @@ def _separator(text: str, required: Sequence[str]) -> str:
     return max(SEPARATORS, key=merit)
 
 
-def _as_table(path: str, records: list[list[str]], faults: Faults) -> Table | None:
+def _as_table(path: str, records: list[list[str]], faults: ValidationErrors) -> Table | None:
     header = [clean(cell) for cell in records[0]] if records else []
     while header and not header[-1]:
         header.pop()

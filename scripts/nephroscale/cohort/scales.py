@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.cohort import notation
+from nephroscale.cohort import parse
 from nephroscale.cohort.columns import check_cells
 from nephroscale.cohort.schemas import read_schema
 
 if TYPE_CHECKING:
     from nephroscale.cohort.columns import Notes
-    from nephroscale.cohort.faults import Faults
     from nephroscale.cohort.reading import Table
+    from nephroscale.cohort.validation_errors import ValidationErrors
 
 Scales = dict[tuple[str, float], float]
 """nm per pixel by instrument (case-folded) and magnification."""
@@ -20,18 +20,18 @@ TWICE = 0.05
 """A scale given in two ways may differ by this share."""
 
 
-def read_scales(table: Table, faults: Faults) -> Scales:
+def read_scales(table: Table, faults: ValidationErrors) -> Scales:
     """Turn the rows of the table of instruments into nm per pixel, noting every fault."""
     bad = check_cells(table, read_schema("instruments"), list(table.columns), faults)
     scales: Scales = {}
     for row, cells in table.rows:
-        magnification = notation.magnification(cells["magnification"])
+        magnification = parse.magnification(cells["magnification"])
         if magnification is None:
             if cells["magnification"]:
                 what = f"{cells['magnification']!r} is no magnification; write 8000 or 11,500x."
                 faults.add(table.name, what, row=row, column="magnification")
             continue
-        value = notation.number(cells["nm_per_px"])
+        value = parse.number(cells["nm_per_px"])
         if value is None or (row, "nm_per_px") in bad:
             continue
         key = (cells["instrument"].casefold(), magnification)
@@ -44,9 +44,9 @@ def read_scales(table: Table, faults: Faults) -> Scales:
 
 def scale_of(cells: dict[str, str], scales: Scales | None, note: Notes) -> dict[str, Any] | None:
     """Take the scale from the row, or look it up by instrument and magnification."""
-    if (value := notation.number(cells.get("mpp", ""))) is not None:
+    if (value := parse.number(cells.get("mpp", ""))) is not None:
         return {"value": value, "unit": "um", "source": "table"}
-    stated = notation.number(cells.get("nm_per_px", ""))
+    stated = parse.number(cells.get("nm_per_px", ""))
     looked_up = _look_up(cells, scales, note, needed=stated is None)
     if stated is not None:
         if looked_up is not None and abs(stated - looked_up) > TWICE * looked_up:
@@ -62,7 +62,7 @@ def _look_up(cells: dict[str, str], scales: Scales | None, note: Notes, needed: 
     instrument, text = cells.get("instrument", ""), cells.get("magnification", "")
     if not instrument and not text:
         return None
-    magnification = notation.magnification(text) if text else None
+    magnification = parse.magnification(text) if text else None
     if text and magnification is None:
         note("magnification", f"{text!r} is no magnification; write 8000 or 11,500x.")
         return None

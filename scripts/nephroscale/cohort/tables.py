@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.cohort.cases import split_biopsies
 from nephroscale.cohort.columns import check_columns
 from nephroscale.cohort.config import class_names
-from nephroscale.cohort.faults import Faults
 from nephroscale.cohort.images import images_schema, read_images, report_missing_files
 from nephroscale.cohort.members import Cohort, Image, Negative, Patient
 from nephroscale.cohort.patients import new_patients_schema, patients_schema, read_new_patients, read_patients
 from nephroscale.cohort.reading import read_table
 from nephroscale.cohort.scales import read_scales
 from nephroscale.cohort.schemas import read_schema
+from nephroscale.cohort.split_biopsies import split_biopsies
+from nephroscale.cohort.validation_errors import ValidationErrors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,14 +39,14 @@ def load_cohort(config: dict[str, Any], check_files: bool = True) -> Cohort:
     -------
     Cohort
         Patients and images in the order of their ids; new patients, who are only predicted, have the use ``new``. Of a
-        patient with several biopsies there is one case for each (see :mod:`nephroscale.cohort.cases`).
+        patient with several biopsies there is one case for each (see :mod:`nephroscale.cohort.split_biopsies`).
 
     Raises
     ------
     NephroscaleError
         Naming every fault of all tables, each with file, row (the header is row 1) and column.
     """
-    faults = Faults()
+    faults = ValidationErrors()
     data = config["data"]
     patients: dict[str, Patient] = {}
     people = _read(data["patients"], "patients", patients_schema(config["task"]["label"]), faults)
@@ -79,7 +79,7 @@ def _read_pictures(
     path: str,
     root: str,
     scales: Scales | None,
-    faults: Faults,
+    faults: ValidationErrors,
     *,
     known: Iterable[str] | None,
     check_files: bool,
@@ -96,7 +96,7 @@ def _read_pictures(
 
 
 def _read_new(
-    config: dict[str, Any], scales: Scales | None, faults: Faults, *, check_files: bool
+    config: dict[str, Any], scales: Scales | None, faults: ValidationErrors, *, check_files: bool
 ) -> tuple[dict[str, Patient], list[Image], list[Negative]]:
     """Read the tables of new patients, who are predicted and nothing else."""
     new = config["predict"]
@@ -115,7 +115,7 @@ def _check_apart(
     pictures: list[Image | Negative],
     added: tuple[dict[str, Patient], list[Image], list[Negative]],
     tables: dict[str, Any],
-    faults: Faults,
+    faults: ValidationErrors,
 ) -> None:
     """Note new patients and images whose ids are in the study already: they may have been trained on."""
     taken = {name.casefold() for name in patients} | {(p.person or p.id).casefold() for p in patients.values()}
@@ -131,7 +131,7 @@ def _check_apart(
             faults.add(tables["images"], f"{picture.id} is an image of the study already.", column="image_id")
 
 
-def _read(path: str, sheet: str, schema: dict[str, Any], faults: Faults) -> Table | None:
+def _read(path: str, sheet: str, schema: dict[str, Any], faults: ValidationErrors) -> Table | None:
     table = read_table(path, sheet, schema["required"], faults)
     if table is None or not check_columns(table, schema, faults):
         return None

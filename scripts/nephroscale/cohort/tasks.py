@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.cohort.faults import nearest
+from nephroscale.cohort.validation_errors import nearest
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nephroscale.cohort.faults import Faults
+    from nephroscale.cohort.validation_errors import ValidationErrors
 
 _MERGED = b"<mergeCell "
 _ZEROS = re.compile(r"0{2,}")
 
 
-def read_workbook(path: str, content: bytes, sheet: str, faults: Faults) -> list[list[str]] | None:
+def read_workbook(path: str, content: bytes, sheet: str, faults: ValidationErrors) -> list[list[str]] | None:
     """Read one sheet of a workbook.
 
     Parameters
@@ -67,7 +67,7 @@ def _has_merged_cells(content: bytes) -> bool:
         return any(_MERGED in archive.read(name) for name in sheets)
 
 
-def _choose_sheet(path: str, book: Any, wanted: str, faults: Faults) -> str | None:
+def _choose_sheet(path: str, book: Any, wanted: str, faults: ValidationErrors) -> str | None:
     names = [sheet.title for sheet in book.worksheets]
     named = [name for name in names if name.strip().casefold() == wanted.casefold()]
     if len(named) == 1:
@@ -86,7 +86,7 @@ def _rows(sheet: Any, most: int | None = None) -> list[tuple[Any, ...]]:
 
 
 def _with_values(
-    path: str, cells: list[tuple[Any, ...]], values: list[tuple[Any, ...]], faults: Faults
+    path: str, cells: list[tuple[Any, ...]], values: list[tuple[Any, ...]], faults: ValidationErrors
 ) -> list[tuple[Any, ...]]:
     for row, valued in zip(cells, values, strict=True):
         for cell, value in zip(row, valued, strict=True):
@@ -96,7 +96,7 @@ def _with_values(
     return values
 
 
-def _texts(path: str, cells: list[tuple[Any, ...]], faults: Faults) -> list[list[str]]:
+def _texts(path: str, cells: list[tuple[Any, ...]], faults: ValidationErrors) -> list[list[str]]:
     texts = []
     for row in cells:
         texts.append([_text(cell) for cell in row])

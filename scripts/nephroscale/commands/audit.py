@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
 
 def write_audit(options: argparse.Namespace) -> int:
     """Write the audit of a run as it lies there, and say what does not match."""
-    from nephroscale.audit.write import publish_audit
+    from nephroscale.provenance.audit import publish_audit
 
     plan = open_plan(options)
     receipt = publish_audit(plan)
@@ -42,9 +42,9 @@ def write_audit(options: argparse.Namespace) -> int:
 
 def print_trace(options: argparse.Namespace) -> int:
     """Print the chain of an artifact."""
-    from nephroscale.audit.find import find_artifact
-    from nephroscale.audit.graph import read_graph
-    from nephroscale.audit.trace import trace
+    from nephroscale.provenance.find import find_artifact
+    from nephroscale.provenance.graph import read_graph
+    from nephroscale.provenance.trace import trace
 
     plan = open_plan(options)
     graph = read_graph(plan)
@@ -54,7 +54,7 @@ def print_trace(options: argparse.Namespace) -> int:
 
 def print_difference(options: argparse.Namespace) -> int:
     """Print why two runs differ; the exit status is 0 either way, as nothing is wrong."""
-    from nephroscale.audit.run_difference import compare_runs, open_run
+    from nephroscale.provenance.run_difference import compare_runs, open_run
     from nephroscale.stages.registry import ORDER
 
     first, second = (open_run(folder) for folder in options.runs)
@@ -64,9 +64,9 @@ def print_difference(options: argparse.Namespace) -> int:
 
 def print_replay(options: argparse.Namespace) -> int:
     """Make an artifact again and print whether it is the same."""
-    from nephroscale.audit.find import find_artifact
-    from nephroscale.audit.graph import read_graph
-    from nephroscale.audit.replay import replay
+    from nephroscale.provenance.find import find_artifact
+    from nephroscale.provenance.graph import read_graph
+    from nephroscale.provenance.replay import replay
 
     plan = open_plan(options)
     graph = read_graph(plan)

@@ -28,8 +28,8 @@ def add(commands: Any) -> None:
 
 def check_weights(options: argparse.Namespace) -> int:
     """Print which weights the configuration names and whether they are there, and the encoders that are known."""
-    from nephroscale.features.catalogue import KNOWN
-    from nephroscale.features.inventory import take_inventory
+    from nephroscale.features.check_weights import take_inventory
+    from nephroscale.features.known_encoders import KNOWN
 
     entries = take_inventory(open_plan(options).config)
     print("The configuration's encoders:")

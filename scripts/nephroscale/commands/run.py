@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.status import summary
 from nephroscale.errors import NephroscaleError
-from nephroscale.stages.plan import Plan
-from nephroscale.stages.summary import summary
 
 if TYPE_CHECKING:
     import argparse

@@ -8,8 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.artifacts import bundle, garbage, upkeep, verify
 from nephroscale.commands.run import open_plan
+from nephroscale.store import bundle, gc, results_index, verify
 
 if TYPE_CHECKING:
     import argparse
@@ -62,8 +62,9 @@ def verify_store(options: argparse.Namespace) -> int:
     if bar:
         print(file=sys.stderr)
     count = Counter(damage.kind for damage in damages)
+    sound = len(results_index.objects(store)) - count["unreadable"]
     print(
-        f"{len(upkeep.objects(store)) - count['unreadable']} objects are sound, {count['damaged']} were damaged and "
+        f"{sound} objects are sound, {count['damaged']} were damaged and "
         f"set aside, {count['missing']} are missing, {count['unreadable']} {verify.UNREADABLE}."
     )
     for damage in damages:
@@ -126,14 +127,14 @@ def collect(options: argparse.Namespace) -> int:
     plan = open_plan(options)
     store = plan.store
     if plan.results.is_dir():
-        upkeep.register_results(store, plan.results)
+        results_index.register_results(store, plan.results)
     for folder in options.forget:
-        upkeep.forget_results(store, folder)
-    found = garbage.collect(store, keep_seconds=options.keep_days * 86400, delete=options.delete)
+        results_index.forget_results(store, folder)
+    found = gc.collect(store, keep_seconds=options.keep_days * 86400, delete=options.delete)
     verb = "deleted" if options.delete else "could be deleted (add --delete)"
     print(f"{len(found.objects)} objects, {sum(size for _, size in found.objects) / 1e6:.1f} MB, {verb}")
     listed = found.objects[:LISTED]
-    makers = garbage.makers(store, [digest for digest, _ in listed])
+    makers = gc.makers(store, [digest for digest, _ in listed])
     for digest, size in listed:
         print(f"  {digest[:12]}  {size / 1e6:9.3f} MB  {makers.get(digest, 'no record')}")
     if len(found.objects) > LISTED:
@@ -142,15 +143,15 @@ def collect(options: argparse.Namespace) -> int:
         print(f"{len(found.left)} scratch folders, checkpoints and pins of killed jobs, {verb}")
     if found.others:
         print(f"{len(found.others)} objects belong to other users, who alone can delete them: they were left")
-    absent = upkeep.absent_results(store)
-    for folder in upkeep.registered_results(store):
+    absent = results_index.absent_results(store)
+    for folder in results_index.registered_results(store):
         print(f"registered: {folder}{' (absent, or without any receipt)' if folder in absent else ''}")
     return 0
 
 
 def export_results(options: argparse.Namespace) -> int:
     """Write results with their closure into one file."""
-    from nephroscale.stages.closure import closure_of
+    from nephroscale.engine.upstream import closure_of
 
     plan = open_plan(options)
     contents = closure_of(plan, options.results)

@@ -13,9 +13,9 @@ import numpy as np
 from nephroscale.errors import NephroscaleError
 from nephroscale.evaluation.metrics import compute_metrics
 from nephroscale.evaluation.tables import read_predictions
-from nephroscale.glomeruli.annotations import read_annotations
 from nephroscale.glomeruli.contours import read_geojson
 from nephroscale.glomeruli.metrics import detection, dice_of_polygons
+from nephroscale.glomeruli.outlines import read_annotations
 
 SINGLE = ("om-only", "im-only", "tem-only")
 

@@ -11,7 +11,7 @@ from nephroscale.evaluation.tables import number
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nephroscale.evaluation.inference import Said
+    from nephroscale.evaluation.inference import PatientPrediction
     from nephroscale.training.data import Bag
 
 INSTANCE_EVIDENCE = ("patient_id", "modality", "image_id", "index", "slot", "state", "drawn", "kept", "weight", "sd")
@@ -20,7 +20,7 @@ INSTANCE_EVIDENCE = ("patient_id", "modality", "image_id", "index", "slot", "sta
 are the mean weight over those that drew it (0 where one dropped it) and its spread."""
 
 
-def instance_rows(said: Sequence[Said]) -> list[dict[str, Any]]:
+def instance_rows(said: Sequence[PatientPrediction]) -> list[dict[str, Any]]:
     """Summarise what the members of an ensemble made of a patient's instances.
 
     Parameters
@@ -71,7 +71,7 @@ def modality_columns(classes: Sequence[str]) -> list[str]:
     return ["patient_id", "modality", "instances", "share", *branch, "attention_spread", "peak_y", "peak_x"]
 
 
-def modality_rows(said: Sequence[Said], classes: Sequence[str]) -> list[dict[str, Any]]:
+def modality_rows(said: Sequence[PatientPrediction], classes: Sequence[str]) -> list[dict[str, Any]]:
     """Summarise each modality's own prediction, and how the attention spreads over its map.
 
     Returns
@@ -102,7 +102,7 @@ def modality_rows(said: Sequence[Said], classes: Sequence[str]) -> list[dict[str
     return rows
 
 
-def mean_attention(said: Sequence[Said], modality: str) -> np.ndarray | None:
+def mean_attention(said: Sequence[PatientPrediction], modality: str) -> np.ndarray | None:
     """Average a patient's attention [tokens, tokens] over the members; None where none attends."""
     maps = [one.output.attention[modality][0].float().cpu().numpy() for one in said if modality in one.output.attention]
     return np.mean(maps, axis=0) if maps and np.any(maps) else None
@@ -117,7 +117,7 @@ def _modalities(bag: Bag) -> list[str]:
     return [*bag.modalities, *(["IM"] if bag.negative and "IM" not in bag.modalities else [])]
 
 
-def _weights(one: Said, modality: str) -> np.ndarray:
+def _weights(one: PatientPrediction, modality: str) -> np.ndarray:
     """Weights of a modality's instances, summing to 1; none where the network does not say."""
     output = one.output
     if modality == "TEM" and output.selection is not None:
@@ -130,7 +130,7 @@ def _weights(one: Said, modality: str) -> np.ndarray:
     return given / total if total > 0 else given
 
 
-def _keeps(one: Said, modality: str, place: int) -> bool:
+def _keeps(one: PatientPrediction, modality: str, place: int) -> bool:
     """Whether a member kept an instance: SMIL's farthest one that is kept has the weight 0 all the same."""
     selection = one.output.selection
     return bool(selection.kept[0, place]) if modality == "TEM" and selection is not None else True

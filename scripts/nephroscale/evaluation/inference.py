@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Said:
+class PatientPrediction:
     """What a network says of one patient.
 
     Attributes
@@ -53,7 +53,7 @@ def infer(
     layouts: Mapping[str, Layout] | None = None,
     prediction: str = "softmax",
     device: str = "cpu",
-) -> Iterator[Said]:
+) -> Iterator[PatientPrediction]:
     """Ask a network about patients one by one, in float32 and without augmentation.
 
     A prediction does not depend on who else is asked about.
@@ -79,4 +79,4 @@ def infer(
             heads = {"softmax": class_log_probabilities(output)[0].exp().cpu().numpy()}
             if ORDINAL in output.extra:
                 heads[ORDINAL] = class_log_probabilities(output, ORDINAL)[0].exp().cpu().numpy()
-        yield Said(bag, reported, heads, output)
+        yield PatientPrediction(bag, reported, heads, output)

@@ -1,217 +1,240 @@
-"""Predicting a fold's test patients: the only place where they are seen."""
+"""Predicting patients outside the folds by the ensemble of folds and seeds, as it was trained and calibrated."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nephroscale.arrays import write_arrays
-from nephroscale.errors import NephroscaleError, Rejected
-from nephroscale.evaluation.inference import infer
-from nephroscale.evaluation.metrics import compute_metrics
-from nephroscale.evaluation.tables import (
-    INSTANCE_COLUMNS,
-    POOLING_COLUMNS,
-    Predictions,
-    number,
-    write_predictions,
-    write_table,
+from nephroscale.errors import NephroscaleError
+from nephroscale.evaluation.calibration_metrics import temper
+from nephroscale.evaluation.evidence import (
+    INSTANCE_EVIDENCE,
+    instance_rows,
+    mean_attention,
+    modality_columns,
+    modality_rows,
 )
+from nephroscale.evaluation.inference import infer
+from nephroscale.evaluation.tables import number, write_table
 from nephroscale.models.weights import load_model
-from nephroscale.training.data import layouts_from, load_bags, thinned
-from nephroscale.training.folds import read_fold
+from nephroscale.training.data import layouts_from, load_bags
 from nephroscale.training.missing import choose_cases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from nephroscale.evaluation.inference import Said
-    from nephroscale.models.batch import Output
+    from nephroscale.evaluation.inference import PatientPrediction
     from nephroscale.training.data import Bag
 
 
-def predict(  # noqa: PLR0917  (one argument per thing that a job hands over)
-    folds: Mapping[str, Any],
-    fold: str,
-    weights: Path,
+@dataclass(frozen=True)
+class Member:
+    """One network of the ensemble.
+
+    Attributes
+    ----------
+    fold, seed
+        Which one.
+    weights
+        Object of `train`.
+    temperature
+        Fitted on its fold's validation patients.
+    """
+
+    fold: str
+    seed: int
+    weights: Path
+    temperature: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """A patient, or a biopsy of one, to be predicted.
+
+    Attributes
+    ----------
+    patient, biopsy
+        Whose; the biopsy may be empty.
+    label, second
+        Names of the true class and of a second one, for external patients; None for new ones.
+    missing
+        Modality that the patient lacks to the reason.
+    cautions
+        What is unusual, in words.
+    """
+
+    patient: str
+    biopsy: str
+    label: str | None
+    second: str | None
+    missing: Mapping[str, str]
+    cautions: Sequence[str]
+
+
+def predict_ensemble(  # noqa: PLR0917  (one argument per thing that a job hands over)
+    members: Sequence[Member],
+    asked: Mapping[str, Case],
     features: Mapping[str, Mapping[str, Path]],
+    classes: Sequence[str],
     out: Path,
     device: str = "cpu",
     negatives: Mapping[str, Sequence[int]] | None = None,
     prediction: str = "softmax",
 ) -> dict[str, Any]:
-    """Predict the test patients of a fold.
+    """Predict patients whom no member was trained on.
 
     Parameters
     ----------
-    folds
-        Content of `folds.json`.
-    fold
-        Name of the fold.
-    weights
-        Object of `train`: `weights.safetensors` and `model.json`.
+    members
+        The networks; the prediction is the mean of their tempered probabilities.
+    asked
+        Case id to whom it is.
     features
-        Patient id to modality to the Zarr group of the stage `features`.
+        Case id to modality to the Zarr group of the stage `features`.
+    classes
+        Names of the classes, in the order of their indices.
     out
-        Folder to create: `predictions.csv` (`patient_id,label,predicted,p_<class>...`), `instances.csv` (TEM instances:
-        `patient_id,image_id,index,kept,centre,weight,distance`, the distance in units of the bag's range of values;
-        a multiple-instance rival keeps all, has no centre and no distances, and its weights of a patient sum to 1 over
-        this table and the next),
-        `pooling.csv` (what each OM or IM instance counted: `patient_id,modality,image_id,index,slot,state,weight`),
-        `attention` (Zarr group: for OM and IM [patients, tokens, tokens] float32, where the network attends; tokens
-        row by row, queries from TEM on the second axis; attribute `patients`).
+        Folder to create: `predictions.csv`, `members.csv`, `instances.csv`, `modalities.csv`, `attention`.
     device
         `cpu` or `cuda`.
     negatives
-        Patient id to the slots of the IM panel whose markers were found negative and not photographed.
+        Case id to the slots of the IM panel whose markers were found negative and not photographed.
     prediction
-        Which head's probabilities are reported in an ordinal task. Where the network has an ordinal head, `heads.csv`
-        has each head's: `patient_id,head,p_<class>...`.
+        Which head is reported, see :func:`nephroscale.models.ordinal.class_log_probabilities`.
 
     Returns
     -------
     dict
-        `patients`, `correct`, the figures of merit that are defined, `thinned` (patients of whose TEM images a
-        choice was made: taken, at hand), and `left_out` (test patients who lack what the network cannot do without).
-        Patients who lie between two classes are predicted, but are in no figure of merit.
+        `patients`, `predicted` (case to class), `not_predicted` (case to reason), `cautioned` (case to cautions).
 
     Raises
     ------
-    Rejected
-        When no test patient has what the network needs.
     NephroscaleError
-        When the network was trained on another fold or other classes, the fold tests nobody, or a patient lacks a
-        modality of which the folds do not know it.
+        When a member was trained for other classes.
 
     Notes
     -----
-    Patients enter one by one in float32, without augmentation: a prediction does not depend on who else is tested.
+    A patient who lacks a modality is predicted only by networks that saw patients without one while they trained
+    (`train.modality_dropout`); for all others what stands for the modality was never learnt.
     """
-    split = read_fold(folds, fold)
-    network, metadata = load_model(weights, device)
-    check_match(metadata, fold, split.classes)
-    if not split.test:
-        raise NephroscaleError(
-            "This fold tests nobody.", where=f"folds.json, fold {fold}", todo="Make the folds again."
+    said: dict[str, list[tuple[Member, PatientPrediction]]] = {}
+    refused: dict[str, str] = {}
+    for member in members:
+        network, metadata = load_model(member.weights, device)
+        if metadata["classes"] != list(classes):
+            raise NephroscaleError(
+                f"The network of fold {member.fold}, seed {member.seed} was trained for "
+                f"{', '.join(metadata['classes'])}, not for {', '.join(classes)}.",
+                where="predict",
+                todo="Predict with the configuration of the training.",
+            )
+        bags = load_bags(
+            features,
+            list(asked),
+            metadata["modalities"],
+            lacking={case: list(who.missing) for case, who in asked.items()},
+            negatives=negatives,
+            maximum_instances=metadata["train"]["maximum_instances"],
+            seed=metadata["seed"],
         )
-    bags = load_bags(
-        features,
-        split.test,
-        metadata["modalities"],
-        labels=split.labels,
-        lacking=split.lacking,
-        negatives=negatives,
-        second=split.second,
-        apart=[*split.train, *split.validation],
-        maximum_instances=metadata["train"]["maximum_instances"],
-        seed=metadata["seed"],
-    )
-    bags, left_out = choose_cases(bags, metadata["modalities"], network)
-    if not bags:
-        raise Rejected(f"no test patient has what the network needs ({', '.join(metadata['modalities'])})")
-    said = list(infer(network, bags, layouts_from(metadata), prediction, device))
-    instances = [row for one in said for row in _instances(one.bag, one.output)]
-    pooling = [row for one in said for row in _pooling(one.bag, one.output)]
-    attention: dict[str, list[np.ndarray]] = {}
-    for one in said:
-        for modality, weight in one.output.attention.items():
-            attention.setdefault(modality, []).append(weight[0].float().cpu().numpy())
+        bags, left_out = choose_cases(bags, metadata["modalities"], network)
+        if not metadata["train"].get("modality_dropout"):
+            left_out |= {bag.patient: lacks for bag in bags if (lacks := _lacks(bag, metadata["modalities"]))}
+            bags = [bag for bag in bags if bag.patient not in left_out]
+        refused |= {case: f"not predicted: the model needs {' and '.join(lacks)}" for case, lacks in left_out.items()}
+        for one in infer(network, bags, layouts_from(metadata), prediction, device):
+            said.setdefault(one.bag.patient, []).append((member, one))
 
-    labels = np.array([bag.label for bag in bags], np.int64)
-    second = np.array([bag.label if bag.second is None else bag.second for bag in bags], np.int64)
-    patients, chances = [bag.patient for bag in bags], np.stack([one.probabilities for one in said])
-    predictions = Predictions(patients, labels, chances, second if split.second else None)
-    certain = predictions.certain
-    figures = compute_metrics(certain.labels, certain.probabilities) if certain.patients else {}
     out.mkdir(parents=True)
-    write_predictions(out / "predictions.csv", predictions, split.classes)
-    write_table(out / "instances.csv", INSTANCE_COLUMNS, instances)
-    write_table(out / "pooling.csv", POOLING_COLUMNS, pooling)
-    if any(len(one.heads) > 1 for one in said):
-        columns = ["patient_id", "head", *(f"p_{name}" for name in split.classes)]
-        write_table(out / "heads.csv", columns, [row for one in said for row in _heads(one, split.classes)])
-    maps = {modality: np.stack(found) for modality, found in attention.items()}
-    write_arrays(out / "attention", maps, {"patients": predictions.patients})
+    rows = [_row(case, who, said.get(case, []), classes, refused.get(case)) for case, who in asked.items()]
+    write_table(out / "predictions.csv", prediction_columns(classes), rows)
+    listed = [_member_row(m, one, classes) for case in asked for m, one in said.get(case, [])]
+    write_table(out / "members.csv", _member_columns(classes), listed)
+    heard = {case: [one for _, one in said[case]] for case in asked if case in said}
+    write_table(out / "instances.csv", INSTANCE_EVIDENCE, [r for found in heard.values() for r in instance_rows(found)])
+    summaries = [row for found in heard.values() for row in modality_rows(found, classes)]
+    write_table(out / "modalities.csv", modality_columns(classes), summaries)
+    _write_attention(out / "attention", heard)
     return {
-        "patients": len(bags),
-        "correct": int((certain.probabilities.argmax(axis=1) == certain.labels).sum()),
-        **{name: round(found.value, 6) for name, found in figures.items() if found.value is not None},
-        "thinned": thinned(bags),
-        **({"left_out": left_out} if left_out else {}),
+        "patients": len(asked),
+        "predicted": {row["patient_id"]: row["predicted"] for row in rows if row["predicted"]},
+        "not_predicted": refused,
+        "cautioned": {case: list(who.cautions) for case, who in asked.items() if who.cautions},
     }
 
 
-def _heads(said: Said, classes: list[str]) -> list[dict[str, str]]:
-    """Rows of `heads.csv` for one patient."""
-    return [
-        {
-            "patient_id": said.bag.patient,
-            "head": head,
-            **{f"p_{name}": number(p) for name, p in zip(classes, chances, strict=True)},
-        }
-        for head, chances in said.heads.items()
-    ]
+def _lacks(bag: Bag, modalities: Sequence[str]) -> list[str]:
+    return [name for name in modalities if name not in bag.modalities and not (name == "IM" and bag.negative)]
 
 
-def check_match(metadata: Mapping[str, Any], fold: str, classes: list[str]) -> None:
-    """Make sure that weights are of this fold and these classes."""
-    trained = {"fold": metadata["fold"], "classes": metadata["classes"]}
-    if trained != {"fold": fold, "classes": classes}:
-        raise NephroscaleError(
-            f"These weights were trained on fold {trained['fold']} for {', '.join(trained['classes'])}, "
-            f"and would be tested on fold {fold} for {', '.join(classes)}.",
-            where="evaluate",
-            todo="Give the weights of this very fold: others may have seen its test patients.",
-        )
+def prediction_columns(classes: Sequence[str]) -> list[str]:
+    """Columns of `predictions.csv`; `patient_id` is the case, `patient` and `biopsy_id` say whose and which."""
+    chances = [*(f"p_{c}" for c in classes), *(f"raw_{c}" for c in classes), *(f"sd_{c}" for c in classes)]
+    about = ["patient_id", "patient", "biopsy_id", "label", "second", "predicted"]
+    return [*about, *chances, "agreement", "members", "warnings"]
 
 
-def _instances(bag: Bag, output: Output) -> list[dict[str, Any]]:
-    """Rows of `instances.csv` for one patient."""
-    if "TEM" not in bag.modalities:
-        return []
-    chosen, content = output.selection, bag.modalities["TEM"]
-    if chosen is None:  # a rival weighs instances, but has neither a centre nor distances from it
-        shares = output.weights["TEM"][0].tolist() if "TEM" in output.weights else []
-        return [
-            {"patient_id": bag.patient, "image_id": image, "index": int(row)}
-            | {"kept": 1, "centre": 0, "weight": number(share), "distance": ""}
-            for row, image, share in zip(content.rows, content.images, shares, strict=False)
-        ]
-    return [
-        {
-            "patient_id": bag.patient,
-            "image_id": image,
-            "index": int(row),
-            "kept": int(chosen.kept[0, i]),
-            "centre": int(chosen.centre[0] == i),
-            "weight": number(float(chosen.weight[0, i])),
-            "distance": number(float(chosen.distance[0, i])),
-        }
-        for i, (row, image) in enumerate(zip(content.rows, content.images, strict=True))
-    ]
+def _member_columns(classes: Sequence[str]) -> list[str]:
+    chances = [*(f"p_{c}" for c in classes), *(f"raw_{c}" for c in classes)]
+    return ["patient_id", "fold", "seed", "temperature", "predicted", *chances]
 
 
-def _pooling(bag: Bag, output: Output) -> list[dict[str, Any]]:
-    """Rows of `pooling.csv` for one patient; of a panel a row for each slot of which something is known."""
-    rows = []
-    for modality, weight in output.weights.items():
-        if modality == "TEM":  # in instances.csv
-            continue
-        content = bag.modalities.get(modality)
-        for i, share in enumerate(weight[0].tolist()):
-            here = content is not None and i < len(content.rows) and bool(content.mask[i])
-            if here or (modality == "IM" and i in bag.negative):
-                rows.append(
-                    {
-                        "patient_id": bag.patient,
-                        "modality": modality,
-                        "image_id": content.images[i] if here and content else "",
-                        "index": int(content.rows[i]) if here and content else "",
-                        "slot": i if modality == "IM" else 0,
-                        "state": "image" if here else "negative",
-                        "weight": number(share),
-                    }
-                )
-    return rows
+def _row(
+    case: str, who: Case, said: Sequence[tuple[Member, PatientPrediction]], classes: Sequence[str], refusal: str | None
+) -> dict[str, Any]:
+    """One case's row of `predictions.csv`; without probabilities where no member could predict."""
+    about = {
+        "patient_id": case,
+        "patient": who.patient,
+        "biopsy_id": who.biopsy,
+        "label": who.label or "",
+        "second": who.second or "",
+        "predicted": "",
+        "members": len(said),
+        "warnings": "; ".join([*([refusal] if refusal else []), *who.cautions]),
+    }
+    if not said:
+        return about
+    raw = np.array([one.probabilities for _, one in said])
+    tempered = np.array([temper(one.probabilities, member.temperature) for member, one in said])
+    mean = tempered.mean(axis=0)
+    chosen = int(mean.argmax())
+    return {
+        **about,
+        "predicted": classes[chosen],
+        **_named("p", mean, classes),
+        **_named("raw", raw.mean(axis=0), classes),
+        **_named("sd", tempered.std(axis=0), classes),
+        "agreement": number(float((tempered.argmax(axis=1) == chosen).mean())),
+    }
+
+
+def _member_row(member: Member, one: PatientPrediction, classes: Sequence[str]) -> dict[str, Any]:
+    return {
+        "patient_id": one.bag.patient,
+        "fold": member.fold,
+        "seed": member.seed,
+        "temperature": number(member.temperature),
+        "predicted": classes[int(one.probabilities.argmax())],
+        **_named("p", temper(one.probabilities, member.temperature), classes),
+        **_named("raw", one.probabilities, classes),
+    }
+
+
+def _named(prefix: str, values: np.ndarray, classes: Sequence[str]) -> dict[str, str]:
+    return {f"{prefix}_{name}": number(float(value)) for name, value in zip(classes, values, strict=True)}
+
+
+def _write_attention(path: Path, heard: Mapping[str, Sequence[PatientPrediction]]) -> None:
+    """Write the mean attention of each modality [patients, tokens, tokens]; the attribute says whose they are."""
+    maps: dict[str, np.ndarray] = {}
+    patients: dict[str, list[str]] = {}
+    for modality in ("OM", "IM"):
+        found = {case: each for case, said in heard.items() if (each := mean_attention(said, modality)) is not None}
+        if found:
+            maps[modality], patients[modality] = np.stack(list(found.values())), list(found)
+    write_arrays(path, maps, {"patients": patients})

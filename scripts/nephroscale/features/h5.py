@@ -74,7 +74,7 @@ def _dataset(file: h5py.File, name: str, path: Path) -> np.ndarray:
     return np.asarray(file[name])
 
 
-def import_h5(path: Path, out: Path, *, patient: str, modality: str, image_id: str, encoder: str) -> dict[str, Any]:
+def read_h5_bag(path: Path, out: Path, *, patient: str, modality: str, image_id: str, encoder: str) -> dict[str, Any]:
     """Turn an h5 bag into a bag of this project, with maps of 1 x 1.
 
     Parameters

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from nephroscale.artifacts.receipts import Receipt
+    from nephroscale.store.receipts import Receipt
 
 
 def choose_sources(

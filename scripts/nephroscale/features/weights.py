@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nephroscale.artifacts.digest import digest_file, digest_json, list_files
 from nephroscale.errors import NephroscaleError
+from nephroscale.store.digest import digest_file, digest_json, list_files
 
 
 def digest_weights(path: Path) -> str:

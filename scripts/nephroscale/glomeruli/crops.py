@@ -11,7 +11,7 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.glomeruli.view import View, Window
 
 if TYPE_CHECKING:
-    from nephroscale.slides.tiles import Tiles
+    from nephroscale.slides.tile_reader import Tiles
 
 
 def cut_crop(tiles: Tiles, centre: tuple[float, float], crop_um: float, crop_px: int) -> np.ndarray:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nephroscale.glomeruli.contours import Glomerulus
-    from nephroscale.slides.tiles import Tiles
+    from nephroscale.slides.tile_reader import Tiles
 
 SIDE = 1200  # longest side of the picture, pixels
 ROUND_LENGTHS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)  # of a scale bar, µm

@@ -14,12 +14,12 @@ from shapely.geometry import Polygon
 from torch import Tensor
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.glomeruli.annotations import read_annotations
 from nephroscale.glomeruli.contours import rasterise
 from nephroscale.glomeruli.metrics import dice
 from nephroscale.glomeruli.network import UNet, load_network, save_network
+from nephroscale.glomeruli.outlines import read_annotations
 from nephroscale.glomeruli.view import GLASS, View, Window
-from nephroscale.slides.tiles import open_tiles
+from nephroscale.slides.tile_reader import open_tiles
 
 LEARNING_RATE, WEIGHT_DECAY = 1e-2, 1e-4
 WARM_UP = 0.05  # share of the steps in which the learning rate rises

@@ -14,7 +14,7 @@ from nephroscale.errors import NephroscaleError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nephroscale.slides.tiles import Tiles
+    from nephroscale.slides.tile_reader import Tiles
 
 GLASS = 244  # brightness of empty glass in a stained, normalised slide that shows none
 EMPTY = 205  # a pixel all of whose channels are brighter is glass

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.batch import MODALITIES, Output
 from nephroscale.models.cmsa import CrossModalScaleAttention
-from nephroscale.models.front import FRONT_KEYS, BagNetwork
+from nephroscale.models.modality_encoder import FRONT_KEYS, ModalityEncoder
 from nephroscale.models.ordinal import NAME as ORDINAL
 from nephroscale.models.ordinal import OrdinalHead, ordinal_loss
 
@@ -62,7 +62,7 @@ class Branch(nn.Module):
         return self.last(self.linear(pooled))
 
 
-class CMUSNet(BagNetwork):
+class CMUSNet(ModalityEncoder):
     """The network of the paper, or a part of it for an ablation.
 
     Parameters
@@ -85,7 +85,7 @@ class CMUSNet(BagNetwork):
     ordinal
         Whether the classes are ordered: then an ordinal head reads the features of the fusion beside the softmax.
     front
-        Of :class:`~nephroscale.models.front.BagNetwork`: `threshold`, `pooling`, `slots`, `encoder`.
+        Of :class:`~nephroscale.models.modality_encoder.ModalityEncoder`: `threshold`, `pooling`, `slots`, `encoder`.
 
     Notes
     -----
@@ -127,8 +127,8 @@ class CMUSNet(BagNetwork):
             nn.ReLU(),
             nn.Linear(hidden, classes),
         )
-        self.tolerates_missing = not released
-        names = self.modalities if self.tolerates_missing else []
+        self.supports_missing_modalities = not released
+        names = self.modalities if self.supports_missing_modalities else []
         self.ordinal = OrdinalHead(hidden, classes) if ordinal else None
         self.absent = nn.ParameterDict({name: nn.Parameter(torch.zeros(self.width)) for name in names})
 

@@ -29,7 +29,7 @@ class Network(nn.Module):
     criterion: Callable[[Tensor, Tensor], Tensor] = staticmethod(sum_cross_entropy)
 
     #: Whether a patient may lack one of the modalities; otherwise such a patient is no case for the network.
-    tolerates_missing: bool = False
+    supports_missing_modalities: bool = False
 
     #: What share of the training is done, from 0 to below 1; training sets it at the start of each epoch.
     progress: float = 0.0

@@ -101,7 +101,7 @@ def pool_representative(bag: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @contextmanager
-def own_draws(name: str) -> Iterator[None]:
+def seeded_by_name(name: str) -> Iterator[None]:
     """Draw first weights from a seed of their own, made of the network's seed and a name.
 
     So a part that only some cohorts need leaves the weights of all other parts as they are without it.

@@ -190,7 +190,7 @@ def paint_reliability(calibration: Mapping[str, Any]) -> Callable[[Figure], None
     Parameters
     ----------
     calibration
-        As :func:`nephroscale.reporting.calibrated.describe_calibration` gives it.
+        As :func:`nephroscale.reporting.calibration_section.describe_calibration` gives it.
     """
 
     def panel(axis: Axes, title: str, found: Mapping[str, Any]) -> None:

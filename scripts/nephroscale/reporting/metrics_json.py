@@ -17,9 +17,9 @@ from nephroscale.evaluation.intervals import (
     wilson_interval,
 )
 from nephroscale.evaluation.metrics import METRICS, compute_metrics, confusion, describe_classes
-from nephroscale.reporting.calibrated import describe_calibration
+from nephroscale.reporting.calibration_section import describe_calibration
+from nephroscale.reporting.ordinal_section import describe_stages
 from nephroscale.reporting.rounding import rounded
-from nephroscale.reporting.staged import describe_stages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,8 +71,8 @@ def build_metrics(
           `seeds`; `missing`, runs without an evaluation;
         - `between`: patients whose label lies between two classes, who are in no other figure, and how many of them
           were predicted as one of the two; None where there are none;
-        - `calibration`: see :func:`nephroscale.reporting.calibrated.describe_calibration`;
-        - `ordinal`: where the classes are ordered, see :func:`nephroscale.reporting.staged.describe_stages`.
+        - `calibration`: see :func:`nephroscale.reporting.calibration_section.describe_calibration`;
+        - `ordinal`: where the classes are ordered, see :func:`nephroscale.reporting.ordinal_section.describe_stages`.
 
         `comparisons` gives for each other model how much better the headline model is on the patients that both
         predict (`compared_patients` tells how many), with the interval of the difference over the same bootstrap

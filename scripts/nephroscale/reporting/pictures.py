@@ -10,7 +10,7 @@ import numpy as np
 
 from nephroscale.arrays import read_array, read_attributes
 from nephroscale.errors import NephroscaleError
-from nephroscale.slides.tiles import open_tiles
+from nephroscale.slides.tile_reader import open_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -143,7 +143,7 @@ def tem_tiles(bag: Path, instances: list[dict[str, Any]], longest: int = 168) ->
     Parameters
     ----------
     bag
-        Object of `bags`.
+        Object of `tem`.
     instances
         The patient's rows of `instances.csv`.
     longest

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nephroscale.evaluation.comparison import COMPARED_STAGES
-from nephroscale.reporting.external import describe_external
+from nephroscale.html import cases_of, template_environment
+from nephroscale.reporting.attrition import count_stages, list_dropped_images, list_rejections
+from nephroscale.reporting.external_section import describe_external
 from nephroscale.reporting.figures import (
     colour_of,
     draw,
@@ -16,16 +19,13 @@ from nephroscale.reporting.figures import (
     paint_reliability,
     paint_roc,
 )
-from nephroscale.reporting.flow import count_stages, list_dropped_images, list_rejections
-from nephroscale.reporting.html import cases_of, template_environment
-from nephroscale.reporting.looks import tell_looks
 from nephroscale.reporting.metrics_json import build_metrics
 from nephroscale.reporting.pictures import slide_card, tem_tiles
 from nephroscale.reporting.results import read_results
+from nephroscale.reporting.test_set_use import describe_test_set_use
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from nephroscale.evaluation.tables import Predictions
     from nephroscale.reporting.results import ModelResults
@@ -42,6 +42,7 @@ STAGE_NAMES = {
     "one_stage_off": "Exactly one stage off",
     "within_one_stage": "At most one stage off",
 }
+TEMPLATES = Path(__file__).parent / "templates"
 MOST_SLIDES = 12
 TEM_PATIENTS_PER_CLASS = 3
 
@@ -59,7 +60,7 @@ def write_report(inputs: Mapping[str, Any], settings: Mapping[str, Any], out: Pa
         - `slides`: each `image_id`, `patient_id`, `thumbnail`, `overlay` (or None), `figures`, and `mpp`, µm per pixel
           of the overlay (of the thumbnail, where there is none), if a scale bar is to be drawn, and `tiles`, if the
           tissue is to be outlined;
-        - `bags`: patient to the object of `bags`; `folds`: object of `folds`;
+        - `tem`: patient to the object of `tem`; `folds`: object of `folds`;
         - `ordinal`: whether the classes are stages in their order; `external`: model to its object of `predict`.
     settings
         The section `report` of the configuration (`headline`, `bootstrap`), and `seed` of the bootstrap.
@@ -124,7 +125,7 @@ def write_report(inputs: Mapping[str, Any], settings: Mapping[str, Any], out: Pa
     rejections = list_rejections(inputs["stages"], folds["excluded"])
     page = {
         "title": inputs["title"],
-        "notes": [*inputs["notes"], *tell_looks(inputs["looks"], len(models))],
+        "notes": [*inputs["notes"], *describe_test_set_use(inputs["looks"], len(models))],
         "metrics": metrics,
         "metric_names": METRIC_NAMES,
         "stage_names": STAGE_NAMES,
@@ -143,11 +144,11 @@ def write_report(inputs: Mapping[str, Any], settings: Mapping[str, Any], out: Pa
         "dropped_images": list_dropped_images(inputs["stages"]),
         "slides": [slide_card(slide) for slide in _some_slides(inputs["slides"])],
         "slides_total": len(inputs["slides"]),
-        "tem": _tem_rows(models[leading], pooled, classes, inputs["bags"]),
-        "tem_total": len(inputs["bags"]),
+        "tem": _tem_rows(models[leading], pooled, classes, inputs["tem"]),
+        "tem_total": len(inputs["tem"]),
         "tem_per_class": TEM_PATIENTS_PER_CLASS,
     }
-    environment = template_environment()
+    environment = template_environment(TEMPLATES)
     environment.filters |= {"figure": _figure, "interval": _interval, "spread": _spread, "signed": _signed}
     environment.filters |= {"p_value": _p_value, "cases_of": cases_of}
     html = environment.get_template("report.html.j2").render(page)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.evaluation.calibration import temper
+from nephroscale.evaluation.calibration_metrics import temper
 from nephroscale.evaluation.tables import Predictions, read_heads, read_instances, read_predictions
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _natural(name: str) -> tuple[int, str]:
 def _read_run(run: Mapping[str, Any], classes: Sequence[str]) -> Run:
     evaluate: Path | None = run["evaluate"]
     train: Path | None = run["train"]
-    calibrated: Path | None = run.get("calibrate")
+    calibrated: Path | None = run.get("temperature")
     curve = json.loads((train / "curve.json").read_text()) if train else []
     predictions = read_predictions(evaluate / "predictions.csv", classes) if evaluate else None
     return Run(

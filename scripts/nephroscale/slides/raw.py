@@ -143,7 +143,7 @@ def digest(path: Path) -> str:
     str
         64 hexadecimal digits.
     """
-    from nephroscale.artifacts.digest import digest_file, digest_json
+    from nephroscale.store.digest import digest_file, digest_json
 
     files = gather(path)
     if len(files) == 1:

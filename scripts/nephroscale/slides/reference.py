@@ -13,7 +13,7 @@ from nephroscale.slides.readers.registry import open_slide
 from nephroscale.slides.sampling import WHITE, find_scales, make_grid, sample_tissue
 from nephroscale.slides.scaled import ScaledView
 from nephroscale.slides.stain import DIGITS, Fit, fit_macenko, fit_reinhard
-from nephroscale.slides.tissue import find_bright_tissue, find_white
+from nephroscale.slides.tissue import estimate_white_point, find_bright_tissue
 
 
 def fit_reference(
@@ -126,7 +126,7 @@ def _sample(
         )
         view = ScaledView(reader, scales.tile, fill=WHITE)
         grid = make_grid(view, found.tissue, overview.unreadable, scales.ratio, settings)
-        white = find_white(overview.pixels, overview.valid & ~found.pen)
+        white = estimate_white_point(overview.pixels, overview.valid & ~found.pen)
         return sample_tissue(view, grid, found.tissue, scales.ratio), white
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.artifacts.digest import digest_json, pretty_json
 from nephroscale.errors import Rejected
 from nephroscale.slides.facts import describe
+from nephroscale.store.digest import digest_json, pretty_json
 
 if TYPE_CHECKING:
     from pathlib import Path

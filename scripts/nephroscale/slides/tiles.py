@@ -1,142 +1,222 @@
-"""Reading the tiles of a slide back."""
+"""Tiling a slide: from a raw OM or IM image to a pyramid of its tissue, in one streamed pass."""
 
 from __future__ import annotations
 
 import csv
-from functools import cached_property
-from pathlib import Path
-from typing import Any
+import json
+from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
-import zarr
 
-from nephroscale.errors import NephroscaleError
+from nephroscale.errors import Rejected
+from nephroscale.slides.modality import Appearance, Brightfield, Fluorescence
+from nephroscale.slides.pyramid import write_pyramid, write_tissue_label
+from nephroscale.slides.readers.base import UnreadableRegion, UnreadableSlide
+from nephroscale.slides.readers.registry import open_slide
+from nephroscale.slides.sampling import Grid, Scales, find_scales, make_grid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from nephroscale.slides.readers.base import SlideReader
+    from nephroscale.slides.scaled import Overview, ScaledView
+
+THUMBNAIL_PX = 1024
+CHEAP_PIXELS = 40_000_000
+# Variance of the Laplacian, in 8-bit grey levels squared, below which a tile of stained tissue counts as blurred.
+BLURRED = 12.0
+STATUS = ("background", "tissue", "unreadable")
+COLUMNS = ("row", "column", "x", "y", "status", "tissue_fraction", "focus")
 
 
-class Tiles:
-    """A tiled slide, opened for reading.
+def tile_slide(  # noqa: PLR0917
+    path: Path,
+    facts: dict[str, Any],
+    row: dict[str, Any],
+    settings: dict[str, Any],
+    reference: dict[str, Any] | None,
+    out: Path,
+    *,
+    report: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Tile and normalise one OM or IM image.
 
-    Attributes
+    Parameters
     ----------
-    mpp
-        µm per pixel of level 0; None for a field without a scale.
-    origin
-        x and y of level 0's corner, in raw level-0 pixels.
-    scale
-        Raw level-0 pixels per pixel of level 0.
-    tile_px
-        Side of a tile in pixels of level 0.
-    modality, stain
-        As in the tables; `stain` holds the marker of an IM image.
-    calibration
-        `calibrated` or `pattern-only`; None for OM.
+    path
+        The file that the format opens by.
+    facts
+        What :func:`nephroscale.slides.facts.describe` found.
+    row
+        The image's row (`modality`, `stain` or `marker`, `roi`, `exposure_ms`, `gain`).
+    settings
+        The configuration's `om` or `im`.
+    reference
+        Stain to its reference (OM), or None.
+    out
+        Folder to create: pyramid, `labels/tissue`, `tiles.csv`, `qc.json`, `thumbnail.png`.
+    report
+        Called with tiles done and tiles in all.
+
+    Returns
+    -------
+    dict
+        `tiles`, `unreadable_tiles`, `levels`, `mpp`, `tissue_mm2`, `blurred_share`, and `normalisation` (OM) or
+        `calibration` (IM).
+
+    Raises
+    ------
+    Rejected
+        When the slide cannot be read, is too coarse, or holds no tissue.
     """
-
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+    with open_slide(path, facts["reader"]) as reader:
         try:
-            self._group = zarr.open_group(self.path, mode="r", zarr_format=3)
-            attributes: dict[str, Any] = dict(self._group.attrs["nephroscale"])  # type: ignore[arg-type]
-        except (FileNotFoundError, KeyError):
-            raise NephroscaleError(
-                "There are no tiles here.", where=str(path), todo="Run the stage `tiles` again."
-            ) from None
-        self.mpp: float | None = attributes["mpp"]
-        self.origin: tuple[float, float] = tuple(attributes["origin"])
-        self.scale: float = attributes["scale"]
-        self.tile_px: int = attributes["tile_px"]
-        self.modality: str = attributes["modality"]
-        self.stain: str | None = attributes["stain"]
-        self.calibration: str | None = attributes.get("calibration")
-        group: Any = self._group
-        multiscale = group.attrs["ome"]["multiscales"][0]
-        self._arrays: list[Any] = [group[dataset["path"]] for dataset in multiscale["datasets"]]
-
-    @property
-    def levels(self) -> int:
-        """Number of levels, each half the scale of the one before."""
-        return len(self._arrays)
-
-    def shape(self, level: int = 0) -> tuple[int, int, int]:
-        """Channels, height and width of a level."""
-        return self._arrays[level].shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        """uint8 (OM) or uint16 (IM)."""
-        return self._arrays[0].dtype
-
-    def read(self, level: int, y: int, x: int, h: int, w: int) -> np.ndarray:
-        """Read a region of a level; what is absent or lies outside is 0.
-
-        Parameters
-        ----------
-        level
-            0 is the finest.
-        y, x, h, w
-            In pixels of that level; may reach past its edges.
-
-        Returns
-        -------
-        ndarray
-            [c, h, w].
-        """
-        array = self._arrays[level]
-        channels, high, wide = array.shape
-        y0, x0, y1, x1 = max(y, 0), max(x, 0), min(y + h, high), min(x + w, wide)
-        if y0 >= y1 or x0 >= x1:
-            return np.zeros((channels, h, w), array.dtype)
-        inside = array[:, y0:y1, x0:x1]
-        if inside.shape[1:] == (h, w):
-            return inside
-        out = np.zeros((channels, h, w), array.dtype)
-        out[:, y0 - y : y1 - y, x0 - x : x1 - x] = inside
-        return out
-
-    @cached_property
-    def status(self) -> np.ndarray:
-        """What each tile is: uint8 [rows, columns], 0 background, 1 tissue, 2 unreadable."""
-        return np.asarray(self._group["labels/tissue/0"][...])  # type: ignore[index]
-
-    def tissue_mask(self, mpp: float | None = None) -> np.ndarray:
-        """Say what each place is, at any scale, as fine as the tiles are.
-
-        Parameters
-        ----------
-        mpp
-            µm per pixel of the mask; None for one value per pixel of level 0.
-
-        Returns
-        -------
-        ndarray
-            uint8 [h, w]: 0 background, 1 tissue, 2 unreadable.
-        """
-        if mpp is not None and self.mpp is None:
-            raise NephroscaleError(
-                "These tiles have no scale.", where=str(self.path), todo="Ask for the mask at level 0."
-            )
-        ratio = 1.0 if mpp is None or self.mpp is None else mpp / self.mpp
-        _, height, width = self.shape(0)
-        rows, columns = self.status.shape
-        high, wide = max(1, round(height / ratio)), max(1, round(width / ratio))
-        down = np.minimum(((np.arange(high) + 0.5) * ratio / self.tile_px).astype(int), rows - 1)
-        across = np.minimum(((np.arange(wide) + 0.5) * ratio / self.tile_px).astype(int), columns - 1)
-        return self.status[np.ix_(down, across)]
-
-    def table(self) -> list[dict[str, Any]]:
-        """Read `tiles.csv`: `row, column, x, y` (int), `status` (str), `tissue_fraction`, `focus` (float or None)."""
-        with (self.path / "tiles.csv").open(encoding="utf-8", newline="") as file:
-            return [
-                {
-                    **{key: int(row[key]) for key in ("row", "column", "x", "y")},
-                    "status": row["status"],
-                    "tissue_fraction": float(row["tissue_fraction"]),
-                    "focus": float(row["focus"]) if row["focus"] else None,
-                }
-                for row in csv.DictReader(file)
-            ]
+            return _tile(reader, facts, row, settings, reference, out, report)
+        except UnreadableSlide as fault:
+            raise Rejected("the file stopped being readable while it was read") from fault
 
 
-def open_tiles(path: Path) -> Tiles:
-    """Open the tiles of a slide, as :func:`nephroscale.slides.tiling.tile_slide` wrote them."""
-    return Tiles(path)
+def _tile(  # noqa: PLR0917
+    reader: SlideReader,
+    facts: dict[str, Any],
+    row: dict[str, Any],
+    settings: dict[str, Any],
+    reference: dict[str, Any] | None,
+    out: Path,
+    report: Callable[[int, int], None] | None,
+) -> dict[str, Any]:
+    scales = find_scales(reader, facts, row, settings)
+    kind: Appearance
+    if row["modality"] == "OM":
+        kind = Brightfield(reader, scales, row, settings, reference)
+    else:
+        kind = Fluorescence(reader, scales, row, settings, facts)
+    view = kind.view(reader, scales.tile)
+    grid = make_grid(view, kind.mask.tissue, kind.overview.unreadable, scales.ratio, settings)
+    kind.prepare(view, grid, scales)
+    stream = _Stream(view, grid, kind, report)
+    attributes = {
+        "mpp": None if scales.mpp is None else round(scales.mpp, 6),
+        "origin": [round(grid.x * scales.tile, 6), round(grid.y * scales.tile, 6)],
+        "scale": round(scales.tile, 9),
+        "tile_px": grid.side,
+        "modality": row["modality"],
+        **kind.attributes,
+    }
+    levels = write_pyramid(
+        out,
+        (kind.channels, grid.height, grid.width),
+        kind.dtype,
+        stream,
+        tile_px=grid.side,
+        mpp=scales.mpp,
+        attributes=attributes,
+        colours=kind.colours,
+    )
+    _refuse_mostly_unreadable(grid, float(settings["maximum_unreadable"]))
+    write_tissue_label(out, grid.status, tile_px=grid.side, mpp=scales.mpp, levels=levels)
+    _write_table(out / "tiles.csv", grid, stream.focus)
+    _write_thumbnail(out / "thumbnail.png", _picture(reader, kind), kind.grey if kind.channels == 1 else None)
+    quality = {**kind.quality, **_quality(kind, grid, stream.focus, scales)}
+    (out / "qc.json").write_text(json.dumps(quality, sort_keys=True, indent=2) + "\n", encoding="utf-8")
+    names = ("tiles", "unreadable_tiles", "tissue_mm2", "blurred_share", "normalisation", "calibration")
+    return {"levels": levels, "mpp": attributes["mpp"], **{name: quality[name] for name in names if name in quality}}
+
+
+def _refuse_mostly_unreadable(grid: Grid, most: float) -> None:
+    """Reject a slide of which too much cannot be read: what is left need not stand for it."""
+    lost, wanted = int((grid.status == 2).sum()), int((grid.status != 0).sum())
+    if lost == wanted or lost / wanted > most:
+        raise Rejected(f"{lost} of its {wanted} tiles cannot be read", unreadable_tiles=lost)
+
+
+class _Stream:
+    """The pixels of level 0, read tile by tile as the pyramid asks for them."""
+
+    def __init__(
+        self, view: ScaledView, grid: Grid, kind: Appearance, report: Callable[[int, int], None] | None
+    ) -> None:
+        self.view, self.grid, self.kind, self.report = view, grid, kind, report
+        self.focus = np.full(grid.status.shape, np.nan)
+        self.done, self.total = 0, int((grid.status == 1).sum())
+
+    def __call__(self, y: int, x: int, height: int, width: int) -> np.ndarray | None:
+        grid, side = self.grid, self.grid.side
+        tiles = np.argwhere(grid.status[y // side : -(-(y + height) // side), x // side : -(-(x + width) // side)] == 1)
+        if not len(tiles):
+            return None
+        block = np.zeros((self.kind.channels, height, width), self.kind.dtype)
+        for row, column in (tiles + np.array([y // side, x // side])).tolist():
+            left, top, wide, high = grid.box(row, column)
+            try:
+                pixels, valid = self.view.read(grid.x + left, grid.y + top, wide, high)
+            except UnreadableRegion:
+                grid.status[row, column] = 2
+            else:
+                self.focus[row, column] = _focus(self.kind.grey(pixels))
+                stored = self.kind.finish(pixels, valid, grid.x + left, grid.y + top)
+                block[:, top - y : top - y + high, left - x : left - x + wide] = np.moveaxis(stored, -1, 0)
+            self.done += 1
+            if self.report is not None:
+                self.report(self.done, self.total)
+        return block
+
+
+def _focus(grey: np.ndarray) -> float:
+    """Variance of the Laplacian of grey levels from 0 to 255: the less, the more blurred."""
+    return round(float(cv2.Laplacian(grey, cv2.CV_32F).astype(np.float64).var()), 3)
+
+
+def _quality(kind: Appearance, grid: Grid, focus: np.ndarray, scales: Scales) -> dict[str, Any]:
+    kept = focus[grid.status == 1]
+    area = (
+        None if scales.overview_mpp is None else round(float(kind.mask.tissue.sum()) * scales.overview_mpp**2 / 1e6, 4)
+    )
+    return {
+        "tiles": int((grid.status == 1).sum()),
+        "unreadable_tiles": int((grid.status == 2).sum()),
+        "tissue_mm2": area,
+        "tissue_share": round(float(kind.mask.tissue.mean()), 4),
+        "pen_share": round(float(kind.mask.pen.mean()), 4),
+        "focus_median": round(float(np.median(kept)), 3),
+        "blurred_share": round(float((kept < BLURRED).mean()), 4),
+    }
+
+
+def _write_table(path: Path, grid: Grid, focus: np.ndarray) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row, column in np.ndindex(*grid.status.shape):
+            x, y, _, _ = grid.box(row, column)
+            status = int(grid.status[row, column])
+            sharp = f"{focus[row, column]:.3f}" if status == 1 else ""
+            writer.writerow([row, column, x, y, STATUS[status], f"{grid.fraction[row, column]:.3f}", sharp])
+
+
+def _picture(reader: SlideReader, kind: Appearance) -> Overview:
+    """Take the whole slide for its thumbnail: the overview, or a finer one where that is small and cheap to read."""
+    scale = max(1.0, max(reader.width, reader.height) / THUMBNAIL_PX)
+    finer = kind.view(reader, scale)
+    wide, high = reader.sizes[finer.level]
+    if finer.width <= kind.overview.pixels.shape[1] or wide * high > CHEAP_PIXELS:
+        return kind.overview
+    return finer.overview()
+
+
+def _write_thumbnail(path: Path, overview: Overview, as_grey: Callable[[np.ndarray], np.ndarray] | None) -> None:
+    """Write the overview as a small picture; unreadable parts are crossed out in red rather than painted over."""
+    picture = overview.pixels if as_grey is None else as_grey(overview.pixels).astype(np.uint8)[..., None].repeat(3, -1)
+    picture = np.ascontiguousarray(picture[..., ::-1])
+    lost = np.add.outer(np.arange(picture.shape[0]), np.arange(picture.shape[1])) // 4 % 2 == 0
+    picture[overview.unreadable] = 128
+    picture[overview.unreadable & lost] = (0, 0, 200)
+    shrink = THUMBNAIL_PX / max(picture.shape[:2])
+    if shrink < 1:
+        size = (max(1, round(picture.shape[1] * shrink)), max(1, round(picture.shape[0] * shrink)))
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    encoded, data = cv2.imencode(".png", picture)
+    assert encoded
+    path.write_bytes(data.tobytes())

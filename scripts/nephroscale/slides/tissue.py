@@ -155,7 +155,7 @@ def find_pen(rgb: np.ndarray, mpp: float, stain: str = "") -> np.ndarray:
     return grown
 
 
-def find_white(rgb: np.ndarray, usable: np.ndarray) -> tuple[float, float, float]:
+def estimate_white_point(rgb: np.ndarray, usable: np.ndarray) -> tuple[float, float, float]:
     """Find the colour of empty glass: the mean of the brightest fiftieth of the pixels, from 200 up.
 
     Parameters
@@ -174,7 +174,7 @@ def find_white(rgb: np.ndarray, usable: np.ndarray) -> tuple[float, float, float
 
 def _balance(rgb: np.ndarray, usable: np.ndarray) -> np.ndarray:
     """Divide by the colour of the glass, so that it has no saturation."""
-    white = np.asarray(find_white(rgb, usable))
+    white = np.asarray(estimate_white_point(rgb, usable))
     table = np.clip(np.arange(256)[:, None] * (white.max() / white), 0, 255)
     return cv2.merge([cv2.LUT(rgb[..., n].copy(), table[:, n].round().astype(np.uint8)) for n in range(3)])
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.artifacts.digest import digest_file, digest_json
-from nephroscale.stages.base import Need, Stage
+from nephroscale.engine.stage import Need, Stage
+from nephroscale.store.digest import digest_file, digest_json
 
 if TYPE_CHECKING:
-    from nephroscale.stages.plan import Plan
+    from nephroscale.engine.plan import Plan
 
 
 class Audit(Stage):
@@ -42,7 +42,7 @@ class Audit(Stage):
         }
 
     def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
-        return ("nephroscale.audit.page",)  # a process of its own writes the page: no import names it
+        return ("nephroscale.provenance.page",)  # a process of its own writes the page: no import names it
 
     def files(self, plan: Plan, unit: str) -> dict[str, str] | None:
         recipes = [plan.recipe_digest(need.stage, need.unit) for need in self.needs(plan, unit)]

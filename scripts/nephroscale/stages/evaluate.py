@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.artifacts.digest import digest_json
-from nephroscale.artifacts.looks import Look
-from nephroscale.artifacts.receipts import Receipt
+from nephroscale.engine.stage import Need, Stage
 from nephroscale.models.registry import modules_of
-from nephroscale.stages.base import Need, Stage
 from nephroscale.stages.train import STAGE as TRAIN
 from nephroscale.stages.train import features_of, negative_slots, prediction_of, split
+from nephroscale.store.digest import digest_json
+from nephroscale.store.receipts import Receipt
+from nephroscale.store.test_set_exposure import ScoredTestSet
 
 if TYPE_CHECKING:
-    from nephroscale.stages.plan import Plan
+    from nephroscale.engine.plan import Plan
 
 
 class Evaluate(Stage):
@@ -51,7 +51,7 @@ class Evaluate(Stage):
     def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
         return tuple(modules_of(plan.config["models"][split(unit)[0]]))
 
-    def look(self, plan: Plan, unit: str) -> Look | None:
+    def look(self, plan: Plan, unit: str) -> ScoredTestSet | None:
         """All that decides the predictions but the seed and the machine, and the patients who are predicted."""
         table = plan.object_json("folds", "cohort", "folds.json")
         decides = []
@@ -63,7 +63,7 @@ class Evaluate(Stage):
             settings = {name: value for name, value in recipe["settings"].items() if name != "seed"}
             inputs = {label: value for label, value in recipe["inputs"].items() if label != f"train/{unit}"}
             decides.append({**parts, "settings": settings, "inputs": inputs})
-        return Look(digest_json(sorted(table["folds"][split(unit)[1]]["test"])), digest_json(decides))
+        return ScoredTestSet(digest_json(sorted(table["folds"][split(unit)[1]]["test"])), digest_json(decides))
 
 
 STAGE = Evaluate()

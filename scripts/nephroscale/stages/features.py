@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nephroscale.engine.stage import Need, Stage
 from nephroscale.errors import NephroscaleError
 from nephroscale.features.registry import modules_of
-from nephroscale.stages.base import Need, Stage
 
 if TYPE_CHECKING:
-    from nephroscale.stages.plan import Plan
+    from nephroscale.engine.plan import Plan
 
 #: The encoder's name where bags come from outside, as h5 files that CLAM or TRIDENT wrote.
 H5 = "h5"
@@ -24,7 +24,7 @@ class Features(Stage):
     pattern = "{patient}-{modality}"
     suffix = ".zarr"
     torch = True
-    after = ("glomeruli", "bags")
+    after = ("glomeruli", "tem")
 
     def units(self, plan: Plan) -> list[str]:
         return [f"{patient}-{modality}" for patient in plan.patients for modality in plan.modalities]
@@ -37,7 +37,7 @@ class Features(Stage):
         if self._encoder(plan, unit)["name"] == H5:
             return []
         if modality == "TEM":
-            return [Need("bags", patient)]
+            return [Need("tem", patient)]
         return [Need("glomeruli", image.id, optional=True) for image in plan.images(patient, modality)]
 
     def settings(self, plan: Plan, unit: str) -> Any:

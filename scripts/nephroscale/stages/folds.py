@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.stages.base import Need, Stage
+from nephroscale.engine.stage import Need, Stage
 
 if TYPE_CHECKING:
-    from nephroscale.stages.plan import Plan
+    from nephroscale.engine.plan import Plan
 
 
 class Folds(Stage):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.artifacts.digest import digest_json
-from nephroscale.artifacts.looks import Look
+from nephroscale.engine.stage import Need, Stage
 from nephroscale.models.registry import modules_of
-from nephroscale.stages.base import Need, Stage
 from nephroscale.stages.folds import diagnosis_patients
 from nephroscale.stages.train import negative_slots, prediction_of, training_settings
+from nephroscale.store.digest import digest_json
+from nephroscale.store.test_set_exposure import ScoredTestSet
 
 if TYPE_CHECKING:
-    from nephroscale.stages.plan import Plan
+    from nephroscale.engine.plan import Plan
 
 EXTERNAL, NEW = "external", "new"
 """Sets of patients: `use: external` in the study's table, with labels; the tables of the section `predict`, without."""
@@ -25,7 +25,7 @@ class Predict(Stage):
     rule = "predict_patients"
     pattern = "{model}/{set}"
     torch = True
-    after = ("calibrate",)
+    after = ("temperature",)
 
     def units(self, plan: Plan) -> list[str]:
         return [f"{model}/{EXTERNAL}" for model in predicting_models(plan)] if patients_of(plan, EXTERNAL) else []
@@ -38,7 +38,7 @@ class Predict(Stage):
         patients, modalities = patients_of(plan, chosen), modalities_of(plan, model)
         images = [i.id for p in patients if "IM" in modalities for i in plan.images(p, "IM")]
         return [
-            *(Need(stage, member) for member in members_of(plan, model) for stage in ("train", "calibrate")),
+            *(Need(stage, member) for member in members_of(plan, model) for stage in ("train", "temperature")),
             *(Need("features", f"{p}-{m}", optional=True) for p in patients for m in modalities),
             # What an image was and what the networks were used to: for warnings.
             *(Need("tiles", image, part="receipt", optional=True) for image in images),
@@ -76,7 +76,7 @@ class Predict(Stage):
     def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
         return tuple(modules_of(plan.config["models"][split(unit)[0]]))
 
-    def look(self, plan: Plan, unit: str) -> Look | None:
+    def look(self, plan: Plan, unit: str) -> ScoredTestSet | None:
         """External patients are scored: all configurations whose ensemble did so are counted."""
         model, chosen = split(unit)
         if chosen != EXTERNAL:
@@ -85,7 +85,7 @@ class Predict(Stage):
         if None in looks:
             return None
         configurations = sorted({look.configuration for look in looks if look})
-        return Look(digest_json(patients_of(plan, EXTERNAL)), digest_json(configurations))
+        return ScoredTestSet(digest_json(patients_of(plan, EXTERNAL)), digest_json(configurations))
 
     def _study(self, plan: Plan) -> list[str]:
         return [p.id for p in diagnosis_patients(plan)]

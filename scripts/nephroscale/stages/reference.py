@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.stages.base import Need, Stage
+from nephroscale.engine.stage import Need, Stage
 
 if TYPE_CHECKING:
     from nephroscale.cohort.tables import Image
-    from nephroscale.stages.plan import Plan
+    from nephroscale.engine.plan import Plan
 
 
 class Reference(Stage):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nephroscale.engine.stage import Need, Stage
 from nephroscale.slides.readers.registry import READERS
-from nephroscale.stages.base import Need, Stage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from nephroscale.cohort.tables import Image
-    from nephroscale.stages.plan import Plan
+    from nephroscale.engine.plan import Plan
 
 
 class Register(Stage):

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nephroscale.stages.base import Stage
+    from nephroscale.engine.stage import Stage
 
 ORDER = (
     "register",
@@ -14,11 +14,11 @@ ORDER = (
     "tiles",
     "segmenter",
     "glomeruli",
-    "bags",
+    "tem",
     "features",
     "folds",
     "train",
-    "calibrate",
+    "temperature",
     "evaluate",
     "predict",
     "report",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.artifacts.looks import Looks
-from nephroscale.stages.base import Need, Stage
+from nephroscale.engine.stage import Need, Stage
 from nephroscale.stages.train import model_settings, split
+from nephroscale.store.test_set_exposure import ExposureLedger
 
 if TYPE_CHECKING:
-    from nephroscale.stages.plan import Plan
+    from nephroscale.engine.plan import Plan
 
 
 class Report(Stage):
@@ -18,7 +18,7 @@ class Report(Stage):
     name = "report"
     rule = "write_report"
     seeded = True
-    after = ("calibrate", "evaluate", "predict")
+    after = ("temperature", "evaluate", "predict")
 
     def units(self, plan: Plan) -> list[str]:
         return ["cohort"]
@@ -42,7 +42,7 @@ class Report(Stage):
             "title": report["title"],
             "notes": report["notes"],
             "ordinal": plan.config["task"]["ordinal"],
-            "looks": count_looks(plan),
+            "looks": count_test_set_uses(plan),
         }
 
     def rows(self, plan: Plan, unit: str) -> Any:
@@ -51,7 +51,7 @@ class Report(Stage):
         return {name: [row.patient_id, row.modality] for name, row in images}
 
 
-def count_looks(plan: Plan) -> dict[str, int]:
+def count_test_set_uses(plan: Plan) -> dict[str, int]:
     """Fold to the number of configurations that were scored on its test patients, those of this run included."""
     present: dict[tuple[str, str], set[str]] = {}
     counted: set[tuple[str, int]] = set()
@@ -61,7 +61,7 @@ def count_looks(plan: Plan) -> dict[str, int]:
         if (model, fold) not in counted and (look := plan.stages["evaluate"].look(plan, unit)):
             counted.add((model, fold))
             present.setdefault((str(fold), look.patients), set()).add(look.configuration)
-    looks = Looks(plan.store)
+    looks = ExposureLedger(plan.store)
     return {fold: looks.count(patients, found) for (fold, patients), found in sorted(present.items())}
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nephroscale.engine.stage import Need, Stage
 from nephroscale.errors import NephroscaleError
-from nephroscale.stages.base import Need, Stage
 
 if TYPE_CHECKING:
     from nephroscale.cohort.tables import Image
-    from nephroscale.stages.plan import Plan
+    from nephroscale.engine.plan import Plan
 
 #: Keys of the section `glomeruli` that training depends on; the others decide what is done with the result.
 TRAINING_KEYS = ("mpp", "width", "steps", "batch", "patch_px")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.artifacts.digest import digest_file
+from nephroscale.engine.stage import Need, Stage
 from nephroscale.errors import NephroscaleError
 from nephroscale.slides.readers.registry import READERS
-from nephroscale.stages.base import Need, Stage
+from nephroscale.store.digest import digest_file
 
 if TYPE_CHECKING:
     from nephroscale.cohort.tables import Image
-    from nephroscale.stages.plan import Plan
+    from nephroscale.engine.plan import Plan
 
 
 class Tiles(Stage):

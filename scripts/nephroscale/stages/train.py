@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nephroscale.engine.stage import Need, Stage
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.registry import modules_of
-from nephroscale.stages.base import Need, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nephroscale.stages.plan import Plan
+    from nephroscale.engine.plan import Plan
 
 #: Share of modalities dropped while training where patients may lack one and `train.modality_dropout` is null.
 MODALITY_DROPOUT = 0.2

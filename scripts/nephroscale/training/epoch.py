@@ -42,7 +42,7 @@ def train_epoch(
     network.progress = epoch / settings["epochs"]
     order = torch.randperm(len(bags), generator=generator).tolist()
     total = torch.zeros((), dtype=torch.float64, device=device)
-    share = settings["modality_dropout"] if network.tolerates_missing else 0.0
+    share = settings["modality_dropout"] if network.supports_missing_modalities else 0.0
     drop = (lambda batch: drop_modalities(batch, share, generator)) if share else None
     for batch in batches([bags[i] for i in order], settings["batch"], device, layouts, drop):
         seen = flip(batch, generator) if settings["flips"] else batch

@@ -45,7 +45,7 @@ def choose_cases(
     for bag in bags:
         kept = bag if network.reads_negatives else replace(bag, negative=())
         lacking = [name for name in modalities if name not in kept.modalities and not (name == "IM" and kept.negative)]
-        if lacking and (not network.tolerates_missing or len(lacking) == len(modalities)):
+        if lacking and (not network.supports_missing_modalities or len(lacking) == len(modalities)):
             left_out[bag.patient] = lacking
         else:
             cases.append(kept)

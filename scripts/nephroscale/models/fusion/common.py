@@ -10,13 +10,13 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.batch import MODALITIES
-from nephroscale.models.front import BagNetwork, Maps
+from nephroscale.models.modality_encoder import Maps, ModalityEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class FusionNetwork(BagNetwork):
+class FusionNetwork(ModalityEncoder):
     """A network that fuses the three modalities' maps in a way of its own.
 
     Parameters
@@ -30,10 +30,10 @@ class FusionNetwork(BagNetwork):
     heads
         Attention heads, where there is attention.
     front
-        Of :class:`~nephroscale.models.front.BagNetwork`.
+        Of :class:`~nephroscale.models.modality_encoder.ModalityEncoder`.
     """
 
-    tolerates_missing = True
+    supports_missing_modalities = True
 
     def __init__(
         self,

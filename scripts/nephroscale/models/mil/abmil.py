@@ -40,7 +40,7 @@ class ABMIL(Network):
     The paper's last layer is one sigmoid unit for two classes; ours has one logit for each class.
     """
 
-    tolerates_missing = True  # a bag of fewer instances
+    supports_missing_modalities = True  # a bag of fewer instances
 
     def __init__(
         self,

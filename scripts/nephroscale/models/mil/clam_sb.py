@@ -50,7 +50,7 @@ class CLAMSB(Network):
     most attended and half as least, so that none is both; the only instance of a bag is most attended.
     """
 
-    tolerates_missing = True  # a bag of fewer instances
+    supports_missing_modalities = True  # a bag of fewer instances
 
     def __init__(
         self,

@@ -51,7 +51,7 @@ class DSMIL(Network):
     class.
     """
 
-    tolerates_missing = True  # a bag of fewer instances
+    supports_missing_modalities = True  # a bag of fewer instances
 
     def __init__(
         self,

@@ -32,7 +32,7 @@ class MaxPooling(Network):
         Number of classes.
     """
 
-    tolerates_missing = True  # a bag of fewer instances
+    supports_missing_modalities = True  # a bag of fewer instances
 
     def __init__(
         self,

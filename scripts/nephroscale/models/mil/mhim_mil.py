@@ -63,7 +63,7 @@ class MHIMMIL(Network):
     0.9999), which begins with the weights of a network trained before; and its dropout is off.
     """
 
-    tolerates_missing = True  # a bag of fewer instances
+    supports_missing_modalities = True  # a bag of fewer instances
 
     def __init__(
         self,

@@ -52,7 +52,7 @@ class SCMIL(Network):
     on validation patients are comparable.
     """
 
-    tolerates_missing = True  # a bag of fewer instances
+    supports_missing_modalities = True  # a bag of fewer instances
 
     def __init__(
         self,

@@ -82,7 +82,7 @@ class TransMIL(Network):
     adds a convolution of the values along the sequence; here bags have tens of instances.
     """
 
-    tolerates_missing = True  # a bag of fewer instances
+    supports_missing_modalities = True  # a bag of fewer instances
 
     def __init__(
         self,

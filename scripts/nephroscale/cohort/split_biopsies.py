@@ -1,0 +1,68 @@
+"""Patients with several biopsies: one case for each biopsy, all on one side of every split.
+
+Two biopsies of a patient may be years apart and show two stages, or be diagnosed by two pathologists: images of both in
+one bag would be a patient who never was. So every later stage takes a case for a patient, and the patient for a group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nephroscale.cohort.members import Image, Negative, Patient
+    from nephroscale.cohort.validation_errors import ValidationErrors
+
+SPLIT = ("diagnosis", "external", "new")
+"""Uses of patients who are predicted; others are not, and stay one."""
+
+
+def split_biopsies(
+    patients: dict[str, Patient], images: list[Image], negatives: list[Negative], table: str, faults: ValidationErrors
+) -> tuple[dict[str, Patient], list[Image], list[Negative]]:
+    """Make one case of each biopsy of patients who have several.
+
+    Parameters
+    ----------
+    patients, images, negatives
+        As the tables have them.
+    table
+        Name of the table of images, for faults.
+    faults
+        Takes ids of cases that are somebody else's already.
+
+    Returns
+    -------
+    tuple
+        Patients, images and negatives, with cases ``<patient>-<biopsy>`` in place of those patients. A case keeps the
+        patient's label and group; where there is no group, the patient's cases become one. A patient with one biopsy
+        keeps the id.
+    """
+    biopsies: dict[str, set[str]] = {}
+    pictures: list[Image | Negative] = [*images, *negatives]
+    for entry in pictures:
+        if entry.biopsy_id:
+            biopsies.setdefault(entry.patient_id, set()).add(entry.biopsy_id)
+    several = {
+        patient
+        for patient, found in biopsies.items()
+        if len(found) > 1 and patient in patients and patients[patient].use in SPLIT
+    }
+    kept = {name: patient for name, patient in patients.items() if name not in several}
+    taken = {name.casefold() for name in patients}
+    for name in sorted(several):
+        patient = patients[name]
+        for biopsy in sorted(biopsies[name]):
+            case = f"{name}-{biopsy}"
+            if case.casefold() in taken:
+                what = f"the biopsy {biopsy!r} of {name} would be called {case}, as a patient or biopsy is already."
+                faults.add(table, what, column="biopsy_id")
+            taken.add(case.casefold())
+            group = patient.group or f"biopsies of {name}"
+            kept[case] = replace(patient, id=case, group=group, person=name, biopsy=biopsy)
+
+    return (
+        kept,
+        [replace(i, patient_id=f"{i.patient_id}-{i.biopsy_id}") if i.patient_id in several else i for i in images],
+        [replace(n, patient_id=f"{n.patient_id}-{n.biopsy_id}") if n.patient_id in several else n for n in negatives],
+    )

@@ -1,0 +1,99 @@
+"""ValidationErrors of the configuration and the tables, gathered so that all of them are told at once."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nephroscale.errors import NephroscaleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SHOWN_PER_COLUMN = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault: its table, its row as a spreadsheet counts (the header is row 1), its column, and what is wrong."""
+
+    table: str
+    row: int | None
+    column: str | None
+    what: str
+
+    def __str__(self) -> str:
+        where = [
+            self.table,
+            *([f"row {self.row}"] if self.row else []),
+            *([f"column {self.column}"] if self.column else []),
+        ]
+        return f"{', '.join(where)}: {self.what}"
+
+
+@dataclass(slots=True)
+class ValidationErrors:
+    """A growing list of faults."""
+
+    found: list[Fault] = field(default_factory=list)
+
+    def add(self, table: str, what: str, *, row: int | None = None, column: str | None = None) -> None:
+        """Note one fault and go on."""
+        self.found.append(Fault(table, row, column, what))
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def raise_if_any(self, *, todo: str) -> None:
+        """Stop with one message that names every fault.
+
+        Of many faults in one column the first are told in full and the others by their rows, so that a wrong
+        ``data.root`` does not bury the rest.
+
+        Raises
+        ------
+        NephroscaleError
+            When there is a fault.
+        """
+        if not self.found:
+            return
+        tables = list(dict.fromkeys(fault.table for fault in self.found))
+        lines: list[str] = []
+        for table in tables:
+            here = sorted((f for f in self.found if f.table == table), key=lambda f: f.row or 0)
+            shown: dict[str | None, int] = {}
+            more: dict[str | None, list[int]] = {}
+            for fault in here:
+                shown[fault.column] = shown.get(fault.column, 0) + 1
+                if shown[fault.column] <= SHOWN_PER_COLUMN or fault.row is None:
+                    lines.append(str(fault))
+                else:
+                    more.setdefault(fault.column, []).append(fault.row)
+            for column, rows in more.items():
+                where = f", column {column}" if column else ""
+                lines.append(f"{table}{where}: {len(rows)} more faults of this column, in rows {spans(rows)}")
+        count = "1 fault" if len(self.found) == 1 else f"{len(self.found)} faults"
+        raise NephroscaleError(
+            f"The cohort's tables have {count}:\n" + "\n".join(f"  - {line}" for line in lines),
+            where=", ".join(tables),
+            todo=todo,
+        )
+
+
+def spans(rows: Iterable[int]) -> str:
+    """Write row numbers briefly: ``3, 7 to 9``."""
+    runs: list[list[int]] = []
+    for row in sorted(set(rows)):
+        if runs and row == runs[-1][1] + 1:
+            runs[-1][1] = row
+        else:
+            runs.append([row, row])
+    return ", ".join(str(first) if first == last else f"{first} to {last}" for first, last in runs)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Suggest the known word that a wrong one was probably meant to be, as the end of a sentence (or nothing)."""
+    folded = {candidate.casefold(): candidate for candidate in known}
+    close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
+    return f"; did you mean `{folded[close[0]]}`?" if close else ""

@@ -1,0 +1,1 @@
+"""Plans which artifacts are missing, and makes them."""

@@ -1,0 +1,127 @@
+"""What a job tells while it runs and where it fails: never the name of a raw file, and never stopped by a full disk."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nephroscale.slides.raw import DICOM
+from nephroscale.store.disk import is_full_disk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from nephroscale.cohort.tables import Cohort, Image
+
+
+class PathRedactor:
+    """Puts ``<image_id>`` in the place of a raw file's path, its name, and its name without suffix.
+
+    Names that are ids of the tables anyway stay.
+
+    Parameters
+    ----------
+    cohort
+        Whose raw files are not to be named.
+    read
+        The images that the job reads: of these also the files that links lead to, and DICOM files beside them.
+    """
+
+    def __init__(self, cohort: Cohort, read: Iterable[Image] = ()) -> None:
+        self._cohort, self._read = cohort, list(read)
+
+    @cached_property
+    def _files(self) -> list[tuple[tuple[str, ...], Path, str]]:
+        """Each file, what a text that tells of it has to hold, and the id of its image."""
+        images = self._cohort.images.values()
+        named = [(path, image.id) for image in images for path in (image.path, image.annotation) if path]
+        for image in self._read:
+            named += [(path, image.id) for path in _around(image.path)]
+            if image.annotation:
+                named += [(path, image.id) for path in _around(image.annotation)]
+        return [(tuple(_forms(path.stem)), path, image) for path, image in named]
+
+    @cached_property
+    def _ids(self) -> set[str]:
+        persons = (patient.person for patient in self._cohort.patients.values() if patient.person)
+        return {*self._cohort.patients, *self._cohort.images, *persons}
+
+    def __call__(self, text: str) -> str:
+        """The text without the names."""
+        wanted: dict[str, str] = {}
+        for stems, path, image in self._files:
+            if any(stem in text for stem in stems):
+                for name in (str(path), os.path.abspath(path), path.name):  # noqa: PTH100  (follows no link)
+                    for form in _forms(name):
+                        wanted.setdefault(form, image)
+                if path.stem not in self._ids and not re.fullmatch("[0-9]{1,3}", path.stem):  # those are mere numbers
+                    for form in stems:
+                        wanted.setdefault(form, image)
+        if not wanted:
+            return text
+        names = "|".join(re.escape(name) for name in sorted(wanted, key=len, reverse=True))
+        return re.sub(rf"(?<![^\W_])(?:{names})(?![^\W_])", lambda match: f"<{wanted[match[0]]}>", text)
+
+
+def _forms(name: str) -> list[str]:
+    """A name as it is, and as Python quotes it in its errors."""
+    return list(dict.fromkeys([name, repr(name)[1:-1]]))
+
+
+def _around(path: Path) -> Iterator[Path]:
+    yield Path(os.path.realpath(path))
+    folder = path if path.is_dir() else path.parent if path.suffix.lower() in DICOM else None
+    if folder:
+        with suppress(OSError):
+            yield from (file for file in folder.iterdir() if file.suffix.lower() in DICOM)
+
+
+class JobLog(io.TextIOWrapper):
+    """A job's log, written line by line; lines for which the disk has no room are lost, and nothing else is.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Attributes
+    ----------
+    veil
+        What every text passes through; None as long as the cohort is not known.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stream = path.open("wb")
+        except OSError as error:
+            if not is_full_disk(error):
+                raise
+            stream = Path(os.devnull).open("wb")  # noqa: SIM115  (closed with the log)
+        super().__init__(stream, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        self.veil: PathRedactor | None = None
+
+    def redacted(self, text: str) -> str:
+        """A text as the log would have it."""
+        return self.veil(text) if self.veil else text
+
+    def write(self, text: str) -> int:
+        """Write it, where there is room."""
+        with suppress(OSError):
+            super().write(self.redacted(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what waits, where there is room."""
+        with suppress(OSError):
+            super().flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        with suppress(OSError):
+            super().close()

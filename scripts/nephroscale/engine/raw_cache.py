@@ -1,0 +1,94 @@
+"""Digests of raw files, remembered by path, size, time and inode, so that a slide is hashed once."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from nephroscale.errors import NephroscaleError
+from nephroscale.slides import raw
+from nephroscale.store.digest import digest_bytes
+
+if TYPE_CHECKING:
+    from nephroscale.store.objects import Store
+
+# The pre-pass hashes at most this much of files that it has not seen: about two seconds' worth.
+PRE_PASS_BYTES = 8 << 30
+
+
+class RawCache:
+    """The cache in a store's folder ``raw/``: one small file a path, named by the digest of the path."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.budget = PRE_PASS_BYTES
+        #: What is recorded of files that are not there (None: nothing); filled by the audit alone, for any other
+        #: purpose such a file is an error.
+        self.recorded: dict[Path, str | None] = {}
+
+    def _entry_path(self, path: Path) -> Path:
+        key = digest_bytes(os.path.join(os.getcwd(), path).encode())  # noqa: PTH109, PTH118
+        return Path(f"{self.store.path}/raw/{key[:2]}/{key}.json")
+
+    def known(self, path: Path) -> str | None:
+        """The digest of a raw image that has not changed since it was hashed, else None."""
+        entry = self.entry(path)
+        return entry["digest"] if entry else None
+
+    def entry(self, path: Path) -> dict[str, Any] | None:
+        """``digest`` and ``size`` of a raw image that has not changed since it was hashed, else None."""
+        entry = self._read(self._entry_path(path))
+        return entry if entry and entry["signature"] == raw.stat_signature(path)[0] else None
+
+    def quickly(self, path: Path) -> str | None:
+        """The digest where it is known, or where the file may well be one that the store has seen under another name.
+
+        A file of a size that was seen before is hashed while the budget lasts; so a touched or copied slide costs no
+        job. Everything else is left to its `register` job.
+        """
+        if path in self.recorded:
+            return self.recorded[path]
+        if digest := self.known(path):
+            return digest
+        size = raw.stat_signature(path)[1]
+        if size not in self._sizes or size > self.budget:
+            return None
+        self.budget -= size
+        return self.digest(path)
+
+    @staticmethod
+    def is_there(path: Path) -> bool:
+        """Whether all files of a raw image are there and may be looked at."""
+        try:
+            raw.stat_signature(path)
+        except (NephroscaleError, OSError):
+            return False
+        return True
+
+    def digest(self, path: Path) -> str:
+        """Hash a raw image, or take its digest from the cache."""
+        if known := self.known(path):
+            return known
+        signature, size = raw.stat_signature(path)
+        digest: str = raw.digest(path)
+        entry = {"signature": signature, "size": size, "digest": digest}
+        if raw.stat_signature(path)[0] == signature:  # else it changed meanwhile: nothing to remember
+            self.store.write_text(self._entry_path(path), json.dumps(entry))
+        return digest
+
+    @cached_property
+    def _sizes(self) -> set[int]:
+        entries = (self._read(path) for path in self.store.path.glob("raw/*/*.json"))
+        return {entry["size"] for entry in entries if entry}
+
+    @staticmethod
+    def _read(path: Path) -> dict[str, Any] | None:
+        try:
+            return orjson.loads(path.read_bytes())
+        except (FileNotFoundError, PermissionError, ValueError):
+            return None

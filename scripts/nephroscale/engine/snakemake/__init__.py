@@ -1,0 +1,1 @@
+"""What the workflow knows of Snakemake and Slurm: their files and private interfaces, here alone."""

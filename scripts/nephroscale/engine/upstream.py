@@ -1,0 +1,84 @@
+"""What a result comes from: itself and everything that it depends on, as it stands."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from nephroscale.errors import NephroscaleError
+from nephroscale.store.bundle import Contents, Item
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from nephroscale.engine.plan import Plan
+
+Key = tuple[str, str]
+
+
+def closure_of(plan: Plan, results: Iterable[Path]) -> Contents:
+    """Collect results with everything that they depend on.
+
+    Parameters
+    ----------
+    plan
+        Of the run that made them.
+    results
+        Receipts, the links beside them, or folders of receipts such as the results folder itself.
+
+    Raises
+    ------
+    NephroscaleError
+        When a path names no result of this configuration, or one is not made, or not by the present code, settings and
+        tables.
+    """
+    places = {
+        os.path.abspath(path): (stage, unit)  # noqa: PTH100  (links are what is named: they are not followed)
+        for stage in plan.stages
+        for unit in plan.units(stage)
+        for path in (plan.receipt_path(stage, unit), plan.link_path(stage, unit))
+    }
+    pending = [key for path in results for key in _named(plan, path, places)]
+    wanted: set[Key] = set()
+    while pending:
+        key = pending.pop()
+        if key not in wanted:
+            wanted.add(key)
+            pending += [(need.stage, need.unit) for need in plan.stages[key[0]].needs(plan, key[1])]
+    ordered = [(stage, unit) for stage in plan.stages for unit in plan.units(stage) if (stage, unit) in wanted]
+    items = [_item(plan, *key) for key in ordered]
+    raw: dict[str, int] = {}  # known by now: a look-up has asked for the digest of each
+    for stage, unit in ordered:
+        for image in plan.stages[stage].raw(plan, unit):
+            for path in (image.path, image.annotation):
+                if path and (entry := plan.raw_cache.entry(path)):
+                    raw[entry["digest"]] = entry["size"]
+    return Contents(items, raw)
+
+
+def _named(plan: Plan, path: Path, places: dict[str, Key]) -> list[Key]:
+    place = os.path.abspath(path)  # noqa: PTH100
+    if place in places:
+        return [places[place]]
+    below = {key: None for other, key in places.items() if other.startswith(place + os.sep)}
+    made = [key for key in below if plan.receipt(*key)]
+    if not made:
+        raise NephroscaleError(
+            "This is no result of this configuration.",
+            where=str(path),
+            todo=f"Name a receipt below {plan.results}, or a folder of receipts; --configfile says of which run.",
+        )
+    return made
+
+
+def _item(plan: Plan, stage: str, unit: str) -> Item:
+    receipt = plan.receipt(stage, unit)
+    known = plan.look_up(plan.stages[stage], unit)
+    if receipt is None or known != receipt:
+        raise NephroscaleError(
+            "This result is not made, or not by the present code, settings and tables.",
+            where=f"{stage} of {unit}",
+            todo="Run the workflow first, then export.",
+        )
+    return Item(receipt, plan.recipe_digest(stage, unit))

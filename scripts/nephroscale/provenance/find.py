@@ -1,0 +1,68 @@
+"""From what a person types to an artifact of the graph."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nephroscale.errors import NephroscaleError
+
+if TYPE_CHECKING:
+    from nephroscale.engine.plan import Plan
+    from nephroscale.provenance.graph import Graph
+
+SHORTEST_DIGEST = 6
+
+
+def find_artifact(plan: Plan, graph: Graph, text: str) -> tuple[str, str]:
+    """Find the artifact that a text names.
+
+    Parameters
+    ----------
+    plan, graph
+        Of the results folder.
+    text
+        ``stage/unit`` (``report`` alone where there is one unit), the path of a receipt or of its link, or the first
+        digits of a digest or a recipe.
+
+    Returns
+    -------
+    tuple of str
+        Stage and unit.
+
+    Raises
+    ------
+    NephroscaleError
+        When it names none, or several.
+    """
+    typed = _within(plan.results, text)
+    for stage, unit in graph.artifacts:
+        paths = (plan.receipt_path(stage, unit), plan.link_path(stage, unit))
+        names = {f"{stage}/{unit}", *(str(path).removeprefix(f"{plan.results}/") for path in paths)}
+        if typed in names or (unit == "cohort" and typed.split("/", maxsplit=1)[0] == stage):
+            return stage, unit
+    found = []
+    if len(typed) >= SHORTEST_DIGEST:
+        for artifact in graph:
+            recipe = artifact.record["recipe"] if artifact.record else ""
+            if str(artifact.receipt.digest).startswith(typed) or recipe.startswith(typed):
+                found.append(artifact.key)
+    if len(found) == 1:
+        return found[0]
+    several = f"Several artifacts have it: {', '.join('/'.join(key) for key in found[:5])}." if found else ""
+    raise NephroscaleError(
+        several or f"No artifact of this run is called {text!r}.",
+        where=str(plan.results),
+        todo="Name it as stage/unit (such as features/P001-TEM), by the path of its receipt, or by its digest; "
+        "`nephroscale status` tells the stages.",
+    )
+
+
+def _within(results: Path, text: str) -> str:
+    """The part of a path that lies within the results folder, however that is written; another text as it stands."""
+    for parent in Path(text).parents:
+        with suppress(OSError, ValueError):
+            if parent.samefile(results):
+                return Path(text).relative_to(parent).as_posix()
+    return Path(text).as_posix()

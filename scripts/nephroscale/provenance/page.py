@@ -1,0 +1,111 @@
+"""The audit as one page: words and tables first, then every artifact with the way back to the raw files."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import orjson
+from markupsafe import Markup
+
+from nephroscale.html import template_environment
+from nephroscale.memory import collect_seldom
+from nephroscale.provenance import sections
+from nephroscale.provenance.page_data import embed, safe_json
+from nephroscale.provenance.status import STANDINGS, standings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TEMPLATES = Path(__file__).parent / "templates"
+#: The program of the page, in the order in which its parts build on each other.
+SCRIPTS = ("model.js", "elements.js", "graph.js", "panel.js", "find.js", "main.js")
+
+
+def render_page(document: Mapping[str, Any]) -> str:
+    """Give the page of an audit.
+
+    Parameters
+    ----------
+    document
+        See :func:`nephroscale.provenance.document.make_document`.
+
+    Returns
+    -------
+    str
+        HTML that loads nothing from anywhere; equal documents give equal pages. Whatever comes from data is escaped,
+        and a content security policy lets no script run but the page's own, named by its digest.
+    """
+    artifacts = document["artifacts"]
+    standing = standings(artifacts)
+    groups, numbers_of = sections.mismatches(artifacts)
+    index, chunks = embed(document, standing, numbers_of)
+    counts = sections.tally(document, standing)
+    figures = sections.numbers(document, standing)
+    script = _script()
+    page = {
+        "title": document["title"],
+        "stages": len({artifact["stage"] for artifact in artifacts}),
+        "names": STANDINGS,
+        "counts": counts,
+        "verdict": sections.verdict(counts, figures),
+        "figures": figures,
+        "mismatches": groups,
+        "missing": document["missing"],
+        "conflicts": [artifacts[place] for place in document["conflicts"]],
+        "exclusions": sections.exclusions(document["excluded"]),
+        "runs": sections.runs(document),
+        "environments": sections.environments(document),
+        "machines": sections.machines(artifacts),
+        "elsewhere": sections.elsewhere(document.get("elsewhere", [])),
+        "weights": sections.weights(document),
+        "looks": dict(document.get("looks") or {}),
+        "most_rows": sections.MOST_ROWS,
+        "most_names": sections.MOST_NAMES,
+        "index": safe_json(index),
+        "chunks": [safe_json(chunk) for chunk in chunks],
+        "script": Markup(script),  # noqa: S704  (files of this package)
+        "policy": f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+    }
+    environment = template_environment(TEMPLATES)
+    environment.filters |= {
+        "figure": lambda value: "–" if value is None else f"{value:.3f}",
+        "percent": lambda value: f"{100 * min(max(value, 0), 1):.2f}",
+        "duration": duration,
+        "moment": lambda text: str(text).replace("T", " ").replace("Z", " UTC"),
+        "anchor": lambda name: "#" + quote(str(name), safe="/"),
+        "find": lambda value, key: f"#find?{key}={quote(str(value), safe='')}",
+        "short": lambda digest: str(digest)[:12],
+    }
+    return environment.get_template("audit.html.j2").render(page) + "\n"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them: 0.8 s, 42 s, 3 min, 1 h 20 min."""
+    if seconds is None:
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _script() -> str:
+    parts = [(TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
+
+
+def main(audit: str, page: str) -> None:
+    """Write the page of an audit file: ``python -m nephroscale.provenance.page audit.json index.html``."""
+    collect_seldom()
+    Path(page).write_text(render_page(orjson.loads(Path(audit).read_bytes())), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,219 @@
+"""Why two runs give different figures: the first artifacts that differ, and the cause."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.errors import NephroscaleError
+from nephroscale.provenance.recipe_diff import Difference, differences
+from nephroscale.provenance.record_index import RecordIndex
+from nephroscale.store.objects import Store
+from nephroscale.store.records import Records
+from nephroscale.store.results_index import receipts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from nephroscale.store.receipts import Receipt
+
+Key = tuple[str, str]
+MOST_NAMED = 4
+
+
+@dataclass
+class Run:
+    """A results folder by itself: its receipts, and the store that their links lead to."""
+
+    folder: Path
+    receipts: dict[Key, Receipt]
+    store: Store
+
+
+def open_run(folder: Path) -> Run:
+    """Open a results folder; its store is found by the links beside the receipts.
+
+    Raises
+    ------
+    NephroscaleError
+        When it holds no receipts or none of its links leads to a store.
+    """
+    receipts = {(r.stage, r.unit): r for r in receipts_of(folder)} if folder.is_dir() else {}
+    store = _store_of(folder)
+    if not receipts or store is None:
+        raise NephroscaleError(
+            "This is not the results folder of a run: it has no receipts with objects.",
+            where=str(folder),
+            todo="Name two folders as `results:` of their configurations does, such as results/a results/b.",
+        )
+    return Run(folder, receipts, store)
+
+
+def _store_of(folder: Path) -> Store | None:
+    for link in sorted(folder.glob("*/*")) + sorted(folder.glob("*")):
+        if link.is_symlink() and "objects" in link.readlink().parts:
+            path = (link.parent / link.readlink()).resolve()
+            return Store(path.parents[2])
+    return None
+
+
+@dataclass(frozen=True)
+class Change:
+    """One cause, and the artifacts that it first shows in.
+
+    Parameters
+    ----------
+    difference
+        The cause and a sentence.
+    stage, units
+        Where it shows first.
+    """
+
+    difference: Difference
+    stage: str
+    units: list[str]
+
+
+@dataclass(frozen=True)
+class RunDifference:
+    """What there is to say of two runs.
+
+    Attributes
+    ----------
+    changes
+        The causes, in the order of the stages.
+    differing
+        Stage to how many artifacts of it differ.
+    only
+        Artifacts that one run has alone: to ``a`` or ``b``.
+    metrics
+        Figures that differ: name to both values.
+    """
+
+    changes: list[Change]
+    differing: dict[str, int]
+    only: dict[Key, str]
+    metrics: dict[str, tuple[Any, Any]]
+
+    def text(self, stages: Sequence[str]) -> str:
+        """Tell it in words."""
+        lines = []
+        if not self.differing and not self.only:
+            return "Every artifact is the same in both runs."
+        for name, (before, after) in self.metrics.items():
+            lines.append(f"{name}: {_figure(before)} became {_figure(after)}")
+        counts = ", ".join(f"{stage} {self.differing[stage]}" for stage in stages if stage in self.differing)
+        if counts:
+            lines += ["", f"Artifacts that differ: {counts}."]
+        for side in ("a", "b"):
+            alone = ["/".join(key) for key, owner in self.only.items() if owner == side]
+            if alone:
+                lines.append(f"Only in the {'first' if side == 'a' else 'second'} run: {_some(alone)}.")
+        if self.changes:
+            lines += ["", "The first artifacts that differ, and why:"]
+        for change in self.changes:
+            lines.append(f"  {change.difference.cause}: {change.difference.text}")
+            lines.append(f"      first seen in {change.stage} of {_some(change.units)}")
+        return "\n".join(lines).lstrip("\n")
+
+
+def compare_runs(a: Run, b: Run, stages: Sequence[str]) -> RunDifference:
+    """Compare two runs.
+
+    Parameters
+    ----------
+    a, b
+        The runs; they may share a store or not.
+    stages
+        The stages in order; the audit, which tells of times and machines, is never compared.
+    """
+    common = [key for key in _ordered(a.receipts.keys() & b.receipts.keys(), stages) if key[0] != "audit"]
+    differing = [key for key in common if not _alike(a.receipts[key], b.receipts[key])]
+    only = {
+        key: "a" if key in a.receipts else "b"
+        for key in _ordered(a.receipts.keys() ^ b.receipts.keys(), stages)
+        if key[0] != "audit"
+    }
+    counts: dict[str, int] = defaultdict(int)
+    for stage, _ in differing:
+        counts[stage] += 1
+    return RunDifference(_changes(a, b, differing, only), dict(counts), only, _metrics(a, b))
+
+
+def _ordered(keys: Iterable[Key], stages: Sequence[str]) -> list[Key]:
+    place = {name: index for index, name in enumerate(stages)}
+    return sorted(keys, key=lambda key: (place.get(key[0], len(place)), key))
+
+
+def _alike(left: Receipt, right: Receipt) -> bool:
+    return (left.status, left.reason, left.digest) == (right.status, right.reason, right.digest)
+
+
+def _changes(a: Run, b: Run, differing: list[Key], only: dict[Key, str]) -> list[Change]:
+    """The causes: differences of recipes, but for those that are other artifacts' differences handed on."""
+    elsewhere = {"/".join(key) for key in [*differing, *only]}
+    indexes = [RecordIndex(Records(run.store)) for run in (a, b)]
+    units: dict[tuple[str, Difference], list[str]] = {}
+    for key in differing:
+        receipts = (a.receipts[key], b.receipts[key])
+        before, after = (index.all_that_gave(receipt) for index, receipt in zip(indexes, receipts, strict=True))
+        if not (before and after) and any("because" in receipt.figures for receipt in receipts):
+            continue  # nothing was run for it: it follows from another's rejection
+        for difference in _explain(before, after, elsewhere):
+            units.setdefault((key[0], difference), []).append(key[1])
+    return [Change(difference, stage, named) for (stage, difference), named in units.items()]
+
+
+def _explain(before: list[dict[str, Any]], after: list[dict[str, Any]], elsewhere: set[str]) -> list[Difference]:
+    """How two artifacts' recipes differ; where several recipes gave one of them, the closest pair tells."""
+    pairs = [(left, right) for left in before for right in after]
+    if not pairs:
+        return [Difference("unknown", "no record tells how it was made")]
+    left, right = min(pairs, key=lambda pair: len(differences(pair[0]["parts"], pair[1]["parts"])))
+    if left["parts"] == right["parts"]:
+        return [Difference("chance", _by_chance(left, right))]
+    return differences(*_without(left["parts"], right["parts"], elsewhere))
+
+
+def _without(before: dict[str, Any], after: dict[str, Any], names: set[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Leave out the inputs that are artifacts which differ themselves: their own recipes tell why."""
+    pair = []
+    for parts in (before, after):
+        kept = {k: v for k, v in (parts["inputs"] or {}).items() if k.partition("#")[0] not in names}
+        pair.append({**parts, "inputs": kept})
+    return pair[0], pair[1]
+
+
+def _by_chance(left: dict[str, Any], right: dict[str, Any]) -> str:
+    devices = sorted({left["made"]["device"], right["made"]["device"]})
+    where = f"on {devices[0]}" if len(devices) == 1 else f"on {' and '.join(devices)}"
+    return f"the same recipe gave other bytes ({where}): it is not reproducible to the byte"
+
+
+def _metrics(a: Run, b: Run) -> dict[str, tuple[Any, Any]]:
+    """The pooled figures of each run's headline model, where they differ; a figure of one run alone is left out."""
+    sides: list[dict[str, Any]] = []
+    for run in (a, b):
+        receipt = run.receipts.get(("report", "cohort"))
+        path = run.store.object_path(receipt.digest) / "metrics.json" if receipt and receipt.digest else None
+        content: dict[str, Any] = {"models": {}, "headline": ""}
+        if path and path.is_file():
+            content = json.loads(path.read_bytes())
+        pooled = content["models"].get(content["headline"], {}).get("pooled", {})
+        sides.append({f"{content['headline']} {name}": figure["value"] for name, figure in pooled.items()})
+    return {
+        name: (sides[0][name], sides[1][name])
+        for name in sides[0]
+        if name in sides[1] and sides[0][name] != sides[1][name]
+    }
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")

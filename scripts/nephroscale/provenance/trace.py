@@ -1,0 +1,81 @@
+"""The chain from an artifact back to raw files, for the terminal."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from nephroscale.provenance.graph import CURRENT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nephroscale.provenance.graph import Artifact, Graph, Input
+
+#: More inputs of one stage than this are shown as one line, unless all are asked for.
+MOST_NAMED = 3
+DIGITS = 12
+
+
+def trace(graph: Graph, key: tuple[str, str], *, everything: bool = False) -> str:
+    """Write the chain of an artifact as a tree.
+
+    Parameters
+    ----------
+    graph
+        The artifacts.
+    key
+        Stage and unit.
+    everything
+        Name every input; otherwise many of one stage are one line, and the first of them stands for all.
+
+    Returns
+    -------
+    str
+        A line an artifact: name, digest, when and where it was made, and what is wrong with it, its inputs below it.
+    """
+    shown: set[tuple[str, str]] = set()
+    return "\n".join(_lines(graph, key, "", shown, everything=everything))
+
+
+def _lines(
+    graph: Graph, key: tuple[str, str], indent: str, shown: set[tuple[str, str]], *, everything: bool
+) -> Iterator[str]:
+    artifact = graph.artifacts[key]
+    again = key in shown
+    yield indent + describe(artifact) + (" (as above)" if again and artifact.inputs else "")
+    if again:
+        return
+    shown.add(key)
+    for sentence in artifact.because:
+        yield f"{indent}    ! {sentence}"
+    by_stage: dict[str, list[Input]] = defaultdict(list)
+    unlike = {need.artifact or need.label: need for need in reversed(artifact.inputs)}  # parts of one artifact once
+    for need in reversed(unlike.values()):
+        by_stage[need.artifact[0] if need.artifact else ""].append(need)
+    for stage, needs in sorted(by_stage.items()):
+        few = needs if everything or len(needs) <= MOST_NAMED else needs[:1]
+        for need in few:
+            if need.artifact:
+                yield from _lines(graph, need.artifact, indent + "    ", shown, everything=everything)
+            else:
+                value = need.value[:DIGITS] if len(need.value) == 64 else need.value
+                yield f"{indent}    {need.label}  {value}  {'raw' if '/' not in need.label else 'not in this run'}"
+        if len(few) < len(needs):
+            yield f"{indent}    and {len(needs) - len(few)} more of {stage or 'the raw files'} (--all names them)"
+
+
+def describe(artifact: Artifact) -> str:
+    """Tell of one artifact in a line."""
+    receipt, made = artifact.receipt, artifact.made
+    words = [artifact.name, receipt.digest[:DIGITS] if receipt.digest else f"rejected: {receipt.reason}"]
+    if made:
+        words.append(f"{made['started']} on {made['node']} ({made['device']}), {made['seconds']:.1f} s")
+        if made.get("git"):
+            words.append(f"code {made['git'][:DIGITS]}{'+' if made['git'].endswith('+') else ''}")
+    if artifact.state != CURRENT:
+        words.append(f"[{artifact.state}]")
+    conflicts = sum(not repeat["agrees"] for repeat in artifact.repeats)
+    if conflicts:
+        words.append(f"[{conflicts} later runs of the same recipe gave other bytes]")
+    return "  ".join(words)

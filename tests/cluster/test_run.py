@@ -1,0 +1,72 @@
+"""`snakemake --profile slurm all` on a real Slurm: the whole of it, again, and what travels together."""
+
+import json
+import math
+import os
+import shutil
+from collections import Counter
+
+import pytest
+import yaml
+
+from nephroscale.stages.registry import stage_table
+from support.cluster_project import PROFILE
+
+pytestmark = pytest.mark.cluster
+
+
+def test_the_exact_command_ends_in_the_report(first_run):
+    project, run, _ = first_run
+    figures = json.loads((project.path / "results/tiny/report/metrics.json").read_text())
+    assert set(figures["models"]) == {"cmusnet", "tem-only"}
+    assert run.computed == sorted(unit_of(name) for name in project.receipts())
+    assert "Report: results/tiny/report/index.html" in run.output
+
+
+def test_every_job_asked_for_its_rule_s_resources_and_ran_on_the_nodes_of_its_partition(first_run):
+    project, _, ended = first_run
+    assert {job.state for job in ended} == {"COMPLETED"}
+    assert {job.node for job in ended} <= {"n1", "n2"}  # the configuration says cpu: no GPU node is used
+    allocations = [record(path)["made"]["allocation"] for path in project.path.glob("store/records/*/*.json")]
+    assert {a["node"] for a in allocations} <= {"n1", "n2"}
+    assert all("gpus" not in a for a in allocations)
+
+
+def test_many_small_jobs_travel_in_few_submissions(first_run):
+    project, run, ended = first_run
+    profile = yaml.safe_load((project.path / PROFILE).read_text())
+    groups, sizes = profile["groups"], profile["group-components"]
+    alone = [unit for unit in run.computed if rule_of(unit) not in groups]
+    # What is calibrated travels with its evaluation.
+    members = Counter(groups.get(rule_of(unit)) for unit in run.computed if not unit.startswith("temperature/"))
+    together = sum(math.ceil(members[group] / size) for group, size in sizes.items())
+    audit = 1  # it describes every run, so its own is not among those that are counted
+    assert len(ended) == len(alone) + audit + together
+    assert len(ended) < len(run.computed) / 3
+
+
+def test_what_is_known_costs_no_submission(project, cluster):
+    before, ended = cluster.last_job_id(), len(cluster.finished())
+    raw = project.path / "demo/tiny/tem"
+    shutil.copy(raw / "P01-TEM1.png", raw / "copy.png")  # the same bytes, written again
+    (raw / "copy.png").replace(raw / "P01-TEM1.png")
+    for path in [*project.path.glob("scripts/*.py"), *project.path.glob("config/**/*")]:
+        os.utime(path)
+    shutil.rmtree(project.path / "results/tiny/tiles")
+    run = project.slurm("all")
+    assert run.idle, run.output
+    assert cluster.last_job_id() == before
+    assert len(cluster.finished()) == ended
+
+
+def unit_of(receipt):
+    stage, slash, unit = receipt.removesuffix(".json").partition("/")
+    return f"{stage}/{unit}" if slash else f"{stage}/cohort"
+
+
+def record(path):
+    return json.loads(path.read_text())
+
+
+def rule_of(unit):
+    return stage_table()[unit.partition("/")[0]].rule

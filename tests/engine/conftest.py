@@ -1,0 +1,22 @@
+"""What tests of stages may ask for."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.mock_study import Study
+
+
+@pytest.fixture(scope="session")
+def twins(tmp_path_factory) -> Study:
+    """Nine patients, and two models that are one but for the name."""
+    models = {name: {"modalities": ["TEM"]} for name in ("one", "two")}
+    return Study.make(tmp_path_factory.mktemp("twins"), models=models, files={"tiles": 14, "tem": 11})
+
+
+@pytest.fixture
+def study(twins, tmp_path, monkeypatch) -> Study:
+    """A copy of it, to be changed; the process is in its folder."""
+    copy = twins.copy_to(tmp_path / "study")
+    monkeypatch.chdir(copy.folder)
+    return copy

@@ -1,0 +1,93 @@
+"""The plan of a cohort whose artifacts are made up: what waits for what, and what is left out where much is settled."""
+
+import pytest
+
+from nephroscale.engine import plan as module
+from nephroscale.store.objects import remove_tree
+from support.mock_study import Study
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Nine patients with everything made."""
+    models = {"cmusnet": {}, "tem-only": {"modalities": ["TEM"]}}
+    return Study.make(tmp_path_factory.mktemp("plan"), models=models)
+
+
+@pytest.fixture
+def settled(made, tmp_path, monkeypatch):
+    """A plan of a copy, settled."""
+    study = made.copy_to(tmp_path / "copy")
+    monkeypatch.chdir(study.folder)
+    plan = study.plan()
+    plan.settle()
+    return plan
+
+
+def anew(plan):
+    """The same plan, as the next command sees it."""
+    again = module.Plan(plan.config, scripts=plan.scripts)
+    again.settle()
+    return again
+
+
+def keys(plan):
+    return [(stage, unit) for stage in plan.stages for unit in plan.study_units(stage)]
+
+
+def reached(plan, targets):
+    """The receipts that Snakemake comes to from some targets, as it goes from each to what that one waits for."""
+    places = {str(plan.receipt_path(*key)): key for key in keys(plan)}
+    pending, found = [places[name] for name in targets], set()
+    while pending:
+        key = pending.pop()
+        if key not in found:
+            found.add(key)
+            pending += [places[name] for name in plan.receipts_before(*key)]
+    return found
+
+
+def test_everything_that_was_made_up_is_known(settled):
+    assert all(settled.receipt(*key) for key in keys(settled))
+
+
+def test_what_a_unit_needs_is_settled_before_it_though_few_edges_say_so(settled):
+    for stage, unit in keys(settled):
+        before = reached(settled, settled.receipts_before(stage, unit))
+        needs = {(need.stage, need.unit) for need in settled.stages[stage].needs(settled, unit)}
+        assert needs <= before, f"{stage} of {unit}"
+    edges = sum(len(settled.receipts_before(*key)) for key in keys(settled))
+    assert edges < 8 * len(keys(settled))
+
+
+def test_where_much_is_settled_only_what_is_left_is_planned(settled, monkeypatch):
+    monkeypatch.setattr(module, "WHOLE_PLAN", 0)
+    plan = anew(settled)
+    assert plan.receipt_paths("audit") == [str(plan.receipt_path("audit", "cohort"))]
+    lost = [("tiles", "P000003-OM0"), ("tem", "P000004"), ("evaluate", plan.units("evaluate")[2])]
+    for key in lost:
+        remove_tree(plan.object_path(*key))
+    plan = anew(plan)
+    left = {key for key in keys(plan) if plan.receipt(*key) is None}
+    assert set(lost) <= left
+    assert ("features", "P000003-OM") in left
+    assert ("features", "P000005-OM") not in left
+    assert reached(plan, plan.receipt_paths("audit")) == left
+    assert reached(plan, plan.receipt_paths("tem")) == {("tem", "P000004")}
+
+
+def test_a_job_s_own_process_leaves_nothing_out(settled, monkeypatch):
+    monkeypatch.setattr(module, "WHOLE_PLAN", 0)
+    plan = module.Plan(settled.config, scripts=settled.scripts)
+    assert reached(plan, plan.receipt_paths("audit")) == set(keys(plan))
+
+
+def test_half_a_receipt_of_a_killed_job_and_receipts_of_nobody_go(settled):
+    folder = settled.results / "tem"
+    (folder / ".P000001.json.123.tmp").write_text("{")
+    (folder / ".P000001.zarr.123.tmp").symlink_to("nowhere")
+    (folder / "stranger.json").write_text("{}")
+    anew(settled)
+    assert {path.name for path in folder.iterdir()} == {
+        name for unit in settled.units("tem") for name in (f"{unit}.json", f"{unit}.zarr")
+    }

@@ -1,0 +1,100 @@
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nephroscale.arrays import read_array, write_arrays
+from nephroscale.errors import NephroscaleError
+from nephroscale.features.bags import open_bag
+from nephroscale.features.h5 import export_h5, read_h5_bag
+
+NAMES = {"patient": "P1", "modality": "OM", "image_id": "P1-OM", "encoder": "uni"}
+
+
+def bag(path, features):
+    n = len(features)
+    write_arrays(
+        path,
+        {
+            "features": features,
+            "image": np.zeros(n, np.int16),
+            "slot": np.zeros(n, np.int8),
+            "score": np.ones(n, np.float32),
+            "position": np.arange(2 * n, dtype=np.float32).reshape(n, 2),
+        },
+        {"patient": "P1", "modality": "OM", "encoder": "texture", "images": ["P1-OM"], "panel": ["IgG"]},
+    )
+    return path
+
+
+@given(n=st.integers(1, 5), channels=st.integers(1, 9), side=st.integers(1, 3))
+@settings(max_examples=12, deadline=None)
+def test_out_and_in_again(tmp_path_factory, n, channels, side):
+    folder = tmp_path_factory.mktemp("h5")
+    maps = np.random.default_rng(n).normal(size=(n, side, side, channels)).astype(np.float32)
+    assert export_h5(bag(folder / "bag", maps), folder / "bag.h5") == {"instances": n, "channels": channels}
+    with h5py.File(folder / "bag.h5") as file:
+        assert file["features"].shape == (n, channels)
+        assert file["coords"].dtype == np.int64
+        assert list(file.attrs["panel"]) == ["IgG"]
+    read_h5_bag(folder / "bag.h5", folder / "back", **NAMES)
+    back = open_bag(folder / "back")
+    np.testing.assert_allclose(back.features[:, 0, 0], maps.mean(axis=(1, 2)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(read_array(folder / "back", "position"), read_array(folder / "bag", "position"))
+
+
+def test_equal_bags_give_equal_files(tmp_path):
+    maps = np.random.default_rng(0).normal(size=(3, 7, 7, 4)).astype(np.float32)
+    export_h5(bag(tmp_path / "bag", maps), tmp_path / "1.h5")
+    export_h5(tmp_path / "bag", tmp_path / "2.h5")
+    assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "2.h5").read_bytes()
+
+
+def write_h5(path, **arrays):
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            file[name] = array
+    return path
+
+
+@pytest.mark.parametrize("leading", [(), (1,)])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_bags_of_clam_and_trident_come_in(tmp_path, leading, dtype):
+    features = np.random.default_rng(0).normal(size=(4, 6)).astype(dtype)
+    coords = np.arange(8).reshape(4, 2)
+    path = write_h5(tmp_path / "x.h5", features=features.reshape(*leading, 4, 6), coords=coords.reshape(*leading, 4, 2))
+    assert read_h5_bag(path, tmp_path / "out", **NAMES) == {"instances": 4, "channels": 6}
+    made = open_bag(tmp_path / "out")
+    np.testing.assert_allclose(made.features[:, 0, 0], features, rtol=1e-6)
+    assert made.encoder == "uni"
+    assert made.image_ids == ["P1-OM"] * 4
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"features": np.zeros((4, 6))}, "coords"),
+        ({"coords": np.zeros((4, 2))}, "features"),
+        ({"features": np.zeros((2, 4, 6)), "coords": np.zeros((4, 2))}, "shape"),
+        ({"features": np.zeros((4, 6)), "coords": np.zeros((3, 2))}, "coords"),
+        ({"features": np.full((4, 6), np.nan), "coords": np.zeros((4, 2))}, "finite"),
+        ({"features": np.zeros((0, 6)), "coords": np.zeros((0, 2))}, "shape"),
+        ({"features": np.zeros((4, 6), np.int32), "coords": np.zeros((4, 2))}, "int32"),
+    ],
+)
+def test_senseless_files_are_refused(tmp_path, arrays, says):
+    with pytest.raises(NephroscaleError, match=says):
+        read_h5_bag(write_h5(tmp_path / "x.h5", **arrays), tmp_path / "out", **NAMES)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_h5_is_refused(tmp_path):
+    (tmp_path / "x.h5").write_text("no")
+    with pytest.raises(NephroscaleError, match="h5"):
+        read_h5_bag(tmp_path / "x.h5", tmp_path / "out", **NAMES)
+
+
+def test_pixels_are_not_exported(tmp_path):
+    with pytest.raises(NephroscaleError, match="images"):
+        export_h5(bag(tmp_path / "bag", np.zeros((2, 8, 8, 3), np.uint8)), tmp_path / "x.h5")

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nephroscale.arrays import read_array, read_attributes
+from nephroscale.errors import NephroscaleError, Rejected
+from nephroscale.glomeruli.contours import read_geojson
+from nephroscale.glomeruli.glomeruli import choose_detector, find_glomeruli
+from nephroscale.glomeruli.metrics import detection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from shapely.geometry import Polygon
+
+SETTINGS: dict[str, Any] = {
+    "method": "auto",
+    "mpp": 4.0,
+    "width": 8,
+    "threshold": 0.5,
+    "minimum_diameter_um": 60.0,
+    "maximum_diameter_um": 400.0,
+    "crop_um": 256.0,
+    "crop_px": 64,
+}
+FACTS = {"status": "accepted", "scale": {"value": 1.0, "unit": "um", "source": "file"}}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_outlines_crops_and_a_picture(om_slide: tuple[Path, list[Polygon]], tmp_path: Path) -> None:
+    figures = find_glomeruli(om_slide[0], None, FACTS, {}, SETTINGS, tmp_path / "out")
+    assert figures["method"] == "classical"
+    assert figures["glomeruli"] == 4
+    glomeruli = read_geojson(tmp_path / "out/glomeruli.geojson")
+    assert detection([one.polygon for one in glomeruli], om_slide[1])["f1"] == 1
+    crops = read_array(tmp_path / "out/crops", "crops")
+    assert crops.shape == (4, 64, 64, 3)
+    assert crops.dtype == np.uint8
+    middle, rim = crops[:, 24:40, 24:40, 1].mean(), crops[:, :4, :, 1].mean()
+    assert middle < rim - 30  # the dark tuft is in the middle
+    scores = read_array(tmp_path / "out/crops", "score")
+    assert scores.tolist() == pytest.approx([one.score for one in glomeruli], abs=1e-4)
+    centre = read_array(tmp_path / "out/crops", "centre")
+    assert np.abs(centre - np.array([one.centre for one in glomeruli])).max() < 0.1
+    with Image.open(tmp_path / "out/overlay.png") as overlay:
+        assert max(overlay.size) <= 1280
+        assert not overlay.info
+    find_glomeruli(om_slide[0], None, FACTS, {}, SETTINGS, tmp_path / "again")
+    assert files(tmp_path / "out") == files(tmp_path / "again")
+
+
+def test_a_whole_field_is_one_glomerulus(tmp_path: Path, make_tiles: Callable[..., Path]) -> None:
+    field = np.full((100, 200, 1), 40000, np.uint16)
+    path = make_tiles(tmp_path / "s", field, modality="IM", mpp=None, origin=(4.0, 6.0), scale=2.0)
+    figures = find_glomeruli(path, None, {"scale": {"source": "whole"}}, {"roi": "whole"}, SETTINGS, tmp_path / "out")
+    assert figures["method"] == "whole"
+    assert figures["diameter_um"] is None
+    crops = read_array(tmp_path / "out/crops", "crops")
+    assert crops.shape == (1, 64, 64, 1)
+    assert crops.dtype == np.uint16
+    assert (crops[0, 16:48] == 40000).all()
+    assert (crops[0, :16] == 0).all()
+    feature = json.loads((tmp_path / "out/glomeruli.geojson").read_text())["features"][0]
+    assert "area_um2" not in feature["properties"]["measurements"]
+    assert read_geojson(tmp_path / "out/glomeruli.geojson")[0].polygon.bounds == (4, 6, 404, 206)
+    assert read_attributes(tmp_path / "out/crops")["whole"] is True
+
+
+def test_none_found_is_a_verdict(
+    tmp_path: Path, make_tiles: Callable[..., Path], make_om: Callable[..., np.ndarray]
+) -> None:
+    path = make_tiles(tmp_path / "s", make_om(448, 640, [], seed=3))
+    with pytest.raises(Rejected, match="no glomerulus found"):
+        find_glomeruli(path, None, FACTS, {}, SETTINGS, tmp_path / "out")
+    unscaled = make_tiles(tmp_path / "u", make_om(128, 128, []), mpp=None)
+    with pytest.raises(Rejected, match="no scale"):
+        find_glomeruli(unscaled, None, FACTS, {}, SETTINGS, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_which_detector() -> None:
+    assert choose_detector("OM", "auto", has_segmenter=True) == "unet"
+    assert choose_detector("OM", "auto", has_segmenter=False) == "classical"
+    assert choose_detector("OM", "classical", has_segmenter=True) == "classical"
+    assert choose_detector("IM", "unet", has_segmenter=True) == "classical"
+    with pytest.raises(NephroscaleError, match="no weights"):
+        choose_detector("OM", "unet", has_segmenter=False)

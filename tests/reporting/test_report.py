@@ -1,0 +1,151 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import cv2
+import pytest
+
+from nephroscale.errors import NephroscaleError
+from nephroscale.reporting.report import write_report
+
+SETTINGS = {"headline": None, "bootstrap": 200, "seed": 1}
+
+
+@pytest.fixture(scope="module")
+def written(inputs, tmp_path_factory):
+    out = tmp_path_factory.mktemp("report") / "out"
+    return write_report(inputs, SETTINGS, out), out
+
+
+class Page(HTMLParser):
+    """Collects what a browser would fetch, and whether elements close in order."""
+
+    VOID = frozenset({"meta", "img", "br", "link"})
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.links, self.ids, self.text = [], [], set(), []
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.links += [values[name] for name in ("src", "href", "srcset") if name in values]
+        self.ids |= {values["id"]} if "id" in values else set()
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture(scope="module")
+def page(written):
+    parser = Page()
+    parser.feed((written[1] / "index.html").read_text())
+    return parser
+
+
+def test_the_page_stands_by_itself(page, written):
+    assert page.open == []
+    for link in page.links:
+        assert link.startswith("data:") or link[1:] in page.ids
+    html = (written[1] / "index.html").read_text()
+    assert "<script" not in html
+    assert "@import" not in html
+    assert not re.search(r"url\((?!data:)", html)
+    assert "/tmp" not in html
+
+
+def test_what_it_has_to_show_is_there(page, written, inputs):
+    text = " ".join(" ".join(page.text).split())
+    metrics = json.loads((written[1] / "metrics.json").read_text())
+    assert inputs["notes"][0] in text
+    assert "LN <from> three" in text  # escaped, and so shown as it is
+    for name, found in metrics["models"].items():
+        assert name in text
+        for metric in found["pooled"].values():
+            assert f"{metric['value']:.3f}" in text
+    for section in ("models", "folds", "classes", "training", "cohort", "slides", "tem", "rejected", "reading"):
+        assert section in page.ids
+    assert "the slide cannot be opened: not a TIFF file" in text
+    assert "image is blank" in text
+    assert "dropped" in text
+    assert "not drawn" in text
+    assert "1 mm" in text
+
+
+def test_metrics_have_the_keys_that_others_rely_on(written):
+    metrics = json.loads((written[1] / "metrics.json").read_text())
+    assert metrics["headline"] == "cmusnet"
+    assert set(metrics["models"]) == {"cmusnet", "om-only", "im-only", "tem-only", "no-attention"}
+    for found in metrics["models"].values():
+        for metric in ("accuracy", "balanced_accuracy", "macro_auc", "macro_f1"):
+            assert set(found["pooled"][metric]) == {"value", "low", "high"}
+            assert set(found["folds"][metric]) == {"mean", "sd", "values"}
+            assert len(found["folds"][metric]["values"]) == 5
+    assert metrics["cohort"]["classes"] == {"IgAN": 9, "MN": 9, "LN": 9}
+    assert metrics["cohort"]["excluded"] == {"P031": "no TEM: patient has no usable TEM image"}
+
+
+def test_the_receipt_has_the_last_screen(written):
+    figures, _ = written
+    assert json.loads(json.dumps(figures)) == figures
+    assert figures["headline"][0].startswith("cmusnet, 27 patients")
+    assert figures["rejected"] == 3
+    assert set(figures["balanced_accuracy"]) == {"value", "low", "high"}
+
+
+def test_plots_are_beside_the_page(written):
+    folder = written[1] / "figures"
+    assert sorted(p.name for p in folder.iterdir()) == ["confusion.png", "curves.png", "models.png", "roc.png"]
+    for path in folder.iterdir():
+        picture = cv2.imread(str(path))
+        assert picture is not None
+        assert picture.std() > 5
+        assert b"Date" not in path.read_bytes()[:400]
+
+
+def test_equal_inputs_give_equal_bytes(written, inputs, tmp_path):
+    write_report(inputs, SETTINGS, tmp_path / "again")
+    first = written[1]
+    names = sorted(p.relative_to(first) for p in first.rglob("*") if p.is_file())
+    assert len(names) == 6
+    for name in names:
+        assert (first / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
+
+
+def test_a_run_that_is_not_finished_is_reported_all_the_same(inputs, tmp_path):
+    models = {
+        name: {**entry, "folds": [{**run, "evaluate": None, "train": None} for run in entry["folds"]]}
+        for name, entry in inputs["models"].items()
+    }
+    bare = {**inputs, "models": models, "slides": [], "tem": {}, "notes": [], "stages": {}}
+    figures = write_report(bare, SETTINGS, tmp_path / "bare")
+    assert figures["balanced_accuracy"]["value"] is None
+    html = (tmp_path / "bare" / "index.html").read_text()
+    assert "There is no evaluation of this model" in html
+    assert "fold 0, seed 1" in html
+
+    part = {**models, "cmusnet": {**models["cmusnet"], "folds": inputs["models"]["cmusnet"]["folds"][:2]}}
+    assert write_report({**inputs, "models": part}, SETTINGS, tmp_path / "part")["patients"] == 12
+
+
+def test_biopsies_of_one_patient_are_told_from_patients(inputs, tmp_path):
+    folds = json.loads((inputs["folds"] / "folds.json").read_text())
+    folds["people"] = {"P004": "P001"}
+    (tmp_path / "folds.json").write_text(json.dumps(folds))
+    found = write_report({**inputs, "folds": tmp_path}, SETTINGS, tmp_path / "out")
+    assert "27 cases of 26 patients" in found["headline"][0]
+    html = (tmp_path / "out" / "index.html").read_text()
+    assert html.count("27 cases of 26 patients") == 3
+
+
+def test_several_seeds_and_another_headline(two_seeds, tmp_path):
+    write_report(two_seeds, {**SETTINGS, "headline": "im-only"}, tmp_path / "out")
+    html = (tmp_path / "out" / "index.html").read_text()
+    assert "averaged over seeds" in html
+    assert "weights no TEM images" in html
+    with pytest.raises(NephroscaleError, match="headline"):
+        write_report(two_seeds, {**SETTINGS, "headline": "x"}, tmp_path / "other")

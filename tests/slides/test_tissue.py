@@ -1,0 +1,131 @@
+import cv2
+import numpy as np
+import pytest
+
+from nephroscale.slides.readers.registry import choose_reader, open_slide
+from nephroscale.slides.scaled import ScaledView
+from nephroscale.slides.tissue import estimate_white_point, find_bright_tissue, find_dark_tissue, find_pen
+
+MPP = 8.0
+
+
+def everywhere(image):
+    return np.ones(image.shape[:2], bool)
+
+
+def glass(height=120, width=160, colour=(243, 242, 244), seed=0):
+    noise = np.random.default_rng(seed).normal(0, 1, (height, width, 3))
+    return np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
+
+
+def disc(height=120, width=160, radius=30):
+    mask = np.zeros((height, width), np.uint8)
+    cv2.circle(mask, (width // 2, height // 2), radius, 1, -1)
+    return mask > 0
+
+
+def overlap(found, truth):
+    return 2 * (found & truth).sum() / (found.sum() + truth.sum())
+
+
+@pytest.mark.parametrize("colour", [(190, 120, 180), (210, 190, 205), (120, 110, 112)], ids=["HE", "pale", "silver"])
+@pytest.mark.parametrize("tint", [(243, 242, 244), (244, 236, 222)], ids=["white", "yellow"])
+def test_stained_tissue_on_glass(colour, tint):
+    image, truth = glass(colour=tint), disc()
+    texture = np.random.default_rng(1).normal(0, 8, (*truth.shape, 1))
+    image[truth] = np.clip(np.array(colour) * np.array(tint) / 243 + texture, 0, 255)[truth].astype(np.uint8)
+    found = find_bright_tissue(image, everywhere(image), MPP)
+    assert overlap(found.tissue, truth) > 0.93
+    assert not found.pen.any()
+
+
+def test_empty_glass_holds_no_tissue():
+    for tint in ((243, 242, 244), (240, 230, 215), (200, 200, 200)):
+        image = glass(colour=tint)
+        assert not find_bright_tissue(image, everywhere(image), MPP).tissue.any()
+
+
+def test_a_grey_shadow_is_no_tissue():
+    image = glass()
+    shadow = cv2.GaussianBlur(disc(radius=40).astype(np.float32), (0, 0), 12)
+    image = (image * (1 - 0.25 * shadow[..., None])).astype(np.uint8)
+    assert find_bright_tissue(image, everywhere(image), MPP).tissue.mean() < 0.02
+
+
+def test_a_field_full_of_tissue_is_not_cut_in_two(shared):
+    for name in ("kidney_om/local1.png", "kidney_om/local2.png", "kidney_om/vegf_ihc_C2.jpg"):
+        path = shared / "data" / name
+        with open_slide(path, choose_reader(path)) as slide:
+            overview = ScaledView(slide, 10, fill=255).overview()
+        assert find_bright_tissue(overview.pixels, overview.valid, 5.0, "Masson").tissue.mean() > 0.85, name
+
+
+def test_tissue_of_a_kidney_field_against_its_own_mask(shared):
+    path = shared / "data/kidney_om/0486052bb_positive_000096_image.png"
+    truth = cv2.imread(str(path).replace("_image", "_tissue"), cv2.IMREAD_GRAYSCALE)
+    with open_slide(path, "image_reader") as slide:
+        overview = ScaledView(slide, 8, fill=255).overview()
+    found = find_bright_tissue(overview.pixels, overview.valid, 4.0, "PAS").tissue
+    truth = cv2.resize(truth, found.shape[::-1], interpolation=cv2.INTER_AREA) > 127
+    assert overlap(found, truth) > 0.9
+
+
+@pytest.mark.parametrize("colour", [(30, 140, 90), (40, 60, 200), (25, 25, 28)], ids=["green", "blue", "black"])
+def test_pen_marks_are_found_and_are_no_tissue(colour):
+    image, truth = glass(), disc()
+    image[truth] = (190, 120, 180)
+    stroke = np.zeros(truth.shape, np.uint8)
+    cv2.line(stroke, (10, 10), (60, 110), 1, 15)
+    image[stroke > 0] = colour
+    found = find_bright_tissue(image, everywhere(image), MPP)
+    assert found.pen[stroke > 0].mean() > 0.95
+    assert not (found.tissue & (stroke > 0)).any()
+    assert overlap(found.tissue, truth & (stroke == 0)) > 0.9
+
+
+def test_a_real_pen_mark(shared):
+    with open_slide(shared / "data/kidney_om/tcga-green-pen.png", "image_reader") as slide:
+        pixels = slide.read_level(0, 0, 0, slide.width, slide.height)[0]
+    pen = find_pen(pixels, MPP)
+    assert 0.12 < pen.mean() < 0.25
+    assert pen[5:60, 430:470].mean() > 0.9  # the upper end of the stroke
+    assert not pen[:, 600:].any()
+
+
+def test_no_stain_is_taken_for_a_pen(shared):
+    for name, stain in (("kidney_om/local1.png", "Masson"), ("kidney_om/0486052bb_positive_000096_image.png", "PAS")):
+        with open_slide(shared / "data" / name, "image_reader") as slide:
+            overview = ScaledView(slide, 4, fill=255).overview()
+        assert find_pen(overview.pixels, 2.0, stain).mean() < 0.01
+
+
+def test_white_is_the_colour_of_the_glass():
+    image = glass(colour=(240, 230, 220))
+    image[disc()] = (150, 80, 140)
+    assert np.abs(np.array(estimate_white_point(image, everywhere(image))) - (240, 230, 220)).max() < 4
+
+
+@pytest.mark.parametrize(("dtype", "level"), [(np.uint8, 60), (np.uint16, 6000)])
+def test_signal_on_a_dark_background(dtype, level):
+    rng, truth = np.random.default_rng(0), disc()
+    grey = level * 0.1 + rng.normal(0, level * 0.02, truth.shape)
+    grey += truth * level * rng.uniform(0.4, 1, truth.shape)
+    image = np.clip(grey, 0, np.iinfo(dtype).max).astype(dtype)
+    found = find_dark_tissue(image, everywhere(image[..., None]), 4.0).tissue
+    assert overlap(found, truth) > 0.9
+
+
+def test_noise_alone_is_no_tissue():
+    noise = np.random.default_rng(0).poisson(300, (200, 200)).astype(np.uint16)
+    assert not find_dark_tissue(noise, np.ones(noise.shape, bool), 4.0).tissue.any()
+    assert not find_dark_tissue(np.zeros((50, 50), np.uint8), np.ones((50, 50), bool), 4.0).tissue.any()
+
+
+def test_what_is_not_part_of_the_picture_is_never_tissue():
+    image, valid = glass(), np.ones((120, 160), bool)
+    image[:] = (190, 120, 180)
+    valid[:, :80] = False
+    assert not find_bright_tissue(image, valid, MPP).tissue[~valid].any()
+    assert not find_bright_tissue(image, ~valid & valid, MPP).tissue.any()
+    grey = image[..., 0].copy()
+    assert not find_dark_tissue(grey, valid, MPP).tissue[~valid].any()

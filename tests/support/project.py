@@ -1,0 +1,116 @@
+"""A checkout of its own with the tiny cohort, in which Snakemake is run for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("workflow", "scripts", "config", "resources", "slurm", "pyproject.toml")
+
+
+@dataclass
+class Run:
+    """What one command did."""
+
+    code: int
+    output: str
+    computed: list[str] = field(default_factory=list)
+
+    @property
+    def idle(self) -> bool:
+        return "Nothing to be done" in self.output
+
+
+class Project:
+    """A checkout in which commands are run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = "config/tiny.yaml"
+
+    @classmethod
+    def check_out(cls, path: Path) -> Self:
+        """Copy what a run needs to a new folder, and draw the tiny cohort there."""
+        path.mkdir(parents=True)
+        for part in PARTS:
+            source = ROOT / part
+            if source.is_symlink():
+                (path / part).symlink_to(source.readlink())
+            elif source.is_dir():
+                shutil.copytree(source, path / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            else:
+                shutil.copy(source, path / part)
+        draw = [sys.executable, "resources/demo/generate.py", "tiny", "--out", "demo/tiny"]
+        subprocess.run(draw, cwd=path, check=True, env={**os.environ, "PYTHONPATH": str(path / "scripts")})
+        return cls(path)
+
+    def copy_to(self, path: Path) -> Self:
+        subprocess.run(["cp", "-a", str(self.path), str(path)], check=True)
+        return type(self)(path)
+
+    def run(self, *targets: str, cores: int = 2, config: tuple[str, ...] = (), options: tuple[str, ...] = ()) -> Run:
+        """Run Snakemake, and list the units that computed, as records tell."""
+        before = self.runs()
+        command = [sys.executable, "-m", "snakemake", "--configfile", self.config]
+        command += [*(["--config", *config] if config else []), "--cores", str(cores), *options]
+        command += ["--", *(targets or ("all",))]
+        done = subprocess.run(
+            command,
+            cwd=self.path,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=1200,
+            check=False,
+            env={**os.environ, "PYTHONPATH": ""},
+        )
+        after = self.runs()
+        return Run(done.returncode, done.stdout, sorted(after[key] for key in after.keys() - before.keys()))
+
+    def nephroscale(self, *arguments: str) -> tuple[int, str]:
+        """Run the command `nephroscale`: its exit status, and what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "nephroscale", *arguments, "--configfile", self.config],
+            cwd=self.path,
+            text=True,
+            capture_output=True,
+            timeout=1200,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(self.path / "scripts")},
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def runs(self) -> dict[str, str]:
+        """Every run that a record tells of: its file, and `stage/unit`; not the audit, which follows every change."""
+        found = {}
+        for path in [*self.path.glob("store/records/*/*.json"), *self.path.glob("store/repeats/*.json")]:
+            record = json.loads(path.read_text())
+            key = f"{path.parent.name}/{path.name}/{record['made']['started']}/{record['receipt']['digest']}"
+            if record["receipt"]["stage"] != "audit":
+                found[key] = f"{record['receipt']['stage']}/{record['receipt']['unit']}"
+        return found
+
+    def receipt(self, name: str) -> dict:
+        return json.loads((self.path / "results/tiny" / f"{name}.json").read_text())
+
+    def receipts(self) -> dict[str, str]:
+        """Every receipt by its path, as text; not the audit's, whose object tells of times and machines."""
+        top = self.path / "results/tiny"
+        found = {}
+        for path in top.rglob("*.json"):
+            if not path.is_symlink() and "logs" not in path.parts and path != top / "audit.json":
+                found[path.relative_to(top).as_posix()] = path.read_text()
+        return found
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        path = self.path / name
+        text = path.read_text(encoding="utf-8")
+        assert old in text, f"{old!r} is not in {name}"
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")

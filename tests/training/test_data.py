@@ -1,0 +1,141 @@
+"""Bags and batches, and the released code's faults 6 and 8 to 10."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nephroscale.errors import NephroscaleError
+from nephroscale.training.data import collate, holds_pixels, load_bags, shapes_of, thinned
+from nephroscale.training.epoch import batches
+from support.stored_features import Cohort, write_bag
+
+ALL = ("TEM", "OM", "IM")
+
+
+def test_bags_are_memory_maps(cohort: Cohort) -> None:
+    bags = load_bags(cohort.features, cohort.ids, ALL, labels=cohort.labels)
+    assert [bag.patient for bag in bags] == cohort.ids
+    assert all(isinstance(content.source, np.memmap) for bag in bags for content in bag.modalities.values())
+    assert shapes_of(bags) == dict.fromkeys(ALL, (2, 2, 8))
+    assert holds_pixels(bags) == dict.fromkeys(ALL, False)
+
+
+def test_a_batch_is_padded_and_masked(cohort: Cohort) -> None:
+    bags = load_bags(cohort.features, cohort.ids, ALL, labels=cohort.labels)
+    batch = collate(bags)
+    lengths = [len(bag.modalities["TEM"].rows) for bag in bags]
+    assert batch.features["TEM"].shape == (12, max(lengths), 2, 2, 8)
+    assert batch.mask["TEM"].sum(1).tolist() == lengths
+    assert not batch.features["TEM"][~batch.mask["TEM"]].any()
+    for i, bag in enumerate(bags):
+        np.testing.assert_array_equal(batch.features["TEM"][i, : lengths[i]], bag.modalities["TEM"].source)
+    assert batch.ids == tuple(cohort.ids)
+    assert batch.labels.tolist() == [cohort.labels[patient] for patient in cohort.ids]
+
+
+def test_fault_6_nobody_is_dropped(cohort: Cohort) -> None:
+    bags = load_bags(cohort.features, cohort.ids[:7], ["OM"], labels=cohort.labels)
+    assert [who for batch in batches(bags, 3, "cpu") for who in batch.ids] == cohort.ids[:7]
+
+
+def test_fault_8_a_test_patient_cannot_be_trained_on(cohort: Cohort) -> None:
+    with pytest.raises(NephroscaleError, match="Test patients were about to be used in training: P010"):
+        load_bags(cohort.features, cohort.ids, ALL, apart=["P010"])
+
+
+def test_fault_9_a_missing_image_shifts_nobody(cohort: Cohort) -> None:
+    features = {patient: dict(paths) for patient, paths in cohort.features.items()}
+    del features["P001"]["OM"]
+    with pytest.raises(NephroscaleError, match="Patient P001 has no OM features"):
+        load_bags(features, cohort.ids, ALL)
+    present = [patient for patient in cohort.ids if patient != "P001"]
+    for bag in load_bags(features, present, ALL):
+        assert bag.modalities["OM"].images == (f"{bag.patient}-OM-0",)
+    assert load_bags(features, ["P001"], ["TEM"])[0].patient == "P001"
+
+
+def test_an_empty_bag_is_an_error(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / "P" / "TEM.zarr", np.zeros((0, 2, 2, 8), np.float32))
+    with pytest.raises(NephroscaleError, match="Patient P has no TEM features"):
+        load_bags({"P": {"TEM": path}}, ["P"], ["TEM"])
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Path]]:
+    array = np.arange(20, dtype=np.float32)[:, None, None, None] * np.ones((1, 1, 1, 2), np.float32)
+    folder = tmp_path_factory.mktemp("large")
+    return {who: {"TEM": write_bag(folder / who / "TEM.zarr", array)} for who in ("A", "B")}
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 25))
+def test_fault_10_a_choice_depends_on_seed_and_patient_alone(
+    large: dict[str, dict[str, Path]], seed: int, most: int
+) -> None:
+    def rows(*ids: str) -> dict[str, list[int]]:
+        bags = load_bags(large, ids, ["TEM"], maximum_instances=most, seed=seed)
+        assert thinned(bags) == ({who: [most, 20] for who in sorted(ids)} if most < 20 else {})
+        return {bag.patient: bag.modalities["TEM"].rows.tolist() for bag in bags}
+
+    chosen = rows("A", "B")
+    assert rows("B", "A") == chosen
+    assert rows("A") == {"A": chosen["A"]}
+    assert chosen["A"] == sorted(set(chosen["A"]))
+    assert len(chosen["A"]) == min(most, 20)
+
+
+def test_fault_10_the_choice_is_not_the_first_in_the_listing(large: dict[str, dict[str, Path]]) -> None:
+    def chosen(seed: int) -> list[int]:
+        bags = load_bags(large, ["A", "B"], ["TEM"], maximum_instances=10, seed=seed)
+        return [bag.modalities["TEM"].rows.tolist() for bag in bags]
+
+    assert chosen(1) != chosen(2)
+    assert chosen(1)[0] != chosen(1)[1]
+    assert list(range(10)) not in chosen(1)
+
+
+def test_images_go_with_the_chosen_instances(large: dict[str, dict[str, Path]]) -> None:
+    bag = load_bags(large, ["A"], ["TEM"], maximum_instances=5)[0].modalities["TEM"]
+    assert list(bag.images) == [f"A-TEM-{row}" for row in bag.rows]
+    batch = collate(load_bags(large, ["A"], ["TEM"], maximum_instances=5))
+    assert batch.features["TEM"][0, :, 0, 0, 0].tolist() == bag.rows.tolist()
+
+
+def test_markers_have_their_slots(tmp_path: Path) -> None:
+    array = np.arange(1, 5, dtype=np.float32)[:, None, None, None] * np.ones((1, 1, 1, 2), np.float32)
+    slot = np.array([3, 0, 0, 2], np.int8)
+    path = write_bag(tmp_path / "P" / "IM.zarr", array, "IM", slot=slot, panel=["IgA", "IgG", "IgM", "C3"])
+    bags = load_bags({"P": {"IM": path}}, ["P"], ["IM"])
+    assert bags[0].modalities["IM"].rows.tolist() == [1, -1, 3, 0], "of two in one slot the first, which is the best"
+    assert bags[0].modalities["IM"].images == ("P-IM-1", "", "P-IM-3", "P-IM-0")
+    batch = collate(bags)
+    assert batch.mask["IM"].tolist() == [[True, False, True, True]]
+    assert batch.features["IM"][0, :, 0, 0, 0].tolist() == [2, 0, 4, 1]
+
+
+def test_patches_are_pooled_within_their_image(tmp_path: Path) -> None:
+    array = np.arange(6, dtype=np.float16)[:, None, None, None] * np.ones((1, 1, 1, 2), np.float16)
+    image = np.array([0, 0, 2, 2, 2, 5], np.int16)
+    path = write_bag(tmp_path / "P" / "TEM.zarr", array, image=image)
+    bags = load_bags({"P": {"TEM": path}}, ["P"], ["TEM"])
+    assert bags[0].modalities["TEM"].images == ("P-TEM-0", "P-TEM-2", "P-TEM-5")
+    assert collate(bags).features["TEM"][0, :, 0, 0, 0].tolist() == [0.5, 3, 5]
+
+
+def test_patches_and_trainable_encoders_do_not_go_together(tmp_path: Path) -> None:
+    array, image = np.zeros((2, 16, 16, 3), np.uint8), np.zeros(2, np.int16)
+    path = write_bag(tmp_path / "P" / "TEM.zarr", array, image=image)
+    with pytest.raises(NephroscaleError, match="several patches of one image"):
+        load_bags({"P": {"TEM": path}}, ["P"], ["TEM"])
+
+
+def test_patients_of_different_encoders_do_not_mix(tmp_path: Path) -> None:
+    paths = {
+        who: {"OM": write_bag(tmp_path / who / "OM.zarr", np.ones((1, 2, 2, width), np.float32), "OM")}
+        for who, width in (("A", 8), ("B", 9))
+    }
+    with pytest.raises(NephroscaleError, match="patient B have another shape"):
+        shapes_of(load_bags(paths, ["A", "B"], ["OM"]))

@@ -1,0 +1,60 @@
+"""Networks of transformers fine-tuned within a training: same bytes after a kill, and no path in what is left."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nephroscale.features.weights import digest_weights
+from nephroscale.models.weights import load_model
+from nephroscale.training.data import collate, load_bags
+from nephroscale.training.fit import fit
+from support.stored_features import Cohort
+
+transformers = pytest.importorskip("transformers")
+TRAIN: dict[str, Any] = {"epochs": 2, "patience": 2, "learning_rate": 1e-3, "final_learning_rate": 1e-3}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    torch.set_deterministic_debug_mode("default")
+
+
+@pytest.mark.parametrize("trainable", ["all", "last"])
+def test_killed_and_resumed_it_ends_with_the_same_bytes(pixel_cohort: Cohort, tmp_path: Path, trainable: str) -> None:
+    class Killed(Exception):  # noqa: N818
+        pass
+
+    def kill(line: str) -> None:
+        if line.startswith("epoch 1 of"):
+            raise Killed
+
+    torch.manual_seed(0)
+    layout = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]}
+    transformers.ResNetModel(transformers.ResNetConfig(**layout)).save_pretrained(tmp_path / "weights")
+    weights = {"weights": str(tmp_path / "weights"), "digest": digest_weights(tmp_path / "weights")}
+    model = {"hidden": 8, "encoder": {"name": "huggingface", "trainable": trainable, **weights}}
+
+    def train(name: str, log: Any = None) -> dict[str, bytes]:
+        folder = tmp_path / name
+        data = (pixel_cohort.folds, "0", pixel_cohort.features)
+        fit(*data, model, TRAIN, 1, folder / "out", folder / "work", log=log)
+        return {path.name: path.read_bytes() for path in sorted((folder / "out").iterdir())}
+
+    whole = train("whole")
+    with pytest.raises(Killed):
+        train("killed", kill)
+    assert train("killed") == whole
+    assert not any(str(tmp_path).encode() in content for content in whole.values())
+
+    network, metadata = load_model(tmp_path / "whole" / "out")
+    assert metadata["settings"]["encoder"]["layout"]["kind"] == "resnet"
+    assert json.loads(whole["curve.json"])[-1]["epoch"] == 2
+    bags = load_bags(pixel_cohort.features, pixel_cohort.ids[9:], metadata["modalities"])
+    assert network(collate(bags)).logits["fusion"].isfinite().all()

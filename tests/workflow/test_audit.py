@@ -1,0 +1,166 @@
+"""The audit, traces, differences and replays of a finished project."""
+
+import json
+
+import pytest
+
+from nephroscale.store.records import seal
+
+pytestmark = pytest.mark.workflow
+
+
+def document(project):
+    return json.loads((project.path / "results/tiny/audit/audit.json").read_text())
+
+
+def test_every_artifact_of_a_finished_run_is_what_the_present_code_makes(made):
+    told = document(made)
+    assert {entry["state"] for entry in told["artifacts"]} == {"current"}
+    receipts = made.receipts()
+    assert {entry["name"] for entry in told["artifacts"]} == {
+        name.removesuffix(".json") if "/" in name else name.replace(".json", "/cohort") for name in receipts
+    }
+    assert told["conflicts"] == []
+    assert told["missing"] == []
+    assert [run["artifacts"] for run in told["runs"]] == [len(receipts)]
+
+
+def test_each_headline_number_leads_back_to_every_raw_file_of_the_cohort(made):
+    told = document(made)
+    place = {entry["name"]: index for index, entry in enumerate(told["artifacts"])}
+    pending, seen, raw = [place["report/cohort"]], set(), set()
+    while pending:
+        index = pending.pop()
+        if index not in seen:
+            seen.add(index)
+            for label, _, other in told["artifacts"][index]["inputs"]:
+                if other is None:
+                    raw.add(label)
+                else:
+                    pending.append(other)
+    rows = (made.path / "config/tiny/images.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert {row.split(",")[0] for row in rows} <= raw
+    assert len(seen) == len(told["artifacts"])
+
+
+def test_a_trace_goes_from_weights_to_raw_files(made):
+    code, text = made.nephroscale("trace", "results/tiny/train/cmusnet/fold0-seed1", "--all")
+    assert code == 0
+    assert text.startswith("train/cmusnet/fold0-seed1")
+    for word in ("features/", "bags/", "tiles/", "register/", "-TEM1", "raw", "segmenter/cohort"):
+        assert word in text
+    code, text = made.nephroscale("trace", "features/P77-TEM")
+    assert code != 0
+    assert "No artifact of this run" in text
+
+
+def test_an_artifact_made_again_agrees_and_nothing_is_left_behind(project):
+    before = project.runs()
+    code, text = project.nephroscale("replay", "tem/P01")
+    assert (code, "the same" in text) == (0, True)
+    assert project.runs() == before
+    assert list((project.path / "store/tmp").iterdir()) == []
+
+
+def test_a_replay_that_gives_other_bytes_says_how_far_they_are_apart(project):
+    # As if the recipe of P01's bag had once given what P02's gives.
+    digests = [project.receipt(f"tem/{patient}")["digest"] for patient in ("P01", "P02")]
+    records = [path for path in project.path.glob("store/records/*/*.json") if digests[0] in path.read_text()]
+    for path in [*records, project.path / "results/tiny/tem/P01.json"]:
+        if '"stage": "tem"' in path.read_text():
+            text = path.read_text().replace(digests[0], digests[1])
+            value = json.loads(text)
+            path.write_text(seal({k: v for k, v in value.items() if k != "digest"}) if path in records else text)
+    code, text = project.nephroscale("replay", "tem/P01")
+    assert code == 1
+    assert f"stored: {digests[1]}" in text
+    assert f"now:    {digests[0]}" in text
+    assert "files differ" in text
+
+
+def test_an_audit_of_edited_code_says_what_no_longer_matches_and_why(project):
+    with (project.path / "scripts/nephroscale/tem/clean.py").open("a") as stream:
+        stream.write("\n# a remark\n")
+    code, text = project.nephroscale("audit")
+    assert code == 1
+    assert "stale" in text
+    stale = {entry["name"]: entry["because"] for entry in document(project)["artifacts"] if entry["state"] == "stale"}
+    assert set(stale) == {f"tem/P0{n}" for n in range(1, 7)}
+    assert stale["tem/P01"] == ["nephroscale/tem/clean.py was edited"]
+    code, text = project.nephroscale("replay", "tem/P01")
+    assert code == 1
+    assert "clean.py was edited" in text
+
+
+def test_a_lost_object_is_said_to_be_lost(project):
+    receipt = project.receipt("tem/P02")
+    folder = project.path / "store/objects" / receipt["digest"][:2] / receipt["digest"]
+    (project.path / "gone").mkdir()
+    folder.chmod(0o700)
+    folder.rename(project.path / "gone" / "object")
+    code, _ = project.nephroscale("audit")
+    assert code == 1
+    assert [entry["name"] for entry in document(project)["artifacts"] if entry["state"] == "lost"] == ["tem/P02"]
+
+
+def test_without_raw_files_audit_and_trace_go_by_what_is_recorded_and_a_run_fails(project):
+    (project.path / "demo").rename(project.path / "tape")
+    path = project.path.resolve() / "results/tiny/features/P01-TEM.json"
+    code, text = project.nephroscale("trace", str(path))
+    assert (code, text.splitlines()[0].split()[0]) == (0, "features/P01-TEM")
+    assert "of its raw files are not there now" in text
+    code, text = project.nephroscale("audit")
+    assert (code, "stale" in text) == (0, False), text
+    told = document(project)
+    assert {entry["state"] for entry in told["artifacts"]} == {"current"}
+    assert {entry["stage"] for entry in told["artifacts"] if entry["because"]} == {"register"}
+    assert "are not there now" in (project.path / "results/tiny/audit/index.html").read_text(encoding="utf-8")
+    code, text = project.nephroscale("replay", "features/P01-TEM")
+    assert (code, "the same" in text) == (0, True), text
+    run = project.run()
+    assert run.code != 0
+    assert "there is no such folder" in run.output
+    (project.path / "tape").rename(project.path / "demo")
+    (project.path / "demo/tiny/om/P01.svs").unlink()
+    run = project.run()
+    assert run.code != 0
+    assert "P01.svs" in run.output
+
+
+def test_an_edit_of_the_page_s_code_writes_the_audit_anew(project):
+    project.edit("scripts/nephroscale/provenance/sections.py", "Every artifact is what", "Each artifact is what")
+    run = project.run()
+    assert run.code == 0, run.output
+    assert "Each artifact is what" in (project.path / "results/tiny/audit/index.html").read_text(encoding="utf-8")
+    assert project.run().idle
+
+
+def test_a_replay_of_what_has_lost_an_input_names_it(project):
+    receipt = project.receipt("tem/P01")
+    folder = project.path / "store/objects" / receipt["digest"][:2] / receipt["digest"]
+    folder.chmod(0o700)
+    folder.rename(project.path / "gone")
+    code, text = project.nephroscale("replay", "features/P01-TEM")
+    assert code == 1
+    assert "its input tem/P01 is lost" in text
+    assert "Traceback" not in text
+
+
+def test_a_difference_of_two_runs_names_the_key_that_was_changed(project):
+    run = project.run(config=("results=results/other", "train={epochs: 2}"))
+    assert run.code == 0, run.output
+    code, text = project.nephroscale("diff", "results/tiny", "results/other")
+    assert code == 0
+    assert "config: the configuration train.epochs: 4 became 2" in text
+    assert "first seen in train of" in text
+    assert "tem" not in text
+    looks = json.loads((project.path / "results/other/report/metrics.json").read_text())["cohort"]["looks"]
+    assert looks == {"0": 4, "1": 4}
+    page = (project.path / "results/other/report/index.html").read_text()
+    assert "4th look at the test folds" in page
+    # The first run's number stays what it was.
+    assert project.run().idle
+    assert json.loads((project.path / "results/tiny/report/metrics.json").read_text())["cohort"]["looks"] == {
+        "0": 2,
+        "1": 2,
+    }

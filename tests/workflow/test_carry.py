@@ -1,0 +1,46 @@
+"""Results carried to another machine, where the raw files lie elsewhere."""
+
+import shutil
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+
+def test_imported_results_are_not_computed_again_and_end_in_the_same_receipts(made, tmp_path):
+    before = made.receipts()
+    there = made.copy_to(tmp_path / "there")
+    code, text = there.nephroscale("export", "results/tiny", "all.tar")
+    assert code == 0, text
+    shutil.rmtree(there.path / "results")
+    shutil.move(there.path / "store", tmp_path / "old store")
+    shutil.rmtree(there.path / ".snakemake")
+    (there.path / "demo/tiny").rename(there.path / "raw files elsewhere")
+    there.edit("config/tiny.yaml", "root: demo/tiny", "root: raw files elsewhere")
+    code, text = there.nephroscale("import", "all.tar")
+    assert code == 0, text
+    assert "every digest agrees" in text
+    run = there.run()
+    assert run.idle, run.output
+    assert there.receipts() == before
+    assert there.nephroscale("verify")[0] == 0
+
+
+def test_one_result_travels_with_what_it_comes_from_alone(made, tmp_path):
+    there = made.copy_to(tmp_path / "there")
+    code, text = there.nephroscale("export", "results/tiny/features/P01-TEM.json", "one.tar")
+    assert code == 0, text
+    assert text.startswith("one.tar: 3 results")  # register, bags, features
+    shutil.move(there.path / "store", tmp_path / "old store")
+    assert there.nephroscale("import", "one.tar")[0] == 0
+    run = there.run("results/tiny/features/P01-TEM.json")
+    assert run.code == 0, run.output
+    assert run.computed == []
+
+
+def test_what_is_not_made_by_the_present_settings_is_not_exported(project):
+    project.edit("config/tiny.yaml", "size_px: 224", "size_px: 192")
+    code, text = project.nephroscale("export", "results/tiny/tem/P01.json", "x.tar")
+    assert code == 1
+    assert "Run the workflow first" in text
+    assert not (project.path / "x.tar").exists()

@@ -1,0 +1,56 @@
+"""A job that finds its artifact made already: what it imports before it knows."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+HEAVY = ("torch", "numpy", "scipy", "skimage", "zarr", "cv2", "sklearn", "openslide", "tifffile", "PIL", "matplotlib")
+JOB = """
+import json, runpy, sys, types, yaml
+rule, wildcards, stage, unit = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3], sys.argv[4]
+snakemake = types.SimpleNamespace(
+    rule=rule, wildcards=wildcards, log=[f"results/tiny/logs/{stage}/{unit}.log"],
+    output=[f"results/tiny/{stage}.json" if unit == "cohort" else f"results/tiny/{stage}/{unit}.json"],
+    config=yaml.safe_load(open("config/tiny.yaml")),
+)
+runpy.run_path(f"scripts/{rule}.py", init_globals={"snakemake": snakemake})
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+JOBS = [
+    ("register_patient", {"patient": "P01"}, "register", "P01"),
+    ("fit_reference", {}, "reference", "cohort"),
+    ("tile_slide", {"image": "P01-OM"}, "tiles", "P01-OM"),
+    ("train_segmenter", {}, "segmenter", "cohort"),
+    ("find_glomeruli", {"image": "P01-OM"}, "glomeruli", "P01-OM"),
+    ("prepare_tem", {"patient": "P01"}, "tem", "P01"),
+    ("extract_features", {"patient": "P01", "modality": "TEM"}, "features", "P01-TEM"),
+    ("make_folds", {}, "folds", "cohort"),
+    ("train_model", {"model": "cmusnet", "fold": "0", "seed": "1"}, "train", "cmusnet/fold0-seed1"),
+    ("fit_temperature", {"model": "cmusnet", "fold": "0", "seed": "1"}, "temperature", "cmusnet/fold0-seed1"),
+    ("evaluate_model", {"model": "cmusnet", "fold": "0", "seed": "1"}, "evaluate", "cmusnet/fold0-seed1"),
+    ("write_report", {}, "report", "cohort"),
+    ("write_audit", {}, "audit", "cohort"),
+]
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job[2])
+def test_a_hit_imports_nothing_heavy(project, job):
+    rule, wildcards, stage, unit = job
+    done = subprocess.run(
+        [sys.executable, "-c", JOB, rule, json.dumps(wildcards), stage, unit],
+        cwd=project.path,
+        text=True,
+        capture_output=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(project.path / "scripts")},
+    )
+    assert done.returncode == 0, done.stderr
+    modules = json.loads(done.stdout.splitlines()[-1])
+    assert "known, nothing to compute" in (project.path / f"results/tiny/logs/{stage}/{unit}.log").read_text()
+    assert set(modules) & set(HEAVY) == set()

@@ -1,0 +1,267 @@
+"""What is computed again after each kind of change, counted from records."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nephroscale.engine.job import _outcome
+from nephroscale.engine.plan import Plan
+from nephroscale.errors import NephroscaleError
+
+pytestmark = pytest.mark.workflow
+
+
+def stages(run):
+    return {unit.partition("/")[0] for unit in run.computed}
+
+
+def test_the_whole_workflow_ends_in_weights_predictions_and_figures(made):
+    figures = json.loads((made.path / "results/tiny/report/metrics.json").read_text())
+    assert set(figures["models"]) == {"cmusnet", "tem-only"}
+    assert 0 <= figures["models"]["cmusnet"]["pooled"]["balanced_accuracy"]["value"] <= 1
+    assert (made.path / "results/tiny/train/cmusnet/fold0-seed1/weights.safetensors").is_file()
+    assert (made.path / "results/tiny/evaluate/cmusnet/fold1-seed1/predictions.csv").is_file()
+    assert len((made.path / "results/tiny/report/index.html").read_text()) > 1000
+
+
+def test_nothing_changed_nothing_to_be_done(project):
+    run = project.run()
+    assert run.idle
+    assert run.computed == []
+
+
+def test_receipts_hold_no_time_host_or_place_and_links_are_relative(made):
+    for name, text in made.receipts().items():
+        assert str(made.path) not in text, name
+        assert os.uname().nodename not in text.split('"')
+    links = [p for p in (made.path / "results/tiny").rglob("*") if p.is_symlink() and "raw" not in p.parts]
+    assert links
+    assert all(not link.readlink().is_absolute() and link.exists() for link in links)
+
+
+def test_deleted_results_come_back_without_computing(project):
+    before = project.receipts()
+    shutil.rmtree(project.path / "results")
+    run = project.run()
+    assert run.idle
+    assert project.receipts() == before
+    assert (project.path / "results/tiny/audit/index.html").is_file()
+
+
+def test_touched_files_compute_nothing(project):
+    for path in [
+        *project.path.glob("demo/tiny/*/*"),
+        *project.path.glob("scripts/*.py"),
+        *project.path.glob("config/**/*"),
+    ]:
+        os.utime(path)
+    assert project.run().idle
+
+
+def test_a_byte_identical_copy_under_another_name_computes_nothing(project):
+    raw = project.path / "demo/tiny/om"
+    shutil.copy(raw / "P01.svs", raw / "another name.svs")
+    (raw / "P01.svs").unlink()
+    project.edit("config/tiny/images.csv", "om/P01.svs", "om/another name.svs")
+    assert project.run().idle
+
+
+def test_losing_snakemake_s_own_notes_before_an_edit_loses_no_change(project):
+    shutil.rmtree(project.path / ".snakemake")
+    project.edit("config/tiny.yaml", "epochs: 4", "epochs: 3")
+    assert stages(project.run()) == {"train", "temperature", "evaluate", "report"}
+
+
+def test_one_key_recomputes_only_the_stages_whose_slice_holds_it_and_back_again_nothing(project):
+    project.edit("config/tiny.yaml", "epochs: 4", "epochs: 5")
+    assert stages(project.run()) == {"train", "temperature", "evaluate", "report"}
+    project.edit("config/tiny.yaml", "epochs: 5", "epochs: 4")
+    run = project.run()
+    assert run.idle
+    assert run.computed == []
+
+
+def test_a_module_edited_to_the_same_effect_recomputes_its_stage_and_nothing_after_it(project):
+    with (project.path / "scripts/nephroscale/tem/tem.py").open("a") as stream:
+        stream.write("\n# a remark\n")
+    assert stages(project.run()) == {"tem"}
+
+
+def test_a_module_edited_to_another_effect_recomputes_what_depends_on_it(project):
+    path = project.path / "scripts/nephroscale/tem/tem.py"
+    with path.open("a") as stream:
+        stream.write(
+            "\n_original = prepare_tem\n"
+            "def prepare_tem(images, settings, out):\n"
+            "    return _original(images, {**settings, 'size_px': settings['size_px'] - 32}, out)\n"
+        )
+    run = project.run()
+    assert stages(run) == {"tem", "features", "train", "temperature", "evaluate", "report"}
+    assert all(unit.endswith("-TEM") for unit in run.computed if unit.startswith("features/"))
+
+
+def test_a_changed_image_recomputes_its_patient_s_way_and_no_weights_of_the_fold_that_tests_it(project):
+    folds = json.loads((project.path / "results/tiny/folds/folds.json").read_text())
+    tested = next(fold["name"] for fold in folds["folds"] if "P01" in fold["test"])
+    weights = {
+        p.name: p.readlink() for p in (project.path / "results/tiny/train/cmusnet").glob("fold*1") if p.is_symlink()
+    }
+    raw = project.path / "demo/tiny/tem"
+    shutil.copy(raw / "P02-TEM1.png", raw / "P01-TEM1.png")
+    run = project.run()
+    images = {
+        unit for unit in run.computed if unit.partition("/")[0] in {"register", "tem", "features", "tiles", "glomeruli"}
+    }
+    assert images == {"register/P01", "tem/P01", "features/P01-TEM"}
+    assert "folds/cohort" not in run.computed
+    trained = {unit for unit in run.computed if unit.startswith("train/")}
+    assert trained == {u for u in trained if f"fold{tested}-" not in u}
+    assert trained
+    link = project.path / f"results/tiny/train/cmusnet/fold{tested}-seed1"
+    assert link.readlink() == weights[link.name]
+
+
+def test_a_corrected_label_touches_no_image_stage(project):
+    project.edit("config/tiny/patients.csv", "P01,IgAN", "P01,MN")
+    project.edit("config/tiny/patients.csv", "P03,MN", "P03,IgAN")
+    assert stages(project.run()) == {"folds", "train", "temperature", "evaluate", "report"}
+
+
+def test_a_slide_s_changed_pixels_recompute_its_way_its_patient_and_the_folds_that_see_it(project):
+    raw = project.path / "demo/tiny/om"
+    shutil.copy(raw / "P02.svs", raw / "P01.svs")
+    run = project.run()
+    images = {u for u in run.computed if u.partition("/")[0] in {"register", "tiles", "glomeruli", "tem", "features"}}
+    assert images == {"register/P01", "tiles/P01-OM", "glomeruli/P01-OM", "features/P01-OM"}
+    folds = json.loads((project.path / "results/tiny/folds/folds.json").read_text())["folds"]
+    sees = {f"fold{fold['name']}" for fold in folds if "P01" in fold["train"] + fold["validation"]}
+    # What reads TEM alone does not see the slide.
+    assert {u for u in run.computed if u.startswith("train/")} == {f"train/cmusnet/{fold}-seed1" for fold in sees}
+    assert {u for u in run.computed if u.startswith("evaluate/")} == {
+        f"evaluate/cmusnet/fold{fold['name']}-seed1" for fold in folds
+    }
+
+
+def test_a_new_patient_computes_its_own_images_then_folds_and_what_follows(project):
+    for path in [*project.path.glob("demo/tiny/*/P03.*"), *project.path.glob("demo/tiny/*/P03-*")]:
+        shutil.copy(path, path.with_name(path.name.replace("P03", "P09")))
+    for table in ("patients", "images"):
+        path = project.path / f"config/tiny/{table}.csv"
+        lines = path.read_text(encoding="utf-8").splitlines()
+        rows = [line.replace("P03", "P09") for line in lines if line.startswith("P03")]
+        path.write_text("\n".join([*lines, *rows]) + "\n", encoding="utf-8")
+    run = project.run()
+    assert run.code == 0, run.output
+    image_stages = {"register", "tiles", "glomeruli", "tem", "features"}
+    images = {unit for unit in run.computed if unit.partition("/")[0] in image_stages}
+    assert {unit.partition("/")[0] for unit in images} == image_stages
+    assert all("/P09" in unit for unit in images), images
+    assert stages(run) == image_stages | {"folds", "train", "temperature", "evaluate", "report"}
+
+
+def test_a_failed_job_whose_cause_is_removed_leaves_nothing_stale(project):
+    before = project.receipts()
+    failed = project.run(config=("compute={device: cuda}",))
+    assert failed.code != 0
+    assert "no GPU" in failed.output
+    assert project.run().idle
+    assert project.receipts() == before
+
+
+def test_recompute_computes_a_stage_again_and_ends_in_the_same_receipts(project):
+    before = project.receipts()
+    run = project.run(config=("recompute=bags",))
+    assert stages(run) == {"tem"}
+    assert project.receipts() == before
+
+
+def test_a_damaged_object_is_set_aside_and_made_anew(project):
+    receipt = project.receipt("tem/P01")
+    file = next((project.path / "store/objects" / receipt["digest"][:2] / receipt["digest"] / "images").rglob("0"))
+    while file.is_dir():
+        file = file / "0"
+    file.chmod(0o600)
+    file.write_bytes(b"\0" * file.stat().st_size)
+    run = project.run()
+    assert run.computed == ["tem/P01"]
+    assert project.receipt("tem/P01") == receipt
+
+
+def test_a_rejected_patient_is_named_and_the_rest_goes_on(project):
+    broken = next((project.path / "demo/tiny/om").glob("P07.*"))
+    broken.write_bytes(broken.read_bytes()[:20000])
+    run = project.run()
+    assert run.code == 0, run.output
+    assert "Rejected:" in run.output
+    assert "tiles of P07-OM" in run.output
+
+
+def test_where_very_many_are_settled_only_what_is_left_is_planned(project):
+    project.edit("scripts/nephroscale/engine/plan.py", "WHOLE_PLAN = 5_000", "WHOLE_PLAN = 0")
+    before = project.receipts()
+    shutil.rmtree(project.path / "results")
+    assert project.run().idle
+    assert project.receipts() == before
+    raw = project.path / "demo/tiny/tem"
+    shutil.copy(raw / "P02-TEM1.png", raw / "P01-TEM1.png")
+    run = project.run()
+    assert run.code == 0, run.output
+    assert {"register/P01", "tem/P01", "features/P01-TEM", "report/cohort"} <= set(run.computed)
+    assert {unit for unit in run.computed if unit.startswith(("tiles/", "glomeruli/", "folds/"))} == set()
+    after = project.receipts()
+    assert after.keys() == before.keys()
+    assert project.run().idle
+    object_ = project.path / "results/tiny/tiles/P07-OM.ome.zarr"
+    link = object_.resolve()
+    link.chmod(0o700)
+    (link / "tiles.csv").unlink()
+    run = project.run()
+    assert run.computed == ["tiles/P07-OM"]
+    assert project.receipts() == after
+
+
+def test_while_another_run_holds_the_lock_nothing_is_changed(project, monkeypatch):
+    monkeypatch.chdir(project.path)
+    (project.path / ".snakemake/locks").mkdir(exist_ok=True)
+    (project.path / ".snakemake/locks/0.input.lock").write_text("x")
+    shutil.rmtree("results/tiny/tem")
+    Plan(yaml.safe_load(Path("config/tiny.yaml").read_text())).settle()
+    assert not Path("results/tiny/tem").exists()
+
+
+def plan_and_stage(project, name, monkeypatch):
+    monkeypatch.chdir(project.path)
+    config = yaml.safe_load(Path("config/tiny.yaml").read_text()) | {"recompute": name}
+    plan = Plan(config, scripts=project.path / "scripts")
+    return plan, plan.stages[name]
+
+
+def test_a_slide_swapped_while_a_job_reads_it_is_not_published(project, monkeypatch):
+    plan, stage = plan_and_stage(project, "tem", monkeypatch)
+    before = project.runs()
+
+    def make(job):
+        shutil.copy("demo/tiny/tem/P02-TEM1.png", "demo/tiny/tem/P01-TEM1.png")
+        job.out.write_text("made from two files")
+        return {}
+
+    with pytest.raises(NephroscaleError, match="P01-TEM1 changed while it was being read"):
+        _outcome(plan, stage, "P01", make)
+    assert project.runs() == before
+
+
+def test_code_edited_while_a_job_runs_is_not_mislabelled(project, monkeypatch):
+    plan, stage = plan_and_stage(project, "tem", monkeypatch)
+
+    def make(job):
+        with Path("scripts/nephroscale/tem/clean.py").open("a") as stream:
+            stream.write("\n# edited in the middle\n")
+        job.out.write_text("made by the old code")
+        return {}
+
+    with pytest.raises(NephroscaleError, match="changed while it ran"):
+        _outcome(plan, stage, "P01", make)

@@ -1,0 +1,20 @@
+"""Raw files read from the node's own disk: the same artifacts, and nothing left behind."""
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+
+def test_staged_raw_files_give_the_same_artifacts_and_are_gone_afterwards(project, tmp_path, monkeypatch):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    before = project.receipts()
+    staged = "compute={stage_raw: true}"
+    assert project.run(config=(staged,)).idle  # no part of any recipe
+    run = project.run(config=(staged, "recompute=bags"))
+    assert run.code == 0, run.output
+    assert {unit.partition("/")[0] for unit in run.computed} == {"tem"}
+    assert project.receipts() == before
+    assert "Copied" in (project.path / "results/tiny/logs/tem/P01.log").read_text()
+    assert not list(scratch.glob("nephroscale-*"))
