@@ -27,8 +27,8 @@ import torch
 from nephroscale.models.batch import Batch, Output
 from nephroscale.models.cmusnet import CMUSNet
 from nephroscale.training.epoch import make_optimizer
-from nephroscale.training.settings import DEFAULTS, autocast
-from nephroscale.training.settings import prepare as prepare_network
+from nephroscale.training.precision import DEFAULTS, autocast
+from nephroscale.training.precision import prepare as prepare_network
 
 TRAIN = {"learning_rate": 5e-5, "weight_decay": 5e-5}
 SEED = 0

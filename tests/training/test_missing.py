@@ -19,7 +19,7 @@ from nephroscale.training.data import Bag, collate, layouts_from, layouts_of, lo
 from nephroscale.training.epoch import make_optimizer, train_epoch, validate
 from nephroscale.training.fit import fit
 from nephroscale.training.missing import drop_modalities
-from nephroscale.training.settings import class_counts, read_settings
+from nephroscale.training.precision import class_counts, read_settings
 from support.stored_features import Cohort
 
 ALL = ("TEM", "OM", "IM")

@@ -13,7 +13,7 @@ from nephroscale.models.mil.sc_mil import contrastive_loss
 from nephroscale.models.registry import FAMILIES, build
 from nephroscale.training.epoch import validate
 from nephroscale.training.fit import fit
-from nephroscale.training.settings import DEFAULTS, prepare
+from nephroscale.training.precision import DEFAULTS, prepare
 from support.stored_features import Cohort
 
 TRAIN = {"epochs": 1, "patience": 1, "batch": 6, "precision": "bfloat16"}

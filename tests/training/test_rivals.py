@@ -12,7 +12,7 @@ from nephroscale.models.weights import load_model
 from nephroscale.training.data import load_bags, shapes_of
 from nephroscale.training.epoch import make_optimizer, train_epoch
 from nephroscale.training.fit import fit
-from nephroscale.training.settings import read_settings
+from nephroscale.training.precision import read_settings
 from support.stored_features import Cohort
 
 MIL = sorted(family for family, module in FAMILIES.items() if ".mil." in module)

@@ -11,7 +11,7 @@ from blake3 import blake3
 from nephroscale.training.augment import flip
 from nephroscale.training.data import Bag, Layout, collate, layouts_of
 from nephroscale.training.missing import drop_modalities
-from nephroscale.training.settings import autocast
+from nephroscale.training.precision import autocast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -21,7 +21,7 @@ from nephroscale.training.data import Bag, digest_bags, holds_pixels, layouts_of
 from nephroscale.training.epoch import cosine_rate, make_optimizer, train_epoch, validate
 from nephroscale.training.folds import read_fold
 from nephroscale.training.missing import choose_cases
-from nephroscale.training.settings import class_counts, prepare, read_settings
+from nephroscale.training.precision import class_counts, prepare, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -1,86 +1,59 @@
-"""How a network is trained: the keys of `train`, their defaults, and what they mean to torch."""
+"""Settings of the training."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Literal
 
-import torch
-
-from nephroscale.errors import NephroscaleError
-from nephroscale.models.encoders.common import Encoder
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from nephroscale.models.network import Network
-    from nephroscale.training.data import Bag
-
-DEFAULTS: dict[str, Any] = {
-    "epochs": 40,
-    "patience": 40,
-    "batch": 4,
-    "learning_rate": 5e-5,
-    "final_learning_rate": 5e-6,
-    "weight_decay": 5e-5,
-    "flips": True,
-    "maximum_instances": 10,
-    "loss": "cross_entropy",
-    "focal_gamma": 2.0,
-    "class_weights": "none",
-    "modality_dropout": 0.0,
-    "precision": "auto",
-    "channels_last": None,
-    "compile": False,
-}
+from nephroscale.settings import Settings, setting
 
 
-def read_settings(train: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
-    """Join `train` of the configuration with what a model says otherwise.
+@dataclass(frozen=True)
+class TrainSettings(Settings):
+    """Training, the same for every model unless the model's own `train` says otherwise."""
 
-    Raises
-    ------
-    NephroscaleError
-        When there is a key that nothing reads.
-    """
-    given = {**{key: value for key, value in train.items() if key != "seeds"}, **model.get("train", {})}
-    unknown = sorted(set(given) - set(DEFAULTS))
-    if unknown:
-        raise NephroscaleError(
-            f"Nothing reads these keys of the training: {', '.join(unknown)}.",
-            where="train, or a model's train",
-            todo=f"Known are {', '.join(sorted(DEFAULTS))}.",
-        )
-    settings = {**DEFAULTS, **given}
-    settings["modality_dropout"] = settings["modality_dropout"] or 0.0  # null: the workflow has decided for none
-    return settings
-
-
-def autocast(device: str, precision: str = "auto") -> torch.autocast:
-    """Give the precision of forward passes: bfloat16 on a GPU that has it, unless the settings say otherwise.
-
-    A CPU computes in bfloat16 only where that is asked for: not every CPU of an instruction set has it, and a training
-    has to end with the same weights on all of them. SMIL's distances and the losses keep their precision.
-    """
-    kind = "cuda" if device.startswith("cuda") else "cpu"
-    has = kind == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.autocast(kind, torch.bfloat16, enabled=precision == "bfloat16" or (precision == "auto" and has))
-
-
-def prepare(network: Network, settings: Mapping[str, Any]) -> None:
-    """Set a network's memory format, and have it compiled where that is asked for."""
-    encoders: list[Any] = [module for module in network.modules() if isinstance(module, Encoder)]
-    for encoder in encoders:
-        encoder.channels_last = settings["channels_last"]
-        if settings["channels_last"] or (settings["channels_last"] is None and next(network.parameters()).is_cuda):
-            encoder.to(memory_format=torch.channels_last)
-    if settings["compile"]:
-        network.compile()
-
-
-def class_counts(bags: Sequence[Bag], classes: int) -> list[float]:
-    """Count the patients of each class; who lies between two classes counts half for each."""
-    counts = [0.0] * classes
-    for bag in bags:
-        for label in (bag.label, bag.label if bag.second is None else bag.second):
-            counts[label] += 0.5
-    return counts
+    seeds: tuple[int, ...] = setting(
+        "Each model is trained once for every seed.", (1,), min_items=1, items={"type": "integer", "minimum": 0}
+    )
+    epochs: int = setting("Most epochs.", 40, minimum=1)
+    patience: int = setting("Epochs without a lower validation loss after which training stops.", 40, minimum=1)
+    batch_size: int = setting("Patients in a step.", 4, was="batch", minimum=1)
+    learning_rate: float = setting("Adam's learning rate at the start.", 5e-5, above=0)
+    final_learning_rate: float = setting("Learning rate at the end of the cosine.", 5e-6, minimum=0)
+    weight_decay: float = setting("Weight decay.", 5e-5, minimum=0)
+    random_flips: bool = setting(
+        "Random flips of pixel bags and of feature maps while training.", default=True, was="flips"
+    )
+    max_tem_instances: int = setting(
+        "Most TEM instances of a patient in a bag; of more, a seeded choice is made and reported.",
+        10,
+        was="maximum_instances",
+        minimum=1,
+    )
+    loss: Literal["cross_entropy", "focal"] = setting(
+        "Loss of each prediction; `focal` gives less weight to patients who are already classified well.",
+        "cross_entropy",
+    )
+    focal_gamma: float = setting("Focusing exponent of the focal loss; 0 is cross-entropy.", 2.0, minimum=0)
+    class_weights: Literal["none", "balanced"] = setting(
+        "`balanced` weights each class by the inverse of its count on the fold's training side.", "none"
+    )
+    modality_dropout: float | None = setting(
+        "Fraction of the patients' modalities that are masked at random in training, so that a network has seen "
+        "missing ones; null is 0.2 with `task.missing_modalities: mask` and 0 without. Ignored by networks that need "
+        "every modality.",
+        None,
+        minimum=0,
+        below=1,
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = setting(
+        "Precision of forward passes in training; `auto` is bfloat16 on a GPU that supports it, float32 elsewhere.",
+        "auto",
+    )
+    channels_last: bool | None = setting(
+        "Memory format of encoders trained with a model; null is channels-last on a GPU.", None
+    )
+    compile: bool = setting(
+        "Compile the network (torch.compile) before training; pays where encoders are trained for many epochs.",
+        default=False,
+    )

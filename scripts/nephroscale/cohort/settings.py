@@ -1,0 +1,104 @@
+"""Settings of the cohort: its tables, the task, the folds, and patients to predict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from nephroscale.settings import Settings, setting
+
+
+@dataclass(frozen=True)
+class DataSettings(Settings):
+    """Where the raw images and the cohort's tables are."""
+
+    patients: str = setting("Table of patients (CSV or xlsx).")
+    images: str = setting("Table of images (CSV or xlsx).")
+    root: str = setting("Folder that the paths in images.csv are relative to.", ".")
+    instruments: str | None = setting(
+        "Table that gives the nm per pixel of an electron microscope at each magnification.", None
+    )
+
+
+@dataclass(frozen=True)
+class TaskSettings(Settings):
+    """What is predicted."""
+
+    classes: Mapping[str, str | tuple[str, ...]] = setting(
+        "Each raw text of the label column, and the class it means, or `exclude` or `ambiguous`, or, in an ordinal "
+        "task, the two neighbouring classes that it lies between (`I-II: [I, II]`; see `mixed`). The order of first "
+        "mention is the order of the classes.",
+        min_keys=2,
+    )
+    preset: Literal["mn_stage"] | None = setting(
+        "A task that comes with the workflow; keys given beside it take precedence, and texts in `classes` are added "
+        "to its own. `task: mn_stage` is short for `task: {preset: mn_stage}`: stages I, II, III of membranous "
+        "nephropathy in the column `mn_stage`; the meaning of IV has to be given.",
+        None,
+    )
+    label: str = setting("Column of patients.csv with the label.", "diagnosis")
+    ordinal: bool = setting(
+        "Whether the classes are ordered stages: then networks of the family cmusnet have an ordinal head, and the "
+        "report has quadratic-weighted kappa and stage errors.",
+        default=False,
+    )
+    mixed: Literal["exclude", "lower", "higher", "soft"] = setting(
+        "What a label between two classes becomes: left out, the lower one, the higher one, or half of each in the "
+        "loss (`soft`; such patients are predicted, but enter no performance figure). Counted in the folds and the "
+        "report.",
+        "exclude",
+    )
+    prediction: Literal["softmax", "ordinal", "mean"] = setting(
+        "Whose probabilities are reported in an ordinal task: the softmax's, the ordinal head's, or the mean of both. "
+        "A network without an ordinal head reports its softmax.",
+        "softmax",
+    )
+    missing_modalities: Literal["exclude", "mask"] = setting(
+        "What happens to a patient without usable images of a modality that some model reads: `exclude` leaves the "
+        "patient out of all folds and records the reason; `mask` trains and predicts with the modalities at hand. "
+        "Networks that need every modality skip such patients and report it.",
+        "exclude",
+    )
+    min_per_class: int = setting(
+        "Fewer eligible patients than this in a class stop the run.", 2, was="minimum_per_class", minimum=2
+    )
+    permute_labels: int | None = setting(
+        "Seed of a random permutation of the labels among the eligible patients: a check for leakage.", None
+    )
+
+
+@dataclass(frozen=True)
+class FoldsSettings(Settings):
+    """Cross-validation."""
+
+    scheme: Literal["stratified", "leave_one_site_out"] = setting("How patients are assigned to folds.", "stratified")
+    n_folds: int = setting(
+        "Number of folds. With leave_one_site_out it must equal the number of sites.", 5, was="count", minimum=2
+    )
+    validation_fraction: float = setting(
+        "Fraction of a fold's training side that is held out for choosing the epoch.",
+        0.2,
+        was="validation",
+        above=0,
+        below=1,
+    )
+
+
+@dataclass(frozen=True)
+class PredictSettings(Settings):
+    """Patients to predict by the trained ensemble of folds and seeds.
+
+    `snakemake predict` predicts new patients; `external` patients of the table of patients are scored with the report.
+    """
+
+    patients: str | None = setting(
+        "Table of new patients (CSV or xlsx), without labels; of its columns only patient_id is needed.", None
+    )
+    images: str | None = setting("Table of their images, with the columns of data.images.", None)
+    root: str | None = setting(
+        "Folder that the paths in predict.images are relative to; data.root when left out.", None
+    )
+    models: tuple[str, ...] = setting(
+        "Models whose ensembles predict; the headline model alone when empty.", (), unique=True
+    )

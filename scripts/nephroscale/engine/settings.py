@@ -1,0 +1,28 @@
+"""Settings of the computing environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nephroscale.settings import Settings, setting
+
+
+@dataclass(frozen=True)
+class ComputeSettings(Settings):
+    """How numbers are computed; part of every recipe whose bytes depend on it."""
+
+    threads: int = setting(
+        "Numerical threads of a job. Another number gives other last bits, so it is part of the recipe.", 1, minimum=1
+    )
+    device: Literal["cpu", "cuda"] = setting(
+        "Where torch stages run. `cuda` without a GPU in the job is an error.", "cpu"
+    )
+    instruction_set: Literal["auto", "DEFAULT", "AVX2", "AVX512"] = setting(
+        "Instruction set of torch on the CPU; pin it where the machines of a cluster differ.", "auto"
+    )
+    stage_raw: bool = setting(
+        "Copy raw images to the node's own disk ($TMPDIR) before reading them, and check their digest on the way; for "
+        "file systems that are slow at random access. Not part of any recipe.",
+        default=False,
+    )

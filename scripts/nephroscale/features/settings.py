@@ -1,0 +1,51 @@
+"""Settings of feature extraction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nephroscale.settings import Settings, section, setting
+
+
+@dataclass(frozen=True)
+class EncoderSettings(Settings):
+    """The encoder of one modality."""
+
+    name: str = setting(
+        "`texture` (filter bank, needs no weights), `pixels` (the images themselves, for fine-tuning), `h5` (bags made "
+        "elsewhere, see `h5_folder`), or a network such as `swin-b` or `resnet50`.",
+        "texture",
+    )
+    weights: str | None = setting("Local safetensors file or Hugging Face folder.", None)
+    digest: str | None = setting("BLAKE3 digest that the weights must have.", None)
+    h5_folder: str | None = setting(
+        "For `h5`: the folder that holds <patient_id>.h5, as CLAM and TRIDENT write them.", None
+    )
+    size_px: int = setting("Side to which images are scaled for this encoder.", 224, minimum=32)
+
+
+@dataclass(frozen=True)
+class EncodersSettings(Settings):
+    """The encoder of each modality."""
+
+    OM: EncoderSettings = section(EncoderSettings)
+    IM: EncoderSettings = section(EncoderSettings)
+    TEM: EncoderSettings = section(EncoderSettings)
+
+    def of(self, modality: str) -> EncoderSettings:
+        """Give the encoder of a modality."""
+        encoder: EncoderSettings = getattr(self, modality)
+        return encoder
+
+
+@dataclass(frozen=True)
+class FeaturesSettings(Settings):
+    """Encoders and bags."""
+
+    encoders: EncodersSettings = section(EncodersSettings)
+    dtype: Literal["float16", "float32"] = setting("Precision in which features are stored.", "float32")
+    batch_size: int = setting("Images encoded at once.", 8, was="batch", minimum=1)
+    om_glomeruli: int = setting(
+        "Glomeruli of a patient in the OM bag: 1 is the representative one alone.", 1, minimum=1
+    )

@@ -1,0 +1,54 @@
+"""Settings of glomerulus segmentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nephroscale.settings import Settings, section, setting
+
+_MPP = "Scale of segmentation, µm per pixel."
+
+
+@dataclass(frozen=True)
+class UNetSettings(Settings):
+    """The U-Net that segments glomeruli, and its training."""
+
+    width: int = setting("Channels of the first level.", 16, minimum=4)
+    steps: int = setting("Training steps.", 300, minimum=1)
+    batch_size: int = setting("Patches in a training step.", 8, minimum=1)
+    patch_px: int = setting("Side of a training patch in pixels at the scale of segmentation.", 128, multiple_of=16)
+
+
+@dataclass(frozen=True)
+class SegmenterSettings(Settings):
+    """How the segmenter is trained."""
+
+    mpp: float = setting(_MPP, 4.0, above=0)
+    unet: UNetSettings = section(UNetSettings)
+
+
+@dataclass(frozen=True)
+class DetectionSettings(Settings):
+    """How glomeruli are found in a slide and cut out."""
+
+    method: Literal["auto", "unet", "classical"] = setting(
+        "`auto` takes the U-Net where patients with outlines are set apart, otherwise the classical detector.", "auto"
+    )
+    mpp: float = setting(_MPP, 4.0, above=0)
+    threshold: float = setting("Probability from which a pixel counts as glomerulus.", 0.5, minimum=0, maximum=1)
+    min_diameter_um: float = setting(
+        "Contours smaller than a disc of this diameter are dropped.", 60.0, was="minimum_diameter_um", above=0
+    )
+    max_diameter_um: float = setting(
+        "Contours larger than a disc of this diameter are dropped.", 400.0, was="maximum_diameter_um", above=0
+    )
+    crop_um: float = setting("Side of a glomerulus crop, µm.", 256.0, above=0)
+    crop_px: int = setting("Side of a glomerulus crop, pixels.", 224, minimum=32)
+
+
+@dataclass(frozen=True)
+class GlomeruliSettings(DetectionSettings):
+    """Finding glomeruli and cutting them out."""
+
+    unet: UNetSettings = section(UNetSettings)

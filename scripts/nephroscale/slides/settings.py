@@ -1,0 +1,81 @@
+"""Settings of optical and immunofluorescence microscopy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nephroscale.settings import Settings, setting
+
+_MPP = (
+    "Scale of the tiles, µm per pixel. A slide coarser than this keeps its own scale only if within 5 %; otherwise it "
+    "is rejected."
+)
+_TISSUE_MPP = "Scale at which tissue is found, µm per pixel."
+_TISSUE_FRACTION = "Fraction of a tile that has to be tissue for the tile to be kept."
+
+
+@dataclass(frozen=True)
+class TilingSettings(Settings):
+    """How a slide becomes a pyramid of tiles."""
+
+    mpp: float = setting(_MPP, 0.5, above=0)
+    tile_px: int = setting("Side of a tile in pixels.", 256, multiple_of=64, minimum=64)
+    tissue_mpp: float = setting(_TISSUE_MPP, 8.0, above=0)
+    tissue_fraction: float = setting(_TISSUE_FRACTION, 0.1, minimum=0, maximum=1)
+    max_unreadable_fraction: float = setting(
+        "Fraction of a slide's tiles that may be unreadable; beyond it the slide is rejected.",
+        0.25,
+        was="maximum_unreadable",
+        minimum=0,
+        maximum=1,
+    )
+
+
+@dataclass(frozen=True)
+class OmTilingSettings(TilingSettings):
+    """How an OM slide becomes a normalised pyramid of tiles."""
+
+    normalisation: Literal["macenko", "reinhard", "none"] = setting(
+        "Stain normalisation, fitted once per slide.", "macenko"
+    )
+    reference_file: str | None = setting(
+        "JSON file of the stains that slides are normalised to, such as resources/stain/he.json; when left out they "
+        "are fitted on the patients set apart for segmentation.",
+        None,
+        was="reference",
+    )
+
+
+@dataclass(frozen=True)
+class OmSettings(OmTilingSettings):
+    """Optical microscopy."""
+
+    stains: tuple[str, ...] = setting(
+        "Stains that may be used, best first: a patient's OM input is the best one available.",
+        ("PASM", "PAS", "Masson", "HE"),
+        min_items=1,
+    )
+
+
+@dataclass(frozen=True)
+class ImTilingSettings(TilingSettings):
+    """How an IM slide becomes a background-corrected pyramid of tiles."""
+
+    tissue_mpp: float = setting(_TISSUE_MPP, 4.0, above=0)
+    tissue_fraction: float = setting(_TISSUE_FRACTION, 0.05, minimum=0, maximum=1)
+    background_um: float = setting(
+        "Length scale of the background of a fluorescence image, µm; the background is estimated at this scale and "
+        "subtracted.",
+        100.0,
+        above=0,
+    )
+
+
+@dataclass(frozen=True)
+class ImSettings(ImTilingSettings):
+    """Immunofluorescence microscopy."""
+
+    panel: tuple[str, ...] = setting(
+        "Markers, each with its fixed slot. One marker is the paper's case.", ("IgG",), min_items=1
+    )

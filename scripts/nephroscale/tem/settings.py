@@ -1,0 +1,30 @@
+"""Settings of transmission electron microscopy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nephroscale.settings import Settings, setting
+
+
+@dataclass(frozen=True)
+class TemSettings(Settings):
+    """Transmission electron microscopy."""
+
+    instance: Literal["image", "patch"] = setting(
+        "An instance of the bag is a whole image (the paper's) or a patch of it.", "image"
+    )
+    size_px: int = setting("Side of an instance in pixels.", 224, minimum=32)
+    nm_per_px: float = setting("Scale of patches, nm per pixel.", 8.0, above=0)
+    patch_um: float = setting(
+        "Smallest field of a patch, µm; patches are cut at nm_per_px and at least this wide, then scaled to size_px.",
+        3.5,
+        above=0,
+    )
+    max_patches: int = setting(
+        "Most patches of one image; if there are more, they are thinned evenly.", 64, was="maximum_patches", minimum=1
+    )
+    remove_marks: bool = setting(
+        "Whether scale bars and text burned into an image are removed.", default=True, was="burned_in"
+    )
