@@ -62,7 +62,7 @@ def section(kind: type[S], doc: str = "", *, was: str | None = None) -> Any:
     was
         Its former name.
     """
-    metadata = {"doc": doc or kind.describe(), "was": was, "limits": {}}
+    metadata: dict[str, Any] = {"doc": doc or kind.describe(), "was": was, "limits": {}}
     required = any(_is_required(key) for key in fields(kind))
     return field(metadata=metadata) if required else field(default_factory=kind, metadata=metadata)
 
