@@ -1,4 +1,4 @@
-# nephroscale. `make` alone lists what there is.
+# nephroscale. `make` alone lists the targets.
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,58 +6,69 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 LOCKS := envs/requirements.lock envs/dev.lock
 CRATE := .venv-crate
+SITE := .venv-docs
 CORES ?= all
 TINY := --configfile config/tiny.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-check demo-slurm tiny test test-slurm lint format types bench docs lock clean
+.PHONY: help setup demo demo-check demo-slurm tiny test test-quick test-slurm lint format types bench docs lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(STAMP) ## make the virtual environment .venv from envs/
 
 $(STAMP): $(LOCKS) pyproject.toml
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-	  { echo "nephroscale needs Python 3.11 or newer with venv: on Debian and Ubuntu 'sudo apt install python3 python3-venv', then make again (or make PYTHON=/path/to/python3.11)"; exit 1; }
+	  { echo "nephroscale needs Python 3.11 or newer with venv: on Debian and Ubuntu 'sudo apt install python3 python3-venv', then run make again (or make PYTHON=/path/to/python3.11)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade-strategy only-if-needed "$$(grep '^torch==' envs/requirements.lock)" || \
-	  { echo "torch could not be installed: check the network or pip's index, then make setup again"; exit 1; }
+	  { echo "torch could not be installed: check the network or pip's index, then run make setup again"; exit 1; }
 	$(BIN)/python -m pip install --quiet $(LOCKS:%=-r %) || \
-	  { echo "the packages of envs/*.lock could not be installed: check the network or pip's index, then make setup again"; exit 1; }
+	  { echo "the packages of envs/*.lock could not be installed: check the network or pip's index, then run make setup again"; exit 1; }
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# The validator of crates wants an older networkx than the workflow, hence an environment of its own.
+# The RO-Crate validator needs an older networkx than the workflow, so it has its own environment.
 $(CRATE)/.ready: envs/crate.lock
 	$(PYTHON) -m venv $(CRATE)
 	$(CRATE)/bin/python -m pip install --quiet -r envs/crate.lock || \
-	  { echo "the packages of envs/crate.lock could not be installed: check the network or pip's index, then make again"; exit 1; }
+	  { echo "the packages of envs/crate.lock could not be installed: check the network or pip's index, then run make again"; exit 1; }
 	@touch $@
 
-demo: setup ## the main job: the whole workflow on the demo cohort, to its report (about ten minutes)
+# The tools of the documentation site are not needed by the workflow or its tests.
+$(SITE)/.ready: envs/docs.lock
+	$(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip install --quiet -r envs/docs.lock || \
+	  { echo "the packages of envs/docs.lock could not be installed: check the network or pip's index, then run make again"; exit 1; }
+	@touch $@
+
+demo: setup ## run the whole workflow on the demo cohort, up to the report (about ten minutes)
 	$(BIN)/python resources/demo/generate.py demo --out demo/demo --jobs 2
 	$(BIN)/snakemake --cores $(CORES) all
 
-demo-check: demo ## hold the demo against what it claims, label permutations included
+demo-check: demo ## run the demo and three label permutations, and check the demo's claims
 	for k in 1 2 3; do \
 	  $(BIN)/snakemake --cores $(CORES) --config results=results/permuted$$k "task={permute_labels: $$k}" -- \
 	    $$(for fold in 0 1 2 3 4; do echo results/permuted$$k/evaluate/cmusnet/fold$$fold-seed1.json; done) || exit 1; \
 	done
 	$(BIN)/python resources/demo/check.py --permuted results/permuted1 results/permuted2 results/permuted3
 
-tiny: setup ## the same on the smallest cohort (about a minute)
+tiny: setup ## run the whole workflow on the smallest cohort (about a minute)
 	$(BIN)/python resources/demo/generate.py tiny --out demo/tiny --jobs 2
 	$(BIN)/snakemake $(TINY) --cores $(CORES) all
 
-test: setup $(CRATE)/.ready ## run the tests
+test: setup $(CRATE)/.ready ## run all tests except those on Slurm
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=25 -m "not cluster"
 
-# `timeout -k`: an executor that waits for a job that is no more waits for ever, and is deaf to SIGTERM.
-test-slurm: setup ## run the tests on a Slurm of three nodes, brought up here for them (needs slurm-wlm and munge)
+test-quick: setup ## run the fast tests, without Snakemake runs
+	$(BIN)/python -m pytest -q -n 2 -m "not workflow and not slow and not cluster"
+
+# `timeout -k`: an executor that waits for a vanished job never returns and ignores SIGTERM.
+test-slurm: setup ## run the Slurm tests on three nodes started on this machine (needs slurm-wlm and munge)
 	timeout -k 30 2400 $(BIN)/python -m pytest -n 0 -m cluster --durations=15 tests/cluster
 
-demo-slurm: setup ## the smallest cohort by `snakemake --profile slurm all` on such a Slurm, to be watched
+demo-slurm: setup ## run the smallest cohort with `snakemake --profile slurm all` on such a Slurm
 	$(BIN)/python resources/demo/generate.py tiny --out demo/tiny --jobs 2
 	timeout -k 30 1500 $(BIN)/python tests/support/slurm.py run $(BIN)/snakemake --profile slurm $(TINY) \
 	  --config results=build/slurm/results "store={path: build/slurm/store}" -- all
@@ -75,16 +86,18 @@ format: setup ## format Python and Snakemake files
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/snakefmt workflow
 
-bench: setup ## run the benchmarks; each prints ratios against a peer measured in the same run
+bench: setup ## run the benchmarks; each prints ratios to a reference measured in the same run
 	$(BIN)/python benchmarks/run_all.py
 
-docs: setup ## make config/README.md from the schemas
-	$(BIN)/python -m nephroscale.cohort.document
+docs: setup $(SITE)/.ready ## make schema and config/README.md from the settings, and the site in build/site
+	$(BIN)/python -m nephroscale.engine.config_schema
+	$(BIN)/python -m nephroscale.engine.config_document
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict
 
-lock: ## resolve envs/*.in anew into envs/*.lock
+lock: ## resolve envs/*.in into envs/*.lock
 	sh envs/lock.sh
 
-clean: ## remove the environment, the demo cohort and its results (never a store outside)
-	rm -rf .venv .venv-crate build demo .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove the environment, the demo cohort and its results (never a store elsewhere)
+	rm -rf .venv .venv-crate .venv-docs build demo .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	if [ -d results ]; then rm -rf results; fi
 	if [ -d store ]; then chmod -R u+w store && rm -rf store; fi

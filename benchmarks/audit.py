@@ -1,11 +1,11 @@
-"""The audit of a large study: seconds and memory from receipts and records to page and crate, for 100,000 artifacts.
+"""Audit of a large study: seconds and memory from receipts and records to page and crate, for 100,000 artifacts.
 
     python benchmarks/audit.py [--patients 11111] [--folder FOLDER]
 
 A cohort of 11,111 patients with three images each has 100,000 artifacts. Objects, receipts and records are made up
-(`synthetic.py`). A folder that is named is kept, and what is in it already is used again.
+(`tests/support/mock_study.py`). A folder that is named is kept, and what is in it already is used again.
 
-Prints one JSON object; the exit status is non-zero where the limit is passed or the audit is not what it has to be.
+Prints one JSON object. The exit status is non-zero if a limit is exceeded or the audit is wrong.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ FULL, MOST_SECONDS = 11_111, 60.0
 IMAGES = (("OM", "PASM", ""), ("IM", "", "IgG"), ("TEM", "", ""))
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from support.synthetic import make_everything, make_project, open_plan  # noqa: E402
+from support.mock_study import make_everything, make_project, open_plan  # noqa: E402
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    """Make the audit as a job does, page and crate and all."""
+    """Write the audit as a job does, with page and crate."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         out = Path(scratch) / "audit"
@@ -51,8 +51,8 @@ def measure(folder: Path) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--patients", type=int, default=FULL)
-    parser.add_argument("--folder", type=Path, help="where to work; kept")
-    parser.add_argument("--measure", action="store_true", help="only measure what is in the folder")
+    parser.add_argument("--folder", type=Path, help="folder to work in; it is kept")
+    parser.add_argument("--measure", action="store_true", help="only measure the content of the folder")
     options = parser.parse_args()
     if options.measure:
         print(json.dumps(measure(options.folder.resolve())))

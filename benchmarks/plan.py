@@ -1,13 +1,13 @@
-"""The plan of a large cohort: seconds and memory of `snakemake -n all`, pre-pass included, by the real Snakefile.
+"""Plan of a large cohort: seconds and memory of `snakemake -n all` with the real Snakefile, pre-pass included.
 
     python benchmarks/plan.py [--patients 10000] [--folder FOLDER]
 
 A cohort of 10,000 patients with five images each is planned three times: with nothing made; with everything in the
 store and the results folder deleted, so that each receipt and link is written again; and with everything made. For the
-last two, objects and records are put into a store without computing (`synthetic.py`), with as many files in each object
-as a run of the demo writes. A folder that is named is kept, and what is in it already is used again.
+last two, objects and records are written without computing (tests/support/mock_study.py), with as many files in each
+object as a run of the demo writes. A folder that is named is kept, and its content is used again.
 
-Prints one JSON object; the exit status is non-zero where a limit is passed or a plan is not what it has to be.
+Prints one JSON object. The exit status is non-zero if a limit is exceeded or a plan is wrong.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-from support.synthetic import make_everything, make_project  # noqa: E402
+from support.mock_study import make_everything, make_project  # noqa: E402
 
 # Seconds and GB, for 10,000 patients.
 LIMITS = {"nothing made": (240.0, 4.0), "results deleted": (240.0, 4.0), "everything made": (120.0, 4.0)}
@@ -36,14 +36,14 @@ FILES = {"tiles": 14, "glomeruli": 9, "bags": 11, "features": 11, "train": 3, "e
 
 
 def make_checkout(folder: Path) -> None:
-    """Lay out what `snakemake` needs to run in a folder."""
+    """Make a folder in which `snakemake` can run."""
     for name in ("scripts", "resources"):
         (folder / name).symlink_to(ROOT / name)
     shutil.copytree(ROOT / "workflow", folder / "workflow")
 
 
 def measure(folder: Path, case: str) -> dict[str, Any]:
-    """Plan as a user does, and measure it."""
+    """Run and measure `snakemake -n all`."""
     log = folder / f"{case.replace(' ', '-')}.log"
     command = [sys.executable, "-m", "snakemake", "--configfile", "config.yaml", "--cores", "2", "-n", "--", "all"]
     start = time.perf_counter()
@@ -61,7 +61,7 @@ def measure(folder: Path, case: str) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--patients", type=int, default=FULL)
-    parser.add_argument("--folder", type=Path, help="where to work; kept")
+    parser.add_argument("--folder", type=Path, help="folder to work in; it is kept")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         folder = (options.folder or Path(temporary)).resolve()

@@ -1,9 +1,9 @@
-"""Patches per second of the fast reader against OpenSlide's `read_region`, in the same run.
+"""Patches per second of the fast reader compared with OpenSlide's `read_region`, in the same run.
 
     python benchmarks/readers.py [SLIDE] [--rounds 7]
 
-Without a slide one is made: 8192 x 6144 pixels of noise-like texture in 256-px JPEG tiles. Rounds are interleaved and
-medians compared, so that other work on the machine hits both alike; the ratio is the result, the rate only its scale.
+Without a slide, a synthetic one is used: 8192 x 6144 pixels of noise-like texture in 256-px JPEG tiles. Rounds are
+interleaved and medians compared, so that other work on the machine affects both readers alike. The result is the ratio.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def make_slide(path: Path) -> Path:
 
 
 def corners(width: int, height: int, shift: int, count: int) -> list[tuple[int, int]]:
-    """Corners of patches in rows, as tiling reads them, on the tile grid or `shift` pixels off it."""
+    """List corners of patches row by row, as tiling reads them, on the tile grid or `shift` pixels off it."""
     across, down = (width - shift) // PATCH, (height - shift) // PATCH
     grid = [(x * PATCH + shift, y * PATCH + shift) for y in range(down) for x in range(across)]
     return grid[:count]

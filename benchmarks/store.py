@@ -1,14 +1,14 @@
-"""What the store costs: verification against raw BLAKE3 reading, publication, and its share of a run's compute.
+"""Cost of the store: verification compared with plain BLAKE3 reading, publication, and its fraction of a run.
 
     python benchmarks/store.py [--objects 100000] [--cohort demo|tiny|none]
 
-`many` is a store of 100,000 small objects, `large` one of a few large ones. They are verified by the package, and
-read by a loop of open, read and BLAKE3 over the same files with as many processes, in turns; the ratio of the medians
-has to be 0.7 or more. `publish` moves a large group of arrays into the store with the digests that were taken while
-it was written, and without them. `run` computes the demo cohort from nothing and divides the seconds that jobs spent
-on look-up, digests and publication by those that they computed; that has to be under 0.03.
+`many` is a store of 100,000 small objects, `large` one of a few large objects. In turns, the package verifies them, and
+a plain loop of open, read and BLAKE3 reads the same files with the same number of processes. The ratio of the medians
+has to be at least 0.7. `publish` moves a large group of arrays into the store, with and without the digests that were
+computed while it was written. `run` computes a synthetic cohort from nothing and divides the seconds that jobs spent on
+look-up, digests and publication by the seconds of computing; the result has to be below 0.03.
 
-Prints one JSON object; the exit status is non-zero where a limit is passed.
+Prints one JSON object. The exit status is non-zero if a limit is exceeded.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
+from nephroscale import digest_on_write
 from nephroscale.arrays import write_arrays
-from nephroscale.store import verify, written
+from nephroscale.store import verify
 from nephroscale.store.objects import Store, remove_tree
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,7 +68,7 @@ def make_large(path: Path) -> None:
 
 
 def read_raw(paths: list[str]) -> int:
-    """What any verification has to do: open, read, BLAKE3."""
+    """Open, read and hash files: the minimum that any verification has to do."""
     total = 0
     for path in paths:
         with open(path, "rb", buffering=0) as stream:  # noqa: PTH123
@@ -80,7 +81,7 @@ def read_raw(paths: list[str]) -> int:
 
 
 def compare(path: Path) -> dict[str, Any]:
-    """Verify a store and read its files raw, in turns."""
+    """Verify a store and read its files plainly, in turns."""
     files = sorted(str(file) for file in (path / "objects").rglob("*") if file.is_file())
     pieces = [files[start : start + PIECE] for start in range(0, len(files), PIECE)]
     if len(pieces) < WORKERS:
@@ -109,7 +110,7 @@ def compare(path: Path) -> dict[str, Any]:
 
 
 def compare_publication(folder: Path) -> dict[str, Any]:
-    """Publish arrays of 256 MB with the digests that were taken while they were written, and without."""
+    """Publish arrays of 256 MB, with and without the digests that were computed while they were written."""
     seconds: dict[str, list[float]] = {"noted": [], "read again": []}
     for turn in range(ROUNDS):
         for way, values in seconds.items():
@@ -117,7 +118,7 @@ def compare_publication(folder: Path) -> dict[str, Any]:
             with store.scratch() as scratch:
                 write_arrays(scratch / "out", {"a": np.arange(32 << 20) + turn})
                 if way == "read again":
-                    written.forget()
+                    digest_on_write.forget()
                 start = time.perf_counter()
                 store.publish(scratch / "out")
                 values.append(time.perf_counter() - start)
@@ -126,15 +127,14 @@ def compare_publication(folder: Path) -> dict[str, Any]:
 
 
 def measure_run(folder: Path, cohort: str) -> dict[str, Any]:
-    """Run a drawn cohort from nothing, and add up what its records say."""
+    """Run a synthetic cohort from nothing, and add up what its records say."""
     for part in ("workflow", "scripts", "config", "resources"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    environment = {**os.environ, "PYTHONPATH": str(folder / "scripts")}
-    draw = [sys.executable, "resources/demo/generate.py", cohort, "--out", f"demo/{cohort}"]
-    subprocess.run(draw, cwd=folder, env=environment, check=True, capture_output=True)
+    generate = [sys.executable, "resources/demo/generate.py", cohort, "--out", f"demo/{cohort}"]
+    subprocess.run(generate, cwd=folder, check=True, capture_output=True)
     settings = "config/config.yaml" if cohort == "demo" else "config/tiny.yaml"
     command = [sys.executable, "-m", "snakemake", "--configfile", settings, "--cores", str(WORKERS), "all"]
-    subprocess.run(command, cwd=folder, env={**environment, "PYTHONPATH": ""}, check=True, capture_output=True)
+    subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": ""}, check=True, capture_output=True)
     made = [json.loads(path.read_text())["made"] for path in (folder / "store/records").glob("*/*.json")]
     compute = sum(one["seconds"] for one in made)
     store = sum(one["store_seconds"] for one in made)
@@ -144,7 +144,7 @@ def measure_run(folder: Path, cohort: str) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--objects", type=int, default=100_000)
-    parser.add_argument("--cohort", choices=["demo", "tiny", "none"], default="demo", help="what is run for its share")
+    parser.add_argument("--cohort", choices=["demo", "tiny", "none"], default="demo", help="cohort to run")
     options = parser.parse_args()
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:

@@ -1,11 +1,11 @@
-"""What groups save on a cluster: submissions and seconds of many trivial jobs, one by one and in groups.
+"""Effect of groups on a cluster: submissions and seconds of many trivial jobs, one by one and in groups.
 
     python benchmarks/submissions.py [--jobs 48] [--size 16]
 
-Brings up the Slurm of tests/cluster, submits the same jobs both ways with the profile's own settings, one after the
-other, and prints the ratios: of submissions, of CPU seconds (all that the jobs and Snakemake used), and of seconds on
-the clock, which mean little where the machine does other work too. Then counts, from the group sizes of
-workflow/profiles/slurm, the submissions of a cohort of 10,000 slides.
+Starts the Slurm of tests/cluster, submits the same jobs both ways with the settings of the profile, and prints the
+ratios of submissions, of CPU seconds (jobs and Snakemake), and of wall-clock seconds, which are rough if the machine
+does other work. Then computes, from the group sizes of workflow/profiles/slurm, the number of submissions for a cohort
+of 10,000 slides.
 """
 
 import argparse
@@ -46,7 +46,7 @@ COHORT = {
 
 
 def measure(cluster: Cluster, folder: Path, jobs: int, size: int | None) -> tuple[int, float, float]:
-    """Submissions, CPU seconds and seconds of a run of trivial jobs, in groups of a size or one by one."""
+    """Run trivial jobs, in groups or one by one; return submissions, CPU seconds and wall-clock seconds."""
     profile = yaml.safe_load(PROFILE.read_text())
     profile = {
         key: value for key, value in profile.items() if key not in {"set-resources", "groups", "group-components"}

@@ -1,18 +1,14 @@
 """Register one patient's raw files."""
 
-from typing import Any
+from nephroscale.engine.snakemake.script import run_job
+from nephroscale.stages.register import Register
+from nephroscale.stages.registry import stage_table
 
-from nephroscale.engine.job import Job, run_stage
-
-
-def make(job: Job) -> dict[str, Any]:
-    """Write the facts of the patient's images."""
-    from nephroscale.slides.register import register_images
-
-    images = {i.id: {"path": job.raw(i), "row": job.rows[i.id], **job.raw_digests(i)} for i in job.images()}
-    figures, parts = register_images(images, job.out)
-    job.parts.update(parts)
-    return figures
-
-
-run_stage(make, snakemake)
+run_job(
+    Register(),
+    stage_table(),
+    snakemake,
+    inputs={},
+    settings=snakemake.params.settings,
+    receipt=snakemake.output.receipt,
+)

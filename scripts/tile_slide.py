@@ -1,18 +1,17 @@
 """Tile and normalise one OM or IM image."""
 
-from typing import Any
+from nephroscale.engine.snakemake.script import run_job
+from nephroscale.stages.registry import stage_table
+from nephroscale.stages.tiles import Tiles
 
-from nephroscale.engine.job import Job, run_stage
-
-
-def make(job: Job) -> dict[str, Any]:
-    """Write the image's pyramid of tiles."""
-    from nephroscale.slides.reference import read_reference
-    from nephroscale.slides.tiles import tile_slide
-
-    (image,) = job.images()
-    reference = read_reference(job.input("reference"), job.config["om"], image.modality)
-    return tile_slide(job.raw(image), job.readable_facts(image.id), job.rows, job.settings, reference, job.out)
-
-
-run_stage(make, snakemake)
+run_job(
+    Tiles(),
+    stage_table(),
+    snakemake,
+    inputs={
+        "facts": snakemake.input.facts,
+        "reference": snakemake.input.reference,
+    },
+    settings=snakemake.params.settings,
+    receipt=snakemake.output.receipt,
+)

@@ -1,31 +1,17 @@
 """Train one model on one fold with one seed."""
 
-from typing import Any
+from nephroscale.engine.snakemake.script import run_job
+from nephroscale.stages.registry import stage_table
+from nephroscale.stages.train import Train
 
-from nephroscale.engine.job import Job, run_stage
-
-
-def make(job: Job) -> dict[str, Any]:
-    """Train, from the last checkpoint where there is one."""
-    from nephroscale.cohort.eligible import bags_by_patient, read_folds
-    from nephroscale.training.fit import fit
-
-    settings, model = job.settings, job.settings["model"]
-    if model.get("encoder"):  # where its weights lie is no part of the recipe; their digest is
-        weights = job.config["models"][job.unit.partition("/fold")[0]]["encoder"]["weights"]
-        model = {**model, "encoder": {**model["encoder"], "weights": weights}}
-    return fit(
-        read_folds(job.input("folds")),
-        str(settings["fold"]),
-        bags_by_patient(job.receipts(), job.input),
-        model,
-        settings["train"],
-        settings["seed"],
-        job.out,
-        job.work,
-        job.device,
-        negatives=job.rows,
-    )
-
-
-run_stage(make, snakemake)
+run_job(
+    Train(),
+    stage_table(),
+    snakemake,
+    inputs={
+        "folds": snakemake.input.folds,
+        "features": snakemake.input.features,
+    },
+    settings=snakemake.params.settings,
+    receipt=snakemake.output.receipt,
+)

@@ -1,4 +1,4 @@
-"""What every test may ask for."""
+"""Fixtures of all tests."""
 
 import json
 import os
@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from support.installation import Installation
+from support.real_images import require_real_images
+
 ROOT = Path(__file__).resolve().parents[1]
+os.environ["NEPHROSCALE_CHECK_INPUTS"] = "1"  # a job that opens an input which its stage does not declare fails
 
 
 @pytest.fixture(scope="session")
@@ -19,11 +23,14 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real images beside the project; the test is skipped where it is absent."""
-    folder = ROOT.parent / "shared"
-    if not folder.is_dir():
-        pytest.skip("the folder ../shared with real images is absent")
-    return folder
+    """The folder ../shared with real images; without it, tests are skipped, and fail in continuous integration."""
+    return require_real_images(ROOT)
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """The package, installed from its wheel into an environment of its own."""
+    return Installation.make(tmp_path_factory.mktemp("installation"))
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
-"""The command line's own part: which configuration a command is about, and how faults are told."""
+"""The configuration that a command reads, and how errors are printed."""
 
 import argparse
 
 import pytest
 
+from nephroscale import __version__
 from nephroscale.cli import main
 from nephroscale.commands.run import read_config
 from nephroscale.errors import NephroscaleError
@@ -23,7 +24,7 @@ def read(study, *files, config=()):
     return read_config(argparse.Namespace(configfile=[study / name for name in files], config=list(config)))
 
 
-def test_configurations_are_laid_over_each_other_as_snakemake_does(study):
+def test_configurations_are_merged_as_snakemake_does(study):
     assert read(study) == {"data": {"root": "raw"}, "models": {"a": {}}, "results": "here"}
     assert read(study, "more.yaml")["models"] == {"a": {}, "b": {"hidden": 3}}
     assert read(study, "whole.yaml", "more.yaml") == {"data": {"root": "other"}, "models": {"b": {"hidden": 3}}}
@@ -33,19 +34,27 @@ def test_configurations_are_laid_over_each_other_as_snakemake_does(study):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("data: [", "not YAML"), ("- a", "has no keys"), ("", "has no keys"), (None, "cannot be read")]
+    ("text", "message"),
+    [("data: [", "not YAML"), ("- a", "has no keys"), ("", "has no keys"), (None, "cannot be read")],
 )
-def test_a_faulty_configuration_is_told_in_one_message(study, capsys, text, told):
+def test_an_invalid_configuration_is_one_error_message(study, capsys, text, message):
     path = study / "faulty.yaml"
     if text is not None:
         path.write_text(text)
     assert main(["status", "--configfile", str(path)]) == 1
-    said = capsys.readouterr().err
-    assert told in said
-    assert str(path) in said
-    assert "Traceback" not in said
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert str(path) in printed
+    assert "Traceback" not in printed
 
 
 def test_a_value_without_a_key_is_refused(study):
-    with pytest.raises(NephroscaleError, match="sets nothing"):
+    with pytest.raises(NephroscaleError, match="has no value"):
         read(study, config=["there"])
+
+
+def test_the_version_is_printed(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"nephroscale {__version__}\n"

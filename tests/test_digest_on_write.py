@@ -15,21 +15,21 @@ def read(monkeypatch):
     """The files that are read for their digest."""
     found = []
     original = digest.digest_file
-    monkeypatch.setattr(digest, "digest_file", lambda path, size: found.append(Path(path).name) or original(path))
+    monkeypatch.setattr(digest, "digest_file", lambda path: found.append(Path(path).name) or original(path))
     return found
 
 
-def test_what_was_noted_while_it_was_written_is_not_read_again(tmp_path, read):
+def test_a_file_digested_while_written_is_not_read_again(tmp_path, read):
     store = Store(tmp_path / "store")
     with store.scratch() as scratch:
         arrays.write_arrays(scratch / "out", {"a": np.arange(1000), "b": np.zeros((3, 4))}, {"k": 1})
-        (scratch / "out" / "note.txt").write_text("by somebody else")
+        (scratch / "out" / "note.txt").write_text("by another program")
         published = store.publish(scratch / "out")
     assert read == ["note.txt"]
     assert digest_tree(store.object_path(published.digest))[0] == published.digest
 
 
-def test_a_file_altered_after_it_was_noted_is_read_again(tmp_path, read):
+def test_a_file_changed_after_it_was_digested_is_read_again(tmp_path, read):
     store = Store(tmp_path / "store")
     with store.scratch() as scratch:
         arrays.write_arrays(scratch / "out", {"a": np.arange(1000)})
@@ -43,7 +43,7 @@ def test_a_file_altered_after_it_was_noted_is_read_again(tmp_path, read):
     assert store.damage(published.digest) is None
 
 
-def test_a_note_is_of_one_file_and_of_one_moment(tmp_path):
+def test_a_digest_is_valid_for_one_file_and_one_moment(tmp_path):
     path = tmp_path / "f"
     path.write_bytes(b"abc")
     digest_on_write.remember_digest(path, b"abc")

@@ -1,6 +1,6 @@
-"""Hold a finished demo run against what the demo claims: `python resources/demo/check.py`."""
+"""Check a finished demo run against the demo's claims: `python resources/demo/check.py`."""
 
-from nephroscale.demo.check import main
+from nephroscale_demo.check import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

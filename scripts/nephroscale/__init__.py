@@ -1,3 +1,3 @@
 """nephroscale: from raw renal-biopsy images to a trained and audited CMUS-Net."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,4 +1,4 @@
-"""The command `nephroscale`: what there is to do beside running Snakemake."""
+"""Command line of nephroscale: status, provenance, debugging and upkeep of runs of the workflow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.commands import audit, features, run, store
+from nephroscale import __version__
+from nephroscale.commands import audit, debug, features, run, store
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
@@ -15,28 +16,39 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that takes what makes the configuration, as each command's does: before the command or after it."""
+    """A parser with the options of the configuration, which may come before the command or after it."""
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        told = "configuration of the run (default config/config.yaml); of several, the later ones are laid over"
-        self.add_argument("--configfile", type=Path, action="append", default=argparse.SUPPRESS, help=told)
-        told = "a value laid over the configuration, as `snakemake --config` takes it; may be repeated"
-        self.add_argument("--config", metavar="KEY=VALUE", action="append", default=argparse.SUPPRESS, help=told)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.add_argument(
+            "--configfile",
+            type=Path,
+            action="append",
+            default=argparse.SUPPRESS,
+            help="configuration of the run (default: config/config.yaml); later files override earlier ones",
+        )
+        self.add_argument(
+            "--config",
+            metavar="KEY=VALUE",
+            action="append",
+            default=argparse.SUPPRESS,
+            help="value that overrides the configuration, as in `snakemake --config` (repeatable)",
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status says whether all is well."""
+    """Run one command; the exit status is 0 where all is well."""
     parser = Parser(prog="nephroscale", description=__doc__)
     parser.set_defaults(configfile=None, config=None)
+    parser.add_argument("--version", action="version", version=f"nephroscale {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for module in (run, audit, store, features):
+    for module in (run, audit, store, features, debug):
         module.add(commands)
     options = parser.parse_args(arguments)
     try:
-        return options.run(options)
-    except NephroscaleError as fault:
-        print(f"nephroscale: {fault}", file=sys.stderr)
+        return int(options.run(options))
+    except NephroscaleError as error:
+        print(f"nephroscale: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("nephroscale: interrupted", file=sys.stderr)

@@ -1,40 +1,40 @@
-"""The two ways in which work can end without a result."""
+"""The two ways in which a unit of work ends without a result: an error, or a rejection of its data."""
 
 from __future__ import annotations
 
 
 class NephroscaleError(Exception):
-    """A fault that stops a command or a job: one message that says what, where, and what to do.
+    """An error that stops a command or a job; its message names what is wrong, where, and the fix.
 
     Parameters
     ----------
     what
         What is wrong, in one sentence.
     where
-        The file, row, column, configuration key or unit of work it was found in.
-    todo
-        What the user can do about it.
+        The file, row, column, configuration key or unit of work.
+    fix
+        How to fix it.
     """
 
-    def __init__(self, what: str, *, where: str = "", todo: str = "") -> None:
-        self.what, self.where, self.todo = what, where, todo
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        self.what, self.where, self.fix = what, where, fix
         super().__init__(
-            "\n  ".join([what, *([f"where: {where}"] if where else []), *([f"to do: {todo}"] if todo else [])])
+            "\n  ".join([what, *([f"where: {where}"] if where else []), *([f"fix: {fix}"] if fix else [])])
         )
 
 
-class Rejected(Exception):  # noqa: N818  (a verdict on the data, not an error in the program)
-    """The data of one unit of work cannot be used; the reason goes into its receipt and the run goes on.
+class Rejected(Exception):  # noqa: N818  (a property of the data, not an error)
+    """The data of one unit of work cannot be used; its receipt holds the reason, and the run continues.
 
-    Raise it only for what the bytes themselves decide, so that the same bytes are always rejected: an unreadable
-    slide, a patient without TEM images. A full disk or an unreachable server is an error, never a rejection.
+    Raise it only for properties of the data, so that the same bytes are always rejected: an unreadable slide, a patient
+    without TEM images. A full disk or an unreachable server is an error, not a rejection.
 
     Parameters
     ----------
     reason
-        One sentence for the receipt and the report; no path and no patient's name.
+        One sentence for the receipt and the report, without paths and names of patients.
     figures
-        Small JSON values worth keeping beside the reason.
+        Values to keep with the reason.
     """
 
     def __init__(self, reason: str, **figures: object) -> None:

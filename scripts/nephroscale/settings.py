@@ -1,4 +1,4 @@
-"""The base of all settings: frozen dataclasses from which the schema, the defaults and the documentation are made."""
+"""The base of all settings: frozen dataclasses that give the schema, the defaults and the documentation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, Self, TypeVar, Union
 
 JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
-KEYWORDS = {
+LIMITS = {
     "minimum": "minimum",
     "maximum": "maximum",
     "above": "exclusiveMinimum",
@@ -19,9 +19,13 @@ KEYWORDS = {
     "max_items": "maxItems",
     "unique": "uniqueItems",
     "min_keys": "minProperties",
-    "keys": "propertyNames",
     "examples": "examples",
 }
+
+Schema = dict[str, Any]
+"""A JSON schema, or a part of one."""
+
+_HINTS: dict[type, dict[str, Any]] = {}
 
 S = TypeVar("S", bound="Settings")
 
@@ -32,16 +36,23 @@ def setting(doc: str, default: Any = MISSING, *, was: str | None = None, **limit
     Parameters
     ----------
     doc
-        What the key means, with its unit; config/README.md prints it.
+        What the key means, with its unit, for config/README.md.
     default
-        Its value where the configuration leaves it out; without one the key is required.
+        Its value where the configuration leaves it out. A key without a default is required.
     was
-        Its former name: who still uses that is told the new one.
+        Its former name, or its former dotted path (``glomeruli.width``) if it was in another section. A configuration
+        with that name gets a message with the new one.
     limits
-        Of the value: ``minimum``, ``maximum``, ``above``, ``below``, ``multiple_of``, ``min_items``, ``max_items``,
-        ``unique``, ``min_keys``, ``keys`` (a pattern for the names in a mapping), ``items`` (a schema of the items).
+        Limits of the value: ``minimum``, ``maximum``, ``above``, ``below``, ``multiple_of``, ``min_items``,
+        ``max_items``, ``unique``, ``min_keys``, ``keys`` (a pattern for the names in a mapping), ``items`` and
+        ``values`` (JSON-schema keywords for the items of a list and for the values of a mapping).
+
+    Raises
+    ------
+    TypeError
+        When there is no such limit.
     """
-    unknown = set(limits) - set(KEYWORDS) - {"items"}
+    unknown = set(limits) - set(LIMITS) - {"keys", "items", "values"}
     if unknown:
         raise TypeError(f"unknown limits of a setting: {', '.join(sorted(unknown))}")
     metadata = {"doc": doc, "was": was, "limits": limits}
@@ -50,19 +61,17 @@ def setting(doc: str, default: Any = MISSING, *, was: str | None = None, **limit
     return field(default=default, metadata=metadata)
 
 
-def section(kind: type[S], doc: str = "", *, was: str | None = None) -> Any:
-    """Declare a section of the configuration, whose keys are those of another class of settings.
+def section(kind: type[S], doc: str = "") -> Any:
+    """Declare a section of the configuration: its keys are those of another class of settings.
 
     Parameters
     ----------
     kind
-        Its class; the section is optional where every key of the class has a default.
+        Its class; the section is optional if every key of the class has a default.
     doc
-        What the section is about; the class's docstring when left out.
-    was
-        Its former name.
+        What the section is about; the first paragraph of the class's docstring when left out.
     """
-    metadata: dict[str, Any] = {"doc": doc or kind.describe(), "was": was, "limits": {}}
+    metadata: Schema = {"doc": doc or kind.describe(), "was": None, "limits": {}}
     required = any(_is_required(key) for key in fields(kind))
     return field(metadata=metadata) if required else field(default_factory=kind, metadata=metadata)
 
@@ -77,16 +86,14 @@ class Settings:
         return " ".join((cls.__doc__ or "").partition("\n\n")[0].split())
 
     @classmethod
-    def schema(cls) -> dict[str, Any]:
-        """Give the JSON schema of these settings, with descriptions and defaults."""
-        keys = {key.name: _schema_of_key(key, _hints(cls)[key.name]) for key in fields(cls)}
+    def schema(cls) -> Schema:
+        """Give the JSON schema of these settings, with descriptions, defaults and former names (``x-was``)."""
+        hints = _hints(cls)
+        keys = {key.name: _schema_of_key(key, hints[key.name]) for key in fields(cls)}
         required = [key.name for key in fields(cls) if _is_required(key)]
-        described: dict[str, Any] = {"description": cls.describe(), "type": "object", "additionalProperties": False}
-        if required:
-            described["required"] = required
-        else:
-            described["default"] = {}
-        return described | {"properties": keys}
+        described: Schema = {"description": cls.describe(), "type": "object", "additionalProperties": False}
+        optional: Schema = {"required": required} if required else {"default": {}}
+        return described | optional | {"properties": keys}
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
@@ -97,44 +104,50 @@ class Settings:
         TypeError
             When a key is unknown, or a required one is missing.
         """
-        hints: dict[str, Any] = _hints(cls)
+        hints = _hints(cls)
         unknown = [key for key in mapping if key not in hints]
         if unknown:
             raise TypeError(f"{cls.__name__} has no key {', '.join(unknown)}")
         return cls(**{key: _typed(value, hints[key]) for key, value in mapping.items()})
 
     def to_mapping(self) -> dict[str, Any]:
-        """Give the settings as JSON holds them: dictionaries, lists, texts, numbers, truth values and null."""
+        """Give the settings as JSON has them: dictionaries, lists, texts, numbers, truth values and null."""
         return {key.name: _plain(getattr(self, key.name)) for key in fields(self)}
 
     def narrow(self, kind: type[S]) -> S:
-        """Give only the keys of a parent class: what a function that takes that class can read."""
+        """Give only the keys of a parent class, as a recipe records them for a stage that reads no others."""
         return kind(**{key.name: getattr(self, key.name) for key in fields(kind)})
 
 
 def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+    if cls not in _HINTS:
+        _HINTS[cls] = typing.get_type_hints(cls)
+    return _HINTS[cls]
 
 
 def _is_required(key: Field[Any]) -> bool:
     return key.default is MISSING and key.default_factory is MISSING
 
 
-def _schema_of_key(key: Field[Any], hint: Any) -> dict[str, Any]:
-    limits: dict[str, Any] = key.metadata["limits"]
+def _schema_of_key(key: Field[Any], hint: Any) -> Schema:
+    limits: Schema = key.metadata["limits"]
     schema = _schema_of_type(hint)
-    if "items" in limits:
-        schema["items"] = limits["items"]
-    schema |= {KEYWORDS[name]: limit for name, limit in limits.items() if name in KEYWORDS}
-    if isinstance(limits.get("keys"), str):
+    for part, keyword in (("items", "items"), ("values", "additionalProperties")):
+        if part in limits:
+            schema[keyword] = schema[keyword] | limits[part]
+    schema |= {keyword: limits[name] for name, keyword in LIMITS.items() if name in limits}
+    if "keys" in limits:
         schema["propertyNames"] = {"pattern": limits["keys"]}
-    if not _is_required(key) and "default" not in schema:
-        factory = key.default_factory
-        schema["default"] = _plain(key.default if factory is MISSING else factory())
+    if key.default is not MISSING:
+        schema["default"] = _plain(key.default)
+    elif key.default_factory is not MISSING and "default" not in schema:
+        schema["default"] = _plain(key.default_factory())
+    if key.metadata["was"]:
+        schema["x-was"] = key.metadata["was"]
     return schema | {"description": key.metadata["doc"]}
 
 
-def _schema_of_type(hint: Any) -> dict[str, Any]:
+def _schema_of_type(hint: Any) -> Schema:
     """Give the JSON schema of a type hint."""
     if is_dataclass(hint):
         return typing.cast("type[Settings]", hint).schema()
@@ -145,12 +158,12 @@ def _schema_of_type(hint: Any) -> dict[str, Any]:
         return _schema_of_union(arguments)
     if origin is tuple:
         return {"type": "array", "items": _schema_of_type(arguments[0])}
-    if origin in {dict, Mapping}:
+    if origin is Mapping:
         return {"type": "object", "additionalProperties": _schema_of_type(arguments[1])}
     return {} if hint is Any else {"type": JSON_TYPES[hint]}
 
 
-def _schema_of_union(arguments: tuple[Any, ...]) -> dict[str, Any]:
+def _schema_of_union(arguments: tuple[Any, ...]) -> Schema:
     parts = [_schema_of_type(argument) for argument in arguments]
     if any("enum" in part for part in parts):  # a choice that may be null
         return {"enum": [choice for part in parts for choice in part.get("enum", [None])]}
@@ -159,7 +172,7 @@ def _schema_of_union(arguments: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _typed(value: Any, hint: Any) -> Any:
-    """Turn a value as JSON has it into what the type hint says."""
+    """Turn a value as JSON has it into one of the hinted type."""
     if is_dataclass(hint) and isinstance(value, Mapping):
         return typing.cast("type[Settings]", hint).from_mapping(value)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -170,7 +183,7 @@ def _typed(value: Any, hint: Any) -> Any:
         return _typed(value, chosen[0]) if chosen else value
     if origin is tuple:
         return tuple(_typed(item, arguments[0]) for item in value)
-    if origin in {dict, Mapping}:
+    if origin is Mapping:
         return {key: _typed(item, arguments[1]) for key, item in value.items()}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -178,7 +191,7 @@ def _typed(value: Any, hint: Any) -> Any:
 
 
 def _takes(hint: Any, value: Any) -> bool:
-    if is_dataclass(hint) or typing.get_origin(hint) in {dict, Mapping}:
+    if is_dataclass(hint) or typing.get_origin(hint) is Mapping:
         return isinstance(value, Mapping)
     if typing.get_origin(hint) is tuple:
         return isinstance(value, list | tuple)

@@ -14,7 +14,7 @@ from support.slurm import Cluster, FinishedJob, missing_programs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from project import Run
+    from support.project import Run
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from support.cluster_project import HOLD, PROFILE
 
 pytestmark = pytest.mark.cluster
 
-BAGS = ["tem/P01", "tem/P02", "tem/P03"]  # travel in one group
-TARGETS = [f"results/tiny/{unit}.json" for unit in BAGS]
+TEM = ["tem/P01", "tem/P02", "tem/P03"]  # travel in one group
+TARGETS = [f"results/tiny/{unit}.json" for unit in TEM]
 WEIGHTS = "train/tem-only/fold0-seed1"
 
 
@@ -26,8 +26,8 @@ FAULT = """
 
 @pytest.fixture
 def held(project):
-    """The project with bags to make again, whose jobs wait; and a run of them that has just come to a node."""
-    project.insert("prepare_tem", HOLD)
+    """The project with TEM to prepare again, whose jobs wait; and a run of them that has just come to a node."""
+    project.insert("tem", HOLD)
     project.hold()
     started = project.begin(*TARGETS)
     project.wait_until_running()
@@ -35,15 +35,15 @@ def held(project):
     started.process.kill()
 
 
-def bag_receipts(project):
-    return {name: text for name, text in project.receipts().items() if name.removesuffix(".json") in BAGS}
+def tem_receipts(project):
+    return {name: text for name, text in project.receipts().items() if name.removesuffix(".json") in TEM}
 
 
-def check_complete(project, made, run, computed=BAGS):
+def check_complete(project, made, run, computed=TEM):
     """The run ended well, computed each unit once, gave what an undisturbed run gave, and leaves nothing to do."""
     assert run.code == 0, run.output
     assert run.computed == computed
-    assert bag_receipts(project) == bag_receipts(made)
+    assert tem_receipts(project) == tem_receipts(made)
     assert project.slurm(*TARGETS).idle
 
 
@@ -82,7 +82,7 @@ def test_a_preempted_job_is_queued_again_by_slurm(held, made, cluster):
 
 def test_a_job_over_its_time_is_submitted_again_with_more(project, made, cluster):
     project.edit(PROFILE, "set-resources:\n", "set-resources:\n  prepare_tem:\n    runtime: 1 * attempt\n")
-    project.insert("prepare_tem", HOLD)
+    project.insert("tem", HOLD)
     project.hold()
     started = project.begin("results/tiny/tem/P01.json")
     job = project.wait_until_running()
@@ -99,7 +99,7 @@ def test_a_job_over_its_time_is_submitted_again_with_more(project, made, cluster
 def test_a_job_over_its_memory_is_submitted_again_with_more(project, cluster):
     project.edit(PROFILE, "set-resources:\n", "set-resources:\n  prepare_tem:\n    mem_mb: 700 * attempt\n")
     project.insert(
-        "prepare_tem", '\n    ballast = bytearray(800 << 20); ballast[::4096] = b"x" * len(ballast[::4096])\n' + HOLD
+        "tem", '\n    ballast = bytearray(800 << 20); ballast[::4096] = b"x" * len(ballast[::4096])\n' + HOLD
     )
     before = cluster.last_job_id()
     project.hold()
@@ -115,15 +115,15 @@ def test_a_job_over_its_memory_is_submitted_again_with_more(project, cluster):
 
 
 def test_one_failing_slide_stops_nothing_else_and_is_named(project, made):
-    project.insert("prepare_tem", FAULT)
+    project.insert("tem", FAULT)
     (project.path / "fault").touch()
     run = project.slurm(*TARGETS)
     assert run.code != 0
-    assert run.computed == [unit for unit in BAGS if unit != "tem/P03"]
+    assert run.computed == [unit for unit in TEM if unit != "tem/P03"]
     assert "tem of P03, log results/tiny/logs/tem/P03.log" in run.output
     assert "the fault of P03" in run.output
     status = project.status()
-    assert "bags            2 of 6" in status
+    assert "tem              2 of 6" in status
     assert "tem of P03" in status
     (project.path / "fault").unlink()
     check_complete(project, made, project.slurm(*TARGETS), computed=["tem/P03"])
@@ -131,10 +131,10 @@ def test_one_failing_slide_stops_nothing_else_and_is_named(project, made):
 
 def test_a_job_that_takes_its_group_down_every_time_is_left_out_at_last(project):
     crash = '\n    import os\n    if job.unit == "P03":\n        os._exit(9)\n'
-    project.insert("prepare_tem", crash)
+    project.insert("tem", crash)
     run = project.slurm(*TARGETS)
     assert run.code != 0
-    assert run.computed == [unit for unit in BAGS if unit != "tem/P03"]
+    assert run.computed == [unit for unit in TEM if unit != "tem/P03"]
     assert "Its group was ended 2 times while it ran" in run.output
 
 
@@ -160,7 +160,7 @@ SLOW = """
 @pytest.fixture
 def training(project):
     """The project with one network to train again, which waits after its second epoch; and the run of it."""
-    project.insert("train_model", SLOW)
+    project.insert("train", SLOW)
     project.hold()
     started = project.begin(f"results/tiny/{WEIGHTS}.json")
     job = project.wait_until_running()
@@ -171,7 +171,7 @@ def training(project):
 def check_resumed(project, made, run):
     assert run.code == 0, run.output
     assert run.computed == [WEIGHTS]
-    assert "Going on after epoch" in (project.path / f"results/tiny/logs/{WEIGHTS}.log").read_text()
+    assert "Resuming after epoch" in (project.path / f"results/tiny/logs/{WEIGHTS}.log").read_text()
     assert project.receipt(WEIGHTS)["digest"] == made.receipt(WEIGHTS)["digest"]
     assert json.loads((project.path / f"results/tiny/{WEIGHTS}/curve.json").read_text())[-1]["epoch"] == 4
 
@@ -207,7 +207,7 @@ def test_two_gpus_of_one_node_are_not_mixed_up(project, cluster):
         "  train_model:\n    slurm_partition: \"'gpu' if '$NEPHROSCALE_DEVICE' == 'cuda' else 'cpu'\"",
         "  train_model:\n    slurm_partition: gpu\n    gpu: 1",
     )
-    project.insert("train_model", HOLD)
+    project.insert("train", HOLD)
     hold = project.hold()
     started = project.begin(*(f"results/tiny/train/cmusnet/fold{fold}-seed1.json" for fold in (0, 1)))
     both = lambda: len([j for j in cluster.jobs("RUNNING") if j["comment"].startswith("rule_train_model")]) == 2  # noqa: E731

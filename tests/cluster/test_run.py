@@ -37,7 +37,7 @@ def test_many_small_jobs_travel_in_few_submissions(first_run):
     profile = yaml.safe_load((project.path / PROFILE).read_text())
     groups, sizes = profile["groups"], profile["group-components"]
     alone = [unit for unit in run.computed if rule_of(unit) not in groups]
-    # What is calibrated travels with its evaluation.
+    # A temperature travels with its evaluation.
     members = Counter(groups.get(rule_of(unit)) for unit in run.computed if not unit.startswith("temperature/"))
     together = sum(math.ceil(members[group] / size) for group, size in sizes.items())
     audit = 1  # it describes every run, so its own is not among those that are counted

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from nephroscale.cohort.config import load_config
-from nephroscale.cohort.tables import Cohort, load_cohort
+from nephroscale.cohort.cohort import Cohort
+from nephroscale.cohort.patient import PatientRow
+from nephroscale.engine.config import load_config
 from nephroscale.errors import NephroscaleError
+from support.cohort import load_tables
 
 CLASSES = {"IgA nephropathy": "IgAN", "MN": "MN", "LN IV": "LN", "LN V": "LN", "IgAN+MN": "exclude", "?": "ambiguous"}
 PATIENTS = """patient_id,diagnosis,use,reason,group,site,scanner,age
@@ -47,18 +49,18 @@ class Tables:
                 path.write_bytes(content if isinstance(content, bytes) else content.encode())
                 data[name] = str(path)
         return load_config(
-            {"data": data, "task": {"classes": CLASSES, **self.task}, "folds": {"count": 2}, **self.more}
-        )
+            {"data": data, "task": {"classes": CLASSES, **self.task}, "folds": {"n_folds": 2}, **self.more}
+        ).to_mapping()
 
     def load(self, check_files: bool = False) -> Cohort:
-        return load_cohort(self.config(), check_files=check_files)
+        return load_tables(self.config(), check_files=check_files)
 
-    def faults(self, check_files: bool = False) -> list[str]:
-        """The faults told, without the folder's name."""
+    def errors(self, check_files: bool = False) -> list[str]:
+        """The errors reported, without the folder's name."""
         config = self.config()
-        with pytest.raises(NephroscaleError) as told:
-            load_cohort(config, check_files=check_files)
-        lines = told.value.what.splitlines()[1:]
+        with pytest.raises(NephroscaleError) as raised:
+            load_tables(config, check_files=check_files)
+        lines = raised.value.what.splitlines()[1:]
         return [line.removeprefix("  - ").replace(f"{self.folder}/", "") for line in lines]
 
     def image(self, **cells: str) -> None:
@@ -73,22 +75,20 @@ def tables(tmp_path: Path) -> Tables:
 
 
 @pytest.fixture
-def roster() -> Callable[..., list[dict[str, Any]]]:
+def roster() -> Callable[..., list[PatientRow]]:
     """Makes patients for folds: how many of each class, at which sites, in which groups."""
 
     def make(
         counts: dict[str, int], sites: tuple[str, ...] = ("north", "south"), **groups: list[str]
-    ) -> list[dict[str, Any]]:
+    ) -> list[PatientRow]:
         group_of = {name: group for group, names in groups.items() for name in names}
         return [
-            {
-                "id": f"{label}{number}",
-                "label": label,
-                "site": sites[number % len(sites)],
-                "group": group_of.get(f"{label}{number}"),
-                "eligible": True,
-                "reason": None,
-            }
+            PatientRow(
+                id=f"{label}{number}",
+                label=label,
+                site=sites[number % len(sites)],
+                group=group_of.get(f"{label}{number}"),
+            )
             for label, count in counts.items()
             for number in range(count)
         ]

@@ -8,10 +8,10 @@ from nephroscale.cohort.validation_errors import ValidationErrors
 TEXT = "patient_id,诊断,备注\n001,膜性肾病,a\n002,狼疮性肾炎,\n"
 
 
-def read(path, content, faults=None, required=("patient_id",)):
+def read(path, content, errors=None, required=("patient_id",)):
     path.write_bytes(content)
-    faults = faults if faults is not None else ValidationErrors()
-    return read_table(str(path), "patients", required, faults), [str(f).replace(str(path), "T") for f in faults.found]
+    errors = errors if errors is not None else ValidationErrors()
+    return read_table(str(path), "patients", required, errors), [str(f).replace(str(path), "T") for f in errors.found]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
@@ -19,8 +19,8 @@ def read(path, content, faults=None, required=("patient_id",)):
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_any_encoding_separator_and_line_end(tmp_path, encoding, separator, end) -> None:
     content = TEXT.replace(",", separator).replace("\n", end).encode(encoding)
-    table, faults = read(tmp_path / "t.csv", content)
-    assert not faults
+    table, errors = read(tmp_path / "t.csv", content)
+    assert not errors
     assert table.columns == ("patient_id", "诊断", "备注")
     assert table.rows == [
         (2, {"patient_id": "001", "诊断": "膜性肾病", "备注": "a"}),
@@ -35,14 +35,14 @@ def test_rows_count_as_a_spreadsheet_counts_them(tmp_path) -> None:
 
 
 def test_the_separator_is_told_by_the_columns_wanted(tmp_path) -> None:
-    table, faults = read(tmp_path / "t.csv", b"patient_id;a,b,c,d\nA;1\n")
-    assert not faults
+    table, errors = read(tmp_path / "t.csv", b"patient_id;a,b,c,d\nA;1\n")
+    assert not errors
     assert table.columns == ("patient_id", "a,b,c,d")
 
 
 def test_excels_separator_line_is_obeyed_and_not_counted(tmp_path) -> None:
-    table, faults = read(tmp_path / "t.csv", b"sep=;\r\npatient_id;b\r\nA;1\r\n")
-    assert not faults
+    table, errors = read(tmp_path / "t.csv", b"sep=;\r\npatient_id;b\r\nA;1\r\n")
+    assert not errors
     assert table.rows == [(2, {"patient_id": "A", "b": "1"})]
 
 
@@ -55,9 +55,9 @@ def test_cells_are_trimmed_and_composed(tmp_path) -> None:
     ("content", "told"),
     [
         (b"", "T, row 1: has no header"),
-        (b"patient_id,a,a\nA,1,2\n", "T, row 1, column a: there are 2 columns of this name"),
+        (b"patient_id,a,a\nA,1,2\n", "T, row 1, column a: 2 columns have this name"),
         (b"patient_id,a\nA,1,2\n", "T, row 2: has more cells than the header ('2')"),
-        (b"patient_id,,a\nA,1,2\n", "T, row 2: '1' stands in a column without a name"),
+        (b"patient_id,,a\nA,1,2\n", "T, row 2: '1' is in a column without a name"),
         (b'patient_id,a\nA,1\nB,"2\nC,3\n', "T, row 3: cannot be split into cells"),
         (b"patient_id,a\nA,1\nB,\xff\xff\xff\n", "T, row 3: is neither UTF-8 nor GB18030"),
         ("patient_id,a\n".encode("utf-16"), "T: is UTF-16 text"),
@@ -66,19 +66,19 @@ def test_cells_are_trimmed_and_composed(tmp_path) -> None:
     ],
 )
 def test_faults_of_files(tmp_path, content, told) -> None:
-    _, faults = read(tmp_path / "t.csv", content)
-    assert [fault[: len(told)] for fault in faults] == [told]
+    _, errors = read(tmp_path / "t.csv", content)
+    assert [fault[: len(told)] for fault in errors] == [told]
 
 
 def test_a_file_that_is_not_there(tmp_path) -> None:
-    faults = ValidationErrors()
-    assert read_table(str(tmp_path / "none.csv"), "patients", [], faults) is None
-    assert "cannot be read" in str(faults.found[0])
+    errors = ValidationErrors()
+    assert read_table(str(tmp_path / "none.csv"), "patients", [], errors) is None
+    assert "cannot be read" in str(errors.found[0])
 
 
 def test_empty_columns_at_the_end_are_no_columns(tmp_path) -> None:
-    table, faults = read(tmp_path / "t.csv", b"patient_id,a,,\nA,1,,\n")
-    assert not faults
+    table, errors = read(tmp_path / "t.csv", b"patient_id,a,,\nA,1,,\n")
+    assert not errors
     assert table.columns == ("patient_id", "a")
 
 
@@ -90,5 +90,5 @@ def test_cleaning_twice_is_cleaning_once(text) -> None:
 @given(st.binary(max_size=200))
 def test_any_bytes_give_a_table_or_faults(tmp_path_factory, content) -> None:
     path = tmp_path_factory.mktemp("any") / "t.csv"
-    table, faults = read(path, content)
-    assert table is not None or faults
+    table, errors = read(path, content)
+    assert table is not None or errors

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from nephroscale.cohort.config import load_config
-from nephroscale.cohort.eligible import write_folds
-from nephroscale.cohort.tables import load_cohort
+from nephroscale.cohort.eligibility import EligibilitySettings, write_folds
+from nephroscale.engine.config import load_config
 from nephroscale.errors import NephroscaleError
+from support.cohort import load_tables
 
 HEADER = "image_id,patient_id,biopsy_id,modality,stain,marker,path,grade\n"
 TWICE = HEADER + (
@@ -36,20 +36,22 @@ def test_one_biopsy_changes_nothing(tables):
 def test_a_case_cannot_take_another_s_name(tables):
     tables.images = TWICE
     tables.patients += "a1-b2,MN,,,,,,\n"
-    assert any("would be called A1-B2" in fault for fault in tables.faults())
+    assert any("would be called A1-B2" in error for error in tables.errors())
 
 
 def test_cases_of_a_patient_are_on_one_side_of_every_fold(tables, tmp_path):
     tables.images = TWICE
     rows = [p.row() for p in tables.load().patients.values()]
-    settings = {
-        "folds": {"scheme": "stratified", "count": 2, "validation": 0.34},
-        "classes": ["IgAN", "MN", "LN"],
-        "minimum_per_class": 2,
-        "permute_labels": None,
-        "meanings": {},
-        "mixed": "exclude",
-    }
+    settings = EligibilitySettings.from_mapping(
+        {
+            "folds": {"scheme": "stratified", "n_folds": 2, "validation_fraction": 0.34},
+            "classes": ["IgAN", "MN", "LN"],
+            "min_per_class": 2,
+            "permute_labels": None,
+            "meanings": {},
+            "mixed": "exclude",
+        }
+    )
     write_folds(rows, {}, settings, 1, tmp_path / "folds")
     table = json.loads((tmp_path / "folds/folds.json").read_text())
     assert table["people"] == {"A1-B1": "A1", "A1-B2": "A1"}
@@ -68,15 +70,15 @@ def with_new(tables, tmp_path):
         (tmp_path / "new.csv").write_text(patients)
         (tmp_path / "new_images.csv").write_text(images)
         new = {"patients": str(tmp_path / "new.csv"), "images": str(tmp_path / "new_images.csv"), **more}
-        return load_config({**tables.config(), "predict": new})
+        return load_config({**tables.config(), "predict": new}).to_mapping()
 
     return make
 
 
 def test_new_patients_need_no_label_and_are_eligible_for_nothing_else(with_new):
-    cohort = load_cohort(with_new(root="elsewhere"), check_files=False)
+    cohort = load_tables(with_new(root="elsewhere"))
     new = cohort.patients["N1"]
-    assert (new.use, new.status, new.label, new.row()["eligible"]) == ("new", "new", None, False)
+    assert (new.use, new.status, new.label, new.row().eligible) == ("new", "new", None, False)
     assert new.columns == {"age": "40"}
     assert str(cohort.images["N1-T"].path) == "elsewhere/n1.tif"
     assert cohort.images_of("N2") == []
@@ -84,10 +86,10 @@ def test_new_patients_need_no_label_and_are_eligible_for_nothing_else(with_new):
 
 def test_a_patient_of_the_study_is_not_new(with_new):
     config = with_new("patient_id\na1\nN1\n", HEADER + "A1-OM,N1,,TEM,,,n1.tif,\n")
-    with pytest.raises(NephroscaleError) as told:
-        load_cohort(config, check_files=False)
-    assert "a1 is a patient of the study already" in told.value.what
-    assert "A1-OM is an image of the study already" in told.value.what
+    with pytest.raises(NephroscaleError) as raised:
+        load_tables(config)
+    assert "a1 is a patient of the study" in raised.value.what
+    assert "A1-OM is an image of the study" in raised.value.what
 
 
 def test_one_table_is_not_enough(tables):

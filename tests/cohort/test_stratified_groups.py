@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from nephroscale.cohort.stratified_groups import Part, Unit, divide, draw
+from nephroscale.cohort.stratified_groups import PatientGroup, Subset, divide, draw
 
 
 def unevenness(parts: list[list[int]], classes: int) -> tuple[int, int]:
@@ -27,8 +27,8 @@ def unevenness(parts: list[list[int]], classes: int) -> tuple[int, int]:
 )
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_at_least_as_even_as_scikit_learn(families, count, seed) -> None:
-    units = [
-        Unit(
+    groups = [
+        PatientGroup(
             patients=tuple(f"{number}-{place}" for place in range(len(family))),
             labels=tuple(Counter(family)[index] for index in range(3)),
             strata=(len(family),),
@@ -37,12 +37,12 @@ def test_at_least_as_even_as_scikit_learn(families, count, seed) -> None:
     ]
     label_of = {
         name: label
-        for unit, family in zip(units, families, strict=True)
-        for name, label in zip(unit.patients, family, strict=True)
+        for group, family in zip(groups, families, strict=True)
+        for name, label in zip(group.patients, family, strict=True)
     }
     ours = [
-        [label_of[name] for unit in part for name in unit.patients]
-        for part in divide(units, [Part(1)] * count, seed, "t")
+        [label_of[name] for group in part for name in group.patients]
+        for part in divide(groups, [Subset(1)] * count, seed, "t")
     ]
     labels = np.array(list(label_of.values()))
     groups = np.array([name.split("-")[0] for name in label_of])
@@ -59,8 +59,8 @@ def test_at_least_as_even_as_scikit_learn(families, count, seed) -> None:
 
 
 def test_shares_are_kept() -> None:
-    units = [Unit((f"P{number}",), (1,), (1,)) for number in range(50)]
-    assert [len(part) for part in divide(units, [Part(1), Part(4)], 1, "t")] == [10, 40]
+    groups = [PatientGroup((f"P{number}",), (1,), (1,)) for number in range(50)]
+    assert [len(part) for part in divide(groups, [Subset(1), Subset(4)], 1, "t")] == [10, 40]
 
 
 def test_draws_depend_on_seed_purpose_and_name_alone() -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from nephroscale.cohort.tables import load_cohort
 from nephroscale.errors import NephroscaleError
+from support.cohort import load_tables
 
 
-def test_patients_are_who_the_table_says(tables) -> None:
+def test_patients_match_their_table(tables) -> None:
     cohort = tables.load()
     assert list(cohort.patients) == ["A1", "A2", "L1", "L2", "M1", "M2"]
     assert cohort.classes == ("IgAN", "MN", "LN")
@@ -23,7 +23,7 @@ def test_patients_are_who_the_table_says(tables) -> None:
     assert (first.site, first.scanner, first.group, first.reason) == ("north", "X", None, None)
     assert first.columns == {"age": "31"}
     assert cohort.patients["A2"].group == "F1"
-    assert cohort.patients["L2"].row() == {
+    assert cohort.patients["L2"].row().to_mapping() == {
         "id": "L2",
         "label": "LN",
         "group": None,
@@ -46,7 +46,7 @@ def test_uses_and_labels_decide_the_status(tables) -> None:
         "U1": "ambiguous",
     }
     assert found["E1"].label == "MN"
-    assert not any(found[name].row()["eligible"] for name in ("S1", "E1", "X1", "D1", "U1"))
+    assert not any(found[name].row().eligible for name in ("S1", "E1", "X1", "D1", "U1"))
     assert found["X1"].reason == "withdrew"
     assert found["D1"].reason == "the label 'IgAN+MN' is excluded (task.classes)"
     assert all(found[name].label is None for name in ("S1", "X1", "D1", "U1"))
@@ -66,10 +66,10 @@ def test_rows_of_recipes_hold_no_paths(tables) -> None:
         "B,A1,OM,PAS,b.svs,0.25,outlines.json\nC,A1,OM,PAS,c.svs,,\n"
     )
     images = tables.load().images
-    assert images["B"].row()["annotation"] is True
-    assert images["C"].row()["annotation"] is False
-    assert images["B"].row()["scale"] == {"value": 0.25, "unit": "um", "source": "table"}
-    text = json.dumps([image.row() for image in images.values()])
+    assert images["B"].row().annotation is True
+    assert images["C"].row().annotation is False
+    assert images["B"].row().to_mapping()["scale"] == {"value": 0.25, "unit": "um", "source": "table"}
+    text = json.dumps([image.row().to_mapping() for image in images.values()])
     assert "svs" not in text
     assert "outlines" not in text
 
@@ -108,45 +108,45 @@ def test_an_xlsx_table_reads_as_its_csv_twin(tables) -> None:
     path = tables.folder / "patients.xlsx"
     book.save(path)
     config["data"]["patients"] = str(path)
-    assert load_cohort(config, check_files=False) == twin
+    assert load_tables(config) == twin
 
 
-# -- faults -------------------------------------------------------------------------------------------------------
+# -- errors -------------------------------------------------------------------------------------------------------
 
 
-def test_every_fault_of_every_table_is_told_at_once(tables) -> None:
+def test_all_errors_of_all_tables_are_reported_together(tables) -> None:
     tables.patients += (
         "a1,MN,,,,,,\nbad id,MN,sometimes,,,,,\nZ1,nephritis,,,,,,\nZ2,nephritis,,,,,,\nZ3,,,,,,,\nZ4,,exclude,,,,,\n"
     )
     tables.images += "A1-om,A9,OM,,,a1.svs\nI2,A1,XM,PAS,,\nI3,A1,TEM,PAS,,../x.tif\n"
     tables.instruments = "instrument,magnification,nm_per_px\nJEM,high,1\nJEM,8000,999\n"
-    told = tables.faults()
+    reported = tables.errors()
     for expected in (
-        "patients.csv, row 8, column patient_id: 'a1' is there already in row 2 as 'A1'",
-        "patients.csv, row 9, column patient_id: 'bad id' is no id",
+        "patients.csv, row 8, column patient_id: 'a1' is already in row 2 as 'A1'",
+        "patients.csv, row 9, column patient_id: 'bad id' is not an id",
         "patients.csv, row 9, column use: 'sometimes' is not one of diagnosis, segmentation, external, exclude",
-        "patients.csv, row 10, column diagnosis: task.classes does not say what these texts mean: 'nephritis' (2)",
+        "patients.csv, row 10, column diagnosis: task.classes has no meaning for these texts: 'nephritis' (2)",
         "patients.csv, row 12, column diagnosis: is empty; the use 'diagnosis' needs a label",
         "patients.csv, row 13, column reason: is empty; the use 'exclude' needs a reason",
-        "images.csv, row 6, column image_id: 'A1-om' is there already in row 2",
-        "images.csv, row 6, column patient_id: there is no patient 'A9'",
+        "images.csv, row 6, column image_id: 'A1-om' is already in row 2",
+        "images.csv, row 6, column patient_id: the table of patients has no patient 'A9'",
         "images.csv, row 6, column stain: is empty; OM images need it",
-        "images.csv, row 6, column path: 'a1.svs' is the file of row 2 already",
+        "images.csv, row 6, column path: 'a1.svs' is also the file of row 2",
         "images.csv, row 7, column modality: 'XM' is not one of OM, IM, TEM",
         "images.csv, row 7, column path: is empty",
-        "images.csv, row 8, column stain: 'PAS' is given for a TEM image, but this column belongs to OM",
+        "images.csv, row 8, column stain: 'PAS' is given for a TEM image, but this column is for OM",
         "images.csv, row 8, column path: '../x.tif' leaves data.root",
-        "instruments.csv, row 2, column magnification: 'high' is no magnification",
+        "instruments.csv, row 2, column magnification: 'high' is not a magnification",
         "instruments.csv, row 3, column nm_per_px: 999 is out of range (0.05 to 200 nm per pixel)",
     ):
-        assert any(line.startswith(expected) for line in told), (expected, told)
-    assert len(told) == 16, "\n".join(told)
+        assert any(line.startswith(expected) for line in reported), (expected, reported)
+    assert len(reported) == 16, "\n".join(reported)
 
 
 def test_columns_that_are_missing_or_unknown(tables) -> None:
     tables.patients = tables.patients.replace("patient_id", "patientid").replace("site", "Site")
     tables.images = tables.images.replace("marker", "markr")
-    assert tables.faults() == [
+    assert tables.errors() == [
         "patients.csv, row 1, column patient_id: the column is missing; is it `patientid`?",
         "patients.csv, row 1, column Site: is written `site`.",
         "images.csv, row 1, column markr: unknown column; did you mean `marker`?",
@@ -154,21 +154,21 @@ def test_columns_that_are_missing_or_unknown(tables) -> None:
     ]
 
 
-def test_a_table_that_is_not_there_does_not_hide_the_others_faults(tables) -> None:
+def test_a_missing_table_does_not_hide_errors_of_others(tables) -> None:
     config = tables.config()
     config["data"]["patients"] = str(tables.folder / "none.csv")
     Path(config["data"]["images"]).write_text(tables.images.replace(",OM,", ",XM,"))
-    with pytest.raises(NephroscaleError) as told:
-        load_cohort(config, check_files=False)
-    assert "none.csv: cannot be read" in told.value.what
-    assert "column modality: 'XM'" in told.value.what
-    assert "no patient" not in told.value.what
+    with pytest.raises(NephroscaleError) as raised:
+        load_tables(config)
+    assert "none.csv: cannot be read" in raised.value.what
+    assert "column modality: 'XM'" in raised.value.what
+    assert "no patient" not in raised.value.what
 
 
 def test_files_that_are_missing(tables) -> None:
     for name in ("a1.svs", "A1-2.TIF"):
         (tables.folder / name).touch()
-    first, *others = tables.faults(check_files=True)
+    first, *others = tables.errors(check_files=True)
     assert first.startswith("images.csv, row 3, column path: there is no file 'a1-2.tif', but one of that name with")
     assert others == [
         "images.csv, row 4, column path: there is no file 'a1-1.tif' in data.root.",
@@ -176,16 +176,16 @@ def test_files_that_are_missing(tables) -> None:
     ]
 
 
-def test_a_wrong_root_is_one_fault(tables) -> None:
+def test_a_wrong_root_is_one_error(tables) -> None:
     config = tables.config()
     config["data"]["root"] = str(tables.folder / "none")
-    with pytest.raises(NephroscaleError) as told:
-        load_cohort(config)
-    assert len(told.value.what.splitlines()) == 2
-    assert "there is no such folder" in told.value.what
+    with pytest.raises(NephroscaleError) as raised:
+        load_tables(config, check_files=True)
+    assert len(raised.value.what.splitlines()) == 2
+    assert "does not exist" in raised.value.what
 
 
-def test_names_that_shells_would_choke_on(tables) -> None:
+def test_file_names_with_shell_characters(tables) -> None:
     folder = tables.folder / "第一批 {raw} 'x'"
     folder.mkdir()
     (folder / '肾 "1" $(x).tif').touch()
@@ -193,35 +193,35 @@ def test_names_that_shells_would_choke_on(tables) -> None:
     assert tables.load(check_files=True).images["I1"].path.is_file()
 
 
-def test_many_faults_of_one_column_do_not_bury_the_others(tables) -> None:
+def test_many_errors_of_one_column_do_not_hide_the_others(tables) -> None:
     rows = "".join(f"Q{n},A1,TEM,,,q{n}.tif\n" for n in range(1000))
     tables.images += rows + "R,A1,TEM,PAS,,r.tif\n"
-    told = tables.faults(check_files=True)
-    assert len(told) < 30
-    assert "images.csv, row 1006, column stain: 'PAS' is given for a TEM image, but this column belongs to OM." in told
-    assert told[-1] == "images.csv, column path: 980 more faults of this column, in rows 27 to 1006"
+    reported = tables.errors(check_files=True)
+    assert len(reported) < 30
+    assert "images.csv, row 1006, column stain: 'PAS' is given for a TEM image, but this column is for OM." in reported
+    assert reported[-1] == "images.csv, column path: 980 more errors in this column, in rows 27 to 1006"
 
 
 def test_classes_that_are_too_small_from_the_start(tables) -> None:
     tables.patients = tables.patients.replace("L2,LN V,,", "L2,LN V,external,")
-    assert tables.faults() == [
-        "patients.csv, column diagnosis: too few eligible patients (LN 1); task.minimum_per_class is 2."
+    assert tables.errors() == [
+        "patients.csv, column diagnosis: too few eligible patients (LN 1); task.min_per_class is 2."
     ]
 
 
 def test_sites_have_to_fit_leave_one_site_out(tables) -> None:
-    tables.more = {"folds": {"scheme": "leave_one_site_out", "count": 3}}
-    (told,) = tables.faults()
-    assert told.startswith("patients.csv, column site: there are 2 sites (north, south), but folds.count is 3")
+    tables.more = {"folds": {"scheme": "leave_one_site_out", "n_folds": 3}}
+    (reported,) = tables.errors()
+    assert reported.startswith("patients.csv, column site: there are 2 sites (north, south), but folds.n_folds is 3")
     tables.patients = tables.patients.replace("north,X", ",X")
-    (told,) = tables.faults()
-    assert told.startswith("patients.csv, column site: is empty for A1;")
+    (reported,) = tables.errors()
+    assert reported.startswith("patients.csv, column site: is empty for A1;")
 
 
 def test_biopsies_are_named_for_all_images_of_a_patient_or_for_none(tables) -> None:
     tables.images = "image_id,patient_id,biopsy_id,modality,path\nI1,A1,1,TEM,1\nI2,A1,,TEM,2\nI3,M1,,TEM,3\n"
-    (told,) = tables.faults()
-    assert told.startswith("images.csv, row 3, column biopsy_id: is empty, but other images of A1 have one")
+    (reported,) = tables.errors()
+    assert reported.startswith("images.csv, row 3, column biopsy_id: is empty, but other images of A1 have one")
 
 
 # -- scales, markers, grades --------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def test_biopsies_are_named_for_all_images_of_a_patient_or_for_none(tables) -> N
 def test_scales(tables, cells, scale) -> None:
     tables.instruments = "instrument;magnification;nm_per_px\nJEM-1400;11500;1.5\n"
     tables.image(**cells)
-    assert tables.load().images["I1"].scale == scale
+    assert tables.load().images["I1"].row().to_mapping()["scale"] == scale
 
 
 @pytest.mark.parametrize(
@@ -259,19 +259,19 @@ def test_scales(tables, cells, scale) -> None:
         ({"nm_per_px": "n/a"}, "nm_per_px", "'n/a' is not a number; leave the cell empty where there is none."),
         ({"nm_per_px": "3", "instrument": "JEM-1400", "magnification": "11500"}, "nm_per_px", "3 differs from the 1.5"),
         ({"modality": "OM", "stain": "HE", "mpp": "250"}, "mpp", "250 is out of range (0.05 to 20 µm per pixel)."),
-        ({"mpp": "0.5"}, "mpp", "'0.5' is given for a TEM image, but this column belongs to IM and OM."),
-        ({"magnification": "8000"}, "instrument", "is empty; a magnification means nothing without the instrument."),
+        ({"mpp": "0.5"}, "mpp", "'0.5' is given for a TEM image, but this column is for IM and OM."),
+        ({"magnification": "8000"}, "instrument", "is empty; a magnification needs its instrument."),
         ({"instrument": "JEM-1400"}, "magnification", "is empty; with an instrument it gives the scale."),
         (
             {"instrument": "JEM-1400", "magnification": "8000"},
             "magnification",
             "the table of instruments has no 'JEM-1400' at 8000x.",
         ),
-        ({"instrument": "JEM-1400", "magnification": "high"}, "magnification", "'high' is no magnification"),
+        ({"instrument": "JEM-1400", "magnification": "high"}, "magnification", "'high' is not a magnification"),
         ({"roi": "whole"}, "roi", "'whole' is given for a TEM image"),
         ({"modality": "IM", "marker": "lgG"}, "marker", "'lgG' is not one of IgA, IgG"),
         ({"modality": "IM", "marker": ""}, "marker", "is empty; IM images need it."),
-        ({"modality": "IM", "marker": "IgG", "grade": "5+"}, "grade", "'5+' is no grade"),
+        ({"modality": "IM", "marker": "IgG", "grade": "5+"}, "grade", "'5+' is not a grade"),
         (
             {"modality": "IM", "marker": "IgG", "exposure_ms": "0"},
             "exposure_ms",
@@ -280,20 +280,20 @@ def test_scales(tables, cells, scale) -> None:
         ({"modality": "IM", "marker": "IgG", "path": ""}, "path", "is empty; only a marker of grade 0"),
         ({"modality": "IM", "marker": "IgG", "grade": "1+", "path": ""}, "path", "is empty; only a marker of grade 0"),
         ({"annotation": "x.json"}, "annotation", "'x.json' is given for a TEM image"),
-        ({"patient_id": "a1"}, "patient_id", "there is no patient 'a1' in the table of patients; did you mean 'A1'?"),
+        ({"patient_id": "a1"}, "patient_id", "the table of patients has no patient 'a1'; did you mean 'A1'?"),
         ({"path": "x/../../i1.tif"}, "path", "'x/../../i1.tif' leaves data.root"),
     ],
 )
 def test_faults_of_one_image(tables, cells, column, told) -> None:
     tables.instruments = "instrument,magnification,nm_per_px\nJEM-1400,11500,1.5\n"
     tables.image(**cells)
-    (fault,) = tables.faults()
+    (fault,) = tables.errors()
     assert fault.startswith(f"images.csv, row 2, column {column}: {told}")
 
 
 def test_an_instrument_needs_a_table(tables) -> None:
     tables.image(instrument="JEM", magnification="8000")
-    (fault,) = tables.faults()
+    (fault,) = tables.errors()
     assert "data.instruments names no readable table" in fault
 
 
@@ -310,7 +310,7 @@ def test_negative_and_not_photographed_is_not_missing(tables) -> None:
     )
     cohort = tables.load()
     assert list(cohort.images) == ["I1", "I3"]
-    assert [negative.row() for negative in cohort.negatives_of("A1")] == [
+    assert [negative.to_mapping() for negative in cohort.negatives_of("A1")] == [
         {"id": "I2", "patient_id": "A1", "biopsy_id": None, "marker": "C1q"}
     ]
     assert cohort.negatives_of("M1") == []

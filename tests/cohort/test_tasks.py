@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from nephroscale.cohort.config import class_names, load_config
-from nephroscale.cohort.eligible import write_folds
-from nephroscale.cohort.tables import load_cohort
+from nephroscale.cohort.eligibility import EligibilitySettings, write_folds
+from nephroscale.cohort.tasks import class_names
+from nephroscale.engine.config import load_config
 from nephroscale.errors import NephroscaleError
+from support.cohort import load_tables
 
 STAGES = ["I", "I", "I", "II", "II", "II", "III", "III", "III", "I-II", "I-II"]
 
@@ -21,21 +22,23 @@ def staged(tmp_path):
         (tmp_path / "patients.csv").write_text("\n".join(["patient_id,mn_stage,diagnosis", *rows]) + "\n")
         (tmp_path / "images.csv").write_text("image_id,patient_id,modality,path\nM01-T,M01,TEM,a.tif\n")
         data = {name: str(tmp_path / f"{name}.csv") for name in ("patients", "images")}
-        return load_config({"data": data, "task": task, "folds": {"count": 2}})
+        return load_config({"data": data, "task": task, "folds": {"n_folds": 2}}).to_mapping()
 
     return make
 
 
 def make_folds(config, tmp_path):
-    cohort = load_cohort(config, check_files=False)
-    settings = {
-        "folds": config["folds"],
-        "classes": list(cohort.classes),
-        "minimum_per_class": 2,
-        "permute_labels": config["task"]["permute_labels"],
-        "meanings": config["task"]["classes"],
-        "mixed": config["task"]["mixed"],
-    }
+    cohort = load_tables(config)
+    settings = EligibilitySettings.from_mapping(
+        {
+            "folds": config["folds"],
+            "classes": list(cohort.classes),
+            "min_per_class": 2,
+            "permute_labels": config["task"]["permute_labels"],
+            "meanings": config["task"]["classes"],
+            "mixed": config["task"]["mixed"],
+        }
+    )
     rows = [p.row() for p in cohort.patients.values()]
     figures, parts = write_folds(rows, {}, settings, 1, tmp_path / "folds")
     return figures, parts, json.loads((tmp_path / "folds/folds.json").read_text())
@@ -45,13 +48,13 @@ def test_one_word_names_the_task(staged):
     config = staged("mn_stage")
     assert config["task"]["label"] == "mn_stage"
     assert config["task"]["ordinal"] is True
-    assert class_names(config["task"]) == ("I", "II", "III")
-    assert load_config(config) == config
+    assert class_names(config["task"]["classes"]) == ("I", "II", "III")
+    assert load_config(config).to_mapping() == config
 
 
 def test_what_stands_beside_the_preset_wins_and_texts_are_added(staged):
     config = staged({"preset": "mn_stage", "mixed": "soft", "classes": {"IV": "IV", "I-II": "exclude"}}, "IV", "IV")
-    assert class_names(config["task"]) == ("I", "II", "III", "IV")
+    assert class_names(config["task"]["classes"]) == ("I", "II", "III", "IV")
     assert config["task"]["classes"]["I-II"] == "exclude"
     assert config["task"]["mixed"] == "soft"
 
@@ -63,7 +66,7 @@ def test_an_unknown_task_is_told_with_those_there_are(staged):
 
 def test_a_stage_that_nobody_mapped_stops_the_run_with_its_count(staged):
     with pytest.raises(NephroscaleError, match=r"'IV' \(2\)"):
-        load_cohort(staged("mn_stage", "IV", "IV"), check_files=False)
+        load_tables(staged("mn_stage", "IV", "IV"))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,7 @@ def test_a_stage_that_nobody_mapped_stops_the_run_with_its_count(staged):
     [("lower", {"I"}, {None}), ("higher", {"II"}, {None}), ("soft", {"I"}, {"II"}), ("exclude", {None}, {None})],
 )
 def test_a_label_between_two_stages_becomes_what_the_policy_says(staged, policy, labels, second):
-    cohort = load_cohort(staged({"preset": "mn_stage", "mixed": policy}), check_files=False)
+    cohort = load_tables(staged({"preset": "mn_stage", "mixed": policy}))
     between = [cohort.patients["M10"], cohort.patients["M11"]]
     assert {p.label for p in between} == labels
     assert {p.second for p in between} == second

@@ -20,9 +20,9 @@ def workbook(**sheets):
 
 def read(path, book, sheet="patients"):
     book.save(path)
-    faults = ValidationErrors()
-    table = read_table(str(path), sheet, ["patient_id"], faults)
-    return table, [str(fault).replace(str(path), "T") for fault in faults.found]
+    errors = ValidationErrors()
+    table = read_table(str(path), sheet, ["patient_id"], errors)
+    return table, [str(fault).replace(str(path), "T") for fault in errors.found]
 
 
 def test_cells_are_the_text_that_a_spreadsheet_shows(tmp_path) -> None:
@@ -34,8 +34,8 @@ def test_cells_are_the_text_that_a_spreadsheet_shows(tmp_path) -> None:
         ]
     )
     book["s"]["A3"].number_format = "000"
-    table, faults = read(tmp_path / "t.xlsx", book)
-    assert not faults
+    table, errors = read(tmp_path / "t.xlsx", book)
+    assert not errors
     assert [list(cells.values()) for _, cells in table.rows] == [
         ["001", "1", "0.3", "12", "TRUE", "2024-05-31", ""],
         ["007", "x", "11500", "0.25", "膜性肾病", "2024-05-31 12:30:00", "-"],
@@ -50,8 +50,8 @@ def test_empty_rows_are_counted(tmp_path) -> None:
 
 
 def test_a_workbook_is_one_whatever_its_name(tmp_path) -> None:
-    table, faults = read(tmp_path / "t.csv", workbook(s=[["patient_id"], ["A"]]))
-    assert not faults
+    table, errors = read(tmp_path / "t.csv", workbook(s=[["patient_id"], ["A"]]))
+    assert not errors
     assert table.rows == [(2, {"patient_id": "A"})]
 
 
@@ -65,22 +65,22 @@ def test_or_the_only_one_that_is_not_empty(tmp_path) -> None:
     assert read(tmp_path / "t.xlsx", workbook(S1=[], S2=[["patient_id"], ["A"]]))[0].columns == ("patient_id",)
 
 
-def test_several_sheets_leave_a_doubt(tmp_path) -> None:
-    table, faults = read(tmp_path / "t.xlsx", workbook(S1=[["x"]], S2=[["patient_id"], ["A"]]))
+def test_several_sheets_are_an_error(tmp_path) -> None:
+    table, errors = read(tmp_path / "t.xlsx", workbook(S1=[["x"]], S2=[["patient_id"], ["A"]]))
     assert table is None
-    assert faults == ["T: has several sheets (S1, S2); name the one that is meant 'patients'."]
+    assert errors == ["T: has several sheets (S1, S2); rename the right one to 'patients'."]
 
 
 def test_merged_cells_would_be_read_as_empty(tmp_path) -> None:
     book = workbook(s=[["patient_id", "group"], ["A", "F"], ["B", None]])
     book["s"].merge_cells("B2:B3")
-    _, faults = read(tmp_path / "t.xlsx", book)
-    assert faults == ["T: sheet 's' has merged cells (B2:B3); unmerge and fill each."]
+    _, errors = read(tmp_path / "t.xlsx", book)
+    assert errors == ["T: sheet 's' has merged cells (B2:B3); unmerge and fill each."]
 
 
 def test_a_formula_without_a_value_would_be_read_as_empty(tmp_path) -> None:
-    _, faults = read(tmp_path / "t.xlsx", workbook(s=[["patient_id", "b"], ["A", "=1+1"]]))
-    assert faults == ["T, row 2: cell B2 is a formula without a stored value; open and save it in a spreadsheet."]
+    _, errors = read(tmp_path / "t.xlsx", workbook(s=[["patient_id", "b"], ["A", "=1+1"]]))
+    assert errors == ["T, row 2: cell B2 is a formula without a stored value; open and save it in a spreadsheet."]
 
 
 def test_a_formula_gives_its_stored_value(tmp_path) -> None:
@@ -94,15 +94,15 @@ def test_a_formula_gives_its_stored_value(tmp_path) -> None:
             new.writestr(name, old.read(name).replace(b"<v></v>", b"<v>2</v>").replace(b"<v />", b"<v>2</v>"))
     path = tmp_path / "t.xlsx"
     path.write_bytes(stored.getvalue())
-    faults = ValidationErrors()
-    table = read_table(str(path), "patients", ["patient_id"], faults)
-    assert not faults.found
+    errors = ValidationErrors()
+    table = read_table(str(path), "patients", ["patient_id"], errors)
+    assert not errors.found
     assert table.rows == [(2, {"patient_id": "A", "b": "2"})]
 
 
 def test_errors_of_excel_are_told(tmp_path) -> None:
-    _, faults = read(tmp_path / "t.xlsx", workbook(s=[["patient_id", "b"], ["A", "#N/A"]]))
-    assert faults == ["T, row 2: cell B2 holds the error #N/A."]
+    _, errors = read(tmp_path / "t.xlsx", workbook(s=[["patient_id", "b"], ["A", "#N/A"]]))
+    assert errors == ["T, row 2: cell B2 holds the error #N/A."]
 
 
 @pytest.mark.parametrize("size", [40, 400])
@@ -111,6 +111,6 @@ def test_a_torn_workbook(tmp_path, size) -> None:
     workbook(s=[["patient_id"], ["A"]]).save(whole)
     path = tmp_path / "t.xlsx"
     path.write_bytes(whole.getvalue()[:size])
-    faults = ValidationErrors()
-    assert read_table(str(path), "patients", [], faults) is None
-    assert "is not a readable xlsx workbook" in str(faults.found[0])
+    errors = ValidationErrors()
+    assert read_table(str(path), "patients", [], errors) is None
+    assert "is not a readable xlsx workbook" in str(errors.found[0])

@@ -65,7 +65,7 @@ def test_annotations_what_links_lead_to_and_dicom_files_beside_the_one_that_is_r
 def test_a_log_veils_what_is_printed_and_a_traceback(tmp_path):
     with JobLog(tmp_path / "logs/P01.log") as log:
         print("before", file=log)
-        log.veil = PathRedactor(cohort())
+        log.redact = PathRedactor(cohort())
         print("reading", Path(IMAGES["P01-OM"]), "é\udce4", file=log)
         try:
             Path(IMAGES["P02-OM"]).read_bytes()

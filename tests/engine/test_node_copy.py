@@ -3,7 +3,7 @@ import tempfile
 import pytest
 
 from nephroscale.engine import node_copy
-from nephroscale.engine.node_copy import stage_raw, staging_folder
+from nephroscale.engine.node_copy import copy_raw, node_folder
 from nephroscale.errors import NephroscaleError
 from nephroscale.slides import raw
 
@@ -25,14 +25,14 @@ def mirax(tmp_path):
 
 
 def test_a_staged_file_is_a_copy_under_a_harmless_name(slide, tmp_path):
-    copy = stage_raw(slide, raw.digest(slide), tmp_path / "staged")
+    copy = copy_raw(slide, raw.digest(slide), tmp_path / "staged")
     assert copy.name == "slide.svs"
     assert not copy.is_symlink()
     assert copy.read_bytes() == slide.read_bytes()
 
 
 def test_a_slide_of_several_files_is_staged_whole(mirax, tmp_path):
-    copy = stage_raw(mirax, raw.digest(mirax), tmp_path / "staged")
+    copy = copy_raw(mirax, raw.digest(mirax), tmp_path / "staged")
     assert sorted(p.name for p in (copy.parent / "slide").iterdir()) == ["Data0000.dat", "Slidedat.ini"]
     assert not any(p.is_symlink() for p in copy.parent.rglob("*"))
 
@@ -40,21 +40,21 @@ def test_a_slide_of_several_files_is_staged_whole(mirax, tmp_path):
 def test_other_bytes_than_those_registered_are_refused(slide, tmp_path):
     registered = raw.digest(slide)
     slide.write_bytes(b"others")
-    with pytest.raises(NephroscaleError, match="not those that were registered"):
-        stage_raw(slide, registered, tmp_path / "staged")
+    with pytest.raises(NephroscaleError, match="differ from the registered ones"):
+        copy_raw(slide, registered, tmp_path / "staged")
 
 
 def test_without_room_the_file_is_read_where_it_lies(slide, tmp_path, monkeypatch):
     monkeypatch.setattr(node_copy, "MARGIN", 1 << 62)
-    assert stage_raw(slide, raw.digest(slide), tmp_path / "staged") is None
+    assert copy_raw(slide, raw.digest(slide), tmp_path / "staged") is None
 
 
 def test_the_folder_is_under_tmpdir_and_gone_afterwards(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    with staging_folder(wanted=True) as folder:
+    with node_folder(wanted=True) as folder:
         assert folder.parent == tmp_path
         (folder / "slide").touch()
     assert not folder.exists()
-    with staging_folder(wanted=False) as folder:
+    with node_folder(wanted=False) as folder:
         assert folder is None

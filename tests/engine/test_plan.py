@@ -3,6 +3,7 @@
 import pytest
 
 from nephroscale.engine import plan as module
+from nephroscale.engine.prepass import settle
 from nephroscale.store.objects import remove_tree
 from support.mock_study import Study
 
@@ -20,19 +21,25 @@ def settled(made, tmp_path, monkeypatch):
     study = made.copy_to(tmp_path / "copy")
     monkeypatch.chdir(study.folder)
     plan = study.plan()
-    plan.settle()
+    settle(plan)
     return plan
 
 
 def anew(plan):
     """The same plan, as the next command sees it."""
-    again = module.Plan(plan.config, scripts=plan.scripts)
-    again.settle()
+    again = module.Plan(plan.config, plan.stages, scripts=plan.scripts)
+    settle(again)
     return again
 
 
 def keys(plan):
     return [(stage, unit) for stage in plan.stages for unit in plan.study_units(stage)]
+
+
+def receipts_before(plan, stage, unit):
+    """The receipts that a unit's rule waits for, by all its named inputs."""
+    awaited = [path for name in plan.stages[stage].inputs for path in plan.receipts_awaited(stage, unit, name)]
+    return list(dict.fromkeys(awaited))
 
 
 def reached(plan, targets):
@@ -43,7 +50,7 @@ def reached(plan, targets):
         key = pending.pop()
         if key not in found:
             found.add(key)
-            pending += [places[name] for name in plan.receipts_before(*key)]
+            pending += [places[name] for name in receipts_before(plan, *key)]
     return found
 
 
@@ -53,10 +60,10 @@ def test_everything_that_was_made_up_is_known(settled):
 
 def test_what_a_unit_needs_is_settled_before_it_though_few_edges_say_so(settled):
     for stage, unit in keys(settled):
-        before = reached(settled, settled.receipts_before(stage, unit))
+        before = reached(settled, receipts_before(settled, stage, unit))
         needs = {(need.stage, need.unit) for need in settled.stages[stage].needs(settled, unit)}
         assert needs <= before, f"{stage} of {unit}"
-    edges = sum(len(settled.receipts_before(*key)) for key in keys(settled))
+    edges = sum(len(receipts_before(settled, *key)) for key in keys(settled))
     assert edges < 8 * len(keys(settled))
 
 
@@ -78,7 +85,7 @@ def test_where_much_is_settled_only_what_is_left_is_planned(settled, monkeypatch
 
 def test_a_job_s_own_process_leaves_nothing_out(settled, monkeypatch):
     monkeypatch.setattr(module, "WHOLE_PLAN", 0)
-    plan = module.Plan(settled.config, scripts=settled.scripts)
+    plan = module.Plan(settled.config, settled.stages, scripts=settled.scripts)
     assert reached(plan, plan.receipt_paths("audit")) == set(keys(plan))
 
 

@@ -3,12 +3,12 @@ import pytest
 
 from nephroscale.evaluation.calibration_metrics import (
     BOUNDS,
+    apply_temperature,
     fit_temperature,
     make_targets,
     measure_calibration,
     negative_log_likelihood,
     reliability,
-    temper,
 )
 
 
@@ -18,40 +18,40 @@ def overconfident(n=400, factor=3.0):
     true = rng.normal(size=(n, 3)) * 1.5
     chances = np.exp(true) / np.exp(true).sum(1, keepdims=True)
     labels = np.array([rng.choice(3, p=p) for p in chances])
-    return labels, temper(chances, 1 / factor)
+    return labels, apply_temperature(chances, 1 / factor)
 
 
-def test_tempering_is_the_softmax_of_divided_logits():
+def test_scaled_probabilities_are_the_softmax_of_divided_logits():
     logits = np.array([[1.0, -2.0, 0.5]])
     chances = np.exp(logits) / np.exp(logits).sum()
     halved = np.exp(logits / 2) / np.exp(logits / 2).sum()
-    np.testing.assert_allclose(temper(chances, 2.0), halved, rtol=1e-12)
-    np.testing.assert_allclose(temper(chances, 1.0), chances, rtol=1e-12)
-    assert np.isfinite(temper(np.array([[1.0, 0.0, 0.0]]), 3.0)).all()
+    np.testing.assert_allclose(apply_temperature(chances, 2.0), halved, rtol=1e-12)
+    np.testing.assert_allclose(apply_temperature(chances, 1.0), chances, rtol=1e-12)
+    assert np.isfinite(apply_temperature(np.array([[1.0, 0.0, 0.0]]), 3.0)).all()
 
 
-def test_the_temperature_that_overconfidence_was_made_with_is_found():
+def test_the_temperature_of_simulated_overconfidence_is_recovered():
     labels, chances = overconfident()
     assert fit_temperature(chances, make_targets(labels, labels, 3)) == pytest.approx(3.0, rel=0.2)
 
 
-def test_tempering_lowers_what_it_is_fitted_on_and_keeps_the_prediction():
+def test_scaling_lowers_the_likelihood_loss_and_keeps_the_prediction():
     labels, chances = overconfident(60)
     targets = make_targets(labels, labels, 3)
-    mended = temper(chances, fit_temperature(chances, targets))
-    assert negative_log_likelihood(mended, targets) < negative_log_likelihood(chances, targets)
-    assert (mended.argmax(1) == chances.argmax(1)).all()
-    before, after = measure_calibration(labels, chances), measure_calibration(labels, mended)
-    assert all(after[name] < before[name] for name in before)
+    scaled = apply_temperature(chances, fit_temperature(chances, targets))
+    assert negative_log_likelihood(scaled, targets) < negative_log_likelihood(chances, targets)
+    assert (scaled.argmax(1) == chances.argmax(1)).all()
+    before, after = measure_calibration(labels, chances), measure_calibration(labels, scaled)
+    assert all(a < b for a, b in zip(after, before, strict=True))
 
 
-def test_patients_who_are_all_right_do_not_make_certainty():
+def test_the_temperature_stays_within_its_bounds():
     chances = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1]])
     assert fit_temperature(chances, np.eye(3)[[0, 1]]) == BOUNDS[0]
     assert fit_temperature(chances, np.eye(3)[[1, 0]]) == BOUNDS[1]
 
 
-def test_half_and_half_pulls_towards_the_middle():
+def test_soft_labels_give_a_higher_temperature():
     chances = np.array([[0.9, 0.05, 0.05]] * 4)
     hard = fit_temperature(chances, make_targets([0, 0, 0, 1], [0, 0, 0, 1], 3))
     soft = fit_temperature(chances, make_targets([0, 0, 0, 0], [1, 1, 1, 1], 3))
@@ -59,11 +59,11 @@ def test_half_and_half_pulls_towards_the_middle():
     np.testing.assert_allclose(make_targets([0], [1], 3), [[0.5, 0.5, 0]])
 
 
-def test_calibration_by_hand():
+def test_calibration_metrics_of_a_small_example():
     labels = np.array([0, 0, 1, 1])
     chances = np.array([[0.95, 0.05], [0.95, 0.05], [0.65, 0.35], [0.35, 0.65]])
     bins = reliability(labels, chances)
-    assert [(b["patients"], b["accuracy"]) for b in bins] == [(2, 0.5), (2, 1.0)]
+    assert [(b.patients, b.accuracy) for b in bins] == [(2, 0.5), (2, 1.0)]
     found = measure_calibration(labels, chances)
-    assert found["ece"] == pytest.approx((2 * 0.15 + 2 * 0.05) / 4)
-    assert found["brier"] == pytest.approx((2 * 2 * 0.05**2 + 2 * 0.65**2 + 2 * 0.35**2) / 4)
+    assert found.ece == pytest.approx((2 * 0.15 + 2 * 0.05) / 4)
+    assert found.brier == pytest.approx((2 * 2 * 0.05**2 + 2 * 0.65**2 + 2 * 0.35**2) / 4)

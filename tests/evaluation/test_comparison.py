@@ -22,7 +22,7 @@ def test_a_model_does_not_differ_from_itself():
         assert difference == (0.0, 0.0, 0.0, 1.0)
 
 
-def test_a_much_better_model_is_found_and_the_sign_tells_which():
+def test_the_sign_of_a_difference_shows_the_better_model():
     better, worse = predictions(LABELS, 4.0, 1), predictions(LABELS, 0.0, 2)
     found = paired_differences(LABELS, better, worse, COUNTS)
     assert set(found) == {"accuracy", "balanced_accuracy", "macro_auc", "macro_f1"}
@@ -32,22 +32,22 @@ def test_a_much_better_model_is_found_and_the_sign_tells_which():
     assert turned["macro_f1"].p == found["macro_f1"].p
 
 
-def test_stages_are_compared_by_how_far_they_are_off():
+def test_ordered_classes_are_compared_by_their_distance():
     better, worse = predictions(LABELS, 4.0, 1), predictions(LABELS, 0.5, 2)
     found = paired_differences(LABELS, better, worse, COUNTS, ordered=True)
     one, other = (p.argmax(1) for p in (better, worse))
     kappa = [cohen_kappa_score(LABELS, predicted, weights="quadratic") for predicted in (one, other)]
     assert found["quadratic_kappa"].value == pytest.approx(kappa[0] - kappa[1])
     error = [np.abs(LABELS - predicted).mean() for predicted in (one, other)]
-    assert found["mean_stage_error"].value == pytest.approx(error[0] - error[1])
-    assert found["quadratic_kappa"].low > 0 > found["mean_stage_error"].high
+    assert found["mean_class_error"].value == pytest.approx(error[0] - error[1])
+    assert found["quadratic_kappa"].low > 0 > found["mean_class_error"].high
     alone = np.eye(3)[np.zeros(4, int)]
     undefined = paired_differences(np.zeros(4, int), alone, alone, np.ones((9, 4)), ordered=True)
     assert "quadratic_kappa" not in undefined
-    assert undefined["mean_stage_error"].value == 0
+    assert undefined["mean_class_error"].value == 0
 
 
-def test_of_two_equally_good_models_neither_is_called_better_too_often():
+def test_the_test_keeps_its_level_for_equally_good_models():
     p_values = []
     for seed in range(60):
         ours, theirs = predictions(LABELS, 1.2, 100 + seed), predictions(LABELS, 1.2, 500 + seed)
@@ -55,12 +55,12 @@ def test_of_two_equally_good_models_neither_is_called_better_too_often():
     assert np.mean(np.array(p_values) < 0.05) < 0.15
 
 
-def test_p_is_never_zero_and_rounding_is_no_difference():
+def test_p_is_never_zero_and_ignores_rounding_errors():
     assert bootstrap_p(np.ones(99)) == pytest.approx(0.02)
     assert bootstrap_p(np.full(99, 1e-17)) == 1.0
 
 
-def test_holm_by_hand():
+def test_holm_adjustment_of_a_small_example():
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
     assert holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
     assert holm({}) == {}

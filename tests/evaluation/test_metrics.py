@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.evaluation.metrics import METRICS, by_class, compute_metrics, confusion, describe_classes
+from nephroscale.evaluation.metrics import (
+    METRICS,
+    ORDINAL_METRICS,
+    class_rates,
+    compute_metrics,
+    compute_ordinal_metrics,
+    confusion,
+)
 
 
 def random_predictions(seed, n=30, classes=3, sharp=1.0):
@@ -18,7 +25,7 @@ def random_predictions(seed, n=30, classes=3, sharp=1.0):
 
 @given(seed=st.integers(0, 10_000), classes=st.integers(2, 5))
 @settings(max_examples=40, deadline=None)
-def test_figures_are_those_of_scikit_learn(seed, classes):
+def test_metrics_equal_those_of_scikit_learn(seed, classes):
     labels, chances = random_predictions(seed, classes=classes)
     predicted = chances.argmax(1)
     found = {name: value.value for name, value in compute_metrics(labels, chances).items()}
@@ -32,23 +39,23 @@ def test_figures_are_those_of_scikit_learn(seed, classes):
         assert found["macro_auc"] == pytest.approx(sk.roc_auc_score(labels, chances[:, 1]))
 
 
-def test_a_table_worked_out_by_hand():
+def test_class_rates_of_a_small_example():
     matrix = np.array([[3, 1, 0], [0, 2, 0], [1, 0, 3]])
-    found = by_class(matrix)
-    assert found["sensitivity"] == [0.75, 1.0, 0.75]
-    assert found["specificity"] == pytest.approx([5 / 6, 7 / 8, 1.0])
+    found = class_rates(matrix)
+    assert found.sensitivity == [0.75, 1.0, 0.75]
+    assert found.specificity == pytest.approx([5 / 6, 7 / 8, 1.0])
 
 
-def test_a_class_without_patients_leaves_figures_undefined_with_the_reason():
+def test_metrics_of_an_absent_class_are_undefined_with_a_reason():
     chances = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1]])
     found = compute_metrics(np.array([0, 1]), chances)
     assert found["macro_auc"].value is None
     assert "1 of the 3 classes" in found["macro_auc"].reason
     assert found["balanced_accuracy"].value == 1
-    described = describe_classes(np.array([0, 1]), chances)
-    assert described["sensitivity"] == [1.0, 1.0, None]
-    assert described["confusion"] == [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
-    assert by_class(np.array([[2, 0], [0, 0]]))["specificity"] == [None, 1.0]
+    matrix = confusion(np.array([0, 1]), chances.argmax(1), 3)
+    assert matrix.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
+    assert class_rates(matrix).sensitivity == [1.0, 1.0, None]
+    assert class_rates(np.array([[2, 0], [0, 0]])).specificity == [None, 1.0]
 
 
 def test_every_class_has_its_row_in_the_confusion_matrix():
@@ -67,6 +74,30 @@ def test_every_class_has_its_row_in_the_confusion_matrix():
         ([0, 1], [[0.5, 0.5]]),
     ],
 )
-def test_what_are_no_predictions_is_refused(labels, chances):
+def test_invalid_predictions_are_refused(labels, chances):
     with pytest.raises(NephroscaleError):
         compute_metrics(np.array(labels, int), np.array(chances))
+
+
+LABELS = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 2])
+PREDICTED = np.array([0, 1, 2, 1, 1, 2, 2, 2, 1, 0])
+
+
+def test_ordinal_metrics_of_a_small_example():
+    found = {name: value.value for name, value in compute_ordinal_metrics(LABELS, PREDICTED, 3).items()}
+    assert found["mean_class_error"] == pytest.approx(0.7)
+    assert found["one_class_off"] == pytest.approx(0.3)
+    assert found["within_one_class"] == pytest.approx(0.8)
+    assert tuple(found) == ORDINAL_METRICS
+
+
+def test_an_error_of_two_classes_counts_more_than_one():
+    near, far = LABELS.copy(), LABELS.copy()
+    near[0], far[0] = 1, 2
+    kappa = [compute_ordinal_metrics(LABELS, p, 3)["quadratic_kappa"].value for p in (LABELS, near, far)]
+    assert kappa[0] == 1.0
+    assert kappa[0] > kappa[1] > kappa[2]
+
+
+def test_kappa_of_a_single_class_is_undefined():
+    assert compute_ordinal_metrics(np.zeros(3), np.zeros(3), 3)["quadratic_kappa"].value is None

@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.features import registry
+from nephroscale.features.settings import EncoderSettings
 from nephroscale.features.weights import digest_weights
 
 transformers = pytest.importorskip("transformers")
@@ -44,7 +45,8 @@ def folders(tmp_path_factory):
 
 
 def entry(path, name="huggingface", **changes):
-    return {"name": name, "weights": str(path), "digest": digest_weights(path), "size_px": 32, **changes}
+    settings = {"weights": str(path), "digest": digest_weights(path), "size_px": 32, **changes}
+    return EncoderSettings(name, **settings)
 
 
 @pytest.fixture
@@ -77,7 +79,7 @@ def test_the_swin_map_is_the_normalised_last_layer_in_its_place(folders):
     np.testing.assert_allclose(expected.mean(-1), 0, atol=1e-5)  # what a LayerNorm leaves
 
 
-def test_mean_and_deviation_beside_the_weights_are_heeded(copy):
+def test_mean_and_deviation_beside_the_weights_are_used(copy):
     images = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
     folder = copy("vit")
     plain = registry.create(entry(folder)).encode(images)
@@ -85,14 +87,14 @@ def test_mean_and_deviation_beside_the_weights_are_heeded(copy):
     assert np.abs(registry.create(entry(folder)).encode(images) - plain).max() > 1e-3
 
 
-def test_missing_weights_say_where_to_get_them(tmp_path):
+def test_missing_weights_name_their_source(tmp_path):
     for weights in (None, str(tmp_path / "none")):
-        with pytest.raises(NephroscaleError, match="microsoft/swin-base") as caught:
-            registry.create({"name": "swin-b", "weights": weights, "digest": None, "size_px": 224})
-        assert "Nothing is downloaded" in str(caught.value)
+        with pytest.raises(NephroscaleError, match="microsoft/swin-base") as raised:
+            registry.create(EncoderSettings("swin-b", weights))
+        assert "Nothing is downloaded" in str(raised.value)
 
 
-def test_the_digest_is_asked_for_and_checked(copy):
+def test_the_digest_is_required_and_checked(copy):
     folder = copy("resnet")
     with pytest.raises(NephroscaleError, match=digest_weights(folder)):
         registry.create(entry(folder, digest=None))
@@ -123,7 +125,7 @@ def test_pickles_code_and_other_networks_are_refused(copy):
         (folder / "config.json").write_text(json.dumps({**config, **change}))
         with pytest.raises(NephroscaleError, match=r"config\.json"):
             registry.create(entry(folder))
-    with pytest.raises(NephroscaleError, match="lone file"):
+    with pytest.raises(NephroscaleError, match="single file"):
         registry.create(entry(folder / "model.safetensors"))
 
 
@@ -141,9 +143,9 @@ def test_incomplete_weights_are_refused(copy):
         registry.create(entry(folder))
 
 
-def test_timm_says_what_it_needs(monkeypatch):
+def test_a_missing_timm_is_an_error(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(NephroscaleError, match="timm"):
-        registry.create({"name": "timm:resnet18", "weights": None, "digest": None, "size_px": 32})
+        registry.create(EncoderSettings("timm:resnet18", size_px=32))

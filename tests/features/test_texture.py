@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from nephroscale.features.encoders import texture
+from nephroscale.features.settings import EncoderSettings
 
 GREY = 150
 
@@ -33,7 +34,7 @@ def lines(width, level=20):
 def test_shape_names_and_determinism():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
-    encoder = texture.create({"name": "texture", "size_px": 224}, "cpu")
+    encoder = texture.create(EncoderSettings(size_px=224), "cpu")
     maps = encoder.encode(images)
     assert maps.shape == (3, 7, 7, len(texture.CHANNELS))
     assert maps.dtype == np.float32
@@ -109,7 +110,7 @@ def test_turning_the_image_turns_the_map():
 
 def test_real_images_come_out_of_roughly_unit_range(shared):
     paths = ["tem/isbi2012_0.png", "kidney_om/local1.png", "kidney_om/0486052bb_positive_000096_image.png"]
-    encoder = texture.create({"size_px": 224}, "cpu")
+    encoder = texture.create(EncoderSettings(size_px=224), "cpu")
     for path in paths:
         image = cv2.imread(str(shared / "data" / path))[:, :, ::-1]
         maps = encoder.encode(np.ascontiguousarray(image[None, :224, :224]))

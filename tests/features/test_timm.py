@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from safetensors.torch import save_file
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.features import registry
+from nephroscale.features.settings import EncoderSettings
 from nephroscale.features.weights import digest_weights
 
 
@@ -36,7 +38,7 @@ def save(folder, network, architecture, arguments):
         "pretrained_cfg": {"mean": [0.7, 0.6, 0.7], "std": [0.2, 0.2, 0.2]},
     }
     (folder / "config.json").write_text(json.dumps(description))
-    return {"name": f"timm:{architecture}", "weights": str(folder), "digest": digest_weights(folder), "size_px": 32}
+    return EncoderSettings(f"timm:{architecture}", str(folder), digest_weights(folder), size_px=32)
 
 
 def test_a_vision_transformer_of_special_layout_gives_its_grid(timm, tmp_path):
@@ -72,13 +74,13 @@ def test_weights_of_another_layout_or_model_are_refused(timm, tmp_path):
     with pytest.raises(NephroscaleError, match="not of vit_tiny_patch16_224 as described"):
         registry.create(settings)
     with pytest.raises(NephroscaleError, match="asks for 'resnet18'"):
-        registry.create({**settings, "name": "timm:resnet18"})
+        registry.create(replace(settings, name="timm:resnet18"))
 
 
 def test_a_folder_with_a_pickle_alone_is_refused(timm, tmp_path):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "pytorch_model.bin").write_bytes(b"x")
     (tmp_path / "weights" / "config.json").write_text("{}")
-    settings = {"name": "timm:resnet18", "weights": str(tmp_path / "weights"), "size_px": 32}
+    settings = EncoderSettings("timm:resnet18", str(tmp_path / "weights"), size_px=32)
     with pytest.raises(NephroscaleError, match="pickled files are never read"):
-        registry.create({**settings, "digest": digest_weights(tmp_path / "weights")})
+        registry.create(replace(settings, digest=digest_weights(tmp_path / "weights")))

@@ -1,15 +1,18 @@
-"""Small tiled slides with glomeruli whose outlines are known."""
+"""Small tiled slides with known outlines of glomeruli, and a segmenter trained on one of them."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from shapely.geometry import Polygon, mapping
 
+from nephroscale.glomeruli.segmenter import AnnotatedSlide, train_segmenter
+from nephroscale.glomeruli.settings import SegmenterSettings, UNetSettings
 from nephroscale.slides.pyramid import count_levels, write_pyramid, write_tissue_label
 
 TILE = 64
@@ -25,7 +28,7 @@ def write_tiles(
     scale: float = 1.0,
     status: np.ndarray | None = None,
 ) -> Path:
-    """Write pixels [h, w, c] as the tiles of a slide; tiles that `status` does not call tissue are not stored."""
+    """Write pixels [h, w, c] as the tiles of a slide; only tiles whose status is tissue are stored."""
     height, width, channels = pixels.shape
     if status is None:
         status = np.ones((-(-height // TILE), -(-width // TILE)), np.uint8)
@@ -93,6 +96,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from nephroscale.glomeruli.segmenter import SegmenterFigures
+
 DISCS = [(110.0, 120.0, 45.0), (150.0, 420.0, 52.0), (330.0, 260.0, 48.0), (380.0, 520.0, 40.0)]
 
 
@@ -117,3 +122,22 @@ def make_om() -> Callable[..., np.ndarray]:
 @pytest.fixture(scope="session")
 def make_annotation() -> Callable[..., Path]:
     return write_annotation
+
+
+class Trained(NamedTuple):
+    """A trained segmenter: its folder, settings, figures and slides."""
+
+    model: Path
+    settings: SegmenterSettings
+    figures: SegmenterFigures
+    slides: list[AnnotatedSlide]
+
+
+@pytest.fixture(scope="session")
+def trained(om_slide: tuple[Path, list[Polygon]], tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("unet")
+    annotation = write_annotation(folder / "a.geojson", om_slide[1])
+    slides = [AnnotatedSlide("S1", om_slide[0], annotation)]
+    settings = SegmenterSettings(unet=UNetSettings(width=8, steps=60, batch_size=4, patch_px=64))
+    return Trained(folder / "model", settings, train_segmenter(slides, settings, 1, folder / "model"), slides)

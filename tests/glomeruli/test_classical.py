@@ -10,15 +10,16 @@ from nephroscale.glomeruli import classical
 from nephroscale.glomeruli.instances import find_instances
 from nephroscale.glomeruli.metrics import detection, dice_of_polygons
 from nephroscale.glomeruli.outlines import read_annotations
-from nephroscale.glomeruli.view import View
+from nephroscale.glomeruli.settings import DetectionSettings
+from nephroscale.glomeruli.tile_view import TileView
 from nephroscale.slides.tile_reader import open_tiles
 
-SETTINGS = {"threshold": 0.5, "minimum_diameter_um": 60.0, "maximum_diameter_um": 400.0}
+SETTINGS = DetectionSettings()
 
 
 def find(path: Path) -> list[Polygon]:
-    view = View.at_scale(open_tiles(path), 4.0)
-    found = find_instances(view, classical.probability(view, None, SETTINGS), SETTINGS)
+    view = TileView.at_scale(open_tiles(path), 4.0)
+    found = find_instances(view, classical.detect(view, None, SETTINGS), SETTINGS)
     return [one.polygon for one in found.glomeruli]
 
 
@@ -35,12 +36,12 @@ def test_tubules_alone_are_no_glomeruli(
     assert find(make_tiles(tmp_path / "s", make_om(448, 640, [], seed=3))) == []
 
 
-def test_the_way_of_reading_decides_nothing(
+def test_the_size_of_windows_does_not_matter(
     om_slide: tuple[Path, list[Polygon]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    view = View.at_scale(open_tiles(om_slide[0]), 4.0)
+    view = TileView.at_scale(open_tiles(om_slide[0]), 4.0)
     whole = classical.tuft_map_om(view)
-    monkeypatch.setattr(classical, "WINDOW", 64)
+    monkeypatch.setattr(classical, "WINDOW_PX", 64)
     assert np.abs(classical.tuft_map_om(view) - whole).max() < 0.02
 
 

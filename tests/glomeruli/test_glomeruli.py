@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from nephroscale.arrays import read_array, read_attributes
+from nephroscale.cohort.image import ImageRow
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.glomeruli.contours import read_geojson
 from nephroscale.glomeruli.glomeruli import choose_detector, find_glomeruli
 from nephroscale.glomeruli.metrics import detection
+from nephroscale.glomeruli.settings import DetectionSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,25 +21,17 @@ if TYPE_CHECKING:
 
     from shapely.geometry import Polygon
 
-SETTINGS: dict[str, Any] = {
-    "method": "auto",
-    "mpp": 4.0,
-    "width": 8,
-    "threshold": 0.5,
-    "minimum_diameter_um": 60.0,
-    "maximum_diameter_um": 400.0,
-    "crop_um": 256.0,
-    "crop_px": 64,
-}
-FACTS = {"status": "accepted", "scale": {"value": 1.0, "unit": "um", "source": "file"}}
+SETTINGS = DetectionSettings(crop_px=64)
+OM = ImageRow(id="I", patient_id="P", modality="OM")
+WHOLE = ImageRow(id="I", patient_id="P", modality="IM", roi="whole")
 
 
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_outlines_crops_and_a_picture(om_slide: tuple[Path, list[Polygon]], tmp_path: Path) -> None:
-    figures = find_glomeruli(om_slide[0], None, FACTS, {}, SETTINGS, tmp_path / "out")
+def test_outlines_crops_and_overlay(om_slide: tuple[Path, list[Polygon]], tmp_path: Path) -> None:
+    figures = find_glomeruli(om_slide[0], None, OM, SETTINGS, tmp_path / "out")
     assert figures["method"] == "classical"
     assert figures["glomeruli"] == 4
     glomeruli = read_geojson(tmp_path / "out/glomeruli.geojson")
@@ -54,14 +48,14 @@ def test_outlines_crops_and_a_picture(om_slide: tuple[Path, list[Polygon]], tmp_
     with Image.open(tmp_path / "out/overlay.png") as overlay:
         assert max(overlay.size) <= 1280
         assert not overlay.info
-    find_glomeruli(om_slide[0], None, FACTS, {}, SETTINGS, tmp_path / "again")
+    find_glomeruli(om_slide[0], None, OM, SETTINGS, tmp_path / "again")
     assert files(tmp_path / "out") == files(tmp_path / "again")
 
 
 def test_a_whole_field_is_one_glomerulus(tmp_path: Path, make_tiles: Callable[..., Path]) -> None:
     field = np.full((100, 200, 1), 40000, np.uint16)
     path = make_tiles(tmp_path / "s", field, modality="IM", mpp=None, origin=(4.0, 6.0), scale=2.0)
-    figures = find_glomeruli(path, None, {"scale": {"source": "whole"}}, {"roi": "whole"}, SETTINGS, tmp_path / "out")
+    figures = find_glomeruli(path, None, WHOLE, SETTINGS, tmp_path / "out")
     assert figures["method"] == "whole"
     assert figures["diameter_um"] is None
     crops = read_array(tmp_path / "out/crops", "crops")
@@ -75,19 +69,19 @@ def test_a_whole_field_is_one_glomerulus(tmp_path: Path, make_tiles: Callable[..
     assert read_attributes(tmp_path / "out/crops")["whole"] is True
 
 
-def test_none_found_is_a_verdict(
+def test_an_image_without_glomeruli_is_rejected(
     tmp_path: Path, make_tiles: Callable[..., Path], make_om: Callable[..., np.ndarray]
 ) -> None:
     path = make_tiles(tmp_path / "s", make_om(448, 640, [], seed=3))
     with pytest.raises(Rejected, match="no glomerulus found"):
-        find_glomeruli(path, None, FACTS, {}, SETTINGS, tmp_path / "out")
+        find_glomeruli(path, None, OM, SETTINGS, tmp_path / "out")
     unscaled = make_tiles(tmp_path / "u", make_om(128, 128, []), mpp=None)
     with pytest.raises(Rejected, match="no scale"):
-        find_glomeruli(unscaled, None, FACTS, {}, SETTINGS, tmp_path / "out")
+        find_glomeruli(unscaled, None, OM, SETTINGS, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_which_detector() -> None:
+def test_choice_of_the_detector() -> None:
     assert choose_detector("OM", "auto", has_segmenter=True) == "unet"
     assert choose_detector("OM", "auto", has_segmenter=False) == "classical"
     assert choose_detector("OM", "classical", has_segmenter=True) == "classical"

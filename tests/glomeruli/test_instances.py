@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from nephroscale.glomeruli.instances import find_instances, split_touching
-from nephroscale.glomeruli.view import View
+from nephroscale.glomeruli.settings import DetectionSettings
+from nephroscale.glomeruli.tile_view import TileView
 from nephroscale.slides.tile_reader import open_tiles
 
-SETTINGS = {"threshold": 0.5, "minimum_diameter_um": 60.0, "maximum_diameter_um": 400.0}
+SETTINGS = DetectionSettings()
 
 
 def disc(y: float, x: float, radius: float, shape: tuple[int, int] = (128, 192)) -> np.ndarray:
@@ -33,13 +34,13 @@ def test_two_that_touch_are_two_and_one_that_is_long_is_one() -> None:
 
 
 @pytest.fixture
-def view(tmp_path: Path, make_tiles: Callable[..., Path], make_om: Callable[..., np.ndarray]) -> View:
+def view(tmp_path: Path, make_tiles: Callable[..., Path], make_om: Callable[..., np.ndarray]) -> TileView:
     pixels = make_om(256, 384, [])
     pixels[:, 300:] = 250  # glass
-    return View.at_scale(open_tiles(make_tiles(tmp_path / "s", pixels, origin=(8.0, 4.0), scale=2.0)), 4.0)
+    return TileView.at_scale(open_tiles(make_tiles(tmp_path / "s", pixels, origin=(8.0, 4.0), scale=2.0)), 4.0)
 
 
-def test_sizes_scores_and_completeness(view: View) -> None:
+def test_sizes_scores_and_completeness(view: TileView) -> None:
     small, whole, cut, edge = disc(20, 20, 6), disc(60, 60, 16), disc(100, 146, 16), disc(128, 40, 16)
     probability = np.zeros(view.shape, np.uint8)
     probability[small], probability[whole], probability[edge] = 250, 204, 230

@@ -1,7 +1,4 @@
-import io
 import json
-import struct
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +7,7 @@ from shapely.geometry import MultiPolygon, Polygon, box, mapping
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.glomeruli.outlines import read_annotations
+from support.imagej_roi import roi
 
 SQUARE = [(10, 20), (30, 20), (30, 50), (10, 50)]
 
@@ -20,20 +18,6 @@ def feature(geometry: object, name: str | None = None) -> dict:
         "geometry": mapping(geometry),
         "properties": {"classification": {"name": name}} if name else {},
     }
-
-
-def roi(points: list[tuple[int, int]], kind: int = 0, options: int = 0, parts: int = 0) -> bytes:
-    left, top = min(x for x, _ in points), min(y for _, y in points)
-    right, bottom = max(x for x, _ in points), max(y for _, y in points)
-    head = bytearray(64)
-    head[:4] = b"Iout"
-    struct.pack_into(">hB", head, 4, 227, kind)
-    struct.pack_into(">4hH", head, 8, top, left, bottom, right, len(points))
-    struct.pack_into(">i", head, 36, parts)
-    struct.pack_into(">h", head, 50, options)
-    coordinates = np.array([[x - left, y - top] for x, y in points], ">i2").T.tobytes()
-    exact = (np.array(points, ">f4").T + 0.5).astype(">f4").tobytes() if options & 128 else b""
-    return bytes(head) + coordinates + exact
 
 
 def test_geojson_in_its_three_shapes(tmp_path: Path) -> None:
@@ -85,23 +69,6 @@ def test_xml_with_a_document_type_is_refused(tmp_path: Path) -> None:
         (tmp_path / "a.xml").write_bytes(bomb.replace("1.0", "1.0").encode(encoding))
         with pytest.raises(NephroscaleError, match="DTD"):
             read_annotations(tmp_path / "a.xml")
-
-
-def test_imagej_rois(tmp_path: Path) -> None:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("b.roi", roi(SQUARE, kind=7))
-        archive.writestr("a.roi", roi([(0, 0), (4, 0), (4, 4), (0, 4)], options=128))
-        archive.writestr("c.roi", roi([(0, 0), (10, 20)], kind=1))
-        archive.writestr("d.roi", roi([(0, 0), (10, 20)], kind=2))
-        archive.writestr("e.roi", roi([(0, 0), (10, 20)], kind=3))
-    (tmp_path / "a.zip").write_bytes(buffer.getvalue())
-    polygons = read_annotations(tmp_path / "a.zip")
-    assert [polygon.bounds for polygon in polygons[:3]] == [(0.5, 0.5, 4.5, 4.5), (10, 20, 30, 50), (0, 0, 10, 20)]
-    assert polygons[3].area == pytest.approx(np.pi * 50, rel=0.01)
-    assert len(polygons) == 4
-    (tmp_path / "a.roi").write_bytes(roi(SQUARE))
-    assert read_annotations(tmp_path / "a.roi")[0].area == 600
 
 
 @pytest.mark.parametrize(

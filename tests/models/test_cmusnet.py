@@ -6,7 +6,7 @@ from torch.nn.functional import cross_entropy
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.batch import Batch
-from nephroscale.models.registry import build
+from support.networks import build_network
 
 CLASSES = 3
 MAPS = {"TEM": (2, 2, 8), "OM": (2, 2, 8), "IM": (2, 2, 8)}
@@ -32,8 +32,7 @@ def batch(shapes: dict, sizes: tuple = (3, 1, 4), pixels: bool = False, om: int 
 
 
 def network(shapes: dict, **settings):
-    torch.manual_seed(1)
-    return build({"hidden": 6, **settings}, shapes, CLASSES).eval()
+    return build_network(shapes, CLASSES, **{"hidden": 6, **settings})
 
 
 @pytest.mark.parametrize("attention", [True, False])
@@ -205,7 +204,7 @@ def test_a_patient_with_nothing_but_negative_markers_has_the_modality() -> None:
     mask, negative = given.mask["IM"].clone(), given.negative["IM"].clone()
     mask[2], negative[2] = False, torch.tensor([True, True, True, False])
     only = Batch.of(given.features, {**given.mask, "IM": mask}, given.labels, negative={"IM": negative})
-    assert not only.having
+    assert not only.present_idx
     assert not torch.allclose(model(only).logits["fusion"][2], model(given).logits["fusion"][2])
 
 
@@ -221,7 +220,7 @@ def test_slots_are_told_apart() -> None:
     assert not torch.allclose(model(given).logits["IM"], model(swapped).logits["IM"])
     mean = network(MAPS, slots=4, pooling="mean")
     torch.testing.assert_close(mean(given).logits["IM"], mean(swapped).logits["IM"])
-    with pytest.raises(NephroscaleError, match="4 slots came to a network of 3"):
+    with pytest.raises(NephroscaleError, match="4 marker slots, the network 3"):
         network(MAPS, slots=3)(given)
 
 
@@ -243,7 +242,7 @@ def test_a_patient_may_lack_a_modality(modality: str, pixels: bool) -> None:
     assert model.supports_missing_modalities
     whole = batch(shapes, (3, 2, 4), pixels)
     given = lacking(whole, **{modality: 1})
-    assert given.having[modality].tolist() == [0, 2]
+    assert given.present_idx[modality].tolist() == [0, 2]
     output, full = model(given, need_attention=True), model(whole)
     for name in ("fusion", "TEM", "OM", "IM"):
         torch.testing.assert_close(output.logits[name][[0, 2]], full.logits[name][[0, 2]], rtol=1e-4, atol=1e-5)
@@ -274,7 +273,7 @@ def test_a_whole_batch_may_lack_a_modality(pixels: bool) -> None:
     output = model(given)
     model.loss(output, given.labels).backward()
     assert output.logits["fusion"].isfinite().all()
-    assert not output.having["OM"].numel()
+    assert not output.present_idx["OM"].numel()
 
 
 def test_the_released_variant_needs_everything() -> None:
@@ -294,4 +293,4 @@ def test_encoders_learn_what_they_should(trainable: str) -> None:
 
 def test_a_modality_without_features_is_an_error() -> None:
     with pytest.raises(NephroscaleError, match="IM"):
-        build({}, {"TEM": (2, 2, 8), "OM": (2, 2, 8)}, CLASSES)
+        network({"TEM": (2, 2, 8), "OM": (2, 2, 8)})

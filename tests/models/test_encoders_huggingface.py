@@ -9,7 +9,9 @@ import torch
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.features.weights import digest_weights
-from nephroscale.models.encoders.registry import build_encoder, describe_encoder, module_of
+from nephroscale.models.encoders.registry import build_encoder, describe_encoder, module_of_encoder
+from nephroscale.models.settings import TrainableEncoderSettings, TrainedEncoderSettings
+from support.networks import make_encoder
 
 transformers = pytest.importorskip("transformers")
 SWIN = {"image_size": 32, "patch_size": 2, "embed_dim": 8, "depths": [1, 1], "num_heads": [2, 2], "window_size": 4}
@@ -42,18 +44,20 @@ def entry(path: Path, **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", list(TINY))
 def test_maps_are_those_of_the_frozen_encoder(folders: dict[str, Path], kind: str) -> None:
     from nephroscale.features import registry
+    from nephroscale.features.settings import EncoderSettings
 
-    encoder = build_encoder(entry(folders[kind]), 32).eval()
+    encoder = make_encoder(entry(folders[kind]), 32).eval()
     maps = encoder(PIXELS)
     assert maps.shape == (3, *encoder.shape)
-    expected = registry.create(entry(folders[kind], size_px=32)).encode(PIXELS.numpy())
+    settings = EncoderSettings.from_mapping(entry(folders[kind], size_px=32))
+    expected = registry.create(settings).encode(PIXELS.numpy())
     torch.testing.assert_close(maps.detach(), torch.from_numpy(expected), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("trainable", ["all", "last", "none"])
 @pytest.mark.parametrize("kind", list(TINY))
 def test_what_is_frozen_does_not_move(folders: dict[str, Path], kind: str, trainable: str) -> None:
-    encoder = build_encoder(entry(folders[kind], trainable=trainable), 32).train()
+    encoder = make_encoder(entry(folders[kind], trainable=trainable), 32).train()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     maps = encoder(PIXELS)
     if trainable != "none":
@@ -72,14 +76,14 @@ def test_what_is_frozen_does_not_move(folders: dict[str, Path], kind: str, train
 
 
 def test_batch_statistics_are_of_all_images_at_once(folders: dict[str, Path]) -> None:
-    encoder = build_encoder(entry(folders["resnet"]), 32).train()
+    encoder = make_encoder(entry(folders["resnet"]), 32).train()
     many = PIXELS.repeat(70, 1, 1, 1)
     torch.testing.assert_close(encoder(many)[:3], encoder(PIXELS), rtol=1e-3, atol=1e-3)
 
 
 def test_position_embeddings_are_fitted_once_and_trained(folders: dict[str, Path]) -> None:
     for kind in ("vit", "dinov2", "dinov2_with_registers"):
-        encoder = build_encoder(entry(folders[kind]), 48)
+        encoder = make_encoder(entry(folders[kind]), 48)
         assert encoder.shape == (6, 6, 16)
         pixels = torch.zeros(1, 48, 48, 3, dtype=torch.uint8)
         encoder(pixels).square().sum().backward()
@@ -91,10 +95,11 @@ def test_position_embeddings_are_fitted_once_and_trained(folders: dict[str, Path
 @pytest.mark.parametrize("kind", list(TINY))
 def test_a_description_rebuilds_it_without_the_weights_and_holds_no_path(folders: dict[str, Path], kind: str) -> None:
     settings = entry(folders[kind], trainable="last")
-    described = json.loads(json.dumps(describe_encoder(settings)))
-    assert str(folders[kind]) not in json.dumps(described)
-    assert described["digest"] == settings["digest"]
-    encoder, again = build_encoder(settings, 32).eval(), build_encoder(described, 32).eval()
+    stored = json.dumps(describe_encoder(TrainableEncoderSettings.from_mapping(settings)).to_mapping())
+    assert str(folders[kind]) not in stored
+    described = TrainedEncoderSettings.from_mapping(json.loads(stored))
+    assert described.digest == settings["digest"]
+    encoder, again = make_encoder(settings, 32).eval(), build_encoder(described, 32).eval()
     assert not torch.equal(encoder(PIXELS), again(PIXELS))
     again.load_state_dict(encoder.state_dict())
     torch.testing.assert_close(encoder(PIXELS), again(PIXELS), rtol=0, atol=0)
@@ -106,21 +111,21 @@ def test_a_config_alone_gives_fresh_weights_by_the_seed(folders: dict[str, Path]
     made = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        made.append(build_encoder(settings, 32).eval()(PIXELS))
+        made.append(make_encoder(settings, 32).eval()(PIXELS))
     assert torch.equal(made[0], made[1])
     assert not torch.equal(made[0], made[2])
 
 
 def test_faults_of_weights(folders: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(NephroscaleError, match="microsoft/swin-base"):
-        build_encoder({"name": "swin-b", "weights": None}, 224)
+        make_encoder({"name": "swin-b", "weights": None}, 224)
     with pytest.raises(NephroscaleError, match="without their digest"):
-        build_encoder(entry(folders["vit"], digest=None), 32)
+        make_encoder(entry(folders["vit"], digest=None), 32)
     with pytest.raises(NephroscaleError, match="not those"):
-        build_encoder(entry(folders["vit"], digest="0" * 64), 32)
+        make_encoder(entry(folders["vit"], digest="0" * 64), 32)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(NephroscaleError, match="no model type"):
-        build_encoder(entry(tmp_path / "config.json"), 32)
-    with pytest.raises(NephroscaleError, match="reads none"):
-        build_encoder({"name": "small-cnn", "weights": "x"}, 32)
-    assert module_of({"name": "swin-b"}) == "nephroscale.models.encoders.huggingface"
+        make_encoder(entry(tmp_path / "config.json"), 32)
+    with pytest.raises(NephroscaleError, match="reads no file"):
+        make_encoder({"name": "small-cnn", "weights": "x"}, 32)
+    assert module_of_encoder("swin-b") == "nephroscale.models.encoders.huggingface"

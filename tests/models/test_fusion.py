@@ -1,4 +1,4 @@
-"""The rival fusions: each computes what its paper says, and tolerates a missing modality."""
+"""The comparator fusions: each follows its paper and supports missing modalities."""
 
 from typing import Any
 
@@ -9,7 +9,8 @@ from torch.nn.functional import cross_entropy
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.batch import Batch, Output
 from nephroscale.models.fusion.common import Attention, Block
-from nephroscale.models.registry import FAMILIES, build, modules_of
+from nephroscale.models.registry import FAMILIES, modules_of
+from support.networks import build_network, model_settings
 
 FUSIONS = [name for name, module in FAMILIES.items() if ".fusion." in module]
 MAPS = {"TEM": (2, 2, 8), "OM": (2, 2, 8), "IM": (2, 2, 8)}
@@ -17,8 +18,7 @@ CLASSES = 3
 
 
 def network(family: str, shapes: dict | None = None, **settings: Any):
-    torch.manual_seed(1)
-    return build({"family": family, "hidden": 12, **settings}, shapes or MAPS, CLASSES).eval()
+    return build_network(shapes or MAPS, CLASSES, family=family, **{"hidden": 12, **settings})
 
 
 def batch(shapes: dict | None = None, lacking: tuple[str, int] | None = None, rubbish: bool = False) -> Batch:
@@ -37,10 +37,10 @@ def batch(shapes: dict | None = None, lacking: tuple[str, int] | None = None, ru
     return Batch.of(features, masks, torch.tensor([0, 2, 1, 0]), list("abcd"))
 
 
-def test_the_six_rivals_are_there() -> None:
+def test_there_are_six_comparators() -> None:
     assert len(FUSIONS) == 6
     for name in FUSIONS:
-        assert modules_of({"family": name}) == [f"nephroscale.models.fusion.{name.replace('-', '_')}"]
+        assert modules_of(model_settings(name)) == [f"nephroscale.models.fusion.{name.replace('-', '_')}"]
 
 
 @pytest.mark.parametrize("family", FUSIONS)
@@ -56,7 +56,7 @@ def test_every_part_learns(family: str) -> None:
 
 @pytest.mark.parametrize("modality", list(MAPS))
 @pytest.mark.parametrize("family", FUSIONS)
-def test_a_missing_modality_is_not_looked_at_and_moves_nobody_else(family: str, modality: str) -> None:
+def test_a_missing_modality_is_ignored_and_changes_no_other_patient(family: str, modality: str) -> None:
     model = network(family)
     assert model.supports_missing_modalities
     given, strange = batch(lacking=(modality, 1)), batch(lacking=(modality, 1), rubbish=True)
@@ -80,7 +80,7 @@ def test_grids_widths_and_inputs_may_differ(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", FUSIONS)
-def test_encoders_are_trained_with_them(family: str) -> None:
+def test_encoders_are_trained_with_the_fusion(family: str) -> None:
     model = network(family, dict.fromkeys(MAPS, (16, 16, 3)), encoder={"name": "small-cnn", "width": 8})
     pixels = {name: torch.randint(0, 256, (2, 1, 16, 16, 3), dtype=torch.uint8) for name in MAPS}
     given = Batch.of(pixels, {name: torch.ones(2, 1, dtype=torch.bool) for name in MAPS}, torch.tensor([0, 1]))
@@ -92,7 +92,7 @@ def probabilities(output: Output, name: str) -> torch.Tensor:
     return torch.softmax(output.logits[name], -1)
 
 
-def test_late_voting_is_the_mean_of_the_probabilities_that_are_there() -> None:
+def test_late_voting_averages_the_probabilities_of_present_modalities() -> None:
     model, given = network("late-voting"), batch(lacking=("OM", 1))
     output = model(given)
     expected = torch.stack([probabilities(output, name) for name in MAPS]).mean(0)
@@ -103,8 +103,8 @@ def test_late_voting_is_the_mean_of_the_probabilities_that_are_there() -> None:
     torch.testing.assert_close(model.loss(output, given.labels), loss)
 
 
-def test_modality_weights_are_handed_out_and_sum_to_one() -> None:
-    share = network("modality-attention")(batch(lacking=("IM", 2))).share
+def test_modality_weights_sum_to_one() -> None:
+    share = network("modality-attention")(batch(lacking=("IM", 2))).modality_weight
     weights = torch.stack([share[name] for name in ("TEM", "OM", "IM")], 1)
     torch.testing.assert_close(weights.sum(1), torch.ones(4))
     assert weights[2, 2] == 0
@@ -158,8 +158,8 @@ def test_mmformers_auxiliary_losses_are_weighted(chosen: dict[str, float]) -> No
     torch.testing.assert_close(model.loss(output, given.labels), sum(weights[n] * parts[n] for n in weights))
 
 
-def test_fusions_see_what_no_modality_shows_alone() -> None:
-    """The class is whether two modalities agree: a vote of single modalities cannot know it."""
+def test_fusions_learn_an_interaction_of_modalities() -> None:
+    """The class is whether two modalities agree, which a vote of single modalities cannot represent."""
     generator = torch.Generator().manual_seed(2)
     signs = torch.randint(0, 2, (2, 24), generator=generator).float() * 2 - 1
     features = {

@@ -1,21 +1,17 @@
 """Fault 5: the batched form computes what the per-instance form of the benchmark computes."""
 
-import importlib.util
 from argparse import Namespace
-from pathlib import Path
 
 import torch
 
+from support import mil_step
 
-def test_the_two_forms_agree(root: Path) -> None:
-    spec = importlib.util.spec_from_file_location("mil_step", root / "benchmarks" / "mil_step.py")
-    assert spec is not None
-    bench = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bench)
-    network, _, batch = bench.prepare(
+
+def test_the_two_forms_agree() -> None:
+    network, _, batch = mil_step.prepare(
         Namespace(encoder="small-cnn", size=28, width=16, batch=3, instances=6, device="cpu")
     )
-    ours, theirs = network(batch), bench.per_instance(network, batch)
+    ours, theirs = network(batch), mil_step.per_instance(network, batch)
     torch.testing.assert_close(ours.logits, theirs.logits, rtol=1e-4, atol=1e-4)
     gradients = []
     for output in (ours, theirs):

@@ -6,7 +6,7 @@ from torch.nn.functional import cross_entropy
 
 from nephroscale.models.batch import Batch, Output
 from nephroscale.models.ordinal import class_log_probabilities, ordinal_log_probabilities, ordinal_loss
-from nephroscale.models.registry import build
+from support.networks import build_network
 
 MAPS = {"TEM": (2, 2, 8), "OM": (2, 2, 8), "IM": (2, 2, 8)}
 
@@ -24,8 +24,7 @@ def batch(second: list[int] | None = None) -> Batch:
 
 
 def network(**settings):
-    torch.manual_seed(1)
-    return build({"hidden": 6, **settings}, MAPS, 4).eval()
+    return build_network(MAPS, 4, **{"hidden": 6, **settings})
 
 
 def test_probabilities_are_a_distribution_and_never_rise_beyond() -> None:

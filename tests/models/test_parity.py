@@ -1,13 +1,13 @@
-"""`variant: released` against the numbers of the authors' code: all cases of ../shared/parity."""
+"""`variant: released` against numbers from the authors' code: all cases of resources/parity."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
+
+from support import parity
 
 CASES = [
     "batch_mixed",
@@ -23,12 +23,8 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def parity(root: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("parity", root / "benchmarks" / "parity.py")
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def cases(root: Path) -> Path:
+    return root / "resources/parity"
 
 
 def load(path: Path) -> dict[str, np.ndarray]:
@@ -36,26 +32,26 @@ def load(path: Path) -> dict[str, np.ndarray]:
         return {key: archive[key] for key in archive.files}
 
 
-def test_no_case_is_forgotten(shared: Path) -> None:
-    assert sorted(path.stem for path in (shared / "parity").glob("*.npz")) == CASES
+def test_no_case_is_forgotten(cases: Path) -> None:
+    assert sorted(path.stem for path in cases.glob("*.npz")) == CASES
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_case(name: str, shared: Path, parity: ModuleType) -> None:
-    errors = parity.compare(load(shared / "parity" / f"{name}.npz"))
+def test_case(name: str, cases: Path) -> None:
+    errors = parity.compare(load(cases / f"{name}.npz"))
     measured = {"selection", "finite"} if name == "lone_neighbour" else {"selection", "outputs", "losses", "gradients"}
     assert measured <= set(errors)
     assert max(errors.values()) <= 1, errors
 
 
-def test_the_default_variant_differs_where_the_released_code_errs(shared: Path, parity: ModuleType) -> None:
-    case = load(shared / "parity" / "outlier_before.npz")
+def test_the_default_variant_differs_where_the_released_code_errs(cases: Path) -> None:
+    case = load(cases / "outlier_before.npz")
     logits = parity.network_of(case, "default")(parity.batch_of(case)).logits
     assert parity.excess(logits["TEM"].detach(), case["out/TEM"], 1e-5) > 1
 
 
-def test_the_command_fails_on_wrong_numbers(shared: Path, root: Path, tmp_path: Path) -> None:
-    case = load(shared / "parity" / "plain_5.npz")
+def test_the_command_fails_on_wrong_numbers(cases: Path, root: Path, tmp_path: Path) -> None:
+    case = load(cases / "plain_5.npz")
     case["out/fusion"] = case["out/fusion"] + 1e-4
     np.savez(tmp_path / "wrong.npz", **case)
     command = [sys.executable, str(root / "benchmarks" / "parity.py"), str(tmp_path)]

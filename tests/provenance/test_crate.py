@@ -1,4 +1,4 @@
-"""The crate of a small made-up audit: what it says, and what the profile's validator and runcrate make of it."""
+"""The crate of a small mock audit: its content, and what the profile's validator and runcrate make of it."""
 
 import json
 from collections import defaultdict
@@ -143,7 +143,7 @@ def test_raw_files_are_named_by_id_and_digest(crate):
     assert raw == {name: digest(text) for name, text in expected.items()}
 
 
-def test_the_digest_of_a_folder_is_not_said_to_be_that_of_a_file(crate):
+def test_the_digest_of_a_folder_has_a_term_of_its_own(crate):
     found = entities(crate)
     kinds = {
         entity["@type"]: found[entity["identifier"]["@id"]]["propertyID"]["@id"]
@@ -187,7 +187,7 @@ def test_one_record_that_served_two_units_is_one_action(crate):
     assert "#make/tem/P1-again" not in found
 
 
-def test_what_was_rejected_failed_with_its_reason_and_what_follows_from_it_was_not_run(crate):
+def test_a_rejection_is_a_failed_action_and_an_inherited_one_is_none(crate):
     found = entities(crate)
     rejected = found["#make/tiles/P2-OM"]
     assert rejected["actionStatus"] == "http://schema.org/FailedActionStatus"
@@ -213,12 +213,12 @@ def test_later_runs_of_a_recipe_are_actions_of_their_runs(crate):
     assert len(runs) == 3
 
 
-def test_a_stale_artifact_says_so_and_why(crate):
+def test_a_stale_artifact_has_its_status_and_reason(crate):
     stale = next(entity for name, entity in entities(crate).items() if name.endswith("register/P2.facts.json"))
     assert (stale["creativeWorkStatus"], stale["description"]) == ("stale", "edited")
 
 
-def test_equal_audits_give_equal_crates_that_name_no_machine_and_no_place(document, root, tmp_path, crate):
+def test_equal_audits_give_equal_crates_without_machine_and_place(document, root, tmp_path, crate):
     again, _ = write(document, root, tmp_path / "again")
     text = (crate / METADATA).read_text(encoding="utf-8")
     assert (again / METADATA).read_text(encoding="utf-8") == text

@@ -1,4 +1,4 @@
-"""Holding artifacts against what the same work gave on another machine."""
+"""Comparison of artifacts with the same work on another machine."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from safetensors.numpy import save_file
 from nephroscale.provenance.cross_machine import compare_elsewhere
 from nephroscale.provenance.graph import CURRENT, Artifact, Graph
 from nephroscale.provenance.record_index import RecordIndex
-from nephroscale.store.digest import digest_json
 from nephroscale.store.objects import Store
 from nephroscale.store.receipts import Receipt
-from nephroscale.store.records import Records
+from nephroscale.store.recipe import Recipe
+from nephroscale.store.records import Record, Records
 
 VALUES = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
 LEVELS = ("AVX2", "AVX512")
@@ -25,7 +25,7 @@ class Machines:
         self.store = Store(path)
         self.artifacts: dict[tuple[str, str], Artifact] = {}
 
-    def make(self, level: str, stage: str, values: np.ndarray | None, inputs: dict, **parts) -> Receipt:
+    def make(self, level: str, stage: str, values: np.ndarray | None, inputs: dict, **changes) -> Receipt:
         digests = {}
         if values is not None:
             with self.store.scratch() as scratch:
@@ -35,13 +35,12 @@ class Machines:
         status = "rejected" if values is None else "accepted"
         receipt = Receipt(stage, "P01", status, None if values is not None else "blurred", **digests)
         compute = {"threads": 1, "device": "cpu", "instruction_set": level}
-        whole = {"stage": stage, "format": 1, "code": {"a.py": "1"}, "packages": {}, "settings": {}, "rows": None}
-        whole |= {"seed": 1, "inputs": inputs, "compute": compute, **parts}
+        given = {"code": {"a.py": "1"}, "seed": 1, "inputs": inputs, "compute": compute}
+        recipe = Recipe(stage, **given | changes)
         made = {"started": "2026-01-01T00:00:00Z", "seconds": 1.0, "node": level, "device": f"cpu {level}"}
-        Records(self.store).add(digest_json(whole), whole, receipt, made)
+        Records(self.store).add(recipe, receipt, made)
         if level == LEVELS[0]:
-            record = {"recipe": digest_json(whole), "parts": whole, "receipt": receipt.as_json(), "made": made}
-            self.artifacts[receipt.stage, receipt.unit] = Artifact(receipt, record, CURRENT)
+            self.artifacts[receipt.stage, receipt.unit] = Artifact(receipt, Record(recipe, receipt, made), CURRENT)
         return receipt
 
     def compare(self) -> dict[str, dict]:

@@ -6,16 +6,17 @@ import subprocess
 import pytest
 
 from nephroscale.provenance.page import SCRIPTS, TEMPLATES, duration, render_page
-from nephroscale.provenance.page_data import CHUNK, embed, safe_json, told
+from nephroscale.provenance.page_data import CHUNK, drop_nulls, page_data, safe_json
 from nephroscale.provenance.recipe_diff import differences
-from nephroscale.provenance.sections import CONSEQUENCES, mismatches, runs, tally, verdict, weights
-from nephroscale.provenance.status import behind_model, patients, standings
+from nephroscale.provenance.sections import CONSEQUENCES, counts, mismatches, runs, verdict, weights
+from nephroscale.provenance.status import ancestors_of_model, patients, statuses
+from nephroscale.store.recipe import Recipe
 
 STAGES = ("register", "tiles", "features", "folds", "train", "evaluate", "report")
 EVIL = "<script>alert(1)</script>\u2028<!-- & \"'"
 
 
-def entry(name, inputs=(), **said):
+def entry(name, inputs=(), **changes):
     stage, _, unit = name.partition("/")
     first = {"started": "2026-01-01T10:00:00Z", "seconds": 2.5, "node": "n1", "device": "cpu AVX2", "peak_mb": 100}
     return {
@@ -40,7 +41,7 @@ def entry(name, inputs=(), **said):
         "made": {**first, "git": "a" * 40, "run": "2026-01-01T09:00:00Z"},
         "inputs": [list(need) for need in inputs],
         "repeats": [],
-        **said,
+        **changes,
     }
 
 
@@ -122,97 +123,107 @@ def faulty_document():
     )
 
 
-def test_standing_follows_the_lineage():
-    found = standings(faulty_document()["artifacts"])
-    assert found == ["stale", "unrecorded", "rests", "lost", "rests", "rests", "rests", "rests"]
-    assert set(standings(make_document()["artifacts"])) == {"match"}
+def test_an_invalid_ancestor_makes_a_status_stale_upstream():
+    found = statuses(faulty_document()["artifacts"])
+    assert found == [
+        "stale",
+        "unrecorded",
+        "stale_upstream",
+        "lost",
+        "stale_upstream",
+        "stale_upstream",
+        "stale_upstream",
+        "stale_upstream",
+    ]
+    assert set(statuses(make_document()["artifacts"])) == {"match"}
 
 
-def test_a_rejection_does_not_spoil_what_rests_on_it():
+def test_a_rejection_is_no_invalid_ancestor():
     changed = {"tiles/P1-OM": {"status": "rejected", "reason": "blurred"}, "features/P1-OM": {"state": "follows"}}
-    found = standings(make_document(**changed)["artifacts"])
+    found = statuses(make_document(**changed)["artifacts"])
     assert found[2:5] == ["rejected", "follows", "match"]
 
 
-def test_what_is_behind_a_model_leaves_out_what_the_report_alone_reads():
+def test_ancestors_of_a_model_exclude_other_inputs_of_the_report():
     artifacts = make_document()["artifacts"]
-    assert {artifacts[place]["name"] for place in behind_model(artifacts, "cmusnet")} == {
+    assert {artifacts[place]["name"] for place in ancestors_of_model(artifacts, "cmusnet")} == {
         artifact["name"] for artifact in artifacts if artifact["name"] != "register/P2"
     }
-    assert behind_model(artifacts, "cmus") == {7}
+    assert ancestors_of_model(artifacts, "cmus") == {7}
 
 
-def test_an_artifact_of_one_patient_knows_them():
+def test_an_artifact_of_one_patient_names_the_patient():
     document = make_document()
     assert patients(document["artifacts"])[:4] == ["P1", "P2", "P1", "P1"]
     assert patients(document["artifacts"])[-1] is None
 
 
-def test_one_edit_is_one_row_and_consequences_come_last():
+def test_reasons_are_grouped_and_consequences_come_last():
     artifacts = [
         {
             "name": f"tiles/{n}",
             "stage": "tiles",
+            "state": "stale",
             "because": [f"the input register/P{n}#x changed (ab{n})", "a.py was edited"],
         }
         for n in range(3)
     ]
     groups, numbers = mismatches(artifacts)
-    assert [(group["text"], group["artifacts"]) for group in groups] == [("a.py was edited", 3), (CONSEQUENCES, 3)]
+    assert [(group.text, group.artifacts) for group in groups] == [("a.py was edited", 3), (CONSEQUENCES, 3)]
     assert set(numbers.values()) == {0, 1}
 
 
 @pytest.mark.parametrize(("before", "after"), [({"a/b": "1"}, {"a/b": "2"}), ({}, {"a/b": "2"}), ({"a/b": "1"}, {})])
-def test_consequences_are_known_by_the_words_that_are_written(before, after):
-    texts = [change.text for change in differences({"inputs": before}, {"inputs": after})]
-    groups, _ = mismatches([{"name": "x/y", "stage": "x", "because": texts}])
-    assert [group["text"] for group in groups] == [CONSEQUENCES]
+def test_consequences_are_recognized_by_their_sentences(before, after):
+    texts = [change.text for change in differences(Recipe("x", inputs=before), Recipe("x", inputs=after))]
+    groups, _ = mismatches([{"name": "x/y", "stage": "x", "state": "stale", "because": texts}])
+    assert [group.text for group in groups] == [CONSEQUENCES]
 
 
-def test_the_verdict_says_whether_the_headline_rests_on_what_does_not_match():
+def test_the_verdict_counts_invalid_artifacts_behind_the_headline():
     document = faulty_document()
     page = render_page(document)
-    counts = tally(document, standings(document["artifacts"]))
-    assert (counts["stale"], counts["lost"], counts["rests"], counts["missing"], counts["uncommitted"]) == (
+    number = counts(document, statuses(document["artifacts"]))
+    assert (number["stale"], number["lost"], number["stale_upstream"], number["missing"], number["uncommitted"]) == (
         1,
         1,
         5,
         1,
         1,
     )
-    assert "Of the 7 artifacts behind the headline numbers (cmusnet), 7 are among these" in page
-    sound = verdict(tally(make_document(), ["match"] * 8), None)
-    assert sound["sound"]
-    assert "Every artifact is what" in render_page(make_document())
+    assert "7 of the 7 artifacts behind the headline figures (cmusnet) are affected" in page
+    valid = verdict(counts(make_document(), ["match"] * 8), None)
+    assert valid.valid
+    assert "Every artifact matches" in render_page(make_document())
     assert "9 cases of 8 patients" in page
 
 
-def test_a_run_tells_what_it_took_from_earlier_ones():
+def test_a_run_lists_artifacts_reused_from_earlier_runs():
     document = make_document(**{"report/cohort": {"made": {**entry("a/b")["made"], "run": "B"}}})
     document["runs"].append({"run": "B", "made": {"report": 1}, "artifacts": 1, "seconds": 1})
     newest, oldest = runs(document)
-    assert newest["reused"] == {"2026-01-01T09:00:00Z": 2}
-    assert oldest["reused"] == {}
+    assert newest.reused == {"2026-01-01T09:00:00Z": 2}
+    assert oldest.reused == {}
 
 
 def test_weights_are_found_in_settings():
-    assert weights(make_document()) == [{"where": "OM", "name": "swin-b", "digest": "e" * 64, "artifacts": 8}]
+    assert weights(make_document()) == [("OM", "swin-b", "e" * 64, 8)]
 
 
-def test_every_kind_of_fault_is_told():
+def test_the_page_shows_every_kind_of_fault():
     page = render_page(faulty_document())
     for text in (
         "make.py was edited",
         CONSEQUENCES,
         "its object is not in the store",
-        "the first, which stands",
+        "first outcome (kept)",
         "0ff" * 4,
         "evaluate/cmusnet/fold1-seed1",
         "Dr. Who",
         "beyond tolerance",
         "cuda Some GPU",
         "Configurations scored on its test patients",
-        "artifacts disagree",
+        "several versions",
         "different versions of 1 code file",
         "e" * 64,
         "bbbbbbbbbbbb+",
@@ -223,7 +234,7 @@ def test_every_kind_of_fault_is_told():
                         "weights", "environments", "reading"]  # fmt: skip
 
 
-def test_a_document_without_anything_is_a_page_too():
+def test_an_empty_document_has_a_page():
     empty = make_document(artifacts=[], runs=[], metrics=None, shared={k: [] for k in make_document()["shared"]})
     page = render_page(empty)
     assert "Nothing has been made yet." in page
@@ -269,7 +280,7 @@ def test_the_page_holds_every_artifact_in_columns():
     document["artifacts"] += [
         entry(f"tiles/X{n}", [["register/P1", document["artifacts"][0]["digest"], 0]]) for n in range(CHUNK)
     ]
-    index, chunks = embed(document, standings(document["artifacts"]), {})
+    index, chunks = page_data(document, statuses(document["artifacts"]), {})
     assert len(index["unit"]) == sum(map(len, chunks)) == CHUNK + 8
     assert index["files"][index["inputs"][0][0] * -1 - 1] == ("P1-OM", "1" * 64, -1)
     assert chunks[0][2][4] == [["P1-OM", "3" * 64]]
@@ -278,15 +289,15 @@ def test_the_page_holds_every_artifact_in_columns():
     assert index["through"][:4] == [None, None, [0], None]
 
 
-def test_rows_are_kept_without_what_they_do_not_say():
-    assert told({"a": None, "b": [{"c": None, "d": 0}], "e": False}) == {"b": [{"d": 0}], "e": False}
+def test_nulls_are_dropped_from_rows():
+    assert drop_nulls({"a": None, "b": [{"c": None, "d": 0}], "e": False}) == {"b": [{"d": 0}], "e": False}
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(None, "–"), (0.04, "0.0 s"), (42, "42 s"), (180, "3 min"), (4800, "80 min"), (9000, "2 h 30 min")],
 )
-def test_durations_are_said_as_people_do(seconds, text):
+def test_durations_are_formatted_for_people(seconds, text):
     assert duration(seconds) == text
 
 
@@ -331,15 +342,15 @@ def test_a_browser_finds_by_what_is_asked_in_the_address(browse):
     assert "1 result" in results
     assert 'href="#features/P1-OM"' in results
     numbers = browse("#numbers/cmusnet")
-    assert "numbers of a model" in numbers
+    assert "figures of a model" in numbers
     assert 'aria-label="register/P2' not in numbers
 
 
-def test_an_artifact_that_matches_without_its_raw_files_is_no_mismatch():
-    told = make_document(**{"register/P1": {"because": ["its raw file P1-OM is not there now"]}})
-    groups, numbers = mismatches(told["artifacts"])
+def test_a_current_artifact_with_missing_raw_files_is_no_mismatch():
+    document = make_document(**{"register/P1": {"because": ["its raw file P1-OM is missing now"]}})
+    groups, numbers = mismatches(document["artifacts"])
     assert (groups, numbers) == ([], {})
-    found = verdict(tally(told, standings(told["artifacts"])), None)
-    assert found["sound"]
-    assert any("Raw files of 1 patient are not there now" in sentence for sentence in found["sentences"])
-    assert "its raw file P1-OM is not there now" in render_page(told)
+    found = verdict(counts(document, statuses(document["artifacts"])), None)
+    assert found.valid
+    assert any("Raw files of 1 patient are missing now" in sentence for sentence in found.sentences)
+    assert "its raw file P1-OM is missing now" in render_page(document)

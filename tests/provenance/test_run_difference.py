@@ -4,8 +4,8 @@ import pytest
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.provenance.run_difference import compare_runs, open_run
-from nephroscale.store.digest import digest_json
 from nephroscale.store.receipts import Receipt, settle_receipt
+from nephroscale.store.recipe import Recipe
 from nephroscale.store.records import Records
 
 STAGES = ("tem", "train", "report", "audit")
@@ -27,25 +27,25 @@ def text_of(a, b):
     return compare_runs(open_run(a.folder), open_run(b.folder), STAGES).text(STAGES)
 
 
-def test_equal_runs_are_said_to_be_equal(write):
-    assert text_of(fill(write("a")), fill(write("b"))) == "Every artifact is the same in both runs."
+def test_equal_runs_are_reported_as_equal(write):
+    assert text_of(fill(write("a")), fill(write("b"))) == "Every artifact is equal in both runs."
 
 
-def test_a_changed_setting_is_the_one_cause_and_what_follows_is_not_named(write):
-    told = compare_runs(
+def test_a_changed_setting_is_the_only_cause(write):
+    found = compare_runs(
         open_run(fill(write("a")).folder), open_run(fill(write("b"), rate=0.2, score=0.75).folder), STAGES
     )
-    (change,) = told.changes
+    (change,) = found.changes
     assert (change.stage, change.units, change.difference.cause) == ("train", ["net/fold0-seed1"], "config")
-    assert told.metrics == {"net accuracy": (0.5, 0.75)}
-    assert told.differing == {"train": 1, "report": 1}
+    assert found.metrics == {"net accuracy": (0.5, 0.75)}
+    assert found.differing == {"train": 1, "report": 1}
 
 
 def test_a_changed_file_is_data_in_the_stage_that_reads_it(write):
     text = text_of(fill(write("a")), fill(write("b", store="second"), bag="c"))
-    assert "data: the tables' row bytes: b became c" in text
-    assert "first seen in tem of P01" in text
-    assert "first seen in train" not in text
+    assert "data: the tables' row bytes: b changed to c" in text
+    assert "first in tem of P01" in text
+    assert "first in train" not in text
 
 
 def rejected(run, settings, *, recorded):
@@ -53,25 +53,25 @@ def rejected(run, settings, *, recorded):
     run.make("tem", "P01", "b", {"rows": {"bytes": "b"}})
     reason = f"none of {settings['stains']}"
     receipt = Receipt("features", "P01", "rejected", reason, figures={"because": "glomeruli/P01"})
-    parts = {"stage": "features", "settings": settings, "inputs": {"glomeruli/P01": "rejected: blurred"}}
+    recipe = Recipe("features", settings=settings, inputs={"glomeruli/P01": "rejected: blurred"})
     if recorded:
         made = {"started": "2026-01-01T00:00:00Z", "seconds": 1.0, "node": "n", "device": "cpu"}
-        Records(run.store).add(digest_json(parts), parts, receipt, made)
+        Records(run.store).add(recipe, receipt, made)
     settle_receipt(run.folder / "features/P01.json", run.folder / "features/P01", receipt, run.store)
     return run
 
 
 @pytest.mark.parametrize("recorded", [True, False])
-def test_a_rejection_that_a_job_found_is_explained_and_one_that_only_follows_is_not(write, recorded):
+def test_a_rejection_by_a_job_is_explained_and_an_inherited_one_is_not(write, recorded):
     a, b = (rejected(write(name), {"stains": name}, recorded=recorded) for name in "ab")
-    told = compare_runs(open_run(a.folder), open_run(b.folder), ("tem", "features"))
-    assert told.differing == {"features": 1}
-    assert [change.difference.text for change in told.changes] == (
-        ["the configuration stains: a became b"] if recorded else []
+    found = compare_runs(open_run(a.folder), open_run(b.folder), ("tem", "features"))
+    assert found.differing == {"features": 1}
+    assert [change.difference.text for change in found.changes] == (
+        ["the configuration stains: a changed to b"] if recorded else []
     )
 
 
-def test_a_change_of_one_patient_s_row_names_the_patient(write):
+def test_a_changed_row_names_the_patient(write):
     def folds(name, rows):
         run = write(name)
         run.make("folds", "cohort", rows, {"rows": [{"id": patient, "label": label} for patient, label in rows]})
@@ -80,12 +80,12 @@ def test_a_change_of_one_patient_s_row_names_the_patient(write):
     first = folds("a", [("P01", "IgAN"), ("P02", "MN"), ("P03", "LN")])
     second = folds("b", [("P01", "MN"), ("P02", "MN"), ("P07", "LN")])
     text = compare_runs(first, second, ("folds",)).text(("folds",))
-    for words in ("P01.label: IgAN became MN", "P03 went", "P07 came"):
+    for words in ("P01.label: IgAN changed to MN", "P03 was removed", "P07 was added"):
         assert words in text
     assert "P02" not in text
 
 
-def test_the_closest_recipe_tells_where_several_gave_the_same(write):
+def test_the_closest_of_several_recipes_is_compared(write):
     first, second = fill(write("a")), fill(write("b"), rate=0.2)
     again = write("c")
     inputs = {
@@ -102,11 +102,11 @@ def test_the_closest_recipe_tells_where_several_gave_the_same(write):
         when="2027-01-01T00:00:00Z",
     )
     text = text_of(first, second)
-    assert "rate: 0.1 became 0.2" in text
+    assert "rate: 0.1 changed to 0.2" in text
     assert "torch" not in text
 
 
-def test_an_artifact_of_one_run_alone_is_named(write):
+def test_an_artifact_that_only_one_run_has_is_named(write):
     first, second = fill(write("a")), fill(write("b"))
     second.make("tem", "P03", "new", {})
     assert "Only in the second run: tem/P03" in text_of(first, second)
@@ -116,7 +116,7 @@ def test_the_same_recipe_with_other_bytes_is_called_chance(write):
     first, second = write("a"), write("b", store="second")
     first.make("tem", "P01", "one", {})
     second.make("tem", "P01", "two", {})
-    assert "chance: the same recipe gave other bytes" in text_of(first, second)
+    assert "chance: the same recipe gave different bytes" in text_of(first, second)
 
 
 def test_a_folder_without_receipts_is_refused(tmp_path):

@@ -62,7 +62,7 @@ def test_a_number_that_is_none_is_never_within(pair, values):
     assert not measure_distance(*pair).within
 
 
-def test_a_missing_file_and_another_shape_are_told(pair):
+def test_a_missing_file_and_another_shape_are_reported(pair):
     save_file({"w": np.zeros(3)}, pair[0] / "w.safetensors")
     save_file({"w": np.zeros(4)}, pair[1] / "w.safetensors")
     (pair[0] / "more.txt").write_text("x")

@@ -1,4 +1,4 @@
-"""A made-up cohort with everything that a report shows."""
+"""A mock study with everything that a report shows."""
 
 import json
 
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from nephroscale.arrays import write_arrays
-from nephroscale.evaluation.tables import INSTANCE_COLUMNS, Predictions, number, write_predictions, write_table
+from nephroscale.evaluation.tables import InstanceWeight, Predictions, write_predictions, write_rows
+from nephroscale.reporting.report_inputs import FoldRun, ModelRuns, ReportInputs, SlidePicture, UnitOutcome
 
 CLASSES = ["IgAN", "MN", "LN"]
 MODELS = {
@@ -27,7 +28,7 @@ def _noise(rng, shape, scale):
 
 
 def _core(rng, dark):
-    """Something like a biopsy core on glass, or on black."""
+    """Draw a biopsy core on a bright or dark background."""
     height, width = 260, 900
     field = _noise(rng, (height, width), 90)
     y = np.abs(np.arange(height) - 130 - 30 * np.sin(np.arange(width) / 140)[None].T).T
@@ -86,9 +87,9 @@ def _evaluate(folder, patients, chances, bags, rng, *, tem):
         weight = np.where(kept, np.clip(1 - distance / 9, 0, 1), 0)
         weight[0] = 1
         for i, j in enumerate(rng.permutation(len(names))):
-            row = [patient, names[i], i, int(kept[j]), int(j == 0), number(weight[j]), number(distance[j])]
-            rows.append(dict(zip(INSTANCE_COLUMNS, row, strict=True)))
-    write_table(folder / "instances.csv", INSTANCE_COLUMNS, rows)
+            row = (patient, names[i], i, bool(kept[j]), bool(j == 0), float(weight[j]), float(distance[j]))
+            rows.append(InstanceWeight(*row))
+    write_rows(folder / "instances.csv", InstanceWeight, rows)
     return folder
 
 
@@ -107,7 +108,7 @@ def _train(folder, rng, epochs=40):
 
 
 def make_inputs(root, seeds=(1,)):
-    """Write the objects that a report reads, and describe them."""
+    """Write the objects that a report reads, and list them."""
     rng = np.random.default_rng(0)
     bags = {patient: root / "tem" / patient for patient in PATIENTS}
     names = {patient: _bag(path, patient, rng) for patient, path in bags.items()}
@@ -131,8 +132,8 @@ def make_inputs(root, seeds=(1,)):
                 here = root / name / f"fold{k}-seed{seed}"
                 tem = "TEM" in settings["modalities"]
                 evaluate = _evaluate(here / "evaluate", test, chances, names, rng, tem=tem)
-                runs.append({"fold": str(k), "seed": seed, "evaluate": evaluate, "train": _train(here / "train", rng)})
-        models[name] = {"settings": settings, "folds": runs}
+                runs.append(FoldRun(str(k), seed, evaluate, _train(here / "train", rng)))
+        models[name] = ModelRuns(tuple(settings["modalities"]), settings["attention"], tuple(runs))
 
     slides = []
     for i, patient in enumerate(PATIENTS[:5]):
@@ -144,19 +145,18 @@ def make_inputs(root, seeds=(1,)):
                 cv2.imwrite(str(path), picture[:, :, ::-1])
             searched = not (i == 2 and modality == "IM")
             slides.append(
-                {
-                    "image_id": image_id,
-                    "patient_id": patient,
-                    "thumbnail": paths[0],
-                    "overlay": paths[1] if searched else None,
-                    "figures": {"glomeruli": 6} if searched else {},
-                    "mpp": 8.0 if i != 3 else None,
-                }
+                SlidePicture(
+                    image_id=image_id,
+                    patient_id=patient,
+                    thumbnail=paths[0],
+                    overlay=paths[1] if searched else None,
+                    glomeruli=6 if searched else None,
+                    mpp=8.0 if i != 3 else None,
+                )
             )
 
     def unit(name, reason=None, **figures):
-        status = "rejected" if reason else "accepted"
-        return {"name": name, "status": status, "reason": reason, "figures": figures}
+        return UnitOutcome(name, "rejected" if reason else "accepted", reason, figures)
 
     everyone = [*PATIENTS, "P031", "P032"]
     modalities = ("TEM", "OM", "IM")
@@ -185,17 +185,15 @@ def make_inputs(root, seeds=(1,)):
         "train": [unit(f"{m}/fold{k}-seed{s}") for m in MODELS for k in range(5) for s in seeds],
         "evaluate": [unit(f"{m}/fold{k}-seed{s}") for m in MODELS for k in range(5) for s in seeds],
     }
-    return {
-        "title": "Diagnosis of IgAN, MN and LN <from> three modalities",
-        "classes": CLASSES,
-        "models": models,
-        "stages": stages,
-        "slides": slides,
-        "tem": bags,
-        "folds": root / "folds",
-        "looks": {"0": 5, "1": 5},
-        "notes": ["This cohort is made up: its figures say nothing about what to expect of real patients."],
-    }
+    return ReportInputs(
+        classes=CLASSES,
+        folds=root / "folds",
+        models=models,
+        stages=stages,
+        slides=slides,
+        tem=bags,
+        test_set_uses={"0": 5, "1": 5},
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,21 @@
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.evaluation.comparison import holm
 from nephroscale.evaluation.metrics import METRICS
 from nephroscale.evaluation.tables import Predictions
 from nephroscale.reporting.metrics_json import build_metrics
-from nephroscale.reporting.results import ModelResults, Run, average_seeds, read_results
+from nephroscale.reporting.report_metrics import as_json
+from nephroscale.reporting.results import ModelResults, Run
+from support.ordered_classes import LABELS, PATIENTS, PREDICTED, describe, make_run
 
 CLASSES = ["IgAN", "MN", "LN"]
 
 
 def run(fold, seed, patients, labels, chances):
     predictions = None if chances is None else Predictions(patients, np.array(labels), np.array(chances, float))
-    return Run(fold, seed, predictions, [], [], None)
+    return Run(fold, seed, predictions)
 
 
 def sure(predicted, p=0.8):
@@ -24,7 +25,7 @@ def sure(predicted, p=0.8):
 
 
 def model(name, runs, modalities=("TEM", "OM", "IM")):
-    return ModelResults(name, {"modalities": list(modalities)}, runs)
+    return ModelResults(name, runs, modalities)
 
 
 FIRST = ["A1", "B1", "C1"]
@@ -32,10 +33,11 @@ SECOND = ["A2", "B2", "C2"]
 
 
 def build(*models, headline=None):
-    return build_metrics({m.name: m for m in models}, CLASSES, headline=headline, resamples=200, seed=1)
+    metrics = build_metrics({m.name: m for m in models}, CLASSES, headline=headline, resamples=200, seed=1)
+    return as_json(metrics)
 
 
-def test_pooled_and_fold_figures_worked_out_by_hand():
+def test_pooled_and_fold_metrics_of_a_small_example():
     ours = model(
         "ours", [run("0", 1, FIRST, [0, 1, 2], sure([0, 1, 1])), run("1", 1, SECOND, [0, 1, 2], sure([0, 1, 2]))]
     )
@@ -57,7 +59,7 @@ def test_pooled_and_fold_figures_worked_out_by_hand():
         assert found["pooled"][metric]["low"] <= found["pooled"][metric]["value"] <= found["pooled"][metric]["high"]
 
 
-def test_seeds_are_averaged_for_the_pool_and_not_for_the_folds():
+def test_pooled_probabilities_are_averaged_over_seeds():
     ours = model(
         "ours",
         [run("0", 1, FIRST, [0, 1, 2], sure([0, 1, 2], 0.9)), run("0", 2, FIRST, [0, 1, 2], sure([0, 1, 1], 0.6))],
@@ -70,7 +72,7 @@ def test_seeds_are_averaged_for_the_pool_and_not_for_the_folds():
     assert found["folds"]["accuracy"]["sd"] is None
 
 
-def test_a_fold_without_a_class_says_why_its_auc_is_missing():
+def test_an_undefined_auc_of_a_fold_has_a_reason():
     ours = model(
         "ours", [run("0", 1, FIRST[:2], [0, 1], sure([0, 1])), run("1", 1, SECOND, [0, 1, 2], sure([0, 1, 2]))]
     )
@@ -80,7 +82,7 @@ def test_a_fold_without_a_class_says_why_its_auc_is_missing():
     assert "1 of the 3 classes" in folds["undefined"]["macro_auc"]["0"]
 
 
-def test_differences_are_paired_over_the_patients_that_both_predict():
+def test_models_are_compared_on_the_patients_of_both():
     labels = [0, 1, 2]
     ours = model("ours", [run("0", 1, FIRST, labels, sure([0, 1, 2])), run("1", 1, SECOND, labels, sure([0, 1, 2]))])
     same = model("same", ours.runs)
@@ -100,9 +102,9 @@ def test_differences_are_paired_over_the_patients_that_both_predict():
     assert 0 <= found["worse"]["balanced_accuracy"]["low"] <= 0.5
 
 
-def test_p_values_are_corrected_over_the_rivals_for_each_metric_by_itself():
+def test_p_values_are_adjusted_over_the_models_for_each_metric():
     labels, patients = np.repeat([0, 1, 2], 6), [f"P{i:02d}" for i in range(18)]
-    wrong = {"ours": [], "rival-a": [0], "rival-b": [1, 7], "rival-c": [2, 3, 8, 9, 14]}
+    wrong = {"ours": [], "baseline-a": [0], "baseline-b": [1, 7], "baseline-c": [2, 3, 8, 9, 14]}
     models = []
     for name, where in wrong.items():
         predicted = labels.copy()
@@ -114,12 +116,12 @@ def test_p_values_are_corrected_over_the_rivals_for_each_metric_by_itself():
         p_values = {name: found[name][metric]["p"] for name in found}
         assert {name: found[name][metric]["p_holm"] for name in found} == pytest.approx(holm(p_values), abs=2e-6)
     p_values = {name: found[name]["accuracy"]["p"] for name in found}
-    assert p_values["rival-c"] < p_values["rival-b"] < p_values["rival-a"]
-    assert found["rival-c"]["accuracy"]["p_holm"] == pytest.approx(3 * p_values["rival-c"], abs=2e-6)
-    assert found["rival-b"]["accuracy"]["p_holm"] == pytest.approx(2 * p_values["rival-b"], abs=2e-6)
+    assert p_values["baseline-c"] < p_values["baseline-b"] < p_values["baseline-a"]
+    assert found["baseline-c"]["accuracy"]["p_holm"] == pytest.approx(3 * p_values["baseline-c"], abs=2e-6)
+    assert found["baseline-b"]["accuracy"]["p_holm"] == pytest.approx(2 * p_values["baseline-b"], abs=2e-6)
 
 
-def test_missing_runs_are_named_and_no_runs_leave_no_figures():
+def test_missing_runs_are_listed():
     half = model("half", [run("0", 1, FIRST, [0, 1, 2], sure([0, 1, 2])), run("1", 1, [], [], None)])
     none = model("none", [run("0", 1, [], [], None)])
     found = build(half, none)["models"]
@@ -127,18 +129,6 @@ def test_missing_runs_are_named_and_no_runs_leave_no_figures():
     assert found["none"]["patients"] == 0
     assert found["none"]["pooled"]["accuracy"] == {"value": None, "low": None, "high": None}
     assert found["none"]["folds"]["accuracy"] == {"mean": None, "sd": None, "values": []}
-
-
-def test_a_patient_tested_twice_and_seeds_that_differ_are_refused():
-    twice = model(
-        "twice", [run("0", 1, FIRST, [0, 1, 2], sure([0, 1, 2])), run("1", 1, FIRST, [0, 1, 2], sure([0, 1, 2]))]
-    )
-    with pytest.raises(NephroscaleError, match="A1, B1, C1"):
-        build(twice)
-    with pytest.raises(NephroscaleError, match="seeds"):
-        average_seeds(
-            [Predictions(FIRST, np.zeros(3), sure([0, 0, 0])), Predictions(SECOND, np.zeros(3), sure([0, 0, 0]))]
-        )
 
 
 def test_the_headline_model_is_the_first_or_the_one_named():
@@ -149,14 +139,20 @@ def test_the_headline_model_is_the_first_or_the_one_named():
         build(one, headline="three")
 
 
-def test_results_are_read_from_the_objects(two_seeds):
-    results = read_results("im-only", two_seeds["models"]["im-only"], CLASSES)
-    assert [(r.fold, r.seed) for r in results.runs] == [(str(k), s) for k in range(5) for s in (1, 2)]
-    pooled = results.pooled
-    assert pooled.patients == sorted(pooled.patients)
-    assert len(pooled.patients) == 27
-    first = np.mean([p.probabilities[0] for p in results.of_fold("0")], axis=0)
-    np.testing.assert_allclose(pooled.probabilities[pooled.patients.index("P001")], first)
-    found = build_metrics({"im-only": results}, CLASSES, headline=None, resamples=100, seed=0)["models"]["im-only"]
-    expected = balanced_accuracy_score(pooled.labels, pooled.probabilities.argmax(1))
-    assert found["pooled"]["balanced_accuracy"]["value"] == pytest.approx(expected, abs=1e-6)
+def test_soft_labels_are_counted_and_excluded_from_the_metrics():
+    between = make_run([*PATIENTS, "X", "Y"], [*LABELS, 0, 0], [*PREDICTED, 1, 2], second=[*LABELS, 1, 1])
+    found = describe(between, ordinal=True)
+    assert found["between"] == {"patients": 2, "predicted_as_one_of_the_two": 1}
+    alone = describe(make_run(PATIENTS, LABELS, PREDICTED), ordinal=True)
+    for section in ("pooled", "folds", "classes", "ordinal", "confusion", "patients"):
+        assert found[section] == alone[section]
+
+
+def test_the_bootstrap_draws_patients_with_all_biopsies():
+    given = make_run(PATIENTS, LABELS, PREDICTED)
+    people = {"P0": "A", "P1": "A", "P4": "B", "P5": "B"}
+    one, other = describe(given), describe(given, people=people)
+    assert one["pooled"]["accuracy"]["value"] == other["pooled"]["accuracy"]["value"]
+    # Classes I and III have one patient each, so only class II could vary.
+    assert other["pooled"]["accuracy"]["low"] == other["pooled"]["accuracy"]["high"]
+    assert one["pooled"]["accuracy"]["low"] < one["pooled"]["accuracy"]["high"]

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import cv2
@@ -7,14 +8,18 @@ import pytest
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.reporting.report import write_report
+from nephroscale.reporting.settings import ReportSettings
 
-SETTINGS = {"headline": None, "bootstrap": 200, "seed": 1}
+NOTE = "This cohort is synthetic: its results do not apply to real patients."
+SETTINGS = ReportSettings(
+    title="Diagnosis of IgAN, MN and LN <from> three modalities", notes=(NOTE,), bootstrap_resamples=200
+)
 
 
 @pytest.fixture(scope="module")
 def written(inputs, tmp_path_factory):
     out = tmp_path_factory.mktemp("report") / "out"
-    return write_report(inputs, SETTINGS, out), out
+    return write_report(inputs, SETTINGS, out, seed=1), out
 
 
 class Page(HTMLParser):
@@ -47,7 +52,7 @@ def page(written):
     return parser
 
 
-def test_the_page_stands_by_itself(page, written):
+def test_the_page_is_self_contained(page, written):
     assert page.open == []
     for link in page.links:
         assert link.startswith("data:") or link[1:] in page.ids
@@ -58,10 +63,10 @@ def test_the_page_stands_by_itself(page, written):
     assert "/tmp" not in html
 
 
-def test_what_it_has_to_show_is_there(page, written, inputs):
+def test_the_page_shows_metrics_pictures_and_rejections(page, written):
     text = " ".join(" ".join(page.text).split())
     metrics = json.loads((written[1] / "metrics.json").read_text())
-    assert inputs["notes"][0] in text
+    assert NOTE in text
     assert "LN <from> three" in text  # escaped, and so shown as it is
     for name, found in metrics["models"].items():
         assert name in text
@@ -76,7 +81,7 @@ def test_what_it_has_to_show_is_there(page, written, inputs):
     assert "1 mm" in text
 
 
-def test_metrics_have_the_keys_that_others_rely_on(written):
+def test_metrics_json_has_its_documented_keys(written):
     metrics = json.loads((written[1] / "metrics.json").read_text())
     assert metrics["headline"] == "cmusnet"
     assert set(metrics["models"]) == {"cmusnet", "om-only", "im-only", "tem-only", "no-attention"}
@@ -89,7 +94,7 @@ def test_metrics_have_the_keys_that_others_rely_on(written):
     assert metrics["cohort"]["excluded"] == {"P031": "no TEM: patient has no usable TEM image"}
 
 
-def test_the_receipt_has_the_last_screen(written):
+def test_the_receipt_has_the_headline_lines(written):
     figures, _ = written
     assert json.loads(json.dumps(figures)) == figures
     assert figures["headline"][0].startswith("cmusnet, 27 patients")
@@ -97,7 +102,7 @@ def test_the_receipt_has_the_last_screen(written):
     assert set(figures["balanced_accuracy"]) == {"value", "low", "high"}
 
 
-def test_plots_are_beside_the_page(written):
+def test_plots_are_written_as_png(written):
     folder = written[1] / "figures"
     assert sorted(p.name for p in folder.iterdir()) == ["confusion.png", "curves.png", "models.png", "roc.png"]
     for path in folder.iterdir():
@@ -108,7 +113,7 @@ def test_plots_are_beside_the_page(written):
 
 
 def test_equal_inputs_give_equal_bytes(written, inputs, tmp_path):
-    write_report(inputs, SETTINGS, tmp_path / "again")
+    write_report(inputs, SETTINGS, tmp_path / "again", seed=1)
     first = written[1]
     names = sorted(p.relative_to(first) for p in first.rglob("*") if p.is_file())
     assert len(names) == 6
@@ -116,36 +121,36 @@ def test_equal_inputs_give_equal_bytes(written, inputs, tmp_path):
         assert (first / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
 
 
-def test_a_run_that_is_not_finished_is_reported_all_the_same(inputs, tmp_path):
+def test_unfinished_runs_are_listed(inputs, tmp_path):
     models = {
-        name: {**entry, "folds": [{**run, "evaluate": None, "train": None} for run in entry["folds"]]}
-        for name, entry in inputs["models"].items()
+        name: replace(model, runs=tuple(replace(run, evaluation=None, training=None) for run in model.runs))
+        for name, model in inputs.models.items()
     }
-    bare = {**inputs, "models": models, "slides": [], "tem": {}, "notes": [], "stages": {}}
-    figures = write_report(bare, SETTINGS, tmp_path / "bare")
+    bare = replace(inputs, models=models, slides=(), tem={}, stages={})
+    figures = write_report(bare, replace(SETTINGS, notes=()), tmp_path / "bare", seed=1)
     assert figures["balanced_accuracy"]["value"] is None
     html = (tmp_path / "bare" / "index.html").read_text()
-    assert "There is no evaluation of this model" in html
+    assert "This model has no evaluation" in html
     assert "fold 0, seed 1" in html
 
-    part = {**models, "cmusnet": {**models["cmusnet"], "folds": inputs["models"]["cmusnet"]["folds"][:2]}}
-    assert write_report({**inputs, "models": part}, SETTINGS, tmp_path / "part")["patients"] == 12
+    part = {**models, "cmusnet": replace(models["cmusnet"], runs=inputs.models["cmusnet"].runs[:2])}
+    assert write_report(replace(inputs, models=part), SETTINGS, tmp_path / "part", seed=1)["patients"] == 12
 
 
-def test_biopsies_of_one_patient_are_told_from_patients(inputs, tmp_path):
-    folds = json.loads((inputs["folds"] / "folds.json").read_text())
+def test_cases_and_patients_are_counted_separately(inputs, tmp_path):
+    folds = json.loads((inputs.folds / "folds.json").read_text())
     folds["people"] = {"P004": "P001"}
     (tmp_path / "folds.json").write_text(json.dumps(folds))
-    found = write_report({**inputs, "folds": tmp_path}, SETTINGS, tmp_path / "out")
+    found = write_report(replace(inputs, folds=tmp_path), SETTINGS, tmp_path / "out", seed=1)
     assert "27 cases of 26 patients" in found["headline"][0]
     html = (tmp_path / "out" / "index.html").read_text()
     assert html.count("27 cases of 26 patients") == 3
 
 
-def test_several_seeds_and_another_headline(two_seeds, tmp_path):
-    write_report(two_seeds, {**SETTINGS, "headline": "im-only"}, tmp_path / "out")
+def test_several_seeds_and_another_headline_model(two_seeds, tmp_path):
+    write_report(two_seeds, replace(SETTINGS, headline="im-only"), tmp_path / "out", seed=1)
     html = (tmp_path / "out" / "index.html").read_text()
     assert "averaged over seeds" in html
-    assert "weights no TEM images" in html
+    assert "no weights of TEM images" in html
     with pytest.raises(NephroscaleError, match="headline"):
-        write_report(two_seeds, {**SETTINGS, "headline": "x"}, tmp_path / "other")
+        write_report(two_seeds, replace(SETTINGS, headline="x"), tmp_path / "other", seed=1)

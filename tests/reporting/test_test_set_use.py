@@ -5,20 +5,20 @@ import pytest
 from nephroscale.reporting.test_set_use import describe_test_set_use, ordinal
 
 
-def test_no_sentence_where_nothing_is_known():
+def test_no_sentence_without_a_record():
     assert describe_test_set_use({}, 2) == []
 
 
-def test_earlier_configurations_are_told_apart_from_this_runs():
+def test_earlier_configurations_are_counted_separately():
     (sentence,) = describe_test_set_use({"0": 37, "1": 37}, 5)
-    assert sentence.startswith("37th look at the test folds: 37 configurations")
-    assert "the 5 of this run and 32 before" in sentence
+    assert sentence.startswith("37th use of the test folds: 37 configurations")
+    assert "5 in this run and 32 earlier" in sentence
 
 
-def test_a_first_run_says_that_all_are_its_own():
+def test_a_first_run_has_no_earlier_configurations():
     (sentence,) = describe_test_set_use({"0": 2, "1": 3}, 3)
-    assert "the most looked-at test fold" in sentence
-    assert "all 3 of this run" in sentence
+    assert "the test fold used most often" in sentence
+    assert "all 3 in this run" in sentence
 
 
 @pytest.mark.parametrize(

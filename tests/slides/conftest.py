@@ -1,4 +1,4 @@
-"""Small made-up slides."""
+"""Small synthetic slides."""
 
 from pathlib import Path
 
@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import tifffile
 
+from nephroscale.cohort.image import ImageRow
+from nephroscale.slides.settings import ImTilingSettings, OmTilingSettings
+
 
 def draw_tissue(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Pink tissue with dark nuclei in the middle of bright glass."""
+    """Pink tissue with dark nuclei on bright glass."""
     rng = np.random.default_rng(seed)
     density = np.zeros((height, width, 3), np.float32)
     tissue = np.zeros((height, width), np.float32)
@@ -24,7 +27,7 @@ def draw_tissue(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def write_slide(path: Path, levels: list[np.ndarray], mpp: float = 0.5, *, tile: int = 256) -> Path:
-    """Pyramidal TIFF of JPEG tiles, with its scale in the resolution tags."""
+    """Pyramidal TIFF of JPEG tiles with its scale in the resolution tags."""
     with tifffile.TiffWriter(path) as tiff:
         for n, level in enumerate(levels):
             tiff.write(
@@ -72,45 +75,18 @@ def damaged(tmp_path_factory, slide) -> Path:
 
 
 @pytest.fixture(scope="session")
-def om_settings() -> dict:
-    return {
-        "stains": ["HE"],
-        "mpp": 0.5,
-        "tile_px": 128,
-        "tissue_mpp": 8.0,
-        "tissue_fraction": 0.1,
-        "maximum_unreadable": 0.6,
-        "normalisation": "macenko",
-        "reference": "cohort",
-    }
+def om_settings() -> OmTilingSettings:
+    return OmTilingSettings(tile_px=128, max_unreadable_fraction=0.6)
 
 
 @pytest.fixture(scope="session")
-def im_settings() -> dict:
-    return {
-        "panel": ["IgG"],
-        "mpp": 0.5,
-        "tile_px": 128,
-        "tissue_mpp": 4.0,
-        "tissue_fraction": 0.05,
-        "maximum_unreadable": 0.25,
-        "background_um": 40,
-    }
+def im_settings() -> ImTilingSettings:
+    return ImTilingSettings(tile_px=128, background_um=40.0)
 
 
 @pytest.fixture(scope="session")
 def make_row():
-    def make(modality: str, **more) -> dict:
-        row = {
-            "id": "I",
-            "modality": modality,
-            "stain": None,
-            "marker": None,
-            "scale": None,
-            "roi": None,
-            "exposure_ms": None,
-            "gain": None,
-        }
-        return {**row, **more}
+    def make(modality: str, **more) -> ImageRow:
+        return ImageRow(id="I", patient_id="P", modality=modality, **more)
 
     return make

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from nephroscale.errors import Rejected
-from nephroscale.slides.background import IntensityScale, choose_channel, estimate_background, intensity_factor
+from nephroscale.slides.background import IntensityScale, calibrate_intensity, choose_channel, estimate_background
 
 
 def scene(height=160, width=200, mpp=4.0):
@@ -41,22 +41,23 @@ def test_subtraction_fits_together_across_tiles():
     assert whole.dtype == np.uint16
 
 
-def test_known_exposure_makes_intensities_comparable():
-    row = {"exposure_ms": 50, "gain": 2.0}
-    assert intensity_factor(np.array([10.0]), np.dtype(np.uint16), row) == ("calibrated", 1.0)
-    assert intensity_factor(np.array([10.0]), np.dtype(np.uint8), {"exposure_ms": 200, "gain": 1}) == (
+def test_known_exposure_makes_intensities_comparable(make_row):
+    row = make_row("IM", exposure_ms=50.0, gain=2.0)
+    assert calibrate_intensity(np.array([10.0]), np.dtype(np.uint16), row) == ("calibrated", 1.0)
+    assert calibrate_intensity(np.array([10.0]), np.dtype(np.uint8), make_row("IM", exposure_ms=200.0, gain=1.0)) == (
         "calibrated",
         257 / 2,
     )
 
 
-@pytest.mark.parametrize("row", [{}, {"exposure_ms": 100, "gain": None}, {"exposure_ms": None, "gain": 1}])
-def test_unknown_exposure_gives_the_pattern_only(row):
+@pytest.mark.parametrize(("exposure", "gain"), [(None, None), (100.0, None), (None, 1.0)])
+def test_unknown_exposure_gives_the_pattern_only(make_row, exposure, gain):
+    row = make_row("IM", exposure_ms=exposure, gain=gain)
     sample = np.linspace(0, 2000, 5000)
-    calibration, factor = intensity_factor(sample, np.dtype(np.uint16), row)
+    calibration, factor = calibrate_intensity(sample, np.dtype(np.uint16), row)
     assert calibration == "pattern-only"
     assert factor * np.percentile(sample, 99.9) == pytest.approx(60000)
-    assert intensity_factor(np.zeros(9), np.dtype(np.uint8), row)[1] == 1.0
+    assert calibrate_intensity(np.zeros(9), np.dtype(np.uint8), row)[1] == 1.0
 
 
 def test_the_channel_of_a_pseudo_colour():

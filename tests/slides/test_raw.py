@@ -7,7 +7,7 @@ import pytest
 from blake3 import blake3
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.slides.raw import digest, gather, link_raw, stat_signature
+from nephroscale.slides.raw import digest, link_raw, list_files, stat_signature
 
 
 def mirax(folder, stem="张三 {1}"):
@@ -22,7 +22,7 @@ def mirax(folder, stem="张三 {1}"):
 def test_a_plain_file_is_itself(tmp_path):
     path = tmp_path / "Müller {x} 1.SVS"
     path.write_bytes(b"slide")
-    assert gather(path) == [("slide.svs", path.resolve())]
+    assert list_files(path) == [("slide.svs", path.resolve())]
     assert digest(path) == blake3(b"slide").hexdigest()
     link = link_raw(path, tmp_path / "links")
     assert link == tmp_path / "links/slide.svs"
@@ -31,7 +31,7 @@ def test_a_plain_file_is_itself(tmp_path):
 
 def test_mrxs_takes_its_folder_along(tmp_path):
     path = mirax(tmp_path / "raw")
-    names = [name for name, _ in gather(path)]
+    names = [name for name, _ in list_files(path)]
     assert names == ["slide.mrxs", "slide/Data0000.dat", "slide/Index.dat", "slide/Slidedat.ini"]
     link = link_raw(path, tmp_path / "links")
     assert link.name == "slide.mrxs"
@@ -46,12 +46,12 @@ def test_mrxs_without_its_folder_is_an_error(tmp_path):
     path = mirax(tmp_path)
     shutil.rmtree(path.with_suffix(""))
     with pytest.raises(NephroscaleError, match="Slidedat"):
-        gather(path)
+        list_files(path)
 
 
 def test_a_missing_file_is_an_error(tmp_path):
-    with pytest.raises(NephroscaleError, match="no such file"):
-        gather(tmp_path / "absent.svs")
+    with pytest.raises(NephroscaleError, match="does not exist"):
+        list_files(tmp_path / "absent.svs")
 
 
 def test_dicom_files_of_one_series_belong_together(tmp_path, shared):
@@ -62,12 +62,12 @@ def test_dicom_files_of_one_series_belong_together(tmp_path, shared):
     shutil.copyfile(fixtures / "boxes_0.dcm", folder / "a.dcm")
     shutil.copyfile(shared / "data/slides/gcp-jpeg.dicom", folder / "other.dicom")
     expected = [("slide-0001.dcm", (folder / "b 图.dcm").resolve()), ("slide.dcm", (folder / "a.dcm").resolve())]
-    assert gather(folder / "b 图.dcm") == gather(folder / "a.dcm") == expected
-    assert gather(folder / "other.dicom") == [("slide.dcm", (folder / "other.dicom").resolve())]
+    assert list_files(folder / "b 图.dcm") == list_files(folder / "a.dcm") == expected
+    assert list_files(folder / "other.dicom") == [("slide.dcm", (folder / "other.dicom").resolve())]
     with pytest.raises(NephroscaleError, match="more than one"):
-        gather(folder)
+        list_files(folder)
     (folder / "other.dicom").unlink()
-    assert gather(folder) == expected
+    assert list_files(folder) == expected
     with openslide.OpenSlide(link_raw(folder, tmp_path / "links")) as slide:
         assert slide.dimensions == (16, 16)
 
@@ -76,9 +76,9 @@ def test_vms_takes_the_files_it_names(tmp_path):
     (tmp_path / "a.vms").write_text("[Virtual Microscope Specimen]\nImageFile=a.jpg\nMapFile=a_map.jpg\nNoLayers=1\n")
     (tmp_path / "a.jpg").write_bytes(b"1")
     with pytest.raises(NephroscaleError, match="a_map"):
-        gather(tmp_path / "a.vms")
+        list_files(tmp_path / "a.vms")
     (tmp_path / "a_map.jpg").write_bytes(b"2")
-    assert [name for name, _ in gather(tmp_path / "a.vms")] == ["a.jpg", "a_map.jpg", "slide.vms"]
+    assert [name for name, _ in list_files(tmp_path / "a.vms")] == ["a.jpg", "a_map.jpg", "slide.vms"]
     assert link_raw(tmp_path / "a.vms", tmp_path / "links").name == "slide.vms"
 
 

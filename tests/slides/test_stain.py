@@ -10,7 +10,9 @@ from PIL import Image
 from nephroscale.slides.stain import (
     DENSITY,
     MacenkoApplier,
+    Normalisation,
     ReinhardApplier,
+    StainReference,
     choose_normalisation,
     fit_macenko,
     fit_reinhard,
@@ -34,17 +36,16 @@ def stained(matrix, n=20000, seed=0, white=(245, 243, 244)):
 
 def test_macenko_finds_the_vectors_it_was_given():
     fit = fit_macenko(stained(HE), (245, 243, 244))
-    assert fit["fault"] is None
-    cosines = (np.array(fit["matrix"]) * HE).sum(0)
+    assert fit.fault is None
+    cosines = (np.array(fit.matrix) * HE).sum(0)
     assert cosines.min() > 0.99
     assert fit == fit_macenko(stained(HE), (245, 243, 244))
-    json.dumps(fit)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000))
 def test_the_order_of_the_vectors_does_not_depend_on_the_sample(seed):
-    matrix = np.array(fit_macenko(stained(HE, 4000, seed), (245, 243, 244))["matrix"])
+    matrix = np.array(fit_macenko(stained(HE, 4000, seed), (245, 243, 244)).matrix)
     assert matrix[0, 0] > matrix[0, 1]
     np.testing.assert_allclose(np.linalg.norm(matrix, axis=0), 1, atol=1e-5)
 
@@ -52,24 +53,23 @@ def test_the_order_of_the_vectors_does_not_depend_on_the_sample(seed):
 def test_a_silver_stain_alone_is_ill_conditioned():
     silver = np.array([[0.60], [0.58], [0.55]])
     fit = fit_macenko(stained(silver))
-    assert fit["fault"]
-    reference = {"macenko": fit_macenko(stained(HE)), "reinhard": fit_reinhard(stained(silver, seed=1))}
-    done, applier, reason = choose_normalisation("macenko", fit, fit_reinhard(stained(silver)), reference)
-    assert (done, isinstance(applier, ReinhardApplier)) == ("reinhard", True)
-    assert reason.startswith("macenko: ")
-    done, applier, reason = choose_normalisation(
-        "macenko", fit, fit_reinhard(stained(silver)), {**reference, "reinhard": None}
-    )
-    assert (done, applier) == ("identity", None)
-    assert "reinhard" in reason
+    assert fit.fault
+    reference = StainReference(fit_macenko(stained(HE)), fit_reinhard(stained(silver, seed=1)))
+    chosen = choose_normalisation("macenko", fit, fit_reinhard(stained(silver)), reference)
+    assert (chosen.method, isinstance(chosen.apply, ReinhardApplier)) == ("reinhard", True)
+    assert chosen.fallback.startswith("macenko: ")
+    without = StainReference(reference.macenko, None)
+    chosen = choose_normalisation("macenko", fit, fit_reinhard(stained(silver)), without)
+    assert (chosen.method, chosen.apply) == ("identity", None)
+    assert "reinhard" in chosen.fallback
 
 
 def test_without_reference_or_wish_nothing_is_done():
     fits = fit_macenko(stained(HE)), fit_reinhard(stained(HE))
-    assert choose_normalisation("none", *fits, {"macenko": fits[0]}) == ("identity", None, None)
-    assert choose_normalisation("macenko", *fits, None)[2] == "there is no reference for this stain"
+    assert choose_normalisation("none", *fits, StainReference(*fits)) == Normalisation("identity")
+    assert choose_normalisation("macenko", *fits, None).fallback == "there is no reference for this stain"
     too_few = fit_macenko(stained(HE)[:20]), fit_reinhard(stained(HE)[:20])
-    assert too_few[0]["fault"] == too_few[1]["fault"] == "too few stained pixels"
+    assert too_few[0].fault == too_few[1].fault == "too few stained pixels"
 
 
 def test_the_fast_macenko_is_within_half_a_grey_level_of_the_float_form():
@@ -78,8 +78,8 @@ def test_the_fast_macenko_is_within_half_a_grey_level_of_the_float_form():
         fit_macenko(stained(HE, seed=2), (235, 240, 238)),
     )
     image = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)
-    density = -np.log(np.maximum(image, 1) / 255.0) + np.log(np.array(source["white"]) / 255)
-    exact = np.array(reference["white"]) * np.exp(-density @ macenko_matrix(source, reference).T)
+    density = -np.log(np.maximum(image, 1) / 255.0) + np.log(np.array(source.white) / 255)
+    exact = np.array(reference.white) * np.exp(-density @ macenko_matrix(source, reference).T)
     applier = MacenkoApplier(source, reference)
     for _ in range(2):  # buffers are used again
         assert np.abs(applier(image) - np.clip(exact, 0, 255)).max() <= 0.5 + 1e-3
@@ -101,11 +101,11 @@ def test_the_fast_reinhard_is_within_half_a_grey_level_of_the_float_form():
         fit_reinhard(stained(HE, seed=3), (245, 243, 244)),
     )
     image = stained(HE * 0.6, 6400, 5).reshape(80, 80, 3)
-    gain = np.clip(np.array(reference["deviation"]) / source["deviation"], 1 / 3, 3)
+    gain = np.clip(np.array(reference.deviation) / source.deviation, 1 / 3, 3)
 
     def change(lab):
-        moved = np.array(reference["mean"]) + gain * (lab - source["mean"])
-        out = lab + (moved - lab) * np.clip((source["glass"] - lab[..., :1]) / 8.0, 0, 1)
+        moved = np.array(reference.mean) + gain * (lab - source.mean)
+        out = lab + (moved - lab) * np.clip((source.glass - lab[..., :1]) / 8.0, 0, 1)
         out[..., 0] = np.clip(out[..., 0], 0, 100)
         return out
 
@@ -159,13 +159,12 @@ def test_against_another_librarys_pictures(shared, name, fit, applier, limit):
 def test_the_shipped_reference_is_a_usable_fit(root):
     reference = json.loads((root / "resources/stain/he.json").read_text())
     assert "Macenko" in reference["source"]
-    fit = reference["HE"]["macenko"]
-    assert fit["condition"] == pytest.approx(np.linalg.cond(fit["matrix"]), abs=1e-3)
-    done, applier, _ = choose_normalisation(
-        "macenko", fit_macenko(stained(HE)), fit_reinhard(stained(HE)), reference["HE"]
-    )
-    assert done == "macenko"
-    assert applier(stained(HE).reshape(100, 200, 3)).dtype == np.uint8
+    parsed = StainReference.from_json(reference["HE"])
+    assert parsed.to_json() == reference["HE"]
+    assert parsed.macenko.condition == pytest.approx(np.linalg.cond(parsed.macenko.matrix), abs=1e-3)
+    chosen = choose_normalisation("macenko", fit_macenko(stained(HE)), fit_reinhard(stained(HE)), parsed)
+    assert chosen.method == "macenko"
+    assert chosen.apply(stained(HE).reshape(100, 200, 3)).dtype == np.uint8
 
 
 def test_density_is_finite_and_zero_for_white():

@@ -44,7 +44,7 @@ def test_reading_inside_across_and_outside(tiles):
     assert opened.read(0, 500, 500, 4, 4).shape == (1, 4, 4)
 
 
-def test_what_it_knows(tiles):
+def test_attributes_of_the_tiles(tiles):
     opened, _ = tiles
     assert (opened.mpp, opened.origin, opened.scale, opened.tile_px) == (0.5, (512.0, 0.0), 2.0, 64)
     assert (opened.modality, opened.stain, opened.calibration, opened.levels) == ("IM", "IgG", "calibrated", 3)
@@ -52,18 +52,6 @@ def test_what_it_knows(tiles):
     assert opened.shape(2) == (1, 50, 75)
 
 
-def test_the_mask_at_any_scale(tiles):
-    opened, _ = tiles
-    fine = opened.tissue_mask()
-    assert fine.shape == (200, 300)
-    assert (fine[64:128, 128:192] == 1).all()
-    assert (fine == 1).sum() == 64 * 64
-    assert (fine[192:, 256:] == 2).all()
-    coarse = opened.tissue_mask(4.0)
-    assert coarse.shape == (25, 38)
-    assert (coarse == 1).sum() == 64
-
-
 def test_no_tiles_is_an_error(tmp_path):
-    with pytest.raises(NephroscaleError, match="no tiles"):
+    with pytest.raises(NephroscaleError, match="has no tiles"):
         open_tiles(tmp_path / "absent")

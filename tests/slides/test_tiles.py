@@ -1,21 +1,26 @@
 import csv
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
 
+from nephroscale.cohort.image import TableScale
 from nephroscale.errors import Rejected
-from nephroscale.slides.facts import describe
+from nephroscale.slides.facts import describe_image
 from nephroscale.slides.readers.registry import open_slide
-from nephroscale.slides.scaled import ScaledView
+from nephroscale.slides.slide_view import SlideView
+from nephroscale.slides.stain import StainReference
 from nephroscale.slides.tile_reader import open_tiles
+from nephroscale.slides.tile_status import TileStatus
 from nephroscale.slides.tiles import tile_slide
+from support.tile_table import read_tile_table
 
 
 def table(value, unit="um"):
-    return {"value": value, "unit": unit, "source": "table"}
+    return TableScale(value, unit)
 
 
 def files(path):
@@ -24,15 +29,15 @@ def files(path):
 
 @pytest.fixture(scope="module")
 def he(root):
-    return json.loads((root / "resources/stain/he.json").read_text())
+    return {"HE": StainReference.from_json(json.loads((root / "resources/stain/he.json").read_text())["HE"])}
 
 
 @pytest.fixture(scope="module")
 def tiled(tmp_path_factory, slide, om_settings, make_row):
-    """The made-up slide, tiled without normalisation."""
+    """The synthetic slide, tiled without normalisation."""
     out = tmp_path_factory.mktemp("tiled") / "I.ome.zarr"
     row = make_row("OM", stain="HE")
-    figures = tile_slide(slide, describe(slide, "OM", row), row, {**om_settings, "normalisation": "none"}, None, out)
+    figures = tile_slide(slide, describe_image(slide, row), row, replace(om_settings, normalisation="none"), None, out)
     return out, figures
 
 
@@ -54,10 +59,10 @@ def test_tiles_are_the_slides_pixels(tiled, slide):
     out, figures = tiled
     tiles = open_tiles(out)
     assert tiles.scale == 2.0
-    rows = [row for row in tiles.table() if row["status"] == "tissue"]
-    assert len(rows) == figures["tiles"] == (tiles.status == 1).sum()
+    rows = [row for row in read_tile_table(tiles.path) if row["status"] == "tissue"]
+    assert len(rows) == figures["tiles"] == (tiles.status == TileStatus.TISSUE).sum()
     with open_slide(slide, "openslide_reader") as reader:
-        view = ScaledView(reader, 2.0)
+        view = SlideView(reader, 2.0)
         for row in rows[:: max(1, len(rows) // 5)]:
             x = (tiles.origin[0] + row["x"] * tiles.scale) / tiles.scale
             y = (tiles.origin[1] + row["y"] * tiles.scale) / tiles.scale
@@ -70,7 +75,7 @@ def test_tiles_are_the_slides_pixels(tiled, slide):
 
 def test_background_is_absent_and_the_table_says_so(tiled):
     tiles = open_tiles(tiled[0])
-    rows = tiles.table()
+    rows = read_tile_table(tiles.path)
     assert len(rows) == tiles.status.size
     background = [row for row in rows if row["status"] == "background"]
     assert background
@@ -82,7 +87,7 @@ def test_background_is_absent_and_the_table_says_so(tiled):
 
 def test_two_runs_give_equal_bytes(tmp_path, slide, om_settings, make_row, he):
     row = make_row("OM", stain="HE")
-    facts = describe(slide, "OM", row)
+    facts = describe_image(slide, row)
     before = cv2.getNumThreads()
     for name, threads in (("a", 1), ("b", 2)):
         cv2.setNumThreads(threads)
@@ -94,9 +99,9 @@ def test_two_runs_give_equal_bytes(tmp_path, slide, om_settings, make_row, he):
 
 def test_readers_agree_on_the_bytes(tmp_path, slide, om_settings, make_row, he):
     row = make_row("OM", stain="HE")
-    facts = describe(slide, "OM", row)
+    facts = describe_image(slide, row)
     for name in ("jpeg_tiff_reader", "openslide_reader"):
-        tile_slide(slide, {**facts, "reader": name}, row, om_settings, he, tmp_path / name)
+        tile_slide(slide, replace(facts, reader=name), row, om_settings, he, tmp_path / name)
     assert files(tmp_path / "jpeg_tiff_reader") == files(tmp_path / "openslide_reader")
 
 
@@ -104,19 +109,18 @@ def test_readers_agree_on_the_bytes(tmp_path, slide, om_settings, make_row, he):
 def test_unreadable_tiles_are_marked_and_never_white(tmp_path, damaged, om_settings, make_row, he, reader):  # noqa: PLR0917
     row = make_row("OM", stain="HE")
     figures = tile_slide(
-        damaged, {**describe(damaged, "OM", row), "reader": reader}, row, om_settings, he, tmp_path / "a"
+        damaged, replace(describe_image(damaged, row), reader=reader), row, om_settings, he, tmp_path / "a"
     )
     tiles = open_tiles(tmp_path / "a")
     # The damaged tile covers 256 x 256 pixels at 0.5 µm from (256, 256): four tiles of 128.
-    lost = [row for row in tiles.table() if row["status"] == "unreadable"]
+    lost = [row for row in read_tile_table(tiles.path) if row["status"] == "unreadable"]
     places = sorted((tiles.origin[0] / 2 + row["x"], tiles.origin[1] / 2 + row["y"]) for row in lost)
     assert places == [(256, 256), (256, 384), (384, 256), (384, 384)]
     assert figures["unreadable_tiles"] == 4
-    assert (tiles.status == 2).sum() == 4
+    assert (tiles.status == TileStatus.UNREADABLE).sum() == 4
     for row in lost:
         assert not tiles.read(0, row["y"], row["x"], 128, 128).any()
         assert row["focus"] is None
-    assert (tiles.tissue_mask(0.5)[lost[0]["y"] : lost[0]["y"] + 128, lost[0]["x"] : lost[0]["x"] + 128] == 2).all()
     assert figures["tiles"] >= 16
 
 
@@ -132,10 +136,10 @@ def test_damage_that_the_overview_does_not_see_is_marked_too(tmp_path, slide, om
     path.write_bytes(data)
     row = make_row("OM", stain="HE")
     figures = tile_slide(
-        path, describe(path, "OM", row), row, {**om_settings, "mpp": 0.25, "tile_px": 256}, None, tmp_path / "a"
+        path, describe_image(path, row), row, replace(om_settings, mpp=0.25, tile_px=256), None, tmp_path / "a"
     )
     assert figures["unreadable_tiles"] == 2
-    assert sorted(row["status"] for row in open_tiles(tmp_path / "a").table()).count("unreadable") == 2
+    assert sorted(row["status"] for row in read_tile_table(tmp_path / "a")).count("unreadable") == 2
 
 
 def test_a_slide_without_tissue_is_rejected(tmp_path, om_settings, make_row):
@@ -144,7 +148,7 @@ def test_a_slide_without_tissue_is_rejected(tmp_path, om_settings, make_row):
     row = make_row("OM", stain="HE", scale=table(0.5))
     with pytest.raises(Rejected, match="no tissue"):
         tile_slide(
-            tmp_path / "a.png", describe(tmp_path / "a.png", "OM", row), row, om_settings, None, tmp_path / "out"
+            tmp_path / "a.png", describe_image(tmp_path / "a.png", row), row, om_settings, None, tmp_path / "out"
         )
 
 
@@ -152,30 +156,29 @@ def test_too_coarse_a_slide_is_rejected_unless_a_glomerulus_fills_it(tmp_path, s
     path = shared / "data/kidney_om/local1.png"
     row = make_row("OM", stain="Masson", scale=table(0.6))
     with pytest.raises(Rejected, match="too coarse"):
-        tile_slide(path, describe(path, "OM", row), row, om_settings, None, tmp_path / "a")
+        tile_slide(path, describe_image(path, row), row, om_settings, None, tmp_path / "a")
     row = make_row("OM", stain="Masson", scale=table(0.52))
-    assert tile_slide(path, describe(path, "OM", row), row, om_settings, None, tmp_path / "b")["mpp"] == 0.52
+    assert tile_slide(path, describe_image(path, row), row, om_settings, None, tmp_path / "b")["mpp"] == 0.52
     row = make_row("OM", stain="Masson", scale=table(0.6), roi="whole")
-    assert tile_slide(path, describe(path, "OM", row), row, om_settings, None, tmp_path / "c")["mpp"] == 0.6
+    assert tile_slide(path, describe_image(path, row), row, om_settings, None, tmp_path / "c")["mpp"] == 0.6
 
 
 def test_a_field_without_scale_keeps_its_pixels(tmp_path, shared, om_settings, make_row):
     path = shared / "data/kidney_om/local2.png"
     row = make_row("OM", stain="Masson", roi="whole")
-    figures = tile_slide(path, describe(path, "OM", row), row, om_settings, None, tmp_path / "a")
+    figures = tile_slide(path, describe_image(path, row), row, om_settings, None, tmp_path / "a")
     assert figures["mpp"] is None
     assert figures["tissue_mm2"] is None
     tiles = open_tiles(tmp_path / "a")
     expected = cv2.imread(str(path))[..., ::-1]
     np.testing.assert_array_equal(np.moveaxis(tiles.read(0, 0, 0, 508, 508), 0, -1), expected)
-    assert (tiles.status == 1).all()
-    assert (tiles.tissue_mask() == 1).all()
+    assert (tiles.status == TileStatus.TISSUE).all()
 
 
 def test_a_real_slide(tmp_path, shared, om_settings, make_row, he):
     path = shared / "data/slides/CMU-1-Small-Region.svs"
     row = make_row("OM", stain="HE")
-    figures = tile_slide(path, describe(path, "OM", row), row, om_settings, he, tmp_path / "a")
+    figures = tile_slide(path, describe_image(path, row), row, om_settings, he, tmp_path / "a")
     assert figures["normalisation"] == "macenko"
     assert figures["mpp"] == 0.499
     assert 0.5 < figures["tissue_mm2"] < 0.8
@@ -184,7 +187,7 @@ def test_a_real_slide(tmp_path, shared, om_settings, make_row, he):
     done = []
     tile_slide(
         path,
-        describe(path, "OM", row),
+        describe_image(path, row),
         row,
         om_settings,
         he,
@@ -197,7 +200,7 @@ def test_a_real_slide(tmp_path, shared, om_settings, make_row, he):
 def test_a_real_fluorescence_slide(tmp_path, shared, im_settings, make_row):
     path = shared / "data/slides/test3-DAPI-2-(387).ndpi"
     row = make_row("IM", marker="IgG")
-    figures = tile_slide(path, describe(path, "IM", row), row, {**im_settings, "tile_px": 256}, None, tmp_path / "a")
+    figures = tile_slide(path, describe_image(path, row), row, replace(im_settings, tile_px=256), None, tmp_path / "a")
     assert figures["calibration"] == "pattern-only"
     tiles = open_tiles(tmp_path / "a")
     assert tiles.dtype == np.uint16
@@ -220,8 +223,8 @@ def test_exposure_is_divided_out(tmp_path, im_settings, make_row):
         counts = 100 + rng.normal(0, 3, signal.shape) + signal * 40 * exposure
         path = tmp_path / f"{exposure}.tif"
         tifffile.imwrite(path, counts.astype(np.uint16))
-        row = make_row("IM", marker="IgG", scale=table(0.5), exposure_ms=exposure, gain=1.0)
-        figures = tile_slide(path, describe(path, "IM", row), row, im_settings, None, tmp_path / f"{exposure}.zarr")
+        row = make_row("IM", marker="IgG", scale=table(0.5), exposure_ms=float(exposure), gain=1.0)
+        figures = tile_slide(path, describe_image(path, row), row, im_settings, None, tmp_path / f"{exposure}.zarr")
         assert figures["calibration"] == "calibrated"
         tiles = open_tiles(tmp_path / f"{exposure}.zarr")
         x, y = (int(256 - origin) for origin in tiles.origin)
@@ -232,7 +235,7 @@ def test_exposure_is_divided_out(tmp_path, im_settings, make_row):
 
 def test_no_trace_of_the_file_is_left_in_the_tiles(tmp_path, slide, om_settings, make_row, he):
     row = make_row("OM", stain="HE")
-    tile_slide(slide, describe(slide, "OM", row), row, om_settings, he, tmp_path / "a")
+    tile_slide(slide, describe_image(slide, row), row, om_settings, he, tmp_path / "a")
     for name, data in files(tmp_path / "a").items():
         if name.endswith((".json", ".csv")):
             assert str(slide).encode() not in data
@@ -241,6 +244,6 @@ def test_no_trace_of_the_file_is_left_in_the_tiles(tmp_path, slide, om_settings,
 
 def test_a_slide_of_which_too_much_is_unreadable_is_rejected(tmp_path, damaged, om_settings, make_row, he):
     row = make_row("OM", stain="HE")
-    settings = {**om_settings, "maximum_unreadable": 0.0}
+    settings = replace(om_settings, max_unreadable_fraction=0.0)
     with pytest.raises(Rejected, match=r"4 of its \d+ tiles cannot be read"):
-        tile_slide(damaged, describe(damaged, "OM", row), row, settings, he, tmp_path / "t")
+        tile_slide(damaged, describe_image(damaged, row), row, settings, he, tmp_path / "t")

@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from nephroscale.slides.readers.registry import choose_reader, open_slide
-from nephroscale.slides.scaled import ScaledView
+from nephroscale.slides.readers.registry import open_slide
+from nephroscale.slides.slide_view import SlideView
 from nephroscale.slides.tissue import estimate_white_point, find_bright_tissue, find_dark_tissue, find_pen
 
 MPP = 8.0
@@ -55,8 +55,8 @@ def test_a_grey_shadow_is_no_tissue():
 def test_a_field_full_of_tissue_is_not_cut_in_two(shared):
     for name in ("kidney_om/local1.png", "kidney_om/local2.png", "kidney_om/vegf_ihc_C2.jpg"):
         path = shared / "data" / name
-        with open_slide(path, choose_reader(path)) as slide:
-            overview = ScaledView(slide, 10, fill=255).overview()
+        with open_slide(path) as slide:
+            overview = SlideView(slide, 10, fill=255).overview()
         assert find_bright_tissue(overview.pixels, overview.valid, 5.0, "Masson").tissue.mean() > 0.85, name
 
 
@@ -64,7 +64,7 @@ def test_tissue_of_a_kidney_field_against_its_own_mask(shared):
     path = shared / "data/kidney_om/0486052bb_positive_000096_image.png"
     truth = cv2.imread(str(path).replace("_image", "_tissue"), cv2.IMREAD_GRAYSCALE)
     with open_slide(path, "image_reader") as slide:
-        overview = ScaledView(slide, 8, fill=255).overview()
+        overview = SlideView(slide, 8, fill=255).overview()
     found = find_bright_tissue(overview.pixels, overview.valid, 4.0, "PAS").tissue
     truth = cv2.resize(truth, found.shape[::-1], interpolation=cv2.INTER_AREA) > 127
     assert overlap(found, truth) > 0.9
@@ -95,7 +95,7 @@ def test_a_real_pen_mark(shared):
 def test_no_stain_is_taken_for_a_pen(shared):
     for name, stain in (("kidney_om/local1.png", "Masson"), ("kidney_om/0486052bb_positive_000096_image.png", "PAS")):
         with open_slide(shared / "data" / name, "image_reader") as slide:
-            overview = ScaledView(slide, 4, fill=255).overview()
+            overview = SlideView(slide, 4, fill=255).overview()
         assert find_pen(overview.pixels, 2.0, stain).mean() < 0.01
 
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nephroscale.store import digest
-from nephroscale.store.digest import canonical_json, digest_file, digest_json, digest_tree
+from nephroscale.store.digest import digest_file, digest_json, digest_tree
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
@@ -15,7 +15,6 @@ json_values = st.recursive(
 @given(st.dictionaries(st.text(), json_values, max_size=6))
 def test_json_digest_does_not_depend_on_the_order_of_keys(value):
     assert digest_json(value) == digest_json(dict(reversed(value.items())))
-    assert canonical_json(value).decode("utf-8")
 
 
 def test_a_file_is_named_by_blake3(tmp_path):
@@ -40,10 +39,9 @@ def test_a_directory_is_named_by_paths_and_bytes(tmp_path):
     assert make("e", {"x/1": "one", "y": "two", "z": ""}) != first
 
 
-def test_every_size_around_a_block_is_read_to_its_end(tmp_path, monkeypatch):
+def test_files_of_every_size_around_a_block_are_read_to_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(digest, "_CHUNK", 64)
     for size in [0, 1, 62, 63, 64, 65, 127, 128, 129, 1000]:
         data = bytes(range(256)) * 4
         (tmp_path / "f").write_bytes(data[:size])
-        for told in (None, size, 0, 5):
-            assert digest_file(tmp_path / "f", told) == blake3(data[:size]).hexdigest(), (size, told)
+        assert digest_file(tmp_path / "f") == blake3(data[:size]).hexdigest(), size

@@ -1,4 +1,4 @@
-"""A full disk is told in one message, whichever library meets it."""
+"""A full disk gives one message, whichever library meets it."""
 
 import errno
 
@@ -16,7 +16,7 @@ def small_disk(mount_small):
     return mount_small(1)
 
 
-def test_weights_that_do_not_fit_are_told_as_a_full_disk(small_disk):
+def test_weights_that_do_not_fit_are_reported_as_a_full_disk(small_disk):
     with pytest.raises(NephroscaleError, match="The disk is full") as raised, full_disk(small_disk):
         save_file({"weights": np.zeros(1 << 20)}, small_disk / "weights.safetensors")
     assert isinstance(raised.value.__cause__, SafetensorError)

@@ -14,9 +14,9 @@ import pytest
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.store import gc, results_index
-from nephroscale.store.digest import digest_json
 from nephroscale.store.objects import Store, remove_tree
 from nephroscale.store.receipts import Receipt, read_receipt, settle_receipt
+from nephroscale.store.recipe import Recipe
 from nephroscale.store.records import Records
 
 KILLS = 60
@@ -36,8 +36,8 @@ def publish_one(store, results, number):
         else:
             out.write_text(f"file {number % 11} " * 500)
         receipt = Receipt("stage", "u", "accepted", **store.publish(out)._asdict())
-    recipe = digest_json([number % 3, number % 4, number % 11])  # what decides the bytes above
-    receipt = Records(store).add(recipe, {}, receipt, {"started": f"{number} by {os.getpid()}"})
+    recipe = Recipe("stage", rows=[number % 3, number % 4, number % 11])  # what decides the bytes above
+    receipt = Records(store).add(recipe, receipt, {"started": f"{number} by {os.getpid()}"})
     receipt = Receipt(**{**vars(receipt), "unit": name})
     settle_receipt(results / f"{name}.json", results / name, receipt, store)
     if number % 7 == 0:

@@ -65,7 +65,7 @@ def test_links_are_refused(store):
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "add"])
-def test_a_damaged_object_is_set_aside_and_can_be_made_anew(store, damage):
+def test_a_damaged_object_is_set_aside_and_can_be_published_again(store, damage):
     published = publish_directory(store, FILES)
     path = store.object_path(published.digest)
     path.chmod(0o700)

@@ -64,11 +64,11 @@ def test_nothing_is_deleted_while_registered_results_are_absent(store, tmp_path,
     if absence == "not mounted":
         results.mkdir()
     assert results_index.absent_results(store) == [results]
-    with pytest.raises(NephroscaleError, match="--forget") as told:
+    with pytest.raises(NephroscaleError, match="--forget") as error:
         gc.collect(store, keep_seconds=-1, delete=True)
-    assert told.value.where == str(results)
+    assert error.value.where == str(results)
     assert store.find(named.digest)
-    with pytest.raises(NephroscaleError, match="not on the register"):
+    with pytest.raises(NephroscaleError, match="not registered"):
         results_index.forget_results(store, tmp_path / "other")
     results_index.forget_results(store, results)
     assert gc.collect(store, keep_seconds=-1, delete=True).objects == [(named.digest, 1)]
@@ -76,7 +76,7 @@ def test_nothing_is_deleted_while_registered_results_are_absent(store, tmp_path,
 
 
 @pytest.mark.parametrize("closed", ["results", "results/u.json"])
-def test_nothing_is_deleted_while_the_results_of_another_user_cannot_be_read(shared_folder, as_user, closed):
+def test_nothing_is_deleted_while_results_cannot_be_read(shared_folder, as_user, closed):
     store = Store(shared_folder / "store", "group")
     settle(store, shared_folder / "results", named := publish_folder(store, "n"))
     settle(store, shared_folder / "readable", publish_folder(store, "r"))
@@ -93,7 +93,7 @@ def test_nothing_is_deleted_while_the_results_of_another_user_cannot_be_read(sha
     assert store.find(named.digest)
 
 
-def test_objects_that_only_another_user_can_delete_are_left_and_told(shared_folder, as_user):
+def test_objects_of_another_user_are_kept_and_listed(shared_folder, as_user):
     store = Store(shared_folder / "store", "group")
     folder, file = publish_folder(store, "folder"), publish(store, "file")
 

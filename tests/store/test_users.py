@@ -1,4 +1,4 @@
-"""Two users of one store: each can use what the other makes from its first moment, or is told what to do."""
+"""Two users of one store: each can use the objects of the other at once, or gets a message with the fix."""
 
 import contextlib
 import io
@@ -17,7 +17,7 @@ def publish(store, text):
         return store.publish(scratch / "out").digest
 
 
-def test_folders_of_a_shared_store_are_shared_from_their_first_moment(shared_folder, as_user):
+def test_folders_of_a_shared_store_are_shared_at_once(shared_folder, as_user):
     path = shared_folder / "store"
 
     def be_slow():
@@ -75,34 +75,32 @@ def test_a_verification_of_one_user_is_taken_up_by_another(shared_folder, as_use
     digest = publish(store, "text")
 
     def begin():
-        verify.Notes(Store(store.path, "group")).add([f"sound {digest}"])
+        verify.VerificationLog(Store(store.path, "group")).add([f"intact {digest}"])
 
     def go_on():
-        notes = verify.Notes(Store(store.path, "group"))
-        notes.add(["sound " + "0" * 64])
-        return len(notes.sound), verify.verify(Store(store.path, "group"), workers=1)
+        log = verify.VerificationLog(Store(store.path, "group"))
+        log.add(["intact " + "0" * 64])
+        return len(log.intact), verify.verify(Store(store.path, "group"), workers=1)
 
     as_user(65533, begin).result()
     assert as_user(65532, go_on).result() == [1, []]
 
 
-def test_who_may_not_read_an_object_is_told_to_have_it_shared(shared_folder, as_user):
+def test_an_unreadable_object_is_reported_with_the_fix(shared_folder, as_user):
     store = Store(shared_folder / "store", "private")
     digest = publish(store, "text")
 
     def find():
-        with contextlib.redirect_stderr(io.StringIO()) as said:
+        with contextlib.redirect_stderr(io.StringIO()) as printed:
             assert Store(store.path).find(digest) is None
-        return said.getvalue()
+        return printed.getvalue()
 
-    said = as_user(65533, find).result()
-    assert "made again" not in said
-    assert "their owner has to share them (store.mode: group)" in said
+    printed = as_user(65533, find).result()
+    assert "made again" not in printed
+    assert "their owner has to share them (store.mode: group)" in printed
 
 
-def test_what_a_verification_may_not_read_is_not_sound_and_receipts_that_cannot_be_read_do_not_stop_it(
-    shared_folder, as_user
-):
+def test_unreadable_objects_are_reported_and_unreadable_receipts_skipped(shared_folder, as_user):
     store = Store(shared_folder / "store", "group")
     closed, _ = publish(store, "closed"), publish(store, "open")
     store.object_path(closed).chmod(0o700)
@@ -111,10 +109,10 @@ def test_what_a_verification_may_not_read_is_not_sound_and_receipts_that_cannot_
     (shared_folder / "results").chmod(0o700)
 
     def look():
-        with contextlib.redirect_stderr(io.StringIO()) as said:
+        with contextlib.redirect_stderr(io.StringIO()) as printed:
             damages = verify.verify(Store(store.path, "group"), workers=1)
-        return [(damage.digest, damage.kind) for damage in damages], said.getvalue()
+        return [(damage.digest, damage.kind) for damage in damages], printed.getvalue()
 
-    damages, said = as_user(65533, look).result()
+    damages, printed = as_user(65533, look).result()
     assert damages == [[closed, "unreadable"]]
-    assert str(shared_folder / "results") in said
+    assert str(shared_folder / "results") in printed

@@ -3,10 +3,10 @@ import shutil
 
 import pytest
 
-from nephroscale.commands.store import progress_line
 from nephroscale.store import results_index, verify
 from nephroscale.store.objects import Store
 from nephroscale.store.receipts import Receipt, settle_receipt
+from nephroscale.store.recipe import Recipe
 from nephroscale.store.records import Records
 
 
@@ -53,7 +53,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_every_kind_of_damage_is_found_named_and_set_aside(store, tmp_path, damage):
+def test_every_kind_of_damage_is_found_and_set_aside(store, tmp_path, damage):
     kept, spoiled = publish(store, "kept", folder=True), publish(store, "spoiled", folder=True)
     results = tmp_path / "results"
     settle_receipt(results / "s/u.json", results / "s/u", Receipt("s", "u", "accepted", **spoiled._asdict()), store)
@@ -68,7 +68,7 @@ def test_every_kind_of_damage_is_found_named_and_set_aside(store, tmp_path, dama
     assert [d for d in verify.verify(store, workers=1) if not d.digest.startswith("objects/")] == []
 
 
-def test_a_receipt_without_its_object_is_told_even_where_the_manifest_went_too(store, tmp_path):
+def test_a_receipt_whose_object_and_manifest_are_missing_is_reported(store, tmp_path):
     lost = publish(store, "lost")
     results = tmp_path / "results"
     settle_receipt(results / "u.json", results / "u", Receipt("s", "u", "accepted", **lost._asdict()), store)
@@ -78,7 +78,7 @@ def test_a_receipt_without_its_object_is_told_even_where_the_manifest_went_too(s
     assert (damage.digest, damage.fault, damage.receipts) == (lost.digest, "missing", [str(results / "u.json")])
 
 
-def test_an_interrupted_verification_is_taken_up_and_tells_what_it_had_found(store):
+def test_a_resumed_verification_reports_what_was_found_before(store):
     digests = sorted(publish(store, f"text {number}").digest for number in range(12))
     flip(store.object_path(digests[2]))
     seen = []
@@ -90,33 +90,33 @@ def test_an_interrupted_verification_is_taken_up_and_tells_what_it_had_found(sto
 
     with pytest.raises(KeyboardInterrupt):
         verify.verify(store, stop, workers=1)
-    assert "objects verified" in verify.resumes(store)
+    assert "objects verified" in verify.interrupted(store)
     seen.clear()
     (damage,) = verify.verify(store, seen.append, workers=1)
     assert damage.digest == digests[2]
     assert seen[0].done >= 5
     assert seen[-1].done == seen[-1].total
-    assert verify.resumes(store) is None
+    assert verify.interrupted(store) is None
     assert verify.verify(store, workers=1) == []
 
 
-def test_beginning_anew_reads_everything(store):
+def test_a_restarted_verification_reads_every_object(store):
     digest = publish(store, "text").digest
-    verify.Notes(store).add([f"sound {digest}"])
+    verify.VerificationLog(store).add([f"intact {digest}"])
     flip(store.object_path(digest))
     sizes = []
     assert len(verify.verify(store, lambda progress: sizes.append(progress.size), workers=1, restart=True)) == 1
     assert sizes[-1] == 4
 
 
-def test_many_processes_find_what_one_finds(store):
+def test_several_processes_find_the_same_damage_as_one(store):
     digests = sorted(publish(store, f"text {number}").digest for number in range(40))
     for digest in digests[::10]:
         flip(store.object_path(digest))
     assert [damage.digest for damage in verify.verify(store, workers=2)] == digests[::10]
 
 
-def test_strays_among_the_objects_are_told(store):
+def test_files_that_are_no_objects_are_reported(store):
     digest = publish(store, "text").digest
     (store.path / "objects/notes.txt").write_text("x")
     (store.path / f"objects/{digest[:2]}/half").write_text("x")
@@ -126,30 +126,23 @@ def test_strays_among_the_objects_are_told(store):
     ]
 
 
-def test_a_changed_record_is_told(store):
+def test_a_changed_record_is_reported(store):
     found = publish(store, "text")
-    records, recipe = Records(store), "ab" * 32
+    records, recipe = Records(store), Recipe("s")
     receipt = Receipt("s", "u", "accepted", **found._asdict(), figures={"n": 0.333})
-    records.add(recipe, {}, receipt, {"node": "a"})
+    records.add(recipe, receipt, {"node": "a"})
     assert verify.verify(store, workers=1) == []
-    path = records.path(recipe)
+    path = records.path(recipe.digest)
     path.write_text(path.read_text().replace("0.333", "0.999"))
     (damage,) = verify.verify(store, workers=1)
-    assert (damage.digest, damage.kind) == (f"records/ab/{recipe}.json", "record")
+    assert (damage.digest, damage.kind) == (f"records/{recipe.digest[:2]}/{recipe.digest}.json", "record")
 
 
-def test_half_a_line_of_a_killed_verification_says_nothing(store):
+def test_an_incomplete_line_of_a_killed_verification_is_ignored(store):
     digest = publish(store, "text").digest
-    notes = verify.Notes(store)
-    with notes.path.open("a") as stream:
-        stream.write(f"sound {digest[:40]}")
-    assert verify.Notes(store).sound == set()
-    verify.Notes(store).add([f"sound {digest}"])
-    assert verify.Notes(store).sound == {digest}
-
-
-def test_the_progress_line_tells_share_rate_and_time_left():
-    line = progress_line(verify.Progress(30, 100, 2_000_000_000), 10, 20.0)
-    assert " 30%" in line
-    assert "30 of 100 objects, 2.0 GB, 100 MB/s, 70 s left" in line
-    assert "left" not in progress_line(verify.Progress(0, 0, 0), 0, 0.0)
+    log = verify.VerificationLog(store)
+    with log.path.open("a") as stream:
+        stream.write(f"intact {digest[:40]}")
+    assert verify.VerificationLog(store).intact == set()
+    verify.VerificationLog(store).add([f"intact {digest}"])
+    assert verify.VerificationLog(store).intact == {digest}

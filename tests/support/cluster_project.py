@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING
 
 from support.project import Project, Run
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from support.slurm import Cluster
 
 PROFILE = "workflow/profiles/slurm/config.yaml"
-# In place of a script's first line of work: it waits while a file is there, and says that it is running.
+# In place of a stage's first line of work: it waits while a file is there, and says that it is running.
 HOLD = """
     import pathlib, time
     pathlib.Path("running").touch()
@@ -78,21 +79,22 @@ class ClusterProject(Project):
         records = (json.loads(path.read_text()) for path in self.path.glob("store/records/*/*.json"))
         return [record["made"] for record in records if record["receipt"]["stage"] == stage]
 
-    def insert(self, script: str, code: str) -> None:
-        """Insert code where a script begins to make its artifact."""
-        path = self.path / "scripts" / f"{script}.py"
-        head, mark, rest = path.read_text().partition("def make(job: Job) -> dict[str, Any]:\n")
-        path.write_text(head + mark + code + rest)
+    def insert(self, stage: str, code: str) -> None:
+        """Insert code where a stage begins to make its artifact."""
+        path = self.path / "scripts/nephroscale/stages" / f"{stage}.py"
+        head, mark, rest = path.read_text().partition("    def make(self, job: Job) -> Mapping[str, object]:\n")
+        assert mark, f"{path} has no make"
+        path.write_text(head + mark + indent(code, "    ") + rest)
 
     def hold(self) -> Path:
-        """Let jobs with HOLD in their script wait; they go on when the file is deleted."""
+        """Let jobs with HOLD in their stage wait; they go on when the file is deleted."""
         (self.path / "running").unlink(missing_ok=True)
         path = self.path / "hold"
         path.touch()
         return path
 
     def wait_until_running(self) -> dict[str, str]:
-        """Wait until a held job is in its script; give its line of the queue."""
-        self.cluster.wait_until((self.path / "running").exists, 300, "the job is in its script")
+        """Wait until a held job is in its stage; give its line of the queue."""
+        self.cluster.wait_until((self.path / "running").exists, 300, "the job is in its stage")
         (job,) = [job for job in self.cluster.jobs("RUNNING") if job["comment"].startswith("rule_")]
         return job

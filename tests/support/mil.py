@@ -6,7 +6,8 @@ import torch
 
 from nephroscale.models.batch import Batch
 from nephroscale.models.network import Network
-from nephroscale.models.registry import FAMILIES, build
+from nephroscale.models.registry import FAMILIES
+from support.networks import build_network
 
 torch.set_num_threads(1)
 MIL = sorted(family for family, module in FAMILIES.items() if ".mil." in module)
@@ -17,8 +18,7 @@ SIZES = {"TEM": (5, 1, 3, 4), "OM": (1, 2, 1, 1), "IM": (1, 1, 0, 1)}
 
 
 def network(family: str, shapes: dict = SHAPES, classes: int = CLASSES, **settings: Any) -> Network:
-    torch.manual_seed(1)
-    return build({"family": family, "modalities": list(shapes), "embedding": [16], **settings}, shapes, classes).eval()
+    return build_network(shapes, classes, family=family, modalities=shapes, **{"embedding": [16], **settings})
 
 
 def batch(shapes: dict = SHAPES, sizes: dict = SIZES, longer: int = 0) -> Batch:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 ROOT = Path(__file__).resolve().parents[2]
+IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", "parity", "tests")
 PARTS = ("workflow", "scripts", "config", "resources", "slurm", "pyproject.toml")
 
 
@@ -37,18 +38,18 @@ class Project:
 
     @classmethod
     def check_out(cls, path: Path) -> Self:
-        """Copy what a run needs to a new folder, and draw the tiny cohort there."""
+        """Copy what a run needs to a new folder, and generate the tiny cohort there."""
         path.mkdir(parents=True)
         for part in PARTS:
             source = ROOT / part
             if source.is_symlink():
                 (path / part).symlink_to(source.readlink())
             elif source.is_dir():
-                shutil.copytree(source, path / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+                shutil.copytree(source, path / part, ignore=IGNORED)
             else:
                 shutil.copy(source, path / part)
-        draw = [sys.executable, "resources/demo/generate.py", "tiny", "--out", "demo/tiny"]
-        subprocess.run(draw, cwd=path, check=True, env={**os.environ, "PYTHONPATH": str(path / "scripts")})
+        generate = [sys.executable, "resources/demo/generate.py", "tiny", "--out", "demo/tiny"]
+        subprocess.run(generate, cwd=path, check=True)
         return cls(path)
 
     def copy_to(self, path: Path) -> Self:
@@ -69,7 +70,7 @@ class Project:
             stderr=subprocess.STDOUT,
             timeout=1200,
             check=False,
-            env={**os.environ, "PYTHONPATH": ""},
+            env={**os.environ, "PYTHONPATH": "", "NEPHROSCALE_CHECK_INPUTS": "1"},
         )
         after = self.runs()
         return Run(done.returncode, done.stdout, sorted(after[key] for key in after.keys() - before.keys()))
@@ -83,7 +84,7 @@ class Project:
             capture_output=True,
             timeout=1200,
             check=False,
-            env={**os.environ, "PYTHONPATH": str(self.path / "scripts")},
+            env={**os.environ, "PYTHONPATH": str(self.path / "scripts"), "NEPHROSCALE_CHECK_INPUTS": "1"},
         )
         return done.returncode, done.stdout + done.stderr
 

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from nephroscale.arrays import write_arrays
+from nephroscale.cohort.fold_table import FoldSides, FoldTable
+from nephroscale.training.fold_data import FoldData
 
 CLASSES = ["IgAN", "MN", "LN"]
 
@@ -39,13 +41,8 @@ class Cohort:
         generator = np.random.default_rng(7)
         self.ids = [f"P{i:03d}" for i in range(12)]
         self.labels = {patient: i % 3 for i, patient in enumerate(self.ids)}
-        self.folds = {
-            "classes": CLASSES,
-            "labels": self.labels,
-            "excluded": {},
-            "scheme": "stratified",
-            "folds": [{"name": "0", "train": self.ids[:6], "validation": self.ids[6:9], "test": self.ids[9:]}],
-        }
+        fold = FoldSides("0", tuple(self.ids[:6]), tuple(self.ids[6:9]), tuple(self.ids[9:]))
+        self.folds = FoldTable(tuple(CLASSES), self.labels, (fold,))
         prototypes = generator.normal(size=(3, 3, 2, 2, 8))
         self.features: dict[str, dict[str, Path]] = {}
         for patient, label in self.labels.items():
@@ -58,3 +55,7 @@ class Cohort:
                 else:
                     array = (prototypes[m, label] + generator.normal(size=(n, 2, 2, 8))).astype(np.float32)
                 self.features[patient][modality] = write_bag(folder / patient / f"{modality}.zarr", array, modality)
+
+    def data(self, **changes: Any) -> FoldData:
+        """The only fold with its features."""
+        return FoldData(**{"folds": self.folds, "name": "0", "features": self.features, **changes})

@@ -64,5 +64,5 @@ def test_bad_bytes_are_rejected_but_a_missing_file_is_an_error(tmp_path: Path, g
     with pytest.raises(FileNotFoundError):
         read_tem(tmp_path / "absent.png")
     Image.fromarray(np.full((32, 32), 7, np.uint8)).save(tmp_path / "one.png")
-    with pytest.raises(Rejected, match="one grey level"):
+    with pytest.raises(Rejected, match="only one grey level"):
         read_tem(tmp_path / "one.png")

@@ -1,5 +1,5 @@
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -7,36 +7,29 @@ from PIL import Image, ImageDraw
 
 from nephroscale.arrays import read_array, read_attributes
 from nephroscale.errors import Rejected
-from nephroscale.tem.tem import prepare_tem
+from nephroscale.slides.facts import ImageFacts, Scale
+from nephroscale.tem.settings import TemSettings
+from nephroscale.tem.tem import TemImage, prepare_tem
 
-SETTINGS: dict[str, Any] = {
-    "instance": "image",
-    "size_px": 64,
-    "nm_per_px": 8.0,
-    "patch_um": 3.5,
-    "maximum_patches": 64,
-    "burned_in": "remove",
-}
+SETTINGS = TemSettings(size_px=64)
 
 
-def entry(
-    folder: Path, name: str, shape: tuple[int, int], nm: float | None = 10.0, bar: bool = False
-) -> dict[str, Any]:
+def entry(folder: Path, name: str, shape: tuple[int, int], nm: float | None = 10.0, bar: bool = False) -> TemImage:
     rng = np.random.default_rng(sum(map(ord, name)))
     small = Image.fromarray(rng.integers(40, 200, (shape[0] // 8, shape[1] // 8)).astype(np.uint8))
     image = small.resize(shape[::-1], Image.Resampling.BICUBIC)
     if bar:
         ImageDraw.Draw(image).rectangle([20, shape[0] - 30, 140, shape[0] - 24], fill=255)
     image.save(folder / f"{name}.png")
-    scale = {"value": nm, "unit": "nm", "source": "table"} if nm else None
-    return {"id": name, "path": folder / f"{name}.png", "facts": {"status": "accepted", "scale": scale}, "row": {}}
+    scale = Scale(nm, "nm", "table") if nm else None
+    return TemImage(name, folder / f"{name}.png", ImageFacts(scale=scale))
 
 
 def test_a_bag_of_whole_images(tmp_path: Path) -> None:
     images = [entry(tmp_path, "B", (240, 320), bar=True), entry(tmp_path, "A", (320, 240), None)]
     (tmp_path / "C.png").write_bytes(b"nothing")
-    images.append({"id": "C", "path": tmp_path / "C.png", "facts": {"status": "accepted"}, "row": {}})
-    images.append({"id": "D", "path": tmp_path / "D.png", "facts": {"status": "rejected", "reason": "no"}, "row": {}})
+    images.append(TemImage("C", tmp_path / "C.png", ImageFacts()))
+    images.append(TemImage("D", tmp_path / "D.png", ImageFacts.rejected("no")))
     figures = prepare_tem(images, SETTINGS, tmp_path / "bag")
     assert figures["images"] == 2
     assert figures["instances"] == 2
@@ -72,7 +65,7 @@ def test_the_order_and_path_of_images_decide_nothing(tmp_path: Path) -> None:
 
 def test_patches_have_a_fixed_field_and_no_marks(tmp_path: Path) -> None:
     images = [entry(tmp_path, "A", (760, 1120), 10.0, bar=True), entry(tmp_path, "B", (800, 800), 5.0)]
-    figures = prepare_tem(images, SETTINGS | {"instance": "patch"}, tmp_path / "bag")
+    figures = prepare_tem(images, replace(SETTINGS, instance="patch"), tmp_path / "bag")
     box = read_array(tmp_path / "bag", "box")
     owner = read_array(tmp_path / "bag", "image")
     assert (box[owner == 0, 2] == 350).all()
@@ -85,7 +78,7 @@ def test_patches_have_a_fixed_field_and_no_marks(tmp_path: Path) -> None:
 
 def test_too_many_patches_are_thinned_evenly(tmp_path: Path) -> None:
     images = [entry(tmp_path, "A", (800, 1600), 10.0)]
-    prepare_tem(images, SETTINGS | {"instance": "patch", "maximum_patches": 3}, tmp_path / "bag")
+    prepare_tem(images, replace(SETTINGS, instance="patch", max_patches=3), tmp_path / "bag")
     box = read_array(tmp_path / "bag", "box")
     assert len(box) == 3
     assert box[0, :2].tolist() == [0, 0]
@@ -96,12 +89,12 @@ def test_a_patch_needs_a_scale_a_field_and_tissue(tmp_path: Path) -> None:
     hole = entry(tmp_path, "C", (400, 400))
     pixels = np.full((400, 400), 215, np.uint8)
     pixels[:, :60] = np.random.default_rng(0).integers(20, 90, (400, 60))
-    Image.fromarray(pixels).save(hole["path"])
+    Image.fromarray(pixels).save(hole.path)
     images = [entry(tmp_path, "A", (400, 400), None), entry(tmp_path, "B", (200, 400)), hole]
     with pytest.raises(Rejected, match="no usable TEM image") as verdict:
-        prepare_tem(images, SETTINGS | {"instance": "patch"}, tmp_path / "bag")
+        prepare_tem(images, replace(SETTINGS, instance="patch"), tmp_path / "bag")
     reasons = [drop["reason"] for drop in verdict.value.figures["dropped"]]  # type: ignore[attr-defined]
-    assert [("scale" in a, "less than" in b, "tissue" in c) for a, b, c in [reasons]] == [(True, True, True)]
+    assert [("scale" in a, "smaller than" in b, "tissue" in c) for a, b, c in [reasons]] == [(True, True, True)]
     assert not (tmp_path / "bag").exists()
 
 

@@ -9,9 +9,9 @@ import torch
 
 from nephroscale.features.weights import digest_weights
 from nephroscale.models.weights import load_model
-from nephroscale.training.data import collate, load_bags
-from nephroscale.training.fit import fit
+from nephroscale.training.data import collate
 from support.stored_features import Cohort
+from support.training import train_fold, trained_files
 
 transformers = pytest.importorskip("transformers")
 TRAIN: dict[str, Any] = {"epochs": 2, "patience": 2, "learning_rate": 1e-3, "final_learning_rate": 1e-3}
@@ -41,11 +41,9 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(pixel_cohort: Cohort, tm
     weights = {"weights": str(tmp_path / "weights"), "digest": digest_weights(tmp_path / "weights")}
     model = {"hidden": 8, "encoder": {"name": "huggingface", "trainable": trainable, **weights}}
 
-    def train(name: str, log: Any = None) -> dict[str, bytes]:
-        folder = tmp_path / name
-        data = (pixel_cohort.folds, "0", pixel_cohort.features)
-        fit(*data, model, TRAIN, 1, folder / "out", folder / "work", log=log)
-        return {path.name: path.read_bytes() for path in sorted((folder / "out").iterdir())}
+    def train(name: str, log: Any = print) -> dict[str, bytes]:
+        train_fold(pixel_cohort, tmp_path / name, model, TRAIN, log=log)
+        return trained_files(tmp_path / name)
 
     whole = train("whole")
     with pytest.raises(Killed):
@@ -53,8 +51,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(pixel_cohort: Cohort, tm
     assert train("killed") == whole
     assert not any(str(tmp_path).encode() in content for content in whole.values())
 
-    network, metadata = load_model(tmp_path / "whole" / "out")
-    assert metadata["settings"]["encoder"]["layout"]["kind"] == "resnet"
+    network, card = load_model(tmp_path / "whole" / "out")
+    assert card.settings.options["encoder"].architecture["kind"] == "resnet"
     assert json.loads(whole["curve.json"])[-1]["epoch"] == 2
-    bags = load_bags(pixel_cohort.features, pixel_cohort.ids[9:], metadata["modalities"])
-    assert network(collate(bags)).logits["fusion"].isfinite().all()
+    assert network(collate(pixel_cohort.data().bags("test", card.modalities))).logits["fusion"].isfinite().all()

@@ -9,16 +9,23 @@ import pytest
 import torch
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.models.weights import load_model
+from nephroscale.models.weights import ModelCard, load_model
 from nephroscale.training import epoch as passing
 from nephroscale.training import fit as fitting
-from nephroscale.training.data import collate, load_bags
+from nephroscale.training.data import BagSource, collate
 from nephroscale.training.epoch import cosine_rate, make_optimizer
-from nephroscale.training.fit import fit
+from nephroscale.training.settings import TrainSettings
 from support.stored_features import Cohort
+from support.training import train_fold, trained_files
 
 MODEL: dict[str, Any] = {"family": "cmusnet", "hidden": 8, "dropout": 0.5}
-TRAIN: dict[str, Any] = {"epochs": 4, "patience": 4, "batch": 4, "learning_rate": 1e-2, "final_learning_rate": 1e-3}
+TRAIN: dict[str, Any] = {
+    "epochs": 4,
+    "patience": 4,
+    "batch_size": 4,
+    "learning_rate": 1e-2,
+    "final_learning_rate": 1e-3,
+}
 PIXEL_MODEL: dict[str, Any] = {**MODEL, "encoder": {"name": "small-cnn", "width": 8, "trainable": "all"}}
 
 
@@ -36,13 +43,8 @@ def _one_thread() -> Any:
 
 
 def train(cohort: Cohort, folder: Path, model: dict | None = None, seed: int = 1, **changes: Any) -> dict[str, Any]:
-    log, work = changes.pop("log", None), changes.pop("work", folder / "work")
-    settings = {**TRAIN, **changes}
-    return fit(cohort.folds, "0", cohort.features, model or MODEL, settings, seed, folder / "out", work, log=log)
-
-
-def produced(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted((folder / "out").iterdir())}
+    rest = {key: changes.pop(key) for key in ("log", "work", "device") if key in changes}
+    return train_fold(cohort, folder, model or MODEL, {**TRAIN, **changes}, seed=seed, **rest)
 
 
 def test_it_learns(cohort: Cohort, tmp_path: Path) -> None:
@@ -53,7 +55,7 @@ def test_it_learns(cohort: Cohort, tmp_path: Path) -> None:
     assert figures["validation_loss"] == min(point["validation_loss"] for point in curve)
     assert figures["validation_balanced_accuracy"] == 1
     assert (figures["train_patients"], figures["validation_patients"]) == (6, 3)
-    assert sorted(produced(tmp_path)) == ["curve.json", "model.json", "weights.safetensors"]
+    assert sorted(trained_files(tmp_path)) == ["curve.json", "model.json", "weights.safetensors"]
 
 
 def test_the_stored_curve(cohort: Cohort, tmp_path: Path) -> None:
@@ -72,7 +74,7 @@ def test_equal_seeds_give_equal_bytes(kind: str, cohort: Cohort, pixel_cohort: C
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         torch.rand(3)  # what was drawn before does not matter
         train(data, tmp_path / name, model, seed=seed, epochs=2)
-    one, same, other = (produced(tmp_path / name) for name in "abc")
+    one, same, other = (trained_files(tmp_path / name) for name in "abc")
     assert one == same
     assert one["weights.safetensors"] != other["weights.safetensors"]
 
@@ -81,9 +83,9 @@ def test_equal_seeds_give_equal_bytes(kind: str, cohort: Cohort, pixel_cohort: C
 def test_killed_after_any_epoch_it_ends_with_the_same_bytes(
     kind: str, cohort: Cohort, pixel_cohort: Cohort, tmp_path: Path
 ) -> None:
-    """The rivals here keep more than weights: a teacher, and what share of the training is done."""
-    rival: dict[str, Any] = {"family": kind, "embedding": [8]}
-    data, model = {"features": (cohort, MODEL), "pixels": (pixel_cohort, PIXEL_MODEL)}.get(kind, (cohort, rival))
+    """These baselines keep more than weights: a teacher, and the fraction of the training that is done."""
+    baseline: dict[str, Any] = {"family": kind, "embedding": [8]}
+    data, model = {"features": (cohort, MODEL), "pixels": (pixel_cohort, PIXEL_MODEL)}.get(kind, (cohort, baseline))
     train(data, tmp_path / "whole", model)
     said: list[str] = []
     for killed_after in range(1, 5):
@@ -97,8 +99,8 @@ def test_killed_after_any_epoch_it_ends_with_the_same_bytes(
             train(data, folder, model, log=kill)
         assert not (folder / "out").exists()
         train(data, folder, model, log=said.append)
-        assert f"Going on after epoch {killed_after}." in said
-        assert produced(folder) == produced(tmp_path / "whole")
+        assert f"Resuming after epoch {killed_after}." in said
+        assert trained_files(folder) == trained_files(tmp_path / "whole")
 
 
 def test_killed_within_every_epoch_it_ends_with_the_same_bytes(
@@ -109,11 +111,11 @@ def test_killed_within_every_epoch_it_ends_with_the_same_bytes(
     for _ in range(TRAIN["epochs"]):
         seen: list[int] = []
 
-        def killed_in_the_second(*arguments: Any, seen: list[int] = seen) -> tuple[float, float]:
+        def killed_in_the_second(*arguments: Any, seen: list[int] = seen, **rest: Any) -> tuple[float, float]:
             seen.append(1)
             if len(seen) == 2:
                 raise Killed
-            return validate(*arguments)
+            return validate(*arguments, **rest)
 
         monkeypatch.setattr(fitting, "validate", killed_in_the_second)
         try:
@@ -122,7 +124,7 @@ def test_killed_within_every_epoch_it_ends_with_the_same_bytes(
             continue
     monkeypatch.setattr(fitting, "validate", validate)
     train(cohort, tmp_path / "killed")
-    assert produced(tmp_path / "killed") == produced(tmp_path / "whole")
+    assert trained_files(tmp_path / "killed") == trained_files(tmp_path / "whole")
 
 
 def test_a_checkpoint_that_is_torn_damaged_or_foreign_is_ignored(cohort: Cohort, tmp_path: Path) -> None:
@@ -145,16 +147,16 @@ def test_a_checkpoint_that_is_torn_damaged_or_foreign_is_ignored(cohort: Cohort,
         train(cohort, tmp_path / f"after-{name}", work=work, log=said.append)
         assert message in said[0]
         assert "ignored" in said[0]
-        assert produced(tmp_path / f"after-{name}") == produced(tmp_path / "whole")
+        assert trained_files(tmp_path / f"after-{name}") == trained_files(tmp_path / "whole")
 
 
-def test_a_checkpoint_of_other_features_is_foreign(cohort: Cohort, tmp_path: Path) -> None:
-    train(cohort, tmp_path / "one")
-    other = Cohort(tmp_path / "other")
-    chunk = next((other.features["P000"]["OM"] / "features" / "c").rglob("0/0/0/0"))
-    chunk.write_bytes(np.frombuffer(chunk.read_bytes(), "<f4")[::-1].tobytes())
+@pytest.mark.parametrize("change", ["name", "threads"])
+def test_a_checkpoint_of_another_name_is_foreign(cohort: Cohort, tmp_path: Path, change: str) -> None:
+    train_fold(cohort, tmp_path, MODEL, TRAIN, name="one")
+    if change == "threads":
+        torch.set_num_threads(2)
     said: list[str] = []
-    train(other, tmp_path / "two", work=tmp_path / "one" / "work", log=said.append)
+    train_fold(cohort, tmp_path, MODEL, TRAIN, name="two" if change == "name" else "one", log=said.append)
     assert "of another training" in said[0]
 
 
@@ -164,24 +166,24 @@ def test_it_stops_early_and_keeps_the_best_epoch(
     losses = iter([3.0, 2.0, 2.5, 2.0, 2.1, 1.0])
     states: list[dict[str, torch.Tensor]] = []
 
-    def validate(network: torch.nn.Module, *_: Any) -> tuple[float, float]:
+    def validate(network: torch.nn.Module, *_: Any, **__: Any) -> tuple[float, float]:
         states.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
         return next(losses), 0.5
 
     monkeypatch.setattr(fitting, "validate", validate)
     figures = train(cohort, tmp_path, epochs=20, patience=3)
     assert (figures["best_epoch"], figures["epochs"], figures["validation_loss"]) == (2, 5, 2.0)
-    network, metadata = load_model(tmp_path / "out")
-    assert metadata["best_epoch"] == 2
+    network, card = load_model(tmp_path / "out")
+    assert card.best_epoch == 2
     torch.testing.assert_close(dict(network.state_dict()), states[1], rtol=0, atol=0)
 
 
 def test_test_patients_are_never_opened(cohort: Cohort, tmp_path: Path) -> None:
     train(cohort, tmp_path / "all")
-    held_out = set(cohort.folds["folds"][0]["test"])
+    held_out = set(cohort.folds.folds[0].test)
     without = {patient: paths for patient, paths in cohort.features.items() if patient not in held_out}
-    fit(cohort.folds, "0", without, MODEL, TRAIN, 1, tmp_path / "held" / "out", tmp_path / "held" / "work")
-    assert produced(tmp_path / "all") == produced(tmp_path / "held")
+    train_fold(cohort.data(features=without), tmp_path / "held", MODEL, TRAIN)
+    assert trained_files(tmp_path / "all") == trained_files(tmp_path / "held")
 
 
 def test_flips_only_while_training(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,21 +191,23 @@ def test_flips_only_while_training(cohort: Cohort, tmp_path: Path, monkeypatch: 
     flip = passing.flip
     monkeypatch.setattr(passing, "flip", lambda batch, generator: seen.extend(batch.ids) or flip(batch, generator))
     train(cohort, tmp_path / "with", epochs=1)
-    assert sorted(seen) == cohort.folds["folds"][0]["train"]
+    assert sorted(seen) == list(cohort.folds.folds[0].train)
     seen.clear()
-    train(cohort, tmp_path / "without", epochs=1, flips=False)
+    train(cohort, tmp_path / "without", epochs=1, random_flips=False)
     assert not seen
 
 
 def test_a_trained_network_is_read_back(pixel_cohort: Cohort, tmp_path: Path) -> None:
-    train(pixel_cohort, tmp_path, {**PIXEL_MODEL, "modalities": ["TEM", "IM"], "train": {"epochs": 2}})
-    network, metadata = load_model(tmp_path / "out")
-    assert metadata["classes"] == pixel_cohort.folds["classes"]
-    assert metadata["modalities"] == ["TEM", "IM"]
-    assert metadata["train"]["epochs"] == 2, "a model's own settings of training win"
-    assert metadata["shapes"] == {"TEM": [16, 16, 3], "IM": [16, 16, 3]}
+    model = {**PIXEL_MODEL, "modalities": ["IM", "TEM"], "train": {"epochs": 2, "max_tem_instances": 3}}
+    figures = train(pixel_cohort, tmp_path, model)
+    assert figures["epochs"] == 2, "a model's own settings of training take precedence"
+    network, card = load_model(tmp_path / "out")
+    assert card == ModelCard.from_json(card.to_json())
+    assert card.classes == pixel_cohort.folds.classes
+    assert card.shapes == {"TEM": (16, 16, 3), "IM": (16, 16, 3)}
+    assert (card.modalities, card.max_tem_instances, card.reads_pixels) == (["TEM", "IM"], 3, True)
     assert not network.training
-    batch = collate(load_bags(pixel_cohort.features, pixel_cohort.ids[9:], metadata["modalities"]))
+    batch = collate(BagSource(pixel_cohort.features).open(pixel_cohort.ids[9:], card.modalities))
     assert network(batch).logits["fusion"].shape == (3, 3)
     (tmp_path / "out" / "weights.safetensors").write_bytes(b"torn")
     with pytest.raises(NephroscaleError, match="not a trained network"):
@@ -212,24 +216,25 @@ def test_a_trained_network_is_read_back(pixel_cohort: Cohort, tmp_path: Path) ->
 
 def test_outputs_hold_no_path(cohort: Cohort, tmp_path: Path) -> None:
     train(cohort, tmp_path)
-    assert not any(str(tmp_path).encode() in content for content in produced(tmp_path).values())
+    assert not any(str(tmp_path).encode() in content for content in trained_files(tmp_path).values())
 
 
-def test_the_cosine() -> None:
-    settings = {"learning_rate": 5e-5, "final_learning_rate": 5e-6, "epochs": 40}
-    parameter = torch.nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.Adam([parameter], lr=5e-5)
+def test_the_learning_rate_is_torchs_cosine_annealing() -> None:
+    settings = TrainSettings(learning_rate=5e-5, final_learning_rate=5e-6, epochs=40)
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=5e-5)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=40, eta_min=5e-6)
     for epoch in range(40):
         assert cosine_rate(epoch, settings) == pytest.approx(schedule.get_last_lr()[0], rel=1e-9)
+        (closed_form,) = schedule._get_closed_form_lr()
+        assert cosine_rate(epoch, settings) == pytest.approx(closed_form, rel=1e-12)
         optimizer.step()
         schedule.step()
 
 
-def test_the_optimizer_is_adam_with_amsgrad_over_what_is_to_be_trained() -> None:
+def test_the_optimizer_is_adam_with_amsgrad_over_trainable_parameters() -> None:
     network = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1))
     network[0].requires_grad_(requires_grad=False)
-    optimizer = make_optimizer(network, {"learning_rate": 3e-4, "weight_decay": 2e-3})
+    optimizer = make_optimizer(network, TrainSettings(learning_rate=3e-4, weight_decay=2e-3))
     assert type(optimizer) is torch.optim.Adam
     (group,) = optimizer.param_groups
     assert group["amsgrad"] is True
@@ -238,15 +243,15 @@ def test_the_optimizer_is_adam_with_amsgrad_over_what_is_to_be_trained() -> None
 
 
 def test_faults(cohort: Cohort, pixel_cohort: Cohort, tmp_path: Path) -> None:
-    with pytest.raises(NephroscaleError, match="Nothing reads these keys of the training: momentum"):
-        train(cohort, tmp_path, momentum=0.9)
+    with pytest.raises(TypeError, match="no key momentum"):
+        train(cohort, tmp_path, {**MODEL, "train": {"momentum": 0.9}})
     with pytest.raises(NephroscaleError, match=r"needs pixels.*TEM"):
         train(cohort, tmp_path, PIXEL_MODEL)
     with pytest.raises(NephroscaleError, match="needs feature maps"):
         train(pixel_cohort, tmp_path)
     if not torch.cuda.is_available():
         with pytest.raises(NephroscaleError, match="no GPU"):
-            fit(cohort.folds, "0", cohort.features, MODEL, TRAIN, 1, tmp_path / "o", tmp_path / "w", "cuda")
+            train(cohort, tmp_path, device="cuda")
 
 
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
@@ -255,5 +260,5 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
     array = np.frombuffer(chunk.read_bytes(), "<f4").copy()
     array[0] = np.nan
     chunk.write_bytes(array.tobytes())
-    with pytest.raises(NephroscaleError, match="stopped being a number in epoch 1"):
+    with pytest.raises(NephroscaleError, match="is not finite in epoch 1"):
         train(cohort, tmp_path)

@@ -1,6 +1,7 @@
-"""Patients who lack a modality, negative markers, and what training may do about imbalance."""
+"""Missing modalities, negative markers, and settings against class imbalance."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,20 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from nephroscale.errors import NephroscaleError, Rejected
-from nephroscale.evaluation.evaluate import predict
+from nephroscale.evaluation.evaluate import evaluate_model
 from nephroscale.evaluation.tables import read_predictions
 from nephroscale.models.batch import Batch
-from nephroscale.models.registry import FAMILIES, build
+from nephroscale.models.registry import FAMILIES, config_of
 from nephroscale.models.weights import load_model
 from nephroscale.training import fit as fitting
-from nephroscale.training.data import Bag, collate, layouts_from, layouts_of, load_bags, shapes_of
+from nephroscale.training.data import Bag, class_counts, collate, layouts_from, layouts_of, shapes_of
 from nephroscale.training.epoch import make_optimizer, train_epoch, validate
-from nephroscale.training.fit import fit
+from nephroscale.training.fold_data import FoldData
 from nephroscale.training.missing import drop_modalities
-from nephroscale.training.precision import class_counts, read_settings
+from nephroscale.training.settings import TrainSettings
+from support.networks import build_network
 from support.stored_features import Cohort
+from support.training import train_fold, trained_files, with_sides
 
 ALL = ("TEM", "OM", "IM")
 MODEL: dict[str, Any] = {"family": "cmusnet", "hidden": 8}
@@ -37,34 +40,29 @@ def _one_thread() -> Any:
     torch.set_deterministic_debug_mode("default")
 
 
-def without(cohort: Cohort) -> tuple[dict[str, Any], dict[str, dict[str, Path]]]:
-    """Folds and features in which three patients lack something: one of each side of the fold."""
+def without(cohort: Cohort, **changes: Any) -> FoldData:
+    """A fold in which three patients lack a modality: one on each side."""
     features = {
         p: {m: f for m, f in paths.items() if m not in LACKING.get(p, {})} for p, paths in cohort.features.items()
     }
-    return {**cohort.folds, "lacking": LACKING}, features
+    return cohort.data(folds=replace(cohort.folds, lacking=LACKING), features=features, **changes)
+
+
+def predict_test_side(data: FoldData, folder: Path, name: str, **rest: Any) -> dict[str, Any]:
+    return evaluate_model(data, folder / "out", folder / name, **rest)
 
 
 def train(cohort: Cohort, folder: Path, model: dict | None = None, **changes: Any) -> dict[str, Any]:
-    folds, features = without(cohort)
-    log, negatives = changes.pop("log", None), changes.pop("negatives", None)
-    settings = {**TRAIN, **changes}
-    return fit(
-        folds, "0", features, model or MODEL, settings, 1, folder / "out", folder / "work", log=log, negatives=negatives
-    )
-
-
-def produced(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted((folder / "out").iterdir())}
+    log, negatives = changes.pop("log", print), changes.pop("negatives", {})
+    return train_fold(without(cohort, negatives=negatives), folder, model or MODEL, {**TRAIN, **changes}, log=log)
 
 
 def test_they_are_trained_and_predicted_with_a_mask(cohort: Cohort, tmp_path: Path) -> None:
     figures = train(cohort, tmp_path, modality_dropout=0.3)
     assert (figures["train_patients"], figures["validation_patients"]) == (6, 3)
     assert "left_out" not in figures
-    folds, features = without(cohort)
-    predict(folds, "0", tmp_path / "out", features, tmp_path / "predicted")
-    found = read_predictions(tmp_path / "predicted" / "predictions.csv", folds["classes"])
+    predict_test_side(without(cohort), tmp_path, "predicted")
+    found = read_predictions(tmp_path / "predicted" / "predictions.csv", list(cohort.folds.classes))
     assert found.patients == ["P009", "P010", "P011"]
 
 
@@ -75,24 +73,21 @@ def test_who_is_no_case_for_a_network_is_left_out_by_name(cohort: Cohort, tmp_pa
     expected = {"P001": ["IM"], "P007": ["TEM"]} if everything else {"P001": ["IM"]}
     assert figures["left_out"] == expected
     assert (figures["train_patients"], figures["validation_patients"]) == (5, 2 if everything else 3)
-    folds, features = without(cohort)
-    figures = predict(folds, "0", tmp_path / "out", features, tmp_path / "predicted")
+    figures = predict_test_side(without(cohort), tmp_path, "predicted")
     assert figures["left_out"] == {"P010": ["OM", "IM"] if everything else ["IM"]}
-    found = read_predictions(tmp_path / "predicted" / "predictions.csv", folds["classes"])
+    found = read_predictions(tmp_path / "predicted" / "predictions.csv", list(cohort.folds.classes))
     assert found.patients == ["P009", "P011"]
 
 
 def test_an_absence_that_the_folds_do_not_know_is_an_error(cohort: Cohort, tmp_path: Path) -> None:
-    _, features = without(cohort)
     with pytest.raises(NephroscaleError, match="P001 has no IM"):
-        fit(cohort.folds, "0", features, MODEL, TRAIN, 1, tmp_path / "out", tmp_path / "work")
+        train_fold(replace(without(cohort), folds=cohort.folds), tmp_path, MODEL, TRAIN)
 
 
 def test_a_side_without_any_case_rejects_the_training(cohort: Cohort, tmp_path: Path) -> None:
-    folds, features = without(cohort)
-    folds = {**folds, "folds": [{**folds["folds"][0], "validation": ["P007"]}]}
+    data = with_sides(without(cohort), validation=["P007"])
     with pytest.raises(Rejected, match="no patient of the validation side"):
-        fit(folds, "0", features, {**MODEL, "modalities": ["TEM"]}, TRAIN, 1, tmp_path / "out", tmp_path / "work")
+        train_fold(data, tmp_path, {**MODEL, "modalities": ["TEM"]}, TRAIN)
 
 
 @pytest.mark.parametrize("family", [name for name, module in FAMILIES.items() if ".fusion." in module])
@@ -105,12 +100,13 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(cohort: Cohort, tmp_path
             raise Killed
 
     settings: dict[str, Any] = {"modality_dropout": 0.4, "loss": "focal", "class_weights": "balanced", "epochs": 2}
-    model = {"family": family, "hidden": 8, "heads": 2}
+    heads = {"heads": 2} if "heads" in config_of(family).schema()["properties"] else {}
+    model = {"family": family, "hidden": 8, **heads}
     train(cohort, tmp_path / "whole", model, **settings)
     with pytest.raises(Killed):
         train(cohort, tmp_path / "killed", model, log=kill, **settings)
     train(cohort, tmp_path / "killed", model, **settings)
-    assert produced(tmp_path / "killed") == produced(tmp_path / "whole")
+    assert trained_files(tmp_path / "killed") == trained_files(tmp_path / "whole")
 
 
 def test_settings_of_the_loss_are_heeded(cohort: Cohort, tmp_path: Path) -> None:
@@ -136,45 +132,42 @@ def test_class_weights_come_from_the_training_side_alone(
         "make_criterion",
         lambda *args, counts, **rest: seen.append(counts) or make(*args, counts=counts, **rest),
     )
-    folds = {**cohort.folds, "folds": [{**cohort.folds["folds"][0], "train": ["P000", "P003", "P001"]}]}
-    fit(folds, "0", cohort.features, MODEL, TRAIN, 1, tmp_path / "out", tmp_path / "work")
+    train_fold(with_sides(cohort.data(), train=["P000", "P003", "P001"]), tmp_path, MODEL, TRAIN)
     assert seen == [[2, 1, 0]]
 
 
 def test_balanced_classes_weigh_the_losses_of_training_and_validation(cohort: Cohort, tmp_path: Path) -> None:
     model: dict[str, Any] = {"family": "mean-pooling", "embedding": [8], "embedding_dropout": 0.0}
-    train_ids, validation_ids = ["P000", "P001", "P003", "P005"], ["P006", "P007", "P008"]
-    folds = {**cohort.folds, "folds": [{**cohort.folds["folds"][0], "train": train_ids}]}
+    train_ids = ["P000", "P001", "P003", "P005"]
+    data = with_sides(cohort.data(), train=train_ids)
     weights = {"none": [1.0, 1.0, 1.0], "balanced": [4 / (3 * 2), 4 / (3 * 1), 4 / (3 * 1)]}
     given = {
-        name: collate(load_bags(cohort.features, ids, ALL, labels=cohort.labels))
-        for name, ids in (("train_loss", train_ids), ("validation_loss", validation_ids))
+        name: collate(data.bags(side, ALL))
+        for name, side in (("train_loss", "train"), ("validation_loss", "validation"))
     }
     shapes = dict.fromkeys(ALL, (2, 2, 8))
     for chosen, weight in weights.items():
         settings = {**TRAIN, "epochs": 1, "class_weights": chosen}
-        fit(folds, "0", cohort.features, model, settings, 1, tmp_path / chosen, tmp_path / f"{chosen}-work")
-        (point,) = json.loads((tmp_path / chosen / "curve.json").read_text())
-        torch.manual_seed(1)
-        networks = {"train_loss": build(model, shapes, 3), "validation_loss": load_model(tmp_path / chosen)[0]}
-        for name, network in networks.items():  # one batch: the training's loss is that of the first weights
+        train_fold(data, tmp_path / chosen, model, settings)
+        trained = tmp_path / chosen / "out"
+        (point,) = json.loads((trained / "curve.json").read_text())
+        networks = {"train_loss": build_network(shapes, **model), "validation_loss": load_model(trained)[0]}
+        for name, network in networks.items():  # with one batch, the training loss is that of the initial weights
             logits = network(given[name]).logits["fusion"]
             loss = cross_entropy(logits, given[name].labels, torch.tensor(weight), reduction="sum")
             assert point[name] == pytest.approx(loss.item() / len(given[name]), rel=1e-4)
 
 
 def test_who_lies_between_two_classes_counts_half_for_each_in_an_epoch(cohort: Cohort) -> None:
-    second = {"P001": 2, "P005": 0}
-    bags = load_bags(cohort.features, cohort.ids[:6], ALL, labels=cohort.labels, second=second)
-    torch.manual_seed(1)
-    model = {"family": "mean-pooling", "embedding": [8], "embedding_dropout": 0.0}
-    network = build(model, shapes_of(bags), 3)
-    settings = read_settings({**TRAIN, "batch": 6}, {})
+    folds = replace(cohort.folds, second={"P001": 2, "P005": 0})
+    bags = cohort.data(folds=folds).bags("train", ALL)
+    network = build_network(shapes_of(bags), family="mean-pooling", embedding=[8], embedding_dropout=0.0)
+    settings = TrainSettings.from_mapping({**TRAIN, "batch_size": 6})
     with torch.no_grad():
         log_p = torch.log_softmax(network(collate(bags)).logits["fusion"], 1)
     target = torch.tensor([[1, 0, 0], [0, 0.5, 0.5], [0, 0, 1], [1, 0, 0], [0, 1, 0], [0.5, 0, 0.5]])
     expected = pytest.approx(float(-(target * log_p).sum()) / 6, rel=1e-5)
-    assert validate(network, bags, settings, 3, "cpu")[0] == expected
+    assert validate(network, bags, settings)[0] == expected
     learnt = train_epoch(network, make_optimizer(network, settings), bags, settings, seed=1, epoch=0, device="cpu")
     assert learnt == expected
 
@@ -196,7 +189,7 @@ def test_dropped_modalities_leave_everybody_one() -> None:
         assert not has[:50, 2].any(), "nobody is given what they lack"
         for i, name in enumerate(ALL):
             assert torch.equal(dropped.features[name].any(-1).flatten(1).any(1), has[:, i])
-            assert len(dropped.having[name]) == int(has[:, i].sum())
+            assert len(dropped.present_idx[name]) == int(has[:, i].sum())
         kept = float(has[50:].float().mean())
         assert kept == pytest.approx(0.7 + 0.3**3 / 3 if share == 0.3 else 1 / 3, abs=0.05)
     again = drop_modalities(batch, 0.3, torch.Generator().manual_seed(0))
@@ -207,30 +200,28 @@ def test_negative_markers_reach_the_network(cohort: Cohort, tmp_path: Path) -> N
     negatives = {"P001": [0], "P010": [0]}
     figures = train(cohort, tmp_path, {**MODEL, "modalities": ["IM"]}, negatives=negatives)
     assert "left_out" not in figures, "a finding is something"
-    folds, features = without(cohort)
-    predict(folds, "0", tmp_path / "out", features, tmp_path / "with", negatives=negatives)
-    assert read_predictions(tmp_path / "with" / "predictions.csv", folds["classes"]).patients == [
+    predict_test_side(without(cohort, negatives=negatives), tmp_path, "with")
+    assert read_predictions(tmp_path / "with" / "predictions.csv", list(cohort.folds.classes)).patients == [
         "P009",
         "P010",
         "P011",
     ]
     rows = (tmp_path / "with" / "pooling.csv").read_text().splitlines()
     assert "P010,IM,,,0,negative,1.00000000" in rows
-    figures = predict(folds, "0", tmp_path / "out", features, tmp_path / "none")
+    figures = predict_test_side(without(cohort), tmp_path, "none")
     assert figures["left_out"] == {"P010": ["IM"]}
 
 
 def test_layouts_survive_the_trained_model(cohort: Cohort, tmp_path: Path) -> None:
     train(cohort, tmp_path)
-    folds, features = without(cohort)
-    bags = load_bags(features, cohort.ids, ALL, labels=cohort.labels, lacking={p: list(m) for p, m in LACKING.items()})
-    _, metadata = load_model(tmp_path / "out")
+    data = without(cohort)
+    bags = [bag for side in ("train", "validation", "test") for bag in data.bags(side, ALL)]
+    _, card = load_model(tmp_path / "out")
     layouts = layouts_of(bags)
-    assert layouts_from(json.loads(json.dumps(metadata))) == layouts
+    assert layouts_from(card) == layouts
     alone = collate([bag for bag in bags if bag.patient == "P010"], layouts)
     assert list(alone.features) == ["TEM", "OM", "IM"]
-    assert alone.having.keys() == {"OM", "IM"}
-    assert folds["lacking"] == LACKING
+    assert alone.present_idx.keys() == {"OM", "IM"}
 
 
 def test_a_compiled_network_learns_the_same(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What suits a GPU, tried on the CPU: bfloat16 and channels-last, for every family."""
+"""Settings for a GPU, tested on the CPU: bfloat16 and channels-last, for every family."""
 
 import json
 import math
@@ -10,13 +10,15 @@ import torch
 from nephroscale.models.batch import Batch
 from nephroscale.models.encoders.common import Encoder
 from nephroscale.models.mil.sc_mil import contrastive_loss
-from nephroscale.models.registry import FAMILIES, build
+from nephroscale.models.registry import FAMILIES
 from nephroscale.training.epoch import validate
-from nephroscale.training.fit import fit
-from nephroscale.training.precision import DEFAULTS, prepare
+from nephroscale.training.precision import prepare
+from nephroscale.training.settings import TrainSettings
+from support.networks import build_network
 from support.stored_features import Cohort
+from support.training import train_fold
 
-TRAIN = {"epochs": 1, "patience": 1, "batch": 6, "precision": "bfloat16"}
+TRAIN = {"epochs": 1, "patience": 1, "batch_size": 6, "precision": "bfloat16"}
 
 
 def small(family: str) -> dict[str, object]:
@@ -27,7 +29,7 @@ def small(family: str) -> dict[str, object]:
 def test_every_family_is_trained_in_bfloat16(family: str, cohort: Cohort, tmp_path: Path) -> None:
     heads = {"heads": 2} if family in {"self-attention", "mmformer"} else {}
     model = {**small(family), **heads}
-    fit(cohort.folds, "0", cohort.features, model, TRAIN, 1, tmp_path / "out", tmp_path / "work")
+    train_fold(cohort, tmp_path, model, TRAIN)
     (point,) = json.loads((tmp_path / "out" / "curve.json").read_text())
     assert math.isfinite(point["train_loss"])
     assert math.isfinite(point["validation_loss"])
@@ -43,9 +45,9 @@ def test_the_contrast_keeps_its_precision_under_autocast() -> None:
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_every_encoder_of_a_network_is_laid_out_channels_last(family: str) -> None:
-    settings = {"family": family, "encoder": {"name": "small-cnn", "width": 8}}
-    network = build(settings, dict.fromkeys(("TEM", "OM", "IM"), (16, 16, 3)), 3)
-    prepare(network, {**DEFAULTS, "channels_last": True})
+    shapes = dict.fromkeys(("TEM", "OM", "IM"), (16, 16, 3))
+    network = build_network(shapes, family=family, encoder={"name": "small-cnn", "width": 8})
+    prepare(network, TrainSettings(channels_last=True))
     encoders = [module for module in network.modules() if isinstance(module, Encoder)]
     assert len(encoders) >= 3
     for encoder in encoders:
@@ -54,14 +56,16 @@ def test_every_encoder_of_a_network_is_laid_out_channels_last(family: str) -> No
         assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in kernels)
 
 
-def test_who_lies_between_two_classes_counts_in_no_sensitivity(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = build({"family": "mean-pooling", "embedding": [4], "modalities": ["TEM"]}, {"TEM": (1, 1, 3)}, 2)
+def test_a_patient_between_two_classes_counts_in_no_sensitivity(
+    cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = build_network({"TEM": (1, 1, 3)}, 2, family="mean-pooling", embedding=[4], modalities=["TEM"])
     with torch.no_grad():
         network.classifier.weight.zero_()  # type: ignore[union-attr]
         network.classifier.bias.copy_(torch.tensor([0.0, 1.0]))  # type: ignore[union-attr]
     features, mask = {"TEM": torch.ones(2, 1, 1, 1, 3)}, {"TEM": torch.ones(2, 1, dtype=torch.bool)}
     batch = Batch.of(features, mask, torch.tensor([1, 0]), ["A", "B"], torch.tensor([1, 1]))
     monkeypatch.setattr("nephroscale.training.epoch.batches", lambda *_: [batch])
-    assert validate(network, [None, None], DEFAULTS, 2, "cpu")[1] == 1.0  # type: ignore[list-item]
+    assert validate(network, [None, None], TrainSettings())[1] == 1.0  # type: ignore[list-item]
     batch = Batch.of(features, mask, torch.tensor([0, 0]), ["A", "B"], torch.tensor([1, 1]))
-    assert validate(network, [None, None], DEFAULTS, 2, "cpu")[1] is None  # type: ignore[list-item]
+    assert validate(network, [None, None], TrainSettings())[1] is None  # type: ignore[list-item]

@@ -19,7 +19,7 @@ def test_imported_results_are_not_computed_again_and_end_in_the_same_receipts(ma
     there.edit("config/tiny.yaml", "root: demo/tiny", "root: raw files elsewhere")
     code, text = there.nephroscale("import", "all.tar")
     assert code == 0, text
-    assert "every digest agrees" in text
+    assert "Every digest matches" in text
     run = there.run()
     assert run.idle, run.output
     assert there.receipts() == before
@@ -30,7 +30,7 @@ def test_one_result_travels_with_what_it_comes_from_alone(made, tmp_path):
     there = made.copy_to(tmp_path / "there")
     code, text = there.nephroscale("export", "results/tiny/features/P01-TEM.json", "one.tar")
     assert code == 0, text
-    assert text.startswith("one.tar: 3 results")  # register, bags, features
+    assert text.startswith("one.tar: 3 results")  # register, tem, features
     shutil.move(there.path / "store", tmp_path / "old store")
     assert there.nephroscale("import", "one.tar")[0] == 0
     run = there.run("results/tiny/features/P01-TEM.json")

@@ -13,10 +13,15 @@ HEAVY = ("torch", "numpy", "scipy", "skimage", "zarr", "cv2", "sklearn", "opensl
 JOB = """
 import json, runpy, sys, types, yaml
 rule, wildcards, stage, unit = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3], sys.argv[4]
+from nephroscale.engine.plan import Plan
+from nephroscale.stages.registry import stage_table
+config, stages = yaml.safe_load(open("config/tiny.yaml")), stage_table()
+plan = Plan(config, stages)
 snakemake = types.SimpleNamespace(
-    rule=rule, wildcards=wildcards, log=[f"results/tiny/logs/{stage}/{unit}.log"],
-    output=[f"results/tiny/{stage}.json" if unit == "cohort" else f"results/tiny/{stage}/{unit}.json"],
-    config=yaml.safe_load(open("config/tiny.yaml")),
+    rule=rule, wildcards=wildcards, log=[f"results/tiny/logs/{stage}/{unit}.log"], config=config,
+    input=types.SimpleNamespace(**{name: plan.receipts_awaited(stage, unit, name) for name in stages[stage].inputs}),
+    output=types.SimpleNamespace(receipt=str(plan.receipt_path(stage, unit))),
+    params=types.SimpleNamespace(settings=stages[stage].settings(plan, unit).to_mapping()),
 )
 runpy.run_path(f"scripts/{rule}.py", init_globals={"snakemake": snakemake})
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
@@ -52,5 +57,6 @@ def test_a_hit_imports_nothing_heavy(project, job):
     )
     assert done.returncode == 0, done.stderr
     modules = json.loads(done.stdout.splitlines()[-1])
-    assert "known, nothing to compute" in (project.path / f"results/tiny/logs/{stage}/{unit}.log").read_text()
+    log = (project.path / f"results/tiny/logs/{stage}/{unit}.log").read_text()
+    assert f"{stage} of {unit}: cache hit, nothing to compute" in log
     assert set(modules) & set(HEAVY) == set()

@@ -29,19 +29,19 @@ def table(project, unit: str, name: str) -> list[dict[str, str]]:
 
 def test_a_patient_without_im_is_excluded_by_name_or_takes_part_by_a_switch(project):
     take_away_im_of(project, "P03")
-    run = project.run(config=(f"task={{{TWO_CLASSES}}}", "folds={count: 2}"))
+    run = project.run(config=(f"task={{{TWO_CLASSES}}}", "folds={n_folds: 2}"))
     assert run.code == 0, run.output
-    assert folds(project)["excluded"] == {"P03": "no IM: no IM image that may serve is in the tables"}
+    assert folds(project)["excluded"] == {"P03": "no IM: the tables have no IM image that a model may read"}
     assert "P03" not in folds(project)["labels"]
     page = (project.path / "results/tiny/report/index.html").read_text(encoding="utf-8")
-    assert "left out of the folds: no IM: no IM image that may serve is in the tables" in page
+    assert "excluded from the folds: no IM: the tables have no IM image that a model may read" in page
 
     models = "models={cmusnet: {}, tem-only: {modalities: [TEM]}, im-only: {modalities: [IM]}}"
     task = f"task={{missing_modalities: mask, {TWO_CLASSES}}}"
-    run = project.run(config=(task, "folds={count: 2}", models))
+    run = project.run(config=(task, "folds={n_folds: 2}", models))
     assert run.code == 0, run.output
     assert folds(project)["excluded"] == {}
-    assert folds(project)["lacking"] == {"P03": {"IM": "no IM image that may serve is in the tables"}}
+    assert folds(project)["lacking"] == {"P03": {"IM": "the tables have no IM image that a model may read"}}
     tested = next(fold["name"] for fold in folds(project)["folds"] if "P03" in fold["test"])
     unit = f"fold{tested}-seed1"
     for model, there in (("cmusnet", True), ("tem-only", True), ("im-only", False)):
@@ -58,8 +58,8 @@ def test_a_patient_without_im_is_excluded_by_name_or_takes_part_by_a_switch(proj
     trained = json.loads((project.path / f"results/tiny/train/cmusnet/{unit}/model.json").read_text())
     assert trained["train"]["modality_dropout"] == 0.2
     page = (project.path / "results/tiny/report/index.html").read_text(encoding="utf-8")
-    assert "Trained and predicted without a modality: P03 (no IM" in page
-    assert project.run(config=(task, "folds={count: 2}", models)).idle
+    assert "Cases with a missing modality: P03 (no IM" in page
+    assert project.run(config=(task, "folds={n_folds: 2}", models)).idle
 
 
 def test_several_glomeruli_and_a_panel_with_a_negative_marker(project):

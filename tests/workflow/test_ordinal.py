@@ -1,16 +1,17 @@
 """The shipped staging study, planned and not run: what it asks for, and which head its jobs are told to report."""
 
 import inspect
-import runpy
-from types import SimpleNamespace
+import sys
+from dataclasses import replace
+from unittest.mock import MagicMock
 
 import pytest
 import yaml
 
-from nephroscale.cohort import eligible
-from nephroscale.engine import job as jobs
 from nephroscale.engine.plan import Plan
-from nephroscale.evaluation import evaluate, predict, prediction_cohort, temperature
+from nephroscale.evaluation import evaluate, predict, temperature
+from nephroscale.evaluation.fitted_temperature import FittedTemperature
+from nephroscale.stages.registry import stage_table
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def staging(root, tmp_path, monkeypatch):
     monkeypatch.chdir(root)
     given = yaml.safe_load((root / "config/mn_stage.yaml").read_text())
     given |= {"results": str(tmp_path / "results"), "store": {"path": str(tmp_path / "store")}}
-    return lambda **task: Plan({**given, "task": {**given["task"], **task}})
+    return lambda **task: Plan({**given, "task": {**given["task"], **task}}, stage_table())
 
 
 def test_the_staging_study_has_three_stages_without_iv_and_halves_between_two(staging):
@@ -34,13 +35,13 @@ def test_the_staging_study_has_three_stages_without_iv_and_halves_between_two(st
 
 def test_the_staging_study_trains_its_four_models_on_every_fold(staging):
     plan = staging()
-    assert {name: (m["family"], m["ordinal"], set(m["modalities"])) for name, m in plan.config["models"].items()} == {
+    assert {name: (m.family, m.options["ordinal"], set(m.modalities)) for name, m in plan.config.models.items()} == {
         "cmusnet": ("cmusnet", True, {"TEM", "OM", "IM"}),
         "no-ordinal-head": ("cmusnet", False, {"TEM", "OM", "IM"}),
         "om-only": ("cmusnet", True, {"OM"}),
         "tem-only": ("cmusnet", True, {"TEM"}),
     }
-    runs = {f"{name}/fold{fold}-seed1" for name in plan.config["models"] for fold in range(5)}
+    runs = {f"{name}/fold{fold}-seed1" for name in plan.config.models for fold in range(5)}
     for stage in ("train", "temperature", "evaluate"):
         assert set(plan.study_units(stage)) == runs
 
@@ -49,33 +50,34 @@ def test_the_staging_study_trains_its_four_models_on_every_fold(staging):
 def test_the_head_that_the_task_reports_is_in_every_recipe_that_predicts(staging, prediction):
     plan = staging(prediction=prediction)
     for stage, unit in (("temperature", "cmusnet/fold0-seed1"), ("evaluate", "cmusnet/fold0-seed1")):
-        assert plan.stages[stage].settings(plan, unit)["prediction"] == prediction
-    assert plan.stages["predict"].settings(plan, "cmusnet/external")["prediction"] == prediction
+        assert plan.stages[stage].settings(plan, unit).prediction == prediction
+    assert plan.stages["predict"].settings(plan, "cmusnet/external").prediction == prediction
 
 
 @pytest.mark.parametrize(
-    ("script", "module", "function"),
+    ("name", "unit", "function"),
     [
-        ("evaluate_model", evaluate, "predict"),
-        ("fit_temperature", temperature, "calibrate"),
-        ("predict_patients", predict, "predict_ensemble"),
+        ("evaluate", "cmusnet/fold0-seed1", evaluate.evaluate_model),
+        ("temperature", "cmusnet/fold0-seed1", temperature.fit_fold_temperature),
+        ("predict", "cmusnet/external", predict.predict_patients),
     ],
 )
-def test_a_job_reports_the_head_of_its_recipe(root, monkeypatch, script, module, function):
-    monkeypatch.setattr(jobs, "run_stage", lambda make, job: make(job))
-    monkeypatch.setattr(eligible, "read_folds", lambda folder: {})
-    monkeypatch.setattr(prediction_cohort, "list_cases", lambda *given: {})
-    told, takes = [], inspect.signature(getattr(module, function))
-    monkeypatch.setattr(module, function, lambda *given: told.append(takes.bind(*given).arguments["prediction"]))
-    for settings in ({}, {"prediction": "ordinal"}, {"prediction": "mean"}):
-        job = SimpleNamespace(
-            unit="cmusnet/fold0-seed1",
-            settings={"fold": 0, "members": [], "modalities": [], "classes": [], **settings},
-            rows={"negatives": None},
-            receipts=list,
-            input=lambda *names: None,
-            out=None,
-            device="cpu",
-        )
-        runpy.run_path(str(root / f"scripts/{script}.py"), {"snakemake": job})
-    assert told == ["softmax", "ordinal", "mean"]
+def test_a_job_reports_the_head_of_its_recipe(staging, monkeypatch, name, unit, function):
+    plan = staging()
+    stage = plan.stages[name]
+    stage_module = sys.modules[type(stage).__module__]
+    for part in ("fold_data", "members", "cases"):
+        if hasattr(stage_module, part):
+            monkeypatch.setattr(stage_module, part, lambda *_: MagicMock())
+    reported, takes = [], inspect.signature(function)
+
+    def capture(*given):
+        reported.append(takes.bind(*given).arguments["prediction"])
+        return FittedTemperature(1.0, at_bound=False, patients=1, nll_before=0.0, nll_after=0.0)
+
+    monkeypatch.setattr(sys.modules[function.__module__], function.__name__, capture)
+    for head in ("softmax", "ordinal", "mean"):
+        settings = replace(stage.settings(plan, unit), prediction=head)
+        job = MagicMock(unit=unit, rows={"negatives": None}, settings=settings)
+        stage.make(job)
+    assert reported == ["softmax", "ordinal", "mean"]

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import subprocess
 import sys
 
@@ -26,9 +25,8 @@ def stages(run):
 
 
 def test_new_patients_without_labels_are_predicted_and_nothing_else_is_touched(project):
-    draw = [sys.executable, "resources/demo/generate.py", "new", "--out", "demo/new"]
-    environment = {**os.environ, "PYTHONPATH": str(project.path / "scripts")}
-    subprocess.run(draw, cwd=project.path, check=True, env=environment)
+    generate = [sys.executable, "resources/demo/generate.py", "new", "--out", "demo/new"]
+    subprocess.run(generate, cwd=project.path, check=True)
     before = project.receipts()
     run = project.run("predict", config=(NEW,))
     assert run.code == 0, run.output
@@ -44,7 +42,7 @@ def test_new_patients_without_labels_are_predicted_and_nothing_else_is_touched(p
     assert found["N01"]["label"] == ""
     assert "pattern-only" in found["N02"]["warnings"]
     assert found["N03"]["predicted"] == ""
-    assert "the model needs TEM" in found["N03"]["warnings"]
+    assert "the model requires TEM" in found["N03"]["warnings"]
     assert {row["fold"] for row in rows(folder / "members.csv")} == {"0", "1"}
     assert {row["modality"] for row in rows(folder / "instances.csv")} >= {"TEM"}
     # The study itself does not wait for new patients, and its report does not change with them.
@@ -54,7 +52,7 @@ def test_new_patients_without_labels_are_predicted_and_nothing_else_is_touched(p
 def test_nobody_to_predict_is_said(project):
     run = project.run("predict")
     assert run.code != 0
-    assert "There is nobody to predict" in run.output
+    assert "There is no patient to predict" in run.output
 
 
 def test_stages_have_an_ordinal_head_and_external_patients_are_scored_once(project):

@@ -12,13 +12,13 @@ import pytest
 import tifffile
 from PIL import Image, PngImagePlugin
 
-from nephroscale.demo.slide_file import write_slide
+from nephroscale_demo.slide_file import write_slide
 from support.project import Project
 
 pytestmark = pytest.mark.workflow
 
 NAME = "Zebrowskaja"
-LABEL = (255, 0, 255)  # a colour that nothing drawn has
+LABEL = (255, 0, 255)  # a colour that no synthetic image has
 
 
 def move(project, image_id, change=None):
@@ -153,7 +153,7 @@ def test_a_name_planted_in_a_dicom_slide_is_found_in_nothing_that_is_made(made, 
 # What befalls a job of `register`, put before its script: the slide goes before it begins; a library's own error about
 # it; and a fault of the program, after the path was printed.
 BEFALLS = {
-    "There is no such file.": "os.unlink(SLIDE)",
+    "The file does not exist.": "os.unlink(SLIDE)",
     "Unexpected NotADirectoryError": "register.register_images = lambda images, out: open(SLIDE + '/slide')",
     "Unexpected ZeroDivisionError": "register.register_images = lambda images, out: print(SLIDE) or 1 / 0",
 }
@@ -166,7 +166,7 @@ def test_a_name_in_the_path_of_a_raw_file_is_told_by_no_job_that_fails(tmp_path,
     script = project.path / "scripts/register_patient.py"
     find = "SLIDE = (glob.glob('demo/tiny/*/* 1961-05-04 *') if snakemake.wildcards.patient == 'P01' else [''])[0]"
     lines = ["import glob, os", "from nephroscale.slides import register", find, f"if SLIDE:\n    {BEFALLS[told]}\n"]
-    script.write_text(script.read_text().replace("run_stage(make", "\n".join(lines) + "run_stage(make"))
+    script.write_text(script.read_text().replace("run_job(", "\n".join(lines) + "run_job("))
     run = project.run("register", options=("--keep-going",))
     assert run.code != 0
     assert told in run.output

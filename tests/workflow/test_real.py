@@ -48,9 +48,9 @@ def finished(shared, tmp_path_factory):
     config = {
         "data": {"root": str(shared / "data"), "patients": "patients.csv", "images": "images.csv"},
         "task": {"classes": {"IgAN": "IgAN", "MN": "MN"}},
-        "om": {"reference": str(ROOT / "resources/stain/he.json")},
+        "om": {"reference_file": str(ROOT / "resources/stain/he.json")},
         "glomeruli": {"method": "classical"},
-        "folds": {"count": 2},
+        "folds": {"n_folds": 2},
     }
     (path / "config.yaml").write_text(yaml.safe_dump(config))
     command = [sys.executable, "-m", "snakemake", "--configfile", "config.yaml", "--cores", "2", "--", "features"]

@@ -38,12 +38,12 @@ def test_rivals_are_trained_and_tested_on_the_folds_and_bags_that_are_there(proj
 
 
 def test_a_key_that_a_rival_does_not_read_stops_the_run_before_any_job(project):
-    run = project.run("evaluate", config=("models={abmil: {family: abmil, threshold: 2}}",))
+    run = project.run("evaluate", config=("models={abmil: {family: abmil, smil_threshold: 2}}",))
     assert run.code != 0
-    assert "models.abmil.threshold: the family abmil does not read this key" in run.output
+    assert "models.abmil.smil_threshold: the family abmil does not read this key" in run.output
     assert not run.computed
 
 
 def test_the_shipped_rivals_are_every_family_but_our_own(root):
-    shipped = yaml.safe_load((root / "config/rivals.yaml").read_text())["models"]
+    shipped = yaml.safe_load((root / "config/baselines.yaml").read_text())["models"]
     assert {entry["family"] for entry in shipped.values()} == set(FAMILIES) - {"cmusnet"}

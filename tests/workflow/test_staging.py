@@ -10,9 +10,9 @@ def test_staged_raw_files_give_the_same_artifacts_and_are_gone_afterwards(projec
     scratch.mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))
     before = project.receipts()
-    staged = "compute={stage_raw: true}"
+    staged = "compute={copy_raw_to_node: true}"
     assert project.run(config=(staged,)).idle  # no part of any recipe
-    run = project.run(config=(staged, "recompute=bags"))
+    run = project.run(config=(staged,), options=("--forcerun", "prepare_tem"))
     assert run.code == 0, run.output
     assert {unit.partition("/")[0] for unit in run.computed} == {"tem"}
     assert project.receipts() == before

@@ -33,7 +33,7 @@ def test_permuted_labels_change_folds_and_what_follows_and_are_said(project):
 
 
 def test_patches_of_micrographs_are_pooled_within_their_image(project):
-    run = project.run("evaluate", config=("tem={instance: patch, size_px: 128, patch_um: 1.0, maximum_patches: 4}",))
+    run = project.run("evaluate", config=("tem={instance: patch, size_px: 128, patch_um: 1.0, max_patches: 4}",))
     assert run.code == 0, run.output
     bag = json.loads((project.path / "results/tiny/tem/P01.json").read_text())["figures"]
     assert bag["instances"] > bag["images"]

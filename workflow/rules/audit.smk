@@ -1,4 +1,6 @@
-"""Provenance: the audit."""
+"""Audit: the provenance of every artifact."""
+
+audit_stage = stage_of_rule("audit")
 
 
 rule audit:
@@ -8,17 +10,19 @@ rule audit:
 
 rule write_audit:
     input:
-        list_receipts_before("audit"),
+        receipts=audit_stage.receipts,
     output:
-        report(receipt("audit"), caption="../report/receipt.rst", category="Audit"),
+        receipt="<results>/audit.json",
     log:
-        log_file("audit"),
+        "<results>/logs/audit/cohort.log",
     benchmark:
-        benchmark_file("audit")
-    threads: plan.config["compute"]["threads"]
+        "<results>/benchmarks/audit/cohort.tsv"
+    threads: plan.config.compute.threads
     resources:
         mem_mb=scale_with_attempt(4000),
         runtime=scale_with_attempt(60),
+    params:
+        settings=audit_stage.settings,
     message:
         "Write the audit"
     script:

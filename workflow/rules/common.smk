@@ -4,31 +4,48 @@ import sys
 from pathlib import Path
 
 SCRIPTS = Path(workflow.basedir).parent / "scripts"
-sys.path.insert(0, str(SCRIPTS))
+if (SCRIPTS / "nephroscale").is_dir():  # a checkout, whatever else is installed
+    sys.path.insert(0, str(SCRIPTS))
 
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.prepass import settle
+from nephroscale.engine.snakemake.forced import read_forced
+from nephroscale.engine.snakemake.inputs import StageOfRule
+from nephroscale.engine.snakemake.job_groups import (
+    export_attempt,
+    export_package,
+    export_run,
+    has_notes,
+)
+from nephroscale.engine.snakemake.stale_lock import (
+    clear_dead_run,
+    note_run,
+    snakemake_is_locked,
+)
+from nephroscale.engine.snakemake.status import summary
 from nephroscale.errors import NephroscaleError
-from nephroscale.memory import collect_seldom
-from nephroscale.engine.snakemake.stale_lock import clear_dead_run, note_run
-from nephroscale.engine.snakemake.job_groups import export_attempt, export_run, has_notes
-from nephroscale.engine.plan import Plan, export_package
-from nephroscale.engine.status import summary
+from nephroscale.stages.registry import stage_table
 
 
 def make_plan():
-    """Read configuration and tables, and settle what is already known (in the main process alone)."""
+    """Read configuration and tables; in the main process, settle what is already known."""
     try:
-        plan = Plan(config, check_files=workflow.is_main_process)
-        if workflow.is_main_process:
-            collect_seldom()
-            clear_dead_run()
-            plan.settle()
+        stages = stage_table()
+        if not workflow.is_main_process:
+            return Plan(config, stages)
+        plan = Plan(config, stages, check_files=True)
+        plan.forced = read_forced(sys.argv, stages, plan.results)
+        plan.forced.export()
+        clear_dead_run()
+        if not snakemake_is_locked():  # else another run works in this folder
+            settle(plan)
     except NephroscaleError as fault:
         sys.exit(f"nephroscale: {fault}")
     return plan
 
 
 def begin_run():
-    """Let jobs know which rules travel in groups; a hook, since settings come after the Snakefile is read."""
+    """Let jobs know which rules run in groups; a hook, since settings come after the Snakefile is read."""
     groups = {} if workflow.local_exec else workflow.group_settings.overwrite_groups
     export_run(groups, workflow.execution_settings.retries)
     note_run(local=workflow.local_exec)
@@ -36,34 +53,21 @@ def begin_run():
 
 export_package(SCRIPTS)
 plan = make_plan()
-export_attempt(sys.argv, plan.config["compute"]["device"])
+export_attempt(sys.argv, plan.config.compute.device)
 
 
-def receipt(stage):
-    """The pattern of a stage's receipts."""
-    return str(plan.receipt_path(stage, plan.stages[stage].pattern))
+pathvars:
+    results=str(plan.results),
 
 
-def log_file(stage):
-    """The pattern of a stage's log files."""
-    return str(plan.log_path(stage, plan.stages[stage].pattern))
+def stage_of_rule(stage):
+    """What a rule takes from its stage: its named inputs and its settings."""
+    return StageOfRule(plan, stage)
 
 
-def benchmark_file(stage):
-    """The pattern of a stage's benchmark files."""
-    return str(
-        plan.results / "benchmarks" / stage / f"{plan.stages[stage].pattern}.tsv"
-    )
-
-
-def list_receipts_before(stage):
-    """Make the input function of a stage: the receipts that a unit has to wait for."""
-
-    def list_receipts(wildcards):
-        unit = plan.stages[stage].pattern.format(**dict(wildcards.items()))
-        return plan.receipts_before(stage, unit)
-
-    return list_receipts
+def no_input(wildcards):
+    """The input of rules that read raw files alone."""
+    return []
 
 
 def list_receipts_of(stage):
@@ -73,6 +77,22 @@ def list_receipts_of(stage):
         return plan.receipt_paths(stage)
 
     return list_receipts
+
+
+def list_predictions(wildcards):
+    """The receipts of everything that has to be predicted; an error where there is no patient to predict."""
+    if not plan.units("predict"):
+        raise NephroscaleError(
+            "There is no patient to predict.",
+            where="configuration, predict.patients and predict.images",
+            fix="Name tables of new patients there, or give patients of the study the use `external`.",
+        )
+    return plan.receipt_paths("predict", new=True)
+
+
+def page_of_object(wildcards):
+    """The page inside the object of the report or the audit."""
+    return str(plan.results / wildcards.page / plan.stages[wildcards.page].page)
 
 
 def scale_with_attempt(amount):
@@ -86,13 +106,13 @@ def scale_with_attempt(amount):
 
 def count_gpus(wildcards):
     """One GPU where the configuration asks for it."""
-    return 1 if plan.config["compute"]["device"] == "cuda" else 0
+    return 1 if plan.config.compute.device == "cuda" else 0
 
 
 def print_summary():
-    """Print the last screen: what was rejected and why, the headline figures, where the report lies."""
+    """Print the last screen: what was rejected and why, the headline figures, where the report is."""
     if workflow.is_main_process:
-        print(summary(Plan(config)), file=sys.stderr)
+        print(summary(Plan(config, stage_table())), file=sys.stderr)
 
 
 wildcard_constraints:
@@ -103,14 +123,4 @@ wildcard_constraints:
     fold="[0-9]+",
     seed="[0-9]+",
     set="new|external",
-
-
-def list_predictions(wildcards):
-    """The receipts of everything that has to be predicted; an error where nobody is."""
-    if not plan.units("predict"):
-        raise NephroscaleError(
-            "There is nobody to predict.",
-            where="configuration, predict.patients and predict.images",
-            todo="Name tables of new patients there, or give patients of the study the use `external`.",
-        )
-    return plan.receipt_paths("predict", new=True)
+    page="report|audit",

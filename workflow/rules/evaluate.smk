@@ -1,4 +1,6 @@
-"""Predictions on test patients."""
+"""Evaluate: predictions of each trained model on its fold's test patients."""
+
+evaluate_stage = stage_of_rule("evaluate")
 
 
 rule evaluate:
@@ -8,18 +10,22 @@ rule evaluate:
 
 rule evaluate_model:
     input:
-        list_receipts_before("evaluate"),
+        folds=evaluate_stage.folds,
+        weights=evaluate_stage.weights,
+        features=evaluate_stage.features,
     output:
-        receipt("evaluate"),
+        receipt="<results>/evaluate/{model}/fold{fold}-seed{seed}.json",
     log:
-        log_file("evaluate"),
+        "<results>/logs/evaluate/{model}/fold{fold}-seed{seed}.log",
     benchmark:
-        benchmark_file("evaluate")
-    threads: plan.config["compute"]["threads"]
+        "<results>/benchmarks/evaluate/{model}/fold{fold}-seed{seed}.tsv"
+    threads: plan.config.compute.threads
     resources:
         mem_mb=scale_with_attempt(8000),
         runtime=scale_with_attempt(30),
         gpu=count_gpus,
+    params:
+        settings=evaluate_stage.settings,
     message:
         "Evaluate {wildcards.model} on fold {wildcards.fold} with seed {wildcards.seed}"
     script:

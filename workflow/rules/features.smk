@@ -1,4 +1,6 @@
-"""Bags of feature maps."""
+"""Features: one bag of feature maps for each patient and modality."""
+
+features_stage = stage_of_rule("features")
 
 
 rule features:
@@ -8,18 +10,21 @@ rule features:
 
 rule extract_features:
     input:
-        list_receipts_before("features"),
+        glomeruli=features_stage.glomeruli,
+        tem=features_stage.tem,
     output:
-        receipt("features"),
+        receipt="<results>/features/{patient}-{modality}.json",
     log:
-        log_file("features"),
+        "<results>/logs/features/{patient}-{modality}.log",
     benchmark:
-        benchmark_file("features")
-    threads: plan.config["compute"]["threads"]
+        "<results>/benchmarks/features/{patient}-{modality}.tsv"
+    threads: plan.config.compute.threads
     resources:
         mem_mb=scale_with_attempt(6000),
         runtime=scale_with_attempt(30),
         gpu=count_gpus,
+    params:
+        settings=features_stage.settings,
     message:
         "Encode {wildcards.modality} of {wildcards.patient}"
     script:

@@ -1,4 +1,6 @@
-"""Folds."""
+"""Folds: which patients train, validate and test."""
+
+folds_stage = stage_of_rule("folds")
 
 
 rule folds:
@@ -8,17 +10,19 @@ rule folds:
 
 rule make_folds:
     input:
-        list_receipts_before("folds"),
+        features=folds_stage.features,
     output:
-        receipt("folds"),
+        receipt="<results>/folds.json",
     log:
-        log_file("folds"),
+        "<results>/logs/folds/cohort.log",
     benchmark:
-        benchmark_file("folds")
-    threads: plan.config["compute"]["threads"]
+        "<results>/benchmarks/folds/cohort.tsv"
+    threads: plan.config.compute.threads
     resources:
         mem_mb=scale_with_attempt(1000),
         runtime=scale_with_attempt(30),
+    params:
+        settings=folds_stage.settings,
     message:
         "Divide the patients into folds"
     script:

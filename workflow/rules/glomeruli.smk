@@ -1,4 +1,6 @@
-"""The segmenter, and the contours and crops of glomeruli."""
+"""Glomeruli: contours and crops of each OM and IM slide."""
+
+glomeruli_stage = stage_of_rule("glomeruli")
 
 
 rule glomeruli:
@@ -6,38 +8,22 @@ rule glomeruli:
         list_receipts_of("glomeruli"),
 
 
-rule train_segmenter:
-    input:
-        list_receipts_before("segmenter"),
-    output:
-        receipt("segmenter"),
-    log:
-        log_file("segmenter"),
-    benchmark:
-        benchmark_file("segmenter")
-    threads: plan.config["compute"]["threads"]
-    resources:
-        mem_mb=scale_with_attempt(6000),
-        runtime=scale_with_attempt(240),
-    message:
-        "Train the glomerulus segmenter"
-    script:
-        "../../scripts/train_segmenter.py"
-
-
 rule find_glomeruli:
     input:
-        list_receipts_before("glomeruli"),
+        tiles=glomeruli_stage.tiles,
+        segmenter=glomeruli_stage.segmenter,
     output:
-        receipt("glomeruli"),
+        receipt="<results>/glomeruli/{image}.json",
     log:
-        log_file("glomeruli"),
+        "<results>/logs/glomeruli/{image}.log",
     benchmark:
-        benchmark_file("glomeruli")
-    threads: plan.config["compute"]["threads"]
+        "<results>/benchmarks/glomeruli/{image}.tsv"
+    threads: plan.config.compute.threads
     resources:
         mem_mb=scale_with_attempt(4000),
         runtime=scale_with_attempt(30),
+    params:
+        settings=glomeruli_stage.settings,
     message:
         "Find the glomeruli of {wildcards.image}"
     script:

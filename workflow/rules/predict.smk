@@ -1,4 +1,6 @@
-"""Predictions for patients outside the folds."""
+"""Predict: the ensemble's predictions for patients outside the folds."""
+
+predict_stage = stage_of_rule("predict")
 
 
 rule predict:
@@ -8,18 +10,24 @@ rule predict:
 
 rule predict_patients:
     input:
-        list_receipts_before("predict"),
+        weights=predict_stage.weights,
+        temperatures=predict_stage.temperatures,
+        features=predict_stage.features,
+        tiles=predict_stage.tiles,
+        facts=predict_stage.facts,
     output:
-        receipt("predict"),
+        receipt="<results>/predict/{model}/{set}.json",
     log:
-        log_file("predict"),
+        "<results>/logs/predict/{model}/{set}.log",
     benchmark:
-        benchmark_file("predict")
-    threads: plan.config["compute"]["threads"]
+        "<results>/benchmarks/predict/{model}/{set}.tsv"
+    threads: plan.config.compute.threads
     resources:
         mem_mb=scale_with_attempt(8000),
         runtime=scale_with_attempt(60),
         gpu=count_gpus,
+    params:
+        settings=predict_stage.settings,
     message:
         "Predict {wildcards.set} patients by the ensemble of {wildcards.model}"
     script:

@@ -1,4 +1,6 @@
-"""Each patient's raw files."""
+"""Register: the digest and the facts of each raw file."""
+
+register_stage = stage_of_rule("register")
 
 
 rule register:
@@ -8,17 +10,19 @@ rule register:
 
 rule register_patient:
     input:
-        list_receipts_before("register"),
+        no_input,
     output:
-        receipt("register"),
+        receipt="<results>/register/{patient}.json",
     log:
-        log_file("register"),
+        "<results>/logs/register/{patient}.log",
     benchmark:
-        benchmark_file("register")
-    threads: plan.config["compute"]["threads"]
+        "<results>/benchmarks/register/{patient}.tsv"
+    threads: plan.config.compute.threads
     resources:
         mem_mb=scale_with_attempt(1000),
         runtime=scale_with_attempt(30),
+    params:
+        settings=register_stage.settings,
     message:
         "Register the raw files of {wildcards.patient}"
     script:

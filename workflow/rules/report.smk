@@ -1,4 +1,6 @@
-"""The report."""
+"""Report: tables, plots and one page about everything that was made."""
+
+report_stage = stage_of_rule("report")
 
 
 rule report:
@@ -8,18 +10,39 @@ rule report:
 
 rule write_report:
     input:
-        list_receipts_before("report"),
+        receipts=report_stage.receipts,
     output:
-        report(receipt("report"), caption="../report/receipt.rst", category="Report"),
+        receipt="<results>/report.json",
     log:
-        log_file("report"),
+        "<results>/logs/report/cohort.log",
     benchmark:
-        benchmark_file("report")
-    threads: plan.config["compute"]["threads"]
+        "<results>/benchmarks/report/cohort.tsv"
+    threads: plan.config.compute.threads
     resources:
         mem_mb=scale_with_attempt(4000),
         runtime=scale_with_attempt(60),
+    params:
+        settings=report_stage.settings,
     message:
         "Write the report"
     script:
         "../../scripts/write_report.py"
+
+
+# The pages themselves, for `snakemake --report`.
+rule show_page:
+    input:
+        receipt="<results>/{page}.json",
+    output:
+        page=report(
+            "<results>/{page}.html", caption="../report/page.rst", category="Pages"
+        ),
+    log:
+        "<results>/logs/pages/{page}.log",
+    localrule: True
+    params:
+        page=page_of_object,
+    message:
+        "Copy the page of the {wildcards.page}"
+    shell:
+        "cp {params.page:q} {output.page:q} 2> {log:q}"

@@ -1,4 +1,6 @@
-"""TEM images."""
+"""TEM: the cleaned images of each patient, as the instances of a bag."""
+
+tem_stage = stage_of_rule("tem")
 
 
 rule tem:
@@ -8,17 +10,19 @@ rule tem:
 
 rule prepare_tem:
     input:
-        list_receipts_before("tem"),
+        facts=tem_stage.facts,
     output:
-        receipt("tem"),
+        receipt="<results>/tem/{patient}.json",
     log:
-        log_file("tem"),
+        "<results>/logs/tem/{patient}.log",
     benchmark:
-        benchmark_file("tem")
-    threads: plan.config["compute"]["threads"]
+        "<results>/benchmarks/tem/{patient}.tsv"
+    threads: plan.config.compute.threads
     resources:
         mem_mb=scale_with_attempt(4000),
         runtime=scale_with_attempt(30),
+    params:
+        settings=tem_stage.settings,
     message:
         "Clean the TEM images of {wildcards.patient}"
     script:

@@ -1,4 +1,6 @@
-"""The stain reference, and the pyramids of OM and IM images."""
+"""Tiles: a normalised pyramid of each OM and IM slide."""
+
+tiles_stage = stage_of_rule("tiles")
 
 
 rule tiles:
@@ -6,38 +8,22 @@ rule tiles:
         list_receipts_of("tiles"),
 
 
-rule fit_reference:
-    input:
-        list_receipts_before("reference"),
-    output:
-        receipt("reference"),
-    log:
-        log_file("reference"),
-    benchmark:
-        benchmark_file("reference")
-    threads: plan.config["compute"]["threads"]
-    resources:
-        mem_mb=scale_with_attempt(4000),
-        runtime=scale_with_attempt(120),
-    message:
-        "Fit the stain reference"
-    script:
-        "../../scripts/fit_reference.py"
-
-
 rule tile_slide:
     input:
-        list_receipts_before("tiles"),
+        facts=tiles_stage.facts,
+        reference=tiles_stage.reference,
     output:
-        receipt("tiles"),
+        receipt="<results>/tiles/{image}.json",
     log:
-        log_file("tiles"),
+        "<results>/logs/tiles/{image}.log",
     benchmark:
-        benchmark_file("tiles")
-    threads: plan.config["compute"]["threads"]
+        "<results>/benchmarks/tiles/{image}.tsv"
+    threads: plan.config.compute.threads
     resources:
         mem_mb=scale_with_attempt(4000),
         runtime=scale_with_attempt(60),
+    params:
+        settings=tiles_stage.settings,
     message:
         "Tile and normalise {wildcards.image}"
     script:

@@ -1,4 +1,6 @@
-"""Weights."""
+"""Train: the weights of each model, fold and seed."""
+
+train_stage = stage_of_rule("train")
 
 
 rule train:
@@ -8,18 +10,21 @@ rule train:
 
 rule train_model:
     input:
-        list_receipts_before("train"),
+        folds=train_stage.folds,
+        features=train_stage.features,
     output:
-        receipt("train"),
+        receipt="<results>/train/{model}/fold{fold}-seed{seed}.json",
     log:
-        log_file("train"),
+        "<results>/logs/train/{model}/fold{fold}-seed{seed}.log",
     benchmark:
-        benchmark_file("train")
-    threads: plan.config["compute"]["threads"]
+        "<results>/benchmarks/train/{model}/fold{fold}-seed{seed}.tsv"
+    threads: plan.config.compute.threads
     resources:
         mem_mb=scale_with_attempt(16000),
         runtime=scale_with_attempt(720),
         gpu=count_gpus,
+    params:
+        settings=train_stage.settings,
     message:
         "Train {wildcards.model} on fold {wildcards.fold} with seed {wildcards.seed}"
     script:

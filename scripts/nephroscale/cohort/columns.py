@@ -1,9 +1,9 @@
-"""Columns and cells of a table against its schema."""
+"""Checks of a table's columns and cells against its schema."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nephroscale.cohort.parse import number
 from nephroscale.cohort.validation_errors import nearest
@@ -13,27 +13,28 @@ if TYPE_CHECKING:
 
     from nephroscale.cohort.reading import Table
     from nephroscale.cohort.validation_errors import ValidationErrors
+    from nephroscale.settings import Schema
 
-Bad = set[tuple[int, str]]
-"""Cells that are at fault, by row number and column: what follows takes them for neither filled nor missing."""
+BadCells = set[tuple[int, str]]
+"""Cells with an error, by row number and column; later checks skip them."""
 
 
-class Notes:
-    """Notes faults of one row, and none of a cell that is known to be bad already."""
+class RowErrors:
+    """Collects the errors of one row, except in cells that have an error already."""
 
-    __slots__ = ("bad", "faults", "row", "table")
+    __slots__ = ("bad", "errors", "row", "table")
 
-    def __init__(self, table: str, row: int, bad: Bad, faults: ValidationErrors) -> None:
-        self.table, self.row, self.bad, self.faults = table, row, bad, faults
+    def __init__(self, table: str, row: int, bad: BadCells, errors: ValidationErrors) -> None:
+        self.table, self.row, self.bad, self.errors = table, row, bad, errors
 
-    def __call__(self, column: str, what: str) -> None:
-        """Note what is wrong with the row's cell in a column."""
+    def add(self, column: str, what: str) -> None:
+        """Add an error in the row's cell of a column."""
         if (self.row, column) not in self.bad:
-            self.faults.add(self.table, what, row=self.row, column=column)
+            self.errors.add(self.table, what, row=self.row, column=column)
 
 
-def check_columns(table: Table, schema: dict[str, Any], faults: ValidationErrors) -> bool:
-    """Note missing and unknown columns; return whether every required column is there."""
+def check_columns(table: Table, schema: Schema, errors: ValidationErrors) -> bool:
+    """Report missing and unknown columns; return whether every required column is present."""
     known, required = schema["properties"], schema["required"]
     complete = True
     unknown = [column for column in table.columns if column not in known]
@@ -41,35 +42,35 @@ def check_columns(table: Table, schema: dict[str, Any], faults: ValidationErrors
         if column not in table.columns:
             complete = False
             similar = nearest(column, unknown).replace("did you mean", "is it")
-            faults.add(table.name, f"the column is missing{similar or '.'}", row=1, column=column)
+            errors.add(table.name, f"the column is missing{similar or '.'}", row=1, column=column)
     folded = {_folded(column): column for column in known}
     for column in unknown:
         if _folded(column) in folded:
-            faults.add(table.name, f"is written `{folded[_folded(column)]}`.", row=1, column=column)
+            errors.add(table.name, f"is written `{folded[_folded(column)]}`.", row=1, column=column)
         elif schema["additionalProperties"] is False:
             hint = nearest(column, known) or f"; the columns here are {', '.join(known)}."
-            faults.add(table.name, f"unknown column{hint}", row=1, column=column)
+            errors.add(table.name, f"unknown column{hint}", row=1, column=column)
     return complete
 
 
-def check_cells(table: Table, schema: dict[str, Any], filled: Sequence[str], faults: ValidationErrors) -> Bad:
-    """Note cells that do not fit their column.
+def check_cells(table: Table, schema: Schema, filled: Sequence[str], errors: ValidationErrors) -> BadCells:
+    """Report cells that do not fit their column.
 
     Parameters
     ----------
     table, schema
-        The table and what its columns may hold: ``pattern``, ``enum``, ``type: number`` with its range.
+        The table, and the allowed cells of its columns: ``pattern``, ``enum``, ``type: number`` with its range.
     filled
         Columns in which no cell may be empty.
-    faults
-        Takes the faults.
+    errors
+        Collects the errors.
 
     Returns
     -------
     set of (int, str)
-        Row number and column of each cell at fault.
+        Row number and column of each cell with an error.
     """
-    bad: Bad = set()
+    bad: BadCells = set()
     for column in table.columns:
         if column not in schema["properties"]:
             continue
@@ -77,15 +78,15 @@ def check_cells(table: Table, schema: dict[str, Any], filled: Sequence[str], fau
         needed = column in filled
         for row, cells in table.rows:
             cell = cells[column]
-            what = wrong(cell) if cell else ("is empty; it is needed here." if needed else None)
+            what = wrong(cell) if cell else ("is empty, and is required." if needed else None)
             if what:
-                faults.add(table.name, what, row=row, column=column)
+                errors.add(table.name, what, row=row, column=column)
                 bad.add((row, column))
     return bad
 
 
-def check_unique(table: Table, column: str, faults: ValidationErrors) -> None:
-    """Note ids that occur twice, without regard to case, since they become file names."""
+def check_unique(table: Table, column: str, errors: ValidationErrors) -> None:
+    """Report ids that occur twice, without regard to case, since they become file names."""
     first: dict[str, tuple[int, str]] = {}
     for row, cells in table.rows:
         cell = cells[column]
@@ -93,22 +94,22 @@ def check_unique(table: Table, column: str, faults: ValidationErrors) -> None:
             continue
         before, same = first.setdefault(cell.casefold(), (row, cell))
         if before != row:
-            alike = "" if same == cell else f" as {same!r}, and ids differ by more than case"
-            faults.add(table.name, f"{cell!r} is there already in row {before}{alike}.", row=row, column=column)
+            alike = "" if same == cell else f" as {same!r}, and ids have to differ by more than case"
+            errors.add(table.name, f"{cell!r} is already in row {before}{alike}.", row=row, column=column)
 
 
 def _folded(column: str) -> str:
     return re.sub(r"[\s-]+", "_", column.casefold())
 
 
-def _check_of(schema: dict[str, Any]) -> Callable[[str], str | None]:
-    """Make the function that tells what is wrong with a cell that is not empty (None for nothing)."""
+def _check_of(schema: Schema) -> Callable[[str], str | None]:
+    """Make a function from a cell that is not empty to what is wrong with it (None for a valid cell)."""
     if "enum" in schema:
         allowed = frozenset(schema["enum"])
         return lambda cell: None if cell in allowed else _not_among(cell, schema["enum"])
     if "pattern" in schema:
         fits = re.compile(schema["pattern"]).fullmatch
-        return lambda cell: None if fits(cell) else f"{cell!r} is no id; ids are made of A-Z, a-z, 0-9, _ and -."
+        return lambda cell: None if fits(cell) else f"{cell!r} is not an id; ids consist of A-Z, a-z, 0-9, _ and -."
     if schema.get("type") == "number":
         words = frozenset(schema.get("x-words", ()))
         return lambda cell: None if cell in words else _not_in_range(cell, schema)
@@ -119,7 +120,7 @@ def _not_among(cell: str, allowed: Sequence[str]) -> str:
     return f"{cell!r} is not one of {', '.join(allowed)}{nearest(cell, allowed) or '.'}"
 
 
-def _not_in_range(cell: str, schema: dict[str, Any]) -> str | None:
+def _not_in_range(cell: str, schema: Schema) -> str | None:
     value = number(cell)
     if value is None:
         if re.fullmatch(r"[0-9]+,[0-9]+", cell):

@@ -1,4 +1,4 @@
-"""Paths in the tables: where they lead, and whether anything is there."""
+"""Paths in the tables: whether they stay below the root, and whether the files exist."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ import unicodedata
 
 
 def leaves_root(text: str) -> bool:
-    """Tell whether a relative path climbs out of the folder it is relative to (absolute ones may lie anywhere)."""
+    """Whether a relative path leaves the folder it is relative to (absolute paths are allowed anywhere)."""
     return ".." in text and not text.startswith("/") and posixpath.normpath(text).split("/", 1)[0] == ".."
 
 
-class Folders:
-    """Folders, each listed once: asking for 50,000 files one by one takes minutes on a network file system."""
+class FolderListings:
+    """Listings of folders, each read once: 50,000 single queries take minutes on a network file system."""
 
     def __init__(self) -> None:
         self._names: dict[str, set[str] | None] = {}
         self._folded: dict[str, dict[str, str]] = {}
 
     def has(self, path: str) -> bool:
-        """Tell whether there is a file or a folder at the path."""
+        """Whether a file or a folder exists at the path."""
         folder, name = posixpath.split(path.rstrip("/"))
         names = self._list(folder)
         return posixpath.exists(path) if names is None else name in names
 
     def why_missing(self, text: str, path: str) -> str:
-        """Say that nothing is there, and what the reason may be.
+        """Describe a missing file, with a likely reason.
 
         Parameters
         ----------
         text
             The path as the table has it.
         path
-            Where it leads.
+            The path, resolved.
         """
         folder, name = posixpath.split(path.rstrip("/"))
         names = self._list(folder) or set()
@@ -42,7 +42,7 @@ class Folders:
         alike = self._folded[folder].get(_fold(name))
         if alike is not None:
             form = "in another Unicode form" if alike.casefold() != name.casefold() else "with other capitals"
-            return f"there is no file {text!r}, but one of that name {form}; write or rename it alike."
+            return f"there is no file {text!r}, but one of that name {form}; make the names equal."
         if "\\" in text:
             return f"there is no file {text!r}; write / between folders, not \\."
         return f"there is no file {text!r}." if text.startswith("/") else f"there is no file {text!r} in data.root."
@@ -50,7 +50,7 @@ class Folders:
     def _list(self, folder: str) -> set[str] | None:
         if folder not in self._names:
             try:
-                self._names[folder] = set(os.listdir(folder or "."))  # noqa: PTH208  (a set: the order does not matter)
+                self._names[folder] = set(os.listdir(folder or "."))  # noqa: PTH208  (a set: order is irrelevant)
             except (FileNotFoundError, NotADirectoryError):
                 self._names[folder] = set()
             except OSError:  # a folder that may be entered but not listed

@@ -5,27 +5,28 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nephroscale.cohort.split_checks import SIDES, assert_disjoint
-from nephroscale.cohort.stratified_groups import Part, Unit, divide, draw
+from nephroscale.cohort.fold_table import SIDES, FoldSides, FoldTable, assert_disjoint
+from nephroscale.cohort.stratified_groups import PatientGroup, Subset, divide, draw
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["assert_disjoint", "make_folds"]
+    from nephroscale.cohort.patient import PatientRow
+    from nephroscale.cohort.settings import FoldsSettings
 
 
 def make_folds(
-    patients: list[dict[str, Any]],
-    classes: list[str],
-    settings: dict[str, Any],
+    patients: Sequence[PatientRow],
+    classes: Sequence[str],
+    settings: FoldsSettings,
     seed: int,
     *,
-    minimum_per_class: int,
+    min_per_class: int,
     permute_labels: int | None,
-) -> dict[str, Any]:
+) -> FoldTable:
     """Divide patients into folds, each with a training, a validation and a test side.
 
     Every eligible patient is tested in exactly one fold. Patients of one group stay on one side. Classes, and sites
@@ -36,73 +37,68 @@ def make_folds(
     Parameters
     ----------
     patients
-        ``{"id", "label", "group", "site", "eligible", "reason"}`` each; group, site and reason may be None or absent.
-        Also ``text`` (the label as the records have it), ``mixed`` (the two classes that it lies between), ``second``
-        (the class that the patient is by half, beside ``label``), ``person`` (whose case it is), where there is one.
+        All patients of the cohort, eligible or not.
     classes
         Names of the classes in their order.
     settings
-        The section ``folds`` of the configuration: ``scheme``, ``count``, ``validation``.
+        Scheme, number of folds, and fraction for validation.
     seed
         Decides between equally good divisions.
-    minimum_per_class
+    min_per_class
         Fewer eligible patients in a class are an error.
     permute_labels
         Seed of a random permutation of the labels among the eligible patients, made before the folds; None for none.
 
     Returns
     -------
-    dict
-        ``classes``; ``labels`` (patient to class index, permuted if so wished); ``excluded`` (patient to reason);
-        ``scheme``; ``folds`` (``name``, ``train``, ``validation``, ``test``, ids sorted; with leave_one_site_out also
-        ``site``); ``groups`` (patient to group, of groups of two and more); ``stratified_on`` (``["label"]`` or
-        ``["label", "site"]``); ``permuted`` (the seed or None); ``notes`` (what the numbers did not allow);
-        ``second`` (patient to the class index that it is by half); ``mixed`` (patient to the classes it lies between);
-        ``people`` (case to patient, of patients with several biopsies).
+    FoldTable
+        Without the counts of label texts and the missing modalities, which the table of patients does not decide.
 
     Raises
     ------
     NephroscaleError
-        Too few patients in a class, fewer units than folds, sites that do not fit leave_one_site_out.
+        When a class has too few patients, there are fewer groups than folds, or the sites do not allow
+        leave_one_site_out.
     """
     _check_ids(patients)
-    eligible = {patient["id"]: patient for patient in sorted(patients, key=lambda p: p["id"]) if patient["eligible"]}
-    excluded = {p["id"]: p.get("reason") or "not eligible" for p in patients if not p["eligible"]}
-    labels = _labels(eligible, classes, minimum_per_class, excluded)
-    second = {name: classes.index(other) for name, patient in eligible.items() if (other := patient.get("second"))}
-    if permute_labels is not None:  # a patient's label goes to another patient with all that it says
-        source = dict(
-            zip(labels, sorted(labels, key=lambda n: draw(permute_labels, "permuted labels", n)), strict=True)
-        )
+    eligible = {patient.id: patient for patient in sorted(patients, key=lambda p: p.id) if patient.eligible}
+    excluded = {p.id: p.reason or "not eligible" for p in sorted(patients, key=lambda p: p.id) if not p.eligible}
+    labels = _labels(eligible, classes, min_per_class, len(excluded))
+    second = {name: classes.index(patient.second) for name, patient in eligible.items() if patient.second}
+    if permute_labels is not None:  # the second class of a soft label moves with the first
+        order = sorted(labels, key=lambda name: draw(permute_labels, "permuted labels", name))
+        source = dict(zip(labels, order, strict=True))
         second = {name: second[other] for name, other in source.items() if other in second}
         labels = {name: labels[other] for name, other in source.items()}
-    sites = {name: patient.get("site") or "" for name, patient in eligible.items()}
+    sites = {name: patient.site or "" for name, patient in eligible.items()}
     roster = _Roster(labels, sites, _groups(eligible), len(classes), seed)
-    if settings["scheme"] == "leave_one_site_out":
-        named = _by_site(roster, settings["count"])
+    if settings.scheme == "leave_one_site_out":
+        held_out = _by_site(roster, settings.n_folds)
     else:
-        named = _stratified(roster, settings["count"])
+        held_out = [(None, test) for test in _stratified(roster, settings.n_folds)]
     folds = []
-    for number, (extra, test) in enumerate(named):
+    for number, (site, test) in enumerate(held_out):
         rest = sorted(set(labels) - set(test))
-        train, validation = _validation(roster, rest, settings["validation"], number)
-        folds.append({"name": str(number), "train": train, "validation": validation, "test": sorted(test), **extra})
-    table = {
-        "classes": list(classes),
-        "labels": labels,
-        "excluded": dict(sorted(excluded.items())),
-        "scheme": settings["scheme"],
-        "folds": folds,
-        "groups": roster.groups,
-        "stratified_on": ["label", "site"] if _sites_allow(sites, settings) else ["label"],
-        "permuted": permute_labels,
-        "notes": _notes(folds, labels, classes),
-        "second": second,
-        "mixed": {name: list(patient["mixed"]) for name, patient in eligible.items() if patient.get("mixed")},
-        "people": {
-            name: person for name, patient in eligible.items() if (person := patient.get("person") or name) != name
+        train, validation = _validation(roster, rest, settings.validation_fraction, number)
+        folds.append(FoldSides(str(number), train, validation, tuple(sorted(test)), site))
+    table = FoldTable(
+        classes=tuple(classes),
+        labels=labels,
+        folds=tuple(folds),
+        scheme=settings.scheme,
+        excluded=excluded,
+        groups=roster.groups,
+        stratified_on=("label", "site") if _sites_allow(sites, settings) else ("label",),
+        permuted=permute_labels,
+        notes=tuple(_notes(folds, labels, classes)),
+        second=second,
+        mixed={name: patient.mixed for name, patient in eligible.items() if patient.mixed},
+        people={
+            name: patient.person
+            for name, patient in eligible.items()
+            if patient.person is not None and patient.person != name
         },
-    }
+    )
     assert_disjoint(table)
     return table
 
@@ -117,146 +113,141 @@ class _Roster:
     classes: int
     seed: int
 
-    def units(self, names: Iterable[str]) -> list[Unit]:
-        """Join the patients of a group into one unit each."""
+    def together(self, names: Iterable[str]) -> list[PatientGroup]:
+        """Join patients of one group; every other patient is a group alone."""
         members: dict[tuple[str, str], list[str]] = {}
         for name in sorted(names):
             members.setdefault(("group", self.groups[name]) if name in self.groups else ("", name), []).append(name)
-        everywhere = sorted(set(self.sites.values()))
-        units = []
-        for together in members.values():
-            counts = Counter(self.labels[name] for name in together)
-            strata = Counter((self.labels[name], self.sites[name]) for name in together)
-            units.append(
-                Unit(
-                    patients=tuple(together),
+        all_sites = sorted(set(self.sites.values()))
+        groups = []
+        for patients in members.values():
+            counts = Counter(self.labels[name] for name in patients)
+            strata = Counter((self.labels[name], self.sites[name]) for name in patients)
+            groups.append(
+                PatientGroup(
+                    patients=tuple(patients),
                     labels=tuple(counts[index] for index in range(self.classes)),
-                    strata=tuple(strata[index, site] for index in range(self.classes) for site in everywhere),
+                    strata=tuple(strata[index, site] for index in range(self.classes) for site in all_sites),
                 )
             )
-        return units
+        return groups
 
 
-def _check_ids(patients: list[dict[str, Any]]) -> None:
-    twice = [name for name, count in Counter(patient["id"] for patient in patients).items() if count > 1]
-    if twice:
-        raise NephroscaleError(f"Patients are named twice: {', '.join(sorted(twice))}.", where="folds")
+def _check_ids(patients: Sequence[PatientRow]) -> None:
+    repeated = [name for name, count in Counter(patient.id for patient in patients).items() if count > 1]
+    if repeated:
+        raise NephroscaleError(f"Patients are named twice: {', '.join(sorted(repeated))}.", where="folds")
 
 
 def _labels(
-    eligible: dict[str, dict[str, Any]],
-    classes: Sequence[str],
-    minimum: int,
-    excluded: dict[str, str],
+    eligible: Mapping[str, PatientRow], classes: Sequence[str], min_per_class: int, n_excluded: int
 ) -> dict[str, int]:
-    unknown = sorted({str(patient["label"]) for patient in eligible.values()} - set(classes))
+    unknown = sorted({str(patient.label) for patient in eligible.values()} - set(classes))
     if unknown:
         raise NephroscaleError(
-            f"Eligible patients have labels that are no classes: {', '.join(unknown)}.",
+            f"Labels of eligible patients are not classes: {', '.join(unknown)}.",
             where="folds",
-            todo="Map them in task.classes.",
+            fix="Map them in task.classes.",
         )
-    labels = {name: classes.index(patient["label"]) for name, patient in eligible.items()}
+    labels = {name: classes.index(str(patient.label)) for name, patient in eligible.items()}
     counts = Counter(labels.values())
-    if any(counts[index] < minimum for index in range(len(classes))):
+    if any(counts[index] < min_per_class for index in range(len(classes))):
         raise NephroscaleError(
             "Too few eligible patients: "
             + ", ".join(f"{name} {counts[index]}" for index, name in enumerate(classes))
-            + f"; every class needs at least {minimum} (task.minimum_per_class).",
-            where=f"folds, after leaving out {len(excluded)} patients",
-            todo="See which patients were left out and why; add patients, or map rare labels to `exclude`.",
+            + f"; every class needs at least {min_per_class} (task.min_per_class).",
+            where=f"folds, after the exclusion of {n_excluded} patients",
+            fix="Look up the reasons for exclusion; add patients, or map rare labels to `exclude`.",
         )
     return labels
 
 
-def _groups(eligible: dict[str, dict[str, Any]]) -> dict[str, str]:
-    sizes = Counter(patient.get("group") for patient in eligible.values())
-    return {
-        name: patient["group"]
-        for name, patient in eligible.items()
-        if patient.get("group") and sizes[patient["group"]] > 1
-    }
+def _groups(eligible: Mapping[str, PatientRow]) -> dict[str, str]:
+    sizes = Counter(patient.group for patient in eligible.values())
+    return {name: patient.group for name, patient in eligible.items() if patient.group and sizes[patient.group] > 1}
 
 
-def _stratified(roster: _Roster, count: int) -> list[tuple[dict[str, str], list[str]]]:
-    units = roster.units(roster.labels)
-    if len(units) < count:
+def _stratified(roster: _Roster, n_folds: int) -> list[list[str]]:
+    groups = roster.together(roster.labels)
+    if len(groups) < n_folds:
         raise NephroscaleError(
-            f"{len(roster.labels)} eligible patients, of whom {len(units)} can be parted, cannot make {count} folds.",
-            where="folds.count",
-            todo=f"Set folds.count to {len(units)} or less.",
+            f"{len(roster.labels)} eligible patients in {len(groups)} separable groups cannot make {n_folds} folds.",
+            where="folds.n_folds",
+            fix=f"Set folds.n_folds to {len(groups)} or less.",
         )
-    parts = divide(units, [Part(1)] * count, roster.seed, "folds")
-    return [({}, [name for unit in part for name in unit.patients]) for part in parts]
+    divided = divide(groups, [Subset(1)] * n_folds, roster.seed, "folds")
+    return [[name for group in subset for name in group.patients] for subset in divided]
 
 
-def _by_site(roster: _Roster, count: int) -> list[tuple[dict[str, str], list[str]]]:
+def _by_site(roster: _Roster, n_folds: int) -> list[tuple[str | None, list[str]]]:
     sites, groups = roster.sites, roster.groups
-    nowhere = [name for name, site in sites.items() if not site]
-    if nowhere:
+    without = [name for name, site in sites.items() if not site]
+    if without:
         raise NephroscaleError(
-            f"leave_one_site_out needs the site of every eligible patient; {', '.join(nowhere)} have none.",
+            f"leave_one_site_out needs the site of every eligible patient; {', '.join(without)} have none.",
             where="folds.scheme",
-            todo="Fill the column site, or use the scheme `stratified`.",
+            fix="Fill the column site, or use the scheme `stratified`.",
         )
-    everywhere = sorted(set(sites.values()))
-    if len(everywhere) != count:
+    all_sites = sorted(set(sites.values()))
+    if len(all_sites) != n_folds:
         raise NephroscaleError(
-            f"There are {len(everywhere)} sites with eligible patients ({', '.join(everywhere)}), "
-            f"but folds.count is {count}.",
-            where="folds.count",
-            todo="With leave_one_site_out they have to be the same (and at least 2).",
+            f"There are {len(all_sites)} sites with eligible patients ({', '.join(all_sites)}), "
+            f"but folds.n_folds is {n_folds}.",
+            where="folds.n_folds",
+            fix="With leave_one_site_out both numbers have to be equal (and at least 2).",
         )
-    places: dict[str, set[str]] = {}
+    sites_of_group: dict[str, set[str]] = {}
     for name, group in groups.items():
-        places.setdefault(group, set()).add(sites[name])
-    spread = sorted(group for group, found in places.items() if len(found) > 1)
+        sites_of_group.setdefault(group, set()).add(sites[name])
+    spread = sorted(group for group, found in sites_of_group.items() if len(found) > 1)
     if spread:
         raise NephroscaleError(
-            f"The groups {', '.join(spread)} have patients at several sites, so no site can be left out alone.",
+            f"The groups {', '.join(spread)} have patients at several sites, so no site can be held out alone.",
             where="folds.scheme",
-            todo="Exclude patients until each group is at one site, or use the scheme `stratified`.",
+            fix="Exclude patients until each group is at one site, or use the scheme `stratified`.",
         )
-    return [({"site": site}, [name for name in sites if sites[name] == site]) for site in everywhere]
+    return [(site, [name for name in sites if sites[name] == site]) for site in all_sites]
 
 
-def _validation(roster: _Roster, rest: Sequence[str], share: float, number: int) -> tuple[list[str], list[str]]:
-    """Divide a fold's training side into what trains and what is held out."""
-    units = roster.units(rest)
-    if len(units) < 2:
+def _validation(
+    roster: _Roster, rest: Sequence[str], fraction: float, number: int
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Divide the patients of a fold that are not tested into training and validation."""
+    groups = roster.together(rest)
+    if len(groups) < 2:
         raise NephroscaleError(
-            f"The training side of fold {number} has {len(rest)} patients in {len(units)} group, "
+            f"The training side of fold {number} has {len(rest)} patients in {len(groups)} group, "
             "which leaves none for validation.",
             where="folds",
-            todo="Take fewer folds, or add patients.",
+            fix="Take fewer folds, or add patients.",
         )
-    part = Fraction(share).limit_denominator(1_000_000)
+    exact = Fraction(fraction).limit_denominator(1_000_000)
     # Validation that takes the last patient of a class from training is worse than validation without that class.
     held_out, kept = divide(
-        units,
-        [Part(part.numerator, hoarding=2), Part(part.denominator - part.numerator, hoarding=1)],
+        groups,
+        [Subset(exact.numerator, monopoly_cost=2), Subset(exact.denominator - exact.numerator, monopoly_cost=1)],
         roster.seed,
         f"validation of fold {number}",
     )
     return _ids(kept), _ids(held_out)
 
 
-def _ids(units: list[Unit]) -> list[str]:
-    return sorted(name for unit in units for name in unit.patients)
+def _ids(groups: Iterable[PatientGroup]) -> tuple[str, ...]:
+    return tuple(sorted(name for group in groups for name in group.patients))
 
 
-def _sites_allow(sites: dict[str, str], settings: dict[str, Any]) -> bool:
-    """Whether folds can stratify on sites: there are several, known for everybody, and each reaches every fold."""
+def _sites_allow(sites: Mapping[str, str], settings: FoldsSettings) -> bool:
+    """Whether folds can be stratified on sites: several, known for all patients, with patients for every fold."""
     counts = Counter(sites.values())
-    fewest = settings["count"] if settings["scheme"] == "stratified" else 1
+    fewest = settings.n_folds if settings.scheme == "stratified" else 1
     return len(counts) > 1 and "" not in counts and min(counts.values()) >= fewest
 
 
-def _notes(folds: list[dict[str, Any]], labels: dict[str, int], classes: Sequence[str]) -> list[str]:
+def _notes(folds: Sequence[FoldSides], labels: Mapping[str, int], classes: Sequence[str]) -> list[str]:
     notes = []
     for fold in folds:
         for side in SIDES:
-            present = {labels[name] for name in fold[side]}
+            present = {labels[name] for name in fold.side(side)}
             if absent := [name for index, name in enumerate(classes) if index not in present]:
-                notes.append(f"fold {fold['name']}: no {' or '.join(absent)} on the {side} side")
+                notes.append(f"fold {fold.name}: no {' or '.join(absent)} on the {side} side")
     return notes

@@ -1,4 +1,4 @@
-"""How numbers, magnifications and grades are written in the field, and what they mean."""
+"""Parsers of numbers, magnifications and grades as laboratories write them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _GRADES_IN_WORDS = {
 
 
 def number(text: str) -> float | None:
-    """Read a number with a decimal point; None where the text is none."""
+    """Read a number with a decimal point; None for any other text."""
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def magnification(text: str) -> float | None:
-    """Read a magnification such as ``8000``, ``11,500x``, ``×11500`` or ``11.5k``; None where the text is none."""
+    """Read a magnification such as ``8000``, ``11,500x``, ``×11500`` or ``11.5k``; None for any other text."""
     match = _MAGNIFICATION.fullmatch(text.strip())
     if match is None:
         return None
@@ -29,7 +29,7 @@ def magnification(text: str) -> float | None:
 
 
 def grade(text: str) -> float | None:
-    """Read a semiquantitative grade, 0 to 4: ``0``, ``±``, ``1+``, ``2``, ``+++``; None where the text is none."""
+    """Read a semiquantitative grade, 0 to 4: ``0``, ``±``, ``1+``, ``2``, ``+++``; None for any other text."""
     text = text.strip().casefold()
     if text in _GRADES_IN_WORDS:
         return _GRADES_IN_WORDS[text]

@@ -1,4 +1,4 @@
-"""Tables as rows of text: CSV in its usual disguises, and xlsx."""
+"""Tables as rows of text, from CSV in its common variants and from xlsx."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ class Table:
     rows: list[tuple[int, dict[str, str]]]
 
 
-def read_table(path: str, sheet: str, required: Sequence[str], faults: ValidationErrors) -> Table | None:
-    """Read a table, noting what is wrong with it as a file.
+def read_table(path: str, sheet: str, required: Sequence[str], errors: ValidationErrors) -> Table | None:
+    """Read a table, collecting errors of the file itself.
 
     Parameters
     ----------
     path
         A CSV file (UTF-8 with or without byte-order mark, or GB18030; comma, semicolon or tab; any line ends) or an
-        xlsx workbook. Told apart by their first bytes, not by name.
+        xlsx workbook. The first bytes decide which it is, not the name.
     sheet
-        In a workbook the sheet of this name is read, if there is one, else its only one.
+        Sheet to read from a workbook; if it has no sheet of this name, its only one.
     required
-        Columns the table should have; they tell which separator is meant.
-    faults
-        Takes the faults.
+        Columns the table should have; they decide the separator.
+    errors
+        Collects the errors.
 
     Returns
     -------
@@ -63,18 +63,18 @@ def read_table(path: str, sheet: str, required: Sequence[str], faults: Validatio
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        faults.add(path, f"cannot be read ({error.strerror or error}).")
+        errors.add(path, f"cannot be read ({error.strerror or error}).")
         return None
     if content.startswith(_OLE):
-        faults.add(path, "is an old .xls workbook or one with a password; save it as .xlsx or as CSV UTF-8.")
+        errors.add(path, "is an old .xls workbook or one with a password; save it as .xlsx or as CSV UTF-8.")
         return None
     if content.startswith(_ZIP):
         from nephroscale.cohort.workbook import read_workbook
 
-        records = read_workbook(path, content, sheet, faults)
+        records = read_workbook(path, content, sheet, errors)
     else:
-        records = _read_csv(path, content, required, faults)
-    return None if records is None else _as_table(path, records, faults)
+        records = _read_csv(path, content, required, errors)
+    return None if records is None else _as_table(path, records, errors)
 
 
 def clean(text: str) -> str:
@@ -84,30 +84,30 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFC", text.strip().strip(_INVISIBLE).strip())
 
 
-def _read_csv(path: str, content: bytes, required: Sequence[str], faults: ValidationErrors) -> list[list[str]] | None:
-    text = _decode(path, content, faults)
+def _read_csv(path: str, content: bytes, required: Sequence[str], errors: ValidationErrors) -> list[list[str]] | None:
+    text = _decode(path, content, errors)
     if text is None:
         return None
     first, _, rest = text.partition("\n")
-    if re.fullmatch(r"sep=.\r?", first.lstrip(_INVISIBLE)):  # Excel writes, obeys and hides this line
+    if re.fullmatch(r"sep=.\r?", first.lstrip(_INVISIBLE)):  # a line that Excel writes, obeys and hides
         text = rest
     records: list[list[str]] = []
     try:
         for record in csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text, required), strict=True):
-            records.append(record)  # noqa: PERF402  (what was read before an error tells the row)
+            records.append(record)  # noqa: PERF402  (the rows read before an error give its row)
     except csv.Error as error:
-        faults.add(
+        errors.add(
             path,
-            f"cannot be split into cells ({error}); look for a quotation mark without its pair.",
+            f"cannot be split into cells ({error}); look for an unpaired quotation mark.",
             row=len(records) + 1,
         )
         return None
     return records
 
 
-def _decode(path: str, content: bytes, faults: ValidationErrors) -> str | None:
+def _decode(path: str, content: bytes, errors: ValidationErrors) -> str | None:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        faults.add(path, "is UTF-16 text; save it as CSV UTF-8.")
+        errors.add(path, "is UTF-16 text; save it as CSV UTF-8.")
         return None
     try:
         return content.decode("utf-8-sig")
@@ -117,7 +117,7 @@ def _decode(path: str, content: bytes, faults: ValidationErrors) -> str | None:
         return content.decode("gb18030")
     except UnicodeDecodeError as error:
         row = content.count(b"\n", 0, error.start) + 1
-        faults.add(path, "is neither UTF-8 nor GB18030; save it as CSV UTF-8.", row=row)
+        errors.add(path, "is neither UTF-8 nor GB18030; save it as CSV UTF-8.", row=row)
         return None
 
 
@@ -132,16 +132,16 @@ def _separator(text: str, required: Sequence[str]) -> str:
     return max(SEPARATORS, key=merit)
 
 
-def _as_table(path: str, records: list[list[str]], faults: ValidationErrors) -> Table | None:
+def _as_table(path: str, records: list[list[str]], errors: ValidationErrors) -> Table | None:
     header = [clean(cell) for cell in records[0]] if records else []
     while header and not header[-1]:
         header.pop()
     if not header:
-        faults.add(path, "has no header; its first row names the columns.", row=1)
+        errors.add(path, "has no header; its first row names the columns.", row=1)
         return None
     for column in dict.fromkeys(header):
         if column and header.count(column) > 1:
-            faults.add(path, f"there are {header.count(column)} columns of this name; keep one.", row=1, column=column)
+            errors.add(path, f"{header.count(column)} columns have this name; keep one.", row=1, column=column)
     rows: list[tuple[int, dict[str, str]]] = []
     width = len(header)
     nameless = [place for place, column in enumerate(header) if not column]
@@ -153,13 +153,13 @@ def _as_table(path: str, records: list[list[str]], faults: ValidationErrors) -> 
             cells += [""] * (width - len(cells))
         elif any(cells[width:]):
             extra = next(cell for cell in cells[width:] if cell)
-            faults.add(
+            errors.add(
                 path,
                 f"has more cells than the header ({extra!r}); a cell with the separator in it needs quotes.",
                 row=number,
             )
         for place in nameless:
             if cells[place]:
-                faults.add(path, f"{cells[place]!r} stands in a column without a name.", row=number)
+                errors.add(path, f"{cells[place]!r} is in a column without a name.", row=number)
         rows.append((number, dict(zip(header, cells, strict=False))))
     return Table(path, tuple(dict.fromkeys(column for column in header if column)), rows)

@@ -1,70 +1,72 @@
-"""Scales of images: stated in their row, or looked up by electron microscope and magnification."""
+"""Scales of images: given in their row, or looked up by electron microscope and magnification."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nephroscale.cohort import parse
 from nephroscale.cohort.columns import check_cells
+from nephroscale.cohort.image import TableScale
 from nephroscale.cohort.schemas import read_schema
 
 if TYPE_CHECKING:
-    from nephroscale.cohort.columns import Notes
+    from nephroscale.cohort.columns import RowErrors
     from nephroscale.cohort.reading import Table
     from nephroscale.cohort.validation_errors import ValidationErrors
 
-Scales = dict[tuple[str, float], float]
+InstrumentScales = dict[tuple[str, float], float]
 """nm per pixel by instrument (case-folded) and magnification."""
 
-TWICE = 0.05
-"""A scale given in two ways may differ by this share."""
+MAX_RELATIVE_DIFFERENCE = 0.05
+"""Two scales given for one image may differ by this fraction."""
 
 
-def read_scales(table: Table, faults: ValidationErrors) -> Scales:
-    """Turn the rows of the table of instruments into nm per pixel, noting every fault."""
-    bad = check_cells(table, read_schema("instruments"), list(table.columns), faults)
-    scales: Scales = {}
+def read_scales(table: Table, errors: ValidationErrors) -> InstrumentScales:
+    """Turn the table of instruments into nm per pixel, collecting every error."""
+    bad = check_cells(table, read_schema("instruments"), list(table.columns), errors)
+    scales: InstrumentScales = {}
     for row, cells in table.rows:
         magnification = parse.magnification(cells["magnification"])
         if magnification is None:
             if cells["magnification"]:
-                what = f"{cells['magnification']!r} is no magnification; write 8000 or 11,500x."
-                faults.add(table.name, what, row=row, column="magnification")
+                what = f"{cells['magnification']!r} is not a magnification; write 8000 or 11,500x."
+                errors.add(table.name, what, row=row, column="magnification")
             continue
         value = parse.number(cells["nm_per_px"])
         if value is None or (row, "nm_per_px") in bad:
             continue
         key = (cells["instrument"].casefold(), magnification)
         if key in scales:
-            what = f"{cells['instrument']!r} at {magnification:g}x is there already; keep one."
-            faults.add(table.name, what, row=row, column="magnification")
+            what = f"{cells['instrument']!r} at {magnification:g}x is listed twice; keep one."
+            errors.add(table.name, what, row=row, column="magnification")
         scales[key] = value
     return scales
 
 
-def scale_of(cells: dict[str, str], scales: Scales | None, note: Notes) -> dict[str, Any] | None:
+def scale_of(cells: dict[str, str], scales: InstrumentScales | None, errors: RowErrors) -> TableScale | None:
     """Take the scale from the row, or look it up by instrument and magnification."""
     if (value := parse.number(cells.get("mpp", ""))) is not None:
-        return {"value": value, "unit": "um", "source": "table"}
-    stated = parse.number(cells.get("nm_per_px", ""))
-    looked_up = _look_up(cells, scales, note, needed=stated is None)
-    if stated is not None:
-        if looked_up is not None and abs(stated - looked_up) > TWICE * looked_up:
-            note(
-                "nm_per_px",
-                f"{stated:g} differs from the {looked_up:g} of the table of instruments; mend one or the other.",
+        return TableScale(value, "um")
+    given = parse.number(cells.get("nm_per_px", ""))
+    looked_up = _look_up(cells, scales, errors, needed=given is None)
+    if given is not None:
+        if looked_up is not None and abs(given - looked_up) > MAX_RELATIVE_DIFFERENCE * looked_up:
+            errors.add(
+                "nm_per_px", f"{given:g} differs from the {looked_up:g} of the table of instruments; fix one of them."
             )
-        return {"value": stated, "unit": "nm", "source": "table"}
-    return None if looked_up is None else {"value": looked_up, "unit": "nm", "source": "instrument"}
+        return TableScale(given, "nm")
+    return None if looked_up is None else TableScale(looked_up, "nm", "instrument")
 
 
-def _look_up(cells: dict[str, str], scales: Scales | None, note: Notes, needed: bool) -> float | None:
+def _look_up(
+    cells: dict[str, str], scales: InstrumentScales | None, errors: RowErrors, *, needed: bool
+) -> float | None:
     instrument, text = cells.get("instrument", ""), cells.get("magnification", "")
     if not instrument and not text:
         return None
     magnification = parse.magnification(text) if text else None
     if text and magnification is None:
-        note("magnification", f"{text!r} is no magnification; write 8000 or 11,500x.")
+        errors.add("magnification", f"{text!r} is not a magnification; write 8000 or 11,500x.")
         return None
     if (
         scales is not None
@@ -74,11 +76,11 @@ def _look_up(cells: dict[str, str], scales: Scales | None, note: Notes, needed: 
         return found
     if needed:
         if not text:
-            note("magnification", "is empty; with an instrument it gives the scale.")
+            errors.add("magnification", "is empty; with an instrument it gives the scale.")
         elif not instrument:
-            note("instrument", "is empty; a magnification means nothing without the instrument.")
+            errors.add("instrument", "is empty; a magnification needs its instrument.")
         elif scales is None:
-            note("instrument", "is given, but data.instruments names no readable table to look it up in.")
+            errors.add("instrument", "is given, but data.instruments names no readable table to look it up in.")
         else:
-            note("magnification", f"the table of instruments has no {instrument!r} at {magnification:g}x.")
+            errors.add("magnification", f"the table of instruments has no {instrument!r} at {magnification:g}x.")
     return None

@@ -1,19 +1,20 @@
-"""The schemas in workflow/schemas: what the configuration and the tables may hold, with descriptions and defaults."""
+"""The schemas in workflow/schemas: the allowed content of the configuration and of the cohort's tables."""
 
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.places import workflow_folder
 
-FOLDER = Path(__file__).resolve().parents[3] / "workflow" / "schemas"
+if TYPE_CHECKING:
+    from nephroscale.settings import Schema
 
 
 @cache
-def read_schema(name: str) -> dict[str, Any]:
-    """Read one schema; treat what comes back as read-only, since it is shared.
+def read_schema(name: str) -> Schema:
+    """Read one schema. The result is shared between callers: copy it before changing it.
 
     Parameters
     ----------
@@ -23,35 +24,19 @@ def read_schema(name: str) -> dict[str, Any]:
     Raises
     ------
     NephroscaleError
-        When the schema is not where the repository has it.
+        When the file is missing.
     """
     import yaml
 
-    path = FOLDER / f"{name}.schema.yaml"
+    path = workflow_folder() / "schemas" / f"{name}.schema.yaml"
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise NephroscaleError(
             f"The schema {path.name} is missing.",
-            where=str(FOLDER),
-            todo="Run from a complete clone of the repository, with the package installed in place (make setup).",
+            where=str(path.parent),
+            fix="Install the package again, or run from a complete clone of the repository (make setup).",
         ) from None
-    # libyaml is ten times faster than the pure Python parser, and every job comes through here.
-    schema: dict[str, Any] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    # libyaml is ten times faster than the pure Python parser, and every job reads the schemas.
+    schema: Schema = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     return schema
-
-
-def resolve(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
-    """Follow a schema's ``$ref`` into the root's ``$defs``; keywords beside the reference win."""
-    if "$ref" not in schema:
-        return schema
-    target: Any = root
-    for part in schema["$ref"].removeprefix("#/").split("/"):
-        target = target[part]
-    return {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
-
-
-def types_of(schema: dict[str, Any]) -> frozenset[str]:
-    """Name the JSON types a schema allows (empty where it does not say)."""
-    stated = schema.get("type", ())
-    return frozenset([stated] if isinstance(stated, str) else stated)

@@ -30,6 +30,7 @@ class TaskSettings(Settings):
         "task, the two neighbouring classes that it lies between (`I-II: [I, II]`; see `mixed`). The order of first "
         "mention is the order of the classes.",
         min_keys=2,
+        values={"minItems": 2, "maxItems": 2},
     )
     preset: Literal["mn_stage"] | None = setting(
         "A task that comes with the workflow; keys given beside it take precedence, and texts in `classes` are added "

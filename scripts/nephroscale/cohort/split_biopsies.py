@@ -1,7 +1,7 @@
 """Patients with several biopsies: one case for each biopsy, all on one side of every split.
 
-Two biopsies of a patient may be years apart and show two stages, or be diagnosed by two pathologists: images of both in
-one bag would be a patient who never was. So every later stage takes a case for a patient, and the patient for a group.
+Two biopsies of a patient may be years apart and show two stages, or be diagnosed by two pathologists: one bag must not
+mix their images. All later steps treat a case as a patient, and the patient as a group.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nephroscale.cohort.members import Image, Negative, Patient
+    from nephroscale.cohort.image import Image, Negative
+    from nephroscale.cohort.patient import Patient
     from nephroscale.cohort.validation_errors import ValidationErrors
 
 SPLIT = ("diagnosis", "external", "new")
-"""Uses of patients who are predicted; others are not, and stay one."""
+"""Uses of patients who are predicted; patients of other uses stay one case."""
 
 
 def split_biopsies(
-    patients: dict[str, Patient], images: list[Image], negatives: list[Negative], table: str, faults: ValidationErrors
+    patients: dict[str, Patient], images: list[Image], negatives: list[Negative], table: str, errors: ValidationErrors
 ) -> tuple[dict[str, Patient], list[Image], list[Negative]]:
     """Make one case of each biopsy of patients who have several.
 
@@ -27,16 +28,16 @@ def split_biopsies(
     patients, images, negatives
         As the tables have them.
     table
-        Name of the table of images, for faults.
-    faults
-        Takes ids of cases that are somebody else's already.
+        Name of the table of images, for errors.
+    errors
+        Collects ids of cases that another patient or biopsy has already.
 
     Returns
     -------
     tuple
         Patients, images and negatives, with cases ``<patient>-<biopsy>`` in place of those patients. A case keeps the
-        patient's label and group; where there is no group, the patient's cases become one. A patient with one biopsy
-        keeps the id.
+        patient's label and group; without a group, the patient's cases form one. A patient with one biopsy keeps the
+        id.
     """
     biopsies: dict[str, set[str]] = {}
     pictures: list[Image | Negative] = [*images, *negatives]
@@ -55,8 +56,8 @@ def split_biopsies(
         for biopsy in sorted(biopsies[name]):
             case = f"{name}-{biopsy}"
             if case.casefold() in taken:
-                what = f"the biopsy {biopsy!r} of {name} would be called {case}, as a patient or biopsy is already."
-                faults.add(table, what, column="biopsy_id")
+                what = f"the biopsy {biopsy!r} of {name} would be called {case}, a name that is already taken."
+                errors.add(table, what, column="biopsy_id")
             taken.add(case.casefold())
             group = patient.group or f"biopsies of {name}"
             kept[case] = replace(patient, id=case, group=group, person=name, biopsy=biopsy)

@@ -1,8 +1,8 @@
-"""Dividing small groups of patients evenly: who goes where so that every part looks like the whole.
+"""Stratified division of groups of patients into subsets.
 
-scikit-learn's ``StratifiedGroupKFold`` balances one kind of label and does not see that a class is missing from a
-part; with a dozen patients, or families among them, that decides whether a fold can be scored. Here the wishes are
-ranked, and a part without patients or a class without patients on one side outweighs any evenness.
+scikit-learn's ``StratifiedGroupKFold`` balances one kind of label and does not prevent that a class is missing from a
+subset. With a dozen patients, or with families among them, this decides whether a fold can be scored. The criteria
+here are ranked: an empty subset, or a class missing from a subset, outweighs any imbalance.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SEARCHED = 240
-"""So many units, those of the rarest classes, are moved and swapped to improve on the first division."""
+"""Number of groups, those of the rarest classes, that are moved and swapped to improve the first division."""
 
 FEW, STARTS = 80, 8
-"""Few units are divided from several random orders, of which the best is kept: groups of unequal size need it."""
+"""At most FEW groups are divided from STARTS random orders, and the best division is kept: unequal groups need it."""
 
 Cost = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """Patients who stay together.
+class PatientGroup:
+    """Patients who stay on one side of a split.
 
     Parameters
     ----------
     patients
         Their ids, sorted.
     labels
-        How many of them there are of each class.
+        Number of patients of each class.
     strata
-        How many of them there are of each class and site.
+        Number of patients of each class and site.
     """
 
     patients: tuple[str, ...]
@@ -43,94 +43,96 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One of the parts to fill.
+class Subset:
+    """A subset to fill.
 
     Parameters
     ----------
     share
-        Its share of the patients, in parts of the sum of all shares.
-    hoarding
-        How bad it is if this part takes all patients of a class, so that the others have none.
+        Its share of the patients, relative to the sum of all shares.
+    monopoly_cost
+        Cost of having all patients of a class, so that the other subsets have none.
     """
 
     share: int
-    hoarding: int = 1
+    monopoly_cost: int = 1
 
 
 def draw(seed: int, purpose: str, name: str) -> bytes:
-    """Draw a key for a name, to sort by: a random order that depends on the seed and on no other name."""
+    """Draw a sort key for a name. The random order depends on the seed and on no other name."""
     return hashlib.sha256(f"{seed}\x1f{purpose}\x1f{name}".encode()).digest()
 
 
-def divide(units: Sequence[Unit], parts: Sequence[Part], seed: int, purpose: str) -> list[list[Unit]]:
-    """Divide units among parts.
+def divide(
+    groups: Sequence[PatientGroup], subsets: Sequence[Subset], seed: int, purpose: str
+) -> list[list[PatientGroup]]:
+    """Divide groups among subsets.
 
-    The wishes, the first outweighing the next: no part is empty; no part takes all patients of a class; no part lacks
-    a class; classes are spread by the parts' shares; so are classes within sites; so are patients.
+    The criteria, in order of rank: no subset is empty; no subset has all patients of a class; no subset lacks a class;
+    classes follow the subsets' shares; classes within sites follow them; the numbers of patients follow them.
 
     Parameters
     ----------
-    units
+    groups
         In any order; the result does not depend on it.
-    parts
+    subsets
         At least two.
     seed, purpose
-        Decide between divisions that are equally good.
+        Decide between equally good divisions.
 
     Returns
     -------
-    list of list of Unit
-        The units of each part.
+    list of list of PatientGroup
+        Groups of each subset.
     """
-    starts = STARTS if len(units) <= FEW else 1
-    divisions = [_division(units, parts, seed, f"{purpose}, start {start}") for start in range(starts)]
+    starts = STARTS if len(groups) <= FEW else 1
+    divisions = [_division(groups, subsets, seed, f"{purpose}, start {start}") for start in range(starts)]
     best = min(divisions, key=_Division.cost)
-    return [[unit for unit, at in zip(best.units, best.place, strict=True) if at == p] for p in range(len(parts))]
+    return [[group for group, at in zip(best.groups, best.place, strict=True) if at == p] for p in range(len(subsets))]
 
 
-def _division(units: Sequence[Unit], parts: Sequence[Part], seed: int, purpose: str) -> _Division:
+def _division(groups: Sequence[PatientGroup], subsets: Sequence[Subset], seed: int, purpose: str) -> _Division:
     """Divide once, from one random order."""
-    order = sorted(units, key=lambda unit: draw(seed, purpose, unit.patients[0]))
-    totals = [sum(column) for column in zip(*(unit.labels for unit in order), strict=True)]
-    rarity = {unit: min(total for total, count in zip(totals, unit.labels, strict=True) if count) for unit in order}
+    order = sorted(groups, key=lambda group: draw(seed, purpose, group.patients[0]))
+    totals = [sum(column) for column in zip(*(group.labels for group in order), strict=True)]
+    rarity = {group: min(total for total, count in zip(totals, group.labels, strict=True) if count) for group in order}
     # Large groups first, while there is room for them; then those of rare classes.
-    order.sort(key=lambda unit: (-len(unit.patients), rarity[unit]))
-    division = _Division(order, parts)
+    order.sort(key=lambda group: (-len(group.patients), rarity[group]))
+    division = _Division(order, subsets)
     division.fill()
-    # Many units come out evenly by themselves; only a rare class may have to be helped to every part.
+    # Many groups spread evenly without help; only a rare class may have to be moved into every subset.
     rarest = sorted(range(len(order)), key=lambda number: rarity[order[number]])[:SEARCHED]
     division.improve(sorted(rarest))
     return division
 
 
 class _Division:
-    """Counts of a division under way. Costs are integers, so that equal ones are equal."""
+    """Counts of an unfinished division. Costs are integers, so that ties are exact."""
 
-    def __init__(self, units: Sequence[Unit], parts: Sequence[Part]) -> None:
-        self.units, self.parts = units, parts
-        self.whole = sum(part.share for part in parts)
-        # One row of counts per part: classes, then strata, then patients.
-        self.width = len(units[0].labels)
-        self.counts_of = [(*unit.labels, *unit.strata, len(unit.patients)) for unit in units]
+    def __init__(self, groups: Sequence[PatientGroup], subsets: Sequence[Subset]) -> None:
+        self.groups, self.subsets = groups, subsets
+        self.whole = sum(subset.share for subset in subsets)
+        # One row of counts per subset: classes, then strata, then patients.
+        self.width = len(groups[0].labels)
+        self.counts_of = [(*group.labels, *group.strata, len(group.patients)) for group in groups]
         self.totals = [sum(column) for column in zip(*self.counts_of, strict=True)]
-        self.counts = [[0] * len(self.totals) for _ in parts]
-        self.place = [-1] * len(units)
+        self.counts = [[0] * len(self.totals) for _ in subsets]
+        self.place = [-1] * len(groups)
 
     def fill(self) -> None:
-        """Give each unit to the part that wants it most."""
-        for number in range(len(self.units)):
-            wanted = [self._evenness(part, self.counts_of[number]) for part in range(len(self.parts))]
+        """Put each group into the subset that it brings closest to its share."""
+        for number in range(len(self.groups)):
+            wanted = [self._evenness(subset, self.counts_of[number]) for subset in range(len(self.subsets))]
             self._put(number, wanted.index(min(wanted)))
 
     def improve(self, numbers: Sequence[int]) -> None:
-        """Move and swap some units as long as that makes the division better."""
+        """Move and swap groups as long as the cost falls."""
         best, changed = self.cost(), True
         while changed:
             changed = False
             for rank, number in enumerate(numbers):
                 here = self.place[number]
-                for there in range(len(self.parts)):
+                for there in range(len(self.subsets)):
                     if there != here:
                         self._put(number, there)
                         if (cost := self.cost()) < best:
@@ -149,33 +151,35 @@ class _Division:
                         self._put(number, here)
                         self._put(other, there)
 
-    def _put(self, number: int, part: int) -> None:
+    def _put(self, number: int, subset: int) -> None:
         before, counts = self.place[number], self.counts_of[number]
         if before >= 0:
             self.counts[before] = [count - less for count, less in zip(self.counts[before], counts, strict=True)]
-        self.counts[part] = [count + more for count, more in zip(self.counts[part], counts, strict=True)]
-        self.place[number] = part
+        self.counts[subset] = [count + more for count, more in zip(self.counts[subset], counts, strict=True)]
+        self.place[number] = subset
 
-    def _evenness(self, part: int, added: Sequence[int]) -> Cost:
-        """Tell how much farther from its share a part is with a unit than without, by classes, strata, patients."""
-        share, whole = self.parts[part].share, self.whole
+    def _evenness(self, subset: int, added: Sequence[int]) -> Cost:
+        """Return the change of a subset's distance from its share by a group: by classes, strata and patients."""
+        share, whole = self.subsets[subset].share, self.whole
         change = []
-        for count, more, total in zip(self.counts[part], added, self.totals, strict=True):
+        for count, more, total in zip(self.counts[subset], added, self.totals, strict=True):
             off = count * whole - total * share
             change.append((off + more * whole) ** 2 - off**2 if more else 0)
         return sum(change[: self.width]), sum(change[self.width : -1]), change[-1]
 
     def cost(self) -> Cost:
-        """Tell how far the division is from the wishes, the first first."""
-        empty = hoarded = lacking = by_class = by_stratum = by_patient = 0
+        """Return the cost of the division, criterion by criterion."""
+        empty = monopolised = lacking = by_class = by_stratum = by_patient = 0
         width, whole = self.width, self.whole
-        for part, counts in zip(self.parts, self.counts, strict=True):
+        for subset, counts in zip(self.subsets, self.counts, strict=True):
             empty += counts[-1] == 0
-            off = [(count * whole - total * part.share) ** 2 for count, total in zip(counts, self.totals, strict=True)]
+            off = [
+                (count * whole - total * subset.share) ** 2 for count, total in zip(counts, self.totals, strict=True)
+            ]
             by_class += sum(off[:width])
             by_stratum += sum(off[width:-1])
             by_patient += off[-1]
             for count, total in zip(counts[:width], self.totals[:width], strict=True):
-                hoarded += part.hoarding * (total > 0 and count == total)
+                monopolised += subset.monopoly_cost * (total > 0 and count == total)
                 lacking += total > 0 and count == 0
-        return empty, hoarded, lacking, by_class, by_stratum, by_patient
+        return empty, monopolised, lacking, by_class, by_stratum, by_patient

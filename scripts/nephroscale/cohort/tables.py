@@ -1,140 +1,145 @@
-"""The cohort's tables: patients, images, instruments, and what they mean together."""
+"""The cohort's tables: patients, images and instruments, read and checked together."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
+from nephroscale.cohort.cohort import Cohort
 from nephroscale.cohort.columns import check_columns
-from nephroscale.cohort.config import class_names
 from nephroscale.cohort.images import images_schema, read_images, report_missing_files
-from nephroscale.cohort.members import Cohort, Image, Negative, Patient
 from nephroscale.cohort.patients import new_patients_schema, patients_schema, read_new_patients, read_patients
 from nephroscale.cohort.reading import read_table
 from nephroscale.cohort.scales import read_scales
 from nephroscale.cohort.schemas import read_schema
 from nephroscale.cohort.split_biopsies import split_biopsies
+from nephroscale.cohort.tasks import class_names
 from nephroscale.cohort.validation_errors import ValidationErrors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Sequence
 
+    from nephroscale.cohort.image import Image, Negative
+    from nephroscale.cohort.patient import Patient
     from nephroscale.cohort.reading import Table
-    from nephroscale.cohort.scales import Scales
+    from nephroscale.cohort.scales import InstrumentScales
+    from nephroscale.cohort.settings import DataSettings, FoldsSettings, PredictSettings, TaskSettings
+    from nephroscale.settings import Schema
 
-__all__ = ["Cohort", "Image", "Negative", "Patient", "load_cohort"]
+
+class _Rows(NamedTuple):
+    """Patients, images and negatives of one pair of tables."""
+
+    patients: dict[str, Patient]
+    images: list[Image]
+    negatives: list[Negative]
 
 
-def load_cohort(config: dict[str, Any], check_files: bool = True) -> Cohort:
+def load_cohort(
+    data: DataSettings,
+    task: TaskSettings,
+    folds: FoldsSettings,
+    predict: PredictSettings,
+    *,
+    stains: Sequence[str],
+    panel: Sequence[str],
+    check_files: bool = True,
+) -> Cohort:
     """Read and check the cohort's tables.
 
     Parameters
     ----------
-    config
-        As :func:`nephroscale.cohort.config.load_config` gives it; ``data``, ``predict``, ``task``, ``om.stains``,
-        ``im.panel`` and ``folds`` are read.
+    data, task, folds, predict
+        The sections of the configuration.
+    stains
+        Stains of OM images that are allowed beside those of the schema (``om.stains``).
+    panel
+        Markers of IM images that are allowed beside those of the schema (``im.panel``).
     check_files
-        Whether to look if the files are there. The main process does; jobs need not.
+        Whether to check that the files exist. The main process checks; jobs need not.
 
     Returns
     -------
     Cohort
-        Patients and images in the order of their ids; new patients, who are only predicted, have the use ``new``. Of a
-        patient with several biopsies there is one case for each (see :mod:`nephroscale.cohort.split_biopsies`).
+        Patients and images in the order of their ids; new patients, who are only predicted, have the use ``new``. A
+        patient with several biopsies is one case for each (see :mod:`nephroscale.cohort.split_biopsies`).
 
     Raises
     ------
     NephroscaleError
-        Naming every fault of all tables, each with file, row (the header is row 1) and column.
+        With every error of all tables, each with file, row (the header is row 1) and column.
     """
-    faults = ValidationErrors()
-    data = config["data"]
-    patients: dict[str, Patient] = {}
-    people = _read(data["patients"], "patients", patients_schema(config["task"]["label"]), faults)
-    if people is not None:
-        patients = read_patients(people, config, faults)
-    scales: Scales | None = None
-    if data["instruments"] is not None:
-        instruments = _read(data["instruments"], "instruments", read_schema("instruments"), faults)
-        scales = None if instruments is None else read_scales(instruments, faults)
-    known = None if people is None else patients.keys()
-    images, negatives = _read_pictures(
-        config, data["images"], data["root"], scales, faults, known=known, check_files=check_files
-    )
-    patients, images, negatives = split_biopsies(patients, images, negatives, data["images"], faults)
-    if config["predict"]["patients"] is not None:
-        added = _read_new(config, scales, faults, check_files=check_files)
-        _check_apart(patients, [*images, *negatives], added, config["predict"], faults)
-        patients, images, negatives = {**patients, **added[0]}, [*images, *added[1]], [*negatives, *added[2]]
-    faults.raise_if_any(todo="Mend the tables; config/README.md explains every column.")
+    errors = ValidationErrors()
+    tables = _Tables(images_schema(stains, panel), errors, check_files=check_files)
+    table = tables.read(data.patients, "patients", patients_schema(task.label))
+    patients = None if table is None else read_patients(table, task, folds, errors)
+    if data.instruments is not None:
+        tables.read_instruments(data.instruments)
+    rows = tables.read_rows(patients, data.images, data.root)
+    if predict.patients is not None and predict.images is not None:
+        table = tables.read(predict.patients, "patients", new_patients_schema())
+        patients = None if table is None else read_new_patients(table, errors)
+        new = tables.read_rows(patients, predict.images, data.root if predict.root is None else predict.root)
+        _check_new(rows, new, predict.patients, predict.images, errors)
+        rows = _Rows({**rows.patients, **new.patients}, [*rows.images, *new.images], [*rows.negatives, *new.negatives])
+    errors.raise_if_any(fix="Fix the tables; config/README.md explains every column.")
     return Cohort(
-        patients=dict(sorted(patients.items())),
-        images={image.id: image for image in sorted(images, key=lambda image: image.id)},
-        classes=class_names(config["task"]),
-        negatives={negative.id: negative for negative in sorted(negatives, key=lambda negative: negative.id)},
+        patients=dict(sorted(rows.patients.items())),
+        images={image.id: image for image in sorted(rows.images, key=lambda image: image.id)},
+        classes=class_names(task.classes),
+        negatives={negative.id: negative for negative in sorted(rows.negatives, key=lambda negative: negative.id)},
     )
 
 
-def _read_pictures(
-    config: dict[str, Any],
-    path: str,
-    root: str,
-    scales: Scales | None,
-    faults: ValidationErrors,
-    *,
-    known: Iterable[str] | None,
-    check_files: bool,
-) -> tuple[list[Image], list[Negative]]:
-    """Read one table of images."""
-    pictures = _read(path, "images", images_schema(config), faults)
-    if pictures is None:
-        return [], []
-    rooted = {**config, "data": {**config["data"], "root": root}}
-    images, negatives = read_images(pictures, rooted, known, scales, faults)
-    if check_files:
-        report_missing_files(pictures, root, faults)
-    return images, negatives
+class _Tables:
+    """Reads tables of one configuration, collecting every error."""
+
+    def __init__(self, schema: Schema, errors: ValidationErrors, *, check_files: bool) -> None:
+        self.schema, self.errors, self.check_files = schema, errors, check_files
+        self.scales: InstrumentScales | None = None
+
+    def read(self, path: str, sheet: str, schema: Schema) -> Table | None:
+        """Read one table; None where it is unreadable or lacks a required column."""
+        table = read_table(path, sheet, schema["required"], self.errors)
+        if table is None or not check_columns(table, schema, self.errors):
+            return None
+        if not table.rows:
+            self.errors.add(path, "has no rows.")
+        return table
+
+    def read_instruments(self, path: str) -> None:
+        """Read the table of instruments, which gives the scale of images."""
+        table = self.read(path, "instruments", read_schema("instruments"))
+        self.scales = None if table is None else read_scales(table, self.errors)
+
+    def read_rows(self, patients: dict[str, Patient] | None, path: str, root: str) -> _Rows:
+        """Read the images of patients (None where their table is unreadable), and split them by biopsy."""
+        table = self.read(path, "images", self.schema)
+        images: list[Image] = []
+        negatives: list[Negative] = []
+        if table is not None:
+            known: Collection[str] | None = None if patients is None else patients.keys()
+            images, negatives = read_images(
+                table, self.schema, root, patients=known, scales=self.scales, errors=self.errors
+            )
+            if self.check_files:
+                report_missing_files(table, root, self.errors)
+        return _Rows(*split_biopsies(patients or {}, images, negatives, path, self.errors))
 
 
-def _read_new(
-    config: dict[str, Any], scales: Scales | None, faults: ValidationErrors, *, check_files: bool
-) -> tuple[dict[str, Patient], list[Image], list[Negative]]:
-    """Read the tables of new patients, who are predicted and nothing else."""
-    new = config["predict"]
-    people = _read(new["patients"], "patients", new_patients_schema(), faults)
-    patients = {} if people is None else read_new_patients(people, faults)
-    known = None if people is None else patients.keys()
-    root = config["data"]["root"] if new["root"] is None else new["root"]
-    images, negatives = _read_pictures(
-        config, new["images"], root, scales, faults, known=known, check_files=check_files
-    )
-    return split_biopsies(patients, images, negatives, new["images"], faults)
-
-
-def _check_apart(
-    patients: dict[str, Patient],
-    pictures: list[Image | Negative],
-    added: tuple[dict[str, Patient], list[Image], list[Negative]],
-    tables: dict[str, Any],
-    faults: ValidationErrors,
-) -> None:
-    """Note new patients and images whose ids are in the study already: they may have been trained on."""
-    taken = {name.casefold() for name in patients} | {(p.person or p.id).casefold() for p in patients.values()}
-    for patient in sorted(
-        {p.person or p.id for p in added[0].values() if {p.id.casefold(), (p.person or p.id).casefold()} & taken}
-    ):
-        what = f"{patient} is a patient of the study already, whom the networks may have been trained on."
-        faults.add(tables["patients"], what, column="patient_id")
-    used = {picture.id.casefold() for picture in pictures}
-    pictures_added: list[Image | Negative] = [*added[1], *added[2]]
-    for picture in pictures_added:
-        if picture.id.casefold() in used:
-            faults.add(tables["images"], f"{picture.id} is an image of the study already.", column="image_id")
-
-
-def _read(path: str, sheet: str, schema: dict[str, Any], faults: ValidationErrors) -> Table | None:
-    table = read_table(path, sheet, schema["required"], faults)
-    if table is None or not check_columns(table, schema, faults):
-        return None
-    if not table.rows:
-        faults.add(path, "has no rows.")
-    return table
+def _check_new(rows: _Rows, new: _Rows, patients: str, images: str, errors: ValidationErrors) -> None:
+    """Report new patients and images whose ids are in the study: the networks may have been trained on them."""
+    taken = {name.casefold() for name in rows.patients}
+    taken |= {patient.person.casefold() for patient in rows.patients.values() if patient.person}
+    known = {
+        patient.person or patient.id
+        for patient in new.patients.values()
+        if {patient.id.casefold(), (patient.person or patient.id).casefold()} & taken
+    }
+    for name in sorted(known):
+        what = f"{name} is a patient of the study, and the networks may have been trained on this patient."
+        errors.add(patients, what, column="patient_id")
+    used = {image.id.casefold() for image in rows.images} | {negative.id.casefold() for negative in rows.negatives}
+    added: list[Image | Negative] = [*new.images, *new.negatives]
+    for image in added:
+        if image.id.casefold() in used:
+            errors.add(images, f"{image.id} is an image of the study.", column="image_id")

@@ -1,18 +1,22 @@
-"""Tasks that come with the workflow, so that a configuration names them in one word."""
+"""The task: the classes of its labels, and the presets that a configuration names in one word."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from nephroscale.cohort.validation_errors import nearest
 from nephroscale.errors import NephroscaleError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+LEFT_OUT = ("exclude", "ambiguous")
+"""Meanings of a label text other than a class."""
+
+RESERVED_COLUMNS = ("patient_id", "use", "reason", "group")
+"""Columns of patients.csv that cannot be the label."""
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # Ehrenreich and Churg's stages of membranous nephropathy. What stage IV means is left to the study, on purpose:
-    # few patients have it, and a text that nobody mapped stops the run with its count.
+    # Ehrenreich and Churg's stages of membranous nephropathy. The study has to give the meaning of stage IV itself: few
+    # patients have it, and a text without a meaning stops the run with its count.
     "mn_stage": {
         "label": "mn_stage",
         "ordinal": True,
@@ -27,8 +31,20 @@ Ehrenreich T, Churg J. Pathology of membranous nephropathy. Pathology Annual 3, 
 """
 
 
+def class_names(classes: Mapping[str, object]) -> tuple[str, ...]:
+    """Name the classes of a task, in the order of their first mention.
+
+    Parameters
+    ----------
+    classes
+        ``task.classes``: label texts and their meanings.
+    """
+    meanings = [meaning for meaning in classes.values() if isinstance(meaning, str)]
+    return tuple(dict.fromkeys(meaning for meaning in meanings if meaning not in LEFT_OUT))
+
+
 def expand_task(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Write out a preset of the section `task`: keys that stand beside it win, texts of classes are added.
+    """Write out a preset of the section `task`. Keys given beside it take precedence; texts of classes are added.
 
     Parameters
     ----------
@@ -45,16 +61,16 @@ def expand_task(config: Mapping[str, Any]) -> Mapping[str, Any]:
     NephroscaleError
         When there is no such preset.
     """
-    task = config.get("task") if hasattr(config, "get") else None
+    task = config.get("task")
     given: Any = {"preset": task} if isinstance(task, str) else task
-    name = given.get("preset") if hasattr(given, "get") else None
+    name = given.get("preset") if isinstance(given, Mapping) else None
     if not isinstance(name, str) or name == "null":
         return config
     if name not in PRESETS:
         raise NephroscaleError(
             f"There is no task {name!r} that comes with the workflow{nearest(name, PRESETS)}",
             where="configuration, task",
-            todo=f"Choose one of {', '.join(PRESETS)}, or write the task out: label, classes.",
+            fix=f"Choose one of {', '.join(PRESETS)}, or write the task out: label, classes.",
         )
     preset = PRESETS[name]
     classes = {**preset["classes"], **(given.get("classes") or {})}

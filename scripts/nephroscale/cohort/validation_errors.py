@@ -1,4 +1,4 @@
-"""ValidationErrors of the configuration and the tables, gathered so that all of them are told at once."""
+"""Errors in the cohort's tables, collected so that all of them are reported together."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SHOWN_PER_COLUMN = 25
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """One fault: its table, its row as a spreadsheet counts (the header is row 1), its column, and what is wrong."""
+class TableError:
+    """One error: table, row as a spreadsheet counts (the header is row 1), column, and what is wrong."""
 
     table: str
     row: int | None
@@ -34,50 +34,50 @@ class Fault:
 
 @dataclass(slots=True)
 class ValidationErrors:
-    """A growing list of faults."""
+    """Errors found so far."""
 
-    found: list[Fault] = field(default_factory=list)
+    found: list[TableError] = field(default_factory=list)
 
     def add(self, table: str, what: str, *, row: int | None = None, column: str | None = None) -> None:
-        """Note one fault and go on."""
-        self.found.append(Fault(table, row, column, what))
+        """Add one error."""
+        self.found.append(TableError(table, row, column, what))
 
     def __len__(self) -> int:
         return len(self.found)
 
-    def raise_if_any(self, *, todo: str) -> None:
-        """Stop with one message that names every fault.
+    def raise_if_any(self, *, fix: str) -> None:
+        """Raise one error that lists all errors found.
 
-        Of many faults in one column the first are told in full and the others by their rows, so that a wrong
-        ``data.root`` does not bury the rest.
+        Of many errors in one column the first are listed in full and the others by their rows, so that a wrong
+        ``data.root`` does not hide the rest.
 
         Raises
         ------
         NephroscaleError
-            When there is a fault.
+            When there is an error.
         """
         if not self.found:
             return
-        tables = list(dict.fromkeys(fault.table for fault in self.found))
+        tables = list(dict.fromkeys(error.table for error in self.found))
         lines: list[str] = []
         for table in tables:
             here = sorted((f for f in self.found if f.table == table), key=lambda f: f.row or 0)
             shown: dict[str | None, int] = {}
             more: dict[str | None, list[int]] = {}
-            for fault in here:
-                shown[fault.column] = shown.get(fault.column, 0) + 1
-                if shown[fault.column] <= SHOWN_PER_COLUMN or fault.row is None:
-                    lines.append(str(fault))
+            for error in here:
+                shown[error.column] = shown.get(error.column, 0) + 1
+                if shown[error.column] <= SHOWN_PER_COLUMN or error.row is None:
+                    lines.append(str(error))
                 else:
-                    more.setdefault(fault.column, []).append(fault.row)
+                    more.setdefault(error.column, []).append(error.row)
             for column, rows in more.items():
                 where = f", column {column}" if column else ""
-                lines.append(f"{table}{where}: {len(rows)} more faults of this column, in rows {spans(rows)}")
-        count = "1 fault" if len(self.found) == 1 else f"{len(self.found)} faults"
+                lines.append(f"{table}{where}: {len(rows)} more errors in this column, in rows {spans(rows)}")
+        count = "1 error" if len(self.found) == 1 else f"{len(self.found)} errors"
         raise NephroscaleError(
             f"The cohort's tables have {count}:\n" + "\n".join(f"  - {line}" for line in lines),
             where=", ".join(tables),
-            todo=todo,
+            fix=fix,
         )
 
 
@@ -93,7 +93,7 @@ def spans(rows: Iterable[int]) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Suggest the known word that a wrong one was probably meant to be, as the end of a sentence (or nothing)."""
+    """Suggest the known word closest to a wrong one, as the end of a sentence; empty where none is close."""
     folded = {candidate.casefold(): candidate for candidate in known}
     close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
     return f"; did you mean `{folded[close[0]]}`?" if close else ""

@@ -1,4 +1,4 @@
-"""Sheets of xlsx workbooks as text, the way the spreadsheet shows it."""
+"""Sheets of xlsx workbooks as text, as the spreadsheet shows it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MERGED = b"<mergeCell "
 _ZEROS = re.compile(r"0{2,}")
 
 
-def read_workbook(path: str, content: bytes, sheet: str, faults: ValidationErrors) -> list[list[str]] | None:
+def read_workbook(path: str, content: bytes, sheet: str, errors: ValidationErrors) -> list[list[str]] | None:
     """Read one sheet of a workbook.
 
     Parameters
@@ -26,9 +26,9 @@ def read_workbook(path: str, content: bytes, sheet: str, faults: ValidationError
     content
         Its bytes.
     sheet
-        Name of the sheet wanted, without regard to case; without it the workbook's only sheet that is not empty.
-    faults
-        Takes the faults: ambiguous sheets, merged cells, formulas without a stored value, Excel's error values.
+        Name of the sheet, without regard to case; if there is none, the workbook's only sheet that is not empty.
+    errors
+        Collects the errors: ambiguous sheets, merged cells, formulas without a stored value, Excel's error values.
 
     Returns
     -------
@@ -40,25 +40,25 @@ def read_workbook(path: str, content: bytes, sheet: str, faults: ValidationError
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of features that cells' values do not depend on
+            warnings.simplefilter("ignore")  # about features without influence on the cells' values
             merged = _has_merged_cells(content)
             book = openpyxl.load_workbook(io.BytesIO(content), read_only=not merged, data_only=False)
-            name = _choose_sheet(path, book, sheet, faults)
+            name = _choose_sheet(path, book, sheet, errors)
             if name is None:
                 return None
             if merged and (ranges := [str(each) for each in book[name].merged_cells.ranges]):
-                faults.add(
+                errors.add(
                     path, f"sheet {name!r} has merged cells ({', '.join(sorted(ranges))}); unmerge and fill each."
                 )
             cells = _rows(book[name])
             if any(cell.data_type == "f" for row in cells for cell in row):
-                # Formulas are rare, so that the values stored for them are worth a second reading only now.
+                # Formulas are rare, so their stored values are read only when there are any.
                 values = openpyxl.load_workbook(io.BytesIO(content), read_only=not merged, data_only=True)
-                cells = _with_values(path, cells, _rows(values[name]), faults)
+                cells = _with_values(path, cells, _rows(values[name]), errors)
     except (zipfile.BadZipFile, InvalidFileException, KeyError, ValueError, OSError) as error:
-        faults.add(path, f"is not a readable xlsx workbook ({error}); save it again, or as CSV UTF-8.")
+        errors.add(path, f"is not a readable xlsx workbook ({error}); save it again, or as CSV UTF-8.")
         return None
-    return _texts(path, cells, faults)
+    return _texts(path, cells, errors)
 
 
 def _has_merged_cells(content: bytes) -> bool:
@@ -67,42 +67,42 @@ def _has_merged_cells(content: bytes) -> bool:
         return any(_MERGED in archive.read(name) for name in sheets)
 
 
-def _choose_sheet(path: str, book: Any, wanted: str, faults: ValidationErrors) -> str | None:
+def _choose_sheet(path: str, book: Any, wanted: str, errors: ValidationErrors) -> str | None:
     names = [sheet.title for sheet in book.worksheets]
     named = [name for name in names if name.strip().casefold() == wanted.casefold()]
     if len(named) == 1:
-        return named[0]
+        return str(named[0])
     filled = [name for name in names if any(cell.value is not None for row in _rows(book[name], 50) for cell in row)]
     if len(filled) > 1:
-        faults.add(path, f"has several sheets ({', '.join(filled)}); name the one that is meant {wanted!r}.")
+        errors.add(path, f"has several sheets ({', '.join(filled)}); rename the right one to {wanted!r}.")
         return None
-    return (filled or names)[0]
+    return str((filled or names)[0])
 
 
 def _rows(sheet: Any, most: int | None = None) -> list[tuple[Any, ...]]:
     if hasattr(sheet, "reset_dimensions"):
-        sheet.reset_dimensions()  # some programs write a wrong extent, at which reading would stop
+        sheet.reset_dimensions()  # some programs write a wrong extent, which would end the reading early
     return list(sheet.iter_rows(max_row=most))
 
 
 def _with_values(
-    path: str, cells: list[tuple[Any, ...]], values: list[tuple[Any, ...]], faults: ValidationErrors
+    path: str, cells: list[tuple[Any, ...]], values: list[tuple[Any, ...]], errors: ValidationErrors
 ) -> list[tuple[Any, ...]]:
     for row, valued in zip(cells, values, strict=True):
         for cell, value in zip(row, valued, strict=True):
             if cell.data_type == "f" and value.value is None:
                 what = f"cell {cell.coordinate} is a formula without a stored value; open and save it in a spreadsheet."
-                faults.add(path, what, row=cell.row)
+                errors.add(path, what, row=cell.row)
     return values
 
 
-def _texts(path: str, cells: list[tuple[Any, ...]], faults: ValidationErrors) -> list[list[str]]:
+def _texts(path: str, cells: list[tuple[Any, ...]], errors: ValidationErrors) -> list[list[str]]:
     texts = []
     for row in cells:
         texts.append([_text(cell) for cell in row])
         for cell in row:
             if cell.data_type == "e":
-                faults.add(path, f"cell {cell.coordinate} holds the error {cell.value}.", row=cell.row)
+                errors.add(path, f"cell {cell.coordinate} holds the error {cell.value}.", row=cell.row)
     return texts
 
 

@@ -1,1 +1,1 @@
-"""The commands of `nephroscale`: thin, over functions of the other rooms; each module adds its own to the parser."""
+"""The commands of `nephroscale`: short functions that parse options, call one function and print the outcome."""

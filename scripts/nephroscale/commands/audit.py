@@ -1,47 +1,51 @@
-"""About where things come from: `audit`, `trace`, `diff`, `replay`."""
+"""Commands on provenance: `audit`, `trace`, `diff`, `replay`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nephroscale.commands.run import open_plan
 
 if TYPE_CHECKING:
     import argparse
 
+    from nephroscale.commands.run import Commands
 
-def add(commands: Any) -> None:
+
+def add(commands: Commands) -> None:
     """Add the commands to the parser."""
-    audit = commands.add_parser("audit", help="write results/audit: where every artifact came from, and what is stale")
+    audit = commands.add_parser("audit", help="write results/audit: the provenance and status of every artifact")
     audit.set_defaults(run=write_audit)
-    trace = commands.add_parser("trace", help="print the chain from an artifact back to raw files")
-    trace.add_argument("artifact", help="stage/unit, the path of a receipt or its link, or a digest")
-    trace.add_argument("--all", action="store_true", help="name every input, not one of many")
+    trace = commands.add_parser("trace", help="print everything that an artifact was made from, back to raw files")
+    trace.add_argument("artifact", help="STAGE/UNIT, the path of a receipt or its link, or a digest")
+    trace.add_argument(
+        "--all", action="store_true", help="print every input, where the default prints one example of many"
+    )
     trace.set_defaults(run=print_trace)
-    diff = commands.add_parser("diff", help="say why two runs differ: the first artifacts that do, and the cause")
+    diff = commands.add_parser("diff", help="explain why two runs differ: the first differing artifacts and the cause")
     diff.add_argument("runs", nargs=2, type=Path, metavar="RESULTS", help="results folder of a run")
     diff.set_defaults(run=print_difference)
-    replay = commands.add_parser("replay", help="make one artifact again in a scratch folder and compare the bytes")
-    replay.add_argument("artifact", help="stage/unit, the path of a receipt or its link, or a digest")
+    replay = commands.add_parser("replay", help="recompute one artifact in a scratch folder and compare the bytes")
+    replay.add_argument("artifact", help="STAGE/UNIT, the path of a receipt or its link, or a digest")
     replay.set_defaults(run=print_replay)
 
 
 def write_audit(options: argparse.Namespace) -> int:
-    """Write the audit of a run as it lies there, and say what does not match."""
+    """Write the audit of a run in its present state; exit with 1 where any artifact does not match."""
     from nephroscale.provenance.audit import publish_audit
 
     plan = open_plan(options)
-    receipt = publish_audit(plan)
-    states = ", ".join(f"{count} {state}" for state, count in sorted(receipt.figures["states"].items()))
-    print(f"{receipt.figures['artifacts']} artifacts: {states}; {receipt.figures['conflicts']} with conflicts.")
+    figures = publish_audit(plan)
+    states = ", ".join(f"{count} {state}" for state, count in sorted(figures["states"].items()))
+    print(f"{figures['artifacts']} artifacts: {states}; {figures['conflicts']} with conflicts.")
     print(f"Audit: {plan.link_path('audit', 'cohort') / 'index.html'}")
-    wrong = sum(receipt.figures["states"].get(name, 0) for name in ("stale", "lost", "unrecorded"))
-    return 1 if wrong + receipt.figures["conflicts"] else 0
+    outdated = sum(figures["states"].get(name, 0) for name in ("stale", "lost", "unrecorded"))
+    return 1 if outdated + figures["conflicts"] else 0
 
 
 def print_trace(options: argparse.Namespace) -> int:
-    """Print the chain of an artifact."""
+    """Print everything that an artifact was made from."""
     from nephroscale.provenance.find import find_artifact
     from nephroscale.provenance.graph import read_graph
     from nephroscale.provenance.trace import trace
@@ -53,7 +57,7 @@ def print_trace(options: argparse.Namespace) -> int:
 
 
 def print_difference(options: argparse.Namespace) -> int:
-    """Print why two runs differ; the exit status is 0 either way, as nothing is wrong."""
+    """Print why two runs differ; the exit status is 0 in any case, since a difference is no error."""
     from nephroscale.provenance.run_difference import compare_runs, open_run
     from nephroscale.stages.registry import ORDER
 
@@ -63,7 +67,7 @@ def print_difference(options: argparse.Namespace) -> int:
 
 
 def print_replay(options: argparse.Namespace) -> int:
-    """Make an artifact again and print whether it is the same."""
+    """Recompute an artifact and print whether the bytes are equal."""
     from nephroscale.provenance.find import find_artifact
     from nephroscale.provenance.graph import read_graph
     from nephroscale.provenance.replay import replay
@@ -73,9 +77,9 @@ def print_replay(options: argparse.Namespace) -> int:
     done = replay(plan, graph, find_artifact(plan, graph, options.artifact))
     name = f"{done.before.stage} of {done.before.unit}"
     if done.agrees:
-        print(f"{name}: made again, the same: {done.after.digest or done.after.reason}")
+        print(f"{name}: recomputed, equal: {done.after.digest or done.after.reason}")
         return 0
-    print(f"{name}: made again, and different")
+    print(f"{name}: recomputed, different")
     print(f"  stored: {done.before.digest or done.before.reason}\n  now:    {done.after.digest or done.after.reason}")
     if done.distance:
         print(f"  {done.distance.sentence()}")

@@ -1,82 +1,89 @@
-"""About the run: `status`."""
+"""The command `status`, and the configuration that every command reads."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import yaml
 
 from nephroscale.engine.plan import Plan
-from nephroscale.engine.status import summary
+from nephroscale.engine.snakemake.status import summary
 from nephroscale.errors import NephroscaleError
+from nephroscale.stages.registry import stage_table
 
 if TYPE_CHECKING:
     import argparse
 
+    from nephroscale.json_text import JSON
+
+    Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+
 DEFAULT = Path("config/config.yaml")
 
 
-def add(commands: Any) -> None:
-    """Add the commands to the parser."""
-    commands.add_parser("status", help="how far the run is, what was rejected, what failed").set_defaults(run=status)
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    text = "print the progress of the run, what was rejected and what failed"
+    commands.add_parser("status", help=text).set_defaults(run=status)
 
 
 def open_plan(options: argparse.Namespace) -> Plan:
     """Open the plan of the configuration that the command line names."""
-    return Plan(read_config(options))
+    return Plan(read_config(options), stage_table())
 
 
-def read_config(options: argparse.Namespace) -> dict[str, Any]:
-    """Put a configuration together as Snakemake does: files in their order, then `--config`, over the default one."""
+def read_config(options: argparse.Namespace) -> dict[str, JSON]:
+    """Merge the configuration as Snakemake does: the default file, `--configfile` in order, then `--config`."""
     layers = [_section(_parse(_read(path), str(path)), str(path)) for path in options.configfile or []]
-    for given in options.config or []:
-        key, equals, value = given.partition("=")
+    for text in options.config or []:
+        key, equals, value = text.partition("=")
         if not equals:
-            raise NephroscaleError(f"{given!r} sets nothing.", where="--config", todo="Write KEY=VALUE.")
+            raise NephroscaleError(f"{text!r} has no value.", where="--config", fix="Write KEY=VALUE.")
         layers.append({key: _parse(value, f"--config {key}")})
     if not any("data" in layer for layer in layers):
         layers.insert(0, _section(_parse(_read(DEFAULT), str(DEFAULT)), str(DEFAULT)))
-    config: dict[str, Any] = {}
+    config: dict[str, JSON] = {}
     for layer in layers:
-        _lay_over(config, layer)
+        _update(config, layer)
     return config
 
 
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeError) as fault:
+    except (OSError, UnicodeError) as error:
         raise NephroscaleError(
-            f"The configuration cannot be read: {getattr(fault, 'strerror', None) or fault}.",
+            f"The configuration cannot be read: {getattr(error, 'strerror', None) or error}.",
             where=str(path),
-            todo="Name it by --configfile.",
+            fix="Name the file with --configfile.",
         ) from None
 
 
-def _parse(text: str, where: str) -> Any:
+def _parse(text: str, where: str) -> JSON:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as fault:
-        raise NephroscaleError(f"This is not YAML: {' '.join(str(fault).split())}.", where=where) from None
+        return cast("JSON", yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise NephroscaleError(f"This is not YAML: {' '.join(str(error).split())}.", where=where) from None
 
 
-def _section(content: Any, where: str) -> dict[str, Any]:
+def _section(content: JSON, where: str) -> dict[str, JSON]:
     if not isinstance(content, dict):
-        raise NephroscaleError("The configuration has no keys.", where=where, todo="Write KEY: VALUE.")
+        raise NephroscaleError("The configuration has no keys.", where=where, fix="Write KEY: VALUE.")
     return content
 
 
-def _lay_over(config: dict[str, Any], changes: dict[str, Any]) -> None:
-    """Change a configuration in place; of sections that both have, key by key."""
+def _update(config: dict[str, JSON], changes: dict[str, JSON]) -> None:
+    """Change a configuration in place; sections that both have are merged key by key."""
     for key, value in changes.items():
-        if isinstance(value, dict) and isinstance(config.get(key), dict):
-            _lay_over(config[key], value)
+        section = config.get(key)
+        if isinstance(value, dict) and isinstance(section, dict):
+            _update(section, value)
         else:
             config[key] = value
 
 
 def status(options: argparse.Namespace) -> int:
-    """Print how far a run is."""
+    """Print the progress of a run."""
     print(summary(open_plan(options)))
     return 0

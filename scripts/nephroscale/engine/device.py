@@ -6,8 +6,14 @@ import os
 import platform
 import socket
 import sys
+from typing import TYPE_CHECKING
 
+from nephroscale.engine.environment import instruction_set
 from nephroscale.errors import NephroscaleError
+
+if TYPE_CHECKING:
+    from nephroscale.engine.settings import ComputeSettings
+    from nephroscale.json_text import JSON
 
 
 class NodeError(NephroscaleError):
@@ -31,20 +37,20 @@ def choose_device(configured: str) -> str:
             raise NodeError(
                 "compute.device is cuda, but this job sees no GPU.",
                 where=f"node {socket.gethostname()}, CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES')}",
-                todo="Ask for a GPU in the profile (set-resources: gpu), or set compute.device: cpu.",
+                fix="Ask for a GPU in the profile (set-resources: gpu), or set compute.device: cpu.",
             )
     return configured
 
 
-def describe_device(device: str, instruction_set: str) -> str:
+def describe_device(device: str, compute: ComputeSettings) -> str:
     """Say what numbers were computed on, for the record."""
     torch = sys.modules.get("torch")
     if torch is not None and device == "cuda":
         return f"cuda {torch.cuda.get_device_name()}"
-    return f"cpu {platform.machine()} {instruction_set}"
+    return f"cpu {platform.machine()} {instruction_set(compute.instruction_set)}"
 
 
-def describe_allocation() -> dict[str, str]:
+def describe_allocation() -> dict[str, JSON]:
     """What the cluster gave this job, for the record: its number there, its node and its GPUs; empty without one."""
     names = {"job": "SLURM_JOB_ID", "node": "SLURMD_NODENAME", "gpus": "CUDA_VISIBLE_DEVICES"}
     if "SLURM_JOB_ID" not in os.environ:

@@ -1,17 +1,17 @@
-"""What keeps an object from being published under a recipe that does not hold."""
+"""Checks that no object is published under a recipe that no longer holds."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nephroscale.engine.plan import Plan, Recipe
 from nephroscale.errors import NephroscaleError
 from nephroscale.slides import raw
-from nephroscale.store.recipe import Code
+from nephroscale.store.recipe import Recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nephroscale.engine.plan import Plan
     from nephroscale.engine.stage import Stage
 
 
@@ -21,14 +21,14 @@ def check_nothing_changed(plan: Plan, stage: Stage, unit: str, recipe: Recipe, s
     if changed:
         raise NephroscaleError(
             f"The raw file of {', '.join(changed)} changed while it was being read.",
-            todo="Let the copying finish and run the same command again; nothing was published.",
+            fix="Let the copying finish and run the same command again; nothing was published.",
         )
-    plan.code = Code(plan.scripts)
+    plan.read_code()
     after = plan.examine(stage, unit)
     if not isinstance(after, Recipe) or after.digest != recipe.digest:
         raise NephroscaleError(
             "Its code, settings or inputs changed while it ran.",
-            todo="Run the same command again; nothing was published.",
+            fix="Run the same command again; nothing was published.",
         )
 
 
@@ -56,5 +56,5 @@ def check_registered(plan: Plan, stage: Stage, unit: str) -> None:
         if registered and registered != plan.raw_cache.known(path):
             raise NephroscaleError(
                 f"The raw file of {name} is no longer the one that was registered.",
-                todo="Run the same command again: it is registered anew.",
+                fix="Run the same command again: it is registered anew.",
             )

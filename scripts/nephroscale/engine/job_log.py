@@ -16,7 +16,8 @@ from nephroscale.store.disk import is_full_disk
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from nephroscale.cohort.tables import Cohort, Image
+    from nephroscale.cohort.cohort import Cohort
+    from nephroscale.cohort.image import Image
 
 
 class PathRedactor:
@@ -91,7 +92,7 @@ class JobLog(io.TextIOWrapper):
 
     Attributes
     ----------
-    veil
+    redact
         What every text passes through; None as long as the cohort is not known.
     """
 
@@ -104,11 +105,11 @@ class JobLog(io.TextIOWrapper):
                 raise
             stream = Path(os.devnull).open("wb")  # noqa: SIM115  (closed with the log)
         super().__init__(stream, encoding="utf-8", errors="backslashreplace", line_buffering=True)
-        self.veil: PathRedactor | None = None
+        self.redact: PathRedactor | None = None
 
     def redacted(self, text: str) -> str:
         """A text as the log would have it."""
-        return self.veil(text) if self.veil else text
+        return self.redact(text) if self.redact else text
 
     def write(self, text: str) -> int:
         """Write it, where there is room."""

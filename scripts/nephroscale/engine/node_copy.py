@@ -1,4 +1,4 @@
-"""Raw files on the node's own disk: copied before the work, checked while copying, gone afterwards."""
+"""Copies of raw files on the node's own disk: verified while copying, deleted after the job."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BLOCK = 1 << 22
-# Left free beside a staged file, for what else the job keeps there.
+# Space left free beside a copy, for the job's other files.
 MARGIN = 1 << 28
 
 
 @contextmanager
-def staging_folder(*, wanted: bool) -> Iterator[Path | None]:
-    """A fresh folder under ``$TMPDIR``, gone afterwards; None where staging is not wanted."""
+def node_folder(*, wanted: bool) -> Iterator[Path | None]:
+    """A new folder under ``$TMPDIR``, deleted afterwards; None where copies are not wanted."""
     if not wanted:
         yield None
         return
@@ -31,29 +31,29 @@ def staging_folder(*, wanted: bool) -> Iterator[Path | None]:
         yield Path(folder)
 
 
-def stage_raw(path: Path, registered: str, folder: Path) -> Path | None:
-    """Copy one raw image to a folder, under the harmless names that links to it have.
+def copy_raw(path: Path, registered: str, folder: Path) -> Path | None:
+    """Copy one raw image to a folder, under the id-based names of its links.
 
     Parameters
     ----------
     path
-        A file, or a folder of DICOM files, as :func:`nephroscale.slides.raw.gather` takes it.
+        A file, or a folder of DICOM files, as :func:`nephroscale.slides.raw.list_files` takes it.
     registered
         The digest under which it was registered.
     folder
-        Where to; made if need be.
+        Target folder, created if missing.
 
     Returns
     -------
     Path or None
-        The copy to hand to a reader; None where there is no room for it: it is then read where it lies.
+        The copy, to be read; None if there is no room for it, so that the original is read.
 
     Raises
     ------
     NephroscaleError
-        When the bytes that arrived are not those that were registered.
+        When the copied bytes differ from the registered ones.
     """
-    files = raw.gather(path)
+    files = raw.list_files(path)
     size = sum(real.stat().st_size for _, real in files)
     entry = raw.link_raw(path, folder)
     if shutil.disk_usage(folder).free < size + MARGIN:
@@ -63,16 +63,16 @@ def stage_raw(path: Path, registered: str, folder: Path) -> Path | None:
     arrived = digests[0][1] if len(digests) == 1 else digest_json(digests)  # as slides.raw.digest has it
     if arrived != registered:
         raise NephroscaleError(
-            "The bytes that arrived on the node are not those that were registered.",
+            "The bytes copied to the node differ from the registered ones.",
             where=path.name,
-            todo="Run the same command again; if it comes again, the file system or the node's disk is at fault.",
+            fix="Run the same command again; if it recurs, check the file system and the node's disk.",
         )
     print(f"Copied {size / 1e6:.1f} MB of raw image to the node's own disk")
     return entry
 
 
 def _copy(source: Path, target: Path) -> str:
-    """Copy a file and give the BLAKE3 of what was read, so that it is read once."""
+    """Copy a file and return the BLAKE3 digest of the bytes read."""
     from blake3 import blake3
 
     hasher = blake3()

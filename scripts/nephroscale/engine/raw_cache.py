@@ -1,4 +1,4 @@
-"""Digests of raw files, remembered by path, size, time and inode, so that a slide is hashed once."""
+"""Digests of raw files, cached by path, size, time and inode, so that a slide is hashed once."""
 
 from __future__ import annotations
 
@@ -15,10 +15,23 @@ from nephroscale.slides import raw
 from nephroscale.store.digest import digest_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from nephroscale.cohort.image import Image
     from nephroscale.store.objects import Store
 
-# The pre-pass hashes at most this much of files that it has not seen: about two seconds' worth.
+# The pre-pass hashes at most this many bytes of unknown files: about two seconds.
 PRE_PASS_BYTES = 8 << 30
+
+
+def raw_paths(images: Iterable[Image]) -> dict[str, Path]:
+    """The raw files of some images, by the names that they have in recipes."""
+    return {
+        image.id + label: path
+        for image in images
+        for label, path in (("", image.path), (".annotation", image.annotation))
+        if path
+    }
 
 
 class RawCache:
@@ -27,8 +40,8 @@ class RawCache:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.budget = PRE_PASS_BYTES
-        #: What is recorded of files that are not there (None: nothing); filled by the audit alone, for any other
-        #: purpose such a file is an error.
+        #: Recorded digests of missing files (None: no record); filled by the audit only, since elsewhere a missing file
+        #: is an error.
         self.recorded: dict[Path, str | None] = {}
 
     def _entry_path(self, path: Path) -> Path:
@@ -46,10 +59,10 @@ class RawCache:
         return entry if entry and entry["signature"] == raw.stat_signature(path)[0] else None
 
     def quickly(self, path: Path) -> str | None:
-        """The digest where it is known, or where the file may well be one that the store has seen under another name.
+        """The digest of a known file, or of one that the store may have seen under another name.
 
-        A file of a size that was seen before is hashed while the budget lasts; so a touched or copied slide costs no
-        job. Everything else is left to its `register` job.
+        A file whose size is known is hashed while the budget lasts, so that a touched or copied slide costs no job. All
+        others are left to their `register` job.
         """
         if path in self.recorded:
             return self.recorded[path]
@@ -63,7 +76,7 @@ class RawCache:
 
     @staticmethod
     def is_there(path: Path) -> bool:
-        """Whether all files of a raw image are there and may be looked at."""
+        """Whether all files of a raw image exist and can be read."""
         try:
             raw.stat_signature(path)
         except (NephroscaleError, OSError):
@@ -89,6 +102,7 @@ class RawCache:
     @staticmethod
     def _read(path: Path) -> dict[str, Any] | None:
         try:
-            return orjson.loads(path.read_bytes())
+            entry: dict[str, Any] = orjson.loads(path.read_bytes())
         except (FileNotFoundError, PermissionError, ValueError):
             return None
+        return entry

@@ -21,8 +21,9 @@ class ComputeSettings(Settings):
     instruction_set: Literal["auto", "DEFAULT", "AVX2", "AVX512"] = setting(
         "Instruction set of torch on the CPU; pin it where the machines of a cluster differ.", "auto"
     )
-    stage_raw: bool = setting(
+    copy_raw_to_node: bool = setting(
         "Copy raw images to the node's own disk ($TMPDIR) before reading them, and check their digest on the way; for "
         "file systems that are slow at random access. Not part of any recipe.",
         default=False,
+        was="stage_raw",
     )

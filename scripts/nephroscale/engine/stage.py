@@ -1,25 +1,37 @@
-"""What a stage is: its units of work, and what decides each unit's artifact."""
+"""What a stage is: its units of work, its named inputs, and what decides each unit's artifact."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from nephroscale.cohort.tables import Image
-    from nephroscale.engine.plan import Plan
-    from nephroscale.store.test_set_exposure import ScoredTestSet
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from nephroscale.cohort.cohort import Cohort
+    from nephroscale.cohort.image import Image
+    from nephroscale.engine.config import Config
+    from nephroscale.engine.raw_cache import RawCache
+    from nephroscale.settings import Settings
+    from nephroscale.store.receipts import Receipt
+    from nephroscale.store.recipe import Recipe
+    from nephroscale.store.records import Records
+    from nephroscale.store.test_set_exposure import ExposureLedger, ScoredTestSet
+
+STATUS, RECEIPT = "status", "receipt"
+"""Parts of every artifact: whether it was accepted, or the reason why not; and its whole receipt."""
 
 
 class Need(NamedTuple):
-    """One artifact that a unit of work depends on.
+    """One artifact that a unit depends on.
 
     Parameters
     ----------
     stage, unit
         Which artifact.
     part
-        Depend on this part of it alone (see `Receipt.parts`); with ``status`` on nothing but its being accepted or the
-        reason why not; with ``receipt`` on the whole receipt, its figures too.
+        Depend on this part of it alone (see `Receipt.parts`); with `STATUS` on nothing but its being accepted or the
+        reason why not; with `RECEIPT` on the whole receipt, its figures included.
     optional
         The unit can be made without it; otherwise a rejected need rejects the unit.
     """
@@ -35,65 +47,218 @@ class Need(NamedTuple):
         return f"{self.stage}/{self.unit}" + (f"#{self.part}" if self.part else "")
 
 
-class Stage:
-    """A stage of the workflow; one subclass a module, named in :mod:`nephroscale.stages.registry`.
+class PlanView(Protocol):
+    """What a stage may ask of the plan: configuration, cohort, and the artifacts of stages before it."""
 
-    The name is a target of Snakemake. The rule that makes one unit bears a verb, and so does its script in ``scripts``,
-    which calls one function of the package. What is here decides the recipe of each of its artifacts.
+    @property
+    def config(self) -> Config:
+        """The configuration, with every default filled in."""
+
+    @property
+    def cohort(self) -> Cohort:
+        """The patients and images of the tables."""
+
+    @property
+    def patients(self) -> list[str]:
+        """Patients whose images are processed: for diagnosis, and external ones."""
+
+    @property
+    def new_patients(self) -> list[str]:
+        """Patients of the table `predict.patients`."""
+
+    @property
+    def segmentation_patients(self) -> list[str]:
+        """Patients set apart, whose outlined slides train the segmenter and set the stain reference."""
+
+    @property
+    def modalities(self) -> list[str]:
+        """The modalities that any model reads, in their fixed order."""
+
+    @property
+    def raw_cache(self) -> RawCache:
+        """Digests of raw files."""
+
+    @property
+    def records(self) -> Records:
+        """Records of how objects were made."""
+
+    @property
+    def ledger(self) -> ExposureLedger:
+        """Which configurations were scored on which test patients."""
+
+    @property
+    def workflow(self) -> Path:
+        """The folder of the Snakefile and its rules."""
+
+    def images(self, patient: str, *modalities: str) -> list[Image]:
+        """The images of a patient that a model may read."""
+
+    def units(self, stage: str) -> list[str]:
+        """The units of a stage."""
+
+    def study_units(self, stage: str) -> list[str]:
+        """The units of a stage without those of new patients."""
+
+    def stages_before(self, stage: str) -> list[str]:
+        """The stages before one, in order."""
+
+    def loose_ends(self, *stages: str) -> list[Need]:
+        """The units that no other unit waits for."""
+
+    def receipt(self, stage: str, unit: str) -> Receipt | None:
+        """The receipt of a unit, or None where it is not made."""
+
+    def object_json(self, stage: str, unit: str, file: str = "") -> Any:
+        """The content of a JSON object, or None where it is not made."""
+
+    def recipe(self, stage: str, unit: str) -> Recipe | None:
+        """The recipe of a unit, or None while something that decides it is not known."""
+
+    def recipe_digest(self, stage: str, unit: str) -> str | None:
+        """Its digest."""
+
+    def test_set_use(self, stage: str, unit: str) -> ScoredTestSet | None:
+        """Which configuration a unit scores on which test patients."""
+
+
+class NamedInput:
+    """One named input of a stage, declared by :func:`need`.
+
+    Attributes
+    ----------
+    stages
+        The stages that it comes from.
+    through
+        How Snakemake learns of it: None, by its own receipts; the name of another input, by that one's receipts (which
+        are written after these); or a function of stage, plan and unit that names the artifacts to wait for.
     """
 
-    name: str
-    #: The rule that makes one unit, and the name of its script.
-    rule: str
-    #: Version of what the stage writes: a new number recomputes everything even where no code changed.
-    format = 1
-    #: How a unit is named from a rule's wildcards. ``cohort`` is the one unit of a stage that has only one.
-    pattern = "cohort"
-    #: What the link to an object ends in.
-    suffix = ""
-    #: Whether torch computes here, so that device and instruction set are part of the recipe.
-    torch = False
-    #: Whether a random choice is made here, so that the seed is part of the recipe.
-    seeded = False
-    #: The stages that it reads from.
-    after: tuple[str, ...] = ()
+    def __init__(
+        self,
+        find: Callable[[Any, PlanView, str], Need | Iterable[Need] | None],
+        stages: tuple[str, ...],
+        through: str | Callable[[Stage, PlanView, str], Sequence[Need]] | None,
+    ) -> None:
+        self.find, self.stages, self.through = find, stages, through
+        self.__doc__ = find.__doc__
 
-    def units(self, plan: Plan) -> list[str]:
+    def needs(self, stage: Stage, plan: PlanView, unit: str) -> list[Need]:
+        """Give the artifacts that a unit reads under this name."""
+        found = self.find(stage, plan, unit)
+        if found is None:
+            return []
+        return [found] if isinstance(found, Need) else list(found)
+
+
+def need(
+    *stages: str, through: str | Callable[[Stage, PlanView, str], Sequence[Need]] | None = None
+) -> Callable[[Callable[[Any, PlanView, str], Need | Iterable[Need] | None]], NamedInput]:
+    """Declare a method of a stage as one of its named inputs; the method gives the artifacts that a unit reads.
+
+    Recipes, the pre-pass, the rule's input function, the check of what a job opens, the audit and `replay` all follow
+    from this one declaration. `through` is explained at :class:`NamedInput`.
+    """
+
+    def declare(find: Callable[[Any, PlanView, str], Need | Iterable[Need] | None]) -> NamedInput:
+        return NamedInput(find, stages, through)
+
+    return declare
+
+
+class Stage:
+    """A stage of the workflow; one subclass a module, listed in :mod:`nephroscale.stages.registry`.
+
+    The name is a target of Snakemake. The rule that makes one unit has a verb for a name, and so has its script. What
+    the subclass says decides the recipe of each artifact, and its source is part of these recipes.
+    """
+
+    name: ClassVar[str]
+    #: The rule that makes one unit, and the name of its script.
+    rule: ClassVar[str]
+    #: Version of what the stage writes: a new number recomputes everything even where no code changed.
+    format: ClassVar[int] = 1
+    #: How a unit is named from a rule's wildcards. ``cohort`` is the one unit of a stage that has only one.
+    pattern: ClassVar[str] = "cohort"
+    #: Suffix of the link to an object.
+    suffix: ClassVar[str] = ""
+    #: The page within the object that is copied to ``<results>/<stage>.html``.
+    page: ClassVar[str] = ""
+    #: Whether torch computes here, so that device and instruction set are part of the recipe.
+    torch: ClassVar[bool] = False
+    #: Whether a random choice is made here, so that the seed is part of the recipe.
+    seeded: ClassVar[bool] = False
+    #: Whether it describes how all artifacts were made, and so may open any of them.
+    reads_records: ClassVar[bool] = False
+    #: The named inputs, collected from the methods that :func:`need` marks.
+    inputs: ClassVar[dict[str, NamedInput]] = {}
+
+    def __init_subclass__(cls) -> None:
+        own = {name: value for name, value in vars(cls).items() if isinstance(value, NamedInput)}
+        cls.inputs = {**cls.inputs, **own}
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """The stages that it reads from."""
+        return tuple(dict.fromkeys(stage for named in self.inputs.values() for stage in named.stages))
+
+    def units(self, plan: PlanView) -> list[str]:
         """The units of work, in order."""
         raise NotImplementedError
 
-    def new_units(self, plan: Plan) -> list[str]:
+    def new_units(self, plan: PlanView) -> list[str]:
         """The units of patients who are only predicted: `predict` alone depends on them."""
         return []
 
-    def needs(self, plan: Plan, unit: str) -> list[Need]:
-        """What a unit's artifact depends on. May read objects of stages before it, by ``plan.receipt``."""
-        raise NotImplementedError
-
-    def upstream(self, plan: Plan, unit: str) -> list[Need]:
-        """What a unit's rule waits for, by the tables alone; with what those wait for, a superset of its needs."""
-        return self.needs(plan, unit)
-
-    def settings(self, plan: Plan, unit: str) -> Any:
+    def settings(self, plan: PlanView, unit: str) -> Settings:
         """The slice of the configuration that decides a unit's artifact."""
         raise NotImplementedError
 
-    def rows(self, plan: Plan, unit: str) -> Any:
-        """The rows of the tables, without paths, that decide a unit's artifact."""
+    def rows(self, plan: PlanView, unit: str) -> object:
+        """The rows of the tables, without paths, that decide a unit's artifact, as JSON values."""
         return None
 
-    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
+    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
         """Modules that a registry chooses for a unit."""
         return ()
 
-    def files(self, plan: Plan, unit: str) -> dict[str, str] | None:
-        """Digests of files that decide a unit's artifact beside its needs (raw images, weights); None: not known."""
+    def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
+        """Digests of files that decide a unit's artifact beside its inputs (raw images, weights); None: not known."""
         return {}
 
-    def look(self, plan: Plan, unit: str) -> ScoredTestSet | None:
-        """Which test patients a unit scores with which configuration, where it does."""
-        return None
-
-    def raw(self, plan: Plan, unit: str) -> list[Image]:
+    def raw(self, plan: PlanView, unit: str) -> list[Image]:
         """The images whose raw bytes a unit reads."""
         return []
+
+    def test_set_use(self, plan: PlanView, unit: str) -> ScoredTestSet | None:
+        """Which configuration a unit scores on which test patients, where it does."""
+        return None
+
+    def make(self, job: Any) -> Mapping[str, object]:
+        """Write a unit's artifact at ``job.out`` by one call of a domain function; return figures for the receipt.
+
+        `job` is a :class:`nephroscale.engine.job.Job`. Heavy modules are imported here, after the look-up has found
+        nothing.
+
+        Raises
+        ------
+        nephroscale.errors.Rejected
+            When the data cannot be used.
+        """
+        raise NotImplementedError
+
+    # -- what follows from the declarations ---------------------------------------------------------------------------
+
+    def needs(self, plan: PlanView, unit: str) -> list[Need]:
+        """What a unit's artifact depends on. May read objects of stages before it."""
+        return [each for named in self.inputs.values() for each in named.needs(self, plan, unit)]
+
+    def waits_for(self, plan: PlanView, unit: str, name: str) -> Sequence[Need]:
+        """The artifacts whose receipts stand for one named input in the rule; known from the tables alone."""
+        through = self.inputs[name].through
+        if isinstance(through, str):
+            return self.waits_for(plan, unit, through)
+        return self.inputs[name].needs(self, plan, unit) if through is None else through(self, plan, unit)
+
+    def upstream(self, plan: PlanView, unit: str) -> list[Need]:
+        """What a unit's rule waits for; with what those wait for, a superset of its needs."""
+        return list(dict.fromkeys(each for name in self.inputs for each in self.waits_for(plan, unit, name)))

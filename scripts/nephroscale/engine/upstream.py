@@ -1,4 +1,4 @@
-"""What a result comes from: itself and everything that it depends on, as it stands."""
+"""Results together with all artifacts upstream of them, for export."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Key = tuple[str, str]
 
 
-def closure_of(plan: Plan, results: Iterable[Path]) -> Contents:
+def with_upstream(plan: Plan, results: Iterable[Path]) -> Contents:
     """Collect results with everything that they depend on.
 
     Parameters
@@ -67,7 +67,7 @@ def _named(plan: Plan, path: Path, places: dict[str, Key]) -> list[Key]:
         raise NephroscaleError(
             "This is no result of this configuration.",
             where=str(path),
-            todo=f"Name a receipt below {plan.results}, or a folder of receipts; --configfile says of which run.",
+            fix=f"Name a receipt below {plan.results}, or a folder of receipts; --configfile says of which run.",
         )
     return made
 
@@ -79,6 +79,6 @@ def _item(plan: Plan, stage: str, unit: str) -> Item:
         raise NephroscaleError(
             "This result is not made, or not by the present code, settings and tables.",
             where=f"{stage} of {unit}",
-            todo="Run the workflow first, then export.",
+            fix="Run the workflow first, then export.",
         )
     return Item(receipt, plan.recipe_digest(stage, unit))

@@ -1,4 +1,4 @@
-"""Whether a probability of 0.8 comes true in 8 cases of 10, and a temperature that mends it where it does not.
+"""Calibration metrics and temperature scaling.
 
 References
 ----------
@@ -9,7 +9,7 @@ Review 78, 1950.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -17,22 +17,62 @@ from scipy.optimize import minimize_scalar
 from nephroscale.evaluation.intervals import wilson_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from numpy.typing import ArrayLike
 
 BOUNDS = (0.5, 10.0)
-"""Temperatures that are allowed: a few patients who are all predicted rightly would ask for 0."""
+"""Range of temperatures: if all patients are predicted correctly, the likelihood has no optimum above 0."""
 
 BINS = 10
 FLOOR = 1e-9
-"""Least probability that is tempered: tables hold eight decimals."""
+"""Lower limit of a probability before its logarithm is taken: tables store eight decimals."""
 
 
-def temper(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+class ReliabilityBin(NamedTuple):
+    """One bin of a reliability diagram.
+
+    Attributes
+    ----------
+    patients
+        Number of patients in the bin.
+    confidence
+        Mean probability of the predicted class.
+    accuracy
+        Share of correct predictions.
+    low, high
+        Wilson's 95 % interval of the accuracy.
+    """
+
+    patients: int
+    confidence: float
+    accuracy: float
+    low: float
+    high: float
+
+
+class CalibrationMetrics(NamedTuple):
+    """Calibration of class probabilities; 0 is perfect for each metric.
+
+    Attributes
+    ----------
+    ece
+        Expected calibration error of the predicted class, over ten bins of equal width.
+    brier
+        Mean squared distance between the probabilities and the true class, 0 to 2.
+    nll
+        Mean negative log-likelihood.
+    """
+
+    ece: float
+    brier: float
+    nll: float
+
+
+def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Soften (T > 1) or sharpen (T < 1) probabilities [..., K]: softmax(z / T), since log p is z up to a constant."""
     logs = np.log(np.maximum(np.asarray(probabilities, np.float64), FLOOR)) / temperature
     logs -= logs.max(axis=-1, keepdims=True)
     powers = np.exp(logs)
-    return powers / powers.sum(axis=-1, keepdims=True)
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 def negative_log_likelihood(probabilities: np.ndarray, targets: np.ndarray) -> float:
@@ -40,19 +80,19 @@ def negative_log_likelihood(probabilities: np.ndarray, targets: np.ndarray) -> f
     return float(-(targets * np.log(np.maximum(probabilities, FLOOR))).sum(axis=1).mean())
 
 
-def make_targets(labels: Sequence[int], second: Sequence[int], classes: int) -> np.ndarray:
-    """Give each patient's class [n, K], half and half where the second label is another than the first."""
-    one, other = (np.eye(classes)[np.asarray(found, np.int64)] for found in (labels, second))
+def make_targets(labels: ArrayLike, second: ArrayLike, classes: int) -> np.ndarray:
+    """Give target probabilities [n, K]: one-hot, or 0.5 for each of two classes where the second label differs."""
+    one, other = (np.eye(classes)[np.asarray(indices, np.int64)] for indices in (labels, second))
     return (one + other) / 2
 
 
 def fit_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
-    """Find the temperature with the least negative log-likelihood.
+    """Find the temperature that minimises the negative log-likelihood.
 
     Parameters
     ----------
     probabilities, targets
-        [n, K] of a fold's validation patients.
+        [n, K], of a fold's validation patients.
 
     Returns
     -------
@@ -61,48 +101,33 @@ def fit_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
     """
     low, high = np.log(BOUNDS)
     found = minimize_scalar(
-        lambda log_t: negative_log_likelihood(temper(probabilities, float(np.exp(log_t))), targets),
+        lambda log_t: negative_log_likelihood(apply_temperature(probabilities, float(np.exp(log_t))), targets),
         bounds=(low, high),
         method="bounded",
         options={"xatol": 1e-7},
     )
-    # The bounded search never tries its bounds themselves.
+    # The bounded search does not evaluate the bounds themselves.
     candidates = [float(low), float(found.x), float(high)]
-    losses = [negative_log_likelihood(temper(probabilities, float(np.exp(x))), targets) for x in candidates]
+    losses = [negative_log_likelihood(apply_temperature(probabilities, float(np.exp(x))), targets) for x in candidates]
     return round(float(np.exp(candidates[int(np.argmin(losses))])), 6)
 
 
-def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[dict[str, Any]]:
-    """Sort patients by the probability of their predicted class into bins of equal width.
-
-    Returns
-    -------
-    list of dict
-        For each bin that somebody is in: `patients`, `confidence` (mean probability), `accuracy`, and Wilson's
-        interval of the accuracy, `low` and `high`.
-    """
+def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[ReliabilityBin]:
+    """Sort patients by the probability of their predicted class into bins of equal width; empty bins are left out."""
     labels, probabilities = np.asarray(labels), np.asarray(probabilities)
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    found = []
+    bins = []
     for b in np.unique(place):
         inside = place == b
-        n, hits = int(inside.sum()), int(right[inside].sum())
+        n, hits = int(inside.sum()), int(correct[inside].sum())
         low, high = wilson_interval(hits, n) or (0.0, 1.0)
-        found.append(
-            {
-                "patients": n,
-                "confidence": float(confidence[inside].mean()),
-                "accuracy": hits / n,
-                "low": low,
-                "high": high,
-            }
-        )
-    return found
+        bins.append(ReliabilityBin(n, float(confidence[inside].mean()), hits / n, low, high))
+    return bins
 
 
-def measure_calibration(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """Measure how far probabilities are from what comes true; for all three figures 0 is perfect.
+def measure_calibration(labels: np.ndarray, probabilities: np.ndarray) -> CalibrationMetrics:
+    """Compute the expected calibration error, the Brier score and the negative log-likelihood.
 
     Parameters
     ----------
@@ -110,19 +135,13 @@ def measure_calibration(labels: np.ndarray, probabilities: np.ndarray) -> dict[s
         [n] class indices.
     probabilities
         [n, K].
-
-    Returns
-    -------
-    dict
-        `ece`, the expected calibration error of the predicted class over ten bins of equal width; `brier`, the mean
-        squared distance of the probabilities to the true class, 0 to 2; `nll`, the mean negative log-likelihood.
     """
     labels, probabilities = np.asarray(labels, np.int64), np.asarray(probabilities, np.float64)
     targets = np.eye(probabilities.shape[1])[labels]
     bins = reliability(labels, probabilities)
-    gaps = sum(b["patients"] * abs(b["accuracy"] - b["confidence"]) for b in bins)
-    return {
-        "ece": float(gaps / len(labels)),
-        "brier": float(((probabilities - targets) ** 2).sum(axis=1).mean()),
-        "nll": negative_log_likelihood(probabilities, targets),
-    }
+    gaps = sum(b.patients * abs(b.accuracy - b.confidence) for b in bins)
+    return CalibrationMetrics(
+        ece=float(gaps / len(labels)),
+        brier=float(((probabilities - targets) ** 2).sum(axis=1).mean()),
+        nll=negative_log_likelihood(probabilities, targets),
+    )

@@ -1,4 +1,4 @@
-"""Whether one model is better than another: paired, on the same patients, corrected for the number of models.
+"""Paired comparison of models on the same patients, with correction for multiple comparisons.
 
 References
 ----------
@@ -19,11 +19,11 @@ from nephroscale.evaluation.metrics import compute_metrics, compute_ordinal_metr
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-COMPARED_STAGES = ("quadratic_kappa", "mean_stage_error")
+COMPARED_ORDINAL_METRICS = ("quadratic_kappa", "mean_class_error")
 
 
 class Difference(NamedTuple):
-    """How much better one model's figure is than another's, with its 95 % interval and two-sided p-value."""
+    """Difference of a metric between two models, with its 95 % interval and two-sided p-value."""
 
     value: float
     low: float
@@ -44,16 +44,16 @@ def paired_differences(
         [n, classes] probabilities of the two models, patients in the same order.
     counts
         [B, n]: how often each patient is in each sample, from
-        :func:`nephroscale.evaluation.intervals.resample_counts`, which draws within the classes.
+        :func:`nephroscale.evaluation.intervals.resample_counts`, stratified by class.
     ordered
-        Whether the classes are stages: then `COMPARED_STAGES` are compared, too.
+        Whether the classes are ordered: then `COMPARED_ORDINAL_METRICS` are compared, too.
 
     Returns
     -------
     dict
-        Metric to `ours` minus `theirs`, for the metrics that are defined.
+        Metric to `ours` minus `theirs`, for the metrics that are defined for both.
     """
-    (one, first), (other, second) = (_figures(labels, p, counts, ordered=ordered) for p in (ours, theirs))
+    (one, first), (other, second) = (_metrics(labels, p, counts, ordered=ordered) for p in (ours, theirs))
     found = {}
     for metric in first:
         mine, yours = one[metric], other[metric]
@@ -64,26 +64,26 @@ def paired_differences(
     return found
 
 
-def _figures(
+def _metrics(
     labels: np.ndarray, probabilities: np.ndarray, counts: np.ndarray, *, ordered: bool
 ) -> tuple[dict[str, float | None], dict[str, np.ndarray]]:
-    """Figures of merit of one model, and those of every sample."""
+    """Metrics of one model, and those of each bootstrap sample."""
     values = {metric: found.value for metric, found in compute_metrics(labels, probabilities).items()}
     samples = dict(resampled_metrics(labels, probabilities, counts))
     if ordered:
         predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
-        stages = compute_ordinal_metrics(labels, predicted, classes)
-        drawn = resampled_ordinal_metrics(labels, predicted, classes, counts)
-        values |= {metric: stages[metric].value for metric in COMPARED_STAGES}
-        samples |= {metric: drawn[metric] for metric in COMPARED_STAGES}
+        ordinal = compute_ordinal_metrics(labels, predicted, classes)
+        resampled = resampled_ordinal_metrics(labels, predicted, classes, counts)
+        values |= {metric: ordinal[metric].value for metric in COMPARED_ORDINAL_METRICS}
+        samples |= {metric: resampled[metric] for metric in COMPARED_ORDINAL_METRICS}
     return values, samples
 
 
 def bootstrap_p(differences: np.ndarray) -> float:
-    """Two-sided p-value of no difference, from bootstrap differences [B]: twice the smaller tail beyond 0, at most 1.
+    """Compute the two-sided p-value of no difference from bootstrap differences [B]: twice the smaller tail beyond 0.
 
-    The sample itself counts as one more, so that the value is never 0: with B samples none is below 2 / (B + 1).
-    Differences of rounding alone count as none.
+    The original sample is counted, so that the value is never 0: with B samples it is at least 2 / (B + 1).
+    Differences below 1e-12 are rounding errors and count as 0.
     """
     settled = np.where(np.abs(differences) < 1e-12, 0.0, differences)
     tails = (1 + np.array([(settled <= 0).sum(), (settled >= 0).sum()])) / (len(settled) + 1)
@@ -91,7 +91,7 @@ def bootstrap_p(differences: np.ndarray) -> float:
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Correct p-values for their number, by Holm's step-down procedure: the family-wise error stays below its level."""
+    """Adjust p-values by Holm's step-down procedure, which controls the family-wise error rate."""
     adjusted: dict[str, float] = {}
     least = 0.0
     for place, name in enumerate(sorted(p_values, key=lambda key: (p_values[key], key))):

@@ -1,8 +1,8 @@
-"""Predicting a fold's test patients: the only place where they are seen."""
+"""Evaluation of a trained model on its fold's test patients: the only step of a fold that reads them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,207 +11,188 @@ from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.evaluation.inference import infer
 from nephroscale.evaluation.metrics import compute_metrics
 from nephroscale.evaluation.tables import (
-    INSTANCE_COLUMNS,
-    POOLING_COLUMNS,
+    InstanceWeight,
+    PoolingWeight,
     Predictions,
-    number,
+    probability_cells,
+    probability_columns,
     write_predictions,
+    write_rows,
     write_table,
 )
 from nephroscale.models.weights import load_model
-from nephroscale.training.data import layouts_from, load_bags, thinned
-from nephroscale.training.folds import read_fold
+from nephroscale.training.data import layouts_from, thinned
 from nephroscale.training.missing import choose_cases
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from nephroscale.evaluation.inference import PatientPrediction
-    from nephroscale.models.batch import Output
-    from nephroscale.training.data import Bag
+    from nephroscale.evaluation.tables import Cell
+    from nephroscale.models.weights import ModelCard
+    from nephroscale.training.fold_data import FoldData
 
 
-def predict(  # noqa: PLR0917  (one argument per thing that a job hands over)
-    folds: Mapping[str, Any],
-    fold: str,
-    weights: Path,
-    features: Mapping[str, Mapping[str, Path]],
-    out: Path,
-    device: str = "cpu",
-    negatives: Mapping[str, Sequence[int]] | None = None,
-    prediction: str = "softmax",
-) -> dict[str, Any]:
-    """Predict the test patients of a fold.
+def evaluate_model(
+    data: FoldData, weights: Path, out: Path, device: str = "cpu", prediction: str = "softmax"
+) -> dict[str, object]:
+    """Predict the test patients of a fold and compute the metrics.
 
     Parameters
     ----------
-    folds
-        Content of `folds.json`.
-    fold
-        Name of the fold.
+    data
+        The fold, and the features of its patients.
     weights
-        Object of `train`: `weights.safetensors` and `model.json`.
-    features
-        Patient id to modality to the Zarr group of the stage `features`.
+        Object of the stage `train`: `weights.safetensors` and `model.json`.
     out
-        Folder to create: `predictions.csv` (`patient_id,label,predicted,p_<class>...`), `instances.csv` (TEM instances:
-        `patient_id,image_id,index,kept,centre,weight,distance`, the distance in units of the bag's range of values;
-        a multiple-instance rival keeps all, has no centre and no distances, and its weights of a patient sum to 1 over
-        this table and the next),
-        `pooling.csv` (what each OM or IM instance counted: `patient_id,modality,image_id,index,slot,state,weight`),
-        `attention` (Zarr group: for OM and IM [patients, tokens, tokens] float32, where the network attends; tokens
-        row by row, queries from TEM on the second axis; attribute `patients`).
+        Folder to create:
+
+        - `predictions.csv`: `patient_id,label,predicted,p_<class>...`;
+        - `instances.csv`: weights of the TEM images, see :class:`nephroscale.evaluation.tables.InstanceWeight`;
+        - `pooling.csv`: weights of the OM and IM instances, see :class:`nephroscale.evaluation.tables.PoolingWeight`.
+          A multiple-instance baseline weights the instances of all modalities together: its weights of a patient sum
+          to 1 over both tables;
+        - `attention`: Zarr group with [patients, tokens, tokens] float32 for OM and IM; tokens row by row, queries from
+          TEM on the second axis; attribute `patients`;
+        - `heads.csv`, if the network has an ordinal head: `patient_id,head,p_<class>...`.
     device
         `cpu` or `cuda`.
-    negatives
-        Patient id to the slots of the IM panel whose markers were found negative and not photographed.
     prediction
-        Which head's probabilities are reported in an ordinal task. Where the network has an ordinal head, `heads.csv`
-        has each head's: `patient_id,head,p_<class>...`.
+        Output head that is reported in a task with ordered classes: `softmax`, `ordinal` or `mean`.
 
     Returns
     -------
     dict
-        `patients`, `correct`, the figures of merit that are defined, `thinned` (patients of whose TEM images a
-        choice was made: taken, at hand), and `left_out` (test patients who lack what the network cannot do without).
-        Patients who lie between two classes are predicted, but are in no figure of merit.
+        `patients`, `correct`, the metrics that are defined, `thinned` (patients whose TEM images were subsampled:
+        used, available), and `left_out` (patients without a modality that the network requires). Patients with a soft
+        label are predicted, but excluded from the metrics.
 
     Raises
     ------
     Rejected
-        When no test patient has what the network needs.
+        When no test patient has the modalities that the network requires.
     NephroscaleError
-        When the network was trained on another fold or other classes, the fold tests nobody, or a patient lacks a
-        modality of which the folds do not know it.
-
-    Notes
-    -----
-    Patients enter one by one in float32, without augmentation: a prediction does not depend on who else is tested.
+        When the network was trained on another fold or other classes, the fold has no test patients, or a patient's
+        modality is missing without an entry in the fold table.
     """
-    split = read_fold(folds, fold)
-    network, metadata = load_model(weights, device)
-    check_match(metadata, fold, split.classes)
-    if not split.test:
+    network, card = load_model(weights, device)
+    check_match(card, data)
+    if not data.fold.test:
         raise NephroscaleError(
-            "This fold tests nobody.", where=f"folds.json, fold {fold}", todo="Make the folds again."
+            "This fold has no test patients.", where=f"folds.json, fold {data.name}", fix="Make the folds again."
         )
-    bags = load_bags(
-        features,
-        split.test,
-        metadata["modalities"],
-        labels=split.labels,
-        lacking=split.lacking,
-        negatives=negatives,
-        second=split.second,
-        apart=[*split.train, *split.validation],
-        maximum_instances=metadata["train"]["maximum_instances"],
-        seed=metadata["seed"],
-    )
-    bags, left_out = choose_cases(bags, metadata["modalities"], network)
+    bags = data.bags("test", card.modalities, max_tem_instances=card.max_tem_instances, seed=card.seed)
+    bags, left_out = choose_cases(bags, card.modalities, network)
     if not bags:
-        raise Rejected(f"no test patient has what the network needs ({', '.join(metadata['modalities'])})")
-    said = list(infer(network, bags, layouts_from(metadata), prediction, device))
-    instances = [row for one in said for row in _instances(one.bag, one.output)]
-    pooling = [row for one in said for row in _pooling(one.bag, one.output)]
-    attention: dict[str, list[np.ndarray]] = {}
-    for one in said:
-        for modality, weight in one.output.attention.items():
-            attention.setdefault(modality, []).append(weight[0].float().cpu().numpy())
-
-    labels = np.array([bag.label for bag in bags], np.int64)
-    second = np.array([bag.label if bag.second is None else bag.second for bag in bags], np.int64)
-    patients, chances = [bag.patient for bag in bags], np.stack([one.probabilities for one in said])
-    predictions = Predictions(patients, labels, chances, second if split.second else None)
-    certain = predictions.certain
-    figures = compute_metrics(certain.labels, certain.probabilities) if certain.patients else {}
+        raise Rejected(f"no test patient has all modalities that the model requires ({', '.join(card.modalities)})")
+    predicted = list(infer(network, bags, layouts_from(card), prediction, device))
+    predictions = stack_predictions(predicted, soft=has_soft_labels(data))
     out.mkdir(parents=True)
-    write_predictions(out / "predictions.csv", predictions, split.classes)
-    write_table(out / "instances.csv", INSTANCE_COLUMNS, instances)
-    write_table(out / "pooling.csv", POOLING_COLUMNS, pooling)
-    if any(len(one.heads) > 1 for one in said):
-        columns = ["patient_id", "head", *(f"p_{name}" for name in split.classes)]
-        write_table(out / "heads.csv", columns, [row for one in said for row in _heads(one, split.classes)])
-    maps = {modality: np.stack(found) for modality, found in attention.items()}
-    write_arrays(out / "attention", maps, {"patients": predictions.patients})
+    write_predictions(out / "predictions.csv", predictions, data.classes)
+    write_rows(out / "instances.csv", InstanceWeight, [row for one in predicted for row in _instance_weights(one)])
+    write_rows(out / "pooling.csv", PoolingWeight, [row for one in predicted for row in _pooling_weights(one)])
+    if any(len(one.heads) > 1 for one in predicted):
+        columns = ["patient_id", "head", *probability_columns("p", data.classes)]
+        write_table(out / "heads.csv", columns, [row for one in predicted for row in _head_rows(one, data.classes)])
+    write_arrays(out / "attention", _stack_attention(predicted), {"patients": predictions.patients})
+    certain = predictions.certain
+    metrics = compute_metrics(certain.labels, certain.probabilities) if certain.patients else {}
     return {
         "patients": len(bags),
         "correct": int((certain.probabilities.argmax(axis=1) == certain.labels).sum()),
-        **{name: round(found.value, 6) for name, found in figures.items() if found.value is not None},
+        **{name: round(metric.value, 6) for name, metric in metrics.items() if metric.value is not None},
         "thinned": thinned(bags),
         **({"left_out": left_out} if left_out else {}),
     }
 
 
-def _heads(said: PatientPrediction, classes: list[str]) -> list[dict[str, str]]:
-    """Rows of `heads.csv` for one patient."""
-    return [
-        {
-            "patient_id": said.bag.patient,
-            "head": head,
-            **{f"p_{name}": number(p) for name, p in zip(classes, chances, strict=True)},
-        }
-        for head, chances in said.heads.items()
-    ]
+def check_match(card: ModelCard, data: FoldData) -> None:
+    """Check that a model was trained on this fold and for these classes.
 
-
-def check_match(metadata: Mapping[str, Any], fold: str, classes: list[str]) -> None:
-    """Make sure that weights are of this fold and these classes."""
-    trained = {"fold": metadata["fold"], "classes": metadata["classes"]}
-    if trained != {"fold": fold, "classes": classes}:
+    Raises
+    ------
+    NephroscaleError
+        When it was not.
+    """
+    if (card.fold, card.classes) != (data.name, data.classes):
         raise NephroscaleError(
-            f"These weights were trained on fold {trained['fold']} for {', '.join(trained['classes'])}, "
-            f"and would be tested on fold {fold} for {', '.join(classes)}.",
-            where="evaluate",
-            todo="Give the weights of this very fold: others may have seen its test patients.",
+            f"This model was trained on fold {card.fold} for {', '.join(card.classes)}, "
+            f"not on fold {data.name} for {', '.join(data.classes)}.",
+            where="weights of the stage train",
+            fix="Use the model of the same fold: the training of another fold may have seen its test patients.",
         )
 
 
-def _instances(bag: Bag, output: Output) -> list[dict[str, Any]]:
-    """Rows of `instances.csv` for one patient."""
+def has_soft_labels(data: FoldData) -> bool:
+    """Whether a patient of the fold, on any side, has a soft label."""
+    return any(patient in data.folds.second for patient in data.fold.patients())
+
+
+def stack_predictions(predicted: Sequence[PatientPrediction], *, soft: bool) -> Predictions:
+    """Collect the reported probabilities of some patients; `soft` is whether the fold has soft labels."""
+    bags = [one.bag for one in predicted]
+    labels = np.array([bag.label for bag in bags], np.int64)
+    second = np.array([bag.label if bag.second is None else bag.second for bag in bags], np.int64)
+    probabilities = np.stack([one.probabilities for one in predicted])
+    return Predictions([bag.patient for bag in bags], labels, probabilities, second if soft else None)
+
+
+def _stack_attention(predicted: Sequence[PatientPrediction]) -> dict[str, np.ndarray]:
+    """Collect the attention of each modality, [patients, tokens, tokens] float32."""
+    maps: dict[str, list[np.ndarray]] = {}
+    for one in predicted:
+        for modality, weight in one.output.attention.items():
+            maps.setdefault(modality, []).append(weight[0].float().cpu().numpy())
+    return {modality: np.stack(found) for modality, found in maps.items()}
+
+
+def _head_rows(one: PatientPrediction, classes: Sequence[str]) -> list[dict[str, Cell]]:
+    """Rows of `heads.csv` of one patient."""
+    return [
+        {"patient_id": one.bag.patient, "head": head, **probability_cells("p", probabilities, classes)}
+        for head, probabilities in one.heads.items()
+    ]
+
+
+def _instance_weights(one: PatientPrediction) -> list[InstanceWeight]:
+    """Weights of one patient's TEM images."""
+    bag, output = one.bag, one.output
     if "TEM" not in bag.modalities:
         return []
-    chosen, content = output.selection, bag.modalities["TEM"]
-    if chosen is None:  # a rival weighs instances, but has neither a centre nor distances from it
-        shares = output.weights["TEM"][0].tolist() if "TEM" in output.weights else []
+    content, selection = bag.modalities["TEM"], output.selection
+    if selection is None:  # a baseline weights instances without a medoid
+        weights = output.weights["TEM"][0].tolist() if "TEM" in output.weights else []
         return [
-            {"patient_id": bag.patient, "image_id": image, "index": int(row)}
-            | {"kept": 1, "centre": 0, "weight": number(share), "distance": ""}
-            for row, image, share in zip(content.rows, content.images, shares, strict=False)
+            InstanceWeight(bag.patient, image, int(row), kept=True, centre=False, weight=weight, distance=None)
+            for row, image, weight in zip(content.rows, content.images, weights, strict=False)
         ]
     return [
-        {
-            "patient_id": bag.patient,
-            "image_id": image,
-            "index": int(row),
-            "kept": int(chosen.kept[0, i]),
-            "centre": int(chosen.centre[0] == i),
-            "weight": number(float(chosen.weight[0, i])),
-            "distance": number(float(chosen.distance[0, i])),
-        }
+        InstanceWeight(
+            patient_id=bag.patient,
+            image_id=image,
+            index=int(row),
+            kept=bool(selection.kept[0, i]),
+            centre=bool(selection.centre[0] == i),
+            weight=float(selection.weight[0, i]),
+            distance=float(selection.distance[0, i]),
+        )
         for i, (row, image) in enumerate(zip(content.rows, content.images, strict=True))
     ]
 
 
-def _pooling(bag: Bag, output: Output) -> list[dict[str, Any]]:
-    """Rows of `pooling.csv` for one patient; of a panel a row for each slot of which something is known."""
-    rows = []
-    for modality, weight in output.weights.items():
+def _pooling_weights(one: PatientPrediction) -> list[PoolingWeight]:
+    """Weights of one patient's OM and IM instances; of the IM panel, the slots with an image or a negative finding."""
+    bag, rows = one.bag, []
+    for modality, weights in one.output.weights.items():
         if modality == "TEM":  # in instances.csv
             continue
         content = bag.modalities.get(modality)
-        for i, share in enumerate(weight[0].tolist()):
-            here = content is not None and i < len(content.rows) and bool(content.mask[i])
-            if here or (modality == "IM" and i in bag.negative):
-                rows.append(
-                    {
-                        "patient_id": bag.patient,
-                        "modality": modality,
-                        "image_id": content.images[i] if here and content else "",
-                        "index": int(content.rows[i]) if here and content else "",
-                        "slot": i if modality == "IM" else 0,
-                        "state": "image" if here else "negative",
-                        "weight": number(share),
-                    }
-                )
+        for i, weight in enumerate(weights[0].tolist()):
+            slot = i if modality == "IM" else 0
+            if content is not None and i < len(content.rows) and content.mask[i]:
+                image, row = content.images[i], int(content.rows[i])
+                rows.append(PoolingWeight(bag.patient, modality, image, row, slot, "image", weight))
+            elif modality == "IM" and i in bag.negative:
+                rows.append(PoolingWeight(bag.patient, modality, "", None, slot, "negative", weight))
     return rows

@@ -1,4 +1,4 @@
-"""What a trained network says of patients, one by one: the same for test folds, validation sides and new patients."""
+"""Inference patient by patient, the same for validation, test and new patients."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PatientPrediction:
-    """What a network says of one patient.
+    """Output of a network for one patient.
 
     Attributes
     ----------
     bag
-        Of whom.
+        The patient's bags.
     log_probabilities
-        [K] float64, of the heads that are reported (`task.prediction`).
+        [K] float64, of the reported head (`task.prediction`).
     heads
-        `softmax`, and `ordinal` where there is such a head, to probabilities [K].
+        Output head (`softmax`, and `ordinal` if the network has one) to probabilities [K].
     output
-        All that the network gave, the patient alone in the batch.
+        Complete output of the network for a batch of this patient alone.
     """
 
     bag: Bag
@@ -43,8 +43,8 @@ class PatientPrediction:
 
     @property
     def probabilities(self) -> np.ndarray:
-        """Those reported, [K] float64."""
-        return np.exp(self.log_probabilities)
+        """Probabilities of the reported head, [K] float64."""
+        return np.asarray(np.exp(self.log_probabilities))
 
 
 def infer(
@@ -54,9 +54,9 @@ def infer(
     prediction: str = "softmax",
     device: str = "cpu",
 ) -> Iterator[PatientPrediction]:
-    """Ask a network about patients one by one, in float32 and without augmentation.
+    """Predict patients one by one, in float32 and without augmentation.
 
-    A prediction does not depend on who else is asked about.
+    A prediction does not depend on the other patients.
 
     Parameters
     ----------
@@ -65,13 +65,13 @@ def infer(
     bags
         The patients.
     layouts
-        Of the bags that the network was trained on: needed where a patient lacks a modality.
+        Layouts of the bags that the network was trained on; required where a patient lacks a modality.
     prediction
         `softmax`, `ordinal` or `mean`, see :func:`nephroscale.models.ordinal.class_log_probabilities`.
     device
         `cpu` or `cuda`.
     """
-    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import the compiler
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import torch's compiler
     for bag in bags:
         with torch.inference_mode():
             output = network(collate([bag], layouts).to(device), need_attention=True)

@@ -1,4 +1,7 @@
-"""Bootstrap intervals over patients.
+"""Bootstrap intervals over patients, and Wilson's interval of a proportion.
+
+Bootstrap intervals describe how a metric varies with the patients for the networks as trained. They do not contain the
+variation of the training itself, which the spread over folds and seeds shows.
 
 References
 ----------
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import norm
 
-from nephroscale.evaluation.metrics import METRICS, check_predictions
+from nephroscale.evaluation.metrics import check_predictions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +24,7 @@ LEVEL = 0.95
 
 
 def resample_counts(labels: np.ndarray, resamples: int, seed: int, people: Sequence[str] | None = None) -> np.ndarray:
-    """Draw bootstrap samples of patients within each class, so that every class keeps its number of patients.
+    """Draw bootstrap samples of patients, stratified by class: every class keeps its number of patients.
 
     Parameters
     ----------
@@ -32,8 +35,8 @@ def resample_counts(labels: np.ndarray, resamples: int, seed: int, people: Seque
     seed
         Seed of the draw.
     people
-        [n] whose case each is, where patients may have several: they are drawn with all their cases. A patient counts
-        for the class of the first case.
+        [n] patient of each case, where patients may have several cases: a patient is drawn with all cases, in the
+        stratum of the first one.
 
     Returns
     -------
@@ -53,19 +56,19 @@ def resample_counts(labels: np.ndarray, resamples: int, seed: int, people: Seque
 
 
 def resampled_metrics(labels: np.ndarray, probabilities: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Compute the figures of merit of every bootstrap sample at once.
+    """Compute the metrics of all bootstrap samples at once.
 
     Parameters
     ----------
     labels, probabilities
-        As for :func:`nephroscale.evaluation.metrics.compute_metrics`, which gives the same for a single sample.
+        As for :func:`nephroscale.evaluation.metrics.compute_metrics`, which gives the same values for a single sample.
     counts
         [B, n]: how often each patient is in each sample.
 
     Returns
     -------
     dict
-        Metric to [B] float64; macro AUC is left out where it is not defined.
+        Metric to [B] float64, without macro AUC where it is not defined.
     """
     labels, probabilities = np.asarray(labels, np.int64), np.asarray(probabilities, np.float64)
     check_predictions(labels, probabilities)
@@ -90,7 +93,7 @@ def resampled_metrics(labels: np.ndarray, probabilities: np.ndarray, counts: np.
 
 
 def _confusions(labels: np.ndarray, predicted: np.ndarray, classes: int, weights: np.ndarray) -> np.ndarray:
-    """Confusion matrix of every sample, [B, classes, classes], true class by row."""
+    """Confusion matrices of the samples, [B, classes, classes], true class by row."""
     cells = np.zeros((len(labels), classes * classes))
     cells[np.arange(len(labels)), labels * classes + predicted] = 1
     return (weights @ cells).reshape(-1, classes, classes)
@@ -99,19 +102,20 @@ def _confusions(labels: np.ndarray, predicted: np.ndarray, classes: int, weights
 def resampled_ordinal_metrics(
     labels: np.ndarray, predicted: np.ndarray, classes: int, counts: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Compute the figures of merit of ordered classes for every bootstrap sample at once.
+    """Compute the metrics of ordered classes of all bootstrap samples at once.
 
     Parameters
     ----------
     labels, predicted, classes
-        As for :func:`nephroscale.evaluation.metrics.compute_ordinal_metrics`, which gives the same for a single sample.
+        As for :func:`nephroscale.evaluation.metrics.compute_ordinal_metrics`, which gives the same values for a single
+        sample.
     counts
         [B, n]: how often each patient is in each sample.
 
     Returns
     -------
     dict
-        Metric to [B] float64; NaN where kappa is not defined.
+        Metric to [B] float64; kappa is NaN where it is not defined.
     """
     matrices = _confusions(np.asarray(labels), np.asarray(predicted), classes, counts.astype(np.float64))
     total = matrices.sum(axis=(1, 2))
@@ -122,16 +126,16 @@ def resampled_ordinal_metrics(
     kappa = 1 - np.divide(disagreement, chance, out=np.full_like(chance, np.nan), where=chance > 0)
     return {
         "quadratic_kappa": kappa,
-        "mean_stage_error": (matrices * off).sum(axis=(1, 2)) / total,
-        "one_stage_off": (matrices * (off == 1)).sum(axis=(1, 2)) / total,
-        "within_one_stage": (matrices * (off <= 1)).sum(axis=(1, 2)) / total,
+        "mean_class_error": (matrices * off).sum(axis=(1, 2)) / total,
+        "one_class_off": (matrices * (off == 1)).sum(axis=(1, 2)) / total,
+        "within_one_class": (matrices * (off <= 1)).sum(axis=(1, 2)) / total,
     }
 
 
 def class_auc_interval(
     labels: np.ndarray, probabilities: np.ndarray, c: int, counts: np.ndarray
 ) -> tuple[float, float, float] | None:
-    """Area under one class's one-versus-rest ROC curve, with its 95 % interval: (value, low, high).
+    """Compute the one-versus-rest area under the ROC curve of one class: (value, low, high) with a 95 % interval.
 
     Parameters
     ----------
@@ -145,7 +149,7 @@ def class_auc_interval(
     Returns
     -------
     tuple or None
-        None where nobody, or everybody, is of the class.
+        None where the class has no patient, or all of them.
     """
     positive = np.asarray(labels) == c
     if positive.all() or not positive.any():
@@ -156,14 +160,14 @@ def class_auc_interval(
 
 
 def percentile_interval(values: np.ndarray) -> tuple[float, float]:
-    """Read the 95 % percentile interval off bootstrap values [B]."""
+    """Compute the 95 % percentile interval of bootstrap values [B]."""
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return float(low), float(high)
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float] | None:
-    """Interval of a proportion, for sensitivity and specificity of one class; None without trials.
+    """Compute Wilson's 95 % interval of a proportion; None without trials.
 
     References
     ----------
@@ -179,36 +183,9 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float] | None:
 
 
 def _auc(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve of every sample: the weighted share of pairs in the right order, ties by half."""
+    """Area under the ROC curve of each sample: the weighted share of correctly ordered pairs, ties counted 0.5."""
     above = scores[positive][:, None] - scores[~positive][None, :]
     order = (above > 0) + 0.5 * (above == 0)
     ours, theirs = weights[:, positive], weights[:, ~positive]
-    return ((ours @ order) * theirs).sum(axis=1) / (ours.sum(axis=1) * theirs.sum(axis=1))
-
-
-def bootstrap_intervals(
-    labels: np.ndarray, probabilities: np.ndarray, resamples: int, seed: int
-) -> dict[str, tuple[float, float] | None]:
-    """Estimate 95 % percentile intervals of the figures of merit, resampling patients within their class.
-
-    Parameters
-    ----------
-    labels, probabilities
-        As for :func:`nephroscale.evaluation.metrics.compute_metrics`.
-    resamples
-        Number of bootstrap samples.
-    seed
-        Seed of the draw.
-
-    Returns
-    -------
-    dict
-        Metric to (low, high), or None where the metric is not defined.
-
-    Notes
-    -----
-    The intervals tell how the figure would vary with other patients for the networks as they are trained; they do not
-    hold the variation of training itself, which the spread over folds and seeds shows.
-    """
-    values = resampled_metrics(labels, probabilities, resample_counts(labels, resamples, seed))
-    return {metric: percentile_interval(values[metric]) if metric in values else None for metric in METRICS}
+    area = ((ours @ order) * theirs).sum(axis=1) / (ours.sum(axis=1) * theirs.sum(axis=1))
+    return np.asarray(area)

@@ -1,4 +1,4 @@
-"""Figures of merit of class probabilities against true classes.
+"""Classification metrics of class probabilities.
 
 References
 ----------
@@ -9,7 +9,7 @@ kappa: nominal scale agreement with provision for scaled disagreement. Psycholog
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.metrics import cohen_kappa_score, confusion_matrix, f1_score, roc_auc_score
@@ -18,20 +18,27 @@ from nephroscale.errors import NephroscaleError
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_auc", "macro_f1")
 
-ORDINAL_METRICS = ("quadratic_kappa", "mean_stage_error", "one_stage_off", "within_one_stage")
-"""Of ordered classes alone: agreement weighted by the squared distance, distance in stages, and shares of patients who
-are exactly one stage off and at most one."""
+ORDINAL_METRICS = ("quadratic_kappa", "mean_class_error", "one_class_off", "within_one_class")
+"""Metrics of ordered classes: quadratic-weighted kappa, mean absolute error in classes, and the shares of patients
+whose prediction is off by exactly one class and by at most one class."""
 
 
 class Value(NamedTuple):
-    """A figure, or None with the reason why it is not defined."""
+    """Value of a metric, or None with the reason why it is not defined."""
 
     value: float | None
     reason: str | None = None
 
 
+class ClassRates(NamedTuple):
+    """Sensitivity and specificity of each class; None where no patient defines it."""
+
+    sensitivity: list[float | None]
+    specificity: list[float | None]
+
+
 def check_predictions(labels: np.ndarray, probabilities: np.ndarray) -> None:
-    """Make sure that predictions can be judged.
+    """Check that labels and probabilities fit each other.
 
     Parameters
     ----------
@@ -43,29 +50,29 @@ def check_predictions(labels: np.ndarray, probabilities: np.ndarray) -> None:
     Raises
     ------
     NephroscaleError
-        When there are none, a value is no probability, or a label is no class.
+        When there are no patients, a value is not a probability, or a label is not a class index.
     """
     shaped = probabilities.ndim == 2 and labels.shape == (len(probabilities),) and probabilities.shape[1] >= 2
     fault = ""
     if not shaped or len(labels) == 0:
-        fault = f"labels of shape {labels.shape} beside probabilities of shape {probabilities.shape}"
+        fault = f"labels have shape {labels.shape} and probabilities have shape {probabilities.shape}"
     elif not np.isfinite(probabilities).all() or probabilities.min() < 0:
-        fault = "probabilities that are negative or not finite"
+        fault = "some probabilities are negative or not finite"
     elif np.abs(probabilities.sum(axis=1) - 1).max() > 1e-4:
-        fault = "probabilities of a patient that do not sum to 1"
+        fault = "the probabilities of a patient do not sum to 1"
     elif labels.min() < 0 or labels.max() >= probabilities.shape[1]:
-        fault = "a label that is none of the classes"
+        fault = "a label is not a class index"
     if fault:
-        raise NephroscaleError(f"These predictions cannot be judged: {fault}.", todo="Evaluate the model again.")
+        raise NephroscaleError(f"These predictions are invalid: {fault}.", fix="Evaluate the model again.")
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Count patients by true class (rows) and predicted class (columns): [classes, classes] int64."""
-    return confusion_matrix(labels, predicted, labels=np.arange(classes))
+    return np.asarray(confusion_matrix(labels, predicted, labels=np.arange(classes)))
 
 
-def by_class(matrix: np.ndarray) -> dict[str, list[float | None]]:
-    """Sensitivity and specificity of each class, None where no patient could show it.
+def class_rates(matrix: np.ndarray) -> ClassRates:
+    """Compute sensitivity and specificity of each class.
 
     Parameters
     ----------
@@ -76,14 +83,14 @@ def by_class(matrix: np.ndarray) -> dict[str, list[float | None]]:
     hit, true, predicted, total = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0), matrix.sum()
     negatives = total - true
     correct_negatives = total - true - predicted + hit
-    return {
-        "sensitivity": [float(h / t) if t else None for h, t in zip(hit, true, strict=True)],
-        "specificity": [float(c / n) if n else None for c, n in zip(correct_negatives, negatives, strict=True)],
-    }
+    return ClassRates(
+        sensitivity=[float(h / t) if t else None for h, t in zip(hit, true, strict=True)],
+        specificity=[float(c / n) if n else None for c, n in zip(correct_negatives, negatives, strict=True)],
+    )
 
 
 def macro_auc(labels: np.ndarray, probabilities: np.ndarray) -> Value:
-    """Mean over the classes of the area under the one-versus-rest ROC curve; needs a patient of every class."""
+    """Mean one-versus-rest area under the ROC curve; not defined without a patient of every class."""
     classes = probabilities.shape[1]
     absent = sorted(set(range(classes)) - set(labels.tolist()))
     if absent:
@@ -93,30 +100,30 @@ def macro_auc(labels: np.ndarray, probabilities: np.ndarray) -> Value:
 
 
 def compute_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Value]:
-    """Compute all figures of merit.
+    """Compute all metrics of unordered classes.
 
     Parameters
     ----------
     labels
         [n] class indices.
     probabilities
-        [n, classes], each row summing to 1; the largest one is the prediction, the first of equals.
+        [n, classes], each row summing to 1; the class with the largest value is the prediction, the first one of ties.
 
     Returns
     -------
     dict
-        For each of :data:`METRICS` its value in [0, 1], or the reason why there is none. Balanced accuracy is the mean
-        sensitivity over the classes that occur, macro F1 the mean over the classes that occur or are predicted.
+        Each of :data:`METRICS` to its value in [0, 1], or to the reason why it is not defined. Balanced accuracy is the
+        mean sensitivity over the classes that occur, macro F1 the mean over the classes that occur or are predicted.
 
     Raises
     ------
     NephroscaleError
-        When these are no predictions.
+        When the predictions are invalid.
     """
     labels, probabilities = np.asarray(labels, np.int64), np.asarray(probabilities, np.float64)
     check_predictions(labels, probabilities)
     predicted = probabilities.argmax(axis=1)
-    sensitivity = by_class(confusion(labels, predicted, probabilities.shape[1]))["sensitivity"]
+    sensitivity = class_rates(confusion(labels, predicted, probabilities.shape[1])).sensitivity
     return {
         "accuracy": Value(float((predicted == labels).mean())),
         "balanced_accuracy": Value(float(np.mean([s for s in sensitivity if s is not None]))),
@@ -126,36 +133,29 @@ def compute_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, 
 
 
 def compute_ordinal_metrics(labels: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, Value]:
-    """Compute the figures of merit of ordered classes.
+    """Compute the metrics of ordered classes.
 
     Parameters
     ----------
     labels, predicted
-        [n] class indices, in the order of the stages.
+        [n] class indices, in the order of the classes.
     classes
         Number of classes.
 
     Returns
     -------
     dict
-        For each of :data:`ORDINAL_METRICS` its value: kappa up to 1, 0 where agreement is by chance, and not defined
-        where everybody is of one class and predicted so; the mean error in stages; two shares in [0, 1].
+        Each of :data:`ORDINAL_METRICS` to its value. Kappa is at most 1, and 0 for agreement by chance; it is not
+        defined where all true and predicted classes are the same. The error is in classes, the shares are in [0, 1].
     """
     labels, predicted = np.asarray(labels, np.int64), np.asarray(predicted, np.int64)
     off = np.abs(labels - predicted)
-    kappa = Value(None, "all true and predicted stages are the same")
+    kappa = Value(None, "all true and predicted classes are the same")
     if len(np.union1d(labels, predicted)) > 1:
         kappa = Value(float(cohen_kappa_score(labels, predicted, labels=np.arange(classes), weights="quadratic")))
     return {
         "quadratic_kappa": kappa,
-        "mean_stage_error": Value(float(off.mean())),
-        "one_stage_off": Value(float((off == 1).mean())),
-        "within_one_stage": Value(float((off <= 1).mean())),
+        "mean_class_error": Value(float(off.mean())),
+        "one_class_off": Value(float((off == 1).mean())),
+        "within_one_class": Value(float((off <= 1).mean())),
     }
-
-
-def describe_classes(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
-    """Confusion matrix, and sensitivity and specificity of each class, as JSON values."""
-    predicted = np.asarray(probabilities).argmax(axis=1)
-    matrix = confusion(np.asarray(labels), predicted, np.asarray(probabilities).shape[1])
-    return {"confusion": matrix.tolist(), **by_class(matrix)}

@@ -1,34 +1,34 @@
-"""Predicting patients outside the folds by the ensemble of folds and seeds, as it was trained and calibrated."""
+"""Prediction of patients outside the folds by the ensemble of all folds and seeds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError
-from nephroscale.evaluation.calibration_metrics import temper
+from nephroscale.evaluation.calibration_metrics import apply_temperature
 from nephroscale.evaluation.evidence import (
-    INSTANCE_EVIDENCE,
+    InstanceEvidence,
     instance_rows,
     mean_attention,
     modality_columns,
     modality_rows,
 )
 from nephroscale.evaluation.inference import infer
-from nephroscale.evaluation.tables import number, write_table
+from nephroscale.evaluation.tables import probability_cells, probability_columns, write_rows, write_table
 from nephroscale.models.weights import load_model
-from nephroscale.training.data import layouts_from, load_bags
-from nephroscale.training.missing import choose_cases
+from nephroscale.training.data import BagSource, layouts_from
+from nephroscale.training.missing import choose_cases, missing_modalities
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from nephroscale.evaluation.inference import PatientPrediction
-    from nephroscale.training.data import Bag
+    from nephroscale.evaluation.tables import Cell
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Member:
     Attributes
     ----------
     fold, seed
-        Which one.
+        Fold and seed of its training.
     weights
-        Object of `train`.
+        Object of the stage `train`.
     temperature
         Fitted on its fold's validation patients.
     """
@@ -53,18 +53,18 @@ class Member:
 
 @dataclass(frozen=True)
 class Case:
-    """A patient, or a biopsy of one, to be predicted.
+    """A patient, or one biopsy of a patient, to predict.
 
     Attributes
     ----------
     patient, biopsy
-        Whose; the biopsy may be empty.
+        Ids; the biopsy may be empty.
     label, second
-        Names of the true class and of a second one, for external patients; None for new ones.
+        Names of the true class and of the second class of a soft label, for external patients; None for new ones.
     missing
-        Modality that the patient lacks to the reason.
-    cautions
-        What is unusual, in words.
+        Modality to the reason why the patient lacks it.
+    warnings
+        Sentences about missing modalities and images outside the training range.
     """
 
     patient: str
@@ -72,27 +72,39 @@ class Case:
     label: str | None
     second: str | None
     missing: Mapping[str, str]
-    cautions: Sequence[str]
+    warnings: Sequence[str]
 
 
-def predict_ensemble(  # noqa: PLR0917  (one argument per thing that a job hands over)
+class MemberPrediction(NamedTuple):
+    """One member's prediction of one patient."""
+
+    member: Member
+    prediction: PatientPrediction
+
+    @property
+    def calibrated(self) -> np.ndarray:
+        """Probabilities [K] after the member's temperature."""
+        return apply_temperature(self.prediction.probabilities, self.member.temperature)
+
+
+def predict_patients(  # noqa: PLR0917
     members: Sequence[Member],
-    asked: Mapping[str, Case],
+    cases: Mapping[str, Case],
     features: Mapping[str, Mapping[str, Path]],
     classes: Sequence[str],
     out: Path,
     device: str = "cpu",
     negatives: Mapping[str, Sequence[int]] | None = None,
     prediction: str = "softmax",
-) -> dict[str, Any]:
-    """Predict patients whom no member was trained on.
+) -> dict[str, object]:
+    """Predict patients that no member was trained on.
 
     Parameters
     ----------
     members
-        The networks; the prediction is the mean of their tempered probabilities.
-    asked
-        Case id to whom it is.
+        The networks; the prediction is the mean of their calibrated probabilities.
+    cases
+        Case id to case.
     features
         Case id to modality to the Zarr group of the stage `features`.
     classes
@@ -104,12 +116,12 @@ def predict_ensemble(  # noqa: PLR0917  (one argument per thing that a job hands
     negatives
         Case id to the slots of the IM panel whose markers were found negative and not photographed.
     prediction
-        Which head is reported, see :func:`nephroscale.models.ordinal.class_log_probabilities`.
+        Output head that is reported, see :func:`nephroscale.models.ordinal.class_log_probabilities`.
 
     Returns
     -------
     dict
-        `patients`, `predicted` (case to class), `not_predicted` (case to reason), `cautioned` (case to cautions).
+        `patients`, `predicted` (case to class), `not_predicted` (case to reason), `warnings` (case to sentences).
 
     Raises
     ------
@@ -118,123 +130,118 @@ def predict_ensemble(  # noqa: PLR0917  (one argument per thing that a job hands
 
     Notes
     -----
-    A patient who lacks a modality is predicted only by networks that saw patients without one while they trained
-    (`train.modality_dropout`); for all others what stands for the modality was never learnt.
+    A patient with a missing modality is predicted only by networks that were trained with modality dropout
+    (`train.modality_dropout`); other networks have learnt no representation of a missing modality.
     """
-    said: dict[str, list[tuple[Member, PatientPrediction]]] = {}
+    lacking = {name: list(case.missing) for name, case in cases.items()}
+    source = BagSource(features, lacking=lacking, negatives=negatives or {})
+    predicted: dict[str, list[MemberPrediction]] = {}
     refused: dict[str, str] = {}
     for member in members:
-        network, metadata = load_model(member.weights, device)
-        if metadata["classes"] != list(classes):
+        network, card = load_model(member.weights, device)
+        if list(card.classes) != list(classes):
             raise NephroscaleError(
                 f"The network of fold {member.fold}, seed {member.seed} was trained for "
-                f"{', '.join(metadata['classes'])}, not for {', '.join(classes)}.",
+                f"{', '.join(card.classes)}, not for {', '.join(classes)}.",
                 where="predict",
-                todo="Predict with the configuration of the training.",
+                fix="Predict with the configuration of the training.",
             )
-        bags = load_bags(
-            features,
-            list(asked),
-            metadata["modalities"],
-            lacking={case: list(who.missing) for case, who in asked.items()},
-            negatives=negatives,
-            maximum_instances=metadata["train"]["maximum_instances"],
-            seed=metadata["seed"],
-        )
-        bags, left_out = choose_cases(bags, metadata["modalities"], network)
-        if not metadata["train"].get("modality_dropout"):
-            left_out |= {bag.patient: lacks for bag in bags if (lacks := _lacks(bag, metadata["modalities"]))}
+        bags = source.open(cases, card.modalities, max_tem_instances=card.max_tem_instances, seed=card.seed)
+        bags, left_out = choose_cases(bags, card.modalities, network)
+        if not card.modality_dropout:
+            left_out |= {bag.patient: lacks for bag in bags if (lacks := missing_modalities(bag, card.modalities))}
             bags = [bag for bag in bags if bag.patient not in left_out]
-        refused |= {case: f"not predicted: the model needs {' and '.join(lacks)}" for case, lacks in left_out.items()}
-        for one in infer(network, bags, layouts_from(metadata), prediction, device):
-            said.setdefault(one.bag.patient, []).append((member, one))
+        refused |= {
+            name: f"not predicted: the model requires {' and '.join(lacks)}" for name, lacks in left_out.items()
+        }
+        for one in infer(network, bags, layouts_from(card), prediction, device):
+            predicted.setdefault(one.bag.patient, []).append(MemberPrediction(member, one))
 
     out.mkdir(parents=True)
-    rows = [_row(case, who, said.get(case, []), classes, refused.get(case)) for case, who in asked.items()]
+    rows = [_case_row(name, cases[name], predicted.get(name, []), classes, refused.get(name)) for name in cases]
     write_table(out / "predictions.csv", prediction_columns(classes), rows)
-    listed = [_member_row(m, one, classes) for case in asked for m, one in said.get(case, [])]
-    write_table(out / "members.csv", _member_columns(classes), listed)
-    heard = {case: [one for _, one in said[case]] for case in asked if case in said}
-    write_table(out / "instances.csv", INSTANCE_EVIDENCE, [r for found in heard.values() for r in instance_rows(found)])
-    summaries = [row for found in heard.values() for row in modality_rows(found, classes)]
-    write_table(out / "modalities.csv", modality_columns(classes), summaries)
-    _write_attention(out / "attention", heard)
+    by_case = {name: predicted[name] for name in cases if name in predicted}
+    member_rows = [_member_row(one, classes) for found in by_case.values() for one in found]
+    write_table(out / "members.csv", _member_columns(classes), member_rows)
+    _write_evidence(out, {name: [one.prediction for one in found] for name, found in by_case.items()}, classes)
     return {
-        "patients": len(asked),
+        "patients": len(cases),
         "predicted": {row["patient_id"]: row["predicted"] for row in rows if row["predicted"]},
         "not_predicted": refused,
-        "cautioned": {case: list(who.cautions) for case, who in asked.items() if who.cautions},
+        "warnings": {name: list(case.warnings) for name, case in cases.items() if case.warnings},
     }
-
-
-def _lacks(bag: Bag, modalities: Sequence[str]) -> list[str]:
-    return [name for name in modalities if name not in bag.modalities and not (name == "IM" and bag.negative)]
 
 
 def prediction_columns(classes: Sequence[str]) -> list[str]:
-    """Columns of `predictions.csv`; `patient_id` is the case, `patient` and `biopsy_id` say whose and which."""
-    chances = [*(f"p_{c}" for c in classes), *(f"raw_{c}" for c in classes), *(f"sd_{c}" for c in classes)]
+    """List the columns of `predictions.csv`.
+
+    `patient_id` is the case id, `patient` and `biopsy_id` come from the tables. `p_<class>` are the calibrated
+    probabilities, `raw_<class>` those before temperature scaling, `sd_<class>` the standard deviation of `p_<class>`
+    over the members, `agreement` the share of members with the same prediction.
+    """
+    probabilities = [column for prefix in ("p", "raw", "sd") for column in probability_columns(prefix, classes)]
     about = ["patient_id", "patient", "biopsy_id", "label", "second", "predicted"]
-    return [*about, *chances, "agreement", "members", "warnings"]
+    return [*about, *probabilities, "agreement", "members", "warnings"]
 
 
 def _member_columns(classes: Sequence[str]) -> list[str]:
-    chances = [*(f"p_{c}" for c in classes), *(f"raw_{c}" for c in classes)]
-    return ["patient_id", "fold", "seed", "temperature", "predicted", *chances]
+    probabilities = [column for prefix in ("p", "raw") for column in probability_columns(prefix, classes)]
+    return ["patient_id", "fold", "seed", "temperature", "predicted", *probabilities]
 
 
-def _row(
-    case: str, who: Case, said: Sequence[tuple[Member, PatientPrediction]], classes: Sequence[str], refusal: str | None
-) -> dict[str, Any]:
-    """One case's row of `predictions.csv`; without probabilities where no member could predict."""
-    about = {
-        "patient_id": case,
-        "patient": who.patient,
-        "biopsy_id": who.biopsy,
-        "label": who.label or "",
-        "second": who.second or "",
+def _case_row(
+    name: str, case: Case, predicted: Sequence[MemberPrediction], classes: Sequence[str], refusal: str | None
+) -> dict[str, Cell]:
+    """One case's row of `predictions.csv`; without probabilities where no member predicts it."""
+    about: dict[str, Cell] = {
+        "patient_id": name,
+        "patient": case.patient,
+        "biopsy_id": case.biopsy,
+        "label": case.label or "",
+        "second": case.second or "",
         "predicted": "",
-        "members": len(said),
-        "warnings": "; ".join([*([refusal] if refusal else []), *who.cautions]),
+        "members": len(predicted),
+        "warnings": "; ".join([*([refusal] if refusal else []), *case.warnings]),
     }
-    if not said:
+    if not predicted:
         return about
-    raw = np.array([one.probabilities for _, one in said])
-    tempered = np.array([temper(one.probabilities, member.temperature) for member, one in said])
-    mean = tempered.mean(axis=0)
+    raw = np.array([one.prediction.probabilities for one in predicted])
+    calibrated = np.array([one.calibrated for one in predicted])
+    mean = calibrated.mean(axis=0)
     chosen = int(mean.argmax())
     return {
         **about,
         "predicted": classes[chosen],
-        **_named("p", mean, classes),
-        **_named("raw", raw.mean(axis=0), classes),
-        **_named("sd", tempered.std(axis=0), classes),
-        "agreement": number(float((tempered.argmax(axis=1) == chosen).mean())),
+        **probability_cells("p", mean, classes),
+        **probability_cells("raw", raw.mean(axis=0), classes),
+        **probability_cells("sd", calibrated.std(axis=0), classes),
+        "agreement": float((calibrated.argmax(axis=1) == chosen).mean()),
     }
 
 
-def _member_row(member: Member, one: PatientPrediction, classes: Sequence[str]) -> dict[str, Any]:
+def _member_row(one: MemberPrediction, classes: Sequence[str]) -> dict[str, Cell]:
+    probabilities = one.prediction.probabilities
     return {
-        "patient_id": one.bag.patient,
-        "fold": member.fold,
-        "seed": member.seed,
-        "temperature": number(member.temperature),
-        "predicted": classes[int(one.probabilities.argmax())],
-        **_named("p", temper(one.probabilities, member.temperature), classes),
-        **_named("raw", one.probabilities, classes),
+        "patient_id": one.prediction.bag.patient,
+        "fold": one.member.fold,
+        "seed": one.member.seed,
+        "temperature": float(one.member.temperature),
+        "predicted": classes[int(probabilities.argmax())],
+        **probability_cells("p", one.calibrated, classes),
+        **probability_cells("raw", probabilities, classes),
     }
 
 
-def _named(prefix: str, values: np.ndarray, classes: Sequence[str]) -> dict[str, str]:
-    return {f"{prefix}_{name}": number(float(value)) for name, value in zip(classes, values, strict=True)}
-
-
-def _write_attention(path: Path, heard: Mapping[str, Sequence[PatientPrediction]]) -> None:
-    """Write the mean attention of each modality [patients, tokens, tokens]; the attribute says whose they are."""
+def _write_evidence(out: Path, predicted: Mapping[str, Sequence[PatientPrediction]], classes: Sequence[str]) -> None:
+    """Write `instances.csv`, `modalities.csv` and the mean attention of each modality [patients, tokens, tokens]."""
+    instances = [row for found in predicted.values() for row in instance_rows(found)]
+    write_rows(out / "instances.csv", InstanceEvidence, instances)
+    modalities = [row for found in predicted.values() for row in modality_rows(found, classes)]
+    write_table(out / "modalities.csv", modality_columns(classes), modalities)
     maps: dict[str, np.ndarray] = {}
     patients: dict[str, list[str]] = {}
     for modality in ("OM", "IM"):
-        found = {case: each for case, said in heard.items() if (each := mean_attention(said, modality)) is not None}
+        found = {name: each for name, one in predicted.items() if (each := mean_attention(one, modality)) is not None}
         if found:
             maps[modality], patients[modality] = np.stack(list(found.values())), list(found)
-    write_arrays(path, maps, {"patients": patients})
+    write_arrays(out / "attention", maps, {"patients": patients})

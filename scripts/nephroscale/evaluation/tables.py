@@ -1,10 +1,10 @@
-"""The tables that an evaluation leaves: written the same way each time, read back with their types."""
+"""CSV tables of an evaluation: one number format for all, read back with their types."""
 
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -14,13 +14,71 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
-INSTANCE_COLUMNS = ("patient_id", "image_id", "index", "kept", "centre", "weight", "distance")
-POOLING_COLUMNS = ("patient_id", "modality", "image_id", "index", "slot", "state", "weight")
+    from _typeshed import DataclassInstance
+
+Cell: TypeAlias = str | float | None
+"""Value of a table cell; integers and truth values are numbers, too."""
+
+
+@dataclass(frozen=True)
+class InstanceWeight:
+    """One row of `instances.csv`: what a TEM image counted in a prediction.
+
+    Attributes
+    ----------
+    patient_id, image_id
+        The patient and the image.
+    index
+        Row of the instance in the patient's features.
+    kept
+        Whether SMIL kept the instance; always true for other pooling methods.
+    centre
+        Whether the instance is the medoid of its bag.
+    weight
+        Weight of the instance; in [0, 1].
+    distance
+        Distance from the medoid in units of the bag's range of values; None where the model has no medoid.
+    """
+
+    patient_id: str
+    image_id: str
+    index: int
+    kept: bool
+    centre: bool
+    weight: float
+    distance: float | None
+
+
+@dataclass(frozen=True)
+class PoolingWeight:
+    """One row of `pooling.csv`: what an OM or IM instance counted in a prediction.
+
+    Attributes
+    ----------
+    patient_id, modality
+        The patient; `OM` or `IM`.
+    image_id, index
+        The image and the row of the instance in the patient's features; empty for a negative marker without an image.
+    slot
+        Position of the marker in the IM panel; 0 for OM.
+    state
+        `image`, or `negative` for a marker that was found negative and not photographed.
+    weight
+        Weight of the instance; in [0, 1].
+    """
+
+    patient_id: str
+    modality: str
+    image_id: str
+    index: int | None
+    slot: int
+    state: str
+    weight: float
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a network said of its test patients.
+    """Class probabilities of some patients, with their true classes.
 
     Attributes
     ----------
@@ -31,7 +89,8 @@ class Predictions:
     probabilities
         [n, classes] float64.
     second
-        [n] int64: the other class of patients who lie between two, `labels` for all others; None where nobody does.
+        [n] int64: second class of a soft label (weight 0.5), equal to `labels` for all other patients; None where no
+        patient has a soft label.
     """
 
     patients: list[str]
@@ -41,59 +100,95 @@ class Predictions:
 
     @property
     def between(self) -> np.ndarray:
-        """[n] bool: who lies between two classes."""
+        """[n] bool: patients with a soft label, between two classes."""
         return np.zeros(len(self.patients), bool) if self.second is None else self.second != self.labels
 
     @property
     def certain(self) -> Predictions:
-        """Of the patients with one true class: no figure of merit can judge the others."""
+        """Predictions of the patients with one true class: no metric is defined for the others."""
         return self.where(~self.between) if self.second is not None else self
 
     def where(self, chosen: np.ndarray) -> Predictions:
-        """Give those of some patients: [n] bool."""
+        """Select patients by a mask [n] bool."""
         patients = [patient for patient, its in zip(self.patients, chosen, strict=True) if its]
         second = self.second[chosen] if self.second is not None and self.between[chosen].any() else None
         return Predictions(patients, self.labels[chosen], self.probabilities[chosen], second)
 
     def of(self, patients: Collection[str]) -> Predictions:
-        """Give the predictions of some patients alone, in the order they have here."""
+        """Select patients by id; the order stays."""
         wanted = set(patients)
         return self.where(np.array([patient in wanted for patient in self.patients], bool))
 
 
-def number(value: float) -> str:
-    """Write a number with eight decimals, enough for any use and the same each time; no minus before zero."""
-    return f"{round(float(value), 8) + 0.0:.8f}"
+def format_cell(value: Cell) -> str:
+    """Format a table cell: floats with eight decimals and without a negative zero, truth values as 1 and 0."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    return f"{round(float(value), 8) + 0.0:.8f}" if isinstance(value, float) else str(value)
 
 
-def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows as CSV, UTF-8, one line end for all."""
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Cell]]) -> None:
+    """Write rows as CSV in UTF-8 with line feeds; a column that a row lacks is left empty."""
     with path.open("w", newline="", encoding="utf-8") as stream:
         table = csv.DictWriter(stream, columns, lineterminator="\n")
         table.writeheader()
-        table.writerows(rows)
+        table.writerows({column: format_cell(value) for column, value in row.items()} for row in rows)
+
+
+def write_rows(path: Path, kind: type[DataclassInstance], rows: Iterable[DataclassInstance]) -> None:
+    """Write rows of one dataclass: its fields are the columns."""
+    write_table(path, [key.name for key in fields(kind)], (vars(row) for row in rows))
+
+
+def read_instances(path: Path) -> list[InstanceWeight]:
+    """Read `instances.csv`."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        return [
+            InstanceWeight(
+                patient_id=row["patient_id"],
+                image_id=row["image_id"],
+                index=int(row["index"]),
+                kept=row["kept"] == "1",
+                centre=row["centre"] == "1",
+                weight=float(row["weight"]),
+                distance=float(row["distance"]) if row["distance"] else None,
+            )
+            for row in csv.DictReader(stream)
+        ]
+
+
+def probability_cells(prefix: str, probabilities: np.ndarray, classes: Sequence[str]) -> dict[str, Cell]:
+    """Name the values of the classes [K] by their columns, `<prefix>_<class>`."""
+    return {f"{prefix}_{name}": float(value) for name, value in zip(classes, probabilities, strict=True)}
+
+
+def probability_columns(prefix: str, classes: Sequence[str]) -> list[str]:
+    """List the columns of :func:`probability_cells`."""
+    return [f"{prefix}_{name}" for name in classes]
 
 
 def write_predictions(path: Path, predictions: Predictions, classes: Sequence[str]) -> None:
     """Write `predictions.csv`: `patient_id,label,predicted,p_<class>...`, classes by their names.
 
-    Where somebody lies between two classes there is a column `second` after `label`, empty for all others.
+    Where a patient has a soft label there is a column `second` after `label`, empty for all other patients.
     """
     second = predictions.labels if predictions.second is None else predictions.second
-    rows = [
+    rows: list[dict[str, Cell]] = [
         {
             "patient_id": patient,
             "label": classes[int(label)],
             **({} if predictions.second is None else {"second": classes[int(other)] if other != label else ""}),
-            "predicted": classes[int(chances.argmax())],
-            **{f"p_{name}": number(p) for name, p in zip(classes, chances, strict=True)},
+            "predicted": classes[int(probabilities.argmax())],
+            **probability_cells("p", probabilities, classes),
         }
-        for patient, label, other, chances in zip(
+        for patient, label, other, probabilities in zip(
             predictions.patients, predictions.labels, second, predictions.probabilities, strict=True
         )
     ]
-    also = [] if predictions.second is None else ["second"]
-    write_table(path, ["patient_id", "label", *also, "predicted", *(f"p_{name}" for name in classes)], rows)
+    soft = [] if predictions.second is None else ["second"]
+    write_table(path, ["patient_id", "label", *soft, "predicted", *probability_columns("p", classes)], rows)
 
 
 def read_predictions(path: Path, classes: Sequence[str]) -> Predictions:
@@ -109,49 +204,41 @@ def read_predictions(path: Path, classes: Sequence[str]) -> Predictions:
     Raises
     ------
     NephroscaleError
-        When a column is missing or a label is none of the classes.
+        When a column is missing or a label is not among the classes.
     """
     with path.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
+    names = list(classes)
     try:
-        labels = np.array([list(classes).index(row["label"]) for row in rows], np.int64)
-        chances = np.array([[float(row[f"p_{name}"]) for name in classes] for row in rows], np.float64)
+        labels = np.array([names.index(row["label"]) for row in rows], np.int64)
+        probabilities = np.array([read_probabilities(row, "p", names) for row in rows], np.float64)
         patients = [row["patient_id"] for row in rows]
         second = None
         if rows and "second" in rows[0]:
-            second = np.array([list(classes).index(row["second"] or row["label"]) for row in rows], np.int64)
+            second = np.array([names.index(row["second"] or row["label"]) for row in rows], np.int64)
     except (KeyError, ValueError) as error:
         raise NephroscaleError(
-            f"These predictions are not of the classes {', '.join(classes)}.", where=str(path), todo="Evaluate again."
+            f"The classes of these predictions are not {', '.join(classes)}.",
+            where=str(path),
+            fix="Evaluate the model again.",
         ) from error
-    return Predictions(patients, labels, chances.reshape(len(rows), len(classes)), second)
+    return Predictions(patients, labels, probabilities.reshape(len(rows), len(classes)), second)
+
+
+def read_probabilities(row: Mapping[str, str], prefix: str, classes: Sequence[str]) -> list[float]:
+    """Read the columns of :func:`probability_columns` from a row."""
+    return [float(row[column]) for column in probability_columns(prefix, classes)]
 
 
 def read_heads(path: Path, predictions: Predictions, classes: Sequence[str]) -> dict[str, Predictions]:
-    """Read `heads.csv`, whose patients are those of the predictions, by head; empty where there is no such table."""
+    """Read the probabilities of each output head of the same patients from `heads.csv`; empty without such a file."""
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    found = {}
+    heads = {}
     for head in dict.fromkeys(row["head"] for row in rows):
-        chances = {row["patient_id"]: [float(row[f"p_{c}"]) for c in classes] for row in rows if row["head"] == head}
-        ordered = np.array([chances[patient] for patient in predictions.patients])
-        found[head] = replace(predictions, probabilities=ordered)
-    return found
-
-
-def read_instances(path: Path) -> list[dict[str, Any]]:
-    """Read `instances.csv`: `index` as int, `kept` and `centre` as bool, `weight` and `distance` as float (or None)."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        return [
-            {
-                **row,
-                "index": int(row["index"]),
-                "kept": row["kept"] == "1",
-                "centre": row["centre"] == "1",
-                "weight": float(row["weight"]),
-                "distance": float(row["distance"]) if row["distance"] else None,
-            }
-            for row in csv.DictReader(stream)
-        ]
+        found = {row["patient_id"]: read_probabilities(row, "p", classes) for row in rows if row["head"] == head}
+        ordered = np.array([found[patient] for patient in predictions.patients])
+        heads[head] = replace(predictions, probabilities=ordered)
+    return heads

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,12 +13,17 @@ from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.features import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from nephroscale.features.settings import EncoderSettings, ExtractionSettings
+    from nephroscale.features.source import Source
+    from nephroscale.json_text import JSON
 
 
 @dataclass(frozen=True)
 class _Instance:
-    """One image to encode: where it lies and what goes beside it into the bag."""
+    """One image to encode, and the entries of the bag's other arrays for it."""
 
     crops: np.ndarray
     index: int
@@ -30,7 +34,7 @@ class _Instance:
 
 
 def to_rgb8(image: np.ndarray) -> np.ndarray:
-    """Bring one stored image to what encoders take, by a fixed rule.
+    """Convert one stored image to 8-bit RGB by a fixed rule.
 
     Parameters
     ----------
@@ -40,8 +44,8 @@ def to_rgb8(image: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        [S, S, 3] uint8. Grey is repeated three times. Of 16 bits the upper 8 are taken, never a range of the image's
-        own: calibrated intensity stays comparable between patients, and pattern-only images bring their own contrast.
+        [S, S, 3] uint8. Grey is repeated three times. Of 16 bits the upper 8 are kept; nothing is stretched to the
+        image's own range, so that calibrated intensities stay comparable between patients.
     """
     if image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)
@@ -60,18 +64,18 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def _crops_of(source: Mapping[str, Any]) -> list[_Instance]:
+def _crops_of(source: Source) -> list[_Instance]:
     """Crops of one slide, in their written order of representativeness."""
-    group = Path(source["path"]) / "crops"
+    group = source.path / "crops"
     crops, score, centre = (read_array(group, name) for name in ("crops", "score", "centre"))
     return [
-        _Instance(crops, i, str(source["image_id"]), int(source["slot"]), float(score[i]), (float(x), float(y)))
+        _Instance(crops, i, source.image_id, source.slot, float(score[i]), (float(x), float(y)))
         for i, (x, y) in enumerate(centre)
     ]
 
 
 def _best(slides: Sequence[list[_Instance]], count: int) -> list[_Instance]:
-    """Merge slides by score, keeping each slide's own order (which weighs completeness too); ties go to the first."""
+    """Merge slides by score, in each slide's own order (which also weighs completeness); ties go to the first slide."""
     queues = [list(slide) for slide in slides if slide]
     chosen: list[_Instance] = []
     while queues and len(chosen) < count:
@@ -81,10 +85,9 @@ def _best(slides: Sequence[list[_Instance]], count: int) -> list[_Instance]:
     return chosen
 
 
-def _tem_instances(source: Mapping[str, Any]) -> tuple[list[_Instance], list[str]]:
-    group = Path(source["path"])
-    names = [str(name) for name in read_attributes(group)["images"]]
-    images, image, box, valid = (read_array(group, name) for name in ("images", "image", "box", "valid"))
+def _tem_instances(source: Source) -> tuple[list[_Instance], list[str]]:
+    names = [str(name) for name in read_attributes(source.path)["images"]]
+    images, image, box, valid = (read_array(source.path, name) for name in ("images", "image", "box", "valid"))
     instances = []
     for i, (y, x, height, width) in enumerate(np.asarray(box, np.float64)):
         share = float(valid[i, 2]) * float(valid[i, 3]) / (images.shape[1] * images.shape[2])
@@ -94,14 +97,14 @@ def _tem_instances(source: Mapping[str, Any]) -> tuple[list[_Instance], list[str
 
 
 def _choose(
-    modality: str, sources: Sequence[Mapping[str, Any]], om_glomeruli: int, slots: int
+    modality: str, sources: Sequence[Source], om_glomeruli: int, slots: int
 ) -> tuple[list[_Instance], list[str]]:
-    """Instances of the bag, and the ids of all images that were looked at."""
-    ordered = sorted(sources, key=lambda s: (int(s["slot"]), str(s["image_id"])))
+    """Return the instances of the bag, and the ids of all images considered."""
+    ordered = sorted(sources, key=lambda source: (source.slot, source.image_id))
     if modality == "TEM":
         found = [_tem_instances(source) for source in ordered]
         return [i for instances, _ in found for i in instances], [n for _, names in found for n in names]
-    names = [str(source["image_id"]) for source in ordered]
+    names = [source.image_id for source in ordered]
     slides = [_crops_of(source) for source in ordered]
     if modality == "OM":
         return _best(slides, om_glomeruli), names
@@ -111,19 +114,19 @@ def _choose(
     return chosen, names
 
 
-def extract_features(  # noqa: PLR0917  (one argument per thing that a job hands over)
+def extract_features(  # noqa: PLR0917  (one argument per input of a job)
     patient: str,
     modality: str,
-    sources: Sequence[Mapping[str, Any]],
-    settings: Mapping[str, Any],
-    panel: Sequence[str],
+    sources: Sequence[Source],
+    encoder: EncoderSettings,
+    settings: ExtractionSettings,
     out: Path,
     device: str = "cpu",
-) -> dict[str, Any]:
-    """Encode a patient's images of one modality into a bag.
+) -> dict[str, JSON]:
+    """Encode a patient's images of one modality into a bag, or import a bag made elsewhere (encoder `h5`).
 
-    OM: the `om_glomeruli` best crops over the patient's slides of the best stain at hand. IM: the best crop of each
-    marker of the panel; a marker without one leaves its slot out. TEM: every instance of the bag.
+    OM: the `om_glomeruli` best crops over the patient's slides of the best available stain. IM: the best crop of each
+    marker of the panel; a marker without crops leaves its slot out. TEM: every instance.
 
     Parameters
     ----------
@@ -132,32 +135,37 @@ def extract_features(  # noqa: PLR0917  (one argument per thing that a job hands
     modality
         `OM`, `IM` or `TEM`.
     sources
-        Of each object to read `image_id`, `path` (object of `glomeruli` for OM and IM, of `bags` for TEM) and `slot`
-        (place in the panel; 0 for OM and TEM).
+        The objects to read; none for `h5`.
+    encoder
+        The encoder, with the path of its weights.
     settings
-        The section `features` of the configuration.
-    panel
-        Markers of the IM panel, by slot.
+        Precision, batch size, number of glomeruli, and the markers of the IM panel by slot.
     out
         Zarr group to create: `features` [n, h, w, C] or pixels [n, S, S, 3] uint8; `image` [n] int16 into the
-        attribute `images`; `slot` [n] int8; `score` [n] float32 (of the glomerulus; of a TEM instance the share
-        that is image rather than margin); `position` [n, 2] float32, centre x, y in pixels of the raw image.
+        attribute `images`; `slot` [n] int8; `score` [n] float32 (of the glomerulus; of a TEM instance the fraction
+        that is image and not margin); `position` [n, 2] float32, centre x, y in pixels of the raw image.
     device
         `cpu` or `cuda`.
 
     Returns
     -------
     dict
-        `instances`, `shape` of one instance, `encoder`, and for IM the `markers` that are there.
+        `instances`, `shape` of one instance, `encoder`, and for IM the `markers` of the instances; of an imported bag
+        `instances` and `channels`.
 
     Raises
     ------
     Rejected
-        When there is no instance at all.
+        When there is no instance.
     NephroscaleError
-        When the encoder cannot be made.
+        When the encoder cannot be created, or its values do not fit the precision.
     """
-    chosen, names = _choose(modality, sources, int(settings.get("om_glomeruli", 1)), len(panel))
+    if encoder.name == registry.H5:
+        imported: dict[str, JSON] = registry.load_module(encoder.name).import_h5(
+            patient, modality, encoder.h5_folder, out
+        )
+        return imported
+    chosen, names = _choose(modality, sources, settings.om_glomeruli, len(settings.panel))
     if not chosen:
         what = {
             "OM": "no glomerulus on the OM slides",
@@ -165,22 +173,22 @@ def extract_features(  # noqa: PLR0917  (one argument per thing that a job hands
             "TEM": "no TEM instance",
         }
         raise Rejected(f"{what[modality]}, so the bag is empty")
-    encoder = registry.create(settings["encoders"][modality], device)
-    batch = int(settings["batch"])
+    network = registry.create(encoder, device)
     maps: np.ndarray | None = None
-    for start in range(0, len(chosen), batch):
-        images = [resize(to_rgb8(np.asarray(c.crops[c.index])), encoder.size_px) for c in chosen[start : start + batch]]
-        encoded = encoder.encode(np.stack(images))
+    for start in range(0, len(chosen), settings.batch_size):
+        batch = chosen[start : start + settings.batch_size]
+        images = [resize(to_rgb8(np.asarray(each.crops[each.index])), network.size_px) for each in batch]
+        encoded = network.encode(np.stack(images))
         if maps is None:
-            dtype = encoded.dtype if encoded.dtype == np.uint8 else np.dtype(settings["dtype"])
+            dtype = encoded.dtype if encoded.dtype == np.uint8 else np.dtype(settings.dtype)
             maps = np.empty((len(chosen), *encoded.shape[1:]), dtype)
         maps[start : start + len(encoded)] = encoded
     assert maps is not None
     if maps.dtype != np.uint8 and not np.isfinite(maps).all():
         raise NephroscaleError(
-            f"The encoder {encoder.name!r} gave values that {maps.dtype} cannot hold.",
+            f"The encoder {network.name!r} gave values that {maps.dtype} cannot hold.",
             where=f"{patient}, {modality}",
-            todo="Set features.dtype to float32, or check the weights.",
+            fix="Set features.dtype to float32, or check the weights.",
         )
     write_arrays(
         out,
@@ -191,9 +199,15 @@ def extract_features(  # noqa: PLR0917  (one argument per thing that a job hands
             "score": np.array([c.score for c in chosen], np.float32),
             "position": np.array([c.position for c in chosen], np.float32),
         },
-        {"patient": patient, "modality": modality, "encoder": encoder.name, "images": names, "panel": list(panel)},
+        {
+            "patient": patient,
+            "modality": modality,
+            "encoder": network.name,
+            "images": names,
+            "panel": list(settings.panel),
+        },
     )
-    figures: dict[str, Any] = {"instances": len(chosen), "shape": list(maps.shape[1:]), "encoder": encoder.name}
+    figures: dict[str, JSON] = {"instances": len(chosen), "shape": [*maps.shape[1:]], "encoder": network.name}
     if modality == "IM":
-        figures["markers"] = [panel[c.slot] for c in chosen]
+        figures["markers"] = [settings.panel[c.slot] for c in chosen]
     return figures

@@ -1,40 +1,127 @@
-"""Bags from outside: h5 files as CLAM and TRIDENT write them, one for each patient."""
+"""Import of bags made elsewhere: one h5 file for each patient, in the layout of CLAM and TRIDENT.
+
+References
+----------
+As in :mod:`nephroscale.features.export_h5`.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+import h5py
+import numpy as np
+
+from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError, Rejected
-from nephroscale.features.h5 import read_h5_bag
+
+if TYPE_CHECKING:
+    from nephroscale.json_text import JSON
 
 
-def import_h5(patient: str, modality: str, folder: str | None, out: Path) -> dict[str, Any]:
-    """Make a bag of a patient's h5 file.
+def import_h5(patient: str, modality: str, folder: str | None, out: Path) -> dict[str, JSON]:
+    """Make a bag from a patient's h5 file.
 
     Parameters
     ----------
     patient, modality
-        Whose bag it is.
+        Patient id, and `OM`, `IM` or `TEM`.
     folder
         Holds ``<patient>.h5``.
     out
         Zarr group to create, with maps of 1 x 1.
 
+    Returns
+    -------
+    dict
+        `instances` and `channels`.
+
     Raises
     ------
     Rejected
-        When there is no file for this patient.
+        When the patient has no file.
     NephroscaleError
-        When no folder is named, or the file is no bag.
+        When no folder is named, or the file is not a valid bag.
     """
     if folder is None:
         raise NephroscaleError(
             "The encoder h5 needs the folder of the bags.",
-            where=f"configuration, features.encoders.{modality}.weights",
-            todo="Name the folder that holds <patient_id>.h5.",
+            where=f"configuration, features.encoders.{modality}.h5_folder",
+            fix="Name the folder that holds <patient_id>.h5.",
         )
     path = Path(folder) / f"{patient}.h5"
     if not path.is_file():
         raise Rejected(f"there is no h5 bag of {modality} for this patient")
     return read_h5_bag(path, out, patient=patient, modality=modality, image_id=f"{patient}-{modality}", encoder="h5")
+
+
+def read_h5_bag(path: Path, out: Path, *, patient: str, modality: str, image_id: str, encoder: str) -> dict[str, JSON]:
+    """Convert an h5 bag into a bag of this project, with maps of 1 x 1.
+
+    Parameters
+    ----------
+    path
+        h5 file with `features` [n, C] or [1, n, C] floating point, and `coords` [n, 2].
+    out
+        Zarr group to create, as :func:`nephroscale.features.features.extract_features` writes it.
+    patient, modality, image_id
+        Patient id, `OM`, `IM` or `TEM`, and id of the image.
+    encoder
+        Name of the encoder that made it; bags of different encoders must not be mixed.
+
+    Returns
+    -------
+    dict
+        `instances` and `channels`.
+
+    Raises
+    ------
+    NephroscaleError
+        When the file is not an h5 file, lacks a dataset, or has invalid shapes or values.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            features, coords = _dataset(file, "features", path), _dataset(file, "coords", path)
+    except OSError as error:
+        raise NephroscaleError("This file cannot be read as h5.", where=str(path), fix="Export it again.") from error
+    if features.ndim == 3 and features.shape[0] == 1:
+        features = features[0]
+    if coords.ndim == 3 and coords.shape[0] == 1:
+        coords = coords[0]
+    invalid = ""
+    if features.ndim != 2 or features.dtype.kind != "f" or 0 in features.shape:
+        invalid = f"`features` is {features.dtype} of shape {features.shape}"
+    elif coords.shape != (len(features), 2):
+        invalid = f"`coords` has shape {coords.shape} for {len(features)} features"
+    elif not np.isfinite(features).all():
+        invalid = "`features` has values that are not finite"
+    if invalid:
+        raise NephroscaleError(
+            f"Invalid h5 bag: {invalid}.", where=str(path), fix="Bags are [n, C] with [n, 2] coordinates."
+        )
+    count, channels = features.shape
+    dtype = np.float16 if features.dtype == np.float16 else np.float32
+    write_arrays(
+        out,
+        {
+            "features": features.astype(dtype).reshape(count, 1, 1, channels),
+            "image": np.zeros(count, np.int16),
+            "slot": np.zeros(count, np.int8),
+            "score": np.ones(count, np.float32),
+            "position": coords.astype(np.float32),
+        },
+        {"patient": patient, "modality": modality, "encoder": encoder, "images": [image_id], "panel": []},
+    )
+    return {"instances": count, "channels": channels}
+
+
+def _dataset(file: h5py.File, name: str, path: Path) -> np.ndarray:
+    dataset = file.get(name)
+    if not isinstance(dataset, h5py.Dataset):
+        raise NephroscaleError(
+            f"This h5 file has no dataset {name!r}.",
+            where=str(path),
+            fix="Bags have `features` [n, C] or [1, n, C], and `coords` [n, 2], as CLAM and TRIDENT write them.",
+        )
+    return np.asarray(dataset)

@@ -1,11 +1,16 @@
-"""Pretrained encoders worth knowing: whose they are, under which licence, and where one gets them.
+"""Pretrained encoders: authors, licence, source and architecture.
 
 Facts as the model pages gave them in 2026; licences change, so read the page before use. Nothing here is downloaded.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nephroscale.json_text import JSON
 
 
 class KnownEncoder(NamedTuple):
@@ -14,20 +19,24 @@ class KnownEncoder(NamedTuple):
     Parameters
     ----------
     title
-        What it is called.
+        Name in the literature.
     encoder
-        How `features.encoders` names it: a name of its own, `huggingface` (a folder with config.json), or
-        `timm:<model>` (with the extra `timm`).
+        Name in `features.encoders`: its own, `huggingface` (a folder with config.json), or `timm:<model>` (with the
+        extra `timm`).
     source
         Repository on huggingface.co.
     licence
         Of the weights.
     gated
-        Whether one has to ask for access first.
+        Whether access has to be requested.
     pretrained_on
-        Images that it learnt from.
+        Images of the pretraining.
     maps
         Grid and channels of its feature maps for images of 224 px.
+    model_type
+        Model type in transformers, of encoders with a name of their own; None for all others.
+    architecture
+        Keys of its config.json, so that a single safetensors file is enough; None where config.json is needed.
     """
 
     title: str
@@ -37,20 +46,56 @@ class KnownEncoder(NamedTuple):
     gated: bool
     pretrained_on: str
     maps: str
+    model_type: str | None = None
+    architecture: Mapping[str, JSON] | None = None
 
 
 NON_COMMERCIAL = "CC BY-NC-ND 4.0 (no commercial use, no derivatives handed on)"
 
 KNOWN = (
     KnownEncoder(
-        "Swin-B", "swin-b", "microsoft/swin-base-patch4-window7-224", "Apache-2.0", False, "ImageNet", "7 x 7 x 1024"
+        "Swin-B",
+        "swin-b",
+        "microsoft/swin-base-patch4-window7-224",
+        "Apache-2.0",
+        False,
+        "ImageNet",
+        "7 x 7 x 1024",
+        "swin",
+        {"embed_dim": 128, "depths": [2, 2, 18, 2], "num_heads": [4, 8, 16, 32], "image_size": 224, "window_size": 7},
     ),
-    KnownEncoder("ResNet-50", "resnet50", "microsoft/resnet-50", "Apache-2.0", False, "ImageNet", "7 x 7 x 2048"),
     KnownEncoder(
-        "ViT-B/16", "vit-b", "google/vit-base-patch16-224-in21k", "Apache-2.0", False, "ImageNet-21k", "14 x 14 x 768"
+        "ResNet-50",
+        "resnet50",
+        "microsoft/resnet-50",
+        "Apache-2.0",
+        False,
+        "ImageNet",
+        "7 x 7 x 2048",
+        "resnet",
+        {"depths": [3, 4, 6, 3], "hidden_sizes": [256, 512, 1024, 2048], "layer_type": "bottleneck"},
     ),
     KnownEncoder(
-        "DINOv2 ViT-B/14", "dinov2-b", "facebook/dinov2-base", "Apache-2.0", False, "LVD-142M", "16 x 16 x 768"
+        "ViT-B/16",
+        "vit-b",
+        "google/vit-base-patch16-224-in21k",
+        "Apache-2.0",
+        False,
+        "ImageNet-21k",
+        "14 x 14 x 768",
+        "vit",
+        {"image_size": 224, "patch_size": 16},
+    ),
+    KnownEncoder(
+        "DINOv2 ViT-B/14",
+        "dinov2-b",
+        "facebook/dinov2-base",
+        "Apache-2.0",
+        False,
+        "LVD-142M",
+        "16 x 16 x 768",
+        "dinov2",
+        {"image_size": 518, "patch_size": 14},
     ),
     KnownEncoder(
         "Phikon-v2",
@@ -110,5 +155,5 @@ KNOWN = (
 
 
 def known_encoder(name: str) -> KnownEncoder | None:
-    """What is known of the encoder that a configuration names, where the name alone tells which it is."""
+    """Return the first known encoder that a configuration calls by this name; None where there is none."""
     return next((known for known in KNOWN if known.encoder == name), None)

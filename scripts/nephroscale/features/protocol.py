@@ -1,4 +1,4 @@
-"""What every encoder offers."""
+"""What every encoder offers, and what names its weights."""
 
 from __future__ import annotations
 
@@ -8,15 +8,31 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+class NamedWeights(Protocol):
+    """Settings that name an encoder and its weights: of `features.encoders` and of a model's `encoder`."""
+
+    @property
+    def name(self) -> str:
+        """Name of the encoder."""
+
+    @property
+    def weights(self) -> str | None:
+        """Path of the weights; None for encoders without."""
+
+    @property
+    def digest(self) -> str | None:
+        """BLAKE3 digest that the weights must have."""
+
+
 class Encoder(Protocol):
-    """Turns images into feature maps, or hands the images on as they are.
+    """Turns images into feature maps, or returns the images unchanged.
 
     Attributes
     ----------
     name
-        The name by which the configuration calls it.
+        Name of the encoder in the configuration.
     size_px
-        Side S of the square images that it takes, in pixels.
+        Side S of the square input images, in pixels.
     """
 
     name: str
@@ -33,6 +49,6 @@ class Encoder(Protocol):
         Returns
         -------
         numpy.ndarray
-            Maps [n, h, w, C] float32; the `pixels` encoder gives back the images, uint8.
+            Maps [n, h, w, C] float32; the `pixels` encoder returns the images, uint8.
         """
         ...

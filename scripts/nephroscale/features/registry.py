@@ -1,75 +1,90 @@
-"""Which module makes which encoder: names only, so that a job imports (and a recipe covers) the chosen one alone."""
+"""Encoders by name. Modules are named, not imported, so that only the chosen one is loaded and enters a recipe."""
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from types import ModuleType
 
     from nephroscale.features.protocol import Encoder
+    from nephroscale.features.settings import EncoderSettings
 
-_HOME = "nephroscale.features.encoders"
+H5 = "h5"
+"""Name for bags made elsewhere, which are imported instead of computed."""
 
-# Name in the configuration: module with a function `create(settings, device)`. To add an encoder, write the module
-# and add its line. A name ending in a colon stands for a family: what follows the colon is the module's own affair.
-ENCODERS: dict[str, str] = {
-    "texture": f"{_HOME}.texture",
-    "pixels": f"{_HOME}.pixels",
-    "swin-b": f"{_HOME}.huggingface",
-    "resnet50": f"{_HOME}.huggingface",
-    "vit-b": f"{_HOME}.huggingface",
-    "dinov2-b": f"{_HOME}.huggingface",
-    "huggingface": f"{_HOME}.huggingface",
-    "timm:": f"{_HOME}.timm_encoder",
+ENCODERS = {
+    "texture": "nephroscale.features.encoders.texture",
+    "pixels": "nephroscale.features.encoders.pixels",
+    "swin-b": "nephroscale.features.encoders.huggingface",
+    "resnet50": "nephroscale.features.encoders.huggingface",
+    "vit-b": "nephroscale.features.encoders.huggingface",
+    "dinov2-b": "nephroscale.features.encoders.huggingface",
+    "huggingface": "nephroscale.features.encoders.huggingface",
+    "timm:": "nephroscale.features.encoders.timm_encoder",
+    H5: "nephroscale.features.import_h5",
 }
+"""Encoder to its module, which has `create(settings, device)`; the module of `h5` has `import_h5` instead. A name that
+ends in a colon is a family: the module reads what follows the colon."""
 
 
-def _module_of(settings: Mapping[str, Any]) -> str:
-    name = str(settings["name"])
-    family = name.partition(":")[0] + ":"
-    module = ENCODERS.get(name) if not name.endswith(":") else None
-    module = module or (ENCODERS.get(family) if ":" in name and not name.endswith(":") else None)
+def module_of(name: str) -> str:
+    """Name the module of an encoder.
+
+    Raises
+    ------
+    NephroscaleError
+        When the encoder is unknown.
+    """
+    family, colon, member = name.partition(":")
+    module = ENCODERS.get(family + colon) if member or not colon else None
     if module is None:
         known = ", ".join(n + "<model>" if n.endswith(":") else n for n in ENCODERS)
         raise NephroscaleError(
-            f"There is no encoder named {name!r}.", where="features.encoders", todo=f"Choose one of: {known}."
+            f"There is no encoder named {name!r}.", where="features.encoders", fix=f"Choose one of: {known}."
         )
     return module
 
 
-def modules_of(encoder_settings: Mapping[str, Any]) -> list[str]:
-    """Name the modules that the chosen encoder needs, for the recipe's import closure.
-
-    Parameters
-    ----------
-    encoder_settings
-        One entry of `features.encoders`: `name`, `weights`, `digest`, `size_px`.
+def modules_of(settings: EncoderSettings) -> list[str]:
+    """List the modules of the chosen encoder, for the recipe's code closure.
 
     Raises
     ------
     NephroscaleError
-        When no encoder has this name.
+        When the encoder is unknown.
     """
-    return [_module_of(encoder_settings)]
+    return [module_of(settings.name)]
 
 
-def create(encoder_settings: Mapping[str, Any], device: str = "cpu") -> Encoder:
-    """Make the chosen encoder.
+def load_module(name: str) -> ModuleType:
+    """Import the module of an encoder.
+
+    Raises
+    ------
+    NephroscaleError
+        When the encoder is unknown.
+    """
+    return import_module(module_of(name))
+
+
+def create(settings: EncoderSettings, device: str = "cpu") -> Encoder:
+    """Create the chosen encoder.
 
     Parameters
     ----------
-    encoder_settings
-        One entry of `features.encoders`: `name`, `weights`, `digest`, `size_px`.
+    settings
+        Name, weights and image size.
     device
-        `cpu` or `cuda`; encoders without torch take no notice.
+        `cpu` or `cuda`; encoders without torch ignore it.
 
     Raises
     ------
     NephroscaleError
-        When no encoder has this name, or its weights are missing or not those named.
+        When the encoder is unknown, or its weights are missing or have another digest.
     """
-    return importlib.import_module(_module_of(encoder_settings)).create(dict(encoder_settings), device)
+    encoder: Encoder = load_module(settings.name).create(settings, device)
+    return encoder

@@ -49,3 +49,15 @@ class FeaturesSettings(Settings):
     om_glomeruli: int = setting(
         "Glomeruli of a patient in the OM bag: 1 is the representative one alone.", 1, minimum=1
     )
+
+
+@dataclass(frozen=True)
+class ExtractionSettings(Settings):
+    """Settings that decide the features of one modality; of the weights their digest, not their path."""
+
+    encoder: EncoderSettings = section(EncoderSettings)
+    dtype: Literal["float16", "float32"] = setting("Precision in which features are stored.", "float32")
+    batch_size: int = setting("Images encoded at once.", 8)
+    om_glomeruli: int = setting("Glomeruli of a patient in the OM bag.", 1)
+    stains: tuple[str, ...] = setting("Stains of OM slides, best first; empty for other modalities.", ())
+    panel: tuple[str, ...] = setting("Markers of IM images by slot; empty for other modalities.", ())

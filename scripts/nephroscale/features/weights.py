@@ -1,11 +1,15 @@
-"""Weights are local files named with their digest: found, checked, never downloaded."""
+"""Weights are local files named with their digest: checked, never downloaded."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.digest import digest_file, digest_json, list_files
+
+if TYPE_CHECKING:
+    from nephroscale.features.protocol import NamedWeights
 
 
 def digest_weights(path: Path) -> str:
@@ -14,7 +18,7 @@ def digest_weights(path: Path) -> str:
     Parameters
     ----------
     path
-        File or folder. Hidden files and folders are left out: download tools keep their notes in them.
+        File or folder. Hidden files and folders are left out: download tools keep their own data in them.
 
     Returns
     -------
@@ -27,44 +31,65 @@ def digest_weights(path: Path) -> str:
     return digest_json([[name, digest_file(path / name)] for name in names])
 
 
-def check_weights(name: str, weights: str | None, digest: str | None, *, origin: str) -> Path:
-    """Find an encoder's weights and make sure that they are the ones the configuration names.
+def require_digest(weights: str | None, digest: str | None, *, where: str) -> None:
+    """Check that weights are named together with their digest.
 
     Parameters
     ----------
-    name
-        The encoder's name, for messages.
-    weights
-        Path of a safetensors file or of a folder.
-    digest
-        BLAKE3 digest that :func:`digest_weights` has to give.
-    origin
-        Where the weights can be had, for the message when they are missing.
+    weights, digest
+        As the configuration names them.
+    where
+        The encoder's place in the configuration.
 
     Raises
     ------
     NephroscaleError
-        When the path or the digest is not given, the path is not there, or the digest differs.
+        When weights are named without a digest. If the file exists, the message gives its digest.
     """
+    if weights and not digest:
+        path = Path(weights)
+        fix = (
+            f"If these are the right weights, add `digest: {digest_weights(path)}`."
+            if path.exists()
+            else ("Add `digest:`; `nephroscale weights digest PATH` prints it.")
+        )
+        raise NephroscaleError(
+            "The weights of an encoder are named without their digest.",
+            where=f"configuration, {where}, weights: {weights}",
+            fix=fix,
+        )
+
+
+def check_weights(settings: NamedWeights, *, origin: str) -> Path:
+    """Return the path of an encoder's weights, after checking their digest.
+
+    Parameters
+    ----------
+    settings
+        Name of the encoder, its weights (a safetensors file or a folder) and their digest.
+    origin
+        Where the weights can be obtained, for the message when they are missing.
+
+    Raises
+    ------
+    NephroscaleError
+        When the path or the digest is not given, the path does not exist, or the digest differs.
+    """
+    name, weights, digest = settings.name, settings.weights, settings.digest
     if not weights or not Path(weights).exists():
         raise NephroscaleError(
             f"The encoder {name!r} needs weights, and "
-            + ("there is nothing at the path given." if weights else "the configuration names none."),
+            + ("the path given does not exist." if weights else "the configuration names none."),
             where=f"features.encoders, weights: {weights}",
-            todo=f"Nothing is downloaded here. Fetch {origin} beforehand, as safetensors,"
+            fix=f"Nothing is downloaded during a run. Obtain {origin} beforehand, as safetensors,"
             " and give its path as `weights`.",
         )
+    require_digest(weights, digest, where=f"encoder {name!r}")
     found = digest_weights(Path(weights))
-    if not digest:
-        raise NephroscaleError(
-            f"The weights of the encoder {name!r} are named without their digest.",
-            where=f"features.encoders, weights: {weights}",
-            todo=f"If these are the weights you mean, add `digest: {found}`.",
-        )
-    if found != digest.lower():
+    if found != str(digest).lower():
         raise NephroscaleError(
             f"The weights of the encoder {name!r} are not those that the configuration names: digest {found}.",
             where=f"features.encoders, weights: {weights}, digest: {digest}",
-            todo="Fetch the right weights, or correct the digest if these are right.",
+            fix="Obtain the right weights, or correct the digest if these are right.",
         )
     return Path(weights)

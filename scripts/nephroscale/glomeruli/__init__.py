@@ -1,1 +1,1 @@
-"""Finding glomeruli: segmentation, contours and crops."""
+"""Glomeruli: segmentation, contours and crops."""

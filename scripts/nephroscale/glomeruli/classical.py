@@ -1,48 +1,51 @@
-"""The detector that needs no annotation: glomeruli as round islands of denser, grainier or brighter tissue.
+"""Detector without training: glomeruli are round blobs of denser, more textured or brighter tissue.
 
-In stained sections the tuft is packed with nuclei and capillary walls, so that it is darker and more textured than
-tubules with their lumina, and its capsule sets it off; in fluorescence it is where the deposits shine. Both become one
-map of how much a place looks like tuft, and blobs of the right size are sought in it.
+In stained sections the tuft is dense with nuclei and capillary walls, thus darker and more textured than tubules, and
+its capsule separates it from them. In fluorescence the tuft is bright with deposits. A map of either is searched for
+blobs of the size of a glomerulus.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from scipy import ndimage
 
-from nephroscale.glomeruli.view import GLASS, View, Window
+from nephroscale.glomeruli.tile_view import GLASS, TileView, Window
+from nephroscale.slides.tile_status import TileStatus
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-WINDOW = 512  # pixels of the view that are read at once
-FINE_UM = 2.0  # scale at which texture is looked at, µm per pixel
+    from nephroscale.glomeruli.settings import DetectionSettings
+
+WINDOW_PX = 512  # side of the windows that are read at once
+FINE_UM = 2.0  # scale of the texture, µm per pixel
 GRAIN_UM = 8.0  # structures finer than this count as texture
-# Lengths over which a map is averaged: in OM the meshes of the tubules have to vanish, in IM only the capillary loops.
+# Length over which a map is averaged: wider than tubules in OM, wider than capillary loops in IM.
 OM_TUFT_UM, IM_TUFT_UM = 18.0, 12.0
-TEXTURE_SHARE = 0.9  # of the map of stained tissue; the rest is darkness, which varies more from stain to stain
-LOW, HIGH = -1.5, 4.0  # bounds within which heights are compared, in robust standard deviations of the tissue
-OM_CAPSULE_UM = 4.0  # of the clear space around a tuft
-OM_CONTRAST, IM_CONTRAST = 1.1, 1.3  # least one between a glomerulus and its surroundings, in the same unit
-LEAST_SOLIDITY = 0.85
-LARGEST_ELONGATION = 2.2
+TEXTURE_WEIGHT = 0.9  # in OM; the rest is the weight of darkness, which varies more between stains
+LOW, HIGH = -1.5, 4.0  # bounds of the map, in robust standard deviations of the tissue
+OM_CAPSULE_UM = 4.0  # width of the clear space around a tuft
+OM_MIN_CONTRAST, IM_MIN_CONTRAST = 1.1, 1.3  # between a glomerulus and its surroundings, in the same unit
+MIN_SOLIDITY = 0.85
+MAX_ELONGATION = 2.2
 
 
 @dataclass(frozen=True)
 class Blob:
-    """A candidate: centre and radius in pixels, and its contrast against its surroundings."""
+    """A candidate: centre and radius in pixels, and the response of the blob detector."""
 
     y: float
     x: float
     radius: float
-    contrast: float
+    response: float
 
 
-def probability(view: View, weights: Path | None, settings: dict[str, Any]) -> np.ndarray:  # noqa: ARG001
+def detect(view: TileView, weights: Path | None, settings: DetectionSettings) -> np.ndarray:  # noqa: ARG001
     """Find glomeruli without training.
 
     Parameters
@@ -52,12 +55,12 @@ def probability(view: View, weights: Path | None, settings: dict[str, Any]) -> n
     weights
         Not used.
     settings
-        The section `glomeruli` of the configuration: `minimum_diameter_um`, `maximum_diameter_um`.
+        `min_diameter_um` and `max_diameter_um`.
 
     Returns
     -------
     numpy.ndarray
-        uint8 [h, w]: 255 times a glomerulus's score within its outline, which is above 127; 0 elsewhere.
+        uint8 [h, w]: 255 times the score of a glomerulus within its outline (at least 128), 0 elsewhere.
 
     References
     ----------
@@ -65,13 +68,13 @@ def probability(view: View, weights: Path | None, settings: dict[str, Any]) -> n
     """
     mpp = view.mpp or 1.0
     tuft = tuft_map_om(view) if view.bright else tuft_map_im(view)
-    # In OM heights are compared within a bound, so that a speck of dirt does not beat a tuft; outlines are cut in the
-    # map without it, since half the height of a tuft that stands out would otherwise lie outside it.
+    # In OM contrasts are compared in a bounded map, so that dirt does not outweigh a tuft. Outlines are cut in the map
+    # without bound, in which half the height of a high tuft is within the tuft.
     bounded = np.minimum(tuft, HIGH) if view.bright else tuft
     capsule = round((OM_CAPSULE_UM if view.bright else 0) / mpp)
-    radii = _radii(settings["minimum_diameter_um"] / mpp / 2, settings["maximum_diameter_um"] / mpp / 2)
+    radii = _radii(settings.min_diameter_um / mpp / 2, settings.max_diameter_um / mpp / 2)
     result = np.zeros(view.shape, np.uint8)
-    least = OM_CONTRAST if view.bright else IM_CONTRAST
+    least = OM_MIN_CONTRAST if view.bright else IM_MIN_CONTRAST
     for blob in find_blobs(bounded, radii, 0.5 * least):
         region = grow(tuft, blob, taken=result > 0)
         if region is None:
@@ -80,16 +83,16 @@ def probability(view: View, weights: Path | None, settings: dict[str, Any]) -> n
         contrast = contrast_of(bounded, window, mask)
         if contrast < least or mask.sum() < np.pi * (radii[0] - capsule) ** 2:
             continue
-        score = contrast / (contrast + least)  # 0.5 at the least contrast that counts
-        # A line of one pixel between neighbours keeps them apart.
+        score = contrast / (contrast + least)  # 0.5 at the lowest contrast that is accepted
+        # One pixel between neighbours separates them.
         free = ~ndimage.binary_dilation(result[window] > 0)
         whole = cv2.dilate(mask.astype(np.uint8), _disc(capsule)) > 0
         result[window][whole & free] = max(128, round(255 * score))
-    return np.where(view.status == 1, result, 0).astype(np.uint8)
+    return np.where(view.status == TileStatus.TISSUE, result, 0).astype(np.uint8)
 
 
-def tuft_map_om(view: View) -> np.ndarray:
-    """Map how dark and grainy stained tissue is, in robust standard deviations of the slide's tissue.
+def tuft_map_om(view: TileView) -> np.ndarray:
+    """Map darkness and texture of stained tissue, in robust standard deviations of the tissue.
 
     Parameters
     ----------
@@ -99,17 +102,17 @@ def tuft_map_om(view: View) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        float32 [h, w] of the view's shape, at least -1.5.
+        float32 [h, w], the shape of the view, at least -1.5.
     """
     finest = max(1.0, FINE_UM / (view.tiles.mpp or FINE_UM))
     times = max(1, int(view.ratio / finest * 1.001))  # fine pixels along a pixel of the view
-    fine = View(view.tiles, view.ratio / times)
+    fine = TileView(view.tiles, view.ratio / times)
     mpp = fine.mpp or 1.0
     margin = int(np.ceil(4 * GRAIN_UM / mpp / times)) * times
     dark, grainy = np.zeros(view.shape, np.float32), np.zeros(view.shape, np.float32)
-    for window in view.windows(WINDOW):
+    for window in view.windows(WINDOW_PX):
         place = slice(window.y, window.y + window.h), slice(window.x, window.x + window.w)
-        if not (view.status[place] == 1).any():
+        if not (view.status[place] == TileStatus.TISSUE).any():
             continue
         y, x, h, w = (times * side for side in (window.y, window.x, window.h, window.w))
         pixels = fine.read(Window(y - margin, x - margin, h + 2 * margin, w + 2 * margin)).astype(np.float32)
@@ -120,14 +123,14 @@ def tuft_map_om(view: View) -> np.ndarray:
             target[place] = cv2.resize(inner, (window.w, window.h), interpolation=cv2.INTER_AREA)
     sigma = OM_TUFT_UM / (view.mpp or 1.0)
     dark = _smooth(dark, sigma)
-    tissue = (view.status == 1) & (dark > 0.06)
+    tissue = (view.status == TileStatus.TISSUE) & (dark > 0.06)
     texture = np.sqrt(np.maximum(_smooth(grainy, sigma), 0))
-    share = np.float32(TEXTURE_SHARE)
+    share = np.float32(TEXTURE_WEIGHT)
     return share * _standardise(texture, tissue) + (1 - share) * _standardise(dark, tissue)
 
 
-def tuft_map_im(view: View) -> np.ndarray:
-    """Map how bright a fluorescence image is, in robust standard deviations of its tissue.
+def tuft_map_im(view: TileView) -> np.ndarray:
+    """Map brightness of a fluorescence image, in robust standard deviations of the tissue.
 
     Parameters
     ----------
@@ -135,7 +138,7 @@ def tuft_map_im(view: View) -> np.ndarray:
         An IM image.
     """
     bright = view.whole()[..., 0].astype(np.float32)
-    tissue = view.status == 1
+    tissue = view.status == TileStatus.TISSUE
     ceiling = float(np.percentile(bright[tissue], 99.5)) if tissue.any() else 1.0
     smooth = _smooth(np.minimum(bright, ceiling), IM_TUFT_UM / (view.mpp or 1.0))
     return _standardise(smooth, tissue)
@@ -146,7 +149,7 @@ def _smooth(values: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _standardise(values: np.ndarray, tissue: np.ndarray) -> np.ndarray:
-    """Subtract the tissue's median and divide by its spread; what is no tissue becomes the lowest value."""
+    """Subtract the median of the tissue and divide by its spread; background gets the lowest value."""
     if not tissue.any():
         return np.full(values.shape, LOW, np.float32)
     lower, middle, upper = np.percentile(values[tissue], [25, 50, 75])
@@ -160,16 +163,16 @@ def _radii(smallest: float, largest: float) -> list[float]:
 
 
 def find_blobs(values: np.ndarray, radii: list[float], least: float) -> list[Blob]:
-    """Find blobs as peaks of the scale-normalised Laplacian, the strongest first, none inside another.
+    """Find blobs as peaks of the scale-normalised Laplacian, strongest first, none inside another.
 
     Parameters
     ----------
     values
         float32 [h, w].
     radii
-        Radii to try, pixels, ascending.
+        Radii in pixels, ascending.
     least
-        Least response of the Laplacian, about the height of a disc of the radius tried.
+        Lowest response of the Laplacian, which is about the height of a disc of that radius.
     """
     responses = np.stack(
         [-ndimage.gaussian_laplace(values, radius / np.sqrt(2), mode="nearest") * radius**2 / 2 for radius in radii]
@@ -189,7 +192,7 @@ def find_blobs(values: np.ndarray, radii: list[float], least: float) -> list[Blo
 
 
 def grow(values: np.ndarray, blob: Blob, taken: np.ndarray) -> tuple[tuple[slice, slice], np.ndarray] | None:
-    """Cut a blob out at half its height, if what comes out is round enough.
+    """Cut out a blob at half its height, if the region is round.
 
     Parameters
     ----------
@@ -198,12 +201,12 @@ def grow(values: np.ndarray, blob: Blob, taken: np.ndarray) -> tuple[tuple[slice
     blob
         The candidate.
     taken
-        bool [h, w]: what belongs to stronger blobs.
+        bool [h, w], pixels of stronger blobs.
 
     Returns
     -------
     tuple or None
-        The window, and the mask within it.
+        The window, and the mask in it; None if the region is not round.
     """
     reach = int(np.ceil(1.5 * blob.radius)) + 4
     y, x = int(blob.y), int(blob.x)
@@ -236,7 +239,7 @@ def _disc(radius: int) -> np.ndarray:
 
 
 def _convex(mask: np.ndarray) -> np.ndarray:
-    """Fill what a lobule at the rim leaves out: a tuft in its capsule bulges everywhere."""
+    """Take the convex hull: a tuft in its capsule is convex, but lobules at its rim leave notches."""
     hull = cv2.convexHull(np.argwhere(mask)[:, ::-1].astype(np.int32))
     return cv2.fillConvexPoly(mask.astype(np.uint8), hull, 1) > 0
 
@@ -247,11 +250,11 @@ def _is_round(mask: np.ndarray) -> bool:
         return False
     hull = cv2.contourArea(cv2.convexHull(points[:, ::-1]))
     (_, (a, b), _) = cv2.minAreaRect(points[:, ::-1])
-    return len(points) >= LEAST_SOLIDITY * hull and max(a, b) + 1 <= LARGEST_ELONGATION * (min(a, b) + 1)
+    return len(points) >= MIN_SOLIDITY * hull and max(a, b) + 1 <= MAX_ELONGATION * (min(a, b) + 1)
 
 
 def contrast_of(values: np.ndarray, window: tuple[slice, slice], mask: np.ndarray) -> float:
-    """Compare a region with a ring around it as wide as a third of its radius."""
+    """Compute the difference of means between a region and a ring around it, a third of its radius wide."""
     radius = float(np.sqrt(mask.sum() / np.pi))
     ring_width = max(2, round(radius / 3))
     rows = slice(max(0, window[0].start - ring_width), window[0].stop + ring_width)

@@ -1,4 +1,4 @@
-"""Masks, outlines and the GeoJSON that QuPath opens."""
+"""Outlines of glomeruli, their masks, and GeoJSON for QuPath."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
@@ -24,7 +24,7 @@ COLOUR = [255, 196, 0]
 
 @dataclass(frozen=True)
 class Glomerulus:
-    """One outline with what is known of it.
+    """The outline of a glomerulus and its measurements.
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ class Glomerulus:
     score
         Mean probability within the outline, 0 to 1.
     completeness
-        Share of the outline that no border of slide or tissue cuts, 0 to 1.
+        Fraction of the outline that is not cut by a border of slide or tissue, 0 to 1.
     area_um2
-        Area, µm²; None where the scale is unknown.
+        Area in µm²; None where the scale is unknown.
     """
 
     polygon: Polygon
@@ -45,17 +45,17 @@ class Glomerulus:
 
     @property
     def diameter_um(self) -> float | None:
-        """Diameter of the disc of equal area, µm."""
+        """Diameter of the disc of equal area, µm; None where the scale is unknown."""
         return None if self.area_um2 is None else 2 * math.sqrt(self.area_um2 / math.pi)
 
     @property
     def centre(self) -> tuple[float, float]:
-        """Raw level-0 x, y of the outline's centroid."""
+        """Centroid x, y of the outline, raw level-0 pixels."""
         return self.polygon.centroid.x, self.polygon.centroid.y
 
 
 def rank(glomeruli: Sequence[Glomerulus]) -> list[Glomerulus]:
-    """Order glomeruli, the representative one first: highest score times completeness, larger area, then y, x.
+    """Sort glomeruli, the representative one first: by score times completeness, then area, then y, x.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def rank(glomeruli: Sequence[Glomerulus]) -> list[Glomerulus]:
 
 
 def outline(mask: np.ndarray) -> Polygon | None:
-    """Trace the largest outline of a mask, its holes filled, smoothed at the scale of a pixel.
+    """Trace the largest outline of a mask; holes are filled, and the outline is smoothed by one pixel.
 
     Parameters
     ----------
@@ -86,11 +86,11 @@ def outline(mask: np.ndarray) -> Polygon | None:
     Returns
     -------
     shapely.geometry.Polygon or None
-        In pixels, the corner of the first pixel being 0, 0; None where nothing has an area.
+        In pixels; the corner of the first pixel is 0, 0. None if the mask is empty.
     """
     filled = ndimage.binary_fill_holes(mask)
     soft = ndimage.gaussian_filter(np.pad(filled, 4).astype(np.float32), 1.0)
-    candidates = [Polygon(line[:, ::-1] - 3.5) for line in find_contours(soft, 0.5) if len(line) >= 4]
+    candidates = [Polygon(line[:, ::-1] - 3.5) for line in find_contours(soft, 0.5) if len(line) >= 4]  # type: ignore[no-untyped-call]
     candidates = [polygon if polygon.is_valid else polygon.buffer(0) for polygon in candidates]
     whole = [polygon for polygon in candidates if isinstance(polygon, Polygon) and polygon.area > 0]
     if not whole:
@@ -102,12 +102,12 @@ def outline(mask: np.ndarray) -> Polygon | None:
 
 
 def rasterise(polygons: Sequence[Polygon], shape: tuple[int, int]) -> np.ndarray:
-    """Mark the pixels whose centres lie in a polygon; holes are left out.
+    """Mark the pixels whose centres are in a polygon, but not in its holes.
 
     Parameters
     ----------
     polygons
-        In pixels, the corner of the first pixel being 0, 0.
+        In pixels; the corner of the first pixel is 0, 0.
     shape
         Height and width.
 
@@ -121,27 +121,27 @@ def rasterise(polygons: Sequence[Polygon], shape: tuple[int, int]) -> np.ndarray
         part = np.zeros(shape, bool)
         for ring, value in [(polygon.exterior, True), *((hole, False) for hole in polygon.interiors)]:
             x, y = np.asarray(ring.coords)[:, :2].T
-            part[draw_polygon(y - 0.5, x - 0.5, shape)] = value
+            part[draw_polygon(y - 0.5, x - 0.5, shape)] = value  # type: ignore[no-untyped-call]
         mask |= part
     return mask
 
 
 def write_geojson(path: Path, glomeruli: Sequence[Glomerulus]) -> None:
-    """Write outlines as QuPath reads them (File > Import objects): features in the given order, fixed precision.
+    """Write outlines for QuPath (File > Import objects), in the given order and with fixed precision.
 
     Parameters
     ----------
     path
         File to write.
     glomeruli
-        In raw level-0 pixels, best first.
+        In raw level-0 pixels, the representative one first.
     """
     features = [_feature(index, one) for index, one in enumerate(glomeruli, start=1)]
     content = {"type": "FeatureCollection", "features": features}
     Path(path).write_text(json.dumps(content, sort_keys=True, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
-def _feature(index: int, one: Glomerulus) -> dict[str, Any]:
+def _feature(index: int, one: Glomerulus) -> dict[str, object]:
     geometry = mapping(orient(Polygon(one.polygon.exterior)))
     rings = [[[round(float(v), PIXEL_DIGITS) for v in point[:2]] for point in ring] for ring in geometry["coordinates"]]
     measurements = {
@@ -165,7 +165,7 @@ def _feature(index: int, one: Glomerulus) -> dict[str, Any]:
 
 
 def read_geojson(path: Path) -> list[Glomerulus]:
-    """Read what :func:`write_geojson` wrote, in its order.
+    """Read the outlines that :func:`write_geojson` wrote, in their order.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Cutting glomeruli out of the tiles at one physical size."""
+"""Crops of glomeruli at one physical size."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.glomeruli.view import View, Window
+from nephroscale.glomeruli.tile_view import TileView, Window
 
 if TYPE_CHECKING:
     from nephroscale.slides.tile_reader import Tiles
 
 
 def cut_crop(tiles: Tiles, centre: tuple[float, float], crop_um: float, crop_px: int) -> np.ndarray:
-    """Cut a square around a point, from the coarsest level that is still fine enough.
+    """Cut a square around a point, from the coarsest level that is fine enough.
 
     Parameters
     ----------
@@ -31,20 +31,22 @@ def cut_crop(tiles: Tiles, centre: tuple[float, float], crop_um: float, crop_px:
     Returns
     -------
     numpy.ndarray
-        [crop_px, crop_px, c] of the tiles' dtype; glass where the slide ends (OM), else 0.
+        [crop_px, crop_px, c] of the tiles' dtype; beyond the slide glass (OM) or 0 (IM).
     """
     if tiles.mpp is None:
         raise NephroscaleError(
-            "Crops of a fixed size need a scale.", where="glomeruli.crop_um", todo="Give roi: whole."
+            "Crops of a fixed physical size need a scale.",
+            where=tiles.path.name,
+            fix="Give the scale, or `roi: whole`.",
         )
-    view = View(tiles, crop_um / crop_px / tiles.mpp)
+    view = TileView(tiles, crop_um / crop_px / tiles.mpp)
     x, y = view.from_raw(np.asarray(centre, float))
     half = crop_px / 2
     return view.read(Window(round(float(y) - half), round(float(x) - half), crop_px, crop_px))
 
 
 def fit_whole(tiles: Tiles, crop_px: int) -> np.ndarray:
-    """Scale a whole field into a square, its aspect kept, on an empty margin.
+    """Fit a whole field into a square, with its aspect ratio and an empty margin.
 
     Parameters
     ----------
@@ -54,7 +56,7 @@ def fit_whole(tiles: Tiles, crop_px: int) -> np.ndarray:
         Side of the result, pixels.
     """
     _, height, width = tiles.shape(0)
-    view = View(tiles, max(height, width) / crop_px)
+    view = TileView(tiles, max(height, width) / crop_px)
     field = view.read(Window(0, 0, *view.shape))
     square = np.zeros((crop_px, crop_px, field.shape[2]), field.dtype)
     if view.bright:
@@ -66,18 +68,19 @@ def fit_whole(tiles: Tiles, crop_px: int) -> np.ndarray:
 
 
 def to_display(pixels: np.ndarray, bounds: tuple[float, float] | None = None) -> np.ndarray:
-    """Turn pixels into 8-bit RGB for pictures; fluorescence is stretched and shown in green.
+    """Convert pixels to 8-bit RGB for figures; fluorescence is stretched and green.
 
     Parameters
     ----------
     pixels
         uint8 [h, w, 3] or uint16 [h, w, 1].
     bounds
-        Values shown as black and as full; from the pixels when left out.
+        Values shown as black and as full green; by default the 1st and 99.7th percentile.
     """
     if pixels.shape[2] == 3:
         return pixels
     values = pixels[..., 0].astype(np.float32)
     low, high = bounds or (float(np.percentile(values, 1)), float(np.percentile(values, 99.7)))
     level = np.clip((values - low) / max(high - low, 1.0), 0, 1)
-    return cv2.merge([level * 60, level * 255, level * 90]).round().astype(np.uint8)
+    rgb: np.ndarray = cv2.merge([level * 60, level * 255, level * 90]).round().astype(np.uint8)
+    return rgb

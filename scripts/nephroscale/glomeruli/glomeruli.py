@@ -1,10 +1,9 @@
-"""Glomeruli of one OM or IM image: outlines, crops and a picture of them."""
+"""Glomeruli of one OM or IM image: outlines, crops and an overlay."""
 
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, TypedDict, cast
 
 import numpy as np
 from shapely.geometry import Polygon
@@ -15,18 +14,42 @@ from nephroscale.glomeruli.contours import Glomerulus, write_geojson
 from nephroscale.glomeruli.crops import cut_crop, fit_whole
 from nephroscale.glomeruli.instances import find_instances
 from nephroscale.glomeruli.overlay import draw_overlay
-from nephroscale.glomeruli.view import View
+from nephroscale.glomeruli.tile_view import TileView
+from nephroscale.slides.facts import is_whole_field
 from nephroscale.slides.tile_reader import Tiles, open_tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
-#: Module of each detector; it has `probability(view, weights, settings)`.
+    from nephroscale.cohort.image import ImageRow
+    from nephroscale.glomeruli.settings import DetectionSettings
+
+#: Module of each detector, which has a function `detect` (see :class:`Detector`).
 DETECTORS = {"unet": "nephroscale.glomeruli.unet", "classical": "nephroscale.glomeruli.classical"}
 
 
+class Detector(Protocol):
+    """A module that finds glomeruli."""
+
+    @staticmethod
+    def detect(view: TileView, weights: Path | None, settings: DetectionSettings) -> np.ndarray:
+        """Compute the probability of glomerulus, uint8 [h, w], times 255."""
+
+
+class GlomeruliFigures(TypedDict):
+    """Figures of an image; `score`, `completeness` and `diameter_um` are those of the representative glomerulus."""
+
+    method: str
+    glomeruli: int
+    too_small: int
+    too_large: int
+    score: float
+    completeness: float
+    diameter_um: float | None
+
+
 def choose_detector(modality: str, method: str, *, has_segmenter: bool) -> str:
-    """Name the detector of an image: the U-Net knows stained sections alone.
+    """Choose the detector of an image; the U-Net is for OM only.
 
     Parameters
     ----------
@@ -35,12 +58,12 @@ def choose_detector(modality: str, method: str, *, has_segmenter: bool) -> str:
     method
         `glomeruli.method` of the configuration.
     has_segmenter
-        Whether there are trained weights.
+        Whether the cohort has a trained segmenter.
 
     Raises
     ------
     NephroscaleError
-        When the U-Net is asked for and there are no weights.
+        When the configuration requires the U-Net, but there is no segmenter.
     """
     if modality != "OM" or method == "classical":
         return "classical"
@@ -48,59 +71,46 @@ def choose_detector(modality: str, method: str, *, has_segmenter: bool) -> str:
         raise NephroscaleError(
             "The U-Net has no weights.",
             where="configuration, glomeruli.method: unet",
-            todo="Set patients with annotated OM slides apart (use: segmentation), or take `auto` or `classical`.",
+            fix="Give patients with annotated OM slides `use: segmentation`, or choose `auto` or `classical`.",
         )
     return "unet" if has_segmenter else "classical"
 
 
-def find_glomeruli(  # noqa: PLR0917  (the stage hands over what it needs, in the order of the contract)
-    tiles: Path,
-    segmenter: Path | None,
-    facts: dict[str, Any],
-    row: dict[str, Any],
-    settings: dict[str, Any],
-    out: Path,
-) -> dict[str, Any]:
-    """Find the glomeruli of an image and cut them out.
+def find_glomeruli(
+    tiles: Path, segmenter: Path | None, row: ImageRow, settings: DetectionSettings, out: Path
+) -> GlomeruliFigures:
+    """Find the glomeruli of an image, and write outlines and crops.
 
     Parameters
     ----------
     tiles
         OME-Zarr of the image.
     segmenter
-        Folder by `train_segmenter`, or None.
-    facts
-        Facts of the image from `register.json`.
+        Folder by :func:`nephroscale.glomeruli.segmenter.train_segmenter`, or None.
     row
-        Its row of images.csv; `roi: whole` means that one glomerulus fills the image.
+        Table row of the image; with `roi: whole` the whole image is the crop.
     settings
-        The section `glomeruli` of the configuration.
+        Detector, limits of size, and size of the crops.
     out
         Folder to create: `glomeruli.geojson`, `crops` (Zarr group), `overlay.png`.
-
-    Returns
-    -------
-    dict
-        `method`, `glomeruli`, `too_small`, `too_large`, and of the representative one `score`, `completeness` and
-        `diameter_um` (None without a scale).
 
     Raises
     ------
     Rejected
-        When no glomerulus is found, or the image has no scale to find one by.
+        When no glomerulus is found, or the scale of the image is unknown.
     """
     opened = open_tiles(tiles)
-    whole = row.get("roi") == "whole" or (facts.get("scale") or {}).get("source") == "whole"
+    whole = is_whole_field(row)
     too_small = too_large = 0
     if whole:
         method, glomeruli = "whole", [_whole(opened)]
     else:
         if opened.mpp is None:
-            raise Rejected("image has no scale, so glomeruli cannot be told by their size")
-        method = choose_detector(opened.modality, settings["method"], has_segmenter=segmenter is not None)
-        view = View.at_scale(opened, float(settings["mpp"]))
-        detect: Callable[..., np.ndarray] = importlib.import_module(DETECTORS[method]).probability
-        found = find_instances(view, detect(view, segmenter, settings), settings)
+            raise Rejected("image has no scale, which the detection of glomeruli needs")
+        method = choose_detector(opened.modality, settings.method, has_segmenter=segmenter is not None)
+        view = TileView.at_scale(opened, settings.mpp)
+        detector = cast("Detector", importlib.import_module(DETECTORS[method]))
+        found = find_instances(view, detector.detect(view, segmenter, settings), settings)
         glomeruli, too_small, too_large = found.glomeruli, found.too_small, found.too_large
         if not glomeruli:
             raise Rejected(
@@ -109,12 +119,10 @@ def find_glomeruli(  # noqa: PLR0917  (the stage hands over what it needs, in th
                 too_small=too_small,
                 too_large=too_large,
             )
-    size = int(settings["crop_px"])
+    size = settings.crop_px
     crops = [
-        fit_whole(opened, size) if whole else cut_crop(opened, one.centre, float(settings["crop_um"]), size)
-        for one in glomeruli
+        fit_whole(opened, size) if whole else cut_crop(opened, one.centre, settings.crop_um, size) for one in glomeruli
     ]
-    out = Path(out)
     out.mkdir(parents=True)
     write_geojson(out / "glomeruli.geojson", glomeruli)
     arrays = {
@@ -137,18 +145,18 @@ def find_glomeruli(  # noqa: PLR0917  (the stage hands over what it needs, in th
 
 
 def _whole(tiles: Tiles) -> Glomerulus:
-    """Take the whole image as one contour; how large the glomerulus in it is, is not known."""
+    """Give the outline of the whole image; the size of the glomerulus in it is unknown."""
     _, height, width = tiles.shape(0)
     x, y = tiles.origin
     right, bottom = x + width * tiles.scale, y + height * tiles.scale
     return Glomerulus(Polygon([(x, y), (right, y), (right, bottom), (x, bottom)]), 1.0, 1.0, None)
 
 
-def _attributes(tiles: Tiles, settings: dict[str, Any], *, whole: bool) -> dict[str, Any]:
+def _attributes(tiles: Tiles, settings: DetectionSettings, *, whole: bool) -> dict[str, object]:
     return {
         "modality": tiles.modality,
         "stain": tiles.stain,
         "calibration": tiles.calibration,
         "whole": whole,
-        "um_per_px": None if whole else settings["crop_um"] / settings["crop_px"],
+        "um_per_px": None if whole else settings.crop_um / settings.crop_px,
     }

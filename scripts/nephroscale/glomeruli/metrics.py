@@ -1,4 +1,4 @@
-"""How well outlines agree with true ones: by area and by object."""
+"""Agreement of outlines with a reference: by area and by object."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 def dice(found: np.ndarray, true: np.ndarray) -> float:
-    """Dice coefficient of two masks; two empty ones agree (1).
+    """Compute the Dice coefficient of two masks; it is 1 if both are empty.
 
     Parameters
     ----------
     found, true
-        bool, of one shape.
+        bool, of the same shape.
     """
     total = int(found.sum()) + int(true.sum())
     return 1.0 if total == 0 else 2 * float((found & true).sum()) / total
 
 
 def dice_of_polygons(found: Sequence[Polygon], true: Sequence[Polygon]) -> float:
-    """Dice coefficient of the areas that two sets of polygons cover.
+    """Compute the Dice coefficient of the areas covered by two sets of polygons.
 
     Parameters
     ----------
@@ -39,16 +39,17 @@ def dice_of_polygons(found: Sequence[Polygon], true: Sequence[Polygon]) -> float
 
 
 def detection(found: Sequence[Polygon], true: Sequence[Polygon], iou: float = 0.5) -> dict[str, float]:
-    """Precision, recall and F1 of objects; a found polygon counts for one true polygon at most.
+    """Compute precision, recall and F1 of detected objects.
 
-    Pairs are taken in the order of their intersection over union. Without any object on either side all three are 1.
+    Each polygon is matched at most once; pairs are matched in descending order of intersection over union. All three
+    figures are 1 if both sets are empty.
 
     Parameters
     ----------
     found, true
         Valid polygons in one coordinate system.
     iou
-        Least intersection over union of a match.
+        Lowest intersection over union of a match.
 
     Returns
     -------

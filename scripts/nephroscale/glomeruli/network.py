@@ -1,10 +1,9 @@
-"""A small U-Net for glomeruli, and its weights on disk."""
+"""The U-Net that segments glomeruli, and its weights file."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,11 +12,14 @@ from torch import Tensor, nn
 
 from nephroscale.errors import NephroscaleError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 FORMAT = "nephroscale-unet-1"
 
 
 def block(inputs: int, outputs: int) -> nn.Sequential:
-    """Two convolutions of 3 x 3, each with batch normalisation and ReLU."""
+    """Create two 3 x 3 convolutions, each with batch normalisation and ReLU."""
     layers: list[nn.Module] = []
     for channels in (inputs, outputs):
         layers += [
@@ -29,24 +31,24 @@ def block(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class UNet(nn.Module):
-    """U-Net whose first convolution already halves the picture.
+    """U-Net whose first convolution has stride 2.
 
-    A glomerulus spans 40 pixels and more at 4 µm per pixel, so outlines lose little at half of that scale, and a
-    training step costs a quarter. Batch rather than group normalisation: a window's result must not depend on what
-    else is in the window.
+    A glomerulus is at least 40 pixels wide at 4 µm per pixel, so outlines lose little at half resolution, and a
+    training step takes a quarter of the time. It has batch rather than group normalisation, because the result of a
+    window must not depend on its other pixels.
 
     Parameters
     ----------
     width
-        Channels of the first level; each deeper level, up to the third, has twice as many.
+        Channels of the first level; the second has twice, the deeper ones four times as many.
 
     References
     ----------
     Ronneberger et al., "U-Net: convolutional networks for biomedical image segmentation", MICCAI 2015.
     """
 
-    REACH = 96  # pixels beyond which nothing at the input matters for the output
-    MULTIPLE = 16  # sides of the input are multiples of this
+    REACH = 96  # receptive field: inputs farther away in pixels do not change an output
+    MULTIPLE = 16  # the sides of the input are multiples of this
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -60,7 +62,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(w, 1, 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Turn pixels [n, 3, h, w], 0 to 1, into logits [n, h, w]."""
+        """Compute logits [n, h, w] of pixels [n, 3, h, w] from 0 to 1."""
         half = self.stem((pixels - 0.7) / 0.25)
         quarter = self.down1(nn.functional.max_pool2d(half, 2))
         eighth = self.down2(nn.functional.max_pool2d(quarter, 2))
@@ -69,54 +71,72 @@ class UNet(nn.Module):
         x = self.up1(torch.cat([_twice(x), quarter], dim=1))
         x = self.up0(torch.cat([_twice(x), half], dim=1))
         logits = nn.functional.interpolate(self.head(x), scale_factor=2, mode="bilinear", align_corners=False)
-        return logits[:, 0]
+        first: Tensor = logits[:, 0]
+        return first
 
 
 def _twice(x: Tensor) -> Tensor:
     return nn.functional.interpolate(x, scale_factor=2, mode="nearest")
 
 
-def save_network(network: UNet, path: Path, **facts: Any) -> None:
-    """Write weights as safetensors, with one metadata key `nephroscale` whose value is JSON.
+class SegmenterWeights(NamedTuple):
+    """A trained segmenter.
+
+    Attributes
+    ----------
+    network
+        In evaluation mode.
+    mpp
+        µm per pixel of its input.
+    """
+
+    network: UNet
+    mpp: float
+
+
+def save_weights(network: UNet, mpp: float, path: Path) -> None:
+    """Write weights as safetensors, with one metadata key `nephroscale`: JSON of format, width and `mpp`.
 
     Parameters
     ----------
     network
         The network.
+    mpp
+        µm per pixel of its input.
     path
         File to write.
-    **facts
-        JSON values to keep beside the weights, such as `mpp`.
     """
-    metadata = json.dumps({"format": FORMAT, "width": network.width, **facts}, sort_keys=True)
+    metadata = json.dumps({"format": FORMAT, "width": network.width, "mpp": mpp}, sort_keys=True)
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in sorted(network.state_dict().items())}
     save_file(tensors, path, metadata={"nephroscale": metadata})
 
 
-def load_network(path: Path) -> tuple[UNet, dict[str, Any]]:
-    """Read weights by :func:`save_network`.
+def load_weights(path: Path) -> SegmenterWeights:
+    """Read weights by :func:`save_weights`; the width of the network is in their metadata.
 
     Parameters
     ----------
     path
-        The file, or the folder that holds it as `weights.safetensors`.
+        The file, or the folder that has it as `weights.safetensors`.
 
-    Returns
-    -------
-    tuple
-        The network, ready to predict, and the facts kept beside the weights.
+    Raises
+    ------
+    NephroscaleError
+        When the file is damaged, or not of this segmenter.
     """
-    path = Path(path) / "weights.safetensors" if Path(path).is_dir() else Path(path)
+    path = path / "weights.safetensors" if path.is_dir() else path
     try:
         with safe_open(path, "pt") as stored:
-            facts = json.loads((stored.metadata() or {}).get("nephroscale", "{}"))
+            metadata = json.loads((stored.metadata() or {}).get("nephroscale", "{}"))
             tensors = {name: stored.get_tensor(name) for name in sorted(stored.keys())}
     except SafetensorError as error:
         raise NephroscaleError(
-            "These weights are damaged.", where=path.name, todo="Train the segmenter again."
+            "These weights are damaged.", where=path.name, fix="Train the segmenter again."
         ) from error
-    if facts.get("format") != FORMAT:
-        raise NephroscaleError("These are not weights of this segmenter.", where=path.name, todo="Train it again.")
-    network = UNet(int(facts["width"]))
+    if metadata.get("format") != FORMAT:
+        raise NephroscaleError(
+            "These are not weights of the glomerulus segmenter.", where=path.name, fix="Train the segmenter again."
+        )
+    network = UNet(int(metadata["width"]))
     network.load_state_dict(tensors)
-    return network.eval(), facts
+    return SegmenterWeights(network.eval(), float(metadata["mpp"]))

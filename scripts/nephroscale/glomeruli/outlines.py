@@ -1,11 +1,11 @@
-"""Glomerulus outlines that people drew, read from the formats of QuPath, HuBMAP, Aperio ImageScope and ImageJ."""
+"""Read manual outlines of glomeruli in the formats of QuPath, HuBMAP, Aperio ImageScope and ImageJ."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree as ET  # nothing with a DTD reaches it, see _parse_xml
+from xml.etree import ElementTree as ET  # _parse_xml rejects documents with a DTD
 from xml.parsers import expat
 
 import numpy as np
@@ -23,33 +23,33 @@ if TYPE_CHECKING:
 GLOMERULUS = ("glom", "肾小球")
 GEOJSON_AREAS = ("Polygon", "MultiPolygon")
 APERIO_ELLIPSE = "2"
-SLIVER = 0.02  # of the largest piece of a mended outline
+SLIVER = 0.02  # smallest piece of a repaired outline, as a fraction of the largest
 
 
 def read_annotations(path: Path, names: tuple[str, ...] | None = GLOMERULUS) -> list[Polygon]:
     """Read outlines of glomeruli.
 
-    QuPath GeoJSON (a FeatureCollection, one Feature or a bare list of them, as HuBMAP has it), Aperio ImageScope XML,
-    ImageJ ROIs (`.roi`, or many in a `.zip`). Points, lines and rulers bear no area and are left out.
+    Formats are QuPath GeoJSON (a FeatureCollection, a Feature or a list of them, as in HuBMAP), Aperio ImageScope XML
+    and ImageJ ROIs (`.roi`, or several in a `.zip`). Points, lines and rulers are ignored.
 
     Parameters
     ----------
     path
-        The file; its ending is not looked at.
+        The file; the format is detected by content.
     names
-        Outlines that bear a class count only where the class's name holds one of these (in any case); outlines without
-        a class count always. None takes every outline.
+        An outline with a class is used only if the name of the class contains one of these (ignoring case); outlines
+        without class are always used. None uses every outline.
 
     Returns
     -------
     list of shapely.geometry.Polygon
         Valid polygons in raw level-0 pixels (x to the right, y down, the corner of the first pixel is 0, 0), in the
-        file's order; an outline of several parts gives several polygons.
+        order of the file; an outline of several parts gives several polygons.
 
     Raises
     ------
     NephroscaleError
-        When the format is unknown or broken, or no outline is left.
+        When the file cannot be read, or has no outline of a glomerulus.
     """
     path = Path(path)
     data = path.read_bytes()
@@ -68,22 +68,22 @@ def read_annotations(path: Path, names: tuple[str, ...] | None = GLOMERULUS) -> 
         raise NephroscaleError(
             f"This annotation cannot be read: {error}.",
             where=path.name,
-            todo="Export it again from QuPath (GeoJSON), ImageScope (XML) or ImageJ (ROI zip).",
+            fix="Export it again from QuPath (GeoJSON), ImageScope (XML) or ImageJ (ROI zip).",
         ) from error
     wanted = [geometry for name, geometry in outlines if names is None or not name or _matches(name, names)]
     polygons = [polygon for geometry in wanted for polygon in polygons_of(geometry)]
     if not polygons:
         classes = sorted({name for name, _ in outlines if name})
         raise NephroscaleError(
-            f"This annotation has no outline of a glomerulus (classes in it: {', '.join(classes) or 'none'}).",
+            f"This annotation has no outline of a glomerulus (its classes: {', '.join(classes) or 'none'}).",
             where=path.name,
-            todo=f"Give outlines no class, or one whose name holds {' or '.join(map(repr, names or ()))}.",
+            fix=f"Give outlines no class, or one whose name contains {' or '.join(map(repr, names or ()))}.",
         )
     return polygons
 
 
 def polygons_of(geometry: BaseGeometry) -> list[Polygon]:
-    """Split a geometry into valid polygons; crossings are mended, points and lines fall away.
+    """Split a geometry into valid polygons; self-intersections are repaired, points and lines dropped.
 
     Parameters
     ----------
@@ -95,9 +95,9 @@ def polygons_of(geometry: BaseGeometry) -> list[Polygon]:
         if isinstance(part, Polygon) and part.is_valid:
             polygons += [part] if part.area > 0 else []
         elif isinstance(part, Polygon):
-            mended = polygons_of(make_valid(part))
-            # A line that crosses itself where its ends meet leaves slivers behind.
-            polygons += [piece for piece in mended if piece.area > SLIVER * max(other.area for other in mended)]
+            repaired = polygons_of(make_valid(part))
+            # Repairing an outline that intersects itself at its ends leaves slivers.
+            polygons += [piece for piece in repaired if piece.area > SLIVER * max(other.area for other in repaired)]
         elif hasattr(part, "geoms"):
             polygons += polygons_of(part)
     return polygons
@@ -122,7 +122,7 @@ def _read_geojson(content: Any) -> Iterable[tuple[str, BaseGeometry]]:
 
 
 def _parse_xml(data: bytes) -> ET.Element:
-    """Parse XML that declares no document type: entities that grow or point elsewhere need one."""
+    """Parse XML without a document type, as expanding and external entities require one."""
 
     def refuse(*_: object) -> None:
         raise ValueError("it declares a document type (DTD), which is not allowed")

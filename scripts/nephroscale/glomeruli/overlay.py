@@ -1,4 +1,4 @@
-"""A picture of a slide with its glomeruli outlined."""
+"""A thumbnail of a slide with outlined glomeruli."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from nephroscale.glomeruli.crops import to_display
-from nephroscale.glomeruli.view import View
+from nephroscale.glomeruli.tile_view import TileView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from nephroscale.glomeruli.contours import Glomerulus
     from nephroscale.slides.tile_reader import Tiles
 
-SIDE = 1200  # longest side of the picture, pixels
-ROUND_LENGTHS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)  # of a scale bar, µm
-BEST, OTHER = (220, 30, 60), (255, 176, 0)  # of the representative glomerulus and the others on bright slides
+SIDE_PX = 1200  # longer side of the thumbnail
+Colour = tuple[int, int, int]
+
+ROUND_LENGTHS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)  # of the scale bar, µm
+BEST, OTHER = (220, 30, 60), (255, 176, 0)  # colours of the representative glomerulus and of the others
 BEST_DARK, OTHER_DARK = (255, 90, 120), (255, 220, 90)
 
 
@@ -38,7 +40,7 @@ def draw_overlay(tiles: Tiles, glomeruli: Sequence[Glomerulus], path: Path) -> N
         PNG to write; equal input gives equal bytes.
     """
     _, height, width = tiles.shape(0)
-    view = View(tiles, max(0.5, max(height, width) / SIDE))
+    view = TileView(tiles, max(0.5, max(height, width) / SIDE_PX))
     picture = np.ascontiguousarray(to_display(view.whole()))
     best, other = (BEST, OTHER) if view.bright else (BEST_DARK, OTHER_DARK)
     thick = max(2, round(max(picture.shape[:2]) / 480))
@@ -56,9 +58,11 @@ def draw_overlay(tiles: Tiles, glomeruli: Sequence[Glomerulus], path: Path) -> N
         )
     image = Image.fromarray(picture)
     pen = ImageDraw.Draw(image)
-    # Pillow's own font has no µ; matplotlib brings one that has.
+    # The default font of Pillow has no µ; the one in matplotlib has.
     face = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     font = ImageFont.truetype(face, max(11, round(max(picture.shape[:2]) / 70)))
+    ground: Colour
+    ink: Colour
     ground, ink = ((255, 255, 255), (20, 20, 20)) if view.bright else ((0, 0, 0), (255, 255, 255))
     for index, one in enumerate(glomeruli):
         left, top, right, bottom = one.polygon.bounds
@@ -72,7 +76,7 @@ def draw_overlay(tiles: Tiles, glomeruli: Sequence[Glomerulus], path: Path) -> N
     image.save(path, optimize=False, compress_level=6)
 
 
-def _draw_scale_bar(image: Image.Image, mpp: float, font: ImageFont.FreeTypeFont, ground: tuple, ink: tuple) -> None:
+def _draw_scale_bar(image: Image.Image, mpp: float, font: ImageFont.FreeTypeFont, ground: Colour, ink: Colour) -> None:
     wanted = image.width * mpp / 6
     length = max((length for length in ROUND_LENGTHS if length <= wanted), default=ROUND_LENGTHS[0])
     pixels = round(length / mpp)

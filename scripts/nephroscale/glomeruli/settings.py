@@ -14,10 +14,15 @@ _MPP = "Scale of segmentation, µm per pixel."
 class UNetSettings(Settings):
     """The U-Net that segments glomeruli, and its training."""
 
-    width: int = setting("Channels of the first level.", 16, minimum=4)
-    steps: int = setting("Training steps.", 300, minimum=1)
-    batch_size: int = setting("Patches in a training step.", 8, minimum=1)
-    patch_px: int = setting("Side of a training patch in pixels at the scale of segmentation.", 128, multiple_of=16)
+    width: int = setting("Channels of the first level.", 16, was="glomeruli.width", minimum=4)
+    steps: int = setting("Training steps.", 300, was="glomeruli.steps", minimum=1)
+    batch_size: int = setting("Patches in a training step.", 8, was="glomeruli.batch", minimum=1)
+    patch_px: int = setting(
+        "Side of a training patch in pixels at the scale of segmentation.",
+        128,
+        was="glomeruli.patch_px",
+        multiple_of=16,
+    )
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
-"""What goes into a network and what comes out of it."""
+"""The input and the output of a network."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import torch
     from torch import Tensor
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 MODALITIES = ("TEM", "OM", "IM")
 """The order in which modalities are concatenated everywhere."""
+
+Shapes = Mapping[str, tuple[int, int, int]]
+"""Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels."""
 
 
 @dataclass(frozen=True)
@@ -26,22 +30,22 @@ class Batch:
     features
         Modality to feature maps [B, N, h, w, C] float32, or pixels [B, N, S, S, 3] uint8. Padding is zero.
     mask
-        Modality to [B, N] bool: True where there is an instance.
+        Modality to [B, N] bool: True for an instance, False for padding.
     rows
-        Modality to [M] int64: the places of the instances in the flattened [B * N]. Made on the host, so that an
-        encoder sees only instances, no padding, and the device need not be asked how many there are.
+        Modality to [M] int64: indices of the instances in the flattened [B * N]. They are computed on the host, so that
+        encoders skip padding and the number of instances is known without a query to the device.
     labels
         [B] int64 class indices; -1 where unknown.
     ids
         Patient ids, in the order of the batch.
     second
-        [B] int64: the other class of patients who lie between two, `labels` for all others; None where there is none.
+        [B] int64: the other class of patients between two classes, `labels` for all others; None without such patients.
     negative
-        Where somebody has a negative marker: modality to [B, N] bool, True where the slot's marker was found negative
-        and therefore not photographed. Where neither `mask` nor `negative` is True nothing is known of the marker.
-    having
-        For a modality that somebody lacks: modality to [P] int64, the places in the batch of those who have it. Made
-        on the host, like `rows`.
+        Modality to [B, N] bool, if any patient has a negative marker: True where the slot's marker was found negative
+        and therefore not photographed. Where neither `mask` nor `negative` is True, the marker is unknown.
+    present_idx
+        For each modality that some patient lacks: [P] int64, the indices of the patients who have it. Computed on the
+        host, as `rows` is.
     """
 
     features: dict[str, Tensor]
@@ -51,7 +55,7 @@ class Batch:
     ids: tuple[str, ...]
     second: Tensor | None = None
     negative: dict[str, Tensor] = field(default_factory=dict)
-    having: dict[str, Tensor] = field(default_factory=dict)
+    present_idx: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -67,12 +71,12 @@ class Batch:
         """Make a batch from tensors on the host."""
         rows = {name: mask[name].flatten().nonzero().flatten() for name in mask}
         negative = {name: states for name, states in (negative or {}).items() if states.any()}
-        has = {name: (mask[name] | negative[name] if name in negative else mask[name]).any(1) for name in mask}
-        having = {name: there.nonzero().flatten() for name, there in has.items() if not there.all()}
-        return cls(dict(features), dict(mask), rows, labels, tuple(ids), second, negative, having)
+        present = {name: (mask[name] | negative[name] if name in negative else mask[name]).any(1) for name in mask}
+        present_idx = {name: who.nonzero().flatten() for name, who in present.items() if not who.all()}
+        return cls(dict(features), dict(mask), rows, labels, tuple(ids), second, negative, present_idx)
 
     def to(self, device: torch.device | str) -> Batch:
-        """Return the batch on another device."""
+        """Copy the batch to a device."""
 
         def moved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
@@ -85,12 +89,12 @@ class Batch:
             labels=self.labels.to(device, non_blocking=True),
             second=None if self.second is None else self.second.to(device, non_blocking=True),
             negative=moved(self.negative),
-            having=moved(self.having),
+            present_idx=moved(self.present_idx),
         )
 
-    def has(self, modality: str) -> Tensor | None:
-        """Tell who has a modality, [B] bool; None where everybody has it."""
-        if modality not in self.having:
+    def present(self, modality: str) -> Tensor | None:
+        """Mark the patients who have a modality, [B] bool; None if all have it."""
+        if modality not in self.present_idx:
             return None
         mask = self.mask[modality]
         return (mask | self.negative[modality] if modality in self.negative else mask).any(1)
@@ -102,25 +106,25 @@ class Batch:
 
 @dataclass(frozen=True)
 class Output:
-    """What a network says of a batch.
+    """The output of a network for a batch.
 
     Attributes
     ----------
     logits
-        Branch to [B, classes]. `fusion` is the prediction; the others are there where the network has such a branch.
+        Branch to [B, classes]. `fusion` is the prediction; other branches depend on the network.
     selection
-        What sparse multi-instance learning decided about the TEM bags, or None.
+        The selection of TEM instances by sparse multi-instance learning, or None.
     attention
-        Modality to [B, tokens, tokens] attention of its tokens (last axis) from the TEM tokens, if it was asked for.
+        Modality to [B, tokens, tokens] attention of its tokens (last axis) from the TEM tokens, on request.
     extra
-        What else a network's own loss reads: name to tensor, the patients first.
+        Further tensors for the network's own loss: name to tensor, patients on the first axis.
     weights
-        Modality to [B, N] float32: what each instance (of a panel: each slot) counts in its bag's pooling; 0 where
-        nothing is known. TEM's are in `selection` where SMIL chose.
-    having
-        Of the batch: for a modality that somebody lacks, the places of those who have it.
-    share
-        Modality to [B] float32: what it counts in the prediction, where the network weighs modalities; they sum to 1.
+        Modality to [B, N] float32: the weight of each instance (in a panel: each slot) in the pooling of its bag; 0 for
+        padding. With SMIL the weights of TEM are in `selection`.
+    present_idx
+        Of the batch: for each modality that some patient lacks, the indices of the patients who have it.
+    modality_weight
+        Modality to [B] float32: its weight in the prediction, if the network weights modalities; the sum is 1.
     """
 
     logits: dict[str, Tensor]
@@ -128,5 +132,5 @@ class Output:
     attention: dict[str, Tensor] = field(default_factory=dict)
     extra: dict[str, Tensor] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
-    having: dict[str, Tensor] = field(default_factory=dict)
-    share: dict[str, Tensor] = field(default_factory=dict)
+    present_idx: dict[str, Tensor] = field(default_factory=dict)
+    modality_weight: dict[str, Tensor] = field(default_factory=dict)

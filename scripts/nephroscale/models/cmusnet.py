@@ -16,24 +16,22 @@ diagnosis, arXiv 2512.15171.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.models.batch import MODALITIES, Output
+from nephroscale.models.batch import Output, Shapes
 from nephroscale.models.cmsa import CrossModalScaleAttention
-from nephroscale.models.modality_encoder import FRONT_KEYS, ModalityEncoder
+from nephroscale.models.modality_encoder import BranchWeights, ModalityEncoder, ModalityEncoderConfig, ModalityMaps
 from nephroscale.models.ordinal import NAME as ORDINAL
 from nephroscale.models.ordinal import OrdinalHead, ordinal_loss
+from nephroscale.settings import section, setting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from nephroscale.models.batch import Batch
-
-LOSS_WEIGHTS = {"OM": 0.3, "IM": 0.5, "TEM": 0.2, ORDINAL: 0.5}
 
 RELEASED_NAMES = {
     "CrossAttn.W_q": "attention.query",
@@ -46,11 +44,34 @@ RELEASED_NAMES = {
     "OM_fc.linear": "branches.OM.linear",
     "IM_fc.linear": "branches.IM.linear",
 }
-"""The authors' names of the layers, and ours."""
+"""Names of the layers in the authors' code, and here."""
+
+
+@dataclass(frozen=True)
+class LossWeights(BranchWeights):
+    """Weights of the losses beside the fusion's."""
+
+    ordinal: float = setting("Weight of the ordinal head, where `task.ordinal` is set.", 0.5, minimum=0)
+
+
+@dataclass(frozen=True)
+class Config(ModalityEncoderConfig):
+    """CMUS-Net."""
+
+    variant: Literal["default", "released"] = setting(
+        "`released` reproduces items 1, 2 and 4 of the authors' code.", "default"
+    )
+    attention: bool = setting("Cross-modal scale attention; without it OM and IM enter as they are.", default=True)
+    heads: int = setting("Attention heads; they enter through the softmax scale.", 4, minimum=1)
+    ordinal: bool = setting(
+        "An ordinal head (CORN) beside the softmax where `task.ordinal` is set; families other than cmusnet have none.",
+        default=True,
+    )
+    loss_weights: LossWeights = section(LossWeights)
 
 
 class Branch(nn.Module):
-    """A modality's own prediction: linear from the pooled map; the released code has a ReLU on the logits."""
+    """The prediction of one modality: linear from the pooled map. The released code has a ReLU on the logits."""
 
     def __init__(self, width: int, classes: int, *, released: bool) -> None:
         super().__init__()
@@ -59,7 +80,8 @@ class Branch(nn.Module):
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Turn pooled maps [B, C] into logits [B, classes]."""
-        return self.last(self.linear(pooled))
+        logits: Tensor = self.last(self.linear(pooled))
+        return logits
 
 
 class CMUSNet(ModalityEncoder):
@@ -68,134 +90,110 @@ class CMUSNet(ModalityEncoder):
     Parameters
     ----------
     shapes
-        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels where there is an encoder. The modalities named
-        here are the network's inputs.
+        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder. These modalities are the
+        network's inputs. Cross-modal attention needs TEM and another modality.
     classes
         Number of classes.
-    variant
-        `default`, or `released` for items 1, 2 and 4 of the authors' code, with one glomerulus and one marker.
-    attention
-        Cross-modal scale attention; it also needs TEM and another modality.
-    heads
-        Attention heads; they enter through the softmax's scale.
-    hidden, dropout
-        Width of the fusion head and its dropout.
-    loss_weights
-        Weights of the branches' losses beside the fusion's.
-    ordinal
-        Whether the classes are ordered: then an ordinal head reads the features of the fusion beside the softmax.
-    front
-        Of :class:`~nephroscale.models.modality_encoder.ModalityEncoder`: `threshold`, `pooling`, `slots`, `encoder`.
+    config
+        Settings. With `ordinal`, an ordinal head reads the features of the fusion beside the softmax.
+    slots
+        Slots of the IM marker panel.
+
+    Raises
+    ------
+    NephroscaleError
+        When the modalities' grids differ and cross-modal attention is on.
 
     Notes
     -----
-    Beyond the paper: several glomeruli and a panel of markers are pooled by attention before the cross-modal one. For
-    a modality that a patient lacks, a learnt vector takes the place of its pooled map in the fusion; without TEM
-    nothing is added to OM and IM; and a branch's loss counts the patients who have its modality. `released` has none of
-    this: it takes the first glomerulus, the first marker, and patients who have everything.
+    Beyond the paper: several glomeruli and a panel of markers are pooled by attention before the cross-modal attention.
+    If a patient lacks a modality, a learnt vector replaces its pooled map in the fusion; without TEM nothing is added
+    to OM and IM; and the loss of a branch covers the patients who have its modality. `released` has none of these: it
+    takes the first glomerulus and the first marker, and needs every modality.
     """
 
-    def __init__(
-        self,
-        shapes: Mapping[str, tuple[int, int, int]],
-        classes: int,
-        *,
-        variant: str = "default",
-        attention: bool = True,
-        heads: int = 4,
-        hidden: int = 128,
-        dropout: float = 0.5,
-        loss_weights: Mapping[str, float] | None = None,
-        ordinal: bool = False,
-        **front: Any,
-    ) -> None:
-        released = variant == "released"
-        if released:
-            front["pooling"] = "representative"
-        super().__init__(shapes, released=released, **front)
-        self.loss_weights = {**LOSS_WEIGHTS, **(loss_weights or {})}
+    def __init__(self, shapes: Shapes, classes: int, config: Config, *, slots: int = 1) -> None:
+        released = config.variant == "released"
+        super().__init__(shapes, config, slots=slots, released=released)
+        self.loss_weights = config.loss_weights
         self.attention = None
-        if attention and "TEM" in self.modalities and len(self.modalities) > 1:
+        if config.attention and "TEM" in self.modalities and len(self.modalities) > 1:
             _check_grids(self.shapes)
-            self.attention = CrossModalScaleAttention(self.width, heads, released=released)
+            self.attention = CrossModalScaleAttention(self.width, config.heads, released=released)
         self.branches = nn.ModuleDict(
             {name: Branch(self.width, classes, released=released) for name in self.modalities}
         )
         self.fusion = nn.Sequential(
-            nn.Linear(self.width * len(self.modalities), hidden),
-            nn.Dropout(dropout),
+            nn.Linear(self.width * len(self.modalities), config.hidden),
+            nn.Dropout(config.dropout),
             nn.ReLU(),
-            nn.Linear(hidden, classes),
+            nn.Linear(config.hidden, classes),
         )
         self.supports_missing_modalities = not released
         names = self.modalities if self.supports_missing_modalities else []
-        self.ordinal = OrdinalHead(hidden, classes) if ordinal else None
+        self.ordinal = OrdinalHead(config.hidden, classes) if config.ordinal else None
         self.absent = nn.ParameterDict({name: nn.Parameter(torch.zeros(self.width)) for name in names})
 
     def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:
-        """Predict a batch; the attention is computed as data only where it is asked for."""
-        front = self.represent(batch)
-        maps, has = dict(front.maps), front.has
-        weights: dict[str, Tensor] = {}
-        if self.attention is not None:
-            for name in self.modalities[1:]:
-                added, weight = self.attention(maps["TEM"], maps[name], need_attention=need_attention)
-                both = [has[m] for m in ("TEM", name) if m in has]
-                if both:  # who lacks one of the two has no attention
-                    there = torch.stack(both).all(0)
-                    added = added * there[:, None, None, None]
-                    weight = weight * there[:, None, None] if weight is not None else None
-                maps[name] = maps[name] + added
-                if weight is not None:
-                    weights[name] = weight
-
+        """Predict a batch; attention maps are computed only with `need_attention`."""
+        encoded = self.encode_modalities(batch)
+        maps, attention = self.attend(encoded, need_attention=need_attention)
         pooled = {name: maps[name].mean((1, 2)) for name in self.modalities}
-        for name, there in has.items():
-            pooled[name] = torch.where(there[:, None], pooled[name], self.absent[name].to(pooled[name].dtype))
+        for name, present in encoded.present.items():
+            pooled[name] = torch.where(present[:, None], pooled[name], self.absent[name].to(pooled[name].dtype))
         logits = {name: self.branches[name](pooled[name]) for name in self.modalities}
-        # Pooling each map and then concatenating is pooling the concatenated map.
+        # Concatenating the pooled maps equals pooling the concatenated map.
         features = self.fusion[:-1](torch.cat([pooled[name] for name in self.modalities], dim=-1))
         logits["fusion"] = self.fusion[-1](features)
         extra = {} if self.ordinal is None else {ORDINAL: self.ordinal(features)}
-        return Output(logits, front.selection, weights, extra, front.weights, batch.having)
+        return Output(logits, encoded.selection, attention, extra, encoded.weights, batch.present_idx)
+
+    def attend(self, encoded: ModalityMaps, *, need_attention: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Add to the maps of OM and IM what TEM attends to; a patient without one of the two keeps the map as it is.
+
+        Returns
+        -------
+        tuple
+            Modality to its map [B, h, w, C], and modality to its attention [B, tokens, tokens], on request.
+        """
+        maps, attention = dict(encoded.maps), {}
+        if self.attention is None:
+            return maps, {}
+        for name in self.modalities[1:]:
+            added, weight = self.attention(maps["TEM"], maps[name], need_attention=need_attention)
+            if masks := [encoded.present[m] for m in ("TEM", name) if m in encoded.present]:
+                both = torch.stack(masks).all(0)
+                added = added * both[:, None, None, None]
+                weight = weight * both[:, None, None] if weight is not None else None
+            maps[name] = maps[name] + added
+            if weight is not None:
+                attention[name] = weight
+        return maps, attention
 
     def loss(self, output: Output, labels: Tensor) -> Tensor:
-        """CE(fusion) + 0.3 CE(OM) + 0.5 CE(IM) + 0.2 CE(TEM), summed over the batch; absent branches are left out.
+        """Compute CE(fusion) + 0.3 CE(OM) + 0.5 CE(IM) + 0.2 CE(TEM), summed over the batch, without absent branches.
 
-        Where the classes are ordered, the ordinal head's loss joins the sum with a weight of its own.
+        With ordered classes, the loss of the ordinal head is added with its own weight.
         """
-        weights = {"fusion": 1.0, **self.loss_weights}
         terms = [
-            weights[name] * self.branch_loss(output, name, labels)
+            self.loss_weights.of(name) * self.branch_loss(output, name, labels)
             for name in ("fusion", "OM", "IM", "TEM")
             if name in output.logits
         ]
         if ORDINAL in output.extra:
-            terms.append(weights[ORDINAL] * ordinal_loss(output.extra[ORDINAL], labels))
+            terms.append(self.loss_weights.ordinal * ordinal_loss(output.extra[ORDINAL], labels))
         return torch.stack(terms).sum()
 
 
-def _check_grids(shapes: Mapping[str, tuple[int, int, int]]) -> None:
+def _check_grids(shapes: Shapes) -> None:
     if len({shape[:2] for shape in shapes.values()}) > 1:
         raise NephroscaleError(
             "Cross-modal attention adds maps token by token, but the modalities' maps have different grids: "
             + ", ".join(f"{name} {shape[0]} x {shape[1]}" for name, shape in sorted(shapes.items()))
             + ".",
             where="features: encoders",
-            todo="Choose encoders with equal grids, or set the model's `attention: false`.",
+            fix="Choose encoders with equal grids, or set the model's `attention: false`.",
         )
 
 
-def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]], classes: int) -> CMUSNet:
-    """Build the network from an entry of `models` in the configuration; `shapes` may name more modalities."""
-    wanted = settings.get("modalities", MODALITIES)
-    missing = [name for name in wanted if name not in shapes]
-    if missing:
-        raise NephroscaleError(
-            f"The model's modalities {', '.join(missing)} have no features.",
-            where="models: modalities",
-            todo="Leave them out of the model, or add their images to the cohort.",
-        )
-    names = ("variant", "attention", "heads", "hidden", "dropout", "loss_weights", "ordinal", *FRONT_KEYS)
-    chosen = {name: settings[name] for name in names if name in settings}
-    return CMUSNet({name: shapes[name] for name in wanted}, classes, **chosen)
+NETWORK = CMUSNet

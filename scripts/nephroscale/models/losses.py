@@ -82,7 +82,7 @@ def make_criterion(
         raise NephroscaleError(
             f"There is no loss {loss!r} with class weights {class_weights!r}.",
             where="train: loss, class_weights",
-            todo="Choose cross_entropy or focal, and none or balanced.",
+            fix="Choose cross_entropy or focal, and none or balanced.",
         )
     weight = torch.tensor(balanced_weights(counts), device=device) if class_weights == "balanced" else None
     if loss == "focal":

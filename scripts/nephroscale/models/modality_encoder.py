@@ -1,71 +1,92 @@
-"""What networks over the three modalities have in common up to their fusion: a map for each modality.
+"""From bags to one feature map for each modality: the part before the fusion, shared by CMUS-Net and its comparators.
 
     bag ──(encoder)──(projection)── SMIL (TEM) or attention pooling (OM, IM) ── map
 
-Ablations and rivals share it, so that what is compared is the fusion.
+Ablations and comparators share it, so that only the fusion differs.
 """  # fmt: skip
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Literal
 
 from torch import Tensor, nn
 
-from nephroscale.errors import NephroscaleError
-from nephroscale.models.batch import MODALITIES, Batch
+from nephroscale.models.batch import MODALITIES, Batch, Shapes
 from nephroscale.models.encoders.registry import build_encoder
 from nephroscale.models.network import Network
-from nephroscale.models.pooling import POOLINGS, InstancePooling, pool_mean, pool_representative, seeded_by_name
+from nephroscale.models.pooling import InstancePooling, pool_mean, pool_representative, seeded_by_name
+from nephroscale.models.settings import TrainableEncoderSettings
 from nephroscale.models.smil import Selection, SparseMultiInstance
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-FRONT_KEYS = ("threshold", "pooling", "slots", "encoder")
-"""Keys of a model's settings that the front reads."""
+from nephroscale.settings import Settings, setting
 
 
 @dataclass(frozen=True)
-class Maps:
-    """One map a modality and patient.
+class ModalityEncoderConfig(Settings):
+    """Settings of a network that pools each modality to one map."""
+
+    smil_threshold: float = setting("Distance threshold t of SMIL.", 1.5, was="threshold", above=0)
+    pooling: Literal["attention", "mean", "representative"] = setting(
+        "How several glomeruli, or the markers of a panel, become one map: by gated attention, by their mean, or the "
+        "first one alone. `variant: released` takes the first.",
+        "attention",
+    )
+    hidden: int = setting("Width of the fusion head, and of tokens where a fusion has such.", 128, minimum=1)
+    dropout: float = setting("Dropout of the fusion head.", 0.5, minimum=0, below=1)
+    encoder: TrainableEncoderSettings | None = setting(
+        "An encoder trained with the model, over pixel bags; null for stored feature maps.", None
+    )
+
+
+@dataclass(frozen=True)
+class BranchWeights(Settings):
+    """Weights of the losses of the modalities' branches, beside the loss of the fusion."""
+
+    OM: float = setting("Weight of the OM branch.", 0.3, minimum=0)
+    IM: float = setting("Weight of the IM branch.", 0.5, minimum=0)
+    TEM: float = setting("Weight of the TEM branch.", 0.2, minimum=0)
+
+    def of(self, branch: str) -> float:
+        """Give the weight of a branch; that of `fusion` is 1."""
+        return {"fusion": 1.0, "OM": self.OM, "IM": self.IM, "TEM": self.TEM}[branch]
+
+
+@dataclass(frozen=True)
+class ModalityMaps:
+    """One feature map for each modality and patient.
 
     Attributes
     ----------
     maps
-        Modality to [B, h, w, C], all of one width; zero where a patient lacks the modality.
-    has
-        For a modality that somebody lacks: [B] bool, who has it.
+        Modality to [B, h, w, C], all of one width; zero for patients who lack the modality.
+    present
+        For each modality that some patient lacks: [B] bool, True for patients who have it.
     selection
-        What SMIL decided about the TEM bags, or None.
+        The selection of TEM instances by SMIL, or None.
     weights
-        Modality to [B, N]: what each OM or IM instance counted.
+        Modality to [B, N]: the weight of each OM or IM instance.
     """
 
     maps: dict[str, Tensor]
-    has: dict[str, Tensor] = field(default_factory=dict)
+    present: dict[str, Tensor] = field(default_factory=dict)
     selection: Selection | None = None
     weights: dict[str, Tensor] = field(default_factory=dict)
 
 
 class ModalityEncoder(Network):
-    """A network that begins with a map for each modality.
+    """A network that starts with one map for each modality.
 
     Parameters
     ----------
     shapes
-        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels where there is an encoder. The modalities named
-        here are the network's inputs.
-    threshold
-        Distance threshold t of SMIL.
-    released
-        SMIL and pooling as in the authors' code.
-    pooling
-        How several OM or IM instances become one map: `attention`, `mean`, or `representative` (the first one).
+        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder. These modalities are the
+        network's inputs.
+    config
+        Settings of the family.
     slots
-        Places of the marker panel.
-    encoder
-        Settings of encoders trained with the network, one for each modality, or None for stored feature maps.
+        Slots of the IM marker panel.
+    released
+        SMIL and pooling as in the authors' code: of OM and IM, the first instance.
 
     Attributes
     ----------
@@ -74,31 +95,20 @@ class ModalityEncoder(Network):
     shapes
         Modality to (h, w, C) of its map.
     width
-        Channels of all maps: those of the first modality, to which a linear projection brings the others where they
-        differ. This is ours; the paper's widths are equal.
+        Channels of all maps: those of the first modality. A linear projection brings maps of another width to it. This
+        is an addition; in the paper all widths are equal.
     """
 
+    reads_slots = True
+
     def __init__(
-        self,
-        shapes: Mapping[str, tuple[int, int, int]],
-        *,
-        threshold: float = 1.5,
-        released: bool = False,
-        pooling: str = "attention",
-        slots: int = 1,
-        encoder: Mapping[str, Any] | None = None,
+        self, shapes: Shapes, config: ModalityEncoderConfig, *, slots: int = 1, released: bool = False
     ) -> None:
         super().__init__()
-        if pooling not in POOLINGS:
-            raise NephroscaleError(
-                f"Instances cannot be pooled by {pooling!r}.",
-                where="models: pooling",
-                todo=f"Choose {', '.join(POOLINGS)}.",
-            )
         self.modalities = [name for name in MODALITIES if name in shapes]
         self.encoders = nn.ModuleDict()
-        if encoder:
-            built = {name: build_encoder(encoder, shapes[name][0]) for name in self.modalities}
+        if config.encoder:
+            built = {name: build_encoder(config.encoder, shapes[name][0]) for name in self.modalities}
             self.encoders.update(built)
             shapes = {name: built[name].shape for name in self.modalities}
         self.shapes = {name: shapes[name] for name in self.modalities}
@@ -106,9 +116,10 @@ class ModalityEncoder(Network):
         self.projections = nn.ModuleDict(
             {name: nn.Linear(shape[2], self.width) for name, shape in self.shapes.items() if shape[2] != self.width}
         )
-        self.smil = SparseMultiInstance(threshold, released=released) if "TEM" in shapes else None
-        self.pooling, self.pools = pooling, nn.ModuleDict()
-        if pooling == "attention":
+        self.smil = SparseMultiInstance(config.smil_threshold, released=released) if "TEM" in shapes else None
+        self.pooling = "representative" if released else config.pooling
+        self.pools = nn.ModuleDict()
+        if self.pooling == "attention":
             for name in self.modalities:
                 if name != "TEM":
                     with seeded_by_name(f"pooling of {name}"):
@@ -116,11 +127,11 @@ class ModalityEncoder(Network):
 
     @property
     def reads_negatives(self) -> bool:
-        """Whether a marker found negative without a picture has a learnt state here."""
+        """Whether markers that were found negative without a picture have a learnt state."""
         return "IM" in self.pools
 
-    def represent(self, batch: Batch) -> Maps:
-        """Encode and pool a batch's bags."""
+    def encode_modalities(self, batch: Batch) -> ModalityMaps:
+        """Encode and pool the bags of a batch."""
         maps: dict[str, Tensor] = {}
         weights: dict[str, Tensor] = {}
         selection = None
@@ -133,18 +144,19 @@ class ModalityEncoder(Network):
             else:
                 pool = pool_mean if self.pooling == "mean" else pool_representative
                 maps[name], weights[name] = pool(bag, mask)
-        has = {name: there for name in self.modalities if (there := batch.has(name)) is not None}
-        return Maps(maps, has, selection, weights)
+        present = {name: who for name in self.modalities if (who := batch.present(name)) is not None}
+        return ModalityMaps(maps, present, selection, weights)
 
     def encode(self, name: str, batch: Batch) -> Tensor:
-        """Bring a modality's bags to maps [B, N, h, w, C] of the common width; an encoder sees no padding."""
+        """Turn the bags of a modality into maps [B, N, h, w, C] of the common width; the encoder skips padding."""
         bag = batch.features[name]
         if name in self.encoders:
             rows = batch.rows[name]
-            if len(rows) == 0:  # nobody of this batch has the modality
-                nothing = batch.mask[name].float()[:, :, None, None, None]
-                return nothing.expand(-1, -1, *self.shapes[name][:2], self.width)
+            if len(rows) == 0:  # no patient of this batch has the modality
+                padding = batch.mask[name].float()[:, :, None, None, None]
+                return padding.expand(-1, -1, *self.shapes[name][:2], self.width)
             encoded = self.encoders[name](bag.flatten(0, 1).index_select(0, rows)).float()
             maps = encoded.new_zeros(bag.shape[0] * bag.shape[1], *encoded.shape[1:])
             bag = maps.index_copy(0, rows, encoded).unflatten(0, bag.shape[:2])
-        return self.projections[name](bag) if name in self.projections else bag
+        projected: Tensor = self.projections[name](bag) if name in self.projections else bag
+        return projected

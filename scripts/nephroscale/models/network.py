@@ -1,4 +1,4 @@
-"""What every network has in common."""
+"""The base class of all networks."""
 
 from __future__ import annotations
 
@@ -14,25 +14,31 @@ if TYPE_CHECKING:
 
 
 def sum_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy [] of logits [B, classes] and labels [B], summed over the batch, in float32."""
+    """Compute the cross-entropy [] of logits [B, classes] and labels [B], summed over the batch, in float32."""
     return cross_entropy(logits.float(), labels, reduction="sum")
 
 
 class Network(nn.Module):
-    """A network of bags: one forward pass for a batch, and a loss that belongs to it."""
+    """A network over bags: a forward pass for a batch, and the loss that belongs to it.
 
-    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:
-        """Predict a batch; `need_attention` asks for the attention as data, where there is any."""
-        raise NotImplementedError
+    A subclass is built from `(shapes, classes, config)`, and from `slots` too where `reads_slots` is true.
+    """
 
-    #: Logits [B, classes] and labels [B] to the loss [] summed over the batch; training may set another one.
+    #: Loss [] of logits [B, classes] and labels [B], summed over the batch; the training may replace it.
     criterion: Callable[[Tensor, Tensor], Tensor] = staticmethod(sum_cross_entropy)
 
-    #: Whether a patient may lack one of the modalities; otherwise such a patient is no case for the network.
+    #: Whether a patient may lack a modality; if not, such patients are left out.
     supports_missing_modalities: bool = False
 
-    #: What share of the training is done, from 0 to below 1; training sets it at the start of each epoch.
+    #: Whether the network has weights for each slot of the IM marker panel, and takes their number.
+    reads_slots: bool = False
+
+    #: Fraction of the training that is done, from 0 to below 1; the training sets it at the start of each epoch.
     progress: float = 0.0
+
+    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:
+        """Predict a batch; with `need_attention` the output has attention maps, if the network attends."""
+        raise NotImplementedError
 
     @property
     def reads_negatives(self) -> bool:
@@ -40,32 +46,32 @@ class Network(nn.Module):
         return False
 
     def loss(self, output: Output, labels: Tensor) -> Tensor:
-        """Give the loss [] summed over the batch: the criterion of the prediction, unless a network says more.
+        """Compute the loss [], summed over the batch: the criterion of the prediction, unless a subclass adds terms.
 
         Parameters
         ----------
         output
-            What the forward pass gave.
+            Of the forward pass.
         labels
             [B] int64 class indices.
         """
         return self.criterion(output.logits["fusion"], labels)
 
     def batch_loss(self, output: Output, batch: Batch) -> Tensor:
-        """Give the loss [] of a batch; a patient between two classes counts half for each.
+        """Compute the loss [] of a batch; a patient between two classes counts half for each.
 
-        The mean of the two losses is the cross-entropy against half and half, and it serves every loss alike.
+        The mean of the losses for the two labels equals the cross-entropy against a target of one half each.
         """
         loss = self.loss(output, batch.labels)
         return loss if batch.second is None else (loss + self.loss(output, batch.second)) / 2
 
     def branch_loss(self, output: Output, branch: str, labels: Tensor) -> Tensor:
-        """Give the criterion [] of one branch, over the patients who have its modality (all have `fusion`)."""
+        """Compute the criterion [] of one branch, over the patients who have its modality (for `fusion`, all)."""
         logits = output.logits[branch]
-        if branch in output.having:
-            there = output.having[branch]
-            logits, labels = logits.index_select(0, there), labels.index_select(0, there)
+        if branch in output.present_idx:
+            present = output.present_idx[branch]
+            logits, labels = logits.index_select(0, present), labels.index_select(0, present)
         return self.criterion(logits, labels)
 
     def after_step(self) -> None:
-        """Do what follows an optimizer's step, such as moving a teacher after its student; by default nothing."""
+        """Update what follows the optimizer's step, such as a momentum teacher; by default nothing."""

@@ -44,7 +44,8 @@ class OrdinalHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Turn features [B, width] into conditional logits [B, K - 1]: of y > k, given y >= k."""
-        return self.linear(features)
+        logits: Tensor = self.linear(features)
+        return logits
 
 
 def ordinal_loss(logits: Tensor, labels: Tensor) -> Tensor:

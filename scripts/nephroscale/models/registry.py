@@ -1,17 +1,22 @@
-"""Which module builds which family of networks."""
+"""Families of networks by name, and how the settings of a model become a network."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.models.encoders import registry as encoders
+from nephroscale.models.batch import MODALITIES
+from nephroscale.models.encoders.registry import module_of_encoder
+from nephroscale.models.settings import TrainedEncoderSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
+    from nephroscale.models.batch import Shapes
     from nephroscale.models.network import Network
+    from nephroscale.models.settings import ModelSettings
+    from nephroscale.settings import Settings
 
 FAMILIES = {
     "cmusnet": "nephroscale.models.cmusnet",
@@ -30,75 +35,85 @@ FAMILIES = {
     "modality-attention": "nephroscale.models.fusion.modality_attention",
     "mmformer": "nephroscale.models.fusion.mmformer",
 }
-"""Family to the module whose `build(settings, shapes, classes)` makes the network; named lazily, so that only the
-chosen one is imported and enters a recipe. A new family is one file, one line here and one in `READS`."""
-
-_EMBEDDING = ("embedding", "embedding_dropout", "encoder")
-_ATTENTION = ("gated", "attention_width")
-_FUSION = ("threshold", "pooling", "hidden", "dropout", "encoder")
-
-READS = {
-    "cmusnet": (
-        *("variant", "attention", "threshold", "pooling", "heads"),
-        *("hidden", "dropout", "loss_weights", "ordinal", "encoder"),
-    ),
-    "mean-pooling": _EMBEDDING,
-    "max-pooling": _EMBEDDING,
-    "abmil": (*_EMBEDDING, *_ATTENTION),
-    "clam-sb": (*_EMBEDDING, *_ATTENTION, "instance_loss"),
-    "transmil": (*_EMBEDDING, "heads"),
-    "dsmil": (*_EMBEDDING, "attention_width"),
-    "sc-mil": (*_EMBEDDING, *_ATTENTION, "contrast"),
-    "mhim-mil": (*_EMBEDDING, *_ATTENTION, "masking"),
-    "late-voting": _FUSION,
-    "concatenation": _FUSION,
-    "self-attention": (*_FUSION, "heads"),
-    "cross-modal-attention": (*_FUSION, "heads"),
-    "modality-attention": _FUSION,
-    "mmformer": (*_FUSION, "heads", "loss_weights"),
-}
-"""Family to the keys of its entry of `models` that it reads, besides those that every entry has (`COMMON`). Another
-key is an error when the configuration is loaded, and has no default in a recipe."""
-
-COMMON = ("family", "modalities", "train")
-"""Keys of an entry of `models` that the workflow reads, whatever the family."""
+"""Family to its module, which has a class of settings `Config` and the network's class `NETWORK`. Modules are imported
+by name, so that only the chosen one is loaded and enters a recipe. A new family is one file and one line here."""
 
 
-def _module_of(settings: Mapping[str, Any]) -> str:
-    family = settings.get("family", "cmusnet")
-    if family not in FAMILIES:
-        raise NephroscaleError(
-            f"There is no family of networks {family!r}.",
-            where="models: family",
-            todo=f"Choose one of: {', '.join(sorted(FAMILIES))}.",
-        )
-    return FAMILIES[family]
+def config_of(family: str) -> type[Settings]:
+    """Import a family's module and return its class of settings, for the keys that only this family reads.
+
+    Raises
+    ------
+    NephroscaleError
+        When the family is unknown.
+    """
+    config: type[Settings] = import_module(_module_of(family)).Config
+    return config
 
 
-def modules_of(settings: Mapping[str, Any]) -> list[str]:
-    """Name the lazily imported modules that a network of these settings is made of, for its recipe."""
-    modules = [_module_of(settings)]
-    if settings.get("encoder"):
-        modules.append(encoders.module_of(settings["encoder"]))
+def modules_of(settings: ModelSettings) -> list[str]:
+    """Name the modules that are imported by name to build a model: they belong to its recipe."""
+    modules = [_module_of(settings.family)]
+    if encoder := settings.options.get("encoder"):
+        modules.append(module_of_encoder(TrainedEncoderSettings.from_mapping(encoder).name))
     return modules
 
 
-def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]], classes: int) -> Network:
-    """Build a network with fresh weights, drawn from torch's global generator.
+def build(settings: ModelSettings, shapes: Shapes, classes: int, *, slots: int = 1) -> Network:
+    """Build a network with new weights, drawn from torch's global generator.
 
     Parameters
     ----------
     settings
-        An entry of `models` in the configuration.
+        The model; its `options` become the `Config` of its family.
     shapes
-        Modality to the shape of an instance: (h, w, C) of a feature map, or (S, S, 3) of pixels.
+        Modality to the shape of an instance: (h, w, C) of a feature map, or (S, S, 3) of pixels. Modalities that the
+        model does not read are ignored.
     classes
         Number of classes.
+    slots
+        Slots of the IM marker panel, as found in the data.
 
     Returns
     -------
     Network
         Its forward pass takes a :class:`~nephroscale.models.batch.Batch`.
+
+    Raises
+    ------
+    NephroscaleError
+        When the family is unknown, or a modality of the model has no shape.
     """
-    network: Network = import_module(_module_of(settings)).build(settings, shapes, classes)
+    config = config_of(settings.family).from_mapping(settings.options)
+    kind = import_module(_module_of(settings.family)).NETWORK
+    panel = {"slots": slots} if kind.reads_slots else {}
+    network: Network = kind(select_modalities(shapes, settings.modalities), classes, config, **panel)
     return network
+
+
+def select_modalities(shapes: Shapes, modalities: Iterable[str]) -> Shapes:
+    """Select the shapes of a model's modalities, in the fixed order of modalities.
+
+    Raises
+    ------
+    NephroscaleError
+        When a modality has no shape.
+    """
+    missing = [name for name in modalities if name not in shapes]
+    if missing:
+        raise NephroscaleError(
+            f"The model's modalities {', '.join(missing)} have no features.",
+            where="models: modalities",
+            fix="Remove them from the model, or add their images to the cohort.",
+        )
+    return {name: shapes[name] for name in MODALITIES if name in modalities}
+
+
+def _module_of(family: str) -> str:
+    if family not in FAMILIES:
+        raise NephroscaleError(
+            f"There is no family of networks {family!r}.",
+            where="models: family",
+            fix=f"Choose one of: {', '.join(sorted(FAMILIES))}.",
+        )
+    return FAMILIES[family]

@@ -1,14 +1,18 @@
-"""Settings of the networks to train, as far as the workflow reads them; the rest belongs to each family's `Config`."""
+"""Settings of the networks to train that all families share; each family has its own `Config` beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self, TypeVar
 
-from nephroscale.settings import Settings, setting
+from nephroscale.settings import Schema, Settings, setting
 
 Modality = Literal["TEM", "OM", "IM"]
+Architecture = Mapping[str, Any]
+"""What rebuilds a network of the transformers library without its weights: `kind`, `layout`, `mean`, `std`."""
+
+S = TypeVar("S", bound=Settings)
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,56 @@ class TrainableEncoderSettings(Settings):
 
 
 @dataclass(frozen=True)
+class TrainedEncoderSettings(TrainableEncoderSettings):
+    """An encoder as `model.json` keeps it: rebuilt from its architecture, since its weights are those of the model."""
+
+    architecture: Architecture | None = setting("Architecture of a network of transformers.", None)
+
+
+@dataclass(frozen=True)
 class ModelSettings(Settings):
     """One network to train.
 
-    The keys of a family stand beside these in the configuration; `options` holds them, checked against the schema made
-    from the family's own `Config` class, which is imported (with torch) only by the jobs that build the network.
+    In the configuration the keys of the family are written beside the other keys. Here they are in `options`: plain
+    JSON values that were checked against the schema of the family's own `Config` class. Only the jobs that build the
+    network import that class, since it imports torch.
     """
 
     family: str = setting("Kind of network, as docs/models.md lists them.", "cmusnet")
     modalities: tuple[Modality, ...] = setting("Inputs of the model.", ("TEM", "OM", "IM"), min_items=1, unique=True)
     train: Mapping[str, Any] = setting("Keys of `train` that differ for this model.", {})
-    options: Mapping[str, Any] = setting("Keys of the family, beside the others in the configuration.", {})
+    options: Mapping[str, Any] = setting("Keys of the family.", {})
+
+    @classmethod
+    def schema(cls) -> Schema:
+        """Give the JSON schema of the keys that every model has, whatever its family."""
+        described = super().schema()
+        del described["properties"]["options"]
+        return described
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
+        """Make the settings of one entry of `models`; keys that are not common to all families are options."""
+        common = {key: value for key, value in mapping.items() if key in COMMON_KEYS}
+        options = {key: value for key, value in mapping.items() if key not in COMMON_KEYS}
+        return super().from_mapping({**common, "options": options})
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Give the entry of `models` as it is written in the configuration."""
+        common = super().to_mapping()
+        options: dict[str, Any] = common.pop("options")
+        return common | options
+
+    def training(self, base: S) -> S:
+        """Give the section `train` with the keys that differ for this model.
+
+        Parameters
+        ----------
+        base
+            The section, a :class:`~nephroscale.training.settings.TrainSettings`.
+        """
+        return type(base).from_mapping({**base.to_mapping(), **self.train})
+
+
+COMMON_KEYS = ("family", "modalities", "train")
+"""Keys of an entry of `models` that every family has."""

@@ -1,1 +1,1 @@
-"""Auditing: where every artifact came from, and whether it is still what it was."""
+"""Provenance: how every artifact was made, and whether it matches the present code, configuration and data."""

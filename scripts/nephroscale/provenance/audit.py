@@ -1,16 +1,15 @@
-"""Writing the audit of a results folder."""
+"""The audit of a results folder: a JSON document, a page and a crate."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 import orjson
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.memory import collect_seldom
 from nephroscale.provenance.crate import write_crate
 from nephroscale.provenance.cross_machine import compare_elsewhere
 from nephroscale.provenance.document import count_states, make_document
@@ -19,12 +18,23 @@ from nephroscale.provenance.record_index import RecordIndex
 from nephroscale.store.receipts import Receipt, settle_receipt
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from nephroscale.engine.plan import Plan
+    from nephroscale.json_text import JSON
+    from nephroscale.provenance.document_types import AuditDocument
 
 
-def write_audit(plan: Plan, out: Path) -> dict[str, Any]:
+class AuditFigures(TypedDict):
+    """Numbers of artifacts: in all, in each state, and with conflicts."""
+
+    artifacts: int
+    states: dict[str, int]
+    conflicts: int
+
+
+def write_audit(plan: Plan, out: Path) -> AuditFigures:
     """Write the audit from receipts and records alone.
 
     Parameters
@@ -32,27 +42,25 @@ def write_audit(plan: Plan, out: Path) -> dict[str, Any]:
     plan
         Of the results folder.
     out
-        Folder to make: ``audit.json`` (see :func:`nephroscale.provenance.document.make_document`), ``index.html`` (see
-        :func:`nephroscale.provenance.page.render_page`), and a crate about these and all artifacts (see
-        :func:`nephroscale.provenance.crate.write_crate`).
+        Folder to create, with ``audit.json`` (:func:`nephroscale.provenance.document.make_document`), ``index.html``
+        (:func:`nephroscale.provenance.page.render_page`), and a crate that describes these and all artifacts
+        (:func:`nephroscale.provenance.crate.write_crate`).
 
-    Returns
-    -------
-    dict
-        ``artifacts``, how many are in each state, and ``conflicts``.
+    Raises
+    ------
+    NephroscaleError
+        When the page cannot be written; the message holds the error of the process that writes it.
     """
-    collect_seldom()
     index = RecordIndex(plan.records, whole=True)
     graph = read_graph(plan, plan.stages_before("audit"), index)
     document = make_document(plan, graph, compare_elsewhere(plan.store, graph, index))
     out.mkdir(parents=True)
     (out / "audit.json").write_bytes(lines_json(document))
-    # The page and the crate take about as long as each other; the crate lists the page among its files.
+    # Page and crate take equally long, so another process writes the page; the crate lists the page among its files.
     command = [sys.executable, "-m", "nephroscale.provenance.page", str(out / "audit.json"), str(out / "index.html")]
-    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(plan.scripts)}) as page:  # noqa: S603
-        write_crate(document, plan.scripts.parent / "workflow", out, ready=page.wait)
-    if page.returncode:
-        raise subprocess.CalledProcessError(page.returncode, command)
+    environment = {**os.environ, "PYTHONPATH": _python_path(plan.code.package.parent)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as page:  # noqa: S603
+        write_crate(document, plan.workflow, out, wait_for_page=lambda: _wait(page))
     return {
         "artifacts": len(document["artifacts"]),
         "states": count_states(document),
@@ -60,48 +68,60 @@ def write_audit(plan: Plan, out: Path) -> dict[str, Any]:
     }
 
 
-def lines_json(document: dict[str, Any]) -> bytes:
-    """Encode a document with one line for each member of each of its lists; equal documents, equal text.
+def _python_path(folder: Path) -> str:
+    """The project's folder of modules before those that the environment gives, such as a cluster's modules."""
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
-    Indenting every value would take most of the time of an audit of 100,000 artifacts, and triple the file; so it is
-    still read by eye, ``grep`` and ``diff``.
+
+def _wait(page: subprocess.Popen[str]) -> None:
+    """Wait for the process that writes the page, and report its error."""
+    _, error = page.communicate()
+    if page.returncode:
+        raise NephroscaleError(
+            f"The audit's page was not written (exit status {page.returncode}):\n{error.rstrip()}",
+            where="nephroscale.provenance.page",
+        )
+    sys.stderr.write(error)
+
+
+def lines_json(document: AuditDocument) -> bytes:
+    """Encode a document with one line per member of each list, to be read by eye, ``grep`` and ``diff``.
+
+    Equal documents give equal text.
     """
-    lines = [_encode(key) + b": " + _lines(document[key]) for key in sorted(document)]
+    lines = [_encode(key) + b": " + _lines(value) for key, value in sorted(document.items())]
     return b"{\n" + b",\n".join(lines) + b"\n}\n"
 
 
-def _encode(value: Any) -> bytes:
+def _encode(value: object) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
-def _lines(value: Any) -> bytes:
+def _lines(value: object) -> bytes:
     if not isinstance(value, list) or not value:
         return _encode(value)
     return b"[\n" + b",\n".join(map(_encode, value)) + b"\n]"
 
 
-def publish_audit(plan: Plan) -> Receipt:
-    """Write the audit of a results folder as it lies there, half done or stale as it may be, outside of any run.
+def publish_audit(plan: Plan) -> AuditFigures:
+    """Write the audit of a results folder in its present state, complete or not, outside of any run.
 
-    Returns
-    -------
-    Receipt
-        Beside the link ``results/audit``, as the stage `audit` leaves them.
+    The receipt and the link ``results/audit`` are written as by the stage `audit`.
 
     Raises
     ------
     NephroscaleError
-        When nothing was made yet.
+        When no artifact was made yet.
     """
     if not any(plan.receipt(stage, unit) for stage in plan.stages_before("audit") for unit in plan.units(stage)):
         raise NephroscaleError(
             "There is nothing to audit: no artifact of this configuration was made yet.",
             where=str(plan.results),
-            todo="Run the workflow first, or name another configuration by --configfile.",
+            fix="Run the workflow first, or name another configuration with --configfile.",
         )
     with plan.store.scratch() as scratch:
         figures = write_audit(plan, scratch / "out")
         published = plan.store.publish(scratch / "out")
-    receipt = Receipt("audit", "cohort", "accepted", figures=figures, **published._asdict())
+    receipt = Receipt("audit", "cohort", "accepted", figures=cast("Mapping[str, JSON]", figures), **published._asdict())
     settle_receipt(plan.receipt_path("audit", "cohort"), plan.link_path("audit", "cohort"), receipt, plan.store)
-    return receipt
+    return figures

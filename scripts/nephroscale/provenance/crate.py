@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import mimetypes
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 from rocrate.rocrate import ROCrate
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rocrate.model.contextentity import ContextEntity
     from rocrate.model.data_entity import DataEntity
 
+    from nephroscale.provenance.document_types import ArtifactEntry, AuditDocument
+
 METADATA = "ro-crate-metadata.json"
 WORKFLOW = "workflow/Snakefile"
 PROFILES = {
@@ -29,41 +31,42 @@ PROFILES = {
     "https://w3id.org/ro/wfrun/provenance/0.5": ("Provenance Run Crate", "0.5"),
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": ("Workflow RO-Crate", "1.0"),
 }
-# The one term of the workflow-run vocabulary that is used; declared here, so that a reader fetches no second context.
+# The only term of the workflow-run vocabulary that is used, declared here so that readers need no second context.
 TERMS = {"resourceUsage": "https://w3id.org/ro/terms/workflow-run#resourceUsage"}
-# RO-Crate wants a licence, and a workflow cannot give one on behalf of those who hold the images.
-LICENCE = "No licence is granted by this crate. Those who hold the images decide how it and its data may be used."
+# RO-Crate requires a licence, but a workflow cannot grant one for the owners of the images.
+LICENCE = "This crate grants no licence. The owners of the images decide how it and its data may be used."
 ENGINE = "https://snakemake.github.io/"
 
 
-def write_crate(document: dict[str, Any], workflow: Path, out: Path, ready: Callable[[], object] = lambda: None) -> int:
-    """Write the metadata of a crate into the folder of the audit, beside what is there.
+def write_crate(
+    document: AuditDocument, workflow: Path, out: Path, wait_for_page: Callable[[], object] = lambda: None
+) -> int:
+    """Write the metadata of a crate into the folder of the audit.
 
-    Artifacts stay in the store: the crate names them, with digest and size, and says how each was made. It carries the
-    other files of the audit and a copy of the workflow's rules. All times are the records'; equal documents give equal
-    bytes.
+    Artifacts stay in the store: the crate names them with digest and size, and describes how each was made. It contains
+    the other files of the audit and a copy of the workflow's rules. All times are those of the records; equal documents
+    give equal bytes.
 
     Parameters
     ----------
     document
-        The audit (see :func:`nephroscale.provenance.document.make_document`).
+        The audit (:func:`nephroscale.provenance.document.make_document`).
     workflow
-        Folder of the Snakefile and its ``rules``, to be copied as they are now.
+        Folder of the Snakefile and its ``rules``, which are copied.
     out
         Folder of the audit; ``ro-crate-metadata.json``, ``workflow`` and, where there is a report, ``metrics.json``
         are written.
-    ready
-        Called once all that can be is described, and before the files that lie in the folder are listed: returns when
-        they are there.
+    wait_for_page
+        Called before the files in the folder are listed; returns when the page is written.
 
     Returns
     -------
     int
-        Number of actions; 0 where no record tells of any: then nothing is written, since a crate of this profile
-        describes a run.
+        Number of actions. Without any record it is 0 and nothing is written, since a crate of this profile describes a
+        run.
     """
     if not any(entry["recipe"] for entry in document["artifacts"]):
-        ready()
+        wait_for_page()
         return 0
     _copy_workflow(workflow, out)
     if document["metrics"] is not None:
@@ -77,7 +80,7 @@ def write_crate(document: dict[str, Any], workflow: Path, out: Path, ready: Call
     runs = _runs(document, entities, actions, main)
     crate.root_dataset["mentions"] = [*runs, *actions]
     _describe(document, entities, actions)
-    ready()
+    wait_for_page()
     _carried_files(entities, out)
     _write(crate, out / METADATA)
     return sum(1 for _ in actions)
@@ -98,14 +101,14 @@ def _main_workflow(crate: ROCrate, out: Path) -> DataEntity:
         properties={
             "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
             "name": "nephroscale",
-            "description": "From raw renal-biopsy images to a trained and evaluated network; the workflow's rules as "
-            "they were when the audit was written.",
+            "description": "From raw renal-biopsy images to a trained and evaluated network; the workflow's rules at "
+            "the time of the audit.",
         },
     )
 
 
 def _carried_files(entities: Entities, out: Path) -> None:
-    """Every file that lies in the folder, with its size and digest."""
+    """Describe every file in the folder with its size and digest."""
     for name, stat in list_files(out):
         entity = entities.crate.get(name) or entities.data(name, "File", name=name)
         entity["contentSize"] = str(stat.st_size)
@@ -113,8 +116,8 @@ def _carried_files(entities: Entities, out: Path) -> None:
         entity["identifier"] = entities.digest(digest_file(out / name))
 
 
-def _artifact(entities: Entities, document: dict[str, Any], entry: dict[str, Any]) -> DataEntity | None:
-    """The object of one artifact; None where it was rejected."""
+def _artifact(entities: Entities, document: AuditDocument, entry: ArtifactEntry) -> DataEntity | None:
+    """Add the object of an artifact; None where it was rejected."""
     if entry["digest"] is None:
         return None
     suffix = next(stage["suffix"] for stage in document["stages"] if stage["name"] == entry["stage"])
@@ -140,8 +143,8 @@ def _media_type(path: str) -> str:
     return mimetypes.guess_type(path, strict=True)[0] or "application/octet-stream"
 
 
-def _runs(document: dict[str, Any], entities: Entities, actions: Actions, main: DataEntity) -> list[ContextEntity]:
-    """The workflow's steps, and each run of it: the engine's action, the steps' actions, and the whole."""
+def _runs(document: AuditDocument, entities: Entities, actions: Actions, main: DataEntity) -> list[ContextEntity]:
+    """Add the steps of the workflow and, for each run, the actions of the engine, of the steps and of the whole."""
     engine = entities.context(ENGINE, "SoftwareApplication", name="Snakemake", url=ENGINE)
     steps = {
         stage["name"]: entities.context(
@@ -164,11 +167,11 @@ def _runs(document: dict[str, Any], entities: Entities, actions: Actions, main: 
             f"#workflow-run-{label}",
             "CreateAction",
             name=f"Run {label} of the workflow",
-            description=f"{sum(map(len, run.by_stage.values()))} jobs of this run made what is in these results.",
+            description=f"{sum(map(len, run.by_stage.values()))} jobs of this run made artifacts of these results.",
             instrument=main,
             startTime=run.start,
             endTime=run.end,
-            # What came from outside, and what nothing in the run went on to use.
+            # Inputs from outside the run, and results that no other action of the run used.
             object=[{"@id": each} for each in run.consumed if each not in run.produced],
             result=[{"@id": each} for each in run.produced if each not in run.consumed],
         )
@@ -194,11 +197,11 @@ def _runs(document: dict[str, Any], entities: Entities, actions: Actions, main: 
     return found
 
 
-def _describe(document: dict[str, Any], entities: Entities, actions: Actions) -> None:
+def _describe(document: AuditDocument, entities: Entities, actions: Actions) -> None:
     crate, count = entities.crate, len(document["artifacts"])
     rejected = sum(entry["status"] == "rejected" for entry in document["artifacts"])
     lines = [
-        f"How {count} artifacts were made, {rejected} of them rejected; runs of the workflow: {len(actions.runs)}.",
+        f"Provenance of {count} artifacts, {rejected} of them rejected; runs of the workflow: {len(actions.runs)}.",
         *document["headline"],
     ]
     crate.name = document["title"]
@@ -213,12 +216,12 @@ def _describe(document: dict[str, Any], entities: Entities, actions: Actions) ->
 
 
 def _write(crate: ROCrate, path: Path) -> None:
-    """One entity a line: a tenth of the indented file's lines, and still readable with grep and jq."""
+    """Write one entity per line, to be read with grep and jq."""
     content = crate.metadata.generate()
     lines = ",\n".join(_encode(entity) for entity in content["@graph"])
     context = _encode(content["@context"])
     path.write_text(f'{{"@context": {context},\n"@graph": [\n{lines}\n]}}\n', encoding="utf-8")
 
 
-def _encode(value: Any) -> str:
+def _encode(value: object) -> str:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()

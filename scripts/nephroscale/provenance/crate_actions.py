@@ -1,10 +1,10 @@
-"""What was done, for the crate: one action a record, gathered by stage and by run."""
+"""Actions of the crate: one for each record, grouped by run and stage."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from nephroscale.provenance.crate_entities import times
@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from rocrate.model.data_entity import DataEntity
 
     from nephroscale.provenance.crate_entities import Entities
+    from nephroscale.provenance.document_types import ArtifactEntry, AuditDocument
+    from nephroscale.store.records import Made
 
-#: A literal, for so the validator wants it; an action without a status was completed.
+#: The validator requires a literal; an action without a status was completed.
 FAILED = "http://schema.org/FailedActionStatus"
 
 
 @dataclass
 class _Run:
-    """What one command made."""
+    """One run of the workflow: its time, its actions by stage, and what they read and made."""
 
     start: str = ""
     end: str = ""
@@ -49,18 +51,18 @@ class Actions:
     document
         The audit.
     entities
-        Where they are added.
+        The entities that the actions are added to.
     artifacts
         The data entity of each artifact of the document; None where there is no object.
     """
 
-    def __init__(self, document: dict[str, Any], entities: Entities, artifacts: list[DataEntity | None]) -> None:
+    def __init__(self, document: AuditDocument, entities: Entities, artifacts: list[DataEntity | None]) -> None:
         self._document = document
         self._entities = entities
         self._ids = [artifact.id if artifact else None for artifact in artifacts]
-        self._values_of: dict[tuple[Any, ...], list[ContextEntity]] = {}
+        self._values_of: dict[tuple[int | None, ...], list[ContextEntity]] = {}
         self._scripts = {stage["name"]: stage["script"] for stage in document["stages"]}
-        self.tools: dict[str, dict[tuple[int, int], ContextEntity]] = defaultdict(dict)
+        self.tools: dict[str, dict[tuple[int | None, int | None], ContextEntity]] = defaultdict(dict)
         self.runs: dict[str, _Run] = defaultdict(_Run)
         records: dict[str, list[int]] = defaultdict(list)
         for place, entry in enumerate(document["artifacts"]):
@@ -70,91 +72,111 @@ class Actions:
             self._add(places)
 
     def __iter__(self) -> Iterator[ContextEntity]:
-        """The actions, by run and stage."""
+        """Iterate over the actions, by run and stage."""
         for _, run in sorted(self.runs.items()):
             for actions in run.by_stage.values():
                 yield from actions
 
     def _add(self, places: list[int]) -> None:
-        """The action of a record, whose recipe may have served several units, and those of later runs of it."""
+        """Add the action of a record, which may have made several artifacts, and those of its repeats."""
         entry = self._document["artifacts"][places[0]]
         names = ", ".join(self._document["artifacts"][place]["name"] for place in places)
         results = [identifier for place in places if (identifier := self._ids[place])]
         inputs = list(self._inputs(entry))
-        common = {
-            "inputs": inputs,
-            "instrument": self._tool(entry),
-            "object": [{"@id": identifier} for identifier in inputs] + self._values(entry),
-        }
+        tool, used = self._tool(entry), [*({"@id": identifier} for identifier in inputs), *self._values(entry)]
         identifier, title = f"#make/{quote(entry['name'])}", f"Make {names}"
-        self._act(identifier, entry, entry["made"], results=results, reason=entry["reason"], name=title, **common)
+        self._act(
+            identifier,
+            entry,
+            entry["made"],
+            results=results,
+            reason=entry["reason"],
+            name=title,
+            inputs=inputs,
+            instrument=tool,
+            used=used,
+        )
         for number, repeat in enumerate(entry["repeats"], start=1):
-            told = {"results": results, "reason": entry["reason"]}
+            outcome, reason, remark = results, entry["reason"], ""
             if not repeat["agrees"]:
                 other = f", but BLAKE3 {repeat['digest']}" if repeat.get("digest") else ""
-                told = {
-                    "results": [],
-                    "reason": repeat.get("reason"),
-                    "note": f" It did not give what the first run gave, which stands{other}.",
-                }
+                outcome, reason = [], repeat.get("reason")
+                remark = f" It did not give the result of the first run, which is kept{other}."
             again = f"{identifier}/again-{number}"
-            self._act(again, entry, repeat["made"], name=f"{title} again", **told, **common)
+            self._act(
+                again,
+                entry,
+                repeat["made"],
+                results=outcome,
+                reason=reason,
+                remark=remark,
+                name=f"{title} again",
+                inputs=inputs,
+                instrument=tool,
+                used=used,
+            )
 
     def _act(
         self,
         identifier: str,
-        entry: dict[str, Any],
-        made: dict[str, Any],
+        entry: ArtifactEntry,
+        made: Made,
         *,
+        name: str,
         inputs: list[str],
+        instrument: ContextEntity,
+        used: list[dict[str, str] | ContextEntity],
         results: list[str],
         reason: str | None,
-        note: str = "",
-        **given: Any,
+        remark: str = "",
     ) -> None:
         start, end = times(made)
         commit = made.get("git")
         action = self._entities.context(
             identifier,
             "CreateAction",
-            description=f"Recipe {entry['recipe']}" + (f", git commit {commit}" if commit else "") + "." + note,
+            description=f"Recipe {entry['recipe']}" + (f", git commit {commit}" if commit else "") + "." + remark,
             startTime=start,
             endTime=end,
-            result=[{"@id": name} for name in results],
+            result=[{"@id": result} for result in results],
             resourceUsage=self._entities.usage(made),
             actionStatus=FAILED if reason else None,
             error=reason,
-            **given,
+            name=name,
+            instrument=instrument,
+            object=used,
         )
-        # A record of before runs had names counts to the one run without a name.
         self.runs[made.get("run") or ""].add(entry["stage"], action, (start, end), inputs, results)
 
-    def _tool(self, entry: dict[str, Any]) -> ContextEntity:
-        """The script that made an artifact, in the state that its code and packages were in."""
+    def _tool(self, entry: ArtifactEntry) -> ContextEntity:
+        """The script that made an artifact, with the versions of its code and packages."""
         stage, state = entry["stage"], (entry["code"], entry["packages"])
         if state not in self.tools[stage]:
-            code, packages = self._shared(entry, "code") or {}, self._shared(entry, "packages") or {}
+            shared = self._document["shared"]
+            code = {} if entry["code"] is None else shared["code"][entry["code"]]
+            packages = {} if entry["packages"] is None else shared["packages"][entry["packages"]]
             self.tools[stage][state] = self._entities.tool(
                 self._scripts[stage], code, packages, f"The script of stage {stage}."
             )
         return self.tools[stage][state]
 
-    def _values(self, entry: dict[str, Any]) -> list[ContextEntity]:
-        """What an artifact was made from beside data: its slice of the configuration, compute settings, the seed."""
+    def _values(self, entry: ArtifactEntry) -> list[ContextEntity]:
+        """The parameters of an artifact: its slice of the configuration, compute settings and seed."""
         key = (entry["settings"], entry["compute"], entry["seed"])
         if key not in self._values_of:
-            given = {name: self._shared(entry, name) for name in ("settings", "compute")} | {"seed": entry["seed"]}
+            shared = self._document["shared"]
+            given = {
+                "settings": None if entry["settings"] is None else shared["settings"][entry["settings"]],
+                "compute": None if entry["compute"] is None else shared["compute"][entry["compute"]],
+                "seed": entry["seed"],
+            }
             self._values_of[key] = [
                 self._entities.value(name, value) for name, value in given.items() if value not in (None, {})
             ]
         return self._values_of[key]
 
-    def _shared(self, entry: dict[str, Any], name: str) -> Any:
-        """A part of an artifact's recipe; None where there is no record."""
-        return None if entry[name] is None else self._document["shared"][name][entry[name]]
-
-    def _inputs(self, entry: dict[str, Any]) -> Iterator[str]:
-        """Names of what an artifact was made from, each once; one that was rejected gave nothing to be used."""
+    def _inputs(self, entry: ArtifactEntry) -> Iterator[str]:
+        """Identifiers of the inputs of an artifact, each once; rejected inputs have no object and are left out."""
         found: dict[str, None] = {}
         for label, value, place in entry["inputs"]:
             if place is not None:
@@ -169,7 +191,7 @@ class Actions:
         yield from found
 
     def _raw(self, label: str, digest: str) -> str:
-        """A raw file, or the files of one raw image, by its id; its place holds the links to them."""
+        """The entity of a raw file, or of the files of one raw image, by its id."""
         name = self._entities.place(f"raw/{label}")
         if name not in self._entities.crate:
             self._entities.data(

@@ -1,43 +1,48 @@
-"""The small entities of the crate: digests, values, software, and the names that things go by."""
+"""Entities of the crate: digests, values, software, and their identifiers."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 from uuid import NAMESPACE_OID, uuid5
 
 from rocrate.model.contextentity import ContextEntity
 from rocrate.model.data_entity import DataEntity
 
-from nephroscale.store.digest import canonical_json, digest_json
+from nephroscale.json_text import canonical_json
+from nephroscale.store.digest import digest_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rocrate.rocrate import ROCrate
+
+    from nephroscale.provenance.document_types import AuditDocument
+    from nephroscale.store.records import Made
 
 #: Digest of a file's bytes: the algorithm as SPDX 2.3 names it.
 BLAKE3 = "http://spdx.org/rdf/terms#checksumAlgorithm_blake3"
-#: Digest of a folder: not BLAKE3 of any file's bytes, so it must not bear that name.
+#: Digest of a folder, which is not BLAKE3 of the bytes of any file.
 BLAKE3_OF_FOLDER = "#blake3-of-folder"
-#: Peak memory is what getrusage reports of a job's process.
+#: Peak memory of a job's process as getrusage reports it.
 PEAK_MEMORY = "https://man7.org/linux/man-pages/man2/getrusage.2.html"
 MEBIBYTE = "https://qudt.org/vocab/unit/MebiBYTE"
 DEVICE = "#device"
 
 
-def base_address(document: dict[str, Any]) -> str:
-    """The address of a results folder: equal results, equal address.
+def base_address(document: AuditDocument) -> str:
+    """Make the address of a results folder: equal results give equal addresses.
 
-    Artifacts stay in the store and have no address on the web, so they are named as parts of an archive
-    (Archive and Package URIs, arcp): an absolute URI that promises nothing to be fetched, and whose path is the place
-    in the results folder.
+    Artifacts stay in the store and have no address on the web, so they are named as parts of an archive (Archive and
+    Package URIs, arcp): absolute URIs that cannot be fetched, whose path is the place in the results folder.
     """
     state = [[entry["name"], entry["digest"], entry["reason"]] for entry in document["artifacts"]]
     return f"arcp://uuid,{uuid5(NAMESPACE_OID, f'nephroscale results {digest_json(state)}')}/"
 
 
 class Entities:
-    """Entities of a crate, each added once, under names that follow from what they say.
+    """Entities of a crate, each added once, with identifiers made from their content.
 
     Parameters
     ----------
@@ -66,8 +71,8 @@ class Entities:
             description="The processor that computed: a GPU's name, or a CPU's architecture and instruction set.",
         )
 
-    def context(self, identifier: str, kind: str | list[str], /, **properties: Any) -> ContextEntity:
-        """A contextual entity, added where there is none of that name yet; empty properties are left out."""
+    def context(self, identifier: str, kind: str | list[str], /, **properties: object) -> ContextEntity:
+        """Get a contextual entity, added where the identifier is new; empty properties are left out."""
         if identifier not in self._known:
             self._known[identifier] = self.crate.add(
                 ContextEntity(self.crate, identifier, properties={"@type": kind, **_compact(properties)})
@@ -75,17 +80,17 @@ class Entities:
         return self._known[identifier]
 
     def place(self, path: str) -> str:
-        """Address of a path in the results folder."""
+        """Make the address of a path in the results folder."""
         return self.base + quote(path)
 
-    def data(self, identifier: str, kind: str, /, **properties: Any) -> DataEntity:
-        """A data entity that is named and not carried."""
+    def data(self, identifier: str, kind: str, /, **properties: object) -> DataEntity:
+        """Add a data entity that the crate names but does not contain."""
         return self.crate.add(DataEntity(self.crate, identifier, properties={"@type": kind, **_compact(properties)}))
 
     def digest(self, digest: str, *, folder: bool = False) -> ContextEntity:
-        """A digest as an identifier.
+        """Make an identifier of a digest.
 
-        RO-Crate and the profile have terms for MD5 and SHA alone; a PropertyValue names the algorithm itself.
+        RO-Crate and the profile have terms only for MD5 and SHA, so a PropertyValue names the algorithm.
         """
         return self.context(
             f"#blake3-{digest}",
@@ -95,13 +100,13 @@ class Entities:
             value=digest,
         )
 
-    def value(self, name: str, value: Any) -> ContextEntity:
-        """A value that an action was given, such as its slice of the configuration, as JSON."""
+    def value(self, name: str, value: object) -> ContextEntity:
+        """Get the entity of a parameter of an action, such as its slice of the configuration, as JSON."""
         text = canonical_json(value).decode()
         return self.context(f"#{name}-{digest_json(value)[:16]}", "PropertyValue", name=name, value=text)
 
-    def usage(self, made: dict[str, Any]) -> list[ContextEntity]:
-        """Peak memory and device of one run of a job; equal values are one entity."""
+    def usage(self, made: Made) -> list[ContextEntity]:
+        """Get the entities of peak memory and device of a job; equal values are one entity."""
         found = []
         if (peak := made.get("peak_mb")) is not None:
             found.append(
@@ -120,13 +125,15 @@ class Entities:
         return found
 
     def package(self, name: str, version: str) -> ContextEntity:
-        """A third-party package, by its page in the Python Package Index."""
+        """Get the entity of a third-party package, named by its page in the Python Package Index."""
         url = "https://www.python.org/" if name == "python" else f"https://pypi.org/project/{name}/{version}/"
         identifier = f"#python-{version}" if name == "python" else url
         return self.context(identifier, "SoftwareApplication", name=name, softwareVersion=version, url=url)
 
-    def tool(self, script: str, code: dict[str, str], packages: dict[str, str], about: str) -> ContextEntity:
-        """A stage's script with every module of the project that it imports: one entity for each state of the code."""
+    def tool(
+        self, script: str, code: Mapping[str, str], packages: Mapping[str, str], description: str
+    ) -> ContextEntity:
+        """Get the entity of a script with its project modules and packages, one for each version of the code."""
         version = digest_json([code, packages])[:16]
         modules = [
             self.context(f"#code/{path}-{digest[:16]}", "SoftwareSourceCode", name=path, identifier=self.digest(digest))
@@ -136,21 +143,21 @@ class Entities:
             f"#{script}-{version}",
             "SoftwareApplication",
             name=script,
-            description=about,
+            description=description,
             softwareVersion=version,
             hasPart=modules,
             softwareRequirements=[self.package(*package) for package in sorted(packages.items())],
         )
 
 
-def _compact(properties: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what is empty, and write a list of one as that one, as RO-Crate 1.1 recommends."""
+def _compact(properties: dict[str, object]) -> dict[str, object]:
+    """Leave out empty properties, and unpack lists of one item, as RO-Crate 1.1 recommends."""
     given = {name: value for name, value in properties.items() if value not in (None, [], "")}
     return {name: value[0] if isinstance(value, list) and len(value) == 1 else value for name, value in given.items()}
 
 
-def times(made: dict[str, Any]) -> tuple[str, str]:
-    """Start and end of a run of a job, as ISO 8601 with milliseconds."""
+def times(made: Made) -> tuple[str, str]:
+    """Start and end of a job, as ISO 8601 with milliseconds."""
     start = datetime.fromisoformat(made["started"])
     end = start + timedelta(seconds=made["seconds"])
     return start.isoformat(timespec="milliseconds"), end.isoformat(timespec="milliseconds")

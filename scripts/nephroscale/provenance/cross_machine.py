@@ -1,47 +1,48 @@
-"""Comparing artifacts with what the same work gave on another machine: by tolerance, not to the byte."""
+"""Comparison of artifacts with the same work on another machine, within a tolerance."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nephroscale.provenance.tolerance import measure_distance
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nephroscale.provenance.document_types import Comparison
     from nephroscale.provenance.graph import Graph
     from nephroscale.provenance.record_index import RecordIndex
     from nephroscale.store.objects import Store
 
 
-def compare_elsewhere(store: Store, graph: Graph, index: RecordIndex) -> list[dict[str, Any]]:
-    """Hold each artifact against those that differ from it by the machine alone.
+def compare_elsewhere(store: Store, graph: Graph, index: RecordIndex) -> list[Comparison]:
+    """Compare each artifact with those that differ from it only by the machine.
 
     Returns
     -------
-    list of dict
-        ``artifact`` (stage/unit), ``device`` and ``compute`` of the other, ``equal`` (to the byte), ``within`` (the
-        tolerance), ``largest`` (absolute difference of any number, or None) and ``sentence``. Inputs may differ too:
-        what an artifact was made from on the other machine is as far off as its own line says.
+    list of Comparison
+        Inputs may differ too, where they differ only by the machine in their turn.
     """
-    found = []
-    alike: dict[str, set[str]] = defaultdict(set)  # artifact to the digests, of it and its parts, on other machines
+    found: list[Comparison] = []
+    equivalent: dict[str, set[str]] = defaultdict(set)  # artifact to the digests of it and its parts on other machines
     for artifact in graph:
         if artifact.record is None or not artifact.receipt.digest:
             continue
         for other in index.same_work_elsewhere(artifact.record):
-            told = other["receipt"]
-            if not told["digest"] or not _same_sources(artifact.parts["inputs"], other["parts"]["inputs"], alike):
+            digest = other.receipt.digest
+            if not digest or not _same_sources(artifact.record.recipe.inputs, other.recipe.inputs, equivalent):
                 continue
-            alike[artifact.name] |= {told["digest"], *told["parts"].values()}
-            here, there = store.find(artifact.receipt.digest), store.find(told["digest"])
-            if here is None or there is None:
+            equivalent[artifact.name] |= {digest, *other.receipt.parts.values()}
+            this_object, other_object = store.find(artifact.receipt.digest), store.find(digest)
+            if this_object is None or other_object is None:
                 continue
-            distance = measure_distance(there, here)
+            distance = measure_distance(other_object, this_object)
             found.append(
                 {
                     "artifact": artifact.name,
-                    "device": other["made"]["device"],
-                    "compute": other["parts"]["compute"],
+                    "device": other.made["device"],
+                    "compute": other.recipe.compute,
                     "equal": not distance.files,
                     "within": distance.within,
                     "largest": distance.largest,
@@ -51,8 +52,8 @@ def compare_elsewhere(store: Store, graph: Graph, index: RecordIndex) -> list[di
     return found
 
 
-def _same_sources(here: dict[str, str], there: dict[str, str], alike: dict[str, set[str]]) -> bool:
-    """Whether inputs are the same, or differ by the machine alone in their turn."""
-    return here.keys() == there.keys() and all(
-        there[label] == value or there[label] in alike[label.partition("#")[0]] for label, value in here.items()
+def _same_sources(these: Mapping[str, str], others: Mapping[str, str], equivalent: Mapping[str, set[str]]) -> bool:
+    """Whether inputs are the same, or differ only by the machine in their turn."""
+    return these.keys() == others.keys() and all(
+        others[label] == value or others[label] in equivalent[label.partition("#")[0]] for label, value in these.items()
     )

@@ -1,22 +1,32 @@
-"""The audit as one JSON document: what the page shows and what the crate is built from."""
+"""The audit as one JSON document, from which the page and the crate are made."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, cast
 
+from nephroscale.json_text import canonical_json
 from nephroscale.provenance.graph import CURRENT, LOST, Artifact, Graph, Input
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nephroscale.engine.plan import Plan
+    from nephroscale.json_text import JSON
+    from nephroscale.provenance.document_types import (
+        ArtifactEntry,
+        AuditDocument,
+        Comparison,
+        Exclusion,
+        InputEntry,
+        Metrics,
+        RunEntry,
+        Shared,
+    )
 
-#: Parts of a recipe that many artifacts share: kept once, and named by their place.
-SHARED = ("code", "packages", "settings", "compute")
 
-
-def make_document(plan: Plan, graph: Graph, elsewhere: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    """Put everything that the audit knows into JSON values.
+def make_document(plan: Plan, graph: Graph, elsewhere: list[Comparison] | None = None) -> AuditDocument:
+    """Make the document of an audit.
 
     Parameters
     ----------
@@ -25,28 +35,26 @@ def make_document(plan: Plan, graph: Graph, elsewhere: list[dict[str, Any]] | No
     graph
         Its artifacts.
     elsewhere
-        Comparisons with other machines (see :func:`nephroscale.provenance.cross_machine.compare_elsewhere`).
+        Comparisons with other machines (:func:`nephroscale.provenance.cross_machine.compare_elsewhere`).
 
     Returns
     -------
-    dict
-        ``title``, ``headline`` (lines) and ``metrics`` (content of metrics.json, or None); ``stages`` (in order, with
-        the rule, script and suffix of each); ``artifacts`` (see :func:`_entry`), in the order of the stages; ``shared``
-        (values that artifacts name by their place in it); ``runs`` (how many artifacts each run made, oldest first);
-        ``missing`` (stage/unit without a receipt); ``conflicts`` (places of artifacts whose recipe once gave something
-        else); ``excluded`` (who or what was left out, why, and by whom); ``elsewhere`` (as given); ``looks`` (fold to
-        the number of configurations ever scored on its test patients).
+    AuditDocument
+        ``title``, ``headline`` (lines) and ``metrics`` (content of metrics.json, or None) of the report; ``stages`` in
+        order; ``artifacts`` in the order of the stages; ``shared`` (values that artifacts name by their place);
+        ``runs``, oldest first; ``missing`` (stage/unit without a receipt); ``conflicts`` (places of artifacts whose
+        recipe gave something else in a later run); ``excluded`` patients and artifacts; ``elsewhere`` (as given);
+        ``looks`` (fold to the number of configurations ever scored on its test patients).
     """
-    shared = _Shared()
+    shared = _SharedValues()
     index = {artifact.key: place for place, artifact in enumerate(graph)}
-    inputs = _Inputs(index)
-    artifacts = [_entry(artifact, inputs, shared) for artifact in graph]
+    artifacts = [_entry(artifact, index, shared) for artifact in graph]
     report = graph.artifacts.get(("report", "cohort"))
     return {
         "format": 1,
-        "title": plan.config["report"]["title"],
-        "headline": report.receipt.figures.get("headline", []) if report else [],
-        "metrics": _content(plan, report, "metrics.json"),
+        "title": plan.config.report.title,
+        "headline": cast("list[str]", report.receipt.figures.get("headline", [])) if report else [],
+        "metrics": cast("Metrics | None", _content(plan, report, "metrics.json")),
         "stages": [
             {
                 "name": name,
@@ -71,29 +79,16 @@ def make_document(plan: Plan, graph: Graph, elsewhere: list[dict[str, Any]] | No
     }
 
 
-def _content(plan: Plan, artifact: Artifact | None, file: str) -> Any:
-    """A JSON file of an artifact's object; None where there is none, or it is lost."""
-    return None if artifact is None or artifact.state == LOST else plan.object_json(*artifact.key, file)
+def _content(plan: Plan, artifact: Artifact | None, file: str) -> JSON:
+    """Read a JSON file of an artifact's object; None where there is none, or it is lost."""
+    if artifact is None or artifact.state == LOST:
+        return None
+    return cast("JSON", plan.object_json(*artifact.key, file))
 
 
-class _Inputs(dict[int, list[Any]]):
-    """Inputs as JSON values, by identity: the graph holds each of them once, and folds have millions in common."""
-
-    def __init__(self, index: dict[tuple[str, str], int]) -> None:
-        super().__init__()
-        self._index = index
-
-    def value(self, need: Input) -> list[Any]:
-        found = self.get(id(need))
-        if found is None:
-            found = [need.label, need.value, self._index[need.artifact] if need.artifact else None]
-            self[id(need)] = found
-        return found
-
-
-def _entry(artifact: Artifact, inputs: _Inputs, shared: _Shared) -> dict[str, Any]:
+def _entry(artifact: Artifact, index: Mapping[tuple[str, str], int], shared: _SharedValues) -> ArtifactEntry:
     """One artifact: its receipt, recipe and record, with inputs named by their place in ``artifacts``."""
-    receipt, parts = artifact.receipt, artifact.parts
+    receipt, recipe = artifact.receipt, artifact.record.recipe if artifact.record else None
     return {
         "name": artifact.name,
         "stage": receipt.stage,
@@ -106,46 +101,51 @@ def _entry(artifact: Artifact, inputs: _Inputs, shared: _Shared) -> dict[str, An
         "figures": receipt.figures,
         "state": artifact.state,
         "because": artifact.because,
-        "recipe": artifact.record["recipe"] if artifact.record else None,
-        **{name: shared.place(name, parts[name]) if name in parts else None for name in SHARED},
-        "rows": parts.get("rows"),
-        "seed": parts.get("seed"),
+        "recipe": recipe.digest if recipe else None,
+        "code": shared.place("code", recipe.code) if recipe else None,
+        "packages": shared.place("packages", recipe.packages) if recipe else None,
+        "settings": shared.place("settings", recipe.settings) if recipe else None,
+        "compute": shared.place("compute", recipe.compute) if recipe else None,
+        "rows": cast("JSON", recipe.rows) if recipe else None,
+        "seed": recipe.seed if recipe else None,
         "made": artifact.made,
-        "inputs": list(map(inputs.value, artifact.inputs)),
+        "inputs": [_input(need, index) for need in artifact.inputs],
         "repeats": artifact.repeats,
     }
 
 
-class _Shared:
+def _input(need: Input, index: Mapping[tuple[str, str], int]) -> InputEntry:
+    return (need.label, need.value, index[need.artifact] if need.artifact else None)
+
+
+class _SharedValues:
     """Values that many artifacts have in common, each kept once."""
 
     def __init__(self) -> None:
-        self.values: dict[str, list[Any]] = {name: [] for name in SHARED}
-        self._places: dict[tuple[str, str], int] = {}
-        self._same: dict[tuple[str, int], int] = {}  # by identity: what recipes share is held while they are
+        self.values: Shared = {"code": [], "packages": [], "settings": [], "compute": []}
+        self._places: dict[tuple[str, bytes], int] = {}
 
-    def place(self, name: str, value: Any) -> int:
-        """Where a value stands in the list of its name."""
-        place = self._same.get((name, id(value)))
-        if place is None:
-            key = (name, json.dumps(value, sort_keys=True))
-            if key not in self._places:
-                self._places[key] = len(self.values[name])
-                self.values[name].append(value)
-            place = self._same[name, id(value)] = self._places[key]
-        return place
+    def place(self, name: Literal["code", "packages", "settings", "compute"], value: object) -> int:
+        """Get the place of a value in the list of its name; a new value is added."""
+        key = (name, canonical_json(value))
+        if key not in self._places:
+            values = cast("list[object]", self.values[name])
+            self._places[key] = len(values)
+            values.append(value)
+        return self._places[key]
 
 
 def _looks(report: Artifact | None) -> dict[str, int]:
-    """As the report that lies there was told."""
-    settings = report.parts.get("settings", {}) if report else {}
-    return dict(settings.get("looks", {}))
+    """Read the counts of scored configurations from the settings of the report."""
+    settings = report.record.recipe.settings if report and report.record else None
+    looks = settings.get("looks") if isinstance(settings, dict) else None
+    return {fold: int(str(count)) for fold, count in looks.items()} if isinstance(looks, dict) else {}
 
 
-def _runs(artifacts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The runs in which artifacts were made, oldest first; a record that names no run counts under its own start."""
+def _runs(artifacts: list[ArtifactEntry]) -> list[RunEntry]:
+    """List the runs that made the artifacts, oldest first; a record without a run counts under its own start."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = defaultdict(float)
     for entry in artifacts:
         if entry["made"]:
             run = entry["made"].get("run") or entry["made"]["started"]
@@ -157,9 +157,9 @@ def _runs(artifacts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _excluded(plan: Plan, graph: Graph) -> list[dict[str, str]]:
-    """Patients and artifacts left out, with the reason, and whether the tables or the run said so."""
-    found = [
+def _excluded(plan: Plan, graph: Graph) -> list[Exclusion]:
+    """List patients and artifacts that were left out, with the reason and who decided it."""
+    found: list[Exclusion] = [
         {
             "what": f"patient {patient.id}",
             "reason": patient.reason or "",
@@ -169,8 +169,10 @@ def _excluded(plan: Plan, graph: Graph) -> list[dict[str, str]]:
         if patient.status not in {"eligible", "segmentation"}
     ]
     folds = _content(plan, graph.artifacts.get(("folds", "cohort")), "folds.json")
-    for patient, reason in (folds or {}).get("excluded", {}).items():
-        found.append({"what": f"patient {patient}", "reason": reason, "by": "stage folds"})
+    excluded = folds.get("excluded") if isinstance(folds, dict) else None
+    if isinstance(excluded, dict):
+        for name, reason in excluded.items():
+            found.append({"what": f"patient {name}", "reason": str(reason), "by": "stage folds"})
     found += [
         {"what": artifact.name, "reason": artifact.receipt.reason or "", "by": f"stage {artifact.receipt.stage}"}
         for artifact in graph
@@ -179,6 +181,6 @@ def _excluded(plan: Plan, graph: Graph) -> list[dict[str, str]]:
     return found
 
 
-def count_states(document: dict[str, Any]) -> dict[str, int]:
-    """How many artifacts are in each state."""
+def count_states(document: AuditDocument) -> dict[str, int]:
+    """Count the artifacts in each state."""
     return dict(Counter(entry["state"] for entry in document["artifacts"])) or {CURRENT: 0}

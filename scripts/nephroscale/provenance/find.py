@@ -1,4 +1,4 @@
-"""From what a person types to an artifact of the graph."""
+"""Find an artifact of the graph by what a person types."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def find_artifact(plan: Plan, graph: Graph, text: str) -> tuple[str, str]:
     Raises
     ------
     NephroscaleError
-        When it names none, or several.
+        When it names no artifact, or several.
     """
     typed = _within(plan.results, text)
     for stage, unit in graph.artifacts:
@@ -45,22 +45,22 @@ def find_artifact(plan: Plan, graph: Graph, text: str) -> tuple[str, str]:
     found = []
     if len(typed) >= SHORTEST_DIGEST:
         for artifact in graph:
-            recipe = artifact.record["recipe"] if artifact.record else ""
+            recipe = artifact.record.recipe.digest if artifact.record else ""
             if str(artifact.receipt.digest).startswith(typed) or recipe.startswith(typed):
                 found.append(artifact.key)
     if len(found) == 1:
         return found[0]
-    several = f"Several artifacts have it: {', '.join('/'.join(key) for key in found[:5])}." if found else ""
+    several = f"Several artifacts match: {', '.join('/'.join(key) for key in found[:5])}." if found else ""
     raise NephroscaleError(
-        several or f"No artifact of this run is called {text!r}.",
+        several or f"No artifact of this run is named {text!r}.",
         where=str(plan.results),
-        todo="Name it as stage/unit (such as features/P001-TEM), by the path of its receipt, or by its digest; "
-        "`nephroscale status` tells the stages.",
+        fix="Name it as stage/unit (such as features/P001-TEM), by the path of its receipt, or by its digest. "
+        "`nephroscale status` lists the stages.",
     )
 
 
 def _within(results: Path, text: str) -> str:
-    """The part of a path that lies within the results folder, however that is written; another text as it stands."""
+    """The part of a path within the results folder, however the folder is written; any other text unchanged."""
     for parent in Path(text).parents:
         with suppress(OSError, ValueError):
             if parent.samefile(results):

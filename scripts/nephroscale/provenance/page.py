@@ -1,4 +1,4 @@
-"""The audit as one page: words and tables first, then every artifact with the way back to the raw files."""
+"""The audit as one HTML page: a summary with tables, then every artifact with its ancestors."""
 
 from __future__ import annotations
 
@@ -6,51 +6,50 @@ import base64
 import hashlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import orjson
 from markupsafe import Markup
 
 from nephroscale.html import template_environment
-from nephroscale.memory import collect_seldom
 from nephroscale.provenance import sections
-from nephroscale.provenance.page_data import embed, safe_json
-from nephroscale.provenance.status import STANDINGS, standings
+from nephroscale.provenance.page_data import page_data, safe_json
+from nephroscale.provenance.status import STATUSES, statuses
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from nephroscale.provenance.document_types import AuditDocument
 
 TEMPLATES = Path(__file__).parent / "templates"
-#: The program of the page, in the order in which its parts build on each other.
+#: The scripts of the page, in the order of their dependence.
 SCRIPTS = ("model.js", "elements.js", "graph.js", "panel.js", "find.js", "main.js")
 
 
-def render_page(document: Mapping[str, Any]) -> str:
-    """Give the page of an audit.
+def render_page(document: AuditDocument) -> str:
+    """Render the page of an audit.
 
     Parameters
     ----------
     document
-        See :func:`nephroscale.provenance.document.make_document`.
+        The audit (:func:`nephroscale.provenance.document.make_document`).
 
     Returns
     -------
     str
-        HTML that loads nothing from anywhere; equal documents give equal pages. Whatever comes from data is escaped,
-        and a content security policy lets no script run but the page's own, named by its digest.
+        HTML that loads nothing from elsewhere; equal documents give equal pages. All data are escaped, and a content
+        security policy allows only the page's own script, named by its digest.
     """
     artifacts = document["artifacts"]
-    standing = standings(artifacts)
+    status = statuses(artifacts)
     groups, numbers_of = sections.mismatches(artifacts)
-    index, chunks = embed(document, standing, numbers_of)
-    counts = sections.tally(document, standing)
-    figures = sections.numbers(document, standing)
+    index, chunks = page_data(document, status, numbers_of)
+    counts = sections.counts(document, status)
+    figures = sections.numbers(document, status)
     script = _script()
     page = {
         "title": document["title"],
         "stages": len({artifact["stage"] for artifact in artifacts}),
-        "names": STANDINGS,
+        "names": STATUSES,
         "counts": counts,
         "verdict": sections.verdict(counts, figures),
         "figures": figures,
@@ -61,9 +60,9 @@ def render_page(document: Mapping[str, Any]) -> str:
         "runs": sections.runs(document),
         "environments": sections.environments(document),
         "machines": sections.machines(artifacts),
-        "elsewhere": sections.elsewhere(document.get("elsewhere", [])),
+        "elsewhere": sections.elsewhere(document["elsewhere"]),
         "weights": sections.weights(document),
-        "looks": dict(document.get("looks") or {}),
+        "looks": document["looks"],
         "most_rows": sections.MOST_ROWS,
         "most_names": sections.MOST_NAMES,
         "index": safe_json(index),
@@ -85,7 +84,7 @@ def render_page(document: Mapping[str, Any]) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as people say them: 0.8 s, 42 s, 3 min, 1 h 20 min."""
+    """Format a duration in seconds for people: 0.8 s, 42 s, 3 min, 2 h 20 min."""
     if seconds is None:
         return "–"
     if seconds < 10:
@@ -103,7 +102,6 @@ def _script() -> str:
 
 def main(audit: str, page: str) -> None:
     """Write the page of an audit file: ``python -m nephroscale.provenance.page audit.json index.html``."""
-    collect_seldom()
     Path(page).write_text(render_page(orjson.loads(Path(audit).read_bytes())), encoding="utf-8")
 
 

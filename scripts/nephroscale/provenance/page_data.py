@@ -1,72 +1,80 @@
-"""The document of an audit as the page holds it: columns to draw and search, details in chunks to read later."""
+"""The data of the audit's page: columns for drawing and searching, and details in chunks that are read on demand."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import orjson
 from markupsafe import Markup
 
 from nephroscale.html import cases_of
-from nephroscale.provenance.status import STANDINGS, patients
+from nephroscale.provenance.status import STATUSES, patients
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
-#: Artifacts in one chunk of details: one chunk is read in a few milliseconds.
+    from nephroscale.json_text import JSON
+    from nephroscale.provenance.document_types import ArtifactEntry, AuditDocument, InputEntry, ModelMetrics
+
+#: Artifacts in one chunk of details, which a browser reads in a few milliseconds.
 CHUNK = 500
+Column: TypeAlias = Literal["digest", "recipe", "size", "code", "packages", "settings", "compute"]
+#: Properties of artifacts that the page holds as they are.
+COLUMNS: tuple[Column, ...] = ("digest", "recipe", "size", "code", "packages", "settings", "compute")
+#: A row of details: figures, table rows, seed, repeats, values of the inputs.
+Details: TypeAlias = list[object]
 
 
-def counted(described: Mapping[str, Any]) -> str:
-    """Tell how many cases a model's figures are of; reports of earlier versions count patients alone."""
-    cases = described.get("patients", 0)
-    return cases_of(cases, described.get("people", cases))
+def describe_cases(metrics: ModelMetrics) -> str:
+    """Describe on how many cases of how many patients a model's figures are based."""
+    cases = metrics.get("patients", 0)
+    return cases_of(cases, metrics.get("people", cases))
 
 
-def embed(
-    document: Mapping[str, Any], standing: Sequence[str], groups: Mapping[str, int]
-) -> tuple[dict[str, Any], list[list[Any]]]:
+def page_data(
+    document: AuditDocument, status: Sequence[str], groups: Mapping[str, int]
+) -> tuple[dict[str, object], list[list[Details]]]:
     """Arrange a document for the page.
 
     Parameters
     ----------
     document
-        See :func:`nephroscale.provenance.document.make_document`.
-    standing
+        The audit (:func:`nephroscale.provenance.document.make_document`).
+    status
         Of each artifact.
     groups
-        The group that the page shows a sentence under: sentence to the group's number.
+        Number of the group under which the page shows a sentence.
 
     Returns
     -------
     index
-        Columns over artifacts. ``inputs`` are places; a negative one, -1 - k, is the k-th of ``files``: what is no
-        artifact of the plan, as [label, digest, stage] with the stage of an artifact that is no longer planned, or -1.
-        ``through`` are the places in ``files`` of the raw files that an artifact reads by way of a patient's register,
-        of which it needs parts alone; None where it needs the whole or none.
-        ``loose`` are the artifacts that depend on nothing but whether their inputs were accepted.
+        Columns over artifacts. ``inputs`` are places; a negative place -1 - k is the k-th of ``files``: an input that
+        is no artifact of the plan, as [label, digest, stage], with -1 or the stage of an artifact no longer planned.
+        ``through`` are the places in ``files`` of the raw files that an artifact reads through parts of a patient's
+        register; None where it reads the whole register or none.
+        ``loose`` are the artifacts that depend only on whether their inputs were accepted.
     chunks
-        Of :data:`CHUNK` artifacts each: [figures, rows without nulls, seed, repeats, values], with a value for each
-        input: 0 where it is the digest of what the input names, else [part, value].
+        Of :data:`CHUNK` artifacts each: [figures, rows without nulls, seed, repeats, values], with one value per input:
+        0 where it is the digest of the named artifact, else [part, value].
     """
     artifacts = document["artifacts"]
     stages = [stage["name"] for stage in document["stages"]]
     numbers = {name: number for number, name in enumerate(stages)}
-    words: dict[str, _Words] = {name: _Words() for name in ("reason", "because", "run", "device", "node", "git")}
+    words = {name: _Words() for name in ("reason", "because", "run", "device", "node", "git")}
     files = _Words()
     inputs: list[list[int]] = []
-    chunks: list[list[Any]] = []
+    chunks: list[list[Details]] = []
     loose: list[int] = []
     through: list[list[int] | None] = []
-    raw: dict[tuple[int, str], int] = {}  # the register's artifact and the label of a file to the file's place
+    raw: dict[tuple[int, str], int] = {}  # place of a register and label of a raw file to the place in files
     for place, artifact in enumerate(artifacts):
         named: list[int] = []
-        values: list[Any] = []
+        values: list[list[str] | Literal[0]] = []
         for label, value, source in artifact["inputs"]:
             if source is None:
                 stage = numbers.get(label.partition("/")[0], -1) if "/" in label else -1
-                named.append(-1 - files.place((label, value, stage)))
-                raw[place, label] = -1 - named[-1]
+                raw[place, label] = files.add((label, value, stage))
+                named.append(-1 - raw[place, label])
                 values.append(0)
             else:
                 named.append(source)
@@ -78,58 +86,56 @@ def embed(
             loose.append(place)
         if place % CHUNK == 0:
             chunks.append([])
-        chunks[-1].append([artifact["figures"], told(artifact["rows"]), artifact["seed"], artifact["repeats"], values])
+        chunks[-1].append(
+            [artifact["figures"], drop_nulls(artifact["rows"]), artifact["seed"], artifact["repeats"], values]
+        )
 
-    def made(name: str) -> list[Any]:
-        return [artifact["made"].get(name) for artifact in artifacts]
-
-    def column(name: str) -> list[Any]:
-        return [artifact[name] for artifact in artifacts]
-
-    kinds = list(STANDINGS)
+    made = [cast("Mapping[str, Hashable]", artifact["made"]) for artifact in artifacts]
+    kinds = list(STATUSES)
+    columns: dict[str, list[object]] = {name: [artifact[name] for artifact in artifacts] for name in COLUMNS}
+    columns |= {name: [words[name].place(facts.get(name)) for facts in made] for name in ("device", "node", "git")}
     named_places = {artifact["name"]: place for place, artifact in enumerate(artifacts)}
     index = {
         "chunk": CHUNK,
         "stages": [[stage["name"], stage["rule"], stage["script"]] for stage in document["stages"]],
-        "standings": list(STANDINGS.items()),
-        "stage": [numbers[name] for name in column("stage")],
-        "unit": column("unit"),
-        "standing": [kinds.index(name) for name in standing],
-        "rejected": [place for place, status in enumerate(column("status")) if status != "accepted"],
-        "conflicts": list(document["conflicts"]),
-        "again": [place for place, repeats in enumerate(column("repeats")) if repeats],
-        "kind": [0 if kind == "file" else 1 if kind else None for kind in column("kind")],
-        **{name: column(name) for name in ("digest", "recipe", "size", "code", "packages", "settings", "compute")},
-        "reason": [words["reason"].place(reason) for reason in column("reason")],
-        "because": [[words["because"].place(text) for text in texts] for texts in column("because")],
+        "statuses": list(STATUSES.items()),
+        "stage": [numbers[artifact["stage"]] for artifact in artifacts],
+        "unit": [artifact["unit"] for artifact in artifacts],
+        "status": [kinds.index(name) for name in status],
+        "rejected": [place for place, artifact in enumerate(artifacts) if artifact["status"] != "accepted"],
+        "conflicts": document["conflicts"],
+        "again": [place for place, artifact in enumerate(artifacts) if artifact["repeats"]],
+        "kind": [None if artifact["kind"] is None else int(artifact["kind"] != "file") for artifact in artifacts],
+        **columns,
+        "reason": [words["reason"].place(artifact["reason"]) for artifact in artifacts],
+        "because": [[words["because"].place(text) for text in artifact["because"]] for artifact in artifacts],
         "run": [words["run"].place(run_of(artifact)) for artifact in artifacts],
-        **{name: [words[name].place(value) for value in made(name)] for name in ("device", "node", "git")},
-        "started": made("started"),
-        "seconds": made("seconds"),
-        "peak": made("peak_mb"),
+        "started": [facts.get("started") for facts in made],
+        "seconds": [facts.get("seconds") for facts in made],
+        "peak": [facts.get("peak_mb") for facts in made],
         "patient": patients(artifacts),
         "inputs": inputs,
         "loose": loose,
         "through": through,
         "files": files.words,
         "words": {name: found.words for name, found in words.items()},
-        "groups": [groups.get(text, -1) for text in words["because"].words],
+        "groups": [groups.get(str(text), -1) for text in words["because"].words],
         "elsewhere": [
             [named_places[entry["artifact"]], entry["device"], entry["within"], entry["sentence"]]
-            for entry in document.get("elsewhere", [])
+            for entry in document["elsewhere"]
         ],
         "shared": document["shared"],
         "metrics": {
-            name: {"pooled": found.get("pooled", {}), "cases": counted(found)}
-            for name, found in ((document["metrics"] or {}).get("models") or {}).items()
+            name: {"pooled": found.get("pooled", {}), "cases": describe_cases(found)}
+            for name, found in (document["metrics"]["models"] if document["metrics"] else {}).items()
         },
     }
     return index, chunks
 
 
 def _through(
-    inputs: Sequence[tuple[str, str, int | None]],
-    artifacts: Sequence[Mapping[str, Any]],
+    inputs: Sequence[InputEntry],
+    artifacts: Sequence[ArtifactEntry],
     raw: Mapping[tuple[int, str], int],
 ) -> list[int] | None:
     needs = [
@@ -141,21 +147,21 @@ def _through(
     return found if found and len(found) == len(needs) else None
 
 
-def told(value: Any) -> Any:
-    """A JSON value without what is null in its objects: most columns of most rows say nothing."""
+def drop_nulls(value: JSON) -> JSON:
+    """Drop the null members of JSON objects: most columns of most table rows are empty."""
     if isinstance(value, dict):
-        return {key: told(inner) for key, inner in value.items() if inner is not None}
-    return [told(inner) for inner in value] if isinstance(value, list) else value
+        return {key: drop_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [drop_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
-def run_of(artifact: Mapping[str, Any]) -> str | None:
-    """The run that made an artifact; where its record names none, when it started."""
+def run_of(artifact: ArtifactEntry) -> str | None:
+    """Name the run that made an artifact; a record without a run counts under its own start."""
     made = artifact["made"]
     return made.get("run") or made.get("started") if made else None
 
 
-def safe_json(value: Any) -> Markup:
-    """A JSON value that nothing in it can end the script element that holds it, equal for equal values."""
+def safe_json(value: object) -> Markup:
+    """Encode a JSON value so that it cannot end the script element that holds it; equal values give equal text."""
     text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
@@ -166,12 +172,14 @@ class _Words:
     """Values that many artifacts have in common, each kept once; None stays None."""
 
     def __init__(self) -> None:
-        self.words: list[Any] = []
-        self._places: dict[Any, int] = {}
+        self.words: list[Hashable] = []
+        self._places: dict[Hashable, int] = {}
 
-    def place(self, word: Any) -> Any:
-        if word is None:
-            return None
+    def place(self, word: Hashable) -> int | None:
+        return None if word is None else self.add(word)
+
+    def add(self, word: Hashable) -> int:
+        """Get the place of a value; a new one is added."""
         if word not in self._places:
             self._places[word] = len(self.words)
             self.words.append(word)

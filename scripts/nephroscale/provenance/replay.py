@@ -1,11 +1,11 @@
-"""Making one artifact again, beside the store, to see whether the bytes agree."""
+"""Replay: recompute one artifact in a scratch folder and compare its bytes with the store."""
 
 from __future__ import annotations
 
-import runpy
 from typing import TYPE_CHECKING, NamedTuple
 
-from nephroscale.engine.job import make_again, set_numerical_environment
+from nephroscale.engine.environment import set_numerical_environment
+from nephroscale.engine.job import make_again
 from nephroscale.errors import NephroscaleError
 from nephroscale.provenance.graph import CURRENT, FOLLOWS, LOST
 from nephroscale.provenance.tolerance import Distance, measure_distance
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Replay(NamedTuple):
-    """What came of it.
+    """The outcome of a replay.
 
     Parameters
     ----------
     before, after
-        The receipt as it stands, and what was made now.
+        The stored receipt, and that of the recomputed artifact.
     distance
-        How far the objects are apart; None where their bytes agree, or where either was rejected.
+        Distance of the two objects; None where their bytes agree, or where either was rejected.
     """
 
     before: Receipt
@@ -43,7 +43,7 @@ class Replay(NamedTuple):
 
 
 def replay(plan: Plan, graph: Graph, key: tuple[str, str]) -> Replay:
-    """Compute an artifact again in a scratch folder; nothing is published, recorded or changed.
+    """Recompute an artifact in a scratch folder; nothing is published, recorded or changed.
 
     Parameters
     ----------
@@ -55,26 +55,24 @@ def replay(plan: Plan, graph: Graph, key: tuple[str, str]) -> Replay:
     Raises
     ------
     NephroscaleError
-        When the artifact was made by other code, settings or inputs than the present ones, or nothing was run for it
-        since something that it needs was rejected: there is nothing to compare with. Also when an object or a raw file
-        that it reads is not there.
+        When the artifact was not made by the present code, settings and inputs, when no job was run for it because an
+        input was rejected, or when an object or a raw file that it reads is missing.
     """
     artifact = graph.artifacts[key]
-    _find_inputs(plan, graph, artifact)
+    _check_inputs(plan, graph, artifact)
     if artifact.state != CURRENT and not (artifact.state == FOLLOWS and artifact.record):
         raise NephroscaleError(
-            f"{artifact.name} is not what the present code, settings and inputs make: "
+            f"{artifact.name} was not made by the present code, settings and inputs: "
             + ("; ".join(artifact.because[:3]) or artifact.state)
             + ".",
             where=str(plan.receipt_path(*key)),
-            todo="Check out the code and configuration that made it (`nephroscale trace` names the commit), or run the "
+            fix="Check out the code and configuration that made it (`nephroscale trace` names the commit), or run the "
             "workflow again first.",
         )
-    set_numerical_environment(plan.config["compute"])
+    set_numerical_environment(plan.config.compute.to_mapping())
     stage = plan.stages[key[0]]
-    make = runpy.run_path(str(plan.scripts / f"{stage.rule}.py"), init_globals={"snakemake": None})["make"]
     with plan.store.scratch() as scratch:
-        receipt = make_again(plan, stage, key[1], make, scratch)
+        receipt = make_again(plan, stage, key[1], scratch)
         distance = None
         if receipt.accepted:
             digest, kind, entries = digest_tree(scratch / "out")
@@ -86,22 +84,22 @@ def replay(plan: Plan, graph: Graph, key: tuple[str, str]) -> Replay:
     return Replay(artifact.receipt, receipt, distance)
 
 
-def _find_inputs(plan: Plan, graph: Graph, artifact: Artifact) -> None:
-    """Say which of the objects and raw files that an artifact reads is not there, before anything is computed."""
+def _check_inputs(plan: Plan, graph: Graph, artifact: Artifact) -> None:
+    """Report an object or raw file that an artifact reads and that is missing, before anything is computed."""
     for need in artifact.inputs:
         read = need.label.partition("#")[2] not in {"status", "receipt"}
         if need.artifact and read and graph.artifacts[need.artifact].state == LOST:
             lost = graph.artifacts[need.artifact]
             raise NephroscaleError(
-                f"{artifact.name} cannot be made again: its input {lost.name} is lost.",
+                f"{artifact.name} cannot be recomputed: its input {lost.name} is lost.",
                 where=str(plan.store.object_path(str(lost.receipt.digest))),
-                todo="Run the workflow again, which makes what is lost, and then replay.",
+                fix="Run the workflow again to recompute lost objects, then replay.",
             )
     for image in plan.stages[artifact.receipt.stage].raw(plan, artifact.receipt.unit):
         for path in filter(None, (image.path, image.annotation)):
             if not plan.raw_cache.is_there(path):
                 raise NephroscaleError(
-                    f"{artifact.name} cannot be made again: a raw file of {image.id} is not there now.",
+                    f"{artifact.name} cannot be recomputed: a raw file of {image.id} is missing.",
                     where=str(path),
-                    todo="Put it back, or correct the path in images.csv.",
+                    fix="Put it back, or correct the path in images.csv.",
                 )

@@ -1,11 +1,11 @@
-"""Why two runs give different figures: the first artifacts that differ, and the cause."""
+"""Why two runs give different figures: the first differing artifacts and the causes."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.provenance.recipe_diff import Difference, differences
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from nephroscale.provenance.document_types import Metrics
     from nephroscale.store.receipts import Receipt
+    from nephroscale.store.recipe import Recipe
+    from nephroscale.store.records import Record
 
 Key = tuple[str, str]
 MOST_NAMED = 4
@@ -26,7 +29,7 @@ MOST_NAMED = 4
 
 @dataclass
 class Run:
-    """A results folder by itself: its receipts, and the store that their links lead to."""
+    """A results folder: its receipts, and the store that their links lead to."""
 
     folder: Path
     receipts: dict[Key, Receipt]
@@ -39,7 +42,7 @@ def open_run(folder: Path) -> Run:
     Raises
     ------
     NephroscaleError
-        When it holds no receipts or none of its links leads to a store.
+        When it has no receipts, or none of its links leads to a store.
     """
     receipts = {(r.stage, r.unit): r for r in receipts_of(folder)} if folder.is_dir() else {}
     store = _store_of(folder)
@@ -47,7 +50,7 @@ def open_run(folder: Path) -> Run:
         raise NephroscaleError(
             "This is not the results folder of a run: it has no receipts with objects.",
             where=str(folder),
-            todo="Name two folders as `results:` of their configurations does, such as results/a results/b.",
+            fix="Name two folders as in `results:` of their configurations, such as results/a results/b.",
         )
     return Run(folder, receipts, store)
 
@@ -62,14 +65,14 @@ def _store_of(folder: Path) -> Store | None:
 
 @dataclass(frozen=True)
 class Change:
-    """One cause, and the artifacts that it first shows in.
+    """One cause, and the first artifacts that differ because of it.
 
     Parameters
     ----------
     difference
         The cause and a sentence.
     stage, units
-        Where it shows first.
+        The first artifacts that differ.
     """
 
     difference: Difference
@@ -79,16 +82,16 @@ class Change:
 
 @dataclass(frozen=True)
 class RunDifference:
-    """What there is to say of two runs.
+    """The difference between two runs.
 
     Attributes
     ----------
     changes
         The causes, in the order of the stages.
     differing
-        Stage to how many artifacts of it differ.
+        Stage to number of its artifacts that differ.
     only
-        Artifacts that one run has alone: to ``a`` or ``b``.
+        Artifacts that only one run has, to ``a`` or ``b``.
     metrics
         Figures that differ: name to both values.
     """
@@ -96,15 +99,15 @@ class RunDifference:
     changes: list[Change]
     differing: dict[str, int]
     only: dict[Key, str]
-    metrics: dict[str, tuple[Any, Any]]
+    metrics: dict[str, tuple[float | None, float | None]]
 
     def text(self, stages: Sequence[str]) -> str:
-        """Tell it in words."""
+        """Describe the difference in words."""
         lines = []
         if not self.differing and not self.only:
-            return "Every artifact is the same in both runs."
+            return "Every artifact is equal in both runs."
         for name, (before, after) in self.metrics.items():
-            lines.append(f"{name}: {_figure(before)} became {_figure(after)}")
+            lines.append(f"{name}: {_figure(before)} changed to {_figure(after)}")
         counts = ", ".join(f"{stage} {self.differing[stage]}" for stage in stages if stage in self.differing)
         if counts:
             lines += ["", f"Artifacts that differ: {counts}."]
@@ -113,10 +116,10 @@ class RunDifference:
             if alone:
                 lines.append(f"Only in the {'first' if side == 'a' else 'second'} run: {_some(alone)}.")
         if self.changes:
-            lines += ["", "The first artifacts that differ, and why:"]
+            lines += ["", "The first artifacts that differ, and the causes:"]
         for change in self.changes:
             lines.append(f"  {change.difference.cause}: {change.difference.text}")
-            lines.append(f"      first seen in {change.stage} of {_some(change.units)}")
+            lines.append(f"      first in {change.stage} of {_some(change.units)}")
         return "\n".join(lines).lstrip("\n")
 
 
@@ -128,7 +131,7 @@ def compare_runs(a: Run, b: Run, stages: Sequence[str]) -> RunDifference:
     a, b
         The runs; they may share a store or not.
     stages
-        The stages in order; the audit, which tells of times and machines, is never compared.
+        The stages in order; audits are not compared, since they hold times and machines.
     """
     common = [key for key in _ordered(a.receipts.keys() & b.receipts.keys(), stages) if key[0] != "audit"]
     differing = [key for key in common if not _alike(a.receipts[key], b.receipts[key])]
@@ -153,7 +156,7 @@ def _alike(left: Receipt, right: Receipt) -> bool:
 
 
 def _changes(a: Run, b: Run, differing: list[Key], only: dict[Key, str]) -> list[Change]:
-    """The causes: differences of recipes, but for those that are other artifacts' differences handed on."""
+    """Find the causes: differences of recipes, except inputs that are differing artifacts themselves."""
     elsewhere = {"/".join(key) for key in [*differing, *only]}
     indexes = [RecordIndex(Records(run.store)) for run in (a, b)]
     units: dict[tuple[str, Difference], list[str]] = {}
@@ -161,48 +164,46 @@ def _changes(a: Run, b: Run, differing: list[Key], only: dict[Key, str]) -> list
         receipts = (a.receipts[key], b.receipts[key])
         before, after = (index.all_that_gave(receipt) for index, receipt in zip(indexes, receipts, strict=True))
         if not (before and after) and any("because" in receipt.figures for receipt in receipts):
-            continue  # nothing was run for it: it follows from another's rejection
+            continue  # no job was run: an input was rejected
         for difference in _explain(before, after, elsewhere):
             units.setdefault((key[0], difference), []).append(key[1])
     return [Change(difference, stage, named) for (stage, difference), named in units.items()]
 
 
-def _explain(before: list[dict[str, Any]], after: list[dict[str, Any]], elsewhere: set[str]) -> list[Difference]:
-    """How two artifacts' recipes differ; where several recipes gave one of them, the closest pair tells."""
+def _explain(before: list[Record], after: list[Record], elsewhere: set[str]) -> list[Difference]:
+    """Compare the recipes of two artifacts; where several recipes gave one of them, the closest pair."""
     pairs = [(left, right) for left in before for right in after]
     if not pairs:
-        return [Difference("unknown", "no record tells how it was made")]
-    left, right = min(pairs, key=lambda pair: len(differences(pair[0]["parts"], pair[1]["parts"])))
-    if left["parts"] == right["parts"]:
+        return [Difference("unknown", "there is no record of how it was made")]
+    left, right = min(pairs, key=lambda pair: len(differences(pair[0].recipe, pair[1].recipe)))
+    if left.recipe == right.recipe:
         return [Difference("chance", _by_chance(left, right))]
-    return differences(*_without(left["parts"], right["parts"], elsewhere))
+    return differences(*(_without(record.recipe, elsewhere) for record in (left, right)))
 
 
-def _without(before: dict[str, Any], after: dict[str, Any], names: set[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Leave out the inputs that are artifacts which differ themselves: their own recipes tell why."""
-    pair = []
-    for parts in (before, after):
-        kept = {k: v for k, v in (parts["inputs"] or {}).items() if k.partition("#")[0] not in names}
-        pair.append({**parts, "inputs": kept})
-    return pair[0], pair[1]
+def _without(recipe: Recipe, names: set[str]) -> Recipe:
+    """Leave out inputs that differ themselves: their own recipes give the cause."""
+    kept = {label: value for label, value in recipe.inputs.items() if label.partition("#")[0] not in names}
+    return replace(recipe, inputs=kept)
 
 
-def _by_chance(left: dict[str, Any], right: dict[str, Any]) -> str:
-    devices = sorted({left["made"]["device"], right["made"]["device"]})
+def _by_chance(left: Record, right: Record) -> str:
+    devices = sorted({left.made["device"], right.made["device"]})
     where = f"on {devices[0]}" if len(devices) == 1 else f"on {' and '.join(devices)}"
-    return f"the same recipe gave other bytes ({where}): it is not reproducible to the byte"
+    return f"the same recipe gave different bytes ({where}): it is not reproducible to the byte"
 
 
-def _metrics(a: Run, b: Run) -> dict[str, tuple[Any, Any]]:
-    """The pooled figures of each run's headline model, where they differ; a figure of one run alone is left out."""
-    sides: list[dict[str, Any]] = []
+def _metrics(a: Run, b: Run) -> dict[str, tuple[float | None, float | None]]:
+    """Compare the pooled figures of the headline models; figures that only one run has are left out."""
+    sides: list[dict[str, float | None]] = []
     for run in (a, b):
         receipt = run.receipts.get(("report", "cohort"))
         path = run.store.object_path(receipt.digest) / "metrics.json" if receipt and receipt.digest else None
-        content: dict[str, Any] = {"models": {}, "headline": ""}
+        content: Metrics = {"models": {}, "headline": ""}
         if path and path.is_file():
-            content = json.loads(path.read_bytes())
-        pooled = content["models"].get(content["headline"], {}).get("pooled", {})
+            content = cast("Metrics", json.loads(path.read_bytes()))
+        model = content["models"].get(content["headline"])
+        pooled = model["pooled"] if model else {}
         sides.append({f"{content['headline']} {name}": figure["value"] for name, figure in pooled.items()})
     return {
         name: (sides[0][name], sides[1][name])
@@ -211,7 +212,7 @@ def _metrics(a: Run, b: Run) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def _figure(value: Any) -> str:
+def _figure(value: float | None) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -1,39 +1,143 @@
-"""What the audit's page says in words and tables, before any artifact is looked at by itself."""
+"""The summary and the tables of the audit's page."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
-from nephroscale.provenance.page_data import counted, run_of
-from nephroscale.provenance.status import UNSOUND, behind_model, count
+from nephroscale.provenance.page_data import describe_cases, run_of
+from nephroscale.provenance.status import INVALID, ancestors_of_model, count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-#: The sentences that only pass on what happened further up, as :mod:`nephroscale.provenance.recipe_diff` writes them.
-CONSEQUENCE = re.compile(r"the input .+ (changed|came in|went out)\b.*")
-CONSEQUENCES = "an input changed, came in or went out"
-#: Rows of one table and names in one row that are written out: a page is read by people.
+    from nephroscale.json_text import JSON
+    from nephroscale.provenance.document_types import (
+        ArtifactEntry,
+        AuditDocument,
+        Comparison,
+        Estimate,
+        Exclusion,
+    )
+
+#: The sentences of :mod:`nephroscale.provenance.recipe_diff` about a change further upstream.
+CONSEQUENCE = re.compile(r"the input .+ (changed|was added|was removed)\b.*")
+CONSEQUENCES = "an input changed, was added or was removed"
+#: Rows of a table, and names in a row, that the page shows.
 MOST_ROWS, MOST_NAMES = 200, 12
 
 
-def mismatches(artifacts: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """Why artifacts are stale, one entry a sentence, as one edit makes hundreds stale.
+class Mismatch(NamedTuple):
+    """One reason why artifacts are stale: its number, the artifacts in all and by stage, and the names of some."""
+
+    group: int
+    text: str
+    artifacts: int
+    stages: dict[str, int]
+    names: list[str]
+
+
+class ModelSummary(NamedTuple):
+    """A model: name, cases, pooled figures, number of artifacts behind these figures, number of invalid ones."""
+
+    name: str
+    cases: str
+    pooled: dict[str, Estimate]
+    ancestors: int
+    invalid: int
+
+
+class Numbers(NamedTuple):
+    """The figures of a report: all models, the headline model first, and the names of the figures for people."""
+
+    models: list[ModelSummary]
+    headline: ModelSummary
+    metrics: dict[str, str]
+
+
+class Verdict(NamedTuple):
+    """Whether all results are valid, and the sentences of the summary."""
+
+    valid: bool
+    sentences: list[str]
+
+
+class ExclusionGroup(NamedTuple):
+    """Patients and artifacts that were left out by one decision."""
+
+    by: str
+    reason: str
+    what: list[str]
+
+
+class RunSummary(NamedTuple):
+    """A run: artifacts made by stage, seconds, commits, and artifacts used from earlier runs (run to number)."""
+
+    run: str
+    made: dict[str, int]
+    artifacts: int
+    seconds: float
+    reused: dict[str, int]
+    git: list[str]
+
+
+class Versions(NamedTuple):
+    """A package or a code file: version or digest to the number of artifacts made with it."""
+
+    name: str
+    versions: dict[str, int]
+
+
+class Environments(NamedTuple):
+    """Packages, and the code files that artifacts used in different versions."""
+
+    packages: list[Versions]
+    files: list[Versions]
+
+
+class Machine(NamedTuple):
+    """A device: number of artifacts in all, by node and by stage, and seconds of computing."""
+
+    device: str
+    artifacts: int
+    nodes: dict[str, int]
+    stages: dict[str, int]
+    seconds: float
+
+
+class Elsewhere(NamedTuple):
+    """Comparisons with other machines: equal, within and beyond the tolerance, and all of them, the worst first."""
+
+    equal: int
+    within: int
+    beyond: int
+    rows: list[Comparison]
+
+
+class Weights(NamedTuple):
+    """Weights of an encoder that settings name, and the number of artifacts that used them."""
+
+    where: str
+    name: str
+    digest: str | None
+    artifacts: int
+
+
+def mismatches(artifacts: Sequence[ArtifactEntry]) -> tuple[list[Mismatch], dict[str, int]]:
+    """Group artifacts by the reason why they are stale, since one edit can make hundreds stale.
 
     Returns
     -------
     groups
-        Each ``text``, ``artifacts`` (how many), ``stages`` (stage to how many), ``names`` (some of them) and ``group``
-        (its number); causes first, by how much they made stale, and at the end what only follows from a changed input.
+        Causes first, by number of artifacts; consequences of a changed input last.
     numbers
         Sentence to the number of its group.
     """
-    members: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    members: dict[str, list[ArtifactEntry]] = defaultdict(list)
     heads: dict[str, str] = {}
     for artifact in artifacts:
-        if artifact.get("state") == "current":  # it tells which raw files are not there now, and matches
+        if artifact["state"] == "current":  # its sentences are about missing raw files
             continue
         for text in artifact["because"]:
             heads[text] = CONSEQUENCES if CONSEQUENCE.fullmatch(text) else text
@@ -41,122 +145,121 @@ def mismatches(artifacts: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, A
             members[head].append(artifact)
     order = sorted(members, key=lambda head: (head == CONSEQUENCES, -len(members[head]), head))
     groups = [
-        {
-            "group": number,
-            "text": head,
-            "artifacts": len(members[head]),
-            "stages": count(artifact["stage"] for artifact in members[head]),
-            "names": [artifact["name"] for artifact in members[head][:MOST_NAMES]],
-        }
+        Mismatch(
+            number,
+            head,
+            len(members[head]),
+            count(artifact["stage"] for artifact in members[head]),
+            [artifact["name"] for artifact in members[head][:MOST_NAMES]],
+        )
         for number, head in enumerate(order)
     ]
     places = {head: number for number, head in enumerate(order)}
     return groups, {text: places[head] for text, head in heads.items()}
 
 
-def tally(document: Mapping[str, Any], standing: Sequence[str]) -> dict[str, int]:
-    """How many artifacts there are of each standing, and what else a reader asks first."""
+def counts(document: AuditDocument, status: Sequence[str]) -> dict[str, int]:
+    """Count the artifacts of each status, conflicts, missing units, repeats and the like."""
     artifacts = document["artifacts"]
-    counts = Counter(standing)
+    number = Counter(status)
     repeats = [repeat for artifact in artifacts for repeat in artifact["repeats"]]
     return {
         "artifacts": len(artifacts),
-        **{name: counts[name] for name in ("match", "rests", "stale", "unrecorded", "lost", "rejected", "follows")},
+        **{
+            name: number[name]
+            for name in ("match", "stale_upstream", "stale", "unrecorded", "lost", "rejected", "follows")
+        },
         "conflicts": len(document["conflicts"]),
         "missing": len(document["missing"]),
         "uncommitted": sum(str(artifact["made"].get("git") or "").endswith("+") for artifact in artifacts),
         "repeats": len(repeats),
-        "beyond": sum(not entry["within"] for entry in document.get("elsewhere", [])),
+        "beyond": sum(not entry["within"] for entry in document["elsewhere"]),
         "absent": sum(artifact["state"] == "current" and bool(artifact["because"]) for artifact in artifacts),
         "agreed": sum(bool(repeat["agrees"]) for repeat in repeats),
     }
 
 
-def numbers(document: Mapping[str, Any], standing: Sequence[str]) -> dict[str, Any] | None:
-    """The figures of the report, and what is behind those of each model; None where there is no report."""
+def numbers(document: AuditDocument, status: Sequence[str]) -> Numbers | None:
+    """Collect the figures of the report and count the ancestors of each model; None where there is no report."""
     metrics = document["metrics"]
     if not metrics:
         return None
     models = []
     for name, found in metrics["models"].items():
-        places = behind_model(document["artifacts"], name)
+        places = ancestors_of_model(document["artifacts"], name)
         models.append(
-            {
-                "name": name,
-                "cases": counted(found),
-                "pooled": {key: value for key, value in found["pooled"].items() if isinstance(value, dict)},
-                "behind": len(places),
-                "unsound": sum(standing[place] in UNSOUND for place in places),
-            }
+            ModelSummary(
+                name,
+                describe_cases(found),
+                {key: value for key, value in found["pooled"].items() if isinstance(value, dict)},
+                len(places),
+                sum(status[place] in INVALID for place in places),
+            )
         )
-    models.sort(key=lambda model: model["name"] != metrics["headline"])
+    models.sort(key=lambda model: model.name != metrics["headline"])
     order = ("balanced_accuracy", "accuracy", "macro_auc", "macro_f1")
-    keys = {key: None for model in models for key in model["pooled"]}
-    return {
-        "models": models,
-        "headline": models[0],
-        "metrics": {
-            key: metric_name(key) for key in [*(k for k in order if k in keys), *(k for k in keys if k not in order)]
-        },
-    }
+    keys = {key: None for model in models for key in model.pooled}
+    ordered = [*(key for key in order if key in keys), *(key for key in keys if key not in order)]
+    return Numbers(models, models[0], {key: metric_name(key) for key in ordered})
 
 
 def metric_name(key: str) -> str:
-    """The name of a figure for people: ``macro_auc`` is Macro AUC."""
+    """Name a figure for people: ``macro_auc`` is Macro AUC."""
     words = [{"auc": "AUC", "f1": "F1"}.get(word, word) for word in key.split("_")]
     return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
 
 
-def verdict(counts: Mapping[str, int], figures: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Whether one can rely on the results, in sentences: ``sound`` and ``sentences``."""
+def verdict(counts: Mapping[str, int], figures: Numbers | None) -> Verdict:
+    """Summarize whether the results are valid."""
     total, off = counts["artifacts"], counts["stale"] + counts["unrecorded"] + counts["lost"]
+    downstream = counts["stale_upstream"]
     sentences = []
     if not total:
         sentences.append("Nothing has been made yet.")
     elif not off and not counts["missing"]:
-        sentences.append("Every artifact is what the present code, configuration and data ask for.")
+        sentences.append("Every artifact matches the present code, configuration and data.")
     elif off:
         sentences.append(
-            f"{off} of {total} artifacts {_is(off)} not known to be what the present code, configuration and data"
-            " ask for"
-            + (f", and {counts['rests']} more rest{_s(counts['rests'])} on them." if counts["rests"] else ".")
+            f"{off} of {total} artifacts do not match the present code, configuration and data"
+            + (f"; {downstream} more {_was(downstream)} made from these." if downstream else ".")
         )
     if figures and off:
-        name, behind, unsound = (figures["headline"][key] for key in ("name", "behind", "unsound"))
+        headline = figures.headline
         sentences.append(
-            f"Of the {behind} artifacts behind the headline numbers ({name}), {unsound} {_is(unsound)} among these:"
-            " run the workflow again before the numbers are used."
-            if unsound
-            else f"None of them is behind the headline numbers ({name})."
+            f"{headline.invalid} of the {headline.ancestors} artifacts behind the headline figures ({headline.name}) "
+            f"{_is(headline.invalid)} affected: run the workflow again before using the figures."
+            if headline.invalid
+            else f"None of the artifacts behind the headline figures ({headline.name}) is affected."
         )
     if counts["missing"]:
-        sentences.append(f"{_number(counts['missing'], 'artifact')} of the plan {_is(counts['missing'])} not made.")
+        sentences.append(f"{_number(counts['missing'], 'artifact')} of the plan {_is(counts['missing'])} not made yet.")
     if counts["conflicts"]:
         sentences.append(
-            f"{_number(counts['conflicts'], 'recipe')} gave something else when run again: equal code, settings, inputs"
-            " and seed did not give equal bytes."
+            f"{_number(counts['conflicts'], 'recipe')} gave different results when run again: equal code, settings,"
+            " inputs and seed did not give equal bytes."
         )
     elif counts["repeats"]:
-        sentences.append(f"{_number(counts['repeats'], 'artifact')} computed again came out equal to the byte.")
+        sentences.append(
+            f"{_number(counts['repeats'], 'artifact')} computed again {_was(counts['repeats'])} equal to the byte."
+        )
     if counts["beyond"]:
         sentences.append(
-            f"{_number(counts['beyond'], 'artifact')} {_is(counts['beyond'])} further from what another machine gave"
-            " than the tolerance allows."
+            f"{_number(counts['beyond'], 'artifact')} {_is(counts['beyond'])} further from the result of another"
+            " machine than the tolerance."
         )
     if counts["absent"]:
         sentences.append(
-            f"Raw files of {_number(counts['absent'], 'patient')} are not there now: what was made from them is judged"
-            " by the digests that are recorded."
+            f"Raw files of {_number(counts['absent'], 'patient')} are missing now: their recorded digests were used."
         )
     if counts["uncommitted"]:
         sentences.append(
-            f"{_number(counts['uncommitted'], 'artifact')} {_was(counts['uncommitted'])} made by code with changes that"
-            " no commit holds; the digest of each file is kept."
+            f"{_number(counts['uncommitted'], 'artifact')} {_was(counts['uncommitted'])} made by code with uncommitted "
+            "changes; the digest of each file is recorded."
         )
     if not figures and total:
-        sentences.append("There is no report, and so no headline number.")
-    sound = not (off or counts["rests"] or counts["conflicts"] or counts["missing"]) and bool(total)
-    return {"sound": sound, "sentences": sentences}
+        sentences.append("There is no report yet, and no headline figure.")
+    valid = not (off or counts["stale_upstream"] or counts["conflicts"] or counts["missing"]) and bool(total)
+    return Verdict(valid, sentences)
 
 
 def _number(number: int, noun: str) -> str:
@@ -171,23 +274,16 @@ def _was(number: int) -> str:
     return "was" if number == 1 else "were"
 
 
-def _s(number: int) -> str:
-    return "s" if number == 1 else ""
-
-
-def exclusions(excluded: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
-    """Who or what was left out, one entry a reason and who gave it."""
+def exclusions(excluded: Sequence[Exclusion]) -> list[ExclusionGroup]:
+    """Group what was left out by reason and by who decided it."""
     members: dict[tuple[str, str], list[str]] = defaultdict(list)
     for entry in excluded:
         members[entry["by"], entry["reason"]].append(entry["what"])
-    return [{"by": by, "reason": reason, "what": list(dict.fromkeys(what))} for (by, reason), what in members.items()]
+    return [ExclusionGroup(by, reason, list(dict.fromkeys(what))) for (by, reason), what in members.items()]
 
 
-def runs(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each run with what it made and what it took from earlier ones, newest first.
-
-    ``reused`` maps an earlier run to how many of its artifacts went directly into what this run made.
-    """
+def runs(document: AuditDocument) -> list[RunSummary]:
+    """List each run with what it made and what it used from earlier runs, newest first."""
     artifacts = document["artifacts"]
     made_in = [run_of(artifact) for artifact in artifacts]
     taken: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
@@ -195,85 +291,80 @@ def runs(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     for artifact, run in zip(artifacts, made_in, strict=True):
         if run is None:
             continue
-        if artifact["made"].get("git"):
-            git[run][artifact["made"]["git"]] = None
+        if commit := artifact["made"].get("git"):
+            git[run][commit] = None
         for _, _, place in artifact["inputs"]:
             if place is not None and made_in[place] not in {None, run}:
                 taken[run][str(made_in[place])].add(place)
     return [
-        {
+        RunSummary(
             **entry,
-            "reused": {run: len(places) for run, places in sorted(taken[entry["run"]].items())},
-            "git": list(git[entry["run"]]),
-        }
+            reused={run: len(places) for run, places in sorted(taken[entry["run"]].items())},
+            git=list(git[entry["run"]]),
+        )
         for entry in reversed(document["runs"])
     ]
 
 
-def environments(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Versions of packages and of code files, each with how many artifacts they made; disagreements first.
-
-    Returns
-    -------
-    dict
-        ``packages``: each ``name`` and ``versions`` (version to artifacts); ``files``: the code files of which
-        artifacts used different versions, alike, with digests.
-    """
-    used = {name: Counter(artifact[name] for artifact in document["artifacts"]) for name in ("packages", "code")}
-    found = {}
-    for name in ("packages", "code"):
-        versions: dict[str, Counter[str]] = defaultdict(Counter)
-        for place, values in enumerate(document["shared"][name]):
-            for key, version in values.items():
-                versions[key][version] += used[name][place]
-        found[name] = [
-            {"name": key, "versions": dict(sorted(versions[key].items()))}
-            for key in sorted(versions, key=lambda key: (len(versions[key]) == 1, key.lower()))
-        ]
-    return {"packages": found["packages"], "files": [entry for entry in found["code"] if len(entry["versions"]) > 1]}
+def environments(document: AuditDocument) -> Environments:
+    """List the versions of packages and code files with their artifacts; those with several versions come first."""
+    artifacts, shared = document["artifacts"], document["shared"]
+    packages = _versions(shared["packages"], Counter(artifact["packages"] for artifact in artifacts))
+    files = _versions(shared["code"], Counter(artifact["code"] for artifact in artifacts))
+    return Environments(packages, [entry for entry in files if len(entry.versions) > 1])
 
 
-def machines(artifacts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Devices, with the nodes and stages that computed on each."""
-    members: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+def _versions(shared: Sequence[Mapping[str, str]], used: Mapping[int | None, int]) -> list[Versions]:
+    versions: dict[str, Counter[str]] = defaultdict(Counter)
+    for place, values in enumerate(shared):
+        for key, version in values.items():
+            versions[key][version] += used[place]
+    order = sorted(versions, key=lambda key: (len(versions[key]) == 1, key.lower()))
+    return [Versions(key, dict(sorted(versions[key].items()))) for key in order]
+
+
+def machines(artifacts: Sequence[ArtifactEntry]) -> list[Machine]:
+    """List the devices with the nodes and stages that computed on each."""
+    members: dict[str, list[ArtifactEntry]] = defaultdict(list)
     for artifact in artifacts:
-        if artifact["made"].get("device"):
-            members[artifact["made"]["device"]].append(artifact)
+        if device := artifact["made"].get("device"):
+            members[device].append(artifact)
     return [
-        {
-            "device": device,
-            "artifacts": len(found),
-            "nodes": count(str(artifact["made"].get("node")) for artifact in found),
-            "stages": count(artifact["stage"] for artifact in found),
-            "seconds": sum(artifact["made"].get("seconds") or 0 for artifact in found),
-        }
+        Machine(
+            device,
+            len(found),
+            count(str(artifact["made"].get("node")) for artifact in found),
+            count(artifact["stage"] for artifact in found),
+            sum(artifact["made"].get("seconds") or 0 for artifact in found),
+        )
         for device, found in sorted(members.items())
     ]
 
 
-def elsewhere(compared: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What other machines gave for equal work: ``equal``, ``within``, ``beyond`` (counts), ``rows``, worst first."""
+def elsewhere(compared: Sequence[Comparison]) -> Elsewhere:
+    """Summarize the comparisons with other machines."""
     order = sorted(compared, key=lambda entry: (entry["within"], -(entry["largest"] or 0.0)))
     equal = sum(bool(entry["equal"]) for entry in compared)
     within = sum(bool(entry["within"]) for entry in compared)
-    return {"equal": equal, "within": within - equal, "beyond": len(compared) - within, "rows": order}
+    return Elsewhere(equal, within - equal, len(compared) - within, order)
 
 
-def weights(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The encoders that settings name, with the digest of their weights and how many artifacts used them."""
+def weights(document: AuditDocument) -> list[Weights]:
+    """List the encoders that settings name, with the digest of their weights."""
     used = Counter(artifact["settings"] for artifact in document["artifacts"])
     found: Counter[tuple[str, str, str | None]] = Counter()
     for place, settings in enumerate(document["shared"]["settings"]):
         for where, encoder in _encoders(settings):
-            found[where, str(encoder["name"]), encoder.get("digest")] += used[place]
+            digest = encoder["digest"]
+            found[where, str(encoder["name"]), None if digest is None else str(digest)] += used[place]
     return [
-        {"where": where, "name": name, "digest": digest, "artifacts": number}
+        Weights(where, name, digest, number)
         for (where, name, digest), number in sorted(found.items(), key=lambda item: [str(part) for part in item[0]])
     ]
 
 
-def _encoders(value: Any, where: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Walk settings to whatever has a name and may have a digest: encoders, wherever a stage keeps them."""
+def _encoders(value: JSON, where: str = "") -> Iterator[tuple[str, Mapping[str, JSON]]]:
+    """Find the encoders in the settings of any stage: objects with a name and a digest."""
     if isinstance(value, dict):
         if "name" in value and "digest" in value:
             yield where, value

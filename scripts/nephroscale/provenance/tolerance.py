@@ -1,11 +1,11 @@
-"""How far two objects are apart where their bytes differ."""
+"""The numerical distance of two objects whose bytes differ."""
 
 from __future__ import annotations
 
 import csv
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from nephroscale.store.digest import digest_file, list_files
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-#: |a - b| <= ABSOLUTE + RELATIVE * |b| is called equal within the tolerance: float32 after many layers.
+#: Numbers with |a - b| <= ABSOLUTE + RELATIVE * |b| are equal within the tolerance (float32 after many layers).
 ABSOLUTE, RELATIVE = 1e-5, 1e-3
 
 
 @dataclass(frozen=True)
 class Distance:
-    """How far two objects are apart.
+    """The distance of two objects.
 
     Attributes
     ----------
     files
-        Files that differ, or are in one of the two alone.
+        Files that differ, or that only one object has.
     largest
         Largest |a - b| of any number in them; None where no numbers could be compared.
     beyond
-        Largest |a - b| / (ABSOLUTE + RELATIVE |b|): up to 1 is within the tolerance.
+        Largest |a - b| / (ABSOLUTE + RELATIVE |b|); at most 1 is within the tolerance.
     unlike
-        Differing files that are not numbers of one shape: texts, pictures, files in one of the two alone.
+        Differing files that are not numbers of one shape: texts, pictures, and files that only one object has.
     """
 
     files: list[str]
@@ -42,11 +42,11 @@ class Distance:
 
     @property
     def within(self) -> bool:
-        """Whether all that differs are numbers within the tolerance."""
+        """Whether only numbers differ, and these within the tolerance."""
         return not self.unlike and self.beyond <= 1
 
     def sentence(self) -> str:
-        """Tell it in words."""
+        """Describe the distance in words."""
         if not self.files:
             return "equal to the byte"
         text = f"{len(self.files)} files differ ({', '.join(self.files[:4])}{', ...' if len(self.files) > 4 else ''})"
@@ -82,7 +82,7 @@ def measure_distance(left: Path, right: Path) -> Distance:
 
 
 def _distance_of_numbers(left: Path, right: Path) -> tuple[float, float] | None:
-    """Largest difference, absolute and as a multiple of the bound; None where these are not numbers alike."""
+    """Largest difference, absolute and as a multiple of the bound; None where the files cannot be compared."""
     import numpy as np
 
     try:
@@ -104,7 +104,7 @@ def _distance_of_numbers(left: Path, right: Path) -> tuple[float, float] | None:
 
 
 def _arrays(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """The numbers of a file, by name: safetensors, JSON, CSV, or the one uncompressed chunk of a Zarr array."""
+    """Read the numbers of a file by name: safetensors, JSON, CSV, or an uncompressed chunk of a Zarr array."""
     import numpy as np
 
     if path.suffix == ".safetensors":
@@ -120,7 +120,7 @@ def _arrays(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         array = _array_of_chunk(path)
         metadata = json.loads((array / "zarr.json").read_bytes())
         if any(codec["name"] not in {"bytes"} for codec in metadata["codecs"]):
-            raise ValueError("compressed: the file alone does not tell its numbers")
+            raise ValueError("a compressed chunk cannot be read alone")
         yield "chunk", np.fromfile(path, np.dtype(metadata["data_type"]))
 
 
@@ -139,8 +139,8 @@ def _number(cell: str) -> float | str:
         return cell
 
 
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
-    """Walk a JSON value; texts become part of the name, so that differing ones are not alike."""
+def _leaves(value: object, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    """Walk a JSON value; texts become part of the name, so that files with different texts are not compared."""
     import numpy as np
 
     if isinstance(value, dict):
@@ -152,4 +152,4 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
     elif isinstance(value, bool | str) or value is None:
         yield f"{name}={value}", np.zeros(0)
     else:
-        yield name, np.array(float(value))
+        yield name, np.array(float(cast("float", value)))

@@ -1,4 +1,4 @@
-"""The chain from an artifact back to raw files, for the terminal."""
+"""The upstream tree of an artifact, back to raw files, as text for the terminal."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
     from nephroscale.provenance.graph import Artifact, Graph, Input
 
-#: More inputs of one stage than this are shown as one line, unless all are asked for.
+#: More inputs of one stage than this are shown as one example, unless all are wanted.
 MOST_NAMED = 3
 DIGITS = 12
 
 
 def trace(graph: Graph, key: tuple[str, str], *, everything: bool = False) -> str:
-    """Write the chain of an artifact as a tree.
+    """Write an artifact and everything that it was made from as a tree.
 
     Parameters
     ----------
@@ -27,12 +27,12 @@ def trace(graph: Graph, key: tuple[str, str], *, everything: bool = False) -> st
     key
         Stage and unit.
     everything
-        Name every input; otherwise many of one stage are one line, and the first of them stands for all.
+        Show every input; otherwise one example of many inputs of one stage.
 
     Returns
     -------
     str
-        A line an artifact: name, digest, when and where it was made, and what is wrong with it, its inputs below it.
+        One line per artifact: name, digest, when and where it was made, and its faults; its inputs are indented below.
     """
     shown: set[tuple[str, str]] = set()
     return "\n".join(_lines(graph, key, "", shown, everything=everything))
@@ -50,8 +50,8 @@ def _lines(
     for sentence in artifact.because:
         yield f"{indent}    ! {sentence}"
     by_stage: dict[str, list[Input]] = defaultdict(list)
-    unlike = {need.artifact or need.label: need for need in reversed(artifact.inputs)}  # parts of one artifact once
-    for need in reversed(unlike.values()):
+    distinct = {need.artifact or need.label: need for need in reversed(artifact.inputs)}  # parts of an artifact once
+    for need in reversed(distinct.values()):
         by_stage[need.artifact[0] if need.artifact else ""].append(need)
     for stage, needs in sorted(by_stage.items()):
         few = needs if everything or len(needs) <= MOST_NAMED else needs[:1]
@@ -62,17 +62,17 @@ def _lines(
                 value = need.value[:DIGITS] if len(need.value) == 64 else need.value
                 yield f"{indent}    {need.label}  {value}  {'raw' if '/' not in need.label else 'not in this run'}"
         if len(few) < len(needs):
-            yield f"{indent}    and {len(needs) - len(few)} more of {stage or 'the raw files'} (--all names them)"
+            yield f"{indent}    and {len(needs) - len(few)} more of {stage or 'the raw files'} (--all shows them)"
 
 
 def describe(artifact: Artifact) -> str:
-    """Tell of one artifact in a line."""
+    """Describe an artifact in one line."""
     receipt, made = artifact.receipt, artifact.made
     words = [artifact.name, receipt.digest[:DIGITS] if receipt.digest else f"rejected: {receipt.reason}"]
     if made:
         words.append(f"{made['started']} on {made['node']} ({made['device']}), {made['seconds']:.1f} s")
-        if made.get("git"):
-            words.append(f"code {made['git'][:DIGITS]}{'+' if made['git'].endswith('+') else ''}")
+        if git := made.get("git"):
+            words.append(f"code {git[:DIGITS]}{'+' if git.endswith('+') else ''}")
     if artifact.state != CURRENT:
         words.append(f"[{artifact.state}]")
     conflicts = sum(not repeat["agrees"] for repeat in artifact.repeats)

@@ -1,13 +1,16 @@
-"""How the cohort flows: what each stage accepted, what it rejected and why."""
+"""Attrition of the cohort: units accepted and rejected by each stage, with the reasons."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# What one unit of a stage is, in words: one, several.
+    from nephroscale.reporting.report_inputs import UnitOutcome
+
+# Unit of each stage: singular, plural.
 UNITS = {
     "register": ("patient", "patients"),
     "reference": ("cohort", "cohorts"),
@@ -24,79 +27,99 @@ UNITS = {
 }
 
 
-def count_stages(stages: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """Count what each stage accepted and rejected, in the order given.
+class StageCount(NamedTuple):
+    """Number of units of a stage; `unit` is their name."""
+
+    stage: str
+    unit: str
+    total: int
+    accepted: int
+
+    @property
+    def rejected(self) -> int:
+        """Number of rejected units."""
+        return self.total - self.accepted
+
+    @property
+    def accepted_percent(self) -> float:
+        """Accepted units in percent."""
+        return round(100 * self.accepted / self.total, 2)
+
+
+class Reason(NamedTuple):
+    """A reason for rejection, and the units that were rejected for it."""
+
+    reason: str
+    units: list[str]
+
+
+@dataclass(frozen=True)
+class StageRejections:
+    """Rejections of a stage by reason; `follows` counts the units that were lost because of an earlier rejection."""
+
+    stage: str
+    reasons: list[Reason]
+    follows: int
+
+
+class DroppedImage(NamedTuple):
+    """A TEM image that was left out of its patient's bag."""
+
+    patient: str
+    image: str
+    reason: str
+
+
+def count_stages(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[StageCount]:
+    """Count the units that each stage accepted, in the order of the stages; a stage without units is left out."""
+    return [
+        StageCount(
+            stage=stage,
+            unit=UNITS.get(stage, ("unit", "units"))[len(units) > 1],
+            total=len(units),
+            accepted=sum(unit.accepted for unit in units),
+        )
+        for stage, units in stages.items()
+        if units
+    ]
+
+
+def list_rejections(stages: Mapping[str, Sequence[UnitOutcome]], excluded: Mapping[str, str]) -> list[StageRejections]:
+    """Group the rejected units by stage and reason, and count the consequences of earlier rejections.
 
     Parameters
     ----------
     stages
-        Stage to its units: `name`, `status`, `reason`, `figures`.
-
-    Returns
-    -------
-    list of dict
-        `stage`, `unit` (in words), `total`, `accepted`, `rejected`, and both as percentages.
-    """
-    rows = []
-    for stage, units in stages.items():
-        total, accepted = len(units), sum(unit["status"] == "accepted" for unit in units)
-        if total:
-            words = UNITS.get(stage, ("unit", "units"))
-            rows.append(
-                {
-                    "stage": stage,
-                    "unit": words[total > 1],
-                    "total": total,
-                    "accepted": accepted,
-                    "rejected": total - accepted,
-                    "accepted_percent": round(100 * accepted / total, 2),
-                }
-            )
-    return rows
-
-
-def list_rejections(
-    stages: Mapping[str, Sequence[Mapping[str, Any]]], excluded: Mapping[str, str]
-) -> list[dict[str, Any]]:
-    """Group what was rejected by stage, then by reason, and tell causes from what only follows from them.
-
-    Parameters
-    ----------
-    stages
-        As for :func:`count_stages`. A unit whose `figures` have `because` was rejected for want of that earlier unit.
+        Stage to the outcomes of its units. A unit with `because` among its figures was rejected because of that
+        earlier unit.
     excluded
-        Patients left out of the folds, and why.
-
-    Returns
-    -------
-    list of dict
-        `stage`, `reasons` (of each `reason` and `units`), and `follows`, how many units were lost with earlier ones.
+        Patient to the reason for the exclusion from the folds.
     """
     groups = []
     for stage, units in stages.items():
         reasons: dict[str, list[str]] = {}
         follows = 0
         for unit in units:
-            if unit["status"] == "accepted":
+            if unit.accepted:
                 continue
-            if "because" in unit["figures"]:
+            if "because" in unit.figures:
                 follows += 1
             else:
-                reasons.setdefault(str(unit["reason"] or "no reason given"), []).append(str(unit["name"]))
+                reasons.setdefault(unit.reason or "no reason given", []).append(unit.name)
         if stage == "folds":
             for patient, reason in sorted(excluded.items()):
-                reasons.setdefault(f"left out of the folds: {reason}", []).append(patient)
-        listed = [{"reason": reason, "units": sorted(names)} for reason, names in sorted(reasons.items())]
+                reasons.setdefault(f"excluded from the folds: {reason}", []).append(patient)
+        listed = [Reason(reason, sorted(names)) for reason, names in sorted(reasons.items())]
         if listed or follows:
-            groups.append({"stage": stage, "reasons": listed, "follows": follows})
+            groups.append(StageRejections(stage, listed, follows))
     return groups
 
 
-def list_dropped_images(stages: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, str]]:
-    """List single TEM images that did not enter their patient's bag, though the bag was made."""
-    return [
-        {"patient": str(unit["name"]), "image": str(image["id"]), "reason": str(image["reason"])}
-        for unit in stages.get("tem", [])
-        if unit["status"] == "accepted"
-        for image in unit["figures"].get("dropped", [])
-    ]
+def list_dropped_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[DroppedImage]:
+    """List the TEM images that were left out of a bag that was made."""
+    dropped = []
+    for unit in stages.get("tem", []):
+        images = unit.figures.get("dropped", [])
+        if unit.accepted and isinstance(images, list):
+            dropped += [DroppedImage(unit.name, str(image["id"]), str(image["reason"])) for image in images]
+    return dropped

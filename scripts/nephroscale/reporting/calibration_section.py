@@ -1,50 +1,50 @@
-"""How well probabilities come true, before and after each run's temperature."""
+"""Calibration before and after temperature scaling."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nephroscale.evaluation.calibration_metrics import measure_calibration, reliability
+from nephroscale.reporting.report_metrics import Bin, Calibration, ModelCalibration
 from nephroscale.reporting.rounding import rounded
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from nephroscale.evaluation.tables import Predictions
     from nephroscale.reporting.results import ModelResults
 
 
-def describe_calibration(results: ModelResults) -> dict[str, Any] | None:
-    """Measure a model's calibration on its test folds; None where temperatures were not fitted.
+def summarise_model_calibration(results: ModelResults) -> ModelCalibration | None:
+    """Measure a model's calibration on its test folds; None where not every run has a temperature.
 
     Parameters
     ----------
     results
-        Of the model. Each run's test predictions are tempered by the temperature that was fitted on the same run's
-        validation patients, then averaged over seeds and pooled over folds.
-
-    Returns
-    -------
-    dict
-        `before` and `after`, of each `ece`, `brier`, `nll` and the `bins` of the reliability diagram; `temperatures`
-        (least, median, largest) and `at_bound`, how many could go no further.
+        Results of the model. The test predictions of each run are scaled by the temperature that was fitted on the
+        run's validation patients, then averaged over seeds and pooled over folds.
     """
-    before, after = results.pooled, results.tempered
-    found = sorted(run.calibration["temperature"] for run in results.runs if run.predictions and run.calibration)
-    if before is None or after is None or not found:
+    before, after = results.pooled, results.calibrated
+    fitted = [run.temperature for run in results.runs if run.temperature]
+    temperatures = sorted(run.temperature.temperature for run in results.runs if run.predictions and run.temperature)
+    if before is None or after is None or not temperatures:
         return None
-    return {
-        "before": describe(before.certain.labels, before.certain.probabilities),
-        "after": describe(after.certain.labels, after.certain.probabilities),
-        "temperatures": [rounded(found[0]), rounded(found[len(found) // 2]), rounded(found[-1])],
-        "at_bound": sum(bool(run.calibration and run.calibration["at_bound"]) for run in results.runs),
-    }
+    return ModelCalibration(
+        before=summarise_calibration(before.certain),
+        after=summarise_calibration(after.certain),
+        temperatures=(
+            rounded(temperatures[0]),
+            rounded(temperatures[len(temperatures) // 2]),
+            rounded(temperatures[-1]),
+        ),
+        at_bound=sum(temperature.at_bound for temperature in fitted),
+    )
 
 
-def describe(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
-    """Give the figures and the bins of some predictions, rounded."""
-    figures = {name: rounded(value) for name, value in measure_calibration(labels, probabilities).items()}
+def summarise_calibration(predictions: Predictions) -> Calibration:
+    """Compute the calibration metrics and the bins of the reliability diagram, rounded."""
+    labels, probabilities = predictions.labels, predictions.probabilities
+    metrics = measure_calibration(labels, probabilities)
     bins = [
-        {name: rounded(value) if isinstance(value, float) else value for name, value in entry.items()}
-        for entry in reliability(labels, probabilities)
+        Bin(b.patients, rounded(b.confidence), rounded(b.accuracy), rounded(b.low), rounded(b.high))
+        for b in reliability(labels, probabilities)
     ]
-    return {**figures, "bins": bins}
+    return Calibration(rounded(metrics.ece), rounded(metrics.brier), rounded(metrics.nll), bins)

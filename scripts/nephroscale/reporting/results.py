@@ -1,20 +1,31 @@
-"""What the models' runs said, read from their evaluations and pooled over folds and seeds."""
+"""Results of the models' runs, read from their evaluations and pooled over folds and seeds."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.evaluation.calibration_metrics import temper
-from nephroscale.evaluation.tables import Predictions, read_heads, read_instances, read_predictions
+from nephroscale.evaluation.calibration_metrics import apply_temperature
+from nephroscale.evaluation.fitted_temperature import FittedTemperature, read_temperature
+from nephroscale.evaluation.tables import InstanceWeight, Predictions, read_heads, read_instances, read_predictions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from nephroscale.reporting.report_inputs import FoldRun, ModelRuns
+
+
+class Epoch(NamedTuple):
+    """Mean loss of the training and validation patients in one epoch."""
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
 
 
 @dataclass(frozen=True)
@@ -24,28 +35,28 @@ class Run:
     Attributes
     ----------
     fold, seed
-        Which one.
+        Name of the fold; seed.
     predictions
-        Of the fold's test patients; None where there is no evaluation.
+        Predictions of the fold's test patients; None without an evaluation.
     instances
-        Rows of `instances.csv`.
+        Weights of the TEM images.
     curve
-        Epochs of `curve.json`; empty where there is no training.
+        Training curve; empty without a training.
     best_epoch
-        The epoch whose weights were kept; None where there is no training.
-    calibration
-        Content of `calibration.json`; None where no temperature was fitted.
+        Epoch whose weights were kept; None without a training.
+    temperature
+        None where no temperature was fitted.
     heads
-        Each head's probabilities of the same patients, where the network has several.
+        Output head to its predictions of the same patients, where the network has several.
     """
 
     fold: str
     seed: int
     predictions: Predictions | None
-    instances: list[dict[str, Any]]
-    curve: list[dict[str, Any]]
-    best_epoch: int | None
-    calibration: dict[str, Any] | None = None
+    instances: list[InstanceWeight] = field(default_factory=list)
+    curve: list[Epoch] = field(default_factory=list)
+    best_epoch: int | None = None
+    temperature: FittedTemperature | None = None
     heads: dict[str, Predictions] = field(default_factory=dict)
 
 
@@ -56,16 +67,19 @@ class ModelResults:
     Attributes
     ----------
     name
-        As in the configuration.
-    settings
-        Its entry of `models`.
+        Name in the configuration.
     runs
         Sorted by fold and seed.
+    modalities
+        Modalities that the model reads.
+    attention
+        Whether a model of several modalities uses attention between them.
     """
 
     name: str
-    settings: dict[str, Any]
     runs: list[Run]
+    modalities: tuple[str, ...] = ()
+    attention: bool = True
 
     @property
     def folds(self) -> list[str]:
@@ -73,7 +87,7 @@ class ModelResults:
         return list(dict.fromkeys(run.fold for run in self.runs if run.predictions))
 
     def of_fold(self, fold: str) -> list[Predictions]:
-        """Predictions of a fold's test patients, one of each seed."""
+        """Predictions of a fold's test patients, one for each seed."""
         return [run.predictions for run in self.runs if run.fold == fold and run.predictions]
 
     @property
@@ -82,20 +96,20 @@ class ModelResults:
         return self._pool(lambda run: run.predictions)
 
     @property
-    def tempered(self) -> Predictions | None:
-        """The same, each run's first tempered by its own temperature; None where a run has none."""
-        if not all(run.calibration for run in self.runs if run.predictions):
+    def calibrated(self) -> Predictions | None:
+        """Pooled predictions after each run's own temperature scaling; None where a run has no temperature."""
+        if not all(run.temperature for run in self.runs if run.predictions):
             return None
-        return self._pool(_tempered)
+        return self._pool(_calibrate)
 
     def of_head(self, name: str) -> Predictions | None:
-        """Out-of-fold predictions of one head; None where not every run has it."""
+        """Pooled predictions of one output head; None where a run does not have it."""
         if not all(name in run.heads for run in self.runs if run.predictions):
             return None
         return self._pool(lambda run: run.heads.get(name))
 
     def _pool(self, select: Callable[[Run], Predictions | None]) -> Predictions | None:
-        """Average what is selected over the seeds of each fold, and put the folds together, sorted by patient."""
+        """Average the selected predictions over the seeds of each fold and pool the folds, sorted by patient."""
         parts = []
         for fold in self.folds:
             found = [select(run) for run in self.runs if run.fold == fold]
@@ -109,48 +123,50 @@ class ModelResults:
             raise NephroscaleError(
                 f"Patients are tested in more than one fold: {', '.join(twice)}.",
                 where=f"evaluations of {self.name}",
-                todo="Make the folds again.",
+                fix="Make the folds again.",
             )
         order = np.argsort(np.array(patients))
         labels = np.concatenate([part.labels for part in parts])[order]
-        chances = np.concatenate([part.probabilities for part in parts])[order]
+        probabilities = np.concatenate([part.probabilities for part in parts])[order]
         second = np.concatenate([part.labels if part.second is None else part.second for part in parts])[order]
         between = any(part.second is not None for part in parts)
-        return Predictions([patients[i] for i in order], labels, chances, second if between else None)
+        return Predictions([patients[i] for i in order], labels, probabilities, second if between else None)
 
 
-def _tempered(run: Run) -> Predictions | None:
-    if run.predictions is None or run.calibration is None:
+def _calibrate(run: Run) -> Predictions | None:
+    if run.predictions is None or run.temperature is None:
         return None
-    chances = temper(run.predictions.probabilities, float(run.calibration["temperature"]))
-    return replace(run.predictions, probabilities=chances)
+    probabilities = apply_temperature(run.predictions.probabilities, float(run.temperature.temperature))
+    return replace(run.predictions, probabilities=probabilities)
 
 
 def average_seeds(predictions: Sequence[Predictions]) -> Predictions:
-    """Average the probabilities that networks of several seeds gave the same patients."""
+    """Average the probabilities of the same patients over the seeds of a fold."""
     first = predictions[0]
     for other in predictions[1:]:
         if other.patients != first.patients or (other.labels != first.labels).any():
             raise NephroscaleError(
-                "The seeds of one fold were evaluated on different patients.", where="evaluate", todo="Evaluate again."
+                "The seeds of one fold were evaluated on different patients.",
+                where="evaluate",
+                fix="Evaluate the models again.",
             )
     return replace(first, probabilities=np.mean([p.probabilities for p in predictions], axis=0))
 
 
-def read_results(name: str, entry: Mapping[str, Any], classes: Sequence[str]) -> ModelResults:
+def read_results(name: str, model: ModelRuns, classes: Sequence[str]) -> ModelResults:
     """Read all runs of a model.
 
     Parameters
     ----------
     name
         Name of the model.
-    entry
-        `settings`, and `folds`: for each run `fold`, `seed`, and the objects of `evaluate` and `train` (or None).
+    model
+        Objects of its runs.
     classes
         Names of the classes, in the order of their indices.
     """
-    runs = [_read_run(run, classes) for run in entry["folds"]]
-    return ModelResults(name, dict(entry["settings"]), sorted(runs, key=lambda run: (_natural(run.fold), run.seed)))
+    runs = sorted((_read_run(run, classes) for run in model.runs), key=lambda run: (_natural(run.fold), run.seed))
+    return ModelResults(name, runs, model.modalities, model.attention)
 
 
 def _natural(name: str) -> tuple[int, str]:
@@ -158,19 +174,21 @@ def _natural(name: str) -> tuple[int, str]:
     return (int(name), "") if name.isdecimal() else (1 << 30, name)
 
 
-def _read_run(run: Mapping[str, Any], classes: Sequence[str]) -> Run:
-    evaluate: Path | None = run["evaluate"]
-    train: Path | None = run["train"]
-    calibrated: Path | None = run.get("temperature")
-    curve = json.loads((train / "curve.json").read_text()) if train else []
-    predictions = read_predictions(evaluate / "predictions.csv", classes) if evaluate else None
+def _read_run(run: FoldRun, classes: Sequence[str]) -> Run:
+    evaluation, training = run.evaluation, run.training
+    predictions = read_predictions(evaluation / "predictions.csv", classes) if evaluation else None
     return Run(
-        fold=str(run["fold"]),
-        seed=int(run["seed"]),
+        fold=run.fold,
+        seed=run.seed,
         predictions=predictions,
-        instances=read_instances(evaluate / "instances.csv") if evaluate else [],
-        curve=curve,
-        best_epoch=json.loads((train / "model.json").read_text()).get("best_epoch") if train else None,
-        calibration=json.loads((calibrated / "calibration.json").read_text()) if calibrated else None,
-        heads=read_heads(evaluate / "heads.csv", predictions, classes) if evaluate and predictions else {},
+        instances=read_instances(evaluation / "instances.csv") if evaluation else [],
+        curve=_read_curve(training / "curve.json") if training else [],
+        best_epoch=json.loads((training / "model.json").read_text()).get("best_epoch") if training else None,
+        temperature=read_temperature(run.temperature) if run.temperature else None,
+        heads=read_heads(evaluation / "heads.csv", predictions, classes) if evaluation and predictions else {},
     )
+
+
+def _read_curve(path: Path) -> list[Epoch]:
+    rows = json.loads(path.read_text())
+    return [Epoch(row["epoch"], row["train_loss"], row["validation_loss"]) for row in rows]

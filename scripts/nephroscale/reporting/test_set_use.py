@@ -1,4 +1,4 @@
-"""Telling how often the test folds were looked at."""
+"""How often the test folds were used."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def describe_test_set_use(looks: Mapping[str, int], models: int) -> list[str]:
-    """Say how many configurations were scored on the test folds, in one sentence; none where nothing is known.
+def describe_test_set_use(uses: Mapping[str, int], models: int) -> list[str]:
+    """State how many configurations were scored on the test folds; empty where nothing is recorded.
 
     Parameters
     ----------
-    looks
-        Fold to the number of distinct configurations ever scored on its test patients, this run's included.
+    uses
+        Fold to the number of configurations ever scored on its test patients, including those of this run.
     models
-        How many of them are the models of this run.
+        Number of models of this run.
     """
-    if not looks:
+    if not uses:
         return []
-    most = max(looks.values())
-    folds = "the test folds" if len(set(looks.values())) == 1 else "the most looked-at test fold"
-    others = most - models
-    earlier = f"the {models} of this run and {others} before" if others > 0 else f"all {models} of this run"
-    counted = f"{ordinal(most)} look at {folds}: {most} configurations were scored on it so far, {earlier}."
-    return [f"{counted} The more are tried, the more the best of them owes to chance."]
+    most = max(uses.values())
+    folds = "the test folds" if len(set(uses.values())) == 1 else "the test fold used most often"
+    earlier = most - models
+    counted = f"{models} in this run and {earlier} earlier" if earlier > 0 else f"all {models} in this run"
+    sentence = f"{ordinal(most)} use of {folds}: {most} configurations have been scored so far, {counted}."
+    return [f"{sentence} The more configurations are compared, the more optimistic the result of the best one is."]
 
 
 def ordinal(number: int) -> str:

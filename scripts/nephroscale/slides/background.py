@@ -1,42 +1,45 @@
-"""Fluorescence: one channel, its background taken away, its intensity made comparable where exposure is known."""
+"""Fluorescence: the marker's channel, background subtraction and intensity calibration."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 
 from nephroscale.errors import Rejected
 
-# Counts are brought to what an exposure of 100 ms at gain 1 would have given, full scale being 65535.
+if TYPE_CHECKING:
+    from nephroscale.cohort.image import ImageRow
+
+# Counts are scaled to an exposure of 100 ms at gain 1, with a full scale of 65535.
 REFERENCE_EXPOSURE_MS = 100.0
-# Without exposure the brightest 0.1 % of the tissue comes to this, so that little is cut off.
+# If exposure is unknown, the 99.9th percentile of the tissue is scaled to this level, so that little is clipped.
 PATTERN_TOP = 60000.0
 
 
 def choose_channel(overview: np.ndarray, *, rgb: bool, names: tuple[str, ...] = (), marker: str = "") -> int:
-    """Find the channel that carries the marker.
+    """Choose the channel of the marker.
 
-    A grey picture has one. A pseudo-coloured RGB picture shows one grey channel through a colour: the colour channel
-    of the largest range holds it with the least rounding (a maximum over the channels would collect the noise of all).
-    Of several grey channels the one whose name holds the marker's is taken.
+    A grey image has one channel. A pseudo-coloured RGB image shows one grey channel in a colour: the colour channel
+    with the largest range has the least rounding (a maximum over channels would add up their noise). Of several grey
+    channels, the one whose name contains the marker is used.
 
     Parameters
     ----------
     overview
-        [h, w, c], the picture at a coarse scale.
+        [h, w, c], the image at a coarse scale.
     rgb
         Whether the channels are red, green and blue.
     names
         Names of grey channels.
     marker
-        The marker that the table gives.
+        Marker in the table of images.
 
     Raises
     ------
     Rejected
-        When several grey channels are there and none is named like the marker.
+        When not exactly one of several grey channels is named after the marker.
     """
     channels = overview.shape[-1]
     if channels == 1:
@@ -48,25 +51,25 @@ def choose_channel(overview: np.ndarray, *, rgb: bool, names: tuple[str, ...] = 
     fitting = [n for n, name in enumerate(names) if marker and marker.lower() in name.lower()]
     if len(fitting) != 1:
         raise Rejected(
-            f"it holds {channels} channels and not one of them is named like the marker; save that one alone"
+            f"it has {channels} channels, and not exactly one is named after the marker; save only that channel"
         )
     return fitting[0]
 
 
 def estimate_background(grey: np.ndarray, mpp: float | None, background_um: float) -> np.ndarray:
-    """Estimate the background of a fluorescence picture.
+    """Estimate the background of a fluorescence image.
 
-    A morphological opening by a disc with `background_um` as its radius (which leaves nothing of what is narrower:
-    glomeruli, vessels), smoothed at half that length.
+    Morphological opening by a disc of radius `background_um` (which removes narrower structures such as glomeruli and
+    vessels), then smoothing.
 
     Parameters
     ----------
     grey
-        [h, w], the picture at a coarse scale.
+        [h, w], the image at a coarse scale.
     mpp
-        µm per pixel of it; None where unknown, when one level, the 2nd percentile, serves for the whole picture.
+        µm per pixel; if None, the 2nd percentile is the background of the whole image.
     background_um
-        Length over which the background varies, µm.
+        Length scale of the background, µm.
 
     Returns
     -------
@@ -82,9 +85,9 @@ def estimate_background(grey: np.ndarray, mpp: float | None, background_um: floa
     radius = max(1, round(background_um / mpp))
     if 2 * radius + 1 >= min(grey.shape):
         return np.full(grey.shape, np.percentile(grey, 2), np.float32)
-    # The opening follows the darkest pixel of the disc, so noise is smoothed away first.
+    # The opening follows the darkest pixel in the disc, so noise is smoothed first.
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
-    # Large discs are slow: a shrunken picture with a disc of about eight pixels does as well.
+    # Large discs are slow; a smaller image with a disc of about eight pixels gives the same.
     shrink = max(1, radius // 8)
     small = cv2.resize(smooth, (-(-grey.shape[1] // shrink), -(-grey.shape[0] // shrink)), interpolation=cv2.INTER_AREA)
     side = 2 * max(1, radius // shrink) + 1
@@ -94,7 +97,7 @@ def estimate_background(grey: np.ndarray, mpp: float | None, background_um: floa
 
 
 class IntensityScale:
-    """Turns raw counts into 16 bits: background off, then scaled.
+    """Converts raw counts to 16 bits: subtracts the background, then scales.
 
     Parameters
     ----------
@@ -110,43 +113,53 @@ class IntensityScale:
         self.background, self.ratio, self.factor = background, ratio, factor
 
     def subtract(self, pixels: np.ndarray, x: int, y: int) -> np.ndarray:
-        """Take the background from a region [h, w] whose corner is at x, y in pixels of level 0; float32, from 0 up."""
+        """Subtract the background from a region [h, w] at x, y in pixels of level 0; gives float32, at least 0."""
         height, width = pixels.shape
         high, wide = self.background.shape
-        # OpenCV rounds positions to 1/32 of a pixel: rounded here first, they are the same from whichever corner.
+        # OpenCV rounds positions to 1/32 of a pixel. Rounding them first makes them equal for all regions.
         across = np.clip(np.round(((np.arange(x, x + width) + 0.5) / self.ratio - 0.5) * 32) / 32, 0, wide - 1)
         along = np.clip(np.round(((np.arange(y, y + height) + 0.5) / self.ratio - 0.5) * 32) / 32, 0, high - 1)
         x0, y0 = int(across[0]), int(along[0])
         part = np.ascontiguousarray(self.background[y0 : int(along[-1]) + 2, x0 : int(across[-1]) + 2])
         maps = np.meshgrid((across - x0).astype(np.float32), (along - y0).astype(np.float32))
         below = cv2.remap(part, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.maximum(pixels.astype(np.float32) - below, 0)
+        above: np.ndarray = np.maximum(pixels.astype(np.float32) - below, 0)
+        return above
 
     def __call__(self, pixels: np.ndarray, x: int, y: int) -> np.ndarray:
-        """Background off and scaled: uint16 [h, w]."""
+        """Subtract the background and scale; gives uint16 [h, w]."""
         return np.rint(np.minimum(self.subtract(pixels, x, y) * self.factor, 65535)).astype(np.uint16)
 
 
-def intensity_factor(sample: np.ndarray, dtype: np.dtype, row: dict[str, Any]) -> tuple[str, float]:
-    """Decide how counts are scaled.
+class Calibration(NamedTuple):
+    """How counts are scaled.
+
+    Attributes
+    ----------
+    kind
+        `calibrated` (exposure and gain are known) or `pattern-only` (contrast within the image).
+    factor
+        Output, of 65535, per raw count.
+    """
+
+    kind: str
+    factor: float
+
+
+def calibrate_intensity(sample: np.ndarray, dtype: np.dtype, row: ImageRow) -> Calibration:
+    """Choose the factor by which counts are scaled.
 
     Parameters
     ----------
     sample
-        Raw counts of tissue, background taken off, any shape.
+        Raw counts of tissue after background subtraction, any shape.
     dtype
-        uint8 or uint16, of the raw file: full scale.
+        uint8 or uint16, of the raw file, which gives the full scale.
     row
-        The image's row; `exposure_ms` and `gain` count where both are given.
-
-    Returns
-    -------
-    tuple of (str, float)
-        `calibrated` or `pattern-only`, and output (of 65535) per count.
+        Table row of the image; `exposure_ms` and `gain` are used where both are given.
     """
-    exposure, gain = row.get("exposure_ms"), row.get("gain")
-    if exposure and gain:
+    if row.exposure_ms and row.gain:
         full = 65535.0 / float(np.iinfo(dtype).max)
-        return "calibrated", full * REFERENCE_EXPOSURE_MS / (float(exposure) * float(gain))
+        return Calibration("calibrated", full * REFERENCE_EXPOSURE_MS / (float(row.exposure_ms) * float(row.gain)))
     top = float(np.percentile(sample, 99.9)) if sample.size else 0.0
-    return "pattern-only", round(PATTERN_TOP / top, 9) if top > 0 else 1.0
+    return Calibration("pattern-only", round(PATTERN_TOP / top, 9) if top > 0 else 1.0)

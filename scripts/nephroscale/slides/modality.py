@@ -1,172 +1,179 @@
-"""How a raw image looks, and what becomes of its pixels: stained on bright glass (OM), or shining in the dark (IM)."""
+"""Pixels of the two slide modalities: brightfield (OM), stained on bright glass, and fluorescence (IM)."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, ClassVar
 
 import cv2
 import numpy as np
 
-from nephroscale.slides.background import IntensityScale, choose_channel, estimate_background, intensity_factor
-from nephroscale.slides.sampling import WHITE, Grid, Scales, sample_tiles, sample_tissue
-from nephroscale.slides.scaled import Overview, ScaledView
-from nephroscale.slides.stain import choose_normalisation, fit_macenko, fit_reinhard
+from nephroscale.slides.background import IntensityScale, calibrate_intensity, choose_channel, estimate_background
+from nephroscale.slides.facts import is_whole_field
+from nephroscale.slides.slide_view import WHITE, Overview, SlideView
+from nephroscale.slides.stain import Normalisation, StainReference, choose_normalisation, fit_macenko, fit_reinhard
+from nephroscale.slides.tile_grid import TileGrid, sample_tiles, sample_tissue
 from nephroscale.slides.tissue import TissueMask, estimate_white_point, find_bright_tissue, find_dark_tissue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
+    from nephroscale.cohort.image import ImageRow
+    from nephroscale.slides.facts import ImageFacts
     from nephroscale.slides.readers.base import SlideReader
+    from nephroscale.slides.scales import Scales
+    from nephroscale.slides.settings import ImTilingSettings, OmTilingSettings
 
 
-class Appearance(ABC):
-    """What tiling has to know of a modality; made by reading the slide once at a coarse scale.
+class Modality(ABC):
+    """What tiling needs of a modality; construction reads the slide once at a coarse scale.
 
     Attributes
     ----------
     dtype, channels, colours
-        Of the stored arrays, and how viewers show them.
+        Of the stored arrays; hexadecimal colours for viewers.
     overview, mask
         The slide at a coarse scale, and its tissue.
     attributes, quality
         JSON values for the pyramid and for `qc.json`.
     """
 
-    dtype: np.dtype
-    channels: int
-    colours: tuple[str, ...]
-    overview: Overview
-    mask: TissueMask
-    attributes: dict[str, Any]
-    quality: dict[str, Any]
+    dtype: ClassVar[np.dtype]
+    channels: ClassVar[int]
+    colours: ClassVar[tuple[str, ...]]
+
+    def __init__(self, overview: Overview, mask: TissueMask, row: ImageRow, stain: str) -> None:
+        self.overview = overview
+        self.mask = TissueMask(overview.valid.copy(), mask.pen) if is_whole_field(row) else mask
+        self.attributes: dict[str, object] = {"stain": stain}
+        self.quality: dict[str, object] = {}
 
     @abstractmethod
-    def view(self, reader: SlideReader, scale: float) -> ScaledView:
-        """See the slide at a scale."""
+    def view(self, reader: SlideReader, scale: float) -> SlideView:
+        """View the slide at a scale."""
 
     @abstractmethod
-    def prepare(self, view: ScaledView, grid: Grid, scales: Scales) -> None:
-        """Fit whatever is fitted once per slide."""
+    def fit(self, view: SlideView, grid: TileGrid, scales: Scales) -> None:
+        """Fit normalisation or calibration, once per slide."""
 
     @abstractmethod
-    def finish(self, pixels: np.ndarray, valid: np.ndarray, x: int, y: int) -> np.ndarray:
-        """Turn a tile as the view gives it, [h, w, c], into the one that is stored; x, y in pixels of level 0."""
+    def transform(self, pixels: np.ndarray, valid: np.ndarray, x: int, y: int) -> np.ndarray:
+        """Turn a tile of the view, [h, w, c] at x, y in pixels of level 0, into the one that is stored."""
 
     @abstractmethod
-    def grey(self, pixels: np.ndarray) -> np.ndarray:
-        """Give the picture as float32 grey levels from 0 to 255."""
+    def to_grey(self, pixels: np.ndarray) -> np.ndarray:
+        """Convert pixels [h, w, c] to float32 grey levels [h, w] from 0 to 255."""
 
 
-class Brightfield(Appearance):
-    """OM: RGB on bright glass, stains brought to a reference."""
+class Brightfield(Modality):
+    """OM: RGB on bright glass, normalised to the reference of its stain."""
 
     dtype = np.dtype(np.uint8)
     channels = 3
-    colours: tuple[str, ...] = ("FF0000", "00FF00", "0000FF")
+    colours = ("FF0000", "00FF00", "0000FF")
 
     def __init__(
         self,
         reader: SlideReader,
         scales: Scales,
-        row: dict[str, Any],
-        settings: dict[str, Any],
-        reference: dict[str, Any] | None,
+        row: ImageRow,
+        settings: OmTilingSettings,
+        references: Mapping[str, StainReference] | None,
     ) -> None:
-        self.settings, self.stain = settings, row.get("stain") or ""
-        self.reference = (reference or {}).get(self.stain)
-        self.overview = ScaledView(reader, scales.overview, fill=WHITE).overview()
-        mpp = scales.overview_mpp or float(settings["tissue_mpp"])
-        self.mask = find_bright_tissue(self.overview.pixels, self.overview.valid, mpp, self.stain)
-        if row.get("roi") == "whole":
-            self.mask = TissueMask(self.overview.valid.copy(), self.mask.pen)
-        self.attributes: dict[str, Any] = {"stain": self.stain}
-        self.quality: dict[str, Any] = {}
-        self._apply: Callable[[np.ndarray], np.ndarray] | None = None
+        self.settings, stain = settings, row.stain or ""
+        self.reference = (references or {}).get(stain)
+        self.normalisation = Normalisation("identity")
+        overview = self.view(reader, scales.overview).overview()
+        mpp = scales.overview_mpp or settings.tissue_mpp
+        super().__init__(overview, find_bright_tissue(overview.pixels, overview.valid, mpp, stain), row, stain)
 
-    def view(self, reader: SlideReader, scale: float) -> ScaledView:
-        """See the slide at a scale, as it is."""
-        return ScaledView(reader, scale, fill=WHITE)
+    def view(self, reader: SlideReader, scale: float) -> SlideView:
+        """View the slide at a scale."""
+        return SlideView(reader, scale, fill=WHITE)
 
-    def prepare(self, view: ScaledView, grid: Grid, scales: Scales) -> None:
-        """Fit whatever is fitted once per slide."""
+    def fit(self, view: SlideView, grid: TileGrid, scales: Scales) -> None:
+        """Fit stains, and choose the normalisation."""
         pixels = sample_tissue(view, grid, self.mask.tissue, scales.ratio)
         white = estimate_white_point(self.overview.pixels, self.overview.valid & ~self.mask.pen)
         macenko, reinhard = fit_macenko(pixels, white), fit_reinhard(pixels, white)
-        done, self._apply, reason = choose_normalisation(
-            self.settings["normalisation"], macenko, reinhard, self.reference
+        self.normalisation = choose_normalisation(self.settings.normalisation, macenko, reinhard, self.reference)
+        self.attributes["normalisation"] = self.normalisation.method
+        self.quality.update(
+            normalisation=self.normalisation.method,
+            normalisation_fallback=self.normalisation.fallback,
+            macenko=asdict(macenko),
+            reinhard=asdict(reinhard),
         )
-        self.attributes["normalisation"] = done
-        self.quality.update(normalisation=done, normalisation_fallback=reason, macenko=macenko, reinhard=reinhard)
 
-    def finish(self, pixels: np.ndarray, valid: np.ndarray, x: int, y: int) -> np.ndarray:  # noqa: ARG002
-        """Turn a tile into the one that is stored."""
-        if self._apply is None:
+    def transform(self, pixels: np.ndarray, valid: np.ndarray, x: int, y: int) -> np.ndarray:  # noqa: ARG002
+        """Normalise a tile."""
+        if self.normalisation.apply is None:
             return pixels
-        normalised = self._apply(np.ascontiguousarray(pixels))
-        normalised[~valid] = WHITE  # where the scanner took no picture: glass, and no stain moves it
+        normalised = self.normalisation.apply(np.ascontiguousarray(pixels))
+        normalised[~valid] = WHITE  # not scanned: glass, which is not normalised
         return normalised
 
-    def grey(self, pixels: np.ndarray) -> np.ndarray:
-        """Give the picture as float32 grey levels from 0 to 255."""
+    def to_grey(self, pixels: np.ndarray) -> np.ndarray:
+        """Convert pixels to grey levels from 0 to 255."""
         return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY).astype(np.float32)
 
 
-class Fluorescence(Appearance):
-    """IM: one channel at 16 bits, background off."""
+class Fluorescence(Modality):
+    """IM: the marker's channel at 16 bits, background subtracted."""
 
     dtype = np.dtype(np.uint16)
     channels = 1
-    colours: tuple[str, ...] = ("FFFFFF",)
+    colours = ("FFFFFF",)
 
     def __init__(
-        self, reader: SlideReader, scales: Scales, row: dict[str, Any], settings: dict[str, Any], facts: dict[str, Any]
+        self, reader: SlideReader, scales: Scales, row: ImageRow, settings: ImTilingSettings, facts: ImageFacts
     ) -> None:
-        self.row, self.raw_dtype = row, np.dtype(facts["dtype"])
-        marker = row.get("marker") or row.get("stain") or ""
-        whole = ScaledView(reader, scales.overview).overview()
-        self.channel = choose_channel(whole.pixels, rgb=reader.rgb, names=reader.channel_names, marker=marker)
-        self.overview = whole._replace(pixels=self.pick(whole.pixels))
-        grey = self.overview.pixels[..., 0]
-        self._background = estimate_background(grey, scales.overview_mpp, float(settings["background_um"]))
-        mpp = scales.overview_mpp or float(settings["tissue_mpp"])
-        self.mask = find_dark_tissue(grey, self.overview.valid, mpp)
-        if row.get("roi") == "whole":
-            self.mask = TissueMask(self.overview.valid.copy(), self.mask.pen)
-        # The picture is shown as it is, from its darkest to its brightest: for focus and thumbnail alone.
+        self.row, self.raw_dtype = row, np.dtype(facts.dtype)
+        marker = row.marker or row.stain or ""
+        all_channels = SlideView(reader, scales.overview).overview()
+        self.channel = choose_channel(all_channels.pixels, rgb=reader.rgb, names=reader.channel_names, marker=marker)
+        overview = all_channels._replace(pixels=self.select_channel(all_channels.pixels))
+        grey = overview.pixels[..., 0]
+        self._background = estimate_background(grey, scales.overview_mpp, settings.background_um)
+        mpp = scales.overview_mpp or settings.tissue_mpp
+        super().__init__(overview, find_dark_tissue(grey, overview.valid, mpp), row, marker)
+        # Grey levels for focus and thumbnail only.
         low, high = np.percentile(grey, [1, 99.8]).tolist()
         self._low, self._gain = low, 255 / max(high - low, 1)
-        self.attributes: dict[str, Any] = {"stain": marker}
-        self.quality: dict[str, Any] = {"channel": self.channel}
+        self.quality["channel"] = self.channel
         self._scale = IntensityScale(self._background, scales.ratio, 1.0)
 
-    def view(self, reader: SlideReader, scale: float) -> ScaledView:
-        """See the marker's channel at a scale."""
-        return ScaledView(reader, scale, prepare=self.pick)
+    def view(self, reader: SlideReader, scale: float) -> SlideView:
+        """View the marker's channel at a scale."""
+        return SlideView(reader, scale, prepare=self.select_channel)
 
-    def pick(self, pixels: np.ndarray) -> np.ndarray:
-        """Take the marker's channel of pixels as read."""
+    def select_channel(self, pixels: np.ndarray) -> np.ndarray:
+        """Select the marker's channel, [h, w, 1], of pixels as read."""
         return np.ascontiguousarray(pixels[..., self.channel : self.channel + 1])
 
-    def prepare(self, view: ScaledView, grid: Grid, scales: Scales) -> None:
-        """Fit whatever is fitted once per slide."""
-        sample = [self._scale.subtract(pixels[..., 0], x, y)[valid] for x, y, pixels, valid in sample_tiles(view, grid)]
-        calibration, factor = intensity_factor(np.concatenate(sample or [np.zeros(0)]), self.raw_dtype, self.row)
-        self._scale = IntensityScale(self._background, scales.ratio, factor)
-        self.attributes["calibration"] = calibration
+    def fit(self, view: SlideView, grid: TileGrid, scales: Scales) -> None:
+        """Calibrate the intensity."""
+        sample = [
+            self._scale.subtract(tile.pixels[..., 0], tile.x, tile.y)[tile.valid] for tile in sample_tiles(view, grid)
+        ]
+        calibration = calibrate_intensity(np.concatenate(sample or [np.zeros(0)]), self.raw_dtype, self.row)
+        self._scale = IntensityScale(self._background, scales.ratio, calibration.factor)
+        self.attributes["calibration"] = calibration.kind
         self.quality.update(
-            calibration=calibration,
-            counts_to_stored=factor,
+            calibration=calibration.kind,
+            counts_to_stored=calibration.factor,
             background_median=round(float(np.median(self._background)), 3),
             background_range=round(float(np.ptp(self._background)), 3),
         )
 
-    def finish(self, pixels: np.ndarray, valid: np.ndarray, x: int, y: int) -> np.ndarray:
-        """Turn a tile into the one that is stored."""
+    def transform(self, pixels: np.ndarray, valid: np.ndarray, x: int, y: int) -> np.ndarray:
+        """Subtract the background of a tile and scale it to 16 bits."""
         stored = self._scale(pixels[..., 0], x, y)
         stored[~valid] = 0
         return stored[..., None]
 
-    def grey(self, pixels: np.ndarray) -> np.ndarray:
-        """Give the picture as float32 grey levels from 0 to 255."""
-        return np.clip((pixels[..., 0].astype(np.float32) - self._low) * self._gain, 0, 255)
+    def to_grey(self, pixels: np.ndarray) -> np.ndarray:
+        """Convert pixels to grey levels from 0 to 255."""
+        grey: np.ndarray = np.clip((pixels[..., 0].astype(np.float32) - self._low) * self._gain, 0, 255)
+        return grey

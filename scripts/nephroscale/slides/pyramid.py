@@ -1,4 +1,4 @@
-"""Writing OME-Zarr 0.5 pyramids in one pass, each shard once."""
+"""Write OME-Zarr 0.5 pyramids in one pass, each shard once."""
 
 from __future__ import annotations
 
@@ -11,24 +11,29 @@ import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
-from nephroscale.arrays import noting_store
+from nephroscale.arrays import digesting_store
+from nephroscale.slides.tile_status import TileStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 SHARD_PX = 2048
 SMALLEST_PX = 128
-# Six halvings leave a tile side of 64 px (the least) whole, so that no pixel of any level mixes two tiles.
+# Six halvings keep the smallest tile (64 px) a whole pixel, so that no pixel of any level mixes two tiles.
 LEVELS = 7
-TISSUE_VALUES = ("background", "tissue", "unreadable")
-TISSUE_COLOURS = ([0, 0, 0, 0], [64, 160, 64, 96], [208, 32, 32, 160])
+STATUS_COLOURS = {
+    TileStatus.BACKGROUND: [0, 0, 0, 0],
+    TileStatus.TISSUE: [64, 160, 64, 96],
+    TileStatus.UNREADABLE: [208, 32, 32, 160],
+}
 
 
 class Source(Protocol):
-    """Gives the pixels of level 0."""
+    """The pixels of level 0."""
 
     def __call__(self, y: int, x: int, height: int, width: int) -> np.ndarray | None:
-        """Pixels [c, height, width] of a region, or None where nothing is there. Asked for each region once."""
+        """Read pixels [c, height, width] of a region, or None where it is empty. Called once for each region."""
 
 
 def write_pyramid(
@@ -39,13 +44,13 @@ def write_pyramid(
     *,
     tile_px: int,
     mpp: float | None,
-    attributes: dict[str, Any],
+    attributes: Mapping[str, object],
     colours: tuple[str, ...],
 ) -> int:
     """Write the levels of a pyramid and its metadata.
 
-    Shards are made in the order of quadrants, so that those of a coarser level are ready as soon as their four are,
-    and memory holds one shard of each level whatever the slide's size. Nothing is written where nothing is there.
+    Shards are made in the order of quadrants, so that each coarser one follows its four parts, and memory holds one
+    shard of each level whatever the size of the slide. Empty shards are not written.
 
     Parameters
     ----------
@@ -56,13 +61,13 @@ def write_pyramid(
     dtype
         uint8 or uint16.
     source
-        Gives the pixels of level 0.
+        The pixels of level 0.
     tile_px
         Side of an inner chunk, pixels.
     mpp
         µm per pixel of level 0; None where unknown.
     attributes
-        JSON values kept under `nephroscale`.
+        JSON values, stored under `nephroscale`.
     colours
         Hexadecimal colour of each channel, for viewers.
 
@@ -78,7 +83,7 @@ def write_pyramid(
     channels, height, width = shape
     levels = count_levels(height, width)
     shard = tile_px * max(2, SHARD_PX // tile_px // 2 * 2)
-    group = zarr.open_group(noting_store(path), mode="w-", zarr_format=3)
+    group = zarr.open_group(digesting_store(path), mode="w-", zarr_format=3)
     group.attrs.update(json.loads(json.dumps(_image_metadata(levels, mpp, dtype, colours, attributes), sort_keys=True)))
     arrays = [
         group.create_array(
@@ -100,14 +105,14 @@ def write_pyramid(
 
 
 def count_levels(height: int, width: int) -> int:
-    """Levels of a pyramid: until the longer side is 128 px or less, at most seven."""
+    """Count the levels of a pyramid: until the longer side is 128 px or less, at most seven."""
     return min(LEVELS, 1 + max(0, math.ceil(math.log2(max(height, width) / SMALLEST_PX))))
 
 
 class _Writer:
-    """The recursion over quadrants."""
+    """Recursion over quadrants."""
 
-    def __init__(self, arrays: list[zarr.Array], source: Source, shard: int) -> None:
+    def __init__(self, arrays: list[zarr.Array[Any]], source: Source, shard: int) -> None:
         self.arrays, self.source, self.shard = arrays, source, shard
 
     def write(self, top: int) -> None:
@@ -118,7 +123,7 @@ class _Writer:
                 self._shard(top, row, column)
 
     def _shard(self, level: int, row: int, column: int) -> np.ndarray | None:
-        """Write one shard and all that it is made from; gives the shard at half the scale."""
+        """Write one shard and those that it is made from; give it at half the scale, or None if empty."""
         array = self.arrays[level]
         channels, high, wide = array.shape
         y, x = row * self.shard, column * self.shard
@@ -145,7 +150,7 @@ class _Writer:
 
 
 def halve(block: np.ndarray) -> np.ndarray:
-    """Average squares of 2 x 2 pixels, [c, h, w] to [c, ceil(h / 2), ceil(w / 2)]; a lone last line counts twice."""
+    """Average squares of 2 x 2 pixels, [c, h, w] to [c, ceil(h / 2), ceil(w / 2)]; an odd last line counts twice."""
     channels, height, width = block.shape
     image = np.moveaxis(block, 0, -1)
     if height % 2 or width % 2:
@@ -158,33 +163,33 @@ def halve(block: np.ndarray) -> np.ndarray:
 
 
 def write_tissue_label(path: Path, status: np.ndarray, *, tile_px: int, mpp: float | None, levels: int) -> None:
-    """Write the label image that says what each tile is, into a pyramid that is already there.
+    """Write the label image of tile status into an existing pyramid.
 
     Parameters
     ----------
     path
         The pyramid's folder.
     status
-        uint8 [rows, columns]: 0 background, 1 tissue, 2 unreadable.
+        uint8 [rows, columns], values of :class:`TileStatus`.
     tile_px
         Side of a tile in pixels of level 0.
     mpp
         µm per pixel of level 0; None where unknown.
     levels
-        Levels of the pyramid: NGFF wants as many of the label; each takes the highest value of four.
+        Levels of the pyramid; NGFF requires as many of the label. Each halving takes the highest value of four.
     """
-    labels = zarr.open_group(noting_store(path / "labels"), mode="w-", zarr_format=3)
-    listed: dict[str, Any] = {"labels": ["tissue"], "version": "0.5"}
+    labels = zarr.open_group(digesting_store(path / "labels"), mode="w-", zarr_format=3)
+    listed: Any = {"labels": ["tissue"], "version": "0.5"}
     labels.attrs.update({"ome": listed})
     group = labels.create_group("tissue")
-    label: dict[str, Any] = {
+    label = {
         "version": "0.5",
-        "colors": [{"label-value": n, "rgba": colour} for n, colour in enumerate(TISSUE_COLOURS)],
-        "properties": [{"class": name, "label-value": n} for n, name in enumerate(TISSUE_VALUES)],
+        "colors": [{"label-value": int(one), "rgba": colour} for one, colour in STATUS_COLOURS.items()],
+        "properties": [{"class": one.name.lower(), "label-value": int(one)} for one in TileStatus],
         "source": {"image": "../../"},
     }
     multiscale = _multiscale("tissue", "yx", levels, tile_px * (mpp or 1.0), mpp)
-    ome: dict[str, Any] = {"image-label": label, "multiscales": [multiscale], "version": "0.5"}
+    ome: Any = {"image-label": label, "multiscales": [multiscale], "version": "0.5"}
     group.attrs.update({"ome": ome})
     for level in range(levels):
         array = group.create_array(
@@ -208,13 +213,13 @@ def _size(height: int, width: int, level: int) -> tuple[int, int]:
     return -(-height // 2**level), -(-width // 2**level)
 
 
-def _multiscale(name: str, axes: str, levels: int, unit: float, mpp: float | None) -> dict[str, Any]:
+def _multiscale(name: str, axes: str, levels: int, unit: float, mpp: float | None) -> dict[str, object]:
     kinds = {
         "c": {"type": "channel"},
         **dict.fromkeys("yx", {"type": "space"} | ({"unit": "micrometer"} if mpp else {})),
     }
     scales = [[1.0 if axis == "c" else round(unit * 2**level, 9) for axis in axes] for level in range(levels)]
-    # Pixels are averaged, so the centre of a coarser one lies further in.
+    # Pixels are averaged, so the centre of a coarser one is shifted.
     shifts = [[0.0 if axis == "c" else round(unit * (2**level - 1) / 2, 9) for axis in axes] for level in range(levels)]
     return {
         "name": name,
@@ -232,10 +237,10 @@ def _multiscale(name: str, axes: str, levels: int, unit: float, mpp: float | Non
 
 
 def _image_metadata(
-    levels: int, mpp: float | None, dtype: np.dtype, colours: tuple[str, ...], attributes: dict[str, Any]
-) -> dict[str, Any]:
+    levels: int, mpp: float | None, dtype: np.dtype, colours: tuple[str, ...], attributes: Mapping[str, object]
+) -> dict[str, object]:
     top = int(np.iinfo(dtype).max)
     window = {"start": 0, "min": 0, "end": top, "max": top}
     omero = {"channels": [{"active": True, "color": colour, "window": window} for colour in colours]}
     ome = {"version": "0.5", "multiscales": [_multiscale("tiles", "cyx", levels, mpp or 1.0, mpp)], "omero": omero}
-    return {"ome": ome, "nephroscale": attributes}
+    return {"ome": ome, "nephroscale": dict(attributes)}

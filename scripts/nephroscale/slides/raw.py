@@ -1,7 +1,7 @@
-"""The files that make up one raw image: found, linked, and digested.
+"""Find, link and digest the files of one raw image.
 
-Light on purpose (standard library alone, BLAKE3 only when something is hashed): the pre-pass asks it about every
-image of the cohort.
+The module imports the standard library only (and BLAKE3 when it hashes), because every image of the cohort is checked
+before each run.
 """
 
 from __future__ import annotations
@@ -19,37 +19,37 @@ from nephroscale.errors import NephroscaleError
 DICOM = {".dcm", ".dicom"}
 HAMAMATSU = {".vms", ".vmu"}
 _UID = rb"([0-9.]{1,64})\0?"
-# Study and series stand side by side only at the top level of a data set; references to other series are nested.
+# StudyInstanceUID and SeriesInstanceUID are adjacent only at the top level; references to other series are nested.
 _SERIES = (
     re.compile(rb"\x20\0\x0d\0UI.." + _UID + rb"\x20\0\x0e\0UI.." + _UID, re.DOTALL),
     re.compile(rb"\x20\0\x0d\0..\0\0" + _UID + rb"\x20\0\x0e\0..\0\0" + _UID, re.DOTALL),
 )
 
 
-def gather(path: Path) -> list[tuple[str, Path]]:
-    """Find the files of one raw image.
+def list_files(path: Path) -> list[tuple[str, Path]]:
+    """List the files of one raw image.
 
     Parameters
     ----------
     path
-        A file, or a folder of DICOM files. Of an MRXS slide the `.mrxs`; of a DICOM series any of its files.
+        A file or a folder of DICOM files: the `.mrxs` of an MRXS slide, any file of a DICOM series.
 
     Returns
     -------
     list of (str, Path)
-        Name inside a link folder (plain ASCII unless the format itself refers to the file by name) and real path,
-        sorted by name.
+        Name in the folder of links (ASCII, unless the format refers to the file by name) and real path, sorted by
+        name.
 
     Raises
     ------
     NephroscaleError
-        When a file is absent, or a folder holds no DICOM series or several.
+        When a file is missing, or a folder does not have exactly one DICOM series.
     """
     path = Path(path)
     if path.is_dir():
         found = _dicom_folder(path)
     elif not path.is_file():
-        raise NephroscaleError("There is no such file.", where=str(path), todo="Correct the path in images.csv.")
+        raise NephroscaleError("The file does not exist.", where=str(path), fix="Correct the path in images.csv.")
     elif path.suffix.lower() == ".mrxs":
         found = _mirax(path)
     elif path.suffix.lower() in HAMAMATSU:
@@ -62,35 +62,35 @@ def gather(path: Path) -> list[tuple[str, Path]]:
 
 
 def link_raw(path: Path, folder: Path) -> Path:
-    """Make or refresh a folder of links through which one raw image can be opened under harmless names.
+    """Create or update the folder of links through which one raw image is opened under plain names.
 
-    Each link is put in place by renaming, so that concurrent callers see whole links only; what does not belong
-    there is removed; where everything is right, nothing is touched.
+    Each link is created by renaming, so that concurrent callers see complete links only. Links of other files are
+    removed, correct links are not touched.
 
     Parameters
     ----------
     path
-        As for :func:`gather`.
+        As for :func:`list_files`.
     folder
-        Folder of this image's links; made if needed.
+        Folder of the links of this image; created if needed.
 
     Returns
     -------
     Path
-        The link to hand to a reader.
+        The link that a reader opens.
     """
     folder = Path(folder)
-    files = gather(path)
+    files = list_files(path)
     wanted = {name for name, _ in files}
     for name, real in files:
         link = folder / name
-        if link.is_symlink() and os.readlink(link) == str(real):  # noqa: PTH115  (the text itself is compared)
+        if link.is_symlink() and os.readlink(link) == str(real):  # noqa: PTH115  (the text of the link is compared)
             continue
         link.parent.mkdir(parents=True, exist_ok=True)
         temporary = link.with_name(f".{link.name}.{secrets.token_hex(8)}.new")
         temporary.symlink_to(real)
         temporary.replace(link)
-    # Only what a former call may have left: callers keep links of their own in further folders.
+    # Only links of an earlier call; callers keep their own links in other folders.
     for stale in sorted([*folder.glob("*"), *folder.glob("slide/**/*")]):
         name = stale.relative_to(folder).as_posix()
         if stale.is_symlink() and name not in wanted and not stale.name.startswith("."):
@@ -99,7 +99,7 @@ def link_raw(path: Path, folder: Path) -> Path:
 
 
 def stat_signature(path: Path) -> tuple[str, int]:
-    """Digest the names, sizes, times and inodes of an image's files: equal while nobody touched them.
+    """Digest names, sizes, times and inodes of the files of an image: equal as long as no file is changed.
 
     Returns
     -------
@@ -108,11 +108,11 @@ def stat_signature(path: Path) -> tuple[str, int]:
     """
     digest, total = hashlib.blake2b(digest_size=16), 0
     plain = _plain_file(path)
-    if plain:  # most raw images are one file, and the pre-pass asks about every one of them
+    if plain:  # the fast way: most raw images are one file
         name, state = plain
         digest.update(_state_line(name, state))
         return digest.hexdigest(), state.st_size
-    for name, real in gather(path):
+    for name, real in list_files(path):
         state = real.stat()
         digest.update(_state_line(name, state))
         total += state.st_size
@@ -124,7 +124,7 @@ def _state_line(name: str, state: os.stat_result) -> bytes:
 
 
 def _plain_file(path: Path) -> tuple[str, os.stat_result] | None:
-    """What :func:`gather` would find of an image that is one file for certain, and its state; else None."""
+    """Give link name and state of an image that is certainly one file, else None."""
     suffix = Path(path).suffix.lower()
     if suffix == ".mrxs" or suffix in HAMAMATSU or suffix in DICOM:
         return None
@@ -136,7 +136,7 @@ def _plain_file(path: Path) -> tuple[str, os.stat_result] | None:
 
 
 def digest(path: Path) -> str:
-    """BLAKE3 of an image: of the one file's bytes, or of the sorted names and digests of several files.
+    """Compute the BLAKE3 digest of an image: of its only file, or of the sorted names and digests of its files.
 
     Returns
     -------
@@ -145,14 +145,14 @@ def digest(path: Path) -> str:
     """
     from nephroscale.store.digest import digest_file, digest_json
 
-    files = gather(path)
+    files = list_files(path)
     if len(files) == 1:
         return digest_file(files[0][1])
     return digest_json([[name, digest_file(real)] for name, real in files])
 
 
 def _entry(names: list[str]) -> str:
-    """Name of the file that a reader opens, among the names of an image's links."""
+    """Choose the link that a reader opens."""
     return next((name for name in names if "/" not in name and Path(name).stem == "slide"), names[0])
 
 
@@ -161,20 +161,20 @@ def _extension(path: Path) -> str:
 
 
 def _beside(path: Path, name: str) -> Path:
-    """Find a companion beside the file as named, or else beside the file it is a link to."""
+    """Find a companion in the folder of the file, or else in the folder of the file that it links to."""
     here = path.with_name(name)
     return here if here.exists() else Path(os.path.realpath(path)).with_name(name)
 
 
 def _mirax(path: Path) -> list[tuple[str, Path]]:
     data = _beside(path, path.stem)
-    if not data.is_dir():  # the link may be named differently from the slide it points to
+    if not data.is_dir():  # the link may have another name than the slide
         data = Path(os.path.realpath(path)).with_suffix("")
     if not (data / "Slidedat.ini").is_file():
         raise NephroscaleError(
-            "An MRXS slide needs the folder of the same name beside it, with Slidedat.ini.",
+            "An MRXS slide needs a folder of the same name next to it, with Slidedat.ini.",
             where=str(path),
-            todo="Copy the slide again, with its folder.",
+            fix="Copy the slide again, with its folder.",
         )
     companions = sorted(p for p in data.rglob("*") if p.is_file())
     return [("slide.mrxs", path), *((f"slide/{p.relative_to(data).as_posix()}", p) for p in companions)]
@@ -196,7 +196,9 @@ def _hamamatsu(path: Path) -> list[tuple[str, Path]]:
     missing = sorted(name for name, real in companions.items() if not real.is_file())
     if missing:
         raise NephroscaleError(
-            f"This slide refers to files that are absent: {', '.join(missing)}.", where=str(path), todo="Copy them too."
+            f"This slide refers to files that do not exist: {', '.join(missing)}.",
+            where=str(path),
+            fix="Copy them too.",
         )
     return [("slide" + _extension(path), path), *companions.items()]
 
@@ -205,13 +207,13 @@ def _dicom_folder(path: Path) -> list[tuple[str, Path]]:
     files = sorted(p for p in path.iterdir() if p.suffix.lower() in DICOM and p.is_file())
     if not files:
         raise NephroscaleError(
-            "This folder holds no DICOM file.", where=str(path), todo="Name the slide's file instead."
+            "This folder has no DICOM file.", where=str(path), fix="Give the file of the slide instead."
         )
     if len({_series(file) for file in files}) > 1:
         raise NephroscaleError(
-            "This folder holds more than one DICOM series.",
+            "This folder has more than one DICOM series.",
             where=str(path),
-            todo="Name one file of the series that is meant.",
+            fix="Give one file of the wanted series.",
         )
     return _numbered(files)
 
@@ -221,7 +223,7 @@ def _dicom_file(path: Path) -> list[tuple[str, Path]]:
     if series is None:
         return [("slide.dcm", path)]
     siblings = [p for p in path.parent.iterdir() if p.suffix.lower() in DICOM and p.is_file() and p.name != path.name]
-    # Ordered by name whichever file was named, so that each of them stands for the same series.
+    # Sorted by name, so that any file of the series gives the same list.
     return _numbered(sorted([path, *(p for p in siblings if _series(p) == series)]))
 
 
@@ -230,7 +232,7 @@ def _numbered(files: list[Path]) -> list[tuple[str, Path]]:
 
 
 def _series(path: Path) -> bytes | None:
-    """SeriesInstanceUID of a DICOM file, little endian, explicit or implicit; None where there is none."""
+    """Read the SeriesInstanceUID of a DICOM file (little endian, explicit or implicit); None if it has none."""
     with path.open("rb") as file:
         head = file.read(1 << 18)
     for pattern in _SERIES:

@@ -1,157 +1,183 @@
-"""What stains are normalised to: fitted on the slides of patients set apart, or read from a file."""
+"""Stain references: fitted on the slides of the segmentation patients, or read from a file."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
 
 import numpy as np
 
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides.readers.registry import open_slide
-from nephroscale.slides.sampling import WHITE, find_scales, make_grid, sample_tissue
-from nephroscale.slides.scaled import ScaledView
-from nephroscale.slides.stain import DIGITS, Fit, fit_macenko, fit_reinhard
+from nephroscale.slides.scales import choose_scales
+from nephroscale.slides.slide_view import WHITE, SlideView
+from nephroscale.slides.stain import DIGITS, MacenkoFit, ReinhardFit, StainReference, fit_macenko, fit_reinhard
+from nephroscale.slides.tile_grid import make_grid, sample_tissue
 from nephroscale.slides.tissue import estimate_white_point, find_bright_tissue
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def fit_reference(
-    slides: list[tuple[Path, dict[str, Any], str]], settings: dict[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Fit each stain's reference: of the fits of its slides the one in their midst.
+    from nephroscale.slides.facts import ImageFacts
+    from nephroscale.slides.settings import OmTilingSettings
+
+F = TypeVar("F", MacenkoFit, ReinhardFit)
+
+
+class ReferenceSlide(NamedTuple):
+    """A slide that the reference is fitted on.
+
+    Attributes
+    ----------
+    path
+        File that the format is opened by.
+    facts
+        Its facts; rejected slides are counted only.
+    stain
+        Name of its stain.
+    """
+
+    path: Path
+    facts: ImageFacts
+    stain: str
+
+
+class ReferenceFigures(TypedDict):
+    """Number of slides fitted, by stain, and of slides that could not be."""
+
+    slides: dict[str, int]
+    rejected_slides: int
+
+
+def fit_reference(slides: Sequence[ReferenceSlide], settings: OmTilingSettings) -> dict[str, StainReference]:
+    """Fit the reference of each stain: the medoid of the fits of its slides.
 
     Parameters
     ----------
     slides
-        Path, facts and stain of each slide; rejected ones are passed over and counted.
+        Slides of all stains.
     settings
-        The configuration's `om`.
+        Settings of OM tiling.
 
     Returns
     -------
     dict
-        Stain to `macenko` and `reinhard` (as :mod:`nephroscale.slides.stain` fits them), `slides` (how many were
-        fitted) and `rejected` (how many could not be).
+        By stain.
     """
-    fits: dict[str, list[tuple[Fit, Fit]]] = {}
+    fits: dict[str, list[tuple[MacenkoFit, ReinhardFit]]] = {}
     rejected: dict[str, int] = {}
-    for path, facts, stain in slides:
-        fits.setdefault(stain, [])
+    for slide in slides:
+        fits.setdefault(slide.stain, [])
         try:
-            if facts["status"] == "rejected":
-                raise Rejected(facts["reason"])
-            pixels, white = _sample(path, facts, stain, settings)
+            pixels, white = _sample(slide, settings)
         except Rejected:
-            rejected[stain] = rejected.get(stain, 0) + 1
+            rejected[slide.stain] = rejected.get(slide.stain, 0) + 1
             continue
-        fits[stain].append((fit_macenko(pixels, white), fit_reinhard(pixels, white)))
+        fits[slide.stain].append((fit_macenko(pixels, white), fit_reinhard(pixels, white)))
     return {
-        stain: {
-            "macenko": choose_medoid([pair[0] for pair in pairs], ("matrix", "maximum", "white")),
-            "reinhard": choose_medoid([pair[1] for pair in pairs], ("mean", "deviation", "glass")),
-            "slides": len(pairs),
-            "rejected": rejected.get(stain, 0),
-        }
+        stain: StainReference(
+            macenko=choose_medoid([macenko for macenko, _ in pairs]),
+            reinhard=choose_medoid([reinhard for _, reinhard in pairs]),
+            slides=len(pairs),
+            rejected=rejected.get(stain, 0),
+        )
         for stain, pairs in sorted(fits.items())
     }
 
 
-def write_reference(
-    slides: list[tuple[Path, dict[str, Any], str]], settings: dict[str, Any], out: Path
-) -> dict[str, Any]:
-    """Fit the reference and write it as JSON.
-
-    Returns
-    -------
-    dict
-        Figures: slides fitted by stain.
+def write_reference(slides: Sequence[ReferenceSlide], settings: OmTilingSettings, out: Path) -> ReferenceFigures:
+    """Fit the reference of each stain and write it as JSON.
 
     Raises
     ------
     Rejected
         When no slide could be fitted.
     """
-    reference = fit_reference(slides, settings)
-    if not any(entry["slides"] for entry in reference.values()):
-        raise Rejected("no slide set apart can be read, so there is no reference for the stains")
-    out.write_text(json.dumps(reference, sort_keys=True, indent=2) + "\n", encoding="utf-8")
+    references = fit_reference(slides, settings)
+    if not any(reference.slides for reference in references.values()):
+        raise Rejected("no slide of a segmentation patient can be read, so there is no stain reference")
+    content = {stain: reference.to_json() for stain, reference in references.items()}
+    out.write_text(json.dumps(content, sort_keys=True, indent=2) + "\n", encoding="utf-8")
     return {
-        "slides": {stain: entry["slides"] for stain, entry in reference.items()},
-        "rejected_slides": sum(entry["rejected"] for entry in reference.values()),
+        "slides": {stain: reference.slides for stain, reference in references.items()},
+        "rejected_slides": sum(reference.rejected for reference in references.values()),
     }
 
 
-def read_reference(path: Path | None, settings: dict[str, Any], modality: str) -> dict[str, dict[str, Any]] | None:
-    """Read the reference that an image is normalised to.
+def read_reference(path: Path | None, settings: OmTilingSettings) -> dict[str, StainReference] | None:
+    """Read the references that OM slides are normalised to.
 
     Parameters
     ----------
     path
-        The object of the stage `reference`, or None where there is none.
+        File by :func:`write_reference`, or None where the cohort has none.
     settings
-        The configuration's `om`; `reference` names a file where it is not `cohort`.
-    modality
-        Only OM has a reference.
+        `reference_file` takes precedence over `path`.
 
     Returns
     -------
     dict or None
-        As :func:`fit_reference`; None where nothing is normalised, or the cohort gave no reference.
+        By stain; None where slides are not normalised or there is no reference.
+
+    Raises
+    ------
+    NephroscaleError
+        When the file is not a reference.
     """
-    if modality != "OM" or settings["normalisation"] == "none":
+    if settings.normalisation == "none":
         return None
-    source = path if settings["reference"] == "cohort" else Path(settings["reference"])
+    source = path if settings.reference_file is None else Path(settings.reference_file)
     if source is None:
         return None
     try:
-        reference = json.loads(Path(source).read_text(encoding="utf-8"))
-        return {stain: entry for stain, entry in reference.items() if isinstance(entry, dict)}
-    except (OSError, ValueError, AttributeError) as fault:
+        content = json.loads(source.read_text(encoding="utf-8"))
+        return {stain: StainReference.from_json(one) for stain, one in content.items() if isinstance(one, dict)}
+    except (OSError, ValueError, TypeError, AttributeError) as fault:
         raise NephroscaleError(
-            f"The reference stains cannot be read: {fault}.",
+            f"The stain reference cannot be read: {fault}.",
             where=str(source),
-            todo="Correct om.reference in the configuration.",
+            fix="Correct om.reference_file in the configuration.",
         ) from fault
 
 
-def _sample(
-    path: Path, facts: dict[str, Any], stain: str, settings: dict[str, Any]
-) -> tuple[np.ndarray, tuple[float, ...]]:
-    with open_slide(path, facts["reader"]) as reader:
-        scales = find_scales(reader, facts, {"roi": "whole"} if facts["scale"]["value"] is None else {}, settings)
-        overview = ScaledView(reader, scales.overview, fill=WHITE).overview()
+def _sample(slide: ReferenceSlide, settings: OmTilingSettings) -> tuple[np.ndarray, tuple[float, ...]]:
+    """Sample the tissue of a slide, uint8 [n, 3], and the colour of its glass."""
+    facts = slide.facts
+    if facts.status == "rejected":
+        raise Rejected(facts.reason or "rejected when registered")
+    with open_slide(slide.path, facts.reader) as reader:
+        scales = choose_scales(reader, facts.mpp, settings)
+        overview = SlideView(reader, scales.overview, fill=WHITE).overview()
         found = find_bright_tissue(
-            overview.pixels, overview.valid, scales.overview_mpp or float(settings["tissue_mpp"]), stain
+            overview.pixels, overview.valid, scales.overview_mpp or settings.tissue_mpp, slide.stain
         )
-        view = ScaledView(reader, scales.tile, fill=WHITE)
+        view = SlideView(reader, scales.tile, fill=WHITE)
         grid = make_grid(view, found.tissue, overview.unreadable, scales.ratio, settings)
         white = estimate_white_point(overview.pixels, overview.valid & ~found.pen)
         return sample_tissue(view, grid, found.tissue, scales.ratio), white
 
 
-def choose_medoid(fits: list[Fit], keys: tuple[str, ...]) -> Fit | None:
-    """Choose the fit that is least far from all others, the median of several dimensions.
+def choose_medoid(fits: Sequence[F]) -> F | None:
+    """Choose the fit with the least sum of distances to all others.
 
-    A fit of one real slide, since a median element by element may be a stain that there is not: between a pink and a
-    green counterstain it is grey.
+    The medoid is the fit of a real slide. A median of each element may be a colour that no stain has: between a pink
+    and a green counterstain it is grey.
 
     Parameters
     ----------
     fits
-        Fits of one kind; those with a fault do not count.
-    keys
-        Their values that are compared, each by its spread among the fits.
+        Fits of one kind; those with a fault are ignored. Each number is scaled by its spread among the fits.
 
     Returns
     -------
-    dict or None
-        One of the fits, the first of equals; None where none is good.
+    MacenkoFit or ReinhardFit or None
+        One of the fits, the first of equals; None where no fit is good.
     """
-    good = [fit for fit in fits if not fit["fault"]]
+    good = [fit for fit in fits if not fit.fault]
     if not good:
         return None
-    values = np.array([np.concatenate([np.ravel(fit[key]) for key in keys]) for fit in good])
+    values = np.array([fit.vector for fit in good])
     values /= np.maximum(
         np.median(np.abs(values - np.median(values, axis=0)), axis=0), 1e-3 * np.abs(values).max(0) + 1e-9
     )

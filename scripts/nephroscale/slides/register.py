@@ -1,46 +1,87 @@
-"""Registering a patient's raw images: the facts of each, and whether it can be read at all."""
+"""Register a patient's raw images: the facts of each, and whether it can be read."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from nephroscale.errors import Rejected
-from nephroscale.slides.facts import describe
-from nephroscale.store.digest import digest_json, pretty_json
+from nephroscale.slides.facts import ImageFacts, describe_image, write_facts
+from nephroscale.store.digest import digest_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from nephroscale.cohort.image import ImageRow
 
-def register_images(images: dict[str, dict[str, Any]], out: Path) -> tuple[dict[str, Any], dict[str, str]]:
+
+@dataclass(frozen=True)
+class RawImage:
+    """A raw image to register.
+
+    Parameters
+    ----------
+    path
+        Link to the raw file.
+    row
+        Row of the table of images.
+    digest
+        BLAKE3 of the raw bytes.
+    annotation_digest
+        BLAKE3 of the annotation's bytes; None where the image has no annotation.
+    """
+
+    path: Path
+    row: ImageRow
+    digest: str
+    annotation_digest: str | None = None
+
+
+class RegisterFigures(TypedDict):
+    """Number of images, and the reasons of the rejected ones by image id."""
+
+    images: int
+    rejected_images: dict[str, str]
+
+
+class Registered(NamedTuple):
+    """Result of registering a patient.
+
+    Attributes
+    ----------
+    figures
+        Counts and rejections.
+    parts
+        Digest of the facts of each image, by image id, and of each annotation, by `<image id>.annotation`.
+    """
+
+    figures: RegisterFigures
+    parts: dict[str, str]
+
+
+def register_images(images: Mapping[str, RawImage], out: Path) -> Registered:
     """Write the facts of a patient's images.
 
     Parameters
     ----------
     images
-        Image id to ``path`` (of the link to the raw file), ``row`` (of the table), ``digest`` of the raw bytes, and
-        ``annotation`` (digest of the annotation's bytes, or None).
+        By image id.
     out
-        JSON file to write: image id to facts, ``status`` being ``accepted`` or ``rejected`` with a ``reason``.
-
-    Returns
-    -------
-    figures
-        Counts, and the reasons of the rejected.
-    parts
-        A digest for each image's facts and for each annotation.
+        JSON file to write (see :func:`nephroscale.slides.facts.read_facts`).
     """
-    facts: dict[str, dict[str, Any]] = {}
+    facts: dict[str, ImageFacts] = {}
     parts: dict[str, str] = {}
+    rejected: dict[str, str] = {}
     for name, image in sorted(images.items()):
         try:
-            described = {"status": "accepted", **describe(image["path"], image["row"]["modality"], image["row"])}
+            described = describe_image(image.path, image.row)
         except Rejected as verdict:
-            described = {"status": "rejected", "reason": verdict.reason}
-        facts[name] = {**described, "digest": image["digest"]}
-        parts[name] = digest_json(facts[name])
-        if image["annotation"]:
-            parts[f"{name}.annotation"] = image["annotation"]
-    out.write_text(pretty_json(facts), encoding="utf-8")
-    rejected = {name: entry["reason"] for name, entry in facts.items() if entry["status"] == "rejected"}
-    return {"images": len(facts), "rejected_images": rejected}, parts
+            rejected[name] = verdict.reason
+            described = ImageFacts.rejected(verdict.reason)
+        facts[name] = replace(described, digest=image.digest)
+        parts[name] = digest_json(facts[name].to_json())
+        if image.annotation_digest:
+            parts[f"{name}.annotation"] = image.annotation_digest
+    write_facts(out, facts)
+    return Registered({"images": len(facts), "rejected_images": rejected}, parts)

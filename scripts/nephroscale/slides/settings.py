@@ -1,4 +1,4 @@
-"""Settings of optical and immunofluorescence microscopy."""
+"""Settings of optical (OM) and immunofluorescence (IM) microscopy."""
 
 from __future__ import annotations
 

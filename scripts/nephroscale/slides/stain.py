@@ -1,49 +1,132 @@
-"""Stain normalisation, fitted once per slide and applied fast: Macenko's and Reinhard's."""
+"""Stain normalisation by the methods of Macenko and Reinhard: fitted once per slide, applied tile by tile."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import cv2
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 DIGITS = 6
-LEAST_PIXELS = 500
+MIN_PIXELS = 500
 DENSITY_FLOOR = 0.15
-# Stain vectors nearer than about 16° (haematoxylin and eosin: 22°) cannot be told apart well enough: noise in one is
-# read as much of the other. Silver stains are often there, and slides of one stain then come out in several colours.
+# Stain vectors closer than about 16° (haematoxylin and eosin: 22°) are not separable: noise in one becomes much of
+# the other. Silver stains are often that close, and slides of one stain would then get different colours.
 CONDITION_LIMIT = 7.0
 GAIN_LIMIT = 3.0
-# Optical density, finite for level 0 and exactly 0 for level 255.
+# Optical density by grey level; finite for level 0, exactly 0 for level 255.
 DENSITY = (-np.log(np.maximum(np.arange(256), 1) / 255)).astype(np.float32)
 WHITE = (255.0, 255.0, 255.0)
-# L* below that of glass at which Reinhard's change comes into full force, so that glass keeps its colour.
+# Reinhard's change has its full weight from this much L* below that of glass, so that glass keeps its colour.
 GLASS_MARGIN = 8.0
 
-Fit = dict[str, Any]
+Method = Literal["macenko", "reinhard", "none"]
 
 
-def fit_macenko(rgb: np.ndarray, white: tuple[float, ...] = WHITE, *, percentile: float = 1.0) -> Fit:
-    """Find the two stain vectors of a sample of tissue.
+@dataclass(frozen=True)
+class MacenkoFit:
+    """Stain vectors of a slide.
+
+    Parameters
+    ----------
+    matrix
+        3 rows (R, G, B) by 2 stains, columns of unit length; the stain that absorbs more red comes first
+        (haematoxylin, silver). None where too few pixels are stained.
+    maximum
+        99th percentile of the concentration of each stain, or None.
+    white
+        R, G and B of empty glass.
+    condition
+        Condition number of the matrix, or None.
+    fault
+        Why the fit must not be used; None for a good one.
+    """
+
+    matrix: list[list[float]] | None
+    maximum: list[float] | None
+    white: list[float]
+    condition: float | None
+    fault: str | None
+
+    @property
+    def vector(self) -> np.ndarray:
+        """The fitted numbers in one row, for comparing fits."""
+        return np.concatenate([np.ravel(np.asarray(part)) for part in (self.matrix, self.maximum, self.white)])
+
+
+@dataclass(frozen=True)
+class ReinhardFit:
+    """Colour statistics of a slide in CIELAB.
+
+    Parameters
+    ----------
+    mean, deviation
+        Of L*, a*, b* of stained tissue; None where too few pixels are stained.
+    glass
+        L* of empty glass.
+    fault
+        Why the fit must not be used; None for a good one.
+    """
+
+    mean: list[float] | None
+    deviation: list[float] | None
+    glass: float
+    fault: str | None
+
+    @property
+    def vector(self) -> np.ndarray:
+        """The fitted numbers in one row, for comparing fits."""
+        return np.concatenate([np.ravel(np.asarray(part)) for part in (self.mean, self.deviation, self.glass)])
+
+
+@dataclass(frozen=True)
+class StainReference:
+    """The fits that slides of one stain are normalised to.
+
+    Parameters
+    ----------
+    macenko, reinhard
+        None where no slide has a good fit.
+    slides, rejected
+        Number of slides fitted, and of those that could not be.
+    """
+
+    macenko: MacenkoFit | None
+    reinhard: ReinhardFit | None
+    slides: int = 0
+    rejected: int = 0
+
+    def to_json(self) -> dict[str, object]:
+        """Convert to JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Read the JSON that :meth:`to_json` gives."""
+        macenko, reinhard = content.get("macenko"), content.get("reinhard")
+        return cls(
+            MacenkoFit(**macenko) if macenko else None,
+            ReinhardFit(**reinhard) if reinhard else None,
+            content.get("slides", 0),
+            content.get("rejected", 0),
+        )
+
+
+def fit_macenko(rgb: np.ndarray, white: tuple[float, ...] = WHITE, *, percentile: float = 1.0) -> MacenkoFit:
+    """Fit the two stain vectors of a sample of tissue.
 
     Parameters
     ----------
     rgb
         uint8 [n, 3], pixels of tissue.
     white
-        Red, green and blue of empty glass, 1 to 255: densities count from there.
+        R, G and B of empty glass, 1 to 255, where the optical density is zero.
     percentile
-        Share of extreme pixels left out at either end, 0 to 50.
-
-    Returns
-    -------
-    dict
-        `matrix` (3 rows R, G, B by 2 stains, unit columns; the stain that absorbs more red comes first: haematoxylin,
-        silver), `maximum` (99th percentile of each stain's concentration), `white`, `condition` (condition number of
-        the matrix), and `fault`, a reason where the fit must not be used, else None.
+        Percentage of extreme angles left out at either end, 0 to 50.
 
     References
     ----------
@@ -52,14 +135,8 @@ def fit_macenko(rgb: np.ndarray, white: tuple[float, ...] = WHITE, *, percentile
     glass = np.round(white, 3)
     density = DENSITY[rgb].astype(np.float64) + np.log(glass / 255)
     stained = density[(density > DENSITY_FLOOR).all(1)]
-    if len(stained) < LEAST_PIXELS:
-        return {
-            "matrix": None,
-            "maximum": None,
-            "white": glass.tolist(),
-            "condition": None,
-            "fault": "too few stained pixels",
-        }
+    if len(stained) < MIN_PIXELS:
+        return MacenkoFit(None, None, glass.tolist(), None, "too few stained pixels")
     _, vectors = np.linalg.eigh(np.cov(stained.T))
     plane = vectors[:, [2, 1]]
     plane *= np.where(plane.sum(0) < 0, -1, 1)
@@ -73,112 +150,118 @@ def fit_macenko(rgb: np.ndarray, white: tuple[float, ...] = WHITE, *, percentile
     maximum = np.percentile(stained @ np.linalg.pinv(matrix).T, 99, axis=0)
     fault = None
     if condition > CONDITION_LIMIT:
-        fault = "the two stains cannot be told apart"
+        fault = "the two stains are not separable"
     elif matrix.min() < -0.05:
-        fault = "a stain vector is not that of a dye"
+        fault = "a stain vector has negative absorption"
     elif maximum.min() < 0.05:
         fault = "one of the stains is missing"
-    return {
-        "matrix": matrix.tolist(),
-        "maximum": np.round(maximum, DIGITS).tolist(),
-        "white": glass.tolist(),
-        "condition": round(condition, 3),
-        "fault": fault,
-    }
+    return MacenkoFit(matrix.tolist(), np.round(maximum, DIGITS).tolist(), glass.tolist(), round(condition, 3), fault)
 
 
-def fit_reinhard(rgb: np.ndarray, white: tuple[float, ...] = WHITE) -> Fit:
-    """Take mean and spread of a sample of tissue in CIELAB, glass left out.
+def fit_reinhard(rgb: np.ndarray, white: tuple[float, ...] = WHITE) -> ReinhardFit:
+    """Fit mean and standard deviation of a sample of tissue in CIELAB, without glass.
 
     Parameters
     ----------
     rgb
         uint8 [n, 3], pixels of tissue.
     white
-        Red, green and blue of empty glass, 1 to 255.
-
-    Returns
-    -------
-    dict
-        `mean` and `deviation` of L*, a*, b*, `glass` (its L*), and `fault`, a reason where the fit must not be used,
-        else None.
+        R, G and B of empty glass, 1 to 255.
 
     References
     ----------
-    Reinhard et al, Color transfer between images, IEEE CG&A 21:34 (2001); in CIELAB instead of their lαβ.
+    Reinhard et al, Color transfer between images, IEEE CG&A 21:34 (2001); here in CIELAB instead of lαβ.
     """
     glass = round(float(_lab(np.array([white]))[0, 0]), 3)
     lab = _lab(rgb).astype(np.float64)
     lab = lab[lab[:, 0] < glass - GLASS_MARGIN]
-    if len(lab) < LEAST_PIXELS:
-        return {"mean": None, "deviation": None, "glass": glass, "fault": "too few stained pixels"}
+    if len(lab) < MIN_PIXELS:
+        return ReinhardFit(None, None, glass, "too few stained pixels")
     deviation = lab.std(0)
-    return {
-        "mean": np.round(lab.mean(0), DIGITS).tolist(),
-        "deviation": np.round(deviation, DIGITS).tolist(),
-        "glass": glass,
-        "fault": None if deviation[0] > 0.5 else "the pixels are all alike",
-    }
+    return ReinhardFit(
+        np.round(lab.mean(0), DIGITS).tolist(),
+        np.round(deviation, DIGITS).tolist(),
+        glass,
+        None if deviation[0] > 0.5 else "all pixels have the same lightness",
+    )
 
 
 def _lab(rgb: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor((rgb[None] / 255).astype(np.float32), cv2.COLOR_RGB2LAB)[0]
+    lab: np.ndarray = cv2.cvtColor((rgb[None] / 255).astype(np.float32), cv2.COLOR_RGB2LAB)[0]
+    return lab
 
 
-def choose_normalisation(
-    method: str, macenko: Fit, reinhard: Fit, reference: dict[str, Fit] | None
-) -> tuple[str, Callable[[np.ndarray], np.ndarray] | None, str | None]:
-    """Decide how a slide is normalised, falling back from Macenko to Reinhard to leaving it as it is.
+@dataclass(frozen=True)
+class Normalisation:
+    """How the tiles of a slide are normalised.
 
     Parameters
     ----------
     method
-        `macenko`, `reinhard` or `none`.
+        `macenko`, `reinhard` or `identity`.
+    apply
+        Turns uint8 [h, w, 3] into its normalised form; None for `identity`.
+    fallback
+        Why the configured method is not used; None where it is.
+    """
+
+    method: str
+    apply: Callable[[np.ndarray], np.ndarray] | None = None
+    fallback: str | None = None
+
+
+def choose_normalisation(
+    method: Method, macenko: MacenkoFit, reinhard: ReinhardFit, reference: StainReference | None
+) -> Normalisation:
+    """Choose how a slide is normalised: Macenko, or else Reinhard, or else not at all.
+
+    Parameters
+    ----------
+    method
+        The configured method.
     macenko, reinhard
         Fits of the slide.
     reference
-        The same of the reference for its stain (`macenko`, `reinhard`), or None.
-
-    Returns
-    -------
-    tuple of (str, callable or None, str or None)
-        What is done (`macenko`, `reinhard` or `identity`), the applier (None for identity), and why it is not
-        what was asked for (None where it is).
+        Fits of the reference for its stain, or None.
     """
     if method == "none":
-        return "identity", None, None
-    if not reference:
-        return "identity", None, "there is no reference for this stain"
+        return Normalisation("identity")
+    if reference is None:
+        return Normalisation("identity", fallback="there is no reference for this stain")
     reasons = []
-    for name in ("macenko", "reinhard") if method == "macenko" else ("reinhard",):
-        fit, target = {"macenko": macenko, "reinhard": reinhard}[name], reference.get(name)
-        if not target or target.get("fault"):
-            reasons.append(f"{name}: the reference has none")
-        elif fit["fault"]:
-            reasons.append(f"{name}: {fit['fault']}")
+    if method == "macenko":
+        if reference.macenko is None or reference.macenko.fault:
+            reasons.append("macenko: the reference has no fit")
+        elif macenko.fault:
+            reasons.append(f"macenko: {macenko.fault}")
         else:
-            applier = MacenkoApplier(fit, target) if name == "macenko" else ReinhardApplier(fit, target)
-            return name, applier, "; ".join(reasons) or None
-    return "identity", None, "; ".join(reasons)
+            return Normalisation("macenko", MacenkoApplier(macenko, reference.macenko))
+    if reference.reinhard is None or reference.reinhard.fault:
+        reasons.append("reinhard: the reference has no fit")
+    elif reinhard.fault:
+        reasons.append(f"reinhard: {reinhard.fault}")
+    else:
+        return Normalisation("reinhard", ReinhardApplier(reinhard, reference.reinhard), "; ".join(reasons) or None)
+    return Normalisation("identity", fallback="; ".join(reasons))
 
 
 class MacenkoApplier:
-    """Turn a slide's stain vectors into the reference's, on buffers kept between calls.
+    """Replace the stain vectors of a slide by those of the reference; buffers are reused between calls.
 
-    The whole way (density, concentrations, their gain, the other vectors) is one 3 x 3 matrix on densities. Glass
-    becomes the reference's glass.
+    Unmixing, gain and mixing together are one 3 x 3 matrix on optical densities. Glass gets the colour of the
+    reference's glass.
     """
 
-    def __init__(self, source: Fit, reference: Fit) -> None:
+    def __init__(self, source: MacenkoFit, reference: MacenkoFit) -> None:
         self.matrix = macenko_matrix(source, reference)
-        # Both whites and the signs go into one affine map, so that exp gives levels at once.
-        glass, target = (-np.log(np.asarray(fit["white"]) / 255) for fit in (source, reference))
+        # White points and signs are part of one affine map, so that exp gives grey levels directly.
+        glass, target = (-np.log(np.asarray(fit.white) / 255) for fit in (source, reference))
         shift = np.log(255.0) + self.matrix @ glass - target
         self._affine = np.hstack([-self.matrix, shift[:, None]]).astype(np.float32)
         self._buffers: dict[tuple[int, ...], tuple[np.ndarray, ...]] = {}
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
-        """Normalise uint8 [h, w, 3]; gives a new array."""
+        """Normalise uint8 [h, w, 3] into a new array."""
         if rgb.shape not in self._buffers:
             self._buffers = {rgb.shape: (np.empty(rgb.shape, np.float32), np.empty(rgb.shape, np.float32))}
         first, second = self._buffers[rgb.shape]
@@ -189,23 +272,23 @@ class MacenkoApplier:
 
 
 class ReinhardApplier:
-    """Shift and stretch L*, a*, b* to the reference's mean and spread, on buffers kept between calls.
+    """Match mean and standard deviation of L*, a*, b* to the reference; buffers are reused between calls.
 
-    Glass is left as it is, and what is nearly as light is changed by as much as it is darker.
+    Glass keeps its colour; the change grows linearly from there to its full weight 8 L* below.
     """
 
-    def __init__(self, source: Fit, reference: Fit) -> None:
+    def __init__(self, source: ReinhardFit, reference: ReinhardFit) -> None:
         gain = reinhard_gain(source, reference)
-        shift = np.asarray(reference["mean"]) - gain * np.asarray(source["mean"])
+        shift = np.asarray(reference.mean) - gain * np.asarray(source.mean)
         self._change = np.hstack([np.diag(gain) - np.eye(3), shift[:, None]]).astype(np.float32)
-        # One plane that says how much of the change holds, three times over.
+        # The weight of the change, the same in three planes.
         force = np.zeros((3, 4), np.float32)
-        force[:, 0], force[:, 3] = -1 / GLASS_MARGIN, source["glass"] / GLASS_MARGIN
+        force[:, 0], force[:, 3] = -1 / GLASS_MARGIN, source.glass / GLASS_MARGIN
         self._force = force
         self._buffers: dict[tuple[int, ...], tuple[np.ndarray, ...]] = {}
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
-        """Normalise uint8 [h, w, 3]; gives a new array."""
+        """Normalise uint8 [h, w, 3] into a new array."""
         if rgb.shape not in self._buffers:
             self._buffers = {rgb.shape: tuple(np.empty(rgb.shape, np.float32) for _ in range(3))}
         lab, change, force = self._buffers[rgb.shape]
@@ -222,13 +305,15 @@ class ReinhardApplier:
         return cv2.convertScaleAbs(change, alpha=255.0)
 
 
-def macenko_matrix(source: Fit, reference: Fit) -> np.ndarray:
-    """Give the 3 x 3 matrix, float64, that turns densities of the source into those of the reference."""
-    gain = np.asarray(reference["maximum"]) / np.asarray(source["maximum"])
-    return np.asarray(reference["matrix"]) @ np.diag(gain) @ np.linalg.pinv(np.asarray(source["matrix"]))
+def macenko_matrix(source: MacenkoFit, reference: MacenkoFit) -> np.ndarray:
+    """Compute the 3 x 3 matrix, float64, from optical densities of the source to those of the reference."""
+    gain = np.asarray(reference.maximum) / np.asarray(source.maximum)
+    matrix: np.ndarray = np.asarray(reference.matrix) @ np.diag(gain) @ np.linalg.pinv(np.asarray(source.matrix))
+    return matrix
 
 
-def reinhard_gain(source: Fit, reference: Fit) -> np.ndarray:
-    """Give the stretch of L*, a*, b*, at most threefold either way."""
-    ratio = np.asarray(reference["deviation"]) / np.maximum(np.asarray(source["deviation"]), 1e-3)
-    return np.clip(ratio, 1 / GAIN_LIMIT, GAIN_LIMIT)
+def reinhard_gain(source: ReinhardFit, reference: ReinhardFit) -> np.ndarray:
+    """Compute the gain of L*, a*, b*, from 1/3 to 3."""
+    ratio = np.asarray(reference.deviation) / np.maximum(np.asarray(source.deviation), 1e-3)
+    gain: np.ndarray = np.clip(ratio, 1 / GAIN_LIMIT, GAIN_LIMIT)
+    return gain

@@ -1,162 +1,203 @@
-"""Tiling a slide: from a raw OM or IM image to a pyramid of its tissue, in one streamed pass."""
+"""Tile a slide: from a raw OM or IM image to a pyramid of its tissue tiles, in one streamed pass."""
 
 from __future__ import annotations
 
 import csv
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import cv2
 import numpy as np
 
 from nephroscale.errors import Rejected
-from nephroscale.slides.modality import Appearance, Brightfield, Fluorescence
+from nephroscale.slides.facts import is_whole_field
+from nephroscale.slides.modality import Brightfield, Fluorescence, Modality
 from nephroscale.slides.pyramid import write_pyramid, write_tissue_label
 from nephroscale.slides.readers.base import UnreadableRegion, UnreadableSlide
 from nephroscale.slides.readers.registry import open_slide
-from nephroscale.slides.sampling import Grid, Scales, find_scales, make_grid
+from nephroscale.slides.scales import Scales, choose_scales
+from nephroscale.slides.settings import ImTilingSettings, OmTilingSettings
+from nephroscale.slides.tile_grid import TileGrid, make_grid
+from nephroscale.slides.tile_status import TileStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from nephroscale.cohort.image import ImageRow
+    from nephroscale.slides.facts import ImageFacts
     from nephroscale.slides.readers.base import SlideReader
-    from nephroscale.slides.scaled import Overview, ScaledView
+    from nephroscale.slides.slide_view import Overview, SlideView
+    from nephroscale.slides.stain import StainReference
 
 THUMBNAIL_PX = 1024
-CHEAP_PIXELS = 40_000_000
-# Variance of the Laplacian, in 8-bit grey levels squared, below which a tile of stained tissue counts as blurred.
+THUMBNAIL_MAX_READ = 40_000_000  # pixels of the raw level that a thumbnail may be made from
+# Variance of the Laplacian, 8-bit grey levels squared; tiles of stained tissue below it count as blurred.
 BLURRED = 12.0
-STATUS = ("background", "tissue", "unreadable")
 COLUMNS = ("row", "column", "x", "y", "status", "tissue_fraction", "focus")
+
+
+class TileFigures(TypedDict):
+    """Figures of a tiled slide; `normalisation` for OM, `calibration` for IM."""
+
+    tiles: int
+    unreadable_tiles: int
+    levels: int
+    mpp: float | None
+    tissue_mm2: float | None
+    blurred_share: float
+    normalisation: NotRequired[str]
+    calibration: NotRequired[str]
+
+
+class TileQuality(TypedDict):
+    """Quality figures of `qc.json` that both modalities have."""
+
+    tiles: int
+    unreadable_tiles: int
+    tissue_mm2: float | None
+    tissue_share: float
+    pen_share: float
+    focus_median: float
+    blurred_share: float
 
 
 def tile_slide(  # noqa: PLR0917
     path: Path,
-    facts: dict[str, Any],
-    row: dict[str, Any],
-    settings: dict[str, Any],
-    reference: dict[str, Any] | None,
+    facts: ImageFacts,
+    row: ImageRow,
+    settings: OmTilingSettings | ImTilingSettings,
+    references: Mapping[str, StainReference] | None,
     out: Path,
     *,
     report: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
-    """Tile and normalise one OM or IM image.
+) -> TileFigures:
+    """Tile an OM image and normalise its stain, or an IM image and subtract its background.
 
     Parameters
     ----------
     path
-        The file that the format opens by.
+        File that the format is opened by.
     facts
-        What :func:`nephroscale.slides.facts.describe` found.
+        Facts of the image.
     row
-        The image's row (`modality`, `stain` or `marker`, `roi`, `exposure_ms`, `gain`).
+        Table row of the image.
     settings
-        The configuration's `om` or `im`.
-    reference
-        Stain to its reference (OM), or None.
+        Settings of OM or of IM; their class decides the modality.
+    references
+        References by stain (OM), or None.
     out
         Folder to create: pyramid, `labels/tissue`, `tiles.csv`, `qc.json`, `thumbnail.png`.
     report
-        Called with tiles done and tiles in all.
-
-    Returns
-    -------
-    dict
-        `tiles`, `unreadable_tiles`, `levels`, `mpp`, `tissue_mm2`, `blurred_share`, and `normalisation` (OM) or
-        `calibration` (IM).
+        Called with the number of tiles done and the total.
 
     Raises
     ------
     Rejected
-        When the slide cannot be read, is too coarse, or holds no tissue.
+        When the slide cannot be read, is too coarse, or has no tissue.
     """
-    with open_slide(path, facts["reader"]) as reader:
+    with open_slide(path, facts.reader) as reader:
         try:
-            return _tile(reader, facts, row, settings, reference, out, report)
+            scales = choose_scales(reader, facts.mpp, settings, whole_field=is_whole_field(row))
+            modality: Modality
+            if isinstance(settings, OmTilingSettings):
+                modality = Brightfield(reader, scales, row, settings, references)
+            else:
+                modality = Fluorescence(reader, scales, row, settings, facts)
+            return _tile(reader, scales, modality, row, settings, out, report)
         except UnreadableSlide as fault:
-            raise Rejected("the file stopped being readable while it was read") from fault
+            raise Rejected("the file became unreadable while it was being read") from fault
 
 
 def _tile(  # noqa: PLR0917
     reader: SlideReader,
-    facts: dict[str, Any],
-    row: dict[str, Any],
-    settings: dict[str, Any],
-    reference: dict[str, Any] | None,
+    scales: Scales,
+    modality: Modality,
+    row: ImageRow,
+    settings: OmTilingSettings | ImTilingSettings,
     out: Path,
     report: Callable[[int, int], None] | None,
-) -> dict[str, Any]:
-    scales = find_scales(reader, facts, row, settings)
-    kind: Appearance
-    if row["modality"] == "OM":
-        kind = Brightfield(reader, scales, row, settings, reference)
-    else:
-        kind = Fluorescence(reader, scales, row, settings, facts)
-    view = kind.view(reader, scales.tile)
-    grid = make_grid(view, kind.mask.tissue, kind.overview.unreadable, scales.ratio, settings)
-    kind.prepare(view, grid, scales)
-    stream = _Stream(view, grid, kind, report)
+) -> TileFigures:
+    view = modality.view(reader, scales.tile)
+    grid = make_grid(view, modality.mask.tissue, modality.overview.unreadable, scales.ratio, settings)
+    modality.fit(view, grid, scales)
+    stream = _Stream(view, grid, modality, report)
+    mpp = None if scales.mpp is None else round(scales.mpp, 6)
     attributes = {
-        "mpp": None if scales.mpp is None else round(scales.mpp, 6),
+        "mpp": mpp,
         "origin": [round(grid.x * scales.tile, 6), round(grid.y * scales.tile, 6)],
         "scale": round(scales.tile, 9),
         "tile_px": grid.side,
-        "modality": row["modality"],
-        **kind.attributes,
+        "modality": row.modality,
+        **modality.attributes,
     }
     levels = write_pyramid(
         out,
-        (kind.channels, grid.height, grid.width),
-        kind.dtype,
+        (modality.channels, grid.height, grid.width),
+        modality.dtype,
         stream,
         tile_px=grid.side,
         mpp=scales.mpp,
         attributes=attributes,
-        colours=kind.colours,
+        colours=modality.colours,
     )
-    _refuse_mostly_unreadable(grid, float(settings["maximum_unreadable"]))
+    _check_unreadable(grid, settings.max_unreadable_fraction)
     write_tissue_label(out, grid.status, tile_px=grid.side, mpp=scales.mpp, levels=levels)
     _write_table(out / "tiles.csv", grid, stream.focus)
-    _write_thumbnail(out / "thumbnail.png", _picture(reader, kind), kind.grey if kind.channels == 1 else None)
-    quality = {**kind.quality, **_quality(kind, grid, stream.focus, scales)}
-    (out / "qc.json").write_text(json.dumps(quality, sort_keys=True, indent=2) + "\n", encoding="utf-8")
-    names = ("tiles", "unreadable_tiles", "tissue_mm2", "blurred_share", "normalisation", "calibration")
-    return {"levels": levels, "mpp": attributes["mpp"], **{name: quality[name] for name in names if name in quality}}
+    as_grey = modality.to_grey if modality.channels == 1 else None
+    _write_thumbnail(out / "thumbnail.png", _thumbnail_source(reader, modality), as_grey)
+    quality = _quality(modality, grid, stream.focus, scales)
+    content = {**modality.quality, **quality}
+    (out / "qc.json").write_text(json.dumps(content, sort_keys=True, indent=2) + "\n", encoding="utf-8")
+    figures: TileFigures = {
+        "tiles": quality["tiles"],
+        "unreadable_tiles": quality["unreadable_tiles"],
+        "levels": levels,
+        "mpp": mpp,
+        "tissue_mm2": quality["tissue_mm2"],
+        "blurred_share": quality["blurred_share"],
+    }
+    if isinstance(modality, Brightfield):
+        figures["normalisation"] = modality.normalisation.method
+    else:
+        figures["calibration"] = str(modality.quality["calibration"])
+    return figures
 
 
-def _refuse_mostly_unreadable(grid: Grid, most: float) -> None:
-    """Reject a slide of which too much cannot be read: what is left need not stand for it."""
-    lost, wanted = int((grid.status == 2).sum()), int((grid.status != 0).sum())
-    if lost == wanted or lost / wanted > most:
+def _check_unreadable(grid: TileGrid, max_fraction: float) -> None:
+    """Reject a slide whose unreadable tiles are too many for the rest to represent it."""
+    lost = int((grid.status == TileStatus.UNREADABLE).sum())
+    wanted = int((grid.status != TileStatus.BACKGROUND).sum())
+    if lost == wanted or lost / wanted > max_fraction:
         raise Rejected(f"{lost} of its {wanted} tiles cannot be read", unreadable_tiles=lost)
 
 
 class _Stream:
-    """The pixels of level 0, read tile by tile as the pyramid asks for them."""
+    """The pixels of level 0, read tile by tile as the pyramid is written."""
 
     def __init__(
-        self, view: ScaledView, grid: Grid, kind: Appearance, report: Callable[[int, int], None] | None
+        self, view: SlideView, grid: TileGrid, modality: Modality, report: Callable[[int, int], None] | None
     ) -> None:
-        self.view, self.grid, self.kind, self.report = view, grid, kind, report
+        self.view, self.grid, self.modality, self.report = view, grid, modality, report
         self.focus = np.full(grid.status.shape, np.nan)
-        self.done, self.total = 0, int((grid.status == 1).sum())
+        self.done, self.total = 0, int((grid.status == TileStatus.TISSUE).sum())
 
     def __call__(self, y: int, x: int, height: int, width: int) -> np.ndarray | None:
         grid, side = self.grid, self.grid.side
-        tiles = np.argwhere(grid.status[y // side : -(-(y + height) // side), x // side : -(-(x + width) // side)] == 1)
+        part = grid.status[y // side : -(-(y + height) // side), x // side : -(-(x + width) // side)]
+        tiles = np.argwhere(part == TileStatus.TISSUE)
         if not len(tiles):
             return None
-        block = np.zeros((self.kind.channels, height, width), self.kind.dtype)
+        block = np.zeros((self.modality.channels, height, width), self.modality.dtype)
         for row, column in (tiles + np.array([y // side, x // side])).tolist():
             left, top, wide, high = grid.box(row, column)
             try:
                 pixels, valid = self.view.read(grid.x + left, grid.y + top, wide, high)
             except UnreadableRegion:
-                grid.status[row, column] = 2
+                grid.status[row, column] = TileStatus.UNREADABLE
             else:
-                self.focus[row, column] = _focus(self.kind.grey(pixels))
-                stored = self.kind.finish(pixels, valid, grid.x + left, grid.y + top)
+                self.focus[row, column] = _focus(self.modality.to_grey(pixels))
+                stored = self.modality.transform(pixels, valid, grid.x + left, grid.y + top)
                 block[:, top - y : top - y + high, left - x : left - x + wide] = np.moveaxis(stored, -1, 0)
             self.done += 1
             if self.report is not None:
@@ -165,49 +206,47 @@ class _Stream:
 
 
 def _focus(grey: np.ndarray) -> float:
-    """Variance of the Laplacian of grey levels from 0 to 255: the less, the more blurred."""
+    """Compute the variance of the Laplacian of grey levels from 0 to 255; a blurred tile has a low one."""
     return round(float(cv2.Laplacian(grey, cv2.CV_32F).astype(np.float64).var()), 3)
 
 
-def _quality(kind: Appearance, grid: Grid, focus: np.ndarray, scales: Scales) -> dict[str, Any]:
-    kept = focus[grid.status == 1]
-    area = (
-        None if scales.overview_mpp is None else round(float(kind.mask.tissue.sum()) * scales.overview_mpp**2 / 1e6, 4)
-    )
+def _quality(modality: Modality, grid: TileGrid, focus: np.ndarray, scales: Scales) -> TileQuality:
+    kept = focus[grid.status == TileStatus.TISSUE]
+    tissue, mpp = modality.mask.tissue, scales.overview_mpp
     return {
-        "tiles": int((grid.status == 1).sum()),
-        "unreadable_tiles": int((grid.status == 2).sum()),
-        "tissue_mm2": area,
-        "tissue_share": round(float(kind.mask.tissue.mean()), 4),
-        "pen_share": round(float(kind.mask.pen.mean()), 4),
+        "tiles": len(kept),
+        "unreadable_tiles": int((grid.status == TileStatus.UNREADABLE).sum()),
+        "tissue_mm2": None if mpp is None else round(float(tissue.sum()) * mpp**2 / 1e6, 4),
+        "tissue_share": round(float(tissue.mean()), 4),
+        "pen_share": round(float(modality.mask.pen.mean()), 4),
         "focus_median": round(float(np.median(kept)), 3),
         "blurred_share": round(float((kept < BLURRED).mean()), 4),
     }
 
 
-def _write_table(path: Path, grid: Grid, focus: np.ndarray) -> None:
+def _write_table(path: Path, grid: TileGrid, focus: np.ndarray) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for row, column in np.ndindex(*grid.status.shape):
             x, y, _, _ = grid.box(row, column)
-            status = int(grid.status[row, column])
-            sharp = f"{focus[row, column]:.3f}" if status == 1 else ""
-            writer.writerow([row, column, x, y, STATUS[status], f"{grid.fraction[row, column]:.3f}", sharp])
+            status = TileStatus(int(grid.status[row, column]))
+            sharp = f"{focus[row, column]:.3f}" if status is TileStatus.TISSUE else ""
+            writer.writerow([row, column, x, y, status.name.lower(), f"{grid.fraction[row, column]:.3f}", sharp])
 
 
-def _picture(reader: SlideReader, kind: Appearance) -> Overview:
-    """Take the whole slide for its thumbnail: the overview, or a finer one where that is small and cheap to read."""
+def _thumbnail_source(reader: SlideReader, modality: Modality) -> Overview:
+    """Choose the source of the thumbnail: the overview, or a finer one where the overview is small."""
     scale = max(1.0, max(reader.width, reader.height) / THUMBNAIL_PX)
-    finer = kind.view(reader, scale)
+    finer = modality.view(reader, scale)
     wide, high = reader.sizes[finer.level]
-    if finer.width <= kind.overview.pixels.shape[1] or wide * high > CHEAP_PIXELS:
-        return kind.overview
+    if finer.width <= modality.overview.pixels.shape[1] or wide * high > THUMBNAIL_MAX_READ:
+        return modality.overview
     return finer.overview()
 
 
 def _write_thumbnail(path: Path, overview: Overview, as_grey: Callable[[np.ndarray], np.ndarray] | None) -> None:
-    """Write the overview as a small picture; unreadable parts are crossed out in red rather than painted over."""
+    """Write the overview as a small PNG; unreadable parts are hatched in red."""
     picture = overview.pixels if as_grey is None else as_grey(overview.pixels).astype(np.uint8)[..., None].repeat(3, -1)
     picture = np.ascontiguousarray(picture[..., ::-1])
     lost = np.add.outer(np.arange(picture.shape[0]), np.arange(picture.shape[1])) // 4 % 2 == 0

@@ -1,4 +1,4 @@
-"""Where the tissue is: on bright backgrounds by colour and darkness, on dark ones by signal."""
+"""Find tissue: by colour and darkness on bright glass, by signal on a dark background."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 from skimage.filters import threshold_otsu, threshold_triangle
 
-# Glass under any stain stays below the lower bounds, and stained tissue above the upper ones, so that Otsu's threshold
-# only decides between them: on a field full of tissue it would cut the tissue itself in two.
+# Bounds of Otsu's threshold: glass of any stain is below the lower one, stained tissue above the upper one. Without
+# them the threshold would divide the tissue itself in a field full of tissue.
 SATURATION = (6, 20)
-SEPARATE = 0.8  # share of the variance between two classes; of one even or normal class it is 0.64 to 0.75
+SEPARATE = 0.8  # fraction of the variance between two classes; within one uniform or normal class it is 0.64 to 0.75
 DARKNESS = (40, 90)
 ABSORBED = 10
 ROUGHNESS = 1.5
-# Hue (0 to 180) of felt pens: green and blue. Dyes in tissue are less saturated, or have texture.
+# Hue (0 to 180) of felt pens, green to blue. Dyes in tissue are less saturated or textured.
 PEN_HUE = (35, 128)
 PEN_SATURATION = 90
 PEN_SATURATION_MASSON = 170
@@ -24,14 +24,14 @@ PEN_SHARE = 0.5
 
 
 class TissueMask(NamedTuple):
-    """Masks at the scale of the picture they were found in.
+    """Masks at the scale of the image that they were found in.
 
     Attributes
     ----------
     tissue
         bool [h, w].
     pen
-        bool [h, w]: marks of felt pens, which are never tissue.
+        bool [h, w], marks of felt pens, which are never tissue.
     """
 
     tissue: np.ndarray
@@ -41,19 +41,19 @@ class TissueMask(NamedTuple):
 def find_bright_tissue(rgb: np.ndarray, valid: np.ndarray, mpp: float, stain: str = "") -> TissueMask:
     """Find tissue on bright glass.
 
-    Saturation above Otsu's threshold, or darkness (silver stains are nearly grey) above its own; pen marks taken out;
-    specks smaller than a glomerulus dropped and small holes filled.
+    Tissue has a saturation above Otsu's threshold, or (silver stains are nearly grey) a darkness above another. Pen
+    marks are removed, specks smaller than a glomerulus dropped and small holes filled.
 
     Parameters
     ----------
     rgb
         uint8 [h, w, 3].
     valid
-        bool [h, w]: pixels that are part of the picture.
+        bool [h, w], pixels that the file has.
     mpp
-        µm per pixel of the picture.
+        µm per pixel of the image.
     stain
-        Name of the stain; Masson's blue and green are kept apart from pens by saturation.
+        Name of the stain; blue and green of Masson are separated from pens by saturation.
 
     References
     ----------
@@ -69,7 +69,7 @@ def find_bright_tissue(rgb: np.ndarray, valid: np.ndarray, mpp: float, stain: st
     white = int(np.percentile(hsv[..., 2][usable], 95))
     saturation = hsv[..., 1]
     darkness = np.clip(white - hsv[..., 2].astype(np.int16), 0, 255).astype(np.uint8)
-    # In the dark, saturation is noise: a coloured pixel has to have absorbed something.
+    # Saturation is noise where nothing is absorbed.
     absorbed = white - smooth.min(-1).astype(np.int16) > ABSORBED
     tissue = (saturation > _threshold(saturation[usable], SATURATION)) & absorbed
     tissue |= (darkness > _threshold(darkness[usable], DARKNESS)) & _textured(smooth, mpp)
@@ -77,19 +77,19 @@ def find_bright_tissue(rgb: np.ndarray, valid: np.ndarray, mpp: float, stain: st
 
 
 def find_dark_tissue(grey: np.ndarray, valid: np.ndarray, mpp: float) -> TissueMask:
-    """Find tissue that shines on a dark background.
+    """Find bright tissue on a dark background.
 
-    Smoothed over 10 µm, the darkest fifth taken as background, then the lower of Otsu's and the triangle threshold,
-    but never within the noise; nothing is found where nothing rises above it.
+    The image is smoothed over 10 µm; its darkest fifth is the background. The threshold is the lower of Otsu's and the
+    triangle threshold, but above the noise. An image without signal above the noise has no tissue.
 
     Parameters
     ----------
     grey
         uint8 or uint16 [h, w].
     valid
-        bool [h, w]: pixels that are part of the picture.
+        bool [h, w], pixels that the file has.
     mpp
-        µm per pixel of the picture.
+        µm per pixel of the image.
 
     References
     ----------
@@ -109,12 +109,14 @@ def find_dark_tissue(grey: np.ndarray, valid: np.ndarray, mpp: float) -> TissueM
     if span < 6 * max(noise, 0.5) or span < 0.1 * low:
         return TissueMask(nothing, nothing)
     clipped = np.clip(values, low, top)
-    threshold = max(floor, min(float(threshold_otsu(clipped, 256)), float(threshold_triangle(clipped, 256))))
+    otsu = float(threshold_otsu(clipped, 256))  # type: ignore[no-untyped-call]
+    triangle = float(threshold_triangle(clipped, 256))  # type: ignore[no-untyped-call]
+    threshold = max(floor, min(otsu, triangle))
     return TissueMask(_tidy((smooth > threshold) & valid, mpp) & valid, nothing)
 
 
 def find_pen(rgb: np.ndarray, mpp: float, stain: str = "") -> np.ndarray:
-    """Find the marks of green, blue and black felt pens.
+    """Find marks of green, blue and black felt pens.
 
     Parameters
     ----------
@@ -135,15 +137,15 @@ def find_pen(rgb: np.ndarray, mpp: float, stain: str = "") -> np.ndarray:
     coloured = (hue >= PEN_HUE[0]) & (hue <= PEN_HUE[1]) & (saturation >= least)
     black = (value < BLACK_PEN_VALUE) & ((saturation < 110) | (value < BLACK_PEN_VALUE // 2))
     absorbing = (saturation > SATURATION[1]) | (value < 255 - DARKNESS[1])
-    blue_green = bool(coloured.sum() <= PEN_SHARE * absorbing.sum())  # more of it is no mark but the stain
+    blue_green = bool(coloured.sum() <= PEN_SHARE * absorbing.sum())  # a larger fraction is the stain, not a mark
     coloured &= blue_green
-    # A stroke is broad and even: nuclei and silver fibres vanish where only areas of 100 µm remain.
+    # A stroke is broad and even; an opening of 100 µm removes nuclei and silver fibres.
     side = max(3, int(100 / mpp) | 1)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     core = cv2.morphologyEx((coloured | black).astype(np.uint8), cv2.MORPH_OPEN, kernel)
     if not core.any():
         return core > 0
-    # Its edge is paler than its core.
+    # The edge of a stroke is paler than its core.
     grown = cv2.dilate(core, kernel) > 0
     if least == PEN_SATURATION and blue_green:
         paler = (hue >= PEN_HUE[0]) & (hue <= PEN_HUE[1]) & (saturation >= PEN_SATURATION // 3)
@@ -156,14 +158,14 @@ def find_pen(rgb: np.ndarray, mpp: float, stain: str = "") -> np.ndarray:
 
 
 def estimate_white_point(rgb: np.ndarray, usable: np.ndarray) -> tuple[float, float, float]:
-    """Find the colour of empty glass: the mean of the brightest fiftieth of the pixels, from 200 up.
+    """Estimate the colour of empty glass: mean of the brightest 2 % of the pixels, at least 200.
 
     Parameters
     ----------
     rgb
-        uint8 [h, w, 3], a slide at a coarse scale, or a field.
+        uint8 [h, w, 3], a slide at a coarse scale or a field.
     usable
-        bool [h, w]: pixels that count.
+        bool [h, w], pixels to use.
     """
     if not usable.any():
         return 255.0, 255.0, 255.0
@@ -173,19 +175,19 @@ def estimate_white_point(rgb: np.ndarray, usable: np.ndarray) -> tuple[float, fl
 
 
 def _balance(rgb: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Divide by the colour of the glass, so that it has no saturation."""
+    """Divide by the colour of the glass, so that glass has no saturation."""
     white = np.asarray(estimate_white_point(rgb, usable))
     table = np.clip(np.arange(256)[:, None] * (white.max() / white), 0, 255)
     return cv2.merge([cv2.LUT(rgb[..., n].copy(), table[:, n].round().astype(np.uint8)) for n in range(3)])
 
 
 def _threshold(values: np.ndarray, bounds: tuple[int, int]) -> float:
-    """Otsu's threshold within bounds, or the lower bound where there are no two classes to part."""
+    """Compute Otsu's threshold within bounds, or the lower bound if there are not two classes."""
     low, high = bounds
     spread = float(values.var())
     if spread == 0:
         return float(low)
-    cut = float(threshold_otsu(values))
+    cut = float(threshold_otsu(values))  # type: ignore[no-untyped-call]
     upper = values > cut
     share = float(upper.mean())
     between = (
@@ -197,11 +199,12 @@ def _threshold(values: np.ndarray, bounds: tuple[int, int]) -> float:
 
 
 def _textured(rgb: np.ndarray, mpp: float) -> np.ndarray:
-    """Where grey levels vary within 50 µm beyond a slope: tissue does, a shadow or the edge of a cover slip hardly."""
+    """Mark where grey levels vary within 50 µm, as in tissue but not in a shadow or at the edge of a cover slip."""
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
     side = max(5, int(50 / mpp) | 1)
     rough = grey - cv2.GaussianBlur(grey, (0, 0), side / 4)
-    return cv2.blur(rough * rough, (side, side)) > ROUGHNESS**2
+    textured: np.ndarray = cv2.blur(rough * rough, (side, side)) > ROUGHNESS**2
+    return textured
 
 
 def _tidy(mask: np.ndarray, mpp: float) -> np.ndarray:
@@ -210,11 +213,13 @@ def _tidy(mask: np.ndarray, mpp: float) -> np.ndarray:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
     kept = _drop_small(closed, 2000 / mpp**2)
-    return _drop_small(1 - kept, 20000 / mpp**2) == 0
+    tidy: np.ndarray = _drop_small(1 - kept, 20000 / mpp**2) == 0
+    return tidy
 
 
 def _drop_small(mask: np.ndarray, least: float) -> np.ndarray:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     keep = stats[:, cv2.CC_STAT_AREA] >= least
     keep[0] = False
-    return keep[labels].astype(np.uint8)
+    large: np.ndarray = keep[labels].astype(np.uint8)
+    return large

@@ -1,59 +1,79 @@
-"""`audit`: where everything came from, as a page and a crate."""
+"""`audit`: the provenance of every artifact, as a page and a crate."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from nephroscale.engine.stage import Need, Stage
+from nephroscale.engine.stage import RECEIPT, Need, PlanView, Stage, need
+from nephroscale.settings import Settings, setting
 from nephroscale.store.digest import digest_file, digest_json
 
 if TYPE_CHECKING:
-    from nephroscale.engine.plan import Plan
+    from collections.abc import Mapping
+
+    from nephroscale.engine.job import Job
+
+
+@dataclass(frozen=True)
+class AuditSettings(Settings):
+    """What decides the audit beside receipts and records."""
+
+    title: str = setting("Title of the page.")
+
+
+def last_receipts(stage: Stage, plan: PlanView, unit: str) -> list[Need]:  # noqa: ARG001
+    """The artifacts before a stage that no other one waits for: who waits for them waits for all."""
+    return plan.loose_ends(*plan.stages_before(stage.name))
 
 
 class Audit(Stage):
-    """One job a cohort. Unlike all others its object tells of times and machines: it is made of records."""
+    """One job per cohort. Unlike all others its object names times and machines: it is made of records."""
 
     name = "audit"
     rule = "write_audit"
-    after = ("report",)
+    reads_records = True
+    page = "index.html"
 
-    def units(self, plan: Plan) -> list[str]:
+    def units(self, plan: PlanView) -> list[str]:
         return ["cohort"]
 
-    def needs(self, plan: Plan, unit: str) -> list[Need]:
+    @need("report", through=last_receipts)
+    def receipts(self, plan: PlanView, unit: str) -> list[Need]:
+        """The receipt of every unit of the study."""
         return [
-            Need(stage, other, part="receipt", optional=True)
+            Need(stage, other, part=RECEIPT, optional=True)
             for stage in plan.stages_before(self.name)
             for other in plan.study_units(stage)
         ]
 
-    def upstream(self, plan: Plan, unit: str) -> list[Need]:
-        return plan.loose_ends(*plan.stages_before(self.name))
+    def settings(self, plan: PlanView, unit: str) -> AuditSettings:
+        return AuditSettings(plan.config.report.title)
 
-    def settings(self, plan: Plan, unit: str) -> Any:
-        return {"title": plan.config["report"]["title"]}
-
-    def rows(self, plan: Plan, unit: str) -> Any:
+    def rows(self, plan: PlanView, unit: str) -> object:
         return {
             patient.id: [patient.use, patient.status, patient.reason, patient.columns.get("decided_by")]
             for patient in plan.cohort.patients.values()
             if patient.use != "new"
         }
 
-    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
+    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
         return ("nephroscale.provenance.page",)  # a process of its own writes the page: no import names it
 
-    def files(self, plan: Plan, unit: str) -> dict[str, str] | None:
-        recipes = [plan.recipe_digest(need.stage, need.unit) for need in self.needs(plan, unit)]
-        workflow = plan.scripts.parent / "workflow"  # the crate carries the rules
+    def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
+        recipes = [plan.recipe_digest(each.stage, each.unit) for each in self.needs(plan, unit)]
         return {
             "records": digest_json([recipes, sorted(path.name for path in plan.records.repeat_paths())]),
             **{
-                path.relative_to(workflow).as_posix(): digest_file(path)
-                for path in [workflow / "Snakefile", *sorted(workflow.glob("rules/*.smk"))]
+                path.relative_to(plan.workflow).as_posix(): digest_file(path)
+                for path in [plan.workflow / "Snakefile", *sorted(plan.workflow.glob("rules/*.smk"))]
             },
         }
+
+    def make(self, job: Job) -> Mapping[str, object]:
+        from nephroscale.provenance.audit import write_audit
+
+        return write_audit(job.plan, job.out)
 
 
 STAGE = Audit()

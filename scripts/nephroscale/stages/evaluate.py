@@ -2,68 +2,91 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nephroscale.engine.stage import Need, Stage
+from nephroscale.engine.stage import Need, PlanView, Stage, need
 from nephroscale.models.registry import modules_of
-from nephroscale.stages.train import STAGE as TRAIN
-from nephroscale.stages.train import features_of, negative_slots, prediction_of, split
+from nephroscale.stages.model_inputs import (
+    RunSettings,
+    features_of,
+    fold_data,
+    fold_patients,
+    model_runs,
+    negative_slots,
+    read_fold_table,
+    run_settings,
+)
+from nephroscale.stages.units import ModelRun
 from nephroscale.store.digest import digest_json
-from nephroscale.store.receipts import Receipt
 from nephroscale.store.test_set_exposure import ScoredTestSet
 
 if TYPE_CHECKING:
-    from nephroscale.engine.plan import Plan
+    from collections.abc import Mapping
+
+    from nephroscale.engine.job import Job
 
 
 class Evaluate(Stage):
-    """One job a model, fold and seed: the only one that reads the fold's test patients."""
+    """One job per model, fold and seed: the only one that reads the fold's test patients."""
 
     name = "evaluate"
     rule = "evaluate_model"
-    pattern = TRAIN.pattern
+    pattern = "{model}/fold{fold}-seed{seed}"
     torch = True
-    after = ("train",)
 
-    def units(self, plan: Plan) -> list[str]:
-        return TRAIN.units(plan)
+    def units(self, plan: PlanView) -> list[str]:
+        return model_runs(plan)
 
-    def needs(self, plan: Plan, unit: str) -> list[Need]:
-        model, fold, _ = split(unit)
-        table = plan.object_json("folds", "cohort", "folds.json")
-        if table is None:
-            return [Need("folds", "cohort")]
-        tested = features_of(plan, model, table["folds"][fold]["test"])
-        return [Need("folds", "cohort", part=f"fold{fold}"), Need("train", unit), *tested]
+    @need("folds")
+    def folds(self, plan: PlanView, unit: str) -> Need:
+        """The fold, with its test side."""
+        return Need("folds", "cohort", part=f"fold{ModelRun.parse(unit).fold}")
 
-    def upstream(self, plan: Plan, unit: str) -> list[Need]:
-        return [Need("train", unit), Need("folds", "cohort")]
+    @need("train")
+    def weights(self, plan: PlanView, unit: str) -> Need:
+        """The trained network."""
+        return Need("train", unit)
 
-    def settings(self, plan: Plan, unit: str) -> Any:
-        _, fold, seed = split(unit)
-        return {"fold": fold, "seed": seed, **prediction_of(plan)}
+    @need("features", through="folds")
+    def features(self, plan: PlanView, unit: str) -> list[Need]:
+        """Features of the fold's test patients."""
+        return features_of(plan, ModelRun.parse(unit).model, fold_patients(plan, unit, "test"))
 
-    def rows(self, plan: Plan, unit: str) -> Any:
-        model, fold, _ = split(unit)
-        table = plan.object_json("folds", "cohort", "folds.json") or {"folds": []}
-        return negative_slots(plan, model, [p for entry in table["folds"][fold : fold + 1] for p in entry["test"]])
+    def settings(self, plan: PlanView, unit: str) -> RunSettings:
+        return run_settings(plan, unit)
 
-    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
-        return tuple(modules_of(plan.config["models"][split(unit)[0]]))
+    def rows(self, plan: PlanView, unit: str) -> object:
+        return negative_slots(plan, ModelRun.parse(unit).model, fold_patients(plan, unit, "test"))
 
-    def look(self, plan: Plan, unit: str) -> ScoredTestSet | None:
-        """All that decides the predictions but the seed and the machine, and the patients who are predicted."""
-        table = plan.object_json("folds", "cohort", "folds.json")
-        decides = []
-        for stage in (TRAIN, self):
-            recipe = plan.examine(stage, unit)
-            if table is None or recipe is None or isinstance(recipe, Receipt):
+    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        return tuple(modules_of(plan.config.models[ModelRun.parse(unit).model]))
+
+    def test_set_use(self, plan: PlanView, unit: str) -> ScoredTestSet | None:
+        """The fold's test patients, and all that decides the predictions but the seed and the machine."""
+        table = read_fold_table(plan)
+        decides: list[object] = []
+        for stage in ("train", self.name):
+            recipe = plan.recipe(stage, unit)
+            if table is None or recipe is None:
                 return None
-            parts = {name: value for name, value in recipe.items() if name not in {"compute", "seed"}}
-            settings = {name: value for name, value in recipe["settings"].items() if name != "seed"}
-            inputs = {label: value for label, value in recipe["inputs"].items() if label != f"train/{unit}"}
-            decides.append({**parts, "settings": settings, "inputs": inputs})
-        return ScoredTestSet(digest_json(sorted(table["folds"][split(unit)[1]]["test"])), digest_json(decides))
+            fixed = {name: value for name, value in recipe.settings.items() if name != "seed"}
+            train = fixed.get("train")
+            if isinstance(train, dict):
+                fixed["train"] = {name: value for name, value in train.items() if name != "seeds"}
+            inputs = {label: value for label, value in recipe.inputs.items() if label != f"train/{unit}"}
+            parts = {name: value for name, value in recipe.as_json().items() if name not in {"compute", "seed"}}
+            decides.append({**parts, "settings": fixed, "inputs": inputs})
+        assert table is not None
+        test = sorted(table.folds[ModelRun.parse(unit).fold].test)
+        return ScoredTestSet(digest_json(test), digest_json(decides))
+
+    def make(self, job: Job) -> Mapping[str, object]:
+        from nephroscale.evaluation.evaluate import evaluate_model
+
+        settings = job.settings
+        assert isinstance(settings, RunSettings)
+        data = fold_data(job, settings.fold)
+        return evaluate_model(data, job.input("weights").object, job.out, job.device, settings.prediction)
 
 
 STAGE = Evaluate()

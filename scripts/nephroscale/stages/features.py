@@ -2,87 +2,133 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nephroscale.engine.stage import Need, Stage
-from nephroscale.errors import NephroscaleError
-from nephroscale.features.registry import modules_of
+from nephroscale.engine.stage import Need, PlanView, Stage, need
+from nephroscale.errors import Rejected
+from nephroscale.features.registry import H5, modules_of
+from nephroscale.features.settings import EncoderSettings, ExtractionSettings
+from nephroscale.features.weights import require_digest
+from nephroscale.stages.units import PatientModality
 
 if TYPE_CHECKING:
-    from nephroscale.engine.plan import Plan
+    from collections.abc import Mapping
 
-#: The encoder's name where bags come from outside, as h5 files that CLAM or TRIDENT wrote.
-H5 = "h5"
+    from nephroscale.engine.job import Input, Job
+    from nephroscale.features.source import Source
 
 
 class Features(Stage):
-    """One job a patient and modality."""
+    """One job per patient and modality."""
 
     name = "features"
     rule = "extract_features"
     pattern = "{patient}-{modality}"
     suffix = ".zarr"
     torch = True
-    after = ("glomeruli", "tem")
 
-    def units(self, plan: Plan) -> list[str]:
-        return [f"{patient}-{modality}" for patient in plan.patients for modality in plan.modalities]
+    def units(self, plan: PlanView) -> list[str]:
+        return [str(PatientModality(patient, modality)) for patient in plan.patients for modality in plan.modalities]
 
-    def new_units(self, plan: Plan) -> list[str]:
-        return [f"{patient}-{modality}" for patient in plan.new_patients for modality in plan.modalities]
+    def new_units(self, plan: PlanView) -> list[str]:
+        return [str(PatientModality(p, modality)) for p in plan.new_patients for modality in plan.modalities]
 
-    def needs(self, plan: Plan, unit: str) -> list[Need]:
-        patient, modality = split(unit)
-        if self._encoder(plan, unit)["name"] == H5:
+    @need("glomeruli")
+    def glomeruli(self, plan: PlanView, unit: str) -> list[Need]:
+        """The glomeruli of the patient's OM or IM images; those of a rejected image are left out."""
+        patient, modality = PatientModality.parse(unit)
+        if modality == "TEM" or self._encoder(plan, unit).name == H5:
             return []
-        if modality == "TEM":
-            return [Need("tem", patient)]
         return [Need("glomeruli", image.id, optional=True) for image in plan.images(patient, modality)]
 
-    def settings(self, plan: Plan, unit: str) -> Any:
-        modality = split(unit)[1]
-        settings = {k: v for k, v in plan.config["features"].items() if k not in {"encoders", "om_glomeruli"}}
-        settings["encoders"] = {modality: {k: v for k, v in self._encoder(plan, unit).items() if k != "weights"}}
-        if modality == "OM":
-            settings |= {"om_glomeruli": plan.config["features"]["om_glomeruli"], "stains": plan.config["om"]["stains"]}
-        if modality == "IM":
-            settings["panel"] = plan.config["im"]["panel"]
-        return settings
+    @need("tem")
+    def tem(self, plan: PlanView, unit: str) -> Need | None:
+        """The patient's cleaned TEM images."""
+        patient, modality = PatientModality.parse(unit)
+        return Need("tem", patient) if modality == "TEM" and self._encoder(plan, unit).name != H5 else None
 
-    def rows(self, plan: Plan, unit: str) -> Any:
-        patient, modality = split(unit)
-        return {
-            "patient": patient,
-            "modality": modality,
-            "images": {image.id: image.row() for image in plan.images(patient, modality)},
-        }
+    def settings(self, plan: PlanView, unit: str) -> ExtractionSettings:
+        modality = PatientModality.parse(unit).modality
+        features = plan.config.features
+        return ExtractionSettings(
+            encoder=replace(self._encoder(plan, unit), weights=None, h5_folder=None),
+            dtype=features.dtype,
+            batch_size=features.batch_size,
+            om_glomeruli=features.om_glomeruli if modality == "OM" else 1,
+            stains=plan.config.om.stains if modality == "OM" else (),
+            panel=plan.config.im.panel if modality == "IM" else (),
+        )
 
-    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
+    def rows(self, plan: PlanView, unit: str) -> object:
+        patient, modality = PatientModality.parse(unit)
+        images = {image.id: image.row().to_mapping() for image in plan.images(patient, modality)}
+        return {"patient": patient, "modality": modality, "images": images}
+
+    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        return tuple(modules_of(self._encoder(plan, unit)))
+
+    def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
+        patient, modality = PatientModality.parse(unit)
         encoder = self._encoder(plan, unit)
-        return () if encoder["name"] == H5 else tuple(modules_of(encoder))
-
-    def files(self, plan: Plan, unit: str) -> dict[str, str] | None:
-        encoder = self._encoder(plan, unit)
-        if encoder["name"] == H5:
-            path = Path(encoder["weights"] or "") / f"{split(unit)[0]}.h5"
+        if encoder.name == H5:
+            path = Path(encoder.h5_folder or "") / f"{patient}.h5"
             return {"h5": plan.raw_cache.digest(path) if path.is_file() else "absent"}
-        if encoder["weights"] and not encoder["digest"]:
-            raise NephroscaleError(
-                "The weights of an encoder are named without their digest.",
-                where=f"configuration, features.encoders.{split(unit)[1]}",
-                todo="Add `digest:`; `nephroscale weights digest PATH` prints it.",
-            )
+        require_digest(encoder.weights, encoder.digest, where=f"features.encoders.{modality}")
         return {}
 
-    def _encoder(self, plan: Plan, unit: str) -> dict[str, Any]:
-        return plan.config["features"]["encoders"][split(unit)[1]]
+    def make(self, job: Job) -> Mapping[str, object]:
+        from nephroscale.features.features import extract_features
+
+        assert isinstance(job.settings, ExtractionSettings)
+        patient, modality = PatientModality.parse(job.unit)
+        encoder = self._encoder(job.plan, job.unit)
+        sources = [] if encoder.name == H5 else choose_sources(job)
+        return extract_features(patient, modality, sources, encoder, job.settings, job.out, job.device)
+
+    def _encoder(self, plan: PlanView, unit: str) -> EncoderSettings:
+        return plan.config.features.encoders.of(PatientModality.parse(unit).modality)
 
 
-def split(unit: str) -> tuple[str, str]:
-    """Patient and modality of a unit."""
-    patient, _, modality = unit.rpartition("-")
-    return patient, modality
+def choose_sources(job: Job) -> list[Source]:
+    """Choose what a bag is made from, by what is declared, never by a label.
+
+    OM: the glomeruli of every slide of the best stain available. IM: each image, in the slot that its marker has in the
+    panel. TEM: the patient's cleaned images.
+
+    Raises
+    ------
+    Rejected
+        When nothing is left, with the reason for each image.
+    """
+    from nephroscale.features.source import Source
+
+    settings = job.settings
+    assert isinstance(settings, ExtractionSettings)
+    patient, modality = PatientModality.parse(job.unit)
+    if modality == "TEM":
+        return [Source(patient, job.input("tem").object, 0)]
+    found = job.inputs("glomeruli")
+    usable = {each.unit: each.path for each in found if each.path}
+    if not usable:
+        raise _no_image(modality, found)
+    images = {image: job.plan.cohort.images[image] for image in usable}
+    if modality == "OM":
+        best = min((str(image.stain) for image in images.values()), key=settings.stains.index)
+        slots = {name: 0 for name, image in images.items() if image.stain == best}
+    else:
+        slots = {name: settings.panel.index(str(image.marker)) for name, image in images.items()}
+    return [Source(image, usable[image], slot) for image, slot in sorted(slots.items())]
+
+
+def _no_image(modality: str, found: list[Input]) -> Rejected:
+    if not found:
+        return Rejected(f"the tables have no {modality} image that a model may read")
+    reasons = "; ".join(f"{each.unit}: {each.receipt.reason}" for each in found)
+    first = found[0].receipt
+    cause = first.figures.get("because", f"{first.stage}/{first.unit}")  # the first cause
+    return Rejected(f"no usable {modality} image ({reasons})", because=cause)
 
 
 STAGE = Features()

@@ -2,54 +2,81 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nephroscale.engine.stage import Need, Stage
+from nephroscale.cohort.eligibility import EligibilitySettings
+from nephroscale.engine.stage import STATUS, Need, PlanView, Stage, need
+from nephroscale.stages.units import PatientModality
 
 if TYPE_CHECKING:
-    from nephroscale.engine.plan import Plan
+    from collections.abc import Mapping
+
+    from nephroscale.cohort.patient import Patient
+    from nephroscale.engine.job import Job
 
 
 class Folds(Stage):
-    """One job a cohort. It depends on which patients have features, not on what these are."""
+    """One job per cohort. It depends on which patients have features, not on what these are."""
 
     name = "folds"
     rule = "make_folds"
     seeded = True
-    after = ("features",)
 
-    def units(self, plan: Plan) -> list[str]:
+    def units(self, plan: PlanView) -> list[str]:
         return ["cohort"]
 
-    def needs(self, plan: Plan, unit: str) -> list[Need]:
+    @need("features")
+    def features(self, plan: PlanView, unit: str) -> list[Need]:
+        """Whether each patient to diagnose has features of each modality that a model reads."""
         return [
-            Need("features", f"{patient.id}-{modality}", part="status", optional=True)
+            Need("features", str(PatientModality(patient.id, modality)), part=STATUS, optional=True)
             for patient in diagnosis_patients(plan)
             for modality in plan.modalities
         ]
 
-    def settings(self, plan: Plan, unit: str) -> Any:
-        task = plan.config["task"]
-        return {
-            "folds": plan.config["folds"],
-            "classes": list(plan.cohort.classes),
-            "minimum_per_class": task["minimum_per_class"],
-            "permute_labels": task["permute_labels"],
-            "meanings": task["classes"],
-            "mixed": task["mixed"],
-            "missing_modalities": task["missing_modalities"],
-            "modalities": plan.modalities,
-        }
+    def settings(self, plan: PlanView, unit: str) -> EligibilitySettings:
+        task = plan.config.task
+        return EligibilitySettings(
+            folds=plan.config.folds,
+            classes=tuple(plan.cohort.classes),
+            min_per_class=task.min_per_class,
+            permute_labels=task.permute_labels,
+            meanings=task.classes,
+            mixed=task.mixed,
+            missing_modalities=task.missing_modalities,
+            modalities=tuple(plan.modalities),
+        )
 
-    def rows(self, plan: Plan, unit: str) -> Any:
-        left_out = [p for p in plan.cohort.patients.values() if p.use in {"diagnosis", "exclude"} and p.reason]
-        return [p.row() for p in sorted([*diagnosis_patients(plan), *left_out], key=lambda p: p.id)]
+    def rows(self, plan: PlanView, unit: str) -> object:
+        return [patient.row().to_mapping() for patient in listed_patients(plan)]
+
+    def make(self, job: Job) -> Mapping[str, object]:
+        from nephroscale.cohort.eligibility import write_folds
+
+        assert isinstance(job.settings, EligibilitySettings)
+        assert job.seed is not None
+        missing: dict[str, dict[str, str]] = {}
+        for each in job.inputs("features"):
+            if not each.receipt.accepted:
+                patient, modality = PatientModality.parse(each.unit)
+                missing.setdefault(patient, {})[modality] = each.receipt.reason or "no reason given"
+        figures, parts = write_folds(
+            [p.row() for p in listed_patients(job.plan)], missing, job.settings, job.seed, job.out
+        )
+        job.parts.update(parts)
+        return figures
 
 
-def diagnosis_patients(plan: Plan) -> list[Any]:
+def diagnosis_patients(plan: PlanView) -> list[Patient]:
     """The patients that come into folds, in the order of their ids."""
     found = [plan.cohort.patients[patient] for patient in plan.patients]
     return sorted((p for p in found if p.use == "diagnosis"), key=lambda p: p.id)
+
+
+def listed_patients(plan: PlanView) -> list[Patient]:
+    """The patients that come into folds and those who are left out with a reason, in the order of their ids."""
+    left_out = [p for p in plan.cohort.patients.values() if p.use in {"diagnosis", "exclude"} and p.reason]
+    return sorted([*diagnosis_patients(plan), *left_out], key=lambda p: p.id)
 
 
 STAGE = Folds()

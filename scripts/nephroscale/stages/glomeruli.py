@@ -2,48 +2,64 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nephroscale.engine.stage import Need, Stage
+from nephroscale.engine.stage import Need, PlanView, Stage, need
+from nephroscale.glomeruli.settings import DetectionSettings
 
 if TYPE_CHECKING:
-    from nephroscale.engine.plan import Plan
+    from collections.abc import Mapping
+
+    from nephroscale.engine.job import Job
 
 
 class Glomeruli(Stage):
-    """One job an OM or IM image of a patient to diagnose."""
+    """One job per OM or IM image of a patient to diagnose."""
 
     name = "glomeruli"
     rule = "find_glomeruli"
     pattern = "{image}"
     torch = True
-    after = ("tiles", "segmenter")
 
-    def units(self, plan: Plan) -> list[str]:
-        return [i.id for patient in plan.patients for m in ("OM", "IM") for i in plan.images(patient, m)]
+    def units(self, plan: PlanView) -> list[str]:
+        return [image.id for patient in plan.patients for image in plan.images(patient, "OM", "IM")]
 
-    def new_units(self, plan: Plan) -> list[str]:
-        return [i.id for patient in plan.new_patients for m in ("OM", "IM") for i in plan.images(patient, m)]
+    def new_units(self, plan: PlanView) -> list[str]:
+        return [image.id for patient in plan.new_patients for image in plan.images(patient, "OM", "IM")]
 
-    def needs(self, plan: Plan, unit: str) -> list[Need]:
+    @need("tiles")
+    def tiles(self, plan: PlanView, unit: str) -> Need:
+        """The slide's pyramid."""
+        return Need("tiles", unit)
+
+    @need("segmenter")
+    def segmenter(self, plan: PlanView, unit: str) -> Need | None:
+        """The trained segmenter, for OM slides that one glomerulus does not fill, where the cohort has one."""
         image = plan.cohort.images[unit]
-        needs = [Need("tiles", unit), Need("register", image.patient_id, image.id)]
-        if image.modality == "OM" and image.roi != "whole" and plan.units("segmenter"):
-            needs.append(Need("segmenter", "cohort"))
-        return needs
+        segmented = image.modality == "OM" and image.roi != "whole" and plan.units("segmenter")
+        return Need("segmenter", "cohort") if segmented else None
 
-    def settings(self, plan: Plan, unit: str) -> Any:
-        return {k: v for k, v in plan.config["glomeruli"].items() if k not in {"steps", "batch", "patch_px"}}
+    def settings(self, plan: PlanView, unit: str) -> DetectionSettings:
+        return plan.config.glomeruli.narrow(DetectionSettings)
 
-    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
+    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
         image = plan.cohort.images[unit]
         if image.roi == "whole":
             return ()
         by_network = image.modality == "OM" and plan.units("segmenter")
         return ("nephroscale.glomeruli.unet" if by_network else "nephroscale.glomeruli.classical",)
 
-    def rows(self, plan: Plan, unit: str) -> Any:
-        return plan.cohort.images[unit].row()
+    def rows(self, plan: PlanView, unit: str) -> object:
+        return plan.cohort.images[unit].row().to_mapping()
+
+    def make(self, job: Job) -> Mapping[str, object]:
+        from nephroscale.glomeruli.glomeruli import find_glomeruli
+
+        assert isinstance(job.settings, DetectionSettings)
+        segmenter = job.optional_input("segmenter")
+        row = job.plan.cohort.images[job.unit].row()
+        weights = segmenter.path if segmenter else None
+        return find_glomeruli(job.input("tiles").object, weights, row, job.settings, job.out)
 
 
 STAGE = Glomeruli()

@@ -1,66 +1,107 @@
-"""`predict`: what the trained ensemble says of patients outside the folds."""
+"""`predict`: the predictions of the trained ensemble for patients outside the folds."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.engine.stage import Need, Stage
+from nephroscale.engine.stage import RECEIPT, Need, PlanView, Stage, need
 from nephroscale.models.registry import modules_of
+from nephroscale.settings import Settings, setting
 from nephroscale.stages.folds import diagnosis_patients
-from nephroscale.stages.train import negative_slots, prediction_of, training_settings
+from nephroscale.stages.model_inputs import (
+    features_by_patient,
+    features_of,
+    modalities_of,
+    negative_slots,
+    reported_head,
+)
+from nephroscale.stages.units import EXTERNAL, NEW, ModelRun, PatientModality, PatientSet
 from nephroscale.store.digest import digest_json
 from nephroscale.store.test_set_exposure import ScoredTestSet
 
 if TYPE_CHECKING:
-    from nephroscale.engine.plan import Plan
+    from collections.abc import Mapping
 
-EXTERNAL, NEW = "external", "new"
-"""Sets of patients: `use: external` in the study's table, with labels; the tables of the section `predict`, without."""
+    from nephroscale.engine.job import Job
+    from nephroscale.evaluation.predict import Case, Member
+    from nephroscale.json_text import JSON
+    from nephroscale.slides.facts import ImageFacts
+
+
+@dataclass(frozen=True)
+class PredictionSettings(Settings):
+    """What decides the predictions of an ensemble beside its members and the patients."""
+
+    patients: str = setting("Set of patients: new or external.")
+    classes: tuple[str, ...] = setting("Names of the classes.")
+    modalities: tuple[str, ...] = setting("Modalities that the model reads.")
+    members: tuple[str, ...] = setting("Units of `train` in the ensemble.")
+    prediction: str = setting("Which head is reported.", "softmax")
 
 
 class Predict(Stage):
-    """One job a model and set of patients. It changes nothing of the ensemble: nothing depends on it but the report."""
+    """One job per model and set of patients. Only the report depends on it, so it changes nothing of the ensemble."""
 
     name = "predict"
     rule = "predict_patients"
     pattern = "{model}/{set}"
     torch = True
-    after = ("temperature",)
 
-    def units(self, plan: Plan) -> list[str]:
-        return [f"{model}/{EXTERNAL}" for model in predicting_models(plan)] if patients_of(plan, EXTERNAL) else []
+    def units(self, plan: PlanView) -> list[str]:
+        return _units(plan, EXTERNAL)
 
-    def new_units(self, plan: Plan) -> list[str]:
-        return [f"{model}/{NEW}" for model in predicting_models(plan)] if patients_of(plan, NEW) else []
+    def new_units(self, plan: PlanView) -> list[str]:
+        return _units(plan, NEW)
 
-    def needs(self, plan: Plan, unit: str) -> list[Need]:
-        model, chosen = split(unit)
-        patients, modalities = patients_of(plan, chosen), modalities_of(plan, model)
-        images = [i.id for p in patients if "IM" in modalities for i in plan.images(p, "IM")]
-        return [
-            *(Need(stage, member) for member in members_of(plan, model) for stage in ("train", "temperature")),
-            *(Need("features", f"{p}-{m}", optional=True) for p in patients for m in modalities),
-            # What an image was and what the networks were used to: for warnings.
-            *(Need("tiles", image, part="receipt", optional=True) for image in images),
-            *(Need("register", p, optional=True) for p in [*patients, *self._study(plan)]),
-        ]
+    @need("train")
+    def weights(self, plan: PlanView, unit: str) -> list[Need]:
+        """The networks of the ensemble: every fold and seed."""
+        return [Need("train", member) for member in members_of(plan, PatientSet.parse(unit).model)]
 
-    def settings(self, plan: Plan, unit: str) -> Any:
-        model, chosen = split(unit)
-        return {
-            "set": chosen,
-            "classes": list(plan.cohort.classes),
-            "modalities": modalities_of(plan, model),
-            "members": members_of(plan, model),
-            **prediction_of(plan),
-        }
+    @need("temperature")
+    def temperatures(self, plan: PlanView, unit: str) -> list[Need]:
+        """Their temperatures."""
+        return [Need("temperature", member) for member in members_of(plan, PatientSet.parse(unit).model)]
 
-    def rows(self, plan: Plan, unit: str) -> Any:
-        chosen = split(unit)[1]
-        patients = {}
+    @need("features")
+    def features(self, plan: PlanView, unit: str) -> list[Need]:
+        """The features of the patients to predict; one who lacks some is predicted without, or reported."""
+        model, chosen = PatientSet.parse(unit)
+        needs = features_of(plan, model, patients_of(plan, chosen))
+        return [each._replace(optional=True) for each in needs]
+
+    @need("tiles")
+    def tiles(self, plan: PlanView, unit: str) -> list[Need]:
+        """What the fluorescence images of these patients were, for warnings."""
+        model, chosen = PatientSet.parse(unit)
+        images = [i for p in patients_of(plan, chosen) for i in plan.images(p, "IM")]
+        read = "IM" in modalities_of(plan, model)
+        return [Need("tiles", image.id, part=RECEIPT, optional=True) for image in images if read]
+
+    @need("register")
+    def facts(self, plan: PlanView, unit: str) -> list[Need]:
+        """The facts of these patients' images, and of the study's, to warn of what the networks never saw."""
+        chosen = PatientSet.parse(unit).patients
+        patients = [*patients_of(plan, chosen), *(patient.id for patient in diagnosis_patients(plan))]
+        return [Need("register", patient, optional=True) for patient in patients]
+
+    def settings(self, plan: PlanView, unit: str) -> PredictionSettings:
+        model, chosen = PatientSet.parse(unit)
+        return PredictionSettings(
+            chosen,
+            tuple(plan.cohort.classes),
+            tuple(modalities_of(plan, model)),
+            tuple(members_of(plan, model)),
+            reported_head(plan),
+        )
+
+    def rows(self, plan: PlanView, unit: str) -> object:
+        model, chosen = PatientSet.parse(unit)
+        patients: dict[str, JSON] = {}
         for name in patients_of(plan, chosen):
             patient = plan.cohort.patients[name]
-            images = [i for m in ("TEM", "OM", "IM") for i in plan.images(name, m)]
+            images = plan.images(name, "TEM", "OM", "IM")
             biopsies = sorted({i.biopsy_id for i in images if i.biopsy_id})
             patients[name] = {
                 "patient": patient.person or name,
@@ -69,54 +110,108 @@ class Predict(Stage):
                 "second": patient.second,
                 "images": {i.id: i.modality for i in images},
             }
-        study = {i.id: i.modality for p in self._study(plan) for i in plan.cohort.images_of(p)}
-        negatives = negative_slots(plan, split(unit)[0], patients)
-        return {"patients": patients, "study": study, "negatives": negatives}
+        study = {i.id: i.modality for p in diagnosis_patients(plan) for i in plan.cohort.images_of(p.id)}
+        return {"patients": patients, "study": study, "negatives": negative_slots(plan, model, patients)}
 
-    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
-        return tuple(modules_of(plan.config["models"][split(unit)[0]]))
+    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        return tuple(modules_of(plan.config.models[PatientSet.parse(unit).model]))
 
-    def look(self, plan: Plan, unit: str) -> ScoredTestSet | None:
+    def test_set_use(self, plan: PlanView, unit: str) -> ScoredTestSet | None:
         """External patients are scored: all configurations whose ensemble did so are counted."""
-        model, chosen = split(unit)
+        model, chosen = PatientSet.parse(unit)
         if chosen != EXTERNAL:
             return None
-        looks = [plan.stages["evaluate"].look(plan, member) for member in members_of(plan, model)]
-        if None in looks:
+        uses = [plan.test_set_use("evaluate", member) for member in members_of(plan, model)]
+        if None in uses:
             return None
-        configurations = sorted({look.configuration for look in looks if look})
+        configurations = sorted({use.configuration for use in uses if use})
         return ScoredTestSet(digest_json(patients_of(plan, EXTERNAL)), digest_json(configurations))
 
-    def _study(self, plan: Plan) -> list[str]:
-        return [p.id for p in diagnosis_patients(plan)]
+    def make(self, job: Job) -> Mapping[str, object]:
+        from nephroscale.evaluation.predict import predict_patients
+
+        settings = job.settings
+        assert isinstance(settings, PredictionSettings)
+        assert isinstance(job.rows, dict)
+        return predict_patients(
+            members(job),
+            cases(job),
+            features_by_patient(job.inputs("features")),
+            settings.classes,
+            job.out,
+            job.device,
+            job.rows["negatives"],
+            settings.prediction,
+        )
 
 
-def predicting_models(plan: Plan) -> list[str]:
+def members(job: Job) -> list[Member]:
+    """The networks of the ensemble and their temperatures."""
+    from nephroscale.evaluation.fitted_temperature import read_temperature
+    from nephroscale.evaluation.predict import Member
+
+    temperatures = {each.unit: each.object for each in job.inputs("temperatures")}
+    found = []
+    for each in job.inputs("weights"):
+        run = ModelRun.parse(each.unit)
+        found.append(
+            Member(str(run.fold), run.seed, each.object, read_temperature(temperatures[each.unit]).temperature)
+        )
+    return found
+
+
+def cases(job: Job) -> dict[str, Case]:
+    """The patients (or biopsies) to predict: what each lacks, and what is unusual about its images."""
+    from nephroscale.evaluation.out_of_range import ImageExtent, known_ranges, list_warnings
+    from nephroscale.evaluation.predict import Case
+    from nephroscale.slides.facts import read_facts
+
+    assert isinstance(job.settings, PredictionSettings)
+    rows: Any = job.rows
+    modalities = job.settings.modalities
+    facts: dict[str, ImageFacts] = {}
+    for each in job.inputs("facts"):
+        if each.path:
+            facts |= read_facts(each.path)
+
+    def extents(images: Mapping[str, str]) -> dict[str, ImageExtent]:
+        read = {image: m for image, m in images.items() if image in facts and m in modalities}
+        return {image: ImageExtent.from_facts(modality, facts[image]) for image, modality in read.items()}
+
+    ranges = known_ranges(extents(rows["study"]).values())
+    features = {each.unit: each.receipt for each in job.inputs("features")}
+    uncalibrated = {
+        each.unit for each in job.inputs("tiles") if each.receipt.figures.get("calibration") == "pattern-only"
+    }
+    found = {}
+    for case, row in rows["patients"].items():
+        receipts = {modality: features[str(PatientModality(case, modality))] for modality in modalities}
+        missing = {m: receipt.reason or "no reason given" for m, receipt in receipts.items() if not receipt.accepted}
+        images = extents(row["images"])
+        warnings = list_warnings(missing, images, ranges, [image for image in images if image in uncalibrated])
+        found[case] = Case(row["patient"], row["biopsy"], row["label"], row["second"], missing, warnings)
+    return found
+
+
+def predicting_models(plan: PlanView) -> list[str]:
     """The models whose ensembles predict: those named, or the headline model alone."""
-    report, models = plan.config["report"], plan.config["models"]
-    return plan.config["predict"]["models"] or [report["headline"] or next(iter(models))]
+    headline = plan.config.report.headline or next(iter(plan.config.models))
+    return list(plan.config.predict.models) or [headline]
 
 
-def patients_of(plan: Plan, chosen: str) -> list[str]:
+def patients_of(plan: PlanView, chosen: str) -> list[str]:
     """The patients of a set."""
     return plan.new_patients if chosen == NEW else [p for p in plan.patients if plan.cohort.patients[p].use == EXTERNAL]
 
 
-def modalities_of(plan: Plan, model: str) -> list[str]:
-    """The modalities that a model reads, in their order."""
-    return [m for m in plan.modalities if m in plan.config["models"][model]["modalities"]]
-
-
-def members_of(plan: Plan, model: str) -> list[str]:
+def members_of(plan: PlanView, model: str) -> list[str]:
     """Units of `train` whose networks make up a model's ensemble: every fold and seed."""
-    seeds = training_settings(plan, model)["seeds"]
-    return [f"{model}/fold{fold}-seed{seed}" for fold in range(plan.config["folds"]["count"]) for seed in seeds]
+    seeds = plan.config.models[model].training(plan.config.train).seeds
+    return [str(ModelRun(model, fold, seed)) for fold in range(plan.config.folds.n_folds) for seed in seeds]
 
 
-def split(unit: str) -> tuple[str, str]:
-    """Model and set of a unit."""
-    model, _, chosen = unit.partition("/")
-    return model, chosen
+def _units(plan: PlanView, chosen: str) -> list[str]:
+    return [str(PatientSet(model, chosen)) for model in predicting_models(plan)] if patients_of(plan, chosen) else []
 
 
 STAGE = Predict()

@@ -2,65 +2,62 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nephroscale.engine.stage import Need, Stage
+from nephroscale.engine.raw_cache import raw_paths
+from nephroscale.engine.stage import PlanView, Stage
+from nephroscale.settings import Settings
 from nephroscale.slides.readers.registry import READERS
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
-    from nephroscale.cohort.tables import Image
-    from nephroscale.engine.plan import Plan
+    from nephroscale.cohort.image import Image
+    from nephroscale.engine.job import Job
 
 
 class Register(Stage):
-    """One job a patient; its object is ``{image_id: facts}``, and each image is a part of it."""
+    """One job per patient. Its inputs are raw files, which no stage makes."""
 
     name = "register"
     rule = "register_patient"
     pattern = "{patient}"
     suffix = ".facts.json"
 
-    def units(self, plan: Plan) -> list[str]:
+    def units(self, plan: PlanView) -> list[str]:
         return [*plan.patients, *plan.segmentation_patients]
 
-    def new_units(self, plan: Plan) -> list[str]:
+    def new_units(self, plan: PlanView) -> list[str]:
         return plan.new_patients
 
-    def needs(self, plan: Plan, unit: str) -> list[Need]:
-        return []
+    def settings(self, plan: PlanView, unit: str) -> Settings:
+        return Settings()
 
-    def settings(self, plan: Plan, unit: str) -> Any:
-        return {}
+    def rows(self, plan: PlanView, unit: str) -> object:
+        return {image.id: image.row().to_mapping() for image in plan.cohort.images_of(unit)}
 
-    def rows(self, plan: Plan, unit: str) -> Any:
-        return {image.id: image.row() for image in plan.cohort.images_of(unit)}
-
-    def files(self, plan: Plan, unit: str) -> dict[str, str] | None:
+    def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
         digests: dict[str, str] = {}
-        for name, path in raw_paths(plan, unit).items():
+        for name, path in raw_paths(self.raw(plan, unit)).items():
             digest = plan.raw_cache.quickly(path)
             if digest is None:
                 return None
             digests[name] = digest
         return digests
 
-    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
-        return tuple(READERS.values())  # it is registering that finds out which reader takes a file
+    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        return tuple(READERS.values())  # registering finds out which reader takes a file
 
-    def raw(self, plan: Plan, unit: str) -> list[Image]:
+    def raw(self, plan: PlanView, unit: str) -> list[Image]:
         return plan.cohort.images_of(unit)
 
+    def make(self, job: Job) -> Mapping[str, object]:
+        from nephroscale.slides.register import RawImage, register_images
 
-def raw_paths(plan: Plan, patient: str) -> dict[str, Path]:
-    """The raw files of a patient, by the names that they have in recipes."""
-    return {
-        image.id + label: path
-        for image in plan.cohort.images_of(patient)
-        for label, path in (("", image.path), (".annotation", image.annotation))
-        if path
-    }
+        images = {i.id: RawImage(job.raw(i), i.row(), *job.raw_digests(i)) for i in job.images()}
+        figures, parts = register_images(images, job.out)
+        job.parts.update(parts)
+        return figures
 
 
 STAGE = Register()

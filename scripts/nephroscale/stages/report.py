@@ -1,68 +1,156 @@
-"""`report`: one page and one file of figures about everything that was made."""
+"""`report`: one page, its plots and one file of figures about everything that was made."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.engine.stage import Need, Stage
-from nephroscale.stages.train import model_settings, split
-from nephroscale.store.test_set_exposure import ExposureLedger
+from nephroscale.engine.stage import RECEIPT, Need, PlanView, Stage, need
+from nephroscale.models.settings import ModelSettings
+from nephroscale.reporting.report_inputs import FoldRun, ModelRuns, ReportInputs, SlidePicture, UnitOutcome
+from nephroscale.reporting.settings import ReportSettings
+from nephroscale.settings import Settings, section, setting
+from nephroscale.stages.audit import last_receipts
+from nephroscale.stages.model_inputs import network_settings
+from nephroscale.stages.units import ModelRun, PatientSet
 
 if TYPE_CHECKING:
-    from nephroscale.engine.plan import Plan
+    from pathlib import Path
+
+    from nephroscale.engine.job import Job
+    from nephroscale.json_text import JSON
+
+
+@dataclass(frozen=True)
+class ReportStageSettings(Settings):
+    """What decides the report beside the artifacts."""
+
+    report: ReportSettings = section(ReportSettings)
+    models: Mapping[str, ModelSettings] = setting("The models of the study.", {})
+    classes: tuple[str, ...] = setting("Names of the classes.", ())
+    ordinal: bool = setting("Whether the classes are ordered.", default=False)
 
 
 class Report(Stage):
-    """One job a cohort."""
+    """One job per cohort."""
 
     name = "report"
     rule = "write_report"
+    page = "index.html"
     seeded = True
-    after = ("temperature", "evaluate", "predict")
 
-    def units(self, plan: Plan) -> list[str]:
+    def units(self, plan: PlanView) -> list[str]:
         return ["cohort"]
 
-    def needs(self, plan: Plan, unit: str) -> list[Need]:
+    @need("temperature", "evaluate", "predict", through=last_receipts)
+    def receipts(self, plan: PlanView, unit: str) -> list[Need]:
+        """The receipt of every unit of the study before the report."""
         return [
-            Need(stage, other, part="receipt", optional=True)
+            Need(stage, other, part=RECEIPT, optional=True)
             for stage in plan.stages_before(self.name)
             for other in plan.study_units(stage)
         ]
 
-    def upstream(self, plan: Plan, unit: str) -> list[Need]:
-        return plan.loose_ends(*plan.stages_before(self.name))
+    def settings(self, plan: PlanView, unit: str) -> ReportStageSettings:
+        report, models = plan.config.report, plan.config.models
+        return ReportStageSettings(
+            report=replace(report, headline=report.headline or next(iter(models))),
+            models={model: network_settings(plan, model) for model in models},
+            classes=tuple(plan.cohort.classes),
+            ordinal=plan.config.task.ordinal,
+        )
 
-    def settings(self, plan: Plan, unit: str) -> Any:
-        report = plan.config["report"]
+    def rows(self, plan: PlanView, unit: str) -> object:
+        new = set(plan.new_patients)
+        images = sorted((name, image) for name, image in plan.cohort.images.items() if image.patient_id not in new)
         return {
-            "report": {**report, "headline": report["headline"] or next(iter(plan.config["models"]))},
-            "models": {model: model_settings(plan, model) for model in plan.config["models"]},
-            "classes": list(plan.cohort.classes),
-            "title": report["title"],
-            "notes": report["notes"],
-            "ordinal": plan.config["task"]["ordinal"],
-            "looks": count_test_set_uses(plan),
+            "images": {name: [image.patient_id, image.modality] for name, image in images},
+            "test_set_uses": count_test_set_uses(plan),
         }
 
-    def rows(self, plan: Plan, unit: str) -> Any:
-        new = set(plan.new_patients)
-        images = sorted((name, row) for name, row in plan.cohort.images.items() if row.patient_id not in new)
-        return {name: [row.patient_id, row.modality] for name, row in images}
+    def make(self, job: Job) -> Mapping[str, object]:
+        from nephroscale.reporting.report import write_report
+
+        assert isinstance(job.settings, ReportStageSettings)
+        assert job.seed is not None
+        return write_report(report_inputs(job), job.settings.report, job.out, job.seed)
 
 
-def count_test_set_uses(plan: Plan) -> dict[str, int]:
+def report_inputs(job: Job) -> ReportInputs:
+    """Sort receipts and objects into what the report is written from."""
+    settings = job.settings
+    rows: Any = job.rows
+    assert isinstance(settings, ReportStageSettings)
+    objects: dict[tuple[str, str], Path] = {}
+    stages: dict[str, list[UnitOutcome]] = {}
+    for each in job.inputs("receipts"):
+        receipt = each.receipt
+        stages.setdefault(receipt.stage, []).append(
+            UnitOutcome(receipt.unit, receipt.status, receipt.reason, receipt.figures)
+        )
+        if each.path:
+            objects[receipt.stage, receipt.unit] = each.path
+    runs = [ModelRun.parse(unit.name) for unit in stages.get("evaluate", [])]
+    models = {}
+    for name, model in settings.models.items():
+        folds = tuple(
+            FoldRun(
+                str(run.fold),
+                run.seed,
+                evaluation=objects.get(("evaluate", str(run))),
+                training=objects.get(("train", str(run))),
+                temperature=objects.get(("temperature", str(run))),
+            )
+            for run in runs
+            if run.model == name
+        )
+        models[name] = ModelRuns(model.modalities, bool(model.options.get("attention", True)), folds)
+    return ReportInputs(
+        classes=settings.classes,
+        folds=objects["folds", "cohort"],
+        models=models,
+        stages=stages,
+        slides=[
+            picture for unit in stages.get("glomeruli", []) if (picture := _picture(unit, rows["images"], objects))
+        ],
+        tem={unit: path for (stage, unit), path in objects.items() if stage == "tem"},
+        test_set_uses=rows["test_set_uses"],
+        ordinal=settings.ordinal,
+        external={PatientSet.parse(u).model: path for (stage, u), path in objects.items() if stage == "predict"},
+    )
+
+
+def _picture(
+    unit: UnitOutcome, images: Mapping[str, list[str]], objects: Mapping[tuple[str, str], Path]
+) -> SlidePicture | None:
+    """Find an OM slide's pictures; the overlay has a scale bar of its own."""
+    patient, modality = images[unit.name]
+    tiles, glomeruli = objects.get(("tiles", unit.name)), objects.get(("glomeruli", unit.name))
+    if modality != "OM" or tiles is None:
+        return None
+    count = unit.figures.get("glomeruli")
+    return SlidePicture(
+        image_id=unit.name,
+        patient_id=patient,
+        thumbnail=tiles / "thumbnail.png",
+        overlay=glomeruli / "overlay.png" if glomeruli else None,
+        glomeruli=count if isinstance(count, int) else None,
+        tiles=tiles,
+    )
+
+
+def count_test_set_uses(plan: PlanView) -> dict[str, JSON]:
     """Fold to the number of configurations that were scored on its test patients, those of this run included."""
     present: dict[tuple[str, str], set[str]] = {}
     counted: set[tuple[str, int]] = set()
     for unit in plan.units("evaluate"):
-        model, fold, _ = split(unit)
-        # The seed does not make another look.
-        if (model, fold) not in counted and (look := plan.stages["evaluate"].look(plan, unit)):
+        model, fold, _ = ModelRun.parse(unit)
+        # Another seed is not another use of the test patients.
+        if (model, fold) not in counted and (use := plan.test_set_use("evaluate", unit)):
             counted.add((model, fold))
-            present.setdefault((str(fold), look.patients), set()).add(look.configuration)
-    looks = ExposureLedger(plan.store)
-    return {fold: looks.count(patients, found) for (fold, patients), found in sorted(present.items())}
+            present.setdefault((str(fold), use.patients), set()).add(use.configuration)
+    return {fold: plan.ledger.count(patients, found) for (fold, patients), found in sorted(present.items())}
 
 
 STAGE = Report()

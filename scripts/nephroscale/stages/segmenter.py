@@ -1,55 +1,70 @@
-"""`segmenter`: the network that finds glomeruli, trained on the patients set apart."""
+"""`segmenter`: the network that segments glomeruli, trained on the patients set apart."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nephroscale.engine.stage import Need, Stage
+from nephroscale.engine.stage import Need, PlanView, Stage, need
 from nephroscale.errors import NephroscaleError
+from nephroscale.glomeruli.settings import SegmenterSettings
 
 if TYPE_CHECKING:
-    from nephroscale.cohort.tables import Image
-    from nephroscale.engine.plan import Plan
+    from collections.abc import Mapping
 
-#: Keys of the section `glomeruli` that training depends on; the others decide what is done with the result.
-TRAINING_KEYS = ("mpp", "width", "steps", "batch", "patch_px")
+    from nephroscale.cohort.image import Image
+    from nephroscale.engine.job import Job
 
 
 class Segmenter(Stage):
-    """One job a cohort, where patients with annotated slides are set apart."""
+    """One job per cohort, where patients with outlined slides are set apart."""
 
     name = "segmenter"
     rule = "train_segmenter"
     torch = True
     seeded = True
-    after = ("tiles",)
 
-    def units(self, plan: Plan) -> list[str]:
-        method = plan.config["glomeruli"]["method"]
+    def units(self, plan: PlanView) -> list[str]:
+        method = plan.config.glomeruli.method
         if method == "unet" and not self.raw(plan, "cohort"):
             raise NephroscaleError(
-                "There is no annotated slide to train the segmenter on.",
+                "There is no outlined slide to train the segmenter on.",
                 where="configuration, glomeruli.method: unet",
-                todo="Set patients with annotated OM slides apart (use: segmentation), or take `classical`.",
+                fix="Set patients with outlined OM slides apart (use: segmentation), or choose `classical`.",
             )
         return ["cohort"] if method != "classical" and self.raw(plan, "cohort") else []
 
-    def needs(self, plan: Plan, unit: str) -> list[Need]:
-        images = self.raw(plan, unit)
-        return [
-            *(Need("tiles", image.id, optional=True) for image in images),
-            *(Need("register", image.patient_id, f"{image.id}.annotation") for image in images),
-        ]
+    @need("tiles")
+    def tiles(self, plan: PlanView, unit: str) -> list[Need]:
+        """The pyramids of the outlined slides; a rejected one is left out."""
+        return [Need("tiles", image.id, optional=True) for image in self.raw(plan, unit)]
 
-    def settings(self, plan: Plan, unit: str) -> Any:
-        return {key: plan.config["glomeruli"][key] for key in TRAINING_KEYS}
+    @need("register")
+    def outlines(self, plan: PlanView, unit: str) -> list[Need]:
+        """The registered outlines of these slides."""
+        return [Need("register", image.patient_id, part=f"{image.id}.annotation") for image in self.raw(plan, unit)]
 
-    def rows(self, plan: Plan, unit: str) -> Any:
+    def settings(self, plan: PlanView, unit: str) -> SegmenterSettings:
+        return SegmenterSettings(plan.config.glomeruli.mpp, plan.config.glomeruli.unet)
+
+    def rows(self, plan: PlanView, unit: str) -> object:
         return [image.id for image in self.raw(plan, unit)]
 
-    def raw(self, plan: Plan, unit: str) -> list[Image]:
+    def raw(self, plan: PlanView, unit: str) -> list[Image]:
         found = [image for patient in plan.segmentation_patients for image in plan.images(patient, "OM")]
         return [image for image in found if image.annotation]
+
+    def make(self, job: Job) -> Mapping[str, object]:
+        from nephroscale.glomeruli.segmenter import AnnotatedSlide, train_segmenter
+
+        assert isinstance(job.settings, SegmenterSettings)
+        assert job.seed is not None
+        tiles = {each.unit: each.path for each in job.inputs("tiles") if each.path}
+        slides = [
+            AnnotatedSlide(image.id, tiles[image.id], job.annotation(image))
+            for image in job.images()
+            if image.id in tiles
+        ]
+        return train_segmenter(slides, job.settings, job.seed, job.out)
 
 
 STAGE = Segmenter()

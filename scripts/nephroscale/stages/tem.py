@@ -2,44 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nephroscale.engine.stage import Need, Stage
+from nephroscale.engine.stage import Need, PlanView, Stage, need
+from nephroscale.tem.settings import TemSettings
 
 if TYPE_CHECKING:
-    from nephroscale.cohort.tables import Image
-    from nephroscale.engine.plan import Plan
+    from collections.abc import Mapping
+
+    from nephroscale.cohort.image import Image
+    from nephroscale.engine.job import Job
 
 
 class Tem(Stage):
-    """One job a patient."""
+    """One job per patient."""
 
     name = "tem"
     rule = "prepare_tem"
     pattern = "{patient}"
     suffix = ".zarr"
-    after = ("register",)
 
-    def units(self, plan: Plan) -> list[str]:
+    def units(self, plan: PlanView) -> list[str]:
         return plan.patients
 
-    def new_units(self, plan: Plan) -> list[str]:
+    def new_units(self, plan: PlanView) -> list[str]:
         return plan.new_patients
 
-    def needs(self, plan: Plan, unit: str) -> list[Need]:
-        return [Need("register", unit, image.id) for image in self.raw(plan, unit)]
+    @need("register")
+    def facts(self, plan: PlanView, unit: str) -> list[Need]:
+        """The facts of the patient's TEM images."""
+        return [Need("register", unit, part=image.id) for image in self.raw(plan, unit)]
 
-    def upstream(self, plan: Plan, unit: str) -> list[Need]:
-        return [Need("register", unit)]
+    def settings(self, plan: PlanView, unit: str) -> TemSettings:
+        return plan.config.tem
 
-    def settings(self, plan: Plan, unit: str) -> Any:
-        return plan.config["tem"]
+    def rows(self, plan: PlanView, unit: str) -> object:
+        return {image.id: image.row().to_mapping() for image in self.raw(plan, unit)}
 
-    def rows(self, plan: Plan, unit: str) -> Any:
-        return {image.id: image.row() for image in self.raw(plan, unit)}
+    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        return ("nephroscale.slides.facts",)  # read for the job, so no import of a domain module names it
 
-    def raw(self, plan: Plan, unit: str) -> list[Image]:
+    def raw(self, plan: PlanView, unit: str) -> list[Image]:
         return plan.images(unit, "TEM")
+
+    def make(self, job: Job) -> Mapping[str, object]:
+        from nephroscale.tem.tem import TemImage, prepare_tem
+
+        assert isinstance(job.settings, TemSettings)
+        images = [TemImage(image.id, job.raw(image), job.facts(image.id)) for image in job.images()]
+        return prepare_tem(images, job.settings, job.out)
 
 
 STAGE = Tem()

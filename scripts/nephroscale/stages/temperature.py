@@ -2,53 +2,71 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from nephroscale.engine.stage import Need, Stage
+from nephroscale.engine.stage import Need, PlanView, Stage, need
 from nephroscale.models.registry import modules_of
-from nephroscale.stages.train import STAGE as TRAIN
-from nephroscale.stages.train import features_of, negative_slots, prediction_of, split
+from nephroscale.stages.model_inputs import (
+    RunSettings,
+    features_of,
+    fold_data,
+    fold_patients,
+    model_runs,
+    negative_slots,
+    run_settings,
+)
+from nephroscale.stages.units import ModelRun
 
 if TYPE_CHECKING:
-    from nephroscale.engine.plan import Plan
+    from collections.abc import Mapping
+
+    from nephroscale.engine.job import Job
 
 
 class Temperature(Stage):
-    """One job a model, fold and seed. It depends on what training depends on, and never on a test patient."""
+    """One job per model, fold and seed. It depends on what training depends on, and never on a test patient."""
 
     name = "temperature"
     rule = "fit_temperature"
-    pattern = TRAIN.pattern
+    pattern = "{model}/fold{fold}-seed{seed}"
     torch = True
-    after = ("train",)
 
-    def units(self, plan: Plan) -> list[str]:
-        return TRAIN.units(plan)
+    def units(self, plan: PlanView) -> list[str]:
+        return model_runs(plan)
 
-    def needs(self, plan: Plan, unit: str) -> list[Need]:
-        model, fold, _ = split(unit)
-        table = plan.object_json("folds", "cohort", "folds.json")
-        if table is None:
-            return [Need("folds", "cohort")]
-        held_out = features_of(plan, model, table["folds"][fold]["validation"])
-        return [Need("folds", "cohort", part=f"fold{fold}.train"), Need("train", unit), *held_out]
+    @need("folds")
+    def folds(self, plan: PlanView, unit: str) -> Need:
+        """The training and validation side of the fold."""
+        return Need("folds", "cohort", part=f"fold{ModelRun.parse(unit).fold}.train")
 
-    def upstream(self, plan: Plan, unit: str) -> list[Need]:
-        return [Need("train", unit), Need("folds", "cohort")]
+    @need("train")
+    def weights(self, plan: PlanView, unit: str) -> Need:
+        """The trained network."""
+        return Need("train", unit)
 
-    def settings(self, plan: Plan, unit: str) -> Any:
-        _, fold, seed = split(unit)
-        return {"fold": fold, "seed": seed, **prediction_of(plan)}
+    @need("features", through="folds")
+    def features(self, plan: PlanView, unit: str) -> list[Need]:
+        """Features of the fold's validation patients."""
+        return features_of(plan, ModelRun.parse(unit).model, fold_patients(plan, unit, "validation"))
 
-    def rows(self, plan: Plan, unit: str) -> Any:
-        model, fold, _ = split(unit)
-        table = plan.object_json("folds", "cohort", "folds.json") or {"folds": []}
-        return negative_slots(
-            plan, model, [p for entry in table["folds"][fold : fold + 1] for p in entry["validation"]]
-        )
+    def settings(self, plan: PlanView, unit: str) -> RunSettings:
+        return run_settings(plan, unit)
 
-    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
-        return tuple(modules_of(plan.config["models"][split(unit)[0]]))
+    def rows(self, plan: PlanView, unit: str) -> object:
+        return negative_slots(plan, ModelRun.parse(unit).model, fold_patients(plan, unit, "validation"))
+
+    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        return tuple(modules_of(plan.config.models[ModelRun.parse(unit).model]))
+
+    def make(self, job: Job) -> Mapping[str, object]:
+        from nephroscale.evaluation.temperature import fit_fold_temperature
+
+        settings = job.settings
+        assert isinstance(settings, RunSettings)
+        data = fold_data(job, settings.fold)
+        fitted = fit_fold_temperature(data, job.input("weights").object, job.out, job.device, settings.prediction)
+        return asdict(fitted)
 
 
 STAGE = Temperature()

@@ -3,77 +3,93 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nephroscale.engine.stage import Need, Stage
+from nephroscale.engine.stage import Need, PlanView, Stage, need
 from nephroscale.errors import NephroscaleError
 from nephroscale.slides.readers.registry import READERS
+from nephroscale.slides.settings import ImTilingSettings, OmTilingSettings
 from nephroscale.store.digest import digest_file
 
 if TYPE_CHECKING:
-    from nephroscale.cohort.tables import Image
-    from nephroscale.engine.plan import Plan
+    from collections.abc import Mapping
+
+    from nephroscale.cohort.image import Image
+    from nephroscale.engine.job import Job
 
 
 class Tiles(Stage):
-    """One job an OM or IM image."""
+    """One job per OM or IM image."""
 
     name = "tiles"
     rule = "tile_slide"
     pattern = "{image}"
     suffix = ".ome.zarr"
-    after = ("register", "reference")
 
-    def units(self, plan: Plan) -> list[str]:
+    def units(self, plan: PlanView) -> list[str]:
         apart = [image for patient in plan.segmentation_patients for image in plan.images(patient, "OM")]
-        others = [i for patient in plan.patients for m in ("OM", "IM") for i in plan.images(patient, m)]
+        others = [image for patient in plan.patients for image in plan.images(patient, "OM", "IM")]
         return [image.id for image in [*apart, *others]]
 
-    def new_units(self, plan: Plan) -> list[str]:
-        return [i.id for patient in plan.new_patients for m in ("OM", "IM") for i in plan.images(patient, m)]
+    def new_units(self, plan: PlanView) -> list[str]:
+        return [image.id for patient in plan.new_patients for image in plan.images(patient, "OM", "IM")]
 
-    def needs(self, plan: Plan, unit: str) -> list[Need]:
-        image = plan.cohort.images[unit]
-        needs = [Need("register", image.patient_id, image.id)]
-        if image.modality == "OM" and plan.units("reference"):
-            needs.append(Need("reference", "cohort", optional=True))
-        return needs
+    @need("register")
+    def facts(self, plan: PlanView, unit: str) -> Need:
+        """The facts of this one slide; another slide of the patient changes nothing here."""
+        return Need("register", plan.cohort.images[unit].patient_id, part=unit)
 
-    def settings(self, plan: Plan, unit: str) -> Any:
-        settings = dict(plan.config[plan.cohort.images[unit].modality.lower()])
-        for key in ("stains", "panel"):  # who takes part, not how a slide is tiled
-            settings.pop(key, None)
-        return settings
+    @need("reference")
+    def reference(self, plan: PlanView, unit: str) -> Need | None:
+        """The stains that OM slides are normalised to, where the cohort has them; slides can be tiled without."""
+        is_om = plan.cohort.images[unit].modality == "OM"
+        return Need("reference", "cohort", optional=True) if is_om and plan.units("reference") else None
 
-    def rows(self, plan: Plan, unit: str) -> Any:
-        return plan.cohort.images[unit].row()
+    def settings(self, plan: PlanView, unit: str) -> OmTilingSettings | ImTilingSettings:
+        if plan.cohort.images[unit].modality == "OM":
+            return plan.config.om.narrow(OmTilingSettings)
+        return plan.config.im.narrow(ImTilingSettings)
 
-    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
+    def rows(self, plan: PlanView, unit: str) -> object:
+        return plan.cohort.images[unit].row().to_mapping()
+
+    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
         facts = plan.object_json("register", plan.cohort.images[unit].patient_id)
         reader = facts[unit].get("reader") if facts else None
         return (READERS[reader],) if reader in READERS else ()
 
-    def files(self, plan: Plan, unit: str) -> dict[str, str] | None:
-        reference = reference_file(plan, unit)
-        return {"reference": digest_file(reference)} if reference else {}
+    def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
+        settings = self.settings(plan, unit)
+        if (
+            not isinstance(settings, OmTilingSettings)
+            or not settings.reference_file
+            or settings.normalisation == "none"
+        ):
+            return {}
+        path = Path(settings.reference_file)
+        if not path.is_file():
+            raise NephroscaleError(
+                f"The file of reference stains {path} does not exist.",
+                where="configuration, om.reference_file",
+                fix="Name a JSON file such as resources/stain/he.json, or leave the key out.",
+            )
+        return {"reference": digest_file(path)}
 
-    def raw(self, plan: Plan, unit: str) -> list[Image]:
+    def raw(self, plan: PlanView, unit: str) -> list[Image]:
         return [plan.cohort.images[unit]]
 
+    def make(self, job: Job) -> Mapping[str, object]:
+        from nephroscale.slides.reference import read_reference
+        from nephroscale.slides.tiles import tile_slide
 
-def reference_file(plan: Plan, unit: str) -> Path | None:
-    """The file of reference stains that the configuration names for an OM image, if it names one."""
-    om = plan.config["om"]
-    if plan.cohort.images[unit].modality != "OM" or om["reference"] == "cohort" or om["normalisation"] == "none":
-        return None
-    path = Path(om["reference"])
-    if not path.is_file():
-        raise NephroscaleError(
-            f"The reference stains {path} are not there.",
-            where="configuration, om.reference",
-            todo="Name a JSON file such as resources/stain/he.json, or `cohort`.",
-        )
-    return path
+        (image,) = job.images()
+        settings = job.settings
+        assert isinstance(settings, OmTilingSettings | ImTilingSettings)
+        references = None
+        if isinstance(settings, OmTilingSettings):
+            fitted = job.optional_input("reference")
+            references = read_reference(fitted.path if fitted else None, settings)
+        return tile_slide(job.raw(image), job.readable_facts(image.id), image.row(), settings, references, job.out)
 
 
 STAGE = Tiles()

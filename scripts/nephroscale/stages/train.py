@@ -2,133 +2,107 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from nephroscale.engine.stage import Need, Stage
-from nephroscale.errors import NephroscaleError
+from nephroscale.engine.stage import Need, PlanView, Stage, need
+from nephroscale.features.weights import require_digest
 from nephroscale.models.registry import modules_of
+from nephroscale.models.settings import ModelSettings
+from nephroscale.settings import Settings, section, setting
+from nephroscale.stages.model_inputs import (
+    features_of,
+    fold_data,
+    fold_patients,
+    model_runs,
+    negative_slots,
+    network_settings,
+)
+from nephroscale.stages.units import ModelRun
+from nephroscale.training.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
-    from nephroscale.engine.plan import Plan
+    from nephroscale.engine.job import Job
 
-#: Share of modalities dropped while training where patients may lack one and `train.modality_dropout` is null.
+#: Fraction of modalities dropped in training where patients may lack one and `train.modality_dropout` is null.
 MODALITY_DROPOUT = 0.2
 
 
+@dataclass(frozen=True)
+class TrainingSettings(Settings):
+    """What decides one training beside the patients and their features."""
+
+    model: ModelSettings = section(ModelSettings)
+    train: TrainSettings = section(TrainSettings)
+    fold: int = setting("Fold.", 0)
+    seed: int = setting("Decides first weights, order of patients, flips and dropout.", 0)
+
+
 class Train(Stage):
-    """One job a model, fold and seed. It depends on the fold's training and validation patients alone."""
+    """One job per model, fold and seed. It depends on the fold's training and validation patients alone."""
 
     name = "train"
     rule = "train_model"
     pattern = "{model}/fold{fold}-seed{seed}"
     torch = True
-    after = ("folds",)
-    sides: tuple[str, ...] = ("train", "validation")
 
-    def units(self, plan: Plan) -> list[str]:
-        return [
-            self.pattern.format(model=model, fold=fold, seed=seed)
-            for model in plan.config["models"]
-            for fold in range(plan.config["folds"]["count"])
-            for seed in training_settings(plan, model)["seeds"]
-        ]
+    def units(self, plan: PlanView) -> list[str]:
+        return model_runs(plan)
 
-    def needs(self, plan: Plan, unit: str) -> list[Need]:
-        model, fold, _ = split(unit)
-        table = plan.object_json("folds", "cohort", "folds.json")
-        if table is None:
-            return [Need("folds", "cohort")]
-        patients = [patient for side in self.sides for patient in table["folds"][fold][side]]
-        return [Need("folds", "cohort", part=f"fold{fold}.train"), *features_of(plan, model, patients)]
+    @need("folds")
+    def folds(self, plan: PlanView, unit: str) -> Need:
+        """The training and validation side of the fold."""
+        return Need("folds", "cohort", part=f"fold{ModelRun.parse(unit).fold}.train")
 
-    def upstream(self, plan: Plan, unit: str) -> list[Need]:
-        return [Need("folds", "cohort")]  # which waits for the features of all whom they divide
+    @need("features", through="folds")
+    def features(self, plan: PlanView, unit: str) -> list[Need]:
+        """Features of the fold's training and validation patients."""
+        return features_of(plan, ModelRun.parse(unit).model, fold_patients(plan, unit, "train", "validation"))
 
-    def settings(self, plan: Plan, unit: str) -> Any:
-        model, fold, seed = split(unit)
-        settings = model_settings(plan, model)
-        train = {k: v for k, v in training_settings(plan, model).items() if k != "seeds"}
-        if train["modality_dropout"] is None:
-            train["modality_dropout"] = MODALITY_DROPOUT if masks_missing(plan) else 0.0
-        return {"model": settings, "train": train, "fold": fold, "seed": seed}
+    def settings(self, plan: PlanView, unit: str) -> TrainingSettings:
+        model, fold, seed = ModelRun.parse(unit)
+        train = plan.config.models[model].training(plan.config.train)
+        if train.modality_dropout is None:
+            masked = plan.config.task.missing_modalities == "mask"
+            train = replace(train, modality_dropout=MODALITY_DROPOUT if masked else 0.0)
+        return TrainingSettings(network_settings(plan, model), replace(train, seeds=(seed,)), fold, seed)
 
-    def rows(self, plan: Plan, unit: str) -> Any:
-        model, fold, _ = split(unit)
-        table = plan.object_json("folds", "cohort", "folds.json") or {"folds": []}
-        patients = [p for entry in table["folds"][fold : fold + 1] for side in self.sides for p in entry[side]]
-        return negative_slots(plan, model, patients)
+    def rows(self, plan: PlanView, unit: str) -> object:
+        return negative_slots(plan, ModelRun.parse(unit).model, fold_patients(plan, unit, "train", "validation"))
 
-    def files(self, plan: Plan, unit: str) -> dict[str, str] | None:
-        encoder = plan.config["models"][split(unit)[0]].get("encoder") or {}
-        if encoder.get("weights") and not encoder.get("digest"):
-            raise NephroscaleError(
-                "The weights of an encoder are named without their digest.",
-                where=f"configuration, models.{split(unit)[0]}.encoder",
-                todo="Add `digest:`; `nephroscale weights digest PATH` prints it.",
-            )
+    def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
+        model = ModelRun.parse(unit).model
+        encoder = plan.config.models[model].options.get("encoder") or {}
+        require_digest(encoder.get("weights"), encoder.get("digest"), where=f"models.{model}.encoder")
         return {}
 
-    def modules(self, plan: Plan, unit: str) -> tuple[str, ...]:
-        return tuple(modules_of(plan.config["models"][split(unit)[0]]))
+    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        return tuple(modules_of(plan.config.models[ModelRun.parse(unit).model]))
 
+    def make(self, job: Job) -> Mapping[str, object]:
+        from nephroscale.training.checkpoint import Checkpoint
+        from nephroscale.training.fit import fit
 
-def split(unit: str) -> tuple[str, int, int]:
-    """Model, fold and seed of a unit."""
-    model, _, rest = unit.partition("/fold")
-    fold, _, seed = rest.partition("-seed")
-    return model, int(fold), int(seed)
-
-
-def training_settings(plan: Plan, model: str) -> dict[str, Any]:
-    """The section `train` with what the model says otherwise."""
-    return {**plan.config["train"], **plan.config["models"][model]["train"]}
-
-
-def model_settings(plan: Plan, model: str) -> dict[str, Any]:
-    """What decides a network: its entry of `models`; of an ordinal head nothing is said where classes have no order."""
-    settings = {k: v for k, v in plan.config["models"][model].items() if k != "train"}
-    if settings.get("encoder"):
-        settings["encoder"] = {k: v for k, v in settings["encoder"].items() if k != "weights"}
-    if not plan.config["task"]["ordinal"]:
-        settings.pop("ordinal", None)
-        if "loss_weights" in settings:
-            settings["loss_weights"] = {k: v for k, v in settings["loss_weights"].items() if k != "ordinal"}
-    return settings
-
-
-def prediction_of(plan: Plan) -> dict[str, str]:
-    """Which head is reported, where there may be two."""
-    task = plan.config["task"]
-    return {"prediction": task["prediction"]} if task["ordinal"] else {}
-
-
-def features_of(plan: Plan, model: str, patients: Iterable[str]) -> list[Need]:
-    """The bags that a model reads of some patients."""
-    modalities = [m for m in plan.modalities if m in plan.config["models"][model]["modalities"]]
-    optional = masks_missing(plan)
-    return [Need("features", f"{p}-{m}", optional=optional) for p in patients for m in modalities]
-
-
-def masks_missing(plan: Plan) -> bool:
-    """Whether patients who lack a modality take part."""
-    return plan.config["task"]["missing_modalities"] == "mask"
-
-
-def negative_slots(plan: Plan, model: str, patients: Iterable[str]) -> dict[str, list[int]] | None:
-    """Slots of the IM panel whose markers were found negative without a picture, by patient; None where there are none.
-
-    They are findings of the table, so they reach training and prediction with its rows.
-    """
-    if "IM" not in plan.config["models"][model]["modalities"]:
-        return None
-    panel = plan.config["im"]["panel"]
-    found = {
-        patient: sorted({panel.index(n.marker) for n in plan.cohort.negatives_of(patient) if n.marker in panel})
-        for patient in patients
-    }
-    return {patient: slots for patient, slots in sorted(found.items()) if slots} or None
+        settings = job.settings
+        assert isinstance(settings, TrainingSettings)
+        model = settings.model
+        if model.options.get("encoder"):  # where its weights are is not part of the recipe; their digest is
+            configured = job.plan.config.models[ModelRun.parse(job.unit).model].options["encoder"]["weights"]
+            model = replace(
+                model, options={**model.options, "encoder": {**model.options["encoder"], "weights": configured}}
+            )
+        data = fold_data(job, settings.fold)
+        return fit(
+            data,
+            model,
+            settings.train,
+            Checkpoint(job.work, job.recipe_digest),
+            seed=settings.seed,
+            out=job.out,
+            device=job.device,
+        )
 
 
 STAGE = Train()

@@ -1,1 +1,1 @@
-"""Digests, the store of objects, receipts, recipes and records: what makes every artifact content-addressed."""
+"""The content-addressed store: digests, objects, receipts, recipes and records."""

@@ -1,9 +1,9 @@
-"""Bundles: results with all that they come from in one tar file, for another machine, checked when they arrive.
+"""Bundles: results with everything that they come from, in one tar file for another machine.
 
-The first member, ``bundle.b3``, holds the digest of the second, ``bundle.json``, which names everything else with its
-digest; then come the records, the ledger of looks,
-and the files of the objects. Equal contents give equal bytes: members are sorted and bear no time and no owner. Raw
-images are not in it, only their digests and sizes, by which the other machine knows its own copies.
+The first member, ``bundle.b3``, holds the digest of the second, ``bundle.json``, which lists all other members with
+their digests: records, test-set exposures and the files of objects. Equal contents give equal bytes: members are sorted
+and have no time and no owner. Raw images are not included, only their digests and sizes, by which the other machine
+recognizes its own copies.
 """
 
 from __future__ import annotations
@@ -12,47 +12,67 @@ import io
 import json
 import re
 import tarfile
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+from dataclasses import replace
+from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple, TypedDict, cast
 
 from blake3 import blake3
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.store.digest import FileEntry, digest_bytes, digest_entries, digest_json, pretty_json
+from nephroscale.json_text import pretty_json
+from nephroscale.store import test_set_exposure
+from nephroscale.store.digest import FileEntry, digest_bytes, digest_entries
 from nephroscale.store.disk import full_disk
-from nephroscale.store.receipts import Receipt
-from nephroscale.store.records import Records, unseal
+from nephroscale.store.records import Record, Records, is_intact
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from nephroscale.store.objects import Store
+    from nephroscale.store.receipts import Receipt
 
-FORMAT = 1
+FORMAT = 2
 _BLOCK = 1 << 20
 _SAFE_MODE = 0o444
-_TEXT = re.compile(r"(records|repeats|raw|looks/[0-9a-f]{64})/[0-9a-f]{64}(-[0-9a-f]+)?(\.json)?")
+_TEXT = re.compile(r"(records|repeats|raw|test_sets/[0-9a-f]{64})/[0-9a-f]{64}(-[0-9a-f]+)?(\.json)?")
 
 
 class Item(NamedTuple):
-    """One result: its receipt, and the recipe of its record (None where the rejection of a need decided it)."""
+    """One result: its receipt, and the digest of its recipe (None where the rejection of an input decided it)."""
 
     receipt: Receipt
-    recipe: str | None
+    recipe_digest: str | None
 
 
 class Contents(NamedTuple):
-    """What a bundle holds: results in the order of the stages, and sizes of the raw images by digest."""
+    """Content of a bundle: results in the order of the stages, and sizes in bytes of the raw images by digest."""
 
     items: list[Item]
     raw: dict[str, int]
 
 
-class Taken(NamedTuple):
-    """What an import did: results in the bundle, objects that were new, objects that were there."""
+class Imported(NamedTuple):
+    """Outcome of an import: results in the bundle, objects that were new, objects that the store had already."""
 
     results: int
     new: int
     known: int
+
+
+class _Result(TypedDict):
+    """A result in ``bundle.json``."""
+
+    receipt: dict[str, object]
+    recipe_digest: str | None
+
+
+class _Index(TypedDict):
+    """The content of ``bundle.json``: objects map a digest to [path, size, digest] of each file."""
+
+    format: int
+    results: list[_Result]
+    objects: dict[str, list[tuple[str, int, str]]]
+    texts: dict[str, str]
+    raw: dict[str, int]
 
 
 def write_bundle(store: Store, contents: Contents, out: Path) -> int:
@@ -61,11 +81,11 @@ def write_bundle(store: Store, contents: Contents, out: Path) -> int:
     Parameters
     ----------
     store
-        Where they lie.
+        The store of the results.
     contents
-        What to write: whoever reads it needs every result that another one depends on.
+        What to write: results with every result that they depend on.
     out
-        The file; it appears under its name when it is whole.
+        The file; it gets its name when it is complete.
 
     Returns
     -------
@@ -75,22 +95,24 @@ def write_bundle(store: Store, contents: Contents, out: Path) -> int:
     Raises
     ------
     NephroscaleError
-        When an object is missing or damaged, something else lies at `out`, or the disk is full.
+        When an object is missing or damaged, another kind of file is at `out`, or the disk is full.
     """
     _refuse_to_replace(out)
     digests = sorted({item.receipt.digest for item in contents.items if item.receipt.digest})
-    recipes = sorted({item.recipe for item in contents.items if item.recipe})
-    objects = {digest: _files_of(store, digest) for digest in digests}
+    recipes = sorted({item.recipe_digest for item in contents.items if item.recipe_digest})
+    objects = {digest: _checked_files(store, digest) for digest in digests}
     texts = {f"records/{recipe}.json": Records(store).path(recipe).read_bytes() for recipe in recipes}
     for recipe in recipes:
         for path in sorted(store.path.glob(f"repeats/{recipe}-*.json")):
             texts[f"repeats/{path.name}"] = path.read_bytes()
-    for path in sorted(store.path.glob("looks/*/*.json")):
-        texts[f"looks/{path.parent.name}/{path.name}"] = path.read_bytes()
-    index = {
+    for path in sorted(store.path.glob(f"{test_set_exposure.FOLDER}/*/*.json")):
+        texts[f"{test_set_exposure.FOLDER}/{path.parent.name}/{path.name}"] = path.read_bytes()
+    index: _Index = {
         "format": FORMAT,
-        "results": [{"receipt": item.receipt.as_json(), "recipe": item.recipe} for item in contents.items],
-        "objects": {digest: [list(entry[:3]) for entry in entries] for digest, entries in objects.items()},
+        "results": [
+            {"receipt": item.receipt.as_json(), "recipe_digest": item.recipe_digest} for item in contents.items
+        ],
+        "objects": {digest: [entry[:3] for entry in entries] for digest, entries in objects.items()},
         "texts": {name: digest_bytes(data) for name, data in texts.items()},
         "raw": contents.raw,
     }
@@ -111,38 +133,38 @@ def write_bundle(store: Store, contents: Contents, out: Path) -> int:
 
 
 def _refuse_to_replace(out: Path) -> None:
-    """Only a bundle may take the place of a file; receipts are named before it on the command line."""
+    """Refuse to replace anything but a bundle; on the command line, receipts are named before it."""
     try:
         with tarfile.open(out, "r:") as tar:
             first = tar.next()
     except FileNotFoundError:
         if not out.parent.is_dir():
-            raise NephroscaleError("There is no such folder.", where=str(out.parent)) from None
+            raise NephroscaleError("The folder does not exist.", where=str(out.parent)) from None
         return
     except (tarfile.TarError, OSError):
         first = None
     if first is None or first.name != "bundle.b3":
         raise NephroscaleError(
-            "Something that is no bundle is there already.",
+            "Another kind of file has this name already.",
             where=str(out),
-            todo="Name the file to write last, after the results.",
+            fix="Give the file to write as the last argument, after the results.",
         )
 
 
-def _files_of(store: Store, digest: str) -> list[FileEntry]:
+def _checked_files(store: Store, digest: str) -> list[FileEntry]:
     for _ in range(2):
         if store.find(digest) is not None and (entries := store.manifest(digest)) is not None:
-            lone = [entry.path for entry in entries] == [""]
-            if digest == (entries[0].digest if lone else digest_entries(entries)):
+            is_file = [entry.path for entry in entries] == [""]
+            if digest == (entries[0].digest if is_file else digest_entries(entries)):
                 return entries
-            store.manifest_path(digest).unlink(missing_ok=True)  # found again, its object is hashed for a new one
-    raise _unsound(digest)
+            store.manifest_path(digest).unlink(missing_ok=True)  # without it, find hashes the object again
+    raise _missing_or_damaged(digest)
 
 
-def _unsound(digest: str) -> NephroscaleError:
+def _missing_or_damaged(digest: str) -> NephroscaleError:
     return NephroscaleError(
         f"The object {digest} is missing or damaged.",
-        todo="`nephroscale verify` sets damaged ones aside; run the workflow again, then export.",
+        fix="Run `nephroscale verify`, which sets damaged objects aside, then the workflow, then export again.",
     )
 
 
@@ -163,7 +185,7 @@ def _add_object(tar: tarfile.TarFile, store: Store, digest: str, entries: list[F
             stream = _Hashed(file)
             tar.addfile(_member(_object_name(digest, entry.path), entry.size), cast("BinaryIO", stream))
         if stream.hasher.hexdigest() != entry.digest:
-            raise _unsound(digest)
+            raise _missing_or_damaged(digest)
 
 
 class _Hashed:
@@ -182,69 +204,69 @@ def _object_name(digest: str, path: str) -> str:
     return f"objects/{digest}/{path}" if path else f"objects/{digest}"
 
 
-def read_bundle(store: Store, source: Path) -> Taken:
-    """Take a bundle into a store: first every byte is checked, then objects are published, then records.
+def read_bundle(store: Store, source: Path) -> Imported:
+    """Import a bundle into a store: check every byte, then publish objects, then add records.
 
-    Nothing that is in the store already is changed. Of a recipe that has given something else here, the first outcome
-    stands and the other is kept as a repeat that does not agree.
+    Nothing that is in the store already is changed. Where a recipe gave something else here, the local outcome is kept
+    and the imported one becomes a repeat that does not agree.
 
     Parameters
     ----------
     store
-        Where to take it.
+        The store to import into.
     source
         A file by :func:`write_bundle`.
 
     Raises
     ------
     NephroscaleError
-        When the file is no bundle, is cut off, or any digest does not agree: nothing is taken then.
+        When the file is not a bundle, is incomplete, or any digest differs; nothing is imported then.
     """
     try:
         with store.scratch() as scratch, tarfile.open(source, "r:") as tar:
             index = _read_index(tar, source)
             texts = _unpack(tar, index, scratch, source)
             for name, data in texts.items():
-                if name.startswith(("records/", "repeats/")) and unseal(data) is None:
+                if name.startswith(("records/", "repeats/")) and not is_intact(data):
                     raise _damaged(source, name)
             new = 0
             for digest in index["objects"]:
-                there = store.find(digest) is not None
+                known = store.find(digest) is not None
                 published = store.publish(scratch / digest)
                 if published.digest != digest:
                     raise _damaged(source, f"object {digest}")
-                new += not there
+                new += not known
     except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError) as error:
         raise _damaged(source, str(error) or type(error).__name__) from error
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise NephroscaleError("There is no such file.", where=str(source)) from error
-    _take_records(store, index, texts)
-    return Taken(len(index["results"]), new, len(index["objects"]) - new)
+        raise NephroscaleError("The file does not exist.", where=str(source)) from error
+    _add_records(store, index, texts)
+    return Imported(len(index["results"]), new, len(index["objects"]) - new)
 
 
-def _read_index(tar: tarfile.TarFile, source: Path) -> dict[str, Any]:
-    named = []
+def _read_index(tar: tarfile.TarFile, source: Path) -> _Index:
+    heads = []
     for name in ("bundle.b3", "bundle.json"):
         member = tar.next()
         stream = tar.extractfile(member) if member and member.name == name else None
         if stream is None:
-            raise NephroscaleError("This is no file that `nephroscale export` wrote.", where=str(source))
-        named.append(stream.read())
-    if named[0].decode("ascii", "replace").strip() != digest_bytes(named[1]):
+            raise NephroscaleError("This file was not written by `nephroscale export`.", where=str(source))
+        heads.append(stream.read())
+    if heads[0].decode("ascii", "replace").strip() != digest_bytes(heads[1]):
         raise _damaged(source, "bundle.json")
-    index: dict[str, Any] = json.loads(named[1])
+    index: _Index = json.loads(heads[1])
     if index["format"] != FORMAT:
         raise NephroscaleError(
-            f"This file has format {index['format']}; this version reads {FORMAT}.",
+            f"This bundle has format {index['format']}; this version reads format {FORMAT}.",
             where=str(source),
-            todo="Import it with the version that wrote it.",
+            fix="Export it again with this version.",
         )
     for digest, entries in index["objects"].items():
         kinds = {path == "" for path, _, _ in entries}
-        lone = kinds == {True} and len(entries) == 1
+        is_file = kinds == {True} and len(entries) == 1
         files = [FileEntry(path, size, wanted, 0) for path, size, wanted in entries]
-        actual = files[0].digest if lone else digest_entries(files)
-        if actual != digest or (True in kinds and not lone) or any(_leaves(file.path) for file in files):
+        actual = files[0].digest if is_file else digest_entries(files)
+        if actual != digest or (True in kinds and not is_file) or any(_escapes(file.path) for file in files):
             raise _damaged(source, f"the list of files of object {digest}")
     names = [*index["texts"], *(f"raw/{digest}" for digest in index["raw"])]
     if odd := [name for name in names if not _TEXT.fullmatch(name)]:
@@ -252,12 +274,13 @@ def _read_index(tar: tarfile.TarFile, source: Path) -> dict[str, Any]:
     return index
 
 
-def _leaves(path: str) -> bool:
+def _escapes(path: str) -> bool:
+    """Whether a path could lead out of the folder that it is relative to."""
     return path != "" and any(part in {"", ".", ".."} for part in path.split("/"))
 
 
-def _unpack(tar: tarfile.TarFile, index: dict[str, Any], scratch: Path, source: Path) -> dict[str, bytes]:
-    """Write all objects into a scratch folder and give back the small texts; every digest agrees afterwards."""
+def _unpack(tar: tarfile.TarFile, index: _Index, scratch: Path, source: Path) -> dict[str, bytes]:
+    """Write all objects into a scratch folder and return the small texts, with every digest checked."""
     files = {
         _object_name(digest, path): (digest, path, wanted)
         for digest, entries in index["objects"].items()
@@ -270,7 +293,7 @@ def _unpack(tar: tarfile.TarFile, index: dict[str, Any], scratch: Path, source: 
     while member := tar.next():
         stream = tar.extractfile(member) if member.isreg() else None
         if stream is None or (member.name not in files and member.name not in index["texts"]):
-            raise _damaged(source, f"{member.name} does not belong to it")
+            raise _damaged(source, f"{member.name} is not listed in bundle.json")
         if member.name in files:
             digest, path, wanted = files.pop(member.name)
             target = scratch / digest / path if path else scratch / digest
@@ -287,7 +310,7 @@ def _unpack(tar: tarfile.TarFile, index: dict[str, Any], scratch: Path, source: 
     return texts
 
 
-def _copy(stream: Any, target: Path) -> str:
+def _copy(stream: IO[bytes], target: Path) -> str:
     hasher = blake3()
     with target.open("xb") as out:
         while block := stream.read(_BLOCK):
@@ -296,26 +319,26 @@ def _copy(stream: Any, target: Path) -> str:
     return hasher.hexdigest()
 
 
-def _take_records(store: Store, index: dict[str, Any], texts: dict[str, bytes]) -> None:
+def _add_records(store: Store, index: _Index, texts: dict[str, bytes]) -> None:
     records = Records(store)
     for name, data in texts.items():
         folder, _, rest = name.partition("/")
-        if folder == "records" and (value := unseal(data)):
-            recipe = value["recipe"]
-            if recipe != digest_json(value["parts"]) or rest != f"{recipe}.json":
-                raise NephroscaleError(f"The record {rest} is not that of its recipe.", todo="Export it again.")
-            here = records.read(recipe)
-            if here is None or here["receipt"] != value["receipt"]:
-                records.add(recipe, value["parts"], Receipt.from_json(value["receipt"]), value["made"])
+        if folder == "records" and (record := Record.from_text(data)):
+            recipe = replace(record.recipe)  # without the digest that the file gives
+            if record.recipe.digest != recipe.digest or rest != f"{recipe.digest}.json":
+                raise NephroscaleError(f"The record {rest} does not match its recipe.", fix="Export it again.")
+            known = records.read(recipe.digest)
+            if known is None or known.receipt != record.receipt:
+                records.add(recipe, record.receipt, record.made)
         else:
             store.write_text(store.path / folder / rest, data.decode(), replace=False)
     for digest, size in index["raw"].items():
-        # No file has this entry's name, but its size tells the pre-pass which raw files are worth hashing.
+        # No file has this entry's name, but the pre-pass hashes raw files of its size.
         entry = {"signature": "", "size": size, "digest": digest}
         store.write_text(store.path / "raw" / digest[:2] / f"imported-{digest}.json", json.dumps(entry), replace=False)
 
 
 def _damaged(source: Path, what: str) -> NephroscaleError:
     return NephroscaleError(
-        f"The file is damaged ({what}); nothing of it was taken.", where=str(source), todo="Copy or export it again."
+        f"The file is damaged ({what}). Nothing was imported.", where=str(source), fix="Copy or export the file again."
     )

@@ -1,4 +1,4 @@
-"""Full disks and refused writes, told in one clear message."""
+"""Full disks and exceeded quotas, reported in one clear message."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# What libraries with errors of their own (safetensors) say of the same.
-_SAID = (
+# How libraries with their own errors (safetensors) report the same.
+_MESSAGES = (
     os.strerror(errno.ENOSPC),
     os.strerror(errno.EDQUOT),
     *(f"os error {code}" for code in sorted(FULL)),
@@ -24,30 +24,30 @@ _SAID = (
 
 @contextlib.contextmanager
 def full_disk(path: Path) -> Iterator[None]:
-    """Tell of a full disk, a used-up quota or a size limit in one message that says where and what to do.
+    """Report a full disk, an exceeded quota or a size limit in one message with the place and the fix.
 
-    Whoever writes in here has to leave nothing half-written under a final name; the message promises it.
+    Code in this context must leave no half-written file under a final name; the message promises it.
 
     Parameters
     ----------
     path
-        The folder that was written to.
+        The folder that is written to.
     """
     try:
         yield
     except Exception as error:
         if not is_full_disk(error):
             raise
-        told = error.strerror if isinstance(error, OSError) and error.strerror else error
+        cause = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise NephroscaleError(
-            f"The disk is full ({told}); nothing unfinished was kept and the store is whole.",
+            f"The disk is full ({cause}). Unfinished files were deleted and the store is intact.",
             where=str(path),
-            todo="Free space (`nephroscale gc` lists what no result needs) and run again.",
+            fix="Free space (`nephroscale gc` lists objects that no result needs) and run again.",
         ) from error
 
 
 def is_full_disk(error: Exception) -> bool:
-    """Whether an error tells of a full disk, a used-up quota or a size limit, and is not the message for it already."""
+    """Whether an error means a full disk, an exceeded quota or a size limit, and is not yet reported as such."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in FULL
-    return not isinstance(error, NephroscaleError) and any(text in str(error) for text in _SAID)
+    return not isinstance(error, NephroscaleError) and any(text in str(error) for text in _MESSAGES)

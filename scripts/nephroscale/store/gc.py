@@ -1,4 +1,4 @@
-"""Freeing a store of what no result needs: objects, and what killed jobs have left."""
+"""Garbage collection: objects that no result needs, and files that killed jobs left behind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from nephroscale.store.objects import Store
 
-# What is older than this was left by a job that was killed, wherever it ran.
+# A job whose files are older than this was killed, on whatever host it ran.
 PIN_SECONDS = 14 * 24 * 3600
 
 
@@ -34,50 +34,50 @@ class Collected(NamedTuple):
     ----------
     objects
         Digest and size in bytes of each object.
-    left
-        What jobs that were killed have left: scratch folders, checkpoints, pins.
+    leftovers
+        Scratch folders, checkpoints and pins of killed jobs.
     others
-        Objects that are folders of other users, which alone may delete them.
+        Objects that are folders of other users, who alone can delete them.
     """
 
     objects: list[tuple[str, int]]
-    left: list[Path]
+    leftovers: list[Path]
     others: list[str]
 
 
 def collect(store: Store, *, keep_seconds: float = 86400.0, delete: bool = False) -> Collected:
-    """List, or delete, the objects that no receipt of any registered results folder names.
+    """List or delete the objects that no receipt of any registered results folder names, and leftovers of killed jobs.
 
-    Spared are the young and those pinned by a running job. What jobs that were killed have left goes too.
+    Objects that are young or pinned by a running job are kept.
 
     Parameters
     ----------
     store
         The store.
     keep_seconds
-        What was made less than this long ago is spared.
+        Keep what was made less than this many seconds ago.
     delete
         Delete them; otherwise only list them.
 
     Returns
     -------
     Collected
-        What can be deleted, or was.
+        What can be deleted, or was deleted.
 
     Raises
     ------
     NephroscaleError
-        Before anything is deleted: when a receipt or pin cannot be read; when a registered results folder is absent
-        and something is to be deleted.
+        Before anything is deleted, when a receipt or pin cannot be read, or when `delete` is set and a registered
+        results folder is missing.
     """
-    needed = _needed(store, whole=delete)
+    needed = _needed(store, all_results=delete)
     oldest = time.time() - keep_seconds
     old = (digest for digest in objects(store) if digest not in needed and _made(store, digest) < oldest)
     found = [(digest, _size(store, digest)) for digest in old]
-    left = _left(store, keep_seconds)
+    leftovers = _leftovers(store, keep_seconds)
     others: list[str] = []
     if delete:
-        needed = _needed(store, whole=True)  # once more: a run may have asked for some of them meanwhile
+        needed = _needed(store, all_results=True)  # again: a run may need some of them meanwhile
         free = [(digest, size) for digest, size in found if digest not in needed]
         found = []
         for digest, size in free:
@@ -86,32 +86,32 @@ def collect(store: Store, *, keep_seconds: float = 86400.0, delete: bool = False
                 found.append((digest, size))
             except PermissionError:
                 others.append(digest)
-        for path in left:
+        for path in leftovers:
             with suppress(PermissionError):
                 remove_tree(path)
-        left = [path for path in left if not os.path.lexists(path)]
-    return Collected(found, left, others)
+        leftovers = [path for path in leftovers if not os.path.lexists(path)]
+    return Collected(found, leftovers, others)
 
 
 def makers(store: Store, digests: Iterable[str]) -> dict[str, str]:
-    """What made some objects, as ``stage/unit``, where a record knows it; looking ends when all are found."""
+    """Find what made some objects, as ``stage/unit``; objects without a record are left out."""
     wanted, found, records = set(digests), {}, Records(store)
     paths = store.path.glob("records/*/*.json")
     while wanted and (path := next(paths, None)):
-        receipt = (records.read(path.stem) or {}).get("receipt", {})
-        if receipt.get("digest") in wanted:
-            wanted.remove(receipt["digest"])
-            found[receipt["digest"]] = f"{receipt['stage']}/{receipt['unit']}"
+        record = records.read(path.stem)
+        if record and record.receipt.digest in wanted:
+            wanted.remove(record.receipt.digest)
+            found[record.receipt.digest] = f"{record.receipt.stage}/{record.receipt.unit}"
     return found
 
 
 def _made(store: Store, digest: str) -> float:
-    """When an object was made, by its manifest; without one, when it got its name."""
+    """When an object was made: the time of its manifest, or of its renaming where it has none."""
     with suppress(FileNotFoundError):
         return store.manifest_path(digest).stat().st_mtime
     with suppress(FileNotFoundError):
         return store.object_path(digest).lstat().st_ctime
-    return time.time()  # gone meanwhile
+    return time.time()  # deleted meanwhile
 
 
 def _size(store: Store, digest: str) -> int:
@@ -123,34 +123,34 @@ def _size(store: Store, digest: str) -> int:
     return 0
 
 
-def _needed(store: Store, *, whole: bool) -> set[str]:
-    """What receipts name, and what running jobs have pinned; with `whole`, no registered results may be absent."""
+def _needed(store: Store, *, all_results: bool) -> set[str]:
+    """What receipts name or running jobs have pinned; `all_results` requires every registered results folder."""
     needed = set(receipts_by_digest(store))
     for pin in store.path.glob("pins/*.json"):
         try:
             if not _is_dead(pin):
                 needed.update(json.loads(pin.read_text()))
-        except (FileNotFoundError, ValueError):  # a job has just ended
+        except (FileNotFoundError, ValueError):  # its job has just ended
             continue
         except PermissionError as error:
             raise unknown_need(error) from error
-    if whole and (absent := absent_results(store)):
+    if all_results and (absent := absent_results(store)):
         raise NephroscaleError(
-            "Registered results folders are absent or hold no receipt, so that nobody knows which objects they need; "
-            "nothing was deleted.",
+            "Registered results folders are missing or hold no receipt, so it is unknown which objects they need. "
+            "Nothing was deleted.",
             where=", ".join(map(str, absent)),
-            todo="Mount them or move them back; name each that is no longer wanted by --forget FOLDER.",
+            fix="Mount them or move them back, or pass --forget FOLDER for each one that is no longer needed.",
         )
     return needed
 
 
-def _left(store: Store, keep_seconds: float) -> list[Path]:
-    """What jobs that were killed have left; a job on another host is taken for a running one for `PIN_SECONDS`."""
+def _leftovers(store: Store, keep_seconds: float) -> list[Path]:
+    """Files of killed jobs; a job on another host counts as running for `PIN_SECONDS`."""
     now, anywhere = time.time(), max(keep_seconds, PIN_SECONDS)
     found = [path for path in store.path.glob("work/*") if now - _newest(path) > anywhere]
     for path in store.path.glob("tmp/*"):
-        lives = _lives(path.name.rpartition("-")[0])
-        if not lives and now - _newest(path) > (anywhere if lives is None else keep_seconds):
+        running = _is_running(path.name.rpartition("-")[0])
+        if not running and now - _newest(path) > (anywhere if running is None else keep_seconds):
             found.append(path)
     for pin in store.path.glob("pins/*.json"):
         with suppress(FileNotFoundError):
@@ -160,11 +160,11 @@ def _left(store: Store, keep_seconds: float) -> list[Path]:
 
 
 def _is_dead(pin: Path) -> bool:
-    return time.time() - pin.stat().st_mtime > PIN_SECONDS and not _lives(pin.stem)
+    return time.time() - pin.stat().st_mtime > PIN_SECONDS and not _is_running(pin.stem)
 
 
-def _lives(process: str) -> bool | None:
-    """Whether a process, named as ``<host>-<pid>``, lives; None where that cannot be seen from this host."""
+def _is_running(process: str) -> bool | None:
+    """Whether the process ``<host>-<pid>`` is running; None where this host cannot know."""
     host, _, pid = process.rpartition("-")
     if host != socket.gethostname() or not pid.isdecimal():
         return None
@@ -178,7 +178,7 @@ def _lives(process: str) -> bool | None:
 
 
 def _newest(path: Path) -> float:
-    """When a tree was last written to, or a file in it read; infinite where it cannot be looked at."""
+    """When a tree was last written to, or a file in it read; infinite where it cannot be listed."""
 
     def refuse(error: OSError) -> None:
         raise error

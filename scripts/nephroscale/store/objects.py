@@ -1,4 +1,4 @@
-"""The store: objects named by their digest, with manifests, published atomically and never changed afterwards."""
+"""The store of objects: named by their digest, published atomically, never changed afterwards."""
 
 from __future__ import annotations
 
@@ -19,15 +19,19 @@ import orjson
 
 from nephroscale.digest_on_write import pop_digest
 from nephroscale.errors import NephroscaleError
-from nephroscale.store.digest import FileEntry, digest_open, digest_tree, list_files
+from nephroscale.store.digest import FileEntry, digest_tree, list_files
 from nephroscale.store.disk import full_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+#: The damage of an object that is not there.
+MISSING = "missing"
+
+
 class Published(NamedTuple):
-    """What publication found out about an object: digest, kind (`file` or `directory`) and size in bytes."""
+    """A published object: digest, kind (`file` or `directory`) and size in bytes."""
 
     digest: str
     kind: str
@@ -37,23 +41,24 @@ class Published(NamedTuple):
 class Store:
     """A folder of content-addressed objects.
 
-    ``objects/ab/<digest>`` is the object, ``manifests/ab/<digest>.json`` the list of its files with size, digest and
-    time. Beside them: ``records/`` and ``repeats/`` (see :mod:`nephroscale.store.records`), ``raw/`` (the cache
-    of raw files' digests), ``work/`` (checkpoints), ``tmp/`` and ``damaged/``.
+    ``objects/ab/<digest>`` is the object; ``manifests/ab/<digest>.json`` lists its files with size, digest and
+    modification time. Other folders are ``records/`` and ``repeats/`` (:mod:`nephroscale.store.records`),
+    ``test_sets/`` (:mod:`nephroscale.store.test_set_exposure`), ``raw/`` (the cache of raw files' digests), ``work/``
+    (checkpoints), ``tmp/`` and ``damaged/``.
 
     Parameters
     ----------
     path
-        The store's folder; made when it is first written to.
+        The store's folder; created at the first write.
     mode
-        ``private`` (objects are readable by their owner) or ``group`` (also by the owner's group).
+        ``private`` (only the owner reads objects) or ``group`` (the owner's group too).
     verify_on_read
         Hash an object before each use.
     """
 
     def __init__(self, path: Path, mode: str = "private", *, verify_on_read: bool = False) -> None:
         self.path = Path(path)
-        self._top = str(self.path)  # what is asked for of every artifact is put together as text, which is quicker
+        self._top = str(self.path)  # paths of objects are put together as text, which is faster
         self.group = mode == "group"
         self.verify_on_read = verify_on_read
         self._warned = False
@@ -64,15 +69,15 @@ class Store:
     # -- places ---------------------------------------------------------------------------------------------------
 
     def object_path(self, digest: str) -> Path:
-        """Where the object of this digest lies, if it is there."""
+        """The path of an object, whether it exists or not."""
         return Path(f"{self._top}/objects/{digest[:2]}/{digest}")
 
     def manifest_path(self, digest: str) -> Path:
-        """Where the manifest of this digest lies, if it is there."""
+        """The path of an object's manifest, whether it exists or not."""
         return Path(f"{self._top}/manifests/{digest[:2]}/{digest}.json")
 
     def folder(self, *parts: str) -> Path:
-        """A folder of the store, made if need be with the store's permissions."""
+        """Get a folder of the store, created with the store's permissions where it is missing."""
         folder = self.path.joinpath(*parts)
         if folder.is_dir():
             return folder
@@ -85,7 +90,7 @@ class Store:
         return folder
 
     def _share(self, folder: Path) -> None:
-        """Make a folder that the group may use from its first moment; one that is there is opened by its owner."""
+        """Create a folder that the group can use from the start; its owner opens an existing one."""
         if folder.is_dir():
             with contextlib.suppress(PermissionError):
                 folder.chmod(0o2770)
@@ -96,7 +101,7 @@ class Store:
             made.chmod(0o2770)
             made.rename(folder)
         except OSError as error:
-            if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:  # someone else was first
+            if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:  # another process was first
                 raise
         finally:
             with contextlib.suppress(FileNotFoundError):
@@ -104,7 +109,7 @@ class Store:
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A fresh folder on the store's own file system, gone afterwards; a full disk gives one clear message."""
+        """Provide an empty folder on the store's file system, deleted afterwards; report a full disk."""
         with full_disk(self.path):
             folder = Path(tempfile.mkdtemp(prefix=_prefix(), dir=self.folder("tmp")))
             try:
@@ -120,31 +125,31 @@ class Store:
         Parameters
         ----------
         source
-            Lies on the store's file system. It is gone afterwards; where an equal object is there, that one stays.
-            Files that were digested while they were written (:mod:`nephroscale.digest_on_write`) are not read.
+            On the store's file system. It is moved; where the store has an equal object, that one is kept. Files that
+            were digested while they were written (:mod:`nephroscale.digest_on_write`) are not read again.
 
         Raises
         ------
         NephroscaleError
-            When it holds a link or something else that is neither file nor directory; when the disk is full; when an
-            equal object is there that this user may not read.
+            When the source holds a link or anything else that is neither file nor directory, when the disk is full, or
+            when the store has an equal object that this user may not read.
         """
         for name, state in list_files(source):
             if not stat.S_ISREG(state.st_mode):
-                raise NephroscaleError("An object may hold only files and folders.", where=name)
+                raise NephroscaleError("An object can hold only files and folders.", where=name)
         digest, kind, entries = digest_tree(source, lambda name, state: pop_digest(source / name, state))
         self._lock_down(source, top=kind == "file")
         if kind == "directory" and self.group:
-            source.chmod(0o750)  # the group may read it from its first moment; renaming needs the right to write
+            source.chmod(0o750)  # readable by the group from the start; renaming needs the right to write
         target = self.folder("objects", digest[:2]) / digest
         moved = self._move_in(source, target, kind)
-        if not moved and self.find(digest) is None:  # what was in the way is damaged, and find has set it aside
+        if not moved and self.find(digest) is None:  # a damaged object was in the way, and find has set it aside
             moved = self._move_in(source, target, kind)
             if not moved and not os.access(target, os.R_OK):
                 raise NephroscaleError(
-                    "An equal object is there, but this user may not read it.",
+                    "The store has an equal object, but this user may not read it.",
                     where=str(target),
-                    todo="Ask its owner to share the store (store.mode: group), or use a store of your own.",
+                    fix="Ask its owner to share the store (store.mode: group), or use a store of your own.",
                 )
         if moved and kind == "directory":
             target.chmod(0o550 if self.group else 0o500)
@@ -154,7 +159,7 @@ class Store:
 
     @staticmethod
     def _move_in(source: Path, target: Path, kind: str) -> bool:
-        """Give an object its final name in one step; False where another one has it."""
+        """Give an object its final name atomically; False where another object has the name."""
         try:
             if kind == "file":
                 os.link(source, target)
@@ -165,7 +170,7 @@ class Store:
                 return False
             if kind == "directory" or error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EACCES}:
                 raise
-            source.rename(target)  # a file system without hard links: renaming puts equal bytes over equal bytes
+            source.rename(target)  # a file system without hard links: equal bytes replace equal bytes
         return True
 
     def write_text(self, path: Path, text: str, *, replace: bool = True) -> bool:
@@ -176,14 +181,14 @@ class Store:
         path
             Below the store's folder.
         text
-            What is to be in it.
+            Its content.
         replace
-            Whether it may take the place of an older one.
+            Whether it replaces an older file.
 
         Returns
         -------
         bool
-            False where an older one was there and was kept.
+            False where an older file was kept.
         """
         with full_disk(self.path):
             handle, temporary = tempfile.mkstemp(dir=self.folder("tmp"), prefix=_prefix())
@@ -207,14 +212,14 @@ class Store:
                     os.unlink(temporary)  # noqa: PTH108
 
     def _write_manifest(self, digest: str, kind: str, entries: list[FileEntry]) -> None:
-        """Write the manifest from the object's own times: of two writers only one's files are there."""
+        """Write the manifest with the modification times of the stored files: of two writers, only one's are stored."""
         times = {name: stat.st_mtime_ns for name, stat in list_files(self.object_path(digest))}
         files = [[entry.path, entry.size, entry.digest, times[entry.path]] for entry in entries]
         text = json.dumps({"digest": digest, "kind": kind, "size": sum(e.size for e in entries), "files": files})
         self.write_text(self.manifest_path(digest), text)
 
     def _lock_down(self, path: Path, *, top: bool) -> None:
-        """Make an object read-only. A directory's own bits change after its renaming, which needs them."""
+        """Make an object read-only, except the top directory, which must stay writable until it is renamed."""
         file_mode, folder_mode = (0o440, 0o550) if self.group else (0o400, 0o500)
         if path.is_file():
             path.chmod(file_mode)
@@ -228,12 +233,12 @@ class Store:
     # -- reading --------------------------------------------------------------------------------------------------
 
     def find(self, digest: str) -> Path | None:
-        """Look up an object and check its manifest, sizes and times.
+        """Look up an object and check the sizes and times of its files against its manifest.
 
         Returns
         -------
         Path or None
-            None where it is absent, may not be read (with a message), or turned out damaged: it is then set aside.
+            None where it is missing, may not be read (with a message), or is damaged; a damaged one is set aside.
         """
         path = f"{self._top}/objects/{digest[:2]}/{digest}"
         try:
@@ -244,7 +249,7 @@ class Store:
                 return None
             if not fresh:
                 _, kind, entries = digest_tree(path)
-                with contextlib.suppress(PermissionError):  # of another user's
+                with contextlib.suppress(PermissionError):  # another user's object
                     self._lock_down(Path(path), top=True)
                 self._write_manifest(digest, kind, entries)
             elif not os.access(path, os.R_OK):
@@ -254,8 +259,8 @@ class Store:
         except PermissionError:
             if not self._warned:
                 print(
-                    f"nephroscale: some objects of {self.path} may not be read by this user, and none can be made in "
-                    "their place: their owner has to share them (store.mode: group).",
+                    f"nephroscale: this user may not read some objects of {self.path}, and cannot replace them: "
+                    "their owner has to share them (store.mode: group).",
                     file=sys.stderr,
                 )
                 self._warned = True
@@ -263,10 +268,10 @@ class Store:
         return Path(path)
 
     def _is_fresh(self, digest: str, top: str) -> bool:
-        """Whether an object's files have the sizes and times of its manifest, and nothing came or went since.
+        """Whether an object's files have the sizes and times of its manifest, with no file added or removed since.
 
-        Folders are not listed: whatever is added to one or taken from it raises its time above the manifest's. It is
-        done for every object of a cohort at every start, so plain calls on plain strings are worth their looks.
+        Folders are not listed: adding or removing a file raises the folder's time above the manifest's. Every object of
+        a cohort is checked at every start, so this uses plain calls on plain strings.
         """
         try:
             with open(f"{self._top}/manifests/{digest[:2]}/{digest}.json", "rb") as stream:  # noqa: PTH123
@@ -290,7 +295,7 @@ class Store:
         return all(os.lstat(folder).st_mtime_ns <= written for folder in folders)
 
     def manifest(self, digest: str) -> list[FileEntry] | None:
-        """The files of an object as they were published, or None."""
+        """Read the list of an object's files as they were published, or None."""
         try:
             text = self.manifest_path(digest).read_bytes()
             return [FileEntry(*entry) for entry in orjson.loads(text)["files"]]
@@ -298,25 +303,22 @@ class Store:
             return None
 
     def damage(self, digest: str) -> str | None:
-        """Hash an object again: what is wrong with it, or None where its bytes are what its name says.
+        """Hash an object again and describe its damage; None where its bytes match its name.
 
         Raises
         ------
         PermissionError
-            When this user may not read it, so that nothing can be said of it.
+            When this user may not read it.
         """
         return self.check(digest)[0]
 
     def check(self, digest: str) -> tuple[str | None, int]:
-        """As :meth:`damage`, with the number of bytes that were read."""
+        """Do as :meth:`damage`, and count the bytes that were read."""
         path = f"{self._top}/objects/{digest[:2]}/{digest}"
         try:
-            size = _sound_size(path, digest)
-            if size is not None:
-                return None, size
             actual, _, entries = digest_tree(path, _refuse_links)
         except (FileNotFoundError, NotADirectoryError):
-            return "missing", 0
+            return MISSING, 0
         except PermissionError:
             raise
         except OSError as error:
@@ -325,11 +327,11 @@ class Store:
         return (None if actual == digest else self._differences(digest, entries)), size
 
     def _differences(self, digest: str, entries: list[FileEntry]) -> str:
-        """Tell how the files of an object differ from its manifest."""
+        """Describe how the files of an object differ from its manifest."""
         known = {entry.path: entry for entry in self.manifest(digest) or []}
         present = {entry.path: entry for entry in entries}
         if not known:
-            return "the bytes are not those of the name"
+            return "the bytes do not match the name"
         faults = [f"{name or 'file'}: missing" for name in known.keys() - present.keys()]
         faults += [f"{name or 'file'}: added" for name in present.keys() - known.keys()]
         for name in sorted(known.keys() & present.keys()):
@@ -337,13 +339,13 @@ class Store:
                 faults.append(f"{name or 'file'}: {present[name].size} bytes instead of {known[name].size}")
             elif present[name].digest != known[name].digest:
                 faults.append(f"{name or 'file'}: bytes differ")
-        return "; ".join(sorted(faults)) or "the bytes are not those of the name"
+        return "; ".join(sorted(faults)) or "the bytes do not match the name"
 
     def set_aside(self, digest: str) -> None:
-        """Move a damaged object out of the way: it is never used again, and made anew by the next run.
+        """Move a damaged object to ``damaged/``: it is never used again, and the next run makes a new one.
 
-        Another process may have done so already and put a sound one in its place: what was moved is looked at again,
-        and a sound one comes back.
+        Another process may have done so already and published an intact one, so the moved object is checked again and
+        put back if it is intact.
         """
         path = self.object_path(digest)
         folder = self.folder("damaged")
@@ -356,7 +358,7 @@ class Store:
             try:
                 path.rename(target)
             except PermissionError:
-                # A folder of another user of the group: only its owner may move it elsewhere, but it can be renamed.
+                # Another group member's folder: only its owner can move it elsewhere, but it can be renamed in place.
                 path.rename(path.with_name(f"{target.name}.damaged"))
                 return
         except FileNotFoundError:
@@ -367,15 +369,17 @@ class Store:
                 self._lock_down(path, top=True)
 
     def remove(self, digest: str) -> None:
-        """Delete an object and its manifest; it loses its name in one step.
+        """Delete an object and its manifest; the object loses its name atomically.
 
         Raises
         ------
         PermissionError
-            When it is a folder of another user; nothing has changed then.
+            When it is a folder of another user; nothing is changed then.
         """
         path = self.object_path(digest)
-        aside = self.folder("tmp") / f"{_prefix()}{secrets.token_hex(4)}"  # no new folder: the disk may be full
+        aside = (
+            self.folder("tmp") / f"{_prefix()}{secrets.token_hex(4)}"
+        )  # without a new folder, since the disk may be full
         with contextlib.suppress(FileNotFoundError):
             mode = os.lstat(path).st_mode
             if stat.S_ISDIR(mode):
@@ -391,32 +395,17 @@ class Store:
 
 
 def _prefix() -> str:
-    """How names in ``tmp/`` begin: they tell which process of which host made them."""
+    """The prefix of names in ``tmp/``: host and process that made them."""
     return f"{socket.gethostname()}-{os.getpid()}-"
 
 
-def _sound_size(path: str, digest: str) -> int | None:
-    """The size of a file object that is sound, as most are; None of any other object."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link, a pipe
-            return None
-        raise
-    try:
-        state = os.fstat(handle)
-        return state.st_size if stat.S_ISREG(state.st_mode) and digest_open(handle, state.st_size) == digest else None
-    finally:
-        os.close(handle)
-
-
 def _refuse_links(name: str, state: os.stat_result) -> str | None:
-    """For :func:`digest_tree`: nothing that is no file has the digest of one, wherever it leads."""
+    """Give links and special files a value that is no digest, for :func:`digest_tree`."""
     return None if stat.S_ISREG(state.st_mode) else f"not a file: {name}"
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a file or a directory, read-only or not; absent ones are fine."""
+    """Delete a file or a directory, even if read-only or missing."""
     if path.is_dir() and not path.is_symlink():
         for folder, _, _ in os.walk(path):
             with contextlib.suppress(OSError):

@@ -1,17 +1,18 @@
-"""Receipts: the small files that rules output, each with a link to its object beside it."""
+"""Receipts: the small files that rules write, each beside a link to its object."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
-from nephroscale.store.digest import pretty_json
+from nephroscale.json_text import JSON, pretty_json
 from nephroscale.store.disk import full_disk
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from nephroscale.store.objects import Store
@@ -19,20 +20,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a unit of work gave: equal content, equal receipt, so no time, host, recipe or path is in it.
+    """What a unit of work gave. Equal content gives an equal receipt: it holds no time, host, recipe or path.
 
     Parameters
     ----------
     stage, unit
-        What was made: the stage's name, and the patient, image, cohort or model/fold/seed it was made for.
+        Name of the stage, and the patient, image, cohort or model/fold/seed that the artifact belongs to.
     status
         ``accepted``, or ``rejected`` with the `reason`.
     digest, kind, size
-        Of the object; None, None, 0 where rejected.
+        Of the object; None, None and 0 where the unit was rejected.
     figures
-        A few JSON values that people and the report read.
+        A few values for people and for the report.
     parts
-        Digests of parts of the object that later stages depend on one by one.
+        Digests of parts of the object, where later stages depend on single parts.
     """
 
     stage: str
@@ -42,16 +43,16 @@ class Receipt:
     digest: str | None = None
     kind: str | None = None
     size: int = 0
-    figures: dict[str, Any] = field(default_factory=dict)
-    parts: dict[str, str] = field(default_factory=dict)
+    figures: Mapping[str, JSON] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def accepted(self) -> bool:
         """Whether there is an object."""
         return self.status == "accepted"
 
-    def as_json(self) -> dict[str, Any]:
-        """The receipt as a JSON value."""
+    def as_json(self) -> dict[str, object]:
+        """The receipt as a JSON object."""
         return dict(vars(self))
 
     def text(self) -> str:
@@ -59,42 +60,42 @@ class Receipt:
         return pretty_json(self.as_json())
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Receipt:
-        """Rebuild a receipt from its JSON value."""
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Read a receipt from its JSON object."""
         return cls(**value)
 
 
 def read_receipt(path: Path | str) -> Receipt | None:
-    """Read a receipt; None where it is absent or not a whole receipt."""
+    """Read a receipt; None where the file is missing or is not a complete receipt."""
     try:
-        with open(path, "rb") as stream:  # noqa: PTH123  (quicker, and asked for of every artifact)
+        with open(path, "rb") as stream:  # noqa: PTH123  (read for every artifact)
             return Receipt.from_json(orjson.loads(stream.read()))
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
 
 
 def settle_receipt(path: Path, link: Path, receipt: Receipt, store: Store, not_before_ns: int = 0) -> bool:
-    """Write a receipt and its link where they are missing or different: first the link, then the receipt, each at once.
+    """Write a receipt and its link where they are missing or differ: first the link, then the receipt, each atomically.
 
     Parameters
     ----------
     path, link
         Of the receipt, and of the link to its object.
     receipt
-        What both have to say afterwards.
+        What to write.
     store
-        Where the object lies.
+        The store of the object.
     not_before_ns
-        Nanoseconds since the epoch: an older receipt is brought to this time, so that Snakemake never takes it for
-        older than its inputs (as floats, two times may differ in their last bits).
+        Nanoseconds since the epoch: the modification time of an older receipt is raised to it, so that Snakemake does
+        not take the receipt for older than its inputs (times as floats may differ in their last bits).
 
     Returns
     -------
     bool
-        Whether anything but the time had to be written.
+        Whether anything but the time was written.
     """
     target = os.path.relpath(store.object_path(receipt.digest), link.parent) if receipt.digest else None
-    if _link_target(link) == target and _says(path, receipt):
+    if _link_target(link) == target and _holds(path, receipt):
         raise_time(path, not_before_ns)
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,8 +125,8 @@ def _link_target(link: Path) -> str | None:
         return None
 
 
-def _says(path: Path, receipt: Receipt) -> bool:
-    """Whether a receipt's file is there and says the same."""
+def _holds(path: Path, receipt: Receipt) -> bool:
+    """Whether a file holds this receipt."""
     try:
         return bool(orjson.loads(path.read_bytes()) == receipt.as_json())
     except (OSError, ValueError):
@@ -133,12 +134,12 @@ def _says(path: Path, receipt: Receipt) -> bool:
 
 
 def raise_time(path: Path, not_before_ns: int) -> None:
-    """Bring a file that is older than a time (nanoseconds since the epoch) to it."""
+    """Raise the modification time of an older file to a time in nanoseconds since the epoch."""
     if os.stat(path).st_mtime_ns < not_before_ns:  # noqa: PTH116
         os.utime(path, ns=(not_before_ns, not_before_ns))
 
 
 def unlink_receipt(path: Path, link: Path) -> None:
-    """Take a receipt away, and its link: nothing is lost, the object stays in the store."""
+    """Delete a receipt and its link; the object stays in the store."""
     link.unlink(missing_ok=True)
     path.unlink(missing_ok=True)

@@ -1,44 +1,109 @@
-"""Records: how each object was made, kept in the store under the recipe."""
+"""Records: how each object was made, kept in the store under the digest of its recipe."""
 
 from __future__ import annotations
 
 import os
 import sys
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import orjson
 
-from nephroscale.store.digest import digest_bytes, digest_json, pretty_json
+from nephroscale.json_text import JSON, pretty_json
+from nephroscale.store.digest import digest_bytes, digest_json
 from nephroscale.store.receipts import Receipt
+from nephroscale.store.recipe import Recipe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from nephroscale.store.objects import Store
 
 
-# The first two lines of a record; the digest is that of the file without the second.
+# The first two lines of a record's file; the digest is that of the file without the second line.
 _HEAD = b'{\n  "digest": "%s",\n'
 _HEAD_BYTES = len(_HEAD % (b"0" * 64))
 
 
-def seal(record: dict[str, Any]) -> str:
-    """The file of a record, with a digest of all that it says: ``grep -v '^  "digest"' FILE | b3sum`` gives the same.
+class Made(TypedDict, total=False):
+    """When, where and how an artifact was made.
 
-    It is taken of the text and not of the value: 100,000 records are checked at a start.
+    Attributes
+    ----------
+    started, run
+        Start of the job, and start of the workflow run, in UTC as ISO 8601.
+    seconds, store_seconds
+        Duration of the job; the part of it that looking up and publishing took.
+    node, device, allocation
+        Host, processor, and what a cluster had given the job.
+    peak_mb
+        Peak memory of the job's process in MiB.
+    git
+        Commit of the code, with a plus where the working tree differed.
     """
-    return _sealed(pretty_json(record).encode()).decode()
+
+    started: str
+    run: str
+    seconds: float
+    store_seconds: float
+    node: str
+    device: str
+    allocation: JSON
+    peak_mb: int
+    git: str | None
 
 
-def unseal(data: bytes) -> dict[str, Any] | None:
-    """The record that a file by :func:`seal` holds; None where a byte of it was changed, or it is something else."""
-    if data != _sealed(b"{\n" + data[_HEAD_BYTES:]):
-        return None
-    record: dict[str, Any] = orjson.loads(data)
-    del record["digest"]
-    return record
+@dataclass(frozen=True)
+class Record:
+    """One run of a recipe.
+
+    Parameters
+    ----------
+    recipe, receipt
+        What the artifact was made from, and what came out.
+    made
+        When, where and how.
+    agrees
+        Of a later run of a known recipe: whether it gave what the first one gave. None for the first run.
+    """
+
+    recipe: Recipe
+    receipt: Receipt
+    made: Made
+    agrees: bool | None = None
+
+    def text(self) -> str:
+        """The record's file, with a digest of its content.
+
+        The digest can be checked by ``grep -v '^  "digest"' FILE | b3sum``.
+        """
+        value: dict[str, object] = {
+            "recipe_digest": self.recipe.digest,
+            "recipe": self.recipe.as_json(),
+            "receipt": self.receipt.as_json(),
+            "made": self.made,
+        }
+        if self.agrees is not None:
+            value["agrees"] = self.agrees
+        return _sealed(pretty_json(value).encode()).decode()
+
+    @classmethod
+    def from_text(cls, data: bytes) -> Record | None:
+        """Read a record's file; None where any byte of it was changed, or it is something else."""
+        if not is_intact(data):
+            return None
+        value = orjson.loads(data)
+        recipe = Recipe.from_json(value["recipe"])
+        vars(recipe)["digest"] = value["recipe_digest"]  # sealed with the rest, so not computed again
+        return cls(recipe, Receipt.from_json(value["receipt"]), value["made"], value.get("agrees"))
+
+
+def is_intact(data: bytes) -> bool:
+    """Whether the file of a record is as it was written."""
+    return data == _sealed(b"{\n" + data[_HEAD_BYTES:])
 
 
 def _sealed(body: bytes) -> bytes:
@@ -48,101 +113,98 @@ def _sealed(body: bytes) -> bytes:
 class Records:
     """The records of a store.
 
-    ``records/ab/<recipe>.json`` says what a recipe gave the first time and how; ``repeats/<recipe>-<run>.json`` keeps
-    every later run of the same recipe, and whether it agreed. One that was changed after it was written is none, so
-    that what it told of is made again.
+    ``records/ab/<recipe>.json`` holds the first run of a recipe; ``repeats/<recipe>-<run>.json`` every later run of the
+    same recipe, and whether it agreed. A record that was changed after it was written is not used, so that its artifact
+    is made again.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._told: set[str] = set()
+        self._reported: set[Path] = set()
 
     def path(self, recipe: str) -> Path:
-        """Where the record of a recipe lies, if it is there."""
-        return Path(f"{self.store.path}/records/{recipe[:2]}/{recipe}.json")
+        """The file of the record of a recipe (named by its digest), whether it exists or not."""
+        return self.store.path / "records" / recipe[:2] / f"{recipe}.json"
 
-    def read(self, recipe: str) -> dict[str, Any] | None:
-        """The record of a recipe, or None."""
-        record = self._read(f"{self.store.path}/records/{recipe[:2]}/{recipe}.json")
-        return record if record and record["recipe"] == recipe else None
+    def read(self, recipe: str) -> Record | None:
+        """Read the record of a recipe (named by its digest), or None."""
+        record = self._read(self.path(recipe))
+        return record if record and record.recipe.digest == recipe else None
 
-    def _read(self, path: str) -> dict[str, Any] | None:
+    def _read(self, path: Path) -> Record | None:
         try:
-            with open(path, "rb") as stream:  # noqa: PTH123
-                record = unseal(stream.read())
+            record = Record.from_text(path.read_bytes())
         except (FileNotFoundError, PermissionError):
             return None
-        if record is None and path not in self._told:
-            self._told.add(path)
+        if record is None and path not in self._reported:
+            self._reported.add(path)
             print(f"nephroscale: {path} was changed after it was written and is not used.", file=sys.stderr)
         return record
 
     def look_up(self, recipe: str) -> Receipt | None:
-        """What a recipe gave, where that is known and its object is there and sound."""
+        """Look up what a recipe (named by its digest) gave; None where that is unknown or its object is not intact."""
         record = self.read(recipe)
-        if record is None:
+        if record is None or (record.receipt.digest and self.store.find(record.receipt.digest) is None):
             return None
-        receipt = Receipt.from_json(record["receipt"])
-        if receipt.digest and self.store.find(receipt.digest) is None:
-            return None
-        return receipt
+        return record.receipt
 
-    def add(self, recipe: str, parts: dict[str, Any], receipt: Receipt, made: dict[str, Any]) -> Receipt:
+    def add(self, recipe: Recipe, receipt: Receipt, made: Made) -> Receipt:
         """Keep what a recipe gave.
 
-        The first outcome of a recipe stands. A second one that differs is a conflict; it is used only where the first
-        one's object is lost. A recipe may serve several units: their names do not tell outcomes apart.
+        The first outcome of a recipe is kept. A later one that differs is a conflict; it replaces the first one only
+        where the first one's object is lost. A recipe may serve several units: differing unit names are no conflict.
 
         Returns
         -------
         Receipt
-            The one that stands, under the names of `receipt`.
+            The outcome to use, with the stage and unit of `receipt`.
         """
-        record: dict[str, Any] = {"recipe": recipe, "parts": parts, "receipt": receipt.as_json(), "made": made}
-        if self.store.write_text(self.path(recipe), seal(record), replace=False):
+        record, path = Record(recipe, receipt, made), self.path(recipe.digest)
+        if self.store.write_text(path, record.text(), replace=False):
             return receipt
-        first = self.read(recipe)
+        first = self.read(recipe.digest)
         if first is None:  # a damaged record, or one that this user may not read
-            self.store.write_text(self.path(recipe), seal(record))
+            self.store.write_text(path, record.text())
             return receipt
-        standing = replace(Receipt.from_json(first["receipt"]), stage=receipt.stage, unit=receipt.unit)
-        record["agrees"] = standing == receipt
-        self.store.write_text(self.store.path / "repeats" / f"{recipe}-{digest_json(made)[:16]}.json", seal(record))
-        if standing != receipt and standing.digest and self.store.find(standing.digest) is None:
-            self.store.write_text(self.path(recipe), seal(record))
+        known = replace(first.receipt, stage=receipt.stage, unit=receipt.unit)
+        repeat = replace(record, agrees=known == receipt)
+        name = f"{recipe.digest}-{digest_json(made)[:16]}.json"
+        self.store.write_text(self.store.path / "repeats" / name, repeat.text())
+        if known != receipt and known.digest and self.store.find(known.digest) is None:
+            self.store.write_text(path, repeat.text())
             return receipt
-        return standing
+        return known
 
-    def all(self) -> list[dict[str, Any]]:
-        """Every record that this user may read, in the order of the recipes."""
+    def all(self) -> Iterator[Record]:
+        """Read every record that this user may read, in the order of the recipes' digests."""
         recipes = sorted(
             entry.name.removesuffix(".json")
             for folder in self.store.path.glob("records/*")
             for entry in os.scandir(folder)
             if entry.name.endswith(".json")
         )
-        return [record for recipe in recipes if (record := self.read(recipe))]
+        return (record for recipe in recipes if (record := self.read(recipe)))
 
-    def repeats(self) -> list[dict[str, Any]]:
-        """Every later run of a recipe that was known, in the order of the recipes."""
-        return [record for path in self.repeat_paths() if (record := self._read(str(path)))]
+    def repeats(self) -> list[Record]:
+        """Read every later run of a known recipe, in the order of the recipes' digests."""
+        return [record for path in self.repeat_paths() if (record := self._read(path))]
 
     def repeat_paths(self) -> list[Path]:
-        """The files of the repeats, in the order of the recipes."""
+        """List the files of the repeats, in the order of the recipes' digests."""
         return sorted(self.store.path.glob("repeats/*.json"))
 
     def changed(self) -> list[str]:
-        """Records and repeats that were changed after they were written: paths within the store, in order."""
+        """List records and repeats that were changed after they were written: sorted paths within the store."""
         found = []
         for path in [*self.store.path.glob("records/*/*.json"), *self.repeat_paths()]:
             with suppress(FileNotFoundError, PermissionError):
-                if unseal(path.read_bytes()) is None:
+                if not is_intact(path.read_bytes()):
                     found.append(path.relative_to(self.store.path).as_posix())
         return sorted(found)
 
-    def conflicts(self) -> list[dict[str, Any]]:
-        """The repeats that did not agree with what their recipe had given before."""
-        return [record for record in self.repeats() if not record["agrees"]]
+    def conflicts(self) -> list[Record]:
+        """List the repeats that did not give what their recipe had given before."""
+        return [record for record in self.repeats() if not record.agrees]
 
 
 def now() -> str:

@@ -1,4 +1,4 @@
-"""Looking after a store: what its objects are, and which results and jobs need them."""
+"""The objects of a store, and the results folders and jobs that need them."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SHELF = re.compile(r"[0-9a-f]{2}")
-# What is left in place by `Store.set_aside` where only its owner could move it.
+# `Store.set_aside` leaves this name where only the owner can move a damaged object.
 _RENAMED = re.compile(r"[0-9a-f]{64}-[0-9-]+\.damaged")
 
 
 class Shelf(NamedTuple):
-    """What lies under two digits: objects that are or should be there, in order, and paths that no object can have."""
+    """One subfolder of ``objects/``: sorted digests of present and missing objects, and paths that are no object's."""
 
     digests: list[str]
     strays: list[str]
 
 
 def shelves(store: Store) -> Iterator[Shelf]:
-    """List a store, from ``00`` to ``ff``: objects that are there, and those whose manifest says they should be."""
+    """List the objects of a store by subfolder, ``00`` to ``ff``; missing ones that have a manifest included."""
     top, manifests = store.path / "objects", store.path / "manifests"
     for folder in sorted({*(_names(top) or []), *(_names(manifests) or [])}):
         if not _SHELF.fullmatch(folder):
@@ -55,12 +55,12 @@ def shelves(store: Store) -> Iterator[Shelf]:
 
 
 def objects(store: Store) -> list[str]:
-    """The digests of all objects, in order: those that are there, and those whose manifest says they should be."""
+    """List the digests of all objects, sorted, including missing ones that have a manifest."""
     return [digest for shelf in shelves(store) for digest in shelf.digests]
 
 
 def _names(folder: Path) -> list[str] | None:
-    """The names in a folder, none where it is absent; None where it is not a folder."""
+    """List the names in a folder, empty where it is missing; None where it is not a folder."""
     try:
         return None if folder.is_symlink() else os.listdir(folder)  # noqa: PTH208
     except FileNotFoundError:
@@ -69,42 +69,42 @@ def _names(folder: Path) -> list[str] | None:
         return None
     except PermissionError as error:
         raise NephroscaleError(
-            "A folder of the store may not be read by this user.",
+            "This user may not read a folder of the store.",
             where=str(folder),
-            todo="Ask its owner to share the store (store.mode: group).",
+            fix="Ask its owner to share the store (store.mode: group).",
         ) from error
 
 
 def register_results(store: Store, results: Path) -> None:
-    """Note that the receipts of a results folder name objects of this store, so that collecting garbage spares them."""
-    note = _note(store, results)
-    if not note.exists():
-        store.write_text(note, json.dumps({"results": str(results.absolute())}) + "\n")
+    """Register a results folder, so that garbage collection keeps the objects that its receipts name."""
+    path = _registration(store, results)
+    if not path.exists():
+        store.write_text(path, json.dumps({"results": str(results.absolute())}) + "\n")
 
 
 def forget_results(store: Store, results: Path) -> None:
-    """Take a results folder off the register: what only its receipts name may be collected from now on."""
+    """Unregister a results folder: garbage collection may delete objects that only its receipts name."""
     try:
-        _note(store, results).unlink()
+        _registration(store, results).unlink()
     except FileNotFoundError:
         raise NephroscaleError(
-            "This folder is not on the register of the store.",
+            "This results folder is not registered in the store.",
             where=str(results.absolute()),
-            todo="`nephroscale gc` lists those that are.",
+            fix="Choose one of those that `nephroscale gc` lists.",
         ) from None
 
 
-def _note(store: Store, results: Path) -> Path:
+def _registration(store: Store, results: Path) -> Path:
     return store.path / "results" / f"{digest_bytes(str(results.absolute()).encode())[:32]}.json"
 
 
 def registered_results(store: Store) -> list[Path]:
-    """The results folders that were registered, whether they are there or not."""
+    """List the registered results folders, whether they exist or not."""
     return sorted(Path(json.loads(path.read_text())["results"]) for path in store.path.glob("results/*.json"))
 
 
 def absent_results(store: Store) -> list[Path]:
-    """The registered results folders without a receipt: moved, deleted, or on a disk that is not mounted."""
+    """List the registered results folders without a receipt: moved, deleted, or on a disk that is not mounted."""
     return [results for results in registered_results(store) if next(_receipts(results), None) is None]
 
 
@@ -116,12 +116,12 @@ def receipts_by_digest(store: Store, on_error: Callable[[OSError], None] | None 
     store
         The store.
     on_error
-        Called with the error where a folder or a receipt cannot be read, which is then passed over.
+        Called with the error where a folder or a receipt cannot be read, which is then skipped.
 
     Raises
     ------
     NephroscaleError
-        Where one cannot be read, unless `on_error` is given.
+        When one cannot be read and `on_error` is not given.
     """
     named: dict[str, list[str]] = {}
     for results in registered_results(store):
@@ -132,41 +132,41 @@ def receipts_by_digest(store: Store, on_error: Callable[[OSError], None] | None 
 
 
 def receipts_of(results: Path) -> list[Receipt]:
-    """Every receipt of a results folder, in the order of the paths."""
+    """Read every receipt of a results folder, in the order of the paths."""
     return [receipt for _, receipt in _receipts(results)]
 
 
 def _receipts(results: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[tuple[Path, Receipt]]:
-    """Read a results folder; what goes while it is read, as the receipts of a run do, is no error."""
+    """Read a results folder; a receipt that a running workflow deletes meanwhile is no error."""
 
-    def tell(error: OSError) -> None:
+    def report(error: OSError) -> None:
         if isinstance(error, FileNotFoundError):
             return
         if on_error is None:
             raise unknown_need(error) from error
         on_error(error)
 
-    for path in _receipt_files(results, tell):
+    for path in _receipt_files(results, report):
         try:
             receipt = read_receipt(path)
         except OSError as error:
-            tell(error)
+            report(error)
             continue
         if receipt:
             yield path, receipt
 
 
 def unknown_need(error: OSError) -> NephroscaleError:
-    """The message where a receipt or a pin cannot be read, and so nothing may be deleted."""
+    """Make the error for a receipt or a pin that cannot be read, so that nothing may be deleted."""
     return NephroscaleError(
-        f"Which objects are needed cannot be told: {error.strerror}.",
+        f"It is unknown which objects are needed: {error.strerror}.",
         where=str(error.filename),
-        todo="Ask its owner for the right to read it.",
+        fix="Ask its owner for permission to read it.",
     )
 
 
 def _receipt_files(results: Path, on_error: Callable[[OSError], None]) -> Iterator[Path]:
-    """Files that may be receipts; links lead into objects and are not followed."""
+    """Find files that may be receipts, without following links, which lead into objects."""
     for folder, folders, files in os.walk(results, onerror=on_error):
         folders[:] = (
             sorted(set(folders) - {"raw", "logs", "benchmarks"}) if Path(folder) == results else sorted(folders)
@@ -176,7 +176,7 @@ def _receipt_files(results: Path, on_error: Callable[[OSError], None]) -> Iterat
 
 @contextmanager
 def pinned(store: Store, digests: Iterable[str]) -> Iterator[None]:
-    """Keep objects from being collected while a job reads them."""
+    """Keep garbage collection from deleting objects while a job reads them."""
     pin = store.path / "pins" / f"{socket.gethostname()}-{os.getpid()}.json"
     store.write_text(pin, json.dumps(sorted(digests)))
     try:

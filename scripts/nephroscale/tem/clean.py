@@ -1,8 +1,7 @@
-"""Burned-in scale bars, labels and data strips of TEM images: found, and kept from the model.
+"""Detect and remove burned-in scale bars, labels and data strips of TEM images.
 
-A model that reads the label learns the microscope, the operator or the patient. What gives burned-in marks away is
-that they were drawn, not imaged: grey levels at the end of the scale with no noise in them, and edges that are
-straight or one pixel wide.
+A model could identify the microscope, the operator or the patient by a label. Burned-in marks were drawn, not imaged:
+their grey levels are at the end of the range and without noise, their edges are straight or one pixel wide.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ if TYPE_CHECKING:
 
 Glyph = tuple[int, int, int, int, int]  # y, x, height, width, tone (0 white, 1 black)
 
-WHITE, BLACK = 244, 11  # JPEG leaves letters drawn in white and black within this much of 255 and 0
-LEVELS = (250, 241, 230)  # a bar or box is straight at one of these, whatever bright tissue it lies on (or 255 less it)
-PALE, DUSKY = 200, 55  # the anti-aliased rest of a letter
-STRIP_MAXIMUM = 0.3  # of the image's height; more than this is no data strip
-FLAT = 6  # grey levels around the strip's own
+WHITE, BLACK = 244, 11  # after JPEG, levels of letters drawn in white and in black
+LEVELS = (250, 241, 230)  # thresholds for white bars and boxes on bright tissue; 255 minus these for black ones
+PALE, DUSKY = 200, 55  # levels of the anti-aliased edges of white and of black letters
+MAX_STRIP = 0.3  # height of a data strip, as a fraction of the image
+FLAT = 6  # grey levels around that of a data strip that belong to it
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,9 @@ class Cleaned:
     Parameters
     ----------
     image
-        uint8 [h, w]: data strips cut off, other marks painted over from their surroundings.
+        uint8 [h, w], data strips cut off, other marks inpainted.
     mask
-        bool, of the raw image's shape: pixels that were burned in.
+        bool, of the shape of the raw image, pixels of marks and strips.
     top
         Row of the raw image that is row 0 of `image`.
     """
@@ -45,12 +44,12 @@ class Cleaned:
 
     @property
     def inner_mask(self) -> np.ndarray:
-        """The mask at the shape of `image`: what was painted over."""
+        """The mask of inpainted pixels, of the shape of `image`."""
         return self.mask[self.top : self.top + self.image.shape[0]]
 
 
 def clean_burned_in(image: np.ndarray) -> Cleaned:
-    """Cut data strips off a TEM image and paint over burned-in bars and labels.
+    """Cut data strips off a TEM image and inpaint burned-in bars and labels.
 
     Parameters
     ----------
@@ -60,7 +59,7 @@ def clean_burned_in(image: np.ndarray) -> Cleaned:
     Returns
     -------
     Cleaned
-        The image without marks, and where they were.
+        The image without marks, and their mask.
 
     References
     ----------
@@ -72,14 +71,14 @@ def clean_burned_in(image: np.ndarray) -> Cleaned:
     inner = image[top:bottom]
     marks = find_marks(inner)
     mask[top:bottom] = marks
-    return Cleaned(_paint_over(inner, marks), mask, top)
+    return Cleaned(_inpaint(inner, marks), mask, top)
 
 
 def find_strips(image: np.ndarray) -> tuple[int, int]:
     """Find the rows between full-width data strips at the top and bottom.
 
-    A strip is a run of rows from the border, each with at least half of its pixels at one and the same grey level,
-    that ends within a few rows along the whole width.
+    A strip is a run of rows at the border with at least half of the pixels at one grey level. It ends within a few rows
+    over the whole width.
 
     Parameters
     ----------
@@ -89,15 +88,15 @@ def find_strips(image: np.ndarray) -> tuple[int, int]:
     Returns
     -------
     tuple of int
-        First row of the picture and the row after its last: (0, h) where there is no strip.
+        First row of the picture and the row after its last; (0, h) without strip.
     """
     return _strip_rows(image), image.shape[0] - _strip_rows(image[::-1])
 
 
 def _strip_rows(image: np.ndarray) -> int:
-    """Count the rows of a strip that begins at row 0."""
+    """Count the rows of a strip that starts at row 0."""
     height = image.shape[0]
-    limit = int(height * STRIP_MAXIMUM)
+    limit = int(height * MAX_STRIP)
     head = image[: limit + 8]
     edge = max(3, height // 200)
     level = int(np.bincount(head[: 3 * edge].ravel(), minlength=256).argmax())
@@ -106,23 +105,23 @@ def _strip_rows(image: np.ndarray) -> int:
     rows = np.flatnonzero(share >= 0.5)
     if rows.size == 0 or rows[0] > edge:
         return 0
-    # Rows of dense text or a ruled line may interrupt the run; the picture ends it.
+    # Dense text or a ruled line may interrupt the run; the picture ends it.
     gaps = np.flatnonzero(np.diff(rows) > edge + 1)
     end = int(rows[gaps[0]] if gaps.size else rows[-1]) + 1
     if end < max(6, height // 80) or end > limit:
         return 0
     flat = head[:end][near[:end]].astype(np.float32)
     beyond = share[end + 1 : end + 1 + edge]
-    # A saturated lumen at the border is flat too, but tissue borders it gradually, not in one row.
+    # A saturated lumen at the border is flat too, but its border is not a straight row.
     sharp = beyond.size > 0 and share[max(0, end - edge) : end].max() - beyond.max() >= 0.35
     if float(flat.std()) > 2.5 or not sharp:
         return 0
-    # The line that separates strip and picture, and JPEG's ringing, belong to the strip.
+    # The line between strip and picture, and ringing of JPEG, belong to the strip.
     for row in range(end, min(end + edge, head.shape[0])):
         line = head[row]
         if (line >= WHITE).mean() > 0.9 or (line <= BLACK).mean() > 0.9:
             end = row + 1
-    return min(end + max(1, edge // 3), height)
+    return int(min(end + max(1, edge // 3), height))
 
 
 def find_marks(image: np.ndarray) -> np.ndarray:
@@ -136,7 +135,7 @@ def find_marks(image: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        bool [h, w], a little wider than the marks so that their blurred edges are in it.
+        bool [h, w], dilated to include the blurred edges of the marks.
     """
     mask = np.zeros(image.shape, bool)
     bars: list[Glyph] = []
@@ -151,7 +150,7 @@ def find_marks(image: np.ndarray) -> np.ndarray:
                     mask[y : y + h, x : x + w] = True
                     bars.append((y, x, h, w, tone))
         strict, loose = (image <= BLACK, image <= DUSKY) if tone else (image >= WHITE, image >= PALE)
-        # Small letters are anti-aliased, so that only some of their pixels are quite white or black.
+        # Small letters are anti-aliased, so only some of their pixels are white or black.
         for y, x, part in _components(loose, least=4):
             h, w = part.shape
             if (
@@ -172,7 +171,7 @@ def find_marks(image: np.ndarray) -> np.ndarray:
 
 
 def _components(drawn: np.ndarray, least: int = 12) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Yield row, column and mask of each component that is small enough to be a mark."""
+    """Yield row, column and mask of each component that is small enough for a mark."""
     height, width = drawn.shape
     count, labels, stats, _ = cv2.connectedComponentsWithStats(drawn.astype(np.uint8), connectivity=8)
     for index in range(1, count):
@@ -182,11 +181,11 @@ def _components(drawn: np.ndarray, least: int = 12) -> Iterator[tuple[int, int, 
 
 
 def _is_box(part: np.ndarray) -> bool:
-    """Tell whether a component is an opaque rectangle, perhaps with text cut out of it."""
+    """Whether a component is an opaque rectangle, possibly with text in it."""
     h, w = part.shape
     if h < 10 or w < 20 or w < 1.2 * h or part.mean() < 0.45:
         return False
-    # Closing by most of the height fills the letters; tissue would have to be a rectangle by itself.
+    # Closing by most of the height fills the letters.
     reach = int(0.8 * h) | 1
     padded = np.pad(part, reach, mode="edge").astype(np.uint8)
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
@@ -194,7 +193,7 @@ def _is_box(part: np.ndarray) -> bool:
 
 
 def _is_bar(part: np.ndarray) -> bool:
-    """Tell whether a component is a thin straight bar, lying or standing, perhaps with ticks at its ends."""
+    """Whether a component is a thin straight bar, horizontal or vertical, possibly with ticks at its ends."""
     if part.shape[0] > part.shape[1]:
         part = part.T
     h, w = part.shape
@@ -216,7 +215,7 @@ def _is_glyph_sized(part: np.ndarray, shape: tuple[int, ...]) -> bool:
 
 
 def _has_drawn_edge(image: np.ndarray, part: np.ndarray, y: int, x: int) -> bool:
-    """Tell whether grey levels leap at a component's border, as they do where a letter was drawn over a picture."""
+    """Whether grey levels jump at the border of a component, as at a letter drawn over an image."""
     y0, x0 = max(0, y - 3), max(0, x - 3)
     window = image[y0 : y + part.shape[0] + 3, x0 : x + part.shape[1] + 3].astype(np.float32)
     inside = np.zeros(window.shape, np.uint8)
@@ -228,20 +227,20 @@ def _has_drawn_edge(image: np.ndarray, part: np.ndarray, y: int, x: int) -> bool
 
 
 def _text(glyphs: list[Glyph], bars: list[Glyph], shape: tuple[int, ...]) -> list[Glyph]:
-    """Choose the glyphs that form a line of text, or stand beside a bar."""
+    """Select the glyphs that form a line of text or are next to a bar."""
     chosen = [
         glyph
         for glyph in glyphs
         if any(_beside(glyph, bar) for bar in bars)
-        or (_near_border(glyph, shape) and sum(_same_line(glyph, other) for other in glyphs) >= 3)  # itself is one
+        or (_near_border(glyph, shape) and sum(_same_line(glyph, other) for other in glyphs) >= 3)  # including itself
     ]
-    # Letters with a shorter or longer body than their neighbours' lie within the line of text, too.
+    # Letters that are shorter or longer than their neighbours are in the line of text, too.
     lines = [(y - h // 3, x - 2 * h, h + 2 * (h // 3), w + 4 * h) for y, x, h, w, _ in chosen]
     return chosen + [glyph for glyph in glyphs if any(_within(glyph, line) for line in lines)]
 
 
 def _label_lines(glyphs: list[Glyph], bars: list[Glyph]) -> list[tuple[tuple[int, int, int, int], int]]:
-    """Find the line of text at each bar: letters there may touch tissue of their own tone, which hides their shape."""
+    """Find the line of text at each bar, where letters may merge with tissue of the same tone."""
     lines = []
     for bar in bars:
         letters = [glyph for glyph in glyphs if _beside(glyph, bar)]
@@ -261,7 +260,7 @@ def _near_border(glyph: Glyph, shape: tuple[int, ...]) -> bool:
 
 
 def _same_line(glyph: Glyph, other: Glyph) -> bool:
-    """Tell whether two glyphs are of one tone and size and stand beside each other on one line."""
+    """Whether two glyphs have the same tone, a similar size, and are neighbours on one line."""
     y, x, h, w, tone = glyph
     v, u, k, m, shade = other
     apart = u - (x + w) if u > x else x - (u + m)
@@ -285,8 +284,8 @@ def _within(glyph: Glyph, line: tuple[int, int, int, int]) -> bool:
     return y >= v and x >= u and y + h <= v + k and x + w <= u + m
 
 
-def _paint_over(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Paint marks over from their surroundings, each by itself so that time goes with the marks, not the image."""
+def _inpaint(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Inpaint each mark separately, so that the time depends on the marks, not on the image."""
     result = image.copy()
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     for index in range(1, count):

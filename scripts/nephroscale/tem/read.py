@@ -1,4 +1,4 @@
-"""Reading one TEM image as 8-bit grey."""
+"""Read one TEM image as 8-bit grey."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 def read_tem(path: Path) -> np.ndarray:
     """Read a TEM image as grey levels.
 
-    Colour becomes luma (Rec. 601); more than 8 bits are stretched from the 0.5th to the 99.5th percentile. The exact
-    lowest and highest values are left out of these percentiles, since a burned-in bar has one of them and may be far
-    brighter than anything the camera saw.
+    Colour is converted to luma (Rec. 601). More than 8 bits are stretched from the 0.5th to the 99.5th percentile,
+    without the lowest and the highest value: a burned-in bar has one of them, far from the levels of the camera.
 
     Parameters
     ----------
     path
-        PNG, JPEG or TIFF (the first page) of 8 or 16 bits, or floating point.
+        PNG, JPEG or TIFF (first page) of 8 or 16 bits, or floating point.
 
     Returns
     -------
@@ -33,25 +32,24 @@ def read_tem(path: Path) -> np.ndarray:
     Raises
     ------
     Rejected
-        When the bytes are no such image, are cut short, or hold one value only.
+        When the file is not such an image, is truncated, or has only one value.
     """
-    data = Path(path).read_bytes()  # a file that cannot be read is an error of the machine, not of the image
+    data = Path(path).read_bytes()  # a file system error is not a rejection
     try:
         pixels = _decode_tiff(data) if data[:4] in TIFF_MAGIC else _decode_raster(data)
     except (MemoryError, ImportError):
         raise
-    except Exception as error:  # decoders raise what they like; whatever it is, these bytes caused it
+    except Exception as error:  # decoders raise exceptions of any class
         raise Rejected(f"image cannot be decoded ({type(error).__name__})") from error
     if pixels.ndim not in (2, 3) or min(pixels.shape[:2]) < 8:
-        raise Rejected(f"image has the shape {'x'.join(map(str, pixels.shape))}, which is no picture")
+        raise Rejected(f"image has the shape {'x'.join(map(str, pixels.shape))}, which is not a picture")
     grey = _luma(pixels)
     if not np.isfinite(grey).all():
-        raise Rejected("image holds values that are not finite")
+        raise Rejected("image has values that are not finite")
     if grey.min() == grey.max():
-        raise Rejected("image holds one grey level only")
-    if pixels.dtype == np.uint8:
-        return np.rint(grey).astype(np.uint8)
-    return _stretch(grey)
+        raise Rejected("image has only one grey level")
+    levels: np.ndarray = np.rint(grey if pixels.dtype == np.uint8 else _stretch(grey))
+    return levels.astype(np.uint8)
 
 
 def _decode_tiff(data: bytes) -> np.ndarray:
@@ -73,7 +71,7 @@ def _decode_raster(data: bytes) -> np.ndarray:
     from PIL import Image
 
     with Image.open(io.BytesIO(data), formats=["PNG", "JPEG"]) as opened:
-        opened.load()  # raises where a file is cut short, which OpenCV would fill with grey
+        opened.load()  # raises if the file is truncated; OpenCV would fill it with grey
         image: Image.Image = opened
         if image.mode in ("1", "P", "PA", "CMYK", "YCbCr", "RGBA", "LA"):
             image = image.convert("L" if image.mode in ("1", "LA") else "RGB")
@@ -93,4 +91,5 @@ def _stretch(grey: np.ndarray) -> np.ndarray:
     low, high = np.percentile(inner if inner.size > grey.size // 2 else grey, [0.5, 99.5])
     if high <= low:
         low, high = float(grey.min()), float(grey.max())
-    return np.rint(np.clip((grey - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    stretched: np.ndarray = np.clip((grey - low) / (high - low), 0, 1) * 255
+    return stretched

@@ -1,10 +1,9 @@
-"""A patient's bag of TEM instances: whole images, or patches of a fixed physical field."""
+"""The TEM instances of a patient: whole images, or patches of a fixed physical field."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import cv2
 import numpy as np
@@ -14,10 +13,52 @@ from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.tem.clean import Cleaned, clean_burned_in
 from nephroscale.tem.read import read_tem
 
-FEWEST_LEVELS = 4.0  # between the 5th and 95th percentile; an image of fewer grey levels shows nothing
-BURNED_IN_MAXIMUM = 0.3  # share of the picture; an image of more marks than this is a screenshot
-PAINTED_PATCH = 0.05  # share of painted-over pixels that a patch may have where every patch of an image has some
-EMPTY_PATCH = 0.7  # share of a patch without structure above which it is a hole of the support film
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from nephroscale.slides.facts import ImageFacts
+    from nephroscale.tem.settings import TemSettings
+
+MIN_LEVELS = 4.0  # from the 5th to the 95th percentile; an image of fewer grey levels is blank
+MAX_MARKED = 0.3  # fraction of an image that marks may cover; more is a screenshot
+MAX_MARKED_PATCH = 0.05  # fraction of a patch that marks may cover if every patch of the image has some
+MAX_EMPTY_PATCH = 0.7  # fraction of a patch without structure; more is a hole of the support film
+
+
+@dataclass(frozen=True)
+class TemImage:
+    """A TEM image of a patient.
+
+    Parameters
+    ----------
+    id
+        Image id.
+    path
+        Link to the raw file.
+    facts
+        Its facts, with its scale in nm per pixel.
+    """
+
+    id: str
+    path: Path
+    facts: ImageFacts
+
+
+class DroppedImage(TypedDict):
+    """An image that cannot be used, and why."""
+
+    id: str
+    reason: str
+
+
+class TemFigures(TypedDict):
+    """Number of images used, of instances, and of images with burned-in marks; images that are not used."""
+
+    images: int
+    instances: int
+    burned_in: int
+    dropped: list[DroppedImage]
 
 
 @dataclass(frozen=True)
@@ -31,9 +72,9 @@ class Instance:
     box
         y, x, height, width in pixels of the raw image.
     valid
-        y, x, height, width: the part of `pixels` that is image rather than margin.
+        y, x, height, width of the part of `pixels` that is image, not margin.
     nm_per_px
-        Of `pixels`; NaN where the image's scale is unknown.
+        Scale of `pixels`; NaN where unknown.
     """
 
     pixels: np.ndarray
@@ -42,46 +83,40 @@ class Instance:
     nm_per_px: float
 
 
-def prepare_tem(images: list[dict[str, Any]], settings: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Make the bag of one patient's TEM images.
+def prepare_tem(images: Sequence[TemImage], settings: TemSettings, out: Path) -> TemFigures:
+    """Write the instances of a patient's TEM images.
 
     Parameters
     ----------
     images
-        One dict per image: `id`, `path`, `facts` (as in `register.json`) and `row` (of images.csv).
+        In any order.
     settings
-        The section `tem` of the configuration.
+        Kind and size of the instances.
     out
         Zarr group to create: `images` [n, S, S] uint8, `image` [n] int16, `box` [n, 4] int32, `nm_per_px` [n] float32,
-        `valid` [n, 4] int16; the attribute `dropped` tells which images are not in it and why.
-
-    Returns
-    -------
-    dict
-        `images` used, `instances`, `burned_in` (images that had marks) and `dropped` [{id, reason}].
+        `valid` [n, 4] int16; attributes `images`, `burned_in` and `dropped` (ids, with reasons).
 
     Raises
     ------
     Rejected
-        When no image is left.
+        When no image can be used.
     """
-    size = int(settings["size_px"])
     instances: list[Instance] = []
     owners: list[int] = []
     used: list[str] = []
-    dropped: list[dict[str, str]] = []
+    dropped: list[DroppedImage] = []
     burned_in: list[str] = []
-    for entry in sorted(images, key=lambda entry: str(entry["id"])):
+    for image in sorted(images, key=lambda image: image.id):
         try:
-            cleaned = load_image(entry, remove=settings["burned_in"] == "remove")
-            made = make_instances(cleaned, _nm_per_px(entry["facts"]), settings, size)
+            cleaned = load_image(image, remove_marks=settings.remove_marks)
+            made = make_instances(cleaned, _nm_per_px(image.facts), settings)
         except Rejected as verdict:
-            dropped.append({"id": str(entry["id"]), "reason": verdict.reason})
+            dropped.append({"id": image.id, "reason": verdict.reason})
             continue
         if cleaned.mask.any():
-            burned_in.append(str(entry["id"]))
+            burned_in.append(image.id)
         owners += [len(used)] * len(made)
-        used.append(str(entry["id"]))
+        used.append(image.id)
         instances += made
     if not instances:
         raise Rejected("patient has no usable TEM image", dropped=dropped)
@@ -94,7 +129,7 @@ def prepare_tem(images: list[dict[str, Any]], settings: dict[str, Any], out: Pat
     }
     attributes = {
         "modality": "TEM",
-        "instance": settings["instance"],
+        "instance": settings.instance,
         "images": used,
         "dropped": dropped,
         "burned_in": burned_in,
@@ -103,72 +138,70 @@ def prepare_tem(images: list[dict[str, Any]], settings: dict[str, Any], out: Pat
     return {"images": len(used), "instances": len(instances), "burned_in": len(burned_in), "dropped": dropped}
 
 
-def load_image(entry: dict[str, Any], *, remove: bool = True) -> Cleaned:
-    """Read one TEM image and take burned-in marks off it.
+def load_image(image: TemImage, *, remove_marks: bool = True) -> Cleaned:
+    """Read one TEM image and remove burned-in marks.
 
     Parameters
     ----------
-    entry
-        `path` and `facts`.
-    remove
+    image
+        The image.
+    remove_marks
         Whether burned-in marks are removed.
 
     Raises
     ------
     Rejected
-        When `register` rejected it, it cannot be decoded, it is blank, or burned-in marks hide too much of it.
+        When it was rejected at registration, cannot be decoded, is blank, or is mostly covered by burned-in marks.
     """
-    facts = entry["facts"]
-    if facts.get("status") != "accepted":
-        raise Rejected(str(facts.get("reason") or "rejected when registered"))
-    image = read_tem(Path(entry["path"]))
-    cleaned = clean_burned_in(image) if remove else Cleaned(image, np.zeros(image.shape, bool), 0)
+    if image.facts.status != "accepted":
+        raise Rejected(image.facts.reason or "rejected when registered")
+    pixels = read_tem(image.path)
+    cleaned = clean_burned_in(pixels) if remove_marks else Cleaned(pixels, np.zeros(pixels.shape, bool), 0)
     seen = cleaned.image[~cleaned.inner_mask]
-    if seen.size < (1 - BURNED_IN_MAXIMUM) * cleaned.image.size:
+    if seen.size < (1 - MAX_MARKED) * cleaned.image.size:
         raise Rejected("burned-in marks cover too much of the image")
     low, high = np.percentile(seen, [5, 95])
-    if high - low < FEWEST_LEVELS:
+    if high - low < MIN_LEVELS:
         raise Rejected("image is blank")
     return cleaned
 
 
-def make_instances(cleaned: Cleaned, nm_per_px: float | None, settings: dict[str, Any], size: int) -> list[Instance]:
-    """Make the instances of one image: itself, or its patches, of even contrast.
+def make_instances(cleaned: Cleaned, nm_per_px: float | None, settings: TemSettings) -> list[Instance]:
+    """Make the instances of one image, with normalised contrast: the whole image, or patches of it.
 
     Parameters
     ----------
     cleaned
         The image without burned-in marks.
     nm_per_px
-        Its scale, nm per pixel; only patches need it.
+        Its scale, nm per pixel; needed for patches only.
     settings
-        The section `tem` of the configuration.
-    size
-        Side of an instance, pixels.
+        Kind and size of the instances.
     """
     picture = normalise_contrast(cleaned.image, cleaned.inner_mask)
-    if settings["instance"] == "image":
-        return [whole_image(picture, cleaned.top, nm_per_px, size)]
-    return cut_patches(picture, cleaned, nm_per_px, settings, size)
+    if settings.instance == "image":
+        return [whole_image(picture, cleaned.top, nm_per_px, settings.size_px)]
+    return cut_patches(picture, cleaned, nm_per_px, settings)
 
 
 def normalise_contrast(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Stretch grey levels between the 1st and 99th percentile of what is not burned in.
+    """Stretch grey levels from the 1st to the 99th percentile of the pixels without marks.
 
     Parameters
     ----------
     image
         uint8 [h, w].
     mask
-        bool [h, w]: pixels not to be counted.
+        bool [h, w], pixels of burned-in marks.
     """
     low, high = np.percentile(image[~mask], [1, 99])
     levels = np.clip((np.arange(256) - low) / max(high - low, 1.0), 0, 1)
-    return np.rint(levels * 255).astype(np.uint8)[image]
+    stretched: np.ndarray = np.rint(levels * 255).astype(np.uint8)[image]
+    return stretched
 
 
 def whole_image(picture: np.ndarray, top: int, nm_per_px: float | None, size: int) -> Instance:
-    """Scale a whole image to a square, its aspect kept, on a margin of its median grey.
+    """Fit a whole image into a square, with its aspect ratio and a margin of its median grey.
 
     Parameters
     ----------
@@ -191,12 +224,12 @@ def whole_image(picture: np.ndarray, top: int, nm_per_px: float | None, size: in
 
 
 def cut_patches(
-    picture: np.ndarray, cleaned: Cleaned, nm_per_px: float | None, settings: dict[str, Any], size: int
+    picture: np.ndarray, cleaned: Cleaned, nm_per_px: float | None, settings: TemSettings
 ) -> list[Instance]:
     """Cut patches of a fixed physical field on an even grid.
 
-    The field is what `size_px` pixels of `nm_per_px` show, or `patch_um` where that is wider. Patches with burned-in
-    marks and holes of the support film are left out; where every patch has a mark, those of which it hides least stay.
+    The field is `size_px` pixels of `nm_per_px`, or `patch_um` if that is wider. Patches with burned-in marks and holes
+    of the support film are left out. If every patch has marks, those with at most 5 % of them are used.
 
     Raises
     ------
@@ -205,23 +238,23 @@ def cut_patches(
     """
     if nm_per_px is None:
         raise Rejected("scale is unknown, so patches of a fixed field cannot be cut")
-    field_nm = max(size * float(settings["nm_per_px"]), 1000 * float(settings["patch_um"]))
+    size = settings.size_px
+    field_nm = max(size * settings.nm_per_px, 1000 * settings.patch_um)
     side = field_nm / nm_per_px
     h, w = picture.shape
     if min(h, w) < 0.98 * side:
-        raise Rejected(f"image shows less than the {field_nm / 1000:.2f} µm of a patch")
+        raise Rejected(f"image is smaller than a patch of {field_nm / 1000:.2f} µm")
     edge = min(round(side), h, w)
     painted = cleaned.inner_mask
     boxes = [(y, x) for y in _grid(h, edge) for x in _grid(w, edge)]
     hidden = {(y, x): float(painted[y : y + edge, x : x + edge].mean()) for y, x in boxes}
     flat = _structureless(picture)
-    boxes = [(y, x) for y, x in boxes if flat[y : y + edge, x : x + edge].mean() < EMPTY_PATCH]
-    free = [box for box in boxes if hidden[box] == 0] or [box for box in boxes if hidden[box] <= PAINTED_PATCH]
+    boxes = [(y, x) for y, x in boxes if flat[y : y + edge, x : x + edge].mean() < MAX_EMPTY_PATCH]
+    free = [box for box in boxes if hidden[box] == 0] or [box for box in boxes if hidden[box] <= MAX_MARKED_PATCH]
     if not free:
         raise Rejected("no patch is free of burned-in marks and shows tissue")
-    most = int(settings["maximum_patches"])
-    if len(free) > most:
-        free = [free[index] for index in np.round(np.linspace(0, len(free) - 1, most)).astype(int)]
+    if len(free) > settings.max_patches:
+        free = [free[index] for index in np.round(np.linspace(0, len(free) - 1, settings.max_patches)).astype(int)]
     return [
         Instance(
             resample(picture[y : y + edge, x : x + edge], size, size),
@@ -234,31 +267,33 @@ def cut_patches(
 
 
 def resample(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Scale to a size: each pixel the mean of its area when made smaller, between neighbours when made larger."""
+    """Resize an image: by area averages if it gets smaller, by linear interpolation if larger."""
     smaller = height <= picture.shape[0] and width <= picture.shape[1]
     return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
 
 def _grid(length: int, edge: int) -> list[int]:
-    """Spread patches evenly over a length; neighbours overlap by a third at most."""
+    """Spread patches evenly over a length; neighbours overlap by at most a third."""
     count = max(1, int(length / edge + 0.67))
     return [round(start) for start in np.linspace(0, length - edge, count)]
 
 
 def _structureless(picture: np.ndarray) -> np.ndarray:
-    """Tell where an image has no structure at all: bright and even, as a hole of the support film is."""
+    """Mark pixels without structure, bright and even, as in a hole of the support film."""
     values = cv2.GaussianBlur(picture, (0, 0), 2).astype(np.float32)
     mean = cv2.blur(values, (31, 31))
     spread = np.sqrt(np.maximum(cv2.blur(values * values, (31, 31)) - mean * mean, 0))
-    return (spread < 4) & (mean > 200)
+    flat: np.ndarray = (spread < 4) & (mean > 200)
+    return flat
 
 
-def _nm_per_px(facts: dict[str, Any]) -> float | None:
-    scale = facts.get("scale") or {}
-    if scale.get("value") is None or scale.get("source") == "whole":
+def _nm_per_px(facts: ImageFacts) -> float | None:
+    """Give the scale of a TEM image; None where unknown."""
+    scale = facts.scale
+    if scale is None or scale.value is None or scale.source == "whole":
         return None
-    if scale.get("unit", "nm") != "nm":
+    if scale.unit != "nm":
         raise NephroscaleError(
-            f"A TEM image's scale is in {scale.get('unit')!r} instead of nm.", where="facts", todo="Register it again."
+            f"The scale of a TEM image is in {scale.unit!r} instead of nm.", where="facts", fix="Register it again."
         )
-    return float(scale["value"])
+    return scale.value

@@ -1,1 +1,1 @@
-"""Training by the fold, with checkpoints and resume."""
+"""Training by fold, with checkpoints and resumption."""

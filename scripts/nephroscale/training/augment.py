@@ -1,4 +1,4 @@
-"""Random flips, of each instance on its own, while training only."""
+"""Random flips of each instance, in training only."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from nephroscale.models.batch import MODALITIES, Batch
 
 
 def flip(batch: Batch, generator: torch.Generator) -> Batch:
-    """Mirror each instance vertically, horizontally, both or not, with equal chances.
+    """Mirror each instance vertically, horizontally, both or neither, with equal probabilities.
 
     Parameters
     ----------
     batch
         On the host or a device; feature maps or pixels, whose axes 2 and 3 are h and w.
     generator
-        On the host. How much is drawn from it depends on the batch's shape alone.
+        On the host. The number of draws depends on the batch's shape alone.
     """
     flipped = {}
     for name in (name for name in MODALITIES if name in batch.features):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,7 +15,9 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.models.batch import MODALITIES, Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from nephroscale.models.weights import ModelCard
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,13 @@ class ModalityBag:
     Attributes
     ----------
     source
-        [n, h, w, C] feature maps or [n, S, S, 3] pixels: a read-only memory map, or means where patches were pooled.
+        [n, h, w, C] feature maps or [n, S, S, 3] pixels: a read-only memory map, or an array of means of patches.
     rows
-        For each instance its place in `source`; -1 where a slot of the IM panel is empty.
+        For each instance its index in `source`; -1 for an empty slot of the IM panel.
     images
-        For each instance the id of its image; empty for an empty slot.
+        For each instance the id of its image; an empty text for an empty slot.
     available
-        How many instances the patient has, before a choice was made among them.
+        Number of instances of the patient, before a subset was drawn.
     """
 
     source: np.ndarray
@@ -41,13 +43,13 @@ class ModalityBag:
 
     @property
     def mask(self) -> np.ndarray:
-        """[N] bool: True where there is an instance."""
+        """[N] bool: True for an instance."""
         return self.rows >= 0
 
 
 @dataclass(frozen=True)
 class Bag:
-    """A patient's bags: one of each modality that a network takes.
+    """The bags of a patient: one for each modality that a network reads.
 
     Attributes
     ----------
@@ -58,7 +60,7 @@ class Bag:
     modalities
         Modality to its bag.
     second
-        The other class index of a patient who lies between two; None for all others.
+        The other class index of a patient between two classes; None for all others.
     negative
         Slots of the IM panel whose markers were found negative and not photographed.
     """
@@ -72,7 +74,7 @@ class Bag:
 
 @dataclass(frozen=True)
 class Layout:
-    """What all patients' bags of a modality have in common, so that a batch is built also where nobody has one.
+    """Shape and kind of a modality's bags, from which a batch is built even if none of its patients has the modality.
 
     Attributes
     ----------
@@ -81,7 +83,7 @@ class Layout:
     pixels
         Whether the bags hold pixels.
     slots
-        Places of the marker panel; 0 where instances have no places.
+        Slots of the marker panel; 0 for modalities without slots.
     """
 
     shape: tuple[int, int, int]
@@ -89,77 +91,72 @@ class Layout:
     slots: int = 0
 
 
-def load_bags(
-    features: Mapping[str, Mapping[str, Path]],
-    ids: Sequence[str],
-    modalities: Sequence[str],
-    *,
-    labels: Mapping[str, int] | None = None,
-    second: Mapping[str, int] | None = None,
-    lacking: Mapping[str, Collection[str]] | None = None,
-    negatives: Mapping[str, Sequence[int]] | None = None,
-    apart: Collection[str] = (),
-    maximum_instances: int = 10,
-    seed: int = 0,
-) -> list[Bag]:
-    """Open the bags of some patients; pixels and features stay on disk until a batch needs them.
+@dataclass(frozen=True)
+class BagSource:
+    """The stored features of patients, with the facts about the patients that their bags need.
 
-    Parameters
+    Attributes
     ----------
     features
         Patient id to modality to the Zarr group of the stage `features`.
-    ids
-        Patients to open, in this order.
-    modalities
-        Which of TEM, OM and IM.
     labels
-        Patient id to class index, where known.
+        Patient id to class index; empty where labels are unknown.
     second
-        Patient id to the other class index, of those who lie between two.
+        Patient id to the other class index, for patients between two classes.
     lacking
-        Patient id to the modalities that the patient is known to lack: these have no entry in the bag.
+        Patient id to the modalities that the patient is known to lack.
     negatives
         Patient id to the slots of the IM panel whose markers were found negative and not photographed.
-    apart
-        Patients that must not be among `ids`: the test patients, while training.
-    maximum_instances
-        Most TEM instances of a bag. Of more, a choice is made that depends on the seed and the patient id alone.
-    seed
-        Seed of that choice.
-
-    Raises
-    ------
-    NephroscaleError
-        When a patient of `apart` is asked for, or a patient lacks a modality that is not in `lacking`.
     """
-    leaked = sorted(set(ids) & set(apart))
-    if leaked:
-        raise NephroscaleError(
-            f"Test patients were about to be used in training: {', '.join(leaked)}.",
-            where="the fold's training and validation patients",
-            todo="Make the folds again; a patient has to be on one side.",
-        )
-    bags = []
-    for patient in ids:
-        opened = {}
-        for modality in modalities:
-            if modality in (lacking or {}).get(patient, ()):
-                continue
-            path = features.get(patient, {}).get(modality)
-            bag = _open(Path(path), modality) if path is not None else None
-            if bag is None or not bag.mask.any():
-                raise NephroscaleError(
-                    f"Patient {patient} has no {modality} features.",
-                    where="features",
-                    todo=f"Leave the patient out of the folds, or take a model without {modality}.",
-                )
-            if modality == "TEM":
-                bag = _thin(bag, maximum_instances, seed, patient)
-            opened[modality] = bag
-        found = tuple((negatives or {}).get(patient, ())) if "IM" in modalities else ()
-        label = -1 if labels is None else labels[patient]
-        bags.append(Bag(patient, label, opened, (second or {}).get(patient), found))
-    return bags
+
+    features: Mapping[str, Mapping[str, Path]]
+    labels: Mapping[str, int] = field(default_factory=dict)
+    second: Mapping[str, int] = field(default_factory=dict)
+    lacking: Mapping[str, Collection[str]] = field(default_factory=dict)
+    negatives: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    def open(
+        self, ids: Iterable[str], modalities: Collection[str], *, max_tem_instances: int = 10, seed: int = 0
+    ) -> list[Bag]:
+        """Open the bags of some patients; pixels and features stay on disk until a batch needs them.
+
+        Parameters
+        ----------
+        ids
+            Patients, in the order of the result.
+        modalities
+            Which of TEM, OM and IM.
+        max_tem_instances
+            Most TEM instances of a bag. From a larger bag, a subset is drawn that depends on the seed and the patient
+            id alone.
+        seed
+            Seed of the subset.
+
+        Raises
+        ------
+        NephroscaleError
+            When a patient has no features of a modality that is not in `lacking`.
+        """
+        bags = []
+        for patient in ids:
+            lacking = self.lacking.get(patient, ())
+            opened = {name: self._open(patient, name) for name in modalities if name not in lacking}
+            if "TEM" in opened:
+                opened["TEM"] = _thin(opened["TEM"], max_tem_instances, seed, patient)
+            negative = tuple(self.negatives.get(patient, ())) if "IM" in modalities else ()
+            bags.append(Bag(patient, self.labels.get(patient, -1), opened, self.second.get(patient), negative))
+        return bags
+
+    def _open(self, patient: str, modality: str) -> ModalityBag:
+        path = self.features.get(patient, {}).get(modality)
+        bag = _open(Path(path), modality) if path is not None else None
+        if bag is None or not bag.mask.any():
+            raise NephroscaleError(
+                f"Patient {patient} has no {modality} features.",
+                where="features",
+                fix=f"Exclude the patient from the folds, or use a model without {modality}.",
+            )
+        return bag
 
 
 def _open(path: Path, modality: str) -> ModalityBag:
@@ -169,15 +166,15 @@ def _open(path: Path, modality: str) -> ModalityBag:
     if modality == "IM":
         slot = read_array(path, "slot")
         rows = np.full(max(1, len(attributes.get("panel") or [])), -1)
-        for row in reversed(range(len(source))):  # the first of a slot stays: the best
+        for row in reversed(range(len(source))):  # the first of a slot, which is the best, is kept
             rows[slot[row]] = row
     elif modality == "TEM" and len(np.unique(image)) < len(image):
-        # Patches: what SMIL chooses among are images, so the patches of an image are pooled first.
+        # SMIL selects images, so the patches of an image are pooled first.
         if source.dtype == np.uint8:
             raise NephroscaleError(
                 "An encoder cannot be trained on several patches of one image.",
                 where="tem: instance: patch, with an encoder of pixels",
-                todo="Take `tem: instance: image`, or an encoder that stores feature maps.",
+                fix="Set `tem: instance: image`, or use an encoder that stores feature maps.",
             )
         present = np.unique(image)
         source = np.stack([source[image == i].mean(0, dtype=np.float32) for i in present])
@@ -195,18 +192,18 @@ def _thin(bag: ModalityBag, most: int, seed: int, patient: str) -> ModalityBag:
 
 
 def thinned(bags: Sequence[Bag]) -> dict[str, list[int]]:
-    """Report the patients of whose TEM instances a choice was made: patient id to [taken, available]."""
+    """Report the patients with a subset of their TEM instances: patient id to [taken, available]."""
     counts = {bag.patient: bag.modalities["TEM"] for bag in bags if "TEM" in bag.modalities}
-    return {who: [len(bag.rows), bag.available] for who, bag in sorted(counts.items()) if len(bag.rows) < bag.available}
+    return {id_: [len(bag.rows), bag.available] for id_, bag in sorted(counts.items()) if len(bag.rows) < bag.available}
 
 
 def shapes_of(bags: Sequence[Bag]) -> dict[str, tuple[int, int, int]]:
-    """Tell the shape of an instance of each modality, and check that all patients agree.
+    """Determine the shape of an instance of each modality, and check that all patients agree.
 
     Raises
     ------
     NephroscaleError
-        When two patients' instances differ in shape or kind.
+        When the instances of two patients differ in shape or kind.
     """
     shapes: dict[str, tuple[int, int, int]] = {}
     kinds: dict[str, bool] = {}
@@ -218,39 +215,34 @@ def shapes_of(bags: Sequence[Bag]) -> dict[str, tuple[int, int, int]]:
                 raise NephroscaleError(
                     f"The {modality} features of patient {bag.patient} have another shape than those before.",
                     where="features",
-                    todo="Make the features again with one encoder.",
+                    fix="Extract the features again with one encoder.",
                 )
     return shapes
 
 
 def holds_pixels(bags: Sequence[Bag]) -> dict[str, bool]:
-    """Tell for each modality whether the bags hold pixels rather than feature maps."""
+    """Determine for each modality whether the bags hold pixels rather than feature maps."""
     return {name: content.source.dtype == np.uint8 for bag in bags for name, content in bag.modalities.items()}
 
 
 def layouts_of(bags: Sequence[Bag]) -> dict[str, Layout]:
-    """Tell what the bags of each modality have in common, in the order of the modalities."""
+    """Determine the layout of each modality's bags, in the order of the modalities."""
     shapes, pixels = shapes_of(bags), holds_pixels(bags)
     slots = max((len(bag.modalities["IM"].rows) for bag in bags if "IM" in bag.modalities), default=0)
     names = [name for name in MODALITIES if name in shapes]
     return {name: Layout(shapes[name], pixels[name], slots if name == "IM" else 0) for name in names}
 
 
-def layouts_from(metadata: Mapping[str, Any]) -> dict[str, Layout]:
-    """Tell the same of the bags that a network was trained on, from its `model.json`."""
-    settings = metadata["settings"]
-    slots = {"IM": int(settings.get("slots", 1))}
-    shapes = {name: metadata["shapes"][name] for name in MODALITIES if name in metadata["modalities"]}
-    return {
-        name: Layout((int(h), int(w), int(c)), bool(settings.get("encoder")), slots.get(name, 0))
-        for name, (h, w, c) in shapes.items()
-    }
+def layouts_from(card: ModelCard) -> dict[str, Layout]:
+    """Describe the bags that a network was trained on, from its `model.json`."""
+    slots = {"IM": card.slots}
+    return {name: Layout(shape, card.reads_pixels, slots.get(name, 0)) for name, shape in card.shapes.items()}
 
 
 def collate(bags: Sequence[Bag], layouts: Mapping[str, Layout] | None = None) -> Batch:
     """Read and pad some patients' bags: features as float32, pixels as uint8, padding zero.
 
-    `layouts` are those of the bags themselves when left out, which is enough where nobody lacks a modality.
+    Without `layouts`, those of the bags are used; this is sufficient if no patient lacks a modality.
     """
     features, masks, negative = {}, {}, {}
     for modality, layout in (layouts_of(bags) if layouts is None else layouts).items():
@@ -266,8 +258,8 @@ def collate(bags: Sequence[Bag], layouts: Mapping[str, Layout] | None = None) ->
         if modality == "IM" and any(bag.negative for bag in bags):
             states = np.zeros_like(mask)
             for i, bag in enumerate(bags):
-                states[i, [slot for slot in bag.negative if slot < longest]] = True  # bags from outside have no panel
-            negative[modality] = torch.from_numpy(states & ~mask)  # a picture says more than the finding
+                states[i, [slot for slot in bag.negative if slot < longest]] = True  # imported bags have no panel
+            negative[modality] = torch.from_numpy(states & ~mask)  # a picture takes precedence over the finding
     labels = torch.tensor([bag.label for bag in bags])
     second = None
     if any(bag.second is not None for bag in bags):
@@ -275,14 +267,10 @@ def collate(bags: Sequence[Bag], layouts: Mapping[str, Layout] | None = None) ->
     return Batch.of(features, masks, labels, [bag.patient for bag in bags], second, negative=negative)
 
 
-def digest_bags(bags: Sequence[Bag], update: Callable[[bytes], object]) -> None:
-    """Feed everything that decides what a network learns from the bags into a hash's `update`."""
+def class_counts(bags: Sequence[Bag], classes: int) -> list[float]:
+    """Count the patients of each class; a patient between two classes counts half for each."""
+    counts = [0.0] * classes
     for bag in bags:
-        if bag.negative:
-            update(repr([bag.patient, "negative", *bag.negative]).encode())
-        for modality, content in sorted(bag.modalities.items()):
-            header = [bag.patient, bag.label, modality, content.source.dtype.name, *content.source.shape]
-            header += [] if bag.second is None else [bag.second]
-            update(repr(header).encode())
-            update(content.rows.astype("<i8").tobytes())
-            update(np.ascontiguousarray(content.source).tobytes())
+        for label in (bag.label, bag.label if bag.second is None else bag.second):
+            counts[label] += 0.5
+    return counts

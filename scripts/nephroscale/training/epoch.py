@@ -1,4 +1,4 @@
-"""One epoch: passing over patients to learn, or to validate; the optimizer and its rate."""
+"""One pass over the patients, to train or to validate; the optimizer and its learning rate."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from nephroscale.training.precision import autocast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from typing import Any
 
     from nephroscale.models.batch import Batch
     from nephroscale.models.network import Network
+    from nephroscale.training.settings import TrainSettings
 
 
 def train_epoch(
     network: Network,
     optimizer: torch.optim.Optimizer,
     bags: Sequence[Bag],
-    settings: Mapping[str, Any],
+    settings: TrainSettings,
     *,
     seed: int,
     epoch: int,
-    device: str,
+    device: str = "cpu",
     layouts: Mapping[str, Layout] | None = None,
 ) -> float:
-    """Pass once over the training patients in an order of this epoch; give the mean loss of a patient.
+    """Pass once over the training patients in random order; return the mean loss of a patient.
 
-    Order, flips and dropout are drawn from generators made anew from (seed, epoch): a resumed training draws the same.
+    Order, flips and dropout come from generators seeded by (seed, epoch), so that a resumed training draws the same.
     """
     generator = torch.Generator().manual_seed(_derived("epoch", seed, epoch))
     torch.manual_seed(_derived("dropout", seed, epoch))
     network.train()
-    network.progress = epoch / settings["epochs"]
+    network.progress = epoch / settings.epochs
     order = torch.randperm(len(bags), generator=generator).tolist()
     total = torch.zeros((), dtype=torch.float64, device=device)
-    share = settings["modality_dropout"] if network.supports_missing_modalities else 0.0
-    drop = (lambda batch: drop_modalities(batch, share, generator)) if share else None
-    for batch in batches([bags[i] for i in order], settings["batch"], device, layouts, drop):
-        seen = flip(batch, generator) if settings["flips"] else batch
+    rate = settings.modality_dropout if network.supports_missing_modalities else None
+    drop = (lambda batch: drop_modalities(batch, rate, generator)) if rate else None
+    for batch in batches([bags[i] for i in order], settings.batch_size, device, layouts, drop):
+        given = flip(batch, generator) if settings.random_flips else batch
         optimizer.zero_grad(set_to_none=True)
-        with autocast(device, settings["precision"]):
-            loss = network.batch_loss(network(seen), seen)
-        loss.backward()
+        with autocast(device, settings.precision):
+            loss = network.batch_loss(network(given), given)
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         network.after_step()
         total += loss.detach()
@@ -57,29 +57,38 @@ def train_epoch(
 
 
 @torch.no_grad()
-def validate(  # noqa: PLR0917  (as for an epoch)
+def validate(
     network: Network,
     bags: Sequence[Bag],
-    settings: Mapping[str, Any],
-    classes: int,
-    device: str,
+    settings: TrainSettings,
+    *,
+    device: str = "cpu",
     layouts: Mapping[str, Layout] | None = None,
 ) -> tuple[float, float | None]:
-    """Give the mean loss of a patient, and the softmax's mean sensitivity over the classes that occur, if any."""
+    """Return the mean loss of a patient, and the balanced accuracy of the softmax, or None without a labelled patient.
+
+    The balanced accuracy is the mean sensitivity over the classes that occur, without patients between two classes.
+    """
     network.eval()
     total = torch.zeros((), dtype=torch.float64, device=device)
-    right, count = torch.zeros(2, classes, device=device)
-    for batch in batches(bags, settings["batch"], device, layouts):
-        with autocast(device, settings["precision"]):
+    sums: list[torch.Tensor] = []
+    for batch in batches(bags, settings.batch_size, device, layouts):
+        with autocast(device, settings.precision):
             output = network(batch)
             total += network.batch_loss(output, batch)
-        hit = (output.logits["fusion"].argmax(1) == batch.labels).float()
-        ones = (batch.labels[:, None] == torch.arange(classes, device=device)).float()
-        if batch.second is not None:  # who lies between two classes has no one true class
-            ones = ones * (batch.second == batch.labels)[:, None]
-        right, count = right + (ones * hit[:, None]).sum(0), count + ones.sum(0)
+        sums.append(_hits_by_class(output.logits["fusion"], batch))
+    right, count = torch.stack(sums).sum(0)
     occur = int((count > 0).sum())
     return float(total) / len(bags), float((right / count.clamp(min=1)).sum()) / occur if occur else None
+
+
+def _hits_by_class(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Count the correct predictions and the patients of each class: [2, classes]."""
+    hit = (logits.argmax(1) == batch.labels).float()
+    ones = (batch.labels[:, None] == torch.arange(logits.shape[1], device=logits.device)).float()
+    if batch.second is not None:
+        ones = ones * (batch.second == batch.labels)[:, None]
+    return torch.stack([(ones * hit[:, None]).sum(0), ones.sum(0)])
 
 
 def batches(
@@ -89,27 +98,31 @@ def batches(
     layouts: Mapping[str, Layout] | None = None,
     change: Callable[[Batch], Batch] | None = None,
 ) -> Iterator[Batch]:
-    """Cut bags into batches, change them on the host if so wished; the last may be smaller, nobody is dropped."""
+    """Divide bags into batches and apply `change` on the host; the last batch may be smaller, no patient is dropped."""
     layouts = layouts_of(bags) if layouts is None else layouts
     for first in range(0, len(bags), size):
         batch = collate(bags[first : first + size], layouts)
         yield (batch if change is None else change(batch)).to(device)
 
 
-def make_optimizer(network: Network, settings: Mapping[str, Any]) -> torch.optim.Adam:
-    """Make the paper's optimizer, Adam with amsgrad, over what is to be trained."""
+def make_optimizer(network: torch.nn.Module, settings: TrainSettings) -> torch.optim.Adam:
+    """Make the paper's optimizer, Adam with amsgrad, for the trainable parameters."""
     return torch.optim.Adam(
         [p for p in network.parameters() if p.requires_grad],
-        lr=settings["learning_rate"],
-        weight_decay=settings["weight_decay"],
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
         amsgrad=True,
     )
 
 
-def cosine_rate(epoch: int, settings: Mapping[str, Any]) -> float:
-    """Give the learning rate of an epoch (from 0): half a cosine from the first rate towards the final one."""
-    first, last = settings["learning_rate"], settings["final_learning_rate"]
-    return last + (first - last) * (1 + math.cos(math.pi * epoch / settings["epochs"])) / 2
+def cosine_rate(epoch: int, settings: TrainSettings) -> float:
+    """Compute the learning rate of an epoch (from 0): half a cosine from the initial to the final rate.
+
+    This is the closed form of torch's CosineAnnealingLR, whose recursion accumulates rounding errors and would differ
+    after a resumed training.
+    """
+    first, last = settings.learning_rate, settings.final_learning_rate
+    return last + (first - last) * (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
 
 
 def _derived(purpose: str, seed: int, epoch: int) -> int:

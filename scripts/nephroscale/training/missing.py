@@ -1,4 +1,4 @@
-"""Patients who lack a modality: who is a case for which network, and networks that see absence while they train."""
+"""Missing modalities: the patients that a network can be applied to, and modality dropout in training."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ if TYPE_CHECKING:
 def choose_cases(
     bags: Sequence[Bag], modalities: Sequence[str], network: Network
 ) -> tuple[list[Bag], dict[str, list[str]]]:
-    """Tell the patients that a network can be asked about from those that it cannot.
+    """Select the patients that a network can be applied to.
 
-    A network that tolerates missing modalities takes whoever has one of its modalities; any other takes those who have
-    all of them. A patient whose markers were all found negative without a picture has IM for a network that has learnt
-    states for that.
+    A network that supports missing modalities needs at least one of its modalities; any other network needs all of
+    them. A patient whose markers were all found negative without a picture has IM for a network with learnt states for
+    negative markers.
 
     Parameters
     ----------
     bags
-        As :func:`nephroscale.training.data.load_bags` gives them.
+        As :meth:`nephroscale.training.data.BagSource.open` returns them.
     modalities
-        What the network reads.
+        Modalities that the network reads.
     network
-        Says what it tolerates and reads.
+        The network.
 
     Returns
     -------
     cases
-        In their order, without negatives where the network does not read them.
+        Selected patients in their order, without negatives if the network does not read them.
     left_out
-        Patient id to the modalities that the patient lacks, of those who are no case.
+        Patient id to missing modalities, for all others.
     """
     cases, left_out = [], {}
     for bag in bags:
         kept = bag if network.reads_negatives else replace(bag, negative=())
-        lacking = [name for name in modalities if name not in kept.modalities and not (name == "IM" and kept.negative)]
+        lacking = missing_modalities(kept, modalities)
         if lacking and (not network.supports_missing_modalities or len(lacking) == len(modalities)):
             left_out[bag.patient] = lacking
         else:
@@ -52,33 +52,36 @@ def choose_cases(
     return cases, left_out
 
 
-def drop_modalities(batch: Batch, share: float, generator: torch.Generator) -> Batch:
-    """Take whole modalities from patients at random, and leave everybody at least one that they had.
+def missing_modalities(bag: Bag, modalities: Sequence[str]) -> list[str]:
+    """List the modalities that a patient lacks; negative markers count as IM."""
+    return [name for name in modalities if name not in bag.modalities and not (name == "IM" and bag.negative)]
+
+
+def drop_modalities(batch: Batch, rate: float, generator: torch.Generator) -> Batch:
+    """Mask whole modalities of patients at random, and keep at least one that each patient had.
 
     Parameters
     ----------
     batch
         On the host.
-    share
-        Chance of each patient's modality to be taken.
+    rate
+        Probability to drop each modality of a patient.
     generator
-        On the host. How much is drawn from it depends on the batch's shape alone.
+        On the host. The number of draws depends on the batch's shape alone.
 
     References
     ----------
     Neverova N et al. ModDrop: adaptive multi-modal gesture recognition. IEEE TPAMI 38, 2016.
     """
     names = [name for name in MODALITIES if name in batch.features]
-    had = torch.stack(
-        [torch.ones(len(batch), dtype=torch.bool) if (has := batch.has(n)) is None else has for n in names]
-    )
+    everybody = torch.ones(len(batch), dtype=torch.bool)
+    had = torch.stack([everybody if (present := batch.present(n)) is None else present for n in names])
     draws = torch.rand((2, *had.shape), generator=generator)
-    kept = had & (draws[0] >= share)
-    one = torch.where(had, draws[1], -1.0).argmax(0)  # if all went: the one that is left
-    kept |= (torch.arange(len(names))[:, None] == one) & had & ~kept.any(0)
-    masks = {name: batch.mask[name] & there[:, None] for name, there in zip(names, kept, strict=True)}
-    features = {
-        name: batch.features[name] * there[:, None, None, None, None] for name, there in zip(names, kept, strict=True)
-    }
-    negative = {n: batch.negative[n] & t[:, None] for n, t in zip(names, kept, strict=True) if n in batch.negative}
+    kept = had & (draws[0] >= rate)
+    spared = torch.where(had, draws[1], -1.0).argmax(0)  # kept if all others are dropped
+    kept |= (torch.arange(len(names))[:, None] == spared) & had & ~kept.any(0)
+    by_name = dict(zip(names, kept, strict=True))
+    masks = {name: batch.mask[name] & rows[:, None] for name, rows in by_name.items()}
+    features = {name: batch.features[name] * rows[:, None, None, None, None] for name, rows in by_name.items()}
+    negative = {name: batch.negative[name] & rows[:, None] for name, rows in by_name.items() if name in batch.negative}
     return Batch.of(features, masks, batch.labels, batch.ids, batch.second, negative=negative)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from nephroscale.settings import Settings, setting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
 class TrainSettings(Settings):
-    """Training, the same for every model unless the model's own `train` says otherwise."""
+    """Training, the same for every model but for the keys in the model's own `train`."""
 
     seeds: tuple[int, ...] = setting(
         "Each model is trained once for every seed.", (1,), min_items=1, items={"type": "integer", "minimum": 0}
@@ -57,3 +60,13 @@ class TrainSettings(Settings):
         "Compile the network (torch.compile) before training; pays where encoders are trained for many epochs.",
         default=False,
     )
+
+    def with_changes(self, changes: Mapping[str, Any]) -> Self:
+        """Replace the keys that a model's own `train` sets.
+
+        Raises
+        ------
+        TypeError
+            When a key is unknown.
+        """
+        return type(self).from_mapping({**self.to_mapping(), **changes})

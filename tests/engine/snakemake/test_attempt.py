@@ -3,7 +3,7 @@ import os
 import pytest
 
 from nephroscale.engine.device import NodeError
-from nephroscale.engine.snakemake.attempt import Attempt, Note
+from nephroscale.engine.snakemake.attempt import Attempt, AttemptState
 from nephroscale.engine.snakemake.job_groups import ATTEMPT, DEVICE, export_attempt, export_run
 from nephroscale.errors import NephroscaleError
 
@@ -32,12 +32,12 @@ def test_a_running_job_is_noted_and_a_done_one_forgotten(tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     job = attempt(tmp_path, 1)
     job.begin()
-    note = Note.read(tmp_path / "P1.attempt")
+    note = AttemptState.read(tmp_path / "P1.attempt")
     assert (note.pid, note.cluster_job, note.numbers, note.failed) == (os.getpid(), "12", [1], False)
     job.fail()
-    assert Note.read(tmp_path / "P1.attempt").failed
+    assert AttemptState.read(tmp_path / "P1.attempt").failed
     job.succeed()
-    assert Note.read(tmp_path / "P1.attempt") is None
+    assert AttemptState.read(tmp_path / "P1.attempt") is None
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_running_job_is_noted_and_a_done_one_forgotten(tmp_path, monkeypatch):
 )
 def test_a_grouped_job_settles_for_a_note_where_its_failure_would_come_again(tmp_path, rule, number, fault, noted):
     export_run(["prepare_tem", "tile_slide"], 2)
-    assert attempt(tmp_path, number, rule).settles_for_note(fault) is noted
+    assert attempt(tmp_path, number, rule).leaves_note(fault) is noted
 
 
 def test_a_job_that_took_its_group_down_every_time_is_left_out_at_the_last_attempt(tmp_path):
@@ -70,10 +70,11 @@ def test_a_job_that_was_not_running_when_its_group_went_down_is_not_left_out(tmp
     second.begin()
     second.succeed()
     attempt(tmp_path, 3).begin()
+    assert AttemptState.read(tmp_path / "P1.attempt").numbers == [3]
 
 
 def test_a_new_run_begins_without_strikes(tmp_path):
     export_run(["prepare_tem"], 2)
     for number in (1, 2, 1, 2):
         attempt(tmp_path, number).begin()
-    assert Note.read(tmp_path / "P1.attempt").numbers == [1, 2]
+    assert AttemptState.read(tmp_path / "P1.attempt").numbers == [1, 2]

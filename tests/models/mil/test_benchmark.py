@@ -1,7 +1,6 @@
 """The benchmark on data that is not ours: what it reads, and that training at once is training one by one."""
 
 import csv
-import importlib.util
 import subprocess
 import sys
 from argparse import Namespace
@@ -16,19 +15,11 @@ import torch
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.batch import Batch
 from nephroscale.models.registry import build
+from nephroscale.models.settings import ModelSettings
+from support import mil_benchmark as mil
 
 BITS = np.dtype([("chunks_", h5py.ref_dtype), ("len_", "<i8"), ("dims_", h5py.ref_dtype)])
 OPTIONS = Namespace(epochs=3, learning_rate=0.01, weight_decay=5e-3, momentum=0.9, runs=1, seed=1)
-
-
-@pytest.fixture(scope="module")
-def mil(root: Path) -> Any:
-    spec = importlib.util.spec_from_file_location("benchmark_mil", root / "benchmarks" / "mil.py")
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["benchmark_mil"] = module  # its dataclass looks itself up there
-    spec.loader.exec_module(module)
-    return module
 
 
 def write(path: Path, bags: list[np.ndarray], labels: np.ndarray, folds: list[list[np.ndarray]]) -> Path:
@@ -51,7 +42,7 @@ def write(path: Path, bags: list[np.ndarray], labels: np.ndarray, folds: list[li
     return path
 
 
-def drawn() -> tuple[list[np.ndarray], np.ndarray, list[list[np.ndarray]]]:
+def synthetic_bags() -> tuple[list[np.ndarray], np.ndarray, list[list[np.ndarray]]]:
     """70 bags (more than one word of bits), one run of three folds of unequal sizes."""
     generator = np.random.default_rng(0)
     labels = np.arange(70) % 2
@@ -60,8 +51,8 @@ def drawn() -> tuple[list[np.ndarray], np.ndarray, list[list[np.ndarray]]]:
     return bags, labels, [[place != fold for fold in range(3)]]
 
 
-def test_what_is_written_in_that_form_is_read(mil: Any, tmp_path: Path) -> None:
-    bags, labels, folds = drawn()
+def test_what_is_written_in_that_form_is_read(tmp_path: Path) -> None:
+    bags, labels, folds = synthetic_bags()
     data = mil.read_dataset(write(tmp_path / "MIDatasets_Tiger.jld", bags, labels, folds))
     assert all(np.array_equal(mine, its) for mine, its in zip(data.bags, bags, strict=True))
     assert data.labels.tolist() == labels.tolist()
@@ -70,7 +61,7 @@ def test_what_is_written_in_that_form_is_read(mil: Any, tmp_path: Path) -> None:
 
 
 def spoil(kind: str, path: Path) -> None:
-    bags, labels, folds = drawn()
+    bags, labels, folds = synthetic_bags()
     if kind == "label too few":
         labels = labels[:-1]
     elif kind == "one label":
@@ -125,7 +116,7 @@ def spoil(kind: str, path: Path) -> None:
         ("nothing", ""),
     ],
 )
-def test_a_malformed_file_gets_one_clear_message(mil: Any, tmp_path: Path, kind: str, message: str) -> None:
+def test_a_malformed_file_gets_one_clear_message(tmp_path: Path, kind: str, message: str) -> None:
     path = tmp_path / "MIDatasets_Fox.jld"
     spoil(kind, path)
     with pytest.raises(NephroscaleError, match=f"not a MIL data set with its folds: .*{message}") as told:
@@ -144,7 +135,7 @@ def test_the_command_ends_non_zero_without_a_trace(root: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["Musk1", "Elephant"])
-def test_the_published_files_are_read(mil: Any, shared: Path, name: str) -> None:
+def test_the_published_files_are_read(shared: Path, name: str) -> None:
     data = mil.read_dataset(mil.find_dataset(shared / "data" / "mil", name.casefold()))
     bags, positive, instances, features = {"Musk1": (92, 47, 476, 166), "Elephant": (200, 100, 1391, 230)}[name]
     assert (len(data.bags), int(data.labels.sum())) == (bags, positive)
@@ -153,7 +144,7 @@ def test_the_published_files_are_read(mil: Any, shared: Path, name: str) -> None
     assert {int(side.sum()) for run in data.folds for side in run} == {"Musk1": {82, 83}, "Elephant": {180}}[name]
 
 
-def test_musk1_is_that_of_uci(mil: Any, shared: Path) -> None:
+def test_musk1_is_that_of_uci(shared: Path) -> None:
     with (shared / "data/mil/uci_clean1.data").open() as stream:
         rows = [row for row in csv.reader(stream) if row]
     theirs: dict[str, list[list[str]]] = {}
@@ -169,21 +160,19 @@ def test_musk1_is_that_of_uci(mil: Any, shared: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["abmil-gated", "clam-sb", "transmil", "dsmil", "max-pooling", "sc-mil"])
-def test_folds_trained_at_once_are_folds_trained_alone(mil: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folds_trained_at_once_are_folds_trained_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nephroscale.models.mil.transmil.DROPOUT", 0.0)
-    data = mil.Dataset(*drawn())
-    settings = {**mil.SHARED, **mil.NETWORKS[name], "embedding": [8], "embedding_dropout": 0.0}
+    data = mil.Dataset(*synthetic_bags())
+    settings = mil.settings_of({**mil.NETWORKS[name], "embedding": [8], "embedding_dropout": 0.0})
     sides, seeds = data.folds[0][:2], [5, 6]
     together = mil.train_folds(settings, data, sides, seeds, OPTIONS)
     for side, seed, logits in zip(sides, seeds, together, strict=True):
         assert int((~side).sum()) == len(logits)
         length = max(int(side.sum()) for side in sides)
-        torch.testing.assert_close(
-            plainly(mil, settings, data, side, seed, length=length), logits, rtol=1e-3, atol=1e-3
-        )
+        torch.testing.assert_close(plainly(settings, data, side, seed, length=length), logits, rtol=1e-3, atol=1e-3)
 
 
-def plainly(mil: Any, settings: dict, data: Any, side: np.ndarray, seed: int, *, length: int) -> torch.Tensor:
+def plainly(settings: ModelSettings, data: Any, side: np.ndarray, seed: int, *, length: int) -> torch.Tensor:
     """The same protocol for one fold, bag by bag."""
     seen = np.concatenate([bag for bag, learnt in zip(data.bags, side, strict=True) if learnt])
     bags = [torch.from_numpy((bag - seen.mean(0)) / seen.std(0)) for bag in data.bags]
@@ -201,7 +190,7 @@ def plainly(mil: Any, settings: dict, data: Any, side: np.ndarray, seed: int, *,
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-3)
     generator = torch.Generator().manual_seed(seed)
     train = np.flatnonzero(side)
-    size = mil.BAGS_A_STEP.get(settings["family"], 1)
+    size = mil.BAGS_A_STEP.get(settings.family, 1)
     for epoch in range(OPTIONS.epochs):
         network.train()
         network.progress = epoch / OPTIONS.epochs

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,8 +12,8 @@ from torch.nn.functional import cross_entropy, layer_norm
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.batch import Output
 from nephroscale.models.mil.attention import AttentionPooling
-from nephroscale.models.mil.bag import InstanceEmbedding
-from nephroscale.models.mil.clam_sb import CLAMSB, extremes, smooth_top1
+from nephroscale.models.mil.bag import EmbeddingConfig, InstanceEmbedding
+from nephroscale.models.mil.clam_sb import extremes, smooth_top1
 from nephroscale.models.mil.sc_mil import contrastive_loss
 from nephroscale.models.mil.transmil import PositionEncoding, SelfAttention, lay_out
 from support.mil import SHAPES, batch, network
@@ -37,7 +38,7 @@ def test_attention_is_that_of_the_paper(gated: bool) -> None:
 
 
 def test_modalities_are_told_apart_and_brought_to_one_width() -> None:
-    embedding = InstanceEmbedding(SHAPES, [], 0.0)
+    embedding = InstanceEmbedding(SHAPES, EmbeddingConfig(()))
     assert list(embedding.projections) == ["OM"]
     torch.nn.init.normal_(embedding.modality)
     given = batch()
@@ -46,7 +47,7 @@ def test_modalities_are_told_apart_and_brought_to_one_width() -> None:
     torch.testing.assert_close(bag.vectors[:, 7], given.features["IM"][:, 0].mean((1, 2)) + embedding.modality[2])
     mapwise = embedding.projections["OM"](given.features["OM"]).mean((2, 3)) + embedding.modality[1]
     torch.testing.assert_close(bag.vectors[:, 5:7], mapwise, msg="pooling and projecting commute")
-    alone = InstanceEmbedding({"TEM": (2, 2, 8)}, [4, 3], 0.0)
+    alone = InstanceEmbedding({"TEM": (2, 2, 8)}, EmbeddingConfig((4, 3)))
     assert alone.modality is None
     assert alone.width == 3
 
@@ -76,7 +77,7 @@ def test_clams_instance_loss_is_a_smooth_svm() -> None:
 
 
 def test_clams_instance_loss_bag_by_bag() -> None:
-    model = CLAMSB({"TEM": (1, 1, 4)}, 3, embedding=[], instance_loss={"instances": 2, "weight": 0.3})
+    model = network("clam-sb", {"TEM": (1, 1, 4)}, embedding=[], instance_loss={"instances": 2, "weight": 0.3}).train()
     torch.manual_seed(0)
     logits, label = torch.randn(1, 4, 3, 2), 1
     attention = torch.tensor([[0.1, 0.4, 0.2, 0.3]])
@@ -230,7 +231,7 @@ def test_mhim_masks_what_is_most_and_least_attended_and_leaves_something() -> No
         assert (left.sum(1) >= 1).all()
         assert not (left & ~small).any()
     model.progress = 0.999999
-    model.low = 0.0
+    model.masking = replace(model.masking, low=0.0)
     assert (model.mask_instances(attention, mask).sum(1) == 9).all(), "the share of the most attended falls"
 
 
@@ -285,4 +286,4 @@ def test_mhim_adds_how_far_the_students_bag_is_from_the_teachers() -> None:
     classes = cross_entropy(output.logits["fusion"], given.labels, reduction="sum")
     torch.testing.assert_close(model.loss(output, given.labels), classes + 0.3 * distance)
     assert not output.extra["taught"].requires_grad
-    assert network("mhim-mil").consistency == 0.5
+    assert network("mhim-mil").masking.consistency == 0.5

@@ -1,10 +1,10 @@
-"""Jobs that travel to a cluster in groups: one that fails must not take the others of its group with it.
+"""Groups of jobs on a cluster: one that fails must not stop the others of its group.
 
-To Snakemake a group succeeds or fails as a whole: it stops at the first job that fails, takes away what the others
-made and starts nothing that waits for them. So a grouped job whose failure would come again leaves a note in place of
-its receipt and ends well. A note is no receipt: what needs it refuses to run and names it, the summary lists it, the
-run ends non-zero, and the next run's pre-pass takes it away. A job that does not come to its end (killed for its
-memory, over its time, its node lost) fails its group, which is submitted again: what the others finished is looked up.
+For Snakemake a group succeeds or fails as a whole: it stops at the first job that fails, deletes the outputs of the
+others and starts nothing that depends on them. A grouped job whose failure would recur therefore writes a failure note
+in place of its receipt and exits with status 0. A failure note is never read as a receipt: a job that needs it stops
+and names it, the summary lists it, the run ends with status 1, and the pre-pass of the next run removes it. A job that
+is interrupted (memory, time, a lost node) fails its group, which is submitted again; finished units are cache hits.
 """
 
 from __future__ import annotations
@@ -15,36 +15,42 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from nephroscale.errors import NephroscaleError
+from nephroscale.store.records import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from nephroscale.engine.plan import Plan
-    from nephroscale.engine.stage import Stage
 
 GROUPED, RETRIES, ATTEMPT, DEVICE = (f"NEPHROSCALE_{name}" for name in ("GROUPED", "RETRIES", "ATTEMPT", "DEVICE"))
 
 
-class NotMadeError(NephroscaleError):
-    """Something that a unit depends on is not made, so the unit cannot be made either."""
+def export_package(scripts: Path) -> None:
+    """Export the package beside the workflow to the jobs, whatever else is installed.
+
+    The first process of a run also gives the run its name, which records keep. What else PYTHONPATH holds stays.
+    """
+    os.environ.setdefault("NEPHROSCALE_RUN", now())
+    if (scripts / "nephroscale").is_dir():
+        others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(scripts)]
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(scripts), *others])
 
 
 def export_run(rules: Iterable[str], retries: int | None) -> None:
-    """Let every job of this run know which rules travel in groups, and how often a job is submitted again."""
+    """Export to every job of this run which rules run in groups, and how often a job is submitted again."""
     os.environ[GROUPED] = ",".join(sorted(rules))
     os.environ[RETRIES] = str(retries or 0)
 
 
 def export_attempt(arguments: Sequence[str], device: str) -> None:
-    """Let a job know its attempt, and the profile the configured device (its `set-resources` may name it).
+    """Export a job's attempt, and the configured device for the profile's `set-resources`.
 
     Parameters
     ----------
     arguments
-        Of this process of Snakemake: a job's bear the attempt, counted from 1, and while the Snakefile is read nothing
-        else does.
+        Of this process of Snakemake. Those of a job hold the attempt, counted from 1; while the Snakefile is read,
+        Snakemake gives it nowhere else.
     device
         `compute.device`.
     """
@@ -54,7 +60,7 @@ def export_attempt(arguments: Sequence[str], device: str) -> None:
 
 
 def wait_for_receipts(paths: Sequence[Path], seconds: float = 30.0) -> None:
-    """Wait a little for receipts that another node has written and this one does not see yet."""
+    """Wait for receipts that another node has written and this one does not see yet."""
     deadline = time.monotonic() + seconds
     while (absent := [path for path in paths if not path.is_file()]) and time.monotonic() < deadline:
         for folder in {path.parent for path in absent}:
@@ -63,19 +69,8 @@ def wait_for_receipts(paths: Sequence[Path], seconds: float = 30.0) -> None:
         time.sleep(1)
 
 
-def not_made(plan: Plan, stage: Stage, unit: str) -> NotMadeError:
-    """The error of a unit that cannot be made because something it depends on is not made; it names that."""
-    needs = [need for need in stage.needs(plan, unit) if plan.receipt(need.stage, need.unit) is None]
-    names = [f"{need.stage} of {need.unit}" for need in needs]
-    return NotMadeError(
-        "Something that it depends on is not made yet.",
-        where=", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else ""),
-        todo="Run the same command again.",
-    )
-
-
 def write_note(path: Path, message: str) -> None:
-    """Leave a note in place of a receipt."""
+    """Write a failure note in place of a receipt."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(json.dumps({"not made": message}) + "\n")
@@ -83,6 +78,6 @@ def write_note(path: Path, message: str) -> None:
 
 
 def has_notes(plan: Plan) -> bool:
-    """Whether a note lies where any receipt should be."""
+    """Whether any receipt is replaced by a failure note."""
     units = ((stage, unit) for stage in plan.stages for unit in plan.units(stage))
     return any(plan.receipt(*each) is None and plan.receipt_path(*each).is_file() for each in units)

@@ -1,8 +1,8 @@
-"""What a run of Snakemake leaves behind that was killed: its lock, and its jobs on the cluster, which live on.
+"""Cleaning up after a killed run of Snakemake: its lock, and its jobs on the cluster, which go on.
 
-A restarted Snakemake does not find those jobs again, and would submit the same work beside them. So the next run on the
-same machine takes the lock away and cancels them; finished artifacts are in the store, and training goes on from its
-last epoch.
+A restarted Snakemake does not find those jobs and would submit the same work again. The next run on the same machine
+therefore removes the lock and cancels them; finished artifacts are in the store, and training resumes at its last
+checkpoint.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import time
 from pathlib import Path
 
 NOTE = "nephroscale-run.json"
-# As long as it may take until cancelled jobs have ended.
+# Longest time until cancelled jobs have ended.
 SECONDS = 120
 
 
 def note_run(folder: Path = Path(".snakemake"), *, local: bool) -> None:
-    """Note which process is the main one of this run, since when, and whether its jobs are children of it."""
+    """Write down the main process of this run, its start, and whether its jobs are its children."""
     pid = os.getpid()
     note = {
         "host": socket.gethostname(),
@@ -37,7 +37,7 @@ def note_run(folder: Path = Path(".snakemake"), *, local: bool) -> None:
 
 
 def clear_dead_run(folder: Path = Path(".snakemake")) -> bool:
-    """Take away what a killed run has left; one that lives, or ran on another machine, is left alone.
+    """Clean up after a killed run; one that still runs, or ran on another machine, is left alone.
 
     Returns
     -------
@@ -57,14 +57,14 @@ def clear_dead_run(folder: Path = Path(".snakemake")) -> bool:
     for lock in locks:
         lock.unlink(missing_ok=True)
     print(
-        f"nephroscale: the last run was killed; its lock is taken away and {cancelled} of its jobs are cancelled.",
+        f"nephroscale: the last run was killed; its lock is removed and {cancelled} of its jobs are cancelled.",
         file=sys.stderr,
     )
     return True
 
 
 def _cancel_jobs(folder: Path, since: float) -> int:
-    """Cancel the jobs of a dead run on Slurm, and wait until they have ended; the executor names them by its run id."""
+    """Cancel the Slurm jobs of a killed run, which bear the executor's run id, and wait until they have ended."""
     logs = (path for path in folder.glob("log/*.snakemake.log") if path.stat().st_mtime >= since)
     names = {name for path in logs for name in re.findall(r"SLURM run ID: (\S+)", path.read_text(errors="replace"))}
     if not names or shutil.which("squeue") is None:
@@ -85,7 +85,7 @@ def _words(command: list[str]) -> list[str]:
 
 
 def _group_lives(group: int) -> bool:
-    """Whether any process of a group is alive: a job that outlived a killed local run."""
+    """Whether any process of a group runs: a job that outlived a killed local run."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -96,8 +96,13 @@ def _group_lives(group: int) -> bool:
 
 
 def _started(pid: int) -> str:
-    """When a process was started, in the kernel's ticks; '' where there is none (or no /proc to tell)."""
+    """Start of a process in the kernel's ticks; empty if there is no such process or no /proc."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[19]
     except (OSError, IndexError):
         return ""
+
+
+def snakemake_is_locked(folder: Path = Path(".snakemake")) -> bool:
+    """Whether another run of Snakemake works in this folder."""
+    return any(folder.glob("locks/*"))

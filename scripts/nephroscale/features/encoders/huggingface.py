@@ -1,4 +1,4 @@
-"""Pretrained networks through transformers, from local safetensors alone: Swin, ResNet, ViT, DINOv2.
+"""Pretrained networks of transformers, from local safetensors only: Swin, ResNet, ViT, DINOv2.
 
 References
 ----------
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported; jobs have no network
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
@@ -21,77 +21,102 @@ import transformers
 from safetensors.torch import load_file
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.features.known_encoders import known_encoder
 from nephroscale.features.weights import check_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from nephroscale.features.protocol import NamedWeights
+    from nephroscale.features.settings import EncoderSettings
+    from nephroscale.json_text import JSON
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# Model types (as config.json names them) whose last hidden state is a map; for each, how many leading tokens
-# are no part of it (beside the registers that the layout counts).
+# Model types (as config.json names them) whose last hidden state is a map; for each, the number of leading tokens
+# outside the map (beside the registers, which the architecture counts).
 _TOKENS_BEFORE_MAP = {"swin": 0, "swinv2": 0, "resnet": None, "vit": 1, "dinov2": 1, "dinov2_with_registers": 1}
 
-# Layouts of the named networks, so that a single safetensors file is enough; and where it can be had.
-_LAYOUTS: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "swin-b": (
-        "microsoft/swin-base-patch4-window7-224",
-        "swin",
-        {"embed_dim": 128, "depths": [2, 2, 18, 2], "num_heads": [4, 8, 16, 32], "image_size": 224, "window_size": 7},
-    ),
-    "resnet50": (
-        "microsoft/resnet-50",
-        "resnet",
-        {"depths": [3, 4, 6, 3], "hidden_sizes": [256, 512, 1024, 2048], "layer_type": "bottleneck"},
-    ),
-    "vit-b": ("google/vit-base-patch16-224-in21k", "vit", {"image_size": 224, "patch_size": 16}),
-    "dinov2-b": ("facebook/dinov2-base", "dinov2", {"image_size": 518, "patch_size": 14}),
-}
 
-
-def _refuse(name: str, why: str, path: Path, todo: str) -> NephroscaleError:
+def _refuse(name: str, why: str, path: Path, fix: str) -> NephroscaleError:
     return NephroscaleError(
-        f"The weights of the encoder {name!r} cannot be used: {why}.", where=f"features.encoders, {path}", todo=todo
+        f"The weights of the encoder {name!r} cannot be used: {why}.", where=f"features.encoders, {path}", fix=fix
     )
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return content
 
 
-def _configuration(name: str, path: Path, *, whole: bool = True) -> tuple[str, dict[str, Any], Path]:
-    """Model type, layout and safetensors file (which has to be there, if `whole`) of the weights at `path`."""
+class Architecture(TypedDict):
+    """What rebuilds a network without its weights.
+
+    Attributes
+    ----------
+    kind
+        Model type in transformers.
+    layout
+        Keys of its config.json.
+    mean, std
+        Of each colour channel, in the range 0 to 1, as the network was trained.
+    """
+
+    kind: str
+    layout: dict[str, JSON]
+    mean: list[float]
+    std: list[float]
+
+
+def _read_architecture(name: str, path: Path) -> Architecture:
+    """Read the architecture beside the weights at `path`, or look up that of a known network."""
+    kind, layout = _kind_and_layout(name, path)
+    prepared = _read_json(path / "preprocessor_config.json") if path.is_dir() else {}
+    mean, std = prepared.get("image_mean", IMAGENET_MEAN), prepared.get("image_std", IMAGENET_STD)
+    return {"kind": kind, "layout": layout, "mean": list(mean), "std": list(std)}
+
+
+def _kind_and_layout(name: str, path: Path) -> tuple[str, dict[str, JSON]]:
+    known = known_encoder(name)
+    kind = None if known is None else known.model_type
     if path.is_dir():
-        layout, file = _read_json(path / "config.json"), path / "model.safetensors"
-        if whole and not file.is_file():
-            others = ", ".join(
-                sorted(p.name for p in path.glob("*") if p.suffix in {".bin", ".pt", ".pth", ".safetensors"})
-            )
-            raise _refuse(
-                name,
-                f"the folder has no model.safetensors (it has: {others or 'no weights'}); pickled files are never read",
-                path,
-                "Fetch or convert the weights as one model.safetensors beside config.json.",
-            )
+        layout = _read_json(path / "config.json")
         if "auto_map" in layout or "model_type" not in layout:
             raise _refuse(
                 name, "its config.json names no model type, or asks for code of its own", path, "Use plain weights."
             )
-        kind = str(layout["model_type"])
-        expected = _LAYOUTS[name][1] if name in _LAYOUTS else kind
-        if kind not in _TOKENS_BEFORE_MAP or kind != expected:
-            known = ", ".join([expected] if name in _LAYOUTS else _TOKENS_BEFORE_MAP)
-            raise _refuse(name, f"its config.json is of a {kind!r} model", path, f"Model types that fit: {known}.")
-        return kind, layout, file
+        found = str(layout["model_type"])
+        if found not in _TOKENS_BEFORE_MAP or found != (kind or found):
+            fitting = ", ".join([kind] if kind else _TOKENS_BEFORE_MAP)
+            raise _refuse(name, f"its config.json is of a {found!r} model", path, f"Model types that fit: {fitting}.")
+        return found, layout
     if path.suffix != ".safetensors":
         raise _refuse(
             name, f"a {path.suffix or 'nameless'} file is not safetensors", path, "Convert it to safetensors."
         )
-    if name not in _LAYOUTS:
-        raise _refuse(name, "a lone file does not say what network it is", path, "Give a folder with config.json.")
-    return _LAYOUTS[name][1], _LAYOUTS[name][2], path
+    if known is None or kind is None or known.architecture is None:
+        raise _refuse(name, "a single file does not describe its network", path, "Give a folder with config.json.")
+    return kind, dict(known.architecture)
+
+
+def _weights_file(name: str, path: Path) -> Path:
+    """Return the safetensors file at `path`, which is the file or its folder."""
+    if not path.is_dir():
+        return path
+    file = path / "model.safetensors"
+    if not file.is_file():
+        others = ", ".join(
+            sorted(p.name for p in path.glob("*") if p.suffix in {".bin", ".pt", ".pth", ".safetensors"})
+        )
+        raise _refuse(
+            name,
+            f"the folder has no model.safetensors (it has: {others or 'no weights'}); pickled files are never read",
+            path,
+            "Obtain or convert the weights as one model.safetensors beside config.json.",
+        )
+    return file
 
 
 class MapNetwork(torch.nn.Module):
@@ -118,7 +143,7 @@ class MapNetwork(torch.nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Turn images [n, 3, S, S], range 0 to 1, into maps [n, C, h, w] after the network's final normalisation."""
-        hidden = self.network(pixel_values=(images - self.mean) / self.std).last_hidden_state
+        hidden: torch.Tensor = self.network(pixel_values=(images - self.mean) / self.std).last_hidden_state
         skip = _TOKENS_BEFORE_MAP[self.kind]
         if skip is None:
             return hidden
@@ -127,69 +152,74 @@ class MapNetwork(torch.nn.Module):
         return tokens.transpose(1, 2).reshape(len(tokens), -1, side, side)
 
 
-def layout_of(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Tell what rebuilds a network without its weights: `kind`, `layout`, `mean` and `std`.
+def layout_of(settings: NamedWeights) -> Architecture:
+    """Read what rebuilds a network without its weights.
 
     Parameters
     ----------
     settings
-        `name`, `weights` and `digest`, as for :func:`load_network`; `weights` may also be a config.json alone, of a
-        network to be trained from scratch.
+        As for :func:`load_network`; the weights may also be only a config.json, of a network to train from scratch.
 
     Raises
     ------
     NephroscaleError
-        When the weights are missing, not those named, or of another network.
+        When the weights are missing, have another digest, or are of another network.
     """
-    name = str(settings["name"])
-    path = check_weights(name, settings.get("weights"), settings.get("digest"), origin=_origin(name))
-    kind, layout, _ = _configuration(
-        name, path.parent if path.name == "config.json" else path, whole=path.suffix != ".json"
-    )
-    prepared = _read_json(path / "preprocessor_config.json") if path.is_dir() else {}
-    mean, std = prepared.get("image_mean", IMAGENET_MEAN), prepared.get("image_std", IMAGENET_STD)
-    return {"kind": kind, "layout": layout, "mean": list(mean), "std": list(std)}
+    name = settings.name
+    path = check_weights(settings, origin=_origin(name))
+    if path.suffix != ".json":
+        _weights_file(name, path)
+    return _read_architecture(name, path.parent if path.name == "config.json" else path)
 
 
-def build_network(described: Mapping[str, Any]) -> MapNetwork:
-    """Build a network with fresh weights from what :func:`layout_of` told."""
-    kind = described["kind"]
-    config = transformers.CONFIG_MAPPING[kind](**{k: v for k, v in described["layout"].items() if k != "model_type"})
-    base: Any = transformers.MODEL_MAPPING[type(config)]
-    return MapNetwork(base(config, **_without_pooler(kind)), kind, tuple(described["mean"]), tuple(described["std"]))
+def build_network(architecture: Mapping[str, Any]) -> MapNetwork:
+    """Build a network with random weights from the content of an :class:`Architecture`."""
+    kind = architecture["kind"]
+    base, config = _base(kind, architecture["layout"])
+    network = base(config, **_without_pooler(kind))
+    return MapNetwork(network, kind, tuple(architecture["mean"]), tuple(architecture["std"]))
 
 
-def _without_pooler(kind: str) -> dict[str, Any]:
+def _base(kind: str, layout: Mapping[str, JSON]) -> tuple[Any, transformers.PretrainedConfig]:
+    """Return the class of a network without a head, and its configuration."""
+    make_config: Any = transformers.CONFIG_MAPPING[kind]
+    config = make_config(**{key: value for key, value in layout.items() if key != "model_type"})
+    return transformers.MODEL_MAPPING[type(config)], config
+
+
+def _without_pooler(kind: str) -> dict[str, bool]:
     return {"add_pooling_layer": False} if kind in {"swin", "swinv2", "vit"} else {}
 
 
 def _origin(name: str) -> str:
-    where_from = _LAYOUTS[name][0] if name in _LAYOUTS else "a Swin, ResNet, ViT or DINOv2 model"
-    return f"{where_from} (huggingface.co) or your own weights"
+    known = known_encoder(name)
+    source = known.source if known and known.model_type else "a Swin, ResNet, ViT or DINOv2 model"
+    return f"{source} (huggingface.co) or your own weights"
 
 
-def load_network(settings: Mapping[str, Any]) -> MapNetwork:
-    """Load a network from the weights that the configuration names, to encode with or to fine-tune.
+def load_network(settings: NamedWeights) -> MapNetwork:
+    """Load a network with its weights, to encode with or to fine-tune.
 
     Parameters
     ----------
     settings
-        `name`, `weights` (safetensors file, or folder with config.json and model.safetensors) and `digest`.
+        Name, weights (safetensors file, or folder with config.json and model.safetensors) and digest.
 
     Raises
     ------
     NephroscaleError
-        When the weights are missing, not those named, pickled, incomplete, or of another network.
+        When the weights are missing, have another digest, are pickled, incomplete, or of another network.
     """
-    name = str(settings["name"])
-    path = check_weights(name, settings.get("weights"), settings.get("digest"), origin=_origin(name))
-    kind, layout, file = _configuration(name, path)
-    config = transformers.CONFIG_MAPPING[kind](**{k: v for k, v in layout.items() if k != "model_type"})
+    name = settings.name
+    path = check_weights(settings, origin=_origin(name))
+    file = _weights_file(name, path)
+    architecture = _read_architecture(name, path)
+    kind = architecture["kind"]
+    base, config = _base(kind, architecture["layout"])
     verbosity = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()  # heads are left out on purpose; what is missing is checked below
-    transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # heads are left out on purpose
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        base: Any = transformers.MODEL_MAPPING[type(config)]
         network, report = base.from_pretrained(
             None,
             config=config,
@@ -202,17 +232,15 @@ def load_network(settings: Mapping[str, Any]) -> MapNetwork:
         raise _refuse(name, f"{error}".splitlines()[0], path, f"Use weights of {_origin(name)}.") from error
     finally:
         transformers.logging.set_verbosity(verbosity)
-    lacking = sorted(map(str, report["missing_keys"])) + sorted(str(key) for key in report["mismatched_keys"])
-    if lacking:
+    missing = sorted(map(str, report["missing_keys"])) + sorted(str(key) for key in report["mismatched_keys"])
+    if missing:
         raise _refuse(
             name,
-            f"{len(lacking)} tensors are missing or of another shape, {lacking[0]} the first",
+            f"{len(missing)} tensors are missing or of another shape, {missing[0]} the first",
             path,
-            "Use whole weights.",
+            "Use complete weights.",
         )
-    prepared = _read_json(path / "preprocessor_config.json") if path.is_dir() else {}
-    mean, std = prepared.get("image_mean", IMAGENET_MEAN), prepared.get("image_std", IMAGENET_STD)
-    return MapNetwork(network.eval(), kind, tuple(mean), tuple(std))
+    return MapNetwork(network.eval(), kind, tuple(architecture["mean"]), tuple(architecture["std"]))
 
 
 class HuggingFaceEncoder:
@@ -221,13 +249,13 @@ class HuggingFaceEncoder:
     Parameters
     ----------
     settings
-        `name`, `weights`, `digest`, `size_px`.
+        Name, weights, digest and image size.
     device
         `cpu` or `cuda`.
     """
 
-    def __init__(self, settings: Mapping[str, Any], device: str) -> None:
-        self.name, self.size_px = str(settings["name"]), int(settings["size_px"])
+    def __init__(self, settings: EncoderSettings, device: str) -> None:
+        self.name, self.size_px = settings.name, settings.size_px
         self.device = torch.device(device)
         self.network = load_network(settings).to(self.device).eval()
 
@@ -239,6 +267,6 @@ class HuggingFaceEncoder:
         return np.ascontiguousarray(maps)
 
 
-def create(settings: Mapping[str, Any], device: str) -> HuggingFaceEncoder:
-    """Make the encoder from its entry of the configuration."""
+def create(settings: EncoderSettings, device: str) -> HuggingFaceEncoder:
+    """Create the encoder from its settings."""
     return HuggingFaceEncoder(settings, device)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
+
+    from nephroscale.features.settings import EncoderSettings
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """Hands images on as they are.
+    """Returns images unchanged.
 
     Parameters
     ----------
@@ -25,10 +25,10 @@ class Pixels:
     name: str = "pixels"
 
     def encode(self, images: np.ndarray) -> np.ndarray:
-        """Give back the images, [n, S, S, 3] uint8."""
+        """Return the images, [n, S, S, 3] uint8."""
         return images
 
 
-def create(settings: Mapping[str, Any], device: str) -> Pixels:  # noqa: ARG001  (every encoder is made this way)
-    """Make the encoder from its entry of the configuration."""
-    return Pixels(size_px=int(settings["size_px"]))
+def create(settings: EncoderSettings, device: str) -> Pixels:  # noqa: ARG001  (every encoder is created this way)
+    """Create the encoder from its settings."""
+    return Pixels(size_px=settings.size_px)

@@ -1,8 +1,8 @@
 """A handcrafted filter bank: colour, lines, spots, granularity and oriented energy on a 7 x 7 grid; no weights.
 
-It stands in for a pretrained network wherever there are no weights, and is made to see what renal pathologists
-look for at the scale of a 224-pixel image: dark spots of 6 to 16 pixels (deposits), thin dark or bright lines
-(basement membranes, loops), granules, and blobs against rings (mesangial against capillary staining).
+It replaces a pretrained network where no weights are available. It measures what renal pathologists look for at the
+scale of a 224-pixel image: dark spots of 6 to 16 pixels (deposits), thin dark or bright lines (basement membranes,
+loops), granules, and blobs against rings (mesangial against capillary staining).
 Every measure is invariant to rotation by design, since tissue has no upright.
 
 References
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -27,11 +27,13 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nephroscale.features.settings import EncoderSettings
+
 GRID = 7  # cells per side: that of a Swin map of a 224-pixel image
 SIGMAS = (1.0, 1.8, 3.2, 5.6, 9.0)  # px; a disc of diameter d answers best at d / (2 sqrt 2): d = 2.8 to 25 px
 GABOR_LEVELS = 3  # octaves; wavelengths 6, 12 and 24 px
 ORIENTATIONS = 6
-TOP_HATS = (3, 7, 13, 21)  # diameters, px: what is narrower than this stands out
+TOP_HATS = (3, 7, 13, 21)  # diameters, px: structures narrower than this respond
 CONTEXT_SIGMAS = (1.8, 3.2, 5.6)  # px; spots whose surroundings are looked at
 SURROUND = 9.0  # px; sigma of those surroundings
 
@@ -93,7 +95,8 @@ def _pool(values: np.ndarray) -> np.ndarray:
 
 def _peak(values: np.ndarray) -> np.ndarray:
     """Generalised mean of power 4 over each cell: near the maximum, so that one spot in a cell counts."""
-    return np.sqrt(np.sqrt(_pool(values * values * values * values)))
+    peak: np.ndarray = np.sqrt(np.sqrt(_pool(values * values * values * values)))
+    return peak
 
 
 def _colour(rgb: np.ndarray, grey: np.ndarray) -> list[np.ndarray]:
@@ -105,7 +108,7 @@ def _colour(rgb: np.ndarray, grey: np.ndarray) -> list[np.ndarray]:
 
 
 def _lines_and_spots(grey: np.ndarray) -> tuple[list[np.ndarray], dict[float, tuple[np.ndarray, np.ndarray]]]:
-    """Signs and sizes of the two principal curvatures tell lines (one of them) from spots (both)."""
+    """Separate lines (one large principal curvature) from spots (two), by sign and size of the curvatures."""
     pooled: list[np.ndarray] = []
     maps: dict[float, tuple[np.ndarray, np.ndarray]] = {}
     for sigma in SIGMAS:
@@ -150,9 +153,9 @@ def _grains(grey: np.ndarray) -> list[np.ndarray]:
 
 
 def _context(grey: np.ndarray, maps: Mapping[float, tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
-    """Dark spots by what they lie on: the rim of something bright, something dark, a line.
+    """Dark spots by their surroundings: the rim of a bright structure, a dark structure, a line.
 
-    A linear head over pooled maps cannot see what lies beside what, so it is multiplied before the pooling.
+    A linear head over pooled maps cannot see which structures are adjacent, so maps are multiplied before pooling.
     """
     g, first, _ = _derivatives(SURROUND)
     edge = 4 * np.sqrt(_filter(grey, first, g) ** 2 + _filter(grey, g, first) ** 2)
@@ -239,6 +242,6 @@ class Texture:
         return np.stack(maps) if maps else np.zeros((0, GRID, GRID, len(CHANNELS)), np.float32)
 
 
-def create(settings: Mapping[str, Any], device: str) -> Texture:  # noqa: ARG001  (every encoder is made this way)
-    """Make the encoder from its entry of the configuration."""
-    return Texture(size_px=int(settings["size_px"]))
+def create(settings: EncoderSettings, device: str) -> Texture:  # noqa: ARG001  (every encoder is created this way)
+    """Create the encoder from its settings."""
+    return Texture(size_px=settings.size_px)

@@ -1,4 +1,4 @@
-"""What every trainable encoder has in common."""
+"""Base classes of trainable encoders."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
 GROUP_PIXELS = 4 * 224 * 224
-"""Pixels that a CPU encodes at once: the maps of more leave its caches between a convolution and what follows it."""
+"""Pixels that a CPU encodes at once: larger maps do not stay in its caches between layers."""
 
 
 class Encoder(nn.Module):
-    """A network that turns images into feature maps, and can be trained in part.
+    """A network from images to feature maps that can be fine-tuned in part.
 
-    A subclass gives :meth:`maps` and :meth:`parts`.
+    A subclass implements :meth:`maps` and :meth:`parts`.
 
     Parameters
     ----------
     shape
         (h, w, C) of the feature map.
     mean, sd
-        Of each colour channel, in the range 0 to 1: what images are normalised by.
+        Mean and standard deviation of each colour channel, in the range 0 to 1, for normalisation.
 
     Attributes
     ----------
     channels_last
-        Memory format in which images enter: None for what suits the device (channels-last on a GPU).
+        Memory format of the images; None selects channels-last on a GPU alone.
     """
 
     scale: Tensor
@@ -59,50 +59,50 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def parts(self) -> list[list[nn.Module]]:
-        """Give the modules with weights, from the image on: the last group is what `trainable: last` trains."""
+        """List the modules with weights, in the order of the forward pass; `trainable: last` trains the last group."""
         raise NotImplementedError
 
     def freeze(self, trainable: str) -> None:
-        """Leave `all`, the `last` part or `none` of the encoder to be trained.
+        """Freeze the encoder except for `all`, the `last` or `none` of its parts.
 
-        What is frozen stays in evaluation mode too: no dropout, and norms keep the statistics that they came with.
+        Frozen parts stay in evaluation mode: no dropout, and norms keep their statistics.
         """
         if trainable not in {"all", "last", "none"}:
             raise NephroscaleError(
                 f"An encoder cannot be trained {trainable!r}.",
                 where="models: encoder: trainable",
-                todo="Choose all, last or none.",
+                fix="Choose all, last or none.",
             )
-        learn = {"all": self.parts(), "last": self.parts()[-1:], "none": []}[trainable]
+        trained = {"all": self.parts(), "last": self.parts()[-1:], "none": []}[trainable]
         self.requires_grad_(trainable == "all")
-        for module in (module for part in learn for module in part):
+        for module in (module for part in trained for module in part):
             module.requires_grad_(True)
-        learning = {id(inner) for part in learn for module in part for inner in module.modules()}
-        self.frozen = [] if trainable == "all" else [m for m in self.modules() if id(m) not in learning]
+        trained_ids = {id(inner) for part in trained for module in part for inner in module.modules()}
+        self.frozen = [] if trainable == "all" else [m for m in self.modules() if id(m) not in trained_ids]
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Encoder:
-        """Switch to training or evaluation, except for what is frozen."""
+        """Switch to training or evaluation mode, except for frozen parts."""
         super().train(mode)
         for module in self.frozen:
             module.training = False
         return self
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Encode images [M, S, S, 3] uint8 (grey ones have their channel three times) to maps [M, h, w, C]."""
-        if pixels.device.type != "cpu" or self._looks_across_images():
+        """Encode images [M, S, S, 3] uint8 (grey images repeat their channel) to maps [M, h, w, C]."""
+        if pixels.device.type != "cpu" or self._uses_batch_statistics():
             return self._encode(pixels)
         group = max(1, GROUP_PIXELS // (pixels.shape[1] * pixels.shape[2]))
-        return torch.cat([self._encode(images) for images in pixels.split(group)])
+        return torch.cat([self._encode(images) for images in torch.split(pixels, group)])
 
     def _encode(self, pixels: Tensor) -> Tensor:
-        images = pixels.permute(0, 3, 1, 2)  # channels are still last in memory, where group norm is slow on a CPU
+        images = pixels.permute(0, 3, 1, 2)  # channels are last in memory, where group norm is slow on a CPU
         last = pixels.device.type == "cuda" if self.channels_last is None else self.channels_last
         images = images if last else images.contiguous()
         return self.maps(torch.addcmul(self.shift[:, None, None], images.float(), self.scale[:, None, None]))
 
-    def _looks_across_images(self) -> bool:
-        """Whether batch statistics are computed, which groups of images would change."""
+    def _uses_batch_statistics(self) -> bool:
+        """Whether batch statistics are computed, which would change in groups of images."""
         return any(isinstance(module, _BatchNorm) and module.training for module in self.modules())
 
 
@@ -112,7 +112,7 @@ class StagedEncoder(Encoder):
     Parameters
     ----------
     stages
-        Modules in their order from the image on.
+        Modules in the order of the forward pass.
     shape
         (h, w, C) of the feature map.
     """
@@ -123,8 +123,9 @@ class StagedEncoder(Encoder):
 
     def maps(self, images: Tensor) -> Tensor:
         """Turn normalised images [M, 3, S, S] into maps [M, h, w, C]."""
-        return self.stages(images).permute(0, 2, 3, 1)
+        maps: Tensor = self.stages(images).permute(0, 2, 3, 1)
+        return maps
 
     def parts(self) -> list[list[nn.Module]]:
-        """Give each stage."""
+        """List each stage as one part."""
         return [[stage] for stage in self.stages]

@@ -1,8 +1,8 @@
-"""Networks of transformers as encoders that are trained: Swin, ResNet, ViT, DINOv2.
+"""Trainable encoders from the transformers library: Swin, ResNet, ViT, DINOv2.
 
 References
 ----------
-As in :mod:`nephroscale.features.encoders.huggingface`, which reads the weights.
+See :mod:`nephroscale.features.encoders.huggingface`, which reads the weights.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from nephroscale.errors import NephroscaleError
 from nephroscale.features.encoders.huggingface import MapNetwork, build_network, layout_of, load_network
 from nephroscale.models.encoders.common import Encoder
+from nephroscale.models.settings import TrainedEncoderSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from nephroscale.models.settings import Architecture, TrainableEncoderSettings
 
 
 class HuggingFaceEncoder(Encoder):
-    """A network of transformers that begins with the weights of a file.
+    """A network of the transformers library that starts from the weights of a file.
 
     Parameters
     ----------
@@ -35,16 +36,17 @@ class HuggingFaceEncoder(Encoder):
         mean, sd = network.mean.flatten().tolist(), network.std.flatten().tolist()
         _fit_positions(network, size_px)
         super().__init__(_shape_of(network, size_px), mean, sd)
-        network.mean.zero_()  # the encoder has normalised before
+        network.mean.zero_()  # the encoder normalises the images
         network.std.fill_(1)
         self.network = network
 
     def maps(self, images: Tensor) -> Tensor:
         """Turn normalised images [M, 3, S, S] into maps [M, h, w, C]."""
-        return self.network(images).permute(0, 2, 3, 1)
+        maps: Tensor = self.network(images).permute(0, 2, 3, 1)
+        return maps
 
     def parts(self) -> list[list[nn.Module]]:
-        """Give embedding and blocks (of Swin and ResNet: stages), the last with the final norm."""
+        """List embedding and blocks (in Swin and ResNet: stages), the last with the final norm."""
         inner: Any = self.network.network
         embedding = getattr(inner, "embeddings", None) or inner.embedder
         body = getattr(inner, "encoder", inner)
@@ -56,7 +58,7 @@ class HuggingFaceEncoder(Encoder):
 
 
 def _fit_positions(network: MapNetwork, size_px: int) -> None:
-    """Interpolate position embeddings once to the size of the bags' images; from then on they are trained as such."""
+    """Interpolate the position embeddings once to the size of the images; afterwards they are trained at this size."""
     inner: Any = network.network
     if network.kind not in {"vit", "dinov2", "dinov2_with_registers"} or inner.config.image_size == size_px:
         return
@@ -73,43 +75,39 @@ def _fit_positions(network: MapNetwork, size_px: int) -> None:
 
 
 def _shape_of(network: MapNetwork, size_px: int) -> tuple[int, int, int]:
-    """(h, w, C) of the maps, by encoding one blank image."""
+    """Determine (h, w, C) of the maps by encoding one blank image."""
     training = network.training
     try:
         with torch.no_grad():
             _, channels, height, width = network.eval()(torch.zeros(1, 3, size_px, size_px)).shape
     except (RuntimeError, ValueError) as error:
         raise NephroscaleError(
-            f"This encoder does not take images of {size_px} pixels ({str(error).splitlines()[0]}).",
+            f"This encoder cannot encode images of {size_px} pixels ({str(error).splitlines()[0]}).",
             where="features: encoders: size_px",
-            todo="Take the size that the network was trained with, such as 224.",
+            fix="Use the size that the network was trained with, such as 224.",
         ) from error
     network.train(training)
     return height, width, channels
 
 
-def describe(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the settings with what rebuilds the encoder without its weights (`layout`) in the place of their path."""
-    described = {key: value for key, value in settings.items() if key != "weights"}
-    return described if "layout" in settings else {**described, "layout": layout_of(settings)}
+def architecture_of(settings: TrainableEncoderSettings) -> Architecture:
+    """Read the architecture that rebuilds the network, from the configuration beside its weights."""
+    return layout_of(settings)
 
 
-def build(settings: Mapping[str, Any], size_px: int) -> HuggingFaceEncoder:
+def build(settings: TrainableEncoderSettings, size_px: int) -> HuggingFaceEncoder:
     """Build the encoder.
 
     Parameters
     ----------
     settings
-        `name`, `weights` and `digest`: a safetensors file or a folder as in `features: encoders`, or a config.json, of
-        which the network is built with fresh weights. Or `layout`, as :func:`describe` gives it: fresh weights too,
-        for a trained network to be read back.
+        `weights` is a safetensors file or a folder as in `features: encoders`, or a config.json for random weights. A
+        trained encoder has an `architecture` instead, and starts from random weights until the model's are loaded.
     size_px
         Side of the images.
     """
-    if "layout" in settings:
-        network = build_network(settings["layout"])
-    elif str(settings.get("weights")).endswith(".json"):
-        network = build_network(layout_of(settings))
-    else:
-        network = load_network(settings)
+    architecture = settings.architecture if isinstance(settings, TrainedEncoderSettings) else None
+    if architecture is None and str(settings.weights).endswith(".json"):
+        architecture = architecture_of(settings)
+    network = load_network(settings) if architecture is None else build_network(architecture)
     return HuggingFaceEncoder(network, size_px)

@@ -1,16 +1,17 @@
-"""Which module builds which encoder."""
+"""Trainable encoders by name."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.models.settings import TrainedEncoderSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from nephroscale.models.encoders.common import Encoder
+    from nephroscale.models.settings import TrainableEncoderSettings
 
 ENCODERS = {
     "small-cnn": "nephroscale.models.encoders.small_cnn",
@@ -20,41 +21,38 @@ ENCODERS = {
     "dinov2-b": "nephroscale.models.encoders.huggingface",
     "huggingface": "nephroscale.models.encoders.huggingface",
 }
-"""Encoder to the module whose `build(settings, size_px)` makes it; named lazily, so that only the chosen one is
-imported and enters a recipe."""
+"""Encoder to its module, which has `build(settings, size_px)` and `architecture_of(settings)`. Modules are imported by
+name, so that only the chosen one is loaded and enters a recipe."""
 
 
-def module_of(settings: Mapping[str, Any]) -> str:
+def module_of_encoder(name: str) -> str:
     """Name the module of an encoder.
-
-    Parameters
-    ----------
-    settings
-        A model's `encoder` of the configuration.
 
     Raises
     ------
     NephroscaleError
-        When there is no such encoder.
+        When the encoder is unknown.
     """
-    name = settings.get("name", "small-cnn")
     if name not in ENCODERS:
         raise NephroscaleError(
             f"There is no trainable encoder {name!r}.",
             where="models: encoder: name",
-            todo=f"Choose one of: {', '.join(sorted(ENCODERS))}.",
+            fix=f"Choose one of: {', '.join(sorted(ENCODERS))}.",
         )
     return ENCODERS[name]
 
 
-def build_encoder(settings: Mapping[str, Any], size_px: int) -> Encoder:
-    """Build an encoder of images of `size_px` pixels a side, with its frozen parts frozen."""
-    encoder: Encoder = import_module(module_of(settings)).build(settings, size_px)
-    encoder.freeze(settings.get("trainable", "all"))
+def build_encoder(settings: TrainableEncoderSettings, size_px: int) -> Encoder:
+    """Build an encoder for images of `size_px` pixels a side, with its frozen parts frozen."""
+    encoder: Encoder = import_module(module_of_encoder(settings.name)).build(settings, size_px)
+    encoder.freeze(settings.trainable)
     return encoder
 
 
-def describe_encoder(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Give an encoder's settings as they are kept with its trained weights: enough to rebuild it, and no path."""
-    module = import_module(module_of(settings))
-    return module.describe(settings) if hasattr(module, "describe") else dict(settings)
+def describe_encoder(settings: TrainableEncoderSettings) -> TrainedEncoderSettings:
+    """Describe an encoder for `model.json`: without the path of its first weights, with what rebuilds it."""
+    if isinstance(settings, TrainedEncoderSettings):
+        return settings
+    module = import_module(module_of_encoder(settings.name))
+    described = TrainedEncoderSettings.from_mapping({**settings.to_mapping(), "weights": None})
+    return replace(described, architecture=module.architecture_of(settings))

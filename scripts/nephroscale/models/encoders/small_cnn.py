@@ -1,8 +1,8 @@
-"""A small convolutional encoder that needs no weights to start from."""
+"""A small convolutional encoder that starts from random weights."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -11,16 +11,16 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.models.encoders.common import StagedEncoder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from nephroscale.models.settings import TrainableEncoderSettings
 
 GRID = 7
 """Side of the feature map, as that of Swin-B at 224 pixels."""
 
 
 class GridMean(nn.Module):
-    """Average a map [M, C, s, s] over a grid of 7 x 7 equal cells; cells share a row or column that they cut.
+    """Average a map [M, C, s, s] over a grid of 7 x 7 equal cells; rows and columns on an edge count in both cells.
 
-    A fixed matrix product, since torch's adaptive pooling has no deterministic gradient on a GPU.
+    It is a fixed matrix product: torch's adaptive pooling has no deterministic gradient on a GPU.
     """
 
     cells: Tensor
@@ -35,11 +35,12 @@ class GridMean(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Average maps [M, C, s, s] to [M, C, 7, 7]."""
-        return self.cells @ maps @ self.cells.T
+        averaged: Tensor = self.cells @ maps @ self.cells.T
+        return averaged
 
 
 def stage(channels_in: int, channels: int, stride: int) -> nn.Sequential:
-    """Convolution, group normalisation (batches are of one to a few patients) and ReLU."""
+    """Make a stage: convolution, group normalisation (since batches are small) and ReLU."""
     groups = max(group for group in (1, 2, 4, 8) if channels % group == 0)
     return nn.Sequential(
         nn.Conv2d(channels_in, channels, 3, stride=stride, padding=1, bias=False),
@@ -48,34 +49,43 @@ def stage(channels_in: int, channels: int, stride: int) -> nn.Sequential:
     )
 
 
-def build(settings: Mapping[str, Any], size_px: int) -> StagedEncoder:
+def architecture_of(_settings: TrainableEncoderSettings) -> None:
+    """Give None: the settings alone rebuild this encoder."""
+
+
+def build(settings: TrainableEncoderSettings, size_px: int) -> StagedEncoder:
     """Build the encoder.
 
     Parameters
     ----------
     settings
-        `width`: channels of the 7 x 7 map, 64 when left out; at least 8.
+        `width`: channels of the 7 x 7 map.
     size_px
-        Side of the images, at least 14 pixels. At 224 five halvings lead to 7 x 7; a side that halvings do not lead
-        to 7 is averaged to it.
+        Side of the images, at least 14 pixels. At 224 pixels five stages of stride 2 give 7 x 7; if the strides end at
+        another size, the map is averaged to 7 x 7.
+
+    Raises
+    ------
+    NephroscaleError
+        When the settings name weights, or the images are too small.
     """
-    if settings.get("weights"):
+    if settings.weights:
         raise NephroscaleError(
-            "The encoder small-cnn begins with fresh weights and reads none.",
+            "The encoder small-cnn starts from random weights and reads no file.",
             where="models: encoder: weights",
-            todo="Leave them out, or choose another encoder.",
+            fix="Remove `weights`, or choose another encoder.",
         )
-    width = int(settings.get("width", 64))
+    width = settings.width
     if size_px < 2 * GRID:
         raise NephroscaleError(
             f"Images of {size_px} pixels are too small for this encoder.",
             where="features: encoders: size_px",
-            todo=f"Take at least {2 * GRID} pixels.",
+            fix=f"Take at least {2 * GRID} pixels.",
         )
     stages, channels, side = nn.Sequential(), 3, size_px
-    halvings = (size_px // GRID).bit_length() - 1
-    for done in range(halvings):
-        wider = max(8, width >> (halvings - 1 - done))
+    strides = (size_px // GRID).bit_length() - 1
+    for done in range(strides):
+        wider = max(8, width >> (strides - 1 - done))
         stages.append(stage(channels, wider, stride=2))
         channels, side = wider, (side + 1) // 2
     if side != GRID:

@@ -1,1 +1,1 @@
-"""Rivals of CMUS-Net's fusion: the same bags, encoders and pooling, another way to join the modalities."""
+"""Comparators of CMUS-Net's fusion: the same bags, encoders and pooling, another way to combine the modalities."""

@@ -1,72 +1,76 @@
-"""What the rival fusions share: a front, a token width, heads, and how their settings become a network."""
+"""Parts of the comparator fusions: the base class, tokens, attention, and a transformer block."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.models.batch import MODALITIES
-from nephroscale.models.modality_encoder import Maps, ModalityEncoder
+from nephroscale.models.modality_encoder import ModalityEncoder, ModalityEncoderConfig, ModalityMaps
+from nephroscale.settings import setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nephroscale.models.batch import Shapes
+
+
+@dataclass(frozen=True)
+class AttentionFusionConfig(ModalityEncoderConfig):
+    """Settings of a fusion by attention among tokens."""
+
+    heads: int = setting("Attention heads, which divide the tokens' width.", 4, minimum=1)
+
 
 class FusionNetwork(ModalityEncoder):
-    """A network that fuses the three modalities' maps in a way of its own.
+    """A network that fuses the maps of the modalities; a subclass says how.
 
     Parameters
     ----------
     shapes
-        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels where there is an encoder.
+        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
     classes
         Number of classes.
-    hidden, dropout
-        Width of tokens and of the fusion head, and its dropout.
-    heads
-        Attention heads, where there is attention.
-    front
-        Of :class:`~nephroscale.models.modality_encoder.ModalityEncoder`.
+    config
+        Settings of the family.
+    slots
+        Slots of the IM marker panel.
     """
 
     supports_missing_modalities = True
 
-    def __init__(
-        self,
-        shapes: Mapping[str, tuple[int, int, int]],
-        classes: int,
-        *,
-        hidden: int = 128,
-        dropout: float = 0.5,
-        heads: int = 4,
-        **front: Any,
-    ) -> None:
-        super().__init__(shapes, **front)
-        self.classes, self.hidden, self.dropout, self.heads = classes, hidden, dropout, heads
+    def __init__(self, shapes: Shapes, classes: int, config: ModalityEncoderConfig, *, slots: int = 1) -> None:
+        super().__init__(shapes, config, slots=slots)
+        self.classes, self.hidden, self.dropout = classes, config.hidden, config.dropout
 
     def head(self, inputs: int) -> nn.Sequential:
-        """Make CMUS-Net's fusion head: linear to `hidden`, dropout, ReLU, linear to the classes."""
+        """Make the fusion head of CMUS-Net: linear to `hidden`, dropout, ReLU, linear to the classes."""
         return nn.Sequential(
             nn.Linear(inputs, self.hidden), nn.Dropout(self.dropout), nn.ReLU(), nn.Linear(self.hidden, self.classes)
         )
 
-    def pooled(self, front: Maps) -> dict[str, Tensor]:
-        """Average each map over its places: modality to [B, C], zero for who lacks it."""
-        return {name: front.maps[name].mean((1, 2)) for name in self.modalities}
+    def pool_maps(self, encoded: ModalityMaps) -> dict[str, Tensor]:
+        """Average each map over its grid: modality to [B, C], zero for patients who lack it."""
+        return {name: encoded.maps[name].mean((1, 2)) for name in self.modalities}
 
-    def present(self, front: Maps) -> Tensor:
-        """Tell who has what: [B, modalities] bool."""
-        some = front.maps[self.modalities[0]]
+    def present_mask(self, encoded: ModalityMaps) -> Tensor:
+        """Mark which patients have which modality: [B, modalities] bool."""
+        some = encoded.maps[self.modalities[0]]
         everybody = torch.ones(len(some), dtype=torch.bool, device=some.device)
-        return torch.stack([front.has.get(name, everybody) for name in self.modalities], 1)
+        return torch.stack([encoded.present.get(name, everybody) for name in self.modalities], 1)
+
+    def token_mask(self, encoded: ModalityMaps, tokens: Mapping[str, Tensor]) -> Tensor:
+        """Mark the tokens of present modalities among the concatenated tokens: [B, T] bool."""
+        present = self.present_mask(encoded)
+        return torch.cat([present[:, i, None].expand(-1, t.shape[1]) for i, t in enumerate(tokens.values())], 1)
 
 
 class Tokens(nn.Module):
-    """Maps as tokens of one width, with a learnt mark of their modality.
+    """Maps as tokens of one width, with a learnt embedding of their modality.
 
     Parameters
     ----------
@@ -87,7 +91,7 @@ class Tokens(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention from some tokens to others, of which a mask leaves some out.
+    """Multi-head attention from some tokens to others, under a mask.
 
     References
     ----------
@@ -100,27 +104,27 @@ class Attention(nn.Module):
             raise NephroscaleError(
                 f"Tokens of width {hidden} cannot be divided among {heads} heads.",
                 where="models: hidden, heads",
-                todo="Take a width that the number of heads divides.",
+                fix="Take a width that the number of heads divides.",
             )
         self.heads = heads
         self.query, self.memory = nn.Linear(hidden, hidden), nn.Linear(hidden, 2 * hidden)
         self.out = nn.Linear(hidden, hidden)
 
-    def forward(self, tokens: Tensor, others: Tensor, there: Tensor | None = None) -> Tensor:
-        """Attend from tokens [B, T, D] to others [B, S, D], those of `there` [B, S] alone; nothing where none is."""
+    def forward(self, tokens: Tensor, others: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attend from tokens [B, T, D] to others [B, S, D] where `mask` [B, S] is True; zero for an empty mask."""
         query = self.query(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         key, value = self.memory(others).unflatten(-1, (2 * self.heads, -1)).transpose(1, 2).chunk(2, 1)
-        mask = None
-        if there is not None:  # a row without any key would be NaN: it looks everywhere, and is set to zero below
-            nothing = ~there.any(1, keepdim=True)
-            mask = (there | nothing)[:, None, None, :]
-        attended = scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2).flatten(2)
-        attended = self.out(attended)
-        return attended if there is None else attended * there.any(1)[:, None, None]
+        keys = None
+        if mask is not None:  # a row without any key would be NaN: it attends to all, and is set to zero below
+            empty = ~mask.any(1, keepdim=True)
+            keys = (mask | empty)[:, None, None, :]
+        attended = scaled_dot_product_attention(query, key, value, attn_mask=keys).transpose(1, 2).flatten(2)
+        result: Tensor = self.out(attended)
+        return result if mask is None else result * mask.any(1)[:, None, None]
 
 
 class Block(nn.Module):
-    """A transformer's block: attention among tokens, then a two-layer perceptron, each normalised before."""
+    """A transformer block: attention among tokens, then a two-layer perceptron, each after a layer norm."""
 
     def __init__(self, hidden: int, heads: int, dropout: float = 0.1) -> None:
         super().__init__()
@@ -133,39 +137,9 @@ class Block(nn.Module):
             nn.Linear(2 * hidden, hidden),
         )
 
-    def forward(self, tokens: Tensor, there: Tensor | None = None) -> Tensor:
-        """Transform tokens [B, T, D]; only those of `there` [B, T] are looked at."""
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Transform tokens [B, T, D]; attention reaches only tokens where `mask` [B, T] is True."""
         normed = self.norm(tokens)
-        tokens = tokens + self.attention(normed, normed, there)
-        return tokens + self.perceptron(tokens)
-
-
-def mean_of(tokens: Tensor, there: Tensor) -> Tensor:
-    """Average tokens [B, T, D] over those of `there` [B, T]; zero where there is none."""
-    share = there / there.sum(1, keepdim=True).clamp(min=1)
-    return (tokens * share.to(tokens.dtype)[:, :, None]).sum(1)
-
-
-KEYS = ("threshold", "pooling", "slots", "encoder", "hidden", "dropout", "heads", "loss_weights")
-
-Made = TypeVar("Made", bound=FusionNetwork)
-
-
-def build_fusion(
-    kind: type[Made],
-    settings: Mapping[str, Any],
-    shapes: Mapping[str, tuple[int, int, int]],
-    classes: int,
-    without: tuple[str, ...] = (),
-) -> Made:
-    """Build a fusion network from an entry of `models`; `without` names the keys that it has no use for."""
-    wanted = settings.get("modalities", MODALITIES)
-    missing = [name for name in wanted if name not in shapes]
-    if missing:
-        raise NephroscaleError(
-            f"The model's modalities {', '.join(missing)} have no features.",
-            where="models: modalities",
-            todo="Leave them out of the model, or add their images to the cohort.",
-        )
-    chosen = {key: settings[key] for key in KEYS if key in settings and key not in without}
-    return kind({name: shapes[name] for name in wanted}, classes, **chosen)
+        tokens = tokens + self.attention(normed, normed, mask)
+        transformed: Tensor = tokens + self.perceptron(tokens)
+        return transformed

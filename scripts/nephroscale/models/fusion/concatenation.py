@@ -7,33 +7,36 @@ Ngiam J et al. Multimodal deep learning. ICML 2011 (the shared representation ov
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from nephroscale.models.batch import Output
-from nephroscale.models.fusion.common import FusionNetwork, build_fusion
+from nephroscale.models.fusion.common import FusionNetwork
+from nephroscale.models.modality_encoder import ModalityEncoderConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from nephroscale.models.batch import Batch, Shapes
 
-    from nephroscale.models.batch import Batch
+
+@dataclass(frozen=True)
+class Config(ModalityEncoderConfig):
+    """Concatenation of the modalities' pooled features."""
 
 
 class Concatenation(FusionNetwork):
-    """CMUS-Net without attention and without branches. A modality that a patient lacks is a zero vector."""
+    """CMUS-Net without attention and without branches. A missing modality is a zero vector."""
 
-    def __init__(self, shapes: Mapping[str, tuple[int, int, int]], classes: int, **settings: Any) -> None:
-        super().__init__(shapes, classes, **settings)
+    def __init__(self, shapes: Shapes, classes: int, config: Config, *, slots: int = 1) -> None:
+        super().__init__(shapes, classes, config, slots=slots)
         self.fusion = self.head(self.width * len(self.modalities))
 
-    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002  (there is none)
+    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002  (has no attention)
         """Predict a batch."""
-        front = self.represent(batch)
-        logits = self.fusion(torch.cat(list(self.pooled(front).values()), -1))
-        return Output({"fusion": logits}, front.selection, weights=front.weights)
+        encoded = self.encode_modalities(batch)
+        logits = self.fusion(torch.cat(list(self.pool_maps(encoded).values()), -1))
+        return Output({"fusion": logits}, encoded.selection, weights=encoded.weights)
 
 
-def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]], classes: int) -> Concatenation:
-    """Build the network from an entry of `models` in the configuration."""
-    return build_fusion(Concatenation, settings, shapes, classes, without=("loss_weights", "heads"))
+NETWORK = Concatenation

@@ -8,47 +8,49 @@ for each ordered pair, without its temporal convolutions and the transformers th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from nephroscale.models.batch import Output
-from nephroscale.models.fusion.common import Attention, FusionNetwork, Tokens, build_fusion
+from nephroscale.models.fusion.common import Attention, AttentionFusionConfig, FusionNetwork, Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from nephroscale.models.batch import Batch, Shapes
 
-    from nephroscale.models.batch import Batch
+
+@dataclass(frozen=True)
+class Config(AttentionFusionConfig):
+    """Attention between each ordered pair of modalities."""
 
 
 class CrossModalAttention(FusionNetwork):
-    """Every modality is added what it reads from each other one; what a patient lacks is neither read nor reads."""
+    """Each modality adds what it attends to in every other one; missing modalities are masked on both sides."""
 
-    def __init__(self, shapes: Mapping[str, tuple[int, int, int]], classes: int, **settings: Any) -> None:
-        super().__init__(shapes, classes, **settings)
+    def __init__(self, shapes: Shapes, classes: int, config: Config, *, slots: int = 1) -> None:
+        super().__init__(shapes, classes, config, slots=slots)
         self.tokens = Tokens(self.modalities, self.width, self.hidden)
         self.norms = nn.ModuleDict({name: nn.LayerNorm(self.hidden) for name in self.modalities})
         pairs = [f"{one}-{other}" for one in self.modalities for other in self.modalities if one != other]
-        self.pairs = nn.ModuleDict({pair: Attention(self.hidden, self.heads) for pair in pairs})
+        self.pairs = nn.ModuleDict({pair: Attention(self.hidden, config.heads) for pair in pairs})
         self.fusion = self.head(self.hidden * len(self.modalities))
 
-    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002  (not handed out)
+    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002  (not in the output)
         """Predict a batch."""
-        front = self.represent(batch)
-        tokens, present = self.tokens(front.maps), self.present(front)
+        encoded = self.encode_modalities(batch)
+        tokens, present = self.tokens(encoded.maps), self.present_mask(encoded)
         normed = {name: self.norms[name](value) for name, value in tokens.items()}
-        there = {name: present[:, i, None].expand(-1, tokens[name].shape[1]) for i, name in enumerate(self.modalities)}
+        mask = {name: present[:, i, None].expand(-1, tokens[name].shape[1]) for i, name in enumerate(self.modalities)}
         pooled = []
         for i, name in enumerate(self.modalities):
             mixed = tokens[name]
             for other in self.modalities:
                 if other != name:
-                    mixed = mixed + self.pairs[f"{name}-{other}"](normed[name], normed[other], there[other])
+                    mixed = mixed + self.pairs[f"{name}-{other}"](normed[name], normed[other], mask[other])
             pooled.append(mixed.mean(1) * present[:, i, None])
-        return Output({"fusion": self.fusion(torch.cat(pooled, -1))}, front.selection, weights=front.weights)
+        return Output({"fusion": self.fusion(torch.cat(pooled, -1))}, encoded.selection, weights=encoded.weights)
 
 
-def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]], classes: int) -> CrossModalAttention:
-    """Build the network from an entry of `models` in the configuration."""
-    return build_fusion(CrossModalAttention, settings, shapes, classes, without=("loss_weights",))
+NETWORK = CrossModalAttention

@@ -10,42 +10,35 @@ random while training (`train: modality_dropout`) and masked, and an auxiliary l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from nephroscale.models.batch import Output
-from nephroscale.models.fusion.common import Block, FusionNetwork, Tokens, build_fusion, mean_of
+from nephroscale.models.fusion.common import AttentionFusionConfig, Block, FusionNetwork, Tokens
+from nephroscale.models.masked import masked_mean
+from nephroscale.models.modality_encoder import BranchWeights
+from nephroscale.settings import section
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from nephroscale.models.batch import Batch, Shapes
 
-    from nephroscale.models.batch import Batch
 
-AUXILIARY = {"TEM": 0.2, "OM": 0.3, "IM": 0.5}
-"""Weights of the auxiliary losses, as those of CMUS-Net's branches."""
+@dataclass(frozen=True)
+class Config(AttentionFusionConfig):
+    """Transformers within and among the modalities, with auxiliary losses."""
+
+    loss_weights: BranchWeights = section(BranchWeights, "Weights of the auxiliary losses beside the fusion's.")
 
 
 class MMFormer(FusionNetwork):
-    """An mmFormer-like network of two transformers.
+    """An mmFormer-like network: a transformer block in each modality, then one over all."""
 
-    Parameters
-    ----------
-    loss_weights
-        Weights of the auxiliary losses.
-    """
-
-    def __init__(
-        self,
-        shapes: Mapping[str, tuple[int, int, int]],
-        classes: int,
-        *,
-        loss_weights: Mapping[str, float] | None = None,
-        **settings: Any,
-    ) -> None:
-        super().__init__(shapes, classes, **settings)
-        self.loss_weights = {**AUXILIARY, **(loss_weights or {})}
+    def __init__(self, shapes: Shapes, classes: int, config: Config, *, slots: int = 1) -> None:
+        super().__init__(shapes, classes, config, slots=slots)
+        self.loss_weights = config.loss_weights
         self.tokens = Tokens(self.modalities, self.width, self.hidden)
         self.place = nn.ParameterDict(
             {
@@ -53,31 +46,29 @@ class MMFormer(FusionNetwork):
                 for name in self.modalities
             }
         )
-        self.within = nn.ModuleDict({name: Block(self.hidden, self.heads) for name in self.modalities})
-        self.among = Block(self.hidden, self.heads)
+        self.within = nn.ModuleDict({name: Block(self.hidden, config.heads) for name in self.modalities})
+        self.among = Block(self.hidden, config.heads)
         self.norm = nn.LayerNorm(self.hidden)
         self.branches = nn.ModuleDict({name: nn.Linear(self.hidden, classes) for name in self.modalities})
         self.fusion = self.head(self.hidden * len(self.modalities))
 
-    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002  (not handed out)
+    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002  (not in the output)
         """Predict a batch."""
-        front = self.represent(batch)
-        present = self.present(front)
-        tokens = {name: self.within[name](value + self.place[name]) for name, value in self.tokens(front.maps).items()}
+        encoded = self.encode_modalities(batch)
+        embedded = self.tokens(encoded.maps)
+        tokens = {name: self.within[name](value + self.place[name]) for name, value in embedded.items()}
         logits = {name: self.branches[name](tokens[name].mean(1)) for name in self.modalities}
         lengths = [value.shape[1] for value in tokens.values()]
-        there = torch.cat([present[:, i, None].expand(-1, n) for i, n in enumerate(lengths)], 1)
-        mixed = self.norm(self.among(torch.cat(list(tokens.values()), 1), there))
-        parts = zip(mixed.split(lengths, 1), there.split(lengths, 1), strict=True)
-        logits["fusion"] = self.fusion(torch.cat([mean_of(part, seen) for part, seen in parts], -1))
-        return Output(logits, front.selection, weights=front.weights, having=batch.having)
+        mask = self.token_mask(encoded, tokens)
+        mixed = self.norm(self.among(torch.cat(list(tokens.values()), 1), mask))
+        parts = zip(torch.split(mixed, lengths, 1), torch.split(mask, lengths, 1), strict=True)
+        logits["fusion"] = self.fusion(torch.cat([masked_mean(part, its_mask) for part, its_mask in parts], -1))
+        return Output(logits, encoded.selection, weights=encoded.weights, present_idx=batch.present_idx)
 
     def loss(self, output: Output, labels: Tensor) -> Tensor:
         """Add the fusion's loss and the weighted auxiliary losses, each over the patients who have its modality."""
-        auxiliary = [self.loss_weights[name] * self.branch_loss(output, name, labels) for name in self.modalities]
+        auxiliary = [self.loss_weights.of(name) * self.branch_loss(output, name, labels) for name in self.modalities]
         return torch.stack([self.branch_loss(output, "fusion", labels), *auxiliary]).sum()
 
 
-def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]], classes: int) -> MMFormer:
-    """Build the network from an entry of `models` in the configuration."""
-    return build_fusion(MMFormer, settings, shapes, classes)
+NETWORK = MMFormer

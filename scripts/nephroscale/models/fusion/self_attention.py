@@ -7,38 +7,40 @@ Vaswani A et al. Attention is all you need. NeurIPS 2017 (a block of the encoder
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from nephroscale.models.batch import Output
-from nephroscale.models.fusion.common import Block, FusionNetwork, Tokens, build_fusion, mean_of
+from nephroscale.models.fusion.common import AttentionFusionConfig, Block, FusionNetwork, Tokens
+from nephroscale.models.masked import masked_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from nephroscale.models.batch import Batch, Shapes
 
-    from nephroscale.models.batch import Batch
+
+@dataclass(frozen=True)
+class Config(AttentionFusionConfig):
+    """Self-attention over the tokens of all modalities."""
 
 
 class SelfAttention(FusionNetwork):
-    """One block over the tokens of all modalities; tokens of a modality that a patient lacks are masked."""
+    """One block over the tokens of all modalities; the tokens of a missing modality are masked."""
 
-    def __init__(self, shapes: Mapping[str, tuple[int, int, int]], classes: int, **settings: Any) -> None:
-        super().__init__(shapes, classes, **settings)
+    def __init__(self, shapes: Shapes, classes: int, config: Config, *, slots: int = 1) -> None:
+        super().__init__(shapes, classes, config, slots=slots)
         self.tokens = Tokens(self.modalities, self.width, self.hidden)
-        self.block = Block(self.hidden, self.heads)
+        self.block = Block(self.hidden, config.heads)
         self.fusion = self.head(self.hidden)
 
-    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002  (not handed out)
+    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002  (not in the output)
         """Predict a batch."""
-        front = self.represent(batch)
-        tokens = self.tokens(front.maps)
-        present = self.present(front)
-        there = torch.cat([present[:, i, None].expand(-1, t.shape[1]) for i, t in enumerate(tokens.values())], 1)
-        mixed = self.block(torch.cat(list(tokens.values()), 1), there)
-        return Output({"fusion": self.fusion(mean_of(mixed, there))}, front.selection, weights=front.weights)
+        encoded = self.encode_modalities(batch)
+        tokens = self.tokens(encoded.maps)
+        mask = self.token_mask(encoded, tokens)
+        mixed = self.block(torch.cat(list(tokens.values()), 1), mask)
+        return Output({"fusion": self.fusion(masked_mean(mixed, mask))}, encoded.selection, weights=encoded.weights)
 
 
-def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]], classes: int) -> SelfAttention:
-    """Build the network from an entry of `models` in the configuration."""
-    return build_fusion(SelfAttention, settings, shapes, classes, without=("loss_weights",))
+NETWORK = SelfAttention

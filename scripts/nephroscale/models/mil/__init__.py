@@ -1,1 +1,1 @@
-"""Multiple-instance networks that CMUS-Net is compared with: one file for each family."""
+"""Multiple-instance networks, comparators of CMUS-Net: one file for each family."""

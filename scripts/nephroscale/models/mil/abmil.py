@@ -10,17 +10,22 @@ Ilse, Tomczak and Welling, Attention-based deep multiple instance learning, ICML
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import nn
 
-from nephroscale.models.batch import Batch, Output
-from nephroscale.models.mil.attention import AttentionPooling
-from nephroscale.models.mil.bag import InstanceEmbedding, Shapes, draw_glorot, inputs_of, options_of
+from nephroscale.models.mil.attention import AttentionConfig, AttentionPooling
+from nephroscale.models.mil.bag import InstanceEmbedding, Instances, draw_glorot
 from nephroscale.models.network import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from nephroscale.models.batch import Batch, Output, Shapes
+
+
+@dataclass(frozen=True)
+class Config(AttentionConfig):
+    """Attention-based multiple-instance learning."""
 
 
 class ABMIL(Network):
@@ -28,44 +33,32 @@ class ABMIL(Network):
 
     Parameters
     ----------
-    shapes, embedding, embedding_dropout, encoder
-        As in :class:`~nephroscale.models.mil.bag.InstanceEmbedding`.
+    shapes
+        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
     classes
         Number of classes.
-    gated, attention_width
-        As in :class:`~nephroscale.models.mil.attention.AttentionPooling`.
+    config
+        Settings of the family.
 
     Notes
     -----
-    The paper's last layer is one sigmoid unit for two classes; ours has one logit for each class.
+    The paper's last layer is one sigmoid unit for two classes; here it has one logit for each class.
     """
 
     supports_missing_modalities = True  # a bag of fewer instances
 
-    def __init__(
-        self,
-        shapes: Shapes,
-        classes: int,
-        *,
-        embedding: Sequence[int] = (256,),
-        embedding_dropout: float = 0.25,
-        gated: bool = True,
-        attention_width: int = 128,
-        encoder: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, shapes: Shapes, classes: int, config: Config) -> None:
         super().__init__()
-        self.embedding = InstanceEmbedding(shapes, embedding, embedding_dropout, encoder)
-        self.attention = AttentionPooling(self.embedding.width, attention_width, gated=gated)
+        self.embedding = InstanceEmbedding(shapes, config)
+        self.attention = AttentionPooling(self.embedding.width, config.attention_width, gated=config.gated)
         self.classifier = nn.Linear(self.embedding.width, classes)
         draw_glorot(self.classifier)
 
-    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002
+    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002  (has no maps)
         """Predict a batch."""
-        bag = self.embedding(batch)
+        bag: Instances = self.embedding(batch)
         pooled, weights = self.attention(bag.vectors, bag.mask)
-        return Output({"fusion": self.classifier(pooled)}, weights=bag.by_modality(weights), share=bag.shares(weights))
+        return bag.output({"fusion": self.classifier(pooled)}, weights)
 
 
-def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]], classes: int) -> ABMIL:
-    """Build the network from an entry of `models` in the configuration."""
-    return ABMIL(inputs_of(settings, shapes), classes, **options_of(settings, "abmil"))
+NETWORK = ABMIL

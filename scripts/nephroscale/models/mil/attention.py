@@ -1,15 +1,27 @@
-"""Attention pooling, on which several of the networks are built."""
+"""Attention pooling, shared by several networks."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from nephroscale.models.mil.bag import draw_glorot, masked_softmax
+from nephroscale.models.masked import masked_softmax
+from nephroscale.models.mil.bag import EmbeddingConfig, draw_glorot
+from nephroscale.settings import setting
+
+
+@dataclass(frozen=True)
+class AttentionConfig(EmbeddingConfig):
+    """Settings of a network with attention pooling."""
+
+    gated: bool = setting("Attention with a gate.", default=True)
+    attention_width: int = setting("Width of the attention's hidden layer.", 128, minimum=1)
 
 
 class AttentionPooling(nn.Module):
-    """The mean of a bag's instances, weighted by what a small network thinks of each.
+    """A weighted mean of a bag's instances, with weights from a small network.
 
     Parameters
     ----------
@@ -33,7 +45,7 @@ class AttentionPooling(nn.Module):
         draw_glorot(self)
 
     def forward(self, vectors: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Pool [B, N, D] with its mask [B, N] to [B, D], and give the weights [B, N], which sum to 1."""
+        """Pool [B, N, D] with its mask [B, N] to [B, D], with the weights [B, N] of sum 1."""
         hidden = torch.tanh(self.content(vectors))
         if self.gate is not None:
             hidden = hidden * torch.sigmoid(self.gate(vectors))

@@ -1,52 +1,62 @@
-"""From a batch to bags of instance vectors: what all multiple-instance networks begin with."""
+"""From a batch to bags of instance vectors: the first part of all multiple-instance networks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from nephroscale.errors import NephroscaleError
-from nephroscale.models.batch import MODALITIES
+from nephroscale.models.batch import MODALITIES, Output
 from nephroscale.models.encoders.registry import build_encoder
-from nephroscale.models.registry import READS
+from nephroscale.models.settings import TrainableEncoderSettings
+from nephroscale.settings import Settings, setting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from nephroscale.models.batch import Batch, Shapes
 
-    from nephroscale.models.batch import Batch
 
-Shapes = dict[str, tuple[int, int, int]]
+@dataclass(frozen=True)
+class EmbeddingConfig(Settings):
+    """Settings of a network that embeds the instances of a bag."""
+
+    embedding: tuple[int, ...] = setting(
+        "Multiple-instance families: widths of the layers that embed an instance before pooling; an empty list pools "
+        "the features as they are.",
+        (256,),
+        items={"type": "integer", "minimum": 1},
+    )
+    embedding_dropout: float = setting("Dropout after each layer of the embedding.", 0.25, minimum=0, below=1)
+    encoder: TrainableEncoderSettings | None = setting(
+        "An encoder trained with the model, over pixel bags; null for stored feature maps.", None
+    )
 
 
 @dataclass(frozen=True)
 class Instances:
-    """One bag for each patient, the instances of all modalities in it.
+    """One bag for each patient, with the instances of all modalities.
 
     Attributes
     ----------
     vectors
-        [B, N, D]; what stands in padding means nothing.
+        [B, N, D]; undefined for padding.
     mask
-        [B, N] bool: True where there is an instance.
+        [B, N] bool: True for an instance.
     lengths
-        Modality to its share of the N places, in their order.
+        Modality to the number of its places among the N, in their order.
     """
 
     vectors: Tensor
     mask: Tensor
     lengths: dict[str, int]
 
-    def by_modality(self, weights: Tensor) -> dict[str, Tensor]:
-        """Cut weights [B, N] into those of each modality's instances, detached: they are data, not part of a loss."""
-        parts = weights.detach().split(list(self.lengths.values()), dim=1)
-        return dict(zip(self.lengths, parts, strict=True))
-
-    def shares(self, weights: Tensor) -> dict[str, Tensor]:
-        """Sum weights [B, N] over each modality's instances, detached: [B]."""
-        return {modality: part.sum(1) for modality, part in self.by_modality(weights).items()}
+    def output(self, logits: dict[str, Tensor], weights: Tensor, extra: dict[str, Tensor] | None = None) -> Output:
+        """Make the network's output from logits and the weights [B, N] of the instances, which are detached."""
+        parts = torch.split(weights.detach(), list(self.lengths.values()), dim=1)
+        by_modality = dict(zip(self.lengths, parts, strict=True))
+        modality_weight = {modality: part.sum(1) for modality, part in by_modality.items()}
+        return Output(logits, extra=extra or {}, weights=by_modality, modality_weight=modality_weight)
 
 
 class InstanceEmbedding(nn.Module):
@@ -57,30 +67,25 @@ class InstanceEmbedding(nn.Module):
     Parameters
     ----------
     shapes
-        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels where there is an encoder.
-    widths
-        Widths of the layers; none of them leaves the pooled features as they are.
-    dropout
-        After each layer.
-    encoder
-        Settings of encoders trained with the network, one for each modality, or None for stored feature maps.
+        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
+    config
+        Widths of the layers, their dropout, and the encoder; without layers the pooled features stay as they are.
 
     Attributes
     ----------
     width
-        D of the vectors that come out.
+        D of the vectors.
 
     Notes
     -----
-    The papers have one modality. Ours: several enter one bag, told apart by a learnt vector that is added to each
-    instance of a modality; where their widths differ, a linear layer brings them to that of the first (TEM, if it
-    takes part). Pooling before that layer is the same as pooling after it.
+    The papers have one modality. Here several modalities enter one bag: a learnt vector for each modality is added to
+    its instances, and a linear layer brings modalities of another width to that of the first one (TEM, if it takes
+    part). Pooling before this layer equals pooling after it.
     """  # fmt: skip
 
-    def __init__(
-        self, shapes: Shapes, widths: Sequence[int], dropout: float, encoder: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, shapes: Shapes, config: EmbeddingConfig) -> None:
         super().__init__()
+        widths, encoder = config.embedding, config.encoder
         names = [name for name in MODALITIES if name in shapes]
         self.encoders = nn.ModuleDict()
         if encoder:
@@ -96,7 +101,7 @@ class InstanceEmbedding(nn.Module):
         self.modality = nn.Parameter(torch.zeros(len(names), first)) if len(names) > 1 else None
         layers: list[nn.Module] = []
         for before, after in zip([first, *widths], widths, strict=False):
-            layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)]
+            layers += [nn.Linear(before, after), nn.ReLU(), nn.Dropout(config.embedding_dropout)]
         self.layers = nn.Sequential(*layers)
         self.width = [first, *widths][-1]
         draw_glorot(self.projections)
@@ -115,65 +120,25 @@ class InstanceEmbedding(nn.Module):
         return Instances(self.layers(torch.cat(parts, 1)), torch.cat(masks, 1), lengths)
 
     def _pool(self, name: str, batch: Batch) -> Tensor:
-        """Average each map of a modality: [B, N, C]. An encoder sees no padding."""
+        """Average each map of a modality: [B, N, C]. The encoder skips padding."""
         bag = batch.features[name]
         if name not in self.encoders:
             return bag.mean((2, 3))
         rows, places = batch.rows[name], bag.shape[0] * bag.shape[1]
         vectors = torch.zeros(places, self.channels[name], device=bag.device)
-        if len(rows) > 0:  # else nobody of this batch has the modality
+        if len(rows) > 0:  # otherwise no patient of this batch has the modality
             pooled = self.encoders[name](bag.flatten(0, 1).index_select(0, rows)).float().mean((1, 2))
             vectors = vectors.index_copy(0, rows, pooled)
-        return vectors.unflatten(0, bag.shape[:2])
-
-
-def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
-    """Softmax over the instances (axis 1) in float32; padding gets 0, and so does all of an empty bag.
-
-    Parameters
-    ----------
-    scores
-        [B, N] or [B, N, K].
-    mask
-        [B, N] bool.
-    """
-    mask = mask.reshape(*mask.shape, *[1] * (scores.ndim - 2))
-    scores = scores.float()
-    return torch.softmax(scores.masked_fill(~mask, torch.finfo(scores.dtype).min), 1) * mask
-
-
-def masked_maximum(values: Tensor, mask: Tensor) -> Tensor:
-    """The largest value [B, K] of each column of [B, N, K] over the instances; 0 for an empty bag."""
-    mask = mask[..., None]
-    largest = values.masked_fill(~mask, torch.finfo(values.dtype).min).amax(1)
-    return torch.where(mask.any(1), largest, 0.0)
+        return torch.unflatten(vectors, 0, bag.shape[:2])
 
 
 def draw_glorot(module: nn.Module) -> None:
-    """Draw the linear layers' weights as Glorot and Bengio (2010) do, with zero biases.
+    """Draw the weights of linear layers by Glorot and Bengio (2010), with zero biases.
 
-    Ilse et al. and CLAM do so; with torch's own smaller weights, plain gradient descent hardly moves such networks.
+    Ilse et al. and CLAM use it too; with torch's smaller default weights, plain gradient descent learns very slowly.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-
-
-def inputs_of(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]]) -> Shapes:
-    """The shapes of the modalities that a model takes, in the fixed order."""
-    wanted = settings.get("modalities", MODALITIES)
-    missing = [name for name in wanted if name not in shapes]
-    if missing:
-        raise NephroscaleError(
-            f"The model's modalities {', '.join(missing)} have no features.",
-            where="models: modalities",
-            todo="Leave them out of the model, or add their images to the cohort.",
-        )
-    return {name: shapes[name] for name in MODALITIES if name in wanted}
-
-
-def options_of(settings: Mapping[str, Any], family: str) -> dict[str, Any]:
-    """The settings that a family reads, as keyword arguments of its network."""
-    return {name: settings[name] for name in READS[family] if name in settings}

@@ -1,7 +1,7 @@
-"""CLAM-SB: attention pooling whose attention is also asked to tell instances apart.
+"""CLAM-SB: attention pooling, with an instance loss on the most and the least attended instances.
 
     instances ── embedding ─┬── gated attention ── weighted mean ── linear ── classes
-                            └── for each class: is it evidence? ── most and least attended ── instance loss
+                            └── for each class: evidence or not? ── most and least attended ── instance loss
 
 References
 ----------
@@ -12,21 +12,37 @@ classification, ICLR 2018, with k = 1.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
-from nephroscale.models.batch import Batch, Output
-from nephroscale.models.mil.attention import AttentionPooling
-from nephroscale.models.mil.bag import InstanceEmbedding, Shapes, draw_glorot, inputs_of, options_of
+from nephroscale.models.mil.attention import AttentionConfig, AttentionPooling
+from nephroscale.models.mil.bag import InstanceEmbedding, Instances, draw_glorot
 from nephroscale.models.network import Network
+from nephroscale.settings import Settings, section, setting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from nephroscale.models.batch import Batch, Output, Shapes
 
-INSTANCE_LOSS = {"weight": 0.3, "instances": 8}
+
+@dataclass(frozen=True)
+class InstanceLoss(Settings):
+    """The instance loss of clam-sb."""
+
+    weight: float = setting("Weight of the instance loss; the bag's loss has the rest.", 0.3, minimum=0, maximum=1)
+    instances: int = setting(
+        "How many of the most and of the least attended instances it takes, at most half of the bag.", 8, minimum=1
+    )
+
+
+@dataclass(frozen=True)
+class Config(AttentionConfig):
+    """Attention pooling with an instance loss."""
+
+    instance_loss: InstanceLoss = section(InstanceLoss)
 
 
 class CLAMSB(Network):
@@ -34,64 +50,44 @@ class CLAMSB(Network):
 
     Parameters
     ----------
-    shapes, embedding, embedding_dropout, encoder
-        As in :class:`~nephroscale.models.mil.bag.InstanceEmbedding`.
+    shapes
+        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
     classes
         Number of classes.
-    gated, attention_width
-        As in :class:`~nephroscale.models.mil.attention.AttentionPooling`.
-    instance_loss
-        `weight` of the instance loss, the bag's being 1 - weight; `instances`: how many of the most and of the least
-        attended instances it takes.
+    config
+        Settings of the family.
 
     Notes
     -----
-    Ours: the bags here are small. Where a bag has fewer than twice that number of instances, half of them count as
-    most attended and half as least, so that none is both; the only instance of a bag is most attended.
+    The bags here are small. If a bag has fewer than twice `instances`, one half counts as most attended and the other
+    as least attended, so that no instance is both; the only instance of a bag is most attended.
     """
 
     supports_missing_modalities = True  # a bag of fewer instances
 
-    def __init__(
-        self,
-        shapes: Shapes,
-        classes: int,
-        *,
-        embedding: Sequence[int] = (256,),
-        embedding_dropout: float = 0.25,
-        gated: bool = True,
-        attention_width: int = 128,
-        instance_loss: Mapping[str, Any] | None = None,
-        encoder: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, shapes: Shapes, classes: int, config: Config) -> None:
         super().__init__()
-        options = {**INSTANCE_LOSS, **(instance_loss or {})}
-        self.instance_weight, self.most = float(options["weight"]), int(options["instances"])
+        self.instance_weight, self.most = config.instance_loss.weight, config.instance_loss.instances
         self.classes = classes
-        self.embedding = InstanceEmbedding(shapes, embedding, embedding_dropout, encoder)
-        self.attention = AttentionPooling(self.embedding.width, attention_width, gated=gated)
+        self.embedding = InstanceEmbedding(shapes, config)
+        self.attention = AttentionPooling(self.embedding.width, config.attention_width, gated=config.gated)
         self.classifier = nn.Linear(self.embedding.width, classes)
         self.instance_classifiers = nn.Linear(self.embedding.width, classes * 2)
         draw_glorot(self.classifier)
         draw_glorot(self.instance_classifiers)
 
-    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002
-        """Predict a batch; `extra` holds what the instance loss reads, and only while training."""
-        bag = self.embedding(batch)
+    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002  (has no maps)
+        """Predict a batch; in training, `extra` has the tensors of the instance loss."""
+        bag: Instances = self.embedding(batch)
         pooled, weights = self.attention(bag.vectors, bag.mask)
         extra = {}
         if self.training:
             logits = self.instance_classifiers(bag.vectors).unflatten(-1, (self.classes, 2))
             extra = {"instance_logits": logits, "attention": weights.detach(), "mask": bag.mask}
-        return Output(
-            {"fusion": self.classifier(pooled)},
-            weights=bag.by_modality(weights),
-            share=bag.shares(weights),
-            extra=extra,
-        )
+        return bag.output({"fusion": self.classifier(pooled)}, weights, extra)
 
     def loss(self, output: Output, labels: Tensor) -> Tensor:
-        """Bag loss and, while training, instance loss, by their weights, summed over the batch."""
+        """Add bag loss and, in training, instance loss with their weights, summed over the batch."""
         bag_loss = super().loss(output, labels)
         if "instance_logits" not in output.extra:
             return bag_loss
@@ -99,15 +95,15 @@ class CLAMSB(Network):
         return (1 - self.instance_weight) * bag_loss + self.instance_weight * instance_loss
 
     def instance_loss(self, output: Output, labels: Tensor) -> Tensor:
-        """Give each bag's instance loss [B], averaged over the classes' binary classifiers.
+        """Compute the instance loss [B] of each bag, averaged over the binary classifiers of the classes.
 
-        The most attended instances are evidence of the bag's class and of no other; the least attended are no
-        evidence of the bag's class.
+        The most attended instances are labelled as evidence of the bag's class and against all others; the least
+        attended are labelled as no evidence of the bag's class.
         """
         attention, mask = output.extra["attention"], output.extra["mask"]
         top, bottom = extremes(attention, mask, self.most)
         own = labels[:, None] == torch.arange(self.classes, device=labels.device)  # [B, classes]
-        evidence = smooth_top1(output.extra["instance_logits"])  # [B, N, classes, 2]: the loss, were it no or yes
+        evidence = smooth_top1(output.extra["instance_logits"])  # [B, N, classes, 2]: the loss for no and for yes
         counted = top[..., None] | (bottom[..., None] & own[:, None])
         given = torch.where(top[..., None] & own[:, None], evidence[..., 1], evidence[..., 0])
         mean = (given * counted).sum(1) / counted.sum(1).clamp(min=1)
@@ -124,7 +120,7 @@ def extremes(weights: Tensor, mask: Tensor, most: int) -> tuple[Tensor, Tensor]:
     mask
         [B, N] bool.
     most
-        How many of each, or half of the bag where that is less.
+        How many of each; at most half of the bag.
     """
     order = weights.masked_fill(~mask, -1.0).argsort(dim=1, descending=True, stable=True)
     rank = order.argsort(dim=1)
@@ -135,15 +131,13 @@ def extremes(weights: Tensor, mask: Tensor, most: int) -> tuple[Tensor, Tensor]:
 
 
 def smooth_top1(logits: Tensor) -> Tensor:
-    """The smooth top-1 SVM loss of logits [..., K] for each label they might have: [..., K].
+    """Compute the smooth top-1 SVM loss of logits [..., K] for each possible label: [..., K].
 
-    With margin and temperature 1 it is the cross-entropy of logits of which the wrong ones are raised by the margin.
+    With margin and temperature 1 it equals the cross-entropy after the margin is added to the logits of wrong labels.
     """
     wrong = 1.0 - torch.eye(logits.shape[-1], dtype=torch.float32, device=logits.device)
     raised = logits.float()[..., None, :] + wrong  # for each label, the logits
     return -log_softmax(raised, -1).diagonal(dim1=-2, dim2=-1)
 
 
-def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]], classes: int) -> CLAMSB:
-    """Build the network from an entry of `models` in the configuration."""
-    return CLAMSB(inputs_of(settings, shapes), classes, **options_of(settings, "clam-sb"))
+NETWORK = CLAMSB

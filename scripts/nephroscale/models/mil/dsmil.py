@@ -1,4 +1,4 @@
-"""DSMIL: one stream finds the critical instance of each class, the other attends from it.
+"""DSMIL: one stream finds the critical instance of each class, the other attends from this instance.
 
                             ┌── linear ── maximum ─────────────────────────────────────┐
     instances ── embedding ─┤               │ critical instance                        ├── mean ── classes
@@ -12,71 +12,60 @@ self-supervised contrastive learning, CVPR 2021.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from nephroscale.models.batch import Batch, Output
-from nephroscale.models.mil.bag import (
-    InstanceEmbedding,
-    Shapes,
-    draw_glorot,
-    inputs_of,
-    masked_maximum,
-    masked_softmax,
-    options_of,
-)
+from nephroscale.models.masked import masked_maximum, masked_softmax
+from nephroscale.models.mil.bag import EmbeddingConfig, InstanceEmbedding, Instances, draw_glorot
 from nephroscale.models.network import Network
+from nephroscale.settings import setting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from nephroscale.models.batch import Batch, Output, Shapes
+
+
+@dataclass(frozen=True)
+class Config(EmbeddingConfig):
+    """Dual-stream multiple-instance learning."""
+
+    attention_width: int = setting("Width of the queries.", 128, minimum=1)
 
 
 class DSMIL(Network):
-    """The aggregator of the paper; its multi-scale self-supervised features are the encoder's matter.
+    """The aggregator of the paper, without its multi-scale self-supervised features, which an encoder may provide.
 
     Parameters
     ----------
-    shapes, embedding, embedding_dropout, encoder
-        As in :class:`~nephroscale.models.mil.bag.InstanceEmbedding`.
+    shapes
+        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
     classes
         Number of classes.
-    attention_width
-        Width of the queries.
+    config
+        Settings of the family.
 
     Notes
     -----
-    Ours: the criterion is the training's (cross-entropy, say) on each stream, where the paper has a sigmoid for each
-    class.
+    Each stream has the criterion of the training, such as cross-entropy; the paper has a sigmoid for each class.
     """
 
     supports_missing_modalities = True  # a bag of fewer instances
 
-    def __init__(
-        self,
-        shapes: Shapes,
-        classes: int,
-        *,
-        embedding: Sequence[int] = (256,),
-        embedding_dropout: float = 0.25,
-        attention_width: int = 128,
-        encoder: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, shapes: Shapes, classes: int, config: Config) -> None:
         super().__init__()
-        self.embedding = InstanceEmbedding(shapes, embedding, embedding_dropout, encoder)
-        width = self.embedding.width
+        self.embedding = InstanceEmbedding(shapes, config)
+        width, queries = self.embedding.width, config.attention_width
         self.instance_classifier = nn.Linear(width, classes)
-        self.query = nn.Sequential(
-            nn.Linear(width, attention_width), nn.ReLU(), nn.Linear(attention_width, attention_width), nn.Tanh()
-        )
+        self.query = nn.Sequential(nn.Linear(width, queries), nn.ReLU(), nn.Linear(queries, queries), nn.Tanh())
         self.bag_classifier = nn.Linear(classes * width, classes)  # one vector for each class
         for module in (self.instance_classifier, self.query, self.bag_classifier):
             draw_glorot(module)
 
-    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002
+    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002  (has no maps)
         """Predict a batch; an instance's weight is the attention to it from the predicted class's critical instance."""
-        bag = self.embedding(batch)
+        bag: Instances = self.embedding(batch)
         scores = self.instance_classifier(bag.vectors)
         instance_logits = masked_maximum(scores, bag.mask)
         # The first of equally critical instances: a one-hot product instead of a gather, whose gradient is a scatter.
@@ -93,13 +82,11 @@ class DSMIL(Network):
         predicted = torch.arange(fusion.shape[1], device=fusion.device) == fusion.argmax(1, keepdim=True)
         weights = torch.einsum("bnc,bc->bn", attention, predicted.to(attention.dtype))
         logits = {"fusion": fusion, "instance": instance_logits, "bag": bag_logits}
-        return Output(logits, weights=bag.by_modality(weights), share=bag.shares(weights))
+        return bag.output(logits, weights)
 
     def loss(self, output: Output, labels: Tensor) -> Tensor:
-        """Half the loss of each stream, summed over the batch."""
+        """Average the losses of the two streams, summed over the batch."""
         return (self.criterion(output.logits["instance"], labels) + self.criterion(output.logits["bag"], labels)) / 2
 
 
-def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]], classes: int) -> DSMIL:
-    """Build the network from an entry of `models` in the configuration."""
-    return DSMIL(inputs_of(settings, shapes), classes, **options_of(settings, "dsmil"))
+NETWORK = DSMIL

@@ -9,16 +9,22 @@ Wang, Yan, Tang, Bai and Liu, Revisiting multiple instance neural networks, Patt
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import nn
 
-from nephroscale.models.batch import Batch, Output
-from nephroscale.models.mil.bag import InstanceEmbedding, Shapes, draw_glorot, inputs_of, masked_maximum, options_of
+from nephroscale.models.masked import masked_maximum, mean_weights
+from nephroscale.models.mil.bag import EmbeddingConfig, InstanceEmbedding, Instances, draw_glorot
 from nephroscale.models.network import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from nephroscale.models.batch import Batch, Output, Shapes
+
+
+@dataclass(frozen=True)
+class Config(EmbeddingConfig):
+    """The largest value of each embedded feature."""
 
 
 class MaxPooling(Network):
@@ -26,40 +32,32 @@ class MaxPooling(Network):
 
     Parameters
     ----------
-    shapes, embedding, embedding_dropout, encoder
-        As in :class:`~nephroscale.models.mil.bag.InstanceEmbedding`.
+    shapes
+        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
     classes
         Number of classes.
+    config
+        Settings of the family.
     """
 
     supports_missing_modalities = True  # a bag of fewer instances
 
-    def __init__(
-        self,
-        shapes: Shapes,
-        classes: int,
-        *,
-        embedding: Sequence[int] = (256,),
-        embedding_dropout: float = 0.25,
-        encoder: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, shapes: Shapes, classes: int, config: Config) -> None:
         super().__init__()
-        self.embedding = InstanceEmbedding(shapes, embedding, embedding_dropout, encoder)
+        self.embedding = InstanceEmbedding(shapes, config)
         self.classifier = nn.Linear(self.embedding.width, classes)
         draw_glorot(self.classifier)
 
-    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002
-        """Predict a batch; an instance's weight is the share of the features whose maximum it gives.
+    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002  (has no maps)
+        """Predict a batch; an instance's weight is the fraction of the features whose maximum it attains.
 
-        Where several instances give it, which is common at 0 after the ReLU, they share it.
+        Instances that attain the same maximum, which is common at 0 after the ReLU, share its weight.
         """
-        bag = self.embedding(batch)
+        bag: Instances = self.embedding(batch)
         pooled = masked_maximum(bag.vectors, bag.mask)
-        gives = (bag.vectors == pooled[:, None]) & bag.mask[..., None]
-        weights = (gives / gives.sum(1, keepdim=True).clamp(min=1)).mean(2)
-        return Output({"fusion": self.classifier(pooled)}, weights=bag.by_modality(weights), share=bag.shares(weights))
+        attains = (bag.vectors == pooled[:, None]) & bag.mask[..., None]
+        weights = mean_weights(attains).mean(2)
+        return bag.output({"fusion": self.classifier(pooled)}, weights)
 
 
-def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]], classes: int) -> MaxPooling:
-    """Build the network from an entry of `models` in the configuration."""
-    return MaxPooling(inputs_of(settings, shapes), classes, **options_of(settings, "max-pooling"))
+NETWORK = MaxPooling

@@ -9,17 +9,23 @@ Wang, Yan, Tang, Bai and Liu, Revisiting multiple instance neural networks, Patt
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from nephroscale.models.batch import Batch, Output
-from nephroscale.models.mil.bag import InstanceEmbedding, Shapes, draw_glorot, inputs_of, options_of
+from nephroscale.models.masked import mean_weights
+from nephroscale.models.mil.bag import EmbeddingConfig, InstanceEmbedding, Instances, draw_glorot
 from nephroscale.models.network import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from nephroscale.models.batch import Batch, Output, Shapes
+
+
+@dataclass(frozen=True)
+class Config(EmbeddingConfig):
+    """The mean of the embedded instances."""
 
 
 class MeanPooling(Network):
@@ -27,36 +33,28 @@ class MeanPooling(Network):
 
     Parameters
     ----------
-    shapes, embedding, embedding_dropout, encoder
-        As in :class:`~nephroscale.models.mil.bag.InstanceEmbedding`.
+    shapes
+        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
     classes
         Number of classes.
+    config
+        Settings of the family.
     """
 
     supports_missing_modalities = True  # a bag of fewer instances
 
-    def __init__(
-        self,
-        shapes: Shapes,
-        classes: int,
-        *,
-        embedding: Sequence[int] = (256,),
-        embedding_dropout: float = 0.25,
-        encoder: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, shapes: Shapes, classes: int, config: Config) -> None:
         super().__init__()
-        self.embedding = InstanceEmbedding(shapes, embedding, embedding_dropout, encoder)
+        self.embedding = InstanceEmbedding(shapes, config)
         self.classifier = nn.Linear(self.embedding.width, classes)
         draw_glorot(self.classifier)
 
-    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002
-        """Predict a batch; every instance weighs the same."""
-        bag = self.embedding(batch)
-        weights = bag.mask / bag.mask.sum(1, keepdim=True).clamp(min=1)
+    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002  (has no maps)
+        """Predict a batch; all instances have the same weight."""
+        bag: Instances = self.embedding(batch)
+        weights = mean_weights(bag.mask)
         pooled = torch.einsum("bn,bnd->bd", weights.to(bag.vectors.dtype), bag.vectors)
-        return Output({"fusion": self.classifier(pooled)}, weights=bag.by_modality(weights), share=bag.shares(weights))
+        return bag.output({"fusion": self.classifier(pooled)}, weights)
 
 
-def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]], classes: int) -> MeanPooling:
-    """Build the network from an entry of `models` in the configuration."""
-    return MeanPooling(inputs_of(settings, shapes), classes, **options_of(settings, "mean-pooling"))
+NETWORK = MeanPooling

@@ -1,7 +1,7 @@
-"""MHIM-MIL: a student learns from bags of which a teacher has masked the instances that make it easy.
+"""MHIM-MIL: a student learns from bags in which a teacher masks the easy instances.
 
                 ┌── teacher: embedding, attention ──── bag ─ ─ ─ consistency ─ ─ ┐   (follows the student)
-    instances ──┤                  │ masks what is most and least attended       │
+    instances ──┤                  │ masks the most and the least attended       │
                 └── student: embedding, attention over the others ── bag ── linear ── classes
 
 References
@@ -14,25 +14,49 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
 
-from nephroscale.models.batch import Batch, Output
-from nephroscale.models.mil.attention import AttentionPooling
-from nephroscale.models.mil.bag import InstanceEmbedding, Instances, Shapes, draw_glorot, inputs_of, options_of
+from nephroscale.models.mil.attention import AttentionConfig, AttentionPooling
+from nephroscale.models.mil.bag import InstanceEmbedding, Instances, draw_glorot
 from nephroscale.models.network import Network
+from nephroscale.settings import Settings, section, setting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from nephroscale.models.batch import Batch, Output, Shapes
 
-MASKING = {"high": 0.1, "low": 0.2, "momentum": 0.99, "consistency": 0.5}
+
+@dataclass(frozen=True)
+class Masking(Settings):
+    """Masking and teacher of mhim-mil."""
+
+    high: float = setting(
+        "Share of a bag that is masked at random among twice as many of its most attended instances; falls to 0 over "
+        "the training.",
+        0.1,
+        minimum=0,
+        maximum=0.5,
+    )
+    low: float = setting("Share of the least attended instances that is masked.", 0.2, minimum=0, maximum=1)
+    momentum: float = setting("Share of its weights that the teacher keeps in a step.", 0.99, minimum=0, maximum=1)
+    consistency: float = setting("Weight of the loss between the teacher's bag and the student's.", 0.5, minimum=0)
+
+
+@dataclass(frozen=True)
+class Config(AttentionConfig):
+    """Attention pooling trained with masked hard instances."""
+
+    masking: Masking = section(Masking)
+
+
 TEACHER_TEMPERATURE = 0.1
 
 
 class Pooled(nn.Module):
-    """What student and teacher are alike in: embedding and attention pooling."""
+    """Embedding and attention pooling, of the student or the teacher."""
 
     def __init__(self, embedding: InstanceEmbedding, attention: AttentionPooling) -> None:
         super().__init__()
@@ -44,52 +68,35 @@ class MHIMMIL(Network):
 
     Parameters
     ----------
-    shapes, embedding, embedding_dropout, encoder
-        As in :class:`~nephroscale.models.mil.bag.InstanceEmbedding`.
+    shapes
+        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
     classes
         Number of classes.
-    gated, attention_width
-        As in :class:`~nephroscale.models.mil.attention.AttentionPooling`.
-    masking
-        `high`: share of a bag that is masked at random among twice as many of its most attended instances, falling to
-        0 by half a cosine over the training; `low`: share of the least attended that is masked; `momentum` of the
-        teacher; `consistency`: weight of the loss between the two bags.
+    config
+        Settings of the family.
 
     Notes
     -----
-    The teacher never takes part in a prediction, and at least one instance of a bag is left unmasked.
+    Predictions do not use the teacher, and at least one instance of a bag stays unmasked.
 
-    Ours: the teacher begins as a copy of the untrained student and follows it faster than the paper's (momentum
-    0.9999), which begins with the weights of a network trained before; and its dropout is off.
+    The teacher starts as a copy of the untrained student, without dropout, and follows it faster than in the paper
+    (momentum 0.9999), where it starts from the weights of a trained network.
     """
 
     supports_missing_modalities = True  # a bag of fewer instances
 
-    def __init__(
-        self,
-        shapes: Shapes,
-        classes: int,
-        *,
-        embedding: Sequence[int] = (256,),
-        embedding_dropout: float = 0.25,
-        gated: bool = True,
-        attention_width: int = 128,
-        masking: Mapping[str, float] | None = None,
-        encoder: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, shapes: Shapes, classes: int, config: Config) -> None:
         super().__init__()
-        options = {**MASKING, **(masking or {})}
-        self.high, self.low = options["high"], options["low"]
-        self.momentum, self.consistency = options["momentum"], options["consistency"]
-        embedded = InstanceEmbedding(shapes, embedding, embedding_dropout, encoder)
-        self.student = Pooled(embedded, AttentionPooling(embedded.width, attention_width, gated=gated))
+        self.masking = config.masking
+        embedded = InstanceEmbedding(shapes, config)
+        self.student = Pooled(embedded, AttentionPooling(embedded.width, config.attention_width, gated=config.gated))
         self.teacher = copy.deepcopy(self.student).requires_grad_(requires_grad=False)
         self.classifier = nn.Linear(embedded.width, classes)
         draw_glorot(self.classifier)
 
-    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002
-        """Predict a batch; while training, from what the teacher left unmasked."""
-        bag = self.student.embedding(batch)
+    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002  (has no maps)
+        """Predict a batch; in training, from the instances that the teacher left unmasked."""
+        bag: Instances = self.student.embedding(batch)
         seen, extra = bag.mask, {}
         if self.training:
             taught, attention = self._teach(batch)
@@ -98,22 +105,17 @@ class MHIMMIL(Network):
         pooled, weights = self.student.attention(bag.vectors, seen)
         if self.training:
             extra["learnt"] = pooled
-        return Output(
-            {"fusion": self.classifier(pooled)},
-            weights=bag.by_modality(weights),
-            share=bag.shares(weights),
-            extra=extra,
-        )
+        return bag.output({"fusion": self.classifier(pooled)}, weights, extra)
 
     @torch.no_grad()
     def _teach(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The teacher's bags [B, D] and its attention [B, N] to all instances."""
+        """Return the teacher's bags [B, D] and its attention [B, N] to all instances."""
         bag: Instances = self.teacher.embedding(batch)
         pooled, weights = self.teacher.attention(bag.vectors, bag.mask)
         return pooled, weights
 
     def mask_instances(self, attention: Tensor, mask: Tensor) -> Tensor:
-        """Choose the instances that the student sees: [B, N] bool.
+        """Choose the instances that stay unmasked for the student: [B, N] bool.
 
         Parameters
         ----------
@@ -123,9 +125,9 @@ class MHIMMIL(Network):
             [B, N] bool.
         """
         count = mask.sum(1, keepdim=True)
-        high = self.high * (1 + math.cos(math.pi * self.progress)) / 2
+        high = self.masking.high * (1 + math.cos(math.pi * self.progress)) / 2
         hidden = torch.minimum((count.double() * high).ceil(), (count - 1).clamp(min=0)).long()
-        low = torch.minimum((count.double() * self.low).floor().long(), (count - 1 - hidden).clamp(min=0))
+        low = torch.minimum((count.double() * self.masking.low).floor().long(), (count - 1 - hidden).clamp(min=0))
 
         rank = _rank(attention.masked_fill(~mask, -1.0))  # 0 is the most attended
         candidates = mask & (rank < 2 * hidden)
@@ -136,34 +138,32 @@ class MHIMMIL(Network):
         return left & (from_below >= low)
 
     def loss(self, output: Output, labels: Tensor) -> Tensor:
-        """The criterion and, while training, how far the student's bag is from the teacher's, summed over the batch."""
+        """Add the criterion and, in training, the distance between student and teacher bags, summed over the batch."""
         classification = super().loss(output, labels)
         if "taught" not in output.extra:
             return classification
         target = torch.softmax(output.extra["taught"].float() / TEACHER_TEMPERATURE, 1)
         distance = -(target * torch.log_softmax(output.extra["learnt"].float(), 1)).sum()
-        return classification + self.consistency * distance
+        return classification + self.masking.consistency * distance
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """Move the teacher a little towards the student."""
-        for its, parameter in zip(self.teacher.parameters(), self.student.parameters(), strict=True):
-            its.lerp_(parameter, 1 - self.momentum)
-        for its_buffer, buffer in zip(self.teacher.buffers(), self.student.buffers(), strict=True):
-            its_buffer.copy_(buffer)
+        """Move the teacher towards the student, by the momentum."""
+        for teacher, student in zip(self.teacher.parameters(), self.student.parameters(), strict=True):
+            teacher.lerp_(student, 1 - self.masking.momentum)
+        for teacher_buffer, buffer in zip(self.teacher.buffers(), self.student.buffers(), strict=True):
+            teacher_buffer.copy_(buffer)
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; the teacher has no dropout in either."""
+        """Set the mode; the teacher stays in evaluation mode, without dropout."""
         super().train(mode)
         self.teacher.eval()
         return self
 
 
 def _rank(values: Tensor) -> Tensor:
-    """Rank the columns of each row, the largest 0; of equals the first comes first."""
+    """Rank the columns of each row from the largest, 0, on; ties are ranked by their order."""
     return values.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
 
 
-def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]], classes: int) -> MHIMMIL:
-    """Build the network from an entry of `models` in the configuration."""
-    return MHIMMIL(inputs_of(settings, shapes), classes, **options_of(settings, "mhim-mil"))
+NETWORK = MHIMMIL

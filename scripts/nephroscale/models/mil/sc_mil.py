@@ -1,4 +1,4 @@
-"""SC-MIL: attention pooling whose bags are first pulled together by class, then classified.
+"""SC-MIL: attention pooling with a contrastive loss that groups bags by class, then a classification loss.
 
     instances ── embedding ── (gated) attention ── weighted mean ─┬── linear ── classes
                                                                   └── projection ── supervised contrastive loss
@@ -13,84 +13,79 @@ Wang, Han, Wei, Zhang and Wang, Contrastive learning based hybrid networks for l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from nephroscale.models.batch import Batch, Output
-from nephroscale.models.mil.attention import AttentionPooling
-from nephroscale.models.mil.bag import InstanceEmbedding, Shapes, draw_glorot, inputs_of, options_of
+from nephroscale.models.mil.attention import AttentionConfig, AttentionPooling
+from nephroscale.models.mil.bag import InstanceEmbedding, Instances, draw_glorot
 from nephroscale.models.network import Network
 from nephroscale.models.precision import full_precision
+from nephroscale.settings import Settings, section, setting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from nephroscale.models.batch import Batch, Output, Shapes
 
-CONTRAST = {"temperature": 0.1, "width": 128}
+
+@dataclass(frozen=True)
+class Contrast(Settings):
+    """The contrastive loss of sc-mil."""
+
+    temperature: float = setting("Temperature of the contrastive loss.", 0.1, above=0)
+    width: int = setting("Width of the projection in which bags are compared.", 128, minimum=1)
+
+
+@dataclass(frozen=True)
+class Config(AttentionConfig):
+    """Attention pooling with a supervised contrastive loss."""
+
+    contrast: Contrast = section(Contrast)
 
 
 class SCMIL(Network):
-    """Attention pooling with a loss that moves from the bags' representations to their classes.
+    """Attention pooling with a loss that shifts from contrast between bags to their classification.
 
     Parameters
     ----------
-    shapes, embedding, embedding_dropout, encoder
-        As in :class:`~nephroscale.models.mil.bag.InstanceEmbedding`.
+    shapes
+        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
     classes
         Number of classes.
-    gated, attention_width
-        As in :class:`~nephroscale.models.mil.attention.AttentionPooling`.
-    contrast
-        `temperature` of the contrastive loss, `width` of the projection it compares.
+    config
+        Settings of the family.
 
     Notes
     -----
-    Bags are compared within a batch, so a batch has to hold several patients of a class: with the usual four patients
-    a batch, few pairs are compared. In evaluation the loss is the classification's alone, so that the epochs' losses
-    on validation patients are comparable.
+    Bags are compared within a batch, so a batch needs several patients of a class; with the default batch of four
+    patients, few pairs are compared. In evaluation the loss is the classification loss alone, so that validation losses
+    are comparable between epochs.
     """
 
     supports_missing_modalities = True  # a bag of fewer instances
 
-    def __init__(
-        self,
-        shapes: Shapes,
-        classes: int,
-        *,
-        embedding: Sequence[int] = (256,),
-        embedding_dropout: float = 0.25,
-        gated: bool = True,
-        attention_width: int = 128,
-        contrast: Mapping[str, Any] | None = None,
-        encoder: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, shapes: Shapes, classes: int, config: Config) -> None:
         super().__init__()
-        options = {**CONTRAST, **(contrast or {})}
-        self.temperature = float(options["temperature"])
-        self.embedding = InstanceEmbedding(shapes, embedding, embedding_dropout, encoder)
+        self.temperature = config.contrast.temperature
+        self.embedding = InstanceEmbedding(shapes, config)
         width = self.embedding.width
-        self.attention = AttentionPooling(width, attention_width, gated=gated)
-        self.projection = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, int(options["width"])))
+        self.attention = AttentionPooling(width, config.attention_width, gated=config.gated)
+        self.projection = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, config.contrast.width))
         self.classifier = nn.Linear(width, classes)
         draw_glorot(self.projection)
         draw_glorot(self.classifier)
 
-    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002
-        """Predict a batch; `extra` holds the projected bags, and only while training."""
-        bag = self.embedding(batch)
+    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002  (has no maps)
+        """Predict a batch; in training, `extra` has the projected bags."""
+        bag: Instances = self.embedding(batch)
         pooled, weights = self.attention(bag.vectors, bag.mask)
         extra = {"projected": normalize(self.projection(pooled).float(), dim=1)} if self.training else {}
-        return Output(
-            {"fusion": self.classifier(pooled)},
-            weights=bag.by_modality(weights),
-            share=bag.shares(weights),
-            extra=extra,
-        )
+        return bag.output({"fusion": self.classifier(pooled)}, weights, extra)
 
     def loss(self, output: Output, labels: Tensor) -> Tensor:
-        """Beta times the contrastive loss and (1 - beta) times the classification's; beta falls from 1 towards 0."""
+        """Add beta times the contrastive and (1 - beta) times the classification loss; beta falls from 1 towards 0."""
         classification = super().loss(output, labels)
         if "projected" not in output.extra:
             return classification
@@ -100,7 +95,7 @@ class SCMIL(Network):
 
 
 def contrastive_loss(projected: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """Give the supervised contrastive loss [], summed over the bags; one without a fellow of its class adds nothing.
+    """Compute the supervised contrastive loss [], summed over the bags; a bag alone in its class adds 0.
 
     Parameters
     ----------
@@ -113,13 +108,11 @@ def contrastive_loss(projected: Tensor, labels: Tensor, temperature: float) -> T
     """
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     with full_precision(projected.device.type):
-        likeness = (projected @ projected.T / temperature).masked_fill(itself, torch.finfo(projected.dtype).min)
-    log_share = torch.log_softmax(likeness, 1)
-    fellows = (labels[:, None] == labels) & ~itself
-    mean = torch.where(fellows, log_share, 0.0).sum(1) / fellows.sum(1).clamp(min=1)
+        similarity = (projected @ projected.T / temperature).masked_fill(itself, torch.finfo(projected.dtype).min)
+    log_p = torch.log_softmax(similarity, 1)
+    same_class = (labels[:, None] == labels) & ~itself
+    mean = torch.where(same_class, log_p, 0.0).sum(1) / same_class.sum(1).clamp(min=1)
     return -mean.sum()
 
 
-def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]], classes: int) -> SCMIL:
-    """Build the network from an entry of `models` in the configuration."""
-    return SCMIL(inputs_of(settings, shapes), classes, **options_of(settings, "sc-mil"))
+NETWORK = SCMIL

@@ -1,4 +1,4 @@
-"""TransMIL: a transformer over the bag, its instances laid out in a square to mix neighbours.
+"""TransMIL: a transformer over the bag, with the instances laid out in a square.
 
     instances ── embedding ── square ─┬── self-attention ── PPEG ── self-attention ─┬── norm, linear ── classes
     class token ──────────────────────┘                                             └── (class token)
@@ -11,18 +11,28 @@ NeurIPS 2021.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.models.batch import Batch, Output
-from nephroscale.models.mil.bag import InstanceEmbedding, Shapes, inputs_of, masked_softmax, options_of
+from nephroscale.models.masked import masked_softmax
+from nephroscale.models.mil.bag import EmbeddingConfig, InstanceEmbedding, Instances
 from nephroscale.models.network import Network
+from nephroscale.settings import setting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from nephroscale.models.batch import Batch, Output, Shapes
+
+
+@dataclass(frozen=True)
+class Config(EmbeddingConfig):
+    """A transformer over the bag."""
+
+    heads: int = setting("Attention heads, which divide the last width of `embedding`.", 4, minimum=1)
+
 
 KERNELS = (7, 5, 3)
 DROPOUT = 0.1
@@ -39,11 +49,11 @@ class SelfAttention(nn.Module):
         self.out = nn.Sequential(nn.Linear(width, width), nn.Dropout(DROPOUT))
 
     def forward(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the tokens [B, T, D] after the layer, and the first token's attention [B, T], averaged over heads."""
+        """Return the tokens [B, T, D] after the layer, and the first token's attention [B, T], averaged over heads."""
         heads = self.query_key_value(self.norm(tokens)).unflatten(-1, (3, self.heads, -1))
         query, key, value = (part.squeeze(2) for part in heads.split(1, dim=2))  # [B, T, heads, D / heads]
         scores = torch.einsum("bqhd,bkhd->bkqh", query, key) * query.shape[-1] ** -0.5
-        weights = masked_softmax(scores.flatten(2), mask).unflatten(2, scores.shape[2:])
+        weights = torch.unflatten(masked_softmax(scores.flatten(2), mask), 2, scores.shape[2:])
         attended = torch.einsum("bkqh,bkhd->bqhd", weights.to(value.dtype), value).flatten(2)
         return tokens + self.out(attended), weights[:, :, 0].mean(-1)
 
@@ -56,8 +66,9 @@ class PositionEncoding(nn.Module):
         self.convolutions = nn.ModuleList(nn.Conv2d(width, width, k, padding=k // 2, groups=width) for k in KERNELS)
 
     def forward(self, square: Tensor) -> Tensor:
-        """Encode [B, D, S, S]; what is no instance has to be 0."""
-        return square + torch.stack([convolution(square) for convolution in self.convolutions]).sum(0)
+        """Encode [B, D, S, S]; empty cells have to be 0."""
+        encoded: Tensor = square + torch.stack([convolution(square) for convolution in self.convolutions]).sum(0)
+        return encoded
 
 
 class TransMIL(Network):
@@ -65,43 +76,34 @@ class TransMIL(Network):
 
     Parameters
     ----------
-    shapes, embedding, embedding_dropout, encoder
-        As in :class:`~nephroscale.models.mil.bag.InstanceEmbedding`; the last width has to be a multiple of `heads`.
+    shapes
+        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
     classes
         Number of classes.
-    heads
-        Attention heads.
+    config
+        Settings of the family.
 
     Notes
     -----
-    As in the paper, a bag of n instances fills a square of the least side s with s * s >= n, row by row, and starts
-    again with its first instance where it ends early: the order of the instances matters. Each bag of a batch has its
-    own side; the rest of the batch's square is empty.
+    As in the paper, a bag of n instances fills a square of the smallest side s with s * s >= n, row by row, and the
+    remaining cells repeat its first instances. The order of the instances therefore matters. Each bag of a batch has
+    its own side; the rest of the batch's square is empty.
 
-    Ours: exact softmax attention. The paper's Nystrom form approximates it for the thousands of tiles of a slide, and
-    adds a convolution of the values along the sequence; here bags have tens of instances.
+    The attention is the exact softmax attention. The paper approximates it by the Nystrom method, for the thousands of
+    tiles of a slide, and adds a convolution of the values along the sequence; bags here have tens of instances.
     """
 
     supports_missing_modalities = True  # a bag of fewer instances
 
-    def __init__(
-        self,
-        shapes: Shapes,
-        classes: int,
-        *,
-        embedding: Sequence[int] = (256,),
-        embedding_dropout: float = 0.25,
-        heads: int = 4,
-        encoder: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, shapes: Shapes, classes: int, config: Config) -> None:
         super().__init__()
-        self.embedding = InstanceEmbedding(shapes, embedding, embedding_dropout, encoder)
-        width = self.embedding.width
+        self.embedding = InstanceEmbedding(shapes, config)
+        width, heads = self.embedding.width, config.heads
         if width % heads:
             raise NephroscaleError(
                 f"The width {width} of the embedded instances is not a multiple of {heads} heads.",
                 where="models: embedding and heads of a transmil",
-                todo="Choose a last width of `embedding` that the heads can share.",
+                fix="Choose a last width of `embedding` that is a multiple of the number of heads.",
             )
         self.token = nn.Parameter(torch.randn(width))
         self.first = SelfAttention(width, heads)
@@ -110,9 +112,9 @@ class TransMIL(Network):
         self.norm = nn.LayerNorm(width)
         self.classifier = nn.Linear(width, classes)
 
-    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002
+    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002  (has no maps)
         """Predict a batch; an instance's weight is the class token's attention to it in the second layer."""
-        bag = self.embedding(batch)
+        bag: Instances = self.embedding(batch)
         layout, filled = lay_out(bag.mask)  # [B, S * S, N], [B, S * S]
         side = round(layout.shape[1] ** 0.5)
         square = layout.to(bag.vectors.dtype) @ bag.vectors
@@ -127,15 +129,11 @@ class TransMIL(Network):
 
         weights = torch.einsum("bs,bsn->bn", attention[:, 1:], layout)
         weights = weights / weights.sum(1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
-        return Output(
-            {"fusion": self.classifier(self.norm(tokens[:, 0]))},
-            weights=bag.by_modality(weights),
-            share=bag.shares(weights),
-        )
+        return bag.output({"fusion": self.classifier(self.norm(tokens[:, 0]))}, weights)
 
 
 def lay_out(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Lay the instances of each bag out in the upper left corner of a square that all bags of the batch share.
+    """Lay out each bag's instances in the upper left corner of a square that all bags of the batch share.
 
     Parameters
     ----------
@@ -145,23 +143,21 @@ def lay_out(mask: Tensor) -> tuple[Tensor, Tensor]:
     Returns
     -------
     tuple
-        [B, S * S, N] float32, 1 where a cell (row by row) holds an instance, and [B, S * S] bool, the cells in use.
+        [B, S * S, N] float32, 1 for the instance of each cell (row by row), and [B, S * S] bool, the cells in use.
     """
     side = 1
     while side * side < mask.shape[1]:
         side += 1
     count = mask.sum(1)[:, None]
     sides = torch.arange(1, side + 1, device=mask.device)
-    own = 1 + (sides * sides < count).sum(1, keepdim=True)  # exact, unlike a root
+    own = 1 + (sides * sides < count).sum(1, keepdim=True)  # exact, unlike a square root
     cell = torch.arange(side * side, device=mask.device)
     row, column = cell // side, cell % side
     filled = (row < own) & (column < own) & (count > 0)
-    wanted = (row * own + column) % count.clamp(min=1)  # which of the bag's instances, counted from 0
+    instance = (row * own + column) % count.clamp(min=1)  # index of the instance in its bag
     place = mask.cumsum(1) - 1
-    layout = (wanted[..., None] == place[:, None]) & mask[:, None] & filled[..., None]
+    layout = (instance[..., None] == place[:, None]) & mask[:, None] & filled[..., None]
     return layout.float(), filled
 
 
-def build(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, int, int]], classes: int) -> TransMIL:
-    """Build the network from an entry of `models` in the configuration."""
-    return TransMIL(inputs_of(settings, shapes), classes, **options_of(settings, "transmil"))
+NETWORK = TransMIL

@@ -1,4 +1,4 @@
-// Making elements: text is always set as text, so that nothing in the data is ever read as markup.
+// Elements: text is always set as text, so that data are never read as markup.
 const SVG = "http://www.w3.org/2000/svg";
 const byId = (id) => document.getElementById(id);
 
@@ -13,10 +13,10 @@ function fill(node, attributes, children) {
 const el = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
 const draw = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
-const GLYPHS = { match: "●", rests: "◐", stale: "▲", lost: "∅", unrecorded: "?", rejected: "✕", follows: "╳", file: "▪", gone: "?" };
-const NAMES = { ...Object.fromEntries(D.standings), file: "file", gone: "no longer in the plan" };
+const GLYPHS = { match: "●", stale_upstream: "◐", stale: "▲", lost: "∅", unrecorded: "?", rejected: "✕", follows: "╳", file: "▪", gone: "?" };
+const NAMES = { ...Object.fromEntries(D.statuses), file: "file", gone: "no longer in the plan" };
 const stateMark = (state) => el("span", { class: `state ${state}` }, NAMES[state]);
-const link = (i, text) => el("a", { href: hrefOf(i), class: `to ${standingOf(i)}` }, text || nameOf(i));
+const link = (i, text) => el("a", { href: hrefOf(i), class: `to ${statusOf(i)}` }, text || nameOf(i));
 const short = (digest) => (digest ? String(digest).slice(0, 12) : "–");
 const code = (text) => el("code", { class: "digest" }, text);
 const plural = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;

@@ -1,4 +1,4 @@
-// The drawing: one lane a stage, the report on top, raw files at the bottom, so that reading down is going back.
+// The drawing: one lane per stage, from the report at the top to raw files at the bottom.
 const ONE_BY_ONE = 10;
 const MOST_OPEN = 120;
 const MOST_EDGES = 1200;
@@ -8,15 +8,15 @@ measure.font = "12px sans-serif";
 const widthOf = (text) => Math.ceil(measure.measureText(text).width * 1.06) + 34;
 const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 
-// Nodes of one lane: few members stand for themselves, many are gathered by their state, opened groups are laid out.
+// Nodes of one lane: a few members are single nodes, many are grouped by status, opened groups show their members.
 function gather(stage, members, view) {
-  const single = (i) => ({ places: [i], key: `n${i}`, state: standingOf(i), text: cut(labelOf(i), 34), place: i });
+  const single = (i) => ({ places: [i], key: `n${i}`, state: statusOf(i), text: cut(labelOf(i), 34), place: i });
   if (members.length <= ONE_BY_ONE) return members.map(single);
   const groups = new Map();
   const nodes = [];
   for (const i of members) {
     if (view.selected === i) { nodes.push(single(i)); continue; }
-    const state = conflicts.has(i) ? "conflict" : standingOf(i);
+    const state = conflicts.has(i) ? "conflict" : statusOf(i);
     const kind = `${state}${view.direct.has(i) ? "-direct" : ""}`;
     if (!groups.has(kind)) groups.set(kind, []);
     groups.get(kind).push(i);
@@ -35,7 +35,7 @@ function gather(stage, members, view) {
   }
   return nodes;
 }
-const groupName = (state) => ({ match: "match", file: "files", rests: "rest on others", gone: "no longer planned", conflict: "in conflict", follows: "follow" }[state] || state);
+const groupName = (state) => ({ match: "match", file: "files", stale_upstream: "stale upstream", gone: "no longer planned", conflict: "in conflict", follows: "follow" }[state] || state);
 
 function layOut(view, width) {
   const lanes = new Map();
@@ -142,7 +142,7 @@ function paint(view, act) {
 function paintNode(node, number, nodes, edges, view, svg, act) {
   const conflict = node.state === "conflict" || (node.place !== undefined && conflicts.has(node.place));
   const chosen = node.place !== undefined && node.place === view.selected;
-  const name = node.place !== undefined ? `${nameOf(node.place)}, ${NAMES[standingOf(node.place)]}${conflict ? ", in conflict" : ""}` : node.closes ? `${stageName(node.stage)}: close the group` : `${stageName(node.stage)}: ${node.text}, open`;
+  const name = node.place !== undefined ? `${nameOf(node.place)}, ${NAMES[statusOf(node.place)]}${conflict ? ", in conflict" : ""}` : node.closes ? `${stageName(node.stage)}: close the group` : `${stageName(node.stage)}: ${node.text}, open`;
   const glyph = node.closes ? "×" : conflict ? "◆" : GLYPHS[node.state];
   const light = (on) => {
     svg.classList.toggle("pointed", on);

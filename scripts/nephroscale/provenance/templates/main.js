@@ -1,6 +1,6 @@
 // Addresses decide what is shown: #stage/unit, #raw/image, #numbers/model, #find?q=…; the rest are sections.
 NAMES.conflict = "conflict";
-const WAYS = { back: "What it was made from", on: "What uses it", both: "Both" };
+const WAYS = { back: "Made from", on: "Used by", both: "Both" };
 const view = { selected: -1, model: null, way: "back", open: [], shown: new Set(), roots: new Set(), reports: null, direct: new Set() };
 
 function refresh() {
@@ -14,19 +14,19 @@ function refresh() {
     view.roots = new Set(roots);
     view.reports = new Set(reports);
     byId("panel").replaceChildren(...panelOfNumbers(view.model, view.shown, roots).flat(3).filter(Boolean));
-    byId("said").textContent = `Behind the numbers of ${view.model}: ${view.shown.size.toLocaleString("en")} artifacts and files`;
+    byId("shown").textContent = `Behind the figures of ${view.model}: ${view.shown.size.toLocaleString("en")} artifacts and files`;
   } else if (view.selected >= 0) {
-    // A file was made from nothing here: what can be asked of it is what uses it.
+    // A file has no inputs, so show the artifacts that use it.
     if (isFile(view.selected)) view.way = "on";
     const back = view.way === "on" ? new Set([view.selected]) : backFrom([view.selected]);
     const on = view.way === "back" ? new Set() : onFrom(view.selected);
     view.shown = new Set([...back, ...on]);
     byId("panel").replaceChildren(...panelOf(view.selected).flat(3).filter(Boolean));
-    byId("said").textContent = `${nameOf(view.selected)}: ${{ back: "made from", on: "used by", both: "made from and used by" }[view.way]} ${view.shown.size > 1 ? `${(view.shown.size - 1).toLocaleString("en")} artifacts and files` : "nothing"}`;
+    byId("shown").textContent = `${nameOf(view.selected)}: ${{ back: "made from", on: "used by", both: "made from and used by" }[view.way]} ${view.shown.size > 1 ? `${(view.shown.size - 1).toLocaleString("en")} artifacts and files` : "nothing"}`;
   } else {
     view.shown = new Set(Array.from({ length: N + F }, (_, i) => i));
     byId("panel").replaceChildren(...panelOfAll().flat(3).filter(Boolean));
-    byId("said").textContent = N ? "All artifacts and files" : "There is no artifact yet.";
+    byId("shown").textContent = N ? "All artifacts and files" : "There is no artifact yet.";
   }
   document.querySelectorAll(".ways button").forEach((button) => {
     button.setAttribute("aria-pressed", String(button.dataset.way === view.way));
@@ -77,7 +77,7 @@ function route(first) {
     view.selected = view.model === null ? placeOf(name) : -1;
     if (view.model === null && view.selected < 0) {
       refresh();
-      byId("said").textContent = `There is no artifact ${name}.`;
+      byId("shown").textContent = `There is no artifact ${name}.`;
     }
   } else if (hash === "explore" || first === true) {
     view.model = null;
@@ -106,7 +106,7 @@ function begin() {
   options(fields.run, [["", "any"], ...[...D.words.run].sort().reverse().slice(0, 300).map((run) => [run, moment(run)])]);
   options(fields.order, Object.entries(ORDERS).map(([key, [text]]) => [key, text]));
   document.querySelector(".ways").append(...Object.entries(WAYS).map(([way, text]) => el("button", { type: "button", "data-way": way, onclick: () => { view.way = way; view.open = []; refresh(); } }, text)), el("a", { href: "#explore" }, "All"));
-  document.querySelector(".legend").append(...D.standings.map(([state, name]) => el("span", { class: `state ${state}` }, name)), el("span", { class: "state conflict" }, "conflict"), el("span", { class: "state file" }, "file"));
+  document.querySelector(".legend").append(...D.statuses.map(([state, name]) => el("span", { class: `state ${state}` }, name)), el("span", { class: "state conflict" }, "conflict"), el("span", { class: "state file" }, "file"));
   let waiting = null;
   byId("find").addEventListener("input", (event) => { because = undefined; clearTimeout(waiting); waiting = setTimeout(ask, event.target === fields.q ? 150 : 0); });
   byId("find").addEventListener("submit", (event) => { event.preventDefault(); clearTimeout(waiting); ask(); const first = document.querySelector("#results th a"); if (first) first.focus(); });

@@ -1,9 +1,9 @@
-// The artifacts: places 0 to N - 1 are artifacts, N and above the files that are no artifact of the plan.
+// The artifacts: places 0 to N - 1 are artifacts; N and above are files, which are no artifacts of the plan.
 const D = JSON.parse(document.getElementById("index").textContent);
 const N = D.unit.length;
 const F = D.files.length;
-const STATE = Object.fromEntries(D.standings.map(([key], number) => [key, number]));
-const UNSOUND = new Set([STATE.stale, STATE.unrecorded, STATE.lost, STATE.rests]);
+const STATE = Object.fromEntries(D.statuses.map(([key], number) => [key, number]));
+const INVALID = new Set([STATE.stale, STATE.unrecorded, STATE.lost, STATE.stale_upstream]);
 const rejected = new Set(D.rejected);
 const conflicts = new Set(D.conflicts);
 const loose = new Set(D.loose);
@@ -16,7 +16,7 @@ const fileLabel = (i) => D.files[i - N][0];
 const nameOf = (i) => (isFile(i) ? (D.files[i - N][2] < 0 ? `raw/${fileLabel(i)}` : fileLabel(i)) : `${D.stages[D.stage[i]][0]}/${D.unit[i]}`);
 const labelOf = (i) => (isFile(i) ? fileLabel(i).replace(/^[^/]+\//, "") : D.unit[i]);
 const digestOf = (i) => (isFile(i) ? D.files[i - N][1] : D.digest[i]);
-const standingOf = (i) => (isFile(i) ? (D.files[i - N][2] < 0 ? "file" : "gone") : D.standings[D.standing[i]][0]);
+const statusOf = (i) => (isFile(i) ? (D.files[i - N][2] < 0 ? "file" : "gone") : D.statuses[D.status[i]][0]);
 const hrefOf = (i) => {
   const twin = isFile(i) && placeOf(nameOf(i)) !== i ? `@${digestOf(i).slice(0, 12)}` : "";
   return `#${encodeURI(nameOf(i)).replace(/#/g, "%23").replace(/\?/g, "%3F")}${twin}`;
@@ -37,7 +37,7 @@ function placeOf(name) {
   return byName.has(name) ? byName.get(name) : -1;
 }
 
-// Who uses what, as one array with a start for each place: built when it is first asked for.
+// The users of each place, as one array with a start for each place; built on first use.
 let users = null;
 function usersOf(i) {
   if (!users) {
@@ -52,7 +52,7 @@ function usersOf(i) {
   return [...new Set(users.list.subarray(users.start[i], users.start[i + 1]))];
 }
 
-// Everything that can be reached from some places, with them; `follow` gives what is next to one.
+// Some places and everything that can be reached from them; `follow` gives the neighbours of one.
 function reach(places, follow) {
   const found = new Set(places);
   const pending = [...found];

@@ -1,1 +1,1 @@
-"""Readers of slide formats: one protocol, one module each, named lazily in `registry`."""
+"""Readers of slide formats: one protocol, one module for each reader, imported lazily by `registry`."""

@@ -1,4 +1,4 @@
-"""What every reader offers, and how it fails."""
+"""The interface of slide readers, and their errors."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ if TYPE_CHECKING:
 
 
 class UnreadableSlide(Exception):  # noqa: N818  (a verdict on the data)
-    """The file cannot be opened as an image."""
+    """The file cannot be opened as an image, or no longer be read."""
 
 
 class UnreadableRegion(Exception):  # noqa: N818  (a verdict on the data)
-    """The file is open, but the pixels of a region cannot be read."""
+    """The file is open, but the pixels of a region cannot be decoded."""
 
 
 class SlideReader(ABC):
-    """A raw image as levels of pixels; label and macro images stay unread.
+    """A raw image as levels of pixels, without its label and macro images.
 
     Attributes
     ----------
     width, height
         Size of level 0 in pixels.
     vendor
-        Who made the file, or its format.
+        Manufacturer of the scanner, or file format.
     mpp
-        µm per pixel of level 0 as the file states it, believable or not; None where it states none.
+        µm per pixel of level 0 as stated in the file, plausible or not; None if the file states none.
     mpp_is_generic
-        Whether `mpp` comes from a resolution tag that any program writes, rather than from a scanner.
+        Whether `mpp` comes from a generic resolution tag rather than from the metadata of a scanner.
     sizes
         (width, height) of each level, largest first.
     downsamples
         Level-0 pixels per pixel of each level, from 1.0 up.
     channels, dtype
-        Of the arrays that are read: 3 and uint8 for RGB, or any number of grey channels, uint8 or uint16.
+        Of the arrays: 3 and uint8 for RGB, or any number of grey channels, uint8 or uint16.
     rgb
         Whether the channels are red, green and blue.
     channel_names
-        Names of grey channels, where the file gives them.
+        Names of grey channels, if the file has them.
     """
 
     width: int
@@ -58,11 +58,11 @@ class SlideReader(ABC):
 
     @abstractmethod
     def __init__(self, path: Path) -> None:
-        """Open a file, or raise :class:`UnreadableSlide`."""
+        """Open a file; raises :class:`UnreadableSlide`."""
 
     @abstractmethod
     def read_inside(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Read a region that lies wholly inside a level.
+        """Read a region that is wholly inside a level.
 
         Parameters
         ----------
@@ -74,32 +74,32 @@ class SlideReader(ABC):
         Returns
         -------
         tuple of (ndarray, ndarray or None)
-            Pixels [height, width, channels], and which of them the file has (bool), None for all.
+            Pixels [height, width, channels], and a mask of those that the file has (bool), None for all.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-        """Read a region of a level; what lies outside is zero and marked as such.
+        """Read a region of a level; pixels beyond its edges are zero and not valid.
 
         Parameters
         ----------
         level
             Index into `sizes`.
         x, y, width, height
-            In pixels of that level; may reach past its edges.
+            In pixels of that level; the region may reach past its edges.
 
         Returns
         -------
         tuple of (ndarray, ndarray)
-            Pixels [height, width, channels], and which of them the file has (bool [height, width]).
+            Pixels [height, width, channels], and a mask of those that the file has (bool [height, width]).
 
         Raises
         ------
         UnreadableRegion
-            When the file's bytes give no pixels there.
+            When the pixels there cannot be decoded.
         """
         wide, high = self.sizes[level]
         x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + width, wide), min(y + height, high)
@@ -116,31 +116,10 @@ class SlideReader(ABC):
             known[where] = True if valid is None else valid
         return pixels, known
 
-    def read_region(self, x: int, y: int, width: int, height: int, downsample: float = 1.0) -> np.ndarray:
-        """Read a region of the level whose downsample is nearest to the one asked for.
-
-        Parameters
-        ----------
-        x, y
-            Corner in pixels of level 0.
-        width, height
-            Size in pixels of the level that is read.
-        downsample
-            Level-0 pixels per pixel.
-
-        Returns
-        -------
-        ndarray
-            [height, width, channels]; zero where the file has no pixels.
-
-        Raises
-        ------
-        UnreadableRegion
-            When the file's bytes give no pixels there.
-        """
-        level = min(range(len(self.downsamples)), key=lambda n: abs(self.downsamples[n] - downsample))
-        factor = self.downsamples[level]
-        return self.read_level(level, round(x / factor), round(y / factor), width, height)[0]
+    def __repr__(self) -> str:
+        scale = "no scale" if self.mpp is None else f"{self.mpp:g} µm/px"
+        levels = f"{len(self.sizes)} level{'s' if len(self.sizes) > 1 else ''}"
+        return f"<{type(self).__name__} {self.width} x {self.height} px, {levels}, {scale}, {self.vendor}>"
 
     def __enter__(self) -> Self:
         return self

@@ -1,7 +1,7 @@
-"""The fast path for tiled-JPEG TIFF and SVS: tifffile's index, a JPEG decoder, and a small cache of tiles.
+"""Fast reader of tiled-JPEG TIFF and SVS: the index of tifffile, a JPEG decoder, and a small cache of tiles.
 
-Three to four times as fast as OpenSlide with the same pixels, and only used where :func:`agrees_with_openslide` has
-seen that on tiles of the very file.
+It is three to four times as fast as OpenSlide with the same pixels. It is used only for files of which sample tiles
+are equal (:func:`agrees_with_openslide`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ VENDORS = {"aperio", "generic-tiff"}
 
 
 class _Level(NamedTuple):
-    """Where the tiles of a level lie, and how they are coded."""
+    """Positions and coding of the tiles of a level."""
 
     width: int
     height: int
@@ -43,7 +43,7 @@ class _Level(NamedTuple):
 
 
 class JpegTiffReader(SlideReader):
-    """RGB levels of a TIFF whose tiles are JPEG; scale and levels are those that OpenSlide gives."""
+    """RGB levels of a TIFF with JPEG tiles; scale and levels are those of OpenSlide."""
 
     def __init__(self, path: Path) -> None:
         with contextlib.closing(OpenslideReader(path)) as slide:
@@ -58,7 +58,7 @@ class JpegTiffReader(SlideReader):
         self._capacity = max(4, CACHE_BYTES // largest)
 
     def _tile(self, level: int, number: int) -> np.ndarray:
-        """One decoded tile [tile_height, tile_width, 3]; padded where its JPEG is smaller."""
+        """Decode a tile, [tile_height, tile_width, 3]."""
         key = (level, number)
         if key in self._cache:
             self._cache.move_to_end(key)
@@ -67,20 +67,20 @@ class JpegTiffReader(SlideReader):
         start, length = index.offsets[number], index.lengths[number]
         data = self._data[start : start + length]
         if len(data) < length or length == 0:
-            raise UnreadableRegion("a tile lies beyond the end of the file")
+            raise UnreadableRegion("a tile is beyond the end of the file")
         try:
             tile = imagecodecs.jpeg8_decode(data, tables=index.tables, colorspace=index.colorspace, outcolorspace=2)
         except (imagecodecs.Jpeg8Error, ValueError, RuntimeError) as fault:
-            raise UnreadableRegion(f"a tile's JPEG cannot be decoded: {fault}") from fault
+            raise UnreadableRegion(f"the JPEG of a tile cannot be decoded: {fault}") from fault
         if tile.shape != (index.tile_height, index.tile_width, 3):
-            raise UnreadableRegion("a tile's JPEG has another size than its index says")
+            raise UnreadableRegion("the JPEG of a tile does not have the size in the index")
         self._cache[key] = tile
         if len(self._cache) > self._capacity:
             self._cache.popitem(last=False)
         return tile
 
     def read_inside(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Read a region that lies inside a level: pixels, and which of them the file has (None for all)."""
+        """Read a region inside a level: pixels, and a mask of those that the file has (None for all)."""
         index = self._levels[level]
         wide, high = index.tile_width, index.tile_height
         if x % wide == 0 and y % high == 0 and (width, height) == (wide, high):
@@ -97,7 +97,7 @@ class JpegTiffReader(SlideReader):
         return pixels, None
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._cache.clear()
         if not self._data.closed:
             self._data.close()
@@ -105,7 +105,7 @@ class JpegTiffReader(SlideReader):
 
 
 def _index(path: Path, sizes: tuple[tuple[int, int], ...]) -> list[_Level]:
-    """Index the tiles of each level; :class:`UnreadableSlide` where the file is not of this kind."""
+    """Index the tiles of each level; raises :class:`UnreadableSlide` if the file is of another kind."""
     levels = {}
     try:
         with tifffile.TiffFile(path) as tiff:
@@ -120,8 +120,8 @@ def _index(path: Path, sizes: tuple[tuple[int, int], ...]) -> list[_Level]:
                     continue
                 plain = page.compression == JPEG and page.samplesperpixel == 3 and page.bitspersample == 8
                 if not plain or page.planarconfig != 1 or page.photometric not in {2, 6} or 0 in page.databytecounts:
-                    raise UnreadableSlide("its tiles are not all plain JPEG in RGB")
-                # Aperio writes RGB without the colour transform and leaves the marker out that would say so.
+                    raise UnreadableSlide("not all of its tiles are 8-bit RGB JPEG")
+                # Aperio writes RGB without colour transform, and without the marker for it.
                 colorspace = 2 if page.photometric == 2 and not page.is_jfif else None
                 across = -(-page.imagewidth // page.tilewidth)
                 levels[size] = _Level(
@@ -136,27 +136,27 @@ def _index(path: Path, sizes: tuple[tuple[int, int], ...]) -> list[_Level]:
                 )
     except UnreadableSlide:
         raise
-    except Exception as fault:  # tifffile raises what it likes; whatever it is, this file is not for the fast path
+    except Exception as fault:  # tifffile raises exceptions of any class; the file is not for this reader
         raise UnreadableSlide(f"tifffile cannot index it: {fault}") from fault
     if set(levels) != set(sizes):
-        raise UnreadableSlide("its levels are not those that OpenSlide sees")
+        raise UnreadableSlide("its levels are not those of OpenSlide")
     return [levels[size] for size in sizes]
 
 
 def agrees_with_openslide(path: Path, tiles: int = 6) -> bool:
-    """Compare sample tiles of every level with OpenSlide's, pixel by pixel.
+    """Compare sample tiles of every level with those of OpenSlide, pixel by pixel.
 
     Parameters
     ----------
     path
         The slide.
     tiles
-        Tiles compared in each level, spread evenly, on the grid and off it.
+        Tiles to compare in each level, spread evenly, on the grid and between its lines.
 
     Returns
     -------
     bool
-        False where the file is not of this kind, where any pixel differs, or where nothing could be compared.
+        False if the file is of another kind, any pixel differs, or nothing could be compared.
     """
     try:
         slide = OpenslideReader(path)
@@ -176,8 +176,8 @@ def agrees_with_openslide(path: Path, tiles: int = 6) -> bool:
 def _same_level(fast: JpegTiffReader, slide: OpenslideReader, level: int, tiles: int) -> bool:
     index, factor = fast._levels[level], slide.downsamples[level]  # noqa: SLF001
     down = -(-index.height // index.tile_height)
-    # OpenSlide interpolates where the corner is no whole pixel of level 0, so only the others can be compared.
-    # Off the grid by half a tile: the second half of the samples.
+    # OpenSlide interpolates if the corner is not a whole pixel of level 0, so such regions are not compared.
+    # The second half of the samples is shifted by half a tile.
     starts = [
         (column * index.tile_width + shift // 2 * 2, row * index.tile_height + shift // 2 * 2)
         for shift in (0, min(index.tile_width, index.tile_height) // 2)
@@ -192,7 +192,7 @@ def _same_level(fast: JpegTiffReader, slide: OpenslideReader, level: int, tiles:
         try:
             mine, theirs = fast.read_level(level, x, y, width, height)[0], slide.read_level(level, x, y, width, height)
         except UnreadableRegion:
-            continue  # a damaged tile says nothing about the rest
+            continue  # a damaged tile in itself is no difference
         if not theirs[1].all() or not np.array_equal(mine, theirs[0]):
             return False
         compared += 1

@@ -1,4 +1,4 @@
-"""OpenSlide: the widest coverage, and the reference for every other reader."""
+"""OpenSlide, which covers most formats and is the reference for the other readers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FAULTS = (openslide.OpenSlideError, OSError)
 
 
 class OpenslideReader(SlideReader):
-    """Any format that OpenSlide opens, as RGB with the transparent parts marked."""
+    """Any format of OpenSlide, as RGB; transparent pixels are not valid."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,13 +38,13 @@ class OpenslideReader(SlideReader):
         return openslide.OpenSlide(self.path)
 
     def read_inside(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Read a region that lies inside a level: pixels, and which of them the file has (None for all)."""
+        """Read a region inside a level: pixels, and a mask of those that the file has (None for all)."""
         factor = self.downsamples[level]
         corner = (round(x * factor), round(y * factor))
         try:
             rgba = np.asarray(self._slide.read_region(corner, level, (width, height)))
         except FAULTS as fault:
-            # A failed read poisons the handle: every later call on it fails, good regions too.
+            # After a failed read every later call on the handle fails, so it is opened again.
             with contextlib.suppress(*FAULTS):
                 self._slide.close()
             try:
@@ -57,13 +57,13 @@ class OpenslideReader(SlideReader):
         return pixels, None if alpha.all() else alpha > 0
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with contextlib.suppress(*FAULTS):
             self._slide.close()
 
 
 def mpp_of(x: str | float | None, y: str | float | None) -> float | None:
-    """One scale from those of x and y; None where one is absent or no number, or the pixels are not square."""
+    """Combine the scales of x and y; None if one is missing or not a number, or pixels are not square."""
     try:
         first, second = float(x), float(y)  # type: ignore[arg-type]
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Which reader takes a file: names of modules, so that only the chosen one is imported."""
+"""Choose the reader of a file by its content; only the chosen module is imported."""
 
 from __future__ import annotations
 
@@ -18,47 +18,59 @@ READERS = {
     "tifffile_reader": "nephroscale.slides.readers.tifffile_reader",
 }
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")
+SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "image_reader",
+    b"\xff\xd8\xff": "image_reader",
+    b"BM": "image_reader",
+}
+"""First bytes of a file (8 at most) to the one reader of its format."""
 ORIENTATION = 274
 
 
-def open_slide(path: Path, reader: str) -> SlideReader:
-    """Open a raw image with a named reader.
+def open_slide(path: Path, reader: str | None = None) -> SlideReader:
+    """Open a raw image.
 
     Parameters
     ----------
     path
-        The file that the format opens by (as :func:`nephroscale.slides.raw.link_raw` returns it).
+        File that the format is opened by (see :func:`nephroscale.slides.raw.link_raw`).
     reader
-        Key of `READERS`, as `choose_reader` found it.
+        Key of `READERS`; by default it is chosen by the content of the file (:func:`choose_reader`).
 
     Raises
     ------
     Rejected
         When the file cannot be opened.
     NephroscaleError
-        When there is no reader of that name.
-    """
-    from nephroscale.slides.readers.base import UnreadableSlide  # numpy with it: the plan asks for names alone
+        When the reader is unknown.
 
+    Examples
+    --------
+    >>> with open_slide(Path("CMU-1.svs")) as slide:  # doctest: +SKIP
+    ...     pixels, valid = slide.read_level(0, x=1000, y=2000, width=512, height=512)
+    """
+    from nephroscale.slides.readers.base import UnreadableSlide  # imports numpy, which callers of READERS do not need
+
+    reader = choose_reader(path) if reader is None else reader
     if reader not in READERS:
-        raise NephroscaleError(f"There is no reader {reader!r}.", todo=f"Choose one of {', '.join(sorted(READERS))}.")
+        raise NephroscaleError(f"The reader {reader!r} is unknown.", fix=f"Choose one of {', '.join(sorted(READERS))}.")
     try:
-        return importlib.import_module(READERS[reader]).Reader(Path(path))
+        slide: SlideReader = importlib.import_module(READERS[reader]).Reader(Path(path))
     except UnreadableSlide as fault:
-        raise Rejected(f"cannot be opened: {_without(path, fault)}") from fault
+        raise Rejected(f"cannot be opened: {_without_path(path, fault)}") from fault
+    return slide
 
 
 def choose_reader(path: Path) -> str:
-    """Find the reader for a raw image, by what it holds and never by its name alone.
+    """Choose the reader of a raw image by its content, never by its name only.
 
-    OpenSlide reads what it detects, but not TIFF of more than 8 bits or of several grey channels, which it would cut
-    down; the fast path takes its place where sample tiles come out equal.
+    OpenSlide reads the formats that it detects, except TIFF of more than 8 bits or of several grey channels, which it
+    would reduce. The fast reader replaces it if sample tiles are equal.
 
     Parameters
     ----------
     path
-        The file that the format opens by.
+        File that the format is opened by.
 
     Returns
     -------
@@ -68,17 +80,18 @@ def choose_reader(path: Path) -> str:
     Raises
     ------
     Rejected
-        When no reader opens it.
+        When no reader can open it.
     """
     path = Path(path)
     with path.open("rb") as file:
         magic = file.read(8)
-    if magic.startswith(PICTURES):
-        return _opened(path, ["image_reader"])
+    for signature, reader in SIGNATURES.items():
+        if magic.startswith(signature):
+            return _opened(path, [reader])
     vendor = _vendor(path)
     if not magic.startswith(TIFF):
         if vendor is None:
-            raise Rejected("cannot be opened: it is in no image format known here")
+            raise Rejected("cannot be opened: its image format is unknown")
         return _opened(path, ["openslide_reader"])
     plain = _check_tiff(path)
     if vendor is None or (vendor == "generic-tiff" and not plain):
@@ -96,7 +109,7 @@ def _vendor(path: Path) -> str | None:
 
 
 def _check_tiff(path: Path) -> bool:
-    """Whether the first page is 8-bit RGB; a picture that its orientation tag turns is rejected."""
+    """Whether the first page is 8-bit RGB; an image that its orientation tag rotates is rejected."""
     import tifffile
 
     try:
@@ -108,15 +121,15 @@ def _check_tiff(path: Path) -> bool:
                 and page.samplesperpixel >= 3
                 and not (tiff.is_ome and len(tiff.series[0].shape) > 3)
             )
-    except Exception as fault:  # tifffile raises what it likes
-        raise Rejected("cannot be opened: the TIFF is damaged or cut short") from fault
+    except Exception as fault:  # tifffile raises exceptions of any class
+        raise Rejected("cannot be opened: the TIFF is damaged or truncated") from fault
     if orientation != 1:
-        raise Rejected(f"its orientation tag is {orientation}: tiles of such a TIFF are read mirrored; save it upright")
+        raise Rejected(f"its orientation tag is {orientation}, with which tiles are read mirrored; save it upright")
     return plain
 
 
 def _opened(path: Path, readers: list[str]) -> str:
-    """Name the first of the readers that opens the file."""
+    """Choose the first of the readers that can open the file."""
     reasons = []
     for reader in readers:
         try:
@@ -127,6 +140,6 @@ def _opened(path: Path, readers: list[str]) -> str:
     raise Rejected(reasons[0])
 
 
-def _without(path: Path, fault: Exception) -> str:
-    """Give a fault's text without the path in it."""
+def _without_path(path: Path, fault: Exception) -> str:
+    """Give the text of an error without the path in it."""
     return str(fault).replace(str(path), "the file").replace(Path(path).name, "the file")

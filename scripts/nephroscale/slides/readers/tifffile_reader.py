@@ -1,10 +1,10 @@
-"""TIFF that OpenSlide does not read, or reads as 8 bits: plain, OME and ImageJ files, 8 or 16 bits, tiled or not."""
+"""TIFF files that OpenSlide does not read or reduces to 8 bits: plain, OME and ImageJ, 8 or 16 bits."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree as ET  # entities are refused below
+from xml.etree import ElementTree as ET  # files with entities are rejected below
 
 import numpy as np
 import tifffile
@@ -22,13 +22,13 @@ PALETTE = 3
 
 
 class TifffileReader(SlideReader):
-    """The first series of a TIFF, read in pieces; signed pixels below zero count as zero."""
+    """The first series of a TIFF, read region by region; negative pixels become zero."""
 
     def __init__(self, path: Path) -> None:
         try:
             self._tiff = tifffile.TiffFile(path)
-        except Exception as fault:  # tifffile raises what it likes
-            raise UnreadableSlide(f"it is no TIFF that can be read: {fault}") from fault
+        except Exception as fault:  # tifffile raises exceptions of any class
+            raise UnreadableSlide(f"the TIFF cannot be read: {fault}") from fault
         try:
             self._set_up()
         except UnreadableSlide:
@@ -36,12 +36,12 @@ class TifffileReader(SlideReader):
             raise
         except Exception as fault:
             self._tiff.close()
-            raise UnreadableSlide(f"it is no TIFF that can be read: {fault}") from fault
+            raise UnreadableSlide(f"the TIFF cannot be read: {fault}") from fault
 
     def _set_up(self) -> None:
         tiff = self._tiff
         if not tiff.series:
-            raise UnreadableSlide("the TIFF holds no image")
+            raise UnreadableSlide("the TIFF has no image")
         series = tiff.series[0]
         page = series.keyframe
         if page.photometric == PALETTE:
@@ -49,7 +49,7 @@ class TifffileReader(SlideReader):
         if series.dtype is None or series.dtype.kind not in "ui" or series.dtype.itemsize > 2:
             raise UnreadableSlide(f"pixels of type {series.dtype} are not supported; save 8 or 16 bits")
         self._inverted = page.photometric == MINISWHITE
-        self._levels = [(level, _axes(level)) for level in series.levels]
+        self._levels = [(level, _Axes(level)) for level in series.levels]
         first = self._levels[0][1]
         self.sizes = tuple((axes.width, axes.height) for _, axes in self._levels)
         self.width, self.height = self.sizes[0]
@@ -67,7 +67,7 @@ class TifffileReader(SlideReader):
         return self._arrays[level]
 
     def read_inside(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Read a region that lies inside a level: pixels, and which of them the file has (None for all)."""
+        """Read a region inside a level: pixels, and a mask of those that the file has (None for all)."""
         axes = self._levels[level][1]
         where = tuple(
             slice(y, y + height)
@@ -81,7 +81,7 @@ class TifffileReader(SlideReader):
         )
         try:
             pixels = np.asarray(self._array(level)[where])
-        except Exception as fault:  # decoders raise what they like
+        except Exception as fault:  # decoders raise exceptions of any class
             raise UnreadableRegion(str(fault)) from fault
         if axes.channel_axis is None:
             pixels = pixels[..., None]
@@ -94,14 +94,14 @@ class TifffileReader(SlideReader):
         return np.iinfo(self.dtype).max - pixels if self._inverted else pixels, None
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._arrays.clear()
         with contextlib.suppress(OSError):
             self._tiff.close()
 
 
-class _axes:  # noqa: N801
-    """The axes of one level, and which of them hold channels."""
+class _Axes:
+    """The axes of one level."""
 
     def __init__(self, level: tifffile.TiffPageSeries) -> None:
         self.names = level.axes
@@ -113,7 +113,7 @@ class _axes:  # noqa: N801
             raise UnreadableSlide(f"it is a stack (axis {deep[0]}); save one plane or a projection")
         self.samples = sizes.get("S", 1) > 1
         if self.samples and sizes.get("C", 1) > 1:
-            raise UnreadableSlide("it holds several colour images; save one")
+            raise UnreadableSlide("it has several colour images; save only one")
         self.channel_axis = "S" if self.samples else "C" if "C" in sizes else "S" if "S" in sizes else None
         self.width, self.height = sizes["X"], sizes["Y"]
         count = sizes[self.channel_axis] if self.channel_axis else 1
@@ -121,7 +121,7 @@ class _axes:  # noqa: N801
 
 
 def _scale_and_names(tiff: tifffile.TiffFile) -> tuple[float | None, bool, tuple[str, ...]]:
-    """µm per pixel, whether it comes from the generic tags alone, and the names of channels."""
+    """Read µm per pixel, whether it comes from generic tags only, and the names of channels."""
     page = tiff.pages.first
     if tiff.is_ome and tiff.ome_metadata and "<!ENTITY" not in tiff.ome_metadata:
         root = ET.fromstring(tiff.ome_metadata)  # noqa: S314

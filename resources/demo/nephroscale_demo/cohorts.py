@@ -1,0 +1,254 @@
+"""The synthetic cohorts: their patients, and the images of each patient."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from nephroscale_demo.draft import Draft, Sizes
+from nephroscale_demo.lesions import LESIONS
+from nephroscale_demo.noise import stream
+from nephroscale_demo.tables import PATIENT_COLUMNS, InstrumentRow, PatientRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Vendor format and ending of the slides, and ending of the micrographs, by site.
+SLIDES = {"north": ("aperio", ".svs"), "south": ("generic", ".tif")}
+MICROGRAPHS = {"north": ".tif", "south": ".png"}
+INSTRUMENTS = [
+    InstrumentRow("north TEM, side camera", "7000", "9.1"),
+    InstrumentRow("north TEM, side camera", "8000", "8"),
+    InstrumentRow("north TEM, side camera", "10,000x", "6.4"),
+]
+
+SITES = ("north", "south")
+SCANNERS = {"north": "scanner A", "south": "scanner B"}
+
+
+def make_cohort(name: str) -> Draft:
+    """Lay out a cohort: its tables and the plan of each image. No image is generated yet.
+
+    Parameters
+    ----------
+    name
+        One of `COHORTS`.
+
+    Raises
+    ------
+    ValueError
+        For any other name.
+    """
+    if name not in COHORTS:
+        raise ValueError(f"There is no cohort {name!r}. Choose one of {', '.join(COHORTS)}.")
+    return COHORTS[name]()
+
+
+def _row(number: int, lesion: str, site: str, *, use: str = "diagnosis") -> PatientRow:
+    subtype = lesion.removesuffix("-loop")
+    return PatientRow(
+        f"P{number:02d}", LESIONS[lesion].diagnosis, use, site=site, scanner=SCANNERS[site], subtype=subtype
+    )
+
+
+def _tiny() -> Draft:
+    """Six patients to diagnose and two for segmentation only, with small images and no faults."""
+    draft = Draft("tiny", 1, Sizes((2048, 1024), 1.0, 512, 0.5, (512, 416)))
+    for number, lesion in enumerate(["IgAN-M1", "IgAN-M0", "MN-II", "MN-III", "LN-IV", "LN-IV"], start=1):
+        row = draft.patient(_row(number, lesion, SITES[number % 2]))
+        draft.slide(row, lesion, f"{row.patient_id}-OM", f"om/{row.patient_id}.svs", glomeruli=(4, 5))
+        draft.field(row, lesion, f"{row.patient_id}-IgG", f"im/{row.patient_id}-IgG.tif")
+        draft.micrographs(row, lesion, 4 + number % 2, "tem", ".png")
+    _set_apart(draft, 7, ["IgAN-M0", "LN-V"], glomeruli=(5, 6))
+    return draft
+
+
+def _set_apart(draft: Draft, first: int, lesions: list[str], glomeruli: tuple[int, int]) -> None:
+    """Add patients with annotated slides, used for segmentation only."""
+    for number, lesion in enumerate(lesions, start=first):
+        row = draft.patient(_row(number, lesion, SITES[number % 2], use="segmentation"))
+        path = f"om/{row.patient_id}{SLIDES[row.site][1]}"
+        draft.slide(
+            row, lesion, f"{row.patient_id}-OM", path, annotated=True, glomeruli=glomeruli, vendor=SLIDES[row.site][0]
+        )
+
+
+# Twelve of each class. Each modality alone confuses some: normal sections are IgAN M0 or MN I, expanded mesangium is
+# IgAN M1 or LN II, spikes are MN II or LN V; mesangial IgG of middle strength is IgAN M0 or LN II, granular capillary
+# IgG is MN or LN V; mesangial deposits are IgAN or LN II, and the one loop that was photographed is MN or LN V.
+DEMO = {
+    "IgAN-M0": 7,
+    "IgAN-M1": 5,
+    "MN-I": 4,
+    "MN-II": 5,
+    "MN-III": 3,
+    "LN-II": 4,
+    "LN-III": 1,
+    "LN-IV": 1,
+    "LN-V": 5,
+    "LN-V-loop": 1,
+}
+
+# Irregularities of real cohorts, by lesion and index among the patients with that lesion.
+ODDITIES = {
+    ("IgAN-M0", 1): "Chinese file name",
+    ("IgAN-M0", 2): "pen",
+    ("IgAN-M1", 0): "scale in the table only",
+    ("IgAN-M1", 3): "blur",
+    ("MN-I", 0): "spaces and braces",
+    ("MN-II", 0): "two slides",
+    ("MN-III", 0): "two micrographs",
+    ("MN-III", 1): "blur",
+    ("LN-II", 0): "pen",
+    ("LN-IV", 0): "two biopsies",
+}
+
+
+def _demo() -> Draft:
+    """Forty-four patients of two sites.
+
+    Thirty-six can be diagnosed, two cannot (a corrupt slide, no micrographs), one is excluded, and five are for
+    segmentation only.
+    """
+    draft = Draft("demo", 11, Sizes((6144, 2048), 0.5, 512, 0.5, (640, 520)), instruments=INSTRUMENTS)
+    people: list[tuple[str, str, str]] = []
+    for lesion, count in DEMO.items():
+        people += [(lesion, SITES[(len(people) + n) % 2], ODDITIES.get((lesion, n), "")) for n in range(count)]
+    people += [("IgAN-M1", "south", "corrupt slide"), ("LN-II", "north", "no micrographs")]
+    order = stream(draft.seed, "order").permutation(len(people))
+    for number, place in enumerate(order.tolist(), start=1):
+        lesion, site, oddity = people[place]
+        _photograph(draft, draft.patient(_row(number, lesion, site)), lesion, oddity)
+    left_out = replace(
+        _row(len(people) + 1, "IgAN-M0", "north", use="exclude"), reason="biopsy of a transplanted kidney"
+    )
+    _photograph(draft, draft.patient(left_out), "IgAN-M0", "two micrographs")
+    _set_apart(draft, len(people) + 2, ["IgAN-M0", "IgAN-M1", "MN-II", "MN-III", "LN-IV"], glomeruli=(8, 11))
+    return draft
+
+
+def _photograph(draft: Draft, row: PatientRow, lesion: str, oddity: str) -> None:
+    """Add a patient's images, with their irregularity if any."""
+    name = row.patient_id
+    vendor, ending = SLIDES[row.site]
+    slide, field = f"om/{name}{ending}", f"im/{name}-IgG.tif"
+    options: dict[str, Any] = {"vendor": vendor}
+    if oddity == "Chinese file name":
+        slide = f"om/肾穿刺活检 六胺银染色 {name}{ending}"
+    elif oddity == "spaces and braces":
+        slide, field = f"om/second batch {{rescan}}/{name} [PASM] 'x20'{ending}", f"im/{name} {{IgG}} field.tif"
+    elif oddity in {"pen", "blur"}:
+        options["artefact"] = oddity
+    elif oddity == "scale in the table only":
+        options |= {"vendor": "generic", "stated": False}
+        slide = f"om/{name}.tif"
+    elif oddity == "corrupt slide":
+        options["damage"] = True
+    for biopsy in ("B1", "B2") if oddity == "two biopsies" else ("",):
+        tag = f"{name}-{biopsy}" if biopsy else name
+        path = slide.replace(name, tag)
+        draft.slide(row, lesion, f"{tag}-OM", path, biopsy=biopsy, **options)
+        if oddity == "two slides":
+            draft.slide(row, lesion, f"{tag}-OM2", path.replace(name, f"{name}-2"), **options)
+        draft.field(row, lesion, f"{tag}-IgG", field.replace(name, tag), biopsy=biopsy)
+        if oddity != "no micrographs":
+            count = int(stream(draft.seed, tag, "count").integers(4, 8, endpoint=True))
+            count = 2 if oddity == "two micrographs" else count
+            draft.micrographs(row, lesion, count, f"tem/{tag}", MICROGRAPHS[row.site], biopsy=biopsy, prefix=tag)
+
+
+def _demo_panel() -> Draft:
+    """Six patients with the full marker panel and two for segmentation only.
+
+    One lupus nephritis has no full house and one IgA nephropathy has C1q, so the markers alone mislead.
+    """
+    draft = Draft("demo_panel", 21, Sizes((4096, 2048), 0.5, 512, 0.5, (640, 520)), instruments=INSTRUMENTS)
+    lesions = ["IgAN-M1", "IgAN-M0", "MN-I", "MN-II", "LN-IV", "LN-V"]
+    for number, lesion in enumerate(lesions, start=1):
+        row = draft.patient(_row(number, lesion, SITES[number % 2]))
+        vendor, ending = SLIDES[row.site]
+        draft.slide(row, lesion, f"{row.patient_id}-OM", f"om/{row.patient_id}{ending}", vendor=vendor)
+        for marker in PANEL:
+            strength = EXCEPTIONS.get((row.patient_id, marker))
+            image_id = f"{row.patient_id}-{marker}"
+            if (row.patient_id, marker) in NOT_TAKEN:
+                continue
+            if strength is None and marker not in LESIONS[lesion].staining:
+                draft.negative(row, marker, image_id)
+            else:
+                draft.field(row, lesion, image_id, f"im/{image_id}.tif", marker=marker, strength=strength)
+        draft.micrographs(row, lesion, 4 + number % 3, f"tem/{row.patient_id}", MICROGRAPHS[row.site])
+    _set_apart(draft, 7, ["IgAN-M0", "LN-V"], glomeruli=(6, 8))
+    return draft
+
+
+# Patients to stage, by lesion. As in real cohorts, some labels are between two stages and one stage is rare.
+STAGES = {"MN-I": 9, "MN-II": 9, "MN-III": 8, "MN-I-II": 3, "MN-IV": 2}
+EXTERNAL = {"MN-I": 2, "MN-II": 2, "MN-III": 2}
+
+
+def _mn_stage() -> Draft:
+    """Thirty-one patients with membranous nephropathy, six external ones, and three for segmentation only."""
+    sizes = Sizes((2048, 1024), 1.0, 512, 0.5, (640, 520))
+    draft = Draft("mn_stage", 31, sizes, instruments=INSTRUMENTS, columns=(*PATIENT_COLUMNS, "mn_stage"))
+    people = [(lesion, "diagnosis") for lesion, count in STAGES.items() for _ in range(count)]
+    order = stream(draft.seed, "order").permutation(len(people))
+    people = [people[place] for place in order.tolist()]
+    people += [(lesion, "external") for lesion, count in EXTERNAL.items() for _ in range(count)]
+    several = next(n for n, (lesion, _) in enumerate(people) if lesion == "MN-II")
+    for number, (lesion, use) in enumerate(people, start=1):
+        site = SITES[number % 2]
+        row = draft.patient(_staged(_row(number, lesion, site, use=use)))
+        for biopsy in ("B1", "B2") if number - 1 == several else ("",):
+            _photograph_small(draft, row, lesion, biopsy=biopsy)
+    _set_apart(draft, len(people) + 1, ["MN-I", "MN-II", "MN-III"], glomeruli=(5, 6))
+    return draft
+
+
+def _staged(row: PatientRow) -> PatientRow:
+    """Add the stage of membranous nephropathy to a patient."""
+    return replace(row, mn_stage=row.subtype.removeprefix("MN-"))
+
+
+def _photograph_small(
+    draft: Draft, row: PatientRow, lesion: str, *, biopsy: str = "", timed: bool = True, micrographs: bool = True
+) -> None:
+    """Add small images of a biopsy: a section, a field of IgG, micrographs."""
+    tag = f"{row.patient_id}-{biopsy}" if biopsy else row.patient_id
+    draft.slide(row, lesion, f"{tag}-OM", f"om/{tag}.svs", biopsy=biopsy, glomeruli=(4, 5))
+    draft.field(row, lesion, f"{tag}-IgG", f"im/{tag}-IgG.tif", biopsy=biopsy, timed=timed)
+    if micrographs:
+        count = int(stream(draft.seed, tag, "count").integers(4, 6, endpoint=True))
+        draft.micrographs(row, lesion, count, f"tem/{tag}", MICROGRAPHS[row.site], biopsy=biopsy, prefix=tag)
+
+
+def _new() -> Draft:
+    """Three patients without labels: one complete, one with an unknown exposure time in IM, one without TEM."""
+    columns = ("patient_id", "site", "age", "sex")
+    draft = Draft("new", 41, Sizes((2048, 1024), 1.0, 512, 0.5, (512, 416)), columns=columns)
+    for number, lesion in enumerate(["MN-II", "MN-III", "MN-I"], start=1):
+        row = _row(number, lesion, SITES[number % 2])
+        row = draft.patient(replace(row, patient_id=f"N{number:02d}"))
+        _photograph_small(draft, row, lesion, timed=number != 2, micrographs=number != 3)
+    return draft
+
+
+PANEL = ("IgA", "IgG", "IgM", "C3", "C1q")
+
+# Mesangial and capillary strength of patients that differ from the usual staining of their lesion.
+EXCEPTIONS = {
+    ("P01", "C1q"): (0.35, 0.01),
+    ("P06", "IgA"): (0.01, 0.01),
+    ("P06", "IgM"): (0.02, 0.01),
+}
+
+# Missing: not photographed, and not known to be negative.
+NOT_TAKEN = {("P03", "IgM")}
+
+COHORTS: dict[str, Callable[[], Draft]] = {
+    "tiny": _tiny,
+    "demo": _demo,
+    "demo_panel": _demo_panel,
+    "mn_stage": _mn_stage,
+    "new": _new,
+}

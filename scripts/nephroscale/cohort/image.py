@@ -1,0 +1,139 @@
+"""An image of the cohort, and a marker that was negative and therefore not photographed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class TableScale:
+    """Size of a pixel as the tables give it.
+
+    Parameters
+    ----------
+    value
+        µm per pixel (``um``) or nm per pixel (``nm``).
+    unit
+        ``um`` or ``nm``.
+    source
+        ``table`` for a value of the image's own row, ``instrument`` for one looked up by microscope and magnification.
+    """
+
+    value: float
+    unit: Literal["um", "nm"]
+    source: Literal["table", "instrument"] = "table"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """What the tables state of an image, without paths: the part of a row that recipes and computations read.
+
+    Parameters
+    ----------
+    id, patient_id
+        Ids of the image and of its patient.
+    modality
+        ``OM``, ``IM`` or ``TEM``.
+    biopsy_id
+        None where the table names no biopsy.
+    stain
+        Stain of an OM image.
+    marker
+        Marker of an IM image.
+    scale
+        None where the tables give none.
+    roi
+        ``whole`` where one glomerulus fills the field.
+    exposure_ms
+        Exposure in milliseconds; None where unknown or automatic.
+    gain
+        None where unknown.
+    grade
+        Semiquantitative grade of the marker, 0 to 4.
+    annotation
+        Whether there is a file of outlines.
+    deposits
+        Whether there is a file of outlined deposits.
+    """
+
+    id: str
+    patient_id: str
+    modality: str
+    biopsy_id: str | None = None
+    stain: str | None = None
+    marker: str | None = None
+    scale: TableScale | None = None
+    roi: str | None = None
+    exposure_ms: float | None = None
+    gain: float | None = None
+    grade: float | None = None
+    annotation: bool = False
+    deposits: bool = False
+
+    def to_mapping(self) -> dict[str, object]:
+        """Return the row as it enters recipes, in JSON types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One row of the table of images.
+
+    Parameters
+    ----------
+    path, annotation, deposits
+        Files, resolved against ``data.root``.
+    scale, roi, exposure_ms, gain, grade
+        As in :class:`ImageRow`.
+    """
+
+    id: str
+    patient_id: str
+    biopsy_id: str | None
+    modality: str
+    stain: str | None
+    marker: str | None
+    path: Path
+    scale: TableScale | None
+    roi: str | None
+    exposure_ms: float | None
+    gain: float | None
+    grade: float | None
+    annotation: Path | None
+    deposits: Path | None
+
+    def row(self) -> ImageRow:
+        """Return the row without paths, which says only whether there are an annotation and deposits."""
+        return ImageRow(
+            id=self.id,
+            patient_id=self.patient_id,
+            modality=self.modality,
+            biopsy_id=self.biopsy_id,
+            stain=self.stain,
+            marker=self.marker,
+            scale=self.scale,
+            roi=self.roi,
+            exposure_ms=self.exposure_ms,
+            gain=self.gain,
+            grade=self.grade,
+            annotation=self.annotation is not None,
+            deposits=self.deposits is not None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Negative:
+    """A marker that was found negative (grade 0) and therefore not photographed: not the same as a missing image."""
+
+    id: str
+    patient_id: str
+    biopsy_id: str | None
+    marker: str
+
+    def to_mapping(self) -> dict[str, object]:
+        """Return the negative in JSON types."""
+        return asdict(self)

@@ -1,1 +1,0 @@
-"""The demo cohort: synthetic slides, fluorescence fields and TEM images."""

@@ -1,0 +1,159 @@
+"""The last screen and `nephroscale status`: progress of each stage, running jobs, rejections and failures."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from nephroscale.engine.snakemake.attempt import SUFFIX, AttemptState, cluster_logs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from nephroscale.engine.plan import Plan
+
+MOST_NAMED = 5
+
+
+def summary(plan: Plan) -> str:
+    """Write the last screen of a run, from receipts and logs alone.
+
+    Parameters
+    ----------
+    plan
+        Of the run; its receipts are read anew.
+
+    Returns
+    -------
+    str
+        Some lines of text.
+    """
+    lines = ["", "nephroscale"]
+    for name in plan.stages:
+        lines += _stage_line(plan, name)
+    running, ended = _unfinished(plan)
+    sections = {"Running": running, "Rejected": _rejections(plan), "Ended before they were done": ended}
+    for title, found in (sections | {"Failed": _failures(plan)}).items():
+        if found:
+            lines += ["", f"{title}:"] + [line for text, units in found.items() for line in _item(text, units)]
+    lines += _headline(plan)
+    return "\n".join(lines)
+
+
+def _item(text: str, units: list[str]) -> list[str]:
+    """A reason and its units; of many units the first few are named."""
+    named = units if len(units) <= MOST_NAMED else [*units[:MOST_NAMED], f"and {len(units) - MOST_NAMED} more"]
+    return [*(f"  {unit}" for unit in named), *(f"    {line.strip()}" for line in text.splitlines())]
+
+
+def _stage_line(plan: Plan, stage: str) -> list[str]:
+    study = plan.study_units(stage)
+    # New patients are predicted on request: units without a receipt are not waited for.
+    units = [*study, *(unit for unit in plan.units(stage)[len(study) :] if plan.receipt(stage, unit))]
+    if not units:
+        return []
+    receipts = [plan.receipt(stage, unit) for unit in units]
+    made = [receipt for receipt in receipts if receipt]
+    rejected = sum(not receipt.accepted for receipt in made)
+    text = f"  {stage:<11} {len(made):>6} of {len(units)}"
+    return [text + (f", {rejected} rejected" if rejected else "")]
+
+
+def _rejections(plan: Plan) -> dict[str, list[str]]:
+    """Each reason and its units; rejections that follow from another one are not listed."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for stage in plan.stages:
+        for unit in plan.units(stage):
+            receipt = plan.receipt(stage, unit)
+            if receipt and not receipt.accepted and "because" not in receipt.figures:
+                found[str(receipt.reason)].append(f"{stage} of {unit}")
+    return found
+
+
+def _failures(plan: Plan) -> dict[str, list[str]]:
+    """Each message of a failed job that has not succeeded since, with its logs."""
+    found: dict[str, list[str]] = defaultdict(list)
+    logs = cluster_logs()
+    for stage, unit, log in _missing(plan):
+        error = log.with_suffix(".error")
+        if error.is_file():
+            state = AttemptState.read(log.with_suffix(SUFFIX))
+            found[error.read_text().strip()].append(f"{stage} of {unit}, log {log}{_cluster_log(state, logs)}")
+    return found
+
+
+def _unfinished(plan: Plan) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Jobs that began and have not ended, with place and start: the running ones, and the interrupted ones."""
+    running: dict[str, list[str]] = defaultdict(list)
+    ended: dict[str, list[str]] = defaultdict(list)
+    queue: set[str] | None = None
+    logs = cluster_logs()
+    for stage, unit, log in _missing(plan):
+        state = AttemptState.read(log.with_suffix(SUFFIX))
+        if state is None or state.failed:
+            continue
+        if state.cluster_job and queue is None:
+            queue = _queue()
+        running_now = state.cluster_job in (queue or ()) if state.cluster_job else _is_running(state)
+        where = f"cluster job {state.cluster_job}" if state.cluster_job else f"process {state.pid} on {state.host}"
+        unit_line = f"{stage} of {unit}, log {log}"
+        if running_now:
+            running[f"{where}, since {state.since}"].append(unit_line)
+        else:
+            ended[f"{where}, started {state.since}"].append(unit_line + _cluster_log(state, logs))
+    return running, ended
+
+
+def _missing(plan: Plan) -> Iterator[tuple[str, str, Path]]:
+    """Stage, unit and log of everything that has no receipt."""
+    for stage in plan.stages:
+        for unit in plan.units(stage):
+            if plan.receipt(stage, unit) is None:
+                yield stage, unit, plan.log_path(stage, unit)
+
+
+def _cluster_log(state: AttemptState | None, logs: dict[str, Path]) -> str:
+    path = logs.get(state.cluster_job) if state else None
+    return f", cluster's log {path}" if path else ""
+
+
+def _is_running(state: AttemptState) -> bool:
+    """Whether a process runs; one on another machine is taken to be running."""
+    if state.host != socket.gethostname():
+        return True
+    try:
+        os.kill(state.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _queue() -> set[str]:
+    """The numbers of this user's jobs on the cluster; empty if Slurm does not answer."""
+    if shutil.which("squeue") is None:
+        return set()
+    command = ["squeue", "--noheader", "--format=%A", "--states=running,completing", f"--user={getpass.getuser()}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return set()
+    return set(done.stdout.split())
+
+
+def _headline(plan: Plan) -> list[str]:
+    if "report" not in plan.stages:
+        return []
+    receipt = plan.receipt("report", "cohort")
+    if not receipt or not receipt.accepted:
+        return []
+    headline = receipt.figures.get("headline")
+    lines = ["", *(str(line) for line in (headline if isinstance(headline, list) else []))]
+    return [*lines, f"Report: {plan.link_path('report', 'cohort') / 'index.html'}"]

@@ -1,0 +1,64 @@
+"""Export of bags in the h5 layout of CLAM and TRIDENT.
+
+References
+----------
+Lu MY et al. Data-efficient and weakly supervised computational pathology on whole-slide images. Nature BME 5, 2021
+(CLAM). Zhang A et al. Accelerating data processing and benchmarking of AI models for pathology. 2025 (TRIDENT).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+
+from nephroscale.arrays import read_array, read_attributes
+from nephroscale.errors import NephroscaleError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def export_h5(features: Path, out: Path) -> dict[str, int]:
+    """Write a bag of features in the h5 layout that CLAM and TRIDENT read.
+
+    Parameters
+    ----------
+    features
+        Zarr group of `features`.
+    out
+        h5 file to create: `features` [n, C] float32, maps averaged over their grid; `coords` [n, 2] int64, centre x, y
+        in pixels of the raw image; beside them `image`, `slot` and `score`, with the group's attributes on the file.
+
+    Returns
+    -------
+    dict
+        `instances` and `channels`.
+
+    Raises
+    ------
+    NephroscaleError
+        When the bag holds pixels, not features.
+    """
+    maps, attributes = read_array(features, "features"), read_attributes(features)
+    if maps.dtype == np.uint8:
+        raise NephroscaleError(
+            "This bag holds images, not features, and cannot be exported.",
+            where=str(features),
+            fix="Choose another encoder than `pixels`.",
+        )
+    pooled = np.asarray(maps, np.float32).mean(axis=(1, 2), dtype=np.float32)
+    with h5py.File(out, "w-") as file:
+        file.create_dataset("features", data=pooled, track_times=False)
+        coords = file.create_dataset(
+            "coords", data=np.rint(read_array(features, "position")).astype(np.int64), track_times=False
+        )
+        coords.attrs["name"] = attributes["patient"]
+        for name in ("image", "score", "slot"):
+            file.create_dataset(name, data=np.asarray(read_array(features, name)), track_times=False)
+        for name in ("encoder", "modality", "patient"):
+            file.attrs[name] = attributes[name]
+        for name in ("images", "panel"):
+            file.attrs.create(name, list(attributes[name]), dtype=h5py.string_dtype())
+    return {"instances": int(pooled.shape[0]), "channels": int(pooled.shape[1])}

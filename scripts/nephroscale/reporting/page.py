@@ -1,0 +1,236 @@
+"""The HTML page of the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from nephroscale.evaluation.comparison import COMPARED_ORDINAL_METRICS
+from nephroscale.html import cases_of, template_environment
+from nephroscale.reporting.attrition import count_stages, list_dropped_images, list_rejections
+from nephroscale.reporting.pictures import slide_card, tem_cards
+from nephroscale.reporting.plots import colour_of
+from nephroscale.reporting.test_set_use import describe_test_set_use
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nephroscale.evaluation.tables import InstanceWeight, Predictions
+    from nephroscale.reporting.cohort_summary import Cohort
+    from nephroscale.reporting.pictures import TemCard
+    from nephroscale.reporting.report_inputs import ReportInputs, SlidePicture
+    from nephroscale.reporting.report_metrics import (
+        Difference,
+        Estimate,
+        ExternalMetrics,
+        FoldSpread,
+        ModelMetrics,
+        ReportMetrics,
+    )
+    from nephroscale.reporting.results import ModelResults
+    from nephroscale.reporting.settings import ReportSettings
+
+METRIC_NAMES = {
+    "balanced_accuracy": "Balanced accuracy",
+    "accuracy": "Accuracy",
+    "macro_auc": "Macro AUC",
+    "macro_f1": "Macro F1",
+}
+ORDINAL_METRIC_NAMES = {
+    "quadratic_kappa": "Quadratic-weighted kappa",
+    "mean_class_error": "Mean absolute error (classes)",
+    "one_class_off": "Off by one class",
+    "within_one_class": "Off by at most one class",
+}
+TEMPLATES = Path(__file__).parent / "templates"
+MAX_SLIDES = 12
+TEM_PATIENTS_PER_CLASS = 3
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """Results that the page shows: the cohort, the results and metrics of the models, and the external patients."""
+
+    cohort: Cohort
+    models: dict[str, ModelResults]
+    metrics: ReportMetrics
+    external: dict[str, ExternalMetrics]
+
+    @property
+    def leading(self) -> ModelMetrics:
+        """Metrics of the headline model."""
+        return self.metrics.models[self.metrics.headline]
+
+
+class BestSingle(NamedTuple):
+    """Best model of a single modality, its balanced accuracy and the difference of the headline model from it."""
+
+    name: str
+    value: float
+    difference: Difference
+
+
+class PatientRow(NamedTuple):
+    """Out-of-fold prediction of one patient; `true` names the true class, or both classes of a soft label."""
+
+    id: str
+    true: str
+    predicted: str
+    right: bool
+    probabilities: list[float]
+    certainty: float
+
+
+class TemRow(NamedTuple):
+    """TEM images of one patient."""
+
+    patient: PatientRow
+    tiles: list[TemCard]
+
+
+def render_page(
+    content: ReportContent, inputs: ReportInputs, settings: ReportSettings, plots: Mapping[str, str]
+) -> str:
+    """Render the page.
+
+    Parameters
+    ----------
+    content
+        Results of the models.
+    inputs
+        Inputs of the report, for the attrition and the pictures.
+    settings
+        Title and notes.
+    plots
+        Name to SVG data URI.
+    """
+    metrics, models = content.metrics, content.models
+    results, classes = models[metrics.headline], metrics.classes
+    pooled = results.pooled
+    compared = METRIC_NAMES | ({m: ORDINAL_METRIC_NAMES[m] for m in COMPARED_ORDINAL_METRICS} if inputs.ordinal else {})
+    page = {
+        "title": settings.title,
+        "notes": [*settings.notes, *describe_test_set_use(inputs.test_set_uses, len(models))],
+        "metrics": metrics,
+        "cohort": content.cohort.summary,
+        "people": content.cohort.people,
+        "external": content.external,
+        "metric_names": METRIC_NAMES,
+        "ordinal_names": ORDINAL_METRIC_NAMES,
+        "compared_names": compared,
+        "models": models,
+        "headline": metrics.headline,
+        "leading": content.leading,
+        "best_single": _best_single(metrics, models),
+        "colours": {name: colour_of(c) for c, name in enumerate(classes)},
+        "plots": plots,
+        "patients": _patient_rows(pooled, classes) if pooled else [],
+        "stages": count_stages(inputs.stages),
+        "rejections": list_rejections(inputs.stages, content.cohort.summary.excluded),
+        "dropped_images": list_dropped_images(inputs.stages),
+        "slides": [slide_card(slide) for slide in _choose_slides(inputs.slides)],
+        "slides_total": len(inputs.slides),
+        "tem": _tem_rows(results, pooled, classes, inputs.tem) if pooled else [],
+        "tem_total": len(inputs.tem),
+        "tem_per_class": TEM_PATIENTS_PER_CLASS,
+    }
+    environment = template_environment(TEMPLATES)
+    environment.filters |= {"value": format_value, "interval": format_interval, "spread": format_spread}
+    environment.filters |= {"signed": format_signed, "p_value": format_p_value, "cases_of": cases_of}
+    return environment.get_template("report.html.j2").render(page)
+
+
+def format_value(value: float | None, digits: int = 3) -> str:
+    """Format a value, or a dash where it is not defined."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def format_interval(found: Estimate) -> str:
+    """Format an interval; empty where it is not defined."""
+    return "" if found.low is None else f"{found.low:.3f}–{found.high:.3f}"
+
+
+def format_spread(found: FoldSpread) -> str:
+    """Format mean ± standard deviation."""
+    if found.mean is None:
+        return "–"
+    return f"{found.mean:.3f}" + ("" if found.sd is None else f" ± {found.sd:.3f}")
+
+
+def format_signed(value: float | None) -> str:
+    """Format a difference with its sign."""
+    return "–" if value is None else f"{round(value, 3) + 0.0:+.3f}".replace("-", "−")
+
+
+def format_p_value(value: float) -> str:
+    """Format a p-value."""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def _best_single(metrics: ReportMetrics, models: Mapping[str, ModelResults]) -> BestSingle | None:
+    """Choose the best model of one modality among those compared with the headline model."""
+    scores = {
+        name: value
+        for name, found in metrics.models.items()
+        if len(models[name].modalities) == 1
+        and name in metrics.comparisons
+        and (value := found.pooled["balanced_accuracy"].value) is not None
+    }
+    if not scores:
+        return None
+    best = max(scores, key=lambda name: scores[name])
+    return BestSingle(best, scores[best], metrics.comparisons[best]["balanced_accuracy"])
+
+
+def _patient_rows(pooled: Predictions, classes: Sequence[str]) -> list[PatientRow]:
+    rows = []
+    second = pooled.labels if pooled.second is None else pooled.second
+    for patient, label, other, probabilities in zip(
+        pooled.patients, pooled.labels, second, pooled.probabilities, strict=True
+    ):
+        predicted = int(probabilities.argmax())
+        true = classes[int(label)] if other == label else f"{classes[int(label)]} or {classes[int(other)]}"
+        rows.append(
+            PatientRow(
+                id=patient,
+                true=true,
+                predicted=classes[predicted],
+                right=predicted in {int(label), int(other)},
+                probabilities=[round(float(p), 3) for p in probabilities],
+                certainty=round(float(probabilities[predicted]), 3),
+            )
+        )
+    return rows
+
+
+def _choose_slides(slides: Sequence[SlidePicture]) -> list[SlidePicture]:
+    """Choose the slides to show: outlined ones first, one of each patient before a second one, by id."""
+    ordered = sorted(slides, key=lambda slide: (slide.overlay is None, slide.patient_id, slide.image_id))
+    seen: dict[str, int] = {}
+    ranked = []
+    for place, slide in enumerate(ordered):
+        turn = seen[slide.patient_id] = seen.get(slide.patient_id, -1) + 1
+        ranked.append((slide.overlay is None, turn, place, slide))
+    chosen = sorted(ranked, key=lambda entry: entry[:3])[:MAX_SLIDES]
+    return sorted((slide for *_, slide in chosen), key=lambda slide: (slide.patient_id, slide.image_id))
+
+
+def _tem_rows(
+    results: ModelResults, pooled: Predictions, classes: Sequence[str], bags: Mapping[str, Path]
+) -> list[TemRow]:
+    """Choose patients of each class, wrong predictions first, with the weights of the first seed's network."""
+    instances: dict[str, list[InstanceWeight]] = {}
+    for fold in results.folds:
+        run = next(run for run in results.runs if run.fold == fold and run.predictions)
+        for row in run.instances:
+            instances.setdefault(row.patient_id, []).append(row)
+    shown = [row for row in _patient_rows(pooled, classes) if row.id in bags and row.id in instances]
+    rows = []
+    for name in classes:
+        members = sorted((row for row in shown if row.true == name), key=lambda row: (row.right, row.id))
+        rows += [
+            TemRow(patient, tem_cards(bags[patient.id], instances[patient.id]))
+            for patient in members[:TEM_PATIENTS_PER_CLASS]
+        ]
+    return rows

@@ -1,0 +1,265 @@
+"""Plots of the report, in one style and with reproducible bytes."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+    from nephroscale.evaluation.tables import Predictions
+    from nephroscale.reporting.report_metrics import Calibration, ClassMetrics, ReportMetrics, TemperatureScaling
+    from nephroscale.reporting.results import ModelResults
+
+INK, MUTED, RULE, ACCENT, PALE = "#1c2733", "#667480", "#d9dfe4", "#1f5c7a", "#9fb4c0"
+CLASS_COLOURS = ("#1f5c7a", "#c0603f", "#5f8a4a", "#85659c", "#a88616", "#4f6d7a", "#a34a6b", "#6f6f6f")
+
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",  # shipped with matplotlib, so equal on every machine
+    "font.size": 8.5,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.solid_capstyle": "round",
+    "figure.constrained_layout.use": True,
+    "svg.hashsalt": "nephroscale",
+    "svg.fonttype": "path",
+}
+_HEAT = LinearSegmentedColormap.from_list("heat", ["#f4f6f7", "#bfd3de", "#1f5c7a"])
+
+
+def colour_of(c: int) -> str:
+    """Give the colour of a class, the same in every plot."""
+    return CLASS_COLOURS[c % len(CLASS_COLOURS)]
+
+
+def draw(name: str, size: tuple[float, float], paint: Callable[[Figure], None], folder: Path) -> str:
+    """Draw a plot, save it as PNG, and return it as SVG for the page.
+
+    Parameters
+    ----------
+    name
+        File name without ending.
+    size
+        Width and height in inches.
+    paint
+        Function that draws on an empty figure.
+    folder
+        Folder of the PNG file.
+
+    Returns
+    -------
+    str
+        The SVG as a data URI.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=size)
+        FigureCanvasAgg(figure)
+        paint(figure)
+        figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
+        stream = io.BytesIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    return "data:image/svg+xml;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def paint_models(metrics: ReportMetrics, labels: Mapping[str, str]) -> Callable[[Figure], None]:
+    """Plot the pooled metrics of each model with their intervals, and the single folds as dots.
+
+    Parameters
+    ----------
+    metrics
+        Metrics of the models.
+    labels
+        Metric to its title.
+    """
+    names = list(metrics.models)[::-1]
+    chance = {"balanced_accuracy": 1 / len(metrics.classes), "macro_auc": 0.5}
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots(1, len(labels), sharey=True)
+        figure.set_layout_engine("constrained", w_pad=0.02, wspace=0.05)
+        for axis, (metric, label) in zip(axes, labels.items(), strict=True):
+            if metric in chance:
+                axis.axvline(chance[metric], color=MUTED, lw=0.8, ls=(0, (1, 2)))
+                axis.text(chance[metric] + 0.02, len(names) - 0.4, "chance", va="top", color=MUTED, size=7)
+            for row, name in enumerate(names):
+                found = metrics.models[name]
+                colour = ACCENT if name == metrics.headline else PALE
+                folds = [v for v in found.folds.metrics[metric].values if v is not None]
+                if folds:  # an empty line without clipping breaks the layout
+                    level = [row - 0.24] * len(folds)
+                    axis.plot(folds, level, "o", ms=2.6, mew=0, color=colour, alpha=0.55, clip_on=False)
+                pooled = found.pooled[metric]
+                if pooled.value is not None:
+                    axis.plot([pooled.low, pooled.high], [row, row], lw=2.4, color=colour, clip_on=False)
+                    axis.plot(pooled.value, row, "o", ms=5.5, mec="white", mew=0.8, color=colour, clip_on=False)
+            axis.set(title=label, xlim=(0, 1), ylim=(-0.6, len(names) - 0.35), xticks=[0, 0.25, 0.5, 0.75, 1])
+            axis.set_xticklabels(["0", "", "0.5", "", "1"])
+            axis.grid(axis="x", color=RULE, lw=0.6)
+            axis.set_axisbelow(True)
+            axis.tick_params(length=0)
+            axis.spines["left"].set_visible(False)
+        axes[0].set_yticks(range(len(names)), names)
+        for tick, name in zip(axes[0].get_yticklabels(), names, strict=True):
+            tick.set_color(INK)
+            tick.set_fontweight("bold" if name == metrics.headline else "normal")
+
+    return paint
+
+
+def paint_roc(pooled: Predictions, classes: Mapping[str, ClassMetrics]) -> Callable[[Figure], None]:
+    """Plot the one-versus-rest ROC curve of each class, from pooled out-of-fold predictions."""
+
+    def paint(figure: Figure) -> None:
+        axis = figure.subplots()
+        axis.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=(0, (1, 2)))
+        for c, (name, metrics) in enumerate(classes.items()):
+            area = metrics.auc
+            if area.value is None:
+                continue
+            false, true, _ = roc_curve(pooled.labels == c, pooled.probabilities[:, c])
+            label = f"{name}  {area.value:.3f} ({area.low:.3f}–{area.high:.3f})"
+            axis.plot(false, true, color=colour_of(c), lw=1.8, label=label, clip_on=False)
+        axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="1 − specificity", ylabel="Sensitivity", aspect="equal")
+        axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+        axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+        axis.grid(color=RULE, lw=0.5)
+        axis.set_axisbelow(True)
+        axis.legend(
+            loc="lower right", title="AUC (95 % interval)", title_fontsize=8, handlelength=1.4, alignment="left"
+        )
+
+    return paint
+
+
+def paint_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Callable[[Figure], None]:
+    """Plot the confusion matrix: counts, shaded by the share of the true class."""
+    counts = np.asarray(matrix)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+    def paint(figure: Figure) -> None:
+        axis = figure.subplots()
+        axis.imshow(share, cmap=_HEAT, vmin=0, vmax=1)
+        for y, x in np.ndindex(counts.shape):
+            colour = "white" if share[y, x] > 0.55 else INK
+            axis.text(x, y - 0.07, str(counts[y, x]), ha="center", va="center", size=12, color=colour)
+            axis.text(x, y + 0.19, f"{share[y, x]:.0%}", ha="center", va="center", size=7.5, color=colour)
+        axis.set_xticks(range(len(classes)), classes)
+        axis.set_yticks(
+            range(len(classes)), [f"{name}\nn = {n}" for name, n in zip(classes, counts.sum(1), strict=True)]
+        )
+        axis.set_xticks(np.arange(-0.5, len(classes)), minor=True)
+        axis.set_yticks(np.arange(-0.5, len(classes)), minor=True)
+        axis.grid(which="minor", color="white", lw=2.5)
+        axis.tick_params(which="both", length=0, labelcolor=INK)
+        axis.set(xlabel="Predicted", ylabel="True")
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+
+    return paint
+
+
+def paint_reliability(calibration: TemperatureScaling) -> Callable[[Figure], None]:
+    """Plot reliability diagrams before and after temperature scaling."""
+
+    def panel(axis: Axes, title: str, found: Calibration) -> None:
+        axis.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=(0, (1, 2)))
+        most = max(entry.patients for entry in found.bins)
+        for entry in found.bins:
+            at = entry.confidence
+            axis.plot([at, at], [entry.low, entry.high], color=PALE, lw=1.4)
+            size = 4 + 8 * (entry.patients / most) ** 0.5
+            axis.plot(at, entry.accuracy, "o", ms=size, color=ACCENT, mec="white", mew=0.8, clip_on=False)
+            beside = "left" if at < 0.9 else "right"
+            shift = size / 2 + 3
+            axis.annotate(
+                str(entry.patients), (at, entry.accuracy), (shift if beside == "left" else -shift, 0),
+                textcoords="offset points", size=7.5, color=MUTED, ha=beside, va="center",
+            )  # fmt: skip
+        axis.set_title(f"{title}: ECE {found.ece:.3f}, Brier {found.brier:.3f}", pad=12)
+        axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="Probability of the predicted class", aspect="equal")
+        axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+        axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+        axis.grid(color=RULE, lw=0.5)
+        axis.set_axisbelow(True)
+
+    def paint(figure: Figure) -> None:
+        first, second = figure.subplots(1, 2)
+        panel(first, "As trained", calibration.before)
+        panel(second, "After the temperature", calibration.after)
+        first.set_ylabel("Share that was right")
+
+    return paint
+
+
+def paint_curves(models: Mapping[str, ModelResults], headline: str) -> Callable[[Figure], None]:
+    """Plot the training and validation loss of each run by epoch; circles mark the kept epochs."""
+
+    def panel(axis: Axes, name: str, results: ModelResults) -> None:
+        colour = ACCENT if name == headline else MUTED
+        for run in results.runs:
+            epochs = [row.epoch for row in run.curve]
+            losses = [row.validation_loss for row in run.curve]
+            axis.plot(epochs, [row.train_loss for row in run.curve], color=PALE, lw=0.9, alpha=0.8)
+            axis.plot(epochs, losses, color=colour, lw=1.2, alpha=0.85)
+            if run.best_epoch in epochs:
+                at = epochs.index(run.best_epoch)
+                axis.plot(epochs[at], losses[at], "o", ms=4.5, mfc="white", mec=colour, mew=1.2)
+        axis.set_title(name)
+        axis.set_xlabel("Epoch")
+        axis.grid(axis="y", color=RULE, lw=0.6)
+        axis.set_axisbelow(True)
+
+    def paint(figure: Figure) -> None:
+        columns = min(len(models), 5)
+        rows = -(-len(models) // columns)
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
+        for axis in axes.flat[len(models) :]:
+            axis.set_visible(False)
+        for axis, (name, results) in zip(axes.flat, models.items(), strict=False):
+            panel(axis, name, results)
+        top = _loss_ceiling(models)
+        if top:
+            axes.flat[0].set_ylim(0, top)
+        for row in axes:
+            row[0].set_ylabel("Loss of a patient")
+
+    return paint
+
+
+def _loss_ceiling(models: Mapping[str, ModelResults]) -> float | None:
+    """Choose an upper limit of the axis that ignores single outlying epochs."""
+    losses = [
+        loss
+        for results in models.values()
+        for run in results.runs
+        for row in run.curve
+        for loss in (row.train_loss, row.validation_loss)
+    ]
+    return float(np.quantile(losses, 0.99)) * 1.1 if losses else None

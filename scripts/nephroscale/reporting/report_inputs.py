@@ -1,0 +1,142 @@
+"""Inputs of the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class UnitOutcome:
+    """Outcome of one unit of a stage, as its receipt gives it.
+
+    Attributes
+    ----------
+    name
+        Unit: a patient, an image, `cohort`, or model, fold and seed.
+    status
+        `accepted` or `rejected`.
+    reason
+        Why the unit was rejected.
+    figures
+        JSON values of the receipt. The report reads `because` (the earlier unit whose rejection is the cause) and
+        `dropped` (TEM images left out: `id` and `reason`).
+    """
+
+    name: str
+    status: str
+    reason: str | None = None
+    figures: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the unit was accepted."""
+        return self.status == "accepted"
+
+
+@dataclass(frozen=True)
+class FoldRun:
+    """One fold and seed of a model.
+
+    Attributes
+    ----------
+    fold, seed
+        Name of the fold; seed.
+    evaluation, training, temperature
+        Objects of the stages `evaluate`, `train` and `temperature`; None where a stage has not finished.
+    """
+
+    fold: str
+    seed: int
+    evaluation: Path | None = None
+    training: Path | None = None
+    temperature: Path | None = None
+
+
+@dataclass(frozen=True)
+class ModelRuns:
+    """All runs of one model.
+
+    Attributes
+    ----------
+    modalities
+        Modalities that the model reads.
+    attention
+        Whether a model of several modalities uses attention between them.
+    runs
+        Its runs, in any order.
+    """
+
+    modalities: tuple[str, ...]
+    attention: bool = True
+    runs: tuple[FoldRun, ...] = ()
+
+
+@dataclass(frozen=True)
+class SlidePicture:
+    """Pictures of one slide or field.
+
+    Attributes
+    ----------
+    image_id, patient_id
+        Ids.
+    thumbnail
+        Picture of the whole slide.
+    overlay
+        Picture with the outlines of the glomeruli; None where the slide was not searched.
+    glomeruli
+        Number of glomeruli found; None where the slide was not searched.
+    tiles
+        Object of the stage `tiles`, if the tissue is to be outlined on the overlay.
+    mpp
+        µm per pixel of the overlay, or of the thumbnail without one, if a scale bar is to be drawn.
+    """
+
+    image_id: str
+    patient_id: str
+    thumbnail: Path
+    overlay: Path | None = None
+    glomeruli: int | None = None
+    tiles: Path | None = None
+    mpp: float | None = None
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """Everything that the report is made from, except its settings.
+
+    Attributes
+    ----------
+    classes
+        Names of the classes, in the order of their indices.
+    folds
+        Object of the stage `folds`, or its file `folds.json`.
+    models
+        Name to runs; the first model leads the report unless the settings name another one.
+    stages
+        Stage to the outcomes of its units, in the order of the stages.
+    slides
+        Slides and fields.
+    tem
+        Patient id to the object of the stage `tem`.
+    test_set_uses
+        Fold to the number of configurations ever scored on its test patients, including those of this run.
+    ordinal
+        Whether the classes are ordered.
+    external
+        Model to its object of the stage `predict` for the external patients.
+    """
+
+    classes: Sequence[str]
+    folds: Path
+    models: Mapping[str, ModelRuns]
+    stages: Mapping[str, Sequence[UnitOutcome]] = field(default_factory=dict)
+    slides: Sequence[SlidePicture] = ()
+    tem: Mapping[str, Path] = field(default_factory=dict)
+    test_set_uses: Mapping[str, int] = field(default_factory=dict)
+    ordinal: bool = False
+    external: Mapping[str, Path] = field(default_factory=dict)

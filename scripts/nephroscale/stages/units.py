@@ -1,0 +1,58 @@
+"""Units of work whose names have parts: each text form is written and parsed here alone."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class PatientModality(NamedTuple):
+    """A patient and a modality: ``P01-TEM``."""
+
+    patient: str
+    modality: str
+
+    def __str__(self) -> str:
+        return f"{self.patient}-{self.modality}"
+
+    @classmethod
+    def parse(cls, unit: str) -> PatientModality:
+        """Read the text form; a patient's id may contain hyphens, a modality may not."""
+        patient, _, modality = unit.rpartition("-")
+        return cls(patient, modality)
+
+
+class ModelRun(NamedTuple):
+    """One training of a model: ``cmusnet/fold0-seed1``."""
+
+    model: str
+    fold: int
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.model}/fold{self.fold}-seed{self.seed}"
+
+    @classmethod
+    def parse(cls, unit: str) -> ModelRun:
+        """Read the text form."""
+        model, _, rest = unit.partition("/fold")
+        fold, _, seed = rest.partition("-seed")
+        return cls(model, int(fold), int(seed))
+
+
+class PatientSet(NamedTuple):
+    """A model's ensemble and the set of patients that it predicts: ``cmusnet/external``."""
+
+    model: str
+    patients: str
+
+    def __str__(self) -> str:
+        return f"{self.model}/{self.patients}"
+
+    @classmethod
+    def parse(cls, unit: str) -> PatientSet:
+        """Read the text form."""
+        return cls(*unit.split("/"))
+
+
+EXTERNAL, NEW = "external", "new"
+"""Sets of patients: `use: external` in the study's table, with labels; the tables of the section `predict`, without."""

@@ -1,0 +1,161 @@
+"""The code closure of a script: every project module that it runs, found by reading the files."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from nephroscale.store.digest import digest_file
+from nephroscale.store.syntax import digest_syntax
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+PACKAGE = "nephroscale"
+
+
+class Closure(NamedTuple):
+    """What a script runs.
+
+    Attributes
+    ----------
+    code
+        The script, every project module that it imports, directly or not, and the data files (templates, tables)
+        beside those modules: name to digest, sorted by name. Names are the same in a checkout and in an installed
+        package: ``tile_slide.py``, ``nephroscale/slides/tiles.py``.
+    imports
+        Top-level names of the third-party packages that these modules import, sorted.
+    """
+
+    code: dict[str, str]
+    imports: tuple[str, ...]
+
+
+class Source(NamedTuple):
+    """The digest of a module's code, and the names that it imports: of the project, and of others (top level)."""
+
+    digest: str
+    inside: frozenset[str]
+    outside: frozenset[str]
+
+
+class Code:
+    """The project's code as it is on disk; nothing is imported.
+
+    Answers are kept for the life of the instance: make a new one to read the files again.
+
+    Parameters
+    ----------
+    scripts
+        Folder of the scripts.
+    package
+        Folder of the package.
+    excluded
+        Modules and packages whose code decides where artifacts go or which are made, but not what is in them: they are
+        in no closure, and neither is what they alone import.
+    """
+
+    def __init__(self, scripts: Path, package: Path, excluded: Sequence[str]) -> None:
+        self.scripts, self.package, self.excluded = scripts, package, tuple(excluded)
+        self._closures: dict[tuple[str, tuple[str, ...]], Closure] = {}
+        self._sources: dict[Path, Source] = {}
+        self._data: dict[Path, str] = {}
+
+    def closure(self, script: str, modules: tuple[str, ...] = ()) -> Closure:
+        """Collect what a script runs.
+
+        Parameters
+        ----------
+        script
+            File name in the folder of scripts.
+        modules
+            Project modules that a registry chose for this unit of work and that no import statement names.
+        """
+        key = (script, modules)
+        if key not in self._closures:
+            self._closures[key] = self._collect(script, modules)
+        return self._closures[key]
+
+    def _collect(self, script: str, modules: tuple[str, ...]) -> Closure:
+        files: set[Path] = set()
+        imports: set[str] = set()
+        pending = [self.scripts / script, *(path for module in modules for path in self._files(module))]
+        while pending:
+            path = pending.pop()
+            if path not in files:
+                files.add(path)
+                source = self._source(path)
+                imports |= source.outside
+                pending += [file for module in source.inside for file in self._files(module)]
+        code = {self._name(path): self._source(path).digest for path in files}
+        for folder in {path.parent for path in files} - {self.scripts, self.package}:
+            code |= {self._name(path): self._data_digest(path) for path in _data_in(folder)}
+        return Closure(dict(sorted(code.items())), tuple(sorted(imports)))
+
+    def _name(self, path: Path) -> str:
+        if path.parent == self.scripts:
+            return path.name
+        return f"{PACKAGE}/{path.relative_to(self.package).as_posix()}"
+
+    def _files(self, module: str) -> list[Path]:
+        """The files that importing a module runs: itself and the `__init__` of the folders above it."""
+        if module == PACKAGE or any(module == name or module.startswith(f"{name}.") for name in self.excluded):
+            return []
+        parts = module.split(".")[1:]
+        files = [self.package.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1)]
+        files.append(self.package.joinpath(*parts).with_suffix(".py"))
+        return [path for path in files if path.is_file()]
+
+    def _source(self, path: Path) -> Source:
+        if path not in self._sources:
+            self._sources[path] = read_source(path.read_bytes())
+        return self._sources[path]
+
+    def _data_digest(self, path: Path) -> str:
+        if path not in self._data:
+            self._data[path] = digest_file(path)
+        return self._data[path]
+
+
+def _data_in(folder: Path) -> list[Path]:
+    """The files in a folder of modules and below it that are not Python."""
+    return [
+        found
+        for found in folder.rglob("*")
+        if found.is_file() and found.suffix not in {".py", ".pyc"} and not found.name.startswith(".")
+    ]
+
+
+@cache
+def read_source(source: bytes) -> Source:
+    """Read a module's source; parsing takes long, so a process parses equal sources once.
+
+    Imports anywhere in the source count, except those under ``if TYPE_CHECKING``. Of ``from a import b``, both ``a``
+    and ``a.b`` are names, since ``b`` may be a module.
+    """
+    tree = ast.parse(source)
+    inside: set[str] = set()
+    outside: set[str] = set()
+    pending: list[ast.AST] = [tree]
+    while pending:
+        node = pending.pop()
+        names: list[str] = []
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            pending += node.orelse
+            continue
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            top = name.partition(".")[0]
+            if top == PACKAGE:
+                inside.add(name)
+            elif top not in sys.stdlib_module_names:
+                outside.add(top)
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):  # statements alone can import
+            pending += getattr(node, block, ())
+    return Source(digest_syntax(tree), frozenset(inside), frozenset(outside))

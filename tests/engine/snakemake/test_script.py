@@ -1,0 +1,221 @@
+"""One job among units that are made up: equal recipes at once, kills, looks, a full disk, and whom its log names."""
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from nephroscale.engine.prepass import settle
+from nephroscale.engine.snakemake.script import run_job
+from nephroscale.store.objects import remove_tree
+from nephroscale.store.records import Records
+
+UNITS = ("one/fold0-seed1", "two/fold0-seed1")
+
+
+def forget(study, stage):
+    """As if a stage had never run."""
+    for path in (study.folder / "store/records").glob("*/*.json"):
+        if json.loads(path.read_text())["receipt"]["stage"] == stage:
+            path.unlink()
+    for path in (study.folder / "store/repeats").glob("*.json"):
+        path.unlink()
+    remove_tree(study.folder / "results" / stage)
+
+
+def asked_for(plan, stage, unit):
+    """What Snakemake hands to the script."""
+    model, _, rest = unit.partition("/fold")
+    fold, _, seed = rest.partition("-seed")
+    return SimpleNamespace(
+        rule=plan.stages[stage].rule,
+        config=plan.config.to_mapping(),
+        wildcards={"model": model, "fold": fold, "seed": seed, "patient": unit},
+        log=[str(plan.log_path(stage, unit))],
+    )
+
+
+def run(plan, name, unit, make, **config):
+    """Run the job of a unit whose stage makes its artifact by another function."""
+    stage = copy.copy(plan.stages[name])
+    stage.make = make
+    asked = asked_for(plan, name, unit)
+    asked.config |= config
+    settings = stage.settings(plan, unit).to_mapping()
+    receipt = str(plan.receipt_path(name, unit))
+    run_job(stage, plan.stages, asked, inputs=dict.fromkeys(stage.inputs), settings=settings, receipt=receipt)
+
+
+def train(job):
+    job.out.write_text("a network")
+    return {"epochs": 3}
+
+
+def test_two_models_of_equal_settings_trained_at_once_agree_and_each_has_its_own_receipt(study):
+    forget(study, "train")
+    inner, outer = UNITS
+
+    def train_meanwhile(job):
+        run(study.plan(), "train", inner, train)
+        return train(job)
+
+    run(study.plan(), "train", outer, train_meanwhile)
+    plan = study.plan()
+    assert plan.recipe_digest("train", inner) == plan.recipe_digest("train", outer)
+    assert [plan.receipt("train", unit).unit for unit in UNITS] == list(UNITS)
+    assert [record.receipt.unit for record in plan.records.repeats()] == [outer]
+    assert plan.records.conflicts() == []
+
+
+def test_a_figure_changed_in_a_record_is_taken_over_by_nothing_and_its_unit_is_made_again(study, capsys):
+    plan = study.plan()
+    unit = UNITS[0]
+    path = plan.records.path(plan.recipe_digest("evaluate", unit))
+    path.write_text(path.read_text().replace('"n": 1', '"n": 9'))
+    plan = study.plan()
+    settle(plan)
+    assert plan.receipt("evaluate", unit) is None
+    assert capsys.readouterr().err.count(str(path)) == 1
+    made = []
+    run(plan, "evaluate", unit, lambda job: made.append(job.unit) or train(job))
+    assert made == [unit]
+    plan = study.plan()
+    settle(plan)
+    assert plan.receipt("evaluate", unit).figures == {"epochs": 3}
+
+
+def looks(study):
+    return {path.name: json.loads(path.read_text()) for path in (study.folder / "store/test_sets").glob("*/*.json")}
+
+
+def test_looks_that_were_lost_are_noted_again_from_records_with_the_times_they_had(study):
+    assert looks(study) == {}  # as where jobs were killed when their records had just been written
+    settle(study.plan())
+    kept = looks(study)
+    assert len(kept) == 2  # a fold, as the two models are one configuration
+    assert {json.dumps(look) for look in kept.values()} == {'{"first": "2026-01-01T00:00:00Z"}'}
+    shutil.rmtree(study.folder / "store/test_sets")
+    settle(study.plan())
+    assert looks(study) == kept
+
+
+def test_a_job_that_has_nothing_to_compute_notes_its_look(study):
+    def fail(job):
+        raise AssertionError
+
+    run(study.plan(), "evaluate", UNITS[0], fail)
+    assert list(looks(study).values()) == [{"first": "2026-01-01T00:00:00Z"}]
+
+
+def test_a_job_killed_between_record_and_look_loses_none(study, monkeypatch):
+    forget(study, "evaluate")
+    add = Records.add
+
+    def add_and_die(*arguments):
+        add(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Records, "add", add_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            run(study.plan(), "evaluate", UNITS[0], train)
+    assert looks(study) == {}
+    plan = study.plan()
+    settle(plan)
+    (look,) = looks(study).values()
+    assert look == {"first": plan.records.read(plan.recipe_digest("evaluate", UNITS[0])).made["started"]}
+
+
+FULL_JOB = """
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, sys.argv[3])
+from support.mock_study import Study
+from test_script import run
+
+def fill():
+    for size in (1 << 16, 1 << 8, 1):
+        try:
+            with open("ballast" + str(size), "wb", buffering=0) as stream:
+                while True:
+                    stream.write(bytes(size))
+        except OSError:
+            pass
+
+def make(job):
+    job.out.mkdir()
+    fill()
+    (job.out / "network").write_text("a network" * 1000)
+
+plan = Study(Path.cwd()).plan()
+if sys.argv[1] == "before":
+    fill()
+run(plan, "train", sys.argv[2], make)
+"""
+
+
+@pytest.fixture
+def full_study(study, mount_small, monkeypatch):
+    """It lies on a small file system."""
+    copy = study.copy_to(mount_small(64) / "study")
+    with monkeypatch.context() as patch:
+        patch.chdir(copy.folder)
+        yield copy
+
+
+@pytest.mark.parametrize("when", ["before", "while it runs"])
+def test_a_full_disk_is_told_in_one_message_and_nothing_half_written_is_left(full_study, when):
+    forget(full_study, "train")
+    here = Path(__file__).parent
+    command = [sys.executable, "-c", FULL_JOB, when, UNITS[0], str(here.parents[1])]
+    paths = os.pathsep.join([str(here), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=100, env=environment)
+    assert done.returncode == 1
+    first, second, *rest = done.stderr.splitlines()
+    assert first == f"nephroscale: train of {UNITS[0]} failed"
+    assert second.startswith("  The disk is full")
+    assert [line.split(":")[0].strip() for line in rest] == ["where", "fix", "log"]
+    left = [path for path in full_study.folder.rglob("*") if path.name.endswith(".tmp")]
+    assert left == []
+    assert list((full_study.folder / "store/tmp").iterdir()) == []
+    for path in full_study.folder.glob("results/logs/train/*/*.error"):
+        assert "The disk is full" in path.read_text()
+    for ballast in full_study.folder.glob("ballast*"):
+        ballast.unlink()
+    run(full_study.plan(), "train", UNITS[0], train)
+    assert full_study.plan().receipt("train", UNITS[0]).accepted
+
+
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_a_damaged_input_is_found_before_its_use_where_that_is_asked_for(study, capfd, looked_at):
+    forget(study, "train")
+    plan = study.plan()
+    path = plan.object_path("folds", "cohort") / "folds.json"
+    before = path.stat()
+    path.chmod(0o600)
+    path.write_text(path.read_text().replace("stratified", "stratifieD"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    store = {**plan.config.store.to_mapping(), "verify_on_read": looked_at}
+    read = []
+
+    def use(job):
+        read.append(job.input("folds").path)
+        return train(job)
+
+    if looked_at:
+        with pytest.raises(SystemExit):
+            run(plan, "train", UNITS[0], use, store=store)
+    else:
+        run(plan, "train", UNITS[0], use, store=store)
+    assert bool(read) != looked_at
+    assert ("The object of folds of cohort is damaged" in capfd.readouterr().err) == looked_at

@@ -1,0 +1,124 @@
+import json
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from nephroscale.engine.job import not_made
+from nephroscale.engine.snakemake.job_groups import has_notes, wait_for_receipts, write_note
+from nephroscale.engine.snakemake.status import summary
+from nephroscale.store.receipts import Receipt
+
+
+class Plan:
+    """As much of a plan as the summary asks for: one stage of three units."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.stages = {"tem": SimpleNamespace()}
+        self.receipts = {"P1": Receipt("tem", "P1", "accepted", digest="00")}
+
+    def units(self, stage):
+        return ["P1", "P2", "P3"]
+
+    study_units = units
+
+    def receipt(self, stage, unit):
+        return self.receipts.get(unit)
+
+    def receipt_path(self, stage, unit):
+        return self.folder / f"{stage}/{unit}.json"
+
+    def log_path(self, stage, unit):
+        return self.folder / f"logs/{stage}/{unit}.log"
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "logs/tem").mkdir(parents=True)
+    return Plan(tmp_path)
+
+
+def note(plan, unit, **values):
+    path = plan.log_path("tem", unit).with_suffix(".attempt")
+    known = {"host": os.uname().nodename, "pid": os.getpid(), "cluster_job": "", "since": "2026-01-01T00:00:00Z"}
+    path.write_text(json.dumps(known | {"numbers": [1], "failed": False} | values))
+
+
+def section(text, title):
+    return text.partition(f"\n{title}:\n")[2].partition("\n\n")[0]
+
+
+def test_it_counts_what_is_made(plan):
+    assert "tem              1 of 3" in summary(plan)
+
+
+def test_a_job_of_a_living_process_runs_and_one_of_a_dead_process_was_ended(plan):
+    note(plan, "P2")
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    note(plan, "P3", pid=int(dead.stdout))
+    text = summary(plan)
+    assert "tem of P2" in section(text, "Running")
+    assert f"process {os.getpid()}" in section(text, "Running")
+    assert "tem of P3" in section(text, "Ended before they were done")
+
+
+def test_a_job_on_the_cluster_runs_while_slurm_says_so(plan, tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    squeue = tmp_path / "bin/squeue"
+    squeue.write_text("#!/bin/sh\necho 12\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", str(squeue.parent), prepend=os.pathsep)
+    log = tmp_path / ".snakemake/slurm_logs/group_bags/13.log"
+    log.parent.mkdir(parents=True)
+    log.touch()
+    note(plan, "P2", cluster_job="12", host="n1")
+    note(plan, "P3", cluster_job="13", host="n2")
+    text = summary(plan)
+    assert "tem of P2" in section(text, "Running")
+    assert "cluster job 12, since 2026-01-01T00:00:00Z" in section(text, "Running")
+    assert ".snakemake/slurm_logs/group_bags/13.log" in section(text, "Ended before they were done")
+
+
+def test_a_failed_job_names_its_log_and_the_cluster_s(plan, tmp_path):
+    plan.log_path("tem", "P2").with_suffix(".error").write_text("What is wrong.\n")
+    note(plan, "P2", cluster_job="14", failed=True)
+    log = tmp_path / ".snakemake/slurm_logs/rule_prepare_tem/P2/14.log"
+    log.parent.mkdir(parents=True)
+    log.touch()
+    text = section(summary(plan), "Failed")
+    assert "tem of P2" in text
+    assert "logs/tem/P2.log, cluster's log .snakemake/slurm_logs/rule_prepare_tem/P2/14.log" in text
+    assert "What is wrong." in text
+
+
+def test_a_note_is_no_receipt_and_what_needs_it_names_it(plan):
+    assert not has_notes(plan)
+    write_note(plan.receipt_path("tem", "P2"), "why")
+    assert has_notes(plan)
+    stage = SimpleNamespace(needs=lambda _plan, _unit: [SimpleNamespace(stage="tem", unit=u) for u in ("P1", "P2")])
+    assert "tem of P2" in str(not_made(plan, stage, "P9"))
+    assert "tem of P1" not in str(not_made(plan, stage, "P9"))
+
+
+def test_waiting_for_receipts_ends_when_they_appear_or_the_time_is_over(tmp_path, monkeypatch):
+    clock = SimpleNamespace(now=0.0, sleeps=0)
+
+    def sleep(seconds):
+        clock.now += seconds
+        clock.sleeps += 1
+        if clock.sleeps == 3:
+            (tmp_path / "late").touch()
+
+    monkeypatch.setattr("time.monotonic", lambda: clock.now)
+    monkeypatch.setattr("time.sleep", sleep)
+    (tmp_path / "present").touch()
+    wait_for_receipts([tmp_path / "present"])
+    assert clock.sleeps == 0
+    wait_for_receipts([tmp_path / "present", tmp_path / "late"])
+    assert clock.sleeps == 3
+    wait_for_receipts([tmp_path / "absent"], seconds=5)
+    assert clock.sleeps == 8

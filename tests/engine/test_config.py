@@ -1,0 +1,260 @@
+"""The configuration: defaults, numbers written as texts, faults and their messages."""
+
+import copy
+import subprocess
+import sys
+from typing import Any
+
+import jsonschema
+import pytest
+
+from nephroscale.cohort.schemas import read_schema
+from nephroscale.engine.config import Config, load_config
+from nephroscale.engine.config_completion import families_of
+from nephroscale.errors import NephroscaleError
+from nephroscale.features.settings import EncoderSettings
+from nephroscale.models.registry import FAMILIES
+from nephroscale.models.settings import COMMON_KEYS, ModelSettings
+
+LEAST: dict[str, Any] = {
+    "data": {"patients": "patients.csv", "images": "images.csv"},
+    "task": {"classes": {"a": "IgAN", "b": "MN"}},
+}
+
+
+def config(**sections: Any) -> dict[str, Any]:
+    return copy.deepcopy(LEAST) | sections
+
+
+def faults(mapping: dict[str, Any]) -> list[str]:
+    with pytest.raises(NephroscaleError) as error:
+        load_config(mapping)
+    return [line.removeprefix("  - ") for line in error.value.what.splitlines()[1:]]
+
+
+def test_defaults_are_filled_at_every_depth() -> None:
+    filled = load_config(LEAST)
+    assert (filled.data.root, filled.data.instruments) == (".", None)
+    assert EncoderSettings("texture", None, None, None, 224) == filled.features.encoders.TEM
+    assert filled.models["cmusnet"].options["loss_weights"] == {"OM": 0.3, "IM": 0.5, "TEM": 0.2, "ordinal": 0.5}
+    assert filled.models["cmusnet"].options["encoder"] is None
+    assert (filled.folds.scheme, filled.folds.n_folds, filled.folds.validation_fraction) == ("stratified", 5, 0.2)
+
+
+def test_the_configuration_has_every_key_of_the_schema() -> None:
+    filled = load_config(LEAST).to_mapping()
+    schema = read_schema("config")
+    assert set(filled) == set(schema["properties"])
+    for name, section in schema["properties"].items():
+        if "properties" in section:
+            assert set(filled[name]) == set(section["properties"])
+
+
+def test_defaults_of_the_schema_and_of_the_classes_agree() -> None:
+    filled = load_config(LEAST)
+    least = Config.from_mapping({**LEAST, "models": filled.to_mapping()["models"]})
+    assert least == filled
+
+
+def test_loading_again_changes_nothing() -> None:
+    models = {"a": {"train": {"epochs": 3}}, "b": {"encoder": {"width": 16}}, "c": {"family": "abmil"}}
+    classes = {"I": "I", "II": "II", "I-II": ["I", "II"]}
+    filled = load_config(config(models=models, task={"classes": classes, "ordinal": True}))
+    assert load_config(filled.to_mapping()) == filled
+
+
+def test_the_mapping_given_stays_as_it_is() -> None:
+    given = config(om={"mpp": "1"})
+    before = copy.deepcopy(given)
+    load_config(given).to_mapping()["task"]["classes"]["c"] = "LN"
+    assert given == before
+
+
+def test_defaults_are_not_shared_between_calls() -> None:
+    load_config(LEAST).to_mapping()["om"]["stains"].append("X")
+    load_config(LEAST).models["cmusnet"].options["loss_weights"]["OM"] = 7  # type: ignore[index]
+    assert "X" not in load_config(LEAST).om.stains
+    assert load_config(LEAST).models["cmusnet"].options["loss_weights"]["OM"] == 0.3
+
+
+def test_texts_become_numbers() -> None:
+    filled = load_config(
+        config(
+            seed="3",
+            store={"verify_on_read": "true"},
+            om={"mpp": "5e-1", "tile_px": "128"},
+            task={"classes": {"a": "x", "b": "y"}, "permute_labels": "7"},
+            train={"seeds": ["1", "2"], "learning_rate": "5e-5"},
+        )
+    )
+    assert filled.seed == 3
+    assert filled.store.verify_on_read is True
+    assert (filled.om.mpp, filled.om.tile_px) == (0.5, 128)
+    assert filled.task.permute_labels == 7
+    assert filled.train.seeds == (1, 2)
+    assert filled.train.learning_rate == 5e-5
+
+
+def test_equal_numbers_are_equal_however_written() -> None:
+    whole, broken = load_config(config(om={"mpp": 1})), load_config(config(om={"mpp": 1.0, "tile_px": 256.0}))
+    assert repr(whole) == repr(broken)
+
+
+def test_a_heading_without_keys_means_the_defaults() -> None:
+    filled = load_config(config(store=None, models={"om-only": None}))
+    assert filled.store.path == "store"
+    assert filled.models["om-only"].family == "cmusnet"
+
+
+def test_a_model_overrides_single_keys_of_the_training() -> None:
+    filled = load_config(config(models={"a": {"train": {"epochs": "3"}}}, train={"batch_size": 2}))
+    assert filled.models["a"].train == {"epochs": 3}
+    training = filled.models["a"].training(filled.train)
+    assert (training.epochs, training.batch_size, training.seeds) == (3, 2, (1,))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_has_the_keys_of_its_family_and_no_others(family: str) -> None:
+    model = load_config(config(models={"a": {"family": family}})).models["a"]
+    own = set(families_of(read_schema("config"))[family]["properties"]) - set(COMMON_KEYS)
+    assert set(model.options) == own
+    assert ModelSettings.from_mapping(model.to_mapping()) == model
+
+
+def test_a_key_of_another_family_is_an_error() -> None:
+    models = {
+        "a": {"family": "abmil", "smil_threshold": 2.0, "masking": None},
+        "b": {"family": "abmill"},
+        "c": {"gated": True},
+        "d": {"family": "transmil", "head": 2},
+        "e": {"family": 3},
+    }
+    told = faults(config(models=models))
+    for expected in (
+        "models.a.smil_threshold: the family abmil does not read this key; it reads attention_width,",
+        "models.a.masking: the family abmil does not read this key",
+        "models.b.family: there is no family 'abmill'; did you mean `abmil`?",
+        "models.c.gated: the family cmusnet does not read this key",
+        "models.d.head: unknown key; did you mean `heads`?",
+        "models.e.family: 3 is a number, but has to be a text",
+    ):
+        assert any(line.startswith(expected) for line in told), (expected, told)
+    assert len(told) == 6
+
+
+@pytest.mark.parametrize(
+    ("sections", "expected"),
+    [
+        ({"folds": {"count": 2}}, "folds.count is now called folds.n_folds."),
+        ({"train": {"batch": 4}}, "train.batch is now called train.batch_size."),
+        (
+            {"models": {"a": {"train": {"flips": False}}}},
+            "models.a.train.flips is now called models.a.train.random_flips.",
+        ),
+        ({"models": {"a": {"threshold": 2}}}, "models.a.threshold is now called models.a.smil_threshold."),
+        ({"glomeruli": {"width": 8}}, "glomeruli.width is now called glomeruli.unet.width."),
+        ({"glomeruli": {"batch": 8}}, "glomeruli.batch is now called glomeruli.unet.batch_size."),
+        ({"om": {"reference": "cohort"}}, "om.reference is now called om.reference_file; leave it out for `cohort`."),
+        (
+            {"tem": {"burned_in": "keep"}},
+            "tem.burned_in is now called tem.remove_marks: true for `remove`, false for `keep`.",
+        ),
+        (
+            {"features": {"encoders": {"OM": {"name": "h5", "weights": "bags"}}}},
+            "features.encoders.OM.weights of the encoder `h5` is now called features.encoders.OM.h5_folder.",
+        ),
+        (
+            {"recompute": "tem"},
+            "recompute is not a key any more: `snakemake --forcerun RULE` computes a stage again.",
+        ),
+    ],
+)
+def test_a_former_key_names_its_replacement(sections: dict[str, Any], expected: str) -> None:
+    assert faults(config(**sections)) == [expected]
+
+
+def test_all_faults_are_listed_at_once() -> None:
+    told = faults(
+        {
+            "data": {"patient": "p.csv", "images": 3},
+            "task": {"classes": {"a": "x", 1: "y"}},
+            "om": {"mpp": "wide", "tile_px": 100, "stainz": []},
+            "compute": {"device": "gpu", "threads": 0},
+            "threads": 2,
+            "models": {"Big": None, "a": {"variant": "relased", "train": {"epoch": 3}}},
+        }
+    )
+    for expected in (
+        "data.patient: unknown key; did you mean `patients`?",
+        "data.patients: is missing and has no default; add it.",
+        "data.images: 3 is a number, but has to be a text",
+        "task.classes.1: YAML reads this key as int",
+        "om.mpp: 'wide' is a text, but has to be a number.",
+        "om.tile_px: 100 is not a multiple of 64.",
+        "om.stainz: unknown key; did you mean `stains`?",
+        "compute.device: 'gpu' is not one of cpu, cuda.",
+        "compute.threads: 0 is less than 1.",
+        "threads: unknown key; did you mean `compute.threads`?",
+        "models: the name 'Big' does not fit",
+        "models.a.variant: 'relased' is not one of default, released.",
+        "models.a.train.epoch: unknown key; did you mean `epochs`?",
+    ):
+        assert any(line.startswith(expected) for line in told), (expected, told)
+    assert len(told) == 13
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), ".inf", "1e999"])
+def test_numbers_are_finite(value: object) -> None:
+    assert any(line.startswith("om.mpp") for line in faults(config(om={"mpp": value})))
+
+
+def test_a_truth_value_is_no_number() -> None:
+    assert faults(config(seed=True)) == ["seed: True is a truth value, but has to be a whole number."]
+
+
+@pytest.mark.parametrize(
+    ("sections", "told"),
+    [
+        ({"task": {"classes": {"a": "MN", "b": "exclude"}}}, "task.classes: maps to 1 class (MN)"),
+        (
+            {"task": {"classes": {"a": "MN", "b": "IgAN", "c": "Exclude"}}},
+            "task.classes.c: 'Exclude' is written 'exclude'",
+        ),
+        ({"task": {"label": "use", "classes": {"a": "MN", "b": "IgAN"}}}, "task.label: 'use'"),
+        ({"task": {"classes": {"a": "MN", " a": "IgAN", "b": "LN"}}}, "task.classes.a: given twice"),
+        (
+            {"task": {"classes": {"a": "MN", "b": "IgAN", "c": ["MN", "IgAN", "LN"]}, "ordinal": True}},
+            "task.classes.c: ['MN', 'IgAN', 'LN'] has more than 2 entries.",
+        ),
+        ({"om": {"stains": ["PAS", "PAS"]}}, "om.stains: PAS is named twice."),
+        (
+            {"report": {"headline": "cmus"}},
+            "report.headline: there is no model 'cmus' under models; did you mean `cmusnet`?",
+        ),
+        ({"glomeruli": {"min_diameter_um": 500}}, "glomeruli.min_diameter_um: has to be less"),
+    ],
+)
+def test_keys_that_contradict_each_other(sections: dict[str, Any], told: str) -> None:
+    assert [line[: len(told)] for line in faults(config(**sections))] == [told]
+
+
+def test_no_mapping_at_all() -> None:
+    with pytest.raises(NephroscaleError, match="not a mapping"):
+        load_config(["data"])  # type: ignore[arg-type]
+
+
+def test_label_texts_are_compared_as_cells_are_read() -> None:
+    task = load_config(config(task={"classes": {" cafe\u0301 ": "MN", "b": "LN"}})).task
+    assert list(task.classes) == ["caf\u00e9", "b"]
+
+
+@pytest.mark.parametrize("name", ["config", "patients", "images", "instruments"])
+def test_the_schemas_are_schemas(name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(read_schema(name))
+
+
+def test_the_configuration_is_light_to_import() -> None:
+    heavy = "{'numpy', 'pandas', 'jsonschema', 'openpyxl', 'torch', 'sklearn'} & set(sys.modules)"
+    modules = "nephroscale.cohort.tables, nephroscale.engine.config"
+    code = f"import sys, {modules}; sys.exit(bool({heavy}))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

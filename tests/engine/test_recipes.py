@@ -1,0 +1,273 @@
+"""Whatever writes or decides bytes counts in recipes: what jobs run is traced, and edits are made in memory."""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import threading
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+
+from nephroscale.engine.job import make_units
+from nephroscale.engine.plan import NOT_IN_RECIPES, Plan
+from nephroscale.stages.registry import ORDER, stage_table
+from nephroscale.store.code import read_source
+from support.small_study import small_config, write_study
+
+pytestmark = pytest.mark.slow
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+PACKAGE = SCRIPTS / "nephroscale"
+ENOUGH = 1
+#: What jobs run of the rooms whose code is in no recipe. They find inputs, take digests and read settings; what they
+#: give is part of recipes as values (rows, settings, inputs, parts), and they write no bytes of objects.
+ALLOWED = {
+    "engine/device.py": {"choose_device"},
+    "engine/job.py": {
+        *("Input.object", "Job._read", "Job._sound", "Job.annotation", "Job.device", "Job.facts", "Job.images"),
+        *("Job.input", "Job.inputs", "Job.optional_input", "Job.raw", "Job.raw_digests", "Job.readable_facts"),
+        "Job.work",
+    },
+    "engine/plan.py": {
+        *(
+            "Plan.images",
+            "Plan.object_json",
+            "Plan.object_path",
+            "Plan.raw_folder",
+            "Plan.receipt",
+            "Plan.stages_before",
+        ),
+        *("Plan.study_units", "Plan.units"),
+    },
+    "engine/raw_cache.py": {
+        *("RawCache._entry_path", "RawCache._read", "RawCache.digest", "RawCache.entry", "RawCache.known"),
+        "RawCache._sizes",
+    },
+    "engine/stage.py": {"NamedInput.needs"},
+    "errors.py": {"NephroscaleError.__init__", "Rejected.__init__"},
+    "settings.py": {
+        *("Settings.describe", "Settings.from_mapping", "Settings.to_mapping", "_hints", "_is_required", "_plain"),
+        *("_takes", "_typed", "section", "setting"),
+    },
+    "store/digest.py": {"digest_bytes", "digest_json"},
+    "store/objects.py": {"Store.folder", "Store.object_path"},
+    "store/receipts.py": {"Receipt.accepted"},
+}
+#: Functions that the engine calls for a job: rows of the tables and digests of raw files are values of the recipe, and
+#: links to raw files are no objects.
+FOR_THE_ENGINE = {
+    "cohort/cohort.py": {"Cohort.images_of"},
+    "cohort/image.py": {"Image.row"},
+    "cohort/patient.py": {"Patient.in_diagnosis", "Patient.row"},
+    "slides/raw.py": {"_entry", "_extension", "_plain_file", "_state_line", "link_raw", "list_files", "stat_signature"},
+}
+
+
+class Trace:
+    """The functions of the package that run while stages make their artifacts, by stage and unit and file."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[str, str], dict[Path, set[str]]] = defaultdict(lambda: defaultdict(set))
+        self._kinds: Counter[tuple[str, str]] = Counter()
+
+    def follow(self, stage, plan):
+        """Trace each call of a stage's `make`."""
+        make, prefix = stage.make, str(PACKAGE) + os.sep
+
+        def traced(job):
+            kind = (stage.name, job.unit.rpartition("-")[2])  # such as the modality; two units of a kind are enough
+            self._kinds[kind] += 1
+            if self._kinds[kind] > ENOUGH:
+                return make(job)
+            codes = set()
+
+            def note(frame, event, argument):
+                if event == "call":
+                    codes.add(frame.f_code)
+
+            threading.setprofile(note)
+            sys.setprofile(note)
+            try:
+                return make(job)
+            finally:
+                sys.setprofile(None)
+                threading.setprofile(None)
+                for code in codes:
+                    # the bodies of modules and classes are no functions: they run on import, whoever imports first
+                    if code.co_filename.startswith(prefix) and code.co_flags & 1:
+                        self.found[job.stage.name, job.unit][Path(code.co_filename)].add(code.co_qualname)
+
+        stage.make = traced
+
+
+class Made:
+    """The small study with every unit made, and what ran."""
+
+    def __init__(self, folder: Path, plan: Plan, trace: Trace) -> None:
+        self.folder, self.plan, self.found = folder, plan, trace.found
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recipes") / "study"
+    write_study(folder)
+    trace = Trace()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        plan = Plan(small_config(), stage_table())
+        for stage in plan.stages.values():
+            patch.setattr(stage, "make", stage.make)  # restored afterwards: stages are shared by the process
+            trace.follow(stage, plan)
+        for name, stage in plan.stages.items():
+            for unit in plan.units(name):
+                (receipt,) = make_units(plan, stage, [unit])
+                plan.set_receipt(name, unit, receipt)
+                path = plan.receipt_path(name, unit)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(receipt.text())
+    return Made(folder, plan, trace)
+
+
+@pytest.fixture
+def plan(made, monkeypatch):
+    monkeypatch.chdir(made.folder)
+    return made.plan
+
+
+def excluded(path):
+    module = ".".join(path.relative_to(SCRIPTS).with_suffix("").parts)
+    return any(module == name or module.startswith(f"{name}.") for name in NOT_IN_RECIPES)
+
+
+def closure(plan, stage, unit):
+    return plan.code.closure(f"{plan.stages[stage].rule}.py", plan.stages[stage].modules(plan, unit)).code
+
+
+def test_a_job_of_every_stage_was_traced(made):
+    assert {stage for stage, _ in made.found} == set(ORDER)
+    assert any(len(files) > 3 for files in made.found.values())
+
+
+def outside(files, names):
+    """The functions that ran and are not allowed to, by file; a function stands for those inside it."""
+    ran = {
+        path.relative_to(PACKAGE).as_posix(): {name.partition(".<locals>")[0] for name in files[path]} for path in files
+    }
+    left = {path: sorted(found - names.get(path, set())) for path, found in ran.items()}
+    return {path: found for path, found in left.items() if found}
+
+
+def jobs(made):
+    """What ran, by stage and unit. The audit reads every recipe: what it reads by that is a value of its own recipe."""
+    return {key: files for key, files in made.found.items() if not made.plan.stages[key[0]].reads_records}
+
+
+def test_whatever_a_job_runs_is_part_of_its_recipe(made, plan):
+    for (stage, unit), files in jobs(made).items():
+        known = closure(plan, stage, unit)
+        others = {
+            path: names
+            for path, names in files.items()
+            if not excluded(path) and path.relative_to(SCRIPTS).as_posix() not in known
+        }
+        assert outside(others, FOR_THE_ENGINE) == {}, f"{stage} of {unit}"
+
+
+def test_what_jobs_run_outside_recipes_writes_no_bytes(made):
+    for (stage, unit), files in jobs(made).items():
+        assert outside({path: names for path, names in files.items() if excluded(path)}, ALLOWED) == {}, (stage, unit)
+
+
+# -- edits in memory --------------------------------------------------------------------------------------------------
+
+
+def units_that_differ(made):
+    """One unit for each stage and set of files that ran."""
+    found = {}
+    for key, files in jobs(made).items():
+        found.setdefault((key[0], frozenset(files)), key)
+    return list(found.values())
+
+
+def counted(plan, made, key):
+    """The Python files of a unit's recipe whose functions ran."""
+    known = closure(plan, *key)
+    return [path for path in made.found[key] if path.suffix == ".py" and path.relative_to(SCRIPTS).as_posix() in known]
+
+
+def digest_with(plan, key, path, source):
+    """The digest of a unit's recipe with other text in one source."""
+    code = plan.code
+    before = code._source(path)
+    code._sources[path] = read_source(source.encode())
+    code._closures.clear()
+    try:
+        return plan.recipe(*key).digest
+    finally:
+        code._sources[path] = before
+        code._closures.clear()
+
+
+def change_constant(source):
+    """Change the first number or text that is no documentation; add a constant where there is none."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Return | ast.Assign | ast.Compare):
+            for part in ast.walk(node):
+                if isinstance(part, ast.Constant) and isinstance(part.value, int | float | str):
+                    part.value = "edited"
+                    return ast.unparse(tree)
+    return source + "\nEDITED = 1\n"
+
+
+def change_english(source):
+    """Change comments, docstrings, formatting and the documentation of settings, and nothing else."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            node.body.insert(0, ast.Expr(ast.Constant("Another text.")))
+            if len(node.body) > 1 and ast.get_docstring(ast.Module(node.body[1:], []), clean=False) is not None:
+                del node.body[1]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setting":
+            node.args[0] = ast.Constant("Other documentation.")
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "section":
+            node.args[1:] = [ast.Constant("Other documentation.")]
+    future = next((n for n in tree.body if isinstance(n, ast.ImportFrom) and n.module == "__future__"), None)
+    assert future is None or tree.body.index(future) == 1
+    return "# A comment.\n" + ast.unparse(ast.fix_missing_locations(tree)) + "\n# Another.\n"
+
+
+def test_an_edit_of_code_that_ran_changes_the_recipe(made, plan):
+    edits = 0
+    for key in units_that_differ(made):
+        known = plan.recipe(*key).digest
+        for path in counted(plan, made, key):
+            assert digest_with(plan, key, path, change_constant(path.read_text())) != known, f"{key}: {path}"
+            edits += 1
+    assert edits > 100
+
+
+def test_an_edit_of_english_changes_no_recipe(made, plan):
+    for key in units_that_differ(made):
+        known = plan.recipe(*key).digest
+        for path in counted(plan, made, key):
+            assert digest_with(plan, key, path, change_english(path.read_text())) == known, f"{key}: {path}"
+
+
+def test_the_documentation_of_settings_changes_no_recipe(plan):
+    path = PACKAGE / "training/settings.py"
+    key = ("train", plan.units("train")[0])
+    source = path.read_text()
+    assert change_english(source).count("Other documentation.") > 5
+    assert digest_with(plan, key, path, change_english(source)) == plan.recipe(*key).digest
+
+
+def test_an_edit_of_excluded_code_changes_no_recipe(made, plan):
+    key = ("train", plan.units("train")[0])
+    files = [path for path in made.found[key] if excluded(path)]
+    assert files
+    for path in files:
+        assert digest_with(plan, key, path, path.read_text() + "\nEDITED = 1\n") == plan.recipe(*key).digest

@@ -1,0 +1,62 @@
+import h5py
+import numpy as np
+import pytest
+
+from nephroscale.arrays import read_array, read_attributes
+from nephroscale.errors import NephroscaleError, Rejected
+from nephroscale.features.import_h5 import import_h5, read_h5_bag
+
+NAMES = {"patient": "P1", "modality": "OM", "image_id": "P1-OM", "encoder": "uni"}
+
+
+def write_h5(path, **arrays):
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            file[name] = array
+    return path
+
+
+@pytest.mark.parametrize("leading", [(), (1,)])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_bags_of_clam_and_trident_are_read(tmp_path, leading, dtype):
+    features = np.random.default_rng(0).normal(size=(4, 6)).astype(dtype)
+    coords = np.arange(8).reshape(4, 2)
+    path = write_h5(tmp_path / "x.h5", features=features.reshape(*leading, 4, 6), coords=coords.reshape(*leading, 4, 2))
+    assert read_h5_bag(path, tmp_path / "out", **NAMES) == {"instances": 4, "channels": 6}
+    np.testing.assert_allclose(read_array(tmp_path / "out", "features")[:, 0, 0], features, rtol=1e-6)
+    attributes = read_attributes(tmp_path / "out")
+    assert (attributes["encoder"], attributes["images"]) == ("uni", ["P1-OM"])
+    assert read_array(tmp_path / "out", "image").tolist() == [0] * 4
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"features": np.zeros((4, 6))}, "coords"),
+        ({"coords": np.zeros((4, 2))}, "features"),
+        ({"features": np.zeros((2, 4, 6)), "coords": np.zeros((4, 2))}, "shape"),
+        ({"features": np.zeros((4, 6)), "coords": np.zeros((3, 2))}, "coords"),
+        ({"features": np.full((4, 6), np.nan), "coords": np.zeros((4, 2))}, "finite"),
+        ({"features": np.zeros((0, 6)), "coords": np.zeros((0, 2))}, "shape"),
+        ({"features": np.zeros((4, 6), np.int32), "coords": np.zeros((4, 2))}, "int32"),
+    ],
+)
+def test_invalid_files_are_refused(tmp_path, arrays, message):
+    with pytest.raises(NephroscaleError, match=message):
+        read_h5_bag(write_h5(tmp_path / "x.h5", **arrays), tmp_path / "out", **NAMES)
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "x.h5").write_text("no")
+    with pytest.raises(NephroscaleError, match="h5"):
+        read_h5_bag(tmp_path / "x.h5", tmp_path / "out", **NAMES)
+
+
+def test_a_patient_has_a_file_of_its_own(tmp_path):
+    write_h5(tmp_path / "P1.h5", features=np.ones((2, 3), np.float32), coords=np.zeros((2, 2)))
+    assert import_h5("P1", "OM", str(tmp_path), tmp_path / "out") == {"instances": 2, "channels": 3}
+    with pytest.raises(Rejected, match="no h5 bag of OM"):
+        import_h5("P2", "OM", str(tmp_path), tmp_path / "other")
+    with pytest.raises(NephroscaleError, match="needs the folder"):
+        import_h5("P1", "OM", None, tmp_path / "other")

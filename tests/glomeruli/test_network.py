@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from nephroscale.errors import NephroscaleError
+from nephroscale.glomeruli.network import UNet, load_weights, save_weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_output_has_the_size_of_the_input() -> None:
+    assert tuple(UNet(4).eval()(torch.zeros(1, 3, 48, 80)).shape) == (1, 48, 80)
+
+
+def test_width_and_scale_are_read_from_the_weights(tmp_path: Path) -> None:
+    network = UNet(4)
+    save_weights(network, 2.5, tmp_path / "weights.safetensors")
+    with safe_open(tmp_path / "weights.safetensors", "pt") as stored:
+        assert list(stored.metadata()) == ["nephroscale"]
+    loaded, mpp = load_weights(tmp_path)
+    assert (loaded.width, mpp, loaded.training) == (4, 2.5, False)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, loaded.state_dict()[name])
+
+
+def test_damaged_and_other_weights_are_errors(tmp_path: Path) -> None:
+    (tmp_path / "weights.safetensors").write_bytes(b"nothing")
+    with pytest.raises(NephroscaleError, match="damaged"):
+        load_weights(tmp_path)
+    save_file({"a": torch.zeros(1)}, tmp_path / "weights.safetensors")
+    with pytest.raises(NephroscaleError, match="not weights of the glomerulus segmenter"):
+        load_weights(tmp_path)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from shapely.geometry import Polygon
+
+from nephroscale.errors import NephroscaleError
+from nephroscale.glomeruli.contours import rasterise
+from nephroscale.glomeruli.metrics import dice
+from nephroscale.glomeruli.segmenter import AnnotatedSlide, load_annotated, sample_batch, train_segmenter
+from nephroscale.glomeruli.tile_view import TileView
+from nephroscale.slides.tile_reader import open_tiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import Any
+
+    Trained = Any  # the fixture's named tuple, in conftest.py
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def with_steps(trained: Trained, steps: int) -> Any:
+    return replace(trained.settings, unet=replace(trained.settings.unet, steps=steps))
+
+
+def test_training_lowers_the_loss(trained: Trained) -> None:
+    curve = json.loads((trained.model / "curve.json").read_text())
+    assert len(curve["loss"]) == 6
+    assert curve["loss"][-1] < 0.6 * curve["loss"][0]
+    assert trained.figures["training_dice"] > 0.8
+    assert trained.figures["validation_dice"] is None
+
+
+def test_training_is_reproducible_and_depends_on_the_seed(trained: Trained, tmp_path: Path) -> None:
+    model, settings, figures, slides = trained
+    torch.rand(3)  # the global generator is not used
+    state = torch.get_rng_state()
+    assert train_segmenter(slides, settings, 1, tmp_path / "again") == figures
+    assert torch.equal(state, torch.get_rng_state())
+    for name in ("weights.safetensors", "curve.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (model / name).read_bytes()
+    train_segmenter(slides, with_steps(trained, 2), 1, tmp_path / "one")
+    train_segmenter(slides, with_steps(trained, 2), 2, tmp_path / "two")
+    assert (tmp_path / "one/weights.safetensors").read_bytes() != (tmp_path / "two/weights.safetensors").read_bytes()
+
+
+def test_of_four_slides_one_is_held_out(trained: Trained, tmp_path: Path) -> None:
+    slides = [trained.slides[0]._replace(id=name) for name in ("S4", "S1", "S3", "S2")]
+    figures = train_segmenter(slides, with_steps(trained, 2), 1, tmp_path / "model")
+    assert figures["slides"] == 3
+    assert figures["validation_slide"] == "S4"
+    assert 0 <= figures["validation_dice"] <= 1
+
+
+def test_the_reference_mask_is_that_of_the_annotation(trained: Trained, om_slide: tuple[Path, list[Polygon]]) -> None:
+    slide = load_annotated(trained.slides[0], 4.0)
+    view = TileView.at_scale(open_tiles(om_slide[0]), 4.0)
+    true = [Polygon(view.from_raw(np.asarray(polygon.exterior.coords))) for polygon in om_slide[1]]
+    assert dice(slide.truth, rasterise(true, view.shape)) == 1
+    purple = slide.pixels[..., 1] < 130
+    assert dice(purple, slide.truth) > 0.85
+
+
+def test_patches_and_reference_masks_rotate_together(trained: Trained) -> None:
+    slide = load_annotated(trained.slides[0], 4.0)
+    pixels, truth, weight = sample_batch([slide], 16, 64, np.random.default_rng(0))
+    assert tuple(pixels.shape) == (16, 3, 64, 64)
+    inside, outside = pixels[:, 1][truth > 0].mean(), pixels[:, 1][truth == 0].mean()
+    assert inside < outside - 0.15
+    assert bool((weight == 1).all())
+
+
+def test_slides_without_usable_annotation_are_errors(
+    trained: Trained,
+    tmp_path: Path,
+    make_annotation: Callable[..., Path],
+    om_slide: tuple[Path, list[Polygon]],
+) -> None:
+    far = make_annotation(tmp_path / "far.geojson", [Polygon([(90000, 0), (90100, 0), (90100, 100)])])
+    with pytest.raises(NephroscaleError, match="outside its slide"):
+        train_segmenter([AnnotatedSlide("S", om_slide[0], far)], trained.settings, 1, tmp_path / "m")
+    with pytest.raises(NephroscaleError, match="no annotated slide"):
+        train_segmenter([], trained.settings, 1, tmp_path / "m")
+    assert not (tmp_path / "m").exists()

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from nephroscale.cohort.image import TableScale
+from nephroscale.errors import NephroscaleError, Rejected
+from nephroscale.slides.facts import describe_image
+from nephroscale.slides.readers.base import UnreadableRegion
+from nephroscale.slides.readers.jpeg_tiff_reader import JpegTiffReader
+from nephroscale.slides.readers.openslide_reader import OpenslideReader
+from nephroscale.slides.readers.registry import READERS, choose_reader, open_slide
+
+
+@pytest.mark.parametrize("reader", ["jpeg_tiff_reader", "openslide_reader"])
+def test_other_tiles_of_a_damaged_slide_are_readable(damaged, reader):
+    with open_slide(damaged, reader) as slide:
+        good = slide.read_level(1, 0, 0, 256, 256)[0]
+        with pytest.raises(UnreadableRegion):
+            slide.read_level(1, 256, 256, 256, 256)
+        np.testing.assert_array_equal(slide.read_level(1, 0, 0, 256, 256)[0], good)
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [
+        ("slides/test3-DAPI-2-(387).ndpi", "openslide_reader"),
+        ("slides/gcp-jpeg.dicom", "openslide_reader"),
+        ("slides/fixtures/boxes.tiff", "openslide_reader"),
+        ("immunofluorescence/Zeiss-1-Merged-ch0.tif", "tifffile_reader"),
+        ("immunofluorescence/Leica-Fluorescence-1_x2500-y2338-600x500.bmp", "image_reader"),
+        ("kidney_om/vegf_ihc_C1.jpg", "image_reader"),
+        ("kidney_om/local1.png", "image_reader"),
+    ],
+)
+def test_readers_of_real_files(shared, name, reader):
+    path = shared / "data" / name
+    assert choose_reader(path) == reader
+    with open_slide(path, reader) as slide:
+        pixels, valid = slide.read_level(0, slide.width - 8, slide.height - 8, 16, 16)
+        assert pixels.shape == (16, 16, slide.channels)
+        assert pixels.dtype == slide.dtype
+        assert valid[:8, :8].all()
+        assert not valid[8:].any()
+        assert not valid[:, 8:].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("malformed/lfs_pointer_as_a.tiff", "image format is unknown"),
+        ("malformed/histolab-broken.svs", "image format is unknown"),
+        ("malformed/truncated.svs", "truncated"),
+        ("test_orient6.tif", "orientation tag is 6"),
+    ],
+)
+def test_files_that_cannot_be_opened_are_rejected_with_a_reason(shared, name, reason):
+    with pytest.raises(Rejected, match=reason) as rejected:
+        choose_reader(shared / "data/slides" / name)
+    assert "/" not in rejected.value.reason
+
+
+def test_open_slide_chooses_the_reader_and_has_a_readable_repr(slide):
+    with open_slide(slide) as opened:
+        assert isinstance(opened, JpegTiffReader)
+        assert repr(opened) == "<JpegTiffReader 2048 x 1536 px, 3 levels, 0.25 µm/px, generic-tiff>"
+    with open_slide(slide, "openslide_reader") as opened:
+        assert isinstance(opened, OpenslideReader)
+
+
+def test_an_unknown_reader_is_an_error(slide):
+    with pytest.raises(NephroscaleError, match="is unknown"):
+        open_slide(slide, "magic")
+    assert sorted(READERS) == list(READERS)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif"])
+def test_an_image_truncated_anywhere_is_rejected(tmp_path, make_row, suffix):
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 80, 3), np.uint8)
+    whole = tmp_path / f"whole.{suffix}"
+    if suffix == "tif":
+        tifffile.imwrite(whole, pixels, tile=(32, 32), compression="zlib")
+    else:
+        Image.fromarray(pixels).save(whole)
+    data, cut = whole.read_bytes(), tmp_path / f"cut.{suffix}"
+    # Of a PNG all pixels can be there without its last chunks, and of a JPEG or TIFF without its last bytes.
+    for length in np.linspace(0, 0.95 * len(data), 40).astype(int):
+        cut.write_bytes(data[:length])
+        with pytest.raises(Rejected):
+            describe_image(cut, make_row("OM", scale=TableScale(0.5, "um"), roi="whole"))

@@ -1,0 +1,36 @@
+import json
+
+from nephroscale.slides.facts import read_facts
+from nephroscale.slides.register import RawImage, register_images
+from nephroscale.store.digest import digest_json
+
+
+def test_accepted_and_rejected_images_are_registered(slide, make_row, tmp_path):
+    (tmp_path / "b.svs").write_text("nothing")
+    images = {
+        "B": RawImage(tmp_path / "b.svs", make_row("OM"), "digest of b"),
+        "A": RawImage(slide, make_row("OM"), "digest of a", "digest of the annotation"),
+    }
+    figures, parts = register_images(images, tmp_path / "facts.json")
+    assert figures["images"] == 2
+    assert list(figures["rejected_images"]) == ["B"]
+    assert "format is unknown" in figures["rejected_images"]["B"]
+    facts = read_facts(tmp_path / "facts.json")
+    assert [(facts[name].status, facts[name].digest) for name in "AB"] == [
+        ("accepted", "digest of a"),
+        ("rejected", "digest of b"),
+    ]
+    assert facts["B"].reason == figures["rejected_images"]["B"]
+    content = json.loads((tmp_path / "facts.json").read_text())
+    assert parts == {
+        "A": digest_json(content["A"]),
+        "A.annotation": "digest of the annotation",
+        "B": digest_json(content["B"]),
+    }
+
+
+def test_the_order_of_images_does_not_matter(slide, make_row, tmp_path):
+    one, other = (RawImage(slide, make_row("OM"), name) for name in "ab")
+    first = register_images({"A": one, "B": other}, tmp_path / "a.json")
+    assert register_images({"B": other, "A": one}, tmp_path / "b.json") == first
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()

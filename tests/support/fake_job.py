@@ -1,0 +1,41 @@
+"""A small stand-in for a job: named inputs that a test writes down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from nephroscale.engine.job import Input
+from nephroscale.store.receipts import Receipt
+
+
+def accepted(stage: str, unit: str, path: Path | None = None, **figures: Any) -> Input:
+    """An input that was accepted; its object is `<stage>/<unit>` unless a path is given."""
+    return Input(unit, Receipt(stage, unit, "accepted", figures=figures), path or Path(stage) / unit)
+
+
+def rejected(stage: str, unit: str, reason: str, **figures: Any) -> Input:
+    """An input that was rejected."""
+    return Input(unit, Receipt(stage, unit, "rejected", reason, figures=figures), None)
+
+
+class FakeJob:
+    """What functions of stages ask of a job."""
+
+    def __init__(self, unit: str, *, settings: Any = None, rows: Any = None, plan: Any = None, **inputs: Any) -> None:
+        self.unit, self.settings, self.rows, self.plan = unit, settings, rows, plan
+        self._inputs: dict[str, list[Input]] = inputs
+
+    def inputs(self, name: str) -> list[Input]:
+        return self._inputs[name]
+
+    def input(self, name: str) -> Input:
+        (found,) = self._inputs[name]
+        return found
+
+
+def plan_with_images(**columns: Any) -> Any:
+    """A plan whose cohort has only images: image id to its stain (OM) or marker (IM)."""
+    images = {name.replace("_", "-"): SimpleNamespace(stain=value, marker=value) for name, value in columns.items()}
+    return SimpleNamespace(cohort=SimpleNamespace(images=images))

@@ -1,0 +1,116 @@
+"""A study of a few painted images, small enough that every stage can make one unit in seconds."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import tifffile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SIDE = 512
+DISCS = ((140, 150, 50), (180, 370, 56), (370, 250, 52))
+CLASSES = ("IgAN", "MN")
+#: Patient, class, use. Each class has enough patients for two folds.
+PATIENTS = [(f"P{k}", CLASSES[k % 2], "diagnosis") for k in range(6)]
+PATIENTS += [("S0", "IgAN", "segmentation"), ("E0", "MN", "external")]
+
+
+def small_config() -> dict[str, Any]:
+    """The configuration: every stage has a unit, and every setting is as cheap as it can be."""
+    return {
+        "data": {"root": "raw", "patients": "patients.csv", "images": "images.csv"},
+        "results": "results",
+        "store": {"path": "store"},
+        "task": {"classes": {name: name for name in CLASSES}, "min_per_class": 2, "missing_modalities": "mask"},
+        "om": {"mpp": 1.0, "normalisation": "reinhard"},
+        "im": {"mpp": 1.0, "panel": ["IgG"]},
+        "tem": {"size_px": 64},
+        "glomeruli": {"mpp": 4.0, "unet": {"width": 8, "steps": 4}},
+        "features": {"om_glomeruli": 1},
+        "folds": {"n_folds": 2, "validation_fraction": 0.34},
+        "train": {"epochs": 1, "patience": 1, "seeds": [1]},
+        "models": {"cmusnet": {}},
+        "report": {"bootstrap_resamples": 100},
+    }
+
+
+def write_study(folder: Path) -> None:
+    """Write tables and images to a folder."""
+    (folder / "raw").mkdir(parents=True)
+    rows: list[dict[str, Any]] = []
+    for number, (patient, _, use) in enumerate(PATIENTS):
+        random = np.random.default_rng(number)
+        om = {"image_id": f"{patient}-OM", "modality": "OM", "stain": "PASM", "path": f"{patient}-OM.tif", "mpp": 1.0}
+        tifffile.imwrite(folder / "raw" / om["path"], _paint_om(random), tile=(256, 256), photometric="rgb")
+        if use != "segmentation" and number:  # of the first patient's slide the segmenter finds the glomeruli
+            om["roi"] = "whole"
+        if use == "segmentation":
+            om["annotation"] = f"{patient}-OM.geojson"
+            (folder / "raw" / om["annotation"]).write_text(json.dumps(_outlines()))
+        rows.append(om | {"patient_id": patient})
+        if use == "segmentation":
+            continue
+        im = {"image_id": f"{patient}-IM", "modality": "IM", "marker": "IgG", "path": f"{patient}-IM.tif", "mpp": 0.5}
+        im |= {"roi": "whole", "exposure_ms": 100, "gain": 1}
+        tifffile.imwrite(folder / "raw" / im["path"], _paint_im(random))
+        tem = {"image_id": f"{patient}-TEM", "modality": "TEM", "path": f"{patient}-TEM.png", "nm_per_px": 8}
+        cv2.imwrite(str(folder / "raw" / tem["path"]), _paint_tem(random))
+        rows += [im | {"patient_id": patient}, tem | {"patient_id": patient}]
+    _write_table(folder / "images.csv", rows)
+    people = [{"patient_id": patient, "diagnosis": label, "use": use} for patient, label, use in PATIENTS]
+    _write_table(folder / "patients.csv", people)
+
+
+def _paint_om(random: np.random.Generator) -> np.ndarray:
+    """A pink slide of tubules with round purple glomeruli on a white background."""
+    image = np.full((SIDE, SIDE, 3), 245, np.float32)
+    cv2.ellipse(image, (SIDE // 2, SIDE // 2), (230, 230), 0, 0, 360, (226, 170, 205), -1)
+    for _ in range(120):
+        y, x = random.integers(40, SIDE - 40, 2)
+        cv2.ellipse(image, (int(x), int(y)), (14, 10), float(random.uniform(0, 180)), 0, 360, (200, 130, 180), -1)
+    for y, x, radius in DISCS:
+        cv2.circle(image, (x, y), radius + 8, (240, 236, 242), -1)
+        cv2.circle(image, (x, y), radius, (140, 70, 140), -1)
+    return np.clip(image + random.normal(0, 8, image.shape), 0, 255).astype(np.uint8)
+
+
+def _paint_im(random: np.random.Generator) -> np.ndarray:
+    """One glomerulus with bright deposits, 12 bits in 16."""
+    image = np.full((256, 256), 150, np.float32)
+    cv2.circle(image, (128, 128), 90, 700, -1)
+    for _ in range(60):
+        y, x = random.integers(60, 196, 2)
+        cv2.circle(image, (int(x), int(y)), 3, 2500, -1)
+    return np.clip(cv2.GaussianBlur(image, (0, 0), 1) + random.normal(0, 20, image.shape), 0, 4095).astype(np.uint16)
+
+
+def _paint_tem(random: np.random.Generator) -> np.ndarray:
+    """Grey bands of basement membrane with grain."""
+    rows, columns = np.mgrid[:256, :320]
+    bands = 60 * np.sin((rows + columns * random.uniform(0.3, 0.7)) / 17)
+    grain = cv2.GaussianBlur(random.normal(0, 60, rows.shape), (0, 0), 1.5)
+    return np.clip(130 + bands + grain, 0, 255).astype(np.uint8)
+
+
+def _outlines() -> dict[str, Any]:
+    angle = np.linspace(0, 2 * np.pi, 33)
+    rings = [[[x + r * np.cos(a), y + r * np.sin(a)] for a in angle[:-1]] + [[x + r, y]] for y, x, r in DISCS]
+    shapes = [{"type": "Polygon", "coordinates": [ring]} for ring in rings]
+    return {
+        "type": "FeatureCollection",
+        "features": [{"type": "Feature", "properties": {}, "geometry": shape} for shape in shapes],
+    }
+
+
+def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns)
+        writer.writeheader()
+        writer.writerows(rows)

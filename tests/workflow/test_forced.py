@@ -1,0 +1,81 @@
+"""`--forcerun`, `-R` and `-F`: units are made again, and it is recorded whether they came out the same."""
+
+import json
+import re
+from collections import Counter
+
+import pytest
+
+from nephroscale.stages.registry import stage_table
+
+pytestmark = pytest.mark.workflow
+
+
+def repeats(project):
+    """Each unit that was made again, and whether it agreed with its first run."""
+    records = (json.loads(path.read_text()) for path in project.path.glob("store/repeats/*.json"))
+    return {f"{r['receipt']['stage']}/{r['receipt']['unit']}": r["agrees"] for r in records}
+
+
+def units(project, stage):
+    """The units of a stage that has no folders below its own."""
+    paths = (project.path / "results/tiny" / stage).glob("*.json")
+    return sorted(f"{stage}/{path.stem}" for path in paths if not path.is_symlink())
+
+
+def check_forced(project, options, expected):
+    """A dry run plans the units; the run makes them again and nothing else, records agreement and is then complete."""
+    before = project.receipts()
+    planned = project.run(options=("-n", *options))
+    assert planned.code == 0, planned.output
+    assert planned.computed == []
+    for stage, number in Counter(unit.partition("/")[0] for unit in expected).items():
+        assert re.search(rf"^{stage_table()[stage].rule} +{number}$", planned.output, re.MULTILINE), planned.output
+    run = project.run(options=options)
+    assert run.code == 0, run.output
+    assert run.computed == expected
+    assert repeats(project) == dict.fromkeys(expected, True)
+    assert project.receipts() == before
+    assert project.run().idle
+
+
+@pytest.mark.parametrize("name", ["prepare_tem", "tem"])
+def test_a_rule_and_a_target_make_every_unit_of_the_stage_again(project, name):
+    check_forced(project, ("--forcerun", name), units(project, "tem"))
+
+
+def test_a_receipt_makes_its_unit_alone_again(project):
+    check_forced(project, ("--forcerun", "results/tiny/tiles/P01-OM.json"), ["tiles/P01-OM"])
+
+
+def test_two_receipts_and_a_stage_of_one_unit_are_forced_together(project):
+    receipts = ("results/tiny/tem/P01.json", "./results/tiny/tem/P02.json", "results/tiny/folds.json")
+    check_forced(project, ("-R", *receipts), ["folds/cohort", "tem/P01", "tem/P02"])
+
+
+def test_forceall_makes_a_target_and_all_that_it_depends_on_again(project):
+    expected = sorted(units(project, "register") + units(project, "tem"))
+    before = project.receipts()
+    run = project.run("tem", options=("-F",))
+    assert run.code == 0, run.output
+    assert run.computed == expected
+    assert repeats(project) == dict.fromkeys(expected, True)
+    again = project.run()
+    assert (again.code, again.computed) == (0, []), again.output  # the audit alone is written again: it lists repeats
+    assert project.receipts() == before
+
+
+def test_what_comes_out_differently_is_recorded_and_the_first_result_stays(project):
+    receipt = project.receipt("tem/P01")
+    with (project.path / "scripts/nephroscale/engine/job.py").open("a") as stream:  # in no recipe
+        stream.write(
+            "\n_made = _make\n"
+            "def _make(plan, job):\n"
+            "    receipt = _made(plan, job)\n"
+            "    (job.out / 'extra').write_text('x')\n"
+            "    return receipt\n"
+        )
+    run = project.run(options=("--forcerun", "results/tiny/tem/P01.json"))
+    assert run.code == 0, run.output
+    assert repeats(project)["tem/P01"] is False
+    assert project.receipt("tem/P01") == receipt

@@ -1,0 +1,30 @@
+"""Segmenter: the network that segments glomeruli, from the patients set apart."""
+
+segmenter_stage = stage_of_rule("segmenter")
+
+
+rule segmenter:
+    input:
+        list_receipts_of("segmenter"),
+
+
+rule train_segmenter:
+    input:
+        tiles=segmenter_stage.tiles,
+        outlines=segmenter_stage.outlines,
+    output:
+        receipt="<results>/segmenter.json",
+    log:
+        "<results>/logs/segmenter/cohort.log",
+    benchmark:
+        "<results>/benchmarks/segmenter/cohort.tsv"
+    threads: plan.config.compute.threads
+    resources:
+        mem_mb=scale_with_attempt(6000),
+        runtime=scale_with_attempt(240),
+    params:
+        settings=segmenter_stage.settings,
+    message:
+        "Train the glomerulus segmenter"
+    script:
+        "../../scripts/train_segmenter.py"
