@@ -122,7 +122,7 @@ def test_without_raw_files_audit_and_trace_go_by_what_is_recorded_and_a_run_fail
     assert (code, "recomputed, equal" in text) == (0, True), text
     run = project.run()
     assert run.code != 0
-    assert "there is no such folder" in run.output
+    assert "the folder data.root" in run.output
     (project.path / "tape").rename(project.path / "demo")
     (project.path / "demo/tiny/om/P01.svs").unlink()
     run = project.run()
