@@ -61,7 +61,7 @@ pathvars:
 
 
 def stage_of_rule(stage):
-    """What a rule takes from its stage: its named inputs and its settings."""
+    """The named inputs and the settings of a stage, for its rule."""
     return StageOfRule(plan, stage)
 
 
