@@ -98,7 +98,7 @@ def _describe(module: str) -> str:
 
 def _write_rooms() -> str:
     rows = "".join(f"- [{room}]({room}.md): {_describe(modules[0])}\n" for room, modules in _list_rooms().items())
-    return f"# API\n\nThe rooms of the package `nephroscale`, one page each.\n\n{rows}"
+    return f"# API\n\nThe subpackages `nephroscale`, one page each.\n\n{rows}"
 
 
 def _write_room(room: str, modules: list[str]) -> str:

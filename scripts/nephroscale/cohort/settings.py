@@ -11,7 +11,7 @@ from nephroscale.settings import Settings, setting
 
 @dataclass(frozen=True)
 class DataSettings(Settings):
-    """Where the raw images and the cohort's tables are."""
+    """Paths of the raw images and of the tables."""
 
     patients: str = setting("Table of patients (CSV or xlsx).")
     images: str = setting("Table of images (CSV or xlsx).")
@@ -51,13 +51,13 @@ class TaskSettings(Settings):
         "exclude",
     )
     prediction: Literal["softmax", "ordinal", "mean"] = setting(
-        "Whose probabilities are reported in an ordinal task: the softmax's, the ordinal head's, or the mean of both. "
+        "Head whose probabilities are reported in an ordinal task: softmax, ordinal, or the mean of both. "
         "A network without an ordinal head reports its softmax.",
         "softmax",
     )
     missing_modalities: Literal["exclude", "mask"] = setting(
         "What happens to a patient without usable images of a modality that some model reads: `exclude` leaves the "
-        "patient out of all folds and records the reason; `mask` trains and predicts with the modalities at hand. "
+        "patient out of all folds and records the reason; `mask` trains and predicts with the available modalities. "
         "Networks that need every modality skip such patients and report it.",
         "exclude",
     )

@@ -13,7 +13,9 @@ class ComputeSettings(Settings):
     """How numbers are computed; part of every recipe whose bytes depend on it."""
 
     threads: int = setting(
-        "Numerical threads of a job. Another number gives other last bits, so it is part of the recipe.", 1, minimum=1
+        "Numerical threads of a job. A different number changes the last bits of results, so it is part of the recipe.",
+        1,
+        minimum=1,
     )
     device: Literal["cpu", "cuda"] = setting(
         "Where torch stages run. `cuda` without a GPU in the job is an error.", "cpu"

@@ -59,9 +59,9 @@ class Config(ModalityEncoderConfig):
     """CMUS-Net."""
 
     variant: Literal["default", "released"] = setting(
-        "`released` reproduces items 1, 2 and 4 of the authors' code.", "default"
+        "`released` computes exactly what the authors' code does, its faults included (docs/models.md).", "default"
     )
-    attention: bool = setting("Cross-modal scale attention; without it OM and IM enter as they are.", default=True)
+    attention: bool = setting("Cross-modal scale attention; without it the OM and IM maps are unchanged.", default=True)
     heads: int = setting("Attention heads; they enter through the softmax scale.", 4, minimum=1)
     ordinal: bool = setting(
         "An ordinal head (CORN) beside the softmax where `task.ordinal` is set; families other than cmusnet have none.",

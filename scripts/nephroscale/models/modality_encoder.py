@@ -31,7 +31,7 @@ class ModalityEncoderConfig(Settings):
         "first one alone. `variant: released` takes the first.",
         "attention",
     )
-    hidden: int = setting("Width of the fusion head, and of tokens where a fusion has such.", 128, minimum=1)
+    hidden: int = setting("Width of the fusion head, and of the tokens in fusions that use tokens.", 128, minimum=1)
     dropout: float = setting("Dropout of the fusion head.", 0.5, minimum=0, below=1)
     encoder: TrainableEncoderSettings | None = setting(
         "An encoder trained with the model, over pixel bags; null for stored feature maps.", None

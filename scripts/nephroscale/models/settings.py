@@ -21,7 +21,7 @@ class TrainableEncoderSettings(Settings):
 
     name: str = setting(
         "`small-cnn` (needs no weights), or a network of transformers: `swin-b`, `resnet50`, `vit-b`, `dinov2-b`, or "
-        "`huggingface` for what config.json beside the weights describes.",
+        "`huggingface` for the architecture that the config.json beside the weights describes.",
         "small-cnn",
     )
     weights: str | None = setting(

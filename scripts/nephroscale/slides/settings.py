@@ -8,8 +8,8 @@ from typing import Literal
 from nephroscale.settings import Settings, setting
 
 _MPP = (
-    "Scale of the tiles, µm per pixel. A slide coarser than this keeps its own scale only if within 5 %; otherwise it "
-    "is rejected."
+    "Scale of the tiles, µm per pixel. A slide that is coarser by up to 5 % keeps its own scale; a coarser one is "
+    "rejected."
 )
 _TISSUE_MPP = "Scale at which tissue is found, µm per pixel."
 _TISSUE_FRACTION = "Fraction of a tile that has to be tissue for the tile to be kept."
@@ -77,5 +77,5 @@ class ImSettings(ImTilingSettings):
     """Immunofluorescence microscopy."""
 
     panel: tuple[str, ...] = setting(
-        "Markers, each with its fixed slot. One marker is the paper's case.", ("IgG",), min_items=1
+        "Markers, each with its fixed slot. The CMUS-Net paper uses one marker.", ("IgG",), min_items=1
     )

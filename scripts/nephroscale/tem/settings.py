@@ -13,7 +13,7 @@ class TemSettings(Settings):
     """Transmission electron microscopy."""
 
     instance: Literal["image", "patch"] = setting(
-        "An instance of the bag is a whole image (the paper's) or a patch of it.", "image"
+        "An instance of the bag is a whole image (as in the CMUS-Net paper) or a patch of it.", "image"
     )
     size_px: int = setting("Side of an instance in pixels.", 224, minimum=32)
     nm_per_px: float = setting("Scale of patches, nm per pixel.", 8.0, above=0)

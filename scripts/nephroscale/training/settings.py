@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainSettings(Settings):
-    """Training, the same for every model but for the keys in the model's own `train`."""
+    """Training. The settings apply to every model, unless the model's own `train` overrides them."""
 
     seeds: tuple[int, ...] = setting(
         "Each model is trained once for every seed.", (1,), min_items=1, items={"type": "integer", "minimum": 0}
@@ -28,7 +28,7 @@ class TrainSettings(Settings):
         "Random flips of pixel bags and of feature maps while training.", default=True, was="flips"
     )
     max_tem_instances: int = setting(
-        "Most TEM instances of a patient in a bag; of more, a seeded choice is made and reported.",
+        "Most TEM instances of a patient in a bag. If there are more, a seeded random choice is made and reported.",
         10,
         was="maximum_instances",
         minimum=1,
@@ -57,7 +57,7 @@ class TrainSettings(Settings):
         "Memory format of encoders trained with a model; null is channels-last on a GPU.", None
     )
     compile: bool = setting(
-        "Compile the network (torch.compile) before training; pays where encoders are trained for many epochs.",
+        "Compile the network (torch.compile) before training; worthwhile if encoders are trained for many epochs.",
         default=False,
     )
 
