@@ -59,7 +59,9 @@ class Config(ModalityEncoderConfig):
     """CMUS-Net."""
 
     variant: Literal["default", "released"] = setting(
-        "`released` computes exactly what the authors' code does, its faults included (docs/models.md).", "default"
+        "`released` reproduces three faults of the authors' code: attention output with tokens and channels mixed, "
+        "instance weights shifted where an image before the centre was dropped, and a ReLU on the branch logits.",
+        "default",
     )
     attention: bool = setting("Cross-modal scale attention; without it the OM and IM maps are unchanged.", default=True)
     heads: int = setting("Attention heads; they enter through the softmax scale.", 4, minimum=1)
