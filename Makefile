@@ -11,7 +11,7 @@ CORES ?= all
 TINY := --configfile config/tiny.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-check demo-slurm tiny test test-quick test-slurm lint format types bench docs lock clean
+.PHONY: help setup demo demo-check demo-slurm tiny test test-quick test-long test-slurm lint format types bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,11 +58,14 @@ tiny: setup ## run the whole workflow on the smallest cohort (about a minute)
 	$(BIN)/python resources/demo/generate.py tiny --out demo/tiny --jobs 2
 	$(BIN)/snakemake $(TINY) --cores $(CORES) all
 
-test: setup $(CRATE)/.ready ## run all tests except those on Slurm
-	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=25 -m "not cluster"
+test: setup $(CRATE)/.ready ## run all tests except the long ones and those on Slurm
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=25 -m "not cluster and not long"
 
 test-quick: setup ## run the fast tests, without Snakemake runs
-	$(BIN)/python -m pytest -q -n 2 -m "not workflow and not slow and not cluster"
+	$(BIN)/python -m pytest -q -n 2 -m "not workflow and not slow and not cluster and not long"
+
+test-long: setup ## run the long tests: every shell block of the documents
+	$(BIN)/python -m pytest -n 0 -m long --durations=5
 
 # `timeout -k`: an executor that waits for a vanished job never returns and ignores SIGTERM.
 test-slurm: setup ## run the Slurm tests on three nodes started on this machine (needs slurm-wlm and munge)

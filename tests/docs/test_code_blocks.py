@@ -82,7 +82,7 @@ def study(installation: Installation, tmp_path_factory: pytest.TempPathFactory) 
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.workflow
 def test_shell_blocks_run(installation: Installation, study: Path) -> None:
     """In one test: blocks of a page may use the files of earlier ones."""
