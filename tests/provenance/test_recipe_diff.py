@@ -39,7 +39,7 @@ def test_equal_recipes_have_no_differences():
             "train.learning_rate: 0.001 changed to 0.01",
         ),
         ("settings", {**BASE.settings, "seed": 2}, "seed", "seed: 1 changed to 2"),
-        ("settings", {**BASE.settings, "looks": {"0": 3}}, "config", "looks"),
+        ("rows", {**BASE.rows, "test_set_uses": {"0": 3}}, "data", "test_set_uses"),
         ("seed", 2, "seed", "1 changed to 2"),
         ("rows", {"id": "P01", "label": "MN"}, "data", "label: IgAN changed to MN"),
         ("inputs", {"features/P01-TEM": "e" * 64}, "data", "features/P01-TEM changed (eeeeeeeeeeee)"),
@@ -77,7 +77,7 @@ def test_rows_without_distinct_ids_are_matched_by_place():
 
 
 def test_more_scored_configurations_are_history_and_no_change_of_configuration():
-    before = replace(BASE, settings={"looks": {"0": 3}})
-    after = replace(BASE, settings={"looks": {"0": 4}})
+    before = replace(BASE, rows={"test_set_uses": {"0": 3}})
+    after = replace(BASE, rows={"test_set_uses": {"0": 4}})
     (found,) = differences(before, after)
     assert found.cause == "history"

@@ -156,7 +156,7 @@ def test_a_difference_of_two_runs_names_the_key_that_was_changed(project):
     assert code == 0
     assert "config: the configuration train.epochs: 4 changed to 2" in text
     assert "first in train of" in text
-    assert "tem" not in text
+    assert "tem of" not in text
     looks = json.loads((project.path / "results/other/report/metrics.json").read_text())["cohort"]["looks"]
     assert looks == {"0": 4, "1": 4}
     page = (project.path / "results/other/report/index.html").read_text()

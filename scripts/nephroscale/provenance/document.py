@@ -136,10 +136,10 @@ class _SharedValues:
 
 
 def _looks(report: Artifact | None) -> dict[str, int]:
-    """Read the counts of scored configurations from the settings of the report."""
-    settings = report.record.recipe.settings if report and report.record else None
-    looks = settings.get("looks") if isinstance(settings, dict) else None
-    return {fold: int(str(count)) for fold, count in looks.items()} if isinstance(looks, dict) else {}
+    """Read from the report's recipe how many configurations were scored on each test fold."""
+    rows = report.record.recipe.rows if report and report.record else None
+    uses = rows.get("test_set_uses") if isinstance(rows, dict) else None
+    return {fold: int(str(count)) for fold, count in uses.items()} if isinstance(uses, dict) else {}
 
 
 def _runs(artifacts: list[ArtifactEntry]) -> list[RunEntry]:
