@@ -50,7 +50,7 @@ def differences(before: Recipe, after: Recipe) -> list[Difference]:
 
 
 def _cause(cause: str, part: str, key: str) -> str:
-    """Settings also hold the seed of a unit; the report's rows, the counts of configurations scored on the test folds."""
+    """Settings also hold the seed of a unit; rows of the report, the counts of configurations scored on test folds."""
     if part == "rows" and key.startswith("test_set_uses."):
         return "history"
     return "seed" if part == "settings" and key.rpartition(".")[2] in {"seed", "seeds"} else cause
