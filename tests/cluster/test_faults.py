@@ -194,7 +194,7 @@ def test_a_killed_snakemake_is_started_again_and_leaves_no_job_behind(training, 
     cluster.wait_until(lambda: job["id"] not in {j["id"] for j in cluster.jobs()}, 120, "the old job is cancelled")
     (project.path / "hold").unlink()
     run = again.finish()
-    assert "its lock is taken away and 1 of its jobs are cancelled" in run.output
+    assert "its lock is removed and 1 of its jobs are cancelled" in run.output
     check_resumed(project, made, run)
 
 
