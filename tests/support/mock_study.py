@@ -19,7 +19,7 @@ import yaml
 
 from nephroscale.cohort.eligibility import write_folds
 from nephroscale.engine.plan import Plan
-from nephroscale.stages.folds import listed_patients
+from nephroscale.stages.patients import listed_patients
 from nephroscale.stages.registry import stage_table
 from nephroscale.store.digest import digest_json
 from nephroscale.store.receipts import Receipt

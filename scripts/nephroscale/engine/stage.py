@@ -262,3 +262,8 @@ class Stage:
     def upstream(self, plan: PlanView, unit: str) -> list[Need]:
         """What a unit's rule waits for; with what those wait for, a superset of its needs."""
         return list(dict.fromkeys(each for name in self.inputs for each in self.waits_for(plan, unit, name)))
+
+
+def last_receipts(stage: Stage, plan: PlanView, unit: str) -> list[Need]:  # noqa: ARG001
+    """The artifacts before a stage that no other one waits for: who waits for them waits for all."""
+    return plan.loose_ends(*plan.stages_before(stage.name))

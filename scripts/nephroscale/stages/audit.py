@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nephroscale.engine.stage import RECEIPT, Need, PlanView, Stage, need
+from nephroscale.engine.stage import RECEIPT, Need, PlanView, Stage, last_receipts, need
 from nephroscale.settings import Settings, setting
 from nephroscale.store.digest import digest_file, digest_json
 
@@ -20,11 +20,6 @@ class AuditSettings(Settings):
     """What decides the audit beside receipts and records."""
 
     title: str = setting("Title of the page.")
-
-
-def last_receipts(stage: Stage, plan: PlanView, unit: str) -> list[Need]:  # noqa: ARG001
-    """The artifacts before a stage that no other one waits for: who waits for them waits for all."""
-    return plan.loose_ends(*plan.stages_before(stage.name))
 
 
 class Audit(Stage):

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from nephroscale.cohort.eligibility import EligibilitySettings
 from nephroscale.engine.stage import STATUS, Need, PlanView, Stage, need
+from nephroscale.stages.patients import diagnosis_patients, listed_patients
 from nephroscale.stages.units import PatientModality
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nephroscale.cohort.patient import Patient
     from nephroscale.engine.job import Job
 
 
@@ -65,18 +65,6 @@ class Folds(Stage):
         )
         job.parts.update(parts)
         return figures
-
-
-def diagnosis_patients(plan: PlanView) -> list[Patient]:
-    """The patients that come into folds, in the order of their ids."""
-    found = [plan.cohort.patients[patient] for patient in plan.patients]
-    return sorted((p for p in found if p.use == "diagnosis"), key=lambda p: p.id)
-
-
-def listed_patients(plan: PlanView) -> list[Patient]:
-    """The patients that come into folds and those who are left out with a reason, in the order of their ids."""
-    left_out = [p for p in plan.cohort.patients.values() if p.use in {"diagnosis", "exclude"} and p.reason]
-    return sorted([*diagnosis_patients(plan), *left_out], key=lambda p: p.id)
 
 
 STAGE = Folds()

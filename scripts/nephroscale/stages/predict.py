@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from nephroscale.engine.stage import RECEIPT, Need, PlanView, Stage, need
 from nephroscale.models.registry import modules_of
 from nephroscale.settings import Settings, setting
-from nephroscale.stages.folds import diagnosis_patients
 from nephroscale.stages.model_inputs import (
     features_by_patient,
     features_of,
@@ -16,6 +15,7 @@ from nephroscale.stages.model_inputs import (
     negative_slots,
     reported_head,
 )
+from nephroscale.stages.patients import diagnosis_patients
 from nephroscale.stages.units import EXTERNAL, NEW, ModelRun, PatientModality, PatientSet
 from nephroscale.store.digest import digest_json
 from nephroscale.store.test_set_exposure import ScoredTestSet

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.engine.stage import RECEIPT, Need, PlanView, Stage, need
+from nephroscale.engine.stage import RECEIPT, Need, PlanView, Stage, last_receipts, need
 from nephroscale.models.settings import ModelSettings
 from nephroscale.reporting.report_inputs import FoldRun, ModelRuns, ReportInputs, SlidePicture, UnitOutcome
 from nephroscale.reporting.settings import ReportSettings
 from nephroscale.settings import Settings, section, setting
-from nephroscale.stages.audit import last_receipts
 from nephroscale.stages.model_inputs import network_settings
 from nephroscale.stages.units import ModelRun, PatientSet
 
