@@ -164,7 +164,7 @@ def _choose_cases(sides: Sides, network: Network) -> Sides:
     validation, also_left_out = choose_cases(sides.validation, modalities, network)
     for side, bags in (("training", training), ("validation", validation)):
         if not bags:
-            raise Rejected(f"no patient of the {side} side has what this network needs")
+            raise Rejected(f"no {side} patient has all modalities that the model requires")
     return replace(sides, training=training, validation=validation, left_out={**left_out, **also_left_out})
 
 
