@@ -7,6 +7,7 @@ import pytest
 
 from nephroscale.models.settings import ModelSettings
 from nephroscale.stages import model_inputs
+from nephroscale.stages.evaluate import Evaluate
 from support.fake_job import accepted, rejected
 
 
@@ -24,7 +25,7 @@ def make_plan(*, missing="exclude", ordinal=False, options=None, folds=None, neg
         ),
         modalities=["TEM", "OM", "IM"],
         cohort=SimpleNamespace(negatives_of=found.__getitem__),
-        object_json=lambda stage, unit, file: folds,
+        read_object=lambda stage, unit, parse, file: None if folds is None else parse(folds),
     )
 
 
@@ -60,7 +61,7 @@ def test_while_the_folds_are_not_made_a_run_has_no_patients():
 @pytest.mark.parametrize(("ordinal", "head"), [(True, "ordinal"), (False, "softmax")])
 def test_the_head_of_an_ordinal_task_is_the_configured_one(ordinal, head):
     assert model_inputs.reported_head(make_plan(ordinal=ordinal)) == head
-    assert model_inputs.run_settings(make_plan(ordinal=ordinal), "all/fold1-seed3").to_mapping() == {
+    assert Evaluate().settings(make_plan(ordinal=ordinal), "all/fold1-seed3").to_mapping() == {
         "fold": 1,
         "seed": 3,
         "prediction": head,

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nephroscale.cohort.tables import load_cohort
 from nephroscale.engine.config import Config, load_config
@@ -24,13 +24,14 @@ from nephroscale.store.records import Records
 from nephroscale.store.test_set_exposure import ExposureLedger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from nephroscale.cohort.cohort import Cohort
     from nephroscale.cohort.image import Image
     from nephroscale.engine.stage import Stage
     from nephroscale.store.test_set_exposure import ScoredTestSet
 
+T = TypeVar("T")
 # If more artifacts than this are there, Snakemake learns only of those that are missing: it needs about a millisecond
 # for each artifact to find that there is nothing to do.
 WHOLE_PLAN = 5_000
@@ -97,7 +98,7 @@ class Plan:
         self.settled = False
         self._receipts: dict[tuple[str, str], Receipt | None] = {}
         self._receipt_digests: dict[tuple[str, str], tuple[Receipt, str]] = {}
-        self._objects: dict[str, Any] = {}
+        self._objects: dict[tuple[Path, Callable[[Any], Any]], Any] = {}
         self._digests: dict[tuple[str, str], str] = {}
         self._units: dict[str, list[str]] = {}
         self._study_units: dict[str, list[str]] = {}
@@ -258,14 +259,18 @@ class Plan:
 
     def object_json(self, stage: str, unit: str, file: str = "") -> Any:
         """The content of a JSON object (or of one JSON file in a directory object), or None where there is none."""
+        return self.read_object(stage, unit, _as_it_is, file)
+
+    def read_object(self, stage: str, unit: str, parse: Callable[[Any], T], file: str = "") -> T | None:
+        """The same, parsed; each object is read and parsed once."""
         path = self.object_path(stage, unit)
         if path is None:
             return None
-        path = path / file if file else path
-        key = str(path)
+        key = (path / file if file else path, parse)
         if key not in self._objects:
-            self._objects[key] = json.loads(path.read_bytes())
-        return self._objects[key]
+            self._objects[key] = parse(json.loads(key[0].read_bytes()))
+        parsed: T = self._objects[key]
+        return parsed
 
     def examine(self, stage: Stage, unit: str) -> Recipe | Receipt | None:
         """Find out what a unit's artifact is made from.
@@ -346,6 +351,10 @@ class Plan:
         if before is None or before[0] is not receipt:
             before = self._receipt_digests[stage, unit] = (receipt, digest_json(receipt.as_json()))
         return before[1]
+
+
+def _as_it_is(content: Any) -> Any:
+    return content
 
 
 def _inherited(stage: Stage, unit: str, need: Need, receipt: Receipt) -> Receipt:

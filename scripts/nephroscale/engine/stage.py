@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nephroscale.store.records import Records
     from nephroscale.store.test_set_exposure import ExposureLedger, ScoredTestSet
 
+T = TypeVar("T")
 STATUS, RECEIPT = "status", "receipt"
 """Parts of every artifact: whether it was accepted, or the reason why not; and its whole receipt."""
 
@@ -110,6 +111,9 @@ class PlanView(Protocol):
 
     def object_json(self, stage: str, unit: str, file: str = "") -> Any:
         """The content of a JSON object, or None where it is not made."""
+
+    def read_object(self, stage: str, unit: str, parse: Callable[[Any], T], file: str = "") -> T | None:
+        """The same, parsed."""
 
     def recipe(self, stage: str, unit: str) -> Recipe | None:
         """The recipe of a unit, or None while something that decides it is not known."""

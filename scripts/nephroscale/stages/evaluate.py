@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nephroscale.engine.stage import Need, PlanView, Stage, need
-from nephroscale.models.registry import modules_of
-from nephroscale.stages.model_inputs import (
-    RunSettings,
-    features_of,
-    fold_data,
-    fold_patients,
-    model_runs,
-    negative_slots,
-    read_fold_table,
-    run_settings,
-)
+from nephroscale.engine.stage import Need, PlanView, need
+from nephroscale.stages.model_inputs import read_fold_table
+from nephroscale.stages.model_run import ModelRunStage, RunSettings, fold_data
 from nephroscale.stages.units import ModelRun
 from nephroscale.store.digest import digest_json
 from nephroscale.store.test_set_exposure import ScoredTestSet
@@ -26,40 +17,17 @@ if TYPE_CHECKING:
     from nephroscale.engine.job import Job
 
 
-class Evaluate(Stage):
+class Evaluate(ModelRunStage):
     """One job per model, fold and seed: the only one that reads the fold's test patients."""
 
     name = "evaluate"
     rule = "evaluate_model"
-    pattern = "{model}/fold{fold}-seed{seed}"
-    torch = True
-
-    def units(self, plan: PlanView) -> list[str]:
-        return model_runs(plan)
-
-    @need("folds")
-    def folds(self, plan: PlanView, unit: str) -> Need:
-        """The fold, with its test side."""
-        return Need("folds", "cohort", part=f"fold{ModelRun.parse(unit).fold}")
+    sides = ("test",)
 
     @need("train")
     def weights(self, plan: PlanView, unit: str) -> Need:
         """The trained network."""
         return Need("train", unit)
-
-    @need("features", through="folds")
-    def features(self, plan: PlanView, unit: str) -> list[Need]:
-        """Features of the fold's test patients."""
-        return features_of(plan, ModelRun.parse(unit).model, fold_patients(plan, unit, "test"))
-
-    def settings(self, plan: PlanView, unit: str) -> RunSettings:
-        return run_settings(plan, unit)
-
-    def rows(self, plan: PlanView, unit: str) -> object:
-        return negative_slots(plan, ModelRun.parse(unit).model, fold_patients(plan, unit, "test"))
-
-    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
-        return tuple(modules_of(plan.config.models[ModelRun.parse(unit).model]))
 
     def test_set_use(self, plan: PlanView, unit: str) -> ScoredTestSet | None:
         """The fold's test patients, and all that decides the predictions but the seed and the machine."""

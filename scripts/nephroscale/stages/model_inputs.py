@@ -1,48 +1,21 @@
-"""What the stages that train and apply networks have in common: their runs, their features, and slices of settings."""
+"""What networks are made and fed with: patients of a fold, features, negative markers, and their settings."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from nephroscale.cohort.fold_table import FoldTable, Side
+from nephroscale.cohort.fold_table import FILE, FoldTable, Side
 from nephroscale.engine.stage import Need
-from nephroscale.settings import Settings, setting
 from nephroscale.stages.units import ModelRun, PatientModality
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from nephroscale.engine.job import Input, Job
+    from nephroscale.engine.job import Input
     from nephroscale.engine.stage import PlanView
     from nephroscale.models.settings import ModelSettings
-    from nephroscale.training.fold_data import FoldData
-
-
-@dataclass(frozen=True)
-class RunSettings(Settings):
-    """What decides the predictions of one trained model beside its weights and the patients."""
-
-    fold: int = setting("Fold.")
-    seed: int = setting("Seed of the training.")
-    prediction: str = setting("Which head is reported.", "softmax")
-
-
-def model_runs(plan: PlanView) -> list[str]:
-    """Every training of the study: model by model, fold by fold, seed by seed."""
-    return [
-        str(ModelRun(name, fold, seed))
-        for name, model in plan.config.models.items()
-        for fold in range(plan.config.folds.n_folds)
-        for seed in model.training(plan.config.train).seeds
-    ]
-
-
-def run_settings(plan: PlanView, unit: str) -> RunSettings:
-    """The settings of one run's predictions."""
-    _, fold, seed = ModelRun.parse(unit)
-    return RunSettings(fold, seed, reported_head(plan))
 
 
 def reported_head(plan: PlanView) -> str:
@@ -52,8 +25,7 @@ def reported_head(plan: PlanView) -> str:
 
 def read_fold_table(plan: PlanView) -> FoldTable | None:
     """The folds, or None where they are not made."""
-    table = plan.object_json("folds", "cohort", "folds.json")
-    return None if table is None else FoldTable.from_mapping(table)
+    return plan.read_object("folds", "cohort", FoldTable.from_mapping, FILE)
 
 
 def fold_patients(plan: PlanView, unit: str, *sides: Side) -> list[str]:
@@ -117,14 +89,3 @@ def network_settings(plan: PlanView, model: str) -> ModelSettings:
     if not plan.config.task.ordinal and "ordinal" in options:
         options["ordinal"] = False
     return replace(settings, options=options, train={})
-
-
-def fold_data(job: Job, fold: int) -> FoldData:
-    """The fold of a job, with the features that it declares and the negative markers of its rows."""
-    from nephroscale.cohort.fold_table import read_folds
-    from nephroscale.training.fold_data import FoldData
-
-    negatives: Any = job.rows or {}
-    return FoldData(
-        read_folds(job.input("folds").object), str(fold), features_by_patient(job.inputs("features")), negatives
-    )
