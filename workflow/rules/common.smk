@@ -62,7 +62,7 @@ pathvars:
 
 def stage_of_rule(stage):
     """The named inputs and the settings of a stage, for its rule."""
-    return StageOfRule(plan, stage)
+    return StageOfRule(plan, stage, check=workflow.is_main_process)
 
 
 def no_input(wildcards):

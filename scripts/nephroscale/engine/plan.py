@@ -82,7 +82,7 @@ class Plan:
             panel=self.config.im.panel,
             check_files=check_files,
         )
-        self.stages = dict(stages)
+        self.stages = stages
         self.scripts = scripts or scripts_folder()
         self.workflow = scripts.parent / "workflow" if scripts else workflow_folder()
         self.results = Path(self.config.results)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nephroscale.engine.stage import Stage
 
 ORDER = (
@@ -26,6 +29,29 @@ ORDER = (
 )
 
 
-def stage_table() -> dict[str, Stage]:
+class _StageTable(Mapping[str, "Stage"]):
+    """Imports a stage when it is asked for: a job needs few of them."""
+
+    def __init__(self) -> None:
+        self._stages: dict[str, Stage] = {}
+
+    def __getitem__(self, name: str) -> Stage:
+        if name not in ORDER:
+            raise KeyError(name)
+        if name not in self._stages:
+            self._stages[name] = import_module(f"nephroscale.stages.{name}").STAGE
+        return self._stages[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(ORDER)
+
+    def __len__(self) -> int:
+        return len(ORDER)
+
+    def __contains__(self, name: object) -> bool:
+        return name in ORDER
+
+
+def stage_table() -> Mapping[str, Stage]:
     """Every stage by name, in order."""
-    return {name: import_module(f"nephroscale.stages.{name}").STAGE for name in ORDER}
+    return _StageTable()

@@ -13,34 +13,36 @@ if TYPE_CHECKING:
 class StageOfRule:
     """What the rule of a stage takes from it.
 
-    Each named input of the stage is an attribute of the same name: an input function of Snakemake. A name that the
-    stage does not declare is an AttributeError while the Snakefile is read, with the rule's file and line.
+    Each named input of the stage is an attribute of the same name: an input function of Snakemake. While the main
+    process reads the Snakefile, a name that the stage does not declare is an AttributeError, with the rule's file and
+    line. A job's process does not look the names up, and so imports only the stages that the job needs.
 
     Parameters
     ----------
     plan
         Of the run.
-    stage
+    name
         Name of the stage.
+    check
+        Whether to look the names up.
     """
 
-    def __init__(self, plan: Plan, stage: str) -> None:
-        self._plan, self._stage = plan, plan.stages[stage]
+    def __init__(self, plan: Plan, name: str, *, check: bool) -> None:
+        self._plan, self._name, self._check = plan, name, check
 
     def __getattr__(self, name: str) -> Callable[[Any], list[str]]:
-        stage = self._stage
-        if name not in stage.inputs:
-            declared = ", ".join(stage.inputs) or "none"
-            raise AttributeError(f"the stage {stage.name} declares no input {name!r}; its inputs are {declared}")
+        if self._check and name not in (declared := self._plan.stages[self._name].inputs):
+            names = ", ".join(declared) or "none"
+            raise AttributeError(f"the stage {self._name} declares no input {name!r}; its inputs are {names}")
 
         def receipts(wildcards: Any) -> list[str]:
-            return self._plan.receipts_awaited(stage.name, self._unit(wildcards), name)
+            return self._plan.receipts_awaited(self._name, self._unit(wildcards), name)
 
         return receipts
 
     def settings(self, wildcards: Any) -> dict[str, Any]:
         """The slice of the configuration that decides the artifact (shown by `-p`; never a reason to run)."""
-        return self._stage.settings(self._plan, self._unit(wildcards)).to_mapping()
+        return self._plan.stages[self._name].settings(self._plan, self._unit(wildcards)).to_mapping()
 
     def _unit(self, wildcards: Any) -> str:
-        return self._stage.pattern.format(**dict(wildcards.items()))
+        return self._plan.stages[self._name].pattern.format(**dict(wildcards.items()))
