@@ -35,6 +35,8 @@ ALLOWED = {
         *(
             "Plan.images",
             "Plan.object_json",
+            "Plan.read_object",
+            "_as_it_is",
             "Plan.object_path",
             "Plan.raw_folder",
             "Plan.receipt",
