@@ -233,7 +233,7 @@ def _make_unit(plan: Plan, stage: Stage, unit: str) -> Receipt:
         raise not_made(plan, stage, unit)
     if isinstance(found, Receipt):
         return found
-    known = plan.look_up(stage, unit)
+    known = plan.known(stage, unit, found)
     if known is not None:
         print(f"{stage.name} of {unit}: cache hit, nothing to compute")
         return known

@@ -318,12 +318,14 @@ class Plan:
     def look_up(self, stage: Stage, unit: str) -> Receipt | None:
         """The receipt that a unit has to have, where that is already known and its object is there."""
         found = self.examine(stage, unit)
-        if found is None or isinstance(found, Receipt):
-            return found
-        self._digests[stage.name, unit] = found.digest
+        return self.known(stage, unit, found) if isinstance(found, Recipe) else found
+
+    def known(self, stage: Stage, unit: str, recipe: Recipe) -> Receipt | None:
+        """The receipt that a recipe has given, unless the unit is to be made again or its object is not there."""
+        self._digests[stage.name, unit] = recipe.digest
         if (stage.name, unit) in self.forced:
             return None
-        receipt = self.records.look_up(found.digest)
+        receipt = self.records.look_up(recipe.digest)
         # The same recipe may serve several units (a slide under two names): the receipt has the name that is asked for.
         return replace(receipt, stage=stage.name, unit=unit) if receipt else None
 
