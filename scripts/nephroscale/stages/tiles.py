@@ -27,21 +27,21 @@ class Tiles(Stage):
     suffix = ".ome.zarr"
 
     def units(self, plan: PlanView) -> list[str]:
-        apart = [image for patient in plan.segmentation_patients for image in plan.images(patient, "OM")]
-        others = [image for patient in plan.patients for image in plan.images(patient, "OM", "IM")]
-        return [image.id for image in [*apart, *others]]
+        set_apart = [image for patient in plan.segmentation_patients for image in plan.images(patient, "OM")]
+        of_patients = [image for patient in plan.patients for image in plan.images(patient, "OM", "IM")]
+        return [image.id for image in [*set_apart, *of_patients]]
 
     def new_units(self, plan: PlanView) -> list[str]:
         return [image.id for patient in plan.new_patients for image in plan.images(patient, "OM", "IM")]
 
     @need("register")
     def facts(self, plan: PlanView, unit: str) -> Need:
-        """The facts of this one slide; another slide of the patient changes nothing here."""
+        """The slide's part of the patient's facts: changes of other slides do not rerun the job."""
         return Need("register", plan.cohort.images[unit].patient_id, part=unit)
 
     @need("reference")
     def reference(self, plan: PlanView, unit: str) -> Need | None:
-        """The stains that OM slides are normalised to, where the cohort has them; slides can be tiled without."""
+        """The fitted stains that OM slides are normalised to, if the cohort has them; without, slides keep their colours."""
         is_om = plan.cohort.images[unit].modality == "OM"
         return Need("reference", "cohort", optional=True) if is_om and plan.units("reference") else None
 
