@@ -41,7 +41,7 @@ class Tiles(Stage):
 
     @need("reference")
     def reference(self, plan: PlanView, unit: str) -> Need | None:
-        """The fitted stains that OM slides are normalised to, if the cohort has them; without, slides keep their colours."""
+        """The fitted stains for OM slides, where the cohort has them; without a reference slides keep their colours."""
         is_om = plan.cohort.images[unit].modality == "OM"
         return Need("reference", "cohort", optional=True) if is_om and plan.units("reference") else None
 
