@@ -62,7 +62,7 @@ class CrateTools:
     def __init__(self, environment: Path, cache: Path) -> None:
         self._bin = environment / "bin"
         self._cache = cache
-        here = ROOT / "tests/audit"
+        here = ROOT / "tests/provenance"
         context = here / "data/ro-crate-1.1-context.json"
         subprocess.run([self._bin / "python", here / "fill_cache.py", cache, context], check=True, capture_output=True)
 

@@ -86,7 +86,7 @@ def test_an_absence_that_the_folds_do_not_know_is_an_error(cohort: Cohort, tmp_p
 
 def test_a_side_without_any_case_rejects_the_training(cohort: Cohort, tmp_path: Path) -> None:
     data = with_sides(without(cohort), validation=["P007"])
-    with pytest.raises(Rejected, match="no patient of the validation side"):
+    with pytest.raises(Rejected, match="no validation patient has all modalities"):
         train_fold(data, tmp_path, {**MODEL, "modalities": ["TEM"]}, TRAIN)
 
 
