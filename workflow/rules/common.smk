@@ -8,7 +8,6 @@ if (SCRIPTS / "nephroscale").is_dir():  # a checkout, whatever else is installed
     sys.path.insert(0, str(SCRIPTS))
 
 from nephroscale.engine.plan import Plan
-from nephroscale.engine.prepass import settle
 from nephroscale.engine.snakemake.forced import read_forced
 from nephroscale.engine.snakemake.inputs import StageOfRule
 from nephroscale.engine.snakemake.job_groups import (
@@ -17,31 +16,28 @@ from nephroscale.engine.snakemake.job_groups import (
     export_run,
     has_notes,
 )
-from nephroscale.engine.snakemake.stale_lock import (
-    clear_dead_run,
-    note_run,
-    snakemake_is_locked,
-)
+from nephroscale.engine.snakemake.pre_pass import PrePass
+from nephroscale.engine.snakemake.stale_lock import clear_dead_run, note_run
 from nephroscale.engine.snakemake.status import summary
 from nephroscale.errors import NephroscaleError
 from nephroscale.stages.registry import stage_table
 
 
 def make_plan():
-    """Read configuration and tables; in the main process, settle what is already known."""
+    """Read configuration and tables; in the main process, find out what is already known."""
     try:
         stages = stage_table()
         if not workflow.is_main_process:
-            return Plan(config, stages)
+            plan = Plan(config, stages)
+            return plan, PrePass(workflow, plan)
         plan = Plan(config, stages, check_files=True)
         plan.forced = read_forced(sys.argv, stages, plan.results)
         plan.forced.export()
-        clear_dead_run()
-        if not snakemake_is_locked():  # else another run works in this folder
-            settle(plan)
+        if not workflow.output_settings.dryrun:
+            clear_dead_run()
+        return plan, PrePass(workflow, plan)
     except NephroscaleError as fault:
         sys.exit(f"nephroscale: {fault}")
-    return plan
 
 
 def begin_run():
@@ -52,7 +48,7 @@ def begin_run():
 
 
 export_package(SCRIPTS)
-plan = make_plan()
+plan, pre_pass = make_plan()
 export_attempt(sys.argv, plan.config.compute.device)
 
 
@@ -62,11 +58,12 @@ pathvars:
 
 def stage_of_rule(stage):
     """The named inputs and the settings of a stage, for its rule."""
-    return StageOfRule(plan, stage, check=workflow.is_main_process)
+    return StageOfRule(plan, stage, pre_pass.settle, check=workflow.is_main_process)
 
 
 def no_input(wildcards):
     """The input of rules that read raw files alone."""
+    pre_pass.settle()
     return []
 
 
@@ -74,6 +71,7 @@ def list_receipts_of(stage):
     """Make the input function of a target: the receipts of a stage and of all that it depends on."""
 
     def list_receipts(wildcards):
+        pre_pass.settle()
         return plan.receipt_paths(stage)
 
     return list_receipts
@@ -81,6 +79,7 @@ def list_receipts_of(stage):
 
 def list_predictions(wildcards):
     """The receipts of everything that has to be predicted; an error where there is no patient to predict."""
+    pre_pass.settle()
     if not plan.units("predict"):
         raise NephroscaleError(
             "There is no patient to predict.",
@@ -88,6 +87,12 @@ def list_predictions(wildcards):
             fix="Name tables of new patients there, or give patients of the study the use `external`.",
         )
     return plan.receipt_paths("predict", new=True)
+
+
+def receipt_of_page(wildcards):
+    """The receipt of the report or the audit."""
+    pre_pass.settle()
+    return plan.receipt_name(wildcards.page, "cohort")
 
 
 def page_of_object(wildcards):

@@ -32,7 +32,7 @@ rule write_report:
 # The pages themselves, for `snakemake --report`.
 rule show_page:
     input:
-        receipt="<results>/{page}.json",
+        receipt=receipt_of_page,
     output:
         page=report(
             "<results>/{page}.html", caption="../report/page.rst", category="Pages"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 import yaml
 
 from nephroscale.engine.plan import Plan
+from nephroscale.engine.prepass import find_out
 from nephroscale.engine.snakemake.status import summary
 from nephroscale.errors import NephroscaleError
 from nephroscale.stages.registry import stage_table
@@ -85,5 +86,7 @@ def _update(config: dict[str, JSON], changes: dict[str, JSON]) -> None:
 
 def status(options: argparse.Namespace) -> int:
     """Print the progress of a run."""
-    print(summary(open_plan(options)))
+    plan = open_plan(options)
+    find_out(plan)
+    print(summary(plan))
     return 0

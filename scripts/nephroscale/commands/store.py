@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from nephroscale.commands.run import open_plan
+from nephroscale.engine.past_reports import delete_reports
+from nephroscale.engine.prepass import delete_outdated
 from nephroscale.store import bundle, gc, results_index, verify
 
 if TYPE_CHECKING:
@@ -37,6 +39,14 @@ def add(commands: Commands) -> None:
         default=[],
         metavar="FOLDER",
         help="unregister a results folder that is no longer needed (repeatable)",
+    )
+    garbage.add_argument(
+        "--outdated",
+        action="store_true",
+        help="first delete the links to outdated artifacts (never reports, audits or predictions)",
+    )
+    garbage.add_argument(
+        "--delete-reports-before", type=int, metavar="NUMBER", help="first delete the past reports with lower numbers"
     )
     garbage.set_defaults(run=collect)
     out = commands.add_parser("export", help="write results and everything that they come from into one tar file")
@@ -88,6 +98,11 @@ def collect(options: argparse.Namespace) -> int:
     store = plan.store
     if plan.results.is_dir():
         results_index.register_results(store, plan.results)
+    if options.outdated:
+        print(f"{delete_outdated(plan)} links to outdated artifacts deleted")
+    if options.delete_reports_before:
+        old = delete_reports(plan.results, options.delete_reports_before)
+        print(f"past reports deleted: {', '.join(map(str, old)) or 'none'}")
     for folder in options.forget:
         results_index.forget_results(store, folder)
     found = gc.collect(store, keep_seconds=options.keep_days * 86400, delete=options.delete)

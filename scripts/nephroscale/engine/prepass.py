@@ -1,77 +1,214 @@
-"""The pre-pass: before Snakemake plans, every receipt, link and page is brought to what the store knows."""
+"""The pre-pass: before Snakemake plans, every receipt, link and page is brought to what the store knows.
+
+:func:`find_out` reads and writes nothing. :func:`apply` writes what was found; only a real run does that.
+"""
 
 from __future__ import annotations
 
 import filecmp
 import os
 import shutil
+import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nephroscale.engine.past_reports import keep_report
 from nephroscale.slides.raw import link_raw
-from nephroscale.store.receipts import raise_time, settle_receipt, unlink_receipt
+from nephroscale.store.receipts import holds, link_target, raise_time, read_receipt, settle_receipt
 from nephroscale.store.records import now
-from nephroscale.store.results_index import register_results
+from nephroscale.store.results_index import OUTDATED, register_results
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nephroscale.engine.plan import Plan
     from nephroscale.engine.stage import Stage
     from nephroscale.store.receipts import Receipt
 
 
-def settle(plan: Plan) -> None:
-    """Bring every receipt, link and page of a plan to what is known now.
+@dataclass
+class Findings:
+    """What the files of a results folder have to become.
 
-    A known artifact gets its receipt, not older than those it depends on; an unknown one loses it, so that Snakemake
-    plans its job. Objects stay in the store.
+    Attributes
+    ----------
+    times
+        Of each known artifact: the modification time that its receipt needs, in nanoseconds since the epoch.
+    rewritten
+        Known artifacts whose receipt or link is missing or different.
+    unknown
+        Units whose artifact is not known: their jobs have to run.
+    pages
+        Of each stage with a page that is known: the page in the object, and its time in nanoseconds.
     """
-    register_results(plan.store, plan.results)
-    times: dict[tuple[str, str], int] = {}
+
+    times: dict[tuple[str, str], int] = field(default_factory=dict)
+    rewritten: set[tuple[str, str]] = field(default_factory=set)
+    unknown: list[tuple[str, str]] = field(default_factory=list)
+    pages: dict[str, tuple[Path, int]] = field(default_factory=dict)
+
+    def files(self, plan: Plan) -> Iterator[tuple[str, int | None]]:
+        """The files that Snakemake asks about, as :func:`apply` would leave them: path and time, None where absent."""
+        for key in self.unknown:
+            yield plan.receipt_name(*key), None
+        for key, time_ns in self.times.items():
+            yield plan.receipt_name(*key), time_ns
+            benchmark = plan.benchmark_path(*key)  # Snakemake takes it for one of the job's outputs
+            with suppress(FileNotFoundError):
+                yield str(benchmark), max(benchmark.stat().st_mtime_ns, time_ns)
+        for stage, (_, time_ns) in self.pages.items():
+            yield str(plan.page_path(stage)), time_ns
+
+
+def find_out(plan: Plan) -> Findings:
+    """Look up every artifact of a plan, in the order of the stages; the plan then holds the receipts that are known.
+
+    Nothing is written: what the store has to write (digests of raw files, damaged objects that are set aside) waits for
+    :func:`apply`.
+    """
+    found = Findings()
+    plan.store.defer()
+    started = time.time_ns()
     for name, stage in plan.stages.items():
         script_time = (plan.scripts / f"{stage.rule}.py").stat().st_mtime_ns
-        units = plan.units(name)
-        for unit in units:
-            _settle_unit(plan, stage, unit, script_time, times)
-        if stage.page:
-            _settle_page(plan, stage, times.get((name, "cohort"), 0))
-        _unlink_others(plan, name, set(units))
+        for unit in plan.units(name):
+            key = (name, unit)
+            known = plan.look_up(stage, unit)
+            plan.set_receipt(*key, known)
+            if known is None:
+                found.unknown.append(key)
+                continue
+            record_test_set_use(plan, stage, unit, known)
+            written = _time_of_equal_receipt(plan, key, known)
+            if written is None:
+                found.rewritten.add(key)
+            upstream = (found.times.get(need[:2], 0) for need in stage.upstream(plan, unit))
+            found.times[key] = max(script_time, written or started, *upstream)
+        page = _page_in_object(plan, stage)
+        if page:
+            found.pages[name] = (page, found.times[name, "cohort"])
     plan.settled = True
+    return found
 
 
-def _settle_unit(plan: Plan, stage: Stage, unit: str, script_time: int, times: dict[tuple[str, str], int]) -> None:
-    key = (stage.name, unit)
+def apply(plan: Plan, found: Findings) -> None:
+    """Write what was found.
+
+    A known artifact gets its receipt, not older than those it depends on. The receipt of an unknown one moves to the
+    subfolder of outdated receipts, so that Snakemake plans its job; the link to the old object stays until the new one
+    is there. Objects stay in the store.
+    """
+    plan.store.catch_up()
+    register_results(plan.store, plan.results)
+    for key in found.unknown:
+        _set_outdated(plan, plan.receipt_path(*key))
+    for key, time_ns in found.times.items():
+        receipt = plan.receipt(*key)
+        assert receipt is not None
+        path = plan.receipt_path(*key)
+        if key in found.rewritten:
+            publish_receipt(plan, *key, receipt)
+            os.utime(path, ns=(time_ns, time_ns))
+        else:
+            raise_time(path, time_ns)
+        with suppress(FileNotFoundError):
+            raise_time(plan.benchmark_path(*key), time_ns)
+        if key[0] == "register" and (key in found.rewritten or not _links_lead_to_raw(plan, key[1])):
+            link_raw_files(plan, key[1])
+    for stage, (page, time_ns) in found.pages.items():
+        _copy_page(page, plan.page_path(stage))
+        raise_time(plan.page_path(stage), time_ns)
+    for stage in plan.stages:
+        _set_others_outdated(plan, stage, set(plan.units(stage)))
+
+
+def settle(plan: Plan) -> None:
+    """Find out, and write what was found."""
+    apply(plan, find_out(plan))
+
+
+def publish_receipt(plan: Plan, stage: str, unit: str, receipt: Receipt) -> None:
+    """Write a receipt and its link, in place of outdated ones; a finished report gets its number."""
+    path = plan.receipt_path(stage, unit)
+    settle_receipt(path, plan.link_path(stage, unit), receipt, plan.store)
+    outdated_path(plan, path).unlink(missing_ok=True)
+    if plan.stages[stage].numbered:
+        keep_report(plan.results, receipt, plan.store)
+
+
+def outdated_path(plan: Plan, receipt: Path) -> Path:
+    """Where a receipt is kept while the link beside it leads to an outdated object."""
+    return plan.results / OUTDATED / receipt.relative_to(plan.results)
+
+
+def outdated(plan: Plan, stage: str, unit: str) -> Receipt | None:
+    """The receipt of an artifact that is there, but is not what the present data, configuration and code give."""
+    if plan.receipt(stage, unit) is not None:
+        return None
+    path = plan.receipt_path(stage, unit)
+    return read_receipt(path) or read_receipt(outdated_path(plan, path))
+
+
+def outdated_receipts(results: Path) -> dict[Path, Receipt]:
+    """The receipts of outdated artifacts whose links people may still open, by the receipt's path."""
+    paths = sorted((results / OUTDATED).rglob("*.json"))
+    return {path: receipt for path in paths if (receipt := read_receipt(path))}
+
+
+def delete_outdated(plan: Plan) -> int:
+    """Delete the links to outdated objects, and the receipts kept for them; return how many they were.
+
+    What people look at stays: reports, audits and predictions.
+    """
+    count = 0
+    for path in outdated_receipts(plan.results):
+        stage, _, unit = path.relative_to(plan.results / OUTDATED).with_suffix("").as_posix().partition("/")
+        if stage not in plan.stages or plan.stages[stage].page or stage == "predict":
+            continue
+        path.unlink()
+        link = plan.link_path(stage, unit or "cohort")
+        if plan.receipt(stage, unit or "cohort") is None:
+            link.unlink(missing_ok=True)
+        count += 1
+    return count
+
+
+def _set_outdated(plan: Plan, path: Path) -> None:
+    target = outdated_path(plan, path)
+    with suppress(FileNotFoundError):
+        if read_receipt(path) is None:  # a note of a failed job, or damaged
+            path.unlink()
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
+
+
+def _time_of_equal_receipt(plan: Plan, key: tuple[str, str], receipt: Receipt) -> int | None:
+    """When a receipt was written; None where its file or its link is missing or different."""
     path, link = plan.receipt_path(*key), plan.link_path(*key)
-    known = plan.look_up(stage, unit)
-    plan.set_receipt(*key, known)
-    if known is None:
-        unlink_receipt(path, link)
-        return
-    not_before_ns = max(script_time, *(times.get(need[:2], 0) for need in stage.upstream(plan, unit)), 0)
-    record_test_set_use(plan, stage, unit, known)
-    changed = settle_receipt(path, link, known, plan.store, not_before_ns)
-    if stage.name == "register" and (changed or not _links_lead_to_raw(plan, unit)):
-        link_raw_files(plan, unit)
-    with suppress(FileNotFoundError):  # Snakemake takes a job's benchmark for one of its outputs
-        raise_time(plan.benchmark_path(*key), not_before_ns)
-    times[key] = os.stat(path).st_mtime_ns  # noqa: PTH116
+    if holds(path, receipt) and link_target(link) == plan.store.relative_path(receipt.digest, link.parent):
+        return path.stat().st_mtime_ns
+    return None
 
 
-def _settle_page(plan: Plan, stage: Stage, not_before_ns: int) -> None:
-    """Make the copy of a stage's page equal to the one in its object, and not older than the receipt."""
-    path, artifact = plan.page_path(stage.name), plan.object_path(stage.name, "cohort")
-    page = artifact / stage.page if artifact else None
-    if page is None or not page.is_file():
-        path.unlink(missing_ok=True)
+def _page_in_object(plan: Plan, stage: Stage) -> Path | None:
+    """The page of a stage that writes one, where its artifact is known."""
+    artifact = plan.object_path(stage.name, "cohort") if stage.page else None
+    return artifact / stage.page if artifact and (artifact / stage.page).is_file() else None
+
+
+def _copy_page(page: Path, path: Path) -> None:
+    """Make the copy of a page equal to the one in the object."""
+    if path.is_file() and filecmp.cmp(path, page, shallow=False):
         return
-    if not path.is_file() or not filecmp.cmp(path, page, shallow=False):
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            shutil.copyfile(page, temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    raise_time(path, not_before_ns)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        shutil.copyfile(page, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def record_test_set_use(plan: Plan, stage: Stage, unit: str, receipt: Receipt) -> None:
@@ -90,20 +227,21 @@ def link_raw_files(plan: Plan, patient: str) -> None:
             link_raw(image.annotation, plan.raw_folder(image) / "annotation")
 
 
-def _unlink_others(plan: Plan, stage: str, units: set[str]) -> None:
-    """Remove receipts of units that the tables or the configuration no longer name, and half-written ones."""
+def _set_others_outdated(plan: Plan, stage: str, units: set[str]) -> None:
+    """Do with receipts of units that the configuration no longer names as with those of unknown artifacts."""
     top = str(plan.results / stage)
     if os.path.islink(top):  # noqa: PTH114
         return
     for folder, links, files in os.walk(top):  # a link to a folder is listed with the folders
         below = folder[len(top) + 1 :] + "/" if folder != top else ""
         for name in [*files, *(name for name in links if name.startswith("."))]:
+            path = Path(folder) / name
             if name.startswith(".") and name.endswith(".tmp"):  # of a process that was killed
-                (Path(folder) / name).unlink(missing_ok=True)
-            elif name.endswith(".json") and below + name[:-5] not in units:
-                path = Path(folder) / name
-                if not path.is_symlink() and not name.startswith("."):
-                    unlink_receipt(path, plan.link_path(stage, below + name[:-5]))
+                path.unlink(missing_ok=True)
+                continue
+            other = name.endswith(".json") and below + name[:-5] not in units
+            if other and not path.is_symlink() and not name.startswith("."):
+                _set_outdated(plan, path)
 
 
 def _links_lead_to_raw(plan: Plan, patient: str) -> bool:

@@ -40,6 +40,7 @@ class RawCache:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.budget = PRE_PASS_BYTES
+        self._hashed: dict[Path, dict[str, Any]] = {}
         #: Recorded digests of missing files (None: no record); filled by the audit only, since elsewhere a missing file
         #: is an error.
         self.recorded: dict[Path, str | None] = {}
@@ -55,7 +56,7 @@ class RawCache:
 
     def entry(self, path: Path) -> dict[str, Any] | None:
         """``digest`` and ``size`` of a raw image that has not changed since it was hashed, else None."""
-        entry = self._read(self._entry_path(path))
+        entry = self._hashed.get(path) or self._read(self._entry_path(path))
         return entry if entry and entry["signature"] == raw.stat_signature(path)[0] else None
 
     def quickly(self, path: Path) -> str | None:
@@ -91,6 +92,7 @@ class RawCache:
         digest: str = raw.digest(path)
         entry = {"signature": signature, "size": size, "digest": digest}
         if raw.stat_signature(path)[0] == signature:  # else it changed meanwhile: nothing to remember
+            self._hashed[path] = entry
             self.store.write_text(self._entry_path(path), json.dumps(entry))
         return digest
 

@@ -187,6 +187,8 @@ class Stage:
     suffix: ClassVar[str] = ""
     #: The page within the object that is copied to ``<results>/<stage>.html``.
     page: ClassVar[str] = ""
+    #: Whether every artifact that was ever finished stays, numbered, in the subfolder ``reports`` of the results.
+    numbered: ClassVar[bool] = False
     #: Whether torch computes here, so that device and instruction set are part of the recipe.
     torch: ClassVar[bool] = False
     #: Whether a random choice is made here, so that the seed is part of the recipe.

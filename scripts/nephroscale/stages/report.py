@@ -37,6 +37,7 @@ class Report(Stage):
     name = "report"
     rule = "write_report"
     page = "index.html"
+    numbered = True
     seeded = True
 
     def units(self, plan: PlanView) -> list[str]:

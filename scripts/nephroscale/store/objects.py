@@ -12,6 +12,7 @@ import socket
 import stat
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,7 +24,7 @@ from nephroscale.store.digest import FileEntry, digest_tree, list_files
 from nephroscale.store.disk import full_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 #: The damage of an object that is not there.
@@ -62,6 +63,7 @@ class Store:
         self.group = mode == "group"
         self.verify_on_read = verify_on_read
         self._warned = False
+        self._deferred: list[Callable[[], object]] | None = None
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
@@ -71,6 +73,10 @@ class Store:
     def object_path(self, digest: str) -> Path:
         """The path of an object, whether it exists or not."""
         return Path(f"{self._top}/objects/{digest[:2]}/{digest}")
+
+    def relative_path(self, digest: str | None, folder: Path) -> str | None:
+        """The path of an object from a folder, as a link holds it; None for no object."""
+        return os.path.relpath(self.object_path(digest), folder) if digest else None
 
     def manifest_path(self, digest: str) -> Path:
         """The path of an object's manifest, whether it exists or not."""
@@ -118,6 +124,16 @@ class Store:
                 remove_tree(folder)
 
     # -- writing --------------------------------------------------------------------------------------------------
+
+    def defer(self) -> None:
+        """From now on only collect what reading would write: small files, damaged objects to set aside."""
+        self._deferred = []
+
+    def catch_up(self) -> None:
+        """Write what was collected since :meth:`defer`, and write at once from now on."""
+        deferred, self._deferred = self._deferred or [], None
+        for write in deferred:
+            write()
 
     def publish(self, source: Path) -> Published:
         """Move a finished file or directory from :meth:`scratch` into the store.
@@ -190,6 +206,9 @@ class Store:
         bool
             False where an older file was kept.
         """
+        if self._deferred is not None:
+            self._deferred.append(partial(self.write_text, path, text, replace=replace))
+            return True
         with full_disk(self.path):
             handle, temporary = tempfile.mkstemp(dir=self.folder("tmp"), prefix=_prefix())
             try:
@@ -245,9 +264,14 @@ class Store:
             os.lstat(path)
             fresh = self._is_fresh(digest, path)
             if (not fresh or self.verify_on_read) and self.damage(digest):
-                self.set_aside(digest)
+                if self._deferred is None:
+                    self.set_aside(digest)
+                else:
+                    self._deferred.append(partial(self.find, digest))
                 return None
-            if not fresh:
+            if not fresh and self._deferred is not None:
+                self._deferred.append(partial(self.find, digest))
+            elif not fresh:
                 _, kind, entries = digest_tree(path)
                 with contextlib.suppress(PermissionError):  # another user's object
                     self._lock_down(Path(path), top=True)

@@ -94,8 +94,8 @@ def settle_receipt(path: Path, link: Path, receipt: Receipt, store: Store, not_b
     bool
         Whether anything but the time was written.
     """
-    target = os.path.relpath(store.object_path(receipt.digest), link.parent) if receipt.digest else None
-    if _link_target(link) == target and _holds(path, receipt):
+    target = store.relative_path(receipt.digest, link.parent)
+    if link_target(link) == target and holds(path, receipt):
         raise_time(path, not_before_ns)
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,14 +118,15 @@ def settle_receipt(path: Path, link: Path, receipt: Receipt, store: Store, not_b
     return True
 
 
-def _link_target(link: Path) -> str | None:
+def link_target(link: Path) -> str | None:
+    """What a link leads to, as it is written; None where there is no link."""
     try:
         return os.readlink(link)  # noqa: PTH115  (once for every receipt of a cohort: plain calls are faster)
     except OSError:
         return None
 
 
-def _holds(path: Path, receipt: Receipt) -> bool:
+def holds(path: Path, receipt: Receipt) -> bool:
     """Whether a file holds this receipt."""
     try:
         return bool(orjson.loads(path.read_bytes()) == receipt.as_json())
@@ -137,9 +138,3 @@ def raise_time(path: Path, not_before_ns: int) -> None:
     """Raise the modification time of an older file to a time in nanoseconds since the epoch."""
     if os.stat(path).st_mtime_ns < not_before_ns:  # noqa: PTH116
         os.utime(path, ns=(not_before_ns, not_before_ns))
-
-
-def unlink_receipt(path: Path, link: Path) -> None:
-    """Delete a receipt and its link; the object stays in the store."""
-    link.unlink(missing_ok=True)
-    path.unlink(missing_ok=True)

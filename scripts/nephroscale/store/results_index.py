@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from nephroscale.store.objects import Store
     from nephroscale.store.receipts import Receipt
 
+#: Subfolder of results for the receipts of outdated artifacts that people may still open.
+OUTDATED = ".outdated"
+#: Subfolder of results for all finished reports, numbered.
+REPORTS = "reports"
+
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SHELF = re.compile(r"[0-9a-f]{2}")
 # `Store.set_aside` leaves this name where only the owner can move a damaged object.
@@ -132,8 +137,10 @@ def receipts_by_digest(store: Store, on_error: Callable[[OSError], None] | None 
 
 
 def receipts_of(results: Path) -> list[Receipt]:
-    """Read every receipt of a results folder, in the order of the paths."""
-    return [receipt for _, receipt in _receipts(results)]
+    """Read every current receipt of a results folder, in the order of the paths."""
+    return [
+        receipt for path, receipt in _receipts(results) if path.relative_to(results).parts[0] not in {OUTDATED, REPORTS}
+    ]
 
 
 def _receipts(results: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[tuple[Path, Receipt]]:

@@ -30,9 +30,13 @@ class ExposureLedger:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        #: Of this process, whether the store has written them yet or not: patients, configuration, time.
+        self._added: dict[str, dict[str, str]] = {}
 
     def add(self, scored: ScoredTestSet, when: str) -> None:
         """Keep when a configuration was first scored; of two times the earlier one is kept."""
+        added = self._added.setdefault(scored.patients, {})
+        added[scored.configuration] = min(when, added.get(scored.configuration, when))
         path = self.store.path / FOLDER / scored.patients / f"{scored.configuration}.json"
         text = json.dumps({"first": when}) + "\n"
         if not path.exists() and self.store.write_text(path, text, replace=False):
@@ -58,6 +62,8 @@ class ExposureLedger:
         """
         present = set(present)
         first = {path.stem: _first(path) for path in (self.store.path / FOLDER / patients).glob("*.json")}
+        for name, when in self._added.get(patients, {}).items():
+            first[name] = min(when, first.get(name, when))
         latest = max((first[name] for name in present if name in first), default="")
         return len(present) + sum(name not in present and when < latest for name, when in first.items())
 

@@ -23,12 +23,14 @@ class StageOfRule:
         Of the run.
     name
         Name of the stage.
+    settle
+        Called before each input function.
     check
         Whether to look the names up.
     """
 
-    def __init__(self, plan: Plan, name: str, *, check: bool) -> None:
-        self._plan, self._name, self._check = plan, name, check
+    def __init__(self, plan: Plan, name: str, settle: Callable[[], None], *, check: bool) -> None:
+        self._plan, self._name, self._settle, self._check = plan, name, settle, check
 
     def __getattr__(self, name: str) -> Callable[[Any], list[str]]:
         if self._check and name not in (declared := self._plan.stages[self._name].inputs):
@@ -36,6 +38,7 @@ class StageOfRule:
             raise AttributeError(f"the stage {self._name} declares no input {name!r}; its inputs are {names}")
 
         def receipts(wildcards: Any) -> list[str]:
+            self._settle()
             return self._plan.receipts_awaited(self._name, self._unit(wildcards), name)
 
         return receipts

@@ -13,12 +13,11 @@ from nephroscale.engine.environment import set_numerical_environment
 from nephroscale.engine.job import NotMadeError, make_units
 from nephroscale.engine.job_log import JobLog, PathRedactor
 from nephroscale.engine.plan import Plan
-from nephroscale.engine.prepass import record_test_set_use
+from nephroscale.engine.prepass import publish_receipt, record_test_set_use
 from nephroscale.engine.snakemake.attempt import Attempt
 from nephroscale.engine.snakemake.job_groups import wait_for_receipts, write_note
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.disk import full_disk
-from nephroscale.store.receipts import settle_receipt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +73,7 @@ def run_job(
                 wait_for_receipts([plan.receipt_path(*need[:2]) for need in stage.upstream(plan, unit)])
                 (made,) = make_units(plan, stage, [unit])
                 record_test_set_use(plan, stage, unit, made)
-                settle_receipt(Path(receipt), plan.link_path(stage.name, unit), made, plan.store)
+                publish_receipt(plan, stage.name, unit, made)
             print(f"{where}: {'accepted' if made.accepted else f'rejected: {made.reason}'}")
         except Exception as fault:
             known = isinstance(fault, NephroscaleError)

@@ -10,7 +10,10 @@ import subprocess
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from nephroscale.engine.past_reports import past_reports
+from nephroscale.engine.prepass import outdated, outdated_receipts
 from nephroscale.engine.snakemake.attempt import SUFFIX, AttemptState, cluster_logs
+from nephroscale.store.results_index import REPORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +46,7 @@ def summary(plan: Plan) -> str:
         if found:
             lines += ["", f"{title}:"] + [line for text, units in found.items() for line in _item(text, units)]
     lines += _headline(plan)
+    lines += _history(plan)
     return "\n".join(lines)
 
 
@@ -61,8 +65,25 @@ def _stage_line(plan: Plan, stage: str) -> list[str]:
     receipts = [plan.receipt(stage, unit) for unit in units]
     made = [receipt for receipt in receipts if receipt]
     rejected = sum(not receipt.accepted for receipt in made)
+    old = sum(outdated(plan, stage, unit) is not None for unit in units if plan.receipt(stage, unit) is None)
     text = f"  {stage:<11} {len(made):>6} of {len(units)}"
-    return [text + (f", {rejected} rejected" if rejected else "")]
+    return [text + (f", {rejected} rejected" if rejected else "") + (f", {old} outdated" if old else "")]
+
+
+def _history(plan: Plan) -> list[str]:
+    """How many past reports and outdated artifacts are kept, and the space that nothing else needs."""
+    past = [*past_reports(plan.results).values()]
+    old = [*outdated_receipts(plan.results).values()]
+    current = {r.digest for stage in plan.stages for unit in plan.units(stage) if (r := plan.receipt(stage, unit))}
+    lines = []
+    for found, title, advice in (
+        (past, "Past reports", f"{plan.results / REPORTS}; `nephroscale gc --delete-reports-before N`"),
+        (old, "Outdated artifacts", "their links stay until new ones are made; `nephroscale gc --outdated`"),
+    ):
+        if found:
+            size = sum({r.digest: r.size for r in found if r.digest not in current}.values())
+            lines.append(f"{title}: {len(found)}, {size / 1e6:.1f} MB ({advice})")
+    return lines
 
 
 def _rejections(plan: Plan) -> dict[str, list[str]]:

@@ -1,0 +1,109 @@
+"""A call that starts no job changes nothing; a report stays until the next one is there, and then by its number."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+# Every way of calling Snakemake that starts no job.
+IDLE_CALLS = (
+    ("-n",),
+    ("-n", "--forcerun", "tile_slide"),
+    ("-n", "-F"),
+    ("--dag",),
+    ("--rulegraph",),
+    ("--filegraph",),
+    ("--summary",),
+    ("--detailed-summary",),
+    ("--lint",),
+    ("--list-rules",),
+    ("--list-target-rules",),
+    ("--list-changes", "code"),
+    ("--report", "build/report.html"),
+)
+
+
+def snapshot(project):
+    """Every file, link and folder of results and store: bytes or target, mode, inode, time in nanoseconds."""
+    found = {}
+    for top in ("results", "store"):
+        for path in sorted((project.path / top).rglob("*")):
+            state = path.lstat()
+            content = path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else None
+            found[path.relative_to(project.path)] = (content, state.st_mode, state.st_ino, state.st_mtime_ns)
+    return found
+
+
+def command(project, *options):
+    return [sys.executable, "-m", "snakemake", "--configfile", project.config, "--cores", "2", *options]
+
+
+def change_a_label(project):
+    project.edit("config/tiny/patients.csv", "P01,IgAN", "P01,MN")
+    project.edit("config/tiny/patients.csv", "P03,MN", "P03,IgAN")
+
+
+def test_a_call_that_starts_no_job_changes_no_byte_and_no_time(project):
+    change_a_label(project)
+    (project.path / "results/tiny/register/P02.json").write_text("{")  # damaged
+    (project.path / "build").mkdir(exist_ok=True)
+    os.utime(project.path / "demo/tiny/om/P04.svs")
+    before = snapshot(project)
+    for options in IDLE_CALLS:
+        environment = {**os.environ, "PYTHONPATH": ""}
+        done = subprocess.run(
+            command(project, *options), cwd=project.path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert snapshot(project) == before, options
+        if options == ("-n",):
+            assert done.returncode == 0, done.stderr
+            assert "make_folds" in done.stdout + done.stderr
+
+
+def test_a_killed_dry_run_changes_nothing(project):
+    change_a_label(project)
+    before = snapshot(project)
+    chance = random.Random(5)
+    for _ in range(5):
+        dry = subprocess.Popen(
+            command(project, "-n"), cwd=project.path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(chance.uniform(0.5, 4))
+        dry.send_signal(signal.SIGKILL)
+        dry.wait()
+        assert snapshot(project) == before
+
+
+def test_a_dry_run_plans_what_the_run_after_it_computes_and_the_old_report_stays_until_the_new_one(project):
+    results = project.path / "results/tiny"
+    first = (results / "report/metrics.json").read_bytes()
+    page = (results / "report.html").read_bytes()
+    change_a_label(project)
+    project.edit("scripts/nephroscale/stages/evaluate.py", "    def make(", "    def make_not(")  # so that it fails
+    failed = project.run()
+    assert failed.code != 0
+    assert (results / "report/metrics.json").read_bytes() == first
+    assert (results / "report.html").read_bytes() == page
+    assert not (results / "report.json").exists()
+    project.edit("scripts/nephroscale/stages/evaluate.py", "    def make_not(", "    def make(")
+    assert "train_model" not in project.run(options=("-n",)).output  # made by the failed run
+    run = project.run()
+    assert run.code == 0, run.output
+    assert (results / "report/metrics.json").read_bytes() != first
+    assert (results / "reports/1/metrics.json").read_bytes() == first
+    assert (results / "reports/2").readlink().name == (results / "report").readlink().name
+    change_back = (("P01,MN", "P01,IgAN"), ("P03,IgAN", "P03,MN"))
+    for old, new in change_back:
+        project.edit("config/tiny/patients.csv", old, new)
+    assert project.run().idle
+    assert (results / "report").readlink().name == (results / "reports/1").readlink().name
+    assert sorted(path.name for path in (results / "reports").glob("*.json")) == ["1.json", "2.json"]
+    code, text = project.nephroscale("gc", "--keep-days", "0")
+    assert code == 0
+    assert " report/cohort" not in text
