@@ -34,7 +34,7 @@ class Needed(Settings):
 
 @dataclass(frozen=True)
 class Parent(Settings):
-    """What a function reads."""
+    """The settings that a function reads."""
 
     scale: float = setting("Scale, µm.", 1.0, was="mpp", above=0)
     kind: Literal["a", "b"] | None = setting("A choice or none.", "a")

@@ -145,23 +145,23 @@ def test_leaving_one_site_out(roster) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"n_folds": 4}, "There are 3 sites"),
         ({"site": None}, "A0 have none"),
         ({"group": "g"}, "groups g have patients at several sites"),
     ],
 )
-def test_sites_that_cannot_be_left_out(roster, change, told) -> None:
+def test_sites_that_cannot_be_left_out(roster, change, message) -> None:
     patients = roster({"A": 6, "B": 6}, sites=("n", "s", "w"))
     if "group" in change:
         patients[1] = replace(patients[1], group="g")
     patients[0] = replace(patients[0], **{key: value for key, value in change.items() if key != "n_folds"})
-    with pytest.raises(NephroscaleError, match=told):
+    with pytest.raises(NephroscaleError, match=message):
         fold(patients, classes=("A", "B"), scheme="leave_one_site_out", n_folds=change.get("n_folds", 3))
 
 
-def test_who_is_not_eligible_is_left_out_with_the_reason(roster) -> None:
+def test_ineligible_patients_are_excluded_with_the_reason(roster) -> None:
     patients = roster({"A": 9, "B": 9, "C": 9})
     patients[0] = replace(patients[0], eligible=False, reason="no TEM: nothing left")
     patients[1] = replace(patients[1], eligible=False, label=None)
@@ -188,7 +188,7 @@ def test_labels_that_are_no_classes_and_ids_given_twice(roster) -> None:
         fold(roster({"A": 3, "B": 3, "C": 3}) + roster({"A": 1}))
 
 
-def test_permuted_labels_are_the_same_ones_on_other_patients(roster) -> None:
+def test_permuted_labels_are_the_same_labels_on_other_patients(roster) -> None:
     patients = roster({"A": 9, "B": 9, "C": 9})
     true = fold(patients)
     permuted = [fold(patients, permute=seed) for seed in (1, 2, 3)]

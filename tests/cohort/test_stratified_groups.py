@@ -1,4 +1,4 @@
-"""The division against scikit-learn's, which it stands in for."""
+"""The division into folds, compared with that of scikit-learn."""
 
 import warnings
 from collections import Counter

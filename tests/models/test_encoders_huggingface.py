@@ -56,7 +56,7 @@ def test_maps_are_those_of_the_frozen_encoder(folders: dict[str, Path], kind: st
 
 @pytest.mark.parametrize("trainable", ["all", "last", "none"])
 @pytest.mark.parametrize("kind", list(TINY))
-def test_what_is_frozen_does_not_move(folders: dict[str, Path], kind: str, trainable: str) -> None:
+def test_frozen_weights_do_not_change(folders: dict[str, Path], kind: str, trainable: str) -> None:
     encoder = make_encoder(entry(folders[kind], trainable=trainable), 32).train()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     maps = encoder(PIXELS)

@@ -23,7 +23,7 @@ def written(inputs, tmp_path_factory):
 
 
 class Page(HTMLParser):
-    """Collects what a browser would fetch, and whether elements close in order."""
+    """Collects the addresses that a browser would fetch, and whether elements close in order."""
 
     VOID = frozenset({"meta", "img", "br", "link"})
 

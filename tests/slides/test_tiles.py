@@ -41,7 +41,7 @@ def tiled(tmp_path_factory, slide, om_settings, make_row):
     return out, figures
 
 
-def test_what_is_written(tiled):
+def test_all_outputs_are_written(tiled):
     out, figures = tiled
     top = {p.name for p in out.iterdir()}
     assert {"0", "1", "labels", "tiles.csv", "qc.json", "thumbnail.png", "zarr.json"} <= top
@@ -124,7 +124,7 @@ def test_unreadable_tiles_are_marked_and_never_white(tmp_path, damaged, om_setti
     assert figures["tiles"] >= 16
 
 
-def test_damage_that_the_overview_does_not_see_is_marked_too(tmp_path, slide, om_settings, make_row):
+def test_damage_absent_from_the_overview_is_marked_too(tmp_path, slide, om_settings, make_row):
     """Level 0 is damaged, and the overview comes from level 2."""
     data = bytearray(slide.read_bytes())
     with tifffile.TiffFile(slide) as tiff:
@@ -233,7 +233,7 @@ def test_exposure_is_divided_out(tmp_path, im_settings, make_row):
     assert levels[50] == pytest.approx(0.9 * 4000, rel=0.05)
 
 
-def test_no_trace_of_the_file_is_left_in_the_tiles(tmp_path, slide, om_settings, make_row, he):
+def test_tiles_contain_no_metadata_of_the_file(tmp_path, slide, om_settings, make_row, he):
     row = make_row("OM", stain="HE")
     tile_slide(slide, describe_image(slide, row), row, om_settings, he, tmp_path / "a")
     for name, data in files(tmp_path / "a").items():

@@ -34,7 +34,7 @@ def test_tissue_alone_is_left_as_it_is(seed: int) -> None:
 
 
 @pytest.mark.parametrize("tone", [255, 0])
-def test_a_bar_and_its_label_are_painted_over(tone: int) -> None:
+def test_a_scale_bar_and_its_label_are_inpainted(tone: int) -> None:
     picture = tissue()
     drawn, truth = draw(picture, tone)
     cleaned = clean_burned_in(drawn)

@@ -30,7 +30,7 @@ def _one_thread():
 
 
 @pytest.mark.parametrize("family", MIL)
-def test_it_is_trained_twice_to_the_same_bytes_and_read_back(family: str, cohort: Cohort, tmp_path: Path) -> None:
+def test_training_twice_gives_the_same_bytes_and_a_readable_model(family: str, cohort: Cohort, tmp_path: Path) -> None:
     model = {"family": family, "embedding": [16], "embedding_dropout": 0.1}
     for name in "ab":
         train_fold(cohort, tmp_path / name, model, TRAIN)

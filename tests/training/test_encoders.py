@@ -1,4 +1,4 @@
-"""Networks of transformers fine-tuned within a training: same bytes after a kill, and no path in what is left."""
+"""Networks of transformers fine-tuned in a training: the same bytes after a kill, and outputs without paths."""
 
 import json
 from pathlib import Path
