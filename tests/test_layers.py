@@ -78,6 +78,7 @@ def test_every_module_belongs_to_a_layer():
     assert {subpackage(module) for module in MODULES if module != "nephroscale"} == LEVELS.keys()
 
 
+@pytest.mark.slow
 def test_imports_point_downwards():
     def allowed(module, name):
         above, below = subpackage(module), subpackage(name)
@@ -86,6 +87,7 @@ def test_imports_point_downwards():
     assert [arrow for arrow in arrows(typing=True) if not allowed(*arrow)] == []
 
 
+@pytest.mark.slow
 def test_modules_form_no_circle_at_run_time():
     graph = nx.DiGraph(arrows(typing=False))
     assert [sorted(circle) for circle in nx.strongly_connected_components(graph) if len(circle) > 1] == []
@@ -97,6 +99,7 @@ def test_an_import_for_types_alone_is_no_arrow_at_run_time():
     assert imported(source, typing=False) == {"typing", "typing.TYPE_CHECKING", "c"}
 
 
+@pytest.mark.slow
 def test_domain_subpackages_use_no_receipts_and_no_engine():
     forbidden = ("nephroscale.store.receipts", "nephroscale.engine", "nephroscale.stages")
     assert [
@@ -118,6 +121,7 @@ def test_only_engine_snakemake_names_snakemake_and_slurm():
     assert found == {}
 
 
+@pytest.mark.slow
 def test_only_engine_snakemake_imports_snakemake():
     importing = {
         module

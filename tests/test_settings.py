@@ -77,6 +77,7 @@ def make(**given: Any) -> Outer:
     return Outer.from_mapping(LEAST | given)
 
 
+@pytest.mark.slow
 @given(outer)
 def test_settings_survive_a_mapping_that_fits_the_schema(settings: Outer) -> None:
     mapping = settings.to_mapping()

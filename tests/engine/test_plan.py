@@ -67,6 +67,7 @@ def test_inputs_are_settled_before_a_unit_with_few_edges(settled):
     assert edges < 8 * len(keys(settled))
 
 
+@pytest.mark.slow
 def test_in_a_large_plan_only_missing_artifacts_are_planned(settled, monkeypatch):
     monkeypatch.setattr(module, "WHOLE_PLAN", 0)
     plan = plan_again(settled)

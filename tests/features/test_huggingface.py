@@ -13,6 +13,8 @@ from nephroscale.features.weights import digest_weights
 transformers = pytest.importorskip("transformers")
 import torch  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 SMALL_SWIN = {
     "image_size": 32,

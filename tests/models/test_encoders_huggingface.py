@@ -13,6 +13,8 @@ from nephroscale.models.encoders.registry import build_encoder, describe_encoder
 from nephroscale.models.settings import TrainableEncoderSettings, TrainedEncoderSettings
 from support.networks import make_encoder
 
+pytestmark = pytest.mark.slow
+
 transformers = pytest.importorskip("transformers")
 SWIN = {"image_size": 32, "patch_size": 2, "embed_dim": 8, "depths": [1, 1], "num_heads": [2, 2], "window_size": 4}
 VIT = {"image_size": 32, "patch_size": 8, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}

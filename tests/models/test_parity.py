@@ -50,6 +50,7 @@ def test_the_default_variant_differs_where_the_released_code_errs(cases: Path) -
     assert parity.excess(logits["TEM"].detach(), case["out/TEM"], 1e-5) > 1
 
 
+@pytest.mark.slow
 def test_the_command_fails_on_wrong_numbers(cases: Path, root: Path, tmp_path: Path) -> None:
     case = load(cases / "plain_5.npz")
     case["out/fusion"] = case["out/fusion"] + 1e-4

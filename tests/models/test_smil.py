@@ -44,6 +44,7 @@ def written(instances: np.ndarray, threshold: float) -> tuple[int, set[int], np.
     return centre, kept, weight, mean
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(3, 8), min_size=1, max_size=3), st.sampled_from([0.9, 1.2, 1.5]))
 def test_selection_is_the_written_one_whatever_the_padding(seed: int, sizes: list[int], threshold: float) -> None:

@@ -237,6 +237,7 @@ def test_without_a_record_there_is_no_crate(document, root, tmp_path):
     assert [path.name for path in out.iterdir()] == ["audit.json"]
 
 
+@pytest.mark.slow
 def test_the_validator_finds_nothing_and_runcrate_reads_it(crate, crate_tools):
     assert crate_tools.faults(crate) == []
     report = crate_tools.report(crate)
@@ -244,6 +245,7 @@ def test_the_validator_finds_nothing_and_runcrate_reads_it(crate, crate_tools):
     assert "action: #make/tiles/P1-OM\n  step: #step-tiles\n" in report
 
 
+@pytest.mark.slow
 def test_the_validator_sees_a_crate_that_is_broken(crate, crate_tools):
     path = crate / METADATA
     whole = json.loads(path.read_text(encoding="utf-8"))

@@ -10,6 +10,8 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.reporting.report import write_report
 from nephroscale.reporting.settings import ReportSettings
 
+pytestmark = pytest.mark.slow
+
 NOTE = "This cohort is synthetic: its results do not apply to real patients."
 SETTINGS = ReportSettings(
     title="Diagnosis of IgAN, MN and LN <from> three modalities", notes=(NOTE,), bootstrap_resamples=200

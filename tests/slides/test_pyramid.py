@@ -40,6 +40,7 @@ def files(path):
     return {p.relative_to(path).as_posix(): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 700), st.integers(1, 700), st.sampled_from([("u1", 3), ("u2", 1)]))
 def test_levels_are_means_of_two_by_two(tmp_path_factory, height, width, kind):

@@ -81,6 +81,7 @@ def faults(folder):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("user", USERS)
 def test_a_writer_killed_at_any_moment_leaves_nothing_half_done(user):
     seed = int(os.environ.get("NEPHROSCALE_KILL_SEED") or secrets.randbits(32))
@@ -109,6 +110,7 @@ def test_a_writer_killed_at_any_moment_leaves_nothing_half_done(user):
         remove_tree(folder)
 
 
+@pytest.mark.slow
 def test_two_processes_that_make_the_same_object_at_once_end_with_one(tmp_path):
     (tmp_path / "results").mkdir()
     start = time.time() + 0.2

@@ -16,6 +16,8 @@ from support.networks import build_network
 from support.stored_features import Cohort
 from support.training import train_fold, trained_files
 
+pytestmark = pytest.mark.slow
+
 MIL = sorted(family for family, module in FAMILIES.items() if ".mil." in module)
 TRAIN = {"epochs": 12, "patience": 12, "batch_size": 6, "learning_rate": 1e-2, "final_learning_rate": 1e-3}
 

@@ -13,6 +13,8 @@ from nephroscale.training.data import collate
 from support.stored_features import Cohort
 from support.training import train_fold, trained_files
 
+pytestmark = pytest.mark.slow
+
 transformers = pytest.importorskip("transformers")
 TRAIN: dict[str, Any] = {"epochs": 2, "patience": 2, "learning_rate": 1e-3, "final_learning_rate": 1e-3}
 

@@ -47,6 +47,7 @@ def train(cohort: Cohort, folder: Path, model: dict | None = None, seed: int = 1
     return train_fold(cohort, folder, model or MODEL, {**TRAIN, **changes}, seed=seed, **rest)
 
 
+@pytest.mark.slow
 def test_it_learns(cohort: Cohort, tmp_path: Path) -> None:
     figures = train(cohort, tmp_path, epochs=30, patience=30)
     curve = json.loads((tmp_path / "out" / "curve.json").read_text())
@@ -68,6 +69,7 @@ def test_the_stored_curve(cohort: Cohort, tmp_path: Path) -> None:
         assert now == pytest.approx(then, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["features", "pixels"])
 def test_equal_seeds_give_equal_bytes(kind: str, cohort: Cohort, pixel_cohort: Cohort, tmp_path: Path) -> None:
     data, model = (cohort, MODEL) if kind == "features" else (pixel_cohort, PIXEL_MODEL)
@@ -79,6 +81,7 @@ def test_equal_seeds_give_equal_bytes(kind: str, cohort: Cohort, pixel_cohort: C
     assert one["weights.safetensors"] != other["weights.safetensors"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["features", "pixels", "mhim-mil", "sc-mil"])
 def test_killed_after_any_epoch_it_ends_with_the_same_bytes(
     kind: str, cohort: Cohort, pixel_cohort: Cohort, tmp_path: Path
@@ -103,6 +106,7 @@ def test_killed_after_any_epoch_it_ends_with_the_same_bytes(
         assert trained_files(folder) == trained_files(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_killed_within_every_epoch_it_ends_with_the_same_bytes(
     cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +131,7 @@ def test_killed_within_every_epoch_it_ends_with_the_same_bytes(
     assert trained_files(tmp_path / "killed") == trained_files(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_an_incomplete_damaged_or_foreign_checkpoint_is_ignored(cohort: Cohort, tmp_path: Path) -> None:
     train(cohort, tmp_path / "whole")
     whole = (tmp_path / "whole" / "work" / "checkpoint.safetensors").read_bytes()
@@ -150,6 +155,7 @@ def test_an_incomplete_damaged_or_foreign_checkpoint_is_ignored(cohort: Cohort, 
         assert trained_files(tmp_path / f"after-{name}") == trained_files(tmp_path / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["name", "threads"])
 def test_a_checkpoint_of_another_name_is_ignored(cohort: Cohort, tmp_path: Path, change: str) -> None:
     train_fold(cohort, tmp_path, MODEL, TRAIN, name="one")
@@ -254,6 +260,7 @@ def test_faults(cohort: Cohort, pixel_cohort: Cohort, tmp_path: Path) -> None:
             train(cohort, tmp_path, device="cuda")
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
     cohort = Cohort(tmp_path / "cohort")
     chunk = next((cohort.features["P000"]["OM"] / "features" / "c").rglob("0/0/0/0"))

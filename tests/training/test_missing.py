@@ -90,6 +90,7 @@ def test_a_side_without_any_case_rejects_the_training(cohort: Cohort, tmp_path: 
         train_fold(data, tmp_path, {**MODEL, "modalities": ["TEM"]}, TRAIN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [name for name, module in FAMILIES.items() if ".fusion." in module])
 def test_killed_and_resumed_it_ends_with_the_same_bytes(cohort: Cohort, tmp_path: Path, family: str) -> None:
     class Killed(Exception):  # noqa: N818
@@ -109,6 +110,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(cohort: Cohort, tmp_path
     assert trained_files(tmp_path / "killed") == trained_files(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_settings_of_the_loss_take_effect(cohort: Cohort, tmp_path: Path) -> None:
     curves = {}
     for name, changes in (

@@ -16,6 +16,8 @@ from nephroscale.engine.snakemake.script import run_job
 from nephroscale.store.objects import remove_tree
 from nephroscale.store.records import Records
 
+pytestmark = pytest.mark.slow
+
 UNITS = ("one/fold0-seed1", "two/fold0-seed1")
 
 

@@ -124,6 +124,7 @@ def test_a_malformed_file_gets_one_clear_message(tmp_path: Path, kind: str, mess
     assert "MIDatasets_Fox.jld" in str(error.value)
 
 
+@pytest.mark.slow
 def test_the_command_fails_without_a_traceback(root: Path, tmp_path: Path) -> None:
     (tmp_path / "MIDatasets_Musk1.jld").write_text("not HDF5")
     for name, message in (("musk1", "not a MIL data set"), ("fox", "no file of the data set fox")):
@@ -159,6 +160,7 @@ def test_musk1_equals_the_uci_data_set(shared: Path) -> None:
     assert ours == known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["abmil-gated", "clam-sb", "transmil", "dsmil", "max-pooling", "sc-mil"])
 def test_folds_trained_together_equal_folds_trained_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nephroscale.models.mil.transmil.DROPOUT", 0.0)

@@ -150,6 +150,7 @@ def toy(seed: int, patients: int = 48) -> tuple[Batch, Tensor]:
     return Batch.of({"TEM": features * mask[..., None, None, None]}, {"TEM": mask}, labels), keys
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", MIL)
 def test_a_known_problem_of_bags_is_learnt(family: str) -> None:
     model = network(family, {"TEM": (1, 1, 6)}, 2, embedding_dropout=0.0).train()
