@@ -13,7 +13,7 @@ from support.installation import Installation
 from support.real_images import require_real_images
 
 ROOT = Path(__file__).resolve().parents[1]
-hypothesis.settings.register_profile("busy", deadline=None)  # a busy machine is no fault
+hypothesis.settings.register_profile("busy", deadline=None)  # a busy machine exceeds any deadline
 hypothesis.settings.load_profile("busy")
 os.environ["NEPHROSCALE_CHECK_INPUTS"] = "1"  # a job that opens an input which its stage does not declare fails
 
@@ -38,7 +38,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
 
 @pytest.fixture
 def mount_small(tmp_path):
-    """A function that gives a file system of so many megabytes; the test is skipped where none can be mounted."""
+    """A function that mounts a file system of some megabytes; the test is skipped if none can be mounted."""
     mounted = []
 
     def mount(megabytes: int) -> Path:
@@ -67,18 +67,18 @@ class CrateTools:
         subprocess.run([self._bin / "python", here / "fill_cache.py", cache, context], check=True, capture_output=True)
 
     def faults(self, crate: Path) -> list[str]:
-        """What the Provenance Run Crate profile 0.5 requires and the crate does not fulfil."""
+        """List the requirements of the Provenance Run Crate profile 0.5 that the crate does not meet."""
         command = [self._bin / "rocrate-validator", "validate", "--offline", "--cache-path", self._cache]
         command += ["--profile-identifier", "provenance-run-crate-0.5", "--requirement-severity", "REQUIRED"]
         command += ["--no-paging", "--verbose", "--output-format", "json", crate]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
-        told = json.loads(done.stdout[done.stdout.index("{") :]) if "{" in done.stdout else {}
-        assert told.get("meta"), done.stdout + done.stderr
-        assert told["passed"] == (done.returncode == 0) == (not told["issues"])
-        return [issue["message"] for issue in told["issues"]]
+        result = json.loads(done.stdout[done.stdout.index("{") :]) if "{" in done.stdout else {}
+        assert result.get("meta"), done.stdout + done.stderr
+        assert result["passed"] == (done.returncode == 0) == (not result["issues"])
+        return [issue["message"] for issue in result["issues"]]
 
     def report(self, crate: Path) -> str:
-        """What runcrate tells of the crate's actions."""
+        """Give the report of runcrate on the crate's actions."""
         return subprocess.run(
             [self._bin / "runcrate", "report", crate], check=True, capture_output=True, text=True
         ).stdout
@@ -86,7 +86,7 @@ class CrateTools:
 
 @pytest.fixture(scope="session")
 def crate_tools(tmp_path_factory) -> CrateTools:
-    """What validates and reads a crate; the test is skipped where it is not installed."""
+    """The validator and the reader of crates; the test is skipped if they are not installed."""
     environment = ROOT / ".venv-crate"
     if not (environment / "bin/rocrate-validator").is_file():
         pytest.skip("the validator of crates is not installed: make .venv-crate/.ready")

@@ -9,6 +9,7 @@ from nephroscale.arrays import read_array, read_attributes, write_arrays
 from nephroscale.errors import NephroscaleError
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     hnp.arrays(

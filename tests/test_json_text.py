@@ -13,6 +13,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), json_values, max_size=6))
 def test_equal_objects_give_equal_text_whatever_the_order_of_keys(value):
     other_order = dict(reversed(value.items()))

@@ -1,4 +1,4 @@
-"""The import graph of the package: rooms import downwards only, and no module takes part in a circle."""
+"""The import graph of the package: subpackages import downwards only, and no module takes part in a circle."""
 
 import ast
 import re
@@ -11,7 +11,7 @@ SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 PACKAGE = SCRIPTS / "nephroscale"
 HELPERS = ("errors", "settings", "json_text", "digest_on_write", "arrays", "html", "places")
 DOMAIN = ("cohort", "slides", "glomeruli", "tem", "features", "models", "training", "evaluation", "reporting")
-#: From the lowest layer to the highest; rooms of one layer do not import each other, except helpers.
+#: From the lowest layer to the highest; subpackages of one layer do not import each other, except helpers.
 LAYERS = (
     HELPERS,
     ("store",),
@@ -31,7 +31,7 @@ LAYERS = (
     ("cli",),
     ("__main__",),
 )
-LEVELS = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+LEVELS = {subpackage: level for level, subpackages in enumerate(LAYERS) for subpackage in subpackages}
 
 
 def module_name(path):
@@ -42,7 +42,7 @@ def module_name(path):
 MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-def room(module):
+def subpackage(module):
     names = module.split(".")[1:]
     return "engine.snakemake" if names[:2] == ["engine", "snakemake"] else names[0]
 
@@ -75,17 +75,19 @@ def arrows(*, typing):
 
 
 def test_every_module_belongs_to_a_layer():
-    assert {room(module) for module in MODULES if module != "nephroscale"} == LEVELS.keys()
+    assert {subpackage(module) for module in MODULES if module != "nephroscale"} == LEVELS.keys()
 
 
-def test_imports_lead_downwards():
+@pytest.mark.slow
+def test_imports_point_downwards():
     def allowed(module, name):
-        above, below = room(module), room(name)
+        above, below = subpackage(module), subpackage(name)
         return above == below or LEVELS[below] < LEVELS[above] or {above, below} <= set(HELPERS)
 
     assert [arrow for arrow in arrows(typing=True) if not allowed(*arrow)] == []
 
 
+@pytest.mark.slow
 def test_modules_form_no_circle_at_run_time():
     graph = nx.DiGraph(arrows(typing=False))
     assert [sorted(circle) for circle in nx.strongly_connected_components(graph) if len(circle) > 1] == []
@@ -97,32 +99,36 @@ def test_an_import_for_types_alone_is_no_arrow_at_run_time():
     assert imported(source, typing=False) == {"typing", "typing.TYPE_CHECKING", "c"}
 
 
-def test_domain_rooms_know_no_receipts_and_no_engine():
+@pytest.mark.slow
+def test_domain_subpackages_use_no_receipts_and_no_engine():
     forbidden = ("nephroscale.store.receipts", "nephroscale.engine", "nephroscale.stages")
     assert [
-        (module, name) for module, name in arrows(typing=True) if room(module) in DOMAIN and name.startswith(forbidden)
+        (module, name)
+        for module, name in arrows(typing=True)
+        if subpackage(module) in DOMAIN and name.startswith(forbidden)
     ] == []
 
 
-def test_snakemake_and_slurm_are_known_in_one_place():
+def test_only_engine_snakemake_names_snakemake_and_slurm():
     known = re.compile(r"(?<!engine)\.snakemake\b|\bsqueue\b|\bscancel\b|\bsbatch\b")
     found = {
         module: line.strip()
         for module, path in MODULES.items()
-        if module != "nephroscale" and room(module) != "engine.snakemake"
+        if module != "nephroscale" and subpackage(module) != "engine.snakemake"
         for line in path.read_text(encoding="utf-8").splitlines()
         if known.search(line)
     }
     assert found == {}
 
 
+@pytest.mark.slow
 def test_only_engine_snakemake_imports_snakemake():
     importing = {
         module
         for module, path in MODULES.items()
         if any(name.split(".")[0].startswith("snakemake") for name in imported(path.read_bytes(), typing=True))
     }
-    assert {module for module in importing if room(module) != "engine.snakemake"} == set()
+    assert {module for module in importing if subpackage(module) != "engine.snakemake"} == set()
 
 
 def lines_with(pattern):

@@ -24,7 +24,7 @@ def test_a_finished_job_is_one_line_with_its_stage_s_count_and_the_time_left():
     assert formatter.format(record(LogEvent.JOB_FINISHED, job_id=2)) == "2 of 4  prepare_tem (1/1), about 60 s left"
 
 
-def test_noise_is_silent_and_messages_are_kept():
+def test_noise_is_dropped_and_messages_are_kept():
     formatter = ProgressFormatter()
     assert formatter.format(record(LogEvent.PROGRESS, done=1, total=2)) == ""
     assert formatter.format(record(None, "Select jobs to execute...")) == ""

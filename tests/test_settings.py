@@ -34,7 +34,7 @@ class Needed(Settings):
 
 @dataclass(frozen=True)
 class Parent(Settings):
-    """What a function reads."""
+    """The settings that a function reads."""
 
     scale: float = setting("Scale, µm.", 1.0, was="mpp", above=0)
     kind: Literal["a", "b"] | None = setting("A choice or none.", "a")
@@ -77,6 +77,7 @@ def make(**given: Any) -> Outer:
     return Outer.from_mapping(LEAST | given)
 
 
+@pytest.mark.slow
 @given(outer)
 def test_settings_survive_a_mapping_that_fits_the_schema(settings: Outer) -> None:
     mapping = settings.to_mapping()

@@ -1,4 +1,4 @@
-"""Add pages to the documentation site: documents outside docs/, the decisions, and one API page for each room."""
+"""Add pages to the documentation site: documents outside docs/, the decisions, and one API page for each subpackage."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ IMAGE = re.compile(r"!\[(?P<text>[^\]]*)\]\(docs/(?P<target>[^)\s]+)\)")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """List decisions and rooms in the navigation."""
+    """List decisions and subpackages in the navigation."""
     decisions = ["decisions/index.md", *(f"decisions/{path.name}" for path in _list_decisions())]
-    rooms = ["api/index.md", *({room: f"api/{room}.md"} for room in _list_rooms())]
-    config.nav = [*(config.nav or []), {"Decisions": decisions}, {"API": rooms}]
+    subpackages = ["api/index.md", *({name: f"api/{name}.md"} for name in _list_subpackages())]
+    config.nav = [*(config.nav or []), {"Decisions": decisions}, {"API": subpackages}]
     return config
 
 
@@ -39,8 +39,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are not in docs/."""
     pages = {page: (ROOT / path).read_text(encoding="utf-8") for path, page in OUTSIDE.items()}
     pages["decisions/index.md"] = _write_decisions()
-    pages["api/index.md"] = _write_rooms()
-    pages |= {f"api/{room}.md": _write_room(room, modules) for room, modules in _list_rooms().items()}
+    pages["api/index.md"] = _write_subpackages()
+    pages |= {f"api/{name}.md": _write_subpackage(name, modules) for name, modules in _list_subpackages().items()}
     for page, content in pages.items():
         files.append(File.generated(config, page, content=content))
     return files
@@ -75,14 +75,16 @@ def _write_decisions() -> str:
     return "# Decisions\n\n" + "".join(f"- [{title}]({name})\n" for name, title in titles.items())
 
 
-def _list_rooms() -> dict[str, list[str]]:
-    """List the modules of each room, and of the package itself under `nephroscale`."""
-    rooms = {"nephroscale": [PACKAGE.glob("*.py")]}
+def _list_subpackages() -> dict[str, list[str]]:
+    """List the modules of each subpackage, and of the package itself under `nephroscale`."""
+    folders = {"nephroscale": [PACKAGE.glob("*.py")]}
     for folder in sorted(PACKAGE.iterdir()):
         if (folder / "__init__.py").exists():
-            rooms[folder.name] = [folder.rglob("*.py")]
-    listed = {room: [_name_module(path) for found in paths for path in sorted(found)] for room, paths in rooms.items()}
-    return {room: [name for name in names if not name.endswith("__main__")] for room, names in listed.items()}
+            folders[folder.name] = [folder.rglob("*.py")]
+    listed = {
+        name: [_name_module(path) for found in paths for path in sorted(found)] for name, paths in folders.items()
+    }
+    return {name: [module for module in modules if not module.endswith("__main__")] for name, modules in listed.items()}
 
 
 def _name_module(path: Path) -> str:
@@ -96,10 +98,10 @@ def _describe(module: str) -> str:
     return " ".join(docstring.partition("\n\n")[0].split())
 
 
-def _write_rooms() -> str:
-    rows = "".join(f"- [{room}]({room}.md): {_describe(modules[0])}\n" for room, modules in _list_rooms().items())
-    return f"# API\n\nThe subpackages `nephroscale`, one page each.\n\n{rows}"
+def _write_subpackages() -> str:
+    rows = "".join(f"- [{name}]({name}.md): {_describe(modules[0])}\n" for name, modules in _list_subpackages().items())
+    return f"# API\n\nThe subpackages of `nephroscale`, one page each.\n\n{rows}"
 
 
-def _write_room(room: str, modules: list[str]) -> str:
-    return f"# {room}\n\n" + "".join(f"::: {module}\n\n" for module in modules)
+def _write_subpackage(name: str, modules: list[str]) -> str:
+    return f"# {name}\n\n" + "".join(f"::: {module}\n\n" for module in modules)

@@ -1,4 +1,4 @@
-"""What happens on a cluster: each fault is brought about on a real Slurm, and the same command completes the work."""
+"""Faults of a cluster: each is caused on a real Slurm, and the same command then completes the work."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def tem_receipts(project):
 
 
 def check_complete(project, made, run, computed=TEM):
-    """The run ended well, computed each unit once, gave what an undisturbed run gave, and leaves nothing to do."""
+    """Check that a run succeeded, computed each unit once, gave the artifacts of an undisturbed run and is complete."""
     assert run.code == 0, run.output
     assert run.computed == computed
     assert tem_receipts(project) == tem_receipts(made)
@@ -129,7 +129,7 @@ def test_one_failing_slide_stops_nothing_else_and_is_named(project, made):
     check_complete(project, made, project.slurm(*TARGETS), computed=["tem/P03"])
 
 
-def test_a_job_that_takes_its_group_down_every_time_is_left_out_at_last(project):
+def test_a_job_that_crashes_its_group_every_time_is_skipped_in_the_last_attempt(project):
     crash = '\n    import os\n    if job.unit == "P03":\n        os._exit(9)\n'
     project.insert("tem", crash)
     run = project.slurm(*TARGETS)
@@ -146,14 +146,14 @@ SLOW = """
     from functools import partial
     import nephroscale.training.fit as module
 
-    def say(line):
+    def log_line(line):
         print(line)
         if line.startswith("epoch 2"):
             pathlib.Path("running").touch()
             while pathlib.Path("hold").exists():
                 time.sleep(0.2)
 
-    module.fit = partial(module.fit, log=say)
+    module.fit = partial(module.fit, log=log_line)
 """
 
 
@@ -219,7 +219,7 @@ def test_two_gpus_of_one_node_are_not_mixed_up(project, cluster):
     assert sorted((a["node"], a["gpus"]) for a in allocations if "gpus" in a) == [("n3", "0"), ("n3", "1")]
 
 
-def test_a_gpu_that_was_asked_for_and_is_not_there_is_a_clear_error(project, cluster):
+def test_a_missing_gpu_is_a_clear_error(project, cluster):
     project.edit("config/config.yaml", "om:\n", "compute: {device: cuda}\nom:\n")
     project.edit(PROFILE, "retries: 2 ", "retries: 0 ")
     before = cluster.last_job_id()

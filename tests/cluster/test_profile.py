@@ -7,7 +7,7 @@ import yaml
 
 from nephroscale.stages.registry import stage_table
 
-LIMIT_MINUTES = 8 * 60  # so that the third attempt, with three times as much, asks for a day
+LIMIT_MINUTES = 8 * 60  # so that the third attempt, with three times as much, requests a day
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def rules(root):
     return {stage.rule: blocks[stage.rule] for stage in stage_table().values()}
 
 
-def test_what_takes_a_gpu_goes_where_the_gpus_are_and_nothing_else_does(profile, rules):
+def test_only_rules_with_a_gpu_use_the_gpu_partition(profile, rules):
     wanted = {name for name, text in rules.items() if "gpu=count_gpus" in text}
     assert set(profile["set-resources"]) == wanted
     assert wanted >= {"train_model", "extract_features", "evaluate_model"}
@@ -34,7 +34,7 @@ def test_groups_are_of_rules_that_exist_and_each_has_a_size(profile, rules):
     assert set(profile["groups"].values()) == set(profile["group-components"])
 
 
-def test_no_group_asks_for_more_than_eight_hours(profile, rules):
+def test_no_group_requests_more_than_eight_hours(profile, rules):
     for rule, group in profile["groups"].items():
         runtime = int(re.search(r"runtime=scale_with_attempt\((\d+)\)", rules[rule])[1])
         # The executor starts the jobs of a group one after the other.
@@ -42,13 +42,13 @@ def test_no_group_asks_for_more_than_eight_hours(profile, rules):
         assert profile["group-components"][group] * runtime <= LIMIT_MINUTES, rule
 
 
-def test_every_rule_asks_for_more_at_each_attempt_and_names_no_partition(rules):
+def test_every_rule_requests_more_at_each_attempt_and_names_no_partition(rules):
     for name, text in rules.items():
         assert "mem_mb=scale_with_attempt(" in text, name
         assert "runtime=scale_with_attempt(" in text, name
         assert "slurm" not in text, name
 
 
-def test_the_profile_that_is_always_loaded_says_nothing_about_where_jobs_run(root):
+def test_the_default_profile_sets_no_executor(root):
     always = yaml.safe_load((root / "workflow/profiles/default/config.yaml").read_text())
     assert not [key for key in always if key.endswith("resources") or key in {"executor", "cores", "jobs", "retries"}]

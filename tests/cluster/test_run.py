@@ -1,4 +1,4 @@
-"""`snakemake --profile slurm all` on a real Slurm: the whole of it, again, and what travels together."""
+"""`snakemake --profile slurm all` on a real Slurm: a whole run, a second run, and groups of jobs."""
 
 import json
 import math
@@ -23,16 +23,16 @@ def test_the_exact_command_ends_in_the_report(first_run):
     assert "Report: results/tiny/report/index.html" in run.output
 
 
-def test_every_job_asked_for_its_rule_s_resources_and_ran_on_the_nodes_of_its_partition(first_run):
+def test_every_job_requested_its_resources_and_ran_in_its_partition(first_run):
     project, _, ended = first_run
     assert {job.state for job in ended} == {"COMPLETED"}
-    assert {job.node for job in ended} <= {"n1", "n2"}  # the configuration says cpu: no GPU node is used
+    assert {job.node for job in ended} <= {"n1", "n2"}  # compute.device is cpu, so no GPU node is used
     allocations = [record(path)["made"]["allocation"] for path in project.path.glob("store/records/*/*.json")]
     assert {a["node"] for a in allocations} <= {"n1", "n2"}
     assert all("gpus" not in a for a in allocations)
 
 
-def test_many_small_jobs_travel_in_few_submissions(first_run):
+def test_many_small_jobs_need_few_submissions(first_run):
     project, run, ended = first_run
     profile = yaml.safe_load((project.path / PROFILE).read_text())
     groups, sizes = profile["groups"], profile["group-components"]
@@ -45,7 +45,7 @@ def test_many_small_jobs_travel_in_few_submissions(first_run):
     assert len(ended) < len(run.computed) / 3
 
 
-def test_what_is_known_costs_no_submission(project, cluster):
+def test_cache_hits_need_no_submission(project, cluster):
     before, ended = cluster.last_job_id(), len(cluster.finished())
     raw = project.path / "demo/tiny/tem"
     shutil.copy(raw / "P01-TEM1.png", raw / "copy.png")  # the same bytes, written again

@@ -1,4 +1,4 @@
-"""Who comes into the folds when a bag was rejected."""
+"""Patients in the folds if a bag was rejected."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ def divided(out: Path, policy: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return figures, json.loads((out / "folds.json").read_text())
 
 
-def test_by_default_they_are_excluded_with_the_reason(tmp_path: Path) -> None:
+def test_by_default_patients_with_a_rejected_bag_are_excluded(tmp_path: Path) -> None:
     figures, table = divided(tmp_path / "folds", "exclude")
     assert table["excluded"] == {"P1": "no IM: no slide", "P2": "no IM: no reason given"}
     assert table["lacking"] == {}
@@ -40,7 +40,7 @@ def test_by_default_they_are_excluded_with_the_reason(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("patient", ["P1", "P2"])
-def test_masked_they_take_part_as_long_as_one_modality_is_there(tmp_path: Path, patient: str) -> None:
+def test_with_a_mask_one_modality_is_enough(tmp_path: Path, patient: str) -> None:
     figures, table = divided(tmp_path / "folds", "mask")
     assert table["lacking"] == figures["lacking"] == {"P1": {"IM": "no slide"}}
     assert (patient in table["labels"]) == (patient == "P1")

@@ -43,6 +43,7 @@ def rosters(draw):
     return tuple(classes), patients
 
 
+@pytest.mark.slow
 @given(
     rosters(), st.integers(2, 3), st.sampled_from([0.1, 0.2, 0.5]), st.integers(0, 5), st.randoms(use_true_random=False)
 )
@@ -71,6 +72,7 @@ def test_folds_are_disjoint_covering_grouped_and_independent_of_order(drawn, cou
     assert json.dumps(fold(shuffled, **chosen).to_mapping()) == json.dumps(folds.to_mapping())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_27_patients_in_5_folds_have_every_class_on_every_side(roster, seed) -> None:
     folds = fold(roster({"A": 9, "B": 9, "C": 9}), seed)
@@ -100,6 +102,7 @@ def test_training_keeps_a_class_that_cannot_be_on_both_sides(roster, seed) -> No
         assert len(classes_of(folds, each.train)) == 3
 
 
+@pytest.mark.slow
 def test_sites_are_spread_within_classes(roster) -> None:
     patients = roster({"A": 20, "B": 20, "C": 20})
     site_of = {patient.id: patient.site for patient in patients}
@@ -116,6 +119,7 @@ def test_without_enough_of_each_site_folds_are_stratified_on_the_label_alone(ros
     assert fold(roster({"A": 9, "B": 9, "C": 9}, sites=("n",))).stratified_on == ("label",)
 
 
+@pytest.mark.slow
 def test_seeds_give_other_folds_that_are_as_even(roster) -> None:
     patients = roster({"A": 9, "B": 9, "C": 9})
     tests = {json.dumps([each.test for each in fold(patients, seed).folds]) for seed in range(8)}
@@ -145,23 +149,23 @@ def test_leaving_one_site_out(roster) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"n_folds": 4}, "There are 3 sites"),
         ({"site": None}, "A0 have none"),
         ({"group": "g"}, "groups g have patients at several sites"),
     ],
 )
-def test_sites_that_cannot_be_left_out(roster, change, told) -> None:
+def test_sites_that_cannot_be_left_out(roster, change, message) -> None:
     patients = roster({"A": 6, "B": 6}, sites=("n", "s", "w"))
     if "group" in change:
         patients[1] = replace(patients[1], group="g")
     patients[0] = replace(patients[0], **{key: value for key, value in change.items() if key != "n_folds"})
-    with pytest.raises(NephroscaleError, match=told):
+    with pytest.raises(NephroscaleError, match=message):
         fold(patients, classes=("A", "B"), scheme="leave_one_site_out", n_folds=change.get("n_folds", 3))
 
 
-def test_who_is_not_eligible_is_left_out_with_the_reason(roster) -> None:
+def test_ineligible_patients_are_excluded_with_the_reason(roster) -> None:
     patients = roster({"A": 9, "B": 9, "C": 9})
     patients[0] = replace(patients[0], eligible=False, reason="no TEM: nothing left")
     patients[1] = replace(patients[1], eligible=False, label=None)
@@ -188,7 +192,8 @@ def test_labels_that_are_no_classes_and_ids_given_twice(roster) -> None:
         fold(roster({"A": 3, "B": 3, "C": 3}) + roster({"A": 1}))
 
 
-def test_permuted_labels_are_the_same_ones_on_other_patients(roster) -> None:
+@pytest.mark.slow
+def test_permuted_labels_are_the_same_labels_on_other_patients(roster) -> None:
     patients = roster({"A": 9, "B": 9, "C": 9})
     true = fold(patients)
     permuted = [fold(patients, permute=seed) for seed in (1, 2, 3)]

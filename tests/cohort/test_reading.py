@@ -34,13 +34,13 @@ def test_rows_count_as_a_spreadsheet_counts_them(tmp_path) -> None:
     assert [(row, cells["patient_id"]) for row, cells in table.rows] == [(2, "A"), (5, "B")]
 
 
-def test_the_separator_is_told_by_the_columns_wanted(tmp_path) -> None:
+def test_the_separator_is_detected_by_the_expected_columns(tmp_path) -> None:
     table, errors = read(tmp_path / "t.csv", b"patient_id;a,b,c,d\nA;1\n")
     assert not errors
     assert table.columns == ("patient_id", "a,b,c,d")
 
 
-def test_excels_separator_line_is_obeyed_and_not_counted(tmp_path) -> None:
+def test_excels_separator_line_is_used_and_not_counted(tmp_path) -> None:
     table, errors = read(tmp_path / "t.csv", b"sep=;\r\npatient_id;b\r\nA;1\r\n")
     assert not errors
     assert table.rows == [(2, {"patient_id": "A", "b": "1"})]
@@ -52,7 +52,7 @@ def test_cells_are_trimmed_and_composed(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "T, row 1: has no header"),
         (b"patient_id,a,a\nA,1,2\n", "T, row 1, column a: 2 columns have this name"),
@@ -65,9 +65,9 @@ def test_cells_are_trimmed_and_composed(tmp_path) -> None:
         (b"PK\x03\x04 and no workbook", "T: is not a readable xlsx workbook"),
     ],
 )
-def test_faults_of_files(tmp_path, content, told) -> None:
+def test_faults_of_files(tmp_path, content, message) -> None:
     _, errors = read(tmp_path / "t.csv", content)
-    assert [fault[: len(told)] for fault in errors] == [told]
+    assert [fault[: len(message)] for fault in errors] == [message]
 
 
 def test_a_file_that_is_not_there(tmp_path) -> None:

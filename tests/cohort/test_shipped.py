@@ -13,7 +13,7 @@ def test_every_shipped_configuration_reads_its_tables(name, root, monkeypatch):
     assert load_tables(config.to_mapping()).patients
 
 
-def test_the_staging_cohort_drops_nobody_in_silence(root, monkeypatch):
+def test_the_staging_cohort_drops_no_patient_silently(root, monkeypatch):
     monkeypatch.chdir(root)
     given = yaml.safe_load((root / "config/mn_stage.yaml").read_text())
     cohort = load_tables(given)

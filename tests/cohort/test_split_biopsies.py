@@ -97,6 +97,6 @@ def test_one_table_is_not_enough(tables):
         load_config({**tables.config(), "predict": {"patients": "new.csv"}})
 
 
-def test_only_models_there_are_predict(with_new):
+def test_only_configured_models_predict(with_new):
     with pytest.raises(NephroscaleError, match=r"predict\.models"):
         with_new(models=["cmusnett"])

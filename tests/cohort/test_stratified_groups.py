@@ -1,9 +1,10 @@
-"""The division against scikit-learn's, which it stands in for."""
+"""The division into folds, compared with that of scikit-learn."""
 
 import warnings
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
@@ -20,6 +21,7 @@ def unevenness(parts: list[list[int]], classes: int) -> tuple[int, int]:
     return missing, squared
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=3), min_size=10, max_size=24),
     st.integers(2, 5),

@@ -252,7 +252,7 @@ def test_scales(tables, cells, scale) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cells", "column", "told"),
+    ("cells", "column", "message"),
     [
         ({"nm_per_px": "0.01"}, "nm_per_px", "0.01 is out of range (0.05 to 200 nm per pixel)."),
         ({"nm_per_px": "1,7"}, "nm_per_px", "'1,7' has a comma; write the decimal point (1.7)."),
@@ -284,11 +284,11 @@ def test_scales(tables, cells, scale) -> None:
         ({"path": "x/../../i1.tif"}, "path", "'x/../../i1.tif' leaves data.root"),
     ],
 )
-def test_faults_of_one_image(tables, cells, column, told) -> None:
+def test_faults_of_one_image(tables, cells, column, message) -> None:
     tables.instruments = "instrument,magnification,nm_per_px\nJEM-1400,11500,1.5\n"
     tables.image(**cells)
     (fault,) = tables.errors()
-    assert fault.startswith(f"images.csv, row 2, column {column}: {told}")
+    assert fault.startswith(f"images.csv, row 2, column {column}: {message}")
 
 
 def test_an_instrument_needs_a_table(tables) -> None:

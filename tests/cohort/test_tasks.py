@@ -1,4 +1,4 @@
-"""Staging: a preset task, labels between two stages, and stages that nobody mapped."""
+"""Staging: a preset task, labels between two stages, and unmapped labels."""
 
 import json
 
@@ -44,7 +44,7 @@ def make_folds(config, tmp_path):
     return figures, parts, json.loads((tmp_path / "folds/folds.json").read_text())
 
 
-def test_one_word_names_the_task(staged):
+def test_a_preset_task_is_chosen_by_name(staged):
     config = staged("mn_stage")
     assert config["task"]["label"] == "mn_stage"
     assert config["task"]["ordinal"] is True
@@ -52,19 +52,19 @@ def test_one_word_names_the_task(staged):
     assert load_config(config).to_mapping() == config
 
 
-def test_what_stands_beside_the_preset_wins_and_texts_are_added(staged):
+def test_keys_beside_the_preset_take_precedence_and_texts_are_added(staged):
     config = staged({"preset": "mn_stage", "mixed": "soft", "classes": {"IV": "IV", "I-II": "exclude"}}, "IV", "IV")
     assert class_names(config["task"]["classes"]) == ("I", "II", "III", "IV")
     assert config["task"]["classes"]["I-II"] == "exclude"
     assert config["task"]["mixed"] == "soft"
 
 
-def test_an_unknown_task_is_told_with_those_there_are(staged):
+def test_an_unknown_task_is_an_error_that_lists_the_known(staged):
     with pytest.raises(NephroscaleError, match="mn_stage"):
         staged("mn_stages")
 
 
-def test_a_stage_that_nobody_mapped_stops_the_run_with_its_count(staged):
+def test_an_unmapped_label_is_an_error_with_its_count(staged):
     with pytest.raises(NephroscaleError, match=r"'IV' \(2\)"):
         load_tables(staged("mn_stage", "IV", "IV"))
 
@@ -73,7 +73,7 @@ def test_a_stage_that_nobody_mapped_stops_the_run_with_its_count(staged):
     ("policy", "labels", "second"),
     [("lower", {"I"}, {None}), ("higher", {"II"}, {None}), ("soft", {"I"}, {"II"}), ("exclude", {None}, {None})],
 )
-def test_a_label_between_two_stages_becomes_what_the_policy_says(staged, policy, labels, second):
+def test_a_label_between_two_stages_follows_the_policy(staged, policy, labels, second):
     cohort = load_tables(staged({"preset": "mn_stage", "mixed": policy}))
     between = [cohort.patients["M10"], cohort.patients["M11"]]
     assert {p.label for p in between} == labels
@@ -83,7 +83,7 @@ def test_a_label_between_two_stages_becomes_what_the_policy_says(staged, policy,
 
 
 @pytest.mark.parametrize(
-    ("classes", "ordinal", "told"),
+    ("classes", "ordinal", "message"),
     [
         ({"I": "I", "II": "II", "I-II": ["I", "II"]}, False, "task.ordinal"),
         ({"I": "I", "II": "II", "III": "III", "I-III": ["I", "III"]}, True, "not neighbours"),
@@ -91,12 +91,12 @@ def test_a_label_between_two_stages_becomes_what_the_policy_says(staged, policy,
         ({"I": "I", "II": "II", "II-III": ["II", "III"]}, True, "III is none of the classes"),
     ],
 )
-def test_only_neighbours_of_an_ordinal_task_have_something_between(staged, classes, ordinal, told):
-    with pytest.raises(NephroscaleError, match=told):
+def test_only_neighbouring_classes_of_an_ordinal_task_have_a_label_between_them(staged, classes, ordinal, message):
+    with pytest.raises(NephroscaleError, match=message):
         staged({"label": "mn_stage", "classes": classes, "ordinal": ordinal})
 
 
-def test_those_left_out_and_those_between_are_counted_with_the_folds(staged, tmp_path):
+def test_excluded_and_intermediate_labels_are_counted_in_the_folds(staged, tmp_path):
     task = {"preset": "mn_stage", "classes": {"IV": "exclude"}}
     figures, _, table = make_folds(staged(task, "IV"), tmp_path)
     assert set(table["excluded"]) == {"M10", "M11", "M12"} == set(figures["excluded"])
@@ -110,7 +110,7 @@ def test_those_left_out_and_those_between_are_counted_with_the_folds(staged, tmp
     ]
 
 
-def test_half_and_half_is_in_the_folds_and_decides_the_training(staged, tmp_path):
+def test_soft_labels_are_in_the_folds_and_affect_the_training(staged, tmp_path):
     figures, soft, table = make_folds(staged({"preset": "mn_stage", "mixed": "soft"}), tmp_path)
     assert table["second"] == {"M10": 1, "M11": 1}
     assert figures["mixed"] == {"policy": "soft", "patients": {"M10": ["I", "II"], "M11": ["I", "II"]}}
@@ -120,7 +120,7 @@ def test_half_and_half_is_in_the_folds_and_decides_the_training(staged, tmp_path
     assert all(soft[key] != hard[key] for key in soft)
 
 
-def test_a_permuted_label_takes_its_half_along(staged, tmp_path):
+def test_a_permuted_label_keeps_its_second_class(staged, tmp_path):
     _, _, table = make_folds(staged({"preset": "mn_stage", "mixed": "soft", "permute_labels": 3}), tmp_path)
     assert len(table["second"]) == 2
     assert all(table["labels"][patient] == 0 and other == 1 for patient, other in table["second"].items())

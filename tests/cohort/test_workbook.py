@@ -100,7 +100,7 @@ def test_a_formula_gives_its_stored_value(tmp_path) -> None:
     assert table.rows == [(2, {"patient_id": "A", "b": "2"})]
 
 
-def test_errors_of_excel_are_told(tmp_path) -> None:
+def test_error_values_of_excel_are_reported(tmp_path) -> None:
     _, errors = read(tmp_path / "t.xlsx", workbook(s=[["patient_id", "b"], ["A", "#N/A"]]))
     assert errors == ["T, row 2: cell B2 holds the error #N/A."]
 

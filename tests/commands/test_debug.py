@@ -46,7 +46,7 @@ def reject(self, job):
     raise Rejected("no image can be read")
 
 
-def test_everything_of_a_job_is_at_the_prompt(ask):
+def test_the_prompt_has_inputs_settings_and_function_of_a_job(ask):
     typed = "print(job.unit, sorted(inputs), inputs['facts'][0].unit)\nprint(settings.size_px, len(rows), make)\n"
     status, printed = ask("tem/P000003", typed=typed)
     assert status == 0
@@ -67,7 +67,7 @@ def test_what_is_made_at_the_prompt_is_removed(ask, study, monkeypatch):
     assert not list((study.folder / "store/tmp").iterdir())
 
 
-def test_a_job_can_be_run_once(ask, monkeypatch):
+def test_a_job_can_be_run(ask, monkeypatch):
     monkeypatch.setattr(Tem, "make", lambda self, job: {"images": len(job.images())})
     assert ask("tem/P000003", "--run") == (0, "tem of P000003 is made; figures: {'images': 3}\n")
 

@@ -1,4 +1,4 @@
-"""What tests of stages may ask for."""
+"""Fixtures of the tests of the engine."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def test_a_key_of_another_family_is_an_error() -> None:
         "d": {"family": "transmil", "head": 2},
         "e": {"family": 3},
     }
-    told = faults(config(models=models))
+    messages = faults(config(models=models))
     for expected in (
         "models.a.smil_threshold: the family abmil does not read this key; it reads attention_width,",
         "models.a.masking: the family abmil does not read this key",
@@ -138,8 +138,8 @@ def test_a_key_of_another_family_is_an_error() -> None:
         "models.d.head: unknown key; did you mean `heads`?",
         "models.e.family: 3 is a number, but has to be a text",
     ):
-        assert any(line.startswith(expected) for line in told), (expected, told)
-    assert len(told) == 6
+        assert any(line.startswith(expected) for line in messages), (expected, messages)
+    assert len(messages) == 6
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_former_key_names_its_replacement(sections: dict[str, Any], expected: 
 
 
 def test_all_faults_are_listed_at_once() -> None:
-    told = faults(
+    messages = faults(
         {
             "data": {"patient": "p.csv", "images": 3},
             "task": {"classes": {"a": "x", 1: "y"}},
@@ -199,8 +199,8 @@ def test_all_faults_are_listed_at_once() -> None:
         "models.a.variant: 'relased' is not one of default, released.",
         "models.a.train.epoch: unknown key; did you mean `epochs`?",
     ):
-        assert any(line.startswith(expected) for line in told), (expected, told)
-    assert len(told) == 13
+        assert any(line.startswith(expected) for line in messages), (expected, messages)
+    assert len(messages) == 13
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), ".inf", "1e999"])
@@ -213,7 +213,7 @@ def test_a_truth_value_is_no_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sections", "told"),
+    ("sections", "message"),
     [
         ({"task": {"classes": {"a": "MN", "b": "exclude"}}}, "task.classes: maps to 1 class (MN)"),
         (
@@ -234,8 +234,8 @@ def test_a_truth_value_is_no_number() -> None:
         ({"glomeruli": {"min_diameter_um": 500}}, "glomeruli.min_diameter_um: has to be less"),
     ],
 )
-def test_keys_that_contradict_each_other(sections: dict[str, Any], told: str) -> None:
-    assert [line[: len(told)] for line in faults(config(**sections))] == [told]
+def test_keys_that_contradict_each_other(sections: dict[str, Any], message: str) -> None:
+    assert [line[: len(message)] for line in faults(config(**sections))] == [message]
 
 
 def test_no_mapping_at_all() -> None:
@@ -249,7 +249,7 @@ def test_label_texts_are_compared_as_cells_are_read() -> None:
 
 
 @pytest.mark.parametrize("name", ["config", "patients", "images", "instruments"])
-def test_the_schemas_are_schemas(name: str) -> None:
+def test_the_schemas_are_valid(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(read_schema(name))
 
 

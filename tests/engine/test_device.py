@@ -36,7 +36,7 @@ def test_the_record_names_the_gpu_that_was_used_and_the_cpu_where_none_was(monke
     assert describe_device("cpu", AVX2).endswith("AVX2")
 
 
-def test_the_allocation_is_told_on_a_cluster_alone(monkeypatch):
+def test_the_allocation_is_printed_only_on_a_cluster(monkeypatch):
     for name in ("SLURM_JOB_ID", "SLURMD_NODENAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")

@@ -1,4 +1,4 @@
-"""Named inputs: what a rule waits for and what a job may open both follow from the declarations of its stage."""
+"""Named inputs: the declarations of a stage decide what its rule waits for and what its jobs may open."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_EDGES = 8
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Nine patients with everything made, for two models of which one reads TEM alone."""
+    """Nine patients with all artifacts, for two models; one model reads only TEM."""
     models = {"cmusnet": {}, "tem-only": {"modalities": ["TEM"]}}
     return Study.make(tmp_path_factory.mktemp("inputs"), models=models)
 
@@ -60,7 +60,7 @@ def rules(made, plan, monkeypatch):
 
 
 def wildcards_of(stage, unit):
-    """The wildcards with which Snakemake asks for a unit."""
+    """The wildcards of a unit's rule."""
     pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(stage.pattern))
     if stage.name == "features":
         patient, _, modality = unit.rpartition("-")
@@ -123,7 +123,7 @@ def test_edges_stay_linear(plan):
 
 
 class Copy(Stage):
-    """Copies the TEM object of one patient; `opens` are the artifacts that it opens beside."""
+    """Copies the TEM object of one patient; `opens` are further artifacts that it opens."""
 
     name = "copy"
     rule = "copy_tem"

@@ -1,4 +1,4 @@
-"""A job's log names raw files by their images' ids, and a disk without room stops nobody who prints."""
+"""A job's log names raw files by their image ids, and a full disk does not stop a job that prints."""
 
 import errno
 import os
@@ -43,12 +43,12 @@ def cohort(images=None, **annotations):
         ("nothing of it", "nothing of it"),
     ],
 )
-def test_names_of_raw_files_are_veiled_and_ids_are_not(text, redacted):
-    told = PathRedactor(cohort())(text)
-    assert told.replace('"', "'") == redacted
+def test_names_of_raw_files_are_redacted_and_ids_are_not(text, redacted):
+    found = PathRedactor(cohort())(text)
+    assert found.replace('"', "'") == redacted
 
 
-def test_annotations_what_links_lead_to_and_dicom_files_beside_the_one_that_is_read_are_veiled(tmp_path):
+def test_annotations_link_targets_and_neighbouring_dicom_files_are_redacted(tmp_path):
     slides = tmp_path / "archive"
     slides.mkdir()
     for name in ("Zebrowskaja-1.dcm", "Zebrowskaja-2.dcm"):
@@ -57,12 +57,12 @@ def test_annotations_what_links_lead_to_and_dicom_files_beside_the_one_that_is_r
     link.symlink_to(slides / "Zebrowskaja-1.dcm")
     drawn = tmp_path / "drawn by Zebrowskaja.geojson"
     known = cohort({"P01-OM": str(link), "P02-OM": str(slides / "Zebrowskaja-1.dcm")}, P01=drawn)
-    veil = PathRedactor(known, known.images.values())
-    for told in (slides / "Zebrowskaja-1.dcm", slides / "Zebrowskaja-2.dcm", link, drawn):
-        assert "Zebrowskaja" not in veil(f"cannot read {str(told)!r}, {told.name}, {told.stem}")
+    redact = PathRedactor(known, known.images.values())
+    for path in (slides / "Zebrowskaja-1.dcm", slides / "Zebrowskaja-2.dcm", link, drawn):
+        assert "Zebrowskaja" not in redact(f"cannot read {str(path)!r}, {path.name}, {path.stem}")
 
 
-def test_a_log_veils_what_is_printed_and_a_traceback(tmp_path):
+def test_a_log_redacts_printed_text_and_tracebacks(tmp_path):
     with JobLog(tmp_path / "logs/P01.log") as log:
         print("before", file=log)
         log.redact = PathRedactor(cohort())
@@ -88,7 +88,7 @@ def test_a_log_on_a_full_disk_loses_its_lines_and_nothing_else(tmp_path):
     assert log.closed
 
 
-def test_a_log_that_has_no_room_for_its_name_is_none_and_one_that_may_not_be_written_is_an_error(tmp_path, monkeypatch):
+def test_a_log_without_space_is_skipped_and_one_without_permission_is_an_error(tmp_path, monkeypatch):
     def refuse(code):
         def call(*_, **__):
             raise OSError(code, os.strerror(code))

@@ -24,14 +24,14 @@ def mirax(tmp_path):
     return tmp_path / "B.mrxs"
 
 
-def test_a_staged_file_is_a_copy_under_a_harmless_name(slide, tmp_path):
+def test_a_copy_has_a_neutral_name(slide, tmp_path):
     copy = copy_raw(slide, raw.digest(slide), tmp_path / "staged")
     assert copy.name == "slide.svs"
     assert not copy.is_symlink()
     assert copy.read_bytes() == slide.read_bytes()
 
 
-def test_a_slide_of_several_files_is_staged_whole(mirax, tmp_path):
+def test_all_files_of_a_slide_are_copied(mirax, tmp_path):
     copy = copy_raw(mirax, raw.digest(mirax), tmp_path / "staged")
     assert sorted(p.name for p in (copy.parent / "slide").iterdir()) == ["Data0000.dat", "Slidedat.ini"]
     assert not any(p.is_symlink() for p in copy.parent.rglob("*"))
@@ -44,7 +44,7 @@ def test_other_bytes_than_those_registered_are_refused(slide, tmp_path):
         copy_raw(slide, registered, tmp_path / "staged")
 
 
-def test_without_room_the_file_is_read_where_it_lies(slide, tmp_path, monkeypatch):
+def test_without_space_the_original_file_is_read(slide, tmp_path, monkeypatch):
     monkeypatch.setattr(node_copy, "MARGIN", 1 << 62)
     assert copy_raw(slide, raw.digest(slide), tmp_path / "staged") is None
 

@@ -1,4 +1,4 @@
-"""The plan of a cohort whose artifacts are made up: what waits for what, and what is left out where much is settled."""
+"""The plan of a mock study: the order of settling, and the artifacts left out of a very large plan."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def settled(made, tmp_path, monkeypatch):
     return plan
 
 
-def anew(plan):
+def plan_again(plan):
     """The same plan, as the next command sees it."""
     again = module.Plan(plan.config, plan.stages, scripts=plan.scripts)
     settle(again)
@@ -43,7 +43,7 @@ def receipts_before(plan, stage, unit):
 
 
 def reached(plan, targets):
-    """The receipts that Snakemake comes to from some targets, as it goes from each to what that one waits for."""
+    """The receipts that Snakemake reaches from some targets through the inputs of their rules."""
     places = {str(plan.receipt_path(*key)): key for key in keys(plan)}
     pending, found = [places[name] for name in targets], set()
     while pending:
@@ -54,11 +54,11 @@ def reached(plan, targets):
     return found
 
 
-def test_everything_that_was_made_up_is_known(settled):
+def test_every_mock_artifact_is_a_cache_hit(settled):
     assert all(settled.receipt(*key) for key in keys(settled))
 
 
-def test_what_a_unit_needs_is_settled_before_it_though_few_edges_say_so(settled):
+def test_inputs_are_settled_before_a_unit_with_few_edges(settled):
     for stage, unit in keys(settled):
         before = reached(settled, receipts_before(settled, stage, unit))
         needs = {(need.stage, need.unit) for need in settled.stages[stage].needs(settled, unit)}
@@ -67,14 +67,15 @@ def test_what_a_unit_needs_is_settled_before_it_though_few_edges_say_so(settled)
     assert edges < 8 * len(keys(settled))
 
 
-def test_where_much_is_settled_only_what_is_left_is_planned(settled, monkeypatch):
+@pytest.mark.slow
+def test_in_a_large_plan_only_missing_artifacts_are_planned(settled, monkeypatch):
     monkeypatch.setattr(module, "WHOLE_PLAN", 0)
-    plan = anew(settled)
+    plan = plan_again(settled)
     assert plan.receipt_paths("audit") == [str(plan.receipt_path("audit", "cohort"))]
     lost = [("tiles", "P000003-OM0"), ("tem", "P000004"), ("evaluate", plan.units("evaluate")[2])]
     for key in lost:
         remove_tree(plan.object_path(*key))
-    plan = anew(plan)
+    plan = plan_again(plan)
     left = {key for key in keys(plan) if plan.receipt(*key) is None}
     assert set(lost) <= left
     assert ("features", "P000003-OM") in left
@@ -89,12 +90,12 @@ def test_a_job_s_own_process_leaves_nothing_out(settled, monkeypatch):
     assert reached(plan, plan.receipt_paths("audit")) == set(keys(plan))
 
 
-def test_half_a_receipt_of_a_killed_job_and_receipts_of_nobody_go(settled):
+def test_incomplete_and_unplanned_receipts_are_removed(settled):
     folder = settled.results / "tem"
     (folder / ".P000001.json.123.tmp").write_text("{")
     (folder / ".P000001.zarr.123.tmp").symlink_to("nowhere")
     (folder / "stranger.json").write_text("{}")
-    anew(settled)
+    plan_again(settled)
     assert {path.name for path in folder.iterdir()} == {
         name for unit in settled.units("tem") for name in (f"{unit}.json", f"{unit}.zarr")
     }

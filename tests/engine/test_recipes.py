@@ -1,4 +1,4 @@
-"""Whatever writes or decides bytes counts in recipes: what jobs run is traced, and edits are made in memory."""
+"""All code that writes or decides bytes is in recipes: jobs are traced, and their code is edited in memory."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.slow
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 PACKAGE = SCRIPTS / "nephroscale"
 ENOUGH = 1
-#: What jobs run of the rooms whose code is in no recipe. They find inputs, take digests and read settings; what they
-#: give is part of recipes as values (rows, settings, inputs, parts), and they write no bytes of objects.
+#: Functions that jobs run although their code is in no recipe. They find inputs, take digests and read settings. Their
+#: results are part of recipes as values (rows, settings, inputs, parts), and they write no bytes of objects.
 ALLOWED = {
     "engine/device.py": {"choose_device"},
     "engine/job.py": {
@@ -107,7 +107,7 @@ class Trace:
 
 
 class Made:
-    """The small study with every unit made, and what ran."""
+    """The small study with every unit made, and the functions that ran."""
 
     def __init__(self, folder: Path, plan: Plan, trace: Trace) -> None:
         self.folder, self.plan, self.found = folder, plan, trace.found
@@ -155,7 +155,7 @@ def test_a_job_of_every_stage_was_traced(made):
 
 
 def outside(files, names):
-    """The functions that ran and are not allowed to, by file; a function stands for those inside it."""
+    """The functions that ran without being allowed, by file; nested functions are not listed."""
     ran = {
         path.relative_to(PACKAGE).as_posix(): {name.partition(".<locals>")[0] for name in files[path]} for path in files
     }
@@ -164,7 +164,7 @@ def outside(files, names):
 
 
 def jobs(made):
-    """What ran, by stage and unit. The audit reads every recipe: what it reads by that is a value of its own recipe."""
+    """The functions that ran, by stage and unit. The audit reads all recipes, and its own recipe contains them."""
     return {key: files for key, files in made.found.items() if not made.plan.stages[key[0]].reads_records}
 
 
@@ -215,7 +215,7 @@ def digest_with(plan, key, path, source):
 
 
 def change_constant(source):
-    """Change the first number or text that is no documentation; add a constant where there is none."""
+    """Change the first number or text outside documentation; without one, add a constant."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Return | ast.Assign | ast.Compare):
@@ -253,7 +253,7 @@ def test_an_edit_of_code_that_ran_changes_the_recipe(made, plan):
     assert edits > 100
 
 
-def test_an_edit_of_english_changes_no_recipe(made, plan):
+def test_edited_comments_and_docstrings_change_no_recipe(made, plan):
     for key in units_that_differ(made):
         known = plan.recipe(*key).digest
         for path in counted(plan, made, key):

@@ -47,6 +47,7 @@ def test_ordered_classes_are_compared_by_their_distance():
     assert undefined["mean_class_error"].value == 0
 
 
+@pytest.mark.slow
 def test_the_test_keeps_its_level_for_equally_good_models():
     p_values = []
     for seed in range(60):

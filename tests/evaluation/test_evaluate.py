@@ -165,9 +165,9 @@ def test_overlapping_sides_and_a_missing_modality_are_refused(tmp_path, features
     leak = replace(FOLDS, folds=(replace(FOLD, train=("P0", "P5")),))
     with pytest.raises(NephroscaleError, match="P5"):
         evaluate_model(FoldData(leak, "0", features), weights, tmp_path / "out")
-    nobody = replace(FOLDS, folds=(replace(FOLD, test=()),))
+    no_test = replace(FOLDS, folds=(replace(FOLD, test=()),))
     with pytest.raises(NephroscaleError, match="no test patients"):
-        evaluate_model(FoldData(nobody, "0", features), weights, tmp_path / "out")
+        evaluate_model(FoldData(no_test, "0", features), weights, tmp_path / "out")
     del features["P7"]["IM"]
     with pytest.raises(NephroscaleError, match="P7 has no IM"):
         evaluate_model(FoldData(FOLDS, "0", features), weights, tmp_path / "out")

@@ -30,6 +30,7 @@ def bootstrap_intervals(labels, chances, resamples, seed):
     return {metric: percentile_interval(values[metric]) if metric in values else None for metric in METRICS}
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 1000), ties=st.booleans())
 @settings(max_examples=20, deadline=None)
 def test_vectorised_metrics_equal_those_of_each_sample(seed, ties):

@@ -23,6 +23,7 @@ def random_predictions(seed, n=30, classes=3, sharp=1.0):
     return labels, chances / chances.sum(1, keepdims=True)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10_000), classes=st.integers(2, 5))
 @settings(max_examples=40, deadline=None)
 def test_metrics_equal_those_of_scikit_learn(seed, classes):

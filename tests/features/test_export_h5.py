@@ -28,6 +28,7 @@ def bag(path, features):
     return path
 
 
+@pytest.mark.slow
 @given(n=st.integers(1, 5), channels=st.integers(1, 9), side=st.integers(1, 3))
 @settings(max_examples=12, deadline=None)
 def test_export_and_import_keep_the_features(tmp_path_factory, n, channels, side):

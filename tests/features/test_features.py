@@ -53,7 +53,7 @@ def bag(folder, counts, size=32):
 
 def test_the_representative_glomerulus_is_the_best_over_all_slides(tmp_path):
     sources = [
-        Source("B", glomeruli(tmp_path / "b", [0.7, 0.9], first=10)),  # its own order says that 10 comes before 11
+        Source("B", glomeruli(tmp_path / "b", [0.7, 0.9], first=10)),  # instance 10 is written before 11
         Source("A", glomeruli(tmp_path / "a", [0.8, 0.2])),
         Source("C", glomeruli(tmp_path / "c", [])),
     ]

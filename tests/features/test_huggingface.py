@@ -13,6 +13,8 @@ from nephroscale.features.weights import digest_weights
 transformers = pytest.importorskip("transformers")
 import torch  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 SMALL_SWIN = {
     "image_size": 32,
@@ -76,7 +78,7 @@ def test_the_swin_map_is_the_normalised_last_layer_in_its_place(folders):
     with torch.inference_mode():
         expected = network(x).last_hidden_state.reshape(1, 8, 8, 16).numpy()
     np.testing.assert_allclose(encoder.encode(images), expected, atol=1e-5)
-    np.testing.assert_allclose(expected.mean(-1), 0, atol=1e-5)  # what a LayerNorm leaves
+    np.testing.assert_allclose(expected.mean(-1), 0, atol=1e-5)  # the range after a LayerNorm
 
 
 def test_mean_and_deviation_beside_the_weights_are_used(copy):
@@ -87,7 +89,7 @@ def test_mean_and_deviation_beside_the_weights_are_used(copy):
     assert np.abs(registry.create(entry(folder)).encode(images) - plain).max() > 1e-3
 
 
-def test_missing_weights_name_their_source(tmp_path):
+def test_the_error_for_missing_weights_gives_their_source(tmp_path):
     for weights in (None, str(tmp_path / "none")):
         with pytest.raises(NephroscaleError, match="microsoft/swin-base") as raised:
             registry.create(EncoderSettings("swin-b", weights))

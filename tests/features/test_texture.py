@@ -53,21 +53,21 @@ def test_a_flat_image_has_no_texture():
 
 
 @pytest.mark.parametrize(("diameter", "sigma"), [(5, "1.8"), (9, "3.2"), (16, "5.6")])
-def test_dark_spots_are_seen_at_their_scale(diameter, sigma):
+def test_dark_spots_give_a_response_at_their_scale(diameter, sigma):
     image = spots(diameter)
     answers = {s: value(image, f"dark_spot_{s:g}_peak").mean() for s in texture.SIGMAS}
     assert f"{max(answers, key=answers.get):g}" == sigma
     assert value(image, f"dark_spot_{sigma}_peak").mean() > 2 * value(image, f"bright_spot_{sigma}_peak").mean()
 
 
-def test_lines_are_told_from_spots():
+def test_lines_differ_from_spots():
     image = lines(3)
     assert value(image, "dark_line_1.8").mean() > 10 * value(image, "dark_spot_1.8").mean()
     assert value(255 - image, "bright_line_1.8").mean() > 10 * value(255 - image, "bright_spot_1.8").mean()
     assert value(image, "gabor_6_coherence").mean() > 3 * value(spots(6), "gabor_6_coherence").mean()
 
 
-def test_rings_are_told_from_blobs_of_the_same_light():
+def test_rings_differ_from_blobs_of_equal_brightness():
     rings, blobs = np.zeros((2, 224, 224, 3), np.uint8)
     for y in range(28, 224, 56):
         for x in range(28, 224, 56):
@@ -78,13 +78,13 @@ def test_rings_are_told_from_blobs_of_the_same_light():
     assert value(blobs, "bright_spot_9").mean() > 3 * value(rings, "bright_spot_9").mean()
 
 
-def test_granules_are_told_by_size():
+def test_granules_differ_by_size():
     fine, coarse = spots(4), spots(12)
     assert value(fine, "dark_grain_7").mean() > 0.5 * value(fine, "dark_grain_21").mean()
     assert value(coarse, "dark_grain_21").mean() > 5 * value(coarse, "dark_grain_7").mean()
 
 
-def test_the_same_spots_differ_by_what_they_lie_on():
+def test_equal_spots_differ_by_their_surroundings():
     half = canvas()
     half[:, :112] = 235
     half[:, 112:] = 90
@@ -95,7 +95,7 @@ def test_the_same_spots_differ_by_what_they_lie_on():
     assert value(edge, "spot_3.2_at_edge").mean() > 3 * value(inside, "spot_3.2_at_edge").mean()
 
 
-def test_turning_the_image_turns_the_map():
+def test_rotating_the_image_rotates_the_map():
     rng = np.random.default_rng(1)
     noise = rng.integers(0, 256, (56, 56, 3), dtype=np.uint8)
     image = cv2.resize(noise, (224, 224), interpolation=cv2.INTER_CUBIC)
@@ -108,7 +108,7 @@ def test_turning_the_image_turns_the_map():
         np.testing.assert_allclose(back[:, :, channel], straight[:, :, channel], rtol=0.06, atol=3e-3, err_msg=name)
 
 
-def test_real_images_come_out_of_roughly_unit_range(shared):
+def test_features_of_real_images_have_roughly_unit_range(shared):
     paths = ["tem/isbi2012_0.png", "kidney_om/local1.png", "kidney_om/0486052bb_positive_000096_image.png"]
     encoder = texture.create(EncoderSettings(size_px=224), "cpu")
     for path in paths:

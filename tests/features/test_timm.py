@@ -19,7 +19,7 @@ from nephroscale.features.weights import digest_weights
 
 @pytest.fixture(scope="module")
 def timm():
-    """Import timm; beside a CPU build of torch, torchvision wants two operators to exist."""
+    """Import timm; with a CPU build of torch, torchvision needs two operators to exist."""
     library = torch.library.Library("torchvision", "DEF")
     for name, arguments in (("nms", "Tensor d, Tensor s, float t"), ("qnms", "Tensor d, Tensor s, float t")):
         with contextlib.suppress(RuntimeError):  # torchvision has defined it itself

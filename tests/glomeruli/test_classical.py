@@ -30,6 +30,7 @@ def test_painted_glomeruli_are_found(om_slide: tuple[Path, list[Polygon]]) -> No
     assert dice_of_polygons(found, true) > 0.7
 
 
+@pytest.mark.slow
 def test_tubules_alone_are_no_glomeruli(
     tmp_path: Path, make_tiles: Callable[..., Path], make_om: Callable[..., np.ndarray]
 ) -> None:
@@ -56,6 +57,7 @@ def fluorescence(discs: list[tuple[int, int, int]]) -> np.ndarray:
     return np.clip(image, 0, 65535).astype(np.uint16)[..., None]
 
 
+@pytest.mark.slow
 def test_bright_tufts_of_fluorescence_are_found(tmp_path: Path, make_tiles: Callable[..., Path]) -> None:
     discs = [(150, 160, 75), (350, 470, 85)]
     path = make_tiles(tmp_path / "s", fluorescence(discs), modality="IM", mpp=1.0)
@@ -65,6 +67,7 @@ def test_bright_tufts_of_fluorescence_are_found(tmp_path: Path, make_tiles: Call
     assert find(make_tiles(tmp_path / "empty", fluorescence([]), modality="IM", mpp=1.0)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["C1", "C2"])
 def test_real_glomeruli_are_found(shared: Path, tmp_path: Path, make_tiles: Callable[..., Path], name: str) -> None:
     folder = shared / "data/kidney_om"

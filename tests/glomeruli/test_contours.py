@@ -19,7 +19,7 @@ def disc(y: float, x: float, radius: float, shape: tuple[int, int] = (80, 90)) -
 
 @settings(deadline=None, max_examples=40)
 @given(st.floats(10, 70), st.floats(10, 80), st.floats(7, 25))
-def test_a_mask_survives_the_way_to_an_outline_and_back(y: float, x: float, radius: float) -> None:
+def test_a_mask_survives_conversion_to_an_outline_and_back(y: float, x: float, radius: float) -> None:
     mask = disc(y, x, radius)
     polygon = outline(mask)
     assert polygon is not None
@@ -28,7 +28,7 @@ def test_a_mask_survives_the_way_to_an_outline_and_back(y: float, x: float, radi
     assert polygon.area == pytest.approx(mask.sum(), rel=0.08)
 
 
-def test_holes_are_filled_and_crumbs_left_out() -> None:
+def test_holes_are_filled_and_small_pieces_dropped() -> None:
     mask = disc(40, 40, 20) & ~disc(40, 40, 6)
     mask[2:5, 80:83] = True
     polygon = outline(mask)

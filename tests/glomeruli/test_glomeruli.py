@@ -30,6 +30,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+@pytest.mark.slow
 def test_outlines_crops_and_overlay(om_slide: tuple[Path, list[Polygon]], tmp_path: Path) -> None:
     figures = find_glomeruli(om_slide[0], None, OM, SETTINGS, tmp_path / "out")
     assert figures["method"] == "classical"
@@ -69,6 +70,7 @@ def test_a_whole_field_is_one_glomerulus(tmp_path: Path, make_tiles: Callable[..
     assert read_attributes(tmp_path / "out/crops")["whole"] is True
 
 
+@pytest.mark.slow
 def test_an_image_without_glomeruli_is_rejected(
     tmp_path: Path, make_tiles: Callable[..., Path], make_om: Callable[..., np.ndarray]
 ) -> None:

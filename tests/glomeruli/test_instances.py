@@ -23,7 +23,7 @@ def count(mask: np.ndarray) -> int:
     return int(labels.max())
 
 
-def test_two_that_touch_are_two_and_one_that_is_long_is_one() -> None:
+def test_touching_glomeruli_are_separated_and_a_long_one_is_not() -> None:
     assert count(disc(60, 60, 22) | disc(60, 98, 20)) == 2
     assert count(disc(60, 60, 22) | disc(60, 66, 22)) == 1
     rows, columns = np.ogrid[:128, :192]

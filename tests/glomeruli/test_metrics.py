@@ -26,5 +26,5 @@ def test_each_true_object_counts_once() -> None:
 
 
 @pytest.mark.parametrize(("found", "true", "f1"), [(0, 0, 1.0), (1, 0, 0.0), (0, 1, 0.0)])
-def test_nothing_found_or_nothing_there(found: int, true: int, f1: float) -> None:
+def test_metrics_without_found_or_true_objects(found: int, true: int, f1: float) -> None:
     assert detection([box(0, 0, 1, 1)] * found, [box(0, 0, 1, 1)] * true)["f1"] == f1

@@ -20,7 +20,7 @@ def feature(geometry: object, name: str | None = None) -> dict:
     }
 
 
-def test_geojson_in_its_three_shapes(tmp_path: Path) -> None:
+def test_geojson_is_read_in_its_three_forms(tmp_path: Path) -> None:
     features = [feature(box(0, 0, 5, 5)), feature(MultiPolygon([box(10, 0, 12, 2), box(20, 0, 22, 2)]))]
     for content in ({"type": "FeatureCollection", "features": features}, features):
         (tmp_path / "a.json").write_text(json.dumps(content))
@@ -29,7 +29,7 @@ def test_geojson_in_its_three_shapes(tmp_path: Path) -> None:
     assert len(read_annotations(tmp_path / "a.json")) == 1
 
 
-def test_other_classes_do_not_count(tmp_path: Path) -> None:
+def test_outlines_of_other_classes_are_ignored(tmp_path: Path) -> None:
     features = [feature(box(0, 0, 5, 5), "Glomerulus"), feature(box(0, 0, 9, 9), "Tumor"), feature(box(0, 0, 1, 1))]
     (tmp_path / "a.geojson").write_text(json.dumps(features))
     assert [polygon.area for polygon in read_annotations(tmp_path / "a.geojson")] == [25, 1]
@@ -39,7 +39,7 @@ def test_other_classes_do_not_count(tmp_path: Path) -> None:
         read_annotations(tmp_path / "a.geojson")
 
 
-def test_lines_and_points_bear_no_area_and_a_crossing_is_mended(tmp_path: Path) -> None:
+def test_lines_and_points_are_ignored_and_self_intersections_repaired(tmp_path: Path) -> None:
     bow = Polygon([(0, 0), (10, 10), (10, 0), (0, 10)])
     line = {"type": "Feature", "geometry": {"type": "LineString", "coordinates": [[0, 0], [1, 1]]}, "properties": {}}
     (tmp_path / "a.json").write_text(json.dumps([line, feature(bow)]))
@@ -85,7 +85,7 @@ def test_xml_with_a_document_type_is_refused(tmp_path: Path) -> None:
         b"PK\x03\x04broken",
     ],
 )
-def test_broken_files_say_so(tmp_path: Path, data: bytes) -> None:
+def test_damaged_files_are_errors(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.bin").write_bytes(data)
     with pytest.raises(NephroscaleError, match=r"a\.bin"):
         read_annotations(tmp_path / "a.bin")

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from shapely.geometry import Polygon
 
@@ -10,6 +11,7 @@ from nephroscale.glomeruli.overlay import BEST, OTHER, draw_overlay
 from nephroscale.slides.tile_reader import open_tiles
 
 
+@pytest.mark.slow
 def test_the_representative_glomerulus_has_its_own_colour(tmp_path: Path, make_tiles: Callable[..., Path]) -> None:
     tiles = open_tiles(make_tiles(tmp_path / "s", np.full((512, 768, 3), 230, np.uint8), origin=(10.0, 20.0)))
     squares = [Polygon([(x, 200), (x + 100, 200), (x + 100, 300), (x, 300)]) for x in (110, 410)]
@@ -24,6 +26,7 @@ def test_the_representative_glomerulus_has_its_own_colour(tmp_path: Path, make_t
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_an_image_without_scale_has_no_scale_bar(tmp_path: Path, make_tiles: Callable[..., Path]) -> None:
     pixels = np.full((512, 768, 3), 230, np.uint8)
     for name, mpp in (("with", 2.0), ("without", None)):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Trained = Any  # the fixture's named tuple, in conftest.py
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:

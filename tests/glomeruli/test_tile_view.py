@@ -33,7 +33,7 @@ def test_absent_glass_is_bright_and_unreadable_is_black(slide: TileView) -> None
 
 
 @pytest.mark.parametrize("mpp", [1.3, 2.0, 3.0, 4.0, 9.0])
-def test_windows_make_up_the_whole(slide: TileView, mpp: float) -> None:
+def test_windows_equal_the_whole_view(slide: TileView, mpp: float) -> None:
     view = TileView.at_scale(slide.tiles, mpp)
     whole = view.whole()
     assert whole.shape[:2] == view.shape
@@ -44,7 +44,7 @@ def test_windows_make_up_the_whole(slide: TileView, mpp: float) -> None:
         assert np.abs(part.astype(int) - whole[5:25, 7:27]).mean() < 25
 
 
-def test_points_go_to_raw_pixels_and_back(slide: TileView) -> None:
+def test_points_survive_conversion_to_raw_pixels_and_back(slide: TileView) -> None:
     raw = slide.to_raw(np.array([[0.0, 0.0], [10.0, 5.0]]))
     assert raw.tolist() == [[10, 20], [90, 60]]
     assert slide.from_raw(raw).tolist() == [[0, 0], [10, 5]]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from shapely.geometry import Polygon
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:

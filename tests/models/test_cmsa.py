@@ -1,4 +1,4 @@
-"""Cross-modal scale attention against its written form, and the released code's fault 1."""
+"""Cross-modal scale attention compared with a plain implementation, and fault 1 of the released code."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def test_fault_1_default_keeps_tokens_and_channels(maps: tuple[torch.Tensor, tor
     assert attention is None
 
 
-def test_fault_1_released_scrambles_them(maps: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_fault_1_released_mixes_tokens_and_channels(maps: tuple[torch.Tensor, torch.Tensor]) -> None:
     layer = module(released=True)
     scrambled = attended(layer, *maps).transpose(1, 2).reshape(2, 6, 8)
     torch.testing.assert_close(layer(*maps)[0], layer.projection(scrambled).reshape(2, 2, 3, 8))
@@ -39,7 +39,9 @@ def test_fault_1_released_scrambles_them(maps: tuple[torch.Tensor, torch.Tensor]
 
 
 @pytest.mark.parametrize("released", [False, True])
-def test_attention_as_data_changes_nothing(maps: tuple[torch.Tensor, torch.Tensor], released: bool) -> None:
+def test_returning_the_attention_does_not_change_the_output(
+    maps: tuple[torch.Tensor, torch.Tensor], released: bool
+) -> None:
     layer = module(released=released)
     added, attention = layer(*maps, need_attention=True)
     torch.testing.assert_close(added, layer(*maps)[0])

@@ -53,7 +53,7 @@ def test_ablations(modalities: list[str], attention: bool) -> None:
     torch.testing.assert_close(model.loss(output, given.labels), expected)
 
 
-def test_attention_changes_the_light_modalities_alone() -> None:
+def test_attention_changes_only_om_and_im() -> None:
     with_it, without = network(MAPS), network(MAPS, attention=False)
     without.load_state_dict(with_it.state_dict(), strict=False)
     one, other = with_it(batch(MAPS)).logits, without(batch(MAPS)).logits
@@ -75,7 +75,7 @@ def test_fault_4_a_branch_with_negative_logits_learns() -> None:
 
 
 @pytest.mark.parametrize("pixels", [False, True])
-def test_fault_5_a_batch_is_its_patients(pixels: bool) -> None:
+def test_fault_5_a_batch_equals_its_patients_one_by_one(pixels: bool) -> None:
     shapes = PIXELS if pixels else MAPS
     model = network(shapes, encoder=ENCODER if pixels else None)
     sizes = (3, 1, 4)
@@ -101,7 +101,7 @@ def test_fault_5_each_encoder_runs_once_and_sees_no_padding() -> None:
 @pytest.mark.parametrize("pixels", [False, True])
 @pytest.mark.parametrize("variant", ["default", "released"])
 def test_fault_5_nothing_depends_on_a_value_of_the_device(pixels: bool, variant: str) -> None:
-    """On the meta device there are no values: whatever asked for one would raise."""
+    """The meta device has no values, so reading one raises an error."""
     shapes = PIXELS if pixels else MAPS
     model = network(shapes, encoder=ENCODER if pixels else None, variant=variant).to("meta")
     given = batch(shapes, pixels=pixels).to("meta")
@@ -129,7 +129,7 @@ def test_grids_that_differ_need_attention_switched_off() -> None:
     assert network(shapes, attention=False)(batch(shapes)).logits["fusion"].shape == (3, CLASSES)
 
 
-def test_several_glomeruli_enter_by_their_mean_if_so_wished() -> None:
+def test_several_glomeruli_can_be_averaged() -> None:
     model = network(MAPS, pooling="mean")
     several = batch(MAPS, om=3)
     mean = several.features["OM"].mean(1, keepdim=True)
@@ -146,7 +146,7 @@ def test_the_representative_glomerulus_is_the_first(settings: dict) -> None:
     torch.testing.assert_close(model(several).logits, model(one).logits, rtol=0, atol=0)
 
 
-def test_several_glomeruli_are_weighed_and_the_weights_are_handed_out() -> None:
+def test_several_glomeruli_are_weighted_and_the_weights_returned() -> None:
     model, several = network(MAPS), batch(MAPS, om=3)
     several.mask["OM"][1, 2] = False
     output = model(several)
@@ -158,7 +158,7 @@ def test_several_glomeruli_are_weighed_and_the_weights_are_handed_out() -> None:
     assert torch.equal(output.weights["IM"], torch.ones(3, 1))
 
 
-def test_one_instance_is_itself_to_the_last_bit() -> None:
+def test_a_bag_of_one_instance_equals_it_to_the_last_bit() -> None:
     pooled, mean = network(MAPS), network(MAPS, pooling="mean")
     for name, value in mean.state_dict().items():
         assert torch.equal(value, pooled.state_dict()[name]), "the pooling's own weights shift no other draw"
@@ -208,7 +208,7 @@ def test_a_patient_with_nothing_but_negative_markers_has_the_modality() -> None:
     assert not torch.allclose(model(only).logits["fusion"][2], model(given).logits["fusion"][2])
 
 
-def test_slots_are_told_apart() -> None:
+def test_slots_have_their_own_parameters() -> None:
     model, given = network(MAPS, slots=4), panel_batch()
     order = [1, 0, 3, 2]
     swapped = Batch.of(
@@ -282,7 +282,7 @@ def test_the_released_variant_needs_everything() -> None:
 
 
 @pytest.mark.parametrize("trainable", ["all", "last", "none"])
-def test_encoders_learn_what_they_should(trainable: str) -> None:
+def test_only_unfrozen_parts_of_encoders_learn(trainable: str) -> None:
     model = network(PIXELS, encoder={**ENCODER, "trainable": trainable})
     given = batch(PIXELS, pixels=True)
     model.loss(model(given), given.labels).backward()

@@ -47,7 +47,7 @@ def test_faults_of_the_configuration() -> None:
         make_encoder({}, 10)
 
 
-def test_what_is_frozen_stays_in_evaluation_mode() -> None:
+def test_frozen_parts_stay_in_evaluation_mode() -> None:
     encoder = make_encoder({"width": 8, "trainable": "last"}, 28).train()
     assert [stage.training for stage in encoder.stages] == [False, False, True]
     assert [all(m.training for m in stage.modules()) for stage in encoder.stages] == [False, False, True]

@@ -13,6 +13,8 @@ from nephroscale.models.encoders.registry import build_encoder, describe_encoder
 from nephroscale.models.settings import TrainableEncoderSettings, TrainedEncoderSettings
 from support.networks import make_encoder
 
+pytestmark = pytest.mark.slow
+
 transformers = pytest.importorskip("transformers")
 SWIN = {"image_size": 32, "patch_size": 2, "embed_dim": 8, "depths": [1, 1], "num_heads": [2, 2], "window_size": 4}
 VIT = {"image_size": 32, "patch_size": 8, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -56,7 +58,7 @@ def test_maps_are_those_of_the_frozen_encoder(folders: dict[str, Path], kind: st
 
 @pytest.mark.parametrize("trainable", ["all", "last", "none"])
 @pytest.mark.parametrize("kind", list(TINY))
-def test_what_is_frozen_does_not_move(folders: dict[str, Path], kind: str, trainable: str) -> None:
+def test_frozen_weights_do_not_change(folders: dict[str, Path], kind: str, trainable: str) -> None:
     encoder = make_encoder(entry(folders[kind], trainable=trainable), 32).train()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     maps = encoder(PIXELS)

@@ -158,6 +158,7 @@ def test_mmformers_auxiliary_losses_are_weighted(chosen: dict[str, float]) -> No
     torch.testing.assert_close(model.loss(output, given.labels), sum(weights[n] * parts[n] for n in weights))
 
 
+@pytest.mark.slow
 def test_fusions_learn_an_interaction_of_modalities() -> None:
     """The class is whether two modalities agree, which a vote of single modalities cannot represent."""
     generator = torch.Generator().manual_seed(2)

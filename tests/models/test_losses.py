@@ -21,14 +21,14 @@ def test_focal_loss_is_the_papers() -> None:
     torch.testing.assert_close(sum_focal_loss(LOGITS, LABELS, 1.0, weight), expected)
 
 
-def test_the_gradient_is_finite_where_the_network_is_sure() -> None:
+def test_the_gradient_is_finite_for_certain_predictions() -> None:
     logits = torch.tensor([[100.0, -100.0], [-100.0, 100.0]], requires_grad=True)
     sum_focal_loss(logits, torch.tensor([0, 0]), 0.5).backward()
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
 
 
-def test_balanced_weights_make_classes_count_alike() -> None:
+def test_balanced_weights_give_classes_equal_weight() -> None:
     weights = balanced_weights([6, 3, 1])
     assert [w * n for w, n in zip(weights, (6, 3, 1), strict=True)] == pytest.approx([10 / 3] * 3)
     assert balanced_weights([4, 4]) == [1, 1]

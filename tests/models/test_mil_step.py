@@ -1,4 +1,4 @@
-"""Fault 5: the batched form computes what the per-instance form of the benchmark computes."""
+"""Fault 5: the batched form gives the results of the per-instance form of the benchmark."""
 
 from argparse import Namespace
 

@@ -27,7 +27,7 @@ def network(**settings):
     return build_network(MAPS, 4, **{"hidden": 6, **settings})
 
 
-def test_probabilities_are_a_distribution_and_never_rise_beyond() -> None:
+def test_probabilities_sum_to_one_and_exceedance_never_increases() -> None:
     chances = ordinal_log_probabilities(logits()).exp()
     torch.testing.assert_close(chances.sum(1), torch.ones(6, dtype=torch.float64))
     beyond = 1 - chances.cumsum(1)
@@ -49,7 +49,7 @@ def test_the_loss_is_the_negative_log_likelihood_of_the_class(label: int) -> Non
     torch.testing.assert_close(ordinal_loss(given, labels).double(), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_learning_puts_the_classes_in_their_order() -> None:
+def test_training_learns_the_order_of_the_classes() -> None:
     torch.manual_seed(0)
     place = torch.linspace(0, 3.99, 64)[:, None]
     labels = place.flatten().long()
@@ -91,7 +91,7 @@ def test_a_patient_between_two_classes_counts_half_for_each() -> None:
     torch.testing.assert_close(model.batch_loss(output, batch()), model.loss(output, batch().labels))
 
 
-def test_what_is_reported_is_chosen() -> None:
+def test_the_reported_head_is_configurable() -> None:
     output = network(ordinal=True)(batch())
     softmax = torch.softmax(output.logits["fusion"].double(), 1)
     ordinal = ordinal_log_probabilities(output.extra["ordinal"]).exp()

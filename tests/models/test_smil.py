@@ -1,4 +1,4 @@
-"""Sparse multi-instance learning against its written form, and the released code's faults 2 and 3."""
+"""Sparse multi-instance learning compared with a plain implementation, and faults 2 and 3 of the released code."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ SHAPE = (2, 2, 3)
 
 
 def bag(*offsets: float, direction: int = 0) -> np.ndarray:
-    """Instances that lie on a line."""
+    """Instances on a line."""
     instances = np.zeros((len(offsets), *SHAPE), np.float32)
     instances[:, 0, 0, direction] = offsets
     return instances
@@ -44,6 +44,7 @@ def written(instances: np.ndarray, threshold: float) -> tuple[int, set[int], np.
     return centre, kept, weight, mean
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(3, 8), min_size=1, max_size=3), st.sampled_from([0.9, 1.2, 1.5]))
 def test_selection_is_the_written_one_whatever_the_padding(seed: int, sizes: list[int], threshold: float) -> None:
@@ -121,7 +122,7 @@ def test_fault_3_small_bags(released: bool) -> None:
     assert not chosen.kept[5].any()
 
 
-def test_fault_3_no_patient_sees_the_one_before() -> None:
+def test_fault_3_patients_do_not_affect_each_other() -> None:
     generator = np.random.default_rng(1)
     bags = [generator.normal(size=(n, *SHAPE)).astype(np.float32) for n in (4, 1, 2, 5)]
     together, chosen = SparseMultiInstance()(*padded(*bags))
@@ -131,7 +132,7 @@ def test_fault_3_no_patient_sees_the_one_before() -> None:
         torch.testing.assert_close(chosen.weight[i, : len(instances)], alone_chosen.weight[0])
 
 
-def test_distances_differing_by_rounding_alone_are_no_spread() -> None:
+def test_distances_that_differ_by_rounding_count_as_equal() -> None:
     generator = np.random.default_rng(2)
     middle, step = generator.normal(size=(2, *SHAPE))
     instances = np.stack([middle - step, middle, middle + step]).astype(np.float32)
@@ -148,7 +149,7 @@ def test_weights_are_constants_to_the_gradient() -> None:
 
 
 def test_nothing_depends_on_a_value_of_the_device() -> None:
-    """On the meta device there are no values: whatever asked for one would raise."""
+    """The meta device has no values, so reading one raises an error."""
     features, mask = padded(bag(1, 2), bag(3))
     for released in (False, True):
         pooled, chosen = SparseMultiInstance(released=released)(features.to("meta"), mask.to("meta"))

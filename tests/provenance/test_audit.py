@@ -7,6 +7,8 @@ import pytest
 from nephroscale.errors import NephroscaleError
 from nephroscale.provenance.audit import publish_audit
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_code_of_the_page_is_in_the_recipe_of_the_audit(study):
     plan = study()

@@ -1,4 +1,4 @@
-"""The crate of a small mock audit: its content, and what the profile's validator and runcrate make of it."""
+"""The crate of a small mock audit: its content, and the verdicts of the validator and of runcrate."""
 
 import json
 from collections import defaultdict
@@ -122,12 +122,12 @@ def many(value):
 
 def test_every_artifact_is_in_the_crate_with_the_digest_and_size_of_its_receipt(crate, document):
     found = entities(crate)
-    told = {
+    described = {
         entity["name"]: (found[entity["identifier"]["@id"]]["value"], entity["contentSize"], entity["@type"])
         for name, entity in found.items()
         if name.startswith("arcp:") and "/raw/" not in name
     }
-    assert told == {
+    assert described == {
         entry["name"]: (entry["digest"], str(entry["size"]), {"directory": "Dataset", "file": "File"}[entry["kind"]])
         for entry in document["artifacts"]
         if entry["digest"]
@@ -237,6 +237,7 @@ def test_without_a_record_there_is_no_crate(document, root, tmp_path):
     assert [path.name for path in out.iterdir()] == ["audit.json"]
 
 
+@pytest.mark.slow
 def test_the_validator_finds_nothing_and_runcrate_reads_it(crate, crate_tools):
     assert crate_tools.faults(crate) == []
     report = crate_tools.report(crate)
@@ -244,6 +245,7 @@ def test_the_validator_finds_nothing_and_runcrate_reads_it(crate, crate_tools):
     assert "action: #make/tiles/P1-OM\n  step: #step-tiles\n" in report
 
 
+@pytest.mark.slow
 def test_the_validator_sees_a_crate_that_is_broken(crate, crate_tools):
     path = crate / METADATA
     whole = json.loads(path.read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ from nephroscale.provenance.graph import read_graph
 PATIENT = "P000003"
 
 
+@pytest.mark.slow
 def test_an_artifact_is_found_by_the_path_of_its_receipt_or_link(study, tmp_path):
     plan = study()
     graph = read_graph(plan)

@@ -20,6 +20,8 @@ from nephroscale.store.objects import remove_tree
 from nephroscale.store.receipts import Receipt
 from nephroscale.store.records import Record
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENT = "P000003"
 MADE = {"started": "2026-01-01T00:00:00Z", "seconds": 1.0, "node": "n", "device": "cpu", "peak_mb": 1, "git": None}

@@ -46,7 +46,7 @@ def entry(name, inputs=(), **changes):
 
 
 def make_document(**changes):
-    """One patient's way to the report; `changes` maps a name to what differs there, or a key of the document."""
+    """The artifacts from one patient to the report; `changes` maps a name, or a key of the document, to its changes."""
     raw = [["P1-OM", "1" * 64, None], ["P1-TEM1", "b" * 64, None]]
     artifacts = [
         entry("register/P1", raw),
@@ -303,7 +303,7 @@ def test_durations_are_formatted_for_people(seconds, text):
 
 @pytest.fixture(scope="module")
 def browse(tmp_path_factory):
-    """Open the faulty document's page in a browser; what is shown afterwards, and what the console said."""
+    """Open the faulty document's page in a browser; return the rendered page and the messages of the console."""
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
         pytest.skip("there is no Chromium here")

@@ -9,6 +9,8 @@ from nephroscale.provenance.graph import read_graph
 from nephroscale.provenance.replay import replay
 from nephroscale.store.objects import remove_tree
 
+pytestmark = pytest.mark.slow
+
 PATIENT = "P000003"
 
 

@@ -10,6 +10,8 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.reporting.report import write_report
 from nephroscale.reporting.settings import ReportSettings
 
+pytestmark = pytest.mark.slow
+
 NOTE = "This cohort is synthetic: its results do not apply to real patients."
 SETTINGS = ReportSettings(
     title="Diagnosis of IgAN, MN and LN <from> three modalities", notes=(NOTE,), bootstrap_resamples=200
@@ -23,7 +25,7 @@ def written(inputs, tmp_path_factory):
 
 
 class Page(HTMLParser):
-    """Collects what a browser would fetch, and whether elements close in order."""
+    """Collects the addresses that a browser would fetch, and whether elements close in order."""
 
     VOID = frozenset({"meta", "img", "br", "link"})
 

@@ -23,6 +23,7 @@ def fitted(modality, reader, scales, settings):
     return modality, view
 
 
+@pytest.mark.slow
 def test_brightfield_is_normalised_to_the_reference_of_its_stain(opened, om_settings, make_row):
     scales, row = choose_scales(opened, 0.25, om_settings), make_row("OM", stain="HE")
     plain, view = fitted(Brightfield(opened, scales, row, om_settings, None), opened, scales, om_settings)

@@ -11,13 +11,13 @@ from nephroscale.slides.pyramid import count_levels, halve, write_pyramid, write
 
 
 class Source:
-    """Hands out an array and remembers what it was asked for."""
+    """Reads from an array and records the requested regions."""
 
     def __init__(self, image, absent=()):
-        self.image, self.absent, self.asked = image, absent, []
+        self.image, self.absent, self.requested = image, absent, []
 
     def __call__(self, y, x, height, width):
-        self.asked.append((y, x, height, width))
+        self.requested.append((y, x, height, width))
         return None if (y, x) in self.absent else self.image[:, y : y + height, x : x + width].copy()
 
 
@@ -40,6 +40,7 @@ def files(path):
     return {p.relative_to(path).as_posix(): p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()}
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 700), st.integers(1, 700), st.sampled_from([("u1", 3), ("u2", 1)]))
 def test_levels_are_means_of_two_by_two(tmp_path_factory, height, width, kind):
@@ -55,7 +56,7 @@ def test_levels_are_means_of_two_by_two(tmp_path_factory, height, width, kind):
     finally:
         pyramid.SHARD_PX = saved
     assert levels == count_levels(height, width)
-    assert len(set(source.asked)) == len(source.asked), "each region is asked for once"
+    assert len(set(source.requested)) == len(source.requested), "each region is read once"
     group = zarr.open_group(path, mode="r")
     for level in range(levels):
         stored = group[str(level)][...]

@@ -19,7 +19,7 @@ def mirax(folder, stem="张三 {1}"):
     return folder / f"{stem}.mrxs"
 
 
-def test_a_plain_file_is_itself(tmp_path):
+def test_a_plain_file_is_listed_alone(tmp_path):
     path = tmp_path / "Müller {x} 1.SVS"
     path.write_bytes(b"slide")
     assert list_files(path) == [("slide.svs", path.resolve())]
@@ -29,7 +29,7 @@ def test_a_plain_file_is_itself(tmp_path):
     assert link.read_bytes() == b"slide"
 
 
-def test_mrxs_takes_its_folder_along(tmp_path):
+def test_mrxs_includes_its_folder(tmp_path):
     path = mirax(tmp_path / "raw")
     names = [name for name, _ in list_files(path)]
     assert names == ["slide.mrxs", "slide/Data0000.dat", "slide/Index.dat", "slide/Slidedat.ini"]
@@ -72,7 +72,7 @@ def test_dicom_files_of_one_series_belong_together(tmp_path, shared):
         assert slide.dimensions == (16, 16)
 
 
-def test_vms_takes_the_files_it_names(tmp_path):
+def test_vms_includes_the_files_that_it_names(tmp_path):
     (tmp_path / "a.vms").write_text("[Virtual Microscope Specimen]\nImageFile=a.jpg\nMapFile=a_map.jpg\nNoLayers=1\n")
     (tmp_path / "a.jpg").write_bytes(b"1")
     with pytest.raises(NephroscaleError, match="a_map"):

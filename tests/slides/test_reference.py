@@ -21,6 +21,7 @@ def slides(slide, make_row):
     return [ReferenceSlide(slide, one, "HE") for one in (facts, facts, ImageFacts.rejected("x"))]
 
 
+@pytest.mark.slow
 def test_the_reference_is_one_of_its_slides(slides, om_settings):
     reference = fit_reference(slides, om_settings)
     assert list(reference) == ["HE"]
@@ -34,6 +35,7 @@ def test_the_reference_is_one_of_its_slides(slides, om_settings):
     assert reference == fit_reference(slides, om_settings)
 
 
+@pytest.mark.slow
 def test_writing_and_reading(slides, om_settings, tmp_path):
     figures = write_reference(slides, om_settings, tmp_path / "r.json")
     assert figures == {"slides": {"HE": 2}, "rejected_slides": 1}

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from nephroscale.slides.facts import read_facts
 from nephroscale.slides.register import RawImage, register_images
 from nephroscale.store.digest import digest_json
@@ -29,6 +31,7 @@ def test_accepted_and_rejected_images_are_registered(slide, make_row, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_the_order_of_images_does_not_matter(slide, make_row, tmp_path):
     one, other = (RawImage(slide, make_row("OM"), name) for name in "ab")
     first = register_images({"A": one, "B": other}, tmp_path / "a.json")

@@ -64,7 +64,7 @@ def test_a_silver_stain_alone_is_ill_conditioned():
     assert "reinhard" in chosen.fallback
 
 
-def test_without_reference_or_wish_nothing_is_done():
+def test_without_reference_or_method_nothing_is_normalised():
     fits = fit_macenko(stained(HE)), fit_reinhard(stained(HE))
     assert choose_normalisation("none", *fits, StainReference(*fits)) == Normalisation("identity")
     assert choose_normalisation("macenko", *fits, None).fallback == "there is no reference for this stain"
@@ -88,7 +88,7 @@ def test_the_fast_macenko_is_within_half_a_grey_level_of_the_float_form():
 def test_normalising_to_itself_changes_nothing():
     image = stained(HE).reshape(100, 200, 3)
     macenko, reinhard = fit_macenko(image.reshape(-1, 3)), fit_reinhard(image.reshape(-1, 3))
-    # Macenko drops what neither dye absorbs, so noise off the plane of the two is lost.
+    # Macenko removes absorption by neither dye, so noise outside their plane is lost.
     assert np.abs(MacenkoApplier(macenko, macenko)(image).astype(int) - image).mean() < 2.5
     assert np.abs(ReinhardApplier(reinhard, reinhard)(image).astype(int) - image).max() <= 1
 
@@ -117,7 +117,7 @@ def test_the_fast_reinhard_is_within_half_a_grey_level_of_the_float_form():
     assert np.abs(fast - np.clip(lab2rgb(change(rgb2lab(image / 255.0))) * 255, 0, 255)).mean() < 0.6
 
 
-def test_stains_of_two_scanners_come_together():
+def test_normalisation_brings_two_scanners_together():
     one, other = stained(HE, white=(245, 243, 244)), stained(HE * [0.8, 1.3], seed=1, white=(230, 235, 225))
     whites = (245, 243, 244), (230, 235, 225)
     before = np.abs(one.mean(0) - other.mean(0)).mean()
@@ -138,7 +138,7 @@ def test_glass_becomes_the_references_glass():
     ("name", "fit", "applier", "limit"),
     [("macenko", fit_macenko, MacenkoApplier, 11), ("reinhard", fit_reinhard, ReinhardApplier, 15)],
 )
-def test_against_another_librarys_pictures(shared, name, fit, applier, limit):
+def test_normalised_images_agree_with_another_library(shared, name, fit, applier, limit):
     """An outside yardstick: histolab counts densities from another white and masks tissue in its own way.
 
     Mean absolute difference in grey levels, measured 9.3 (Macenko) and 13.0 (Reinhard); doing nothing gives 16 and 17.

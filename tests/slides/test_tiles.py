@@ -41,7 +41,7 @@ def tiled(tmp_path_factory, slide, om_settings, make_row):
     return out, figures
 
 
-def test_what_is_written(tiled):
+def test_all_outputs_are_written(tiled):
     out, figures = tiled
     top = {p.name for p in out.iterdir()}
     assert {"0", "1", "labels", "tiles.csv", "qc.json", "thumbnail.png", "zarr.json"} <= top
@@ -85,6 +85,7 @@ def test_background_is_absent_and_the_table_says_so(tiled):
         assert next(csv.reader(file)) == ["row", "column", "x", "y", "status", "tissue_fraction", "focus"]
 
 
+@pytest.mark.slow
 def test_two_runs_give_equal_bytes(tmp_path, slide, om_settings, make_row, he):
     row = make_row("OM", stain="HE")
     facts = describe_image(slide, row)
@@ -97,6 +98,7 @@ def test_two_runs_give_equal_bytes(tmp_path, slide, om_settings, make_row, he):
     assert json.loads((tmp_path / "a/qc.json").read_text())["normalisation"] == "macenko"
 
 
+@pytest.mark.slow
 def test_readers_agree_on_the_bytes(tmp_path, slide, om_settings, make_row, he):
     row = make_row("OM", stain="HE")
     facts = describe_image(slide, row)
@@ -105,6 +107,7 @@ def test_readers_agree_on_the_bytes(tmp_path, slide, om_settings, make_row, he):
     assert files(tmp_path / "jpeg_tiff_reader") == files(tmp_path / "openslide_reader")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", ["jpeg_tiff_reader", "openslide_reader"])
 def test_unreadable_tiles_are_marked_and_never_white(tmp_path, damaged, om_settings, make_row, he, reader):  # noqa: PLR0917
     row = make_row("OM", stain="HE")
@@ -124,7 +127,8 @@ def test_unreadable_tiles_are_marked_and_never_white(tmp_path, damaged, om_setti
     assert figures["tiles"] >= 16
 
 
-def test_damage_that_the_overview_does_not_see_is_marked_too(tmp_path, slide, om_settings, make_row):
+@pytest.mark.slow
+def test_damage_absent_from_the_overview_is_marked_too(tmp_path, slide, om_settings, make_row):
     """Level 0 is damaged, and the overview comes from level 2."""
     data = bytearray(slide.read_bytes())
     with tifffile.TiffFile(slide) as tiff:
@@ -152,6 +156,7 @@ def test_a_slide_without_tissue_is_rejected(tmp_path, om_settings, make_row):
         )
 
 
+@pytest.mark.slow
 def test_too_coarse_a_slide_is_rejected_unless_a_glomerulus_fills_it(tmp_path, shared, om_settings, make_row):
     path = shared / "data/kidney_om/local1.png"
     row = make_row("OM", stain="Masson", scale=table(0.6))
@@ -163,6 +168,7 @@ def test_too_coarse_a_slide_is_rejected_unless_a_glomerulus_fills_it(tmp_path, s
     assert tile_slide(path, describe_image(path, row), row, om_settings, None, tmp_path / "c")["mpp"] == 0.6
 
 
+@pytest.mark.slow
 def test_a_field_without_scale_keeps_its_pixels(tmp_path, shared, om_settings, make_row):
     path = shared / "data/kidney_om/local2.png"
     row = make_row("OM", stain="Masson", roi="whole")
@@ -175,6 +181,7 @@ def test_a_field_without_scale_keeps_its_pixels(tmp_path, shared, om_settings, m
     assert (tiles.status == TileStatus.TISSUE).all()
 
 
+@pytest.mark.slow
 def test_a_real_slide(tmp_path, shared, om_settings, make_row, he):
     path = shared / "data/slides/CMU-1-Small-Region.svs"
     row = make_row("OM", stain="HE")
@@ -197,6 +204,7 @@ def test_a_real_slide(tmp_path, shared, om_settings, make_row, he):
     assert done[-1] == (figures["tiles"], figures["tiles"])
 
 
+@pytest.mark.slow
 def test_a_real_fluorescence_slide(tmp_path, shared, im_settings, make_row):
     path = shared / "data/slides/test3-DAPI-2-(387).ndpi"
     row = make_row("IM", marker="IgG")
@@ -233,7 +241,8 @@ def test_exposure_is_divided_out(tmp_path, im_settings, make_row):
     assert levels[50] == pytest.approx(0.9 * 4000, rel=0.05)
 
 
-def test_no_trace_of_the_file_is_left_in_the_tiles(tmp_path, slide, om_settings, make_row, he):
+@pytest.mark.slow
+def test_tiles_contain_no_metadata_of_the_file(tmp_path, slide, om_settings, make_row, he):
     row = make_row("OM", stain="HE")
     tile_slide(slide, describe_image(slide, row), row, om_settings, he, tmp_path / "a")
     for name, data in files(tmp_path / "a").items():

@@ -92,7 +92,7 @@ def test_a_real_pen_mark(shared):
     assert not pen[:, 600:].any()
 
 
-def test_no_stain_is_taken_for_a_pen(shared):
+def test_stains_are_not_detected_as_pen(shared):
     for name, stain in (("kidney_om/local1.png", "Masson"), ("kidney_om/0486052bb_positive_000096_image.png", "PAS")):
         with open_slide(shared / "data" / name, "image_reader") as slide:
             overview = SlideView(slide, 4, fill=255).overview()
@@ -121,7 +121,7 @@ def test_noise_alone_is_no_tissue():
     assert not find_dark_tissue(np.zeros((50, 50), np.uint8), np.ones((50, 50), bool), 4.0).tissue.any()
 
 
-def test_what_is_not_part_of_the_picture_is_never_tissue():
+def test_pixels_outside_the_picture_are_never_tissue():
     image, valid = glass(), np.ones((120, 160), bool)
     image[:] = (190, 120, 180)
     valid[:, :80] = False

@@ -1,4 +1,4 @@
-"""What a bag of features is made from: the best stain, the slot of each marker, and a reason where nothing is left."""
+"""Sources of a bag of features: the best stain, the slot of each marker, and the reason if there is none."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What training and evaluation read of a small cohort that a test writes down."""
+"""Inputs of training and evaluation, for a small cohort written by the test."""
 
 from pathlib import Path
 from types import SimpleNamespace

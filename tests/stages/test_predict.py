@@ -27,7 +27,7 @@ def test_each_member_has_the_temperature_of_its_own_run(tmp_path):
 
 @pytest.fixture
 def job(tmp_path):
-    """Two patients of whom one lacks IM; the other's fluorescence image has no known exposure."""
+    """Two patients: one lacks IM, and the fluorescence image of the other has no known exposure."""
     row = {"patient": "N1", "biopsy": "B1", "label": None, "second": None, "images": {"N1-x": "IM"}}
     patients = {"N1": row, "N2": {**row, "patient": "N2", "label": "MN", "images": {}}}
     write_facts(tmp_path / "facts.json", {"N1-x": ImageFacts(width=512, scale=Scale(0.5, "um", "table"))})

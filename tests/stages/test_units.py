@@ -1,4 +1,4 @@
-"""Text forms of units: what is written is read back."""
+"""Text forms of units are read back as they were written."""
 
 from hypothesis import given
 from hypothesis import strategies as st

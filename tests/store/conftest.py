@@ -14,7 +14,7 @@ GROUP = 65534
 
 
 class Child:
-    """A process of another user of the group, in which a function runs; what it gives comes as JSON."""
+    """A process of another user of the group that runs a function and returns its result as JSON."""
 
     def __init__(self, user, function):
         handle, write = os.pipe()
@@ -44,7 +44,7 @@ class Child:
 
 @pytest.fixture
 def as_user():
-    """Begin a function as the user of a number; its ``result()`` waits for what it gives."""
+    """Start a function as the user with this id; ``result()`` waits for its result."""
     if os.geteuid():
         pytest.skip("only root can become another user")
     return Child

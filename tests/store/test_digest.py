@@ -1,3 +1,4 @@
+import pytest
 from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), json_values, max_size=6))
 def test_json_digest_does_not_depend_on_the_order_of_keys(value):
     assert digest_json(value) == digest_json(dict(reversed(value.items())))

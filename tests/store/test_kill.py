@@ -25,7 +25,7 @@ USERS = ["self", *(["another"] if os.geteuid() == 0 else [])]
 
 
 def publish_one(store, results, number):
-    """What a job does: make, publish, record, settle; and now and then what `gc` does."""
+    """Work like a job (make, publish, record, settle), and sometimes like `gc`."""
     name = f"u{number % 5}"
     with store.scratch() as scratch:
         out = scratch / "out"
@@ -36,7 +36,7 @@ def publish_one(store, results, number):
         else:
             out.write_text(f"file {number % 11} " * 500)
         receipt = Receipt("stage", "u", "accepted", **store.publish(out)._asdict())
-    recipe = Recipe("stage", rows=[number % 3, number % 4, number % 11])  # what decides the bytes above
+    recipe = Recipe("stage", rows=[number % 3, number % 4, number % 11])  # decides the bytes above
     receipt = Records(store).add(recipe, receipt, {"started": f"{number} by {os.getpid()}"})
     receipt = Receipt(**{**vars(receipt), "unit": name})
     settle_receipt(results / f"{name}.json", results / name, receipt, store)
@@ -60,9 +60,13 @@ def work_until_killed(folder, user):
 
 
 def faults(folder):
-    """What is not as it always has to be."""
+    """List the violated invariants of the store."""
     store, found = Store(folder / "store"), []
-    found += [f"{path} is not what its name says" for path in store.path.glob("objects/*/*") if store.damage(path.name)]
+    found += [
+        f"{path} differs from the digest in its name"
+        for path in store.path.glob("objects/*/*")
+        if store.damage(path.name)
+    ]
     for path in (folder / "results").glob("u?.json"):
         receipt = read_receipt(path)
         if receipt is None:
@@ -77,6 +81,7 @@ def faults(folder):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("user", USERS)
 def test_a_writer_killed_at_any_moment_leaves_nothing_half_done(user):
     seed = int(os.environ.get("NEPHROSCALE_KILL_SEED") or secrets.randbits(32))
@@ -105,6 +110,7 @@ def test_a_writer_killed_at_any_moment_leaves_nothing_half_done(user):
         remove_tree(folder)
 
 
+@pytest.mark.slow
 def test_two_processes_that_make_the_same_object_at_once_end_with_one(tmp_path):
     (tmp_path / "results").mkdir()
     start = time.time() + 0.2

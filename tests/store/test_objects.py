@@ -127,6 +127,7 @@ def _publish_many(path, count):
         publish_directory(store, {"n.txt": str(number % 7), "sub/m.txt": "m" * 10000})
 
 
+@pytest.mark.slow
 def test_two_writers_of_the_same_objects_do_not_meet(store):
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_publish_many, args=(store.path, 60)) for _ in range(3)]
@@ -140,6 +141,7 @@ def test_two_writers_of_the_same_objects_do_not_meet(store):
     assert all(store.damage(path.name) is None and store.find(path.name) for path in objects)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.02, 0.05, 0.11, 0.17, 0.23])
 def test_a_killed_writer_never_leaves_half_an_object(store, delay):
     context = multiprocessing.get_context("spawn")

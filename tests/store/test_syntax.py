@@ -49,6 +49,7 @@ def change_docstrings(tree, draw):
     return tree
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(modules, seeds)
 def test_comments_docstrings_and_formatting_do_not_count(source, seed):
@@ -93,6 +94,7 @@ def edits(tree):
             yield lambda node=node: setattr(node, "test", ast.UnaryOp(ast.Not(), node.test))
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(modules, seeds)
 def test_any_edit_of_code_counts(source, seed):

@@ -108,11 +108,11 @@ def test_unreadable_objects_are_reported_and_unreadable_receipts_skipped(shared_
     results_index.register_results(store, shared_folder / "results")
     (shared_folder / "results").chmod(0o700)
 
-    def look():
+    def inspect_store():
         with contextlib.redirect_stderr(io.StringIO()) as printed:
             damages = verify.verify(Store(store.path, "group"), workers=1)
         return [(damage.digest, damage.kind) for damage in damages], printed.getvalue()
 
-    damages, printed = as_user(65533, look).result()
+    damages, printed = as_user(65533, inspect_store).result()
     assert damages == [[closed, "unreadable"]]
     assert str(shared_folder / "results") in printed

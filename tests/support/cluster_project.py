@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from support.slurm import Cluster
 
 PROFILE = "workflow/profiles/slurm/config.yaml"
-# In place of a stage's first line of work: it waits while a file is there, and says that it is running.
+# Replaces the first line of a stage's work: it marks that the job is running, and waits while a file exists.
 HOLD = """
     import pathlib, time
     pathlib.Path("running").touch()
@@ -39,7 +39,7 @@ class Started:
         )
 
     def finish(self, seconds: float = 1200) -> Run:
-        """Wait for its end; tell what it did, and what it computed, as records tell."""
+        """Wait for its end; return its exit status, its output, and the units that it computed according to records."""
         try:
             code = self.process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -50,7 +50,7 @@ class Started:
         return Run(code, Path(self.screen.name).read_text(), computed)
 
     def kill(self) -> None:
-        """Let it die as by a power cut of the login node."""
+        """Kill it, as a power cut of the login node would."""
         self.process.kill()
         self.process.wait()
 
@@ -68,14 +68,14 @@ class ClusterProject(Project):
         return self.begin(*targets).finish()
 
     def status(self) -> str:
-        """What `nephroscale status` prints."""
+        """The output of `nephroscale status`."""
         command = [sys.executable, "-m", "nephroscale", "status"]
         environment = {**os.environ, "PYTHONPATH": str(self.path / "scripts")}
         done = subprocess.run(command, cwd=self.path, env=environment, capture_output=True, text=True, check=True)
         return done.stdout
 
     def made(self, stage: str) -> list[dict]:
-        """How each artifact of a stage was made, as the records tell."""
+        """How each artifact of a stage was made, according to its record."""
         records = (json.loads(path.read_text()) for path in self.path.glob("store/records/*/*.json"))
         return [record["made"] for record in records if record["receipt"]["stage"] == stage]
 

@@ -1,4 +1,4 @@
-"""A small stand-in for a job: named inputs that a test writes down."""
+"""A substitute for a job, with named inputs written by a test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def rejected(stage: str, unit: str, reason: str, **figures: Any) -> Input:
 
 
 class FakeJob:
-    """What functions of stages ask of a job."""
+    """The methods of a job that stages call."""
 
     def __init__(self, unit: str, *, settings: Any = None, rows: Any = None, plan: Any = None, **inputs: Any) -> None:
         self.unit, self.settings, self.rows, self.plan = unit, settings, rows, plan

@@ -22,7 +22,7 @@ def network(family: str, shapes: dict = SHAPES, classes: int = CLASSES, **settin
 
 
 def batch(shapes: dict = SHAPES, sizes: dict = SIZES, longer: int = 0) -> Batch:
-    """Four patients, of whom the third lacks IM; `longer` adds padding, full of numbers that must not matter."""
+    """Four patients; the third lacks IM. `longer` adds padding with arbitrary numbers, which must be ignored."""
     generator = torch.Generator().manual_seed(0)
     features, masks = {}, {}
     for name, shape in shapes.items():

@@ -96,13 +96,13 @@ def read_dataset(path: Path) -> Dataset:
         raise NephroscaleError(
             f"This is not a MIL data set with its folds: {detail}",
             where=str(path),
-            fix="Get the file anew; it has to hold X (bags), y (labels) and folds as Julia's JLD writes them.",
+            fix="Download the file again; it has to contain X (bags), y (labels) and folds as Julia's JLD writes them.",
         ) from error
     return Dataset(bags, labels.astype(np.int64), folds)
 
 
 def _follow(file: h5py.File, references: Any) -> list[Any]:
-    """What an array of references refers to; the array is given itself or by its name."""
+    """Read the targets of an array of references; the array is given itself or by its name."""
     array = file[references][()] if isinstance(references, str) else references
     if not isinstance(array, np.ndarray) or array.dtype != object:
         raise ValueError(f"{references if isinstance(references, str) else 'folds'} is no array of references.")
@@ -253,6 +253,6 @@ def train_folds(
 
 
 def even(rows: list[Tensor]) -> Tensor:
-    """Stack rows, the shorter ones begun anew where they end."""
+    """Stack rows; shorter ones are repeated from their start."""
     places = torch.arange(max(len(row) for row in rows))
     return torch.stack([row[places % len(row)] for row in rows])

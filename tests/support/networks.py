@@ -15,7 +15,7 @@ ALL = ("TEM", "OM", "IM")
 
 
 def model_settings(family: str = "cmusnet", modalities: Any = ALL, train: Any = (), **options: Any) -> ModelSettings:
-    """Settings of a model; cmusnet has no ordinal head unless a test asks for it."""
+    """Settings of a model; cmusnet has an ordinal head only on request."""
     ordinal = {"ordinal": False} if family == "cmusnet" else {}
     return ModelSettings(family, tuple(modalities), dict(train), {**ordinal, **options})
 

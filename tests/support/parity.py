@@ -73,7 +73,7 @@ def excess(a: object, b: object, relative: float) -> float:
 
 
 def selection_errors(case: Case, output: Output) -> dict[str, float]:
-    """Compare what SMIL decided."""
+    """Compare the selections of SMIL."""
     chosen, errors = output.selection, {"selection": 0.0}
     assert chosen is not None
     for i in range(len(case["y"])):
@@ -104,7 +104,7 @@ def losses(network: CMUSNet, output: Output, labels: torch.Tensor) -> dict[str, 
 
 
 def compare(case: Case) -> dict[str, float]:
-    """Compare one case; the keys say what, the values are errors relative to their bounds."""
+    """Compare one case: name of each quantity to its error relative to its bound."""
     finite = all(np.isfinite(case[key]).all() for key in case if key.startswith(("out/", "loss/")))
     network, batch = network_of(case, "released" if finite else "default"), batch_of(case)
     output = network(batch)

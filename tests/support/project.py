@@ -1,4 +1,4 @@
-"""A checkout of its own with the tiny cohort, in which Snakemake is run for real."""
+"""A checkout with the tiny cohort, in which tests run Snakemake."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PARTS = ("workflow", "scripts", "config", "resources", "slurm", "pyproject.toml"
 
 @dataclass
 class Run:
-    """What one command did."""
+    """The result of one command."""
 
     code: int
     output: str
@@ -38,7 +38,7 @@ class Project:
 
     @classmethod
     def check_out(cls, path: Path) -> Self:
-        """Copy what a run needs to a new folder, and generate the tiny cohort there."""
+        """Copy the files that a run needs to a new folder, and generate the tiny cohort there."""
         path.mkdir(parents=True)
         for part in PARTS:
             source = ROOT / part
@@ -53,11 +53,12 @@ class Project:
         return cls(path)
 
     def copy_to(self, path: Path) -> Self:
+        path.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cp", "-a", str(self.path), str(path)], check=True)
         return type(self)(path)
 
     def run(self, *targets: str, cores: int = 2, config: tuple[str, ...] = (), options: tuple[str, ...] = ()) -> Run:
-        """Run Snakemake, and list the units that computed, as records tell."""
+        """Run Snakemake, and list the units that it computed according to records."""
         before = self.runs()
         command = [sys.executable, "-m", "snakemake", "--configfile", self.config]
         command += [*(["--config", *config] if config else []), "--cores", str(cores), *options]
@@ -76,7 +77,7 @@ class Project:
         return Run(done.returncode, done.stdout, sorted(after[key] for key in after.keys() - before.keys()))
 
     def nephroscale(self, *arguments: str) -> tuple[int, str]:
-        """Run the command `nephroscale`: its exit status, and what it printed."""
+        """Run the command `nephroscale`; return its exit status and its output."""
         done = subprocess.run(
             [sys.executable, "-m", "nephroscale", *arguments, "--configfile", self.config],
             cwd=self.path,
@@ -89,7 +90,7 @@ class Project:
         return done.returncode, done.stdout + done.stderr
 
     def runs(self) -> dict[str, str]:
-        """Every run that a record tells of: its file, and `stage/unit`; not the audit, which follows every change."""
+        """List every recorded run, except those of the audit: file of the record to `stage/unit`."""
         found = {}
         for path in [*self.path.glob("store/records/*/*.json"), *self.path.glob("store/repeats/*.json")]:
             record = json.loads(path.read_text())
@@ -102,7 +103,7 @@ class Project:
         return json.loads((self.path / "results/tiny" / f"{name}.json").read_text())
 
     def receipts(self) -> dict[str, str]:
-        """Every receipt by its path, as text; not the audit's, whose object tells of times and machines."""
+        """Read every receipt: path to text, without that of the audit, whose object contains times and machines."""
         top = self.path / "results/tiny"
         found = {}
         for path in top.rglob("*.json"):

@@ -105,7 +105,7 @@ class Cluster:
     Parameters
     ----------
     top
-        An empty folder for its configuration, state and logs. Its path has to be short: sockets lie in it.
+        An empty folder for its configuration, state and logs. Its path has to be short, because it contains sockets.
     """
 
     def __init__(self, top: Path) -> None:
@@ -196,7 +196,7 @@ class Cluster:
     # -- asking it ------------------------------------------------------------------------------------------------
 
     def command(self, *words: str) -> str:
-        """Run one of Slurm's commands; give what it prints."""
+        """Run one of Slurm's commands; return its output."""
         done = subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=30, check=False)
         if done.returncode:
             raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")
@@ -246,7 +246,7 @@ class Cluster:
         return int(re.search(r"NEXT_JOB_ID\s*=\s*(\d+)", self.command("scontrol", "show", "config"))[1]) - 1  # type: ignore[index]
 
     def wait_until(self, holds, seconds: float, what: str):
-        """Wait until something holds, and give it; fail after some seconds with what was waited for."""
+        """Wait until a function returns a true value, and return it; fail after some seconds."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if found := holds():

@@ -1,4 +1,4 @@
-"""A study of a few painted images, small enough that every stage can make one unit in seconds."""
+"""A study of a few painted images, so small that each stage makes a unit in seconds."""
 
 from __future__ import annotations
 

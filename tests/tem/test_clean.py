@@ -34,7 +34,7 @@ def test_tissue_alone_is_left_as_it_is(seed: int) -> None:
 
 
 @pytest.mark.parametrize("tone", [255, 0])
-def test_a_bar_and_its_label_are_painted_over(tone: int) -> None:
+def test_a_scale_bar_and_its_label_are_inpainted(tone: int) -> None:
     picture = tissue()
     drawn, truth = draw(picture, tone)
     cleaned = clean_burned_in(drawn)
@@ -82,6 +82,7 @@ def test_an_opaque_label_is_found_and_a_round_vacuole_is_not() -> None:
     assert not mask[90:160, 90:170].any()
 
 
+@pytest.mark.slow
 def test_the_real_label_is_found_and_real_tissue_is_not(shared: Path) -> None:
     image = read_tem(shared / "data/tem/gbm_snider_A1--0024.jpg")
     mask = clean_burned_in(image).mask

@@ -44,7 +44,7 @@ def test_twelve_bits_in_sixteen_are_stretched_past_a_white_bar(tmp_path: Path, g
     assert np.ptp(image[:-6]) > 240
 
 
-def test_white_is_zero_is_turned_round(tmp_path: Path, grey: np.ndarray) -> None:
+def test_white_is_zero_images_are_inverted(tmp_path: Path, grey: np.ndarray) -> None:
     tifffile.imwrite(tmp_path / "a.tif", 255 - grey, photometric="miniswhite")
     assert np.array_equal(read_tem(tmp_path / "a.tif"), grey)
 

@@ -51,7 +51,7 @@ def test_a_bag_of_whole_images(tmp_path: Path) -> None:
     assert pixels[1, 8:56].std() > 20
 
 
-def test_the_order_and_path_of_images_decide_nothing(tmp_path: Path) -> None:
+def test_order_and_path_of_images_do_not_matter(tmp_path: Path) -> None:
     images = [entry(tmp_path, "A", (240, 320)), entry(tmp_path, "B", (200, 200), bar=True)]
     prepare_tem(images, SETTINGS, tmp_path / "one")
     prepare_tem(images[::-1], SETTINGS, tmp_path / "two")

@@ -16,6 +16,8 @@ from support.networks import build_network
 from support.stored_features import Cohort
 from support.training import train_fold, trained_files
 
+pytestmark = pytest.mark.slow
+
 MIL = sorted(family for family, module in FAMILIES.items() if ".mil." in module)
 TRAIN = {"epochs": 12, "patience": 12, "batch_size": 6, "learning_rate": 1e-2, "final_learning_rate": 1e-3}
 
@@ -30,7 +32,7 @@ def _one_thread():
 
 
 @pytest.mark.parametrize("family", MIL)
-def test_it_is_trained_twice_to_the_same_bytes_and_read_back(family: str, cohort: Cohort, tmp_path: Path) -> None:
+def test_training_twice_gives_the_same_bytes_and_a_readable_model(family: str, cohort: Cohort, tmp_path: Path) -> None:
     model = {"family": family, "embedding": [16], "embedding_dropout": 0.1}
     for name in "ab":
         train_fold(cohort, tmp_path / name, model, TRAIN)

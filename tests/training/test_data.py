@@ -36,12 +36,12 @@ def test_a_batch_is_padded_and_masked(cohort: Cohort) -> None:
     assert batch.labels.tolist() == [cohort.labels[patient] for patient in cohort.ids]
 
 
-def test_fault_6_nobody_is_dropped(cohort: Cohort) -> None:
+def test_fault_6_no_patient_is_dropped(cohort: Cohort) -> None:
     bags = BagSource(cohort.features, cohort.labels).open(cohort.ids[:7], ["OM"])
     assert [who for batch in batches(bags, 3, "cpu") for who in batch.ids] == cohort.ids[:7]
 
 
-def test_fault_9_a_missing_image_shifts_nobody(cohort: Cohort) -> None:
+def test_fault_9_a_missing_image_does_not_shift_other_patients(cohort: Cohort) -> None:
     features = {patient: dict(paths) for patient, paths in cohort.features.items()}
     del features["P001"]["OM"]
     with pytest.raises(NephroscaleError, match="Patient P001 has no OM features"):
@@ -67,7 +67,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Path]
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 25))
-def test_fault_10_a_choice_depends_on_seed_and_patient_alone(
+def test_fault_10_the_subset_depends_on_seed_and_patient_only(
     large: dict[str, dict[str, Path]], seed: int, most: int
 ) -> None:
     def rows(*ids: str) -> dict[str, list[int]]:
@@ -82,7 +82,7 @@ def test_fault_10_a_choice_depends_on_seed_and_patient_alone(
     assert len(chosen["A"]) == min(most, 20)
 
 
-def test_fault_10_the_choice_is_not_the_first_in_the_listing(large: dict[str, dict[str, Path]]) -> None:
+def test_fault_10_the_subset_is_not_the_first_files(large: dict[str, dict[str, Path]]) -> None:
     def chosen(seed: int) -> list[int]:
         bags = BagSource(large).open(["A", "B"], ["TEM"], max_tem_instances=10, seed=seed)
         return [bag.modalities["TEM"].rows.tolist() for bag in bags]
@@ -92,7 +92,7 @@ def test_fault_10_the_choice_is_not_the_first_in_the_listing(large: dict[str, di
     assert list(range(10)) not in chosen(1)
 
 
-def test_images_go_with_the_chosen_instances(large: dict[str, dict[str, Path]]) -> None:
+def test_image_ids_match_the_selected_instances(large: dict[str, dict[str, Path]]) -> None:
     bag = BagSource(large).open(["A"], ["TEM"], max_tem_instances=5)[0].modalities["TEM"]
     assert list(bag.images) == [f"A-TEM-{row}" for row in bag.rows]
     batch = collate(BagSource(large).open(["A"], ["TEM"], max_tem_instances=5))
@@ -120,14 +120,14 @@ def test_patches_are_pooled_within_their_image(tmp_path: Path) -> None:
     assert collate(bags).features["TEM"][0, :, 0, 0, 0].tolist() == [0.5, 3, 5]
 
 
-def test_patches_and_trainable_encoders_do_not_go_together(tmp_path: Path) -> None:
+def test_patches_with_a_trainable_encoder_are_an_error(tmp_path: Path) -> None:
     array, image = np.zeros((2, 16, 16, 3), np.uint8), np.zeros(2, np.int16)
     path = write_bag(tmp_path / "P" / "TEM.zarr", array, image=image)
     with pytest.raises(NephroscaleError, match="several patches of one image"):
         BagSource({"P": {"TEM": path}}).open(["P"], ["TEM"])
 
 
-def test_patients_of_different_encoders_do_not_mix(tmp_path: Path) -> None:
+def test_bags_of_different_encoders_are_an_error(tmp_path: Path) -> None:
     paths = {
         who: {"OM": write_bag(tmp_path / who / "OM.zarr", np.ones((1, 2, 2, width), np.float32), "OM")}
         for who, width in (("A", 8), ("B", 9))

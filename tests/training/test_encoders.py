@@ -1,4 +1,4 @@
-"""Networks of transformers fine-tuned within a training: same bytes after a kill, and no path in what is left."""
+"""Networks of transformers fine-tuned in a training: the same bytes after a kill, and outputs without paths."""
 
 import json
 from pathlib import Path
@@ -12,6 +12,8 @@ from nephroscale.models.weights import load_model
 from nephroscale.training.data import collate
 from support.stored_features import Cohort
 from support.training import train_fold, trained_files
+
+pytestmark = pytest.mark.slow
 
 transformers = pytest.importorskip("transformers")
 TRAIN: dict[str, Any] = {"epochs": 2, "patience": 2, "learning_rate": 1e-3, "final_learning_rate": 1e-3}

@@ -1,4 +1,4 @@
-"""Training: it learns, it stops, it resumes to the same bytes, and it gives the stored curve."""
+"""Training: learning, early stopping, resuming to the same bytes, and the stored curve."""
 
 import json
 from pathlib import Path
@@ -47,6 +47,7 @@ def train(cohort: Cohort, folder: Path, model: dict | None = None, seed: int = 1
     return train_fold(cohort, folder, model or MODEL, {**TRAIN, **changes}, seed=seed, **rest)
 
 
+@pytest.mark.slow
 def test_it_learns(cohort: Cohort, tmp_path: Path) -> None:
     figures = train(cohort, tmp_path, epochs=30, patience=30)
     curve = json.loads((tmp_path / "out" / "curve.json").read_text())
@@ -68,17 +69,19 @@ def test_the_stored_curve(cohort: Cohort, tmp_path: Path) -> None:
         assert now == pytest.approx(then, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["features", "pixels"])
 def test_equal_seeds_give_equal_bytes(kind: str, cohort: Cohort, pixel_cohort: Cohort, tmp_path: Path) -> None:
     data, model = (cohort, MODEL) if kind == "features" else (pixel_cohort, PIXEL_MODEL)
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        torch.rand(3)  # what was drawn before does not matter
+        torch.rand(3)  # earlier draws do not matter
         train(data, tmp_path / name, model, seed=seed, epochs=2)
     one, same, other = (trained_files(tmp_path / name) for name in "abc")
     assert one == same
     assert one["weights.safetensors"] != other["weights.safetensors"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["features", "pixels", "mhim-mil", "sc-mil"])
 def test_killed_after_any_epoch_it_ends_with_the_same_bytes(
     kind: str, cohort: Cohort, pixel_cohort: Cohort, tmp_path: Path
@@ -87,7 +90,7 @@ def test_killed_after_any_epoch_it_ends_with_the_same_bytes(
     baseline: dict[str, Any] = {"family": kind, "embedding": [8]}
     data, model = {"features": (cohort, MODEL), "pixels": (pixel_cohort, PIXEL_MODEL)}.get(kind, (cohort, baseline))
     train(data, tmp_path / "whole", model)
-    said: list[str] = []
+    lines: list[str] = []
     for killed_after in range(1, 5):
 
         def kill(line: str, last: int = killed_after) -> None:
@@ -98,11 +101,12 @@ def test_killed_after_any_epoch_it_ends_with_the_same_bytes(
         with pytest.raises(Killed):
             train(data, folder, model, log=kill)
         assert not (folder / "out").exists()
-        train(data, folder, model, log=said.append)
-        assert f"Resuming after epoch {killed_after}." in said
+        train(data, folder, model, log=lines.append)
+        assert f"Resuming after epoch {killed_after}." in lines
         assert trained_files(folder) == trained_files(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_killed_within_every_epoch_it_ends_with_the_same_bytes(
     cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,7 +131,8 @@ def test_killed_within_every_epoch_it_ends_with_the_same_bytes(
     assert trained_files(tmp_path / "killed") == trained_files(tmp_path / "whole")
 
 
-def test_a_checkpoint_that_is_torn_damaged_or_foreign_is_ignored(cohort: Cohort, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_an_incomplete_damaged_or_foreign_checkpoint_is_ignored(cohort: Cohort, tmp_path: Path) -> None:
     train(cohort, tmp_path / "whole")
     whole = (tmp_path / "whole" / "work" / "checkpoint.safetensors").read_bytes()
     flipped = bytearray(whole)
@@ -143,21 +148,22 @@ def test_a_checkpoint_that_is_torn_damaged_or_foreign_is_ignored(cohort: Cohort,
         work = tmp_path / f"{name}-work"
         work.mkdir()
         (work / "checkpoint.safetensors").write_bytes(content)
-        said: list[str] = []
-        train(cohort, tmp_path / f"after-{name}", work=work, log=said.append)
-        assert message in said[0]
-        assert "ignored" in said[0]
+        lines: list[str] = []
+        train(cohort, tmp_path / f"after-{name}", work=work, log=lines.append)
+        assert message in lines[0]
+        assert "ignored" in lines[0]
         assert trained_files(tmp_path / f"after-{name}") == trained_files(tmp_path / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["name", "threads"])
-def test_a_checkpoint_of_another_name_is_foreign(cohort: Cohort, tmp_path: Path, change: str) -> None:
+def test_a_checkpoint_of_another_name_is_ignored(cohort: Cohort, tmp_path: Path, change: str) -> None:
     train_fold(cohort, tmp_path, MODEL, TRAIN, name="one")
     if change == "threads":
         torch.set_num_threads(2)
-    said: list[str] = []
-    train_fold(cohort, tmp_path, MODEL, TRAIN, name="two" if change == "name" else "one", log=said.append)
-    assert "of another training" in said[0]
+    lines: list[str] = []
+    train_fold(cohort, tmp_path, MODEL, TRAIN, name="two" if change == "name" else "one", log=lines.append)
+    assert "of another training" in lines[0]
 
 
 def test_it_stops_early_and_keeps_the_best_epoch(
@@ -254,6 +260,7 @@ def test_faults(cohort: Cohort, pixel_cohort: Cohort, tmp_path: Path) -> None:
             train(cohort, tmp_path, device="cuda")
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
     cohort = Cohort(tmp_path / "cohort")
     chunk = next((cohort.features["P000"]["OM"] / "features" / "c").rglob("0/0/0/0"))

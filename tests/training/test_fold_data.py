@@ -28,9 +28,7 @@ def test_the_bags_of_a_side(cohort: Cohort) -> None:
         ("test", {"test": ["P099"]}, "have no class: P099"),
     ],
 )
-def test_a_side_that_is_no_part_of_a_split(
-    cohort: Cohort, side: str, sides: dict[str, list[str]], message: str
-) -> None:
+def test_an_invalid_side_is_an_error(cohort: Cohort, side: str, sides: dict[str, list[str]], message: str) -> None:
     with pytest.raises(NephroscaleError, match=message):
         with_sides(cohort.data(), **sides).bags(side, ALL)  # type: ignore[arg-type]
 

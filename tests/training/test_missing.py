@@ -57,7 +57,7 @@ def train(cohort: Cohort, folder: Path, model: dict | None = None, **changes: An
     return train_fold(without(cohort, negatives=negatives), folder, model or MODEL, {**TRAIN, **changes}, log=log)
 
 
-def test_they_are_trained_and_predicted_with_a_mask(cohort: Cohort, tmp_path: Path) -> None:
+def test_patients_with_missing_modalities_are_trained_and_predicted(cohort: Cohort, tmp_path: Path) -> None:
     figures = train(cohort, tmp_path, modality_dropout=0.3)
     assert (figures["train_patients"], figures["validation_patients"]) == (6, 3)
     assert "left_out" not in figures
@@ -67,7 +67,7 @@ def test_they_are_trained_and_predicted_with_a_mask(cohort: Cohort, tmp_path: Pa
 
 
 @pytest.mark.parametrize("model", [{"variant": "released"}, {"modalities": ["IM"]}])
-def test_who_is_no_case_for_a_network_is_left_out_by_name(cohort: Cohort, tmp_path: Path, model: dict) -> None:
+def test_patients_that_a_network_cannot_use_are_listed(cohort: Cohort, tmp_path: Path, model: dict) -> None:
     figures = train(cohort, tmp_path, {**MODEL, **model})
     everything = "variant" in model
     expected = {"P001": ["IM"], "P007": ["TEM"]} if everything else {"P001": ["IM"]}
@@ -79,7 +79,7 @@ def test_who_is_no_case_for_a_network_is_left_out_by_name(cohort: Cohort, tmp_pa
     assert found.patients == ["P009", "P011"]
 
 
-def test_an_absence_that_the_folds_do_not_know_is_an_error(cohort: Cohort, tmp_path: Path) -> None:
+def test_an_undeclared_missing_modality_is_an_error(cohort: Cohort, tmp_path: Path) -> None:
     with pytest.raises(NephroscaleError, match="P001 has no IM"):
         train_fold(replace(without(cohort), folds=cohort.folds), tmp_path, MODEL, TRAIN)
 
@@ -90,6 +90,7 @@ def test_a_side_without_any_case_rejects_the_training(cohort: Cohort, tmp_path: 
         train_fold(data, tmp_path, {**MODEL, "modalities": ["TEM"]}, TRAIN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [name for name, module in FAMILIES.items() if ".fusion." in module])
 def test_killed_and_resumed_it_ends_with_the_same_bytes(cohort: Cohort, tmp_path: Path, family: str) -> None:
     class Killed(Exception):  # noqa: N818
@@ -109,7 +110,8 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(cohort: Cohort, tmp_path
     assert trained_files(tmp_path / "killed") == trained_files(tmp_path / "whole")
 
 
-def test_settings_of_the_loss_are_heeded(cohort: Cohort, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_settings_of_the_loss_take_effect(cohort: Cohort, tmp_path: Path) -> None:
     curves = {}
     for name, changes in (
         ("plain", {}),
@@ -122,7 +124,7 @@ def test_settings_of_the_loss_are_heeded(cohort: Cohort, tmp_path: Path) -> None
     assert len(set(curves.values())) == 4
 
 
-def test_class_weights_come_from_the_training_side_alone(
+def test_class_weights_come_from_training_patients_only(
     cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[list[float]] = []
@@ -158,7 +160,7 @@ def test_balanced_classes_weigh_the_losses_of_training_and_validation(cohort: Co
             assert point[name] == pytest.approx(loss.item() / len(given[name]), rel=1e-4)
 
 
-def test_who_lies_between_two_classes_counts_half_for_each_in_an_epoch(cohort: Cohort) -> None:
+def test_a_soft_label_counts_half_for_each_class_in_an_epoch(cohort: Cohort) -> None:
     folds = replace(cohort.folds, second={"P001": 2, "P005": 0})
     bags = cohort.data(folds=folds).bags("train", ALL)
     network = build_network(shapes_of(bags), family="mean-pooling", embedding=[8], embedding_dropout=0.0)
@@ -172,12 +174,12 @@ def test_who_lies_between_two_classes_counts_half_for_each_in_an_epoch(cohort: C
     assert learnt == expected
 
 
-def test_who_lies_between_two_classes_counts_half_for_each_in_the_weights() -> None:
+def test_a_soft_label_counts_half_for_each_class_in_the_weights() -> None:
     bags = [Bag("a", 0, {}), Bag("b", 0, {}, second=1), Bag("c", 1, {}), Bag("d", 3, {}, second=0), Bag("e", 0, {})]
     assert class_counts(bags, 4) == [3, 1.5, 0, 0.5]
 
 
-def test_dropped_modalities_leave_everybody_one() -> None:
+def test_modality_dropout_keeps_one_modality_of_each_patient() -> None:
     masks = {name: torch.ones(200, 2, dtype=torch.bool) for name in ALL}
     masks["IM"][:50] = False
     features = {name: torch.ones(200, 2, 1, 1, 1) for name in ALL}
@@ -186,7 +188,7 @@ def test_dropped_modalities_leave_everybody_one() -> None:
         dropped = drop_modalities(batch, share, torch.Generator().manual_seed(0))
         has = torch.stack([dropped.mask[name].any(1) for name in ALL], 1)
         assert has.any(1).all()
-        assert not has[:50, 2].any(), "nobody is given what they lack"
+        assert not has[:50, 2].any(), "a missing modality stays missing"
         for i, name in enumerate(ALL):
             assert torch.equal(dropped.features[name].any(-1).flatten(1).any(1), has[:, i])
             assert len(dropped.present_idx[name]) == int(has[:, i].sum())
@@ -225,8 +227,8 @@ def test_layouts_survive_the_trained_model(cohort: Cohort, tmp_path: Path) -> No
 
 
 def test_a_compiled_network_learns_the_same(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[bool] = []
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda _module, **_: asked.append(True))
+    compiled: list[bool] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda _module, **_: compiled.append(True))
     train(cohort, tmp_path / "compiled", compile=True)
     train(cohort, tmp_path / "eager")
-    assert asked == [True]
+    assert compiled == [True]

@@ -14,34 +14,34 @@ def document(project):
     return json.loads((project.path / "results/tiny/audit/audit.json").read_text())
 
 
-def test_every_artifact_of_a_finished_run_is_what_the_present_code_makes(made):
-    told = document(made)
-    assert {entry["state"] for entry in told["artifacts"]} == {"current"}
+def test_every_artifact_of_a_finished_run_is_current(made):
+    audit = document(made)
+    assert {entry["state"] for entry in audit["artifacts"]} == {"current"}
     receipts = made.receipts()
-    assert {entry["name"] for entry in told["artifacts"]} == {
+    assert {entry["name"] for entry in audit["artifacts"]} == {
         name.removesuffix(".json") if "/" in name else name.replace(".json", "/cohort") for name in receipts
     }
-    assert told["conflicts"] == []
-    assert told["missing"] == []
-    assert [run["artifacts"] for run in told["runs"]] == [len(receipts)]
+    assert audit["conflicts"] == []
+    assert audit["missing"] == []
+    assert [run["artifacts"] for run in audit["runs"]] == [len(receipts)]
 
 
 def test_each_headline_number_leads_back_to_every_raw_file_of_the_cohort(made):
-    told = document(made)
-    place = {entry["name"]: index for index, entry in enumerate(told["artifacts"])}
+    audit = document(made)
+    place = {entry["name"]: index for index, entry in enumerate(audit["artifacts"])}
     pending, seen, raw = [place["report/cohort"]], set(), set()
     while pending:
         index = pending.pop()
         if index not in seen:
             seen.add(index)
-            for label, _, other in told["artifacts"][index]["inputs"]:
+            for label, _, other in audit["artifacts"][index]["inputs"]:
                 if other is None:
                     raw.add(label)
                 else:
                     pending.append(other)
     rows = (made.path / "config/tiny/images.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert {row.split(",")[0] for row in rows} <= raw
-    assert len(seen) == len(told["artifacts"])
+    assert len(seen) == len(audit["artifacts"])
 
 
 def test_a_trace_goes_from_weights_to_raw_files(made):
@@ -55,7 +55,7 @@ def test_a_trace_goes_from_weights_to_raw_files(made):
     assert "No artifact of this run" in text
 
 
-def test_an_artifact_made_again_agrees_and_nothing_is_left_behind(project):
+def test_a_replay_agrees_and_leaves_nothing_behind(project):
     before = project.runs()
     code, text = project.nephroscale("replay", "tem/P01")
     assert (code, "recomputed, equal" in text) == (0, True)
@@ -63,8 +63,8 @@ def test_an_artifact_made_again_agrees_and_nothing_is_left_behind(project):
     assert list((project.path / "store/tmp").iterdir()) == []
 
 
-def test_a_replay_that_gives_other_bytes_says_how_far_they_are_apart(project):
-    # As if the recipe of P01's bag had once given what P02's gives.
+def test_a_replay_with_other_bytes_reports_their_distance(project):
+    # The record of P01's bag is changed to name the object of P02.
     digests = [project.receipt(f"tem/{patient}")["digest"] for patient in ("P01", "P02")]
     records = [path for path in project.path.glob("store/records/*/*.json") if digests[0] in path.read_text()]
     for path in [*records, project.path / "results/tiny/tem/P01.json"]:
@@ -81,7 +81,7 @@ def test_a_replay_that_gives_other_bytes_says_how_far_they_are_apart(project):
     assert "files differ" in text
 
 
-def test_an_audit_of_edited_code_says_what_no_longer_matches_and_why(project):
+def test_an_audit_of_edited_code_lists_stale_artifacts_with_reasons(project):
     with (project.path / "scripts/nephroscale/tem/clean.py").open("a") as stream:
         stream.write("\nREMARK = 1\n")
     code, text = project.nephroscale("audit")
@@ -95,7 +95,7 @@ def test_an_audit_of_edited_code_says_what_no_longer_matches_and_why(project):
     assert "clean.py was edited" in text
 
 
-def test_a_lost_object_is_said_to_be_lost(project):
+def test_a_lost_object_is_reported_as_lost(project):
     receipt = project.receipt("tem/P02")
     folder = project.path / "store/objects" / receipt["digest"][:2] / receipt["digest"]
     (project.path / "gone").mkdir()
@@ -106,7 +106,7 @@ def test_a_lost_object_is_said_to_be_lost(project):
     assert [entry["name"] for entry in document(project)["artifacts"] if entry["state"] == "lost"] == ["tem/P02"]
 
 
-def test_without_raw_files_audit_and_trace_go_by_what_is_recorded_and_a_run_fails(project):
+def test_without_raw_files_audit_and_trace_use_records_and_a_run_fails(project):
     (project.path / "demo").rename(project.path / "tape")
     path = project.path.resolve() / "results/tiny/features/P01-TEM.json"
     code, text = project.nephroscale("trace", str(path))
@@ -114,9 +114,9 @@ def test_without_raw_files_audit_and_trace_go_by_what_is_recorded_and_a_run_fail
     assert "of its raw files are missing now" in text
     code, text = project.nephroscale("audit")
     assert (code, "stale" in text) == (0, False), text
-    told = document(project)
-    assert {entry["state"] for entry in told["artifacts"]} == {"current"}
-    assert {entry["stage"] for entry in told["artifacts"] if entry["because"]} == {"register"}
+    audit = document(project)
+    assert {entry["state"] for entry in audit["artifacts"]} == {"current"}
+    assert {entry["stage"] for entry in audit["artifacts"] if entry["because"]} == {"register"}
     assert "are missing now" in (project.path / "results/tiny/audit/index.html").read_text(encoding="utf-8")
     code, text = project.nephroscale("replay", "features/P01-TEM")
     assert (code, "recomputed, equal" in text) == (0, True), text
@@ -130,7 +130,7 @@ def test_without_raw_files_audit_and_trace_go_by_what_is_recorded_and_a_run_fail
     assert "P01.svs" in run.output
 
 
-def test_an_edit_of_the_page_s_code_writes_the_audit_anew(project):
+def test_edited_code_of_the_page_recomputes_the_audit(project):
     project.edit("scripts/nephroscale/provenance/sections.py", "Every artifact matches", "Each artifact matches")
     run = project.run()
     assert run.code == 0, run.output
@@ -138,7 +138,7 @@ def test_an_edit_of_the_page_s_code_writes_the_audit_anew(project):
     assert project.run().idle
 
 
-def test_a_replay_of_what_has_lost_an_input_names_it(project):
+def test_a_replay_names_a_lost_input(project):
     receipt = project.receipt("tem/P01")
     folder = project.path / "store/objects" / receipt["digest"][:2] / receipt["digest"]
     folder.chmod(0o700)
@@ -150,18 +150,18 @@ def test_a_replay_of_what_has_lost_an_input_names_it(project):
 
 
 def test_a_difference_of_two_runs_names_the_key_that_was_changed(project):
-    run = project.run(config=("results=results/other", "train={epochs: 2}"))
+    run = project.run("report", config=("results=results/other", "train={epochs: 2}"))
     assert run.code == 0, run.output
     code, text = project.nephroscale("diff", "results/tiny", "results/other")
     assert code == 0
     assert "config: the configuration train.epochs: 4 changed to 2" in text
     assert "first in train of" in text
     assert "tem of" not in text
-    looks = json.loads((project.path / "results/other/report/metrics.json").read_text())["cohort"]["looks"]
-    assert looks == {"0": 4, "1": 4}
+    uses = json.loads((project.path / "results/other/report/metrics.json").read_text())["cohort"]["looks"]
+    assert uses == {"0": 4, "1": 4}
     page = (project.path / "results/other/report/index.html").read_text()
     assert "4th use of the test folds" in page
-    # The first run's number stays what it was.
+    # The number of the first run does not change.
     assert project.run().idle
     assert json.loads((project.path / "results/tiny/report/metrics.json").read_text())["cohort"]["looks"] == {
         "0": 2,

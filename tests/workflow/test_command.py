@@ -1,4 +1,4 @@
-"""The command `nephroscale` on a finished project, and what is said of faults."""
+"""The command `nephroscale` on a finished project, and its messages about faults."""
 
 import pytest
 
@@ -12,14 +12,14 @@ def test_status_counts_every_stage_and_names_the_report(made):
     assert "Report: results/tiny/report/index.html" in text
 
 
-def test_a_finished_project_is_sound_and_has_nothing_to_collect(made):
-    code, text = made.nephroscale("verify")
+def test_a_finished_project_has_no_damage_and_nothing_to_collect(project):
+    code, text = project.nephroscale("verify")
     assert (code, " 0 damaged" in text) == (0, True)
-    code, text = made.nephroscale("gc", "--keep-days", "0")
+    code, text = project.nephroscale("gc", "--keep-days", "0")
     assert (code, text.startswith("0 objects")) == (0, True)
 
 
-def test_every_fault_of_configuration_and_tables_is_told_before_any_job(project):
+def test_all_errors_of_configuration_and_tables_are_reported_before_any_job(project):
     project.edit("config/tiny.yaml", "epochs: 4", "epoch: 4")
     run = project.run()
     assert run.code != 0
@@ -36,7 +36,7 @@ def test_every_fault_of_configuration_and_tables_is_told_before_any_job(project)
         assert word in run.output
 
 
-def test_features_leave_and_enter_as_h5(project):
+def test_features_are_exported_and_imported_as_h5(project):
     folder = project.path / "h5"
     folder.mkdir()
     for patient in ("P01", "P02", "P03", "P04", "P05"):

@@ -1,4 +1,4 @@
-"""`--forcerun`, `-R` and `-F`: units are made again, and it is recorded whether they came out the same."""
+"""`--forcerun`, `-R` and `-F` recompute units, and record whether the bytes agree."""
 
 import json
 import re
@@ -44,13 +44,10 @@ def test_a_rule_and_a_target_make_every_unit_of_the_stage_again(project, name):
     check_forced(project, ("--forcerun", name), units(project, "tem"))
 
 
-def test_a_receipt_makes_its_unit_alone_again(project):
-    check_forced(project, ("--forcerun", "results/tiny/tiles/P01-OM.json"), ["tiles/P01-OM"])
-
-
-def test_two_receipts_and_a_stage_of_one_unit_are_forced_together(project):
-    receipts = ("results/tiny/tem/P01.json", "./results/tiny/tem/P02.json", "results/tiny/folds.json")
-    check_forced(project, ("-R", *receipts), ["folds/cohort", "tem/P01", "tem/P02"])
+def test_receipts_make_their_units_alone_again(project):
+    receipts = [f"results/tiny/{unit}.json" for unit in ("folds", "tem/P02", "tiles/P01-OM")]
+    options = ("-R", "./results/tiny/tem/P01.json", *receipts)
+    check_forced(project, options, ["folds/cohort", "tem/P01", "tem/P02", "tiles/P01-OM"])
 
 
 def test_forceall_makes_a_target_and_all_that_it_depends_on_again(project):
@@ -61,11 +58,11 @@ def test_forceall_makes_a_target_and_all_that_it_depends_on_again(project):
     assert run.computed == expected
     assert repeats(project) == dict.fromkeys(expected, True)
     again = project.run()
-    assert (again.code, again.computed) == (0, []), again.output  # the audit alone is written again: it lists repeats
+    assert (again.code, again.computed) == (0, []), again.output  # only the audit runs again, because it lists repeats
     assert project.receipts() == before
 
 
-def test_what_comes_out_differently_is_recorded_and_the_first_result_stays(project):
+def test_a_differing_result_is_recorded_and_the_first_one_stays(project):
     receipt = project.receipt("tem/P01")
     with (project.path / "scripts/nephroscale/engine/job.py").open("a") as stream:  # in no recipe
         stream.write(

@@ -1,4 +1,4 @@
-"""A job that finds its artifact made already: what it imports before it knows."""
+"""What a job imports before it finds a cache hit."""
 
 import json
 import os
@@ -43,20 +43,26 @@ JOBS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def unchanged(made, tmp_path_factory):
+    """A copy of the finished project for all these jobs: a cache hit changes nothing but its log."""
+    return made.copy_to(tmp_path_factory.mktemp("unchanged") / "project")
+
+
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job[2])
-def test_a_hit_imports_nothing_heavy(project, job):
+def test_a_hit_imports_nothing_heavy(unchanged, job):
     rule, wildcards, stage, unit = job
     done = subprocess.run(
         [sys.executable, "-c", JOB, rule, json.dumps(wildcards), stage, unit],
-        cwd=project.path,
+        cwd=unchanged.path,
         text=True,
         capture_output=True,
         timeout=300,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(project.path / "scripts")},
+        env={**os.environ, "PYTHONPATH": str(unchanged.path / "scripts")},
     )
     assert done.returncode == 0, done.stderr
     modules = json.loads(done.stdout.splitlines()[-1])
-    log = (project.path / f"results/tiny/logs/{stage}/{unit}.log").read_text()
+    log = (unchanged.path / f"results/tiny/logs/{stage}/{unit}.log").read_text()
     assert f"{stage} of {unit}: cache hit, nothing to compute" in log
     assert set(modules) & set(HEAVY) == set()

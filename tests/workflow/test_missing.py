@@ -1,4 +1,4 @@
-"""Patients who lack a modality, panels with negative markers, and several glomeruli, by configuration alone."""
+"""Missing modalities, panels with negative markers, and several glomeruli, chosen by configuration."""
 
 import csv
 import json
@@ -27,9 +27,10 @@ def table(project, unit: str, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_a_patient_without_im_is_excluded_by_name_or_takes_part_by_a_switch(project):
+def test_a_patient_without_im_is_excluded_or_masked_by_configuration(project):
     take_away_im_of(project, "P03")
-    run = project.run(config=(f"task={{{TWO_CLASSES}}}", "folds={n_folds: 2}"))
+    project.edit("config/tiny.yaml", "  tem-only: {modalities: [TEM]}\n", "")
+    run = project.run("report", config=(f"task={{{TWO_CLASSES}}}", "folds={n_folds: 2}"))
     assert run.code == 0, run.output
     assert folds(project)["excluded"] == {"P03": "no IM: the tables have no IM image that a model may read"}
     assert "P03" not in folds(project)["labels"]
@@ -38,7 +39,7 @@ def test_a_patient_without_im_is_excluded_by_name_or_takes_part_by_a_switch(proj
 
     models = "models={cmusnet: {}, tem-only: {modalities: [TEM]}, im-only: {modalities: [IM]}}"
     task = f"task={{missing_modalities: mask, {TWO_CLASSES}}}"
-    run = project.run(config=(task, "folds={n_folds: 2}", models))
+    run = project.run("report", config=(task, "folds={n_folds: 2}", models))
     assert run.code == 0, run.output
     assert folds(project)["excluded"] == {}
     assert folds(project)["lacking"] == {"P03": {"IM": "the tables have no IM image that a model may read"}}
@@ -49,7 +50,7 @@ def test_a_patient_without_im_is_excluded_by_name_or_takes_part_by_a_switch(proj
         assert ("P03" in predicted) == there
     assert project.receipt(f"evaluate/im-only/{unit}")["figures"]["left_out"] == {"P03": ["IM"]}
     other = next(fold for fold in folds(project)["folds"] if "P03" not in fold["test"])
-    assert other["validation"] == ["P03"], "the only one there, so that nobody is left to choose the epoch by"
+    assert other["validation"] == ["P03"], "without P03, no validation patient of im-only is left"
     lost = project.receipt(f"train/im-only/fold{other['name']}-seed1")
     assert (lost["status"], lost["reason"]) == (
         "rejected",
@@ -59,7 +60,7 @@ def test_a_patient_without_im_is_excluded_by_name_or_takes_part_by_a_switch(proj
     assert trained["modality_dropout"] == 0.2
     page = (project.path / "results/tiny/report/index.html").read_text(encoding="utf-8")
     assert "Cases with a missing modality: P03 (no IM" in page
-    assert project.run(config=(task, "folds={n_folds: 2}", models)).idle
+    assert project.run("report", config=(task, "folds={n_folds: 2}", models)).idle
 
 
 def test_several_glomeruli_and_a_panel_with_a_negative_marker(project):
@@ -80,12 +81,12 @@ def test_several_glomeruli_and_a_panel_with_a_negative_marker(project):
     assert max(om.count(patient) for patient in set(om)) > 1
     assert [row["patient_id"] for row in every if row["state"] == "negative"] == ["P03"]
 
-    # The finding is an input: without it P03's slot is unknown, and nobody else's prediction changes.
+    # The finding is an input. Without it, the slot of P03 is unknown, and only the prediction of P03 changes.
     before = {row["patient_id"]: row for row in table(project, f"cmusnet/fold{tested}-seed1", "predictions.csv")}
     images.write_text(text, encoding="utf-8")
     run = project.run("evaluate", config=config)
     assert run.code == 0, run.output
     assert {unit.partition("/")[0] for unit in run.computed} == {"train", "evaluate"}
-    assert f"train/cmusnet/fold{tested}-seed1" not in run.computed, "test patients' findings train nothing"
+    assert f"train/cmusnet/fold{tested}-seed1" not in run.computed, "findings of test patients do not affect training"
     after = {row["patient_id"]: row for row in table(project, f"cmusnet/fold{tested}-seed1", "predictions.csv")}
     assert {patient for patient in before if before[patient] != after[patient]} == {"P03"}

@@ -1,4 +1,4 @@
-"""The shipped staging study, planned and not run: what it asks for, and which head its jobs are told to report."""
+"""The plan of the shipped staging study: its classes, its models, and the head that its jobs report."""
 
 import inspect
 import sys
@@ -23,14 +23,14 @@ def staging(root, tmp_path, monkeypatch):
     return lambda **task: Plan({**given, "task": {**given["task"], **task}}, stage_table())
 
 
-def test_the_staging_study_has_three_stages_without_iv_and_halves_between_two(staging):
+def test_the_staging_study_has_three_classes_and_soft_labels(staging):
     plan = staging()
     assert plan.cohort.classes == ("I", "II", "III")
     people = [patient for patient in plan.cohort.patients.values() if patient.use in {"diagnosis", "external"}]
     left_out = {patient.id: patient.reason for patient in people if patient.id not in plan.patients}
     assert left_out == dict.fromkeys(("P05", "P26"), "the label 'IV' is excluded (task.classes)")
-    taught = {(p.label_text, p.label, p.second) for p in people if p.id in plan.patients}
-    assert taught == {("I", "I", None), ("I-II", "I", "II"), ("II", "II", None), ("III", "III", None)}
+    labels = {(p.label_text, p.label, p.second) for p in people if p.id in plan.patients}
+    assert labels == {("I", "I", None), ("I-II", "I", "II"), ("II", "II", None), ("III", "III", None)}
 
 
 def test_the_staging_study_trains_its_four_models_on_every_fold(staging):

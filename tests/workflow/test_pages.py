@@ -1,4 +1,4 @@
-"""The pages of report and audit beside their receipts, and in the report of Snakemake."""
+"""The pages of report and audit, next to their receipts and in the report of Snakemake."""
 
 import base64
 import re

@@ -24,7 +24,7 @@ def stages(run):
     return {unit.partition("/")[0] for unit in run.computed}
 
 
-def test_new_patients_without_labels_are_predicted_and_nothing_else_is_touched(project):
+def test_new_patients_are_predicted_and_nothing_else_changes(project):
     generate = [sys.executable, "resources/demo/generate.py", "new", "--out", "demo/new"]
     subprocess.run(generate, cwd=project.path, check=True)
     before = project.receipts()
@@ -49,7 +49,7 @@ def test_new_patients_without_labels_are_predicted_and_nothing_else_is_touched(p
     assert project.run(config=(NEW,)).idle
 
 
-def test_nobody_to_predict_is_said(project):
+def test_predict_without_patients_is_an_error(project):
     run = project.run("predict")
     assert run.code != 0
     assert "There is no patient to predict" in run.output
@@ -69,6 +69,7 @@ def test_stages_have_an_ordinal_head_and_external_patients_are_scored_once(proje
         table.writeheader()
         table.writerows(people)
     project.edit("config/tiny.yaml", f"task:\n  {DIAGNOSES}", f"task: {TASK}")
+    project.edit("config/tiny.yaml", "  tem-only: {modalities: [TEM]}\n", "")
     run = project.run("report")
     assert run.code == 0, run.output
     assert stages(run) == {"folds", "train", "temperature", "evaluate", "predict", "report"}

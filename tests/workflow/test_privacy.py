@@ -1,4 +1,4 @@
-"""What files tell of a patient beside their pixels stays in them: planted names are looked for in all that is made."""
+"""No metadata or path of a raw file reaches an output: planted names are searched for in all output files."""
 
 import base64
 import csv
@@ -13,7 +13,6 @@ import tifffile
 from PIL import Image, PngImagePlugin
 
 from nephroscale_demo.slide_file import write_slide
-from support.project import Project
 
 pytestmark = pytest.mark.workflow
 
@@ -22,7 +21,7 @@ LABEL = (255, 0, 255)  # a colour that no synthetic image has
 
 
 def move(project, image_id, change=None):
-    """Put an image's file into a folder, and under a name, that tell the patient's."""
+    """Move an image's file to a path that contains the patient's name."""
     table = project.path / "config/tiny/images.csv"
     with table.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -39,13 +38,13 @@ def move(project, image_id, change=None):
 
 
 def name_slide(old, new):
-    """The slide as a scanner writes it: the patient in its description, and photographs of the label and the glass."""
+    """Write the slide as a scanner does: the patient in its description, with photographs of label and glass."""
     with tifffile.TiffFile(old) as slide:
         picture, mpp = slide.pages[0].asarray(), float(re.search(r"MPP = ([0-9.]+)", slide.pages[0].description)[1])
     write_slide(new, picture, mpp)
     with tifffile.TiffFile(new, mode="r+") as slide:
-        said = slide.pages[0].description
-        slide.pages[0].tags["ImageDescription"].overwrite(f"{said}|Patient = {NAME}, Anna|User = {NAME}")
+        description = slide.pages[0].description
+        slide.pages[0].tags["ImageDescription"].overwrite(f"{description}|Patient = {NAME}, Anna|User = {NAME}")
     photograph = np.full((120, 160, 3), LABEL, np.uint8)
     with tifffile.TiffWriter(new, append=True) as writer:
         for kind in ("label", "macro"):
@@ -59,9 +58,9 @@ def name_slide(old, new):
 
 
 def name_micrograph(old, new):
-    told = PngImagePlugin.PngInfo()
-    told.add_text("Patient", f"{NAME}, Anna")
-    Image.open(old).save(new, pnginfo=told)
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Patient", f"{NAME}, Anna")
+    Image.open(old).save(new, pnginfo=info)
 
 
 def name_field(old, new):
@@ -69,7 +68,7 @@ def name_field(old, new):
 
 
 def made_files(project):
-    """Everything that a run leaves, Snakemake's own logs and notes with it; not the links that lead to raw files."""
+    """All files of a run, with Snakemake's logs and metadata, without the links to raw files."""
     for top in ("results", "store", ".snakemake"):
         for folder, names, files in os.walk(project.path / top):
             if folder == str(project.path / "results/tiny"):
@@ -87,9 +86,9 @@ def pictures(path, data):
             yield base64.b64decode(text)
 
 
-def betrayed(project):
-    """Files that tell the name by text, file name or picture, and how many pictures were looked at."""
-    found, looked = [], 0
+def name_in_outputs(project):
+    """Files that hold the name in text, file name or picture, and the number of pictures read."""
+    found, pictures_read = [], 0
     for path in made_files(project):
         relative = os.path.relpath(path, project.path)
         target = os.readlink(path) if os.path.islink(path) else ""  # noqa: PTH114, PTH115
@@ -102,39 +101,43 @@ def betrayed(project):
         if NAME.lower().encode() in data.lower():
             found.append(relative)
         for encoded in pictures(path, data):
-            looked += 1
+            pictures_read += 1
             picture = Image.open(io.BytesIO(encoded))
-            told = " ".join(map(str, picture.info.values()))
+            texts = " ".join(map(str, picture.info.values()))
             pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3).astype(int)
-            if NAME in told or (np.abs(pixels - LABEL).max(axis=1) < 40).mean() > 0.01:
+            if NAME in texts or (np.abs(pixels - LABEL).max(axis=1) < 40).mean() > 0.01:
                 found.append(relative)
-    return found, looked
+    return found, pictures_read
 
 
-def test_a_name_planted_in_raw_files_and_their_paths_is_found_in_nothing_that_is_made(tmp_path):
-    project = Project.check_out(tmp_path / "project")
+def test_a_name_planted_in_raw_files_and_their_paths_is_in_no_output(checked_out, tmp_path):
+    project = checked_out.copy_to(tmp_path / "project")
     move(project, "P01-OM", name_slide)
     move(project, "P01-TEM1", name_micrograph)
     move(project, "P01-IgG", name_field)
     move(project, "P01-TEM2", lambda old, new: new.write_bytes(old.read_bytes()[:200]))
-    slide = next((project.path / "demo/tiny").glob(f"{NAME}*/*.svs"))
+    move(project, "P07-OM", lambda old, new: new.write_bytes(old.read_bytes()[:20000]))
+    slide = next((project.path / "demo/tiny").glob(f"{NAME}*/*P01.svs"))
     with tifffile.TiffFile(slide) as file:
         assert NAME in file.pages[0].description
         assert len([page for page in file.pages if page.description.split("\n")[-1][:5] in ("label", "macro")]) == 2
     run = project.run()
     assert run.code == 0, run.output
     assert NAME.lower() not in run.output.lower()
+    # Rejected images are named by their ids, and the other jobs run.
+    assert "Rejected:" in run.output
+    assert "tiles of P07-OM" in run.output
     assert "P01-TEM2" in (project.path / "results/tiny/report/index.html").read_text()
-    found, looked = betrayed(project)
+    found, pictures_read = name_in_outputs(project)
     assert found == []
-    assert looked > 10
+    assert pictures_read > 10
     for command in (["status"], ["audit"], ["trace", "report"]):
-        code, said = project.nephroscale(*command)
-        assert code == 0, said
-        assert NAME.lower() not in said.lower()
+        code, text = project.nephroscale(*command)
+        assert code == 0, text
+        assert NAME.lower() not in text.lower()
 
 
-def test_a_name_planted_in_a_dicom_slide_is_found_in_nothing_that_is_made(made, tmp_path, shared):
+def test_a_name_planted_in_a_dicom_slide_is_in_no_output(made, tmp_path, shared):
     project = made.copy_to(tmp_path / "project")
 
     def name_dicom(old, new):
@@ -147,33 +150,36 @@ def test_a_name_planted_in_a_dicom_slide_is_found_in_nothing_that_is_made(made, 
     run = project.run("tiles", options=("--keep-going",))
     assert run.code == 0, run.output
     assert "register/P01" in run.computed
-    assert betrayed(project)[0] == []
+    assert name_in_outputs(project)[0] == []
 
 
-# What befalls a job of `register`, put before its script: the slide goes before it begins; a library's own error about
-# it; and a fault of the program, after the path was printed.
-BEFALLS = {
-    "The file does not exist.": "os.unlink(SLIDE)",
-    "Unexpected NotADirectoryError": "register.register_images = lambda images, out: open(SLIDE + '/slide')",
-    "Unexpected ZeroDivisionError": "register.register_images = lambda images, out: print(SLIDE) or 1 / 0",
+# Faults of three jobs of `register`, placed before their script's call: the slide vanishes before the job starts, a
+# library fails on it, and the program fails after it has printed the path.
+FAULTS = {
+    "P01": ("The file does not exist.", "os.unlink(slide)"),
+    "P02": ("Unexpected NotADirectoryError", "register.register_images = lambda images, out: open(slide + '/slide')"),
+    "P03": ("Unexpected ZeroDivisionError", "register.register_images = lambda images, out: print(slide) or 1 / 0"),
 }
 
 
-@pytest.mark.parametrize("told", BEFALLS)
-def test_a_name_in_the_path_of_a_raw_file_is_told_by_no_job_that_fails(tmp_path, told):
-    project = Project.check_out(tmp_path / "project")
-    move(project, "P01-OM")
+def test_the_error_of_a_failed_job_does_not_contain_a_name_in_a_raw_file_s_path(checked_out, tmp_path):
+    project = checked_out.copy_to(tmp_path / "project")
+    for patient in FAULTS:
+        move(project, f"{patient}-OM")
     script = project.path / "scripts/register_patient.py"
-    find = "SLIDE = (glob.glob('demo/tiny/*/* 1961-05-04 *') if snakemake.wildcards.patient == 'P01' else [''])[0]"
-    lines = ["import glob, os", "from nephroscale.slides import register", find, f"if SLIDE:\n    {BEFALLS[told]}\n"]
-    script.write_text(script.read_text().replace("run_job(", "\n".join(lines) + "run_job("))
+    lines = ["import glob, os", "from nephroscale.slides import register"]
+    for patient, (_, fault) in FAULTS.items():
+        find = f"slide = glob.glob('demo/tiny/*/* 1961-05-04 {patient}.svs')[0]"
+        lines.append(f"if snakemake.wildcards.patient == '{patient}':\n    {find}\n    {fault}")
+    script.write_text(script.read_text().replace("run_job(", "\n".join(lines) + "\nrun_job("))
     run = project.run("register", options=("--keep-going",))
     assert run.code != 0
-    assert told in run.output
     assert NAME.lower() not in run.output.lower()
     logs = project.path / "results/tiny/logs/register"
-    assert told in (logs / "P01.error").read_text()
-    assert "<P01-OM>" in (logs / "P01.log").read_text()
-    assert betrayed(project)[0] == []
-    _, said = project.nephroscale("status")
-    assert NAME.lower() not in said.lower()
+    for patient, (message, _) in FAULTS.items():
+        assert message in run.output
+        assert message in (logs / f"{patient}.error").read_text()
+        assert f"<{patient}-OM>" in (logs / f"{patient}.log").read_text()
+    assert name_in_outputs(project)[0] == []
+    _, text = project.nephroscale("status")
+    assert NAME.lower() not in text.lower()

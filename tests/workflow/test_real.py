@@ -1,4 +1,4 @@
-"""Real slides, fields and micrographs on their way from raw files to feature bags."""
+"""Real slides, fields and micrographs, from raw files to feature bags."""
 
 import json
 import os
@@ -90,7 +90,7 @@ def test_a_kidney_field_and_the_micrograph_become_bags_of_features(finished):
     assert np.asarray(tem).std() > 0
 
 
-def test_what_cannot_be_read_is_rejected_by_name_and_stops_nothing(finished):
+def test_unreadable_images_are_rejected_and_the_run_continues(finished):
     path, screen = finished
     assert receipt(path, "features/R4-OM")["status"] == "rejected"
     assert receipt(path, "features/R4-TEM")["status"] == "accepted"

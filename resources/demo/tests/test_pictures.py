@@ -16,6 +16,7 @@ FIELD = FieldPlan("F", 1, 256, 1.0, 0.0, 0.0)
 MICROGRAPH = MicrographPlan("T", 1, 320, 256, 14.0, "loop", label="P01")
 
 
+@pytest.mark.slow
 def test_artefacts_leave_the_glomeruli_where_they_are():
     plain = generate_slide(SLIDE)
     for artefact in ("pen", "blur"):

@@ -30,6 +30,7 @@ def contents(folder):
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_order_or_number_of_processes(tmp_path):
     draft = smallest()
     write_images(draft, tmp_path / "a")
@@ -49,6 +50,7 @@ def test_another_seed_gives_other_images(tmp_path):
     assert contents(tmp_path / "a") != contents(tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_second_call_generates_nothing_and_an_interrupted_one_continues(tmp_path):
     draft = smallest()
     assert write_images(draft, tmp_path) == len(draft.works)
@@ -92,6 +94,7 @@ def test_no_temporary_file_remains_after_a_failure(tmp_path):
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 
 
+@pytest.mark.slow
 def test_a_slide_opens_with_its_scale(tmp_path):
     work = smallest().works[0]
     for vendor, expected in (("aperio", "aperio"), ("generic", "generic-tiff")):

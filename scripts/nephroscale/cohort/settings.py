@@ -26,9 +26,9 @@ class TaskSettings(Settings):
     """What is predicted."""
 
     classes: Mapping[str, str | tuple[str, ...]] = setting(
-        "Each raw text of the label column, and the class it means, or `exclude` or `ambiguous`, or, in an ordinal "
-        "task, the two neighbouring classes that it lies between (`I-II: [I, II]`; see `mixed`). The order of first "
-        "mention is the order of the classes.",
+        "For each text of the label column its class, or `exclude` or `ambiguous`. In an ordinal task, a text may "
+        "stand for a label between two neighbouring classes (`I-II: [I, II]`; see `mixed`). The order of first mention "
+        "is the order of the classes.",
         min_keys=2,
         values={"minItems": 2, "maxItems": 2},
     )

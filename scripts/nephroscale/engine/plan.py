@@ -35,8 +35,8 @@ T = TypeVar("T")
 # If more artifacts than this are there, Snakemake learns only of those that are missing: it needs about a millisecond
 # for each artifact to find that there is nothing to do.
 WHOLE_PLAN = 5_000
-# Rooms whose code decides where artifacts go and which are made, but not what is in them: their effect enters a recipe
-# as values (rows, settings, inputs), so an edit of them recomputes nothing.
+# Subpackages whose code decides where artifacts go and which are made, but not what is in them: their effect enters a
+# recipe as values (rows, settings, inputs), so an edit of them recomputes nothing.
 NOT_IN_RECIPES = (
     "nephroscale.store",
     "nephroscale.engine",

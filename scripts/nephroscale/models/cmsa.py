@@ -8,17 +8,17 @@ from torch.nn.functional import scaled_dot_product_attention
 
 
 class CrossModalScaleAttention(nn.Module):
-    """Attention with queries from TEM, keys and values from a light-microscopy modality, in a single head.
+    """Single-head attention with queries from TEM, and keys and values from a light-microscopy modality.
 
     Parameters
     ----------
     width
         Channels C of the feature maps.
     heads
-        Enters through the softmax's scale 1 / sqrt(C / heads) alone; there is one softmax over all channels.
+        Decides only the scale 1 / sqrt(C / heads) of the softmax. The channels are not split: one head has all of them.
     released
-        Reproduce the authors' code: the attended [B, T, C] is transposed to [B, C, T] and then read as [B, T, C]
-        again, which scrambles tokens and channels.
+        Reproduce the authors' code, which transposes the output [B, T, C] to [B, C, T] and reshapes it to [B, T, C],
+        so that tokens and channels are mixed up.
 
     References
     ----------
@@ -39,8 +39,8 @@ class CrossModalScaleAttention(nn.Module):
         Returns
         -------
         tuple
-            What is to be added to `other` [B, h, w, C], and, if asked for, the attention [B, h * w, h * w] whose rows
-            (TEM tokens) sum to 1.
+            The residual to add to `other`, [B, h, w, C], and the attention [B, h * w, h * w], whose rows (TEM tokens)
+            sum to 1; None without `need_attention`.
         """
         query = self.query(tem.flatten(1, 2))
         tokens = other.flatten(1, 2)

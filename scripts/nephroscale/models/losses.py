@@ -1,4 +1,4 @@
-"""What training may minimise instead of plain cross-entropy: focal loss, and weights of the classes."""
+"""Alternatives to plain cross-entropy: focal loss and class weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def sum_focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0, weight: Tensor | None = None) -> Tensor:
-    """Focal loss [], summed over the batch, in float32: -(1 - p)^gamma log p, where p is the true class's probability.
+    """Compute the focal loss [], summed over the batch, in float32.
+
+    The loss of a patient is -(1 - p)^gamma log p, where p is the probability of the true class.
 
     Parameters
     ----------
@@ -25,27 +27,27 @@ def sum_focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0, weight: T
     labels
         [B] int64.
     gamma
-        How much less a patient counts who is right already; 0 gives cross-entropy.
+        Focusing parameter: the larger, the less a well-classified patient contributes; 0 gives cross-entropy.
     weight
-        [classes] weights, or None.
+        [classes] weights of the classes, or None for equal weights.
 
     References
     ----------
     Lin T et al. Focal loss for dense object detection. ICCV 2017, equations 4 and 5.
     """
     log_p = log_softmax(logits.float(), -1).gather(1, labels[:, None]).squeeze(1)
-    short = (1 - log_p.exp()).clamp(min=torch.finfo(torch.float32).eps)  # at 0 a power below 1 has no slope
+    short = (1 - log_p.exp()).clamp(min=torch.finfo(torch.float32).eps)  # for gamma < 1 the slope at 0 is infinite
     each = -(short**gamma) * log_p
     return (each if weight is None else each * weight[labels]).sum()
 
 
 def balanced_weights(counts: Sequence[float]) -> list[float]:
-    """Weight classes by the inverse of their counts, so that the patients' mean weight is 1.
+    """Weight classes by the inverse of their counts; the mean weight over the patients is 1.
 
     Parameters
     ----------
     counts
-        Patients of each class on the training side; a class without any has the weight of one with a single patient.
+        Training patients of each class. A class without patients is weighted as if it had one.
     """
     return [sum(counts) / (len(counts) * max(1.0, count)) for count in counts]
 
@@ -58,7 +60,7 @@ def make_criterion(
     gamma: float = 2.0,
     device: str | torch.device = "cpu",
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """Make what turns logits [B, classes] and labels [B] into a loss summed over the batch.
+    """Make the loss function: logits [B, classes] and labels [B] to a loss summed over the batch.
 
     Parameters
     ----------
@@ -67,16 +69,16 @@ def make_criterion(
     class_weights
         `none` or `balanced`.
     counts
-        Patients of each class on the training side: nothing else may set the weights.
+        Training patients of each class, for balanced weights. Held-out patients must not be counted.
     gamma
-        Of the focal loss.
+        Focusing parameter of the focal loss.
     device
-        Where the network is.
+        Device of the network.
 
     Raises
     ------
     NephroscaleError
-        When there is no such loss or weighting.
+        When the loss or the weighting is unknown.
     """
     if loss not in {"cross_entropy", "focal"} or class_weights not in {"none", "balanced"}:
         raise NephroscaleError(

@@ -1,8 +1,8 @@
-"""A head for ordered classes: stages, of which II lies between I and III.
+"""A head for ordered classes, such as the stages I, II and III.
 
-The softmax knows nothing of an order: it takes III for I as lightly as II for I. Here each of the K - 1 outputs answers
-one question, "beyond class k, given that it is at least k", and a class's probability follows by multiplication, so
-that P(y > k) never rises with k.
+The softmax ignores the order of the classes: predicting III for I costs as much as predicting II for I. This head has
+K - 1 outputs, the conditional probabilities P(y > k | y >= k). The probability of a class is a product of them, so that
+P(y > k) never increases with k.
 
 References
 ----------
@@ -28,7 +28,7 @@ NAME = "ordinal"
 
 
 class OrdinalHead(nn.Module):
-    """Conditional logits from the features that the softmax's last layer reads.
+    """A linear layer from the features before the softmax layer to conditional logits.
 
     Parameters
     ----------
@@ -43,16 +43,16 @@ class OrdinalHead(nn.Module):
         self.linear = nn.Linear(width, classes - 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Turn features [B, width] into conditional logits [B, K - 1]: of y > k, given y >= k."""
+        """Turn features [B, width] into the logits [B, K - 1] of P(y > k | y >= k)."""
         logits: Tensor = self.linear(features)
         return logits
 
 
 def ordinal_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """CORN's loss [], summed over the batch, in float32.
+    """Compute the CORN loss [], summed over the batch, in float32.
 
-    Question k is put to the patients of class k and beyond alone. Summed over a patient's questions this is the
-    negative log-likelihood of the patient's class, so it weighs like a cross-entropy.
+    The term of output k covers only patients of class k or higher. The sum of a patient's terms is the negative
+    log-likelihood of the patient's class, so the loss is on the scale of a cross-entropy.
 
     Parameters
     ----------
@@ -70,23 +70,23 @@ def ordinal_loss(logits: Tensor, labels: Tensor) -> Tensor:
 def ordinal_log_probabilities(logits: Tensor) -> Tensor:
     """Turn conditional logits [..., K - 1] into log-probabilities of the classes [..., K], in float64."""
     logits = logits.double()
-    # Not cumsum, which has no deterministic form on every GPU.
+    # Without cumsum, which is not deterministic on every GPU.
     reached = torch.stack(list(accumulate(logsigmoid(logits).unbind(-1))), -1)
     start = torch.zeros_like(reached[..., :1])
-    stays = torch.cat([logsigmoid(-logits), start], dim=-1)  # beyond the last class there is nothing to go on to
+    stays = torch.cat([logsigmoid(-logits), start], dim=-1)  # the last class has no higher one
     return torch.cat([start, reached], dim=-1) + stays
 
 
 def class_log_probabilities(output: Output, prediction: str = "softmax") -> Tensor:
-    """Give the log-probabilities [B, K] that a network reports, in float64.
+    """Compute the log-probabilities [B, K] of the reported head, in float64.
 
     Parameters
     ----------
     output
-        Of a network.
+        Output of a network.
     prediction
-        `softmax`, `ordinal`, or `mean` of the two heads' probabilities. A network without an ordinal head reports its
-        softmax whatever is asked for.
+        Reported head: `softmax`, `ordinal`, or `mean`, the mean of their probabilities. For a network without an
+        ordinal head it is always the softmax.
     """
     softmax = torch.log_softmax(output.logits["fusion"].double(), dim=-1)
     if prediction == "softmax" or NAME not in output.extra:

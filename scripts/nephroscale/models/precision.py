@@ -1,4 +1,4 @@
-"""What is computed in full precision, whatever the precision of the rest."""
+"""Full precision for single computations of a network that otherwise runs in mixed precision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sparse multi-instance learning: the instances near a bag's medoid, weighted by their nearness."""
+"""Sparse multi-instance learning: a weighted sum of the instances that are close to the medoid of their bag."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from nephroscale.models.precision import full_precision
 
 @dataclass(frozen=True)
 class Selection:
-    """What was decided about each bag.
+    """The selection of instances in each bag.
 
     Attributes
     ----------
     centre
         [B] int64: the bag's medoid.
     kept
-        [B, N] bool: instances within the distance threshold, the centre among them.
+        [B, N] bool: instances within the distance threshold, including the centre.
     weight
-        [B, N] float64 in [0, 1]: what each instance counts in the sum; 0 where it was dropped or is padding.
+        [B, N] float64 in [0, 1]: weight of each instance in the sum; 0 for dropped instances and padding.
     distance
-        [B, N] float64: distance to the centre, in units of the bag's range of values; 0 for padding.
+        [B, N] float64: distance to the centre, in units of the bag's range of feature values; 0 for padding.
     mean_distance
-        [B] float64: mean distance between two instances of the bag; 0 where there is but one.
+        [B] float64: mean distance over all pairs of instances of the bag; 0 for a bag of one instance.
     """
 
     centre: Tensor
@@ -38,8 +38,9 @@ class Selection:
 def bag_distances(features: Tensor, mask: Tensor, *, released: bool = False) -> Tensor:
     """Compute the Euclidean distances between the instances of each bag, rescaled jointly to [0, 1].
 
-    Explicit differences in float64: the matrix form of ``torch.cdist`` errs by 0.01 here, which the min-max of the
-    weights would amplify. One instance against all later ones at a time bounds the memory to that of the bag.
+    Differences are computed explicitly in float64. The matrix form of ``torch.cdist`` has errors of 0.01 here, which
+    the min-max scaling of the weights would amplify. Each instance is compared with all later ones in one step, so that
+    the memory is bounded by the size of the bag.
 
     Parameters
     ----------
@@ -48,12 +49,12 @@ def bag_distances(features: Tensor, mask: Tensor, *, released: bool = False) -> 
     mask
         [B, N] bool.
     released
-        Round where the authors' code does: rescale in float32, and keep squares and roots in float32.
+        Round as the authors' code does: rescale in float32, and round squared distances and their roots to float32.
 
     Returns
     -------
     Tensor
-        [B, N, N] float64; 0 wherever padding takes part.
+        [B, N, N] float64; 0 where either instance is padding.
     """
     flat = features.flatten(2).float() if released else features.flatten(2).double()
     low, high = flat.aminmax(dim=-1)
@@ -68,36 +69,36 @@ def bag_distances(features: Tensor, mask: Tensor, *, released: bool = False) -> 
         row = (flat[:, first + 1 :] - flat[:, first : first + 1]).square_().sum(-1)
         squared[:, first, first + 1 :] = row
         squared[:, first + 1 :, first] = row
-    # A float32 root by way of float64 is rounded correctly, which torch's own is not always; and the distances of
-    # (x - low) / span are those of x, divided by span.
+    # The root is computed in float64 and rounded to float32, because torch's float32 root is not always correctly
+    # rounded. Without `released`, x is not rescaled: dividing the distances by `span` gives the same.
     distances = squared.float().double().sqrt().float() if released else squared.sqrt() / span
     return torch.where(mask[:, :, None] & mask[:, None, :], distances, 0.0).double()
 
 
 @torch.no_grad()
 def select_instances(features: Tensor, mask: Tensor, threshold: float = 1.5, *, released: bool = False) -> Selection:
-    """Find each bag's centre, keep what is near it, and weight what is kept.
+    """Find the centre of each bag, keep the instances near it and weight them.
 
-    Nothing here asks the device for a value, and no gradient passes.
+    The computation does not wait for values of the device, and has no gradient.
 
     Parameters
     ----------
     features
-        [B, N, h, w, C]: the bags' feature maps, finite also where they are padding.
+        [B, N, h, w, C]: the bags' feature maps. Padding has to be finite.
     mask
-        [B, N] bool: True where there is an instance.
+        [B, N] bool: True for an instance, False for padding.
     threshold
-        Instances farther from the centre than this times the bag's mean distance are dropped; above 0.
+        Instances are dropped if their distance to the centre exceeds this multiple of the bag's mean distance; above 0.
     released
-        Reproduce the authors' code: float32 distances, and the weights' min-max taken over the kept instances without
-        the one whose place *among the kept* is the centre's place *in the whole bag*; that one gets weight 1.
-        When an instance before the centre was dropped, that is not the centre.
+        Reproduce the authors' code: distances in float32, and weight 1 for the kept instance whose index *among the
+        kept instances* equals the centre's index *in the bag*. This instance is left out of the min-max scaling. It is
+        not the centre if an instance before the centre was dropped.
 
     Notes
     -----
-    A bag of one instance is that instance. Where the neighbours' distances do not differ (a single neighbour; two
-    instances; equidistant ones, to the precision of float32) each weighs 1. Duplicates of the centre are counted.
-    In these points the released code raises, divides by zero, or skips, and both variants here are alike.
+    A bag of one instance is pooled to that instance. If all other kept instances are equally far from the centre (to
+    the precision of float32), each has weight 1. Duplicates of the centre are ordinary instances. In these cases the
+    released code raises an error, divides by zero or skips the bag; both variants here behave alike.
 
     References
     ----------
@@ -127,7 +128,7 @@ def select_instances(features: Tensor, mask: Tensor, threshold: float = 1.5, *, 
 
 
 class SparseMultiInstance(nn.Module):
-    """A bag's weighted sum of the instances near its medoid.
+    """Pool each bag to a weighted sum of the instances near its medoid.
 
     Parameters
     ----------
@@ -140,7 +141,7 @@ class SparseMultiInstance(nn.Module):
         self.threshold, self.released = threshold, released
 
     def forward(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Selection]:
-        """Pool bags [B, N, h, w, C] with their mask [B, N] to [B, h, w, C], and say what was decided."""
+        """Pool bags [B, N, h, w, C] with their mask [B, N] to [B, h, w, C]; return the selection, too."""
         selection = select_instances(features, mask, self.threshold, released=self.released)
         weight = selection.weight.to(features.dtype)
         return (features * weight[:, :, None, None, None]).sum(1), selection

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def autocast(device: str, precision: str = "auto") -> torch.autocast:
     """Select the precision of forward passes: by default bfloat16 on a GPU that supports it, float32 elsewhere.
 
-    A CPU uses bfloat16 on request alone: not every CPU of an instruction set supports it, and a training has to give
-    the same weights on all of them. The distances of SMIL and the losses keep their precision.
+    On a CPU, bfloat16 is used only if `precision` requests it: CPUs of one instruction set may differ in bfloat16
+    support, but a training has to give the same weights on all of them. SMIL distances and losses are not reduced.
     """
     kind = "cuda" if device.startswith("cuda") else "cpu"
     has = kind == "cuda" and torch.cuda.is_bf16_supported()

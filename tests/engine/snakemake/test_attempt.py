@@ -12,7 +12,7 @@ from nephroscale.errors import NephroscaleError
 def environment(monkeypatch):
     for name in ("SLURM_JOB_ID", ATTEMPT, DEVICE, "NEPHROSCALE_GROUPED", "NEPHROSCALE_RETRIES"):
         monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv(name, "")  # so that what export_* writes is taken back
+        monkeypatch.setenv(name, "")  # so that the variables set by export_* are restored
         monkeypatch.delenv(name)
 
 
@@ -50,12 +50,12 @@ def test_a_running_job_is_noted_and_a_done_one_forgotten(tmp_path, monkeypatch):
         ("train_model", 3, NephroscaleError("data"), False),
     ],
 )
-def test_a_grouped_job_settles_for_a_note_where_its_failure_would_come_again(tmp_path, rule, number, fault, noted):
+def test_a_grouped_job_leaves_a_note_if_its_failure_would_recur(tmp_path, rule, number, fault, noted):
     export_run(["prepare_tem", "tile_slide"], 2)
     assert attempt(tmp_path, number, rule).leaves_note(fault) is noted
 
 
-def test_a_job_that_took_its_group_down_every_time_is_left_out_at_the_last_attempt(tmp_path):
+def test_a_job_that_crashed_its_group_every_time_is_skipped_in_the_last_attempt(tmp_path):
     export_run(["prepare_tem"], 2)
     for number in (1, 2):
         attempt(tmp_path, number).begin()  # and never ends
@@ -63,7 +63,7 @@ def test_a_job_that_took_its_group_down_every_time_is_left_out_at_the_last_attem
         attempt(tmp_path, 3).begin()
 
 
-def test_a_job_that_was_not_running_when_its_group_went_down_is_not_left_out(tmp_path):
+def test_a_job_that_did_not_run_when_its_group_crashed_is_not_skipped(tmp_path):
     export_run(["prepare_tem"], 2)
     attempt(tmp_path, 1).begin()
     second = attempt(tmp_path, 2)

@@ -1,4 +1,4 @@
-"""One job among units that are made up: equal recipes at once, kills, looks, a full disk, and whom its log names."""
+"""One job of a mock study: equal recipes at once, kills, uses of the test set, and a full disk."""
 
 import copy
 import json
@@ -16,6 +16,8 @@ from nephroscale.engine.snakemake.script import run_job
 from nephroscale.store.objects import remove_tree
 from nephroscale.store.records import Records
 
+pytestmark = pytest.mark.slow
+
 UNITS = ("one/fold0-seed1", "two/fold0-seed1")
 
 
@@ -30,7 +32,7 @@ def forget(study, stage):
 
 
 def asked_for(plan, stage, unit):
-    """What Snakemake hands to the script."""
+    """The object `snakemake` of a script."""
     model, _, rest = unit.partition("/fold")
     fold, _, seed = rest.partition("-seed")
     return SimpleNamespace(
@@ -45,11 +47,11 @@ def run(plan, name, unit, make, **config):
     """Run the job of a unit whose stage makes its artifact by another function."""
     stage = copy.copy(plan.stages[name])
     stage.make = make
-    asked = asked_for(plan, name, unit)
-    asked.config |= config
+    request = asked_for(plan, name, unit)
+    request.config |= config
     settings = stage.settings(plan, unit).to_mapping()
     receipt = str(plan.receipt_path(name, unit))
-    run_job(stage, plan.stages, asked, inputs=dict.fromkeys(stage.inputs), settings=settings, receipt=receipt)
+    run_job(stage, plan.stages, request, inputs=dict.fromkeys(stage.inputs), settings=settings, receipt=receipt)
 
 
 def train(job):
@@ -57,7 +59,7 @@ def train(job):
     return {"epochs": 3}
 
 
-def test_two_models_of_equal_settings_trained_at_once_agree_and_each_has_its_own_receipt(study):
+def test_equal_models_trained_at_once_agree_and_have_their_own_receipts(study):
     forget(study, "train")
     inner, outer = UNITS
 
@@ -73,7 +75,7 @@ def test_two_models_of_equal_settings_trained_at_once_agree_and_each_has_its_own
     assert plan.records.conflicts() == []
 
 
-def test_a_figure_changed_in_a_record_is_taken_over_by_nothing_and_its_unit_is_made_again(study, capsys):
+def test_a_changed_record_is_ignored_and_its_unit_recomputed(study, capsys):
     plan = study.plan()
     unit = UNITS[0]
     path = plan.records.path(plan.recipe_digest("evaluate", unit))
@@ -90,30 +92,30 @@ def test_a_figure_changed_in_a_record_is_taken_over_by_nothing_and_its_unit_is_m
     assert plan.receipt("evaluate", unit).figures == {"epochs": 3}
 
 
-def looks(study):
+def uses(study):
     return {path.name: json.loads(path.read_text()) for path in (study.folder / "store/test_sets").glob("*/*.json")}
 
 
-def test_looks_that_were_lost_are_noted_again_from_records_with_the_times_they_had(study):
-    assert looks(study) == {}  # as where jobs were killed when their records had just been written
+def test_lost_test_set_uses_are_restored_from_records(study):
+    assert uses(study) == {}  # as if jobs were killed right after their records were written
     settle(study.plan())
-    kept = looks(study)
+    kept = uses(study)
     assert len(kept) == 2  # a fold, as the two models are one configuration
-    assert {json.dumps(look) for look in kept.values()} == {'{"first": "2026-01-01T00:00:00Z"}'}
+    assert {json.dumps(use) for use in kept.values()} == {'{"first": "2026-01-01T00:00:00Z"}'}
     shutil.rmtree(study.folder / "store/test_sets")
     settle(study.plan())
-    assert looks(study) == kept
+    assert uses(study) == kept
 
 
-def test_a_job_that_has_nothing_to_compute_notes_its_look(study):
+def test_a_cache_hit_records_its_test_set_use(study):
     def fail(job):
         raise AssertionError
 
     run(study.plan(), "evaluate", UNITS[0], fail)
-    assert list(looks(study).values()) == [{"first": "2026-01-01T00:00:00Z"}]
+    assert list(uses(study).values()) == [{"first": "2026-01-01T00:00:00Z"}]
 
 
-def test_a_job_killed_between_record_and_look_loses_none(study, monkeypatch):
+def test_a_job_killed_after_its_record_loses_no_test_set_use(study, monkeypatch):
     forget(study, "evaluate")
     add = Records.add
 
@@ -125,11 +127,11 @@ def test_a_job_killed_between_record_and_look_loses_none(study, monkeypatch):
         patch.setattr(Records, "add", add_and_die)
         with pytest.raises(KeyboardInterrupt):
             run(study.plan(), "evaluate", UNITS[0], train)
-    assert looks(study) == {}
+    assert uses(study) == {}
     plan = study.plan()
     settle(plan)
-    (look,) = looks(study).values()
-    assert look == {"first": plan.records.read(plan.recipe_digest("evaluate", UNITS[0])).made["started"]}
+    (use,) = uses(study).values()
+    assert use == {"first": plan.records.read(plan.recipe_digest("evaluate", UNITS[0])).made["started"]}
 
 
 FULL_JOB = """
@@ -165,7 +167,7 @@ run(plan, "train", sys.argv[2], make)
 
 @pytest.fixture
 def full_study(study, mount_small, monkeypatch):
-    """It lies on a small file system."""
+    """The mock study on a small file system."""
     copy = study.copy_to(mount_small(64) / "study")
     with monkeypatch.context() as patch:
         patch.chdir(copy.folder)
@@ -173,7 +175,7 @@ def full_study(study, mount_small, monkeypatch):
 
 
 @pytest.mark.parametrize("when", ["before", "while it runs"])
-def test_a_full_disk_is_told_in_one_message_and_nothing_half_written_is_left(full_study, when):
+def test_a_full_disk_gives_one_message_and_no_incomplete_file(full_study, when):
     forget(full_study, "train")
     here = Path(__file__).parent
     command = [sys.executable, "-c", FULL_JOB, when, UNITS[0], str(here.parents[1])]
@@ -197,7 +199,7 @@ def test_a_full_disk_is_told_in_one_message_and_nothing_half_written_is_left(ful
 
 
 @pytest.mark.parametrize("looked_at", [False, True])
-def test_a_damaged_input_is_found_before_its_use_where_that_is_asked_for(study, capfd, looked_at):
+def test_a_damaged_input_is_found_before_its_use_if_configured(study, capfd, looked_at):
     forget(study, "train")
     plan = study.plan()
     path = plan.object_path("folds", "cohort") / "folds.json"

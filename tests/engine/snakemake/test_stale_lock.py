@@ -11,7 +11,7 @@ from nephroscale.engine.snakemake.stale_lock import NOTE, clear_dead_run, note_r
 
 @pytest.fixture
 def folder(tmp_path):
-    """What a run that noted itself leaves in `.snakemake`, with its lock."""
+    """The folder `.snakemake` of a run, with its lock and its note."""
     (tmp_path / "locks").mkdir(parents=True)
     (tmp_path / "locks/0.input.lock").touch()
     return tmp_path
@@ -30,7 +30,7 @@ def locked(folder):
     return any((folder / "locks").iterdir())
 
 
-def test_the_lock_of_a_dead_run_is_taken_away(folder, capsys):
+def test_the_lock_of_a_dead_run_is_removed(folder, capsys):
     note_dead(folder)
     assert clear_dead_run(folder)
     assert not locked(folder)
@@ -58,7 +58,7 @@ def test_a_lock_without_a_note_stands(folder):
     assert locked(folder)
 
 
-def test_a_number_that_another_process_has_now_is_not_taken_for_the_run(folder):
+def test_a_reused_process_id_is_not_taken_for_the_run(folder):
     note_dead(folder, pid=os.getpid())
     assert clear_dead_run(folder)
 
@@ -69,7 +69,7 @@ def test_the_jobs_of_a_dead_run_are_cancelled_by_its_name(folder, tmp_path, monk
     (folder / "log/now.snakemake.log").write_text("SLURM run ID: 11-22\nmore\n")
     programs = tmp_path / "bin"
     programs.mkdir()
-    (programs / "squeue").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\ncat {tmp_path}/queue\n')
+    (programs / "squeue").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/arguments\ncat {tmp_path}/queue\n')
     (programs / "scancel").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/cancelled\n: > {tmp_path}/queue\n')
     (tmp_path / "queue").write_text("5\n6\n")
     for program in programs.iterdir():
@@ -77,4 +77,4 @@ def test_the_jobs_of_a_dead_run_are_cancelled_by_its_name(folder, tmp_path, monk
     monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
     assert clear_dead_run(folder)
     assert (tmp_path / "cancelled").read_text() == "5 6\n"
-    assert "--name=11-22" in (tmp_path / "asked").read_text()
+    assert "--name=11-22" in (tmp_path / "arguments").read_text()

@@ -13,7 +13,7 @@ from nephroscale.store.receipts import Receipt
 
 
 class Plan:
-    """As much of a plan as the summary asks for: one stage of three units."""
+    """The part of a plan that the summary reads: one stage of three units."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -95,7 +95,7 @@ def test_a_failed_job_names_its_log_and_the_cluster_s(plan, tmp_path):
     assert "What is wrong." in text
 
 
-def test_a_note_is_no_receipt_and_what_needs_it_names_it(plan):
+def test_units_behind_a_failed_job_name_it(plan):
     assert not has_notes(plan)
     write_note(plan.receipt_path("tem", "P2"), "why")
     assert has_notes(plan)

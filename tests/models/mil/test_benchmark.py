@@ -1,4 +1,4 @@
-"""The benchmark on data that is not ours: what it reads, and that training at once is training one by one."""
+"""The benchmark on public data sets: reading them, and training all folds at once."""
 
 import csv
 import subprocess
@@ -51,7 +51,7 @@ def synthetic_bags() -> tuple[list[np.ndarray], np.ndarray, list[list[np.ndarray
     return bags, labels, [[place != fold for fold in range(3)]]
 
 
-def test_what_is_written_in_that_form_is_read(tmp_path: Path) -> None:
+def test_a_written_file_is_read_back(tmp_path: Path) -> None:
     bags, labels, folds = synthetic_bags()
     data = mil.read_dataset(write(tmp_path / "MIDatasets_Tiger.jld", bags, labels, folds))
     assert all(np.array_equal(mine, its) for mine, its in zip(data.bags, bags, strict=True))
@@ -119,12 +119,13 @@ def spoil(kind: str, path: Path) -> None:
 def test_a_malformed_file_gets_one_clear_message(tmp_path: Path, kind: str, message: str) -> None:
     path = tmp_path / "MIDatasets_Fox.jld"
     spoil(kind, path)
-    with pytest.raises(NephroscaleError, match=f"not a MIL data set with its folds: .*{message}") as told:
+    with pytest.raises(NephroscaleError, match=f"not a MIL data set with its folds: .*{message}") as error:
         mil.read_dataset(path)
-    assert "MIDatasets_Fox.jld" in str(told.value)
+    assert "MIDatasets_Fox.jld" in str(error.value)
 
 
-def test_the_command_ends_non_zero_without_a_trace(root: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_command_fails_without_a_traceback(root: Path, tmp_path: Path) -> None:
     (tmp_path / "MIDatasets_Musk1.jld").write_text("not HDF5")
     for name, message in (("musk1", "not a MIL data set"), ("fox", "no file of the data set fox")):
         command = [sys.executable, str(root / "benchmarks/mil.py"), "--dataset", name, str(tmp_path)]
@@ -144,7 +145,7 @@ def test_the_published_files_are_read(shared: Path, name: str) -> None:
     assert {int(side.sum()) for run in data.folds for side in run} == {"Musk1": {82, 83}, "Elephant": {180}}[name]
 
 
-def test_musk1_is_that_of_uci(shared: Path) -> None:
+def test_musk1_equals_the_uci_data_set(shared: Path) -> None:
     with (shared / "data/mil/uci_clean1.data").open() as stream:
         rows = [row for row in csv.reader(stream) if row]
     theirs: dict[str, list[list[str]]] = {}
@@ -159,8 +160,9 @@ def test_musk1_is_that_of_uci(shared: Path) -> None:
     assert ours == known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["abmil-gated", "clam-sb", "transmil", "dsmil", "max-pooling", "sc-mil"])
-def test_folds_trained_at_once_are_folds_trained_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folds_trained_together_equal_folds_trained_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nephroscale.models.mil.transmil.DROPOUT", 0.0)
     data = mil.Dataset(*synthetic_bags())
     settings = mil.settings_of({**mil.NETWORKS[name], "embedding": [8], "embedding_dropout": 0.0})

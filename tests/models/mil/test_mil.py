@@ -1,4 +1,4 @@
-"""What holds for every multiple-instance network: padding, company and order change nothing, and it learns."""
+"""Properties of every multiple-instance network: invariance to padding, other patients and order; learning."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def weights_of(output: Any, given: Batch, patient: int) -> Tensor:
 
 
 @pytest.mark.parametrize("family", MIL)
-def test_neither_padding_nor_company_matters(family: str) -> None:
+def test_padding_and_other_patients_do_not_change_a_prediction(family: str) -> None:
     model, whole = network(family), batch()
     together, padded = model(whole), model(batch(longer=3))
     torch.testing.assert_close(together.logits, padded.logits, rtol=1e-5, atol=1e-6)
@@ -48,7 +48,7 @@ def test_the_gradient_does_not_depend_on_padding(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", MIL)
-def test_the_order_of_instances_matters_where_the_paper_has_one_alone(family: str) -> None:
+def test_the_order_of_instances_matters_only_where_the_paper_defines_one(family: str) -> None:
     model, given = network(family, {"TEM": (2, 2, 8)}), batch({"TEM": (2, 2, 8)}, {"TEM": (5, 5, 5, 5)})
     order = torch.tensor([3, 1, 4, 0, 2])
     turned = Batch.of({"TEM": given.features["TEM"][:, order]}, given.mask, given.labels)
@@ -88,8 +88,8 @@ def test_every_trainable_parameter_gets_a_finite_gradient(family: str) -> None:
 
 @pytest.mark.parametrize("family", MIL)
 def test_a_bag_without_instances_has_a_finite_prediction_and_no_weights(family: str) -> None:
-    nobody = {"TEM": (0, 3), "OM": (0, 1), "IM": (0, 1)}
-    model, given = network(family).train(), batch(sizes=nobody)
+    empty = {"TEM": (0, 3), "OM": (0, 1), "IM": (0, 1)}
+    model, given = network(family).train(), batch(sizes=empty)
     output = model(given)
     model.loss(output, given.labels).backward()
     assert output.logits["fusion"].isfinite().all()
@@ -99,7 +99,7 @@ def test_a_bag_without_instances_has_a_finite_prediction_and_no_weights(family: 
 
 @pytest.mark.parametrize("family", MIL)
 def test_nothing_depends_on_a_value_of_the_device(family: str) -> None:
-    """On the meta device there are no values: whatever asked for one would raise."""
+    """The meta device has no values, so reading one raises an error."""
     model, given = network(family).train().to("meta"), batch().to("meta")
     model.loss(model(given), given.labels).backward()
     model.after_step()
@@ -114,7 +114,7 @@ def test_the_criterion_of_the_training_is_used(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", MIL)
-def test_an_encoder_is_trained_with_it_and_sees_no_padding(family: str) -> None:
+def test_an_encoder_is_trained_and_skips_padding(family: str) -> None:
     shapes = dict.fromkeys(SHAPES, (28, 28, 3))
     generator = torch.Generator().manual_seed(0)
     masks = {name: torch.arange(max(n)) < torch.tensor(n)[:, None] for name, n in SIZES.items()}
@@ -150,6 +150,7 @@ def toy(seed: int, patients: int = 48) -> tuple[Batch, Tensor]:
     return Batch.of({"TEM": features * mask[..., None, None, None]}, {"TEM": mask}, labels), keys
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", MIL)
 def test_a_known_problem_of_bags_is_learnt(family: str) -> None:
     model = network(family, {"TEM": (1, 1, 6)}, 2, embedding_dropout=0.0).train()

@@ -1,4 +1,4 @@
-"""What each paper says of its own part, against slow and plain forms of it."""
+"""The parts of each paper's network, compared with plain and slow implementations."""
 
 import itertools
 import math
@@ -37,7 +37,7 @@ def test_attention_is_that_of_the_paper(gated: bool) -> None:
     torch.testing.assert_close(pooled[0], (share[:, None] * bag[0]).sum(0))
 
 
-def test_modalities_are_told_apart_and_brought_to_one_width() -> None:
+def test_modalities_have_their_own_embedding_and_one_width() -> None:
     embedding = InstanceEmbedding(SHAPES, EmbeddingConfig(()))
     assert list(embedding.projections) == ["OM"]
     torch.nn.init.normal_(embedding.modality)
@@ -52,14 +52,14 @@ def test_modalities_are_told_apart_and_brought_to_one_width() -> None:
     assert alone.width == 3
 
 
-def test_max_pooling_shares_a_feature_among_those_who_give_its_maximum() -> None:
+def test_max_pooling_divides_a_feature_among_instances_of_equal_maximum() -> None:
     model = network("max-pooling", {"TEM": (1, 1, 2)}, embedding=[])
     given = batch({"TEM": (1, 1, 2)}, {"TEM": (3,)})
     given.features["TEM"][0, :, 0, 0] = torch.tensor([[5.0, 1.0], [5.0, 3.0], [0.0, 2.0]])
     assert model(given).weights["TEM"][0].tolist() == [0.25, 0.75, 0]
 
 
-def test_clam_takes_the_most_and_the_least_attended_of_a_small_bag_once() -> None:
+def test_clam_uses_each_instance_of_a_small_bag_once() -> None:
     weights = torch.tensor([[0.1, 0.4, 0.2, 0.3], [0.7, 0.3, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]])
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]).bool()
     top, bottom = extremes(weights, mask, most=8)
@@ -102,7 +102,7 @@ def test_clam_and_others_validate_with_the_bags_loss_alone() -> None:
         assert not output.extra
 
 
-def test_transmil_lays_each_bag_in_its_own_square_and_starts_again() -> None:
+def test_transmil_fills_the_square_of_each_bag_by_repetition() -> None:
     mask = torch.tensor([[1, 1, 1, 1, 1, 1], [0, 1, 1, 1, 0, 0], [0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 0]]).bool()
     layout, filled = lay_out(mask)
     assert layout.shape == (4, 9, 6)
@@ -114,7 +114,7 @@ def test_transmil_lays_each_bag_in_its_own_square_and_starts_again() -> None:
     assert (layout.sum(-1) == filled).all()
 
 
-def test_transmil_says_when_its_heads_cannot_share_the_width() -> None:
+def test_transmil_refuses_a_width_that_its_heads_do_not_divide() -> None:
     with pytest.raises(NephroscaleError, match=r"width 10 .* multiple of 4 heads"):
         network("transmil", embedding=[10])
 
@@ -158,7 +158,7 @@ def test_transmils_layers_are_those_of_the_paper() -> None:
     torch.testing.assert_close(position(square)[0].permute(1, 2, 0), encode(position, square[0].permute(1, 2, 0)))
 
 
-def test_transmil_is_its_layers_with_the_position_between_them() -> None:
+def test_transmil_has_position_encoding_between_its_layers() -> None:
     model, given = network("transmil", {"TEM": (1, 1, 8)}), batch({"TEM": (1, 1, 8)}, {"TEM": (5,)})
     vectors = model.embedding(given).vectors[0]
     cells = [0, 1, 2, 3, 4, 0, 1, 2, 3]
@@ -190,7 +190,7 @@ def test_dsmil_attends_from_the_critical_instance_and_trains_both_streams() -> N
     torch.testing.assert_close(model.loss(output, given.labels), expected)
 
 
-def test_sc_mils_contrast_pair_by_pair() -> None:
+def test_sc_mils_contrastive_loss_equals_a_sum_over_pairs() -> None:
     torch.manual_seed(0)
     z, labels = torch.nn.functional.normalize(torch.randn(5, 4), dim=1), torch.tensor([0, 1, 0, 2, 0])
     total = 0.0
@@ -202,7 +202,7 @@ def test_sc_mils_contrast_pair_by_pair() -> None:
     assert float(contrastive_loss(z[:1], labels[:1], 0.5)) == 0
 
 
-def test_sc_mil_moves_from_contrast_to_classes() -> None:
+def test_sc_mil_shifts_from_contrast_to_classification() -> None:
     model, given = network("sc-mil").train(), batch()
     output = model(given)
     classes = cross_entropy(output.logits["fusion"], given.labels, reduction="sum")
@@ -212,7 +212,7 @@ def test_sc_mil_moves_from_contrast_to_classes() -> None:
         torch.testing.assert_close(model.loss(output, given.labels), beta * contrast + (1 - beta) * classes)
 
 
-def test_mhim_masks_what_is_most_and_least_attended_and_leaves_something() -> None:
+def test_mhim_masks_the_most_and_least_attended_and_keeps_an_instance() -> None:
     model = network("mhim-mil", masking={"high": 0.2, "low": 0.2}).train()
     torch.manual_seed(0)
     attention = torch.rand(200, 10).softmax(1)
@@ -235,7 +235,7 @@ def test_mhim_masks_what_is_most_and_least_attended_and_leaves_something() -> No
     assert (model.mask_instances(attention, mask).sum(1) == 9).all(), "the share of the most attended falls"
 
 
-def test_mhims_teacher_follows_and_is_no_part_of_a_prediction() -> None:
+def test_mhims_teacher_follows_the_student_and_does_not_predict() -> None:
     model, given = network("mhim-mil", masking={"momentum": 0.9}).train(), batch()
     assert model.training
     assert not model.teacher.training
@@ -251,13 +251,13 @@ def test_mhims_teacher_follows_and_is_no_part_of_a_prediction() -> None:
     assert not any(p.requires_grad for p in model.teacher.parameters())
 
 
-def test_mhims_student_does_not_see_what_is_masked() -> None:
+def test_mhims_student_does_not_read_masked_instances() -> None:
     model = network("mhim-mil", {"TEM": (1, 1, 8)}, embedding_dropout=0.0).train()
     given, strange = (batch({"TEM": (1, 1, 8)}, {"TEM": (5, 4)}) for _ in range(2))
     seen = torch.tensor([[1, 0, 1, 0, 1], [0, 1, 1, 0, 0]]).bool()
     strange.features["TEM"][~seen] = 9.0
-    asked: list[Tensor] = []
-    model.mask_instances = lambda attention, mask: asked.extend([attention, mask]) or seen
+    received: list[Tensor] = []
+    model.mask_instances = lambda attention, mask: received.extend([attention, mask]) or seen
     one, other = model(given), model(strange)
     pooled, weights = model.student.attention(model.student.embedding(given).vectors, seen)
     torch.testing.assert_close(one.extra["learnt"], pooled)
@@ -268,12 +268,12 @@ def test_mhims_student_does_not_see_what_is_masked() -> None:
     torch.testing.assert_close(other.extra["learnt"], one.extra["learnt"], rtol=0, atol=0)
     assert not torch.allclose(other.extra["taught"], one.extra["taught"]), "the teacher sees everything"
     bag = model.teacher.embedding(given)
-    torch.testing.assert_close(asked[:2], [model.teacher.attention(bag.vectors, bag.mask)[1], bag.mask])
+    torch.testing.assert_close(received[:2], [model.teacher.attention(bag.vectors, bag.mask)[1], bag.mask])
     model.eval()
     assert torch.equal(model(given).weights["TEM"] > 0, given.mask["TEM"]), "in a prediction nothing is masked"
 
 
-def test_mhim_adds_how_far_the_students_bag_is_from_the_teachers() -> None:
+def test_mhim_adds_the_distance_between_student_and_teacher_bags() -> None:
     model, given = network("mhim-mil", masking={"consistency": 0.3}).train(), batch()
     with torch.no_grad():
         for parameter in model.teacher.parameters():

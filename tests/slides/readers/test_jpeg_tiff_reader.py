@@ -22,6 +22,7 @@ def test_pixels_are_those_of_openslide(slide):
             np.testing.assert_array_equal(one[1], other[1])
 
 
+@pytest.mark.slow
 def test_pixels_of_a_real_slide_are_those_of_openslide(shared):
     path = shared / "data/slides/CMU-1-Small-Region.svs"
     assert choose_reader(path) == "jpeg_tiff_reader"

@@ -3,7 +3,7 @@
 It replaces a pretrained network where no weights are available. It measures what renal pathologists look for at the
 scale of a 224-pixel image: dark spots of 6 to 16 pixels (deposits), thin dark or bright lines (basement membranes,
 loops), granules, and blobs against rings (mesangial against capillary staining).
-Every measure is invariant to rotation by design, since tissue has no upright.
+Every measure is invariant to rotation, since the orientation of tissue on a slide is arbitrary.
 
 References
 ----------
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from nephroscale.features.settings import EncoderSettings
 
 GRID = 7  # cells per side: that of a Swin map of a 224-pixel image
-SIGMAS = (1.0, 1.8, 3.2, 5.6, 9.0)  # px; a disc of diameter d answers best at d / (2 sqrt 2): d = 2.8 to 25 px
+SIGMAS = (1.0, 1.8, 3.2, 5.6, 9.0)  # px; a disc of diameter d responds most at d / (2 sqrt 2): d = 2.8 to 25 px
 GABOR_LEVELS = 3  # octaves; wavelengths 6, 12 and 24 px
 ORIENTATIONS = 6
 TOP_HATS = (3, 7, 13, 21)  # diameters, px: structures narrower than this respond
-CONTEXT_SIGMAS = (1.8, 3.2, 5.6)  # px; spots whose surroundings are looked at
+CONTEXT_SIGMAS = (1.8, 3.2, 5.6)  # px; spots that are compared with their surroundings
 SURROUND = 9.0  # px; sigma of those surroundings
 
 
@@ -126,7 +126,7 @@ def _lines_and_spots(grey: np.ndarray) -> tuple[list[np.ndarray], dict[float, tu
 
 
 def _oriented_energy(grey: np.ndarray) -> list[np.ndarray]:
-    """Mean Gabor energy over orientations, and how far it keeps to one orientation, per octave."""
+    """Mean Gabor energy over orientations, and its concentration on one orientation, per octave."""
     pooled, level = [], grey
     for _ in range(GABOR_LEVELS):
         total = np.zeros_like(level)
@@ -184,7 +184,7 @@ def measure(image: np.ndarray) -> np.ndarray:
     return np.stack(channels, axis=2).astype(np.float32)
 
 
-# Offset and scale by kind of channel: what renal light and electron micrographs typically give, to one or two digits.
+# Offset and scale by kind of channel: typical values of renal light and electron micrographs, to one or two digits.
 # Constants of this module, not fitted to any cohort.
 _SCALING = {
     "mean": (0.5, 0.25),
@@ -237,7 +237,7 @@ class Texture:
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Encode [n, S, S, 3] uint8 to [n, 7, 7, C] float32, each channel roughly of unit range around 0."""
-        # Energies have long tails: the limit keeps one cell's black lump from outweighing all that others show.
+        # Energies have long tails. The limit prevents a single dark spot from dominating the map.
         maps = [LIMIT * np.tanh((measure(image) - OFFSET) / SCALE / LIMIT) for image in images]
         return np.stack(maps) if maps else np.zeros((0, GRID, GRID, len(CHANNELS)), np.float32)
 

@@ -1,11 +1,11 @@
-"""After mmFormer: a transformer within each modality, one among them all, and auxiliary classifiers.
+"""A network after mmFormer: a transformer in each modality, one over all modalities, and auxiliary classifiers.
 
 References
 ----------
 Zhang Y et al. mmFormer: multimodal medical transformer for incomplete multimodal learning of brain tumor segmentation.
-MICCAI 2022. Theirs segments volumes: a convolutional encoder and decoder surround the transformers, and the auxiliary
-losses are of segmentations. Kept here are the intra-modal and the inter-modal transformer, missing modalities drawn at
-random while training (`train: modality_dropout`) and masked, and an auxiliary loss for each modality.
+MICCAI 2022. The paper segments volumes, with a convolutional encoder and decoder around the transformers and auxiliary
+segmentation losses. This network keeps the intra-modal and the inter-modal transformer, the random masking of
+modalities in training (`train: modality_dropout`), and an auxiliary loss for each modality.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Results carried to another machine, where the raw files lie elsewhere."""
+"""Results exported to another machine, with raw files in another folder."""
 
 import shutil
 
@@ -26,7 +26,7 @@ def test_imported_results_are_not_computed_again_and_end_in_the_same_receipts(ma
     assert there.nephroscale("verify")[0] == 0
 
 
-def test_one_result_travels_with_what_it_comes_from_alone(made, tmp_path):
+def test_one_result_is_exported_with_its_inputs_only(made, tmp_path):
     there = made.copy_to(tmp_path / "there")
     code, text = there.nephroscale("export", "results/tiny/features/P01-TEM.json", "one.tar")
     assert code == 0, text
@@ -38,7 +38,7 @@ def test_one_result_travels_with_what_it_comes_from_alone(made, tmp_path):
     assert run.computed == []
 
 
-def test_what_is_not_made_by_the_present_settings_is_not_exported(project):
+def test_artifacts_of_other_settings_are_not_exported(project):
     project.edit("config/tiny.yaml", "size_px: 224", "size_px: 192")
     code, text = project.nephroscale("export", "results/tiny/tem/P01.json", "x.tar")
     assert code == 1

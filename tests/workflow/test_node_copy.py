@@ -1,11 +1,11 @@
-"""Raw files read from the node's own disk: the same artifacts, and nothing left behind."""
+"""Raw files copied to the node's own disk give the same artifacts, and the copies are deleted."""
 
 import pytest
 
 pytestmark = pytest.mark.workflow
 
 
-def test_staged_raw_files_give_the_same_artifacts_and_are_gone_afterwards(project, tmp_path, monkeypatch):
+def test_copied_raw_files_give_the_same_artifacts_and_are_deleted(project, tmp_path, monkeypatch):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))
