@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nephroscale.cohort.tables import load_cohort
+from nephroscale.engine.batches import batch_name
 from nephroscale.engine.config import Config, load_config
 from nephroscale.engine.environment import numerical_environment, package_versions
 from nephroscale.engine.forced import Forced
@@ -121,6 +122,11 @@ class Plan:
     def new_patients(self) -> list[str]:
         """Patients of the table `predict.patients`: their images are processed like others, for `predict` alone."""
         return [p.id for p in self.cohort.patients.values() if p.use == "new"]
+
+    @cached_property
+    def batch(self) -> str:
+        """The name of the batch that the new patients are."""
+        return batch_name(self)
 
     @cached_property
     def segmentation_patients(self) -> list[str]:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nephroscale.engine.batches import remember_batch
 from nephroscale.slides.raw import link_raw
 from nephroscale.store.receipts import raise_time, settle_receipt, unlink_receipt
 from nephroscale.store.records import now
@@ -27,6 +28,7 @@ def settle(plan: Plan) -> None:
     plans its job. Objects stay in the store.
     """
     register_results(plan.store, plan.results)
+    remember_batch(plan)
     times: dict[tuple[str, str], int] = {}
     for name, stage in plan.stages.items():
         script_time = (plan.scripts / f"{stage.rule}.py").stat().st_mtime_ns
@@ -35,7 +37,7 @@ def settle(plan: Plan) -> None:
             _settle_unit(plan, stage, unit, script_time, times)
         if stage.page:
             _settle_page(plan, stage, times.get((name, "cohort"), 0))
-        _unlink_others(plan, name, set(units))
+        _unlink_others(plan, stage, set(units))
     plan.settled = True
 
 
@@ -90,9 +92,9 @@ def link_raw_files(plan: Plan, patient: str) -> None:
             link_raw(image.annotation, plan.raw_folder(image) / "annotation")
 
 
-def _unlink_others(plan: Plan, stage: str, units: set[str]) -> None:
+def _unlink_others(plan: Plan, stage: Stage, units: set[str]) -> None:
     """Remove receipts of units that the tables or the configuration no longer name, and half-written ones."""
-    top = str(plan.results / stage)
+    top = str(plan.results / stage.name)
     if os.path.islink(top):  # noqa: PTH114
         return
     for folder, links, files in os.walk(top):  # a link to a folder is listed with the folders
@@ -100,10 +102,10 @@ def _unlink_others(plan: Plan, stage: str, units: set[str]) -> None:
         for name in [*files, *(name for name in links if name.startswith("."))]:
             if name.startswith(".") and name.endswith(".tmp"):  # of a process that was killed
                 (Path(folder) / name).unlink(missing_ok=True)
-            elif name.endswith(".json") and below + name[:-5] not in units:
+            elif name.endswith(".json") and (unit := below + name[:-5]) not in units and not stage.stays(unit):
                 path = Path(folder) / name
                 if not path.is_symlink() and not name.startswith("."):
-                    unlink_receipt(path, plan.link_path(stage, below + name[:-5]))
+                    unlink_receipt(path, plan.link_path(stage.name, unit))
 
 
 def _links_lead_to_raw(plan: Plan, patient: str) -> bool:

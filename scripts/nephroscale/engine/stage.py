@@ -68,6 +68,10 @@ class PlanView(Protocol):
         """Patients of the table `predict.patients`."""
 
     @property
+    def batch(self) -> str:
+        """The name of the batch that the new patients are."""
+
+    @property
     def segmentation_patients(self) -> list[str]:
         """Patients set apart, whose outlined slides train the segmenter and set the stain reference."""
 
@@ -212,6 +216,10 @@ class Stage:
     def new_units(self, plan: PlanView) -> list[str]:
         """The units of patients who are only predicted: `predict` alone depends on them."""
         return []
+
+    def stays(self, unit: str) -> bool:
+        """Whether a unit that the configuration no longer names keeps its receipt and link, for people to open."""
+        return False
 
     def settings(self, plan: PlanView, unit: str) -> Settings:
         """The slice of the configuration that decides a unit's artifact."""

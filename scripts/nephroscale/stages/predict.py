@@ -16,7 +16,7 @@ from nephroscale.stages.model_inputs import (
     reported_head,
 )
 from nephroscale.stages.patients import diagnosis_patients
-from nephroscale.stages.units import EXTERNAL, NEW, ModelRun, PatientModality, PatientSet
+from nephroscale.stages.units import EXTERNAL, ModelRun, PatientModality, PatientSet
 from nephroscale.store.digest import digest_json
 from nephroscale.store.test_set_exposure import ScoredTestSet
 
@@ -52,7 +52,10 @@ class Predict(Stage):
         return _units(plan, EXTERNAL)
 
     def new_units(self, plan: PlanView) -> list[str]:
-        return _units(plan, NEW)
+        return _units(plan, plan.batch) if plan.new_patients else []
+
+    def stays(self, unit: str) -> bool:
+        return PatientSet.parse(unit).patients != EXTERNAL
 
     @need("train")
     def weights(self, plan: PlanView, unit: str) -> list[Need]:
@@ -89,7 +92,7 @@ class Predict(Stage):
     def settings(self, plan: PlanView, unit: str) -> PredictionSettings:
         model, chosen = PatientSet.parse(unit)
         return PredictionSettings(
-            chosen,
+            EXTERNAL if chosen == EXTERNAL else "new",  # no recipe depends on the name of a batch
             tuple(plan.cohort.classes),
             tuple(modalities_of(plan, model)),
             tuple(members_of(plan, model)),
@@ -201,7 +204,9 @@ def predicting_models(plan: PlanView) -> list[str]:
 
 def patients_of(plan: PlanView, chosen: str) -> list[str]:
     """The patients of a set."""
-    return plan.new_patients if chosen == NEW else [p for p in plan.patients if plan.cohort.patients[p].use == EXTERNAL]
+    if chosen != EXTERNAL:
+        return plan.new_patients
+    return [patient for patient in plan.patients if plan.cohort.patients[patient].use == EXTERNAL]
 
 
 def members_of(plan: PlanView, model: str) -> list[str]:
