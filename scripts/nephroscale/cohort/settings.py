@@ -105,6 +105,11 @@ class PredictSettings(Settings):
         "these two tables were first predicted, with -2, -3 where another batch has that date.",
         None,
     )
+    package: str | None = setting(
+        "Folder of a packaged model, which predicts instead of networks of the study; `nephroscale predict` sets it. "
+        "The tables of `data` are not read then.",
+        None,
+    )
     models: tuple[str, ...] = setting(
         "Models whose ensembles predict; the headline model alone when empty.", (), unique=True
     )

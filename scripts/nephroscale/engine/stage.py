@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nephroscale.cohort.cohort import Cohort
     from nephroscale.cohort.image import Image
     from nephroscale.engine.config import Config
+    from nephroscale.engine.package import Package
     from nephroscale.engine.raw_cache import RawCache
     from nephroscale.settings import Settings
     from nephroscale.store.receipts import Receipt
@@ -70,6 +71,10 @@ class PlanView(Protocol):
     @property
     def batch(self) -> str:
         """The name of the batch that the new patients are."""
+
+    @property
+    def package(self) -> Package | None:
+        """The frozen model that predicts, where it comes from elsewhere."""
 
     @property
     def segmentation_patients(self) -> list[str]:
