@@ -141,7 +141,7 @@ def _holds(held: Holdings, stage: Stage | None, record: Record, *, named: bool) 
     if "{patient}" in pattern or "{image}" in pattern:
         return held.owns(stage, record.receipt.unit)
     if "{set}" in pattern and isinstance(rows, dict):
-        return not held.cases.isdisjoint(rows["patients"])
+        return not held.cases.isdisjoint(rows.get("patients", ()))
     return named
 
 
@@ -188,8 +188,11 @@ def _is_held(plan: Plan, held: Holdings, name: Path, path: Path, word: re.Patter
     receipt = read_receipt(path) if path.suffix == ".json" else None
     if receipt is None:
         return len(name.parts) == 1 and _mentions(path, word)
-    own = held.owns(plan.stages.get(receipt.stage), receipt.unit)
-    return receipt.digest in held.objects or own or (not receipt.digest and (receipt.stage, receipt.unit) in held.units)
+    key = (receipt.stage, receipt.unit)
+    if receipt.digest in held.objects:
+        held.units.add(key)  # a batch may have had another name when its record was written
+        return True
+    return held.owns(plan.stages.get(receipt.stage), receipt.unit) or (not receipt.digest and key in held.units)
 
 
 def _mentions(path: Path, word: re.Pattern[bytes]) -> bool:
@@ -262,7 +265,7 @@ def describe_rest(plan: Plan, held: Holdings, left: Iterable[str] = ()) -> list[
     if held.predictions:
         networks = "predictions of other patients by networks that learnt from this one (without their records)"
         lines.append(f"{networks}: {_some(sorted(held.predictions))}")
-    lines.append(".snakemake, with the names of files and the logs of the cluster")
+    lines.append("Snakemake's own folder, with the names of files and the logs of the cluster")
     lines.append("copies made by hand, exported bundles and reports, packaged models, other stores, backups")
     return lines
 
