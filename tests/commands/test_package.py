@@ -75,7 +75,7 @@ def test_a_package_predicts_elsewhere_as_the_study_does(predicted, tmp_path, mon
             assert (there / name).read_bytes() == (here / name).read_bytes(), name
         return SimpleNamespace(returncode=0)
 
-    monkeypatch.setattr(commands.subprocess, "run", run)
+    monkeypatch.setattr(commands, "subprocess", SimpleNamespace(run=run))
     assert main(["predict", "--model", str(frozen), *NEW, "--out", str(elsewhere)]) == 0
     row = (here / "predictions.csv").read_text()
     assert "40 nm per pixel; training images are 8 to 8" in row  # the ranges travel too
