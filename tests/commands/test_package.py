@@ -17,6 +17,8 @@ from nephroscale.stages.registry import stage_table
 from nephroscale.store.receipts import settle_receipt
 from support.small_study import PATIENTS, small_config, write_new_patient, write_study
 
+pytestmark = pytest.mark.slow
+
 FILES = ("predictions.csv", "members.csv", "instances.csv", "modalities.csv")
 NEW = ("--patients", "new.csv", "--images", "new_images.csv", "--root", "raw")
 
