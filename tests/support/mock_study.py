@@ -98,6 +98,12 @@ def make_everything(folder: Path, files: Mapping[str, int]) -> None:
                 piece.result()
 
 
+def make_new_patients(plan: Plan) -> None:
+    """Write an object, a receipt and a record for every unit of a plan's new patients."""
+    for name, stage in plan.stages.items():
+        _make_units(plan, name, stage.new_units(plan), 0)
+
+
 def _make_piece(folder: Path, name: str, units: list[str], files: int) -> None:
     _make_units(open_plan(folder), name, units, files)
 

@@ -67,6 +67,19 @@ def write_study(folder: Path) -> None:
     _write_table(folder / "patients.csv", people)
 
 
+def write_new_patient(folder: Path) -> None:
+    """Write the tables `new.csv` and `new_images.csv` and the images of a patient who is only predicted."""
+    random = np.random.default_rng(99)
+    tifffile.imwrite(folder / "raw/N0-OM.tif", _paint_om(random), tile=(256, 256), photometric="rgb")
+    tifffile.imwrite(folder / "raw/N0-IM.tif", _paint_im(random))
+    cv2.imwrite(str(folder / "raw/N0-TEM.png"), _paint_tem(random))
+    om = {"image_id": "N0-OM", "modality": "OM", "stain": "PASM", "path": "N0-OM.tif", "mpp": 1.0}
+    im = {"image_id": "N0-IM", "modality": "IM", "marker": "IgG", "path": "N0-IM.tif", "mpp": 0.5, "roi": "whole"}
+    tem = {"image_id": "N0-TEM", "modality": "TEM", "path": "N0-TEM.png", "nm_per_px": 40}
+    _write_table(folder / "new_images.csv", [{"patient_id": "N0"} | image for image in (om, im, tem)])
+    _write_table(folder / "new.csv", [{"patient_id": "N0"}])
+
+
 def _paint_om(random: np.random.Generator) -> np.ndarray:
     """A pink slide of tubules with round purple glomeruli on a white background."""
     image = np.full((SIDE, SIDE, 3), 245, np.float32)

@@ -34,7 +34,8 @@ def test_new_patients_are_predicted_and_nothing_else_changes(project):
     assert all(name.partition("/")[2].startswith("N0") for name in run.computed if not name.startswith("predict"))
     after = project.receipts()
     assert {name: after.get(name) for name in before} == before
-    folder = project.path / "results/tiny/predict/cmusnet/new"
+    (folder,) = project.path.glob("results/tiny/predict/cmusnet/20??-??-??")
+    assert f"cmusnet: results/tiny/predict/cmusnet/{folder.name}/predictions.csv" in run.output
     found = {row["patient_id"]: row for row in rows(folder / "predictions.csv")}
     assert set(found) == {"N01", "N02", "N03"}
     assert found["N01"]["predicted"] in {"IgAN", "MN", "LN"}
@@ -47,6 +48,9 @@ def test_new_patients_are_predicted_and_nothing_else_changes(project):
     assert {row["modality"] for row in rows(folder / "instances.csv")} >= {"TEM"}
     # The study itself does not wait for new patients, and its report does not change with them.
     assert project.run(config=(NEW,)).idle
+    # Neither does a later run of the study alone take the predictions away.
+    assert project.run().idle
+    assert len(rows(folder / "predictions.csv")) == 3
 
 
 def test_predict_without_patients_is_an_error(project):

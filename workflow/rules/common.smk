@@ -127,5 +127,5 @@ wildcard_constraints:
     model="[a-z0-9][a-z0-9-]*",
     fold="[0-9]+",
     seed="[0-9]+",
-    set="new|external",
+    set="[A-Za-z0-9][A-Za-z0-9_-]*",
     page="report|audit",

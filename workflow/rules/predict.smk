@@ -29,6 +29,6 @@ rule predict_patients:
     params:
         settings=predict_stage.settings,
     message:
-        "Predict {wildcards.set} patients by the ensemble of {wildcards.model}"
+        "Predict {wildcards.set} by the ensemble of {wildcards.model}"
     script:
         "../../scripts/predict_patients.py"

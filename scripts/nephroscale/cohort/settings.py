@@ -100,6 +100,16 @@ class PredictSettings(Settings):
     root: str | None = setting(
         "Folder that the paths in predict.images are relative to; data.root when left out.", None
     )
+    name: str | None = setting(
+        "Name of this batch of new patients, of letters, digits, `-` and `_`. Without it, the date (UTC) on which "
+        "these two tables were first predicted, with -2, -3 where another batch has that date.",
+        None,
+    )
+    package: str | None = setting(
+        "Folder of a packaged model, which predicts instead of networks of the study; `nephroscale predict` sets it. "
+        "The tables of `data` are not read then.",
+        None,
+    )
     models: tuple[str, ...] = setting(
         "Models whose ensembles predict; the headline model alone when empty.", (), unique=True
     )

@@ -70,11 +70,13 @@ def load_cohort(
     """
     errors = ValidationErrors()
     tables = _Tables(images_schema(stains, panel), errors, check_files=check_files)
-    table = tables.read(data.patients, "patients", patients_schema(task.label))
-    patients = None if table is None else read_patients(table, task, folds, errors)
+    patients: dict[str, Patient] | None
+    if predict.package is None:
+        table = tables.read(data.patients, "patients", patients_schema(task.label))
+        patients = None if table is None else read_patients(table, task, folds, errors)
     if data.instruments is not None:
         tables.read_instruments(data.instruments)
-    rows = tables.read_rows(patients, data.images, data.root)
+    rows = tables.read_rows(patients, data.images, data.root) if predict.package is None else _Rows({}, [], [])
     if predict.patients is not None and predict.images is not None:
         table = tables.read(predict.patients, "patients", new_patients_schema())
         patients = None if table is None else read_new_patients(table, errors)

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nephroscale.commands.run import open_plan
+from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
     import argparse
 
     from nephroscale.commands.run import Commands
+    from nephroscale.provenance.replay import Replay
 
 
 def add(commands: Commands) -> None:
@@ -29,6 +31,12 @@ def add(commands: Commands) -> None:
     replay = commands.add_parser("replay", help="recompute one artifact in a scratch folder and compare the bytes")
     replay.add_argument("artifact", help="STAGE/UNIT, the path of a receipt or its link, or a digest")
     replay.set_defaults(run=print_replay)
+    adopt = commands.add_parser(
+        "adopt", help="after an upgrade: keep a stage's artifacts where the new code gives the same bytes for a sample"
+    )
+    adopt.add_argument("stage", help="stage, such as tiles; begin with the first one that would run again")
+    adopt.add_argument("--sample", type=int, default=3, help="number of units to recompute (default: 3)")
+    adopt.set_defaults(run=adopt_stage)
 
 
 def write_audit(options: argparse.Namespace) -> int:
@@ -79,8 +87,44 @@ def print_replay(options: argparse.Namespace) -> int:
     if done.agrees:
         print(f"{name}: recomputed, equal: {done.after.digest or done.after.reason}")
         return 0
+    _print_difference(name, done)
+    return 1
+
+
+def _print_difference(name: str, done: Replay) -> None:
     print(f"{name}: recomputed, different")
+    if done.agrees:
+        print(f"  figures stored: {done.before.figures}\n  figures now:    {done.after.figures}")
+        return
     print(f"  stored: {done.before.digest or done.before.reason}\n  now:    {done.after.digest or done.after.reason}")
     if done.distance:
         print(f"  {done.distance.sentence()}")
-    return 1
+
+
+def adopt_stage(options: argparse.Namespace) -> int:
+    """Keep the artifacts of earlier code where a sample has equal bytes; exit with 1 where any differs."""
+    from nephroscale.provenance.adopt import adopt
+
+    plan, name = open_plan(options), options.stage
+    if name not in plan.stages or options.sample < 1:
+        raise NephroscaleError(
+            f"There is no stage {name!r}." if name not in plan.stages else "A sample has at least one unit.",
+            where="adopt",
+            fix=f"Name one of {', '.join(plan.stages)}, and --sample 1 or more.",
+        )
+
+    def report(unit: str, done: Replay) -> None:
+        if done.agrees_wholly:
+            print(f"{name} of {unit}: recomputed, equal")
+        else:
+            _print_difference(f"{name} of {unit}", done)
+
+    done = adopt(plan, plan.stages[name], options.sample, report)
+    if not done.candidates:
+        print(f"Nothing of {name} to adopt: no unit differs from an earlier one in code or packages alone.")
+        return 0
+    if not done.adopted:
+        print(f"Nothing was adopted: the next run makes all {len(done.candidates)} units of {name} again.")
+        return 1
+    print(f"{len(done.candidates)} units of {name} adopted, of which {len(done.replays)} were recomputed.")
+    return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -122,6 +123,10 @@ def _find_contradictions(filled: dict[str, Any]) -> list[str]:
     new, models = config.predict, config.models
     if (new.patients is None) != (new.images is None):
         faults.append("predict: new patients need both tables, predict.patients and predict.images.")
+    if new.name is not None and (
+        not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", new.name) or new.name.casefold() == "external"
+    ):
+        faults.append(f"predict.name: {new.name!r} does not fit; use letters, digits, - and _, but not `external`.")
     named = [("predict.models", name) for name in new.models]
     if config.report.headline is not None:
         named.append(("report.headline", config.report.headline))

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nephroscale.cohort.tables import load_cohort
+from nephroscale.engine.batches import batch_name
 from nephroscale.engine.config import Config, load_config
 from nephroscale.engine.environment import numerical_environment, package_versions
 from nephroscale.engine.forced import Forced
+from nephroscale.engine.package import Package, with_package
 from nephroscale.engine.raw_cache import RawCache
 from nephroscale.engine.stage import RECEIPT, STATUS, Need
 from nephroscale.places import PACKAGE, scripts_folder, workflow_folder
@@ -82,7 +84,10 @@ class Plan:
             panel=self.config.im.panel,
             check_files=check_files,
         )
-        self.stages = stages
+        package = self.config.predict.package
+        #: The frozen model that predicts, where it comes from elsewhere.
+        self.package = Package.read(Path(package)) if package else None
+        self.stages = with_package(stages, self.package) if self.package else stages
         self.scripts = scripts or scripts_folder()
         self.workflow = scripts.parent / "workflow" if scripts else workflow_folder()
         self.results = Path(self.config.results)
@@ -121,6 +126,11 @@ class Plan:
     def new_patients(self) -> list[str]:
         """Patients of the table `predict.patients`: their images are processed like others, for `predict` alone."""
         return [p.id for p in self.cohort.patients.values() if p.use == "new"]
+
+    @cached_property
+    def batch(self) -> str:
+        """The name of the batch that the new patients are."""
+        return batch_name(self)
 
     @cached_property
     def segmentation_patients(self) -> list[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nephroscale.engine.batches import remember_batch
 from nephroscale.engine.past_reports import keep_report
 from nephroscale.slides.raw import link_raw
 from nephroscale.store.receipts import holds, link_target, raise_time, read_receipt, settle_receipt
@@ -102,6 +103,7 @@ def apply(plan: Plan, found: Findings) -> None:
     """
     plan.store.catch_up()
     register_results(plan.store, plan.results)
+    remember_batch(plan)
     for key in found.unknown:
         _set_outdated(plan, plan.receipt_path(*key))
     for key, time_ns in found.times.items():
@@ -120,8 +122,8 @@ def apply(plan: Plan, found: Findings) -> None:
     for stage, (page, time_ns) in found.pages.items():
         _copy_page(page, plan.page_path(stage))
         raise_time(plan.page_path(stage), time_ns)
-    for stage in plan.stages:
-        _set_others_outdated(plan, stage, set(plan.units(stage)))
+    for stage in plan.stages.values():
+        _set_others_outdated(plan, stage, set(plan.units(stage.name)))
 
 
 def settle(plan: Plan) -> None:
@@ -227,9 +229,9 @@ def link_raw_files(plan: Plan, patient: str) -> None:
             link_raw(image.annotation, plan.raw_folder(image) / "annotation")
 
 
-def _set_others_outdated(plan: Plan, stage: str, units: set[str]) -> None:
+def _set_others_outdated(plan: Plan, stage: Stage, units: set[str]) -> None:
     """Do with receipts of units that the configuration no longer names as with those of unknown artifacts."""
-    top = str(plan.results / stage)
+    top = str(plan.results / stage.name)
     if os.path.islink(top):  # noqa: PTH114
         return
     for folder, links, files in os.walk(top):  # a link to a folder is listed with the folders
@@ -239,7 +241,8 @@ def _set_others_outdated(plan: Plan, stage: str, units: set[str]) -> None:
             if name.startswith(".") and name.endswith(".tmp"):  # of a process that was killed
                 path.unlink(missing_ok=True)
                 continue
-            other = name.endswith(".json") and below + name[:-5] not in units
+            unit = below + name[:-5]
+            other = name.endswith(".json") and unit not in units and not stage.stays(unit)
             if other and not path.is_symlink() and not name.startswith("."):
                 _set_outdated(plan, path)
 

@@ -101,6 +101,11 @@ class RawCache:
         entries = (self._read(path) for path in self.store.path.glob("raw/*/*.json"))
         return {entry["size"] for entry in entries if entry}
 
+    def digest_in(self, path: Path) -> str | None:
+        """The digest that a file of the cache holds."""
+        entry = self._read(path)
+        return entry["digest"] if entry else None
+
     @staticmethod
     def _read(path: Path) -> dict[str, Any] | None:
         try:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nephroscale.cohort.cohort import Cohort
     from nephroscale.cohort.image import Image
     from nephroscale.engine.config import Config
+    from nephroscale.engine.package import Package
     from nephroscale.engine.raw_cache import RawCache
     from nephroscale.settings import Settings
     from nephroscale.store.receipts import Receipt
@@ -66,6 +67,14 @@ class PlanView(Protocol):
     @property
     def new_patients(self) -> list[str]:
         """Patients of the table `predict.patients`."""
+
+    @property
+    def batch(self) -> str:
+        """The name of the batch that the new patients are."""
+
+    @property
+    def package(self) -> Package | None:
+        """The frozen model that predicts, where it comes from elsewhere."""
 
     @property
     def segmentation_patients(self) -> list[str]:
@@ -214,6 +223,10 @@ class Stage:
     def new_units(self, plan: PlanView) -> list[str]:
         """The units of patients who are only predicted: `predict` alone depends on them."""
         return []
+
+    def stays(self, unit: str) -> bool:
+        """Whether a unit that the configuration no longer names keeps its receipt and link, for people to open."""
+        return False
 
     def settings(self, plan: PlanView, unit: str) -> Settings:
         """The slice of the configuration that decides a unit's artifact."""

@@ -14,6 +14,7 @@ from nephroscale.store.receipts import Receipt
 
 if TYPE_CHECKING:
     from nephroscale.engine.plan import Plan
+    from nephroscale.engine.stage import Stage
     from nephroscale.provenance.graph import Artifact, Graph
 
 
@@ -40,6 +41,12 @@ class Replay(NamedTuple):
             self.after.reason,
             self.after.digest,
         )
+
+    @property
+    def agrees_wholly(self) -> bool:
+        """Whether the figures and the digests of parts are the same too."""
+        figures = (self.before.figures, self.before.parts) == (self.after.figures, self.after.parts)
+        return self.agrees and figures
 
 
 def replay(plan: Plan, graph: Graph, key: tuple[str, str]) -> Replay:
@@ -70,18 +77,22 @@ def replay(plan: Plan, graph: Graph, key: tuple[str, str]) -> Replay:
             "workflow again first.",
         )
     set_numerical_environment(plan.config.compute.to_mapping())
-    stage = plan.stages[key[0]]
+    return recompute(plan, plan.stages[key[0]], key[1], artifact.receipt)
+
+
+def recompute(plan: Plan, stage: Stage, unit: str, before: Receipt) -> Replay:
+    """Make an artifact in a scratch folder and compare it with the one of an earlier receipt."""
     with plan.store.scratch() as scratch:
-        receipt = make_again(plan, stage, key[1], scratch)
+        receipt = make_again(plan, stage, unit, scratch)
         distance = None
         if receipt.accepted:
             digest, kind, entries = digest_tree(scratch / "out")
             size = sum(entry.size for entry in entries)
             receipt = Receipt(**{**vars(receipt), "digest": digest, "kind": kind, "size": size})
-            stored = plan.store.find(str(artifact.receipt.digest)) if artifact.receipt.accepted else None
-            if stored and digest != artifact.receipt.digest:
+            stored = plan.store.find(str(before.digest)) if before.accepted else None
+            if stored and digest != before.digest:
                 distance = measure_distance(scratch / "out", stored)
-    return Replay(artifact.receipt, receipt, distance)
+    return Replay(before, receipt, distance)
 
 
 def _check_inputs(plan: Plan, graph: Graph, artifact: Artifact) -> None:

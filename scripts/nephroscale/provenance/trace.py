@@ -73,6 +73,8 @@ def describe(artifact: Artifact) -> str:
         words.append(f"{made['started']} on {made['node']} ({made['device']}), {made['seconds']:.1f} s")
         if git := made.get("git"):
             words.append(f"code {git[:DIGITS]}{'+' if git.endswith('+') else ''}")
+        if made.get("adopted"):
+            words.append("adopted by later code")
     if artifact.state != CURRENT:
         words.append(f"[{artifact.state}]")
     conflicts = sum(not repeat["agrees"] for repeat in artifact.repeats)

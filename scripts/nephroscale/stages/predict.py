@@ -16,14 +16,16 @@ from nephroscale.stages.model_inputs import (
     reported_head,
 )
 from nephroscale.stages.patients import diagnosis_patients
-from nephroscale.stages.units import EXTERNAL, NEW, ModelRun, PatientModality, PatientSet
+from nephroscale.stages.units import EXTERNAL, ModelRun, PatientModality, PatientSet
 from nephroscale.store.digest import digest_json
 from nephroscale.store.test_set_exposure import ScoredTestSet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from nephroscale.engine.job import Job
+    from nephroscale.engine.plan import Plan
+    from nephroscale.evaluation.out_of_range import ImageExtent, Ranges
     from nephroscale.evaluation.predict import Case, Member
     from nephroscale.json_text import JSON
     from nephroscale.slides.facts import ImageFacts
@@ -52,7 +54,10 @@ class Predict(Stage):
         return _units(plan, EXTERNAL)
 
     def new_units(self, plan: PlanView) -> list[str]:
-        return _units(plan, NEW)
+        return _units(plan, plan.batch) if plan.new_patients else []
+
+    def stays(self, unit: str) -> bool:
+        return PatientSet.parse(unit).patients != EXTERNAL
 
     @need("train")
     def weights(self, plan: PlanView, unit: str) -> list[Need]:
@@ -89,7 +94,7 @@ class Predict(Stage):
     def settings(self, plan: PlanView, unit: str) -> PredictionSettings:
         model, chosen = PatientSet.parse(unit)
         return PredictionSettings(
-            chosen,
+            EXTERNAL if chosen == EXTERNAL else "new",  # no recipe depends on the name of a batch
             tuple(plan.cohort.classes),
             tuple(modalities_of(plan, model)),
             tuple(members_of(plan, model)),
@@ -111,7 +116,8 @@ class Predict(Stage):
                 "images": {i.id: i.modality for i in images},
             }
         study = {i.id: i.modality for p in diagnosis_patients(plan) for i in plan.cohort.images_of(p.id)}
-        return {"patients": patients, "study": study, "negatives": negative_slots(plan, model, patients)}
+        rows = {"patients": patients, "study": study, "negatives": negative_slots(plan, model, patients)}
+        return {**rows, "ranges": plan.package.ranges} if plan.package else rows
 
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
         return tuple(modules_of(plan.config.models[PatientSet.parse(unit).model]))
@@ -162,7 +168,7 @@ def members(job: Job) -> list[Member]:
 
 def cases(job: Job) -> dict[str, Case]:
     """The patients (or biopsies) to predict: what each lacks, and what is unusual about its images."""
-    from nephroscale.evaluation.out_of_range import ImageExtent, known_ranges, list_warnings
+    from nephroscale.evaluation.out_of_range import known_ranges, list_warnings
     from nephroscale.evaluation.predict import Case
     from nephroscale.slides.facts import read_facts
 
@@ -173,12 +179,7 @@ def cases(job: Job) -> dict[str, Case]:
     for each in job.inputs("facts"):
         if each.path:
             facts |= read_facts(each.path)
-
-    def extents(images: Mapping[str, str]) -> dict[str, ImageExtent]:
-        read = {image: m for image, m in images.items() if image in facts and m in modalities}
-        return {image: ImageExtent.from_facts(modality, facts[image]) for image, modality in read.items()}
-
-    ranges = known_ranges(extents(rows["study"]).values())
+    ranges = rows.get("ranges") or known_ranges(extents(rows["study"], facts, modalities).values())
     features = {each.unit: each.receipt for each in job.inputs("features")}
     uncalibrated = {
         each.unit for each in job.inputs("tiles") if each.receipt.figures.get("calibration") == "pattern-only"
@@ -187,10 +188,33 @@ def cases(job: Job) -> dict[str, Case]:
     for case, row in rows["patients"].items():
         receipts = {modality: features[str(PatientModality(case, modality))] for modality in modalities}
         missing = {m: receipt.reason or "no reason given" for m, receipt in receipts.items() if not receipt.accepted}
-        images = extents(row["images"])
+        images = extents(row["images"], facts, modalities)
         warnings = list_warnings(missing, images, ranges, [image for image in images if image in uncalibrated])
         found[case] = Case(row["patient"], row["biopsy"], row["label"], row["second"], missing, warnings)
     return found
+
+
+def extents(
+    images: Mapping[str, str], facts: Mapping[str, ImageFacts], modalities: Sequence[str]
+) -> dict[str, ImageExtent]:
+    """Scale and field of the images (by id, with their modality) that a model reads and whose facts are known."""
+    from nephroscale.evaluation.out_of_range import ImageExtent
+
+    read = {image: m for image, m in images.items() if image in facts and m in modalities}
+    return {image: ImageExtent.from_facts(modality, facts[image]) for image, modality in read.items()}
+
+
+def study_ranges(plan: Plan, modalities: Sequence[str]) -> Ranges:
+    """Ranges of scale and field of the study's images: outside them, a prediction has a warning."""
+    from nephroscale.evaluation.out_of_range import known_ranges
+    from nephroscale.slides.facts import read_facts
+
+    found: list[ImageExtent] = []
+    for patient in diagnosis_patients(plan):
+        if path := plan.object_path("register", patient.id):
+            images = {image.id: image.modality for image in plan.cohort.images_of(patient.id)}
+            found += extents(images, read_facts(path), modalities).values()
+    return known_ranges(found)
 
 
 def predicting_models(plan: PlanView) -> list[str]:
@@ -201,7 +225,9 @@ def predicting_models(plan: PlanView) -> list[str]:
 
 def patients_of(plan: PlanView, chosen: str) -> list[str]:
     """The patients of a set."""
-    return plan.new_patients if chosen == NEW else [p for p in plan.patients if plan.cohort.patients[p].use == EXTERNAL]
+    if chosen != EXTERNAL:
+        return plan.new_patients
+    return [patient for patient in plan.patients if plan.cohort.patients[patient].use == EXTERNAL]
 
 
 def members_of(plan: PlanView, model: str) -> list[str]:

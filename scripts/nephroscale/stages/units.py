@@ -40,7 +40,7 @@ class ModelRun(NamedTuple):
 
 
 class PatientSet(NamedTuple):
-    """A model's ensemble and the set of patients that it predicts: ``cmusnet/external``."""
+    """A model's ensemble and the set of patients that it predicts: ``cmusnet/external``, or a batch of new ones."""
 
     model: str
     patients: str
@@ -54,5 +54,5 @@ class PatientSet(NamedTuple):
         return cls(*unit.split("/"))
 
 
-EXTERNAL, NEW = "external", "new"
-"""Sets of patients: `use: external` in the study's table, with labels; the tables of the section `predict`, without."""
+EXTERNAL = "external"
+"""The set of patients with `use: external` in the study's table; any other set is a batch of new patients."""

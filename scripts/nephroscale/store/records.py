@@ -43,6 +43,9 @@ class Made(TypedDict, total=False):
         Peak memory of the job's process in MiB.
     git
         Commit of the code, with a plus where the working tree differed.
+    adopted
+        Of an artifact that later code has taken over: the `recipe` that made it, when (`on`), and how many units were
+        `replayed` with equal bytes, `of` how many.
     """
 
     started: str
@@ -54,6 +57,7 @@ class Made(TypedDict, total=False):
     allocation: JSON
     peak_mb: int
     git: str | None
+    adopted: JSON
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import subprocess
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from nephroscale.engine.batches import describe_batches
 from nephroscale.engine.past_reports import past_reports
 from nephroscale.engine.prepass import outdated, outdated_receipts
 from nephroscale.engine.snakemake.attempt import SUFFIX, AttemptState, cluster_logs
@@ -46,6 +47,7 @@ def summary(plan: Plan) -> str:
         if found:
             lines += ["", f"{title}:"] + [line for text, units in found.items() for line in _item(text, units)]
     lines += _headline(plan)
+    lines += describe_batches(plan)
     lines += _history(plan)
     return "\n".join(lines)
 
