@@ -92,7 +92,7 @@ def list_predictions(wildcards):
 
 def page_of_object(wildcards):
     """The page inside the object of the report or the audit."""
-    return str(plan.results / wildcards.page / plan.stages[wildcards.page].page)
+    return str(plan.results / wildcards.page / "index.html")
 
 
 def scale_with_attempt(amount):

@@ -33,8 +33,8 @@ def settle(plan: Plan) -> None:
         units = plan.units(name)
         for unit in units:
             _settle_unit(plan, stage, unit, script_time, times)
-        if stage.page:
-            _settle_page(plan, stage, times.get((name, "cohort"), 0))
+        for copy, file in stage.pages:
+            _settle_page(plan.results / copy, plan.object_path(name, "cohort"), file, times.get((name, "cohort"), 0))
         _unlink_others(plan, name, set(units))
     plan.settled = True
 
@@ -57,10 +57,9 @@ def _settle_unit(plan: Plan, stage: Stage, unit: str, script_time: int, times: d
     times[key] = os.stat(path).st_mtime_ns  # noqa: PTH116
 
 
-def _settle_page(plan: Plan, stage: Stage, not_before_ns: int) -> None:
+def _settle_page(path: Path, artifact: Path | None, file: str, not_before_ns: int) -> None:
     """Make the copy of a stage's page equal to the one in its object, and not older than the receipt."""
-    path, artifact = plan.page_path(stage.name), plan.object_path(stage.name, "cohort")
-    page = artifact / stage.page if artifact else None
+    page = artifact / file if artifact else None
     if page is None or not page.is_file():
         path.unlink(missing_ok=True)
         return
