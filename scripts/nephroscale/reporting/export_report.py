@@ -52,6 +52,7 @@ def export_report(report: Path, out: Path) -> list[str]:
     if "patients.csv" in files:
         tables = {"patients": _read_cases(files["patients.csv"].decode("utf-8-sig")), **tables}
     files["tables.xlsx"] = _as_workbook(tables)
+    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(_as_zip(files))
     return sorted(files)
 
