@@ -46,11 +46,12 @@ def export_bags(options: argparse.Namespace) -> int:
     """Write one bag, or those of the whole cohort, as h5."""
     from nephroscale.features.export_h5 import export_h5
 
-    if (options.all is None) != (options.features is not None and options.out is not None):
+    single, cohort = options.features is not None, options.all is not None
+    if single == cohort or (single and options.out is None):
         raise NephroscaleError(
             "It is not clear what to export.", where="export-h5", fix="Name a bag and a file, or --all FOLDER."
         )
-    if options.all is None:
+    if single:
         figures = export_h5(options.features, options.out)
         print(f"{options.out}: {figures['instances']} instances of {figures['channels']} channels")
         return 0
