@@ -9,7 +9,9 @@ run_job(
     stage_table(),
     snakemake,
     inputs={
+        "facts": snakemake.input.facts,
         "tiles": snakemake.input.tiles,
+        "outlines": snakemake.input.outlines,
         "segmenter": snakemake.input.segmenter,
     },
     settings=snakemake.params.settings,

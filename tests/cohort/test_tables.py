@@ -66,8 +66,8 @@ def test_rows_of_recipes_hold_no_paths(tables) -> None:
         "B,A1,OM,PAS,b.svs,0.25,outlines.json\nC,A1,OM,PAS,c.svs,,\n"
     )
     images = tables.load().images
-    assert images["B"].row().annotation is True
-    assert images["C"].row().annotation is False
+    assert images["B"].annotation == tables.folder / "outlines.json"
+    assert "annotation" not in images["B"].row().to_mapping()  # outlines decide glomeruli alone, by their digest
     assert images["B"].row().to_mapping()["scale"] == {"value": 0.25, "unit": "um", "source": "table"}
     text = json.dumps([image.row().to_mapping() for image in images.values()])
     assert "svs" not in text

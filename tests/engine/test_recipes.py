@@ -154,6 +154,16 @@ def test_a_job_of_every_stage_was_traced(made):
     assert any(len(files) > 3 for files in made.found.values())
 
 
+def test_corrected_outlines_decide_the_glomeruli_and_not_the_tiles(plan):
+    annotation = plan.cohort.images["P1-OM"].annotation
+    recipe = plan.recipe("glomeruli", "P1-OM")
+    assert set(recipe.inputs) == {"register/P1#P1-OM", "register/P1#P1-OM.annotation", "tiles/P1-OM"}
+    assert recipe.inputs["register/P1#P1-OM.annotation"] == plan.raw_cache.digest(annotation)
+    assert "segmenter/cohort" in plan.recipe("glomeruli", "P0-OM").inputs
+    assert plan.receipt("glomeruli", "P1-OM").figures["method"] == "annotation"
+    assert "annotation" not in str(plan.recipe("tiles", "P1-OM"))
+
+
 def outside(files, names):
     """The functions that ran without being allowed, by file; nested functions are not listed."""
     ran = {

@@ -4,9 +4,8 @@ import pytest
 
 from nephroscale.arrays import read_array, read_attributes
 from nephroscale.errors import NephroscaleError, Rejected
-from nephroscale.features.import_h5 import import_h5, read_h5_bag
-
-NAMES = {"patient": "P1", "modality": "OM", "image_id": "P1-OM", "encoder": "uni"}
+from nephroscale.features.import_h5 import import_h5, read_h5
+from nephroscale.features.source import Source
 
 
 def write_h5(path, **arrays):
@@ -21,11 +20,11 @@ def write_h5(path, **arrays):
 def test_bags_of_clam_and_trident_are_read(tmp_path, leading, dtype):
     features = np.random.default_rng(0).normal(size=(4, 6)).astype(dtype)
     coords = np.arange(8).reshape(4, 2)
-    path = write_h5(tmp_path / "x.h5", features=features.reshape(*leading, 4, 6), coords=coords.reshape(*leading, 4, 2))
-    assert read_h5_bag(path, tmp_path / "out", **NAMES) == {"instances": 4, "channels": 6}
+    write_h5(tmp_path / "P1.h5", features=features.reshape(*leading, 4, 6), coords=coords.reshape(*leading, 4, 2))
+    assert import_h5("P1", "OM", str(tmp_path), tmp_path / "out") == {"instances": 4, "channels": 6}
     np.testing.assert_allclose(read_array(tmp_path / "out", "features")[:, 0, 0], features, rtol=1e-6)
     attributes = read_attributes(tmp_path / "out")
-    assert (attributes["encoder"], attributes["images"]) == ("uni", ["P1-OM"])
+    assert (attributes["encoder"], attributes["images"]) == ("h5", ["P1-OM"])
     assert read_array(tmp_path / "out", "image").tolist() == [0] * 4
 
 
@@ -43,14 +42,13 @@ def test_bags_of_clam_and_trident_are_read(tmp_path, leading, dtype):
 )
 def test_invalid_files_are_refused(tmp_path, arrays, message):
     with pytest.raises(NephroscaleError, match=message):
-        read_h5_bag(write_h5(tmp_path / "x.h5", **arrays), tmp_path / "out", **NAMES)
-    assert not (tmp_path / "out").exists()
+        read_h5(write_h5(tmp_path / "x.h5", **arrays))
 
 
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "x.h5").write_text("no")
     with pytest.raises(NephroscaleError, match="h5"):
-        read_h5_bag(tmp_path / "x.h5", tmp_path / "out", **NAMES)
+        read_h5(tmp_path / "x.h5")
 
 
 def test_a_patient_has_a_file_of_its_own(tmp_path):
@@ -60,3 +58,20 @@ def test_a_patient_has_a_file_of_its_own(tmp_path):
         import_h5("P2", "OM", str(tmp_path), tmp_path / "other")
     with pytest.raises(NephroscaleError, match="needs the folder"):
         import_h5("P1", "OM", None, tmp_path / "other")
+
+
+def test_bags_of_single_images_are_joined(tmp_path):
+    slides = []
+    for slot, n in ((0, 2), (2, 3)):
+        path = write_h5(tmp_path / f"P1-{slot}.h5", features=np.full((n, 3), slot, np.float32), coords=np.ones((n, 2)))
+        slides.append(Source(f"P1-{slot}", path, slot))
+    found = import_h5("P1", "IM", str(tmp_path), tmp_path / "out", slides, ("IgG", "IgA", "C3"))
+    assert found == {"instances": 5, "channels": 3}
+    for name, expected in (("image", [0, 0, 1, 1, 1]), ("slot", [0, 0, 2, 2, 2])):
+        assert read_array(tmp_path / "out", name).tolist() == expected
+    assert read_array(tmp_path / "out", "features")[:, 0, 0, 0].tolist() == [0, 0, 2, 2, 2]
+    attributes = read_attributes(tmp_path / "out")
+    assert (attributes["images"], attributes["panel"]) == (["P1-0", "P1-2"], ["IgG", "IgA", "C3"])
+    write_h5(slides[1].path, features=np.ones((1, 4), np.float32), coords=np.ones((1, 2)))
+    with pytest.raises(NephroscaleError, match="different channels"):
+        import_h5("P1", "IM", str(tmp_path), tmp_path / "other", slides)

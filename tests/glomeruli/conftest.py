@@ -49,7 +49,7 @@ def write_tiles(
             "stain": "PAS" if modality == "OM" else "IgG",
             "calibration": None if modality == "OM" else "pattern-only",
         },
-        colours=("FF0000", "00FF00", "0000FF")[:channels],
+        colours={f"channel {k}": "FFFFFF" for k in range(channels)},
     )
     assert levels == count_levels(height, width)
     write_tissue_label(path, status, tile_px=TILE, mpp=mpp, levels=levels)

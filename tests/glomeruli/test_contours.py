@@ -1,5 +1,6 @@
 import json
 import re
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -55,8 +56,8 @@ def test_rasterise_marks_pixels_whose_centres_are_inside() -> None:
 def test_geojson_is_what_qupath_reads_and_comes_back(tmp_path: Path) -> None:
     outlines = [Polygon(box(100.123456, 50, 300, 250).exterior, [box(150, 100, 160, 110).exterior]), box(0, 0, 10, 20)]
     glomeruli = [Glomerulus(outlines[0], 0.987654321, 1.0, 12345.6789), Glomerulus(outlines[1], 0.5, 0.25, None)]
-    write_geojson(tmp_path / "a.geojson", glomeruli)
-    write_geojson(tmp_path / "b.geojson", glomeruli)
+    write_geojson(tmp_path / "a.geojson", glomeruli, "slide a")
+    write_geojson(tmp_path / "b.geojson", glomeruli, "slide a")
     text = (tmp_path / "a.geojson").read_text()
     assert text == (tmp_path / "b.geojson").read_text()
     assert not re.search(r"\d\.\d{5}", text)
@@ -67,6 +68,10 @@ def test_geojson_is_what_qupath_reads_and_comes_back(tmp_path: Path) -> None:
     assert first["properties"]["classification"]["name"] == "Glomerulus"
     assert first["properties"]["measurements"]["area_um2"] == 12345.6789
     assert len(first["geometry"]["coordinates"]) == 1  # the hole is filled
+    write_geojson(tmp_path / "c.geojson", glomeruli, "slide c")
+    others = json.loads((tmp_path / "c.geojson").read_text())["features"]
+    assert len({str(uuid.UUID(feature["id"])) for feature in [*content["features"], *others]}) == 4
+    assert [feature["properties"]["name"] for feature in others] == ["glomerulus-0001", "glomerulus-0002"]
     ring = first["geometry"]["coordinates"][0]
     assert ring[0] == ring[-1]
     back = read_geojson(tmp_path / "a.geojson")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
+from shapely.geometry import box
 
 from nephroscale.arrays import read_array, read_attributes
 from nephroscale.cohort.image import ImageRow
@@ -32,7 +33,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 def test_outlines_crops_and_overlay(om_slide: tuple[Path, list[Polygon]], tmp_path: Path) -> None:
-    figures = find_glomeruli(om_slide[0], None, OM, SETTINGS, tmp_path / "out")
+    figures = find_glomeruli(om_slide[0], None, OM, SETTINGS, tmp_path / "out", "d1")
     assert figures["method"] == "classical"
     assert figures["glomeruli"] == 4
     glomeruli = read_geojson(tmp_path / "out/glomeruli.geojson")
@@ -49,14 +50,14 @@ def test_outlines_crops_and_overlay(om_slide: tuple[Path, list[Polygon]], tmp_pa
     with Image.open(tmp_path / "out/overlay.png") as overlay:
         assert max(overlay.size) <= 1280
         assert not overlay.info
-    find_glomeruli(om_slide[0], None, OM, SETTINGS, tmp_path / "again")
+    find_glomeruli(om_slide[0], None, OM, SETTINGS, tmp_path / "again", "d1")
     assert files(tmp_path / "out") == files(tmp_path / "again")
 
 
 def test_a_whole_field_is_one_glomerulus(tmp_path: Path, make_tiles: Callable[..., Path]) -> None:
     field = np.full((100, 200, 1), 40000, np.uint16)
     path = make_tiles(tmp_path / "s", field, modality="IM", mpp=None, origin=(4.0, 6.0), scale=2.0)
-    figures = find_glomeruli(path, None, WHOLE, SETTINGS, tmp_path / "out")
+    figures = find_glomeruli(path, None, WHOLE, SETTINGS, tmp_path / "out", "d1")
     assert figures["method"] == "whole"
     assert figures["diameter_um"] is None
     crops = read_array(tmp_path / "out/crops", "crops")
@@ -76,11 +77,38 @@ def test_an_image_without_glomeruli_is_rejected(
 ) -> None:
     path = make_tiles(tmp_path / "s", make_om(448, 640, [], seed=3))
     with pytest.raises(Rejected, match="no glomerulus found"):
-        find_glomeruli(path, None, OM, SETTINGS, tmp_path / "out")
+        find_glomeruli(path, None, OM, SETTINGS, tmp_path / "out", "d1")
     unscaled = make_tiles(tmp_path / "u", make_om(128, 128, []), mpp=None)
     with pytest.raises(Rejected, match="no scale"):
-        find_glomeruli(unscaled, None, OM, SETTINGS, tmp_path / "out")
+        find_glomeruli(unscaled, None, OM, SETTINGS, tmp_path / "out", "d1")
     assert not (tmp_path / "out").exists()
+
+
+def test_corrected_outlines_replace_the_detection(
+    om_slide: tuple[Path, list[Polygon]], tmp_path: Path, make_annotation: Callable[..., Path]
+) -> None:
+    drawn = [om_slide[1][2], om_slide[1][0], box(900, 700, 940, 730), box(90000, 0, 90100, 100)]
+    annotation = make_annotation(tmp_path / "a.geojson", drawn)
+    figures = find_glomeruli(om_slide[0], None, OM, SETTINGS, tmp_path / "out", "d1", annotation)
+    assert (figures["method"], figures["glomeruli"], figures["score"]) == ("annotation", 3, 1.0)
+    found = read_geojson(tmp_path / "out/glomeruli.geojson")
+    assert [one.completeness for one in found] == pytest.approx([1.0] * 3, abs=0.2)
+    for polygon in drawn[:3]:
+        same = next(one for one in found if one.polygon.intersects(polygon))
+        assert same.polygon.symmetric_difference(polygon).area < 0.01 * polygon.area
+        assert same.area_um2 == pytest.approx(polygon.area, rel=0.01)  # a raw pixel is 1 µm wide
+    assert read_array(tmp_path / "out/crops", "crops").shape[0] == 3
+
+
+def test_corrected_outlines_that_cannot_be_used_reject_the_slide(
+    om_slide: tuple[Path, list[Polygon]], tmp_path: Path, make_annotation: Callable[..., Path]
+) -> None:
+    far = make_annotation(tmp_path / "far.geojson", [box(90000, 0, 90100, 100)])
+    with pytest.raises(Rejected, match="corrected outlines cannot be used: All outlines"):
+        find_glomeruli(om_slide[0], None, OM, SETTINGS, tmp_path / "out", "d1", far)
+    none = make_annotation(tmp_path / "none.geojson", [])
+    with pytest.raises(Rejected, match="no outline of a glomerulus"):
+        find_glomeruli(om_slide[0], None, OM, SETTINGS, tmp_path / "out", "d1", none)
 
 
 def test_choice_of_the_detector() -> None:

@@ -104,10 +104,11 @@ def test_the_receipt_has_the_headline_lines(written):
     assert set(figures["balanced_accuracy"]) == {"value", "low", "high"}
 
 
-def test_plots_are_written_as_png(written):
+def test_plots_are_written_as_png_and_svg(written):
     folder = written[1] / "figures"
-    assert sorted(p.name for p in folder.iterdir()) == ["confusion.png", "curves.png", "models.png", "roc.png"]
-    for path in folder.iterdir():
+    names = ("confusion", "curves", "models", "roc")
+    assert sorted(p.name for p in folder.iterdir()) == sorted(f"{n}.{end}" for n in names for end in ("png", "svg"))
+    for path in folder.glob("*.png"):
         picture = cv2.imread(str(path))
         assert picture is not None
         assert picture.std() > 5
@@ -118,7 +119,7 @@ def test_equal_inputs_give_equal_bytes(written, inputs, tmp_path):
     write_report(inputs, SETTINGS, tmp_path / "again", seed=1)
     first = written[1]
     names = sorted(p.relative_to(first) for p in first.rglob("*") if p.is_file())
-    assert len(names) == 6
+    assert len(names) == 11
     for name in names:
         assert (first / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
 
@@ -137,6 +138,14 @@ def test_unfinished_runs_are_listed(inputs, tmp_path):
 
     part = {**models, "cmusnet": replace(models["cmusnet"], runs=inputs.models["cmusnet"].runs[:2])}
     assert write_report(replace(inputs, models=part), SETTINGS, tmp_path / "part", seed=1)["patients"] == 12
+
+
+def test_corrected_outlines_are_noted(inputs, tmp_path):
+    drawn = replace(inputs.stages["glomeruli"][0], figures={"glomeruli": 2, "method": "annotation"})
+    stages = {**inputs.stages, "glomeruli": [drawn, *inputs.stages["glomeruli"][1:]]}
+    bare = replace(inputs, stages=stages, models={"cmusnet": inputs.models["cmusnet"]}, slides=(), tem={})
+    write_report(bare, SETTINGS, tmp_path / "out", seed=1)
+    assert "Glomeruli of 1 of 55 slides" in (tmp_path / "out/index.html").read_text()
 
 
 def test_cases_and_patients_are_counted_separately(inputs, tmp_path):

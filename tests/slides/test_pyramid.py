@@ -31,7 +31,7 @@ def write(path, source, tile_px=64, mpp=0.5, **more):
         tile_px=tile_px,
         mpp=mpp,
         attributes={"b": 1, "a": [2]},
-        colours=("FF0000",) * len(image),
+        colours={f"channel {k}": "FF0000" for k in range(len(image))},
         **more,
     )
 
@@ -125,6 +125,13 @@ def test_metadata_is_ngff_0_5(tmp_path, mpp):
     ome = attributes["ome"]
     assert ome["version"] == "0.5"
     assert attributes["nephroscale"] == {"a": [2], "b": 1}
+    assert ome["omero"]["rdefs"] == {"model": "color"}
+    assert ome["omero"]["channels"][2] == {
+        "active": True,
+        "color": "FF0000",
+        "label": "channel 2",
+        "window": {"start": 0, "min": 0, "end": 255, "max": 255},
+    }
     (multiscale,) = ome["multiscales"]
     assert [axis["name"] for axis in multiscale["axes"]] == ["c", "y", "x"]
     assert [axis["type"] for axis in multiscale["axes"]] == ["channel", "space", "space"]

@@ -26,7 +26,7 @@ def tiles(tmp_path):
         tile_px=64,
         mpp=0.5,
         attributes={**ATTRIBUTES, "mpp": 0.5},
-        colours=("FFFFFF",),
+        colours={"IgG": "FFFFFF"},
     )
     status = np.zeros((4, 5), np.uint8)
     status[1, 2], status[3, 4] = 1, 2

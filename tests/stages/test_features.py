@@ -1,12 +1,13 @@
 """Sources of a bag of features: the best stain, the slot of each marker, and the reason if there is none."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from nephroscale.errors import Rejected
 from nephroscale.features.settings import EncoderSettings, ExtractionSettings
-from nephroscale.stages.features import choose_sources
+from nephroscale.stages.features import choose_sources, slide_bags
 from support.fake_job import FakeJob, accepted, plan_with_images, rejected
 
 
@@ -30,6 +31,17 @@ def test_each_marker_has_its_slot():
     inputs = [accepted("glomeruli", "P1-y"), accepted("glomeruli", "P1-x")]
     found = choose("IM", inputs, {"P1_x": "C3", "P1_y": "IgG"}, panel=("IgG", "IgA", "C3"))
     assert [(source.image_id, source.slot) for source in found] == [("P1-x", 2), ("P1-y", 0)]
+
+
+def test_bags_of_single_images_are_found_by_the_ids_of_images(tmp_path):
+    images = {"P1_a": "PAS", "P1_b": "PASM", "P1_c": "PASM"}
+    plan = plan_with_images(**images)
+    plan.images = lambda patient, modality: [SimpleNamespace(id=name.replace("_", "-")) for name in images]
+    job = FakeJob("P1-OM", settings=ExtractionSettings(EncoderSettings("h5"), stains=("PASM", "PAS")), plan=plan)
+    assert slide_bags(job, tmp_path) == []
+    for name in ("P1-a", "P1-c"):
+        (tmp_path / f"{name}.h5").touch()
+    assert slide_bags(job, tmp_path) == [("P1-c", tmp_path / "P1-c.h5", 0)]
 
 
 def test_tem_is_one_source():

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from nephroscale.models.settings import ModelSettings
+from nephroscale.reporting.report_inputs import ListedCase
 from nephroscale.stages.report import ReportStageSettings, report_inputs
 from support.fake_job import FakeJob, accepted, rejected
 
@@ -18,7 +19,8 @@ def make_inputs(*receipts):
         classes=("IgAN", "MN"),
     )
     images = {"P1-a": ["P1", "OM"], "P1-b": ["P1", "OM"], "P1-c": ["P1", "IM"], "P2-a": ["P2", "OM"]}
-    rows = {"images": images, "test_set_uses": {"0": 2}}
+    cases = {"P1": {"use": "diagnosis", "label": "MN"}}
+    rows = {"cases": cases, "images": images, "test_set_uses": {"0": 2}}
     return report_inputs(
         FakeJob("cohort", settings=settings, rows=rows, receipts=[accepted("folds", "cohort"), *receipts])
     )
@@ -62,3 +64,5 @@ def test_external_predictions_are_named_by_model():
     assert found.external == {"all": Path("predict/all/external")}
     assert found.test_set_uses == {"0": 2}
     assert found.folds == Path("folds/cohort")
+    assert found.cases == {"P1": ListedCase("diagnosis", "MN")}
+    assert found.images["P1-c"] == "P1"

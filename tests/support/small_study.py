@@ -48,9 +48,9 @@ def write_study(folder: Path) -> None:
         random = np.random.default_rng(number)
         om = {"image_id": f"{patient}-OM", "modality": "OM", "stain": "PASM", "path": f"{patient}-OM.tif", "mpp": 1.0}
         tifffile.imwrite(folder / "raw" / om["path"], _paint_om(random), tile=(256, 256), photometric="rgb")
-        if use != "segmentation" and number:  # of the first patient's slide the segmenter finds the glomeruli
+        if use != "segmentation" and number > 1:  # of the first patient's slide the segmenter finds the glomeruli
             om["roi"] = "whole"
-        if use == "segmentation":
+        if use == "segmentation" or number == 1:  # of the second patient's slide a person has drawn them
             om["annotation"] = f"{patient}-OM.geojson"
             (folder / "raw" / om["annotation"]).write_text(json.dumps(_outlines()))
         rows.append(om | {"patient_id": patient})

@@ -1,5 +1,9 @@
 """The command `nephroscale` on a finished project, and its messages about faults."""
 
+import csv
+import json
+import zipfile
+
 import pytest
 
 pytestmark = pytest.mark.workflow
@@ -36,15 +40,49 @@ def test_all_errors_of_configuration_and_tables_are_reported_before_any_job(proj
         assert word in run.output
 
 
-def test_features_are_exported_and_imported_as_h5(project):
-    folder = project.path / "h5"
-    folder.mkdir()
-    for patient in ("P01", "P02", "P03", "P04", "P05"):
-        bag = f"results/tiny/features/{patient}-TEM.zarr"
-        code, text = project.nephroscale("export-h5", bag, str(folder / f"{patient}.h5"))
-        assert (code, "instances" in text) == (0, True)
-    run = project.run("features", config=("features={encoders: {TEM: {name: h5, h5_folder: h5}}}",))
+def test_corrected_outlines_come_back_and_only_what_depends_on_them_runs(project):
+    code, text = project.nephroscale("qupath", "outlines")
+    assert code == 0, text
+    assert "': 'P01-OM'" in (project.path / "outlines/load_outlines.groovy").read_text()
+    outlines = json.loads((project.path / "outlines/outlines/P01-OM.geojson").read_text())
+    before = len(outlines["features"])
+    del outlines["features"][1:]
+    (project.path / "demo/tiny/P01-corrected.geojson").write_text(json.dumps(outlines))
+    path = project.path / "config/tiny/images.csv"
+    with path.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    next(row for row in rows if row["image_id"] == "P01-OM")["annotation"] = "P01-corrected.geojson"
+    with path.open("w", newline="") as stream:
+        table = csv.DictWriter(stream, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    run = project.run("glomeruli")
     assert run.code == 0, run.output
-    assert run.computed == [f"features/P0{n}-TEM" for n in range(1, 7)]
+    assert sorted(run.computed) == ["glomeruli/P01-OM", "register/P01"]
+    figures = project.receipt("glomeruli/P01-OM")["figures"]
+    assert (figures["method"], figures["glomeruli"], before > 0) == ("annotation", 1, True)
+
+
+def test_the_report_is_exported_as_one_file(made, tmp_path):
+    code, text = made.nephroscale("export-report", str(tmp_path / "report.zip"))
+    assert code == 0, text
+    with zipfile.ZipFile(tmp_path / "report.zip") as archive:
+        assert archive.read("patients.csv") == (made.path / "results/tiny/patients.csv").read_bytes()
+        assert {"index.html", "tables.xlsx", "tables/models.csv"} <= set(archive.namelist())
+
+
+def test_features_are_exported_and_imported_as_h5(project):
+    code, text = project.nephroscale("export-h5", "results/tiny/features/P01-TEM.zarr", "P01.h5")
+    assert (code, "instances" in text) == (0, True)
+    code, text = project.nephroscale("export-h5", "--all", "h5")
+    assert (code, "18 files" in text) == (0, True)
+    code, text = project.nephroscale("export-h5", "--all", "slides", "--per", "slide")
+    assert code == 0, text
+    (project.path / "h5/TEM/P06.h5").unlink()
+    encoders = "{TEM: {name: h5, h5_folder: h5/TEM}, OM: {name: h5, h5_folder: slides/OM}}"
+    run = project.run("features", config=(f"features={{encoders: {encoders}}}",))
+    assert run.code == 0, run.output
+    assert sorted(run.computed) == [f"features/P0{n}-{modality}" for n in range(1, 7) for modality in ("OM", "TEM")]
+    assert project.receipt("features/P01-OM")["status"] == "accepted"
     assert project.receipt("features/P01-TEM")["figures"]["instances"] > 1
     assert project.receipt("features/P06-TEM")["reason"] == "there is no h5 bag of TEM for this patient"

@@ -1,27 +1,48 @@
 """The pages of report and audit, next to their receipts and in the report of Snakemake."""
 
 import base64
+import csv
+import json
 import re
 
 import pytest
 
 pytestmark = pytest.mark.workflow
+COPIES = {
+    "report.html": "report/index.html",
+    "audit.html": "audit/index.html",
+    "patients.csv": "report/patients.csv",
+}
 
 
 def pages(project):
     top = project.path / "results/tiny"
-    return {name: (top / f"{name}.html").read_bytes() for name in ("report", "audit")}
+    return {name: (top / name).read_bytes() for name in COPIES}
 
 
 def test_a_page_is_a_copy_of_the_one_in_its_object(made):
     top = made.path / "results/tiny"
-    assert pages(made) == {name: (top / name / "index.html").read_bytes() for name in ("report", "audit")}
+    assert pages(made) == {name: (top / file).read_bytes() for name, file in COPIES.items()}
+
+
+def test_the_table_of_cases_has_a_line_per_patient_with_reasons(made):
+    with (made.path / "results/tiny/patients.csv").open(newline="", encoding="utf-8-sig") as stream:
+        rows = {row["patient_id"]: row for row in csv.DictReader(stream)}
+    with (made.path / "demo/tiny/patients.csv").open(newline="", encoding="utf-8-sig") as stream:
+        assert set(rows) == {row["patient_id"] for row in csv.DictReader(stream)}
+    folds = json.loads((made.path / "results/tiny/folds/folds.json").read_text())
+    for case, row in rows.items():
+        tested = case in folds["labels"]
+        assert bool(row["fold"]) == tested
+        assert bool(row["predicted"]) == (tested or row["use"] == "external")
+        assert bool(row["left_out"]) == (case in folds["excluded"])
+        assert len(row["missing_modalities"]) > 0 or case not in folds["lacking"]
 
 
 def test_a_deleted_page_comes_back_without_any_job(project):
     before = pages(project)
     for name in before:
-        (project.path / f"results/tiny/{name}.html").unlink()
+        (project.path / "results/tiny" / name).unlink()
     assert project.run().idle
     assert pages(project) == before
 
@@ -30,8 +51,8 @@ def test_a_changed_report_changes_its_page(project):
     project.edit("config/tiny.yaml", "The tiny cohort", "Another title")
     run = project.run()
     assert run.code == 0, run.output
-    assert b"Another title" in pages(project)["report"]
-    assert pages(project)["report"] == (project.path / "results/tiny/report/index.html").read_bytes()
+    assert b"Another title" in pages(project)["report.html"]
+    assert pages(project)["report.html"] == (project.path / "results/tiny/report/index.html").read_bytes()
     assert project.run().idle
 
 
@@ -39,6 +60,8 @@ def test_the_report_of_snakemake_holds_the_pages_and_no_receipt(project):
     run = project.run(options=("--report", "snakemake.html"))
     assert run.code == 0, run.output
     text = (project.path / "snakemake.html").read_text(encoding="utf-8")
-    embedded = {base64.b64decode(data) for data in re.findall(r"data:text/html[^,]*;base64,([A-Za-z0-9+/=]+)", text)}
+    embedded = {
+        base64.b64decode(data) for data in re.findall(r"data:text/(?:html|csv)[^,]*;base64,([A-Za-z0-9+/=]+)", text)
+    }
     assert embedded == set(pages(project).values())
     assert not re.search(r"data:application/json", text)

@@ -95,9 +95,15 @@ def receipt_of_page(wildcards):
     return plan.receipt_name(wildcards.page, "cohort")
 
 
+def receipt_of_report(wildcards):
+    """The receipt of the report."""
+    pre_pass.settle()
+    return plan.receipt_name("report", "cohort")
+
+
 def page_of_object(wildcards):
     """The page inside the object of the report or the audit."""
-    return str(plan.results / wildcards.page / plan.stages[wildcards.page].page)
+    return str(plan.results / wildcards.page / "index.html")
 
 
 def scale_with_attempt(amount):

@@ -10,7 +10,9 @@ rule glomeruli:
 
 rule find_glomeruli:
     input:
+        facts=glomeruli_stage.facts,
         tiles=glomeruli_stage.tiles,
+        outlines=glomeruli_stage.outlines,
         segmenter=glomeruli_stage.segmenter,
     output:
         receipt="<results>/glomeruli/{image}.json",

@@ -46,3 +46,24 @@ rule show_page:
         "Copy the page of the {wildcards.page}"
     shell:
         "cp {params.page:q} {output.page:q} 2> {log:q}"
+
+
+# The table of cases, beside the page.
+rule show_patients:
+    input:
+        receipt=receipt_of_report,
+    output:
+        table=report(
+            "<results>/patients.csv",
+            caption="../report/patients.rst",
+            category="Tables",
+        ),
+    log:
+        "<results>/logs/pages/patients.log",
+    localrule: True
+    params:
+        table=str(plan.results / "report" / "patients.csv"),
+    message:
+        "Copy the table of cases"
+    shell:
+        "cp {params.table:q} {output.table:q} 2> {log:q}"

@@ -54,8 +54,6 @@ class ImageRow:
         None where unknown.
     grade
         Semiquantitative grade of the marker, 0 to 4.
-    annotation
-        Whether there is a file of outlines.
     deposits
         Whether there is a file of outlined deposits.
     """
@@ -71,7 +69,6 @@ class ImageRow:
     exposure_ms: float | None = None
     gain: float | None = None
     grade: float | None = None
-    annotation: bool = False
     deposits: bool = False
 
     def to_mapping(self) -> dict[str, object]:
@@ -107,7 +104,7 @@ class Image:
     deposits: Path | None
 
     def row(self) -> ImageRow:
-        """Return the row without paths, which says only whether there are an annotation and deposits."""
+        """Return the row without paths, which says only whether there are deposits."""
         return ImageRow(
             id=self.id,
             patient_id=self.patient_id,
@@ -120,7 +117,6 @@ class Image:
             exposure_ms=self.exposure_ms,
             gain=self.gain,
             grade=self.grade,
-            annotation=self.annotation is not None,
             deposits=self.deposits is not None,
         )
 

@@ -1,4 +1,4 @@
-"""Commands on encoders and bags: `weights check`, `weights digest`, `export-h5`."""
+"""Commands on encoders: `weights check`, `weights digest`."""
 
 from __future__ import annotations
 
@@ -26,10 +26,6 @@ def add(commands: Commands) -> None:
     digest = actions.add_parser("digest", help="print the digest of a file or folder for the configuration")
     digest.add_argument("path", type=Path)
     digest.set_defaults(run=digest_of_weights)
-    export = commands.add_parser("export-h5", help="write a bag of features as h5 for CLAM or TRIDENT")
-    export.add_argument("features", type=Path, help="a bag, such as results/features/P001-TEM.zarr")
-    export.add_argument("out", type=Path)
-    export.set_defaults(run=export_bag)
 
 
 def check_weights(options: argparse.Namespace) -> int:
@@ -72,13 +68,4 @@ def digest_of_weights(options: argparse.Namespace) -> int:
     from nephroscale.features.weights import digest_weights
 
     print(digest_weights(options.path))
-    return 0
-
-
-def export_bag(options: argparse.Namespace) -> int:
-    """Write a bag as h5."""
-    from nephroscale.features.export_h5 import export_h5
-
-    figures = export_h5(options.features, options.out)
-    print(f"{options.out}: {figures['instances']} instances of {figures['channels']} channels")
     return 0

@@ -171,10 +171,6 @@ class Plan:
             f"{self._results}/{stage}{suffix}" if unit == "cohort" else f"{self._results}/{stage}/{unit}{suffix}"
         )
 
-    def page_path(self, stage: str) -> Path:
-        """The copy of the page of a stage that writes one."""
-        return Path(f"{self._results}/{stage}.html")
-
     def log_path(self, stage: str, unit: str) -> Path:
         """The file that a job's output goes to."""
         return self.results / "logs" / stage / f"{unit}.log"

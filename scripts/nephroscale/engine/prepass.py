@@ -42,13 +42,13 @@ class Findings:
     unknown
         Units whose artifact is not known: their jobs have to run.
     pages
-        Of each stage with a page that is known: the page in the object, and its time in nanoseconds.
+        Of each copy of a page that is known: the page in the object, and its time in nanoseconds.
     """
 
     times: dict[tuple[str, str], int] = field(default_factory=dict)
     rewritten: set[tuple[str, str]] = field(default_factory=set)
     unknown: list[tuple[str, str]] = field(default_factory=list)
-    pages: dict[str, tuple[Path, int]] = field(default_factory=dict)
+    pages: dict[Path, tuple[Path, int]] = field(default_factory=dict)
 
     def files(self, plan: Plan) -> Iterator[tuple[str, int | None]]:
         """The files that Snakemake asks about, as :func:`apply` would leave them: path and time, None where absent."""
@@ -59,8 +59,8 @@ class Findings:
             benchmark = plan.benchmark_path(*key)  # Snakemake takes it for one of the job's outputs
             with suppress(FileNotFoundError):
                 yield str(benchmark), max(benchmark.stat().st_mtime_ns, time_ns)
-        for stage, (_, time_ns) in self.pages.items():
-            yield str(plan.page_path(stage)), time_ns
+        for copy, (_, time_ns) in self.pages.items():
+            yield str(copy), time_ns
 
 
 def find_out(plan: Plan) -> Findings:
@@ -87,9 +87,10 @@ def find_out(plan: Plan) -> Findings:
                 found.rewritten.add(key)
             upstream = (found.times.get(need[:2], 0) for need in stage.upstream(plan, unit))
             found.times[key] = max(script_time, written or started, *upstream)
-        page = _page_in_object(plan, stage)
-        if page:
-            found.pages[name] = (page, found.times[name, "cohort"])
+        artifact = plan.object_path(name, "cohort") if stage.pages else None
+        for copy, page in stage.pages:
+            if artifact and (artifact / page).is_file():
+                found.pages[plan.results / copy] = (artifact / page, found.times[name, "cohort"])
     plan.settled = True
     return found
 
@@ -119,9 +120,9 @@ def apply(plan: Plan, found: Findings) -> None:
             raise_time(plan.benchmark_path(*key), time_ns)
         if key[0] == "register" and (key in found.rewritten or not _links_lead_to_raw(plan, key[1])):
             link_raw_files(plan, key[1])
-    for stage, (page, time_ns) in found.pages.items():
-        _copy_page(page, plan.page_path(stage))
-        raise_time(plan.page_path(stage), time_ns)
+    for copy, (page, time_ns) in found.pages.items():
+        _copy_page(page, copy)
+        raise_time(copy, time_ns)
     for stage in plan.stages.values():
         _set_others_outdated(plan, stage, set(plan.units(stage.name)))
 
@@ -167,7 +168,7 @@ def delete_outdated(plan: Plan) -> int:
     count = 0
     for path in outdated_receipts(plan.results):
         stage, _, unit = path.relative_to(plan.results / OUTDATED).with_suffix("").as_posix().partition("/")
-        if stage not in plan.stages or plan.stages[stage].page or stage == "predict":
+        if stage not in plan.stages or plan.stages[stage].pages or stage == "predict":
             continue
         path.unlink()
         link = plan.link_path(stage, unit or "cohort")
@@ -193,12 +194,6 @@ def _time_of_equal_receipt(plan: Plan, key: tuple[str, str], receipt: Receipt) -
     if holds(path, receipt) and link_target(link) == plan.store.relative_path(receipt.digest, link.parent):
         return path.stat().st_mtime_ns
     return None
-
-
-def _page_in_object(plan: Plan, stage: Stage) -> Path | None:
-    """The page of a stage that writes one, where its artifact is known."""
-    artifact = plan.object_path(stage.name, "cohort") if stage.page else None
-    return artifact / stage.page if artifact and (artifact / stage.page).is_file() else None
 
 
 def _copy_page(page: Path, path: Path) -> None:

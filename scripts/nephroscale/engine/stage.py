@@ -194,8 +194,8 @@ class Stage:
     pattern: ClassVar[str] = "cohort"
     #: Suffix of the link to an object.
     suffix: ClassVar[str] = ""
-    #: The page within the object that is copied to ``<results>/<stage>.html``.
-    page: ClassVar[str] = ""
+    #: Files in the results folder, each with the file within the object that it is a copy of.
+    pages: ClassVar[tuple[tuple[str, str], ...]] = ()
     #: Whether every artifact that was ever finished stays, numbered, in the subfolder ``reports`` of the results.
     numbered: ClassVar[bool] = False
     #: Whether torch computes here, so that device and instruction set are part of the recipe.

@@ -159,7 +159,7 @@ def read_instances(path: Path) -> list[InstanceWeight]:
         ]
 
 
-def probability_cells(prefix: str, probabilities: np.ndarray, classes: Sequence[str]) -> dict[str, Cell]:
+def probability_cells(prefix: str, probabilities: Iterable[float], classes: Sequence[str]) -> dict[str, Cell]:
     """Name the values of the classes [K] by their columns, `<prefix>_<class>`."""
     return {f"{prefix}_{name}": float(value) for name, value in zip(classes, probabilities, strict=True)}
 

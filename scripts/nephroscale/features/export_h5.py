@@ -17,10 +17,19 @@ from nephroscale.arrays import read_array, read_attributes
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
-def export_h5(features: Path, out: Path) -> dict[str, int]:
+def images_of(features: Path) -> list[str]:
+    """List the images that a bag has instances of, in its order."""
+    names = read_attributes(features)["images"]
+    return [str(names[index]) for index in np.unique(read_array(features, "image"))]
+
+
+def export_h5(
+    features: Path, out: Path, *, image: str | None = None, sides: Mapping[str, float] | None = None
+) -> dict[str, int]:
     """Write a bag of features in the h5 layout that CLAM and TRIDENT read.
 
     Parameters
@@ -30,6 +39,12 @@ def export_h5(features: Path, out: Path) -> dict[str, int]:
     out
         h5 file to create: `features` [n, C] float32, maps averaged over their grid; `coords` [n, 2] int64, centre x, y
         in pixels of the raw image; beside them `image`, `slot` and `score`, with the group's attributes on the file.
+        `coords` has the attributes `name` and, where the side of the instances is known, `patch_level` (0) and
+        `patch_size`.
+    image
+        Write the instances of this image alone.
+    sides
+        Image to the side of its instances in pixels of the raw image.
 
     Returns
     -------
@@ -48,15 +63,20 @@ def export_h5(features: Path, out: Path) -> dict[str, int]:
             where=str(features),
             fix="Choose another encoder than `pixels`.",
         )
-    pooled = np.asarray(maps, np.float32).mean(axis=(1, 2), dtype=np.float32)
+    names, index = list(attributes["images"]), np.asarray(read_array(features, "image"))
+    rows = np.arange(len(index)) if image is None else np.flatnonzero(index == names.index(image))
+    pooled = np.asarray(maps[rows], np.float32).mean(axis=(1, 2), dtype=np.float32)
+    known = {round((sides or {}).get(names[k], 0)) for k in index[rows]}
     with h5py.File(out, "w-") as file:
         file.create_dataset("features", data=pooled, track_times=False)
         coords = file.create_dataset(
-            "coords", data=np.rint(read_array(features, "position")).astype(np.int64), track_times=False
+            "coords", data=np.rint(read_array(features, "position")[rows]).astype(np.int64), track_times=False
         )
-        coords.attrs["name"] = attributes["patient"]
+        coords.attrs["name"] = image or attributes["patient"]
+        if len(known) == 1 and known != {0}:
+            coords.attrs["patch_level"], coords.attrs["patch_size"] = 0, known.pop()
         for name in ("image", "score", "slot"):
-            file.create_dataset(name, data=np.asarray(read_array(features, name)), track_times=False)
+            file.create_dataset(name, data=np.asarray(read_array(features, name))[rows], track_times=False)
         for name in ("encoder", "modality", "patient"):
             file.attrs[name] = attributes[name]
         for name in ("images", "panel"):

@@ -135,7 +135,7 @@ def extract_features(  # noqa: PLR0917  (one argument per input of a job)
     modality
         `OM`, `IM` or `TEM`.
     sources
-        The objects to read; none for `h5`.
+        The objects to read; for `h5` the files of single images, if there are any.
     encoder
         The encoder, with the path of its weights.
     settings
@@ -162,7 +162,7 @@ def extract_features(  # noqa: PLR0917  (one argument per input of a job)
     """
     if encoder.name == registry.H5:
         imported: dict[str, JSON] = registry.load_module(encoder.name).import_h5(
-            patient, modality, encoder.h5_folder, out
+            patient, modality, encoder.h5_folder, out, sources, settings.panel
         )
         return imported
     chosen, names = _choose(modality, sources, settings.om_glomeruli, len(settings.panel))

@@ -1,4 +1,4 @@
-"""Import of bags made elsewhere: one h5 file for each patient, in the layout of CLAM and TRIDENT.
+"""Import of bags made elsewhere: one h5 file for each patient or image, in the layout of CLAM and TRIDENT.
 
 References
 ----------
@@ -15,22 +15,31 @@ import numpy as np
 
 from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError, Rejected
+from nephroscale.features.source import Source
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nephroscale.json_text import JSON
 
 
-def import_h5(patient: str, modality: str, folder: str | None, out: Path) -> dict[str, JSON]:
-    """Make a bag from a patient's h5 file.
+def import_h5(  # noqa: PLR0917
+    patient: str, modality: str, folder: str | None, out: Path, slides: Sequence[Source] = (), panel: Sequence[str] = ()
+) -> dict[str, JSON]:
+    """Make a bag from a patient's h5 file, or from those of the patient's images.
 
     Parameters
     ----------
     patient, modality
         Patient id, and `OM`, `IM` or `TEM`.
     folder
-        Holds ``<patient>.h5``.
+        Holds ``<patient>.h5``; otherwise the files of `slides` are read.
     out
         Zarr group to create, with maps of 1 x 1.
+    slides
+        The h5 file of each image.
+    panel
+        Markers of the IM panel by slot.
 
     Returns
     -------
@@ -42,38 +51,62 @@ def import_h5(patient: str, modality: str, folder: str | None, out: Path) -> dic
     Rejected
         When the patient has no file.
     NephroscaleError
-        When no folder is named, or the file is not a valid bag.
+        When no folder is named, a file is not a valid bag, or the files of a patient do not fit together.
     """
     if folder is None:
         raise NephroscaleError(
             "The encoder h5 needs the folder of the bags.",
             where=f"configuration, features.encoders.{modality}.h5_folder",
-            fix="Name the folder that holds <patient_id>.h5.",
+            fix="Name the folder that holds <patient_id>.h5 or <image_id>.h5.",
         )
     path = Path(folder) / f"{patient}.h5"
-    if not path.is_file():
+    if path.is_file():
+        slides = [Source(f"{patient}-{modality}", path)]
+    if not slides:
         raise Rejected(f"there is no h5 bag of {modality} for this patient")
-    return read_h5_bag(path, out, patient=patient, modality=modality, image_id=f"{patient}-{modality}", encoder="h5")
+    bags = [read_h5(slide.path) for slide in slides]
+    kinds = {(features.shape[1], features.dtype) for features, _ in bags}
+    if len(kinds) > 1:
+        raise NephroscaleError(
+            "The h5 bags of this patient have different channels or precision.",
+            where=", ".join(slide.path.name for slide in slides),
+            fix="Make all bags with one encoder.",
+        )
+    features, coords = (np.concatenate(parts) for parts in zip(*bags, strict=True))
+    counts = [len(part) for part, _ in bags]
+    (count, channels), dtype = features.shape, np.float16 if features.dtype == np.float16 else np.float32
+    write_arrays(
+        out,
+        {
+            "features": features.astype(dtype).reshape(count, 1, 1, channels),
+            "image": np.repeat(np.arange(len(bags)), counts).astype(np.int16),
+            "slot": np.repeat([slide.slot for slide in slides], counts).astype(np.int8),
+            "score": np.ones(count, np.float32),
+            "position": coords.astype(np.float32),
+        },
+        {
+            "patient": patient,
+            "modality": modality,
+            "encoder": "h5",
+            "images": [slide.image_id for slide in slides],
+            "panel": list(panel),
+        },
+    )
+    return {"instances": count, "channels": channels}
 
 
-def read_h5_bag(path: Path, out: Path, *, patient: str, modality: str, image_id: str, encoder: str) -> dict[str, JSON]:
-    """Convert an h5 bag into a bag of this project, with maps of 1 x 1.
+def read_h5(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read an h5 bag.
 
     Parameters
     ----------
     path
         h5 file with `features` [n, C] or [1, n, C] floating point, and `coords` [n, 2].
-    out
-        Zarr group to create, as :func:`nephroscale.features.features.extract_features` writes it.
-    patient, modality, image_id
-        Patient id, `OM`, `IM` or `TEM`, and id of the image.
-    encoder
-        Name of the encoder that made it; bags of different encoders must not be mixed.
 
     Returns
     -------
-    dict
-        `instances` and `channels`.
+    tuple of numpy.ndarray
+        Features [n, C] and coordinates [n, 2].
 
     Raises
     ------
@@ -100,20 +133,7 @@ def read_h5_bag(path: Path, out: Path, *, patient: str, modality: str, image_id:
         raise NephroscaleError(
             f"Invalid h5 bag: {invalid}.", where=str(path), fix="Bags are [n, C] with [n, 2] coordinates."
         )
-    count, channels = features.shape
-    dtype = np.float16 if features.dtype == np.float16 else np.float32
-    write_arrays(
-        out,
-        {
-            "features": features.astype(dtype).reshape(count, 1, 1, channels),
-            "image": np.zeros(count, np.int16),
-            "slot": np.zeros(count, np.int8),
-            "score": np.ones(count, np.float32),
-            "position": coords.astype(np.float32),
-        },
-        {"patient": patient, "modality": modality, "encoder": encoder, "images": [image_id], "panel": []},
-    )
-    return {"instances": count, "channels": channels}
+    return features, coords
 
 
 def _dataset(file: h5py.File, name: str, path: Path) -> np.ndarray:

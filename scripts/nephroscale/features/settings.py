@@ -20,7 +20,7 @@ class EncoderSettings(Settings):
     weights: str | None = setting("Local safetensors file or Hugging Face folder.", None)
     digest: str | None = setting("BLAKE3 digest that the weights must have.", None)
     h5_folder: str | None = setting(
-        "For `h5`: the folder that holds <patient_id>.h5, as CLAM and TRIDENT write them.", None
+        "For `h5`: the folder that holds <patient_id>.h5 or <image_id>.h5, as CLAM and TRIDENT write them.", None
     )
     size_px: int = setting("Side to which images are scaled for this encoder.", 224, minimum=32)
 

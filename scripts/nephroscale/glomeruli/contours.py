@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PIXEL_DIGITS, MEASURE_DIGITS = 2, 4
+#: Namespace of the ids of outlines.
+OUTLINES = uuid.uuid5(uuid.NAMESPACE_OID, "nephroscale outlines")
 COLOUR = [255, 196, 0]
 
 
@@ -126,8 +129,10 @@ def rasterise(polygons: Sequence[Polygon], shape: tuple[int, int]) -> np.ndarray
     return mask
 
 
-def write_geojson(path: Path, glomeruli: Sequence[Glomerulus]) -> None:
+def write_geojson(path: Path, glomeruli: Sequence[Glomerulus], slide: str) -> None:
     """Write outlines for QuPath (File > Import objects), in the given order and with fixed precision.
+
+    The id of an outline is a UUID (version 5) of the slide and the coordinates.
 
     Parameters
     ----------
@@ -135,13 +140,15 @@ def write_geojson(path: Path, glomeruli: Sequence[Glomerulus]) -> None:
         File to write.
     glomeruli
         In raw level-0 pixels, the representative one first.
+    slide
+        Digest of the slide's raw file.
     """
-    features = [_feature(index, one) for index, one in enumerate(glomeruli, start=1)]
+    features = [_feature(index, one, slide) for index, one in enumerate(glomeruli, start=1)]
     content = {"type": "FeatureCollection", "features": features}
     Path(path).write_text(json.dumps(content, sort_keys=True, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
-def _feature(index: int, one: Glomerulus) -> dict[str, object]:
+def _feature(index: int, one: Glomerulus, slide: str) -> dict[str, object]:
     geometry = mapping(orient(Polygon(one.polygon.exterior)))
     rings = [[[round(float(v), PIXEL_DIGITS) for v in point[:2]] for point in ring] for ring in geometry["coordinates"]]
     measurements = {
@@ -152,11 +159,11 @@ def _feature(index: int, one: Glomerulus) -> dict[str, object]:
     }
     return {
         "type": "Feature",
-        "id": f"glomerulus-{index:04d}",
+        "id": str(uuid.uuid5(OUTLINES, f"{slide} {json.dumps(rings)}")),
         "geometry": {"type": "Polygon", "coordinates": rings},
         "properties": {
             "objectType": "annotation",
-            "name": f"Glomerulus {index}",
+            "name": f"glomerulus-{index:04d}",
             "classification": {"name": "Glomerulus", "color": COLOUR},
             "isLocked": False,
             "measurements": {k: round(v, MEASURE_DIGITS) for k, v in measurements.items() if v is not None},

@@ -12,7 +12,8 @@ from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.glomeruli.contours import Glomerulus, write_geojson
 from nephroscale.glomeruli.crops import cut_crop, fit_whole
-from nephroscale.glomeruli.instances import find_instances
+from nephroscale.glomeruli.instances import find_instances, measure_outlines
+from nephroscale.glomeruli.outlines import outlines_on
 from nephroscale.glomeruli.overlay import draw_overlay
 from nephroscale.glomeruli.tile_view import TileView
 from nephroscale.slides.facts import is_whole_field
@@ -76,8 +77,14 @@ def choose_detector(modality: str, method: str, *, has_segmenter: bool) -> str:
     return "unet" if has_segmenter else "classical"
 
 
-def find_glomeruli(
-    tiles: Path, segmenter: Path | None, row: ImageRow, settings: DetectionSettings, out: Path
+def find_glomeruli(  # noqa: PLR0917
+    tiles: Path,
+    segmenter: Path | None,
+    row: ImageRow,
+    settings: DetectionSettings,
+    out: Path,
+    slide: str,
+    annotation: Path | None = None,
 ) -> GlomeruliFigures:
     """Find the glomeruli of an image, and write outlines and crops.
 
@@ -93,20 +100,28 @@ def find_glomeruli(
         Detector, limits of size, and size of the crops.
     out
         Folder to create: `glomeruli.geojson`, `crops` (Zarr group), `overlay.png`.
+    slide
+        Digest of the image's raw file, for the ids of the outlines.
+    annotation
+        Corrected outlines (see :func:`nephroscale.glomeruli.outlines.read_annotations`), which are used instead of
+        detected ones; None where there are none.
 
     Raises
     ------
     Rejected
-        When no glomerulus is found, or the scale of the image is unknown.
+        When no glomerulus is found, the scale of the image is unknown, or the corrected outlines cannot be used.
     """
     opened = open_tiles(tiles)
     whole = is_whole_field(row)
     too_small = too_large = 0
     if whole:
         method, glomeruli = "whole", [_whole(opened)]
+    elif opened.mpp is None:
+        raise Rejected("image has no scale, which the detection of glomeruli needs")
+    elif annotation:
+        view = TileView.at_scale(opened, settings.mpp)
+        method, glomeruli = "annotation", _corrected(view, annotation, row.id)
     else:
-        if opened.mpp is None:
-            raise Rejected("image has no scale, which the detection of glomeruli needs")
         method = choose_detector(opened.modality, settings.method, has_segmenter=segmenter is not None)
         view = TileView.at_scale(opened, settings.mpp)
         detector = cast("Detector", importlib.import_module(DETECTORS[method]))
@@ -124,7 +139,7 @@ def find_glomeruli(
         fit_whole(opened, size) if whole else cut_crop(opened, one.centre, settings.crop_um, size) for one in glomeruli
     ]
     out.mkdir(parents=True)
-    write_geojson(out / "glomeruli.geojson", glomeruli)
+    write_geojson(out / "glomeruli.geojson", glomeruli, slide)
     arrays = {
         "crops": np.stack(crops),
         "score": np.asarray([one.score for one in glomeruli], np.float32),
@@ -142,6 +157,13 @@ def find_glomeruli(
         "completeness": round(first.completeness, 4),
         "diameter_um": None if first.diameter_um is None else round(first.diameter_um, 1),
     }
+
+
+def _corrected(view: TileView, annotation: Path, image: str) -> list[Glomerulus]:
+    try:
+        return measure_outlines(view, outlines_on(view, annotation, f"image {image}"))
+    except NephroscaleError as error:
+        raise Rejected(f"corrected outlines cannot be used: {error.what}") from error
 
 
 def _whole(tiles: Tiles) -> Glomerulus:

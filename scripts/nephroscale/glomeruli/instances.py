@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,14 +10,17 @@ import cv2
 import numpy as np
 from scipy import ndimage
 from shapely import transform
+from shapely.affinity import translate
 from skimage.morphology import reconstruction
 from skimage.segmentation import watershed
 
-from nephroscale.glomeruli.contours import Glomerulus, outline, rank
+from nephroscale.glomeruli.contours import Glomerulus, outline, rank, rasterise
 from nephroscale.glomeruli.tile_view import GLASS, TileView
 from nephroscale.slides.tile_status import TileStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shapely.geometry import Polygon
 
     from nephroscale.glomeruli.settings import DetectionSettings
@@ -74,6 +78,34 @@ def find_instances(view: TileView, probability: np.ndarray, settings: DetectionS
         completeness = _completeness(part, box, outside, max(1, round(RIM_UM / mpp)))
         glomeruli.append(Glomerulus(raw, score, completeness, area))
     return FoundGlomeruli(rank(glomeruli), too_small, too_large)
+
+
+def measure_outlines(view: TileView, polygons: Sequence[Polygon]) -> list[Glomerulus]:
+    """Measure outlines that a person drew; their score is 1, and their size is not limited.
+
+    Parameters
+    ----------
+    view
+        The slide; its scale is known.
+    polygons
+        In pixels of the view.
+
+    Returns
+    -------
+    list of Glomerulus
+        The representative one first.
+    """
+    mpp = view.mpp or 1.0
+    outside, rim = _outside(view), max(1, round(RIM_UM / mpp))
+    glomeruli = []
+    for polygon in polygons:
+        left, top, right, bottom = polygon.bounds
+        x, y = math.floor(left), math.floor(top)
+        height, width = math.ceil(bottom) - y, math.ceil(right) - x
+        part = rasterise([translate(polygon, -x, -y)], (height, width))
+        completeness = _completeness(part, (slice(y, y + height), slice(x, x + width)), outside, rim)
+        glomeruli.append(Glomerulus(_to_raw(polygon, view, (0, 0)), 1.0, completeness, polygon.area * mpp**2))
+    return rank(glomeruli)
 
 
 def split_touching(mask: np.ndarray, smallest_px: float) -> np.ndarray:

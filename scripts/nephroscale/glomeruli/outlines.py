@@ -9,8 +9,8 @@ from xml.etree import ElementTree as ET  # _parse_xml rejects documents with a D
 from xml.parsers import expat
 
 import numpy as np
-from shapely import make_valid, union_all
-from shapely.geometry import Polygon, shape
+from shapely import make_valid, transform, union_all
+from shapely.geometry import Polygon, box, shape
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.glomeruli import imagej
@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
     from shapely.geometry.base import BaseGeometry
 
+    from nephroscale.glomeruli.tile_view import TileView
+
 GLOMERULUS = ("glom", "肾小球")
 GEOJSON_AREAS = ("Polygon", "MultiPolygon")
 APERIO_ELLIPSE = "2"
+ON_SLIDE = 0.2  # smallest part of an outline that is on the slide's tiles
 SLIVER = 0.02  # smallest piece of a repaired outline, as a fraction of the largest
 
 
@@ -80,6 +83,41 @@ def read_annotations(path: Path, names: tuple[str, ...] | None = GLOMERULUS) -> 
             fix=f"Give outlines no class, or one whose name contains {' or '.join(map(repr, names or ()))}.",
         )
     return polygons
+
+
+def outlines_on(view: TileView, path: Path, where: str) -> list[Polygon]:
+    """Read the outlines of glomeruli that lie on a slide.
+
+    Parameters
+    ----------
+    view
+        The slide at any scale.
+    path
+        The file, as in :func:`read_annotations`.
+    where
+        Name of the slide, for the error.
+
+    Returns
+    -------
+    list of shapely.geometry.Polygon
+        In pixels of the view; outlines of which less than a fifth is on the slide's tiles are left out.
+
+    Raises
+    ------
+    NephroscaleError
+        When the file cannot be read, or no outline is on the slide.
+    """
+    height, width = view.shape
+    frame = box(0, 0, width, height)
+    polygons = [transform(polygon, view.from_raw) for polygon in read_annotations(path)]
+    inside = [polygon for polygon in polygons if polygon.intersection(frame).area > ON_SLIDE * polygon.area]
+    if not inside:
+        raise NephroscaleError(
+            "All outlines of this annotation are outside its slide.",
+            where=where,
+            fix="Give outlines in pixels of full resolution; check that the file belongs to this slide.",
+        )
+    return inside
 
 
 def polygons_of(geometry: BaseGeometry) -> list[Polygon]:

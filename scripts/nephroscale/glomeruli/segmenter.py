@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import numpy as np
 import torch
-from shapely import transform
-from shapely.geometry import Polygon
 from torch import Tensor
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.glomeruli.contours import rasterise
 from nephroscale.glomeruli.metrics import dice
 from nephroscale.glomeruli.network import UNet, save_weights
-from nephroscale.glomeruli.outlines import read_annotations
+from nephroscale.glomeruli.outlines import outlines_on
 from nephroscale.glomeruli.tile_view import GLASS, TileView
 from nephroscale.glomeruli.unet import predict, to_tensor
 from nephroscale.slides.tile_reader import open_tiles
@@ -195,16 +193,7 @@ def load_annotated(slide: AnnotatedSlide, mpp: float) -> LabelledSlide:
             where=f"image {slide.id}",
             fix="Remove its annotation.",
         )
-    polygons = [transform(polygon, view.from_raw) for polygon in read_annotations(slide.annotation)]
-    height, width = view.shape
-    frame = Polygon([(0, 0), (width, 0), (width, height), (0, height)])
-    inside = [polygon for polygon in polygons if polygon.intersection(frame).area > 0.2 * polygon.area]
-    if not inside:
-        raise NephroscaleError(
-            "All outlines of this annotation are outside its slide.",
-            where=f"image {slide.id}",
-            fix="Give outlines in pixels of full resolution; check that the file belongs to this slide.",
-        )
+    inside = outlines_on(view, slide.annotation, f"image {slide.id}")
     centres = np.array([[polygon.centroid.y, polygon.centroid.x] for polygon in inside])
     return LabelledSlide(slide.id, view.whole(), rasterise(inside, view.shape), view.status, centres)
 

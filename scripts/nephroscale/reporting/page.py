@@ -111,7 +111,11 @@ def render_page(
     compared = METRIC_NAMES | ({m: ORDINAL_METRIC_NAMES[m] for m in COMPARED_ORDINAL_METRICS} if inputs.ordinal else {})
     page = {
         "title": settings.title,
-        "notes": [*settings.notes, *describe_test_set_use(inputs.test_set_uses, len(models))],
+        "notes": [
+            *settings.notes,
+            *_corrections(inputs),
+            *describe_test_set_use(inputs.test_set_uses, len(models)),
+        ],
         "metrics": metrics,
         "cohort": content.cohort.summary,
         "people": content.cohort.people,
@@ -202,6 +206,13 @@ def _patient_rows(pooled: Predictions, classes: Sequence[str]) -> list[PatientRo
             )
         )
     return rows
+
+
+def _corrections(inputs: ReportInputs) -> list[str]:
+    """State how many slides have outlines that a person drew, since these are no detections."""
+    slides = inputs.stages.get("glomeruli", ())
+    drawn = sum(unit.figures.get("method") == "annotation" for unit in slides)
+    return [f"Glomeruli of {drawn} of {len(slides)} slides and fields were outlined by a person."] if drawn else []
 
 
 def _choose_slides(slides: Sequence[SlidePicture]) -> list[SlidePicture]:

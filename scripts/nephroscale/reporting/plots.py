@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -60,7 +59,7 @@ def colour_of(c: int) -> str:
 
 
 def draw(name: str, size: tuple[float, float], paint: Callable[[Figure], None], folder: Path) -> str:
-    """Draw a plot, save it as PNG, and return it as SVG for the page.
+    """Draw a plot, save it as PNG and SVG, and return the SVG for the page.
 
     Parameters
     ----------
@@ -71,7 +70,7 @@ def draw(name: str, size: tuple[float, float], paint: Callable[[Figure], None], 
     paint
         Function that draws on an empty figure.
     folder
-        Folder of the PNG file.
+        Folder of the files.
 
     Returns
     -------
@@ -83,9 +82,9 @@ def draw(name: str, size: tuple[float, float], paint: Callable[[Figure], None], 
         FigureCanvasAgg(figure)
         paint(figure)
         figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
-        stream = io.BytesIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    return "data:image/svg+xml;base64," + base64.b64encode(stream.getvalue()).decode()
+        drawing = folder / f"{name}.svg"
+        figure.savefig(drawing, metadata={"Date": None, "Creator": None}, transparent=True)
+    return "data:image/svg+xml;base64," + base64.b64encode(drawing.read_bytes()).decode()
 
 
 def paint_models(metrics: ReportMetrics, labels: Mapping[str, str]) -> Callable[[Figure], None]:

@@ -11,6 +11,7 @@ from nephroscale.reporting.cohort_summary import read_cohort
 from nephroscale.reporting.external_section import summarise_external
 from nephroscale.reporting.metrics_json import build_metrics
 from nephroscale.reporting.page import METRIC_NAMES, ReportContent, format_interval, format_value, render_page
+from nephroscale.reporting.patients_table import write_patients
 from nephroscale.reporting.plots import draw, paint_confusion, paint_curves, paint_models, paint_reliability, paint_roc
 from nephroscale.reporting.report_metrics import as_json
 from nephroscale.reporting.results import read_results
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed: int = 0) -> dict[str, object]:
-    """Write `index.html`, `metrics.json` and `figures/*.png`.
+    """Write `index.html`, `metrics.json`, `patients.csv` and `figures/*.png` and `*.svg`.
 
     Parameters
     ----------
@@ -54,6 +55,7 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
     document = as_json(metrics) | {"cohort": as_json(content.cohort.summary), "external": as_json(content.external)}
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (out / "metrics.json").write_text(text, encoding="utf-8")
+    write_patients(out / "patients.csv", inputs, content.models, metrics.headline)
     plots = _draw_plots(content, out / "figures")
     (out / "index.html").write_text(render_page(content, inputs, settings, plots) + "\n", encoding="utf-8")
     rejections = list_rejections(inputs.stages, content.cohort.summary.excluded)

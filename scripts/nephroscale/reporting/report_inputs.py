@@ -39,6 +39,30 @@ class UnitOutcome:
 
 
 @dataclass(frozen=True)
+class ListedCase:
+    """A case as the tables have it.
+
+    Attributes
+    ----------
+    use
+        `diagnosis`, `external`, `segmentation` or `exclude`.
+    label, second
+        Names of the class and of the second class of a soft label; None where there is none.
+    person, biopsy
+        Patient and biopsy of a case that is one of several biopsies; None for all others.
+    reason
+        Why the case takes no part; None where it does.
+    """
+
+    use: str
+    label: str | None = None
+    second: str | None = None
+    person: str | None = None
+    biopsy: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
 class FoldRun:
     """One fold and seed of a model.
 
@@ -129,6 +153,10 @@ class ReportInputs:
         Whether the classes are ordered.
     external
         Model to its object of the stage `predict` for the external patients.
+    cases
+        Case id to what the tables have about it.
+    images
+        Image id to case id.
     """
 
     classes: Sequence[str]
@@ -140,3 +168,5 @@ class ReportInputs:
     test_set_uses: Mapping[str, int] = field(default_factory=dict)
     ordinal: bool = False
     external: Mapping[str, Path] = field(default_factory=dict)
+    cases: Mapping[str, ListedCase] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)

@@ -32,7 +32,7 @@ class Modality(ABC):
     Attributes
     ----------
     dtype, channels, colours
-        Of the stored arrays; hexadecimal colours for viewers.
+        Of the stored arrays; name of each channel to its hexadecimal colour, for viewers.
     overview, mask
         The slide at a coarse scale, and its tissue.
     attributes, quality
@@ -41,7 +41,7 @@ class Modality(ABC):
 
     dtype: ClassVar[np.dtype]
     channels: ClassVar[int]
-    colours: ClassVar[tuple[str, ...]]
+    colours: Mapping[str, str]
 
     def __init__(self, overview: Overview, mask: TissueMask, row: ImageRow, stain: str) -> None:
         self.overview = overview
@@ -71,7 +71,6 @@ class Brightfield(Modality):
 
     dtype = np.dtype(np.uint8)
     channels = 3
-    colours = ("FF0000", "00FF00", "0000FF")
 
     def __init__(
         self,
@@ -84,6 +83,7 @@ class Brightfield(Modality):
         self.settings, stain = settings, row.stain or ""
         self.reference = (references or {}).get(stain)
         self.normalisation = Normalisation("identity")
+        self.colours = {"Red": "FF0000", "Green": "00FF00", "Blue": "0000FF"}
         overview = self.view(reader, scales.overview).overview()
         mpp = scales.overview_mpp or settings.tissue_mpp
         super().__init__(overview, find_bright_tissue(overview.pixels, overview.valid, mpp, stain), row, stain)
@@ -124,7 +124,6 @@ class Fluorescence(Modality):
 
     dtype = np.dtype(np.uint16)
     channels = 1
-    colours = ("FFFFFF",)
 
     def __init__(
         self, reader: SlideReader, scales: Scales, row: ImageRow, settings: ImTilingSettings, facts: ImageFacts
@@ -138,6 +137,7 @@ class Fluorescence(Modality):
         self._background = estimate_background(grey, scales.overview_mpp, settings.background_um)
         mpp = scales.overview_mpp or settings.tissue_mpp
         super().__init__(overview, find_dark_tissue(grey, overview.valid, mpp), row, marker)
+        self.colours = {marker or "fluorescence": "00FF00"}
         # Grey levels for focus and thumbnail only.
         low, high = np.percentile(grey, [1, 99.8]).tolist()
         self._low, self._gain = low, 255 / max(high - low, 1)

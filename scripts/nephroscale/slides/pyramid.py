@@ -45,7 +45,7 @@ def write_pyramid(
     tile_px: int,
     mpp: float | None,
     attributes: Mapping[str, object],
-    colours: tuple[str, ...],
+    colours: Mapping[str, str],
 ) -> int:
     """Write the levels of a pyramid and its metadata.
 
@@ -69,7 +69,7 @@ def write_pyramid(
     attributes
         JSON values, stored under `nephroscale`.
     colours
-        Hexadecimal colour of each channel, for viewers.
+        Name of each channel to its hexadecimal colour, for viewers.
 
     Returns
     -------
@@ -237,10 +237,11 @@ def _multiscale(name: str, axes: str, levels: int, unit: float, mpp: float | Non
 
 
 def _image_metadata(
-    levels: int, mpp: float | None, dtype: np.dtype, colours: tuple[str, ...], attributes: Mapping[str, object]
+    levels: int, mpp: float | None, dtype: np.dtype, colours: Mapping[str, str], attributes: Mapping[str, object]
 ) -> dict[str, object]:
     top = int(np.iinfo(dtype).max)
     window = {"start": 0, "min": 0, "end": top, "max": top}
-    omero = {"channels": [{"active": True, "color": colour, "window": window} for colour in colours]}
+    channels = [{"active": True, "color": colour, "label": name, "window": window} for name, colour in colours.items()]
+    omero = {"channels": channels, "rdefs": {"model": "color"}}
     ome = {"version": "0.5", "multiscales": [_multiscale("tiles", "cyx", levels, mpp or 1.0, mpp)], "omero": omero}
     return {"ome": ome, "nephroscale": dict(attributes)}

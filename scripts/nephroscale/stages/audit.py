@@ -28,7 +28,7 @@ class Audit(Stage):
     name = "audit"
     rule = "write_audit"
     reads_records = True
-    page = "index.html"
+    pages = (("audit.html", "index.html"),)
 
     def units(self, plan: PlanView) -> list[str]:
         return ["cohort"]

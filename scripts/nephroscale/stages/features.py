@@ -73,8 +73,10 @@ class Features(Stage):
         patient, modality = PatientModality.parse(unit)
         encoder = self._encoder(plan, unit)
         if encoder.name == H5:
-            path = Path(encoder.h5_folder or "") / f"{patient}.h5"
-            return {"h5": plan.raw_cache.digest(path) if path.is_file() else "absent"}
+            ids = [patient, *(image.id for image in plan.images(patient, modality))]
+            paths = {name: Path(encoder.h5_folder or "") / f"{name}.h5" for name in ids}
+            found = {f"h5/{name}": plan.raw_cache.digest(path) for name, path in paths.items() if path.is_file()}
+            return found or {"h5": "absent"}
         require_digest(encoder.weights, encoder.digest, where=f"features.encoders.{modality}")
         return {}
 
@@ -84,7 +86,7 @@ class Features(Stage):
         assert isinstance(job.settings, ExtractionSettings)
         patient, modality = PatientModality.parse(job.unit)
         encoder = self._encoder(job.plan, job.unit)
-        sources = [] if encoder.name == H5 else choose_sources(job)
+        sources = slide_bags(job, Path(encoder.h5_folder or "")) if encoder.name == H5 else choose_sources(job)
         return extract_features(patient, modality, sources, encoder, job.settings, job.out, job.device)
 
     def _encoder(self, plan: PlanView, unit: str) -> EncoderSettings:
@@ -113,12 +115,30 @@ def choose_sources(job: Job) -> list[Source]:
     usable = {each.unit: each.path for each in found if each.path}
     if not usable:
         raise _no_image(modality, found)
+    return _by_slot(job, modality, usable)
+
+
+def slide_bags(job: Job, folder: Path) -> list[Source]:
+    """List the h5 files of single images in a folder: of OM those of the best stain, of IM each in its slot."""
+    patient, modality = PatientModality.parse(job.unit)
+    paths = {image.id: folder / f"{image.id}.h5" for image in job.plan.images(patient, modality)}
+    found = {image: path for image, path in paths.items() if path.is_file()}
+    return _by_slot(job, modality, found) if found else []
+
+
+def _by_slot(job: Job, modality: str, usable: Mapping[str, Path]) -> list[Source]:
+    from nephroscale.features.source import Source
+
+    settings = job.settings
+    assert isinstance(settings, ExtractionSettings)
     images = {image: job.plan.cohort.images[image] for image in usable}
     if modality == "OM":
         best = min((str(image.stain) for image in images.values()), key=settings.stains.index)
         slots = {name: 0 for name, image in images.items() if image.stain == best}
-    else:
+    elif modality == "IM":
         slots = {name: settings.panel.index(str(image.marker)) for name, image in images.items()}
+    else:
+        slots = dict.fromkeys(images, 0)
     return [Source(image, usable[image], slot) for image, slot in sorted(slots.items())]
 
 

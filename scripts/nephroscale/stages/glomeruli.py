@@ -10,6 +10,7 @@ from nephroscale.glomeruli.settings import DetectionSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nephroscale.cohort.image import Image
     from nephroscale.engine.job import Job
 
 
@@ -32,34 +33,60 @@ class Glomeruli(Stage):
         """The slide's pyramid."""
         return Need("tiles", unit)
 
+    @need("register")
+    def facts(self, plan: PlanView, unit: str) -> Need:
+        """The facts of the image, its digest among them."""
+        return Need("register", plan.cohort.images[unit].patient_id, part=unit)
+
+    @need("register")
+    def outlines(self, plan: PlanView, unit: str) -> Need | None:
+        """The registered outlines of a slide that a person has corrected."""
+        image = plan.cohort.images[unit]
+        return Need("register", image.patient_id, part=f"{unit}.annotation") if _corrected(image) else None
+
     @need("segmenter")
     def segmenter(self, plan: PlanView, unit: str) -> Need | None:
-        """The trained segmenter, for OM slides that one glomerulus does not fill, where the cohort has one."""
+        """The trained segmenter, for OM slides whose glomeruli are to be detected, where the cohort has one."""
         image = plan.cohort.images[unit]
-        segmented = image.modality == "OM" and image.roi != "whole" and plan.units("segmenter")
-        return Need("segmenter", "cohort") if segmented else None
+        return Need("segmenter", "cohort") if _by_network(plan, image) else None
 
     def settings(self, plan: PlanView, unit: str) -> DetectionSettings:
         return plan.config.glomeruli.narrow(DetectionSettings)
 
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
         image = plan.cohort.images[unit]
-        if image.roi == "whole":
+        if image.roi == "whole" or _corrected(image):
             return ()
-        by_network = image.modality == "OM" and plan.units("segmenter")
-        return ("nephroscale.glomeruli.unet" if by_network else "nephroscale.glomeruli.classical",)
+        return ("nephroscale.glomeruli.unet" if _by_network(plan, image) else "nephroscale.glomeruli.classical",)
 
     def rows(self, plan: PlanView, unit: str) -> object:
         return plan.cohort.images[unit].row().to_mapping()
+
+    def raw(self, plan: PlanView, unit: str) -> list[Image]:
+        image = plan.cohort.images[unit]
+        return [image] if _corrected(image) else []
 
     def make(self, job: Job) -> Mapping[str, object]:
         from nephroscale.glomeruli.glomeruli import find_glomeruli
 
         assert isinstance(job.settings, DetectionSettings)
         segmenter = job.optional_input("segmenter")
-        row = job.plan.cohort.images[job.unit].row()
+        image = job.plan.cohort.images[job.unit]
         weights = segmenter.path if segmenter else None
-        return find_glomeruli(job.input("tiles").object, weights, row, job.settings, job.out)
+        annotation = job.annotation(image) if _corrected(image) else None
+        slide = job.facts(image.id).digest
+        return find_glomeruli(job.input("tiles").object, weights, image.row(), job.settings, job.out, slide, annotation)
+
+
+def _corrected(image: Image) -> bool:
+    """Whether a person's outlines replace the detection; one glomerulus fills a whole field, so it needs none."""
+    return image.annotation is not None and image.roi != "whole"
+
+
+def _by_network(plan: PlanView, image: Image) -> bool:
+    """Whether the segmenter finds the glomeruli."""
+    detected = image.modality == "OM" and image.roi != "whole" and not _corrected(image)
+    return detected and bool(plan.units("segmenter"))
 
 
 STAGE = Glomeruli()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nephroscale.engine.stage import RECEIPT, Need, PlanView, Stage, last_receipts, need
 from nephroscale.models.settings import ModelSettings
-from nephroscale.reporting.report_inputs import FoldRun, ModelRuns, ReportInputs, SlidePicture, UnitOutcome
+from nephroscale.reporting.report_inputs import FoldRun, ListedCase, ModelRuns, ReportInputs, SlidePicture, UnitOutcome
 from nephroscale.reporting.settings import ReportSettings
 from nephroscale.settings import Settings, section, setting
 from nephroscale.stages.model_inputs import network_settings
@@ -36,7 +36,7 @@ class Report(Stage):
 
     name = "report"
     rule = "write_report"
-    page = "index.html"
+    pages = (("report.html", "index.html"), ("patients.csv", "patients.csv"))
     numbered = True
     seeded = True
 
@@ -65,6 +65,18 @@ class Report(Stage):
         new = set(plan.new_patients)
         images = sorted((name, image) for name, image in plan.cohort.images.items() if image.patient_id not in new)
         return {
+            "cases": {
+                case.id: {
+                    "use": case.use,
+                    "label": case.label,
+                    "second": case.second,
+                    "person": case.person,
+                    "biopsy": case.biopsy,
+                    "reason": case.reason,
+                }
+                for case in sorted(plan.cohort.patients.values(), key=lambda case: case.id)
+                if case.id not in new
+            },
             "images": {name: [image.patient_id, image.modality] for name, image in images},
             "test_set_uses": count_test_set_uses(plan),
         }
@@ -118,6 +130,8 @@ def report_inputs(job: Job) -> ReportInputs:
         test_set_uses=rows["test_set_uses"],
         ordinal=settings.ordinal,
         external={PatientSet.parse(u).model: path for (stage, u), path in objects.items() if stage == "predict"},
+        cases={case: ListedCase(**row) for case, row in rows["cases"].items()},
+        images={image: case for image, (case, _) in rows["images"].items()},
     )
 
 

@@ -1,0 +1,119 @@
+"""`patients.csv`: one line per case, with its predictions and with what was missing or rejected."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import json
+from typing import TYPE_CHECKING
+
+from nephroscale.evaluation.tables import (
+    probability_cells,
+    probability_columns,
+    read_probabilities,
+    write_table,
+)
+from nephroscale.reporting.attrition import list_dropped_images
+from nephroscale.reporting.report_inputs import ListedCase
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from nephroscale.evaluation.tables import Cell
+    from nephroscale.reporting.report_inputs import ReportInputs
+    from nephroscale.reporting.results import ModelResults
+
+WHO = ["patient_id", "patient", "biopsy_id", "use", "label", "second_label", "fold", "predicted", "correct"]
+WHY = ["left_out", "missing_modalities", "rejected_images", "warnings"]
+
+
+def write_patients(path: Path, inputs: ReportInputs, models: Mapping[str, ModelResults], headline: str) -> None:
+    """Write the table in UTF-8 with a byte order mark, from which Excel knows the encoding.
+
+    Parameters
+    ----------
+    path
+        CSV file to write; `docs/dataflow.md` describes its columns.
+    inputs
+        Inputs of the report.
+    models
+        Results of each model.
+    headline
+        The model whose prediction is in `predicted`.
+    """
+    folder = inputs.folds
+    folds = json.loads((folder / "folds.json" if folder.is_dir() else folder).read_text(encoding="utf-8"))
+    classes = list(inputs.classes)
+    tested = {case: fold["name"] for fold in folds["folds"] for case in fold["test"]}
+    rows: dict[str, dict[str, Cell]] = {}
+    for case in sorted({*inputs.cases, *folds["labels"], *folds["excluded"]}):
+        listed = inputs.cases.get(case) or ListedCase("diagnosis")
+        label, second = folds["labels"].get(case), folds.get("second", {}).get(case)
+        rows[case] = {
+            "patient_id": case,
+            "patient": listed.person or case,
+            "biopsy_id": listed.biopsy,
+            "use": listed.use,
+            "label": listed.label if label is None else classes[label],
+            "second_label": listed.second if second is None else classes[second],
+            "fold": tested.get(case),
+            "left_out": folds["excluded"].get(case) or listed.reason,
+        }
+    for name, results in models.items():
+        if pooled := results.pooled:
+            for case, probabilities in zip(pooled.patients, pooled.probabilities, strict=True):
+                rows[case] |= _prediction(name, classes[int(probabilities.argmax())], probabilities, classes)
+    for name, predictions in inputs.external.items():
+        with (predictions / "predictions.csv").open(newline="", encoding="utf-8") as stream:
+            for found in csv.DictReader(stream):
+                row = rows.setdefault(found["patient_id"], {"patient_id": found["patient_id"], "use": "external"})
+                if found["predicted"]:
+                    row |= _prediction(name, found["predicted"], read_probabilities(found, "p", classes), classes)
+                if name == headline or "warnings" not in row:
+                    row["warnings"] = found["warnings"]
+    for row in rows.values():
+        row["predicted"] = row.get(f"{headline}_predicted")
+        if row["predicted"] and row.get("label"):
+            row["correct"] = row["predicted"] in {row["label"], row.get("second_label")}
+    for column, texts in (("missing_modalities", _missing(inputs)), ("rejected_images", _rejected(inputs))):
+        for case, reasons in texts.items():
+            if case in rows:
+                rows[case][column] = "; ".join(reasons)
+    names = [headline, *(name for name in models if name != headline)]
+    columns = [c for name in names for c in (f"{name}_predicted", *probability_columns(f"{name}_p", classes))]
+    write_table(path, [*WHO, *columns, *WHY], rows.values())
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+
+
+def _prediction(model: str, predicted: str, probabilities: Sequence[float], classes: Sequence[str]) -> dict[str, Cell]:
+    return {f"{model}_predicted": predicted, **probability_cells(f"{model}_p", probabilities, classes)}
+
+
+def _missing(inputs: ReportInputs) -> dict[str, list[str]]:
+    """Case to its modalities without features, each with the reason."""
+    missing: dict[str, list[str]] = {}
+    for unit in inputs.stages.get("features", ()):
+        if not unit.accepted:
+            case, _, modality = unit.name.rpartition("-")
+            missing.setdefault(case, []).append(f"{modality}: {unit.reason or 'no reason given'}")
+    return missing
+
+
+def _rejected(inputs: ReportInputs) -> dict[str, list[str]]:
+    """Case to its rejected images, each with the reason of the first stage that rejected it."""
+    found: dict[tuple[str, str], str] = {}
+    for unit in inputs.stages.get("register", ()):
+        images = unit.figures.get("rejected_images", {})
+        assert isinstance(images, dict)
+        for image, reason in images.items():
+            found.setdefault((unit.name, image), str(reason))
+    for unit in [*inputs.stages.get("tiles", ()), *inputs.stages.get("glomeruli", ())]:
+        if not unit.accepted and "because" not in unit.figures:
+            found.setdefault((inputs.images.get(unit.name, ""), unit.name), unit.reason or "no reason given")
+    for dropped in list_dropped_images(inputs.stages):
+        found.setdefault((dropped.patient, dropped.image), dropped.reason)
+    rejected: dict[str, list[str]] = {}
+    for (case, image), reason in sorted(found.items()):
+        rejected.setdefault(case, []).append(f"{image}: {reason}")
+    return rejected
