@@ -81,6 +81,7 @@ def load_cohort(
         new = tables.read_rows(patients, predict.images, data.root if predict.root is None else predict.root)
         _check_new(rows, new, predict.patients, predict.images, errors)
         rows = _Rows({**rows.patients, **new.patients}, [*rows.images, *new.images], [*rows.negatives, *new.negatives])
+    _check_same_as(rows, data.images, errors)
     errors.raise_if_any(fix="Fix the tables; config/README.md explains every column.")
     return Cohort(
         patients=dict(sorted(rows.patients.items())),
@@ -124,6 +125,15 @@ class _Tables:
             if self.check_files:
                 report_missing_files(table, root, self.errors)
         return _Rows(*split_biopsies(patients or {}, images, negatives, path, self.errors))
+
+
+def _check_same_as(rows: _Rows, table: str, errors: ValidationErrors) -> None:
+    """Report images that name an unknown image, or themselves, as the one with the same content."""
+    known = {image.id for image in rows.images}
+    for image in rows.images:
+        if image.same_as and image.same_as not in known - {image.id}:
+            what = f"{image.same_as!r}, which {image.id} names, is no other image of the tables."
+            errors.add(table, what, column="same_as")
 
 
 def _check_new(rows: _Rows, new: _Rows, patients: str, images: str, errors: ValidationErrors) -> None:

@@ -10,6 +10,7 @@ import subprocess
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from nephroscale.engine.image_findings import describe_findings
 from nephroscale.engine.snakemake.attempt import SUFFIX, AttemptState, cluster_logs
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def summary(plan: Plan) -> str:
         lines += _stage_line(plan, name)
     running, ended = _unfinished(plan)
     sections = {"Running": running, "Rejected": _rejections(plan), "Ended before they were done": ended}
-    for title, found in (sections | {"Failed": _failures(plan)}).items():
+    for title, found in (sections | describe_findings(plan) | {"Failed": _failures(plan)}).items():
         if found:
             lines += ["", f"{title}:"] + [line for text, units in found.items() for line in _item(text, units)]
     lines += _headline(plan)
