@@ -34,6 +34,8 @@ def make_plan():
         if not workflow.is_main_process:
             return Plan(config, stages)
         plan = Plan(config, stages, check_files=True)
+        for note in plan.cohort.notes:
+            print(f"nephroscale: {note}", file=sys.stderr)
         plan.forced = read_forced(sys.argv, stages, plan.results)
         plan.forced.export()
         clear_dead_run()

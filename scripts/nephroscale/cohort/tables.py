@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nephroscale.cohort.cohort import Cohort
 from nephroscale.cohort.columns import check_columns
+from nephroscale.cohort.groups import unite_groups
 from nephroscale.cohort.images import images_schema, read_images, report_missing_files
 from nephroscale.cohort.patients import new_patients_schema, patients_schema, read_new_patients, read_patients
 from nephroscale.cohort.reading import read_table
@@ -82,12 +83,14 @@ def load_cohort(
         _check_new(rows, new, predict.patients, predict.images, errors)
         rows = _Rows({**rows.patients, **new.patients}, [*rows.images, *new.images], [*rows.negatives, *new.negatives])
     _check_same_as(rows, data.images, errors)
+    united = unite_groups(rows.patients, data.patients, errors)
     errors.raise_if_any(fix="Fix the tables; config/README.md explains every column.")
     return Cohort(
-        patients=dict(sorted(rows.patients.items())),
+        patients=dict(sorted(united.items())),
         images={image.id: image for image in sorted(rows.images, key=lambda image: image.id)},
         classes=class_names(task.classes),
         negatives={negative.id: negative for negative in sorted(rows.negatives, key=lambda negative: negative.id)},
+        notes=tuple(str(note) for note in errors.notes),
     )
 
 
