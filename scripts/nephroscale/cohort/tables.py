@@ -70,7 +70,8 @@ def load_cohort(
         With every error of all tables, each with file, row (the header is row 1) and column.
     """
     errors = ValidationErrors()
-    tables = _Tables(images_schema(stains, panel), errors, check_files=check_files)
+    schema = images_schema(stains, panel)
+    tables = _Tables(schema, errors, check_files=check_files, encoding=data.encoding, known=task.classes)
     table = tables.read(data.patients, "patients", patients_schema(task.label))
     patients = None if table is None else read_patients(table, task, folds, errors)
     if data.instruments is not None:
@@ -97,13 +98,22 @@ def load_cohort(
 class _Tables:
     """Reads tables of one configuration, collecting every error."""
 
-    def __init__(self, schema: Schema, errors: ValidationErrors, *, check_files: bool) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        errors: ValidationErrors,
+        *,
+        check_files: bool,
+        encoding: str | None,
+        known: Collection[str],
+    ) -> None:
         self.schema, self.errors, self.check_files = schema, errors, check_files
+        self.encoding, self.known = encoding, known
         self.scales: InstrumentScales | None = None
 
     def read(self, path: str, sheet: str, schema: Schema) -> Table | None:
         """Read one table; None where it is unreadable or lacks a required column."""
-        table = read_table(path, sheet, schema["required"], self.errors)
+        table = read_table(path, sheet, schema["required"], self.errors, encoding=self.encoding, known=self.known)
         if table is None or not check_columns(table, schema, self.errors):
             return None
         if not table.rows:
