@@ -10,6 +10,7 @@ run_job(
     snakemake,
     inputs={
         "features": snakemake.input.features,
+        "facts": snakemake.input.facts,
     },
     settings=snakemake.params.settings,
     receipt=snakemake.output.receipt,

@@ -59,7 +59,7 @@ def test_cells_are_trimmed_and_composed(tmp_path) -> None:
         (b"patient_id,a\nA,1,2\n", "T, row 2: has more cells than the header ('2')"),
         (b"patient_id,,a\nA,1,2\n", "T, row 2: '1' is in a column without a name"),
         (b'patient_id,a\nA,1\nB,"2\nC,3\n', "T, row 3: cannot be split into cells"),
-        (b"patient_id,a\nA,1\nB,\xff\xff\xff\n", "T, row 3: is neither UTF-8 nor GB18030"),
+        (b"patient_id,a\nA,1\nB,\xff\xff\xff\n", "T, row 3: is not UTF-8, and its encoding is in doubt"),
         ("patient_id,a\n".encode("utf-16"), "T: is UTF-16 text"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "T: is an old .xls workbook"),
         (b"PK\x03\x04 and no workbook", "T: is not a readable xlsx workbook"),

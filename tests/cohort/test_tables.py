@@ -304,6 +304,22 @@ def test_stains_and_markers_that_the_configuration_names_are_known(tables) -> No
     assert (image.marker, image.exposure_ms, image.gain, image.grade) == ("PLA2R", None, 2.0, 2.0)
 
 
+def test_same_as_names_another_image_and_a_reason(tables) -> None:
+    header, *rows = tables.images.splitlines()
+    known = [f"{header},same_as,same_as_reason", *rows, "M1-T,M1,TEM,,,m1-2.tif,A1-T1,one block", ""]
+    tables.images = "\n".join(known)
+    image = tables.load().images["M1-T"]
+    assert (image.same_as, image.same_as_reason) == ("A1-T1", "one block")
+    assert "same_as" not in image.row().to_mapping()  # no stage but the folds depends on it
+    wrong = ["L1-T,L1,TEM,,,l1.tif,L9,typing error", "L2-T,L2,TEM,,,l2.tif,A1-T1,", "A2-T,A2,TEM,,,a2.tif,A2-T,self"]
+    tables.images = "\n".join([*known[:-1], *wrong, ""])
+    assert tables.errors() == [
+        "images.csv, column same_as: 'L9', which L1-T names, is no other image of the tables.",
+        "images.csv, column same_as: 'A2-T', which A2-T names, is no other image of the tables.",
+        "images.csv, row 8, column same_as_reason: is empty, but same_as is given; fill both or neither.",
+    ]
+
+
 def test_negative_and_not_photographed_is_not_missing(tables) -> None:
     tables.images = (
         "image_id,patient_id,modality,marker,path,grade\nI1,A1,IM,IgG,i.tif,2\nI2,A1,IM,C1q,,0\nI3,A1,IM,IgM,j.tif,0\n"

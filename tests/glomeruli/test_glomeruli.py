@@ -76,8 +76,9 @@ def test_an_image_without_glomeruli_is_rejected(
     tmp_path: Path, make_tiles: Callable[..., Path], make_om: Callable[..., np.ndarray]
 ) -> None:
     path = make_tiles(tmp_path / "s", make_om(448, 640, [], seed=3))
-    with pytest.raises(Rejected, match="no glomerulus found"):
+    with pytest.raises(Rejected, match="no glomerulus found") as rejected:
         find_glomeruli(path, None, OM, SETTINGS, tmp_path / "out", "d1")
+    assert rejected.value.figures["glomeruli"] == 0  # the report tells it from an image that was not searched
     unscaled = make_tiles(tmp_path / "u", make_om(128, 128, []), mpp=None)
     with pytest.raises(Rejected, match="no scale"):
         find_glomeruli(unscaled, None, OM, SETTINGS, tmp_path / "out", "d1")

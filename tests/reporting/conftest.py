@@ -19,6 +19,7 @@ MODELS = {
     "no-attention": (2.2, {"modalities": ["TEM", "OM", "IM"], "attention": False}),
 }
 PATIENTS = [f"P{i:03d}" for i in range(1, 28)]
+ALIKE = {"names": "A and B", "likeness": "similar content", "same_patient": False, "reason": "<one> control slide"}
 LABELS = {patient: i % 3 for i, patient in enumerate(PATIENTS)}
 
 
@@ -181,7 +182,7 @@ def make_inputs(root, seeds=(1,)):
             unit("P031-TEM", "tem of P031: patient has no usable TEM image", because="tem/P031"),
             unit("P032-OM", "tiles of P032-OM: the slide cannot be opened", because="tiles/P032-OM"),
         ],
-        "folds": [unit("cohort")],
+        "folds": [unit("cohort", alike_images=[ALIKE])],
         "train": [unit(f"{m}/fold{k}-seed{s}") for m in MODELS for k in range(5) for s in seeds],
         "evaluate": [unit(f"{m}/fold{k}-seed{s}") for m in MODELS for k in range(5) for s in seeds],
     }

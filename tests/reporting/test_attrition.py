@@ -9,7 +9,10 @@ def unit(name, reason=None, **figures):
 STAGES = {
     "tiles": [unit("A"), unit("B", "cannot be opened"), unit("C", "cannot be opened"), unit("D", "no tissue")],
     "glomeruli": [unit("A"), unit("B", "tiles of B: cannot be opened", because="tiles/B")],
-    "tem": [unit("P1", dropped=[{"id": "P1-T3", "reason": "image is blank"}]), unit("P2", "no TEM")],
+    "tem": [
+        unit("P1", dropped=[{"id": "P1-T3", "reason": "image is blank"}]),
+        unit("P2", "no TEM", dropped=[{"id": "P2-T1", "reason": "cannot be opened"}]),
+    ],
     "folds": [unit("cohort")],
     "segmenter": [],
 }
@@ -33,4 +36,4 @@ def test_consequences_of_a_rejection_are_counted_separately():
 
 
 def test_dropped_images_are_listed():
-    assert list_dropped_images(STAGES) == [("P1", "P1-T3", "image is blank")]
+    assert list_dropped_images(STAGES) == [("P1", "P1-T3", "image is blank"), ("P2", "P2-T1", "cannot be opened")]

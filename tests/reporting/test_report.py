@@ -83,6 +83,11 @@ def test_the_page_shows_metrics_pictures_and_rejections(page, written):
     assert "1 mm" in text
 
 
+def test_the_page_lists_images_that_are_alike_with_the_reason(page):
+    text = " ".join(page.text)
+    assert "A and B similar content <one> control slide" in re.sub(r"\s+", " ", text)
+
+
 def test_metrics_json_has_its_documented_keys(written):
     metrics = json.loads((written[1] / "metrics.json").read_text())
     assert metrics["headline"] == "cmusnet"

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ def table(value, unit="um", source="table"):
 
 def test_facts_of_a_slide(slide, make_row):
     facts = describe_image(slide, make_row("OM"))
-    assert facts == ImageFacts(
+    assert len(facts.perceptual_hash) == 64
+    assert replace(facts, perceptual_hash=None) == ImageFacts(
         reader="jpeg_tiff_reader",
         vendor="generic-tiff",
         width=2048,

@@ -28,6 +28,7 @@ def test_accepted_and_rejected_images_are_registered(slide, make_row, tmp_path):
         "A": digest_json(content["A"]),
         "A.annotation": "digest of the annotation",
         "B": digest_json(content["B"]),
+        ".identity": digest_json({name: fact.identity for name, fact in facts.items()}),
     }
 
 

@@ -1,12 +1,14 @@
 """Members of an ensemble and cases to predict, sorted from receipts and objects."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from nephroscale.errors import NephroscaleError
 from nephroscale.evaluation.fitted_temperature import FittedTemperature, write_temperature
 from nephroscale.slides.facts import ImageFacts, Scale, write_facts
-from nephroscale.stages.predict import PredictionSettings, cases, members
+from nephroscale.stages.predict import PredictionSettings, cases, check_new_images, members
 from support.fake_job import FakeJob, accepted, rejected
 
 
@@ -57,3 +59,16 @@ def test_a_case_lists_what_the_patient_lacks(job):
 def test_an_image_without_calibration_is_a_warning(job):
     (warning,) = cases(job)["N1"].warnings
     assert warning.startswith("N1-x is pattern-only")
+
+
+def test_a_new_patient_with_an_image_of_the_study_stops_the_prediction_and_pairs_of_the_study_do_not(tmp_path):
+    fact = {"status": "accepted", "digest": "d", "perceptual_hash": "5" * 64, "width": 9, "height": 9}
+    (tmp_path / "facts.json").write_text(json.dumps(dict.fromkeys(("A", "B", "C"), fact)))
+    rows = {
+        name: {"patient": name, "person": name, "use": use} for name, use in (("A", "external"), ("B", "diagnosis"))
+    }
+    facts = [accepted("register", "A", tmp_path / "facts.json")]
+    check_new_images(FakeJob("all/new", rows={"images": rows}, facts=facts))
+    rows["C"] = {"patient": "C", "person": "C", "use": "new"}
+    with pytest.raises(NephroscaleError, match=r"A of A \(external\) and C of C \(new\)"):
+        check_new_images(FakeJob("all/new", rows={"images": rows}, facts=facts))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from nephroscale.engine.forced import Forced
 from nephroscale.engine.job import make_units
@@ -19,6 +20,20 @@ pytestmark = pytest.mark.workflow
 
 def stages(run):
     return {unit.partition("/")[0] for unit in run.computed}
+
+
+def mirror(source, target):
+    """Write a picture's mirror image: the same picture under two patients stops the folds."""
+    Image.open(source).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(target)
+
+
+def declare_copies(project, copies):
+    """Fill `same_as` in the table of images: image to the one that it copies."""
+    path = project.path / "config/tiny/images.csv"
+    header, *lines = path.read_text(encoding="utf-8").splitlines()
+    ends = {image: f",{other},copied for a test" for image, other in copies.items()}
+    lines = [line + ends.get(line.partition(",")[0], ",,") for line in lines]
+    path.write_text("\n".join([f"{header},same_as,same_as_reason", *lines, ""]), encoding="utf-8")
 
 
 def test_a_whole_run_makes_weights_predictions_and_figures(made):
@@ -116,13 +131,15 @@ def test_a_changed_micrograph_reruns_the_stages_of_its_patient_and_not_the_train
         p.name: p.readlink() for p in (project.path / "results/tiny/train/cmusnet").glob("fold*1") if p.is_symlink()
     }
     raw = project.path / "demo/tiny/tem"
-    shutil.copy(raw / "P02-TEM1.png", raw / "P01-TEM1.png")
+    mirror(raw / "P02-TEM1.png", raw / "P01-TEM1.png")
+    before = project.receipt("folds")
     run = project.run("train")
     images = {
         unit for unit in run.computed if unit.partition("/")[0] in {"register", "tem", "features", "tiles", "glomeruli"}
     }
     assert images == {"register/P01", "tem/P01", "features/P01-TEM"}
-    assert "folds/cohort" not in run.computed
+    assert "folds/cohort" in run.computed  # for they look for duplicates
+    assert project.receipt("folds") == before
     trained = {unit for unit in run.computed if unit.startswith("train/")}
     assert trained == {u for u in trained if f"fold{tested}-" not in u}
     assert trained
@@ -139,8 +156,15 @@ def test_a_corrected_label_recomputes_no_image_stage(project):
 def test_a_changed_slide_reruns_the_stages_of_its_patient_and_the_folds_that_train_on_it(project):
     raw = project.path / "demo/tiny/om"
     shutil.copy(raw / "P02.svs", raw / "P01.svs")
-    run = project.run("evaluate")
-    images = {u for u in run.computed if u.partition("/")[0] in {"register", "tiles", "glomeruli", "tem", "features"}}
+    stopped = project.run()
+    assert stopped.code != 0
+    assert "identical files" in stopped.output.partition("The same image under two patients:")[2]
+    assert "P01-OM of P01 (diagnosis) and P02-OM of P02 (diagnosis)" in stopped.output
+    declare_copies(project, {"P01-OM": "P02-OM"})
+    run = project.run()
+    assert "copied for a test" in (project.path / "results/tiny/report/index.html").read_text()
+    image_stages = {"register", "tiles", "glomeruli", "tem", "features"}
+    images = {u for u in [*stopped.computed, *run.computed] if u.partition("/")[0] in image_stages}
     assert images == {"register/P01", "tiles/P01-OM", "glomeruli/P01-OM", "features/P01-OM"}
     folds = json.loads((project.path / "results/tiny/folds/folds.json").read_text())["folds"]
     sees = {f"fold{fold['name']}" for fold in folds if "P01" in fold["train"] + fold["validation"]}
@@ -159,6 +183,8 @@ def test_a_new_patient_computes_its_own_images_then_folds_and_what_follows(proje
         lines = path.read_text(encoding="utf-8").splitlines()
         rows = [line.replace("P03", "P09") for line in lines if line.startswith("P03")]
         path.write_text("\n".join([*lines, *rows]) + "\n", encoding="utf-8")
+    names = [row.partition(",")[0] for row in rows]
+    declare_copies(project, {name: name.replace("P09", "P03") for name in names})
     run = project.run()
     assert run.code == 0, run.output
     image_stages = {"register", "tiles", "glomeruli", "tem", "features"}
@@ -196,11 +222,11 @@ def test_in_a_very_large_plan_only_missing_artifacts_are_planned(project):
     assert project.run().idle
     assert project.receipts() == before
     raw = project.path / "demo/tiny/tem"
-    shutil.copy(raw / "P02-TEM1.png", raw / "P01-TEM1.png")
+    mirror(raw / "P02-TEM1.png", raw / "P01-TEM1.png")
     run = project.run()
     assert run.code == 0, run.output
     assert {"register/P01", "tem/P01", "features/P01-TEM", "report/cohort"} <= set(run.computed)
-    assert {unit for unit in run.computed if unit.startswith(("tiles/", "glomeruli/", "folds/"))} == set()
+    assert {unit for unit in run.computed if unit.startswith(("tiles/", "glomeruli/"))} == set()
     after = project.receipts()
     assert after.keys() == before.keys()
     assert project.run().idle

@@ -31,6 +31,8 @@ def make_plan():
             plan = Plan(config, stages)
             return plan, PrePass(workflow, plan)
         plan = Plan(config, stages, check_files=True)
+        for note in plan.cohort.notes:
+            print(f"nephroscale: {note}", file=sys.stderr)
         plan.forced = read_forced(sys.argv, stages, plan.results)
         plan.forced.export()
         if not workflow.output_settings.dryrun:

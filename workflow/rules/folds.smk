@@ -11,6 +11,7 @@ rule folds:
 rule make_folds:
     input:
         features=folds_stage.features,
+        facts=folds_stage.facts,
     output:
         receipt="<results>/folds.json",
     log:

@@ -24,12 +24,15 @@ class Cohort:
         Names of the classes in their order.
     negatives
         Markers found negative and not photographed, by image id.
+    notes
+        What was assumed in reading the tables, a line each.
     """
 
     patients: dict[str, Patient]
     images: dict[str, Image]
     classes: tuple[str, ...]
     negatives: dict[str, Negative] = field(default_factory=dict)
+    notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
     _images_of: dict[tuple[str, str | None], list[Image]] = field(init=False, repr=False, compare=False)
     _negatives_of: dict[str, list[Negative]] = field(init=False, repr=False, compare=False)
 

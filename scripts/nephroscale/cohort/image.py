@@ -86,6 +86,9 @@ class Image:
         Files, resolved against ``data.root``.
     scale, roi, exposure_ms, gain, grade
         As in :class:`ImageRow`.
+    same_as, same_as_reason
+        Id of an image that may have the same content, and why that is right; None for almost all images. Only the
+        search for duplicates reads them.
     """
 
     id: str
@@ -102,6 +105,8 @@ class Image:
     grade: float | None
     annotation: Path | None
     deposits: Path | None
+    same_as: str | None = None
+    same_as_reason: str | None = None
 
     def row(self) -> ImageRow:
         """Return the row without paths, which says only whether there are deposits."""

@@ -90,6 +90,9 @@ def read_images(
         grade = parse.grade(cells["grade"]) if cells.get("grade") else None
         if cells.get("grade") and grade is None:
             row_errors.add("grade", f"{cells['grade']!r} is not a grade; write 0, ±, 1+, 2+, 3+ or 4+.")
+        if bool(cells.get("same_as")) != bool(cells.get("same_as_reason")):
+            empty, given = sorted(("same_as", "same_as_reason"), key=lambda column: bool(cells.get(column)))
+            row_errors.add(empty, f"is empty, but {given} is given; fill both or neither.")
         biopsy_id = cells.get("biopsy_id") or None
         if cells["path"]:
             images.append(
@@ -108,6 +111,8 @@ def read_images(
                     grade=grade,
                     annotation=Path(root, cells["annotation"]) if cells.get("annotation") else None,
                     deposits=Path(root, cells["deposits"]) if cells.get("deposits") else None,
+                    same_as=cells.get("same_as") or None,
+                    same_as_reason=cells.get("same_as_reason") or None,
                 )
             )
         elif modality == "IM" and grade == 0:

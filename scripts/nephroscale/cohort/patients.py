@@ -38,7 +38,7 @@ def new_patients_schema() -> Schema:
 
 
 def read_new_patients(table: Table, errors: ValidationErrors) -> dict[str, Patient]:
-    """Turn rows into patients who are only predicted; their other columns are kept unchanged."""
+    """Turn rows into patients who are only predicted; columns but `group` are kept unchanged."""
     check_cells(table, new_patients_schema(), ["patient_id"], errors)
     check_unique(table, "patient_id", errors)
     return {
@@ -49,10 +49,10 @@ def read_new_patients(table: Table, errors: ValidationErrors) -> dict[str, Patie
             status="new",
             use="new",
             reason="to be predicted, without a label",
-            group=None,
+            group=cells.get("group") or None,
             site=None,
             scanner=None,
-            columns={column: cells[column] for column in table.columns if column != "patient_id"},
+            columns={column: cells[column] for column in table.columns if column not in {"patient_id", "group"}},
         )
         for _, cells in table.rows
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -10,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nephroscale.cohort.encodings import guess_encoding
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from nephroscale.cohort.validation_errors import ValidationErrors
 
@@ -40,20 +43,33 @@ class Table:
     rows: list[tuple[int, dict[str, str]]]
 
 
-def read_table(path: str, sheet: str, required: Sequence[str], errors: ValidationErrors) -> Table | None:
+def read_table(
+    path: str,
+    sheet: str,
+    required: Sequence[str],
+    errors: ValidationErrors,
+    *,
+    encoding: str | None = None,
+    known: Collection[str] = (),
+) -> Table | None:
     """Read a table, collecting errors of the file itself.
 
     Parameters
     ----------
     path
-        A CSV file (UTF-8 with or without byte-order mark, or GB18030; comma, semicolon or tab; any line ends) or an
-        xlsx workbook. The first bytes decide which it is, not the name.
+        A CSV file (comma, semicolon or tab; any line ends) or an xlsx workbook. The first bytes decide which it is, not
+        the name.
     sheet
         Sheet to read from a workbook; if it has no sheet of this name, its only one.
     required
         Columns the table should have; they decide the separator.
     errors
-        Collects the errors.
+        Collects the errors, and notes what encoding was assumed.
+    encoding
+        Encoding of a CSV file without byte-order mark; None for UTF-8, or else the likeliest one
+        (:func:`nephroscale.cohort.encodings.guess_encoding`).
+    known
+        Texts that cells may have, which help to find the encoding.
 
     Returns
     -------
@@ -73,7 +89,8 @@ def read_table(path: str, sheet: str, required: Sequence[str], errors: Validatio
 
         records = read_workbook(path, content, sheet, errors)
     else:
-        records = _read_csv(path, content, required, errors)
+        text = _decode(path, content, errors, encoding, known)
+        records = None if text is None else _read_csv(path, text, required, errors)
     return None if records is None else _as_table(path, records, errors)
 
 
@@ -84,10 +101,7 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFC", text.strip().strip(_INVISIBLE).strip())
 
 
-def _read_csv(path: str, content: bytes, required: Sequence[str], errors: ValidationErrors) -> list[list[str]] | None:
-    text = _decode(path, content, errors)
-    if text is None:
-        return None
+def _read_csv(path: str, text: str, required: Sequence[str], errors: ValidationErrors) -> list[list[str]] | None:
     first, _, rest = text.partition("\n")
     if re.fullmatch(r"sep=.\r?", first.lstrip(_INVISIBLE)):  # a line that Excel writes, obeys and hides
         text = rest
@@ -105,20 +119,42 @@ def _read_csv(path: str, content: bytes, required: Sequence[str], errors: Valida
     return records
 
 
-def _decode(path: str, content: bytes, errors: ValidationErrors) -> str | None:
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+def _decode(
+    path: str, content: bytes, errors: ValidationErrors, encoding: str | None, known: Collection[str]
+) -> str | None:
+    if encoding is not None and not content.startswith(codecs.BOM_UTF8):
+        return _decode_as_named(path, content, errors, encoding)
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         errors.add(path, "is UTF-16 text; save it as CSV UTF-8.")
         return None
     try:
         return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        pass
-    try:
-        return content.decode("gb18030")
     except UnicodeDecodeError as error:
         row = content.count(b"\n", 0, error.start) + 1
-        errors.add(path, "is neither UTF-8 nor GB18030; save it as CSV UTF-8.", row=row)
+    guess = guess_encoding(content, known)
+    if guess.codec is not None:
+        errors.note(
+            path, f"is not UTF-8 and was read as {guess.show(guess.codec)}. If this is wrong, set data.encoding."
+        )
+        return content.decode(guess.codec)
+    what = "is not UTF-8, and its encoding is in doubt; name it by data.encoding, or save the table as CSV UTF-8."
+    for codec in guess.readings:
+        what += f"\n      {guess.show(codec)}"
+    errors.add(path, what, row=row)
+    return None
+
+
+def _decode_as_named(path: str, content: bytes, errors: ValidationErrors, encoding: str) -> str | None:
+    try:
+        text = content.decode(encoding)
+    except LookupError:
+        errors.add(path, f"cannot be read: data.encoding {encoding!r} is no encoding; write cp1252 or gb18030, say.")
         return None
+    except UnicodeDecodeError as error:
+        row = content.count(b"\n", 0, error.start) + 1
+        errors.add(path, f"is not {encoding} (data.encoding) here; correct the key, or leave it out.", row=row)
+        return None
+    return text.removeprefix("\ufeff")
 
 
 def _separator(text: str, required: Sequence[str]) -> str:

@@ -16,6 +16,13 @@ class DataSettings(Settings):
     patients: str = setting("Table of patients (CSV or xlsx).")
     images: str = setting("Table of images (CSV or xlsx).")
     root: str = setting("Folder that the paths in images.csv are relative to.", ".")
+    encoding: str | None = setting(
+        "Encoding of all CSV tables, those of `predict` too: cp1252, gb18030, cp950 (Big5), cp932 (Shift-JIS), cp949 "
+        "(EUC-KR) or another that Python knows. When left out, a table is UTF-8, or else the one of these five that "
+        "its cells point to: the screen names it, and if it is in doubt, the run stops. A byte-order mark of UTF-8 "
+        "counts more than this key.",
+        None,
+    )
     instruments: str | None = setting(
         "Table that gives the nm per pixel of an electron microscope at each magnification.", None
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nephroscale.cohort.cohort import Cohort
 from nephroscale.cohort.columns import check_columns
+from nephroscale.cohort.groups import unite_groups
 from nephroscale.cohort.images import images_schema, read_images, report_missing_files
 from nephroscale.cohort.patients import new_patients_schema, patients_schema, read_new_patients, read_patients
 from nephroscale.cohort.reading import read_table
@@ -69,7 +70,8 @@ def load_cohort(
         With every error of all tables, each with file, row (the header is row 1) and column.
     """
     errors = ValidationErrors()
-    tables = _Tables(images_schema(stains, panel), errors, check_files=check_files)
+    schema = images_schema(stains, panel)
+    tables = _Tables(schema, errors, check_files=check_files, encoding=data.encoding, known=task.classes)
     patients: dict[str, Patient] | None
     if predict.package is None:
         table = tables.read(data.patients, "patients", patients_schema(task.label))
@@ -83,25 +85,37 @@ def load_cohort(
         new = tables.read_rows(patients, predict.images, data.root if predict.root is None else predict.root)
         _check_new(rows, new, predict.patients, predict.images, errors)
         rows = _Rows({**rows.patients, **new.patients}, [*rows.images, *new.images], [*rows.negatives, *new.negatives])
+    _check_same_as(rows, data.images, errors)
+    united = unite_groups(rows.patients, data.patients, errors)
     errors.raise_if_any(fix="Fix the tables; config/README.md explains every column.")
     return Cohort(
-        patients=dict(sorted(rows.patients.items())),
+        patients=dict(sorted(united.items())),
         images={image.id: image for image in sorted(rows.images, key=lambda image: image.id)},
         classes=class_names(task.classes),
         negatives={negative.id: negative for negative in sorted(rows.negatives, key=lambda negative: negative.id)},
+        notes=tuple(str(note) for note in errors.notes),
     )
 
 
 class _Tables:
     """Reads tables of one configuration, collecting every error."""
 
-    def __init__(self, schema: Schema, errors: ValidationErrors, *, check_files: bool) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        errors: ValidationErrors,
+        *,
+        check_files: bool,
+        encoding: str | None,
+        known: Collection[str],
+    ) -> None:
         self.schema, self.errors, self.check_files = schema, errors, check_files
+        self.encoding, self.known = encoding, known
         self.scales: InstrumentScales | None = None
 
     def read(self, path: str, sheet: str, schema: Schema) -> Table | None:
         """Read one table; None where it is unreadable or lacks a required column."""
-        table = read_table(path, sheet, schema["required"], self.errors)
+        table = read_table(path, sheet, schema["required"], self.errors, encoding=self.encoding, known=self.known)
         if table is None or not check_columns(table, schema, self.errors):
             return None
         if not table.rows:
@@ -126,6 +140,15 @@ class _Tables:
             if self.check_files:
                 report_missing_files(table, root, self.errors)
         return _Rows(*split_biopsies(patients or {}, images, negatives, path, self.errors))
+
+
+def _check_same_as(rows: _Rows, table: str, errors: ValidationErrors) -> None:
+    """Report images that name an unknown image, or themselves, as the one with the same content."""
+    known = {image.id for image in rows.images}
+    for image in rows.images:
+        if image.same_as and image.same_as not in known - {image.id}:
+            what = f"{image.same_as!r}, which {image.id} names, is no other image of the tables."
+            errors.add(table, what, column="same_as")
 
 
 def _check_new(rows: _Rows, new: _Rows, patients: str, images: str, errors: ValidationErrors) -> None:

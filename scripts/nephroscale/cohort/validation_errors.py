@@ -34,13 +34,18 @@ class TableError:
 
 @dataclass(slots=True)
 class ValidationErrors:
-    """Errors found so far."""
+    """Errors found so far, and notes: what was assumed, and stops nothing."""
 
     found: list[TableError] = field(default_factory=list)
+    notes: list[TableError] = field(default_factory=list)
 
     def add(self, table: str, what: str, *, row: int | None = None, column: str | None = None) -> None:
         """Add one error."""
         self.found.append(TableError(table, row, column, what))
+
+    def note(self, table: str, what: str, *, column: str | None = None) -> None:
+        """Add one note."""
+        self.notes.append(TableError(table, None, column, what))
 
     def __len__(self) -> int:
         return len(self.found)

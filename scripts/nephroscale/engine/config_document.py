@@ -61,7 +61,7 @@ it are computed again. If it is changed back, the earlier results are found in t
 TABLES = """\
 ## Tables
 
-Tables are CSV (UTF-8 with or without byte-order mark, or GB18030; comma, semicolon or tab; any line endings) or xlsx
+Tables are CSV (UTF-8, or see `data.encoding`; comma, semicolon or tab; any line endings) or xlsx
 (the sheet named `patients`, `images` or `instruments`, or the only sheet). Every cell is text: `001` stays `001`. Cells
 are trimmed and converted to composed Unicode (NFC). Decimal numbers have a point. The order of rows and columns does
 not matter. For tens of thousands of rows, CSV is read several times faster than xlsx.

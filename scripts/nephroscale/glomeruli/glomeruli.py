@@ -131,6 +131,7 @@ def find_glomeruli(  # noqa: PLR0917
             raise Rejected(
                 f"no glomerulus found ({too_small} contours too small, {too_large} too large)",
                 method=method,
+                glomeruli=0,
                 too_small=too_small,
                 too_large=too_large,
             )

@@ -62,8 +62,16 @@ class StageRejections:
     follows: int
 
 
+class AlikePair(NamedTuple):
+    """Two images with equal or similar content; `names` has both with their patients and uses."""
+
+    names: str
+    likeness: str
+    remark: str
+
+
 class DroppedImage(NamedTuple):
-    """A TEM image that was left out of its patient's bag."""
+    """A TEM image that was left out of its patient's bag, or for which there is no bag."""
 
     patient: str
     image: str
@@ -116,10 +124,25 @@ def list_rejections(stages: Mapping[str, Sequence[UnitOutcome]], excluded: Mappi
 
 
 def list_dropped_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[DroppedImage]:
-    """List the TEM images that were left out of a bag that was made."""
+    """List the TEM images that were left out, also of patients who have no usable one."""
     dropped = []
     for unit in stages.get("tem", []):
         images = unit.figures.get("dropped", [])
-        if unit.accepted and isinstance(images, list):
+        if isinstance(images, list):
             dropped += [DroppedImage(unit.name, str(image["id"]), str(image["reason"])) for image in images]
     return dropped
+
+
+def list_alike_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[AlikePair]:
+    """List the images with equal or similar content that the folds were made with."""
+    figures = stages["folds"][0].figures if stages.get("folds") else {}
+    pairs = figures.get("alike_images", [])
+    assert isinstance(pairs, list)
+    return [
+        AlikePair(
+            pair["names"],
+            pair["likeness"],
+            pair["reason"] or ("one patient" if pair["same_patient"] else "to be compared by eye"),
+        )
+        for pair in pairs
+    ]

@@ -10,6 +10,7 @@ import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.json_text import pretty_json
+from nephroscale.slides.perceptual_hash import perceptual_hash
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
 from nephroscale.slides.readers.registry import choose_reader, open_slide
 
@@ -90,6 +91,9 @@ class ImageFacts:
         Implausible scale in the file, which is ignored, µm per pixel.
     unreadable_probes
         Fraction of the probed regions that could not be read; None where all could.
+    perceptual_hash
+        What the image shows, 64 hexadecimal digits (:func:`~nephroscale.slides.perceptual_hash.perceptual_hash`); None
+        for an image without content.
     """
 
     status: Status = "accepted"
@@ -107,11 +111,17 @@ class ImageFacts:
     scale_conflict: ScaleConflict | None = None
     scale_not_believed: float | None = None
     unreadable_probes: float | None = None
+    perceptual_hash: str | None = None
 
     @classmethod
     def rejected(cls, reason: str) -> Self:
         """Facts of an image that cannot be used."""
         return cls(status="rejected", reason=reason)
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What decides whether two images have the same content (:mod:`nephroscale.slides.duplicates`)."""
+        return self.status, self.digest, self.perceptual_hash, self.width, self.height
 
     @property
     def mpp(self) -> float | None:
@@ -122,7 +132,7 @@ class ImageFacts:
         """Convert to the JSON of the facts file, without the keys that do not apply."""
         if self.status == "rejected":
             return {"status": self.status, "reason": self.reason, "digest": self.digest}
-        optional = {"reason", "scale", "scale_conflict", "scale_not_believed", "unreadable_probes"}
+        optional = {"reason", "scale", "scale_conflict", "scale_not_believed", "unreadable_probes", "perceptual_hash"}
         return {key: value for key, value in asdict(self).items() if value is not None or key not in optional}
 
     @classmethod
@@ -187,6 +197,7 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
             dtype=slide.dtype.name,
             background=_background(slide, probes),
             unreadable_probes=round(failed, 3) if failed else None,
+            perceptual_hash=_hash(slide),
         )
         facts = _with_tem_scale(facts, row) if row.modality == "TEM" else _with_scale(facts, slide, row)
     expected = {"OM": "bright", "IM": "dark"}.get(row.modality)
@@ -222,6 +233,13 @@ def _probe(slide: SlideReader) -> tuple[list[np.ndarray], float]:
     if not probes:
         raise Rejected(f"opens, but no region of it can be read: {reasons[0]}")
     return probes, len(reasons) / len(regions)
+
+
+def _hash(slide: SlideReader) -> str | None:
+    try:
+        return perceptual_hash(slide)
+    except UnreadableSlide as fault:
+        raise Rejected(f"opens, but cannot be read: {fault}") from fault
 
 
 def _background(slide: SlideReader, probes: list[np.ndarray]) -> str:

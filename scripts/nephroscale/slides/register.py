@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from nephroscale.errors import Rejected
+from nephroscale.slides.duplicates import IDENTITY
 from nephroscale.slides.facts import ImageFacts, describe_image, write_facts
 from nephroscale.store.digest import digest_json
 
@@ -53,7 +54,8 @@ class Registered(NamedTuple):
     figures
         Counts and rejections.
     parts
-        Digest of the facts of each image, by image id, and of each annotation, by `<image id>.annotation`.
+        Digest of the facts of each image, by image id, and of each annotation, by `<image id>.annotation`; under
+        `.identity` the digest of what decides which images have the same content.
     """
 
     figures: RegisterFigures
@@ -83,5 +85,6 @@ def register_images(images: Mapping[str, RawImage], out: Path) -> Registered:
         parts[name] = digest_json(facts[name].to_json())
         if image.annotation_digest:
             parts[f"{name}.annotation"] = image.annotation_digest
+    parts[IDENTITY] = digest_json({name: one.identity for name, one in facts.items()})
     write_facts(out, facts)
     return Registered({"images": len(facts), "rejected_images": rejected}, parts)

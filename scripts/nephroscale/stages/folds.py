@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nephroscale.cohort.eligibility import EligibilitySettings
 from nephroscale.engine.stage import STATUS, Need, PlanView, Stage, need
+from nephroscale.slides.duplicates import IDENTITY, identity_rows
 from nephroscale.stages.patients import diagnosis_patients, listed_patients
 from nephroscale.stages.units import PatientModality
 
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class Folds(Stage):
-    """One job per cohort. It depends on which patients have features, not on what these are."""
+    """One job per cohort. It depends on which patients have features, not on what these are.
+
+    It stops where two patients have the same image.
+    """
 
     name = "folds"
     rule = "make_folds"
@@ -34,6 +38,11 @@ class Folds(Stage):
             for modality in plan.modalities
         ]
 
+    @need("register")
+    def facts(self, plan: PlanView, unit: str) -> list[Need]:
+        """Digests and perceptual hashes of all images of the study: no image may stand for two patients."""
+        return [Need("register", patient, part=IDENTITY, optional=True) for patient in plan.study_units("register")]
+
     def settings(self, plan: PlanView, unit: str) -> EligibilitySettings:
         task = plan.config.task
         return EligibilitySettings(
@@ -48,13 +57,20 @@ class Folds(Stage):
         )
 
     def rows(self, plan: PlanView, unit: str) -> object:
-        return [patient.row().to_mapping() for patient in listed_patients(plan)]
+        return {
+            "patients": [patient.row().to_mapping() for patient in listed_patients(plan)],
+            "images": identity_rows(plan.cohort, plan.study_units("register")),
+        }
 
     def make(self, job: Job) -> Mapping[str, object]:
         from nephroscale.cohort.eligibility import write_folds
+        from nephroscale.slides.duplicates import check_no_copies, find_alike, read_identities
 
         assert isinstance(job.settings, EligibilitySettings)
         assert job.seed is not None
+        rows: Any = job.rows
+        alike = find_alike(rows["images"], read_identities(each.path for each in job.inputs("facts")))
+        check_no_copies(alike)
         missing: dict[str, dict[str, str]] = {}
         for each in job.inputs("features"):
             if not each.receipt.accepted:
@@ -64,7 +80,7 @@ class Folds(Stage):
             [p.row() for p in listed_patients(job.plan)], missing, job.settings, job.seed, job.out
         )
         job.parts.update(parts)
-        return figures
+        return {**figures, **({"alike_images": [pair.to_json() for pair in alike]} if alike else {})}
 
 
 STAGE = Folds()

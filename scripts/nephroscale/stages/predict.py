@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nephroscale.engine.stage import RECEIPT, Need, PlanView, Stage, need
 from nephroscale.models.registry import modules_of
 from nephroscale.settings import Settings, setting
+from nephroscale.slides.duplicates import identity_rows
 from nephroscale.stages.model_inputs import (
     features_by_patient,
     features_of,
@@ -89,7 +90,9 @@ class Predict(Stage):
         """The facts of these patients' images, and of the study's, to warn of what the networks never saw."""
         chosen = PatientSet.parse(unit).patients
         patients = [*patients_of(plan, chosen), *(patient.id for patient in diagnosis_patients(plan))]
-        return [Need("register", patient, optional=True) for patient in patients]
+        if chosen != EXTERNAL:  # whose images may be none of the study's
+            patients += plan.study_units("register")
+        return [Need("register", patient, optional=True) for patient in dict.fromkeys(patients)]
 
     def settings(self, plan: PlanView, unit: str) -> PredictionSettings:
         model, chosen = PatientSet.parse(unit)
@@ -116,7 +119,13 @@ class Predict(Stage):
                 "images": {i.id: i.modality for i in images},
             }
         study = {i.id: i.modality for p in diagnosis_patients(plan) for i in plan.cohort.images_of(p.id)}
-        rows = {"patients": patients, "study": study, "negatives": negative_slots(plan, model, patients)}
+        compared = [*plan.study_units("register"), *plan.new_patients] if chosen != EXTERNAL else []
+        rows = {
+            "patients": patients,
+            "study": study,
+            "negatives": negative_slots(plan, model, patients),
+            "images": identity_rows(plan.cohort, compared),
+        }
         return {**rows, "ranges": plan.package.ranges} if plan.package else rows
 
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
@@ -139,6 +148,7 @@ class Predict(Stage):
         settings = job.settings
         assert isinstance(settings, PredictionSettings)
         assert isinstance(job.rows, dict)
+        check_new_images(job)
         return predict_patients(
             members(job),
             cases(job),
@@ -215,6 +225,15 @@ def study_ranges(plan: Plan, modalities: Sequence[str]) -> Ranges:
             images = {image.id: image.modality for image in plan.cohort.images_of(patient.id)}
             found += extents(images, read_facts(path), modalities).values()
     return known_ranges(found)
+
+
+def check_new_images(job: Job) -> None:
+    """Stop where a new patient has an image of the study, or of another new patient."""
+    from nephroscale.slides.duplicates import check_no_copies, find_alike, read_identities
+
+    rows: Any = job.rows
+    alike = find_alike(rows["images"], read_identities(each.path for each in job.inputs("facts")))
+    check_no_copies([pair for pair in alike if "new" in pair.uses])  # the others have stopped the folds
 
 
 def predicting_models(plan: PlanView) -> list[str]:

@@ -95,6 +95,12 @@ def test_a_failed_job_names_its_log_and_the_cluster_s(plan, tmp_path):
     assert "What is wrong." in text
 
 
+def test_a_tem_image_that_was_left_out_is_named_with_its_cause(plan):
+    dropped = [{"id": "P1-T3", "reason": "cannot be opened"}]
+    plan.receipts["P1"] = Receipt("tem", "P1", "accepted", digest="00", figures={"dropped": dropped})
+    assert section(summary(plan), "TEM images left out") == "  P1-T3 of P1\n    cannot be opened"
+
+
 def test_units_behind_a_failed_job_name_it(plan):
     assert not has_notes(plan)
     write_note(plan.receipt_path("tem", "P2"), "why")

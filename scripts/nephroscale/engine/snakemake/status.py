@@ -11,6 +11,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from nephroscale.engine.batches import describe_batches
+from nephroscale.engine.image_findings import describe_findings
 from nephroscale.engine.past_reports import past_reports
 from nephroscale.engine.prepass import outdated, outdated_receipts
 from nephroscale.engine.snakemake.attempt import SUFFIX, AttemptState, cluster_logs
@@ -43,7 +44,7 @@ def summary(plan: Plan) -> str:
         lines += _stage_line(plan, name)
     running, ended = _unfinished(plan)
     sections = {"Running": running, "Rejected": _rejections(plan), "Ended before they were done": ended}
-    for title, found in (sections | {"Failed": _failures(plan)}).items():
+    for title, found in (sections | describe_findings(plan) | {"Failed": _failures(plan)}).items():
         if found:
             lines += ["", f"{title}:"] + [line for text, units in found.items() for line in _item(text, units)]
     lines += _headline(plan)

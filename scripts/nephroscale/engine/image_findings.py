@@ -1,0 +1,61 @@
+"""Findings about single images for the last screen: the same image under two patients, and TEM images left out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from nephroscale.slides.duplicates import find_alike, identity_rows, read_identities
+
+if TYPE_CHECKING:
+    from nephroscale.engine.plan import Plan
+    from nephroscale.slides.duplicates import AlikeImages
+
+Findings = dict[str, list[str]]
+"""Reason to the images that it concerns."""
+
+
+def find_duplicates(plan: Plan) -> list[AlikeImages]:
+    """Compare the images of all patients who are registered, new ones included.
+
+    Parameters
+    ----------
+    plan
+        Its receipts and objects of `register` are read; no raw file is.
+
+    Returns
+    -------
+    list of AlikeImages
+        Also equal files of one patient, and similar images; those that stop the run have `is_fault`.
+    """
+    if "register" not in plan.stages:
+        return []
+    patients = [unit for unit in plan.units("register") if plan.receipt("register", unit)]
+    facts = read_identities(plan.object_path("register", patient) for patient in patients)
+    return find_alike(identity_rows(plan.cohort, patients), facts)
+
+
+def describe_findings(plan: Plan) -> dict[str, Findings]:
+    """Give the sections of the last screen about single images: title to findings.
+
+    Parameters
+    ----------
+    plan
+        Its receipts are read.
+    """
+    copies: Findings = defaultdict(list)
+    for pair in find_duplicates(plan):
+        if pair.is_fault:
+            copies[pair.likeness].append(pair.names)
+    return {"The same image under two patients": copies, "TEM images left out": _left_out(plan)}
+
+
+def _left_out(plan: Plan) -> Findings:
+    found: Findings = defaultdict(list)
+    for patient in plan.units("tem") if "tem" in plan.stages else []:
+        receipt = plan.receipt("tem", patient)
+        dropped = receipt.figures.get("dropped") if receipt else None
+        for image in dropped if isinstance(dropped, list) else []:
+            if isinstance(image, dict):
+                found[str(image["reason"])].append(f"{image['id']} of {patient}")
+    return found

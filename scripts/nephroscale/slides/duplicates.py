@@ -1,0 +1,209 @@
+"""Images that have the same content, found from the digests and perceptual hashes among their facts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.errors import NephroscaleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from nephroscale.cohort.cohort import Cohort
+
+BITS = 256
+# Of copies saved as JPEG (quality 75 and more) or at 0.4 to 0.8 of the size, 0 to 4 bits differ; of one JPEG of quality
+# 40, 10; of neighbouring sections of one block, 58 and more.
+COPY_BITS = 4
+SIMILAR_BITS = 32
+ASPECT_TOLERANCE = 0.02
+#: Part of the artifact of `register` that has what is compared here, and nothing else.
+IDENTITY = ".identity"
+
+
+@dataclass(frozen=True, slots=True)
+class AlikeImages:
+    """Two images with the same or similar content.
+
+    Attributes
+    ----------
+    images, patients, uses
+        Of both images: id, id of the patient (or case), and the patient's use.
+    same_patient
+        Whether both are of one patient.
+    bits
+        Bits of the perceptual hash (256) that differ; None for equal bytes.
+    reason
+        Why this is right (`same_as_reason` of the table of images); None where the table does not name it.
+    """
+
+    images: tuple[str, str]
+    patients: tuple[str, str]
+    uses: tuple[str, str]
+    same_patient: bool
+    bits: int | None
+    reason: str | None = None
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether one image stands for two patients."""
+        return not self.same_patient and self.reason is None and (self.bits is None or self.bits <= COPY_BITS)
+
+    def __str__(self) -> str:
+        return f"{self.names}: {self.likeness}"
+
+    @property
+    def names(self) -> str:
+        """Both images with their patients and uses."""
+        both = zip(self.images, self.patients, self.uses, strict=True)
+        return " and ".join(f"{image} of {patient} ({use})" for image, patient, use in both)
+
+    @property
+    def likeness(self) -> str:
+        """How alike the images are."""
+        if self.bits is None:
+            return "identical files"
+        content = "the same content" if self.bits <= COPY_BITS else "similar content"
+        return f"{content} ({self.bits} of {BITS} bits of the perceptual hash differ)"
+
+    def to_json(self) -> dict[str, object]:
+        """Give what the report lists."""
+        return {
+            "names": self.names,
+            "likeness": self.likeness,
+            "same_patient": self.same_patient,
+            "reason": self.reason,
+        }
+
+
+def identity_rows(cohort: Cohort, patients: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Give what the tables state about the identity of images, by image id, as JSON values.
+
+    Parameters
+    ----------
+    cohort
+        Patients and images.
+    patients
+        Ids of the patients (or cases) whose images are compared.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for name in patients:
+        patient = cohort.patients[name]
+        for image in cohort.images_of(name):
+            rows[image.id] = {"patient": name, "person": patient.person or name, "use": patient.use}
+            if image.same_as:
+                rows[image.id] |= {"same_as": image.same_as, "reason": image.same_as_reason}
+    return rows
+
+
+def read_identities(files: Iterable[Path | None]) -> dict[str, dict[str, Any]]:
+    """Read the facts of images, by image id, from the files that `register` wrote (None: there is none)."""
+    facts: dict[str, dict[str, Any]] = {}
+    for path in files:
+        if path and path.is_file():
+            facts |= json.loads(path.read_bytes())
+    return facts
+
+
+def find_alike(rows: Mapping[str, Mapping[str, Any]], facts: Mapping[str, Mapping[str, Any]]) -> list[AlikeImages]:
+    """Find images with the same or similar content.
+
+    Parameters
+    ----------
+    rows
+        As :func:`identity_rows` gives them.
+    facts
+        Image id to the JSON of its facts. Images without facts, rejected ones and those without content (one grey
+        level) are not compared.
+
+    Returns
+    -------
+    list of AlikeImages
+        Equal bytes, also within a patient; and equal or similar content of different patients; in the order of ids.
+    """
+    names = sorted(
+        name for name in rows if name in facts and facts[name]["status"] == "accepted" and _hash_of(facts[name])
+    )
+    found: dict[tuple[str, str], int | None] = dict.fromkeys(_pairs_of_equal_bytes(names, facts))
+    found |= _pairs_of_like_content(names, rows, facts)
+    originals = _originals(rows)
+    return [_describe(pair, found[pair], rows, originals) for pair in sorted(found)]
+
+
+def check_no_copies(alike: Sequence[AlikeImages]) -> None:
+    """Stop where an image stands for two patients.
+
+    Raises
+    ------
+    NephroscaleError
+        With every such pair.
+    """
+    faults = [str(pair) for pair in alike if pair.is_fault]
+    if faults:
+        raise NephroscaleError(
+            "The same image belongs to different patients:\n" + "\n".join(f"  - {fault}" for fault in faults),
+            where="table of images",
+            fix="Correct the path or the patient of one of the two, or remove its row. If both rows are right, write "
+            "the other image's id in the column same_as of one, and the reason in same_as_reason.",
+        )
+
+
+def _hash_of(facts: Mapping[str, Any]) -> str | None:
+    found: str | None = facts.get("perceptual_hash")
+    return found
+
+
+def _pairs_of_equal_bytes(names: Sequence[str], facts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    same: dict[str, list[str]] = {}
+    for name in names:
+        same.setdefault(facts[name]["digest"], []).append(name)
+    return [pair for images in same.values() for pair in combinations(images, 2)]
+
+
+def _pairs_of_like_content(
+    names: Sequence[str], rows: Mapping[str, Mapping[str, Any]], facts: Mapping[str, Mapping[str, Any]]
+) -> dict[tuple[str, str], int]:
+    """Pairs of different patients, with other bytes and the same proportions, to the number of bits that differ."""
+    import numpy as np  # late: a job that finds its artifact made imports this module too
+
+    text = "".join(str(_hash_of(facts[name])) for name in names)
+    hashes = np.frombuffer(bytes.fromhex(text), np.uint64).reshape(len(names), BITS // 64)
+    aspects = np.array([facts[name]["width"] / facts[name]["height"] for name in names])
+    found = {}
+    for k, name in enumerate(names[:-1]):
+        bits = np.bitwise_count(hashes[k + 1 :] ^ hashes[k]).sum(-1, dtype=np.int64)
+        near = (bits <= SIMILAR_BITS) & (np.abs(aspects[k + 1 :] / aspects[k] - 1) <= ASPECT_TOLERANCE)
+        for place in np.flatnonzero(near):
+            other = names[k + 1 + int(place)]
+            if rows[name]["person"] != rows[other]["person"] and facts[name]["digest"] != facts[other]["digest"]:
+                found[name, other] = int(bits[place])
+    return found
+
+
+def _describe(
+    pair: tuple[str, str], bits: int | None, rows: Mapping[str, Mapping[str, Any]], originals: Mapping[str, str]
+) -> AlikeImages:
+    first, second = (rows[name] for name in pair)
+    declared = originals[pair[0]] == originals[pair[1]]
+    return AlikeImages(
+        images=pair,
+        patients=(first["patient"], second["patient"]),
+        uses=(first["use"], second["use"]),
+        same_patient=first["person"] == second["person"],
+        bits=bits,
+        reason=(first.get("reason") or second.get("reason")) if declared else None,
+    )
+
+
+def _originals(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Give the images that `same_as` connects, over any number of steps, one common id."""
+    found = {name: name for name in rows}
+    for name, row in sorted(rows.items()):
+        if other := row.get("same_as"):
+            new, old = found.setdefault(other, other), found[name]
+            found = {image: new if known == old else known for image, known in found.items()}
+    return found

@@ -1,0 +1,55 @@
+"""What the last screen names about single images."""
+
+import json
+from types import SimpleNamespace
+
+from nephroscale.cohort.cohort import Cohort
+from nephroscale.engine.image_findings import describe_findings, find_duplicates
+from nephroscale.store.receipts import Receipt
+
+FACT = {"status": "accepted", "perceptual_hash": "5" * 64, "width": 9, "height": 9}
+
+
+class Plan:
+    """As much of a plan as the findings ask for: patients with one image each, and their receipts."""
+
+    def __init__(self, folder, **patients):
+        self.folder = folder
+        self.stages = {"register": None, "tem": None}
+        self.cohort = Cohort(
+            {p: SimpleNamespace(id=p, person=None, use="diagnosis") for p in patients},
+            {f"{p}-a": SimpleNamespace(id=f"{p}-a", patient_id=p, modality="TEM", same_as=None) for p in patients},
+            ("IgAN", "MN"),
+        )
+        for patient, digest in patients.items():
+            (folder / patient).write_text(json.dumps({f"{patient}-a": FACT | {"digest": digest}}))
+        self.receipts = {("register", p): Receipt("register", p, "accepted", digest="00") for p in patients}
+
+    def units(self, stage):
+        return sorted(self.cohort.patients)
+
+    def receipt(self, stage, unit):
+        return self.receipts.get((stage, unit))
+
+    def object_path(self, stage, unit):
+        return self.folder / unit
+
+
+def test_duplicates_are_found_among_the_patients_registered_so_far(tmp_path):
+    plan = Plan(tmp_path, P1="d", P2="d", P3="d")
+    del plan.receipts["register", "P3"]
+    (pair,) = find_duplicates(plan)
+    assert pair.is_fault
+    found = describe_findings(plan)["The same image under two patients"]
+    assert found == {"identical files": ["P1-a of P1 (diagnosis) and P2-a of P2 (diagnosis)"]}
+    (tmp_path / "P2").unlink()
+    assert find_duplicates(plan) == []
+
+
+def test_tem_images_left_out_are_named_with_their_reason_also_of_a_rejected_patient(tmp_path):
+    plan = Plan(tmp_path, P1="d", P2="e")
+    reason = "cannot be opened: a TIFF with a colour table is not supported"
+    for patient, status in (("P1", "accepted"), ("P2", "rejected")):
+        dropped = [{"id": f"{patient}-a", "reason": reason}]
+        plan.receipts["tem", patient] = Receipt("tem", patient, status, "no usable image", figures={"dropped": dropped})
+    assert describe_findings(plan)["TEM images left out"] == {reason: ["P1-a of P1", "P2-a of P2"]}
