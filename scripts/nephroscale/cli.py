@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nephroscale import __version__
-from nephroscale.commands import audit, debug, features, run, store
+from nephroscale.commands import audit, debug, features, init, run, store
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.set_defaults(configfile=None, config=None)
     parser.add_argument("--version", action="version", version=f"nephroscale {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for module in (run, audit, store, features, debug):
+    for module in (init, run, audit, store, features, debug):
         module.add(commands)
     options = parser.parse_args(arguments)
     try:
