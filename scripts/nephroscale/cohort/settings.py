@@ -28,8 +28,8 @@ class TaskSettings(Settings):
     classes: Mapping[str, str | tuple[str, ...]] = setting(
         "Each raw text of the label column, and the class it means, or `exclude` or `ambiguous`, or, in an ordinal "
         "task, the two neighbouring classes that it lies between (`I-II: [I, II]`; see `mixed`). The order of first "
-        "mention is the order of the classes.",
-        min_keys=2,
+        "mention is the order of the classes. Without classes the targets up to `features` work.",
+        {},
         values={"minItems": 2, "maxItems": 2},
     )
     preset: Literal["mn_stage"] | None = setting(

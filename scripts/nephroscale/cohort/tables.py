@@ -70,7 +70,7 @@ def load_cohort(
     """
     errors = ValidationErrors()
     tables = _Tables(images_schema(stains, panel), errors, check_files=check_files)
-    table = tables.read(data.patients, "patients", patients_schema(task.label))
+    table = tables.read(data.patients, "patients", patients_schema(task))
     patients = None if table is None else read_patients(table, task, folds, errors)
     if data.instruments is not None:
         tables.read_instruments(data.instruments)
