@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nephroscale import __version__
-from nephroscale.commands import audit, debug, features, init, run, scales, store, workflow
+from nephroscale.commands import audit, debug, estimate, features, init, run, scales, store, workflow
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.set_defaults(configfile=None, config=None)
     parser.add_argument("--version", action="version", version=f"nephroscale {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for module in (init, scales, workflow, run, audit, store, features, debug):
+    for module in (init, scales, estimate, workflow, run, audit, store, features, debug):
         module.add(commands)
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["run"] and words[1:2] not in (["-h"], ["--help"]):
