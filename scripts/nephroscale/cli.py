@@ -8,11 +8,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nephroscale import __version__
-from nephroscale.commands import audit, debug, export, features, forget, package, run, store
+from nephroscale.commands import (
+    audit,
+    debug,
+    estimate,
+    export,
+    features,
+    forget,
+    init,
+    package,
+    run,
+    scales,
+    store,
+    workflow,
+)
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+MODULES = (init, scales, estimate, workflow, run, audit, store, features, export, package, forget, debug)
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,7 +40,7 @@ class Parser(argparse.ArgumentParser):
             type=Path,
             action="append",
             default=argparse.SUPPRESS,
-            help="configuration of the run (default: config/config.yaml); later files override earlier ones",
+            help="configuration of the run (default: study.yaml or config/config.yaml); later override earlier",
         )
         self.add_argument(
             "--config",
@@ -42,10 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.set_defaults(configfile=None, config=None)
     parser.add_argument("--version", action="version", version=f"nephroscale {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for module in (run, audit, store, features, export, package, forget, debug):
+    for module in MODULES:
         module.add(commands)
-    options = parser.parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["run"] and words[1:2] not in (["-h"], ["--help"]):
+        words.insert(1, "--")  # what follows is for Snakemake
+    options = parser.parse_args(words)
     try:
+        run.enter_study(options)
         return int(options.run(options))
     except NephroscaleError as error:
         print(f"nephroscale: {error}", file=sys.stderr)

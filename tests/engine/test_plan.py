@@ -1,11 +1,17 @@
 """The plan of a mock study: the order of settling, and the artifacts left out of a very large plan."""
 
+from pathlib import Path
+
 import pytest
 
 from nephroscale.engine import plan as module
+from nephroscale.engine.plan import Plan
 from nephroscale.engine.prepass import settle
+from nephroscale.errors import NephroscaleError
+from nephroscale.stages.registry import stage_table
 from nephroscale.store.objects import remove_tree
 from support.mock_study import Study
+from support.small_study import small_config, write_study
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +105,21 @@ def test_incomplete_and_unplanned_receipts_are_removed(settled):
     assert {path.name for path in folder.iterdir()} == {
         name for unit in settled.units("tem") for name in (f"{unit}.json", f"{unit}.zarr")
     }
+
+
+def test_without_a_task_the_stages_before_the_folds_are_planned(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_study(tmp_path / "study")
+    monkeypatch.chdir("study")
+    patients = Path("patients.csv").read_text(encoding="utf-8").splitlines()
+    rows = [",".join(line.split(",")[::2]) for line in patients]  # without labels
+    Path("patients.csv").write_text("\n".join(rows), encoding="utf-8")
+    config = small_config()
+    with pytest.raises(NephroscaleError, match="diagnosis"):
+        Plan(config, stage_table())
+    del config["task"]
+    plan = Plan(config, stage_table(), check_files=True)
+    assert "results/features/E0-TEM.json" in plan.receipt_paths("features")
+    with pytest.raises(NephroscaleError, match="The target report needs the labels") as error:
+        plan.receipt_paths("report")
+    assert "classes" in str(error.value)

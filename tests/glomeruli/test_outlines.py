@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from shapely.geometry import MultiPolygon, Polygon, box, mapping
@@ -83,12 +84,29 @@ def test_xml_with_a_document_type_is_refused(tmp_path: Path) -> None:
         roi(SQUARE)[:70],
         roi(SQUARE, parts=3),
         b"PK\x03\x04broken",
+        b"\x89PNG\r\n\x1a\nbroken",
     ],
 )
 def test_damaged_files_are_errors(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.bin").write_bytes(data)
     with pytest.raises(NephroscaleError, match=r"a\.bin"):
         read_annotations(tmp_path / "a.bin")
+
+
+def test_regions_of_a_mask_are_outlines(tmp_path: Path) -> None:
+    mask = np.zeros((100, 120), np.uint8)
+    mask[10:30, 20:50] = 1
+    mask[30:60, 20:50] = 2  # another glomerulus that touches it
+    mask[70:90, 80:110] = 1
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    cv2.imwrite(str(tmp_path / "mask.tif"), cv2.merge([mask, mask * 0, mask * 0]))
+    for name in ("mask.png", "mask.tif"):
+        polygons = read_annotations(tmp_path / name)
+        assert [tuple(round(edge) for edge in polygon.bounds) for polygon in polygons] == [
+            (20, 10, 50, 30),
+            (80, 70, 110, 90),
+            (20, 30, 50, 60),
+        ]
 
 
 def test_real_files(shared: Path) -> None:

@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-SCRIPTS = Path(workflow.basedir).parent / "scripts"
+# Relative to this file: the main Snakefile may be that of a study's folder.
+SCRIPTS = Path(str(workflow.current_basedir)).parents[1] / "scripts"
 if (SCRIPTS / "nephroscale").is_dir():  # a checkout, whatever else is installed
     sys.path.insert(0, str(SCRIPTS))
 

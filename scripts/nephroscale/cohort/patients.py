@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from nephroscale.settings import Schema
 
 
-def patients_schema(label: str) -> Schema:
-    """Return the schema of patients.csv with the label column under the name that the task gives it."""
+def patients_schema(task: TaskSettings) -> Schema:
+    """Return the schema of patients.csv with the label column under the name that the task gives it.
+
+    The column is required where the task has classes.
+    """
     schema = copy.deepcopy(read_schema("patients"))
     described = schema["properties"].pop("diagnosis")
-    schema["properties"].setdefault(label, described)
-    schema["required"] = ["patient_id", label]
+    schema["properties"].setdefault(task.label, described)
+    schema["required"] = ["patient_id", *([task.label] if task.classes else [])]
     return schema
 
 
@@ -62,16 +65,16 @@ def read_patients(
     table: Table, task: TaskSettings, folds: FoldsSettings, errors: ValidationErrors
 ) -> dict[str, Patient]:
     """Turn rows into patients by id, collecting every error, and classes too small for any folds."""
-    schema = patients_schema(task.label)
+    schema = patients_schema(task)
     bad = check_cells(table, schema, ["patient_id"], errors)
     check_unique(table, "patient_id", errors)
     free = [column for column in table.columns if column not in schema["properties"]]
     unmapped: dict[str, list[int]] = {}
     patients: dict[str, Patient] = {}
     for row, cells in table.rows:
-        text, use, reason = cells[task.label], cells.get("use") or "diagnosis", cells.get("reason") or None
+        text, use, reason = cells.get(task.label, ""), cells.get("use") or "diagnosis", cells.get("reason") or None
         meaning = task.classes.get(text)
-        if use in {"diagnosis", "external"}:
+        if task.classes and use in {"diagnosis", "external"}:
             if not text:
                 errors.add(table.name, f"is empty; the use {use!r} needs a label.", row=row, column=task.label)
             elif meaning is None:
@@ -98,7 +101,7 @@ def read_patients(
         counts = ", ".join(f"{text!r} ({len(rows)})" for text, rows in sorted(unmapped.items()))
         what = f"task.classes has no meaning for these texts: {counts}; map each to a class, exclude or ambiguous."
         errors.add(table.name, what, row=min(min(rows) for rows in unmapped.values()), column=task.label)
-    elif not bad:
+    elif task.classes and not bad:
         _check_counts(table, patients.values(), task, folds, errors)
     return patients
 

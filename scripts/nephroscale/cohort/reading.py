@@ -79,7 +79,8 @@ def read_table(
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        errors.add(path, f"cannot be read ({error.strerror or error}).")
+        place = "" if Path(path).is_absolute() else f" in the folder {Path.cwd()}"
+        errors.add(path, f"cannot be read{place} ({error.strerror or error}).")
         return None
     if content.startswith(_OLE):
         errors.add(path, "is an old .xls workbook or one with a password; save it as .xlsx or as CSV UTF-8.")

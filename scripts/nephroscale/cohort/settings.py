@@ -35,8 +35,8 @@ class TaskSettings(Settings):
     classes: Mapping[str, str | tuple[str, ...]] = setting(
         "For each text of the label column its class, or `exclude` or `ambiguous`. In an ordinal task, a text may "
         "stand for a label between two neighbouring classes (`I-II: [I, II]`; see `mixed`). The order of first mention "
-        "is the order of the classes.",
-        min_keys=2,
+        "is the order of the classes. Without classes the targets up to `features` work.",
+        {},
         values={"minItems": 2, "maxItems": 2},
     )
     preset: Literal["mn_stage"] | None = setting(

@@ -74,7 +74,7 @@ def load_cohort(
     tables = _Tables(schema, errors, check_files=check_files, encoding=data.encoding, known=task.classes)
     patients: dict[str, Patient] | None
     if predict.package is None:
-        table = tables.read(data.patients, "patients", patients_schema(task.label))
+        table = tables.read(data.patients, "patients", patients_schema(task))
         patients = None if table is None else read_patients(table, task, folds, errors)
     if data.instruments is not None:
         tables.read_instruments(data.instruments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -21,12 +22,26 @@ if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 DEFAULT = Path("config/config.yaml")
+STUDY = Path("study.yaml")
 
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
     text = "print the progress of the run, what was rejected and what failed"
     commands.add_parser("status", help=text).set_defaults(run=status)
+
+
+def enter_study(options: argparse.Namespace) -> None:
+    """Change to the folder of a configuration called `study.yaml`, since its paths are relative to it."""
+    folder = next((path.parent for path in options.configfile or [] if path.name == STUDY.name), None)
+    if folder is None or not folder.is_dir():
+        return
+    for name, value in vars(options).items():  # other paths of the command line stay what they are
+        if isinstance(value, Path):
+            setattr(options, name, value.absolute())
+        elif isinstance(value, list):
+            setattr(options, name, [each.absolute() if isinstance(each, Path) else each for each in value])
+    os.chdir(folder)
 
 
 def open_plan(options: argparse.Namespace) -> Plan:
@@ -43,7 +58,8 @@ def read_config(options: argparse.Namespace) -> dict[str, JSON]:
             raise NephroscaleError(f"{text!r} has no value.", where="--config", fix="Write KEY=VALUE.")
         layers.append({key: _parse(value, f"--config {key}")})
     if not any("data" in layer for layer in layers):
-        layers.insert(0, _section(_parse(_read(DEFAULT), str(DEFAULT)), str(DEFAULT)))
+        default = STUDY if STUDY.is_file() else DEFAULT
+        layers.insert(0, _section(_parse(_read(default), str(default)), str(default)))
     config: dict[str, JSON] = {}
     for layer in layers:
         _update(config, layer)

@@ -140,6 +140,8 @@ def _find_contradictions(filled: dict[str, Any]) -> list[str]:
 
 def _find_faulty_classes(task: TaskSettings) -> list[str]:
     faults = []
+    if not task.classes:
+        return []  # nothing is to be predicted
     if len(classes := class_names(task.classes)) < 2:
         faults.append(
             f"task.classes: maps to {len(classes)} class ({', '.join(classes) or 'none'}); at least two are needed."

@@ -24,8 +24,8 @@ INTRODUCTION = """\
 
 A run is defined by one YAML file and two or three tables:
 
-- `config.yaml` (or another file, given by `--configfile`): all keys below. Only `data` and `task` are required; every
-  other key has a default. `--config seed=2` sets a key for one run.
+- `config.yaml` (or another file, given by `--configfile`): all keys below. Only `data` is required, and `task`
+  for the targets from `folds` on; every other key has a default. `--config seed=2` sets a key for one run.
 - a table of patients, a table of images and, for electron microscopes that do not write their scale into the file, a
   table of instruments.
 
@@ -50,9 +50,9 @@ task:
     suspected LN: ambiguous
 ```
 
-Paths to the tables are relative to the folder in which Snakemake runs; paths in the table of images are relative to
-`data.root`. Numbers may be written as `5e-5` or `"5e-5"`. Label texts that YAML would read as a number or a truth
-value (`1`, `NO`) need quotes.
+Paths in a configuration called `study.yaml` are relative to its folder, those in other configurations to the folder
+in which Snakemake runs; paths in the table of images are relative to `data.root`. Numbers may be written as `5e-5` or
+`"5e-5"`. Label texts that YAML would read as a number or a truth value (`1`, `NO`) need quotes.
 
 A result is stored under a digest of everything that can change it. If a key is changed, only the results that depend on
 it are computed again. If it is changed back, the earlier results are found in the store.

@@ -16,6 +16,7 @@ from nephroscale.engine.forced import Forced
 from nephroscale.engine.package import Package, with_package
 from nephroscale.engine.raw_cache import RawCache
 from nephroscale.engine.stage import RECEIPT, STATUS, Need
+from nephroscale.errors import NephroscaleError
 from nephroscale.places import PACKAGE, scripts_folder, workflow_folder
 from nephroscale.store.code import Code
 from nephroscale.store.digest import digest_json
@@ -216,6 +217,13 @@ class Plan:
             if name not in wanted:
                 wanted.add(name)
                 pending += self.stages[name].after
+        if "folds" in wanted and not self.config.task.classes:
+            raise NephroscaleError(
+                f"The target {stages[0]} needs the labels of the patients, and the configuration has no task.",
+                where="configuration, task",
+                fix="Write `task: {label: <column of patients.csv>, classes: {<text in that column>: <class>, ...}}`; "
+                "the targets up to `features` work without it.",
+            )
         keys = [(name, unit) for name in self.stages if name in wanted for unit in units(name)]
         if self._leaves_out_settled:
             keys = self._loose_ends(key for key in keys if not self._is_settled(key)) or keys[-1:]

@@ -1,4 +1,4 @@
-"""Read manual outlines of glomeruli in the formats of QuPath, HuBMAP, Aperio ImageScope and ImageJ."""
+"""Read manual outlines of glomeruli: of QuPath, HuBMAP, Aperio ImageScope and ImageJ, and masks."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET  # _parse_xml rejects documents with a DTD
 from xml.parsers import expat
 
+import cv2
 import numpy as np
+from scipy import ndimage
 from shapely import make_valid, transform, union_all
+from shapely.affinity import translate
 from shapely.geometry import Polygon, box, shape
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.glomeruli import imagej
+from nephroscale.glomeruli.contours import outline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +30,7 @@ GLOMERULUS = ("glom", "肾小球")
 GEOJSON_AREAS = ("Polygon", "MultiPolygon")
 APERIO_ELLIPSE = "2"
 ON_SLIDE = 0.2  # smallest part of an outline that is on the slide's tiles
+MASKS = (b"\x89PNG", b"II*\0", b"MM\0*", b"BM")
 SLIVER = 0.02  # smallest piece of a repaired outline, as a fraction of the largest
 
 
@@ -33,7 +38,8 @@ def read_annotations(path: Path, names: tuple[str, ...] | None = GLOMERULUS) -> 
     """Read outlines of glomeruli.
 
     Formats are QuPath GeoJSON (a FeatureCollection, a Feature or a list of them, as in HuBMAP), Aperio ImageScope XML
-    and ImageJ ROIs (`.roi`, or several in a `.zip`). Points, lines and rulers are ignored.
+    and ImageJ ROIs (`.roi`, or several in a `.zip`). Points, lines and rulers are ignored. In a mask (PNG, TIFF or BMP,
+    as large as level 0 of the image) every connected region of one value other than 0 is an outline.
 
     Parameters
     ----------
@@ -60,12 +66,14 @@ def read_annotations(path: Path, names: tuple[str, ...] | None = GLOMERULUS) -> 
     try:
         if data[:4] in (b"PK\x03\x04", b"Iout"):
             outlines: Iterable[tuple[str, BaseGeometry]] = [("", polygon) for polygon in imagej.read_rois(data)]
+        elif data.startswith(MASKS):
+            outlines = [("", polygon) for polygon in _read_mask(data)]
         elif head[:1] in (b"{", b"["):
             outlines = _read_geojson(json.loads(data.decode("utf-8-sig")))
         elif head[:1] == b"<" or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
             outlines = _read_aperio(_parse_xml(data))
         else:
-            raise ValueError("it is neither GeoJSON, Aperio XML nor ImageJ ROIs")
+            raise ValueError("it is neither GeoJSON, Aperio XML, ImageJ ROIs nor a mask")
         outlines = list(outlines)
     except (ValueError, KeyError, TypeError, IndexError, expat.ExpatError) as error:
         raise NephroscaleError(
@@ -143,6 +151,19 @@ def polygons_of(geometry: BaseGeometry) -> list[Polygon]:
 
 def _matches(name: str, names: tuple[str, ...]) -> bool:
     return any(wanted in name.casefold() for wanted in names)
+
+
+def _read_mask(data: bytes) -> Iterable[Polygon]:
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise ValueError("its pixels cannot be decoded")
+    mask = pixels if pixels.ndim == 2 else pixels[..., :3].max(-1)  # without transparency
+    for value in np.unique(mask[mask > 0]):
+        regions, _ = ndimage.label(mask == value)
+        for number, (rows, columns) in enumerate(ndimage.find_objects(regions), start=1):
+            polygon = outline(regions[rows, columns] == number)
+            if polygon is not None:
+                yield translate(polygon, columns.start, rows.start)
 
 
 def _read_geojson(content: Any) -> Iterable[tuple[str, BaseGeometry]]:

@@ -199,7 +199,7 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
             unreadable_probes=round(failed, 3) if failed else None,
             perceptual_hash=_hash(slide),
         )
-        facts = _with_tem_scale(facts, row) if row.modality == "TEM" else _with_scale(facts, slide, row)
+        facts = with_scale(facts, slide.mpp, row, generic=slide.mpp_is_generic)
     expected = {"OM": "bright", "IM": "dark"}.get(row.modality)
     if expected and facts.background != expected:
         raise Rejected(
@@ -265,10 +265,29 @@ def _with_tem_scale(facts: ImageFacts, row: ImageRow) -> ImageFacts:
     return replace(facts, scale=Scale(value, "nm", row.scale.source))
 
 
-def _with_scale(facts: ImageFacts, slide: SlideReader, row: ImageRow) -> ImageFacts:
-    """Add the scale in µm: the file's where plausible, otherwise the table's."""
-    stated, given = slide.mpp, row.scale
-    low, high = PLAUSIBLE_GENERIC_UM if slide.mpp_is_generic else PLAUSIBLE_UM
+def with_scale(facts: ImageFacts, stated: float | None, row: ImageRow, *, generic: bool) -> ImageFacts:
+    """Add the scale that is believed: the file's where plausible, otherwise the table's; of TEM images the table's.
+
+    Parameters
+    ----------
+    facts
+        Without a scale.
+    stated
+        µm per pixel as the file states it; None where it states none.
+    row
+        Table row of the image (`modality`, `scale`, `roi`).
+    generic
+        Whether the file states it in a generic tag.
+
+    Raises
+    ------
+    Rejected
+        When there is no scale, or an implausible one.
+    """
+    if row.modality == "TEM":
+        return _with_tem_scale(facts, row)
+    given = row.scale
+    low, high = PLAUSIBLE_GENERIC_UM if generic else PLAUSIBLE_UM
     if stated is not None and not low <= stated <= high:
         facts = replace(facts, scale_not_believed=round(stated, 6))
         stated = None

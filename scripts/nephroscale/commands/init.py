@@ -1,0 +1,349 @@
+"""The command `init`: tables, configuration and Snakefile of a new study, from a folder of images."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import shutil
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nephroscale.cohort.file_names import compile_pattern, make_id, make_unique, parse_path
+from nephroscale.cohort.reading import clean, read_table
+from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.errors import NephroscaleError
+from nephroscale.places import PACKAGE, workflow_folder
+from nephroscale.slides.find_images import find_images
+from nephroscale.slides.stated_scale import read_stated_scales
+
+if TYPE_CHECKING:
+    import argparse
+    import re
+    from collections.abc import Iterable
+
+    from nephroscale.cohort.file_names import NamedParts
+    from nephroscale.commands.run import Commands
+    from nephroscale.slides.find_images import FoundFiles, FoundImage
+    from nephroscale.slides.stated_scale import StatedScale
+
+TEMPLATES = PACKAGE / "commands" / "templates"
+#: Columns of a table of labels that are copied beside the label where ids are pseudonyms.
+KNOWN_COLUMNS = ("use", "reason", "group", "site", "scanner")
+SHOWN = 5
+FOLDS = 5
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    text = "write the tables and the configuration of a new study, from a folder of images"
+    init = commands.add_parser("init", help=text)
+    init.add_argument("study", type=Path, metavar="STUDY", help="folder of the study; made if needed")
+    init.add_argument("--from", dest="source", type=Path, metavar="FOLDER", help="folder of the images, only read")
+    init.add_argument(
+        "--pattern",
+        help="how paths in FOLDER name patient, biopsy, modality, stain or marker: '{patient}/{modality}/{stain}*'",
+    )
+    init.add_argument("--labels", type=Path, metavar="TABLE", help="CSV or xlsx with patient_id and the labels")
+    init.add_argument(
+        "--pseudonyms",
+        type=Path,
+        metavar="KEYFILE",
+        help="number the patients at random; this CSV outside the study keeps, or already has, who is who",
+    )
+    init.set_defaults(run=init_study)
+
+
+@dataclass
+class _Labels:
+    """The table of labels: its rows by the patient as written (case-folded), and the column of the label."""
+
+    rows: dict[str, dict[str, str]] = field(default_factory=dict)
+    columns: list[str] = field(default_factory=list)
+    label: str = "diagnosis"
+
+
+@dataclass
+class _Tables:
+    """The rows of the new tables, and what their user has to look at."""
+
+    patients: list[dict[str, str]]
+    images: list[dict[str, str]]
+    notes: list[str]
+
+
+def init_study(options: argparse.Namespace) -> int:
+    """Write a new study; no file is overwritten."""
+    study: Path = options.study
+    files = ["study.yaml", "Snakefile", "slurm/config.yaml", "profiles/default/config.yaml"]
+    if options.source is not None:
+        files += ["patients.csv", "images.csv"]
+        if not options.source.is_dir():
+            raise NephroscaleError("There is no such folder.", where=f"--from {options.source}")
+    if there := [name for name in files if (study / name).exists()]:
+        raise NephroscaleError(
+            f"{', '.join(there)} would be overwritten.", where=str(study), fix="Name another folder, or move them away."
+        )
+    key = options.pseudonyms
+    if key is not None and key.resolve().is_relative_to(study.resolve()):
+        raise NephroscaleError("The key file is inside the study.", where=str(key), fix="Keep it elsewhere.")
+    pattern = compile_pattern(options.pattern) if options.pattern else None
+    labels = _read_labels(options.labels) if options.labels else _Labels()
+    tables = _Tables([], [], [])
+    if options.source is not None:
+        found = find_images(options.source, without=study.resolve())
+        if not found.images:
+            raise NephroscaleError("There is no image in this folder.", where=str(options.source))
+        tables = _make_tables(options.source, found, pattern, labels, key)
+    for name in files:
+        (study / name).parent.mkdir(parents=True, exist_ok=True)
+    if options.source is not None:
+        _write_table(study / "patients.csv", tables.patients)
+        _write_table(study / "images.csv", tables.images)
+    (study / "study.yaml").write_text(_study_yaml(options, labels, tables), encoding="utf-8")
+    shutil.copyfile(TEMPLATES / "Snakefile", study / "Snakefile")
+    for profile, name in (("slurm", "slurm"), ("default", "profiles/default")):
+        shutil.copyfile(workflow_folder() / "profiles" / profile / "config.yaml", study / name / "config.yaml")
+    _print_summary(study, files, tables)
+    return 0
+
+
+def _make_tables(
+    source: Path, found: FoundFiles, pattern: re.Pattern[str] | None, labels: _Labels, key: Path | None
+) -> _Tables:
+    """Make the rows of both tables, and list what could not be found out."""
+    named = [(image, parts) for image in found.images if (parts := parse_path(image.path, pattern))]
+    unmatched = [image.path for image in found.images if parse_path(image.path, pattern) is None]
+    if not named:
+        raise NephroscaleError("No image fits the pattern.", where=f"--pattern, {unmatched[0]} for example")
+    stated = read_stated_scales([source / image.path for image, _ in named])
+    patients = dict.fromkeys(parts.patient for _, parts in named)
+    ids = _pseudonyms(list(patients), key) if key else _ids_from_names(patients)
+    taken: set[str] = set()
+    images = []
+    for (image, parts), scale in zip(named, stated, strict=True):
+        row = _image_row(image, parts, scale, ids[parts.patient], pseudonym=key is not None)
+        row["image_id"] = make_unique(row["image_id"], taken)
+        taken.add(row["image_id"].casefold())
+        images.append(row)
+    notes = _find_blanks(images)
+    faults = [f"{row['path']}: {scale.fault}" for row, scale in zip(images, stated, strict=True) if scale.fault]
+    notes += [f"cannot be used: {fault}" for fault in faults]
+    people = [_patient_row(name, ids[name], labels, pseudonym=key is not None) for name in patients]
+    if labels.rows:
+        absent = sorted({*labels.rows} - {form for name in patients for form in _forms(name)})
+        notes += _note("in the table of labels, but without images", absent)
+        without = [row["patient_id"] for row in people if not row[labels.label]]
+        notes += _note(f"patients.csv, column {labels.label} is empty", without)
+    else:
+        notes.append("patients.csv, column diagnosis is empty; `folds` and all that follows needs it")
+    notes += _note("left out, since the path does not fit --pattern", unmatched)
+    notes += _note("left out, since they are no images", found.others)
+    return _Tables(people, [_filled(row, images) for row in images], notes)
+
+
+def _image_row(
+    image: FoundImage, parts: NamedParts, scale: StatedScale, patient: str, *, pseudonym: bool
+) -> dict[str, str]:
+    stem = make_id(Path(image.path).stem)
+    kind = "-".join(each for each in (parts.modality or "image", make_id(parts.stain or parts.marker)) if each)
+    if pseudonym or not stem:
+        name = f"{patient}-{kind}"
+    else:
+        name = stem if stem.casefold().startswith(patient.casefold()) else f"{patient}-{stem}"
+    value = scale.believed(parts.modality)
+    column = "nm_per_px" if parts.modality == "TEM" else "mpp"
+    row = {
+        "image_id": name,
+        "patient_id": patient,
+        "biopsy_id": make_id(parts.biopsy),
+        "modality": parts.modality,
+        "stain": parts.stain,
+        "marker": parts.marker,
+        "path": image.path,
+        "mpp": "",
+        "nm_per_px": "",
+        "scale_source": "",
+        "roi": "",
+        "annotation": "",
+        "deposits": "",
+    }
+    if value is not None:
+        row |= {column: f"{value:.6g}", "scale_source": f"file header ({scale.source})"}
+    if image.outlines:
+        row["deposits" if parts.modality == "TEM" else "annotation"] = image.outlines
+    return row
+
+
+def _filled(row: dict[str, str], rows: list[dict[str, str]]) -> dict[str, str]:
+    """Leave out the optional columns that no row fills."""
+    optional = {"biopsy_id", "deposits", "annotation"}
+    used = {column for each in rows for column, cell in each.items() if cell}
+    return {column: cell for column, cell in row.items() if column in used or column not in optional}
+
+
+def _find_blanks(images: list[dict[str, str]]) -> list[str]:
+    """List the empty cells of images.csv that its user has to fill in."""
+    blanks: dict[str, list[str]] = defaultdict(list)
+    for row in images:
+        modality, name = row["modality"], row["image_id"]
+        if not modality:
+            blanks["modality is empty (OM, IM or TEM)"].append(name)
+        needed = {"OM": "stain", "IM": "marker"}.get(modality)
+        if needed and not row[needed]:
+            blanks[f"{needed} is empty"].append(name)
+        if modality in {"OM", "IM"} and not row["mpp"]:
+            what = (
+                "mpp is empty (µm per pixel; or write `whole` in a column `roi` where one glomerulus fills the field)"
+            )
+            blanks[what].append(name)
+        if modality == "TEM" and not row["nm_per_px"]:
+            blanks["nm_per_px is empty (or name instrument and magnification)"].append(name)
+        if "resolution tag" in row["scale_source"]:
+            blanks["mpp is from a plain resolution tag; compare it with a scale bar"].append(name)
+    return [note for what, names in blanks.items() for note in _note(f"images.csv, column {what}", names)]
+
+
+def _note(what: str, names: list[str]) -> list[str]:
+    if not names:
+        return []
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return [f"{what}: {', '.join(names[:SHOWN])}{more}"]
+
+
+def _patient_row(name: str, patient: str, labels: _Labels, *, pseudonym: bool) -> dict[str, str]:
+    given = next((labels.rows[form] for form in _forms(name) if form in labels.rows), {})
+    kept = [labels.label, *(each for each in labels.columns if each != labels.label)]
+    if pseudonym:  # other columns may say who it is
+        kept = [labels.label, *(each for each in labels.columns if each in KNOWN_COLUMNS)]
+    row = {"patient_id": patient} | {column: given.get(column, "") for column in kept}
+    return row | {"use": row.get("use", "")}
+
+
+def _forms(name: str) -> tuple[str, str]:
+    """A patient as tables may write it: as in the path, or as an id."""
+    return clean(name).casefold(), make_id(name).casefold()
+
+
+def _ids_from_names(patients: Iterable[str]) -> dict[str, str]:
+    ids: dict[str, str] = {}
+    for name in patients:
+        taken = {each.casefold() for each in ids.values()}
+        ids[name] = make_unique(make_id(name) or "patient", taken)
+    return ids
+
+
+def _pseudonyms(patients: list[str], key: Path) -> dict[str, str]:
+    """Number patients in random order; the key file keeps earlier pseudonyms and gets the new ones."""
+    ids: dict[str, str] = {}
+    if key.exists():
+        with key.open(newline="", encoding="utf-8-sig") as stream:
+            ids = {row["original"]: row["patient_id"] for row in csv.DictReader(stream)}
+    taken = set(ids.values())
+    free = (name for number in range(1, len(patients) + len(taken) + 1) if (name := f"P{number:04d}") not in taken)
+    new = [name for name in patients if name not in ids]
+    random.SystemRandom().shuffle(new)
+    ids |= dict(zip(new, free, strict=False))
+    rows = [{"patient_id": patient, "original": name} for name, patient in ids.items()]
+    key.parent.mkdir(parents=True, exist_ok=True)
+    partial = key.with_name(f".{key.name}.new")
+    partial.unlink(missing_ok=True)
+    partial.touch(mode=0o600)
+    _write_table(partial, sorted(rows, key=lambda row: row["patient_id"]))
+    partial.replace(key)
+    return ids
+
+
+def _read_labels(path: Path) -> _Labels:
+    errors = ValidationErrors()
+    table = read_table(str(path), "patients", ["patient_id"], errors)
+    if table is not None and "patient_id" not in table.columns:
+        errors.add(str(path), "the column is missing.", row=1, column="patient_id")
+    errors.raise_if_any(fix="The table needs a column patient_id with the patients as the files name them.")
+    assert table is not None
+    columns = [column for column in table.columns if column != "patient_id"]
+    free = [column for column in columns if column not in KNOWN_COLUMNS]
+    if "diagnosis" not in free and len(free) != 1:
+        raise NephroscaleError(
+            f"Which column is the label? There are {', '.join(free) or 'none'}.",
+            where=str(path),
+            fix="Name the column of the label `diagnosis`.",
+        )
+    rows = {cells["patient_id"].casefold(): cells for _, cells in table.rows}
+    return _Labels(rows, columns, "diagnosis" if "diagnosis" in free else free[0])
+
+
+def _write_table(path: Path, rows: list[dict[str, str]]) -> None:
+    with path.open("w", newline="", encoding="utf-8-sig") as stream:  # spreadsheets need the mark to read UTF-8
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _study_yaml(options: argparse.Namespace, labels: _Labels, tables: _Tables) -> str:
+    def found(column: str, usual: list[str]) -> list[str]:
+        names = {row[column] for row in tables.images if row[column]}
+        return [name for name in usual if name in names] + sorted(names.difference(usual))
+
+    modalities = found("modality", ["TEM", "OM", "IM"])
+    counts = Counter(row[labels.label] for row in tables.patients if row.get(labels.label))
+    classes = [name for name, count in counts.most_common() if count > 1]
+    return (
+        (TEMPLATES / "study.yaml")
+        .read_text(encoding="utf-8")
+        .format(
+            root=json.dumps(_root(options.study, options.source), ensure_ascii=False),
+            task=_task(labels.label, counts),
+            stains=json.dumps(found("stain", ["PASM", "PAS", "Masson", "HE"]) or ["PASM", "PAS"], ensure_ascii=False),
+            panel=json.dumps(found("marker", ["IgA", "IgG", "IgM", "C3", "C1q"]) or ["IgG"], ensure_ascii=False),
+            modalities="{}" if len(modalities) in {0, 3} else f"{{modalities: [{', '.join(modalities)}]}}",
+            folds=max(2, min([FOLDS, *(counts[name] for name in classes)])),
+            title=json.dumps(options.study.resolve().name, ensure_ascii=False),
+        )
+    )
+
+
+def _root(study: Path, source: Path | None) -> str:
+    """The folder of the images as study.yaml names it: relative where the study is near, absolute elsewhere."""
+    if source is None:
+        return "."
+    near = source.resolve().is_relative_to(study.resolve().parent)
+    return os.path.relpath(source.resolve(), study.resolve()) if near else str(source.resolve())
+
+
+def _task(label: str, counts: Counter[str]) -> str:
+    """The section `task`: each label that occurs is a class of its own, until its user decides otherwise."""
+    if len([name for name, count in counts.items() if count > 1]) < 2:
+        text = (TEMPLATES / "task.yaml").read_text(encoding="utf-8").rstrip()
+        return text.format(label=label)
+    lines = ["task:", f"  label: {json.dumps(label, ensure_ascii=False)}", "  classes:   # text in patients.csv: class"]
+    for name, count in counts.most_common():
+        text = json.dumps(name, ensure_ascii=False)
+        reason = "" if count > 1 else "; too few for a class"
+        lines.append(f"    {text}: {text if count > 1 else 'exclude'}   # patients: {count}{reason}")
+    lines.append("  missing_modalities: exclude      # `mask` also takes patients without one of the modalities")
+    return "\n".join(lines)
+
+
+def _print_summary(study: Path, files: list[str], tables: _Tables) -> None:
+    if tables.images:
+        kinds = Counter(row["modality"] or "unknown modality" for row in tables.images)
+        print(f"{len(tables.images)} images of {len(tables.patients)} patients")
+        for modality, count in kinds.items():
+            rows = [row for row in tables.images if (row["modality"] or "unknown modality") == modality]
+            names = Counter(row["stain"] or row["marker"] for row in rows if row["stain"] or row["marker"])
+            scaled = Counter(row["scale_source"] for row in rows if row["scale_source"])
+            parts = [f"{name} {number}" for name, number in (names + scaled).most_common()]
+            print(f"  {modality:<4} {count:>5}" + (f"   {', '.join(parts)}" if parts else ""))
+        outlined = sum(bool(row.get("annotation") or row.get("deposits")) for row in tables.images)
+        if outlined:
+            print(f"  {outlined} with outlines; they train the segmenter for patients of the use `segmentation`")
+    if tables.notes:
+        print("To look at:")
+        for note in tables.notes:
+            print(f"  {note}")
+    print(f"Written to {study}: {', '.join(files)}")
+    print("Next, in that folder: edit study.yaml, then `snakemake --cores all features` or `nephroscale run features`.")

@@ -1,0 +1,51 @@
+"""The command `run`: Snakemake in the folder of a study, from any folder."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nephroscale.commands.run import STUDY
+from nephroscale.errors import NephroscaleError
+from nephroscale.places import workflow_folder
+
+if TYPE_CHECKING:
+    from nephroscale.commands.run import Commands
+
+# One of these options says how many jobs run at once.
+JOBS = ("--cores", "-c", "--jobs", "-j", "--profile", "--executor", "-e")
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    run = commands.add_parser(
+        "run",
+        help="run the workflow of a study from any folder, with the options and targets of snakemake",
+        usage="nephroscale run [STUDY] [options and targets of snakemake]",
+        description=f"STUDY is a folder with {STUDY} (default: this folder). Without an option for it, all cores work.",
+    )
+    run.add_argument("arguments", nargs="*", help=argparse.SUPPRESS)
+    run.set_defaults(run=run_study)
+
+
+def run_study(options: argparse.Namespace) -> int:
+    """Run Snakemake as if it was called in the folder of the study."""
+    arguments: list[str] = options.arguments
+    study = Path()
+    if arguments and not arguments[0].startswith("-") and ("/" in arguments[0] or Path(arguments[0]).exists()):
+        study = Path(arguments.pop(0))
+    if study.name == STUDY.name:
+        study = study.parent
+    if not (study / STUDY).is_file():
+        raise NephroscaleError(
+            f"There is no {STUDY}.", where=str(study.resolve()), fix="Name the folder of a study, or make one: init."
+        )
+    command = [sys.executable, "-m", "snakemake"]
+    if not (study / "Snakefile").is_file():
+        command += ["--snakefile", str(workflow_folder() / "Snakefile"), "--configfile", STUDY.name]
+    if not any(each.split("=")[0] in JOBS or each[:2] in {"-c", "-j"} for each in arguments):
+        command += ["--cores", "all"]
+    return subprocess.run([*command, *arguments], cwd=study, check=False).returncode  # noqa: S603
