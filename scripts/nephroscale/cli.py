@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nephroscale import __version__
-from nephroscale.commands import audit, debug, features, run, store
-from nephroscale.errors import NephroscaleError
+from nephroscale.commands import audit, check, debug, features, run, store
+from nephroscale.errors import NephroscaleError, name_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,13 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.set_defaults(configfile=None, config=None)
     parser.add_argument("--version", action="version", version=f"nephroscale {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for module in (run, audit, store, features, debug):
+    for module in (run, check, audit, store, features, debug):
         module.add(commands)
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
     except NephroscaleError as error:
-        print(f"nephroscale: {error}", file=sys.stderr)
+        print("nephroscale: " + name_files(str(error), run.config_files(options)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("nephroscale: interrupted", file=sys.stderr)

@@ -9,6 +9,7 @@ if (SCRIPTS / "nephroscale").is_dir():  # a checkout, whatever else is installed
 
 from nephroscale.engine.plan import Plan
 from nephroscale.engine.prepass import settle
+from nephroscale.engine.snakemake.call import Call
 from nephroscale.engine.snakemake.forced import read_forced
 from nephroscale.engine.snakemake.inputs import StageOfRule
 from nephroscale.engine.snakemake.job_groups import (
@@ -23,7 +24,7 @@ from nephroscale.engine.snakemake.stale_lock import (
     snakemake_is_locked,
 )
 from nephroscale.engine.snakemake.status import summary
-from nephroscale.errors import NephroscaleError
+from nephroscale.errors import NephroscaleError, name_files
 from nephroscale.stages.registry import stage_table
 
 
@@ -33,14 +34,22 @@ def make_plan():
         stages = stage_table()
         if not workflow.is_main_process:
             return Plan(config, stages)
+        from nephroscale.stages.checks.report import (
+            check_before_jobs,
+            check_before_pre_pass,
+        )
+
         plan = Plan(config, stages, check_files=True)
         plan.forced = read_forced(sys.argv, stages, plan.results)
         plan.forced.export()
         clear_dead_run()
+        call = Call.read(sys.argv)
+        check_before_pre_pass(plan, call)
         if not snakemake_is_locked():  # else another run works in this folder
             settle(plan)
+        check_before_jobs(plan, call)
     except NephroscaleError as fault:
-        sys.exit(f"nephroscale: {fault}")
+        sys.exit("nephroscale: " + name_files(str(fault), workflow.configfiles))
     return plan
 
 

@@ -28,9 +28,14 @@ def add(commands: Commands) -> None:
     commands.add_parser("status", help=text).set_defaults(run=status)
 
 
-def open_plan(options: argparse.Namespace) -> Plan:
+def open_plan(options: argparse.Namespace, *, check_files: bool = False) -> Plan:
     """Open the plan of the configuration that the command line names."""
-    return Plan(read_config(options), stage_table())
+    return Plan(read_config(options), stage_table(), check_files=check_files)
+
+
+def config_files(options: argparse.Namespace) -> list[Path]:
+    """List the files of the configuration that the command line names."""
+    return list(options.configfile or [DEFAULT])
 
 
 def read_config(options: argparse.Namespace) -> dict[str, JSON]:

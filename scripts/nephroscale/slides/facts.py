@@ -188,7 +188,7 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
             background=_background(slide, probes),
             unreadable_probes=round(failed, 3) if failed else None,
         )
-        facts = _with_tem_scale(facts, row) if row.modality == "TEM" else _with_scale(facts, slide, row)
+        facts = add_scale(facts, slide.mpp, row, generic=slide.mpp_is_generic)
     expected = {"OM": "bright", "IM": "dark"}.get(row.modality)
     if expected and facts.background != expected:
         raise Rejected(
@@ -237,6 +237,28 @@ def _background(slide: SlideReader, probes: list[np.ndarray]) -> str:
     return "bright" if np.percentile(pixels.max(-1), 25) >= 128 else "dark"
 
 
+def add_scale(facts: ImageFacts, stated: float | None, row: ImageRow, *, generic: bool) -> ImageFacts:
+    """Add the scale that is believed.
+
+    Parameters
+    ----------
+    facts
+        Facts so far.
+    stated, generic
+        `mpp` and `mpp_is_generic` of the file's reader.
+    row
+        Table row of the image.
+
+    Raises
+    ------
+    Rejected
+        When there is no scale, or an implausible one.
+    """
+    if row.modality == "TEM":
+        return _with_tem_scale(facts, row)
+    return _with_scale(facts, stated, row, PLAUSIBLE_GENERIC_UM if generic else PLAUSIBLE_UM)
+
+
 def _with_tem_scale(facts: ImageFacts, row: ImageRow) -> ImageFacts:
     """Add the table's scale in nm."""
     if row.scale is None:
@@ -247,11 +269,10 @@ def _with_tem_scale(facts: ImageFacts, row: ImageRow) -> ImageFacts:
     return replace(facts, scale=Scale(value, "nm", row.scale.source))
 
 
-def _with_scale(facts: ImageFacts, slide: SlideReader, row: ImageRow) -> ImageFacts:
+def _with_scale(facts: ImageFacts, stated: float | None, row: ImageRow, plausible: tuple[float, float]) -> ImageFacts:
     """Add the scale in µm: the file's where plausible, otherwise the table's."""
-    stated, given = slide.mpp, row.scale
-    low, high = PLAUSIBLE_GENERIC_UM if slide.mpp_is_generic else PLAUSIBLE_UM
-    if stated is not None and not low <= stated <= high:
+    given = row.scale
+    if stated is not None and not plausible[0] <= stated <= plausible[1]:
         facts = replace(facts, scale_not_believed=round(stated, 6))
         stated = None
     table = float(given.value) / (1000.0 if given.unit == "nm" else 1.0) if given else None
