@@ -36,6 +36,17 @@ def test_every_fault_of_configuration_and_tables_is_told_before_any_job(project)
         assert word in run.output
 
 
+def test_faults_between_configuration_and_tables_come_before_any_job(made):
+    code, text = made.nephroscale("check")
+    assert (code, text.splitlines()[-1]) == (0, "Nothing wrong was found.")
+    config = ("om={stains: [HE]}", "features={encoders: {TEM: {name: swin-b}}}", "folds={n_folds: 3}")
+    for options in ((), ("-n",)):
+        run = made.run(config=config, options=options)
+        assert (run.code, run.computed) == (1, [])
+        for word in ("There are 3 faults", "config/tiny.yaml, om.stains", "no weights are named", "folds.n_folds: 3"):
+            assert word in run.output
+
+
 def test_features_leave_and_enter_as_h5(project):
     folder = project.path / "h5"
     folder.mkdir()

@@ -126,6 +126,7 @@ def test_no_image_of_a_modality(study, policy):
     assert "cmusnet reads IM, but no patient to diagnose has an image of this modality." in fault
     assert "models.*.modalities" in fault
     assert "`models: {cmusnet: {modalities: [TEM, OM]}}`" in fault
+    assert not [*configuration.check_folds(study.plan(), ()), *configuration.find_incomplete(study.plan(), ())]
 
 
 def test_no_image_of_a_modality_is_usable(study):

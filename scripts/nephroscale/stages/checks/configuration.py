@@ -179,7 +179,7 @@ def find_incomplete(plan: Plan, unusable: Collection[str]) -> Iterator[Nephrosca
             for patient in diagnosis_patients(plan)
             if patient.id not in bare and modality not in _modalities_of(plan, patient.id, unusable)
         ]
-        if lacking:
+        if lacking and len(lacking) < len(diagnosis_patients(plan)):  # else it is a fault
             yield NephroscaleError(
                 f"{_patients(len(lacking))} no usable {modality} image, and will be in no fold: {shorten(lacking)}.",
                 where="configuration, task.missing_modalities: exclude",
@@ -191,10 +191,11 @@ def check_folds(plan: Plan, unusable: Collection[str]) -> Iterator[NephroscaleEr
     """Find classes with fewer cases than folds, or than `task.min_per_class`; a group counts as one case."""
     task, folds = plan.config.task, plan.config.folds
     cases: dict[str, set[str]] = {name: set() for name in plan.cohort.classes}
+    patients = [(patient, _modalities_of(plan, patient.id, unusable)) for patient in diagnosis_patients(plan)]
+    present = set().union(*(usable for _, usable in patients))  # a modality that nobody has is a fault of its own
     left_out = 0
-    for patient in diagnosis_patients(plan):
-        usable = _modalities_of(plan, patient.id, unusable)
-        complete = usable.issuperset(plan.modalities) if task.missing_modalities == "exclude" else bool(usable)
+    for patient, usable in patients:
+        complete = usable == present if task.missing_modalities == "exclude" else bool(usable)
         if complete and patient.label:
             cases[patient.label].add(f"group {patient.group}" if patient.group else patient.id)
         left_out += not complete

@@ -74,11 +74,13 @@ def find_all(plan: Plan, call: Call, *, with_known: bool = False) -> Findings:
 
 def _check_configuration(plan: Plan, call: Call, unusable: Collection[str], to_do: Collection[str]) -> Findings:
     """Check the configuration; `to_do` names the stages that may load weights."""
-    modalities = list(configuration.check_modalities(plan, unusable))
     found = {
         "tiles": configuration.check_stain_files(plan),
-        "features": [*modalities, *configuration.check_weights(plan, "features", load="features" in to_do)],
-        "folds": [] if modalities else configuration.check_folds(plan, unusable),
+        "features": [
+            *configuration.check_modalities(plan, unusable),
+            *configuration.check_weights(plan, "features", load="features" in to_do),
+        ],
+        "folds": configuration.check_folds(plan, unusable),
         "train": [
             *configuration.check_model_inputs(plan),
             *configuration.check_weights(plan, "train", load="train" in to_do),
