@@ -54,7 +54,7 @@ def read_header(path: Path) -> Header:
             with Image.open(path, formats=("PNG", "JPEG", "BMP")) as image:
                 return Header(image.width, image.height)
         except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as fault:
-            raise Rejected("cannot be opened: its header is damaged") from fault
+            raise Rejected("cannot be opened: the image cannot be opened") from fault
     for reader in readers:
         try:
             with open_slide(path, reader) as slide:

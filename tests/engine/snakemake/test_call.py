@@ -3,6 +3,7 @@
 import pytest
 
 from nephroscale.engine.snakemake.call import Call, check_executor
+from nephroscale.errors import NephroscaleError
 from nephroscale.stages.registry import ORDER, stage_table
 
 
@@ -28,6 +29,11 @@ def test_a_run_on_this_machine():
 def test_the_executor_of_a_profile_prints_nothing(capfd):
     assert read("--profile", "slurm", "all") == Call("slurm", starts_jobs=True, targets=("all",))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_profile_that_does_not_exist():
+    with pytest.raises(NephroscaleError, match=r"cannot read its options: .*absent"):
+        read("--profile", "absent")
 
 
 @pytest.mark.parametrize(

@@ -70,13 +70,22 @@ class Call(NamedTuple):
         arguments
             The command line, the program first; for another program (Snakemake used as a library) jobs are taken to be
             local.
+
+        Raises
+        ------
+        NephroscaleError
+            When Snakemake cannot read it, such as a profile that does not exist.
         """
         if "snakemake" not in Path(arguments[0]).parts[-2:]:
             return cls()
         from snakemake.cli import parse_args
 
-        with contextlib.redirect_stderr(io.StringIO()):  # it prints the names of the profiles
-            _, settings = parse_args(list(arguments[1:]))
+        with contextlib.redirect_stderr(io.StringIO()) as printed:  # names of profiles, or what is wrong
+            try:
+                _, settings = parse_args(list(arguments[1:]))
+            except (SystemExit, Exception) as fault:
+                reason = printed.getvalue().strip().rpartition("\n")[2] or str(fault)
+                raise NephroscaleError(f"Snakemake cannot read its options: {reason}", where="--profile") from None
         shown = any(getattr(settings, name, None) not in (None, False) for name in ONLY_SHOWN)
         return cls(settings.executor or "local", not shown, tuple(map(str, settings.targets or ())))
 
@@ -97,22 +106,25 @@ def check_executor(call: Call) -> list[NephroscaleError]:
     """Ask Slurm's controller for an answer, where jobs go to Slurm."""
     if call.executor != "slurm":
         return []
-    fix = "Run on a login node of the cluster, or without --profile: `snakemake --cores all all`."
-    if shutil.which("sbatch") is None:
-        return [
-            NephroscaleError("Slurm is not installed here: there is no `sbatch`.", where="executor: slurm", fix=fix)
-        ]
     scontrol = shutil.which("scontrol")
-    if scontrol is None:
+    if shutil.which("sbatch") is None:
+        what = "Slurm is not installed here: there is no `sbatch`."
+    elif scontrol is None or (answer := _ping(scontrol)) is None:
         return []
+    else:
+        what = f"Slurm's controller does not answer: {answer}"
+    fix = "Run on a login node of the cluster, or without --profile: `snakemake --cores all all`."
+    return [NephroscaleError(what, where="executor: slurm", fix=fix)]
+
+
+def _ping(scontrol: str) -> str | None:
+    """The first line of what `scontrol ping` prints, or None where a controller is up."""
     try:
         done = subprocess.run(  # noqa: S603
             [scontrol, "ping"], capture_output=True, text=True, timeout=SECONDS, check=False
         )
-        answer = "" if done.returncode == 0 else done.stdout + done.stderr
     except subprocess.TimeoutExpired:
-        answer = f"no answer within {SECONDS} seconds"
-    if not answer:
-        return []
-    first = answer.strip().splitlines()[0]
-    return [NephroscaleError(f"Slurm's controller does not answer: {first}", where="executor: slurm", fix=fix)]
+        return f"nothing within {SECONDS} seconds"
+    if " is UP" in done.stdout:
+        return None
+    return (done.stdout + done.stderr).strip().partition("\n")[0]

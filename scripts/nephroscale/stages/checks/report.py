@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nephroscale.errors import NephroscaleError, join_faults, list_faults
 from nephroscale.stages.checks import configuration
-from nephroscale.stages.checks.images import find_rejections, list_rejections
 from nephroscale.stages.checks.machine import check_machine
 
 if TYPE_CHECKING:
@@ -61,6 +60,8 @@ def find_all(plan: Plan, call: Call, *, with_known: bool = False) -> Findings:
     with_known
         Whether to list the images that are already rejected.
     """
+    from nephroscale.stages.checks.images import find_rejections, list_rejections  # slow to import
+
     to_do = _stages_to_do(plan, call)
     rejections = find_rejections(plan)
     unusable = {each.image.id for each in rejections if not each.known}
