@@ -24,22 +24,34 @@ class Findings(NamedTuple):
 
 
 def check_before_pre_pass(plan: Plan, call: Call) -> None:
-    """Raise every fault, where the configuration and the tables alone show one; the pre-pass would name it alone."""
-    if _check_configuration(plan, call, unusable=(), to_do=()).faults:
-        raise join_faults(find_all(plan, call).faults)
+    """Report everything, where the configuration and the tables alone show a fault.
 
-
-def check_before_jobs(plan: Plan, call: Call) -> None:
-    """Raise every fault, and print the warnings where there is something to do.
+    The pre-pass would end at the first such fault.
 
     Raises
     ------
     NephroscaleError
         With all faults.
     """
-    if not _stages_to_do(plan, call):
-        return
-    faults, warnings = find_all(plan, call)
+    if _check_configuration(plan, call, unusable=(), to_do=()).faults:
+        _report(find_all(plan, call))
+
+
+def check_before_jobs(plan: Plan, call: Call) -> None:
+    """Report everything, where there is something to do.
+
+    Raises
+    ------
+    NephroscaleError
+        With all faults.
+    """
+    if _stages_to_do(plan, call):
+        _report(find_all(plan, call))
+
+
+def _report(findings: Findings) -> None:
+    """Print the warnings, and raise the faults."""
+    faults, warnings = findings
     if warnings:
         count = "1 warning" if len(warnings) == 1 else f"{len(warnings)} warnings"
         print(f"nephroscale: {count} before the first job:\n{list_faults(warnings)}", file=sys.stderr)
