@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nephroscale import __version__
 from nephroscale.commands import (
     audit,
+    check,
     debug,
     estimate,
     export,
@@ -22,12 +23,12 @@ from nephroscale.commands import (
     store,
     workflow,
 )
-from nephroscale.errors import NephroscaleError
+from nephroscale.errors import NephroscaleError, name_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MODULES = (init, scales, estimate, workflow, run, audit, store, features, export, package, forget, debug)
+MODULES = (init, check, scales, estimate, workflow, run, audit, store, features, export, package, forget, debug)
 
 
 class Parser(argparse.ArgumentParser):
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run.enter_study(options)
         return int(options.run(options))
     except NephroscaleError as error:
-        print(f"nephroscale: {error}", file=sys.stderr)
+        print("nephroscale: " + name_files(str(error), run.config_files(options)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("nephroscale: interrupted", file=sys.stderr)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
 
 class NephroscaleError(Exception):
     """An error that stops a command or a job; its message names what is wrong, where, and the fix.
@@ -21,6 +27,25 @@ class NephroscaleError(Exception):
         super().__init__(
             "\n  ".join([what, *([f"where: {where}"] if where else []), *([f"fix: {fix}"] if fix else [])])
         )
+
+
+def join_faults(faults: Sequence[NephroscaleError]) -> NephroscaleError:
+    """Join faults into one error with all their messages; one alone stays as it is."""
+    if len(faults) == 1:
+        return faults[0]
+    return NephroscaleError(f"There are {len(faults)} faults:\n" + list_faults(faults))
+
+
+def list_faults(faults: Iterable[NephroscaleError]) -> str:
+    """Write faults as a list."""
+    return "\n".join("  - " + str(fault).replace("\n", "\n  ") for fault in faults)
+
+
+def name_files(message: str, files: Iterable[str | os.PathLike[str]]) -> str:
+    """Write the names of the files of the configuration where a message has only the word, after ``where:``."""
+    here = os.getcwd() + os.sep  # noqa: PTH109
+    names = " and ".join(os.fspath(file).removeprefix(here) for file in files)
+    return message.replace("where: configuration", f"where: {names}") if names else message
 
 
 class Rejected(Exception):  # noqa: N818  (a property of the data, not an error)

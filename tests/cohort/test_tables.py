@@ -335,3 +335,20 @@ def test_negative_and_not_photographed_is_not_missing(tables) -> None:
 def test_absolute_paths_are_taken_as_they_are(tables) -> None:
     tables.image(path="/data/raw/i1.tif")
     assert tables.load().images["I1"].path == Path("/data/raw/i1.tif")
+
+
+@pytest.mark.parametrize(("written", "meant"), [("LM", "OM"), ("if", "IM"), ("EM", "TEM"), ("TEN", "TEM")])
+def test_other_names_of_modalities_are_understood(tables, written, meant) -> None:
+    tables.image(modality=written)
+    (fault,) = tables.errors()
+    assert fault.endswith(f"{written!r} is not one of OM, IM, TEM; did you mean `{meant}`?")
+
+
+def test_a_home_folder_in_a_path_is_expanded(tables, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    tables.image(modality="OM", stain="PAS", path="~/i1.tif", annotation="~/a.geojson")
+    assert tables.errors(check_files=True)[0].endswith("there is no file 'i1.tif'.")
+    for name in ("i1.tif", "a.geojson"):
+        (tmp_path / name).touch()
+    image = tables.load(check_files=True).images["I1"]
+    assert (image.path, image.annotation) == (tmp_path / "i1.tif", tmp_path / "a.geojson")

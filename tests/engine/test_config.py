@@ -11,7 +11,7 @@ import pytest
 from nephroscale.cohort.schemas import read_schema
 from nephroscale.engine.config import Config, load_config
 from nephroscale.engine.config_completion import families_of
-from nephroscale.errors import NephroscaleError
+from nephroscale.errors import NephroscaleError, name_files
 from nephroscale.features.settings import EncoderSettings
 from nephroscale.models.registry import FAMILIES
 from nephroscale.models.settings import COMMON_KEYS, ModelSettings
@@ -258,3 +258,20 @@ def test_the_configuration_is_light_to_import() -> None:
     modules = "nephroscale.cohort.tables, nephroscale.engine.config"
     code = f"import sys, {modules}; sys.exit(bool({heavy}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_home_folder_is_expanded_in_every_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/nephro")
+    data = {"patients": "~/p.csv", "images": "~/i.csv", "root": "~/raw"}
+    encoders = {"OM": {"name": "swin-b", "weights": "~/w"}}
+    filled = load_config(config(data=data, store={"path": "~/store"}, features={"encoders": encoders}))
+    assert (filled.data.patients, filled.data.root) == ("/home/nephro/p.csv", "/home/nephro/raw")
+    assert (filled.store.path, filled.features.encoders.OM.weights) == ("/home/nephro/store", "/home/nephro/w")
+
+
+def test_a_fault_names_the_files_of_the_configuration_where_they_are_known() -> None:
+    with pytest.raises(NephroscaleError) as error:
+        load_config(config(seed=-1))
+    assert "\n  where: configuration\n" in str(error.value)
+    assert "\n  where: a.yaml and b.yaml\n" in name_files(str(error.value), ["a.yaml", "b.yaml"])
+    assert name_files(str(error.value), []) == str(error.value)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from nephroscale.features.check_weights import check_encoders
 from nephroscale.features.known_encoders import KNOWN
@@ -28,7 +30,7 @@ def test_missing_weights_are_listed_with_licence_and_source(tmp_path):
 
 def test_weights_need_the_digest_that_is_named(tmp_path):
     path = tmp_path / "w.safetensors"
-    path.write_bytes(b"weights")
+    save_file({"w": np.zeros(2, np.float32)}, path)
     digest = digest_weights(path)
     assert verdict(EncoderSettings("swin-b", str(path), digest.upper())).usable
     assert digest in verdict(EncoderSettings("swin-b", str(path), None)).verdict

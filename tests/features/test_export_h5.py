@@ -68,3 +68,16 @@ def test_one_image_is_exported_with_the_side_of_its_instances(tmp_path):
 def test_pixels_are_not_exported(tmp_path):
     with pytest.raises(NephroscaleError, match="images"):
         export_h5(bag(tmp_path / "bag", np.zeros((2, 8, 8, 3), np.uint8)), tmp_path / "x.h5")
+
+
+def test_nothing_is_written_over_and_a_missing_bag_is_named(tmp_path):
+    path = bag(tmp_path / "bag", np.zeros((1, 1, 1, 2), np.float32))
+    (tmp_path / "there.h5").write_text("mine")
+    for out, what in (("there.h5", "a file"), ("bag", "a folder")):
+        with pytest.raises(NephroscaleError, match=f"There is {what} of this name already"):
+            export_h5(path, tmp_path / out)
+    assert (tmp_path / "there.h5").read_text() == "mine"
+    with pytest.raises(NephroscaleError, match="no bag of features"):
+        export_h5(tmp_path / "absent", tmp_path / "new.h5")
+    with pytest.raises(NephroscaleError, match="cannot be written"):
+        export_h5(path, tmp_path / "nowhere" / "new.h5")

@@ -40,6 +40,17 @@ def test_all_errors_of_configuration_and_tables_are_reported_before_any_job(proj
         assert word in run.output
 
 
+def test_faults_between_configuration_and_tables_come_before_any_job(made):
+    code, text = made.nephroscale("check")
+    assert (code, text.splitlines()[-1]) == (0, "Nothing wrong was found.")
+    config = ("om={stains: [HE]}", "features={encoders: {TEM: {name: swin-b}}}", "folds={n_folds: 3}")
+    for options in ((), ("-n",)):
+        run = made.run(config=config, options=options)
+        assert (run.code, run.computed) == (1, [])
+        for word in ("There are 3 faults", "config/tiny.yaml, om.stains", "no weights are named", "folds.n_folds: 3"):
+            assert word in run.output
+
+
 def test_corrected_outlines_come_back_and_only_what_depends_on_them_runs(project):
     code, text = project.nephroscale("qupath", "outlines")
     assert code == 0, text

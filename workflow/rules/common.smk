@@ -9,6 +9,7 @@ if (SCRIPTS / "nephroscale").is_dir():  # a checkout, whatever else is installed
     sys.path.insert(0, str(SCRIPTS))
 
 from nephroscale.engine.plan import Plan
+from nephroscale.engine.snakemake.call import Call
 from nephroscale.engine.snakemake.forced import read_forced
 from nephroscale.engine.snakemake.inputs import StageOfRule
 from nephroscale.engine.snakemake.job_groups import (
@@ -20,7 +21,7 @@ from nephroscale.engine.snakemake.job_groups import (
 from nephroscale.engine.snakemake.pre_pass import PrePass
 from nephroscale.engine.snakemake.stale_lock import clear_dead_run, note_run
 from nephroscale.engine.snakemake.status import summary
-from nephroscale.errors import NephroscaleError
+from nephroscale.errors import NephroscaleError, name_files
 from nephroscale.stages.registry import stage_table
 
 
@@ -31,16 +32,25 @@ def make_plan():
         if not workflow.is_main_process:
             plan = Plan(config, stages)
             return plan, PrePass(workflow, plan)
+        from nephroscale.stages.checks.report import (
+            check_before_jobs,
+            check_before_pre_pass,
+        )
+
         plan = Plan(config, stages, check_files=True)
         for note in plan.cohort.notes:
             print(f"nephroscale: {note}", file=sys.stderr)
         plan.forced = read_forced(sys.argv, stages, plan.results)
         plan.forced.export()
-        if not workflow.output_settings.dryrun:
+        call = Call.read(sys.argv)
+        if call.starts_jobs and not workflow.output_settings.dryrun:
             clear_dead_run()
-        return plan, PrePass(workflow, plan)
+        check_before_pre_pass(plan, call)
+        pre_pass = PrePass(workflow, plan)
+        check_before_jobs(plan, call)
+        return plan, pre_pass
     except NephroscaleError as fault:
-        sys.exit(f"nephroscale: {fault}")
+        sys.exit("nephroscale: " + name_files(str(fault), workflow.configfiles))
 
 
 def begin_run():

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from nephroscale.cohort.validation_errors import ValidationErrors
     from nephroscale.settings import Schema
 
+SYNONYMS = {"LM": "OM", "BF": "OM", "IF": "IM", "DIF": "IM", "EM": "TEM"}
+"""Other names of the modalities."""
+
 BadCells = set[tuple[int, str]]
 """Cells with an error, by row number and column; later checks skip them."""
 
@@ -117,7 +120,9 @@ def _check_of(schema: Schema) -> Callable[[str], str | None]:
 
 
 def _not_among(cell: str, allowed: Sequence[str]) -> str:
-    return f"{cell!r} is not one of {', '.join(allowed)}{nearest(cell, allowed) or '.'}"
+    meant = SYNONYMS.get(cell.upper())
+    hint = f"; did you mean `{meant}`?" if meant in allowed else nearest(cell, allowed)
+    return f"{cell!r} is not one of {', '.join(allowed)}{hint or '.'}"
 
 
 def _not_in_range(cell: str, schema: Schema) -> str | None:

@@ -12,6 +12,11 @@ def leaves_root(text: str) -> bool:
     return ".." in text and not text.startswith("/") and posixpath.normpath(text).split("/", 1)[0] == ".."
 
 
+def expand_home(text: str) -> str:
+    """Expand `~/` at the start of a path."""
+    return posixpath.expanduser(text) if text.startswith("~/") else text
+
+
 class FolderListings:
     """Listings of folders, each read once: 50,000 single queries take minutes on a network file system."""
 

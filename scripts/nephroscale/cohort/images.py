@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from nephroscale.cohort import parse
 from nephroscale.cohort.columns import RowErrors, check_cells, check_unique
-from nephroscale.cohort.files import FolderListings, leaves_root
+from nephroscale.cohort.files import FolderListings, expand_home, leaves_root
 from nephroscale.cohort.image import Image, Negative
 from nephroscale.cohort.scales import scale_of
 from nephroscale.cohort.schemas import read_schema
@@ -64,6 +64,9 @@ def read_images(
     errors
         Collects the errors.
     """
+    for column in (name for name in FILES if name in table.columns):
+        for _, cells in table.rows:
+            cells[column] = expand_home(cells[column])
     bad = check_cells(table, schema, ["image_id", "patient_id", "modality"], errors)
     check_unique(table, "image_id", errors)
     modalities = {cells["modality"] for _, cells in table.rows}

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     import argparse
 
     from nephroscale.commands.run import Commands
-    from nephroscale.engine.config import Config
-    from nephroscale.features.protocol import NamedWeights
 
 
 def add(commands: Commands) -> None:
@@ -32,8 +30,9 @@ def check_weights(options: argparse.Namespace) -> int:
     """Print the weights that the configuration names, whether they can be used, and the known encoders."""
     from nephroscale.features.check_weights import check_encoders
     from nephroscale.features.known_encoders import KNOWN
+    from nephroscale.stages.checks.configuration import configured_encoders
 
-    entries = check_encoders(_encoders(open_plan(options).config))
+    entries = check_encoders(configured_encoders(open_plan(options).config))
     print("The configuration's encoders:")
     for entry in entries:
         print(f"  {'ok     ' if entry.usable else 'MISSING'} {entry.where}: {entry.name}, {entry.verdict}")
@@ -48,19 +47,6 @@ def check_weights(options: argparse.Namespace) -> int:
     if missing:
         print(f"\n{len(missing)} of {len(entries)} encoders cannot be used. A run downloads nothing.")
     return 1 if missing else 0
-
-
-def _encoders(config: Config) -> dict[str, NamedWeights]:
-    """Return every encoder of a configuration by its place there."""
-    from nephroscale.models.settings import TrainableEncoderSettings
-
-    encoders: dict[str, NamedWeights] = {
-        f"features.encoders.{modality}": config.features.encoders.of(modality) for modality in ("OM", "IM", "TEM")
-    }
-    for model, settings in config.models.items():
-        if encoder := settings.options.get("encoder"):
-            encoders[f"models.{model}.encoder"] = TrainableEncoderSettings.from_mapping(encoder)
-    return encoders
 
 
 def digest_of_weights(options: argparse.Namespace) -> int:

@@ -44,9 +44,14 @@ def enter_study(options: argparse.Namespace) -> None:
     os.chdir(folder)
 
 
-def open_plan(options: argparse.Namespace) -> Plan:
+def open_plan(options: argparse.Namespace, *, check_files: bool = False) -> Plan:
     """Open the plan of the configuration that the command line names."""
-    return Plan(read_config(options), stage_table())
+    return Plan(read_config(options), stage_table(), check_files=check_files)
+
+
+def config_files(options: argparse.Namespace) -> list[Path]:
+    """List the files of the configuration that the command line names."""
+    return list(options.configfile or [DEFAULT])
 
 
 def read_config(options: argparse.Namespace) -> dict[str, JSON]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from nephroscale.cohort.files import expand_home
 from nephroscale.cohort.validation_errors import nearest
 
 if TYPE_CHECKING:
@@ -162,6 +163,8 @@ def _moved(schema: Schema, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _coerce(value: Any, types: frozenset[str]) -> Any:
+    if isinstance(value, str) and "string" in types:
+        return expand_home(value)  # only paths begin with `~/`
     if isinstance(value, str) and "string" not in types:
         text = value.strip()
         if "integer" in types and _INTEGER.fullmatch(text):

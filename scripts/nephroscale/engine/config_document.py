@@ -31,7 +31,8 @@ A run is defined by one YAML file and two or three tables:
 
 Before any job starts, the workflow checks the configuration and lists all its faults at once. Then it checks the tables
 and lists all their faults, each with its file, row and column. A key that was renamed gives a message with its new
-name.
+name. `nephroscale check` does the same without a run; [docs/checks.md](../docs/checks.md) lists all checks. A path may
+begin with `~/`.
 
 The smallest configuration:
 

@@ -24,7 +24,7 @@ def raise_faults(faults: Sequence[str]) -> None:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise NephroscaleError(
             f"The configuration has {count}:\n" + "\n".join(f"  - {fault}" for fault in faults),
-            where="the file given by --configfile, and --config",
+            where="configuration",
             fix="Fix these keys; config/README.md explains every one.",
         )
 

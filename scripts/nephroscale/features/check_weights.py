@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from safetensors import SafetensorError, safe_open
+
 from nephroscale.features.known_encoders import known_encoder
 from nephroscale.features.registry import H5
 from nephroscale.features.weights import digest_weights
@@ -30,7 +32,9 @@ class WeightsCheck(NamedTuple):
     usable
         Whether a run can use it.
     verdict
-        In words: present, missing, without digest, or with another digest.
+        In words: present, missing, not safetensors, without digest, or with another digest.
+    fix
+        What to do, where it cannot be used.
     """
 
     where: str
@@ -38,6 +42,7 @@ class WeightsCheck(NamedTuple):
     weights: str | None
     usable: bool
     verdict: str
+    fix: str = ""
 
 
 def check_encoders(encoders: Mapping[str, NamedWeights]) -> list[WeightsCheck]:
@@ -53,17 +58,38 @@ def check_encoders(encoders: Mapping[str, NamedWeights]) -> list[WeightsCheck]:
     ]
 
 
-def _judge(settings: NamedWeights) -> tuple[bool, str]:
+def _judge(settings: NamedWeights) -> tuple[bool, str, str]:
+    """Give usable, verdict and fix of one encoder."""
     if settings.name in WITHOUT_WEIGHTS:
-        return True, "needs no weights"
+        return True, "needs no weights", ""
     path = Path(settings.weights or "")
     if not settings.weights or not path.exists():
         known = known_encoder(settings.name)
         source = f"; for example {known.title}: huggingface.co/{known.source}, licence {known.licence}" if known else ""
-        return False, ("the path does not exist" if settings.weights else "no weights are named") + source
+        missing = "the path does not exist" if settings.weights else "no weights are named"
+        fix = "Obtain the weights as safetensors, and name their path as `weights` with their `digest`."
+        return False, missing + source, f"A run downloads nothing. {fix}"
+    if fault := _unreadable(path):
+        return False, fault, "Obtain the file again, or convert the weights to safetensors."
     found = digest_weights(path)
     if not settings.digest:
-        return False, f"present, but without `digest:`; it is {found}"
+        fix = f"If these are the right weights, add `digest: {found}`."
+        return False, f"present, but without `digest:`; it is {found}", fix
     if found != settings.digest.lower():
-        return False, f"present, but with another digest than the configuration names: {found}"
-    return True, "present, with the digest that the configuration names"
+        verdict = f"present, but with another digest than the configuration names: {found}"
+        return False, verdict, "Obtain the right weights, or correct `digest` if these are right."
+    return True, "present, with the digest that the configuration names", ""
+
+
+def _unreadable(path: Path) -> str | None:
+    """Describe why a file, or the model.safetensors of a folder, is not safetensors; None if it is."""
+    file = path / "model.safetensors" if path.is_dir() else path
+    if file.suffix == ".json":  # of a network to train from scratch
+        return None
+    if not file.is_file():
+        return f"the folder has no {file.name}"
+    try:
+        with safe_open(file, framework="numpy"):
+            return None
+    except (SafetensorError, OSError) as fault:
+        return f"{file.name} is not a readable safetensors file ({fault})"

@@ -8,6 +8,7 @@ Lu MY et al. Data-efficient and weakly supervised computational pathology on who
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import h5py
@@ -54,8 +55,16 @@ def export_h5(
     Raises
     ------
     NephroscaleError
-        When the bag holds pixels, not features.
+        When there is no bag, the bag holds pixels, not features, or the file exists or cannot be written.
     """
+    if not (features / "zarr.json").is_file():
+        fix = "Give the path of a bag, such as results/features/P001-TEM.zarr."
+        raise NephroscaleError("There is no bag of features.", where=str(features), fix=fix)
+    if out.exists():
+        what = "a folder" if out.is_dir() else "a file"
+        raise NephroscaleError(f"There is {what} of this name already.", where=str(out), fix="Name a new file.")
+    if not os.access(out.parent, os.W_OK):
+        raise NephroscaleError("The file cannot be written.", where=str(out), fix="Name a file in a folder of yours.")
     maps, attributes = read_array(features, "features"), read_attributes(features)
     if maps.dtype == np.uint8:
         raise NephroscaleError(

@@ -25,6 +25,8 @@ SIGNATURES = {
 }
 """First bytes of a file (8 at most) to the one reader of its format."""
 ORIENTATION = 274
+FAST = "jpeg_tiff_reader"
+"""The reader that replaces OpenSlide where sample tiles are equal."""
 
 
 def open_slide(path: Path, reader: str | None = None) -> SlideReader:
@@ -82,24 +84,40 @@ def choose_reader(path: Path) -> str:
     Rejected
         When no reader can open it.
     """
+    readers = candidate_readers(path)
+    if readers[0] == FAST:
+        if importlib.import_module(READERS[FAST]).agrees_with_openslide(Path(path)):
+            return FAST
+        readers = readers[1:]
+    return _opened(Path(path), readers)
+
+
+def candidate_readers(path: Path) -> list[str]:
+    """List the readers that may take a file, by its first bytes and its header alone, the preferred one first.
+
+    Raises
+    ------
+    Rejected
+        When the file is empty, or its format is unknown.
+    """
     path = Path(path)
     with path.open("rb") as file:
         magic = file.read(8)
+    if not magic:
+        raise Rejected("cannot be opened: the file is empty (0 bytes)")
     for signature, reader in SIGNATURES.items():
         if magic.startswith(signature):
-            return _opened(path, [reader])
+            return [reader]
     vendor = _vendor(path)
     if not magic.startswith(TIFF):
         if vendor is None:
             raise Rejected("cannot be opened: its image format is unknown")
-        return _opened(path, ["openslide_reader"])
+        return ["openslide_reader"]
     plain = _check_tiff(path)
     if vendor is None or (vendor == "generic-tiff" and not plain):
-        return _opened(path, ["tifffile_reader"])
-    fast = importlib.import_module(READERS["jpeg_tiff_reader"])
-    if vendor in fast.VENDORS and fast.agrees_with_openslide(path):
-        return "jpeg_tiff_reader"
-    return _opened(path, ["openslide_reader", "tifffile_reader"] if vendor == "generic-tiff" else ["openslide_reader"])
+        return ["tifffile_reader"]
+    readers = [FAST] if vendor in importlib.import_module(READERS[FAST]).VENDORS else []
+    return [*readers, "openslide_reader", *(["tifffile_reader"] if vendor == "generic-tiff" else [])]
 
 
 def _vendor(path: Path) -> str | None:

@@ -1,0 +1,1 @@
+"""Checks before the first job: what the tables, the configuration, the files' headers and the machine show."""

@@ -1,0 +1,115 @@
+"""All checks together, as one error and one list of warnings."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from nephroscale.errors import NephroscaleError, join_faults, list_faults
+from nephroscale.stages.checks import configuration
+from nephroscale.stages.checks.machine import check_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from nephroscale.engine.plan import Plan
+    from nephroscale.engine.snakemake.call import Call
+
+
+class Findings(NamedTuple):
+    """What stops a run, and what one should know before it."""
+
+    faults: list[NephroscaleError]
+    warnings: list[NephroscaleError]
+
+
+def check_before_pre_pass(plan: Plan, call: Call) -> None:
+    """Report everything, where the configuration and the tables alone show a fault.
+
+    The pre-pass would end at the first such fault.
+
+    Raises
+    ------
+    NephroscaleError
+        With all faults.
+    """
+    if _check_configuration(plan, call, unusable=(), to_do=()).faults:
+        _report(find_all(plan, call))
+
+
+def check_before_jobs(plan: Plan, call: Call) -> None:
+    """Report everything, where there is something to do.
+
+    Raises
+    ------
+    NephroscaleError
+        With all faults.
+    """
+    if _stages_to_do(plan, call):
+        _report(find_all(plan, call))
+
+
+def _report(findings: Findings) -> None:
+    """Print the warnings, and raise the faults."""
+    faults, warnings = findings
+    if warnings:
+        count = "1 warning" if len(warnings) == 1 else f"{len(warnings)} warnings"
+        print(f"nephroscale: {count} before the first job:\n{list_faults(warnings)}", file=sys.stderr)
+    if faults:
+        raise join_faults(faults)
+
+
+def find_all(plan: Plan, call: Call, *, with_known: bool = False) -> Findings:
+    """Run every check.
+
+    Parameters
+    ----------
+    plan
+        Of the study.
+    call
+        Of Snakemake. What only stages that it does not need would meet is a warning, and so is what keeps this machine
+        from running jobs, where it starts none.
+    with_known
+        Whether to list the images that are already rejected.
+    """
+    from nephroscale.stages.checks.images import find_rejections, list_rejections  # slow to import
+
+    to_do = _stages_to_do(plan, call)
+    rejections = find_rejections(plan)
+    unusable = {each.image.id for each in rejections if not each.known}
+    faults, warnings = _check_configuration(plan, call, unusable, to_do)
+    (faults if call.starts_jobs else warnings).extend(check_machine(plan, call, to_do))
+    warnings += configuration.find_unnamed(plan)
+    warnings += configuration.find_incomplete(plan, unusable)
+    warnings += list_rejections([each for each in rejections if with_known or not each.known])
+    return Findings(faults, warnings)
+
+
+def _check_configuration(plan: Plan, call: Call, unusable: Collection[str], to_do: Collection[str]) -> Findings:
+    """Check the configuration; `to_do` names the stages that may load weights."""
+    found = {
+        "tiles": configuration.check_stain_files(plan),
+        "features": [
+            *configuration.check_modalities(plan, unusable),
+            *configuration.check_weights(plan, "features", load="features" in to_do),
+        ],
+        "folds": configuration.check_folds(plan, unusable),
+        "train": [
+            *configuration.check_model_inputs(plan),
+            *configuration.check_weights(plan, "train", load="train" in to_do),
+        ],
+    }
+    wanted = call.stages(plan.stages)
+    findings = Findings([], [])
+    for stage, faults in found.items():
+        (findings.faults if stage in wanted else findings.warnings).extend(faults)
+    return findings
+
+
+def _stages_to_do(plan: Plan, call: Call) -> Collection[str]:
+    """Give the stages with something to make; before the pre-pass any of them may have."""
+    wanted = call.stages(plan.stages)
+    if not plan.settled:
+        return wanted
+    units = plan.units if "predict" in call.targets else plan.study_units
+    return [name for name in wanted if any(plan.receipt(name, unit) is None for unit in units(name))]
