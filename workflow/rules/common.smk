@@ -17,6 +17,7 @@ from nephroscale.engine.snakemake.job_groups import (
     export_run,
     has_notes,
 )
+from nephroscale.engine.snakemake.screen import show
 from nephroscale.engine.snakemake.stale_lock import (
     clear_dead_run,
     note_run,
@@ -24,6 +25,7 @@ from nephroscale.engine.snakemake.stale_lock import (
 )
 from nephroscale.engine.snakemake.status import summary
 from nephroscale.errors import NephroscaleError
+from nephroscale.provenance.why import changes
 from nephroscale.stages.registry import stage_table
 
 
@@ -53,6 +55,8 @@ def begin_run():
 
 export_package(SCRIPTS)
 plan = make_plan()
+if workflow.is_main_process:
+    show(plan, changes)
 export_attempt(sys.argv, plan.config.compute.device)
 
 

@@ -164,8 +164,8 @@ def _words(plan: Plan, stage: Stage, unit: str, change: Change) -> Cause:
         return Cause(f"{column} of {{}}: {_value(new)}, was {_value(old)}", row or unit)
     if part == "settings":
         return Cause(f"setting {_configured(plan, stage, unit, key)}: {_value(old)} -> {_value(new)}")
-    name = {"packages": f"package {key}", "compute": f"compute.{key}", "format": f"format of {stage.name}"}
-    return Cause(f"{name.get(part, part)}: {_value(old)} -> {_value(new)}")
+    names = {"packages": f"package {key}", "compute": f"compute.{key}", "format": f"format of {stage.name}"}
+    return Cause(f"{names.get(part, part)}: {_value(old)} -> {_value(new)}")
 
 
 def _configured(plan: Plan, stage: Stage, unit: str, key: str) -> str:

@@ -42,7 +42,7 @@ def summary(plan: Plan) -> str:
     for title, found in (sections | {"Failed": _failures(plan)}).items():
         if found:
             lines += ["", f"{title}:"] + [line for text, units in found.items() for line in _item(text, units)]
-    lines += _headline(plan)
+    lines += headline(plan)
     return "\n".join(lines)
 
 
@@ -148,7 +148,8 @@ def _queue() -> set[str]:
     return set(done.stdout.split())
 
 
-def _headline(plan: Plan) -> list[str]:
+def headline(plan: Plan) -> list[str]:
+    """The headline figures of the report and where it lies; nothing where there is no report."""
     if "report" not in plan.stages:
         return []
     receipt = plan.receipt("report", "cohort")
