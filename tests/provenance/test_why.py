@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from nephroscale.commands.audit import print_why
+from nephroscale.commands.run import status
 from nephroscale.engine.forced import Forced
 from nephroscale.engine.prepass import settle
 from nephroscale.errors import NephroscaleError
@@ -141,3 +142,15 @@ def test_the_command_takes_a_stage_alone_and_names_units_where_it_finds_none(stu
         find_unit(plan, "tile/P9")
     assert print_why(Options()) == 0
     assert capsys.readouterr().out.startswith("folds")
+
+
+def test_status_with_a_faulty_table_describes_the_results_folder_and_names_the_fault(study, capsys):
+    class Options:
+        configfile, config = [study.folder / "config.yaml"], None
+
+    edit(study, "patients.csv", "P000002,LN", "P000002,unheard-of")
+    with pytest.raises(NephroscaleError, match="unheard-of"):
+        status(Options())
+    shown = capsys.readouterr().out
+    assert "  register         9 made\n" in shown
+    assert shown.rstrip().endswith("report/index.html")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 import yaml
 
+from nephroscale.engine.config import load_config
 from nephroscale.engine.plan import Plan
-from nephroscale.engine.snakemake.status import summary
+from nephroscale.engine.snakemake.status import folder_summary, summary
 from nephroscale.errors import NephroscaleError
 from nephroscale.stages.registry import stage_table
 
@@ -84,6 +85,12 @@ def _update(config: dict[str, JSON], changes: dict[str, JSON]) -> None:
 
 
 def status(options: argparse.Namespace) -> int:
-    """Print the progress of a run."""
-    print(summary(open_plan(options)))
+    """Print the progress of a run; where the tables are at fault, what the results folder holds, and the faults."""
+    config = load_config(read_config(options))
+    try:
+        plan = Plan(config, stage_table())
+    except NephroscaleError:
+        print(folder_summary(Path(config.results)))
+        raise
+    print(summary(plan))
     return 0
