@@ -10,22 +10,22 @@ if TYPE_CHECKING:
 
     from nephroscale.store.records import Record
 
-#: What one job of a stage takes beside the others, in seconds of one core, where no run has shown it yet.
+#: Seconds of a job of each stage in the tiny cohort on one core: only their ratios matter.
 USUAL = {
-    "register": 3.0,
-    "reference": 8.0,
-    "tiles": 9.0,
-    "segmenter": 40.0,
-    "glomeruli": 14.0,
+    "register": 4.0,
+    "reference": 5.0,
+    "tiles": 5.0,
+    "segmenter": 15.0,
+    "glomeruli": 6.0,
     "tem": 4.0,
     "features": 4.0,
-    "folds": 3.0,
-    "train": 35.0,
-    "temperature": 36.0,
-    "evaluate": 36.0,
-    "predict": 36.0,
-    "report": 30.0,
-    "audit": 6.0,
+    "folds": 2.0,
+    "train": 11.0,
+    "temperature": 13.0,
+    "evaluate": 13.0,
+    "predict": 13.0,
+    "report": 10.0,
+    "audit": 5.0,
 }
 #: Stages whose jobs run at the same time; the next group waits for the one before.
 PHASES = (
@@ -38,9 +38,9 @@ PHASES = (
 #: A job is a process that starts Python and its packages, which a record does not count.
 START_SECONDS = 2.0
 #: How many jobs of a stage an expectation is worth: from records of this store, and from :data:`USUAL`.
-KNOWN_WEIGHT, USUAL_WEIGHT = 3.0, 0.7
+KNOWN_WEIGHT, USUAL_WEIGHT = 3.0, 1.0
 #: How many seconds of finished jobs it takes to change the speed of the machine by half of what they show.
-SPEED_SECONDS = 10.0
+SPEED_SECONDS = 5.0
 #: After how many seconds the number of jobs at once is as much measured as taken from the number of cores.
 SETTLED = 60.0
 
@@ -106,7 +106,7 @@ class TimeLeft:
         known = weight * self._expected(stage) * speed + self._seconds[stage]
         mean = known / (weight + self._done[stage])
         late = [now - since for name, since in self._running.values() if name == stage and now - since > mean]
-        return (known + sum(late)) / (weight + self._done[stage] + 0.7 * len(late)) if late else mean
+        return (known + sum(late)) / (weight + self._done[stage] + len(late)) if late else mean
 
     def left(self, now: float) -> float:
         """The time left in seconds."""

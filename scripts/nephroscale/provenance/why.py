@@ -128,10 +128,10 @@ def _causes(plan: Plan, stage: Stage, unit: str, before: Record, recipe: Recipe 
         recipe = replace(recipe, code=_common(recipe.code, old.code), packages=_common(recipe.packages, old.packages))
         old = replace(old, code=_common(old.code, recipe.code), packages=_common(old.packages, recipe.packages))
     changed = list(changed_values(old, recipe))
-    edited = sorted(_module(each.key) for each in changed if each.part == "code")
-    if edited:
-        modules = f"module{'s' * (len(edited) > 1)} {_some(edited)}"
-        yield Cause(f"code of stage {stage.name} changed ({modules})")
+    for each in changed:
+        if each.part == "code":
+            module = each.key.removeprefix("nephroscale/").removesuffix(".py").replace("/", ".")
+            yield Cause(f"code of stage {stage.name} changed (module {{}})", module)
     keys = {each.key for each in changed}
     for each in changed:
         text_too = each.key.endswith(".text") and f"{each.key[:-5]}.label" in keys
@@ -142,10 +142,6 @@ def _causes(plan: Plan, stage: Stage, unit: str, before: Record, recipe: Recipe 
 def _common(values: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:
     """The entries whose keys another mapping has too: which reader runs is not known before the facts are."""
     return {key: value for key, value in values.items() if key in others}
-
-
-def _module(file: str) -> str:
-    return file.removeprefix("nephroscale/").removesuffix(".py").replace("/", ".")
 
 
 def _words(plan: Plan, stage: Stage, unit: str, change: Change) -> Cause:
@@ -212,7 +208,7 @@ def changes(plan: Plan, keys: Collection[Key] | None = None) -> list[str]:
                 later.setdefault(cause.text, {})[key] = None
     lines = []
     for text, causes in grouped.items():
-        line = f"{Cause(text, _some([cause.subject for cause in causes]))}: {_jobs(direct.get(text, {}))}"
+        line = f"{Cause(text, _some(sorted(cause.subject for cause in causes)))}: {_jobs(direct.get(text, {}))}"
         lines.append(line + (f", then {_jobs(later[text])} (may be cache hits)" if text in later else ""))
     more = len(lines) - MOST_CHANGES
     return [*lines[:MOST_CHANGES], f"and {more} more changes"] if more > 0 else lines

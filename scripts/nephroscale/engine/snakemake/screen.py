@@ -26,7 +26,7 @@ UNSAID = (
     "Removing output files of failed job",
     "Exiting because a job execution failed",
 )
-SILENT = {"job_started", "resources_info", "shellcmd", "progress", "group_info"}
+SILENT = {"workflow_started", "job_started", "resources_info", "shellcmd", "progress", "group_info"}
 #: Seconds between two lines of one stage, and without any line until the running jobs are listed; of a long run they
 #: are at least this share of its whole duration.
 EVERY, SILENCE, SHARE = 10.0, 60.0, 0.02
