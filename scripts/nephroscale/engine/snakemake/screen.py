@@ -102,14 +102,16 @@ class Screen:
     def _begin(self, stats: dict[str, int], table: str) -> str:
         if self._totals:  # Snakemake lists the jobs of a dry run twice
             return ""
-        self._totals = Counter(
-            {self._stages.get(rule, rule): count for rule, count in stats.items() if rule != "total"}
-        )
+        self._totals = Counter({self._stage(rule): count for rule, count in stats.items() if rule != "total"})
         self._begun = self._last = self._clock()
         return table
 
+    def _stage(self, rule: str) -> str:
+        """The stage whose units a rule makes; targets have the names of stages, and make nothing."""
+        return self._stages.get(rule, f"rule {rule}")
+
     def _start(self, values: dict[str, Any]) -> str:
-        stage = self._stages.get(values["rule_name"], values["rule_name"])
+        stage = self._stage(values["rule_name"])
         now = self._clock()
         if stage in self._plan.stages:
             self._planned.add((stage, self._plan.stages[stage].pattern.format(**dict(values.get("wildcards") or {}))))
