@@ -49,6 +49,7 @@ def test_an_unchanged_project_has_nothing_to_be_done(project):
     run = project.run()
     assert run.idle
     assert run.computed == []
+    assert "Report: results/tiny/report/index.html" in run.output
 
 
 def test_receipts_hold_no_time_host_or_place_and_links_are_relative(made):
@@ -150,6 +151,12 @@ def test_a_changed_micrograph_reruns_the_stages_of_its_patient_and_not_the_train
 def test_a_corrected_label_recomputes_no_image_stage(project):
     project.edit("config/tiny/patients.csv", "P01,IgAN", "P01,MN")
     project.edit("config/tiny/patients.csv", "P03,MN", "P03,IgAN")
+    planned = project.run(options=("-n",))
+    for patient, change in (("P01", "MN, was IgAN"), ("P03", "IgAN, was MN")):
+        line = f"  label of {patient}: {change}: folds, then 4 trainings, 4 temperatures, 4 evaluations, report, audit"
+        assert f"{line} (may be cache hits)" in planned.output, planned.output
+    code, words = project.nephroscale("why", "train/cmusnet/fold0-seed1")
+    assert (code, "waits for folds, which would be made because: label of P01" in words) == (0, True), words
     assert stages(project.run()) == {"folds", "train", "temperature", "evaluate", "report"}
 
 
@@ -198,7 +205,9 @@ def test_a_failed_run_leaves_nothing_stale(project):
     before = project.receipts()
     failed = project.run(config=("compute={device: cuda}",))
     assert failed.code != 0
-    assert "no GPU" in failed.output
+    assert failed.output.count("no GPU") == 1, failed.output
+    assert "message: None" not in failed.output
+    assert "CalledProcessError" not in failed.output
     assert project.run().idle
     assert project.receipts() == before
 

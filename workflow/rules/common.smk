@@ -19,9 +19,11 @@ from nephroscale.engine.snakemake.job_groups import (
     has_notes,
 )
 from nephroscale.engine.snakemake.pre_pass import PrePass
+from nephroscale.engine.snakemake.screen import show
 from nephroscale.engine.snakemake.stale_lock import clear_dead_run, note_run
 from nephroscale.engine.snakemake.status import summary
 from nephroscale.errors import NephroscaleError, name_files
+from nephroscale.provenance.why import changes
 from nephroscale.stages.registry import stage_table
 
 
@@ -62,6 +64,8 @@ def begin_run():
 
 export_package(SCRIPTS)
 plan, pre_pass = make_plan()
+if workflow.is_main_process:
+    show(plan, changes)
 export_attempt(sys.argv, plan.config.compute.device)
 
 

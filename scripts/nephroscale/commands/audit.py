@@ -1,4 +1,4 @@
-"""Commands on provenance: `audit`, `trace`, `diff`, `replay`."""
+"""Commands on provenance: `audit`, `trace`, `why`, `diff`, `replay`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ def add(commands: Commands) -> None:
         "--all", action="store_true", help="print every input, where the default prints one example of many"
     )
     trace.set_defaults(run=print_trace)
+    why = commands.add_parser("why", help="explain why a unit would be made again: what changed since its last result")
+    why.add_argument("unit", help="STAGE/UNIT, such as tiles/P01-OM, or the path of a receipt")
+    why.set_defaults(run=print_why)
     diff = commands.add_parser("diff", help="explain why two runs differ: the first differing artifacts and the cause")
     diff.add_argument("runs", nargs=2, type=Path, metavar="RESULTS", help="results folder of a run")
     diff.set_defaults(run=print_difference)
@@ -61,6 +64,19 @@ def print_trace(options: argparse.Namespace) -> int:
     plan = open_plan(options)
     graph = read_graph(plan)
     print(trace(graph, find_artifact(plan, graph, options.artifact), everything=options.all))
+    return 0
+
+
+def print_why(options: argparse.Namespace) -> int:
+    """Print why a unit would be made again; the exit status is 0 in any case, since a change is no error."""
+    from nephroscale.engine.prepass import find_out
+    from nephroscale.provenance.find import find_unit
+    from nephroscale.provenance.why import why
+
+    plan = open_plan(options)
+    unit = find_unit(plan, options.unit)
+    find_out(plan)
+    print(why(plan, *unit))
     return 0
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 import yaml
 
+from nephroscale.engine.config import load_config
 from nephroscale.engine.plan import Plan
-from nephroscale.engine.prepass import find_out
-from nephroscale.engine.snakemake.status import summary
+from nephroscale.engine.prepass import find_out, outdated
+from nephroscale.engine.snakemake.status import folder_summary, summary
 from nephroscale.errors import NephroscaleError
+from nephroscale.provenance.why import changes
 from nephroscale.stages.registry import stage_table
 
 if TYPE_CHECKING:
@@ -106,8 +108,15 @@ def _update(config: dict[str, JSON], changes: dict[str, JSON]) -> None:
 
 
 def status(options: argparse.Namespace) -> int:
-    """Print the progress of a run."""
-    plan = open_plan(options)
-    find_out(plan)
+    """Print the progress of a run; where the tables are at fault, what the results folder holds, and the faults."""
+    config = load_config(read_config(options))
+    try:
+        plan = Plan(config, stage_table())
+    except NephroscaleError:
+        print(folder_summary(Path(config.results)))
+        raise
+    old = {key for key in find_out(plan).unknown if outdated(plan, *key)}
     print(summary(plan))
+    if old:
+        print("\nOutdated, and why:", *(f"  {line}" for line in changes(plan, old)), sep="\n")
     return 0

@@ -316,6 +316,10 @@ class Plan:
         files = stage.files(self, unit)
         if files is None:
             return None
+        return self.recipe_with(stage, unit, stage.rows(self, unit), {**inputs, **files})
+
+    def recipe_with(self, stage: Stage, unit: str, rows: object, inputs: Mapping[str, str]) -> Recipe:
+        """The recipe of a unit with given rows and inputs, which may not be known."""
         closure = self.code.closure(f"{stage.rule}.py", stage.modules(self, unit))
         return Recipe(
             stage=stage.name,
@@ -323,8 +327,8 @@ class Plan:
             code=closure.code,
             packages=package_versions(closure.imports),
             settings=stage.settings(self, unit).to_mapping(),
-            rows=stage.rows(self, unit),
-            inputs={**inputs, **files},
+            rows=rows,
+            inputs=inputs,
             seed=self.config.seed if stage.seeded else None,
             compute=numerical_environment(self.config.compute, torch=stage.torch),
         )

@@ -59,6 +59,40 @@ def find_artifact(plan: Plan, graph: Graph, text: str) -> tuple[str, str]:
     )
 
 
+def find_unit(plan: Plan, text: str) -> tuple[str, str]:
+    """Find the unit of a plan that a text names, made or not.
+
+    Parameters
+    ----------
+    plan
+        Of the results folder.
+    text
+        ``stage/unit`` (``report`` alone where there is one unit), or the path of a receipt.
+
+    Returns
+    -------
+    tuple of str
+        Stage and unit.
+
+    Raises
+    ------
+    NephroscaleError
+        When the plan has no such unit.
+    """
+    stage, _, unit = _within(plan.results, text).removesuffix(".json").partition("/")
+    key = (stage, unit or "cohort")
+    if stage not in plan.stages or key[1] not in plan.units(stage):
+        units = plan.units(stage)[:3] if stage in plan.stages else []
+        raise NephroscaleError(
+            f"No unit of this run is named {text!r}.",
+            where=f"the stage {stage}" if units else "command line",
+            fix=f"Name it as stage/unit, such as {', '.join(f'{stage}/{each}' for each in units)}."
+            if units
+            else f"The stages are {', '.join(plan.stages)}.",
+        )
+    return key
+
+
 def _within(results: Path, text: str) -> str:
     """The part of a path within the results folder, however the folder is written; any other text unchanged."""
     for parent in Path(text).parents:

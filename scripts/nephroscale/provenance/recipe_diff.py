@@ -29,6 +29,22 @@ class Difference(NamedTuple):
     text: str
 
 
+class Change(NamedTuple):
+    """A value that differs: the part of the recipe, its dotted key there, and both values (None: absent)."""
+
+    part: str
+    key: str
+    old: object
+    new: object
+
+
+def changed_values(before: Recipe, after: Recipe) -> Iterator[Change]:
+    """Walk two recipes of one stage together and yield every value that differs."""
+    for part in CAUSES:
+        for key, old, new in _leaves(getattr(before, part), getattr(after, part)):
+            yield Change(part, key, old, new)
+
+
 def differences(before: Recipe, after: Recipe) -> list[Difference]:
     """Compare two recipes of one stage.
 
@@ -42,11 +58,10 @@ def differences(before: Recipe, after: Recipe) -> list[Difference]:
     list of Difference
         Empty where the recipes are equal. A differing digest of an input counts as data.
     """
-    found = []
-    for part, cause in CAUSES.items():
-        for key, old, new in _leaves(getattr(before, part), getattr(after, part)):
-            found.append(Difference(_cause(cause, part, key), _sentence(part, key, old, new)))
-    return found
+    return [
+        Difference(_cause(CAUSES[each.part], each.part, each.key), _sentence(*each))
+        for each in changed_values(before, after)
+    ]
 
 
 def _cause(cause: str, part: str, key: str) -> str:

@@ -56,6 +56,11 @@ class RecordIndex:
         return found
 
     @cached_property
+    def _newest(self) -> dict[tuple[str, str], Record]:
+        ordered = sorted(self._all, key=lambda record: record.made["started"])
+        return {(record.receipt.stage, record.receipt.unit): record for record in ordered}
+
+    @cached_property
     def _by_work(self) -> dict[tuple[str, str, str], list[Record]]:
         found: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
         machines: dict[str, set[str]] = defaultdict(set)
@@ -70,6 +75,10 @@ class RecordIndex:
     def _work(record: Record) -> tuple[str, str, str]:
         work = digest_json([getattr(record.recipe, part) for part in WORK])
         return record.receipt.stage, record.receipt.unit, work
+
+    def newest_of(self, stage: str, unit: str) -> Record | None:
+        """Find the newest record of a unit, or None."""
+        return self._newest.get((stage, unit))
 
     def all_that_gave(self, receipt: Receipt) -> list[Record]:
         """List every record with this receipt, newest first: several recipes may give the same."""

@@ -26,6 +26,15 @@ if TYPE_CHECKING:
 GROUPED, RETRIES, ATTEMPT, DEVICE = (f"NEPHROSCALE_{name}" for name in ("GROUPED", "RETRIES", "ATTEMPT", "DEVICE"))
 
 
+# Set by the logger plugin of the main process, which shows failures (screen.py).
+SCREEN = "NEPHROSCALE_SCREEN"
+
+
+def leaves_message_to_screen() -> bool:
+    """Whether the main process shows the failure of this job; a job on a cluster also writes to the cluster's log."""
+    return bool(os.environ.get(SCREEN)) and "SLURM_JOB_ID" not in os.environ
+
+
 def export_package(scripts: Path) -> None:
     """Export the package beside the workflow to the jobs, whatever else is installed.
 

@@ -15,7 +15,7 @@ from nephroscale.engine.job_log import JobLog, PathRedactor
 from nephroscale.engine.plan import Plan
 from nephroscale.engine.prepass import publish_receipt, record_test_set_use
 from nephroscale.engine.snakemake.attempt import Attempt
-from nephroscale.engine.snakemake.job_groups import wait_for_receipts, write_note
+from nephroscale.engine.snakemake.job_groups import leaves_message_to_screen, wait_for_receipts, write_note
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.disk import full_disk
 
@@ -79,8 +79,9 @@ def run_job(
             known = isinstance(fault, NephroscaleError)
             message = stream.redacted(str(fault) if known else f"Unexpected {type(fault).__name__}: {fault}")
             traceback.print_exc()
-            with suppress(OSError):  # so that the message is printed whatever happens
-                print(f"nephroscale: {where} failed\n  {message}\n  log: {log}", file=sys.__stderr__)
+            if not leaves_message_to_screen():
+                with suppress(OSError):
+                    print(f"nephroscale: {where} failed\n  {message}\n  log: {log}", file=sys.__stderr__)
             if not isinstance(fault, NotMadeError):  # else the input's own job has given the reason
                 _write_whole(error, message + "\n")
             with suppress(OSError):

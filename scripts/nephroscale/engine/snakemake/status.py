@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from nephroscale.engine.batches import describe_batches
@@ -15,13 +15,14 @@ from nephroscale.engine.image_findings import describe_findings
 from nephroscale.engine.past_reports import past_reports
 from nephroscale.engine.prepass import outdated, outdated_receipts
 from nephroscale.engine.snakemake.attempt import SUFFIX, AttemptState, cluster_logs
-from nephroscale.store.results_index import REPORTS
+from nephroscale.store.results_index import REPORTS, receipts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from nephroscale.engine.plan import Plan
+    from nephroscale.store.receipts import Receipt
 
 MOST_NAMED = 5
 
@@ -47,7 +48,7 @@ def summary(plan: Plan) -> str:
     for title, found in (sections | describe_findings(plan) | {"Failed": _failures(plan)}).items():
         if found:
             lines += ["", f"{title}:"] + [line for text, units in found.items() for line in _item(text, units)]
-    lines += _headline(plan)
+    lines += headline(plan)
     lines += describe_batches(plan)
     lines += _history(plan)
     return "\n".join(lines)
@@ -172,12 +173,36 @@ def _queue() -> set[str]:
     return set(done.stdout.split())
 
 
-def _headline(plan: Plan) -> list[str]:
+def headline(plan: Plan) -> list[str]:
+    """The headline figures of the report and where it lies; nothing where there is no report."""
     if "report" not in plan.stages:
         return []
-    receipt = plan.receipt("report", "cohort")
+    return _report_lines(plan.receipt("report", "cohort"), plan.link_path("report", "cohort"))
+
+
+def _report_lines(receipt: Receipt | None, link: Path) -> list[str]:
     if not receipt or not receipt.accepted:
         return []
-    headline = receipt.figures.get("headline")
-    lines = ["", *(str(line) for line in (headline if isinstance(headline, list) else []))]
-    return [*lines, f"Report: {plan.link_path('report', 'cohort') / 'index.html'}"]
+    figures = receipt.figures.get("headline")
+    lines = ["", *(str(line) for line in (figures if isinstance(figures, list) else []))]
+    return [*lines, f"Report: {link / 'index.html'}"]
+
+
+def folder_summary(results: Path) -> str:
+    """Describe a results folder by its receipts alone, where the tables cannot be read.
+
+    Parameters
+    ----------
+    results
+        Folder of the receipts.
+    """
+    receipts = receipts_of(results) if results.is_dir() else []
+    made = Counter(receipt.stage for receipt in receipts)
+    rejected = Counter(receipt.stage for receipt in receipts if not receipt.accepted)
+    lines = [
+        f"  {stage:<11} {count:>6} made" + (f", {rejected[stage]} rejected" if rejected[stage] else "")
+        for stage, count in made.items()
+    ]
+    report = next((receipt for receipt in receipts if receipt.stage == "report"), None)
+    lines = [f"nephroscale: {results} has", *(lines or ["  no results"]), *_report_lines(report, results / "report")]
+    return "\n".join(lines)

@@ -1,0 +1,132 @@
+"""How long a run still takes: from the jobs done so far, earlier records, and what stages usually take."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from nephroscale.store.records import Record
+
+#: Seconds of a job of each stage in the tiny cohort on one core: only their ratios matter.
+USUAL = {
+    "register": 4.0,
+    "reference": 5.0,
+    "tiles": 5.0,
+    "segmenter": 15.0,
+    "glomeruli": 6.0,
+    "tem": 4.0,
+    "features": 4.0,
+    "folds": 2.0,
+    "train": 11.0,
+    "temperature": 13.0,
+    "evaluate": 13.0,
+    "predict": 13.0,
+    "report": 10.0,
+    "audit": 5.0,
+}
+#: Stages whose jobs run at the same time; the next group waits for the one before.
+PHASES = (
+    ("register", "reference", "tiles", "segmenter", "glomeruli", "tem", "features"),
+    ("folds",),
+    ("train", "temperature", "evaluate", "predict"),
+    ("report",),
+    ("audit",),
+)
+#: A job is a process that starts Python and its packages, which a record does not count.
+START_SECONDS = 2.0
+#: How many jobs of a stage an expectation is worth: from records of this store, and from :data:`USUAL`.
+KNOWN_WEIGHT, USUAL_WEIGHT = 3.0, 1.0
+#: How many seconds of finished jobs it takes to change the speed of the machine by half of what they show.
+SPEED_SECONDS = 5.0
+#: After how many seconds the number of jobs at once is as much measured as taken from the number of cores.
+SETTLED = 60.0
+
+
+def seconds_by_stage(records: Iterable[Record]) -> dict[str, float]:
+    """The mean duration of a job of each stage, in seconds, by the records of a store."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for record in records:
+        found[record.receipt.stage].append(record.made["seconds"])
+    return {stage: sum(seconds) / len(seconds) + START_SECONDS for stage, seconds in found.items()}
+
+
+class TimeLeft:
+    """An estimate of the time that a run still takes.
+
+    Parameters
+    ----------
+    totals
+        Number of jobs of each stage in this run.
+    slots
+        How many jobs run at once; None where that is to be measured (on a cluster).
+    known
+        Mean seconds of a job of each stage in earlier runs, where there were any.
+    """
+
+    def __init__(self, totals: Mapping[str, int], slots: int | None, known: Mapping[str, float] | None = None) -> None:
+        self.totals = Counter(totals)
+        self.slots = slots
+        self._known = dict(known or {})
+        self._running: dict[object, tuple[str, float]] = {}
+        self._done: Counter[str] = Counter()
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._begun: float | None = None
+
+    def start(self, job: object, stage: str, now: float) -> None:
+        """Count a job as running since `now`, in seconds of any clock."""
+        self._begun = now if self._begun is None else self._begun
+        self._running[job] = (stage, now)
+
+    def finish(self, job: object, now: float) -> None:
+        """Count a job as finished."""
+        if job in self._running:
+            stage, since = self._running.pop(job)
+            self._done[stage] += 1
+            self._seconds[stage] += now - since
+
+    def drop(self, job: object) -> None:
+        """Count a job as failed: neither done nor to be waited for."""
+        if job in self._running:
+            self.totals[self._running.pop(job)[0]] -= 1
+
+    def _expected(self, stage: str) -> float:
+        return self._known.get(stage, USUAL.get(stage, 0.0))
+
+    def _speed(self) -> float:
+        """How much longer jobs take here and now than expected."""
+        expected = sum(self._expected(stage) * count for stage, count in self._done.items())
+        return (sum(self._seconds.values()) + SPEED_SECONDS) / (expected + SPEED_SECONDS)
+
+    def _mean(self, stage: str, speed: float, now: float) -> float:
+        """Seconds that a job of a stage takes: what the run shows, and as long as that is little, what is usual."""
+        weight = KNOWN_WEIGHT if stage in self._known else USUAL_WEIGHT
+        known = weight * self._expected(stage) * speed + self._seconds[stage]
+        mean = known / (weight + self._done[stage])
+        late = [now - since for name, since in self._running.values() if name == stage and now - since > mean]
+        return (known + sum(late)) / (weight + self._done[stage] + len(late)) if late else mean
+
+    def left(self, now: float) -> float:
+        """The time left in seconds."""
+        elapsed = now - (now if self._begun is None else self._begun)
+        busy = sum(self._seconds.values()) + sum(now - since for _, since in self._running.values())
+        if self.slots:  # less where much of the time goes into starting jobs
+            busy, elapsed = busy + self.slots * SETTLED, elapsed + SETTLED
+        at_once = max(1.0, busy / max(elapsed, 1.0))
+        speed = self._speed()
+        others = tuple(sorted(self.totals.keys() - {name for names in PHASES for name in names}))
+        total = 0.0
+        for phase in (*PHASES, others):
+            work = chain = 0.0
+            for stage in phase:
+                waiting = self.totals[stage] - self._done[stage]
+                if waiting > 0:
+                    mean = self._mean(stage, speed, now)
+                    running = [now - since for name, since in self._running.values() if name == stage]
+                    rest = [max(mean - seconds, 0.2 * mean) for seconds in running]
+                    work += sum(rest) + mean * (waiting - len(running))
+                    chain += mean if waiting > len(running) else max(rest)
+            total += max(work / at_once, chain)
+        return total

@@ -1,0 +1,103 @@
+"""The time left, by replaying the jobs of a recorded run against a simulated clock."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from nephroscale.engine.time_left import PHASES, USUAL, TimeLeft, seconds_by_stage
+from nephroscale.stages.registry import ORDER
+from nephroscale.store.receipts import Receipt
+from nephroscale.store.recipe import Recipe
+from nephroscale.store.records import Record
+
+#: Stage, start and end of each job of the tiny cohort, in seconds, on two busy cores.
+TINY = json.loads((Path(__file__).parent / "data/tiny_run.json").read_text())
+
+
+def one_after_the_other(jobs, cores):
+    """The same jobs on idle cores: each starts when a core is free and the phases before its own are over."""
+    free, done = [0.0] * cores, []
+    for phase in PHASES:
+        free = [max(done, default=0.0, key=lambda job: job[2])[2] if done else 0.0] * cores
+        for stage, start, end in jobs:
+            if stage in phase:
+                core = free.index(min(free))
+                done.append([stage, free[core], free[core] + end - start])
+                free[core] = done[-1][2] + 0.5
+    return done
+
+
+def ratios(jobs, cores, known=None):
+    """Estimated and real time left, at every fortieth of the run from the first tenth to the last."""
+    whole = max(end for *_, end in jobs)
+    events = sorted(
+        [(start, 1, number) for number, (_, start, _) in enumerate(jobs)]
+        + [(end, 0, number) for number, (*_, end) in enumerate(jobs)]
+    )
+    left, found = TimeLeft(Counter(stage for stage, *_ in jobs), cores, known), []
+    for step in range(1, 37):
+        now = whole * step / 40
+        while events and events[0][0] <= now:
+            at, starts, number = events.pop(0)
+            if starts:
+                left.start(number, jobs[number][0], at)
+            else:
+                left.finish(number, at)
+        if step >= 4:
+            found.append(left.left(now) / (whole - now))
+    return found
+
+
+def scaled(jobs, factor):
+    """The same run where trainings, temperatures and evaluations take longer than usual beside the rest."""
+    longer = [[stage, 0, (end - start) * (factor if stage in PHASES[2] else 1)] for stage, start, end in jobs]
+    return one_after_the_other(longer, 2)
+
+
+def means(jobs):
+    seconds = Counter()
+    for stage, start, end in jobs:
+        seconds[stage] += end - start
+    counts = Counter(stage for stage, *_ in jobs)
+    return {stage: seconds[stage] / counts[stage] for stage in counts}
+
+
+@pytest.mark.parametrize("jobs", [TINY, one_after_the_other(TINY, 2)], ids=["as recorded", "on idle cores"])
+def test_a_first_run_is_right_within_a_factor_after_its_first_tenth(jobs):
+    assert all(1 / 1.5 < ratio < 1.5 for ratio in ratios(jobs, 2)), ratios(jobs, 2)
+
+
+def test_records_of_earlier_runs_make_it_right_where_a_study_is_not_usual():
+    jobs = scaled(TINY, 10)
+    assert max(1 / ratio for ratio in ratios(jobs, 2)) > 2
+    assert all(1 / 1.5 < ratio < 1.5 for ratio in ratios(jobs, 2, means(jobs)))
+
+
+def test_the_number_of_jobs_at_once_is_measured_where_it_is_not_known():
+    jobs = one_after_the_other([["tiles", 0, 20.0]] * 60, 6)
+    assert all(1 / 1.5 < ratio < 1.5 for ratio in ratios(jobs, None))
+
+
+def test_a_failed_job_is_waited_for_no_longer():
+    left = TimeLeft({"train": 2}, 1)
+    left.start(1, "train", 0.0)
+    before = left.left(0.0)
+    left.drop(1)
+    assert left.left(0.0) == pytest.approx(before / 2)
+    left.start(2, "train", 0.0)
+    left.finish(2, 30.0)
+    assert left.left(30.0) == 0.0
+
+
+def test_every_stage_has_a_usual_duration_and_a_phase():
+    assert set(USUAL) == {stage for phase in PHASES for stage in phase} == set(ORDER)
+
+
+def test_records_give_the_mean_of_each_stage_with_the_start_of_a_process():
+    records = [
+        Record(Recipe("tem"), Receipt("tem", unit, "accepted"), {"started": "", "seconds": seconds})
+        for unit, seconds in (("P1", 2.0), ("P2", 4.0))
+    ]
+    assert seconds_by_stage(records) == {"tem": 5.0}
