@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from snakemake.api import ConfigSettings, ResourceSettings, SnakemakeApi, WorkflowSettings
+from snakemake.io import IOCache
 from snakemake.iocontainers import Wildcards
 from snakemake.settings.types import OutputSettings
 
@@ -56,6 +57,7 @@ def rules(made, plan, monkeypatch):
             workdir=made.folder,
         )
         internal = workflow._workflow
+        internal.iocache = IOCache(0)  # Snakemake makes it before it calls the first input function
         yield {stage.name: internal.get_rule(stage.rule) for stage in plan.stages.values()}
 
 

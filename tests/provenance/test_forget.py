@@ -17,7 +17,7 @@ def held(study):
     """The pre-pass has made links and raw links; a past report and a log name the patient."""
     settle(study())
     plan = study()
-    for name, text in {"reports/1/index.html": f"<b>{PATIENT}</b>", "reports/2/index.html": f"{PATIENT}0"}.items():
+    for name, text in {"reports/11/index.html": f"<b>{PATIENT}</b>", "reports/12/index.html": f"{PATIENT}0"}.items():
         (plan.results / name).parent.mkdir(parents=True)
         (plan.results / name).write_text(text)
     for patient in (PATIENT, OTHER):
@@ -32,17 +32,18 @@ def test_nothing_that_names_the_patient_is_left(held):
     assert not delete_holdings(held, found)
     left = [path for top in (held.results, held.store.path) for path in top.rglob("*")]
     assert not [path for path in left if PATIENT in path.name]
-    files = [path for path in left if path.is_file() and path.parent.name != "2"]
+    files = [path for path in left if path.is_file() and path.parent.name != "12"]
     assert not [path for path in files if PATIENT.encode() in path.read_bytes()]
     assert not [path for path in left if path.is_symlink() and not path.exists() and "raw" not in path.parts]
-    assert not (held.results / "reports/1").exists()
+    assert not (held.results / "reports/11").exists()
+    assert not (held.results / "reports/1").is_symlink()  # the present report
 
 
 def test_what_other_patients_have_stays_and_is_not_computed_again(held, study):
     kept = [held.object_path(stage, OTHER) for stage in ("register", "tem")]
     delete_holdings(held, find_holdings(held, PATIENT))
     assert all(path.exists() for path in kept)
-    assert (held.results / "reports/2").exists()
+    assert (held.results / "reports/12").exists()
     assert held.log_path("tem", OTHER).exists()
     assert (held.results / f"raw/{OTHER}-TEM2").exists()
     plan = study()

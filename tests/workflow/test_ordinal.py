@@ -78,6 +78,6 @@ def test_a_job_reports_the_head_of_its_recipe(staging, monkeypatch, name, unit, 
     monkeypatch.setattr(sys.modules[function.__module__], function.__name__, capture)
     for head in ("softmax", "ordinal", "mean"):
         settings = replace(stage.settings(plan, unit), prediction=head)
-        job = MagicMock(unit=unit, rows={"negatives": None}, settings=settings)
+        job = MagicMock(unit=unit, rows={"negatives": None, "images": {}}, settings=settings)
         stage.make(job)
     assert reported == ["softmax", "ordinal", "mean"]

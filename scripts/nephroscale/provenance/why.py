@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -145,6 +146,7 @@ def _words(plan: Plan, stage: Stage, unit: str, change: Change) -> Cause:
         verb = "is new" if old is None else "is no longer read" if new is None else "changed"
         return Cause(f"{what} {{}} {verb}", rest.partition("#")[0] if what == f"{name} of" else key)
     if part == "rows":
+        key = re.sub(r"^(patients|images|study)\.", "", key)  # sections of the rows of a stage
         if key.startswith("test_set_uses."):
             return Cause(f"configurations scored on the test patients of fold {{}}: {new}, was {old}", key[14:])
         if (old is None or new is None) and isinstance(old or new, dict | list):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from nephroscale.errors import NephroscaleError
 
@@ -23,6 +23,26 @@ SIMILAR_BITS = 32
 ASPECT_TOLERANCE = 0.02
 #: Part of the artifact of `register` that has what is compared here, and nothing else.
 IDENTITY = ".identity"
+
+
+class IdentityRow(TypedDict):
+    """What the tables state about the identity of an image."""
+
+    patient: str
+    person: str
+    use: str
+    same_as: NotRequired[str]
+    reason: NotRequired[str | None]
+
+
+class IdentityFacts(TypedDict):
+    """The facts of an image that are compared, among others."""
+
+    status: str
+    digest: str
+    width: int
+    height: int
+    perceptual_hash: NotRequired[str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +100,7 @@ class AlikeImages:
         }
 
 
-def identity_rows(cohort: Cohort, patients: Iterable[str]) -> dict[str, dict[str, Any]]:
+def identity_rows(cohort: Cohort, patients: Iterable[str]) -> dict[str, IdentityRow]:
     """Give what the tables state about the identity of images, by image id, as JSON values.
 
     Parameters
@@ -90,26 +110,27 @@ def identity_rows(cohort: Cohort, patients: Iterable[str]) -> dict[str, dict[str
     patients
         Ids of the patients (or cases) whose images are compared.
     """
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, IdentityRow] = {}
     for name in patients:
         patient = cohort.patients[name]
         for image in cohort.images_of(name):
             rows[image.id] = {"patient": name, "person": patient.person or name, "use": patient.use}
             if image.same_as:
-                rows[image.id] |= {"same_as": image.same_as, "reason": image.same_as_reason}
+                rows[image.id]["same_as"] = image.same_as
+                rows[image.id]["reason"] = image.same_as_reason
     return rows
 
 
-def read_identities(files: Iterable[Path | None]) -> dict[str, dict[str, Any]]:
+def read_identities(files: Iterable[Path | None]) -> dict[str, IdentityFacts]:
     """Read the facts of images, by image id, from the files that `register` wrote (None: there is none)."""
-    facts: dict[str, dict[str, Any]] = {}
+    facts: dict[str, IdentityFacts] = {}
     for path in files:
         if path and path.is_file():
             facts |= json.loads(path.read_bytes())
     return facts
 
 
-def find_alike(rows: Mapping[str, Mapping[str, Any]], facts: Mapping[str, Mapping[str, Any]]) -> list[AlikeImages]:
+def find_alike(rows: Mapping[str, IdentityRow], facts: Mapping[str, IdentityFacts]) -> list[AlikeImages]:
     """Find images with the same or similar content.
 
     Parameters
@@ -126,7 +147,9 @@ def find_alike(rows: Mapping[str, Mapping[str, Any]], facts: Mapping[str, Mappin
         Equal bytes, also within a patient; and equal or similar content of different patients; in the order of ids.
     """
     names = sorted(
-        name for name in rows if name in facts and facts[name]["status"] == "accepted" and _hash_of(facts[name])
+        name
+        for name in rows
+        if name in facts and facts[name]["status"] == "accepted" and facts[name].get("perceptual_hash")
     )
     found: dict[tuple[str, str], int | None] = dict.fromkeys(_pairs_of_equal_bytes(names, facts))
     found |= _pairs_of_like_content(names, rows, facts)
@@ -152,12 +175,7 @@ def check_no_copies(alike: Sequence[AlikeImages]) -> None:
         )
 
 
-def _hash_of(facts: Mapping[str, Any]) -> str | None:
-    found: str | None = facts.get("perceptual_hash")
-    return found
-
-
-def _pairs_of_equal_bytes(names: Sequence[str], facts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+def _pairs_of_equal_bytes(names: Sequence[str], facts: Mapping[str, IdentityFacts]) -> list[tuple[str, str]]:
     same: dict[str, list[str]] = {}
     for name in names:
         same.setdefault(facts[name]["digest"], []).append(name)
@@ -165,12 +183,12 @@ def _pairs_of_equal_bytes(names: Sequence[str], facts: Mapping[str, Mapping[str,
 
 
 def _pairs_of_like_content(
-    names: Sequence[str], rows: Mapping[str, Mapping[str, Any]], facts: Mapping[str, Mapping[str, Any]]
+    names: Sequence[str], rows: Mapping[str, IdentityRow], facts: Mapping[str, IdentityFacts]
 ) -> dict[tuple[str, str], int]:
     """Pairs of different patients, with other bytes and the same proportions, to the number of bits that differ."""
     import numpy as np  # late: a job that finds its artifact made imports this module too
 
-    text = "".join(str(_hash_of(facts[name])) for name in names)
+    text = "".join(str(facts[name].get("perceptual_hash")) for name in names)
     hashes = np.frombuffer(bytes.fromhex(text), np.uint64).reshape(len(names), BITS // 64)
     aspects = np.array([facts[name]["width"] / facts[name]["height"] for name in names])
     found = {}
@@ -185,7 +203,7 @@ def _pairs_of_like_content(
 
 
 def _describe(
-    pair: tuple[str, str], bits: int | None, rows: Mapping[str, Mapping[str, Any]], originals: Mapping[str, str]
+    pair: tuple[str, str], bits: int | None, rows: Mapping[str, IdentityRow], originals: Mapping[str, str]
 ) -> AlikeImages:
     first, second = (rows[name] for name in pair)
     declared = originals[pair[0]] == originals[pair[1]]
@@ -199,7 +217,7 @@ def _describe(
     )
 
 
-def _originals(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def _originals(rows: Mapping[str, IdentityRow]) -> dict[str, str]:
     """Give the images that `same_as` connects, over any number of steps, one common id."""
     found = {name: name for name in rows}
     for name, row in sorted(rows.items()):

@@ -16,7 +16,7 @@ class Plan:
     """The part of a plan that the summary reads: one stage of three units."""
 
     def __init__(self, folder):
-        self.folder = folder
+        self.folder = self.results = folder
         self.stages = {"tem": SimpleNamespace()}
         self.receipts = {"P1": Receipt("tem", "P1", "accepted", digest="00")}
 

@@ -58,7 +58,7 @@ def test_the_scale_of_a_header_is_enough(study):
 def test_slides_coarser_than_asked(study):
     study.set(om={"mpp": 0.5})
     found = rejections(study)
-    assert found.keys() == {"P0-OM", "S0-OM"}  # one glomerulus fills the others
+    assert found.keys() == {"P0-OM", "P1-OM", "S0-OM"}  # one glomerulus fills the others
     assert found["P0-OM"].reason == "it is too coarse: 1 µm per pixel, but 0.5 are needed"
     assert "raise om.mpp" in found["P0-OM"].fix
 
@@ -68,7 +68,7 @@ def test_one_warning_for_each_reason(study):
     replace_file(study, "P1-IM.tif")
     warnings = list(map(str, images.list_rejections(list(rejections(study).values()))))
     assert [text.splitlines()[0] for text in warnings] == [
-        "2 images will be rejected: it is too coarse: 1 µm per pixel, but 0.5 are needed.",
+        "3 images will be rejected: it is too coarse: 1 µm per pixel, but 0.5 are needed.",
         "1 image will be rejected: cannot be opened: the file is empty (0 bytes).",
     ]
     assert "S0-OM (raw/S0-OM.tif), P0-OM (raw/P0-OM.tif)" in warnings[0]
