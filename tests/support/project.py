@@ -107,7 +107,8 @@ class Project:
         top = self.path / "results/tiny"
         found = {}
         for path in top.rglob("*.json"):
-            if not path.is_symlink() and "logs" not in path.parts and path != top / "audit.json":
+            current = not {"logs", "reports", ".outdated"} & set(path.relative_to(top).parts)
+            if not path.is_symlink() and current and path != top / "audit.json":
                 found[path.relative_to(top).as_posix()] = path.read_text()
         return found
 

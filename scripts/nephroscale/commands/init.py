@@ -64,6 +64,7 @@ class _Labels:
     rows: dict[str, dict[str, str]] = field(default_factory=dict)
     columns: list[str] = field(default_factory=list)
     label: str = "diagnosis"
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -129,7 +130,7 @@ def _make_tables(
         row["image_id"] = make_unique(row["image_id"], taken)
         taken.add(row["image_id"].casefold())
         images.append(row)
-    notes = _find_blanks(images)
+    notes = [*labels.notes, *_find_blanks(images)]
     faults = [f"{row['path']}: {scale.fault}" for row, scale in zip(images, stated, strict=True) if scale.fault]
     notes += [f"cannot be used: {fault}" for fault in faults]
     people = [_patient_row(name, ids[name], labels, pseudonym=key is not None) for name in patients]
@@ -273,7 +274,8 @@ def _read_labels(path: Path) -> _Labels:
             fix="Name the column of the label `diagnosis`.",
         )
     rows = {cells["patient_id"].casefold(): cells for _, cells in table.rows}
-    return _Labels(rows, columns, "diagnosis" if "diagnosis" in free else free[0])
+    notes = [str(note) for note in errors.notes]
+    return _Labels(rows, columns, "diagnosis" if "diagnosis" in free else free[0], notes)
 
 
 def _write_table(path: Path, rows: list[dict[str, str]]) -> None:
@@ -346,4 +348,6 @@ def _print_summary(study: Path, files: list[str], tables: _Tables) -> None:
         for note in tables.notes:
             print(f"  {note}")
     print(f"Written to {study}: {', '.join(files)}")
-    print("Next, in that folder: edit study.yaml, then `snakemake --cores all features` or `nephroscale run features`.")
+    print(f"Next: fill in what is listed above, edit {study / 'study.yaml'}, and look at the faults that are left by")
+    print(f"  nephroscale check --configfile {study / 'study.yaml'}")
+    print("Then, in that folder, `snakemake --cores all features` or `nephroscale run features`.")
