@@ -4,6 +4,8 @@ import json
 import math
 import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -11,6 +13,7 @@ import yaml
 
 from nephroscale.stages.registry import stage_table
 from support.cluster_project import PROFILE
+from support.small_study import write_study
 
 pytestmark = pytest.mark.cluster
 
@@ -70,3 +73,26 @@ def record(path):
 
 def rule_of(unit):
     return stage_table()[unit.partition("/")[0]].rule
+
+
+def test_a_study_in_a_folder_of_its_own_runs_by_the_same_command(cluster, tmp_path, root):
+    write_study(tmp_path / "made")
+    raw, study = tmp_path / "raw", tmp_path / "study"
+    (raw / "P1/EM").mkdir(parents=True)
+    (tmp_path / "made/raw/P1-TEM.png").rename(raw / "P1/EM/1.png")
+    environment = {**cluster.environment, "PYTHONPATH": str(root / "scripts")}
+
+    def call(*command: str) -> str:
+        command = (sys.executable, "-m", *command)
+        done = subprocess.run(command, cwd=study, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    study.mkdir()
+    call("nephroscale", "init", ".", "--from", "../raw")
+    before = len(cluster.finished())
+    call("snakemake", "--profile", "slurm", "register")
+    assert (study / "results/register/P1.json").is_file()
+    cluster.wait_until(lambda: not cluster.jobs(), 60, "the queue is empty")
+    assert len(cluster.finished()) > before
+    assert "Nothing to be done" in call("snakemake", "--profile", "slurm", "register")
