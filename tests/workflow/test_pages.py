@@ -28,14 +28,14 @@ def test_a_page_is_a_copy_of_the_one_in_its_object(made):
 def test_the_table_of_cases_has_a_line_per_patient_with_reasons(made):
     with (made.path / "results/tiny/patients.csv").open(newline="", encoding="utf-8-sig") as stream:
         rows = {row["patient_id"]: row for row in csv.DictReader(stream)}
-    with (made.path / "demo/tiny/patients.csv").open(newline="", encoding="utf-8-sig") as stream:
+    with (made.path / "config/tiny/patients.csv").open(newline="", encoding="utf-8-sig") as stream:
         assert set(rows) == {row["patient_id"] for row in csv.DictReader(stream)}
     folds = json.loads((made.path / "results/tiny/folds/folds.json").read_text())
     for case, row in rows.items():
         tested = case in folds["labels"]
         assert bool(row["fold"]) == tested
         assert bool(row["predicted"]) == (tested or row["use"] == "external")
-        assert bool(row["left_out"]) == (case in folds["excluded"])
+        assert bool(row["left_out"]) == (case in folds["excluded"] or row["use"] == "segmentation")
         assert len(row["missing_modalities"]) > 0 or case not in folds["lacking"]
 
 

@@ -115,7 +115,11 @@ def status(options: argparse.Namespace) -> int:
     except NephroscaleError:
         print(folder_summary(Path(config.results)))
         raise
-    old = {key for key in find_out(plan).unknown if outdated(plan, *key)}
+    try:
+        old = {key for key in find_out(plan).unknown if outdated(plan, *key)}
+    except NephroscaleError as fault:  # a raw file is gone: what is on disk can still be described
+        print(f"nephroscale: outdated artifacts are not counted, since an image cannot be read: {fault.what}")
+        plan, old = Plan(config, stage_table()), set()
     print(summary(plan))
     if old:
         print("\nOutdated, and why:", *(f"  {line}" for line in changes(plan, old)), sep="\n")
