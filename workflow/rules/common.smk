@@ -52,7 +52,7 @@ def make_plan():
         check_before_jobs(plan, call)
         return plan, pre_pass
     except NephroscaleError as fault:
-        sys.exit("nephroscale: " + name_files(str(fault), workflow.configfiles))
+        sys.exit(f"nephroscale: {name_files(str(fault), workflow.configfiles)}")
 
 
 def begin_run():
