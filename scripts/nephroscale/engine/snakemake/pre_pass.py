@@ -23,8 +23,8 @@ class PrePass:
     Parameters
     ----------
     workflow
-        Snakemake's object. Of its own interface `is_main_process`, `executor_plugin`, `dryrun`, `touch`, `iocache` and
-        `rules` are used (Snakemake 9).
+        Snakemake's object. Of its own interface `is_main_process`, `executor_plugin`, `dryrun`, `touch`, `iocache`,
+        `scheduling_settings` and `rules` are used (Snakemake 9).
     plan
         Of the run.
     """
@@ -43,6 +43,7 @@ class PrePass:
         if runs and not snakemake_is_locked():  # else another run works in this folder
             apply(self._plan, found)
             workflow.iocache.clear()
+            _lift_default_rate(workflow.scheduling_settings)
             return
         cache = workflow.iocache
         cache.remaining_wait_time = 0  # no inventory of folders, which would bring back what counts as absent
@@ -60,3 +61,14 @@ class PrePass:
                     where=f"rule {rule.name}",
                     fix="Take its inputs from `stage_of_rule`, or give it the input function `no_input`.",
                 )
+
+
+def _lift_default_rate(settings: Any) -> None:
+    """Take away the limit of 100 jobs a second that nobody has asked for.
+
+    With any limit, Snakemake 9.27 starts a timer at each look for jobs, and each timer leads to another look and
+    another timer: after 300 jobs these looks took a third of a core. A limit that somebody gives stays.
+    """
+    limit = settings.max_jobs_per_timespan
+    if limit and (limit.max_jobs, limit.timespan) == (100, 1):
+        settings.max_jobs_per_timespan = None
