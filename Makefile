@@ -69,7 +69,7 @@ test-long: setup ## run the long tests: every shell block of the documents
 
 # `timeout -k`: an executor that waits for a vanished job never returns and ignores SIGTERM.
 test-slurm: setup ## run the Slurm tests on three nodes started on this machine (needs slurm-wlm and munge)
-	timeout -k 30 2400 $(BIN)/python -m pytest -n 0 -m cluster --durations=15 tests/cluster
+	timeout -k 30 3000 $(BIN)/python -m pytest -n 0 -m cluster --durations=15 tests/cluster
 
 demo-slurm: setup ## run the smallest cohort with `snakemake --profile slurm all` on such a Slurm
 	$(BIN)/python resources/demo/generate.py tiny --out demo/tiny --jobs 2
