@@ -25,7 +25,7 @@ def slide(tmp_path):
 
 
 def test_a_header_states_what_the_whole_image_does(slide):
-    assert read_header(slide) == Header(320, 256, 0.5, mpp_is_generic=True)
+    assert read_header(slide) == Header("generic-tiff", 320, 256, 0.5, mpp_is_generic=True)
     facts = describe_header(slide, ROW)
     full = describe_image(slide, ROW)
     assert (facts.width, facts.height, facts.scale, facts.scale_conflict) == (
@@ -40,7 +40,7 @@ def test_no_pixel_of_a_png_is_decoded(tmp_path):
     path = tmp_path / "field.png"
     cv2.imwrite(str(path), np.zeros((64, 80, 3), np.uint8))
     os.truncate(path, 60)  # the header is whole, the pixels are not
-    assert read_header(path) == Header(80, 64)
+    assert read_header(path) == Header("picture", 80, 64)
 
 
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n", b"II*\0 and no more", b"nothing", b""])
@@ -55,7 +55,7 @@ def test_a_damaged_header_is_a_rejection(tmp_path, content):
 def test_many_headers_keep_their_names(slide, tmp_path):
     found = describe_headers({"a": (slide, ROW), "b": (tmp_path / "absent.tif", ROW), "c": (tmp_path, ROW)})
     assert found["a"].mpp == 0.5
-    assert "No such file" in found["b"].reason
+    assert "The file does not exist" in found["b"].reason
     assert "no DICOM file" in found["c"].reason
 
 

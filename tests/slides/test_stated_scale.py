@@ -24,7 +24,7 @@ def test_headers_are_read_in_order_and_faults_are_told_apart(tmp_path):
     assert tag.generic
     assert (fiji.believed("TEM"), fiji.generic) == (pytest.approx(4.0), False)
     assert png == StatedScale(source="picture")
-    assert empty.fault == "the file is empty"
+    assert "the file is empty" in empty.fault
     assert "unknown" in text.fault
     assert "does not exist" in absent.fault
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
@@ -15,18 +15,21 @@ from nephroscale.slides.raw import list_files
 from nephroscale.slides.readers.registry import FAST, candidate_readers, open_slide
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from nephroscale.cohort.image import ImageRow
 
+T = TypeVar("T")
+U = TypeVar("U")
 # Headers lie on network file systems, where reading is waiting.
 THREADS = 16
 
 
 class Header(NamedTuple):
-    """Size in pixels, and scale in µm per pixel as stated in a file (see :class:`.readers.base.SlideReader`)."""
+    """What a file states (see :class:`.readers.base.SlideReader`): its kind, size in pixels, scale in µm per pixel."""
 
+    vendor: str
     width: int
     height: int
     mpp: float | None = None
@@ -46,19 +49,19 @@ def read_header(path: Path) -> Header:
     Rejected
         When the file is empty, foreign or damaged, as far as the header shows it.
     """
-    if path.is_dir():
+    if not path.is_file():
         path = list_files(path)[0][1]
     readers = [name for name in candidate_readers(path) if name != FAST]
     if readers == ["image_reader"]:  # it would decode the whole image
         try:
             with Image.open(path, formats=("PNG", "JPEG", "BMP")) as image:
-                return Header(image.width, image.height)
+                return Header("picture", image.width, image.height)
         except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as fault:
             raise Rejected("cannot be opened: the image cannot be opened") from fault
     for reader in readers:
         try:
             with open_slide(path, reader) as slide:
-                return Header(slide.width, slide.height, slide.mpp, slide.mpp_is_generic)
+                return Header(slide.vendor, slide.width, slide.height, slide.mpp, slide.mpp_is_generic)
         except Rejected:
             if reader == readers[-1]:
                 raise
@@ -91,13 +94,17 @@ def describe_header(path: Path, row: ImageRow) -> ImageFacts:
 
 def describe_headers(images: Mapping[str, tuple[Path, ImageRow]]) -> dict[str, ImageFacts]:
     """Determine the same of many images in parallel, by image id."""
+    return dict(zip(images, read_in_parallel(lambda image: describe_header(*image), images.values()), strict=True))
+
+
+def read_in_parallel(read: Callable[[T], U], files: Iterable[T]) -> list[U]:
+    """Apply a function that reads a header to many files at once, in silence; the order is that of `files`."""
     logger = logging.getLogger("tifffile")  # it logs what is raised too
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
     try:
         with warnings.catch_warnings(), ThreadPoolExecutor(THREADS) as pool:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            described = pool.map(lambda image: describe_header(*image), images.values())
-            return dict(zip(images, described, strict=True))
+            return list(pool.map(read, files))
     finally:
         logger.setLevel(level)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides.facts import PLAUSIBLE_GENERIC_UM, PLAUSIBLE_NM, PLAUSIBLE_UM
-from nephroscale.slides.raw import list_files
-from nephroscale.slides.readers.registry import SIGNATURES, open_slide
+from nephroscale.slides.headers import read_header, read_in_parallel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-# Headers that are read at once: most of the time goes into waiting for the disk.
-READERS = 8
 
 
 @dataclass(frozen=True)
@@ -64,16 +59,9 @@ def read_stated_scale(path: Path) -> StatedScale:
         A file, or the folder of a DICOM series.
     """
     try:
-        opened = path if path.is_file() else list_files(path)[0][1]
-        with opened.open("rb") as file:
-            magic = file.read(8)
-        if not magic:
-            return StatedScale(fault="the file is empty")
-        if any(magic.startswith(signature) for signature in SIGNATURES):
-            return StatedScale(source="picture")  # PNG, JPEG and BMP state only the size of a print
-        with open_slide(opened) as slide:
-            source = f"{slide.vendor}, resolution tag" if slide.mpp_is_generic else slide.vendor
-            return StatedScale(slide.mpp, source, slide.mpp_is_generic)
+        header = read_header(path)
+        source = f"{header.vendor}, resolution tag" if header.mpp_is_generic else header.vendor
+        return StatedScale(header.mpp, source, header.mpp_is_generic)
     except Rejected as rejected:
         return StatedScale(fault=rejected.reason)
     except (NephroscaleError, OSError) as fault:
@@ -82,5 +70,4 @@ def read_stated_scale(path: Path) -> StatedScale:
 
 def read_stated_scales(paths: Sequence[Path]) -> list[StatedScale]:
     """Read the headers of many files, several at once; the order is that of `paths`."""
-    with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(read_stated_scale, paths))
+    return read_in_parallel(read_stated_scale, paths)
