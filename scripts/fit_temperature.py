@@ -1,4 +1,4 @@
-"""Fit one trained model's temperature on its fold's validation patients."""
+"""Fit a model's temperature on one fold's validation patients."""
 
 from nephroscale.engine.snakemake.script import run_job
 from nephroscale.stages.registry import stage_table
@@ -11,7 +11,6 @@ run_job(
     inputs={
         "folds": snakemake.input.folds,
         "weights": snakemake.input.weights,
-        "features": snakemake.input.features,
     },
     settings=snakemake.params.settings,
     receipt=snakemake.output.receipt,

@@ -84,7 +84,7 @@ def test_a_package_predicts_elsewhere_as_the_study_does(predicted, tmp_path, mon
     assert (elsewhere / "results/register/N0.json").is_file()
 
     monkeypatch.chdir(study)
-    (frozen / "temperature/cmusnet/fold0-seed1/temperature.json").write_text("{}")
+    (frozen / "temperature/cmusnet/fold0/temperature.json").write_text("{}")
     assert main(["predict", "--model", str(frozen), *NEW, "--out", str(tmp_path / "other")]) == 1
     assert "A file of the packaged model is missing or was changed." in capsys.readouterr().err
 

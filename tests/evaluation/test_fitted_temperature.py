@@ -4,7 +4,7 @@ from nephroscale.evaluation.fitted_temperature import FittedTemperature, read_te
 
 
 def test_a_temperature_is_read_as_it_was_written(tmp_path):
-    fitted = FittedTemperature(1.5, at_bound=False, patients=7, nll_before=0.9, nll_after=0.8)
+    fitted = FittedTemperature(1.5, patients=7, nll_before=0.9, nll_after=0.8)
     write_temperature(tmp_path, fitted)
     assert read_temperature(tmp_path) == fitted
     assert json.loads((tmp_path / "temperature.json").read_text())["temperature"] == 1.5

@@ -12,17 +12,17 @@ from nephroscale.stages.predict import PredictionSettings, cases, check_new_imag
 from support.fake_job import FakeJob, accepted, rejected
 
 
-def test_each_member_has_the_temperature_of_its_own_run(tmp_path):
-    runs = {"all/fold0-seed1": 1.5, "all/fold1-seed1": 2.5}
+def test_each_member_has_the_temperature_of_its_own_fold(tmp_path):
+    runs = ["all/fold0-seed1", "all/fold0-seed2", "all/fold1-seed1"]
     temperatures = []
-    for run, value in runs.items():
-        folder = tmp_path / run
-        folder.mkdir(parents=True)
-        write_temperature(folder, FittedTemperature(value, at_bound=False, patients=2, nll_before=1.0, nll_after=0.9))
-        temperatures.append(accepted("temperature", run, folder))
+    for fold, value in {"all/fold0": 1.5, "all/fold1": 2.5}.items():
+        folder = tmp_path / fold
+        write_temperature(folder, FittedTemperature(value, patients=2, nll_before=1.0, nll_after=0.9))
+        temperatures.append(accepted("temperature", fold, folder))
     job = FakeJob("all/new", weights=[accepted("train", run) for run in runs], temperatures=temperatures[::-1])
     assert [(m.fold, m.seed, m.weights, m.temperature) for m in members(job)] == [
         ("0", 1, Path("train/all/fold0-seed1"), 1.5),
+        ("0", 2, Path("train/all/fold0-seed2"), 1.5),
         ("1", 1, Path("train/all/fold1-seed1"), 2.5),
     ]
 

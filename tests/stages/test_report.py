@@ -7,7 +7,7 @@ from nephroscale.reporting.report_inputs import ListedCase
 from nephroscale.stages.report import ReportStageSettings, report_inputs
 from support.fake_job import FakeJob, accepted, rejected
 
-RUN = "all/fold0-seed1"
+RUN, FOLD = "all/fold0-seed1", "all/fold0"
 
 
 def make_inputs(*receipts):
@@ -27,7 +27,7 @@ def make_inputs(*receipts):
 
 
 def test_runs_are_sorted_by_model_with_the_objects_that_are_made():
-    found = make_inputs(accepted("train", RUN), rejected("temperature", RUN, "no patients"), accepted("evaluate", RUN))
+    found = make_inputs(accepted("train", RUN), rejected("temperature", FOLD, "no patients"), accepted("evaluate", RUN))
     (run,) = found.models["all"].runs
     assert (run.fold, run.seed) == ("0", 1)
     assert (run.training, run.evaluation, run.temperature) == (Path("train") / RUN, Path("evaluate") / RUN, None)

@@ -22,7 +22,7 @@ def make_probabilities(predicted, sure=0.8):
 def make_run(patients, labels, predicted, *, fold="0", second=None, temperature=2.0, heads=()):
     both = None if second is None else np.array(second)
     predictions = Predictions(patients, np.array(labels), make_probabilities(predicted), both)
-    fitted = FittedTemperature(temperature, at_bound=False, patients=3, nll_before=1.0, nll_after=0.9)
+    fitted = FittedTemperature(temperature, patients=3, nll_before=1.0, nll_after=0.9)
     return Run(fold, 1, predictions, temperature=fitted, heads=dict.fromkeys(heads, predictions))
 
 

@@ -36,7 +36,7 @@ JOBS = [
     ("extract_features", {"patient": "P01", "modality": "TEM"}, "features", "P01-TEM"),
     ("make_folds", {}, "folds", "cohort"),
     ("train_model", {"model": "cmusnet", "fold": "0", "seed": "1"}, "train", "cmusnet/fold0-seed1"),
-    ("fit_temperature", {"model": "cmusnet", "fold": "0", "seed": "1"}, "temperature", "cmusnet/fold0-seed1"),
+    ("fit_temperature", {"model": "cmusnet", "fold": "0"}, "temperature", "cmusnet/fold0"),
     ("evaluate_model", {"model": "cmusnet", "fold": "0", "seed": "1"}, "evaluate", "cmusnet/fold0-seed1"),
     ("write_report", {}, "report", "cohort"),
     ("write_audit", {}, "audit", "cohort"),

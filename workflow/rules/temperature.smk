@@ -1,4 +1,4 @@
-"""Temperature: calibrates each trained model on its fold's validation patients."""
+"""Temperature: calibrates each model on each fold's validation patients."""
 
 temperature_stage = stage_of_rule("temperature")
 
@@ -12,21 +12,19 @@ rule fit_temperature:
     input:
         folds=temperature_stage.folds,
         weights=temperature_stage.weights,
-        features=temperature_stage.features,
     output:
-        receipt="<results>/temperature/{model}/fold{fold}-seed{seed}.json",
+        receipt="<results>/temperature/{model}/fold{fold}.json",
     log:
-        "<results>/logs/temperature/{model}/fold{fold}-seed{seed}.log",
+        "<results>/logs/temperature/{model}/fold{fold}.log",
     benchmark:
-        "<results>/benchmarks/temperature/{model}/fold{fold}-seed{seed}.tsv"
+        "<results>/benchmarks/temperature/{model}/fold{fold}.tsv"
     threads: plan.config.compute.threads
     resources:
-        mem_mb=scale_with_attempt(8000),
+        mem_mb=scale_with_attempt(2000),
         runtime=scale_with_attempt(30),
-        gpu=count_gpus,
     params:
         settings=temperature_stage.settings,
     message:
-        "Fit the temperature of {wildcards.model} on fold {wildcards.fold} with seed {wildcards.seed}"
+        "Fit the temperature of {wildcards.model} on fold {wildcards.fold}"
     script:
         "../../scripts/fit_temperature.py"

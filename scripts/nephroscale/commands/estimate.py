@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.optimize import nnls
 
 from nephroscale.commands.run import open_plan
 from nephroscale.places import PACKAGE
@@ -111,6 +110,8 @@ def fit_rate(samples: list[Sample]) -> Rate:
 
     Where all tasks have one size, nothing tells the parts apart: the fastest job is taken as the fixed part.
     """
+    from scipy.optimize import nnls
+
     task = np.array([sample.task for sample in samples])
     values = np.array([[sample.seconds, sample.size] for sample in samples], float)
     if np.ptp(task) > 0:

@@ -88,7 +88,7 @@ def write_package(plan: Plan, model: str, out: Path) -> Package:
         When there is no such model, `out` exists, an artifact is missing, or features are imported.
     """
     from nephroscale.stages.model_inputs import modalities_of
-    from nephroscale.stages.predict import members_of, study_ranges
+    from nephroscale.stages.predict import folds_of, members_of, study_ranges
 
     if model not in plan.config.models:
         fix = f"Name one of {', '.join(plan.config.models)}."
@@ -106,7 +106,8 @@ def write_package(plan: Plan, model: str, out: Path) -> Package:
         encoder["weights"] = None
     members = members_of(plan, model)
     keys = [(stage, "cohort") for stage in ("reference", "segmenter") if plan.units(stage)]
-    keys += [(stage, unit) for stage in ("train", "temperature") for unit in members]
+    keys += [("train", unit) for unit in members]
+    keys += [("temperature", unit) for unit in folds_of(plan, model)]
     sources = {key: _current_object(plan, *key) for key in keys}
     out.mkdir(parents=True)
     artifacts = {}

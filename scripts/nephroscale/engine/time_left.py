@@ -21,7 +21,7 @@ USUAL = {
     "features": 4.0,
     "folds": 2.0,
     "train": 11.0,
-    "temperature": 13.0,
+    "temperature": 3.0,
     "evaluate": 13.0,
     "predict": 13.0,
     "report": 10.0,

@@ -1,4 +1,4 @@
-"""Calibration metrics and temperature scaling.
+"""Calibration metrics, and probabilities at a temperature.
 
 References
 ----------
@@ -9,18 +9,11 @@ Review 78, 1950.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from nephroscale.evaluation.intervals import wilson_interval
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-BOUNDS = (0.5, 10.0)
-"""Range of temperatures: if all patients are predicted correctly, the likelihood has no optimum above 0."""
 
 BINS = 10
 FLOOR = 1e-9
@@ -78,38 +71,6 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
 def negative_log_likelihood(probabilities: np.ndarray, targets: np.ndarray) -> float:
     """Mean over the patients of -sum_k t_k log p_k, for probabilities and targets [n, K]."""
     return float(-(targets * np.log(np.maximum(probabilities, FLOOR))).sum(axis=1).mean())
-
-
-def make_targets(labels: ArrayLike, second: ArrayLike, classes: int) -> np.ndarray:
-    """Give target probabilities [n, K]: one-hot, or 0.5 for each of two classes where the second label differs."""
-    one, other = (np.eye(classes)[np.asarray(indices, np.int64)] for indices in (labels, second))
-    return (one + other) / 2
-
-
-def fit_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
-    """Find the temperature that minimises the negative log-likelihood.
-
-    Parameters
-    ----------
-    probabilities, targets
-        [n, K], of a fold's validation patients.
-
-    Returns
-    -------
-    float
-        Within `BOUNDS`, to six decimals. The likelihood is concave in 1 / T, so there is one optimum.
-    """
-    low, high = np.log(BOUNDS)
-    found = minimize_scalar(
-        lambda log_t: negative_log_likelihood(apply_temperature(probabilities, float(np.exp(log_t))), targets),
-        bounds=(low, high),
-        method="bounded",
-        options={"xatol": 1e-7},
-    )
-    # The bounded search does not evaluate the bounds themselves.
-    candidates = [float(low), float(found.x), float(high)]
-    losses = [negative_log_likelihood(apply_temperature(probabilities, float(np.exp(x))), targets) for x in candidates]
-    return round(float(np.exp(candidates[int(np.argmin(losses))])), 6)
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[ReliabilityBin]:

@@ -9,16 +9,14 @@ import numpy as np
 from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.evaluation.inference import infer
-from nephroscale.evaluation.metrics import compute_metrics
+from nephroscale.evaluation.metrics import check_predictions, class_rates, confusion
 from nephroscale.evaluation.tables import (
     InstanceWeight,
     PoolingWeight,
     Predictions,
-    probability_cells,
-    probability_columns,
+    write_heads,
     write_predictions,
     write_rows,
-    write_table,
 )
 from nephroscale.models.weights import load_model
 from nephroscale.training.data import layouts_from, thinned
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nephroscale.evaluation.inference import PatientPrediction
-    from nephroscale.evaluation.tables import Cell
     from nephroscale.models.weights import ModelCard
     from nephroscale.training.fold_data import FoldData
 
@@ -64,9 +61,9 @@ def evaluate_model(
     Returns
     -------
     dict
-        `patients`, `correct`, the metrics that are defined, `thinned` (patients whose TEM images were subsampled:
-        used, available), and `left_out` (patients without a modality that the network requires). Patients with a soft
-        label are predicted, but excluded from the metrics.
+        `patients`, `correct`, `accuracy` and `balanced_accuracy` where a patient has one class, `thinned` (patients
+        whose TEM images were subsampled: used, available), and `left_out` (patients without a modality that the network
+        requires). Patients with a soft label are predicted, but not counted.
 
     Raises
     ------
@@ -92,18 +89,30 @@ def evaluate_model(
     write_predictions(out / "predictions.csv", predictions, data.classes)
     write_rows(out / "instances.csv", InstanceWeight, [row for one in predicted for row in _instance_weights(one)])
     write_rows(out / "pooling.csv", PoolingWeight, [row for one in predicted for row in _pooling_weights(one)])
-    if any(len(one.heads) > 1 for one in predicted):
-        columns = ["patient_id", "head", *probability_columns("p", data.classes)]
-        write_table(out / "heads.csv", columns, [row for one in predicted for row in _head_rows(one, data.classes)])
+    write_heads(out / "heads.csv", {one.bag.patient: one.heads for one in predicted}, data.classes)
     write_arrays(out / "attention", _stack_attention(predicted), {"patients": predictions.patients})
     certain = predictions.certain
-    metrics = compute_metrics(certain.labels, certain.probabilities) if certain.patients else {}
     return {
         "patients": len(bags),
-        "correct": int((certain.probabilities.argmax(axis=1) == certain.labels).sum()),
-        **{name: round(metric.value, 6) for name, metric in metrics.items() if metric.value is not None},
+        **_count_correct(certain.labels, certain.probabilities),
         "thinned": thinned(bags),
         **({"left_out": left_out} if left_out else {}),
+    }
+
+
+def _count_correct(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """Count the correct predictions of patients with one class each; the report computes all other metrics."""
+    if not len(labels):
+        return {"correct": 0}
+    check_predictions(labels, probabilities)
+    predicted = probabilities.argmax(axis=1)
+    correct = int((predicted == labels).sum())
+    rates = class_rates(confusion(labels, predicted, probabilities.shape[1])).sensitivity
+    balanced = float(np.mean([rate for rate in rates if rate is not None]))
+    return {
+        "correct": correct,
+        "accuracy": round(correct / len(labels), 6),
+        "balanced_accuracy": round(balanced, 6),
     }
 
 
@@ -145,14 +154,6 @@ def _stack_attention(predicted: Sequence[PatientPrediction]) -> dict[str, np.nda
         for modality, weight in one.output.attention.items():
             maps.setdefault(modality, []).append(weight[0].float().cpu().numpy())
     return {modality: np.stack(found) for modality, found in maps.items()}
-
-
-def _head_rows(one: PatientPrediction, classes: Sequence[str]) -> list[dict[str, Cell]]:
-    """Rows of `heads.csv` of one patient."""
-    return [
-        {"patient_id": one.bag.patient, "head": head, **probability_cells("p", probabilities, classes)}
-        for head, probabilities in one.heads.items()
-    ]
 
 
 def _instance_weights(one: PatientPrediction) -> list[InstanceWeight]:

@@ -1,4 +1,4 @@
-"""The temperature of one trained model, as the stage `temperature` stores it."""
+"""The temperature of a model on one fold, as the stage `temperature` stores it."""
 
 from __future__ import annotations
 
@@ -19,24 +19,22 @@ class FittedTemperature:
     Attributes
     ----------
     temperature
-        Fitted on the fold's validation patients.
-    at_bound
-        Whether the fit ended at a bound of the allowed temperatures.
+        Fitted on the fold's validation patients, over the networks of all seeds; 1 where these are few.
     patients
         Number of validation patients.
     nll_before, nll_after
-        Mean negative log-likelihood of the validation patients before and after temperature scaling.
+        Mean negative log-likelihood of these patients before and after temperature scaling.
     """
 
     temperature: float
-    at_bound: bool
     patients: int
     nll_before: float
     nll_after: float
 
 
 def write_temperature(folder: Path, fitted: FittedTemperature) -> None:
-    """Write `temperature.json` into an existing folder."""
+    """Write `temperature.json` into a folder, which is created where it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / FILE_NAME).write_text(json.dumps(asdict(fitted), sort_keys=True, indent=1) + "\n", encoding="utf-8")
 
 

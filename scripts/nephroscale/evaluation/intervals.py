@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from nephroscale.evaluation.metrics import check_predictions
 
@@ -175,7 +175,7 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float] | None:
     """
     if trials == 0:
         return None
-    z = float(norm.ppf((1 + LEVEL) / 2))
+    z = float(ndtri((1 + LEVEL) / 2))
     share, spread = successes / trials, z * z / trials
     middle = (share + spread / 2) / (1 + spread)
     half = z * np.sqrt(share * (1 - share) / trials + spread / trials / 4) / (1 + spread)

@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import cohen_kappa_score, confusion_matrix, f1_score, roc_auc_score
 
 from nephroscale.errors import NephroscaleError
 
@@ -68,7 +67,9 @@ def check_predictions(labels: np.ndarray, probabilities: np.ndarray) -> None:
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Count patients by true class (rows) and predicted class (columns): [classes, classes] int64."""
-    return np.asarray(confusion_matrix(labels, predicted, labels=np.arange(classes)))
+    matrix = np.zeros((classes, classes), np.int64)
+    np.add.at(matrix, (labels, predicted), 1)
+    return matrix
 
 
 def class_rates(matrix: np.ndarray) -> ClassRates:
@@ -91,6 +92,8 @@ def class_rates(matrix: np.ndarray) -> ClassRates:
 
 def macro_auc(labels: np.ndarray, probabilities: np.ndarray) -> Value:
     """Mean one-versus-rest area under the ROC curve; not defined without a patient of every class."""
+    from sklearn.metrics import roc_auc_score
+
     classes = probabilities.shape[1]
     absent = sorted(set(range(classes)) - set(labels.tolist()))
     if absent:
@@ -120,6 +123,8 @@ def compute_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, 
     NephroscaleError
         When the predictions are invalid.
     """
+    from sklearn.metrics import f1_score
+
     labels, probabilities = np.asarray(labels, np.int64), np.asarray(probabilities, np.float64)
     check_predictions(labels, probabilities)
     predicted = probabilities.argmax(axis=1)
@@ -148,6 +153,8 @@ def compute_ordinal_metrics(labels: np.ndarray, predicted: np.ndarray, classes: 
         Each of :data:`ORDINAL_METRICS` to its value. Kappa is at most 1, and 0 for agreement by chance; it is not
         defined where all true and predicted classes are the same. The error is in classes, the shares are in [0, 1].
     """
+    from sklearn.metrics import cohen_kappa_score
+
     labels, predicted = np.asarray(labels, np.int64), np.asarray(predicted, np.int64)
     off = np.abs(labels - predicted)
     kappa = Value(None, "all true and predicted classes are the same")

@@ -230,6 +230,28 @@ def read_probabilities(row: Mapping[str, str], prefix: str, classes: Sequence[st
     return [float(row[column]) for column in probability_columns(prefix, classes)]
 
 
+def write_heads(path: Path, heads: Mapping[str, Mapping[str, np.ndarray]], classes: Sequence[str]) -> None:
+    """Write `heads.csv`, `patient_id,head,p_<class>...`, where a network has more heads than one.
+
+    Parameters
+    ----------
+    path
+        The file.
+    heads
+        Patient id to output head to its probabilities [classes].
+    classes
+        Names of the classes, in the order of their indices.
+    """
+    if all(len(found) < 2 for found in heads.values()):
+        return
+    rows: list[dict[str, Cell]] = [
+        {"patient_id": patient, "head": head, **probability_cells("p", probabilities, classes)}
+        for patient, found in heads.items()
+        for head, probabilities in found.items()
+    ]
+    write_table(path, ["patient_id", "head", *probability_columns("p", classes)], rows)
+
+
 def read_heads(path: Path, predictions: Predictions, classes: Sequence[str]) -> dict[str, Predictions]:
     """Read the probabilities of each output head of the same patients from `heads.csv`; empty without such a file."""
     if not path.is_file():

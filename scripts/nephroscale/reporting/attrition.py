@@ -21,7 +21,7 @@ UNITS = {
     "features": ("patient and modality", "patients and modalities"),
     "folds": ("cohort", "cohorts"),
     "train": ("run", "runs"),
-    "temperature": ("run", "runs"),
+    "temperature": ("model and fold", "models and folds"),
     "evaluate": ("run", "runs"),
     "predict": ("set of patients", "sets of patients"),
 }

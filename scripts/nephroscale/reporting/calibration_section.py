@@ -20,11 +20,11 @@ def summarise_model_calibration(results: ModelResults) -> ModelCalibration | Non
     ----------
     results
         Results of the model. The test predictions of each run are scaled by the temperature that was fitted on the
-        run's validation patients, then averaged over seeds and pooled over folds.
+        fold's validation patients, then averaged over seeds and pooled over folds.
     """
     before, after = results.pooled, results.calibrated
-    fitted = [run.temperature for run in results.runs if run.temperature]
-    temperatures = sorted(run.temperature.temperature for run in results.runs if run.predictions and run.temperature)
+    fitted = {run.fold: run.temperature.temperature for run in results.runs if run.predictions and run.temperature}
+    temperatures = sorted(fitted.values())
     if before is None or after is None or not temperatures:
         return None
     return ModelCalibration(
@@ -35,7 +35,6 @@ def summarise_model_calibration(results: ModelResults) -> ModelCalibration | Non
             rounded(temperatures[len(temperatures) // 2]),
             rounded(temperatures[-1]),
         ),
-        at_bound=sum(temperature.at_bound for temperature in fitted),
     )
 
 

@@ -131,12 +131,10 @@ class TemperatureScaling:
 class ModelCalibration(TemperatureScaling):
     """Calibration of a model on its test folds.
 
-    `temperatures` are the minimum, median and maximum over the runs; `at_bound` is the number of runs whose
-    temperature is at a bound.
+    `temperatures` are the minimum, median and maximum over the folds.
     """
 
     temperatures: tuple[float, float, float]
-    at_bound: int
 
 
 @dataclass(frozen=True)

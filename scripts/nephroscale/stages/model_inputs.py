@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nephroscale.cohort.fold_table import FILE, FoldTable, Side
 from nephroscale.engine.stage import Need
-from nephroscale.stages.units import ModelRun, PatientModality
+from nephroscale.stages.units import PatientModality
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,10 +28,9 @@ def read_fold_table(plan: PlanView) -> FoldTable | None:
     return plan.read_object("folds", "cohort", FoldTable.from_mapping, FILE)
 
 
-def fold_patients(plan: PlanView, unit: str, *sides: Side) -> list[str]:
-    """The patients on some sides of a run's fold; none while the folds are not made, or have fewer."""
+def fold_patients(plan: PlanView, fold: int, *sides: Side) -> list[str]:
+    """The patients on some sides of a fold; none while the folds are not made, or have fewer."""
     table = read_fold_table(plan)
-    fold = ModelRun.parse(unit).fold
     if table is None or fold >= len(table.folds):
         return []
     return [patient for side in sides for patient in table.folds[fold].side(side)]

@@ -60,14 +60,16 @@ class ModelRunStage(Stage):
     @need("features", through="folds")
     def features(self, plan: PlanView, unit: str) -> list[Need]:
         """Features of the patients on these sides of the fold."""
-        return features_of(plan, ModelRun.parse(unit).model, fold_patients(plan, unit, *self.sides))
+        model, fold, _ = ModelRun.parse(unit)
+        return features_of(plan, model, fold_patients(plan, fold, *self.sides))
 
     def settings(self, plan: PlanView, unit: str) -> Settings:
         _, fold, seed = ModelRun.parse(unit)
         return RunSettings(fold, seed, reported_head(plan))
 
     def rows(self, plan: PlanView, unit: str) -> object:
-        return negative_slots(plan, ModelRun.parse(unit).model, fold_patients(plan, unit, *self.sides))
+        model, fold, _ = ModelRun.parse(unit)
+        return negative_slots(plan, model, fold_patients(plan, fold, *self.sides))
 
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
         return tuple(modules_of(plan.config.models[ModelRun.parse(unit).model]))

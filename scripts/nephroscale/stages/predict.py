@@ -17,7 +17,7 @@ from nephroscale.stages.model_inputs import (
     reported_head,
 )
 from nephroscale.stages.patients import diagnosis_patients
-from nephroscale.stages.units import EXTERNAL, ModelRun, PatientModality, PatientSet
+from nephroscale.stages.units import EXTERNAL, ModelFold, ModelRun, PatientModality, PatientSet
 from nephroscale.store.digest import digest_json
 from nephroscale.store.test_set_exposure import ScoredTestSet
 
@@ -67,8 +67,9 @@ class Predict(Stage):
 
     @need("temperature")
     def temperatures(self, plan: PlanView, unit: str) -> list[Need]:
-        """Their temperatures."""
-        return [Need("temperature", member) for member in members_of(plan, PatientSet.parse(unit).model)]
+        """The temperature of each fold."""
+        model = PatientSet.parse(unit).model
+        return [Need("temperature", fold) for fold in folds_of(plan, model)]
 
     @need("features")
     def features(self, plan: PlanView, unit: str) -> list[Need]:
@@ -170,9 +171,8 @@ def members(job: Job) -> list[Member]:
     found = []
     for each in job.inputs("weights"):
         run = ModelRun.parse(each.unit)
-        found.append(
-            Member(str(run.fold), run.seed, each.object, read_temperature(temperatures[each.unit]).temperature)
-        )
+        fitted = read_temperature(temperatures[str(run.model_fold)])
+        found.append(Member(str(run.fold), run.seed, each.object, fitted.temperature))
     return found
 
 
@@ -253,6 +253,11 @@ def members_of(plan: PlanView, model: str) -> list[str]:
     """Units of `train` whose networks make up a model's ensemble: every fold and seed."""
     seeds = plan.config.models[model].training(plan.config.train).seeds
     return [str(ModelRun(model, fold, seed)) for fold in range(plan.config.folds.n_folds) for seed in seeds]
+
+
+def folds_of(plan: PlanView, model: str) -> list[str]:
+    """Units of `temperature` of a model: every fold."""
+    return [str(ModelFold(model, fold)) for fold in range(plan.config.folds.n_folds)]
 
 
 def _units(plan: PlanView, chosen: str) -> list[str]:

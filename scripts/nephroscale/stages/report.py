@@ -112,7 +112,7 @@ def report_inputs(job: Job) -> ReportInputs:
                 run.seed,
                 evaluation=objects.get(("evaluate", str(run))),
                 training=objects.get(("train", str(run))),
-                temperature=objects.get(("temperature", str(run))),
+                temperature=objects.get(("temperature", str(run.model_fold))),
             )
             for run in runs
             if run.model == name

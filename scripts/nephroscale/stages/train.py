@@ -1,4 +1,4 @@
-"""`train`: the weights of each model, fold and seed."""
+"""`train`: the weights of each model, fold and seed, and their predictions for the validation patients."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ class Train(ModelRunStage):
         return {}
 
     def make(self, job: Job) -> Mapping[str, object]:
+        from nephroscale.evaluation.validation import write_validation_predictions
         from nephroscale.training.checkpoint import Checkpoint
         from nephroscale.training.fit import fit
 
@@ -67,7 +68,7 @@ class Train(ModelRunStage):
                 model, options={**model.options, "encoder": {**model.options["encoder"], "weights": configured}}
             )
         data = fold_data(job, settings.fold)
-        return fit(
+        figures = fit(
             data,
             model,
             settings.train,
@@ -76,6 +77,8 @@ class Train(ModelRunStage):
             out=job.out,
             device=job.device,
         )
+        write_validation_predictions(data, job.out, job.device)
+        return figures
 
 
 STAGE = Train()

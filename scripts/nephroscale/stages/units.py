@@ -38,6 +38,27 @@ class ModelRun(NamedTuple):
         fold, _, seed = rest.partition("-seed")
         return cls(model, int(fold), int(seed))
 
+    @property
+    def model_fold(self) -> ModelFold:
+        """The trainings of the same model on the same fold, this one among them."""
+        return ModelFold(self.model, self.fold)
+
+
+class ModelFold(NamedTuple):
+    """All trainings of a model on one fold: ``cmusnet/fold0``."""
+
+    model: str
+    fold: int
+
+    def __str__(self) -> str:
+        return f"{self.model}/fold{self.fold}"
+
+    @classmethod
+    def parse(cls, unit: str) -> ModelFold:
+        """Read the text form."""
+        model, _, fold = unit.partition("/fold")
+        return cls(model, int(fold))
+
 
 class PatientSet(NamedTuple):
     """A model's ensemble and the set of patients that it predicts: ``cmusnet/external``, or a batch of new ones."""
