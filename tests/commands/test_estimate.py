@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from nephroscale.cli import main
-from nephroscale.commands.estimate import Rate, Sample, collect_samples, estimate, fit_rate, read_rates
 from nephroscale.engine.plan import Plan
+from nephroscale.engine.rates import Rate, Sample, collect_samples, estimate, fit_rate, read_rates
 from nephroscale.stages.registry import ORDER, stage_table
 from nephroscale.store.receipts import Receipt
 from nephroscale.store.recipe import Recipe

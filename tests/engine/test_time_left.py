@@ -6,14 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from nephroscale.engine.time_left import PHASES, USUAL, TimeLeft, seconds_by_stage
+from nephroscale.engine.rates import Usual, read_rates
+from nephroscale.engine.time_left import PHASES, TimeLeft
 from nephroscale.stages.registry import ORDER
-from nephroscale.store.receipts import Receipt
-from nephroscale.store.recipe import Recipe
-from nephroscale.store.records import Record
 
-#: Stage, start and end of each job of the tiny cohort, in seconds, on two busy cores.
-TINY = json.loads((Path(__file__).parent / "data/tiny_run.json").read_text())
+DATA = Path(__file__).parent / "data"
+RATES = read_rates()
+
+
+def recorded(name):
+    """Jobs of a recorded run, what its jobs usually take by the shipped rates, and how many ran at once."""
+    content = json.loads((DATA / f"{name}_run.json").read_text())
+    usual = {stage: RATES[stage].usual(task, own=False) for stage, task in content["tasks"].items()}
+    return content["jobs"], usual, content["at_once"]
+
+
+TINY, USUAL, _ = recorded("tiny")
 
 
 def one_after_the_other(jobs, cores):
@@ -29,14 +37,14 @@ def one_after_the_other(jobs, cores):
     return done
 
 
-def ratios(jobs, cores, known=None):
+def ratios(jobs, cores, usual=USUAL):
     """Estimated and real time left, at every fortieth of the run from the first tenth to the last."""
     whole = max(end for *_, end in jobs)
     events = sorted(
         [(start, 1, number) for number, (_, start, _) in enumerate(jobs)]
         + [(end, 0, number) for number, (*_, end) in enumerate(jobs)]
     )
-    left, found = TimeLeft(Counter(stage for stage, *_ in jobs), cores, known), []
+    left, found = TimeLeft(Counter(stage for stage, *_ in jobs), cores, usual), []
     for step in range(1, 37):
         now = whole * step / 40
         while events and events[0][0] <= now:
@@ -57,16 +65,26 @@ def scaled(jobs, factor):
 
 
 def means(jobs):
+    """What a study with records knows: the mean duration of each stage's jobs."""
     seconds = Counter()
     for stage, start, end in jobs:
         seconds[stage] += end - start
     counts = Counter(stage for stage, *_ in jobs)
-    return {stage: seconds[stage] / counts[stage] for stage in counts}
+    return {stage: Usual(seconds[stage] / counts[stage], own=True) for stage in counts}
 
 
-@pytest.mark.parametrize("jobs", [TINY, one_after_the_other(TINY, 2)], ids=["as recorded", "on idle cores"])
-def test_a_first_run_is_right_within_a_factor_after_its_first_tenth(jobs):
-    assert all(1 / 1.5 < ratio < 1.5 for ratio in ratios(jobs, 2)), ratios(jobs, 2)
+@pytest.mark.parametrize("slower", [1.0, 3.0], ids=["this machine", "a slower machine"])
+@pytest.mark.parametrize("name", ["tiny", "demo", "slurm"])
+def test_a_first_run_is_right_within_a_factor_after_its_first_tenth(name, slower):
+    jobs, usual, at_once = recorded(name)
+    jobs = [[stage, start * slower, end * slower] for stage, start, end in jobs]
+    found = ratios(jobs, at_once, usual)
+    assert all(1 / 1.5 < ratio < 1.5 for ratio in found), found
+
+
+def test_two_cores_that_do_nothing_else():
+    found = ratios(one_after_the_other(TINY, 2), 2)
+    assert all(1 / 1.5 < ratio < 1.5 for ratio in found), found
 
 
 def test_records_of_earlier_runs_make_it_right_where_a_study_is_not_usual():
@@ -81,7 +99,7 @@ def test_the_number_of_jobs_at_once_is_measured_where_it_is_not_known():
 
 
 def test_a_failed_job_is_waited_for_no_longer():
-    left = TimeLeft({"train": 2}, 1)
+    left = TimeLeft({"train": 2}, 1, USUAL)
     left.start(1, "train", 0.0)
     before = left.left(0.0)
     left.drop(1)
@@ -91,13 +109,6 @@ def test_a_failed_job_is_waited_for_no_longer():
     assert left.left(30.0) == 0.0
 
 
-def test_every_stage_has_a_usual_duration_and_a_phase():
-    assert set(USUAL) == {stage for phase in PHASES for stage in phase} == set(ORDER)
-
-
-def test_records_give_the_mean_of_each_stage_with_the_start_of_a_process():
-    records = [
-        Record(Recipe("tem"), Receipt("tem", unit, "accepted"), {"started": "", "seconds": seconds})
-        for unit, seconds in (("P1", 2.0), ("P2", 4.0))
-    ]
-    assert seconds_by_stage(records) == {"tem": 5.0}
+def test_every_stage_has_a_rate_and_a_phase():
+    assert {stage for phase in PHASES for stage in phase} == set(ORDER)
+    assert set(RATES) == set(ORDER) - {"predict"}  # taken from evaluate

@@ -1,4 +1,4 @@
-"""How long a run still takes: from the jobs done so far, earlier records, and what stages usually take."""
+"""How long a run still takes: from the jobs done so far, and from what jobs of each stage usually take."""
 
 from __future__ import annotations
 
@@ -6,27 +6,10 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from nephroscale.store.records import Record
+    from nephroscale.engine.rates import Usual
 
-#: Seconds of a job of each stage in the tiny cohort on one core: only their ratios matter.
-USUAL = {
-    "register": 4.0,
-    "reference": 5.0,
-    "tiles": 5.0,
-    "segmenter": 15.0,
-    "glomeruli": 6.0,
-    "tem": 4.0,
-    "features": 4.0,
-    "folds": 2.0,
-    "train": 11.0,
-    "temperature": 3.0,
-    "evaluate": 13.0,
-    "predict": 13.0,
-    "report": 10.0,
-    "audit": 5.0,
-}
 #: Stages whose jobs run at the same time; the next group waits for the one before.
 PHASES = (
     ("register", "reference", "tiles", "segmenter", "glomeruli", "tem", "features"),
@@ -35,22 +18,12 @@ PHASES = (
     ("report",),
     ("audit",),
 )
-#: A job is a process that starts Python and its packages, which a record does not count.
-START_SECONDS = 2.0
-#: How many jobs of a stage an expectation is worth: from records of this store, and from :data:`USUAL`.
-KNOWN_WEIGHT, USUAL_WEIGHT = 3.0, 1.0
+#: How many jobs of a stage an expectation is worth: from records of the study, and from shipped rates.
+OWN_WEIGHT, SHIPPED_WEIGHT = 3.0, 1.0
 #: How many seconds of finished jobs it takes to change the speed of the machine by half of what they show.
 SPEED_SECONDS = 5.0
 #: After how many seconds the number of jobs at once is as much measured as taken from the number of cores.
 SETTLED = 60.0
-
-
-def seconds_by_stage(records: Iterable[Record]) -> dict[str, float]:
-    """The mean duration of a job of each stage, in seconds, by the records of a store."""
-    found: dict[str, list[float]] = defaultdict(list)
-    for record in records:
-        found[record.receipt.stage].append(record.made["seconds"])
-    return {stage: sum(seconds) / len(seconds) + START_SECONDS for stage, seconds in found.items()}
 
 
 class TimeLeft:
@@ -62,14 +35,14 @@ class TimeLeft:
         Number of jobs of each stage in this run.
     slots
         How many jobs run at once; None where that is to be measured (on a cluster).
-    known
-        Mean seconds of a job of each stage in earlier runs, where there were any.
+    usual
+        How long a job of each stage takes by records of the study, or else by shipped rates.
     """
 
-    def __init__(self, totals: Mapping[str, int], slots: int | None, known: Mapping[str, float] | None = None) -> None:
+    def __init__(self, totals: Mapping[str, int], slots: int | None, usual: Mapping[str, Usual]) -> None:
         self.totals = Counter(totals)
         self.slots = slots
-        self._known = dict(known or {})
+        self._usual = dict(usual)
         self._running: dict[object, tuple[str, float]] = {}
         self._done: Counter[str] = Counter()
         self._seconds: dict[str, float] = defaultdict(float)
@@ -93,7 +66,7 @@ class TimeLeft:
             self.totals[self._running.pop(job)[0]] -= 1
 
     def _expected(self, stage: str) -> float:
-        return self._known.get(stage, USUAL.get(stage, 0.0))
+        return self._usual[stage].seconds if stage in self._usual else 0.0
 
     def _speed(self) -> float:
         """How much longer jobs take here and now than expected."""
@@ -102,7 +75,7 @@ class TimeLeft:
 
     def _mean(self, stage: str, speed: float, now: float) -> float:
         """Seconds that a job of a stage takes: what the run shows, and as long as that is little, what is usual."""
-        weight = KNOWN_WEIGHT if stage in self._known else USUAL_WEIGHT
+        weight = OWN_WEIGHT if stage in self._usual and self._usual[stage].own else SHIPPED_WEIGHT
         known = weight * self._expected(stage) * speed + self._seconds[stage]
         mean = known / (weight + self._done[stage])
         late = [now - since for name, since in self._running.values() if name == stage and now - since > mean]

@@ -165,14 +165,22 @@ def check_no_copies(alike: Sequence[AlikeImages]) -> None:
     NephroscaleError
         With every such pair.
     """
-    faults = [str(pair) for pair in alike if pair.is_fault]
-    if faults:
-        raise NephroscaleError(
-            "The same image belongs to different patients:\n" + "\n".join(f"  - {fault}" for fault in faults),
-            where="table of images",
-            fix="Correct the path or the patient of one of the two, or remove its row. If both rows are right, write "
-            "the other image's id in the column same_as of one, and the reason in same_as_reason.",
-        )
+    for fault in find_copies(alike):
+        raise fault
+
+
+def find_copies(alike: Sequence[AlikeImages]) -> list[NephroscaleError]:
+    """Give one fault that lists every image that stands for two patients; none where there is no such image."""
+    copies = [str(pair) for pair in alike if pair.is_fault]
+    if not copies:
+        return []
+    fault = NephroscaleError(
+        "The same image belongs to different patients:\n" + "\n".join(f"  - {copy}" for copy in copies),
+        where="table of images",
+        fix="Correct the path or the patient of one of the two, or remove its row. If both rows are right, write "
+        "the other image's id in the column same_as of one, and the reason in same_as_reason.",
+    )
+    return [fault]
 
 
 def _pairs_of_equal_bytes(names: Sequence[str], facts: Mapping[str, IdentityFacts]) -> list[tuple[str, str]]:

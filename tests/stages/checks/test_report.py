@@ -2,9 +2,11 @@
 
 import pytest
 
+from nephroscale.engine import image_findings
 from nephroscale.engine.prepass import settle
 from nephroscale.engine.snakemake.call import Call
 from nephroscale.errors import NephroscaleError
+from nephroscale.slides.duplicates import AlikeImages
 from nephroscale.slides.facts import ImageFacts, Scale
 from nephroscale.stages.checks import images, report
 
@@ -88,6 +90,14 @@ def test_registered_images_are_not_opened_again(study, monkeypatch):
     listed = report.find_all(plan, Call(), with_known=True).warnings
     assert "its pixels are damaged" in str(listed[0])
     assert report.find_all(plan, Call()).warnings == []
+
+
+def test_one_image_of_two_patients_is_a_fault_of_the_check(study, monkeypatch):
+    copy = AlikeImages(("P1-OM", "P2-OM"), ("P1", "P2"), ("diagnosis", "external"), same_patient=False, bits=2)
+    monkeypatch.setattr(image_findings, "find_duplicates", lambda plan: [copy])
+    (fault,) = report.find_all(study.plan(), Call(), with_known=True).faults
+    assert "P1-OM of P1 (diagnosis) and P2-OM of P2 (external): the same content (2 of 256 bits" in str(fault)
+    assert report.find_all(study.plan(), Call()).faults == []  # a run tells it where the folds are made
 
 
 def test_a_finished_study_is_not_looked_at(study, monkeypatch, capsys):

@@ -7,8 +7,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nephroscale.engine.rates import read_rates, usual_durations
 from nephroscale.engine.snakemake.status import headline
-from nephroscale.engine.time_left import TimeLeft, seconds_by_stage
+from nephroscale.engine.time_left import TimeLeft
 
 if TYPE_CHECKING:
     import logging
@@ -126,7 +127,7 @@ class Screen:
             return ""
         now = self._clock()
         if self._time_left is None:  # no job of a dry run finishes
-            self._time_left = TimeLeft(self._totals, self._slots, seconds_by_stage(self._plan.records.all()))
+            self._time_left = TimeLeft(self._totals, self._slots, usual_durations(self._plan, read_rates()))
             for number, (name, _, begun) in [(job, (stage, message, since)), *self._running.items()]:
                 self._time_left.start(number, name, begun)
         self._time_left.finish(job, now)

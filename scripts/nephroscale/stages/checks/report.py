@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from nephroscale.errors import NephroscaleError, join_faults, list_faults
+from nephroscale.slides.duplicates import find_copies
 from nephroscale.stages.checks import configuration
 from nephroscale.stages.checks.machine import check_machine
 
@@ -70,8 +71,10 @@ def find_all(plan: Plan, call: Call, *, with_known: bool = False) -> Findings:
         Of Snakemake. What only stages that it does not need would meet is a warning, and so is what keeps this machine
         from running jobs, where it starts none.
     with_known
-        Whether to list the images that are already rejected.
+        Whether to list what earlier jobs have found: images that are rejected, and images of two patients that are the
+        same. The jobs of a run leave these out, or stop at the folds.
     """
+    from nephroscale.engine.image_findings import find_duplicates
     from nephroscale.stages.checks.images import find_rejections, list_rejections  # slow to import
 
     to_do = _stages_to_do(plan, call)
@@ -82,6 +85,8 @@ def find_all(plan: Plan, call: Call, *, with_known: bool = False) -> Findings:
     warnings += configuration.find_unnamed(plan)
     warnings += configuration.find_incomplete(plan, unusable)
     warnings += list_rejections([each for each in rejections if with_known or not each.known])
+    if with_known:
+        faults += find_copies(find_duplicates(plan))
     return Findings(faults, warnings)
 
 
