@@ -43,7 +43,7 @@ $(SITE)/.ready: envs/docs.lock
 	  { echo "the packages of envs/docs.lock could not be installed: check the network or pip's index, then run make again"; exit 1; }
 	@touch $@
 
-demo: setup ## run the whole workflow on the demo cohort, up to the report (about ten minutes)
+demo: setup ## run the whole workflow on the demo cohort, up to the report (15 to 20 minutes)
 	$(BIN)/python resources/demo/generate.py demo --out demo/demo --jobs 2
 	$(BIN)/snakemake --cores $(CORES) all
 
@@ -54,7 +54,7 @@ demo-check: demo ## run the demo and three label permutations, and check the dem
 	done
 	$(BIN)/python resources/demo/check.py --permuted results/permuted1 results/permuted2 results/permuted3
 
-tiny: setup ## run the whole workflow on the smallest cohort (about a minute)
+tiny: setup ## run the whole workflow on the smallest cohort (about two minutes)
 	$(BIN)/python resources/demo/generate.py tiny --out demo/tiny --jobs 2
 	$(BIN)/snakemake $(TINY) --cores $(CORES) all
 
