@@ -31,6 +31,11 @@ class Page:
             },
             config=SimpleNamespace(compute=SimpleNamespace(threads=1)),
             records=SimpleNamespace(all=list),
+            patients=["P01"],
+            study_units=lambda stage: ["P01"] if stage == "tem" else ["P01-OM"],
+            cohort=SimpleNamespace(
+                images={"P01-OM": SimpleNamespace(path=folder / "absent.svs")}, images_of=lambda patient, modality: []
+            ),
             receipt=lambda *_: report,
             link_path=lambda *_: folder / "results/report",
         )

@@ -59,6 +59,7 @@ class Screen:
         self._totals: Counter[str] = Counter()
         self._done: Counter[str] = Counter()
         self._running: dict[int, tuple[str, str, float]] = {}
+        self._together: dict[int, int] = {}
         self._planned: set[tuple[str, str]] = set()
         self._faults: set[str] = set()
         self._slots: int | None = None
@@ -73,6 +74,8 @@ class Screen:
             return self._begin(values["stats"], otherwise(record))
         if event == "resources_info" and values.get("cores"):
             self._slots = max(1, values["cores"] // self._plan.config.compute.threads)
+        if event == "group_info":  # the job_info of each member follows
+            self._together |= {job.jobid: len(values["jobs"]) for job in values["jobs"]}
         if event == "job_info":
             return self._start(values)
         if event == "job_finished":
@@ -118,7 +121,7 @@ class Screen:
             self._planned.add((stage, self._plan.stages[stage].pattern.format(**dict(values.get("wildcards") or {}))))
         self._running[values["jobid"]] = (stage, values.get("rule_msg") or values["rule_name"], now)
         if self._time_left:
-            self._time_left.start(values["jobid"], stage, now)
+            self._time_left.start(values["jobid"], stage, now, self._together.get(values["jobid"], 1))
         return ""
 
     def _finish(self, job: int) -> str:
@@ -129,7 +132,7 @@ class Screen:
         if self._time_left is None:  # no job of a dry run finishes
             self._time_left = TimeLeft(self._totals, self._slots, usual_durations(self._plan, read_rates()))
             for number, (name, _, begun) in [(job, (stage, message, since)), *self._running.items()]:
-                self._time_left.start(number, name, begun)
+                self._time_left.start(number, name, begun, self._together.get(number, 1))
         self._time_left.finish(job, now)
         self._done[stage] += 1
         done, total = sum(self._done.values()), sum(self._totals.values())
