@@ -40,8 +40,7 @@ def test_many_small_jobs_need_few_submissions(first_run):
     profile = yaml.safe_load((project.path / PROFILE).read_text())
     groups, sizes = profile["groups"], profile["group-components"]
     alone = [unit for unit in run.computed if rule_of(unit) not in groups]
-    # A temperature travels with its evaluation.
-    members = Counter(groups.get(rule_of(unit)) for unit in run.computed if not unit.startswith("temperature/"))
+    members = Counter(groups.get(rule_of(unit)) for unit in run.computed)
     together = sum(math.ceil(members[group] / size) for group, size in sizes.items())
     audit = 1  # it describes every run, so its own is not among those that are counted
     assert len(ended) == len(alone) + audit + together
