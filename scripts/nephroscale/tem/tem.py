@@ -155,8 +155,12 @@ def load_image(image: TemImage, *, remove_marks: bool = True) -> Cleaned:
     """
     if image.facts.status != "accepted":
         raise Rejected(image.facts.reason or "rejected when registered")
-    pixels = read_tem(image.path)
-    cleaned = clean_burned_in(pixels) if remove_marks else Cleaned(pixels, np.zeros(pixels.shape, bool), 0)
+    picture = read_tem(image.path)
+    cleaned = (
+        clean_burned_in(picture.grey, picture.drawn)
+        if remove_marks
+        else Cleaned(picture.grey, np.zeros(picture.grey.shape, bool), 0)
+    )
     seen = cleaned.image[~cleaned.inner_mask]
     if seen.size < (1 - MAX_MARKED) * cleaned.image.size:
         raise Rejected("burned-in marks cover too much of the image")
