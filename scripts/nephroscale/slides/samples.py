@@ -184,7 +184,7 @@ def _from_ycbcr(pixels: np.ndarray) -> np.ndarray:
     luma, blue, red = np.moveaxis(pixels[..., :3].astype(np.float32), -1, 0)
     blue, red = blue - 128, red - 128
     colours = np.stack([luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue], axis=-1)
-    return np.clip(np.rint(colours), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(colours), 0, 255).astype(np.uint8))
 
 
 def _inverted(pixels: np.ndarray) -> np.ndarray:

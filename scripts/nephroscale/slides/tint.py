@@ -84,8 +84,8 @@ def _full_scale(pixels: np.ndarray) -> float:
     """One level of 255, in the units of the picture."""
     if pixels.dtype.kind == "u":
         return float(np.iinfo(pixels.dtype).max) / 255
-    low, high = np.percentile(pixels, [0.5, 99.5])
-    return max(float(high - low), np.finfo(np.float32).tiny) / 255
+    low, high = (float(level) for level in np.percentile(pixels, [0.5, 99.5]))
+    return max(high - low, float(np.finfo(np.float32).tiny)) / 255
 
 
 def _distance_from_line(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
@@ -109,4 +109,4 @@ def _distance_from_line(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
         residuals = np.linalg.norm(medians - design @ line, axis=1)
         weights = 1 / np.maximum(residuals, 0.25)
     tint = line[0] + luma[..., None] * line[1]
-    return np.linalg.norm(chroma - tint.astype(np.float32), axis=-1)
+    return np.asarray(np.linalg.norm(chroma - tint.astype(np.float32), axis=-1))
