@@ -82,13 +82,65 @@ def test_an_opaque_label_is_found_and_a_round_vacuole_is_not() -> None:
     assert not mask[90:160, 90:170].any()
 
 
+COLOURS = {
+    "yellow": (255, 255, 0),
+    "red": (255, 0, 0),
+    "green": (0, 255, 0),
+    "blue": (0, 0, 255),
+    "cyan": (0, 255, 255),
+    "brown": (120, 60, 20),
+    "white": (255, 255, 255),
+    "black": (0, 0, 0),
+}
+
+
+def annotated(colour: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """A micrograph with a bar, text and arrows in one colour, and which pixels these are."""
+    grey = np.dstack([tissue(700, 900, seed=5)] * 3)
+    image = grey.copy()
+    cv2.rectangle(image, (60, 640), (300, 648), colour, -1)
+    cv2.putText(image, "2 um", (340, 648), cv2.FONT_HERSHEY_SIMPLEX, 1.2, colour, 3, cv2.LINE_AA)
+    cv2.putText(image, "EDD", (400, 200), cv2.FONT_HERSHEY_SIMPLEX, 1.2, colour, 3, cv2.LINE_AA)
+    for x in (150, 500):
+        cv2.arrowedLine(image, (x, 330), (x + 70, 400), colour, 6, tipLength=0.4)
+    return image, (image != grey).any(axis=-1)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("colour", COLOURS)
+def test_marks_anywhere_and_in_any_colour_are_removed(tmp_path: Path, colour: str, suffix: str) -> None:
+    image, truth = annotated(COLOURS[colour])
+    Image.fromarray(image).save(tmp_path / f"a.{suffix}", quality=90)
+    picture = read_tem(tmp_path / f"a.{suffix}")
+    mask = clean_burned_in(picture.grey, picture.drawn).mask
+    assert mask[truth].mean() > (0.95 if colour in {"white", "black"} else 0.999)
+    near = cv2.dilate(truth.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
+    assert mask[~near].mean() < 0.005
+
+
+def test_a_grey_mark_is_found_by_its_evenness() -> None:
+    image, truth = annotated((128, 128, 128))  # the mean level of the tissue
+    mask = clean_burned_in(image[..., 0]).mask
+    assert mask[truth].mean() > 0.9
+
+
+def test_marks_on_a_tinted_print(tmp_path: Path) -> None:
+    image, truth = annotated((255, 0, 0))
+    tint = np.clip(image * np.array([1.0, 0.85, 0.65]) + [20, 10, 0], 0, 255).astype(np.uint8)
+    tint[truth] = (220, 30, 40)
+    Image.fromarray(tint).save(tmp_path / "a.png")
+    picture = read_tem(tmp_path / "a.png")
+    assert picture.drawn[truth].mean() > 0.999
+    assert picture.drawn[~truth].mean() < 0.01
+
+
 @pytest.mark.slow
 def test_the_real_label_is_found_and_real_tissue_is_not(shared: Path) -> None:
-    image = read_tem(shared / "data/tem/gbm_snider_A1--0024.jpg")
+    image = read_tem(shared / "data/tem/gbm_snider_A1--0024.jpg").grey
     mask = clean_burned_in(image).mask
     assert mask[2391:2405, 45:655].all()  # scale bar
     assert mask[2340:2400, 1010:1575].all()  # name
     assert mask[2335:2395, 2435:3530].all()  # magnification
     assert not mask[:2290].any()
     for path in sorted((shared / "data/tem").glob("isbi2012_*.png")):
-        assert not clean_burned_in(read_tem(path)).mask.any()
+        assert not clean_burned_in(read_tem(path).grey).mask.any()

@@ -210,6 +210,20 @@ class Plan:
         that no other missing one waits for are given (or the last receipt, if none is missing).
         """
         units = self.units if new else self.study_units
+        wanted = self.check_task(stages[0], stages)
+        keys = [(name, unit) for name in self.stages if name in wanted for unit in units(name)]
+        if self._leaves_out_settled:
+            keys = self._loose_ends(key for key in keys if not self._is_settled(key)) or keys[-1:]
+        return [self.receipt_name(*key) for key in keys]
+
+    def check_task(self, target: str, stages: Iterable[str]) -> set[str]:
+        """Give some stages and all that they depend on, and check that there is a task if these need labels.
+
+        Raises
+        ------
+        NephroscaleError
+            When there is none; `target` is what was asked for.
+        """
         wanted: set[str] = set()
         pending = list(stages)
         while pending:
@@ -219,15 +233,12 @@ class Plan:
                 pending += self.stages[name].after
         if "folds" in wanted and not self.config.task.classes:
             raise NephroscaleError(
-                f"The target {stages[0]} needs the labels of the patients, and the configuration has no task.",
+                f"The target {target} needs the labels of the patients, and the configuration has no task.",
                 where="configuration, task",
                 fix="Write `task: {label: <column of patients.csv>, classes: {<text in that column>: <class>, ...}}`; "
                 "the targets up to `features` work without it.",
             )
-        keys = [(name, unit) for name in self.stages if name in wanted for unit in units(name)]
-        if self._leaves_out_settled:
-            keys = self._loose_ends(key for key in keys if not self._is_settled(key)) or keys[-1:]
-        return [self.receipt_name(*key) for key in keys]
+        return wanted
 
     def receipts_awaited(self, stage: str, unit: str, name: str) -> list[str]:
         """The receipts that one named input of a unit waits for; if very many are there, only the missing ones."""

@@ -182,7 +182,7 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
     Rejected
         When the image cannot be read, does not match its modality, or has no scale.
     """
-    reader = choose_reader(path)
+    reader = choose_reader(path, row.modality)
     with open_slide(path, reader) as slide:
         if min(slide.width, slide.height) < MIN_PX:
             raise Rejected(f"the image has only {slide.width} x {slide.height} pixels")

@@ -13,6 +13,7 @@ from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides.facts import MIN_PX, ImageFacts, with_scale
 from nephroscale.slides.raw import list_files
 from nephroscale.slides.readers.registry import FAST, candidate_readers, open_slide
+from nephroscale.slides.samples import read_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -36,13 +37,15 @@ class Header(NamedTuple):
     mpp_is_generic: bool = False
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, modality: str = "") -> Header:
     """Read the header of a raw image.
 
     Parameters
     ----------
     path
         A file, or a folder of DICOM files.
+    modality
+        Of the image, where it is known.
 
     Raises
     ------
@@ -51,6 +54,8 @@ def read_header(path: Path) -> Header:
     """
     if not path.is_file():
         path = list_files(path)[0][1]
+    if modality == "TEM":
+        return Header("micrograph", *read_size(path))
     readers = [name for name in candidate_readers(path) if name != FAST]
     if readers == ["image_reader"]:  # it would decode the whole image
         try:
@@ -79,7 +84,7 @@ def describe_header(path: Path, row: ImageRow) -> ImageFacts:
         Table row of the image.
     """
     try:
-        header = read_header(path)
+        header = read_header(path, row.modality)
         if min(header.width, header.height) < MIN_PX:
             raise Rejected(f"the image has only {header.width} x {header.height} pixels")
         facts = ImageFacts(width=header.width, height=header.height)

@@ -1,7 +1,7 @@
 """Detect and remove burned-in scale bars, labels and data strips of TEM images.
 
 A model could identify the microscope, the operator or the patient by a label. Burned-in marks were drawn, not imaged:
-their grey levels are at the end of the range and without noise, their edges are straight or one pixel wide.
+their grey levels are even, without noise, and jump at their edges within a pixel or two.
 """
 
 from __future__ import annotations
@@ -21,6 +21,19 @@ WHITE, BLACK = 244, 11  # after JPEG, levels of letters drawn in white and in bl
 LEVELS = (250, 241, 230)  # thresholds for white bars and boxes on bright tissue; 255 minus these for black ones
 PALE, DUSKY = 200, 55  # levels of the anti-aliased edges of white and of black letters
 MAX_STRIP = 0.3  # height of a data strip, as a fraction of the image
+COLOUR_REACH = 3  # pixels round a coloured mark that its smoothing may have changed
+EVEN = 0.2  # spread of the levels among neighbours in a drawn shape, as a share of the median spread
+MOST_SPREAD = 6.0  # and in levels at most
+ROUGH = 0.6  # spread beside a drawn shape, as a share of the median spread
+NOISY = 0.65  # spread after a median filter, as a share: in less noisy images evenness alone says nothing
+LEAST_EVEN = 12  # pixels of a shape that are even with all neighbours
+LEAST_EVEN_GREY = 80  # the same of a shape that differs from the tissue by its evenness alone
+MOST_EVEN = 0.2  # of an image
+JUMP = 30  # grey levels
+PALE_END = 25  # levels at the ends of the range, which tissue reaches too where it is saturated
+SHARP = 0.85  # step at the edge of a drawn shape two pixels outside it, as a share of the whole step
+THIN = 1.8  # area of a thin shape, in squares of its thickness
+ALL_AROUND = 0.85  # share of the pixels round a shape
 FLAT = 6  # grey levels around that of a data strip that belong to it
 
 
@@ -48,13 +61,15 @@ class Cleaned:
         return self.mask[self.top : self.top + self.image.shape[0]]
 
 
-def clean_burned_in(image: np.ndarray) -> Cleaned:
-    """Cut data strips off a TEM image and inpaint burned-in bars and labels.
+def clean_burned_in(image: np.ndarray, drawn: np.ndarray | None = None) -> Cleaned:
+    """Cut data strips off a TEM image and inpaint burned-in bars, labels and arrows.
 
     Parameters
     ----------
     image
         uint8 [h, w].
+    drawn
+        bool [h, w], pixels in another colour than the rest; marks for certain.
 
     Returns
     -------
@@ -70,6 +85,8 @@ def clean_burned_in(image: np.ndarray) -> Cleaned:
     mask[:top] = mask[bottom:] = True
     inner = image[top:bottom]
     marks = find_marks(inner)
+    if drawn is not None and drawn.any():
+        marks |= _dilated(drawn, COLOUR_REACH)[top:bottom]
     mask[top:bottom] = marks
     return Cleaned(_inpaint(inner, marks), mask, top)
 
@@ -147,7 +164,7 @@ def find_marks(image: np.ndarray) -> np.ndarray:
                 if _is_box(part):
                     mask[y : y + h, x : x + w] = True
                 elif _is_bar(part):
-                    mask[y : y + h, x : x + w] = True
+                    mask[y : y + h, x : x + w] |= part
                     bars.append((y, x, h, w, tone))
         strict, loose = (image <= BLACK, image <= DUSKY) if tone else (image >= WHITE, image >= PALE)
         # Small letters are anti-aliased, so only some of their pixels are white or black.
@@ -159,15 +176,96 @@ def find_marks(image: np.ndarray) -> np.ndarray:
                 and _has_drawn_edge(image, part, y, x)
             ):
                 glyphs.append((y, x, h, w, tone))
-    for y, x, h, w, _ in _text(glyphs, bars, image.shape):
-        mask[y : y + h, x : x + w] = True
+    for y, x, h, w, tone in _text(glyphs, bars, image.shape):
+        mask[y : y + h, x : x + w] |= _strokes(image[y : y + h, x : x + w], tone)
     for (y, x, h, w), tone in _label_lines(glyphs, bars):
         rows, columns = slice(max(0, y), y + h), slice(max(0, x), x + w)
-        mask[rows, columns] |= image[rows, columns] <= DUSKY if tone else image[rows, columns] >= PALE
-    if not mask.any():
-        return mask
-    reach = max(2, round(0.002 * max(image.shape)))
-    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+        mask[rows, columns] |= _strokes(image[rows, columns], tone)
+    for y, x, part in _even_shapes(image):
+        mask[y : y + part.shape[0], x : x + part.shape[1]] |= part
+    return _dilated(mask, max(2, round(0.002 * max(image.shape)))) if mask.any() else mask
+
+
+def _strokes(image: np.ndarray, tone: int) -> np.ndarray:
+    """Pixels of letters in an image of text: white or black ones, and the smoothed edges of these."""
+    upright = 255 - image if tone else image
+    return (upright >= WHITE) | (_dilated(upright >= WHITE, 2) & (upright >= PALE))
+
+
+def _even_shapes(image: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield row, column and mask of shapes of one grey level anywhere in the image: arrows, letters, bars.
+
+    A drawn shape is even up to its edge, and all around it the level or the texture changes within a few pixels. Tissue
+    is even where it is saturated or empty, but that fades.
+    """
+    spread = _spread(image)
+    usual = float(np.median(spread))
+    limit = min(MOST_SPREAD, EVEN * usual)
+    even = (spread <= limit) | _saturated(image)
+    if even.mean() > MOST_EVEN:  # a smoothed image: evenness says nothing
+        return
+    rough = spread >= ROUGH * usual
+    noisy = float(np.median(_spread(cv2.medianBlur(image, 3)))) < NOISY * usual
+    height, width = image.shape
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(even.astype(np.uint8), connectivity=8)
+    for index in range(1, count):
+        x, y, w, h, area = (int(value) for value in stats[index])
+        if area < LEAST_EVEN or w > 0.95 * width or h > 0.5 * height:
+            continue
+        y0, x0 = max(0, y - 6), max(0, x - 6)
+        window = np.s_[y0 : y + h + 6, x0 : x + w + 6]
+        core = labels[window] == index
+        levels = image[window].astype(np.int16)
+        level = int(np.median(levels[core]))
+        saturated = not PALE_END < level < 255 - PALE_END
+        near = PALE_END if saturated else max(6, 2 * limit)
+        shape = core | (_dilated(core, 2) & (np.abs(levels - level) <= near))
+        ring = _dilated(shape, 4) & ~_dilated(shape, 2)
+        changes = np.abs(levels[ring] - level) > JUMP
+        if not ring.any():
+            continue
+        # Saturated tissue is as even, and a round hole as sharp.
+        jumps = float(changes.mean()) >= ALL_AROUND and _is_sharp(levels, shape, level)
+        if jumps and (not saturated or _is_thin(shape)):
+            yield y0, x0, shape
+            continue
+        texture = noisy and not saturated and area >= LEAST_EVEN_GREY
+        if texture and float((changes | rough[window][ring]).mean()) >= ALL_AROUND:
+            yield y0, x0, shape
+
+
+def _is_sharp(levels: np.ndarray, shape: np.ndarray, level: int) -> bool:
+    """Whether the step at the edge of a shape is over two pixels outside it; that of an imaged structure is blurred."""
+    beyond = np.abs(levels - level).astype(np.float32)
+    near, far = _dilated(shape, 3) & ~_dilated(shape, 2), _dilated(shape, 6) & ~_dilated(shape, 4)
+    return bool(near.any() and far.any()) and float(beyond[near].mean()) >= SHARP * float(beyond[far].mean())
+
+
+def _is_thin(shape: np.ndarray) -> bool:
+    """Whether a shape is a letter, a line or an arrow rather than a blob: its area holds several inscribed squares."""
+    padded = np.pad(shape, 1).astype(np.uint8)
+    thickness = 2 * float(cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max())
+    return float(shape.sum()) >= THIN * thickness**2
+
+
+def _spread(image: np.ndarray) -> np.ndarray:
+    """Range of levels among each pixel and its eight neighbours, [h, w] uint8."""
+    square = np.ones((3, 3), np.uint8)
+    spread: np.ndarray = cv2.subtract(cv2.dilate(image, square), cv2.erode(image, square))
+    return spread
+
+
+def _saturated(image: np.ndarray) -> np.ndarray:
+    """Pixels at an end of the range that have such neighbours: JPEG makes even white and black a little uneven."""
+    square = np.ones((3, 3), np.uint8)
+    white, black = ((tone >= 255 - PALE_END).astype(np.uint8) for tone in (image, 255 - image))
+    saturated: np.ndarray = (cv2.erode(white, square) > 0) | (cv2.erode(black, square) > 0)
+    return saturated
+
+
+def _dilated(mask: np.ndarray, reach: int) -> np.ndarray:
+    grown: np.ndarray = cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+    return grown
 
 
 def _components(drawn: np.ndarray, least: int = 12) -> Iterator[tuple[int, int, np.ndarray]]:

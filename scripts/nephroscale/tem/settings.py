@@ -26,5 +26,10 @@ class TemSettings(Settings):
         "Most patches of one image; if there are more, they are thinned evenly.", 64, was="maximum_patches", minimum=1
     )
     remove_marks: bool = setting(
-        "Whether scale bars and text burned into an image are removed.", default=True, was="burned_in"
+        "Whether scale bars, text and arrows drawn on an image are removed, in any colour.",
+        default=True,
+        was="burned_in",
+    )
+    max_marked_fraction: float = setting(
+        "Largest share of an image that marks may cover; with more it is rejected.", 0.3, minimum=0, maximum=0.9
     )

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from nephroscale.tem.settings import TemSettings
 
 MIN_LEVELS = 4.0  # from the 5th to the 95th percentile; an image of fewer grey levels is blank
-MAX_MARKED = 0.3  # fraction of an image that marks may cover; more is a screenshot
 MAX_MARKED_PATCH = 0.05  # fraction of a patch that marks may cover if every patch of the image has some
 MAX_EMPTY_PATCH = 0.7  # fraction of a patch without structure; more is a hole of the support film
 
@@ -108,7 +107,7 @@ def prepare_tem(images: Sequence[TemImage], settings: TemSettings, out: Path) ->
     burned_in: list[str] = []
     for image in sorted(images, key=lambda image: image.id):
         try:
-            cleaned = load_image(image, remove_marks=settings.remove_marks)
+            cleaned = load_image(image, settings)
             made = make_instances(cleaned, _nm_per_px(image.facts), settings)
         except Rejected as verdict:
             dropped.append({"id": image.id, "reason": verdict.reason})
@@ -138,15 +137,15 @@ def prepare_tem(images: Sequence[TemImage], settings: TemSettings, out: Path) ->
     return {"images": len(used), "instances": len(instances), "burned_in": len(burned_in), "dropped": dropped}
 
 
-def load_image(image: TemImage, *, remove_marks: bool = True) -> Cleaned:
-    """Read one TEM image and remove burned-in marks.
+def load_image(image: TemImage, settings: TemSettings) -> Cleaned:
+    """Read one TEM image and remove what was drawn on it.
 
     Parameters
     ----------
     image
         The image.
-    remove_marks
-        Whether burned-in marks are removed.
+    settings
+        Whether marks are removed, and how much of the image they may cover.
 
     Raises
     ------
@@ -155,11 +154,16 @@ def load_image(image: TemImage, *, remove_marks: bool = True) -> Cleaned:
     """
     if image.facts.status != "accepted":
         raise Rejected(image.facts.reason or "rejected when registered")
-    pixels = read_tem(image.path)
-    cleaned = clean_burned_in(pixels) if remove_marks else Cleaned(pixels, np.zeros(pixels.shape, bool), 0)
+    picture = read_tem(image.path)
+    cleaned = (
+        clean_burned_in(picture.grey, picture.drawn)
+        if settings.remove_marks
+        else Cleaned(picture.grey, np.zeros(picture.grey.shape, bool), 0)
+    )
     seen = cleaned.image[~cleaned.inner_mask]
-    if seen.size < (1 - MAX_MARKED) * cleaned.image.size:
-        raise Rejected("burned-in marks cover too much of the image")
+    marked = 1 - seen.size / cleaned.image.size
+    if marked > settings.max_marked_fraction:
+        raise Rejected(f"marks cover {marked:.0%} of the image, more than tem.max_marked_fraction")
     low, high = np.percentile(seen, [5, 95])
     if high - low < MIN_LEVELS:
         raise Rejected("image is blank")

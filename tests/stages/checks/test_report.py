@@ -92,6 +92,16 @@ def test_registered_images_are_not_opened_again(study, monkeypatch):
     assert report.find_all(plan, Call()).warnings == []
 
 
+@pytest.mark.parametrize(
+    "target", ["results/folds.json", "results/report.json", "results/train/cmusnet/fold0-seed1.json"]
+)
+def test_a_file_of_a_later_stage_needs_a_task(study, target):
+    del study.config["task"]
+    with pytest.raises(NephroscaleError, match=f"The target {target} needs the labels"):
+        report.check_before_pre_pass(study.plan(), Call(targets=(target,)))
+    report.check_before_pre_pass(study.plan(), Call(targets=("results/features/P1-TEM.json", "features")))
+
+
 def test_one_image_of_two_patients_is_a_fault_of_the_check(study, monkeypatch):
     copy = AlikeImages(("P1-OM", "P2-OM"), ("P1", "P2"), ("diagnosis", "external"), same_patient=False, bits=2)
     monkeypatch.setattr(image_findings, "find_duplicates", lambda plan: [copy])

@@ -15,6 +15,7 @@ READERS = {
     "image_reader": "nephroscale.slides.readers.image_reader",
     "jpeg_tiff_reader": "nephroscale.slides.readers.jpeg_tiff_reader",
     "openslide_reader": "nephroscale.slides.readers.openslide_reader",
+    "samples_reader": "nephroscale.slides.readers.samples_reader",
     "tifffile_reader": "nephroscale.slides.readers.tifffile_reader",
 }
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -25,6 +26,7 @@ SIGNATURES = {
 }
 """First bytes of a file (8 at most) to the one reader of its format."""
 ORIENTATION = 274
+MICROGRAPH = "samples_reader"
 FAST = "jpeg_tiff_reader"
 """The reader that replaces OpenSlide where sample tiles are equal."""
 
@@ -63,7 +65,7 @@ def open_slide(path: Path, reader: str | None = None) -> SlideReader:
     return slide
 
 
-def choose_reader(path: Path) -> str:
+def choose_reader(path: Path, modality: str = "") -> str:
     """Choose the reader of a raw image by its content, never by its name only.
 
     OpenSlide reads the formats that it detects, except TIFF of more than 8 bits or of several grey channels, which it
@@ -73,6 +75,8 @@ def choose_reader(path: Path) -> str:
     ----------
     path
         File that the format is opened by.
+    modality
+        Of the image: a TEM image is a single picture, whose reader takes more types of number and colour spaces.
 
     Returns
     -------
@@ -84,6 +88,8 @@ def choose_reader(path: Path) -> str:
     Rejected
         When no reader can open it.
     """
+    if modality == "TEM":
+        return _opened(Path(path), [MICROGRAPH])
     readers = candidate_readers(path)
     if readers[0] == FAST:
         if importlib.import_module(READERS[FAST]).agrees_with_openslide(Path(path)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nephroscale.errors import NephroscaleError, join_faults, list_faults
@@ -34,6 +35,11 @@ def check_before_pre_pass(plan: Plan, call: Call) -> None:
     NephroscaleError
         With all faults.
     """
+    for target in call.targets:  # a file of a stage; targets by name are checked where their receipts are listed
+        path = Path(target)
+        if path.is_relative_to(plan.results) and path != plan.results:
+            stage = path.relative_to(plan.results).parts[0].removesuffix(".json")
+            plan.check_task(target, [stage] if stage in plan.stages else [])
     if _check_configuration(plan, call, unusable=(), to_do=()).faults:
         _report(find_all(plan, call))
 

@@ -1,0 +1,112 @@
+"""The one tint of a picture without colours of its own, and what was drawn on it in other colours.
+
+An electron micrograph has no colour: in a file with colours its pixels lie on a line in RGB, the grey one, or that of
+an evenly tinted scan of a print. Pixels off that line were drawn: bars, text, arrows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from nephroscale.errors import Rejected
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""Weights of red, green and blue (Rec. 601)."""
+
+GREY = 3.0  # levels; farther from grey is a colour
+FITTED = 200_000  # pixels that the line is fitted on
+BINS = 24  # of luma, each with equally many pixels
+DRAWN = 18.0  # distance from the line, in levels of 255, from which on a pixel was drawn
+EDGE = 7.0  # the same for pixels beside a drawn one: the smoothed edge of a letter
+NOISES = 6.0  # both limits are at least this many, and half as many, standard deviations of the chroma's noise
+SPREAD, THIN = 33, 0.3  # pixels, and the share of the strongest colour among them from which on a pixel was drawn
+MOST_NOISE = 7.0  # a picture whose chroma scatters more has colours of its own
+MOST_DRAWN = 0.3
+
+
+@dataclass(frozen=True)
+class Tinted:
+    """A picture without colours of its own.
+
+    Parameters
+    ----------
+    luma
+        float32 [h, w], in the units of the picture.
+    drawn
+        bool [h, w], pixels in another colour.
+    """
+
+    luma: np.ndarray
+    drawn: np.ndarray
+
+
+def separate_tint(pixels: np.ndarray) -> Tinted:
+    """Separate a picture of one tint from what was drawn on it in colour.
+
+    Parameters
+    ----------
+    pixels
+        [h, w, 3] RGB of any type of number.
+
+    Raises
+    ------
+    Rejected
+        When the colours are neither one tint nor drawn marks: the picture is false-coloured.
+    """
+    colours = pixels.astype(np.float32)
+    luma = colours @ LUMA
+    chroma = colours - luma[..., None]
+    scale = _full_scale(pixels)
+    none = np.zeros(luma.shape, bool)
+    if np.abs(chroma).max() <= GREY * scale:
+        return Tinted(luma, none)
+    distance = _distance_from_line(luma, chroma) / scale
+    noise = 1.4826 * float(np.median(distance))
+    if noise > MOST_NOISE:
+        raise Rejected("its colours are not one tint: it is false-coloured; export it in grey")
+    # JPEG spreads the colour of a mark thinly over its surroundings.
+    strongest = cv2.dilate(distance, np.ones((SPREAD, SPREAD), np.uint8))
+    off = (distance > np.maximum(max(DRAWN, NOISES * noise), THIN * strongest)).astype(np.uint8)
+    edge = distance > np.maximum(max(EDGE, NOISES / 2 * noise), THIN / 2 * strongest)
+    drawn = (off > 0) | ((cv2.dilate(off, np.ones((5, 5), np.uint8)) > 0) & edge)
+    if drawn.mean() > MOST_DRAWN:
+        raise Rejected(
+            f"{drawn.mean():.0%} of it are in other colours than the rest: it is false-coloured or covered by marks; "
+            "export it in grey, without marks"
+        )
+    return Tinted(luma, drawn)
+
+
+def _full_scale(pixels: np.ndarray) -> float:
+    """One level of 255, in the units of the picture."""
+    if pixels.dtype.kind == "u":
+        return float(np.iinfo(pixels.dtype).max) / 255
+    low, high = (float(level) for level in np.percentile(pixels, [0.5, 99.5]))
+    return max(high - low, float(np.finfo(np.float32).tiny)) / 255
+
+
+def _distance_from_line(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+    """Distance of each pixel's chroma from the picture's tint, a straight line over luma: [h, w] float32.
+
+    The line is fitted on the median chroma of pixels of like luma, with weights by which bins that are mostly drawn
+    count little (iteratively reweighted least squares for absolute residuals).
+    """
+    step = max(1, luma.size // FITTED)
+    some, colours = luma.ravel()[::step], chroma.reshape(-1, 3)[::step]
+    order = np.argsort(some, kind="stable")
+    parts = np.array_split(order, BINS)
+    levels = np.array([np.median(some[part]) for part in parts])
+    medians = np.array([np.median(colours[part], axis=0) for part in parts])
+    design = np.stack([np.ones_like(levels), levels], axis=1)
+    weights = np.ones(len(parts))
+    line = np.zeros((2, 3))
+    for _ in range(20):
+        weighted = design * weights[:, None]
+        line = np.linalg.lstsq(weighted.T @ design, weighted.T @ medians, rcond=None)[0]
+        residuals = np.linalg.norm(medians - design @ line, axis=1)
+        weights = 1 / np.maximum(residuals, 0.25)
+    tint = line[0] + luma[..., None] * line[1]
+    return np.asarray(np.linalg.norm(chroma - tint.astype(np.float32), axis=-1))
