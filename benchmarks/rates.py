@@ -3,7 +3,7 @@
     python benchmarks/rates.py [CONFIG ...] [--folder FOLDER] [--large FOLDER] [--write]
 
 Reads the records of the cohorts whose configurations are named (default: config/tiny.yaml, after `make tiny`); their
-paths are relative to FOLDER. With --large, a slide of 16,384 x 16,384 px is written into an empty folder, and its
+paths are relative to FOLDER. With --large, a slide of 16,384 x 16,384 px is written into a new folder, and its
 registration and tiling are measured too: how they grow with the size of a slide does not show in small images. The
 machine should do nothing else while the cohorts run. Prints the rates as JSON; with --write they go into the package.
 """

@@ -95,6 +95,19 @@ def test_the_largest_page_is_read_and_of_equal_ones_that_with_most_bits(tmp_path
         assert read_samples(path).dtype == np.uint16
 
 
+def test_a_picture_that_its_tag_rotates_is_refused(tmp_path: Path, grey: np.ndarray) -> None:
+    exif = Image.Exif()
+    for orientation, refused in ((8, True), (1, False), (0, False)):
+        exif[0x0112] = orientation
+        Image.fromarray(grey).save(tmp_path / "a.jpg", exif=exif, quality=95)
+        for path in (tif(tmp_path, grey, extratags=[(274, 3, 1, orientation, True)]), tmp_path / "a.jpg"):
+            if refused:
+                with pytest.raises(Rejected, match="orientation tag"):
+                    read_samples(path)
+            else:
+                assert like(path, grey) > 0.995
+
+
 def test_a_stack_asks_for_a_choice(tmp_path: Path, grey: np.ndarray) -> None:
     path = pages(tmp_path, (grey, {}), (grey[::-1].copy(), {}), (grey[:, ::-1].copy(), {}))
     for read in (read_samples, read_size):

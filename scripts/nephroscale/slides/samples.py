@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 RASTERS = ("PNG", "JPEG", "BMP", "JPEG2000")
+ORIENTATION = 274
+UPRIGHT = (0, 1)  # 0 is not defined, and written all the same
 LAB = ("CIELAB", "ICCLAB", "ITULAB")
 MOST_PIXELS = 1_500_000_000
 
@@ -95,10 +97,15 @@ def read_size(path: Path) -> tuple[int, int]:
             raise Rejected("cannot be opened: the TIFF is damaged or truncated") from error
     _refuse_foreign(head)
     try:
-        with warnings.catch_warnings(), Image.open(path, formats=RASTERS) as image:
+        with Image.open(path, formats=RASTERS) as image:
             return image.width, image.height
     except Exception as error:
         raise Rejected("cannot be opened: the image cannot be opened") from error
+
+
+def _refuse_turned(orientation: object) -> None:
+    if orientation not in UPRIGHT:
+        raise Rejected("its orientation tag rotates the image; save it upright")
 
 
 def _refuse_foreign(head: bytes) -> None:
@@ -116,6 +123,7 @@ def _decode_tiff(data: bytes) -> np.ndarray:
         page = _choose_page(_pages(tiff))
         if page.imagelength * page.imagewidth > MOST_PIXELS:
             raise Rejected(f"image has {page.imagewidth} x {page.imagelength} pixels, which is too large")
+        _refuse_turned(page.tags.valueof(ORIENTATION, 1))
         photometric = tifffile.PHOTOMETRIC(page.photometric)
         if photometric.name in LAB:
             raise Rejected("image is in CIELab; save it in grey or RGB")
@@ -202,6 +210,7 @@ def _decode_raster(data: bytes) -> np.ndarray:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(io.BytesIO(data), formats=RASTERS) as opened:
             opened.load()  # raises if the file is truncated; OpenCV would fill it with grey
+            _refuse_turned(opened.getexif().get(ORIENTATION, 1))  # in a PNG it follows the pixels
             image: Image.Image = opened
             if image.mode in {"1", "P", "PA", "CMYK", "YCbCr", "RGBA", "LA"}:
                 image = image.convert("L" if image.mode in {"1", "LA"} else "RGB")
