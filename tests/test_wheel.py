@@ -2,14 +2,13 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import nephroscale
 from support.installation import ROOT, Installation
+from support.project import generate_tiny
 
 pytestmark = pytest.mark.slow
 
@@ -20,8 +19,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     shutil.copytree(ROOT / "config/tiny", folder / "config/tiny")
     shutil.copy(ROOT / "config/tiny.yaml", folder / "config/tiny.yaml")
-    generate = [sys.executable, ROOT / "resources/demo/generate.py", "tiny", "--out", folder / "demo/tiny"]
-    subprocess.run(generate, check=True)
+    generate_tiny(folder / "demo/tiny")
     return folder
 
 
@@ -56,12 +54,11 @@ def test_wheel_has_every_file_of_the_workflow_and_every_script(installation: Ins
 
 def test_installed_workflow_runs_from_another_folder(installation: Installation, study: Path) -> None:
     command = ("snakemake", "-s", installation.snakefile, "--configfile", "config/tiny.yaml", "--cores", "2")
-    first = installation.run(*command, "features", folder=study)
+    receipts = [f"results/tiny/features/P01-{modality}.json" for modality in ("OM", "IM", "TEM")]
+    first = installation.run(*command, *receipts, folder=study)
     assert first.returncode == 0, first.stdout
-    receipts = list((study / "results/tiny/features").glob("*.json"))
-    assert receipts
-    assert all(json.loads(path.read_text())["status"] == "accepted" for path in receipts)
-    second = installation.run(*command, "features", folder=study)
+    assert all(json.loads((study / path).read_text())["status"] == "accepted" for path in receipts)
+    second = installation.run(*command, *receipts, folder=study)
     assert second.returncode == 0, second.stdout
     assert "Nothing to be done" in second.stdout
 

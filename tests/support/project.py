@@ -29,6 +29,14 @@ class Run:
         return "Nothing to be done" in self.output
 
 
+def generate_tiny(folder: Path) -> None:
+    """Generate the raw files of the tiny cohort; of those that the checkout has, only what an edit has outdated."""
+    if (ROOT / "demo/tiny").is_dir():
+        shutil.copytree(ROOT / "demo/tiny", folder)
+    generate = [sys.executable, ROOT / "resources/demo/generate.py", "tiny", "--out", folder]
+    subprocess.run(generate, check=True)
+
+
 class Project:
     """A checkout in which commands are run."""
 
@@ -48,8 +56,7 @@ class Project:
                 shutil.copytree(source, path / part, ignore=IGNORED)
             else:
                 shutil.copy(source, path / part)
-        generate = [sys.executable, "resources/demo/generate.py", "tiny", "--out", "demo/tiny"]
-        subprocess.run(generate, cwd=path, check=True)
+        generate_tiny(path / "demo/tiny")
         return cls(path)
 
     def copy_to(self, path: Path) -> Self:
