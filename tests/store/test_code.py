@@ -1,6 +1,7 @@
 import pytest
 
-from nephroscale.store.code import Code, read_source
+from nephroscale.store import code as module
+from nephroscale.store.code import Code, ParsedSources, read_source
 
 EXCLUDED = ("nephroscale.engine", "nephroscale.errors")
 FILES = {
@@ -14,7 +15,7 @@ FILES = {
     "from nephroscale import errors_of_r\n",
     "nephroscale/r/helper.py": "import typing as t\nif t.TYPE_CHECKING:\n    from nephroscale.r import types\n",
     "nephroscale/r/types.py": "",
-    "nephroscale/r/chosen.py": "import cv2\n",
+    "nephroscale/r/chosen.py": "from cv2 import ximgproc\n",
     "nephroscale/r/table.json": "{}",
 }
 
@@ -32,7 +33,7 @@ def closure(scripts, *modules):
 
 
 def test_a_closure_holds_what_a_script_runs_and_nothing_else(scripts):
-    code, imports = closure(scripts)
+    code, imports, _ = closure(scripts)
     assert list(code) == [
         "make_it.py",
         "nephroscale/errors_of_r.py",
@@ -45,9 +46,10 @@ def test_a_closure_holds_what_a_script_runs_and_nothing_else(scripts):
 
 
 def test_a_module_that_a_registry_chose_joins_the_closure(scripts):
-    code, imports = closure(scripts, "nephroscale.r.chosen")
+    code, imports, modules = closure(scripts, "nephroscale.r.chosen")
     assert "nephroscale/r/chosen.py" in code
     assert imports == ("cv2", "numpy")
+    assert modules == ("cv2", "cv2.ximgproc", "numpy")
 
 
 def test_only_edits_of_code_that_runs_change_a_closure(scripts):
@@ -84,3 +86,17 @@ def test_imports_inside_functions_count():
     source = read_source(b"def f():\n    import torch\n    from nephroscale.a import b\n")
     assert source.inside == {"nephroscale.a", "nephroscale.a.b"}
     assert source.outside == {"torch"}
+
+
+def test_parsed_sources_are_kept_and_a_damaged_file_is_not_used(tmp_path, monkeypatch):
+    texts = [b"import torch.nn\nfrom nephroscale.a import b\n", b"X = 1\n"]
+    first = ParsedSources(tmp_path / "code")
+    expected = [first.read(text) for text in texts]
+    assert (expected, first.grown) == ([read_source(text) for text in texts], True)
+    first.path.parent.mkdir()
+    first.path.write_text(first.text())
+    monkeypatch.setattr(module, "read_source", lambda source: "parsed")
+    second = ParsedSources(tmp_path / "code")
+    assert ([second.read(text) for text in texts], second.grown) == (expected, False)
+    first.path.write_text(first.text().replace("torch.nn", "torch.no"))
+    assert ParsedSources(tmp_path / "code").read(texts[0]) == "parsed"

@@ -10,6 +10,7 @@ if (SCRIPTS / "nephroscale").is_dir():  # a checkout, whatever else is installed
 
 from nephroscale.engine.plan import Plan
 from nephroscale.engine.snakemake.call import Call
+from nephroscale.engine.snakemake.forked_jobs import fork_jobs
 from nephroscale.engine.snakemake.forced import read_forced
 from nephroscale.engine.snakemake.inputs import StageOfRule
 from nephroscale.engine.snakemake.job_groups import (
@@ -56,10 +57,15 @@ def make_plan():
 
 
 def begin_run():
-    """Let jobs know which rules run in groups; a hook, since settings come after the Snakefile is read."""
+    """Let jobs know which rules run in groups, and fork the jobs of this machine.
+
+    This is a hook, since settings come after the Snakefile is read.
+    """
     groups = {} if workflow.local_exec else workflow.group_settings.overwrite_groups
     export_run(groups, workflow.execution_settings.retries)
     note_run(local=workflow.local_exec)
+    if workflow.local_exec and not workflow.execution_settings.debug:
+        fork_jobs(plan, workflow.dag.needrun_jobs())
 
 
 export_package(SCRIPTS)

@@ -18,7 +18,7 @@ from nephroscale.engine.raw_cache import RawCache
 from nephroscale.engine.stage import RECEIPT, STATUS, Need
 from nephroscale.errors import NephroscaleError
 from nephroscale.places import PACKAGE, scripts_folder, workflow_folder
-from nephroscale.store.code import Code
+from nephroscale.store.code import Code, ParsedSources
 from nephroscale.store.digest import digest_json
 from nephroscale.store.objects import Store
 from nephroscale.store.receipts import Receipt, read_receipt
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nephroscale.cohort.cohort import Cohort
     from nephroscale.cohort.image import Image
     from nephroscale.engine.stage import Stage
+    from nephroscale.store.code import Closure
     from nephroscale.store.test_set_exposure import ScoredTestSet
 
 T = TypeVar("T")
@@ -99,6 +100,7 @@ class Plan:
         self.ledger = ExposureLedger(self.store)
         self.raw_cache = RawCache(self.store)
         self.forced = Forced.from_environment()
+        self._parsed = ParsedSources(self.store.path / "code")
         self.read_code()
         #: Whether the pre-pass has brought every receipt to what is known.
         self.settled = False
@@ -112,7 +114,13 @@ class Plan:
     def read_code(self) -> None:
         """Read the code that is part of recipes, as its files are now."""
         package = self.scripts / "nephroscale"
-        self.code = Code(self.scripts, package if package.is_dir() else PACKAGE, NOT_IN_RECIPES)
+        self.code = Code(self.scripts, package if package.is_dir() else PACKAGE, NOT_IN_RECIPES, self._parsed.read)
+
+    def keep_parsed_code(self) -> None:
+        """Let later processes of this store do without parsing what this one has parsed."""
+        if self._parsed.grown:
+            self.store.write_text(self._parsed.path, self._parsed.text(), replace=True)
+            self._parsed.grown = False
 
     # -- who takes part -------------------------------------------------------------------------------------------
 
@@ -331,7 +339,7 @@ class Plan:
 
     def recipe_with(self, stage: Stage, unit: str, rows: object, inputs: Mapping[str, str]) -> Recipe:
         """The recipe of a unit with given rows and inputs, which may not be known."""
-        closure = self.code.closure(f"{stage.rule}.py", stage.modules(self, unit))
+        closure = self.closure(stage, unit)
         return Recipe(
             stage=stage.name,
             format=stage.format,
@@ -343,6 +351,10 @@ class Plan:
             seed=self.config.seed if stage.seeded else None,
             compute=numerical_environment(self.config.compute, torch=stage.torch),
         )
+
+    def closure(self, stage: Stage, unit: str) -> Closure:
+        """The code that makes a unit, and what it imports."""
+        return self.code.closure(f"{stage.rule}.py", stage.modules(self, unit))
 
     def look_up(self, stage: Stage, unit: str) -> Receipt | None:
         """The receipt that a unit has to have, where that is already known and its object is there."""

@@ -91,6 +91,7 @@ def find_out(plan: Plan) -> Findings:
         for copy, page in stage.pages:
             if artifact and (artifact / page).is_file():
                 found.pages[plan.results / copy] = (artifact / page, found.times[name, "cohort"])
+    plan.keep_parsed_code()
     plan.settled = True
     return found
 

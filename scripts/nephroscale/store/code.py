@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ast
+import json
 import sys
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from nephroscale.store.digest import digest_file
+from nephroscale.store.digest import digest_bytes, digest_file, digest_json
 from nephroscale.store.syntax import digest_syntax
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
 PACKAGE = "nephroscale"
 
@@ -28,18 +30,58 @@ class Closure(NamedTuple):
         package: ``tile_slide.py``, ``nephroscale/slides/tiles.py``.
     imports
         Top-level names of the third-party packages that these modules import, sorted.
+    modules
+        The same imports with their full names, such as ``torch.nn``; a name may also be that of a function or class.
     """
 
     code: dict[str, str]
     imports: tuple[str, ...]
+    modules: tuple[str, ...]
 
 
 class Source(NamedTuple):
-    """The digest of a module's code, and the names that it imports: of the project, and of others (top level)."""
+    """The digest of a module's code, and the names that it imports: of the project, and of third-party packages."""
 
     digest: str
     inside: frozenset[str]
     outside: frozenset[str]
+
+
+class ParsedSources:
+    """Sources that were parsed before, by the digest of their bytes: parsing would take most of a short job's time.
+
+    Parameters
+    ----------
+    folder
+        Where they are kept: one file for each version of Python and of this module. It need not exist.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        here = Path(__file__)
+        version = [sys.version, digest_file(here), digest_file(here.with_name("syntax.py"))]
+        #: The file of this version.
+        self.path = folder / f"{digest_json(version)}.json"
+        #: Whether a source was parsed that the file does not hold.
+        self.grown = False
+        self._kept: dict[str, Source] = {}
+        with suppress(FileNotFoundError):
+            digest, _, content = self.path.read_bytes().partition(b"\n")
+            if digest_bytes(content).encode() == digest:  # else damaged
+                for name, (code, inside, outside) in json.loads(content).items():
+                    self._kept[name] = Source(code, frozenset(inside), frozenset(outside))
+
+    def read(self, source: bytes) -> Source:
+        """The same as :func:`read_source`."""
+        name = digest_bytes(source)
+        if name not in self._kept:
+            self._kept[name] = read_source(source)
+            self.grown = True
+        return self._kept[name]
+
+    def text(self) -> str:
+        """What the file has to hold."""
+        content = json.dumps({name: [code, sorted(ins), sorted(out)] for name, (code, ins, out) in self._kept.items()})
+        return f"{digest_bytes(content.encode())}\n{content}"
 
 
 class Code:
@@ -56,10 +98,15 @@ class Code:
     excluded
         Modules and packages whose code decides where artifacts go or which are made, but not what is in them: they are
         in no closure, and neither is what they alone import.
+    parse
+        Parses a module's source.
     """
 
-    def __init__(self, scripts: Path, package: Path, excluded: Sequence[str]) -> None:
+    def __init__(
+        self, scripts: Path, package: Path, excluded: Sequence[str], parse: Callable[[bytes], Source] | None = None
+    ) -> None:
         self.scripts, self.package, self.excluded = scripts, package, tuple(excluded)
+        self._parse = parse or read_source
         self._closures: dict[tuple[str, tuple[str, ...]], Closure] = {}
         self._sources: dict[Path, Source] = {}
         self._data: dict[Path, str] = {}
@@ -93,7 +140,8 @@ class Code:
         code = {self._name(path): self._source(path).digest for path in files}
         for folder in {path.parent for path in files} - {self.scripts, self.package}:
             code |= {self._name(path): self._data_digest(path) for path in _data_in(folder)}
-        return Closure(dict(sorted(code.items())), tuple(sorted(imports)))
+        tops = {name.partition(".")[0] for name in imports}
+        return Closure(dict(sorted(code.items())), tuple(sorted(tops)), tuple(sorted(imports)))
 
     def _name(self, path: Path) -> str:
         if path.parent == self.scripts:
@@ -111,7 +159,7 @@ class Code:
 
     def _source(self, path: Path) -> Source:
         if path not in self._sources:
-            self._sources[path] = read_source(path.read_bytes())
+            self._sources[path] = self._parse(path.read_bytes())
         return self._sources[path]
 
     def _data_digest(self, path: Path) -> str:
@@ -155,7 +203,7 @@ def read_source(source: bytes) -> Source:
             if top == PACKAGE:
                 inside.add(name)
             elif top not in sys.stdlib_module_names:
-                outside.add(top)
+                outside.add(name)
         for block in ("body", "orelse", "finalbody", "handlers", "cases"):  # statements alone can import
             pending += getattr(node, block, ())
     return Source(digest_syntax(tree), frozenset(inside), frozenset(outside))
