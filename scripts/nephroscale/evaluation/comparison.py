@@ -7,8 +7,8 @@ classes are exchanged, for areas under ROC curves the ranks of the cases within 
 References
 ----------
 Lancaster HO. Significance tests in discrete distributions. JASA 56, 1961 (mid-p). Fagerland MW, Lydersen S, Laake P.
-The McNemar test for binary matched-pairs data: mid-p and asymptotic are better than exact conditional. BMC Medical Research
-Methodology 13, 2013. Venkatraman ES, Begg CB. A distribution-free procedure for comparing receiver operating
+The McNemar test for binary matched-pairs data: mid-p and asymptotic are better than exact conditional. BMC Medical
+Research Methodology 13, 2013. Venkatraman ES, Begg CB. A distribution-free procedure for comparing receiver operating
 characteristic curves from a paired experiment. Biometrika 83, 1996. Phipson B, Smyth GK. Permutation p-values should
 never be zero. Statistical Applications in Genetics and Molecular Biology 9, 2010. Holm S. A simple sequentially
 rejective multiple test procedure. Scandinavian Journal of Statistics 6, 1979.

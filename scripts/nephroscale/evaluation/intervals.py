@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LEVEL = 0.95
 Z = float(ndtri((1 + LEVEL) / 2))
 
-PRIOR_INFORMATION = 6.0
+PRIOR_INFORMATION = 7.0
 """Number of informative persons, m (1 - m) times their number, at which an estimated variance that is smaller than that
 of equally difficult classes counts half."""
 

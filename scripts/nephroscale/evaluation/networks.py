@@ -44,8 +44,8 @@ class Networks:
         cls,
         labels: np.ndarray,
         probabilities: np.ndarray,
-        people: Sequence[object] | None = None,
-        folds: Sequence[object] | None = None,
+        people: Sequence[object] | np.ndarray | None = None,
+        folds: Sequence[object] | np.ndarray | None = None,
     ) -> Networks:
         """Check predictions of one network [n, K] or of several [S, n, K], and number persons and folds.
 
@@ -88,6 +88,12 @@ class Networks:
     def pooled(self) -> Networks:
         """The same predictions without regard to folds."""
         return Networks(self.labels, self.probabilities, self.people, np.zeros_like(self.folds))
+
+    def select(self, places: Sequence[int]) -> Networks:
+        """Select cases by their places; persons and folds are numbered again."""
+        chosen = np.asarray(places, np.int64)
+        parts = (self.labels[chosen], self.probabilities[:, chosen], self.people[chosen], self.folds[chosen])
+        return Networks.of(*parts)
 
     def persons_of(self, chosen: np.ndarray) -> int:
         """Count the persons of some cases, a mask [n]."""

@@ -6,9 +6,9 @@ Firth's penalty gives one, and removes the bias of first order.
 References
 ----------
 Cox DR. Two further applications of a model for binary regression. Biometrika 45, 1958. Van Calster B et al.
-Calibration: the Achilles heel of predictive analytics. BMC Medicine 17, 2019. Firth D. Bias reduction of maximum likelihood
-estimates. Biometrika 80, 1993. Heinze G, Schemper M. A solution to the problem of separation in logistic regression.
-Statistics in Medicine 21, 2002.
+Calibration: the Achilles heel of predictive analytics. BMC Medicine 17, 2019. Firth D. Bias reduction of maximum
+likelihood estimates. Biometrika 80, 1993. Heinze G, Schemper M. A solution to the problem of separation in logistic
+regression. Statistics in Medicine 21, 2002.
 """
 
 from __future__ import annotations

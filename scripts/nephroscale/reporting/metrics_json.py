@@ -90,9 +90,11 @@ def build_metrics(
     for name, theirs in stacked.items():
         if name == leading or not ours or not theirs:
             continue
-        one, other = ours.of(theirs.cases), theirs.of(ours.cases)
-        compared[name] = len(one.cases)
-        if not one.cases or (one.networks.labels != other.networks.labels).any():
+        compared[name] = len(common := set(ours.cases) & set(theirs.cases))
+        if not common:
+            continue
+        one, other = ours.of(common), theirs.of(common)
+        if (one.networks.labels != other.networks.labels).any():
             continue
         comparisons[name] = {
             metric: Difference(*map(rounded, (d.interval.value, d.interval.low, d.interval.high, d.p)))
@@ -158,12 +160,17 @@ def _summarise_model(
             name: ClassMetrics(networks.persons_of(networks.labels == c), *(Estimate.of(f.interval) for f in found))
             for c, (name, found) in enumerate(zip(classes, estimate_classes(networks), strict=True))
         },
-        confusion=[[rounded(count) for count in row] for row in np.mean(matrices, axis=0).tolist()],
+        confusion=[[_count(cell) for cell in row] for row in np.mean(matrices, axis=0).tolist()],
         prevalence=estimate_predictive_values(networks, classes, prevalences),
         between=_count_soft_labels(results.pooled),
         calibration=summarise_model_calibration(results, people),
         ordinal=summarise_ordinal_model(results, stacked, people) if ordinal else None,
     )
+
+
+def _count(mean: float) -> float:
+    """Round a mean count; a whole number stays one."""
+    return int(mean) if mean.is_integer() else rounded(mean)
 
 
 def _precision(figure: Figure, persons: int) -> Precision | None:

@@ -118,6 +118,7 @@ def render_page(
         ],
         "metrics": metrics,
         "primary": metrics.primary,
+        "unfinished": {name: found for name, found in metrics.models.items() if found.last_epoch},
         "networks": len(content.leading.networks.get("accuracy", [])),
         "least_discordant": LEAST_DISCORDANT,
         "most_enumerated": MOST_ENUMERATED,

@@ -69,11 +69,9 @@ class Stacked(NamedTuple):
 
     def of(self, cases: Collection[str]) -> Stacked:
         """Select cases by id, sorted by id."""
-        chosen = sorted((case, place) for place, case in enumerate(self.cases) if case in set(cases))
-        places = [place for _, place in chosen]
-        whole = self.networks
-        part = Networks(whole.labels[places], whole.probabilities[:, places], whole.people[places], whole.folds[places])
-        return Stacked([case for case, _ in chosen], part)
+        wanted = set(cases)
+        chosen = sorted((case, place) for place, case in enumerate(self.cases) if case in wanted)
+        return Stacked([case for case, _ in chosen], self.networks.select([place for _, place in chosen]))
 
 
 @dataclass(frozen=True)
@@ -143,6 +141,7 @@ class ModelResults:
         return self._stack(people, lambda run: run.heads.get(name))
 
     def _stack(self, people: Mapping[str, str], select: Callable[[Run], Predictions | None]) -> Stacked | None:
+        self._pool(select)  # refuses folds and seeds that contradict each other
         folds = {
             fold: [found for run in self.runs if run.fold == fold and (found := select(run))] for fold in self.folds
         }

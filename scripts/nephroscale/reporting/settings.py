@@ -8,6 +8,9 @@ from typing import Literal
 
 from nephroscale.settings import Settings, section, setting
 
+ORDERED_METRICS = ("quadratic_kappa", "mean_class_error")
+"""Metrics of ordered classes that models are compared by."""
+
 
 @dataclass(frozen=True)
 class PrimarySettings(Settings):
