@@ -70,8 +70,9 @@ def test_effective_numbers_of_equally_difficult_classes():
 def test_a_variance_counts_more_where_more_persons_are_informative():
     assert effective_size(1.0, 0.0, 37) == 37
     assert effective_size(0.5, 0.25 / 20, 37) == pytest.approx(20)  # a larger variance counts in full
-    half = effective_size(0.5, 0.25 / 48, 4 * PRIOR_INFORMATION)  # of 24 persons 6 are informative
-    assert 1 / half == pytest.approx((1 / 48 + 1 / 24) / 2)
+    equal = 4 * PRIOR_INFORMATION  # a quarter of these persons is informative
+    half = effective_size(0.5, 0.25 / 48, equal)
+    assert 1 / half == pytest.approx((1 / 48 + 1 / equal) / 2)
     assert effective_size(0.5, 10.0, 37) == 1
 
 
