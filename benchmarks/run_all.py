@@ -2,7 +2,7 @@
 
     python benchmarks/run_all.py [NAME ...]
 
-mil.py is skipped without ../shared/data/mil. It runs in a short form, attention pooling on MUSK1.
+mil.py is skipped without ../shared/data/mil. It and coverage.py run in a short form.
 """
 
 import subprocess
@@ -12,7 +12,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 SHARED = HERE.parents[1] / "shared"
 FOLDERS = {"mil": SHARED / "data/mil"}
-OPTIONS = {"mil": ["--dataset", "musk1", "--networks", "abmil,abmil-gated"]}
+OPTIONS = {"mil": ["--dataset", "musk1", "--networks", "abmil,abmil-gated"], "coverage": ["--draws", "3"]}
 
 
 def main() -> int:

@@ -231,11 +231,29 @@ def test_a_truth_value_is_no_number() -> None:
             {"report": {"headline": "cmus"}},
             "report.headline: there is no model 'cmus' under models; did you mean `cmusnet`?",
         ),
+        (
+            {"report": {"primary": {"contrasts": ["om-onli"], "date": "2026-01-01"}}},
+            "report.primary.contrasts: there is no model 'om-onli' under models",
+        ),
+        (
+            {"report": {"primary": {"contrasts": ["cmusnet"], "date": "2026-01-01"}}},
+            "report.primary.contrasts: cmusnet is",
+        ),
+        ({"report": {"prevalences": {"MN": 1.0}}}, "report.prevalences: give a share for each class"),
         ({"glomeruli": {"min_diameter_um": 500}}, "glomeruli.min_diameter_um: has to be less"),
     ],
 )
 def test_keys_that_contradict_each_other(sections: dict[str, Any], message: str) -> None:
     assert [line[: len(message)] for line in faults(config(**sections))] == [message]
+
+
+def test_a_primary_endpoint_has_a_date_and_fits_the_task() -> None:
+    models = {"cmusnet": {}, "om": {"modalities": ["OM"]}}
+    primary = {"contrasts": ["om"], "metric": "quadratic_kappa", "date": "soon"}
+    found = faults(config(models=models, report={"primary": primary}))
+    assert [line.split(":")[0] for line in found] == ["report.primary.date", "report.primary.metric"]
+    declared = {"contrasts": ["om"], "date": "2026-01-01"}
+    assert load_config(config(models=models, report={"primary": declared})).report.primary.contrasts == ("om",)
 
 
 def test_no_mapping_at_all() -> None:

@@ -3,6 +3,7 @@ import pytest
 
 from nephroscale.evaluation.calibration_metrics import (
     apply_temperature,
+    expect_calibration_error,
     measure_calibration,
     reliability,
 )
@@ -25,3 +26,15 @@ def test_calibration_metrics_of_a_small_example():
     found = measure_calibration(labels, chances)
     assert found.ece == pytest.approx((2 * 0.15 + 2 * 0.05) / 4)
     assert found.brier == pytest.approx((2 * 2 * 0.05**2 + 2 * 0.65**2 + 2 * 0.35**2) / 4)
+
+
+def test_perfect_calibration_shows_an_error_that_falls_with_the_number_of_patients():
+    assert expect_calibration_error(np.array([[1.0, 0.0]])) == (0, 0)
+    one = expect_calibration_error(np.array([[0.8, 0.2]]), draws=20000)
+    assert one.mean == pytest.approx(2 * 0.8 * 0.2, abs=0.01)
+    random = np.random.default_rng(0)
+    few, many = (expect_calibration_error(random.dirichlet(np.ones(3), n)) for n in (37, 1000))
+    assert many.upper < few.mean < few.upper
+    chances = random.dirichlet(np.ones(3), 1000)
+    labels = np.array([random.choice(3, p=p) for p in chances])
+    assert measure_calibration(labels, chances).ece < expect_calibration_error(chances).upper * 1.5

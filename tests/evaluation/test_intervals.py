@@ -3,98 +3,40 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
-from sklearn.metrics import cohen_kappa_score
 
 from nephroscale.evaluation.intervals import (
-    class_auc_interval,
-    percentile_interval,
-    resample_counts,
-    resampled_metrics,
-    resampled_ordinal_metrics,
+    PRIOR_INFORMATION,
+    Interval,
+    difference_interval,
+    effective_size,
+    equal_size,
+    jackknife_variance,
+    pairs_size,
+    persons_for_width,
+    score_interval,
     wilson_interval,
 )
-from nephroscale.evaluation.metrics import METRICS, compute_metrics, compute_ordinal_metrics
+from nephroscale.evaluation.networks import (
+    Networks,
+    confusion_metrics,
+    equal_sizes,
+    estimate_share,
+    sample_metrics,
+    summarise,
+)
 
 
-def predictions(seed, n=24, classes=3, ties=False):
-    rng = np.random.default_rng(seed)
-    labels = np.concatenate([np.arange(classes), rng.integers(0, classes, n - classes)])
-    chances = np.exp(rng.normal(size=(n, classes)) + np.eye(classes)[labels])
-    if ties:
-        chances = np.round(chances * 2) + 1
-    return labels, chances / chances.sum(1, keepdims=True)
+@pytest.mark.parametrize(
+    ("hits", "trials", "limits"),
+    [(81, 263, (0.2553, 0.3662)), (15, 148, (0.0624, 0.1605)), (0, 20, (0, 0.1611)), (1, 29, (0.0061, 0.1718))],
+)
+def test_wilson_interval_of_published_examples(hits, trials, limits):
+    """Newcombe RG, Statistics in Medicine 17, 1998, table I, method 3."""
+    assert wilson_interval(hits, trials) == pytest.approx(limits, abs=5e-5)
 
 
-def bootstrap_intervals(labels, chances, resamples, seed):
-    values = resampled_metrics(labels, chances, resample_counts(labels, resamples, seed))
-    return {metric: percentile_interval(values[metric]) if metric in values else None for metric in METRICS}
-
-
-@pytest.mark.slow
-@given(seed=st.integers(0, 1000), ties=st.booleans())
-@settings(max_examples=20, deadline=None)
-def test_vectorised_metrics_equal_those_of_each_sample(seed, ties):
-    labels, chances = predictions(seed, ties=ties)
-    counts = resample_counts(labels, 4, seed)
-    together = resampled_metrics(labels, chances, counts)
-    for b, count in enumerate(counts):
-        rows = np.repeat(np.arange(len(labels)), count)
-        alone = compute_metrics(labels[rows], chances[rows])
-        for metric in METRICS:
-            assert together[metric][b] == pytest.approx(alone[metric].value), metric
-
-
-def test_every_class_keeps_its_number_of_patients():
-    labels = np.array([0] * 3 + [1] * 7 + [2])
-    counts = resample_counts(labels, 50, 0)
-    for c, size in ((0, 3), (1, 7), (2, 1)):
-        assert (counts[:, labels == c].sum(1) == size).all()
-    assert len({row.tobytes() for row in counts}) > 40
-
-
-def test_intervals_contain_the_metric_and_depend_on_the_seed():
-    labels, chances = predictions(3, n=40)
-    once = bootstrap_intervals(labels, chances, 500, 7)
-    assert once == bootstrap_intervals(labels, chances, 500, 7)
-    assert once != bootstrap_intervals(labels, chances, 500, 8)
-    for metric, found in compute_metrics(labels, chances).items():
-        low, high = once[metric]
-        assert 0 <= low <= found.value <= high <= 1
-        assert low < high
-
-
-def test_more_patients_give_narrower_intervals():
-    def width(n):
-        low, high = bootstrap_intervals(*predictions(1, n=n), 400, 0)["accuracy"]
-        return high - low
-
-    assert width(400) < 0.6 * width(40)
-
-
-def test_perfect_predictions_have_no_spread_and_an_absent_class_no_auc():
-    labels = np.array([0, 1, 0, 1])
-    chances = np.eye(3)[labels]
-    found = bootstrap_intervals(labels, chances, 100, 0)
-    assert found["accuracy"] == (1, 1)
-    assert found["macro_auc"] is None
-
-
-def test_the_mean_of_the_class_aucs_is_the_macro_auc():
-    labels, chances = predictions(5)
-    counts = resample_counts(labels, 100, 0)
-    areas = [class_auc_interval(labels, chances, c, counts) for c in range(3)]
-    assert np.mean([value for value, _, _ in areas]) == pytest.approx(
-        compute_metrics(labels, chances)["macro_auc"].value
-    )
-    assert all(low <= value <= high for value, low, high in areas)
-    assert class_auc_interval(np.zeros(3, int), np.eye(3), 0, np.ones((1, 3))) is None
-
-
-def test_wilson_interval_of_a_proportion():
+def test_there_is_no_wilson_interval_without_trials():
     assert wilson_interval(0, 0) is None
-    assert wilson_interval(9, 10) == pytest.approx((0.5958, 0.9821), abs=1e-4)  # as tables give it
-    assert wilson_interval(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
-    assert wilson_interval(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
 
 
 @given(trials=st.integers(1, 400), share=st.floats(0, 1))
@@ -105,27 +47,102 @@ def test_wilson_interval_equals_that_of_scipy(trials, share):
     assert wilson_interval(successes, trials) == pytest.approx((expected.low, expected.high), rel=0, abs=1e-15)
 
 
-LABELS = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 2])
-PREDICTED = np.array([0, 1, 2, 1, 1, 2, 2, 2, 1, 0])
+def test_jackknife_variance_of_a_mean_is_that_of_the_textbook():
+    values = np.random.default_rng(0).normal(size=12)
+    left_out = (values.sum() - values) / 11
+    assert jackknife_variance(left_out, np.zeros(12)) == pytest.approx(values.var(ddof=1) / 12)
+    halves = np.arange(12) // 6
+    means = [values[halves == h] for h in (0, 1)]
+    apart = np.concatenate([((m.sum() - m) / 5 + o.mean()) / 2 for m, o in (means, means[::-1])])
+    assert jackknife_variance(apart, halves) == pytest.approx(sum(m.var(ddof=1) / 6 for m in means) / 4)
+    assert jackknife_variance(np.array([1.0, np.nan, 3.0]), np.array([0, 0, 1])) == 0
 
 
-def test_vectorised_ordinal_metrics_equal_those_of_each_sample():
-    counts = resample_counts(LABELS, 50, 1)
-    found = resampled_ordinal_metrics(LABELS, PREDICTED, 3, counts)
-    for sample, many in enumerate(counts):
-        labels, predicted = np.repeat(LABELS, many), np.repeat(PREDICTED, many)
-        alone = compute_ordinal_metrics(labels, predicted, 3)
-        assert {k: v[sample] for k, v in found.items()} == pytest.approx({k: v.value for k, v in alone.items()})
-        assert found["quadratic_kappa"][sample] == pytest.approx(
-            cohen_kappa_score(labels, predicted, weights="quadratic")
-        )
+def test_effective_numbers_of_equally_difficult_classes():
+    assert equal_size([12, 12, 13]) == pytest.approx(9 / (2 / 12 + 1 / 13))
+    assert equal_size([10, 0, 10]) == pytest.approx(20)
+    assert equal_size([0, 0]) == 0
+    assert pairs_size([12], [25]) == pytest.approx(300 / (1 + 17.5 / 2))
+    assert pairs_size([6, 6], [12, 13]) < pairs_size([12], [25])
+    assert pairs_size([0], [5]) == 0
 
 
-def test_all_cases_of_a_patient_are_drawn_together():
-    people = ["a", "a", "b", "c", "d", "e", "f", "f", "g", "h"]
-    counts = resample_counts(LABELS, 200, 2, people)
-    assert (counts[:, 0] == counts[:, 1]).all()
-    assert (counts[:, 6] == counts[:, 7]).all()
-    assert (counts[:, 2] != counts[:, 0]).any()
-    alone = resample_counts(LABELS, 200, 2, [str(n) for n in range(10)])
-    assert (alone == resample_counts(LABELS, 200, 2)).all()
+def test_a_variance_counts_more_where_more_persons_are_informative():
+    assert effective_size(1.0, 0.0, 37) == 37
+    assert effective_size(0.5, 0.25 / 20, 37) == pytest.approx(20)  # a larger variance counts in full
+    equal = 4 * PRIOR_INFORMATION  # a quarter of these persons is informative
+    half = effective_size(0.5, 0.25 / 48, equal)
+    assert 1 / half == pytest.approx((1 / 48 + 1 / equal) / 2)
+    assert effective_size(0.5, 10.0, 37) == 1
+
+
+def test_perfect_results_have_the_interval_of_as_many_persons():
+    assert score_interval(1.0, 0.0, 36.947) == Interval(1.0, pytest.approx(0.9058, abs=1e-4), 1.0, 36.947)
+    kappa = score_interval(1.0, 0.0, 20, (-1.0, 1.0))
+    assert (kappa.low, kappa.high) == (pytest.approx(2 * 20 / (20 + 1.96**2) - 1, abs=1e-4), 1.0)
+    error = score_interval(0.0, 0.0, 20, (0.0, 2.0))
+    assert (error.low, error.high) == (0.0, pytest.approx(2 * 1.96**2 / (20 + 1.96**2), abs=1e-4))
+
+
+@given(value=st.floats(0, 1), variance=st.floats(0, 0.3), equal=st.floats(0.5, 1000))
+@settings(max_examples=100, deadline=None)
+def test_no_interval_has_zero_width(value, variance, equal):
+    found = score_interval(value, variance, equal)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    assert found.high - found.low > 0.003
+
+
+def test_difference_of_paired_proportions_of_a_published_example():
+    """Airway hyper-responsiveness before and after a transplant: Fagerland et al., Statistics in Medicine 33, 2014."""
+    n, once, other = 21, 1, 7
+    gap = (once - other) / n
+    found = difference_interval(gap, ((once + other) / n - gap**2) / n, n)
+    assert (found.value, found.low, found.high) == pytest.approx((-0.286, -0.508, -0.013), abs=6e-4)
+    assert difference_interval(0.0, 0.0, 30).low < -0.05
+
+
+def test_number_of_persons_for_a_width():
+    found = score_interval(0.9, 0.09 / 40, 40)
+    persons = persons_for_width(found, 50, 0.10)
+    scale = found.effective / 50
+    widths = [np.ptp(wilson_interval(0.9 * scale * n, scale * n)) for n in (persons - 1, persons)]
+    assert widths[1] <= 0.10 < widths[0]
+    perfect = score_interval(1.0, 0.0, 37)
+    assert persons_for_width(perfect, 37, 0.10) == 35  # z^2 / (n + z^2) = 0.1
+
+
+def draw(random, shift, persons=37):
+    labels = np.arange(persons) % 3
+    scores = random.normal(size=(persons, 3)) + shift * np.eye(3)[labels]
+    powers = np.exp(scores)
+    return Networks.of(labels, powers / powers.sum(1, keepdims=True), None, np.arange(persons) // 3 % 5)
+
+
+def percentile_interval(networks, random):
+    """Compute the interval that the report had before: percentiles of a bootstrap within classes."""
+    matrix = networks.person_confusions()[0].sum(axis=0)
+    drawn = [random.multinomial(int(row.sum()), row / row.sum(), 200) for row in matrix]
+    return np.quantile(confusion_metrics(np.stack(drawn, axis=1))["balanced_accuracy"], [0.025, 0.975])
+
+
+@pytest.mark.parametrize(("shifts", "percentile_fails"), [((1.9, 2.3), False), ((2.9, 3.5), True), ((3.5, 4.5), True)])
+def test_intervals_cover(shifts, percentile_fails):
+    """A short version of benchmarks/coverage.py: balanced accuracies around 0.85, 0.96 and 0.99."""
+    random = np.random.default_rng(round(100 * shifts[0]))
+    noise = random.normal(size=(200_000, 3))
+    margins = np.sort(noise[:, 1:].max(axis=1) - noise[:, 0])
+    covered, old = [], []
+    for shift in random.uniform(*shifts, 1000):
+        true = np.searchsorted(margins, shift) / len(margins)
+        networks = draw(random, shift)
+        samples, sizes = sample_metrics(networks), equal_sizes(networks)
+        figures = [summarise(networks, samples[m], sizes[m]) for m in ("balanced_accuracy", "accuracy")]
+        own = networks.labels == 0
+        figures.append(estimate_share(networks.predicted[:, own] == 0, networks.people[own]))
+        covered.append([f.interval.low <= true <= f.interval.high for f in figures])
+        low, high = percentile_interval(networks, random)
+        old.append(low <= true <= high)
+    share = np.mean(covered, axis=0)
+    assert (share > 0.93).all()
+    assert share[0] < 0.985
+    assert (np.mean(old) < 0.88) == percentile_fails

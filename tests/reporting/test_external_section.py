@@ -1,7 +1,7 @@
 import pytest
 
 from nephroscale.evaluation.predict import prediction_columns
-from nephroscale.evaluation.tables import write_table
+from nephroscale.evaluation.tables import probability_cells, write_table
 from nephroscale.reporting.external_section import summarise_external
 from nephroscale.reporting.report_metrics import as_json
 from support.ordered_classes import CLASSES, make_probabilities
@@ -24,9 +24,20 @@ def test_external_patients_are_scored(tmp_path):
         row("E7", "I", "", warnings="not predicted: the model requires TEM"),
     ]
     write_table(tmp_path / "predictions.csv", prediction_columns(CLASSES), rows)
-    found = as_json(summarise_external(tmp_path, CLASSES, resamples=100, seed=1, ordinal=True))
+    members = [  # the second one is wrong of E0, too
+        {"patient_id": each["patient_id"], "fold": "0", "seed": seed}
+        | probability_cells("p", make_probabilities([CLASSES.index(wrong or each["predicted"])])[0], CLASSES)
+        for each in rows
+        for seed in (1, 2)
+        if each["predicted"]
+        for wrong in ["III" if (seed, each["patient_id"]) == (2, "E0") else ""]
+    ]
+    write_table(tmp_path / "members.csv", list(members[0]), members)
+    found = as_json(summarise_external(tmp_path, CLASSES, ordinal=True))
     assert (found["patients"], found["between"]) == (7, 1)
     assert found["pooled"]["accuracy"]["value"] == pytest.approx(5 / 6, abs=1e-6)
+    assert found["members"] == 2
+    assert found["single"]["accuracy"]["value"] == pytest.approx((5 / 6 + 4 / 6) / 2, abs=1e-6)
     assert found["ordinal"]["mean_class_error"]["value"] == pytest.approx(2 / 6, abs=1e-6)
     assert found["not_predicted"] == {"E7": "not predicted: the model requires TEM"}
     assert {case["id"]: case["right"] for case in found["cases"]}["E6"]

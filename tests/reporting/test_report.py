@@ -8,14 +8,12 @@ import pytest
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.reporting.report import write_report
-from nephroscale.reporting.settings import ReportSettings
+from nephroscale.reporting.settings import PrimarySettings, ReportSettings
 
 pytestmark = pytest.mark.slow
 
 NOTE = "This cohort is synthetic: its results do not apply to real patients."
-SETTINGS = ReportSettings(
-    title="Diagnosis of IgAN, MN and LN <from> three modalities", notes=(NOTE,), bootstrap_resamples=200
-)
+SETTINGS = ReportSettings(title="Diagnosis of IgAN, MN and LN <from> three modalities", notes=(NOTE,), swaps=200)
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +93,7 @@ def test_metrics_json_has_its_documented_keys(written):
     for found in metrics["models"].values():
         for metric in ("accuracy", "balanced_accuracy", "macro_auc", "macro_f1"):
             assert set(found["pooled"][metric]) == {"value", "low", "high"}
+            assert found["pooled"][metric]["high"] - found["pooled"][metric]["low"] > 0.05
             assert set(found["folds"][metric]) == {"mean", "sd", "values"}
             assert len(found["folds"][metric]["values"]) == 5
     assert metrics["cohort"]["classes"] == {"IgAN": 9, "MN": 9, "LN": 9}
@@ -104,7 +103,7 @@ def test_metrics_json_has_its_documented_keys(written):
 def test_the_receipt_has_the_headline_lines(written):
     figures, _ = written
     assert json.loads(json.dumps(figures)) == figures
-    assert figures["headline"][0].startswith("cmusnet, 27 patients")
+    assert figures["headline"][0].startswith("cmusnet, one network, 27 patients")
     assert figures["rejected"] == 3
     assert set(figures["balanced_accuracy"]) == {"value", "low", "high"}
 
@@ -161,12 +160,33 @@ def test_cases_and_patients_are_counted_separately(inputs, tmp_path):
     assert "27 cases of 26 patients" in found["headline"][0]
     html = (tmp_path / "out" / "index.html").read_text()
     assert html.count("27 cases of 26 patients") == 3
+    assert "all biopsies of a patient together" in html
 
 
 def test_several_seeds_and_another_headline_model(two_seeds, tmp_path):
     write_report(two_seeds, replace(SETTINGS, headline="im-only"), tmp_path / "out", seed=1)
     html = (tmp_path / "out" / "index.html").read_text()
-    assert "averaged over seeds" in html
+    assert "the mean over 2 networks" in html
+    assert "Ensemble of 2 seeds" in html
+    assert "all seeds of a patient together" in html
     assert "no weights of TEM images" in html
     with pytest.raises(NephroscaleError, match="headline"):
         write_report(two_seeds, replace(SETTINGS, headline="x"), tmp_path / "other", seed=1)
+
+
+def test_the_declared_endpoint_is_shown_apart_from_exploratory_comparisons(inputs, written, tmp_path):
+    bare = " ".join((written[1] / "index.html").read_text().split())
+    assert "No primary endpoint is declared" in bare
+    assert "No predictive values" in bare
+    assert "with one seed that between trainings is unknown" in bare
+    primary = PrimarySettings("balanced_accuracy", ("om-only", "no-attention"), "2026-11-27")
+    settings = replace(SETTINGS, primary=primary, prevalences={"IgAN": 0.6, "MN": 0.3, "LN": 0.1})
+    write_report(inputs, settings, tmp_path / "out", seed=1)
+    html = " ".join((tmp_path / "out" / "index.html").read_text().split())
+    assert "Primary endpoint, declared on 2026-11-27: balanced accuracy, cmusnet against om-only, no-attention" in html
+    assert html.count("(Holm)") == 2
+    assert "Positive predictive value" in html
+    assert "The best epoch is the last one in" in html
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    counts = metrics["discordant"]["no-attention"]
+    assert (counts["better"] + counts["worse"] < 6) == ("no p below 0.05 exists" in html)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score
@@ -7,7 +9,8 @@ from nephroscale.evaluation.calibration_metrics import apply_temperature
 from nephroscale.evaluation.tables import Predictions
 from nephroscale.reporting.metrics_json import build_metrics
 from nephroscale.reporting.report_metrics import as_json
-from nephroscale.reporting.results import ModelResults, average_seeds, read_results
+from nephroscale.reporting.results import Epoch, ModelResults, average_seeds, read_results
+from nephroscale.reporting.settings import ReportSettings
 from support.ordered_classes import LABELS, PATIENTS, PREDICTED, make_probabilities, make_run
 
 
@@ -39,7 +42,28 @@ def test_results_are_read_and_averaged_over_seeds(two_seeds):
     assert len(pooled.patients) == 27
     first = np.mean([p.probabilities[0] for p in results.of_fold("0")], axis=0)
     np.testing.assert_allclose(pooled.probabilities[pooled.patients.index("P001")], first)
-    metrics = build_metrics({"im-only": results}, two_seeds.classes, headline=None, resamples=100, seed=0)
+    metrics = build_metrics({"im-only": results}, two_seeds.classes, ReportSettings(swaps=100), seed=0)
     found = as_json(metrics)["models"]["im-only"]
     expected = balanced_accuracy_score(pooled.labels, pooled.probabilities.argmax(1))
-    assert found["pooled"]["balanced_accuracy"]["value"] == pytest.approx(expected, abs=1e-6)
+    assert found["ensemble"]["balanced_accuracy"]["value"] == pytest.approx(expected, abs=1e-6)
+    stacked = results.stack({})
+    assert stacked.cases == pooled.patients
+    np.testing.assert_allclose(stacked.networks.probabilities.mean(axis=0), pooled.probabilities)
+    each = [balanced_accuracy_score(stacked.networks.labels, one) for one in stacked.networks.predicted]
+    assert found["networks"]["balanced_accuracy"] == pytest.approx(each, abs=1e-6)
+    assert found["pooled"]["balanced_accuracy"]["value"] == pytest.approx(np.mean(each), abs=1e-6)
+
+
+def test_folds_have_as_many_networks_as_the_fold_with_the_fewest():
+    first = [replace(make_run(PATIENTS[:3], LABELS[:3], PREDICTED[:3], fold="0"), seed=s) for s in (1, 2)]
+    second = make_run(PATIENTS[3:], LABELS[3:], PREDICTED[3:], fold="1")
+    stacked = ModelResults("ours", [*first, second]).stack({"P1": "P0"})
+    assert stacked.networks.probabilities.shape == (1, 6, 3)
+    assert stacked.networks.people.tolist() == [0, 0, 1, 2, 3, 4]
+    assert stacked.networks.folds.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_trainings_whose_best_epoch_is_the_last_are_counted():
+    curve = [Epoch(e, 1.0, 1.0) for e in (1, 2, 3)]
+    runs = [replace(make_run(PATIENTS, LABELS, PREDICTED), curve=curve, best_epoch=best) for best in (2, 3, 3)]
+    assert ModelResults("ours", [*runs, make_run(PATIENTS, LABELS, PREDICTED)]).last_epochs == 2

@@ -7,6 +7,7 @@ from nephroscale.evaluation.tables import Predictions
 from nephroscale.reporting.metrics_json import build_metrics
 from nephroscale.reporting.report_metrics import as_json
 from nephroscale.reporting.results import ModelResults, Run
+from nephroscale.reporting.settings import ReportSettings
 
 CLASSES = ["I", "II", "III"]
 PATIENTS = [f"P{n}" for n in range(6)]
@@ -29,5 +30,5 @@ def make_run(patients, labels, predicted, *, fold="0", second=None, temperature=
 def describe(*runs, **more):
     """Give the metrics of a model as JSON values."""
     models = {"ours": ModelResults("ours", list(runs))}
-    metrics = build_metrics(models, CLASSES, headline=None, resamples=200, seed=1, **more)
+    metrics = build_metrics(models, CLASSES, ReportSettings(swaps=200), seed=1, **more)
     return as_json(metrics)["models"]["ours"]

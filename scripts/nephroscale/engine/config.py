@@ -19,7 +19,7 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.features.settings import FeaturesSettings
 from nephroscale.glomeruli.settings import GlomeruliSettings
 from nephroscale.models.settings import ModelSettings
-from nephroscale.reporting.settings import ReportSettings
+from nephroscale.reporting.settings import ORDERED_METRICS, ReportSettings
 from nephroscale.settings import Settings, section, setting
 from nephroscale.slides.settings import ImSettings, OmSettings
 from nephroscale.store.settings import StoreSettings
@@ -130,11 +130,28 @@ def _find_contradictions(filled: dict[str, Any]) -> list[str]:
     named = [("predict.models", name) for name in new.models]
     if config.report.headline is not None:
         named.append(("report.headline", config.report.headline))
+    named += [("report.primary.contrasts", name) for name in config.report.primary.contrasts]
     faults += [
         f"{key}: there is no model {name!r} under models{nearest(name, models)}"
         for key, name in named
         if name not in models
     ]
+    return faults + _find_faulty_report(config)
+
+
+def _find_faulty_report(config: Config) -> list[str]:
+    """Find faults in the declaration of the primary endpoint and in the stated prevalences."""
+    primary, prevalences, faults = config.report.primary, config.report.prevalences, []
+    if primary.contrasts:
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d", primary.date or ""):
+            faults.append("report.primary.date: give the date of the declaration, as YYYY-MM-DD in quotes.")
+        if (headline := config.report.headline or next(iter(config.models), "")) in primary.contrasts:
+            faults.append(f"report.primary.contrasts: {headline} is the headline model itself; name other models.")
+        if primary.metric in ORDERED_METRICS and not config.task.ordinal:
+            faults.append(f"report.primary.metric: {primary.metric} needs ordered classes (task.ordinal: true).")
+    classes = class_names(config.task.classes)
+    if prevalences and (set(prevalences) != set(classes) or abs(sum(prevalences.values()) - 1) > 0.005):
+        faults.append(f"report.prevalences: give a share for each class ({', '.join(classes)}); they have to sum to 1.")
     return faults
 
 

@@ -106,3 +106,31 @@ def measure_calibration(labels: np.ndarray, probabilities: np.ndarray) -> Calibr
         brier=float(((probabilities - targets) ** 2).sum(axis=1).mean()),
         nll=negative_log_likelihood(probabilities, targets),
     )
+
+
+class ExpectedError(NamedTuple):
+    """Mean and 95 % quantile of the expected calibration error of perfectly calibrated probabilities."""
+
+    mean: float
+    upper: float
+
+
+def expect_calibration_error(probabilities: np.ndarray, draws: int = 1000, seed: int = 0) -> ExpectedError:
+    """Simulate the expected calibration error that these probabilities would show if they were perfectly calibrated.
+
+    With few patients it is far from 0: the classes are drawn by the probabilities themselves.
+
+    Parameters
+    ----------
+    probabilities
+        [n, K].
+    draws, seed
+        Number of simulated cohorts, and seed.
+    """
+    probabilities = np.asarray(probabilities, np.float64)
+    confidence, n = probabilities.max(axis=1), len(probabilities)
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    bins = np.eye(BINS)[place]
+    hits = np.random.default_rng(seed).random((draws, n)) < confidence
+    errors = np.abs((hits - confidence) @ bins).sum(axis=1) / n
+    return ExpectedError(float(errors.mean()), float(np.quantile(errors, 0.95)))

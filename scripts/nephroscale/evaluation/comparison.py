@@ -1,93 +1,236 @@
-"""Paired comparison of models on the same patients, with correction for multiple comparisons.
+"""Paired comparison of two models on the same cases, and the correction for several comparisons.
+
+The p-values come from exchanging the two models' outputs, person by person, with all networks and biopsies: if the
+models were equal, each exchange would be as likely as the observed outputs. For metrics of predicted classes these
+classes are exchanged, for areas under ROC curves the ranks of the cases within their fold.
 
 References
 ----------
-Efron B, Tibshirani RJ. An Introduction to the Bootstrap. Chapman & Hall, 1993, section 15.4 (a test by inverting the
-percentile interval). Holm S. A simple sequentially rejective multiple test procedure. Scandinavian Journal of
-Statistics 6, 1979.
+Lancaster HO. Significance tests in discrete distributions. JASA 56, 1961 (mid-p). Fagerland MW, Lydersen S, Laake P.
+The McNemar test for binary matched-pairs data: mid-p and asymptotic are better than exact conditional. BMC Medical
+Research Methodology 13, 2013. Venkatraman ES, Begg CB. A distribution-free procedure for comparing receiver operating
+characteristic curves from a paired experiment. Biometrika 83, 1996. Phipson B, Smyth GK. Permutation p-values should
+never be zero. Statistical Applications in Genetics and Molecular Biology 9, 2010. Holm S. A simple sequentially
+rejective multiple test procedure. Scandinavian Journal of Statistics 6, 1979.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from nephroscale.evaluation.intervals import percentile_interval, resampled_metrics, resampled_ordinal_metrics
-from nephroscale.evaluation.metrics import compute_metrics, compute_ordinal_metrics
+from nephroscale.evaluation.intervals import Interval, difference_interval, jackknife_variance
+from nephroscale.evaluation.metrics import METRICS
+from nephroscale.evaluation.networks import (
+    Networks,
+    Samples,
+    confusion_metrics,
+    count_won,
+    equal_sizes,
+    mean_samples,
+    metric_limits,
+    sample_metrics,
+    variance_between,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 COMPARED_ORDINAL_METRICS = ("quadratic_kappa", "mean_class_error")
 
+LEAST_DISCORDANT = 6
+"""With fewer discordant persons no two-sided exact p-value is below 0.05: 2 / 2^5 is 0.0625."""
 
-class Difference(NamedTuple):
-    """Difference of a metric between two models, with its 95 % interval and two-sided p-value."""
+MOST_ENUMERATED = 12
+"""Up to this number of persons with different outputs all exchanges are computed."""
 
-    value: float
-    low: float
-    high: float
+
+@dataclass(frozen=True)
+class Difference:
+    """Difference of a metric between two models.
+
+    Attributes
+    ----------
+    interval
+        The difference with its 95 % interval.
+    p
+        Two-sided p-value: mid-p, or the exact one with fewer than :data:`LEAST_DISCORDANT` discordant persons.
+    """
+
+    interval: Interval
     p: float
 
 
-def paired_differences(
-    labels: np.ndarray, ours: np.ndarray, theirs: np.ndarray, counts: np.ndarray, *, ordered: bool = False
+class Discordant(NamedTuple):
+    """Number of persons of whom one model predicts more correctly than the other."""
+
+    better: int
+    worse: int
+
+
+def count_discordant(ours: Networks, theirs: Networks) -> Discordant:
+    """Count the persons of whom `ours` is correct more, and less, often than `theirs`, over networks and biopsies."""
+    mine, yours = (np.trace(each.person_confusions(), axis1=2, axis2=3).mean(axis=0) for each in (ours, theirs))
+    gap = np.round(mine - yours, 9)
+    return Discordant(int((gap > 0).sum()), int((gap < 0).sum()))
+
+
+def compare_networks(
+    ours: Networks, theirs: Networks, *, swaps: int, seed: int, ordered: bool = False
 ) -> dict[str, Difference]:
-    """Compare two models on the same bootstrap samples of the same patients.
+    """Compare two models on the same cases.
 
     Parameters
     ----------
-    labels
-        [n] class indices.
     ours, theirs
-        [n, classes] probabilities of the two models, patients in the same order.
-    counts
-        [B, n]: how often each patient is in each sample, from
-        :func:`nephroscale.evaluation.intervals.resample_counts`, stratified by class.
+        Predictions of the same cases, in the same order. With different numbers of networks the first ones are used.
+    swaps
+        Number of random exchanges for the p-values, where not all are computed.
+    seed
+        Seed of the exchanges.
     ordered
-        Whether the classes are ordered: then `COMPARED_ORDINAL_METRICS` are compared, too.
+        Whether the classes are ordered: then :data:`COMPARED_ORDINAL_METRICS` are compared, too.
 
     Returns
     -------
     dict
         Metric to `ours` minus `theirs`, for the metrics that are defined for both.
     """
-    (one, first), (other, second) = (_metrics(labels, p, counts, ordered=ordered) for p in (ours, theirs))
-    found = {}
-    for metric in first:
-        mine, yours = one[metric], other[metric]
-        differences = first[metric] - second[metric]
-        differences = differences[np.isfinite(differences)]  # a kappa is not defined in every sample
-        if mine is not None and yours is not None and len(differences):
-            found[metric] = Difference(mine - yours, *percentile_interval(differences), bootstrap_p(differences))
-    return found
+    count = min(len(ours.probabilities), len(theirs.probabilities))
+    ours, theirs = (
+        Networks(each.labels, each.probabilities[:count], each.people, each.folds) for each in (ours, theirs)
+    )
+    discordant = sum(count_discordant(ours, theirs))
+    sizes = equal_sizes(ours, ordered=ordered)
+    samples = [sample_metrics(each, ordered=ordered) for each in (ours, theirs)]
+    areas = [[count_won(each, c) for c in range(each.classes)] for each in (ours, theirs)]
+    if all(area.pairs for area in areas[0]):
+        sizes["macro_auc"] = float(np.mean([area.size for area in areas[0]]))
+        for found, its in zip(samples, areas, strict=True):
+            found["macro_auc"] = mean_samples(its)
+    nulls = swap_predictions(ours, theirs, swaps, seed, ordered=ordered)
+    if "macro_auc" in sizes:
+        nulls["macro_auc"] = swap_ranks(ours, theirs, swaps, seed)
+    result = {}
+    for metric in [*METRICS, *(COMPARED_ORDINAL_METRICS if ordered else ())]:
+        if metric not in sizes:
+            continue
+        interval = _difference(ours, samples[0][metric], samples[1][metric], sizes[metric], metric)
+        if interval:
+            exact = discordant < LEAST_DISCORDANT and metric != "macro_auc"
+            result[metric] = Difference(interval, swap_p(interval.value, nulls[metric], exact=exact))
+    return result
 
 
-def _metrics(
-    labels: np.ndarray, probabilities: np.ndarray, counts: np.ndarray, *, ordered: bool
-) -> tuple[dict[str, float | None], dict[str, np.ndarray]]:
-    """Metrics of one model, and those of each bootstrap sample."""
-    values = {metric: found.value for metric, found in compute_metrics(labels, probabilities).items()}
-    samples = dict(resampled_metrics(labels, probabilities, counts))
-    if ordered:
-        predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
-        ordinal = compute_ordinal_metrics(labels, predicted, classes)
-        resampled = resampled_ordinal_metrics(labels, predicted, classes, counts)
-        values |= {metric: ordinal[metric].value for metric in COMPARED_ORDINAL_METRICS}
-        samples |= {metric: resampled[metric] for metric in COMPARED_ORDINAL_METRICS}
-    return values, samples
+def _difference(networks: Networks, ours: Samples, theirs: Samples, size: float, metric: str) -> Interval | None:
+    values = ours.values - theirs.values
+    if not np.isfinite(values).all():
+        return None
+    variance = jackknife_variance((ours.left_out - theirs.left_out).mean(axis=0), networks.strata)
+    low, high = metric_limits(metric, networks.classes)
+    return difference_interval(float(values.mean()), variance + variance_between(values), size, high - low)
 
 
-def bootstrap_p(differences: np.ndarray) -> float:
-    """Compute the two-sided p-value of no difference from bootstrap differences [B]: twice the smaller tail beyond 0.
+class Exchanged(NamedTuple):
+    """Differences [B] after exchanges; `enumerated` if these are all exchanges."""
 
-    The original sample is counted, so that the value is never 0: with B samples it is at least 2 / (B + 1).
-    Differences below 1e-12 are rounding errors and count as 0.
+    differences: np.ndarray
+    enumerated: bool
+
+
+def swap_predictions(
+    ours: Networks, theirs: Networks, swaps: int, seed: int, *, ordered: bool = False
+) -> dict[str, Exchanged]:
+    """Compute the differences of all metrics of predicted classes after exchanging persons' predictions."""
+    mine, yours = ours.person_confusions(), theirs.person_confusions()
+    gap = yours - mine
+    differing = np.flatnonzero(np.abs(gap).sum(axis=(0, 2, 3)))
+    chosen, enumerated = _choose(len(differing), swaps, seed)
+    shape = (-1, ours.classes, ours.classes)
+    sums: dict[str, list[np.ndarray]] = {}
+    for s in range(len(gap)):
+        moved = (chosen @ gap[s, differing].reshape(len(differing), ours.classes**2)).reshape(shape)
+        one = confusion_metrics(mine[s].sum(axis=0) + moved, ordered=ordered)
+        other = confusion_metrics(yours[s].sum(axis=0) - moved, ordered=ordered)
+        for metric in one:
+            sums.setdefault(metric, []).append(one[metric] - other[metric])
+    return {metric: Exchanged(np.mean(found, axis=0), enumerated) for metric, found in sums.items()}
+
+
+def swap_ranks(ours: Networks, theirs: Networks, swaps: int, seed: int) -> Exchanged:
+    """Compute the differences of the macro AUC within folds after exchanging persons' ranks within their fold.
+
+    Cases are ranked by the probability of each class among the cases of their fold, so that the scales of the models'
+    probabilities, and of the networks of different folds, do not count. Equal ranks after an exchange are ordered at
+    random, as Venkatraman and Begg do: counted as ties, they would make the exchanged areas vary too little.
     """
-    settled = np.where(np.abs(differences) < 1e-12, 0.0, differences)
-    tails = (1 + np.array([(settled <= 0).sum(), (settled >= 0).sum()])) / (len(settled) + 1)
-    return float(min(1.0, 2 * tails.min()))
+    chosen, enumerated = _choose(len(ours.strata), swaps, seed)
+    random = np.random.default_rng([seed, 1])
+    total = np.zeros(len(chosen))
+    for c in range(ours.classes):
+        pairs, won = 0, np.zeros(len(chosen))
+        for fold in np.unique(ours.folds):
+            inside = np.flatnonzero(ours.folds == fold)
+            own = ours.labels[inside] == c
+            count = int(own.sum()) * int((~own).sum())
+            pairs += count
+            if count:
+                exchanged = chosen[:, ours.people[inside]] > 0
+                for one, other in zip(ours.probabilities, theirs.probabilities, strict=True):
+                    mine, yours = (rank(each[inside, c][None])[0] for each in (one, other))
+                    left, right = np.where(exchanged, yours, mine), np.where(exchanged, mine, yours)
+                    left, right = (ranks + 0.5 * random.random(ranks.shape) for ranks in (left, right))
+                    won += count * (rank_area(left, own) - rank_area(right, own))
+        total += won / pairs / len(ours.probabilities)
+    return Exchanged(total / ours.classes, enumerated)
+
+
+def rank(scores: np.ndarray) -> np.ndarray:
+    """Rank the values of each row [B, n] from 1; ties have their mean rank."""
+    from scipy.stats import rankdata
+
+    return np.asarray(rankdata(scores, axis=1))
+
+
+def rank_area(scores: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Compute the area under the ROC curve of each row of scores [B, n] from the rank sum of the positive cases."""
+    positives, negatives = int(own.sum()), int((~own).sum())
+    return np.asarray((rank(scores)[:, own].sum(axis=1) - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def _choose(persons: int, swaps: int, seed: int) -> tuple[np.ndarray, bool]:
+    """Choose the persons to exchange: [B, persons] of 0 and 1, all subsets where they are few."""
+    if persons <= MOST_ENUMERATED:
+        return (np.arange(2**persons)[:, None] >> np.arange(persons) & 1).astype(float), True
+    return np.random.default_rng(seed).integers(0, 2, (swaps, persons)).astype(float), False
+
+
+def swap_p(observed: float, exchanged: Exchanged, *, exact: bool) -> float:
+    """Compute the two-sided p-value of a difference.
+
+    Parameters
+    ----------
+    observed
+        The difference.
+    exchanged
+        Differences after exchanges. Where they are random, the observed one is counted among them.
+    exact
+        Whether differences of the observed size count in full. Otherwise they count half (mid-p).
+
+    Returns
+    -------
+    float
+        1 for a difference of 0.
+    """
+    if abs(observed) <= 1e-9:
+        return 1.0
+    sizes = np.abs(exchanged.differences[np.isfinite(exchanged.differences)])
+    larger = float((sizes > abs(observed) + 1e-9).sum())
+    equal = float((np.abs(sizes - abs(observed)) <= 1e-9).sum())
+    extra = 0 if exchanged.enumerated else 1
+    return (larger + (equal + extra) * (1.0 if exact else 0.5)) / (len(sizes) + extra)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

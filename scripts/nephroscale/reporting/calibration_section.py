@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nephroscale.evaluation.calibration_metrics import measure_calibration, reliability
-from nephroscale.reporting.report_metrics import Bin, Calibration, ModelCalibration
+import numpy as np
+
+from nephroscale.evaluation.calibration_metrics import expect_calibration_error, measure_calibration, reliability
+from nephroscale.evaluation.recalibration import recalibrate
+from nephroscale.reporting.report_metrics import Bin, Calibration, Estimate, ModelCalibration, Slope
 from nephroscale.reporting.rounding import rounded
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nephroscale.evaluation.recalibration import Recalibration
     from nephroscale.evaluation.tables import Predictions
     from nephroscale.reporting.results import ModelResults
 
 
-def summarise_model_calibration(results: ModelResults) -> ModelCalibration | None:
+def summarise_model_calibration(results: ModelResults, people: Mapping[str, str]) -> ModelCalibration | None:
     """Measure a model's calibration on its test folds; None where not every run has a temperature.
 
     Parameters
@@ -21,6 +27,8 @@ def summarise_model_calibration(results: ModelResults) -> ModelCalibration | Non
     results
         Results of the model. The test predictions of each run are scaled by the temperature that was fitted on the
         fold's validation patients, then averaged over seeds and pooled over folds.
+    people
+        Case to patient, for patients with several biopsies.
     """
     before, after = results.pooled, results.calibrated
     fitted = {run.fold: run.temperature.temperature for run in results.runs if run.predictions and run.temperature}
@@ -28,8 +36,8 @@ def summarise_model_calibration(results: ModelResults) -> ModelCalibration | Non
     if before is None or after is None or not temperatures:
         return None
     return ModelCalibration(
-        before=summarise_calibration(before.certain),
-        after=summarise_calibration(after.certain),
+        before=summarise_calibration(before.certain, people),
+        after=summarise_calibration(after.certain, people),
         temperatures=(
             rounded(temperatures[0]),
             rounded(temperatures[len(temperatures) // 2]),
@@ -38,12 +46,29 @@ def summarise_model_calibration(results: ModelResults) -> ModelCalibration | Non
     )
 
 
-def summarise_calibration(predictions: Predictions) -> Calibration:
+def summarise_calibration(predictions: Predictions, people: Mapping[str, str]) -> Calibration:
     """Compute the calibration metrics and the bins of the reliability diagram, rounded."""
     labels, probabilities = predictions.labels, predictions.probabilities
-    metrics = measure_calibration(labels, probabilities)
+    metrics, expected = measure_calibration(labels, probabilities), expect_calibration_error(probabilities)
+    persons = np.array([people.get(case, case) for case in predictions.patients])
     bins = [
         Bin(b.patients, rounded(b.confidence), rounded(b.accuracy), rounded(b.low), rounded(b.high))
         for b in reliability(labels, probabilities)
     ]
-    return Calibration(rounded(metrics.ece), rounded(metrics.brier), rounded(metrics.nll), bins)
+    return Calibration(
+        ece=rounded(metrics.ece),
+        ece_expected=rounded(expected.mean),
+        ece_upper=rounded(expected.upper),
+        brier=rounded(metrics.brier),
+        nll=rounded(metrics.nll),
+        slopes=[_slope(recalibrate(labels == c, scores, persons)) for c, scores in enumerate(probabilities.T)],
+        bins=bins,
+    )
+
+
+def _slope(found: Recalibration | None) -> Slope | None:
+    return (
+        None
+        if found is None
+        else Slope(*(Estimate(*map(rounded, (c.value, c.low, c.high))) for c in (found.slope, found.intercept)))
+    )

@@ -1,32 +1,74 @@
-"""Metrics of pooled predictions with bootstrap intervals."""
+"""Figures of networks, rounded for the report."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nephroscale.evaluation.intervals import percentile_interval, resampled_metrics
-from nephroscale.evaluation.metrics import METRICS, compute_metrics
-from nephroscale.reporting.report_metrics import Estimate
+import numpy as np
+
+from nephroscale.evaluation.networks import Samples, estimate_figures, summarise
+from nephroscale.reporting.report_metrics import Estimate, PredictiveValues
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Mapping, Sequence
 
-    from nephroscale.evaluation.tables import Predictions
+    from nephroscale.evaluation.networks import Networks
 
 
-def estimate_metrics(predictions: Predictions, counts: np.ndarray) -> dict[str, Estimate]:
-    """Compute each metric with its 95 % interval.
+def estimate_metrics(networks: Networks) -> dict[str, Estimate]:
+    """Compute each metric of unordered classes with its 95 % interval."""
+    return {metric: Estimate.of(found.interval) for metric, found in estimate_figures(networks).items()}
+
+
+def estimate_predictive_values(
+    networks: Networks, classes: Sequence[str], prevalences: Mapping[str, float]
+) -> dict[str, PredictiveValues]:
+    """Compute the positive and negative predictive value of each class where the classes have stated prevalences.
+
+    With the share R_jc of class j that is predicted as c, and prevalence w_j, the positive predictive value is w_c R_cc
+    / sum_j w_j R_jc, and the negative one sum_{j != c} w_j (1 - R_jc) / sum_j w_j (1 - R_jc).
 
     Parameters
     ----------
-    predictions
-        Predictions of n patients with one true class.
-    counts
-        [B, n]: how often each patient is in each bootstrap sample.
+    networks
+        The predictions.
+    classes
+        Names of the classes, in the order of their indices.
+    prevalences
+        Class to its prevalence; empty where none are stated.
     """
-    samples = resampled_metrics(predictions.labels, predictions.probabilities, counts)
-    values = compute_metrics(predictions.labels, predictions.probabilities)
-    return {
-        metric: Estimate.of(values[metric].value, percentile_interval(samples[metric]) if metric in samples else None)
-        for metric in METRICS
-    }
+    if not prevalences:
+        return {}
+    each = networks.person_confusions()
+    total = each.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        rates = [m / m.sum(axis=-1, keepdims=True) for m in (total, total[:, None] - each)]
+    shares = np.array([prevalences[name] for name in classes])
+    persons = np.maximum(np.bincount(networks.strata, minlength=len(classes)), 1)
+    found = {}
+    for c, name in enumerate(classes):
+        others, ratio = np.arange(len(classes)) != c, shares / max(shares[c], 1e-9)
+        odds = shares[c] / max(1 - shares[c], 1e-9)
+        # Effective numbers near 1, where all classes are equally difficult, from the variance of the linear terms.
+        sizes = (
+            ratio[others].sum() / max((ratio[others] ** 2 / persons[others]).sum(), 1e-9),
+            persons[c] / max(odds, 1e-9),
+        )
+        values = [_predictive_values(rate, shares, c) for rate in rates]
+        ppv, npv = (
+            Estimate.of(summarise(networks, Samples(values[0][k], values[1][k]), float(sizes[k])).interval)
+            for k in range(2)
+        )
+        found[name] = PredictiveValues(float(shares[c]), ppv, npv)
+    return found
+
+
+def _predictive_values(rates: np.ndarray, shares: np.ndarray, c: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positive and negative predictive value [...] of class `c` from shares predicted as each class [..., K, K]."""
+    positive, negative = shares * rates[..., :, c], shares * (1 - rates[..., :, c])
+    others = np.arange(len(shares)) != c
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (
+            positive[..., c] / positive.sum(axis=-1),
+            negative[..., others].sum(axis=-1) / negative.sum(axis=-1),
+        )

@@ -72,14 +72,22 @@ def list_tables(metrics: Mapping[str, Any]) -> dict[str, Table]:
     """
     tables: dict[str, Table] = {
         "models": [
-            {"model": model, "patients": found["patients"], "metric": metric, **estimate}
+            {"model": model, "estimate": estimate, "patients": found["patients"], "metric": metric, **values}
             for model, found in metrics["models"].items()
-            for metric, estimate in {**found["pooled"], **_ordinal(found)}.items()
+            for estimate, figures in (
+                ("one network", found["pooled"] | _ordinal(found)),
+                ("ensemble of the seeds", found["ensemble"]),
+            )
+            for metric, values in figures.items()
         ],
         "external": [
-            {"model": model, "patients": found["patients"], "metric": metric, **estimate}
+            {"model": model, "estimate": estimate, "patients": found["patients"], "metric": metric, **values}
             for model, found in metrics.get("external", {}).items()
-            for metric, estimate in {**found["pooled"], **(found["ordinal"] or {})}.items()
+            for estimate, figures in (
+                ("ensemble", found["pooled"] | (found["ordinal"] or {})),
+                ("one network", found["single"]),
+            )
+            for metric, values in figures.items()
         ],
         "classes": [
             {"model": model, "class": name, "patients": values["patients"], "metric": metric, **values[metric]}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nephroscale.evaluation.intervals import resample_counts
 from nephroscale.evaluation.metrics import METRICS, confusion
+from nephroscale.evaluation.networks import Networks
 from nephroscale.evaluation.tables import Predictions, read_probabilities
 from nephroscale.reporting.calibration_section import summarise_calibration
 from nephroscale.reporting.estimates import estimate_metrics
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def summarise_external(
-    folder: Path, classes: Sequence[str], *, resamples: int, seed: int, ordinal: bool
-) -> ExternalMetrics:
-    """Compute the metrics of an ensemble on external patients, on whom nothing was fitted.
+def summarise_external(folder: Path, classes: Sequence[str], *, ordinal: bool) -> ExternalMetrics:
+    """Compute the metrics of an ensemble, and of its single members, on external patients: nothing was fitted on them.
 
     Parameters
     ----------
@@ -32,13 +30,10 @@ def summarise_external(
         Object of the stage `predict`.
     classes
         Names of the classes, in the order of their indices.
-    resamples, seed
-        Settings of the bootstrap over patients.
     ordinal
         Whether the classes are ordered.
     """
-    with (folder / "predictions.csv").open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    rows, members = (_read_rows(folder / name) for name in ("predictions.csv", "members.csv"))
     predicted = [row for row in rows if row["predicted"]]
     certain = [row for row in predicted if not row["second"]]
     metrics = ExternalMetrics(
@@ -51,14 +46,31 @@ def summarise_external(
     if not certain:
         return metrics
     after, before = (_read_predictions(certain, classes, prefix) for prefix in ("p", "raw"))
-    counts = resample_counts(after.labels, resamples, seed, [row["patient"] for row in certain])
+    people = {row["patient_id"]: row["patient"] for row in certain}
+    persons = list(people.values())
+    ensemble = Networks.of(after.labels, after.probabilities, persons)
+    by_member: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for row in members:
+        by_member.setdefault((row["fold"], row["seed"]), {})[row["patient_id"]] = read_probabilities(row, "p", classes)
+    whole = [found for found in by_member.values() if people.keys() <= found.keys()]
     return replace(
         metrics,
-        pooled=estimate_metrics(after, counts),
+        pooled=estimate_metrics(ensemble),
+        single=estimate_metrics(
+            Networks.of(after.labels, np.array([[found[case] for case in people] for found in whole]), persons)
+        )
+        if len(whole) > 1
+        else {},
+        members=len(by_member),
         confusion=confusion(after.labels, after.probabilities.argmax(axis=1), len(classes)).tolist(),
-        calibration=TemperatureScaling(summarise_calibration(before), summarise_calibration(after)),
-        ordinal=estimate_ordinal_metrics(after, len(classes), counts) if ordinal else None,
+        calibration=TemperatureScaling(summarise_calibration(before, people), summarise_calibration(after, people)),
+        ordinal=estimate_ordinal_metrics(ensemble) if ordinal else None,
     )
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
 
 
 def _read_predictions(rows: Sequence[Mapping[str, str]], classes: Sequence[str], prefix: str) -> Predictions:

@@ -2,73 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.evaluation.comparison import COMPARED_ORDINAL_METRICS, holm, paired_differences
-from nephroscale.evaluation.intervals import LEVEL, class_auc_interval, resample_counts, wilson_interval
+from nephroscale.evaluation.comparison import compare_networks, count_discordant, holm
+from nephroscale.evaluation.intervals import LEVEL, persons_for_width
 from nephroscale.evaluation.metrics import METRICS, class_rates, compute_metrics, confusion
+from nephroscale.evaluation.networks import count_won, estimate_classes, estimate_figures, estimate_macro_auc
 from nephroscale.reporting.calibration_section import summarise_model_calibration
-from nephroscale.reporting.estimates import estimate_metrics
+from nephroscale.reporting.estimates import estimate_metrics, estimate_predictive_values
 from nephroscale.reporting.ordinal_section import summarise_ordinal_model
 from nephroscale.reporting.report_metrics import (
-    Bootstrap,
     ClassMetrics,
     ClassSpread,
     Difference,
+    Discordant,
     Estimate,
     FoldMetrics,
     FoldSpread,
     ModelMetrics,
+    PairCount,
+    Precision,
+    Primary,
     ReportMetrics,
     SoftLabels,
+    Swaps,
 )
 from nephroscale.reporting.rounding import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nephroscale.evaluation import comparison
+    from nephroscale.evaluation.networks import Figure
     from nephroscale.evaluation.tables import Predictions
-    from nephroscale.reporting.results import ModelResults
+    from nephroscale.reporting.results import ModelResults, Stacked
+    from nephroscale.reporting.settings import ReportSettings
 
-COMPARED = (*METRICS, *COMPARED_ORDINAL_METRICS)
-
-
-@dataclass(frozen=True)
-class PatientBootstrap:
-    """Bootstrap over patients.
-
-    Attributes
-    ----------
-    resamples, seed
-        Number of samples and seed of the draw.
-    people
-        Case to patient, for patients with several biopsies: the bootstrap draws patients.
-    """
-
-    resamples: int
-    seed: int
-    people: Mapping[str, str] = field(default_factory=dict)
-
-    def patients_of(self, predictions: Predictions) -> list[str]:
-        """List the patient of each case."""
-        return [self.people.get(case, case) for case in predictions.patients]
-
-    def counts(self, predictions: Predictions) -> np.ndarray:
-        """Draw the samples: [B, n], how often each case is in each sample."""
-        return resample_counts(predictions.labels, self.resamples, self.seed, self.patients_of(predictions))
+WIDTH = 0.10
+"""Width of the interval for which the report gives the number of patients."""
 
 
 def build_metrics(
     models: Mapping[str, ModelResults],
     classes: Sequence[str],
+    settings: ReportSettings,
     *,
-    headline: str | None,
-    resamples: int,
     seed: int,
     ordinal: bool = False,
     people: Mapping[str, str] | None = None,
@@ -81,10 +62,10 @@ def build_metrics(
         Name to results.
     classes
         Names of the classes, in the order of their indices.
-    headline
-        Model that leads the report; the first one when None.
-    resamples, seed
-        Settings of the bootstrap over patients.
+    settings
+        Headline model (the first one when None), primary endpoint, prevalences and number of exchanges.
+    seed
+        Seed of the exchanges.
     ordinal
         Whether the classes are ordered.
     people
@@ -95,42 +76,56 @@ def build_metrics(
     NephroscaleError
         When the headline model is not among the models.
     """
-    leading = headline or next(iter(models))
+    leading = settings.headline or next(iter(models))
     if leading not in models:
         raise NephroscaleError(
             f"The report's headline model {leading!r} is not among the models.",
             where="report.headline",
             fix=f"Choose one of: {', '.join(models)}.",
         )
-    pooled = {name: found.certain if (found := results.pooled) else None for name, results in models.items()}
-    bootstrap = PatientBootstrap(resamples, seed, people or {})
-    differences = {
-        name: compared
-        for name in models
-        if name != leading and (compared := _compare(pooled[leading], pooled[name], bootstrap, ordinal=ordinal))
-    }
+    stacked = {name: results.stack(people or {}) for name, results in models.items()}
+    comparisons: dict[str, dict[str, Difference]] = {}
+    discordant, compared = {}, {}
+    ours = stacked[leading]
+    for name, theirs in stacked.items():
+        if name == leading or not ours or not theirs:
+            continue
+        compared[name] = len(common := set(ours.cases) & set(theirs.cases))
+        if not common:
+            continue
+        one, other = ours.of(common), theirs.of(common)
+        if (one.networks.labels != other.networks.labels).any():
+            continue
+        comparisons[name] = {
+            metric: Difference(*map(rounded, (d.interval.value, d.interval.low, d.interval.high, d.p)))
+            for metric, d in compare_networks(
+                one.networks, other.networks, swaps=settings.swaps, seed=seed, ordered=ordinal
+            ).items()
+        }
+        discordant[name] = Discordant(*count_discordant(one.networks, other.networks))
+    primary = settings.primary
     return ReportMetrics(
         headline=leading,
         classes=list(classes),
-        bootstrap=Bootstrap(resamples, LEVEL, seed),
+        level=LEVEL,
+        swaps=Swaps(settings.swaps, seed),
+        primary=Primary(primary.metric, list(primary.contrasts), primary.date) if primary.contrasts else None,
         models={
-            name: _summarise_model(results, pooled[name], classes, bootstrap, ordinal=ordinal)
+            name: _summarise_model(results, stacked[name], classes, settings.prevalences, people or {}, ordinal=ordinal)
             for name, results in models.items()
         },
-        comparisons=_adjust(differences),
-        compared_patients={
-            name: len(other.of(ours.patients).patients)
-            for name, other in pooled.items()
-            if name != leading and other and (ours := pooled[leading])
-        },
+        comparisons=_adjust(comparisons, primary.metric, primary.contrasts),
+        discordant=discordant,
+        compared_patients=compared,
     )
 
 
 def _summarise_model(
     results: ModelResults,
-    pooled: Predictions | None,
+    stacked: Stacked | None,
     classes: Sequence[str],
-    bootstrap: PatientBootstrap,
+    prevalences: Mapping[str, float],
+    people: Mapping[str, str],
     *,
     ordinal: bool,
 ) -> ModelMetrics:
@@ -141,21 +136,54 @@ def _summarise_model(
         patients=0,
         people=0,
         pooled=dict.fromkeys(METRICS, Estimate()),
+        last_epoch=results.last_epochs,
+        trainings=sum(bool(run.curve) for run in results.runs),
     )
-    if pooled is None:
+    if stacked is None:
         return metrics
-    counts = bootstrap.counts(pooled)
-    matrix = confusion(pooled.labels, pooled.probabilities.argmax(axis=1), len(classes))
+    networks = stacked.networks
+    persons, figures = len(networks.strata), estimate_figures(networks)
+    matrices = [confusion(networks.labels, predicted, len(classes)) for predicted in networks.predicted]
+    pairs = [count_won(networks, c) for c in range(len(classes))]
     return replace(
         metrics,
-        patients=len(pooled.patients),
-        people=len(set(bootstrap.patients_of(pooled))),
-        pooled=estimate_metrics(pooled, counts),
-        classes={name: _summarise_class(pooled, c, matrix, counts) for c, name in enumerate(classes)},
-        confusion=matrix.tolist(),
+        patients=len(stacked.cases),
+        people=persons,
+        pooled={metric: Estimate.of(found.interval) for metric, found in figures.items()},
+        undefined={metric: found.reason for metric, found in figures.items() if found.reason},
+        networks={metric: [rounded(value) for value in found.networks] for metric, found in figures.items()},
+        ensemble=estimate_metrics(networks.ensemble) if len(matrices) > 1 else {},
+        pooled_auc=Estimate.of(estimate_macro_auc(networks.pooled).interval),
+        pairs={name: PairCount(area.pairs, area.folds) for name, area in zip(classes, pairs, strict=True)},
+        precision=_precision(figures["balanced_accuracy"], persons),
+        classes={
+            name: ClassMetrics(networks.persons_of(networks.labels == c), *(Estimate.of(f.interval) for f in found))
+            for c, (name, found) in enumerate(zip(classes, estimate_classes(networks), strict=True))
+        },
+        confusion=[[_count(cell) for cell in row] for row in np.mean(matrices, axis=0).tolist()],
+        prevalence=estimate_predictive_values(networks, classes, prevalences),
         between=_count_soft_labels(results.pooled),
-        calibration=summarise_model_calibration(results),
-        ordinal=summarise_ordinal_model(results, pooled, len(classes), counts) if ordinal else None,
+        calibration=summarise_model_calibration(results, people),
+        ordinal=summarise_ordinal_model(results, stacked, people) if ordinal else None,
+    )
+
+
+def _count(mean: float) -> float:
+    """Round a mean count; a whole number stays one."""
+    return int(mean) if mean.is_integer() else rounded(mean)
+
+
+def _precision(figure: Figure, persons: int) -> Precision | None:
+    """Width of an interval, and the number of patients for a width of :data:`WIDTH`."""
+    found = figure.interval
+    if found is None:
+        return None
+    return Precision(
+        metric="balanced_accuracy",
+        width=rounded(found.high - found.low),
+        effective=rounded(found.effective),
+        patients=persons,
+        patients_for_width=persons_for_width(found, persons, WIDTH),
     )
 
 
@@ -167,18 +195,6 @@ def _count_soft_labels(pooled: Predictions | None) -> SoftLabels | None:
     predicted = found.probabilities.argmax(axis=1)
     hits = (predicted == found.labels) | (predicted == found.second)
     return SoftLabels(len(found.patients), int(hits.sum()))
-
-
-def _summarise_class(pooled: Predictions, c: int, matrix: np.ndarray, counts: np.ndarray) -> ClassMetrics:
-    true, predicted, hit, total = int(matrix[c].sum()), int(matrix[:, c].sum()), int(matrix[c, c]), int(matrix.sum())
-    negatives, correct = total - true, total - true - predicted + hit
-    area = class_auc_interval(pooled.labels, pooled.probabilities, c, counts)
-    return ClassMetrics(
-        patients=true,
-        sensitivity=Estimate.of(hit / true if true else None, wilson_interval(hit, true)),
-        specificity=Estimate.of(correct / negatives if negatives else None, wilson_interval(correct, negatives)),
-        auc=Estimate.of(area[0], area[1:]) if area else Estimate(),
-    )
 
 
 def _summarise_folds(results: ModelResults, classes: Sequence[str]) -> FoldMetrics:
@@ -230,31 +246,16 @@ def _spread(values: Sequence[float | None]) -> FoldSpread:
     )
 
 
-def _compare(
-    ours: Predictions | None, theirs: Predictions | None, bootstrap: PatientBootstrap, *, ordinal: bool
-) -> dict[str, comparison.Difference] | None:
-    """Compute the differences between two models over the same bootstrap samples of the patients that both predict."""
-    if ours is None or theirs is None:
-        return None
-    ours, theirs = ours.of(theirs.patients), theirs.of(ours.patients)
-    if not ours.patients or (ours.labels != theirs.labels).any():
-        return None
-    counts = bootstrap.counts(ours)
-    return paired_differences(ours.labels, ours.probabilities, theirs.probabilities, counts, ordered=ordinal)
-
-
-def _adjust(differences: Mapping[str, Mapping[str, comparison.Difference]]) -> dict[str, dict[str, Difference]]:
-    """Round the differences and adjust their p-values for the number of models, for each metric separately."""
-    adjusted: dict[str, dict[str, Difference]] = {name: {} for name in differences}
-    for metric in COMPARED:
-        compared = {name: found[metric] for name, found in differences.items() if metric in found}
-        p_holm = holm({name: rounded(difference.p) for name, difference in compared.items()})
-        for name, difference in compared.items():
-            adjusted[name][metric] = Difference(
-                value=rounded(difference.value),
-                low=rounded(difference.low),
-                high=rounded(difference.high),
-                p=rounded(difference.p),
-                p_holm=rounded(p_holm[name]),
-            )
-    return adjusted
+def _adjust(
+    differences: Mapping[str, Mapping[str, Difference]], metric: str, contrasts: Sequence[str]
+) -> dict[str, dict[str, Difference]]:
+    """Adjust the p-values of the primary endpoint for the number of its contrasts; all others stay unadjusted."""
+    declared = {name: differences[name][metric].p for name in contrasts if metric in differences.get(name, {})}
+    p_holm = holm(declared)
+    return {
+        name: {
+            key: replace(found, p_holm=rounded(p_holm[name])) if key == metric and name in p_holm else found
+            for key, found in metrics.items()
+        }
+        for name, metrics in differences.items()
+    }

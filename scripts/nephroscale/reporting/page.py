@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from nephroscale.evaluation.comparison import COMPARED_ORDINAL_METRICS
+from nephroscale.evaluation.comparison import COMPARED_ORDINAL_METRICS, LEAST_DISCORDANT, MOST_ENUMERATED
 from nephroscale.html import cases_of, template_environment
 from nephroscale.reporting.attrition import count_stages, list_alike_images, list_dropped_images, list_rejections
 from nephroscale.reporting.pictures import slide_card, tem_cards
@@ -117,6 +117,11 @@ def render_page(
             *describe_test_set_use(inputs.test_set_uses, len(models)),
         ],
         "metrics": metrics,
+        "primary": metrics.primary,
+        "unfinished": {name: found for name, found in metrics.models.items() if found.last_epoch},
+        "networks": len(content.leading.networks.get("accuracy", [])),
+        "least_discordant": LEAST_DISCORDANT,
+        "most_enumerated": MOST_ENUMERATED,
         "cohort": content.cohort.summary,
         "people": content.cohort.people,
         "external": content.external,
@@ -143,6 +148,7 @@ def render_page(
     environment = template_environment(TEMPLATES)
     environment.filters |= {"value": format_value, "interval": format_interval, "spread": format_spread}
     environment.filters |= {"signed": format_signed, "p_value": format_p_value, "cases_of": cases_of}
+    environment.filters["lower_first"] = lambda text: text[:1].lower() + text[1:]
     return environment.get_template("report.html.j2").render(page)
 
 

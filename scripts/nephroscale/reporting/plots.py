@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from nephroscale.evaluation.tables import Predictions
+    from nephroscale.evaluation.networks import Networks
     from nephroscale.reporting.report_metrics import Calibration, ClassMetrics, ReportMetrics, TemperatureScaling
     from nephroscale.reporting.results import ModelResults
 
@@ -88,7 +88,7 @@ def draw(name: str, size: tuple[float, float], paint: Callable[[Figure], None], 
 
 
 def paint_models(metrics: ReportMetrics, labels: Mapping[str, str]) -> Callable[[Figure], None]:
-    """Plot the pooled metrics of each model with their intervals, and the single folds as dots.
+    """Plot the metrics of one network of each model with their intervals, and the single folds as dots.
 
     Parameters
     ----------
@@ -132,8 +132,12 @@ def paint_models(metrics: ReportMetrics, labels: Mapping[str, str]) -> Callable[
     return paint
 
 
-def paint_roc(pooled: Predictions, classes: Mapping[str, ClassMetrics]) -> Callable[[Figure], None]:
-    """Plot the one-versus-rest ROC curve of each class, from pooled out-of-fold predictions."""
+def paint_roc(networks: Networks, classes: Mapping[str, ClassMetrics]) -> Callable[[Figure], None]:
+    """Plot the one-versus-rest ROC curve of each class within folds.
+
+    The curve is the mean over folds and networks, weighted by the pairs of a fold: its area is the AUC within folds.
+    """
+    grid = np.linspace(0, 1, 501)
 
     def paint(figure: Figure) -> None:
         axis = figure.subplots()
@@ -142,9 +146,8 @@ def paint_roc(pooled: Predictions, classes: Mapping[str, ClassMetrics]) -> Calla
             area = metrics.auc
             if area.value is None:
                 continue
-            false, true, _ = roc_curve(pooled.labels == c, pooled.probabilities[:, c])
             label = f"{name}  {area.value:.3f} ({area.low:.3f}–{area.high:.3f})"
-            axis.plot(false, true, color=colour_of(c), lw=1.8, label=label, clip_on=False)
+            axis.plot(grid, _mean_roc(networks, c, grid), color=colour_of(c), lw=1.8, label=label, clip_on=False)
         axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="1 − specificity", ylabel="Sensitivity", aspect="equal")
         axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
         axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
@@ -157,7 +160,21 @@ def paint_roc(pooled: Predictions, classes: Mapping[str, ClassMetrics]) -> Calla
     return paint
 
 
-def paint_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Callable[[Figure], None]:
+def _mean_roc(networks: Networks, c: int, grid: np.ndarray) -> np.ndarray:
+    """Mean sensitivity at each false-positive rate, over the folds and networks, weighted by the pairs of a fold."""
+    total, weights = np.zeros_like(grid), 0
+    for fold in np.unique(networks.folds):
+        inside = networks.folds == fold
+        own = networks.labels[inside] == c
+        if pairs := int(own.sum() * (~own).sum()):
+            for each in networks.probabilities:
+                false, true, _ = roc_curve(own, each[inside, c], drop_intermediate=False)
+                total += pairs * np.interp(grid, false, true)
+                weights += pairs
+    return np.asarray(total / weights)
+
+
+def paint_confusion(matrix: Sequence[Sequence[float]], classes: Sequence[str]) -> Callable[[Figure], None]:
     """Plot the confusion matrix: counts, shaded by the share of the true class."""
     counts = np.asarray(matrix)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -167,11 +184,11 @@ def paint_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> 
         axis.imshow(share, cmap=_HEAT, vmin=0, vmax=1)
         for y, x in np.ndindex(counts.shape):
             colour = "white" if share[y, x] > 0.55 else INK
-            axis.text(x, y - 0.07, str(counts[y, x]), ha="center", va="center", size=12, color=colour)
+            axis.text(x, y - 0.07, f"{counts[y, x]:.3g}", ha="center", va="center", size=12, color=colour)
             axis.text(x, y + 0.19, f"{share[y, x]:.0%}", ha="center", va="center", size=7.5, color=colour)
         axis.set_xticks(range(len(classes)), classes)
         axis.set_yticks(
-            range(len(classes)), [f"{name}\nn = {n}" for name, n in zip(classes, counts.sum(1), strict=True)]
+            range(len(classes)), [f"{name}\nn = {n:.0f}" for name, n in zip(classes, counts.sum(1), strict=True)]
         )
         axis.set_xticks(np.arange(-0.5, len(classes)), minor=True)
         axis.set_yticks(np.arange(-0.5, len(classes)), minor=True)
@@ -201,7 +218,7 @@ def paint_reliability(calibration: TemperatureScaling) -> Callable[[Figure], Non
                 str(entry.patients), (at, entry.accuracy), (shift if beside == "left" else -shift, 0),
                 textcoords="offset points", size=7.5, color=MUTED, ha=beside, va="center",
             )  # fmt: skip
-        axis.set_title(f"{title}: ECE {found.ece:.3f}, Brier {found.brier:.3f}", pad=12)
+        axis.set_title(f"{title}: Brier {found.brier:.3f}, NLL {found.nll:.3f}", pad=12)
         axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="Probability of the predicted class", aspect="equal")
         axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
         axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])

@@ -36,7 +36,7 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
     out
         Folder to create.
     seed
-        Seed of the bootstrap.
+        Seed of the exchanges behind the p-values.
 
     Returns
     -------
@@ -76,17 +76,13 @@ def _analyse(inputs: ReportInputs, settings: ReportSettings, seed: int) -> Repor
     metrics = build_metrics(
         models,
         classes,
-        headline=settings.headline,
-        resamples=settings.bootstrap_resamples,
+        settings,
         seed=seed,
         ordinal=inputs.ordinal,
         people=cohort.summary.people,
     )
     external = {
-        name: summarise_external(
-            folder, classes, resamples=settings.bootstrap_resamples, seed=seed, ordinal=inputs.ordinal
-        )
-        for name, folder in inputs.external.items()
+        name: summarise_external(folder, classes, ordinal=inputs.ordinal) for name, folder in inputs.external.items()
     }
     return ReportContent(cohort, models, metrics, external)
 
@@ -99,9 +95,9 @@ def _headline_lines(metrics: ReportMetrics) -> list[str]:
         estimates["Quadratic kappa"] = leading.ordinal.metrics["quadratic_kappa"]
     cases = cases_of(leading.patients, leading.people)
     return [
-        f"{metrics.headline}, {cases}, out of fold (95 % interval):",
+        f"{metrics.headline}, one network, {cases}, out of fold (95 % interval):",
         *(
-            f"  {name:<18} {format_value(found.value)}  ({format_interval(found) or 'not defined'})"
+            f"  {name:<18} {format_value(found.value)}  ({format_interval(found) or 'not estimable'})"
             for name, found in estimates.items()
         ),
     ]
@@ -111,9 +107,9 @@ def _draw_plots(content: ReportContent, folder: Path) -> dict[str, str]:
     """Draw the plots: name to SVG data URI; plots without data are left out."""
     models, metrics, leading = content.models, content.metrics, content.leading
     plots = {"models": draw("models", (9.6, 0.9 + 0.42 * len(models)), paint_models(metrics, METRIC_NAMES), folder)}
-    pooled = models[metrics.headline].pooled
-    if pooled and leading.confusion:
-        plots["roc"] = draw("roc", (4.6, 4.4), paint_roc(pooled.certain, leading.classes), folder)
+    stacked = models[metrics.headline].stack(content.cohort.summary.people)
+    if stacked and leading.confusion:
+        plots["roc"] = draw("roc", (4.6, 4.4), paint_roc(stacked.networks, leading.classes), folder)
         plots["confusion"] = draw("confusion", (4.6, 4.4), paint_confusion(leading.confusion, metrics.classes), folder)
         if leading.calibration:
             plots["reliability"] = draw("reliability", (9.6, 3.7), paint_reliability(leading.calibration), folder)

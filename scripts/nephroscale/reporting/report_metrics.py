@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nephroscale.reporting.rounding import rounded
+
+if TYPE_CHECKING:
+    from nephroscale.evaluation.intervals import Interval
 
 INLINE: Mapping[str, bool] = {"inline": True}
 """Metadata of a field whose entries are written beside the other fields of its class."""
@@ -21,24 +24,63 @@ class Estimate:
     high: float | None = None
 
     @classmethod
-    def of(cls, value: float | None, interval: tuple[float, float] | None) -> Estimate:
+    def of(cls, interval: Interval | None) -> Estimate:
         """Round a value and its interval."""
-        low, high = interval or (None, None)
-        return cls(rounded(value), rounded(low), rounded(high))
+        return cls() if interval is None else cls(*map(rounded, (interval.value, interval.low, interval.high)))
 
 
 @dataclass(frozen=True)
 class Difference:
     """Difference of a metric between the headline model and another one, with its 95 % interval.
 
-    `p` is the two-sided p-value, `p_holm` the same adjusted for the number of models.
+    `p` is the two-sided p-value, `p_holm` the same adjusted for the number of declared contrasts; None for all other
+    differences, which are exploratory.
     """
 
     value: float
     low: float
     high: float
     p: float
-    p_holm: float
+    p_holm: float | None = None
+
+
+@dataclass(frozen=True)
+class Discordant:
+    """Number of patients of whom the headline model predicts more, or fewer, correctly than another model."""
+
+    better: int
+    worse: int
+
+
+@dataclass(frozen=True)
+class Primary:
+    """The declared primary endpoint: its metric, the models of its contrasts, and the date of the declaration."""
+
+    metric: str
+    contrasts: list[str]
+    date: str | None
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Width of the 95 % interval at this number of patients, and the number for a width of 0.10 around the same value.
+
+    `metric` is the metric, `effective` the effective number of patients behind the interval.
+    """
+
+    metric: str
+    width: float
+    effective: float
+    patients: int
+    patients_for_width: int
+
+
+@dataclass(frozen=True)
+class PairCount:
+    """Pairs of a patient of the class and another patient within folds, and the number of folds that have any."""
+
+    pairs: int
+    folds: int
 
 
 @dataclass(frozen=True)
@@ -91,6 +133,15 @@ class ClassMetrics:
 
 
 @dataclass(frozen=True)
+class PredictiveValues:
+    """Predictive values of a class where it has the stated prevalence among the classes."""
+
+    prevalence: float
+    ppv: Estimate
+    npv: Estimate
+
+
+@dataclass(frozen=True)
 class SoftLabels:
     """Patients between two classes, and how many of them were predicted as one of the two."""
 
@@ -110,12 +161,30 @@ class Bin:
 
 
 @dataclass(frozen=True)
+class Slope:
+    """Calibration slope and intercept of a class, see :class:`nephroscale.evaluation.recalibration.Recalibration`.
+
+    None where they are not estimable.
+    """
+
+    slope: Estimate
+    intercept: Estimate
+
+
+@dataclass(frozen=True)
 class Calibration:
-    """Calibration metrics, see :class:`nephroscale.evaluation.calibration_metrics.CalibrationMetrics`."""
+    """Calibration metrics, see :class:`nephroscale.evaluation.calibration_metrics.CalibrationMetrics`.
+
+    `ece_expected` and `ece_upper` are the mean and the 95 % quantile of the expected calibration error that perfectly
+    calibrated probabilities would show, `slopes` the calibration slope and intercept of each class.
+    """
 
     ece: float
+    ece_expected: float
+    ece_upper: float
     brier: float
     nll: float
+    slopes: list[Slope | None]
     bins: list[Bin]
 
 
@@ -160,11 +229,31 @@ class ModelMetrics:
     patients, people
         Number of cases and of patients with one true class.
     pooled
-        Metric to its value over the out-of-fold predictions of all patients, averaged over the seeds.
+        Metric of a single network: mean over the networks (one for each seed) of the value over the out-of-fold
+        predictions of all patients. The interval has the variance over patients and that between networks. `macro_auc`
+        counts the pairs within folds.
+    undefined
+        Metric to the reason why it is not estimable.
+    networks
+        Metric to the value of each network.
+    ensemble
+        Metric of the ensemble of the seeds, whose probabilities are averaged; empty with one seed.
+    pooled_auc
+        Macro AUC of a single network over all pairs, within and between folds.
+    pairs
+        Class to the number of its pairs within folds.
+    precision
+        Width of the interval of the balanced accuracy; None where it is not estimable.
     classes
-        Metrics of each class; empty without an evaluation.
+        Metrics of each class, of a single network; empty without an evaluation.
     confusion
-        Counts, true class by row.
+        Counts, true class by row; mean over the networks.
+    prevalence
+        Class to its predictive values at the stated prevalences; empty where none are stated.
+    last_epoch
+        Number of trainings whose best epoch is the last one.
+    trainings
+        Number of trainings with a curve.
     between
         Patients with a soft label, who are excluded from all other values; None where there are none.
     calibration
@@ -179,19 +268,27 @@ class ModelMetrics:
     patients: int
     people: int
     pooled: dict[str, Estimate]
+    undefined: dict[str, str] = field(default_factory=dict)
+    networks: dict[str, list[float]] = field(default_factory=dict)
+    ensemble: dict[str, Estimate] = field(default_factory=dict)
+    pooled_auc: Estimate = field(default_factory=Estimate)
+    pairs: dict[str, PairCount] = field(default_factory=dict)
+    precision: Precision | None = None
     classes: dict[str, ClassMetrics] = field(default_factory=dict)
-    confusion: list[list[int]] | None = None
+    confusion: list[list[float]] | None = None
+    prevalence: dict[str, PredictiveValues] = field(default_factory=dict)
+    last_epoch: int = 0
+    trainings: int = 0
     between: SoftLabels | None = None
     calibration: ModelCalibration | None = None
     ordinal: OrdinalMetrics | None = None
 
 
 @dataclass(frozen=True)
-class Bootstrap:
-    """Settings of the bootstrap."""
+class Swaps:
+    """Number and seed of the random exchanges of patients between two models."""
 
-    resamples: int
-    level: float
+    number: int
     seed: int
 
 
@@ -205,26 +302,35 @@ class ReportMetrics:
         Model that leads the report.
     classes
         Names of the classes, in the order of their indices.
-    bootstrap
-        Settings of the bootstrap.
+    level
+        Coverage of the intervals.
+    swaps
+        Exchanges behind the p-values.
+    primary
+        The declared primary endpoint; None where none is declared.
     models
         Model to metrics.
     comparisons
-        Model to metric to the difference between the headline model and this model, on the patients that both predict
-        and the same bootstrap samples.
+        Model to metric to the difference between the headline model and this model, of single networks on the patients
+        that both predict.
+    discordant
+        Model to the numbers of discordant patients.
     compared_patients
-        Model to the number of these patients.
+        Model to the number of the patients that both predict.
     format
         Version of `metrics.json`.
     """
 
     headline: str
     classes: list[str]
-    bootstrap: Bootstrap
+    level: float
+    swaps: Swaps
+    primary: Primary | None
     models: dict[str, ModelMetrics]
     comparisons: dict[str, dict[str, Difference]]
+    discordant: dict[str, Discordant]
     compared_patients: dict[str, int]
-    format: int = 1
+    format: int = 2
 
 
 @dataclass(frozen=True)
@@ -255,7 +361,11 @@ class ExternalMetrics:
     cases
         Predicted cases.
     pooled
-        Metric to value.
+        Metric of the ensemble.
+    single
+        Metric of a single network: mean over the members.
+    members
+        Number of members.
     confusion, calibration, ordinal
         As in :class:`ModelMetrics`; None where no case has one true class.
     """
@@ -265,6 +375,8 @@ class ExternalMetrics:
     between: int
     cases: list[ExternalCase]
     pooled: dict[str, Estimate]
+    single: dict[str, Estimate] = field(default_factory=dict)
+    members: int = 0
     confusion: list[list[int]] | None = None
     calibration: TemperatureScaling | None = None
     ordinal: dict[str, Estimate] | None = None

@@ -11,10 +11,11 @@ import numpy as np
 from nephroscale.errors import NephroscaleError
 from nephroscale.evaluation.calibration_metrics import apply_temperature
 from nephroscale.evaluation.fitted_temperature import FittedTemperature, read_temperature
+from nephroscale.evaluation.networks import Networks
 from nephroscale.evaluation.tables import InstanceWeight, Predictions, read_heads, read_instances, read_predictions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from nephroscale.reporting.report_inputs import FoldRun, ModelRuns
@@ -60,6 +61,19 @@ class Run:
     heads: dict[str, Predictions] = field(default_factory=dict)
 
 
+class Stacked(NamedTuple):
+    """Out-of-fold predictions of the cases with one true class by each network: case ids, and the predictions."""
+
+    cases: list[str]
+    networks: Networks
+
+    def of(self, cases: Collection[str]) -> Stacked:
+        """Select cases by id, sorted by id."""
+        wanted = set(cases)
+        chosen = sorted((case, place) for place, case in enumerate(self.cases) if case in wanted)
+        return Stacked([case for case, _ in chosen], self.networks.select([place for _, place in chosen]))
+
+
 @dataclass(frozen=True)
 class ModelResults:
     """All runs of one model.
@@ -102,11 +116,49 @@ class ModelResults:
             return None
         return self._pool(_calibrate)
 
-    def of_head(self, name: str) -> Predictions | None:
-        """Pooled predictions of one output head; None where a run does not have it."""
+    @property
+    def last_epochs(self) -> int:
+        """Number of trainings whose best epoch is the last one."""
+        return sum(bool(run.curve) and run.best_epoch == run.curve[-1].epoch for run in self.runs)
+
+    def stack(self, people: Mapping[str, str]) -> Stacked | None:
+        """Collect the predictions of each network, for figures of single networks.
+
+        A network stands for one training in each fold, that of the same seed; where seeds are missing, folds have as
+        many networks as the fold with the fewest. Cases with a soft label are left out.
+
+        Parameters
+        ----------
+        people
+            Case to patient, for patients with several biopsies.
+        """
+        return self._stack(people, lambda run: run.predictions)
+
+    def stack_head(self, name: str, people: Mapping[str, str]) -> Stacked | None:
+        """Collect the predictions of one output head; None where a run does not have it."""
         if not all(name in run.heads for run in self.runs if run.predictions):
             return None
-        return self._pool(lambda run: run.heads.get(name))
+        return self._stack(people, lambda run: run.heads.get(name))
+
+    def _stack(self, people: Mapping[str, str], select: Callable[[Run], Predictions | None]) -> Stacked | None:
+        self._pool(select)  # refuses folds and seeds that contradict each other
+        folds = {
+            fold: [found for run in self.runs if run.fold == fold and (found := select(run))] for fold in self.folds
+        }
+        seeds = {
+            fold: [p.certain for p in found] for fold, found in folds.items() if found and found[0].certain.patients
+        }
+        if not seeds:
+            return None
+        count = min(len(found) for found in seeds.values())
+        cases = [case for found in seeds.values() for case in found[0].patients]
+        networks = Networks.of(
+            np.concatenate([found[0].labels for found in seeds.values()]),
+            np.concatenate([[p.probabilities for p in found[:count]] for found in seeds.values()], axis=1),
+            [people.get(case, case) for case in cases],
+            [fold for fold, found in seeds.items() for _ in found[0].patients],
+        )
+        return Stacked(cases, networks).of(cases)
 
     def _pool(self, select: Callable[[Run], Predictions | None]) -> Predictions | None:
         """Average the selected predictions over the seeds of each fold and pool the folds, sorted by patient."""

@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-from nephroscale.settings import Settings, setting
+from nephroscale.settings import Settings, section, setting
+
+ORDERED_METRICS = ("quadratic_kappa", "mean_class_error")
+"""Metrics of ordered classes that models are compared by."""
+
+
+@dataclass(frozen=True)
+class PrimarySettings(Settings):
+    """The primary endpoint, declared before any result is seen."""
+
+    metric: Literal["balanced_accuracy", "accuracy", "macro_auc", "macro_f1", "quadratic_kappa", "mean_class_error"] = (
+        setting("Metric of the comparison; the last two need ordered classes.", "balanced_accuracy")
+    )
+    contrasts: tuple[str, ...] = setting(
+        "Models that the headline model is compared with. Their p-values are adjusted by Holm's procedure; all other "
+        "comparisons are exploratory. Empty: no primary endpoint.",
+        (),
+        unique=True,
+    )
+    date: str | None = setting("Date of the declaration, as YYYY-MM-DD in quotes; required with contrasts.", None)
 
 
 @dataclass(frozen=True)
@@ -14,6 +35,16 @@ class ReportSettings(Settings):
     title: str = setting("Title of the page.", "Renal biopsies by CMUS-Net")
     notes: tuple[str, ...] = setting("Sentences at the top of the page.", ())
     headline: str | None = setting("Model whose results lead the report; the first one when left out.", None)
-    bootstrap_resamples: int = setting(
-        "Resamples of the patients for the 95 % intervals.", 2000, was="bootstrap", minimum=100
+    primary: PrimarySettings = section(PrimarySettings)
+    prevalences: Mapping[str, float] = setting(
+        "Share of each class among the patients of a clinic, for predictive values (all classes; they sum to 1). "
+        "Predictive values depend on it, and the share in the cohort is rarely that of a clinic.",
+        {},
+        values={"minimum": 0, "maximum": 1},
+    )
+    swaps: int = setting(
+        "Random exchanges of patients between two models, for the p-values.",
+        2000,
+        was="bootstrap_resamples",
+        minimum=100,
     )
