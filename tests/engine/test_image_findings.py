@@ -1,6 +1,7 @@
 """What the last screen names about single images."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 from nephroscale.cohort.cohort import Cohort
@@ -53,3 +54,18 @@ def test_tem_images_left_out_are_named_with_their_reason_also_of_a_rejected_pati
         dropped = [{"id": f"{patient}-a", "reason": reason}]
         plan.receipts["tem", patient] = Receipt("tem", patient, status, "no usable image", figures={"dropped": dropped})
     assert describe_findings(plan)["TEM images left out"] == {reason: ["P1-a of P1", "P2-a of P2"]}
+
+
+def test_outlines_left_out_are_named_by_the_users_file(tmp_path):
+    plan = Plan(tmp_path, P1="d", P2="e")
+    plan.stages |= {"segmenter": None, "glomeruli": None}
+    for patient in ("P1", "P2"):
+        plan.cohort.images[f"{patient}-a"].annotation = Path("/data/outlines") / f"{patient}.geojson"
+    left_out = [{"id": "P1-a", "reason": "is a line", "count": 2}, {"id": "P2-a", "reason": "it is damaged"}]
+    plan.receipts["segmenter", "P1"] = Receipt(
+        "segmenter", "P1", "accepted", digest="00", figures={"outlines_left_out": left_out}
+    )
+    assert describe_findings(plan)["Outlines left out"] == {
+        "is a line": ["2 in P1.geojson (P1-a)"],
+        "it is damaged": ["P2.geojson (P2-a)"],
+    }

@@ -1,4 +1,4 @@
-"""Findings about single images for the last screen: the same image under two patients, and TEM images left out."""
+"""Findings about single images for the last screen: equal ones, TEM images left out, and outlines left out."""
 
 from __future__ import annotations
 
@@ -47,7 +47,11 @@ def describe_findings(plan: Plan) -> dict[str, Findings]:
     for pair in find_duplicates(plan):
         if pair.is_fault:
             copies[pair.likeness].append(pair.names)
-    return {"The same image under two patients": copies, "TEM images left out": _left_out(plan)}
+    return {
+        "The same image under two patients": copies,
+        "TEM images left out": _left_out(plan),
+        "Outlines left out": _outlines_left_out(plan),
+    }
 
 
 def _left_out(plan: Plan) -> Findings:
@@ -59,3 +63,18 @@ def _left_out(plan: Plan) -> Findings:
             if isinstance(image, dict):
                 found[str(image["reason"])].append(f"{image['id']} of {patient}")
     return found
+
+
+def _outlines_left_out(plan: Plan) -> Findings:
+    """Name the files as the tables do: receipts have no names of files."""
+    found: Findings = defaultdict(list)
+    for stage in {"segmenter", "glomeruli"} & set(plan.stages):
+        for unit in plan.units(stage):
+            receipt = plan.receipt(stage, unit)
+            left_out = receipt.figures.get("outlines_left_out") if receipt else None
+            for entry in left_out if isinstance(left_out, list) else []:
+                if isinstance(entry, dict):
+                    image = plan.cohort.images[str(entry["id"])]
+                    file = f"{image.annotation.name} ({image.id})" if image.annotation else image.id
+                    found[str(entry["reason"])].append(f"{entry['count']} in {file}" if "count" in entry else file)
+    return {reason: sorted(set(files)) for reason, files in sorted(found.items())}
