@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 from nephroscale.cohort.cohort import Cohort
 from nephroscale.engine.image_findings import describe_findings, find_duplicates
+from nephroscale.slides.facts import ImageFacts, write_facts
 from nephroscale.store.receipts import Receipt
 
 FACT = {"status": "accepted", "perceptual_hash": "5" * 64, "width": 9, "height": 9}
@@ -68,4 +69,16 @@ def test_outlines_left_out_are_named_by_the_users_file(tmp_path):
     assert describe_findings(plan)["Outlines left out"] == {
         "is a line": ["2 in P1.geojson (P1-a)"],
         "it is damaged": ["P2.geojson (P2-a)"],
+    }
+
+
+def test_scales_in_conflict_are_named(tmp_path):
+    plan = Plan(tmp_path, P1="d")
+    scale = {"value": 0.25, "unit": "um", "source": "table"}
+    facts = ImageFacts.from_json({"scale": scale, "scale_conflict": {"file": 1.0, "table": 0.25}})
+    write_facts(tmp_path / "P1", {"P1-a": facts, "P1-b": ImageFacts.rejected("it is empty")})
+    assert describe_findings(plan)["Scales that differ"] == {
+        "file and table differ by more than 5%; the scale of the table is used": [
+            "P1-a: file 1, table 0.25 µm per pixel"
+        ]
     }

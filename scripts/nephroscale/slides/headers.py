@@ -35,6 +35,7 @@ class Header(NamedTuple):
     height: int
     mpp: float | None = None
     mpp_is_generic: bool = False
+    scale_fault: str = ""
 
 
 def read_header(path: Path, modality: str = "") -> Header:
@@ -66,7 +67,8 @@ def read_header(path: Path, modality: str = "") -> Header:
     for reader in readers:
         try:
             with open_slide(path, reader) as slide:
-                return Header(slide.vendor, slide.width, slide.height, slide.mpp, slide.mpp_is_generic)
+                scale = slide.mpp, slide.mpp_is_generic, slide.scale_fault
+                return Header(slide.vendor, slide.width, slide.height, *scale)
         except Rejected:
             if reader == readers[-1]:
                 raise
@@ -88,7 +90,7 @@ def describe_header(path: Path, row: ImageRow) -> ImageFacts:
         if min(header.width, header.height) < MIN_PX:
             raise Rejected(f"the image has only {header.width} x {header.height} pixels")
         facts = ImageFacts(width=header.width, height=header.height)
-        return with_scale(facts, header.mpp, row, generic=header.mpp_is_generic)
+        return with_scale(facts, header.mpp, row, generic=header.mpp_is_generic, fault=header.scale_fault)
     except Rejected as verdict:
         return ImageFacts.rejected(verdict.reason)
     except NephroscaleError as fault:

@@ -20,6 +20,10 @@ PEN_HUE = (35, 128)
 PEN_SATURATION = 90
 PEN_SATURATION_MASSON = 170
 BLACK_PEN_VALUE = 75
+# A fill: levels within which it is even, absorbed light from which on it is not glass, and share of the picture.
+EVEN = 4
+FILL_ABSORBED = 25
+FILL_SHARE = 0.01
 PEN_SHARE = 0.5
 
 
@@ -42,7 +46,7 @@ def find_bright_tissue(rgb: np.ndarray, valid: np.ndarray, mpp: float, stain: st
     """Find tissue on bright glass.
 
     Tissue has a saturation above Otsu's threshold, or (silver stains are nearly grey) a darkness above another. Pen
-    marks are removed, specks smaller than a glomerulus dropped and small holes filled.
+    marks and areas that were not scanned are removed, specks smaller than a glomerulus dropped and small holes filled.
 
     Parameters
     ----------
@@ -60,6 +64,7 @@ def find_bright_tissue(rgb: np.ndarray, valid: np.ndarray, mpp: float, stain: st
     Otsu, A threshold selection method from gray-level histograms, IEEE Trans SMC 9:62 (1979).
     """
     smooth = cv2.medianBlur(rgb, 5) if min(rgb.shape[:2]) > 5 else rgb
+    valid = valid & ~find_fill(rgb, valid)
     pen = find_pen(smooth, mpp, stain) & valid
     usable = valid & ~pen
     if not usable.any():
@@ -113,6 +118,42 @@ def find_dark_tissue(grey: np.ndarray, valid: np.ndarray, mpp: float) -> TissueM
     triangle = float(threshold_triangle(clipped, 256))  # type: ignore[no-untyped-call]
     threshold = max(floor, min(otsu, triangle))
     return TissueMask(_tidy((smooth > threshold) & valid, mpp) & valid, nothing)
+
+
+def find_fill(rgb: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Find areas that were not scanned, and that a program has filled with one colour other than that of glass.
+
+    Such an area is even, unlike tissue, at least 1 % of the picture, and reaches its border along a straight line.
+
+    Parameters
+    ----------
+    rgb
+        uint8 [h, w, 3], a slide at a coarse scale.
+    valid
+        bool [h, w], pixels that the file has.
+
+    Returns
+    -------
+    ndarray
+        bool [h, w], with the rim of pixels in which the fill and the picture mix.
+    """
+    side = 5
+    fill = np.zeros(valid.shape, bool)
+    if min(valid.shape) <= side:
+        return fill
+    kernel = np.ones((side, side), np.uint8)
+    smooth = cv2.blur(rgb, (3, 3))
+    even = ((cv2.dilate(smooth, kernel) - cv2.erode(smooth, kernel)).max(axis=-1) <= EVEN) & valid
+    white = np.asarray(estimate_white_point(rgb, valid))
+    even &= (white - rgb).max(axis=-1) > FILL_ABSORBED
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(even.astype(np.uint8), connectivity=4)
+    edges = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
+    for number in np.flatnonzero(stats[:, cv2.CC_STAT_AREA] >= FILL_SHARE * labels.size):
+        along = max(int((edge == number).sum()) for edge in edges)
+        if number and along >= side and rgb[labels == number].std(axis=0).max() <= EVEN:
+            fill |= labels == number
+    # The filters end before the border of the fill.
+    return cv2.dilate(fill.astype(np.uint8), np.ones((2 * side + 1, 2 * side + 1), np.uint8)) > 0
 
 
 def find_pen(rgb: np.ndarray, mpp: float, stain: str = "") -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from nephroscale.slides.readers.base import SlideReader, UnreadableSlide
+from nephroscale.slides.readers.base import SlideReader, UnreadableSlide, split_alpha
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,9 +61,7 @@ def _as_array(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     if image.mode in {"L", "1"}:
         return np.asarray(image.convert("L"))[..., None], None
     if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
-        array = np.asarray(image.convert("RGBA"))
-        valid = array[..., 3] > 0
-        return array[..., :3].copy(), None if valid.all() else valid
+        return split_alpha(np.asarray(image.convert("RGBA")))
     return np.asarray(image.convert("RGB")), None
 
 

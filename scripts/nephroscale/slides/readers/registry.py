@@ -133,21 +133,26 @@ def _vendor(path: Path) -> str | None:
 
 
 def _check_tiff(path: Path) -> bool:
-    """Whether the first page is 8-bit RGB; an image that its orientation tag rotates is rejected."""
+    """Whether the first page is 8-bit RGB and the largest; an image that its orientation tag rotates is rejected."""
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages.first
             orientation = page.tags.valueof(ORIENTATION, 1)
+            whole = [tiff.pages.get(number).aspage() for number in range(len(tiff.pages))]
+            lab = "LAB" in tifffile.PHOTOMETRIC(page.photometric).name
+            area = page.imagelength * page.imagewidth
             plain = (
                 page.dtype == "uint8"
+                and not lab
+                and all(other.imagelength * other.imagewidth <= area for other in whole)
                 and page.samplesperpixel >= 3
                 and not (tiff.is_ome and len(tiff.series[0].shape) > 3)
             )
     except Exception as fault:  # tifffile raises exceptions of any class
         raise Rejected("cannot be opened: the TIFF is damaged or truncated") from fault
-    if orientation != 1:
+    if orientation not in {0, 1}:  # 0 is not defined, and written all the same
         raise Rejected(f"its orientation tag is {orientation}, with which tiles are read mirrored; save it upright")
     return plain
 
