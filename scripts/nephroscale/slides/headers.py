@@ -7,11 +7,12 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides.facts import MIN_PX, ImageFacts, with_scale
 from nephroscale.slides.raw import list_files
+from nephroscale.slides.readers.image_reader import FAULTS
 from nephroscale.slides.readers.registry import FAST, candidate_readers, open_slide
 from nephroscale.slides.samples import read_size
 
@@ -62,7 +63,7 @@ def read_header(path: Path, modality: str = "") -> Header:
         try:
             with Image.open(path, formats=("PNG", "JPEG", "BMP")) as image:
                 return Header("picture", image.width, image.height)
-        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as fault:
+        except FAULTS as fault:
             raise Rejected("cannot be opened: the image cannot be opened") from fault
     for reader in readers:
         try:
