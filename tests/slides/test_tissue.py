@@ -148,3 +148,19 @@ def test_areas_that_were_not_scanned_are_no_tissue(shared, colour, noise):
     found = find_bright_tissue(image, everywhere(image), MPP).tissue
     assert not found[unscanned].any()
     assert (found != whole)[~unscanned].mean() < 0.01
+
+
+@pytest.mark.parametrize(("dtype", "level"), [(np.uint8, 90), (np.uint8, 255), (np.uint16, 20000)])
+def test_areas_of_a_fluorescence_slide_that_were_not_scanned_are_no_tissue(dtype, level):
+    rng = np.random.default_rng(0)
+    scale = np.iinfo(dtype).max / 255
+    grey = rng.normal(10, 2, (240, 320)) + 80 * disc(240, 320)
+    whole = find_dark_tissue((grey * scale).astype(dtype), np.ones(grey.shape, bool), MPP).tissue
+    image = (grey * scale).astype(dtype)
+    image[:, :80] = level
+    found = find_dark_tissue(image, np.ones(grey.shape, bool), MPP).tissue
+    assert not found[:, :80].any()
+    assert overlap(found, whole) > 0.95
+    image = (grey * scale).astype(dtype)
+    image[disc(240, 320, 100)[:, ::-1]] = np.iinfo(dtype).max  # saturated signal
+    assert find_dark_tissue(image, np.ones(grey.shape, bool), MPP).tissue[disc(240, 320, 90)].all()
