@@ -1,10 +1,12 @@
 """What the last screen names about single images."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 from nephroscale.cohort.cohort import Cohort
 from nephroscale.engine.image_findings import describe_findings, find_duplicates
+from nephroscale.slides.facts import ImageFacts, write_facts
 from nephroscale.store.receipts import Receipt
 
 FACT = {"status": "accepted", "perceptual_hash": "5" * 64, "width": 9, "height": 9}
@@ -53,3 +55,30 @@ def test_tem_images_left_out_are_named_with_their_reason_also_of_a_rejected_pati
         dropped = [{"id": f"{patient}-a", "reason": reason}]
         plan.receipts["tem", patient] = Receipt("tem", patient, status, "no usable image", figures={"dropped": dropped})
     assert describe_findings(plan)["TEM images left out"] == {reason: ["P1-a of P1", "P2-a of P2"]}
+
+
+def test_outlines_left_out_are_named_by_the_users_file(tmp_path):
+    plan = Plan(tmp_path, P1="d", P2="e")
+    plan.stages |= {"segmenter": None, "glomeruli": None}
+    for patient in ("P1", "P2"):
+        plan.cohort.images[f"{patient}-a"].annotation = Path("/data/outlines") / f"{patient}.geojson"
+    left_out = [{"id": "P1-a", "reason": "is a line", "count": 2}, {"id": "P2-a", "reason": "it is damaged"}]
+    plan.receipts["segmenter", "P1"] = Receipt(
+        "segmenter", "P1", "accepted", digest="00", figures={"outlines_left_out": left_out}
+    )
+    assert describe_findings(plan)["Outlines left out"] == {
+        "is a line": ["2 in P1.geojson (P1-a)"],
+        "it is damaged": ["P2.geojson (P2-a)"],
+    }
+
+
+def test_scales_in_conflict_are_named(tmp_path):
+    plan = Plan(tmp_path, P1="d")
+    scale = {"value": 0.25, "unit": "um", "source": "table"}
+    facts = ImageFacts.from_json({"scale": scale, "scale_conflict": {"file": 1.0, "table": 0.25}})
+    write_facts(tmp_path / "P1", {"P1-a": facts, "P1-b": ImageFacts.rejected("it is empty")})
+    assert describe_findings(plan)["Scales that differ"] == {
+        "file and table differ by more than 5%; the scale of the table is used": [
+            "P1-a: file 1, table 0.25 µm per pixel"
+        ]
+    }

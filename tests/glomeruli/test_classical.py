@@ -9,7 +9,7 @@ from shapely.geometry import Polygon
 from nephroscale.glomeruli import classical
 from nephroscale.glomeruli.instances import find_instances
 from nephroscale.glomeruli.metrics import detection, dice_of_polygons
-from nephroscale.glomeruli.outlines import read_annotations
+from nephroscale.glomeruli.outlines import read_outlines
 from nephroscale.glomeruli.settings import DetectionSettings
 from nephroscale.glomeruli.tile_view import TileView
 from nephroscale.slides.tile_reader import open_tiles
@@ -73,7 +73,7 @@ def test_real_glomeruli_are_found(shared: Path, tmp_path: Path, make_tiles: Call
     folder = shared / "data/kidney_om"
     pixels = cv2.imread(str(folder / f"vegf_ihc_{name}.jpg"))[..., ::-1]
     path = make_tiles(tmp_path / "s", np.ascontiguousarray(pixels), mpp=0.66)
-    true = read_annotations(folder / f"vegf_ihc_{name}.imagej_rois.zip")
+    true = read_outlines(folder / f"vegf_ihc_{name}.imagej_rois.zip").polygons
     figures = detection(find(path), true)
     assert figures["recall"] == 1
     assert figures["precision"] >= 0.6  # those cut by the border and small ones are not outlined in the truth

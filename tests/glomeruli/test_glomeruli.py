@@ -88,10 +88,11 @@ def test_an_image_without_glomeruli_is_rejected(
 def test_corrected_outlines_replace_the_detection(
     om_slide: tuple[Path, list[Polygon]], tmp_path: Path, make_annotation: Callable[..., Path]
 ) -> None:
-    drawn = [om_slide[1][2], om_slide[1][0], box(900, 700, 940, 730), box(90000, 0, 90100, 100)]
+    drawn = [om_slide[1][2], om_slide[1][0], box(900, 700, 990, 780), box(90000, 0, 90100, 100)]
     annotation = make_annotation(tmp_path / "a.geojson", drawn)
     figures = find_glomeruli(om_slide[0], None, OM, SETTINGS, tmp_path / "out", "d1", annotation)
     assert (figures["method"], figures["glomeruli"], figures["score"]) == ("annotation", 3, 1.0)
+    assert figures["outlines_left_out"] == [{"id": "I", "reason": "is outside the slide", "count": 1}]
     found = read_geojson(tmp_path / "out/glomeruli.geojson")
     assert [one.completeness for one in found] == pytest.approx([1.0] * 3, abs=0.2)
     for polygon in drawn[:3]:
@@ -105,10 +106,11 @@ def test_corrected_outlines_that_cannot_be_used_reject_the_slide(
     om_slide: tuple[Path, list[Polygon]], tmp_path: Path, make_annotation: Callable[..., Path]
 ) -> None:
     far = make_annotation(tmp_path / "far.geojson", [box(90000, 0, 90100, 100)])
-    with pytest.raises(Rejected, match="corrected outlines cannot be used: All outlines"):
+    with pytest.raises(Rejected, match="outside the slide") as rejected:
         find_glomeruli(om_slide[0], None, OM, SETTINGS, tmp_path / "out", "d1", far)
+    assert rejected.value.figures["outlines_left_out"] == [{"id": "I", "reason": rejected.value.reason}]
     none = make_annotation(tmp_path / "none.geojson", [])
-    with pytest.raises(Rejected, match="no outline of a glomerulus"):
+    with pytest.raises(Rejected, match="no usable outline of a glomerulus"):
         find_glomeruli(om_slide[0], None, OM, SETTINGS, tmp_path / "out", "d1", none)
 
 

@@ -1,123 +1,130 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from shapely.geometry import MultiPolygon, Polygon, box, mapping
 
-from nephroscale.errors import NephroscaleError
-from nephroscale.glomeruli.outlines import read_annotations
-from support.imagej_roi import roi
+from nephroscale.errors import Rejected
+from nephroscale.glomeruli.outlines import describe, outlines_on, read_outlines
+from nephroscale.glomeruli.settings import OutlineSettings
+from nephroscale.glomeruli.tile_view import TileView
+from nephroscale.slides.tile_reader import open_tiles
 
-SQUARE = [(10, 20), (30, 20), (30, 50), (10, 50)]
-
-
-def feature(geometry: object, name: str | None = None) -> dict:
-    return {
-        "type": "Feature",
-        "geometry": mapping(geometry),
-        "properties": {"classification": {"name": name}} if name else {},
-    }
+TUBULE = "is of the class 'Tubule': glomeruli.classes does not have it"
 
 
-def test_geojson_is_read_in_its_three_forms(tmp_path: Path) -> None:
-    features = [feature(box(0, 0, 5, 5)), feature(MultiPolygon([box(10, 0, 12, 2), box(20, 0, 22, 2)]))]
-    for content in ({"type": "FeatureCollection", "features": features}, features):
-        (tmp_path / "a.json").write_text(json.dumps(content))
-        assert [polygon.area for polygon in read_annotations(tmp_path / "a.json")] == [25, 4, 4]
-    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(features[0]).encode())
-    assert len(read_annotations(tmp_path / "a.json")) == 1
+def feature(geometry: object, label: str | None = None, **properties: object) -> dict:
+    if label:
+        properties["classification"] = {"name": label}
+    return {"type": "Feature", "geometry": geometry and mapping(geometry), "properties": properties}
 
 
-def test_outlines_of_other_classes_are_ignored(tmp_path: Path) -> None:
-    features = [feature(box(0, 0, 5, 5), "Glomerulus"), feature(box(0, 0, 9, 9), "Tumor"), feature(box(0, 0, 1, 1))]
-    (tmp_path / "a.geojson").write_text(json.dumps(features))
-    assert [polygon.area for polygon in read_annotations(tmp_path / "a.geojson")] == [25, 1]
-    assert len(read_annotations(tmp_path / "a.geojson", names=None)) == 3
-    (tmp_path / "a.geojson").write_text(json.dumps(features[1:2]))
-    with pytest.raises(NephroscaleError, match="Tumor"):
-        read_annotations(tmp_path / "a.geojson")
+def write(folder: Path, *features: dict) -> Path:
+    (folder / "a.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return folder / "a.geojson"
 
 
-def test_lines_and_points_are_ignored_and_self_intersections_repaired(tmp_path: Path) -> None:
-    bow = Polygon([(0, 0), (10, 10), (10, 0), (0, 10)])
-    line = {"type": "Feature", "geometry": {"type": "LineString", "coordinates": [[0, 0], [1, 1]]}, "properties": {}}
-    (tmp_path / "a.json").write_text(json.dumps([line, feature(bow)]))
-    polygons = read_annotations(tmp_path / "a.json")
-    assert [polygon.area for polygon in polygons] == [25, 25]
-    assert all(polygon.is_valid for polygon in polygons)
-
-
-def test_aperio_regions_holes_and_ellipses(tmp_path: Path) -> None:
-    def region(points: list[tuple[int, int]], kind: int = 0, negative: int = 0) -> str:
-        vertices = "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in points)
-        return f'<Region Type="{kind}" NegativeROA="{negative}"><Vertices>{vertices}</Vertices></Region>'
-
-    hole = [(12, 22), (14, 22), (14, 24), (12, 24)]
-    body = region(SQUARE) + region(hole, negative=1) + region([(100, 100), (120, 110)], kind=2)
-    ruler = region([(0, 0), (5, 5)], kind=3)
-    (tmp_path / "a.xml").write_text(
-        f"<Annotations><Annotation Name=''><Regions>{body}{ruler}</Regions></Annotation></Annotations>"
+def test_outlines_of_other_classes_are_left_out_with_the_reason(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        feature(box(0, 0, 5, 5), "Glomerulus"),
+        feature(box(0, 0, 9, 9), "Tubule"),
+        feature(box(0, 0, 3, 3), "Glomerulus: Sclerosed"),
+        feature(box(0, 0, 1, 1), name="Tissue"),
+        feature(None, "Glomerulus"),
+        feature(box(0, 0, 90, 90), "Annotated area"),
     )
-    polygons = read_annotations(tmp_path / "a.xml")
-    assert [round(polygon.area) for polygon in polygons] == [596, pytest.approx(np.pi * 50, abs=1)]
+    drawn = read_outlines(path)
+    assert [(one.polygon.area, one.sclerosed) for one in drawn.outlines] == [(25, False), (9, True)]
+    assert drawn.left_out == {"has no class, but others have one": 1, TUBULE: 1, "has no geometry": 1}
+    assert [area.area for area in drawn.areas or []] == [8100]
 
 
-def test_xml_with_a_document_type_is_refused(tmp_path: Path) -> None:
-    bomb = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bbbb">]><Annotations>&b;</Annotations>'
-    for encoding in ("utf-8", "utf-16"):
-        (tmp_path / "a.xml").write_bytes(bomb.replace("1.0", "1.0").encode(encoding))
-        with pytest.raises(NephroscaleError, match="DTD"):
-            read_annotations(tmp_path / "a.xml")
+def test_without_classes_every_outline_counts(tmp_path: Path) -> None:
+    parts = MultiPolygon([box(10, 0, 12, 2), box(20, 0, 22, 2)])
+    drawn = read_outlines(write(tmp_path, feature(box(0, 0, 5, 5)), feature(parts), feature(box(0, 0, 9, 9), "Tubule")))
+    assert [polygon.area for polygon in drawn.polygons] == [25, 4, 4]
+    assert drawn.areas is None
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"x,y\n1,2\n",
-        b'{"type": "FeatureCollection"',
-        b'[{"geometry": null}]',
-        b"<svg/>",
-        b"<Annotations",
-        roi(SQUARE)[:70],
-        roi(SQUARE, parts=3),
-        b"PK\x03\x04broken",
-        b"\x89PNG\r\n\x1a\nbroken",
-    ],
-)
-def test_damaged_files_are_errors(tmp_path: Path, data: bytes) -> None:
-    (tmp_path / "a.bin").write_bytes(data)
-    with pytest.raises(NephroscaleError, match=r"a\.bin"):
-        read_annotations(tmp_path / "a.bin")
+def test_classes_are_those_of_the_settings(tmp_path: Path) -> None:
+    path = write(tmp_path, feature(box(0, 0, 5, 5), "G"), feature(box(0, 0, 9, 9), "Tubule"))
+    drawn = read_outlines(path, {"G": "glomerulus", "Tubule": "other"})
+    assert [polygon.area for polygon in drawn.polygons] == [25]
+    assert drawn.left_out == {}
 
 
-def test_regions_of_a_mask_are_outlines(tmp_path: Path) -> None:
-    mask = np.zeros((100, 120), np.uint8)
-    mask[10:30, 20:50] = 1
-    mask[30:60, 20:50] = 2  # another glomerulus that touches it
-    mask[70:90, 80:110] = 1
-    cv2.imwrite(str(tmp_path / "mask.png"), mask)
-    cv2.imwrite(str(tmp_path / "mask.tif"), cv2.merge([mask, mask * 0, mask * 0]))
-    for name in ("mask.png", "mask.tif"):
-        polygons = read_annotations(tmp_path / name)
-        assert [tuple(round(edge) for edge in polygon.bounds) for polygon in polygons] == [
-            (20, 10, 50, 30),
-            (80, 70, 110, 90),
-            (20, 30, 50, 60),
-        ]
+def test_self_intersections_are_repaired(tmp_path: Path) -> None:
+    drawn = read_outlines(write(tmp_path, feature(Polygon([(0, 0), (10, 10), (10, 0), (0, 10)]))))
+    assert [polygon.area for polygon in drawn.polygons] == [25, 25]
+    assert all(polygon.is_valid for polygon in drawn.polygons)
+
+
+def test_a_file_at_fault_rejects_the_slide_without_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a.geojson").write_text("[{")
+    with pytest.raises(Rejected, match="its annotation cannot be read: it is damaged") as rejected:
+        read_outlines(tmp_path / "a.geojson")
+    assert "a.geojson" not in rejected.value.reason
+
+
+class TestOnASlide:
+    """A slide of 448 x 640 pixels at 2 µm whose raw pixels are half as large and begin at 100, 40."""
+
+    @pytest.fixture
+    def view(self, om_slide: tuple[Path, list[Polygon]]) -> TileView:
+        return TileView.at_scale(open_tiles(om_slide[0]), 4.0)
+
+    def test_outlines_are_held_against_the_limits_and_the_slide(self, view: TileView, tmp_path: Path) -> None:
+        good = [box(300 + 250 * k, 300, 500 + 250 * k, 500) for k in range(3)]
+        small, large, outside = box(200, 200, 240, 240), box(110, 50, 1100, 900), box(90000, 0, 90200, 200)
+        path = write(tmp_path, *[feature(one) for one in (*good, small, large, outside)])
+        drawn = outlines_on(view, path, OutlineSettings())
+        assert [polygon.area for polygon in drawn.polygons] == [2500] * 3  # 200 µm at 4 µm per pixel
+        assert drawn.polygons[0].bounds == (50, 65, 100, 115)
+        assert drawn.left_out == {
+            "is larger than 400 µm (glomeruli.max_diameter_um)": 1,
+            "is smaller than 60 µm (glomeruli.min_diameter_um)": 1,
+            "is outside the slide": 1,
+        }
+        assert [polygon.area for polygon in drawn.unknown] == [100]
+
+    def test_an_annotation_of_another_slide_or_scale_is_rejected(self, view: TileView, tmp_path: Path) -> None:
+        away = [feature(box(90000 + 300 * k, 0, 90200 + 300 * k, 200)) for k in range(4)]
+        with pytest.raises(Rejected, match="4 of the 5 outlines of its annotation are outside the slide"):
+            outlines_on(view, write(tmp_path, feature(box(300, 300, 500, 500)), *away), OutlineSettings())
+        shrunk = [feature(box(200 + 60 * k, 200, 240 + 60 * k, 240)) for k in range(4)]
+        with pytest.raises(Rejected, match=r"no usable outline .*4 left out: is smaller than 60 µm"):
+            outlines_on(view, write(tmp_path, *shrunk), OutlineSettings())
+        lowered = replace(OutlineSettings(), min_diameter_um=20.0)
+        assert len(outlines_on(view, write(tmp_path, *shrunk), lowered).outlines) == 4
+
+    def test_an_annotated_area_may_be_without_glomeruli(self, view: TileView, tmp_path: Path) -> None:
+        drawn = outlines_on(view, write(tmp_path, feature(box(100, 40, 500, 440), "Annotated area")), OutlineSettings())
+        assert drawn.outlines == []
+        assert [area.bounds for area in drawn.areas or []] == [(0, 0, 100, 100)]
+        with pytest.raises(Rejected, match="it is empty"):
+            outlines_on(view, write(tmp_path), OutlineSettings())
+
+
+def test_reasons_are_written_with_their_numbers() -> None:
+    assert describe({"is a line": 2, "has no area": 1}) == "1 left out: has no area; 2 left out: is a line"
 
 
 def test_real_files(shared: Path) -> None:
     data = shared / "data"
-    hubmap = read_annotations(data / "annotations/hubmap_aaa6a05cc.json")
-    assert len(hubmap) == 96
-    assert hubmap[0].bounds == (2491, 12397, 2731, 12673)
-    assert len(read_annotations(data / "annotations/TCGA-EJ-5518-01Z-00-DX1.xml")) == 4
-    assert len(read_annotations(data / "annotations/geojson_example.json", names=None)) == 8
+    hubmap = read_outlines(data / "annotations/hubmap_aaa6a05cc.json")
+    assert len(hubmap.outlines) == 96
+    assert hubmap.polygons[0].bounds == (2491, 12397, 2731, 12673)
+    assert hubmap.left_out == {}
+    assert len(read_outlines(data / "annotations/TCGA-EJ-5518-01Z-00-DX1.xml").outlines) == 4
+    other = read_outlines(data / "annotations/geojson_example.json")
+    assert (len(other.outlines), sum(other.left_out.values())) == (0, 2)
+    assert len(read_outlines(data / "kidney_om/0486052bb_positive_000096_mask.png").outlines) == 1
     for name, count in (("C1", 7), ("C2", 6)):
-        polygons = read_annotations(data / f"kidney_om/vegf_ihc_{name}.imagej_rois.zip")
+        polygons = read_outlines(data / f"kidney_om/vegf_ihc_{name}.imagej_rois.zip").polygons
         assert len(polygons) == count
         assert all(15000 < polygon.area < 26000 for polygon in polygons)
         assert all(polygon.is_valid for polygon in polygons)
+    assert np.isfinite([polygon.area for polygon in hubmap.polygons]).all()

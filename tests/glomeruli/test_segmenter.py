@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from shapely.geometry import Polygon
+from shapely.geometry import Polygon, box, mapping
 
-from nephroscale.errors import NephroscaleError
+from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.glomeruli.contours import rasterise
 from nephroscale.glomeruli.metrics import dice
-from nephroscale.glomeruli.segmenter import AnnotatedSlide, load_annotated, sample_batch, train_segmenter
+from nephroscale.glomeruli.segmenter import (
+    AnnotatedSlide,
+    load_annotated,
+    sample_batch,
+    segmentation_loss,
+    train_segmenter,
+)
 from nephroscale.glomeruli.tile_view import TileView
 from nephroscale.slides.tile_reader import open_tiles
 
@@ -65,7 +71,7 @@ def test_of_four_slides_one_is_held_out(trained: Trained, tmp_path: Path) -> Non
 
 
 def test_the_reference_mask_is_that_of_the_annotation(trained: Trained, om_slide: tuple[Path, list[Polygon]]) -> None:
-    slide = load_annotated(trained.slides[0], 4.0)
+    slide = load_annotated(trained.slides[0], trained.settings)
     view = TileView.at_scale(open_tiles(om_slide[0]), 4.0)
     true = [Polygon(view.from_raw(np.asarray(polygon.exterior.coords))) for polygon in om_slide[1]]
     assert dice(slide.truth, rasterise(true, view.shape)) == 1
@@ -74,7 +80,7 @@ def test_the_reference_mask_is_that_of_the_annotation(trained: Trained, om_slide
 
 
 def test_patches_and_reference_masks_rotate_together(trained: Trained) -> None:
-    slide = load_annotated(trained.slides[0], 4.0)
+    slide = load_annotated(trained.slides[0], trained.settings)
     pixels, truth, weight = sample_batch([slide], 16, 64, np.random.default_rng(0))
     assert tuple(pixels.shape) == (16, 3, 64, 64)
     inside, outside = pixels[:, 1][truth > 0].mean(), pixels[:, 1][truth == 0].mean()
@@ -82,15 +88,52 @@ def test_patches_and_reference_masks_rotate_together(trained: Trained) -> None:
     assert bool((weight == 1).all())
 
 
-def test_slides_without_usable_annotation_are_errors(
+def test_slides_without_usable_annotation_are_refused(
     trained: Trained,
     tmp_path: Path,
     make_annotation: Callable[..., Path],
     om_slide: tuple[Path, list[Polygon]],
 ) -> None:
     far = make_annotation(tmp_path / "far.geojson", [Polygon([(90000, 0), (90100, 0), (90100, 100)])])
-    with pytest.raises(NephroscaleError, match="outside its slide"):
+    with pytest.raises(Rejected, match="none of the annotated slides can be used") as rejected:
         train_segmenter([AnnotatedSlide("S", om_slide[0], far)], trained.settings, 1, tmp_path / "m")
+    (left_out,) = rejected.value.figures["outlines_left_out"]
+    assert left_out["id"] == "S"
+    assert "outside the slide" in left_out["reason"]
     with pytest.raises(NephroscaleError, match="no annotated slide"):
         train_segmenter([], trained.settings, 1, tmp_path / "m")
     assert not (tmp_path / "m").exists()
+
+
+def test_a_slide_at_fault_does_not_stop_the_others(trained: Trained, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.geojson"
+    broken.write_text("[{")
+    slides = [*trained.slides, trained.slides[0]._replace(id="S0", annotation=broken)]
+    figures = train_segmenter(slides, with_steps(trained, 2), 1, tmp_path / "model")
+    assert figures["slides"] == 1
+    (left_out,) = figures["outlines_left_out"]
+    assert left_out["id"] == "S0"
+    assert "count" not in left_out
+
+
+def test_training_ignores_what_is_outside_annotated_areas(
+    trained: Trained, om_slide: tuple[Path, list[Polygon]], tmp_path: Path
+) -> None:
+    area = box(100, 40, 740, 936)  # the left half of the slide
+    drawn = [(polygon, "Glomerulus") for polygon in om_slide[1] if polygon.centroid.x < 740]
+    features = [
+        {"type": "Feature", "geometry": mapping(polygon), "properties": {"classification": {"name": name}}}
+        for polygon, name in [*drawn, (area, "Annotated area")]
+    ]
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps(features))
+    slide = load_annotated(trained.slides[0]._replace(annotation=path), trained.settings)
+    assert slide.known[:, :150].all()
+    assert not slide.known[:, 165:].any()
+    _, truth, weight = sample_batch([slide], 8, 64, np.random.default_rng(0))
+    assert 0 < float(weight.mean()) < 1
+    moved = replace(slide, truth=slide.truth | ~slide.known)
+    again = sample_batch([moved], 8, 64, np.random.default_rng(0))
+    assert not torch.equal(again.truth, truth)
+    logits = torch.zeros_like(truth)
+    assert torch.equal(segmentation_loss(logits, truth, weight), segmentation_loss(logits, again.truth, weight))

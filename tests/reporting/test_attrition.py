@@ -1,4 +1,11 @@
-from nephroscale.reporting.attrition import Reason, StageRejections, count_stages, list_dropped_images, list_rejections
+from nephroscale.reporting.attrition import (
+    Reason,
+    StageRejections,
+    count_stages,
+    list_dropped_images,
+    list_outlines_left_out,
+    list_rejections,
+)
 from nephroscale.reporting.report_inputs import UnitOutcome
 
 
@@ -37,3 +44,13 @@ def test_consequences_of_a_rejection_are_counted_separately():
 
 def test_dropped_images_are_listed():
     assert list_dropped_images(STAGES) == [("P1", "P1-T3", "image is blank"), ("P2", "P2-T1", "cannot be opened")]
+
+
+def test_outlines_left_out_are_listed_once():
+    entry = {"id": "S1", "reason": "is a line", "count": 2}
+    whole = {"id": "S2", "reason": "it is damaged"}
+    stages = {
+        "segmenter": [unit("cohort", outlines_left_out=[entry, whole])],
+        "glomeruli": [unit("S1", outlines_left_out=[entry]), unit("S3")],
+    }
+    assert list_outlines_left_out(stages) == [("S1", "is a line", 2), ("S2", "it is damaged", None)]

@@ -7,7 +7,15 @@ from PIL import Image
 
 from nephroscale.cohort.image import TableScale
 from nephroscale.errors import Rejected
-from nephroscale.slides.facts import ImageFacts, Scale, ScaleConflict, describe_image, read_facts, write_facts
+from nephroscale.slides.facts import (
+    ImageFacts,
+    Scale,
+    ScaleConflict,
+    describe_image,
+    read_facts,
+    with_scale,
+    write_facts,
+)
 from nephroscale.slides.raw import link_raw
 
 
@@ -48,14 +56,29 @@ def test_facts_survive_writing_and_reading(tmp_path):
     assert content["B"]["scale"] == {"value": None, "unit": "um", "source": "whole"}
 
 
+def test_a_plain_tag_counts_after_the_table_and_a_conflict_is_recorded(slide, make_row):
+    row = make_row("OM", scale=table(0.5))
+    facts = with_scale(ImageFacts(), 0.05, row, generic=True)
+    assert (facts.scale, facts.scale_conflict) == (Scale(0.5, "um", "table"), ScaleConflict(0.05, 0.5))
+    assert with_scale(ImageFacts(), 0.05, make_row("OM"), generic=True).scale == Scale(0.05, "um", "file")
+    assert with_scale(ImageFacts(), 0.48, row, generic=False).scale_conflict is None
+    assert with_scale(ImageFacts(), 0.47, row, generic=False).scale_conflict == ScaleConflict(0.47, 0.5)
+
+
+def test_a_scale_that_cannot_be_used_is_refused_with_its_reason(make_row):
+    with pytest.raises(Rejected, match="not square, or give µm per pixel in the table"):
+        with_scale(ImageFacts(), None, make_row("OM"), generic=False, fault="its pixels are not square")
+
+
 def test_facts_do_not_depend_on_the_path(slide, tmp_path, make_row):
     assert describe_image(link_raw(slide, tmp_path / "links"), make_row("OM")) == describe_image(slide, make_row("OM"))
 
 
-def test_the_scale_of_the_file_wins_and_a_conflict_is_recorded(slide, make_row):
-    facts = describe_image(slide, make_row("OM", scale=table(0.5)))
-    assert facts.scale == Scale(0.25, "um", "file")
-    assert facts.scale_conflict == ScaleConflict(0.25, 0.5)
+def test_a_scanners_own_scale_counts_before_the_table_and_a_conflict_is_recorded(shared, slide, make_row):
+    scanned = describe_image(shared / "data/slides/CMU-1-Small-Region.svs", make_row("OM", scale=table(0.25)))
+    assert (scanned.scale, scanned.scale_conflict) == (Scale(0.499, "um", "file"), ScaleConflict(0.499, 0.25))
+    tagged = describe_image(slide, make_row("OM", scale=table(0.5)))
+    assert (tagged.scale, tagged.scale_conflict) == (Scale(0.5, "um", "table"), ScaleConflict(0.25, 0.5))
     assert describe_image(slide, make_row("OM", scale=table(255, "nm"))).scale_conflict is None
 
 

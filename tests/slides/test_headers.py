@@ -54,7 +54,7 @@ def test_a_damaged_header_is_a_rejection(tmp_path, content):
 
 def test_many_headers_keep_their_names(slide, tmp_path):
     found = describe_headers({"a": (slide, ROW), "b": (tmp_path / "absent.tif", ROW), "c": (tmp_path, ROW)})
-    assert found["a"].mpp == 0.5
+    assert found["a"].mpp == 0.4  # that of the table
     assert "The file does not exist" in found["b"].reason
     assert "no DICOM file" in found["c"].reason
 

@@ -129,3 +129,38 @@ def test_pixels_outside_the_picture_are_never_tissue():
     assert not find_bright_tissue(image, ~valid & valid, MPP).tissue.any()
     grey = image[..., 0].copy()
     assert not find_dark_tissue(grey, valid, MPP).tissue[~valid].any()
+
+
+@pytest.mark.parametrize(
+    "colour", [(0, 0, 0), (255, 255, 255), (90, 90, 90), (160, 160, 160), (255, 0, 255), (10, 10, 60)]
+)
+@pytest.mark.parametrize("noise", [0, 0.5])
+def test_areas_that_were_not_scanned_are_no_tissue(shared, colour, noise):
+    field = cv2.imread(str(shared / "data/kidney_om/0486052bb_positive_000096_image.png"))[..., ::-1]
+    tissue = cv2.resize(field, (128, 128), interpolation=cv2.INTER_AREA)
+    rng = np.random.default_rng(0)
+    image = np.clip(240 + rng.normal(0, 1, (300, 400, 3)), 0, 255).astype(np.uint8)
+    image[100:228, 200:328] = tissue
+    whole = find_bright_tissue(image, everywhere(image), MPP).tissue
+    unscanned = np.zeros(whole.shape, bool)
+    unscanned[:, :100] = unscanned[:30] = True
+    image[unscanned] = np.clip(np.array(colour) + rng.normal(0, noise, (unscanned.sum(), 3)), 0, 255)
+    found = find_bright_tissue(image, everywhere(image), MPP).tissue
+    assert not found[unscanned].any()
+    assert (found != whole)[~unscanned].mean() < 0.01
+
+
+@pytest.mark.parametrize(("dtype", "level"), [(np.uint8, 90), (np.uint8, 255), (np.uint16, 20000)])
+def test_areas_of_a_fluorescence_slide_that_were_not_scanned_are_no_tissue(dtype, level):
+    rng = np.random.default_rng(0)
+    scale = np.iinfo(dtype).max / 255
+    grey = rng.normal(10, 2, (240, 320)) + 80 * disc(240, 320)
+    whole = find_dark_tissue((grey * scale).astype(dtype), np.ones(grey.shape, bool), MPP).tissue
+    image = (grey * scale).astype(dtype)
+    image[:, :80] = level
+    found = find_dark_tissue(image, np.ones(grey.shape, bool), MPP).tissue
+    assert not found[:, :80].any()
+    assert overlap(found, whole) > 0.95
+    image = (grey * scale).astype(dtype)
+    image[disc(240, 320, 100)[:, ::-1]] = np.iinfo(dtype).max  # saturated signal
+    assert find_dark_tissue(image, np.ones(grey.shape, bool), MPP).tissue[disc(240, 320, 90)].all()

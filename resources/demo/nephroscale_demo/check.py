@@ -15,7 +15,7 @@ from nephroscale.evaluation.metrics import compute_metrics
 from nephroscale.evaluation.tables import read_predictions
 from nephroscale.glomeruli.contours import read_geojson
 from nephroscale.glomeruli.metrics import detection, dice_of_polygons
-from nephroscale.glomeruli.outlines import read_annotations
+from nephroscale.glomeruli.outlines import read_outlines
 
 SINGLE = ("om-only", "im-only", "tem-only")
 
@@ -69,7 +69,7 @@ def segmentation(results: Path, truth: Path) -> tuple[float, float]:
         outline = truth / f"{path.parent.name}.geojson"
         if outline.is_file():
             contours = [glomerulus.polygon for glomerulus in read_geojson(path)]
-            outlines = read_annotations(outline)
+            outlines = read_outlines(outline).polygons
             counts = detection(contours, outlines)
             matched, found, true = matched + counts["matched"], found + counts["found"], true + counts["true"]
             dices.append(dice_of_polygons(contours, outlines))

@@ -1,4 +1,4 @@
-"""Findings about single images for the last screen: the same image under two patients, and TEM images left out."""
+"""Findings about single images for the last screen: copies, scales in conflict, TEM images and outlines left out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from nephroscale.slides.duplicates import find_alike, identity_rows, read_identities
+from nephroscale.slides.facts import CONFLICT, read_facts
 
 if TYPE_CHECKING:
     from nephroscale.engine.plan import Plan
@@ -47,7 +48,12 @@ def describe_findings(plan: Plan) -> dict[str, Findings]:
     for pair in find_duplicates(plan):
         if pair.is_fault:
             copies[pair.likeness].append(pair.names)
-    return {"The same image under two patients": copies, "TEM images left out": _left_out(plan)}
+    return {
+        "The same image under two patients": copies,
+        "TEM images left out": _left_out(plan),
+        "Outlines left out": _outlines_left_out(plan),
+        "Scales that differ": _scale_conflicts(plan),
+    }
 
 
 def _left_out(plan: Plan) -> Findings:
@@ -58,4 +64,31 @@ def _left_out(plan: Plan) -> Findings:
         for image in dropped if isinstance(dropped, list) else []:
             if isinstance(image, dict):
                 found[str(image["reason"])].append(f"{image['id']} of {patient}")
+    return found
+
+
+def _outlines_left_out(plan: Plan) -> Findings:
+    """Name the files as the tables do: receipts have no names of files."""
+    found: Findings = defaultdict(list)
+    for stage in {"segmenter", "glomeruli"} & set(plan.stages):
+        for unit in plan.units(stage):
+            receipt = plan.receipt(stage, unit)
+            left_out = receipt.figures.get("outlines_left_out") if receipt else None
+            for entry in left_out if isinstance(left_out, list) else []:
+                if isinstance(entry, dict):
+                    image = plan.cohort.images[str(entry["id"])]
+                    file = f"{image.annotation.name} ({image.id})" if image.annotation else image.id
+                    found[str(entry["reason"])].append(f"{entry['count']} in {file}" if "count" in entry else file)
+    return {reason: sorted(set(files)) for reason, files in sorted(found.items())}
+
+
+def _scale_conflicts(plan: Plan) -> Findings:
+    found: Findings = defaultdict(list)
+    for patient in plan.units("register") if "register" in plan.stages else []:
+        path = plan.object_path("register", patient) if plan.receipt("register", patient) else None
+        for image, facts in (read_facts(path) if path and path.is_file() else {}).items():
+            conflict, scale = facts.scale_conflict, facts.scale
+            if conflict and scale:
+                text = f"file and table differ by more than {CONFLICT:.0%}; the scale of the {scale.source} is used"
+                found[text].append(f"{image}: file {conflict.file:g}, table {conflict.table:g} µm per pixel")
     return found

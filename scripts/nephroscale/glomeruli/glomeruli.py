@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Protocol, TypedDict, cast
+from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict, cast
 
 import numpy as np
 from shapely.geometry import Polygon
@@ -13,7 +13,7 @@ from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.glomeruli.contours import Glomerulus, write_geojson
 from nephroscale.glomeruli.crops import cut_crop, fit_whole
 from nephroscale.glomeruli.instances import find_instances, measure_outlines
-from nephroscale.glomeruli.outlines import outlines_on
+from nephroscale.glomeruli.outlines import Annotation, LeftOut, list_left_out, outlines_on
 from nephroscale.glomeruli.overlay import draw_overlay
 from nephroscale.glomeruli.tile_view import TileView
 from nephroscale.slides.facts import is_whole_field
@@ -38,7 +38,11 @@ class Detector(Protocol):
 
 
 class GlomeruliFigures(TypedDict):
-    """Figures of an image; `score`, `completeness` and `diameter_um` are those of the representative glomerulus."""
+    """Figures of an image.
+
+    `score`, `completeness` and `diameter_um` are those of the representative glomerulus; `outlines_left_out`
+    has the objects of a person's annotation that were left out.
+    """
 
     method: str
     glomeruli: int
@@ -47,6 +51,7 @@ class GlomeruliFigures(TypedDict):
     score: float
     completeness: float
     diameter_um: float | None
+    outlines_left_out: NotRequired[list[LeftOut]]
 
 
 def choose_detector(modality: str, method: str, *, has_segmenter: bool) -> str:
@@ -103,7 +108,7 @@ def find_glomeruli(  # noqa: PLR0917
     slide
         Digest of the image's raw file, for the ids of the outlines.
     annotation
-        Corrected outlines (see :func:`nephroscale.glomeruli.outlines.read_annotations`), which are used instead of
+        Corrected outlines (see :func:`nephroscale.glomeruli.outlines.read_outlines`), which are used instead of
         detected ones; None where there are none.
 
     Raises
@@ -114,13 +119,16 @@ def find_glomeruli(  # noqa: PLR0917
     opened = open_tiles(tiles)
     whole = is_whole_field(row)
     too_small = too_large = 0
+    left_out: dict[str, int] = {}
     if whole:
         method, glomeruli = "whole", [_whole(opened)]
     elif opened.mpp is None:
         raise Rejected("image has no scale, which the detection of glomeruli needs")
     elif annotation:
         view = TileView.at_scale(opened, settings.mpp)
-        method, glomeruli = "annotation", _corrected(view, annotation, row.id)
+        drawn = _corrected(view, annotation, row.id, settings)
+        method, glomeruli = "annotation", measure_outlines(view, drawn.polygons)
+        left_out = drawn.left_out
     else:
         method = choose_detector(opened.modality, settings.method, has_segmenter=segmenter is not None)
         view = TileView.at_scale(opened, settings.mpp)
@@ -149,7 +157,7 @@ def find_glomeruli(  # noqa: PLR0917
     write_arrays(out / "crops", arrays, _attributes(opened, settings, whole=whole))
     draw_overlay(opened, glomeruli, out / "overlay.png")
     first = glomeruli[0]
-    return {
+    figures: GlomeruliFigures = {
         "method": method,
         "glomeruli": len(glomeruli),
         "too_small": too_small,
@@ -158,13 +166,20 @@ def find_glomeruli(  # noqa: PLR0917
         "completeness": round(first.completeness, 4),
         "diameter_um": None if first.diameter_um is None else round(first.diameter_um, 1),
     }
+    if left_out:
+        figures["outlines_left_out"] = list_left_out(row.id, left_out)
+    return figures
 
 
-def _corrected(view: TileView, annotation: Path, image: str) -> list[Glomerulus]:
+def _corrected(view: TileView, annotation: Path, image: str, settings: DetectionSettings) -> Annotation:
     try:
-        return measure_outlines(view, outlines_on(view, annotation, f"image {image}"))
-    except NephroscaleError as error:
-        raise Rejected(f"corrected outlines cannot be used: {error.what}") from error
+        drawn = outlines_on(view, annotation, settings)
+        if not drawn.outlines:
+            raise Rejected("its annotation has no outline of a glomerulus")
+    except Rejected as verdict:
+        left_out: list[LeftOut] = [{"id": image, "reason": verdict.reason}]
+        raise Rejected(verdict.reason, method="annotation", glomeruli=0, outlines_left_out=left_out) from verdict
+    return drawn
 
 
 def _whole(tiles: Tiles) -> Glomerulus:

@@ -1,140 +1,199 @@
-"""Read manual outlines of glomeruli: of QuPath, HuBMAP, Aperio ImageScope and ImageJ, and masks."""
+"""Outlines of glomeruli that a person drew: which of an annotation's objects count, and where nothing is known."""
 
 from __future__ import annotations
 
-import json
+import math
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree as ET  # _parse_xml rejects documents with a DTD
-from xml.parsers import expat
+from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict
 
-import cv2
-import numpy as np
-from scipy import ndimage
-from shapely import make_valid, transform, union_all
-from shapely.affinity import translate
-from shapely.geometry import Polygon, box, shape
+from shapely import make_valid, transform
+from shapely.geometry import Polygon, box
 
-from nephroscale.errors import NephroscaleError
-from nephroscale.glomeruli import imagej
-from nephroscale.glomeruli.contours import outline
+from nephroscale.errors import Rejected
+from nephroscale.glomeruli.annotation_formats.base import DrawnObject, UnreadableAnnotationError
+from nephroscale.glomeruli.annotation_formats.registry import read_objects
+from nephroscale.glomeruli.classes import DEFAULT_CLASSES, Kind, classify, is_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
     from shapely.geometry.base import BaseGeometry
 
+    from nephroscale.glomeruli.settings import OutlineSettings
     from nephroscale.glomeruli.tile_view import TileView
 
-GLOMERULUS = ("glom", "肾小球")
-GEOJSON_AREAS = ("Polygon", "MultiPolygon")
-APERIO_ELLIPSE = "2"
 ON_SLIDE = 0.2  # smallest part of an outline that is on the slide's tiles
-MASKS = (b"\x89PNG", b"II*\0", b"MM\0*", b"BM")
+MOST_OUTSIDE = 0.5  # fraction of the outlines; beyond it the annotation is not of this slide
 SLIVER = 0.02  # smallest piece of a repaired outline, as a fraction of the largest
 
 
-def read_annotations(path: Path, names: tuple[str, ...] | None = GLOMERULUS) -> list[Polygon]:
-    """Read outlines of glomeruli.
+class Outline(NamedTuple):
+    """The outline of a glomerulus.
 
-    Formats are QuPath GeoJSON (a FeatureCollection, a Feature or a list of them, as in HuBMAP), Aperio ImageScope XML
-    and ImageJ ROIs (`.roi`, or several in a `.zip`). Points, lines and rulers are ignored. In a mask (PNG, TIFF or BMP,
-    as large as level 0 of the image) every connected region of one value other than 0 is an outline.
+    Attributes
+    ----------
+    polygon
+        Valid.
+    sclerosed
+        Whether it has the class of a sclerosed glomerulus.
+    """
+
+    polygon: Polygon
+    sclerosed: bool = False
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What a person drew on a slide.
+
+    Parameters
+    ----------
+    outlines
+        Of glomeruli, in the order of the file; an object of several parts gives several.
+    areas
+        Areas in which every glomerulus is outlined; outside them nothing is known. None: the whole slide.
+    unknown
+        Outlines of glomeruli that were left out.
+    left_out
+        Why objects were left out, to their number.
+    """
+
+    outlines: list[Outline]
+    areas: list[Polygon] | None = None
+    unknown: list[Polygon] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def polygons(self) -> list[Polygon]:
+        """The outlines' polygons."""
+        return [outline.polygon for outline in self.outlines]
+
+
+class LeftOut(TypedDict):
+    """`count` objects of the annotation of an image that were left out; without `count` the whole annotation."""
+
+    id: str
+    reason: str
+    count: NotRequired[int]
+
+
+def read_outlines(path: Path, classes: Mapping[str, Kind] | None = None) -> Annotation:
+    """Read the outlines of glomeruli in an annotation of any format (:mod:`.annotation_formats.registry`).
 
     Parameters
     ----------
     path
         The file; the format is detected by content.
-    names
-        An outline with a class is used only if the name of the class contains one of these (ignoring case); outlines
-        without class are always used. None uses every outline.
+    classes
+        Name of a class to its meaning (:func:`.classes.classify`); the default ones if None. Objects without class are
+        glomeruli, unless other objects of the file have the class of a glomerulus.
 
     Returns
     -------
-    list of shapely.geometry.Polygon
-        Valid polygons in raw level-0 pixels (x to the right, y down, the corner of the first pixel is 0, 0), in the
-        order of the file; an outline of several parts gives several polygons.
+    Annotation
+        In raw level-0 pixels (x to the right, y down, the corner of the first pixel is 0, 0).
 
     Raises
     ------
-    NephroscaleError
-        When the file cannot be read, or has no outline of a glomerulus.
+    Rejected
+        When the file is damaged, or of no known format.
     """
-    path = Path(path)
-    data = path.read_bytes()
-    head = data.removeprefix(b"\xef\xbb\xbf").lstrip()[:4]
+    classes = DEFAULT_CLASSES if classes is None else classes
     try:
-        if data[:4] in (b"PK\x03\x04", b"Iout"):
-            outlines: Iterable[tuple[str, BaseGeometry]] = [("", polygon) for polygon in imagej.read_rois(data)]
-        elif data.startswith(MASKS):
-            outlines = [("", polygon) for polygon in _read_mask(data)]
-        elif head[:1] in (b"{", b"["):
-            outlines = _read_geojson(json.loads(data.decode("utf-8-sig")))
-        elif head[:1] == b"<" or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            outlines = _read_aperio(_parse_xml(data))
-        else:
-            raise ValueError("it is neither GeoJSON, Aperio XML, ImageJ ROIs nor a mask")
-        outlines = list(outlines)
-    except (ValueError, KeyError, TypeError, IndexError, expat.ExpatError) as error:
-        raise NephroscaleError(
-            f"This annotation cannot be read: {error}.",
-            where=path.name,
-            fix="Export it again from QuPath (GeoJSON), ImageScope (XML) or ImageJ (ROI zip).",
-        ) from error
-    wanted = [geometry for name, geometry in outlines if names is None or not name or _matches(name, names)]
-    polygons = [polygon for geometry in wanted for polygon in polygons_of(geometry)]
-    if not polygons:
-        classes = sorted({name for name, _ in outlines if name})
-        raise NephroscaleError(
-            f"This annotation has no outline of a glomerulus (its classes: {', '.join(classes) or 'none'}).",
-            where=path.name,
-            fix=f"Give outlines no class, or one whose name contains {' or '.join(map(repr, names or ()))}.",
-        )
-    return polygons
+        objects = read_objects(Path(path))
+    except UnreadableAnnotationError as error:
+        raise Rejected(f"its annotation cannot be read: {error}") from error
+    verdicts = [_kind_of(one, classes) for one in objects]
+    named = any(kind in {"glomerulus", "sclerosed"} for kind, _ in verdicts)
+    outlines: list[Outline] = []
+    areas: list[Polygon] = []
+    left_out: Counter[str] = Counter()
+    for one, (kind, why) in zip(objects, verdicts, strict=True):
+        reason = why or one.fault or ("has no class, but others have one" if kind is None and named else "")
+        if reason:
+            left_out[reason] += 1
+        elif kind == "annotated area":
+            areas += polygons_of(one.area)
+        elif kind != "other":  # a class that the settings call `other` is left out without a word
+            outlines += [Outline(polygon, kind == "sclerosed") for polygon in polygons_of(one.area)]
+    return Annotation(outlines, areas or None, left_out=dict(sorted(left_out.items())))
 
 
-def outlines_on(view: TileView, path: Path, where: str) -> list[Polygon]:
-    """Read the outlines of glomeruli that lie on a slide.
+def outlines_on(view: TileView, path: Path, settings: OutlineSettings) -> Annotation:
+    """Read the outlines of glomeruli that lie on a slide and have the size of one.
 
     Parameters
     ----------
     view
         The slide at any scale.
     path
-        The file, as in :func:`read_annotations`.
-    where
-        Name of the slide, for the error.
+        The file, as in :func:`read_outlines`.
+    settings
+        Classes, and limits of size.
 
     Returns
     -------
-    list of shapely.geometry.Polygon
-        In pixels of the view; outlines of which less than a fifth is on the slide's tiles are left out.
+    Annotation
+        In pixels of the view. Left out, and counted, are outlines of which less than a fifth is on the slide's tiles,
+        and those beyond the limits of size.
 
     Raises
     ------
-    NephroscaleError
-        When the file cannot be read, or no outline is on the slide.
+    Rejected
+        When the file cannot be used: it is damaged, its outlines are not on the slide, or are all too small or too
+        large.
     """
+    drawn = read_outlines(path, settings.classes)
     height, width = view.shape
-    frame = box(0, 0, width, height)
-    polygons = [transform(polygon, view.from_raw) for polygon in read_annotations(path)]
-    inside = [polygon for polygon in polygons if polygon.intersection(frame).area > ON_SLIDE * polygon.area]
-    if not inside:
-        raise NephroscaleError(
-            "All outlines of this annotation are outside its slide.",
-            where=where,
-            fix="Give outlines in pixels of full resolution; check that the file belongs to this slide.",
+    frame, mpp = box(0, 0, width, height), view.mpp or 1.0
+    kept: list[Outline] = []
+    unknown: list[Polygon] = []
+    left_out = Counter(drawn.left_out)
+    outside = 0
+    for outline in drawn.outlines:
+        placed = transform(outline.polygon, view.from_raw)
+        diameter = 2 * math.sqrt(placed.area / math.pi) * mpp
+        if placed.intersection(frame).area <= ON_SLIDE * placed.area:
+            outside += 1
+        elif diameter > settings.max_diameter_um:
+            left_out[f"is larger than {settings.max_diameter_um:g} µm (glomeruli.max_diameter_um)"] += 1
+        elif diameter < settings.min_diameter_um:
+            left_out[f"is smaller than {settings.min_diameter_um:g} µm (glomeruli.min_diameter_um)"] += 1
+            unknown.append(placed)
+        else:
+            kept.append(outline._replace(polygon=placed))
+    if outside > MOST_OUTSIDE * len(drawn.outlines):
+        raise Rejected(
+            f"{outside} of the {len(drawn.outlines)} outlines of its annotation are outside the slide: it belongs to "
+            "another slide, or is not in pixels of full resolution"
         )
-    return inside
+    if outside:
+        left_out["is outside the slide"] += outside
+    if not kept and (drawn.areas is None or drawn.outlines):
+        raise Rejected(f"its annotation has no usable outline of a glomerulus ({describe(left_out)})")
+    areas = None if drawn.areas is None else [transform(area, view.from_raw) for area in drawn.areas]
+    return Annotation(kept, areas, unknown, dict(sorted(left_out.items())))
 
 
-def polygons_of(geometry: BaseGeometry) -> list[Polygon]:
+def list_left_out(image: str, left_out: Mapping[str, int]) -> list[LeftOut]:
+    """List what was left out of the annotation of an image, for the figures of a receipt."""
+    return [{"id": image, "reason": reason, "count": count} for reason, count in left_out.items()]
+
+
+def describe(left_out: Mapping[str, int]) -> str:
+    """Write the reasons for which objects were left out, with their numbers."""
+    return "; ".join(f"{count} left out: {reason}" for reason, count in sorted(left_out.items())) or "it is empty"
+
+
+def polygons_of(geometry: BaseGeometry | None) -> list[Polygon]:
     """Split a geometry into valid polygons; self-intersections are repaired, points and lines dropped.
 
     Parameters
     ----------
     geometry
-        Any geometry.
+        Any geometry; None has none.
     """
     polygons: list[Polygon] = []
     for part in getattr(geometry, "geoms", [geometry]):
@@ -149,70 +208,10 @@ def polygons_of(geometry: BaseGeometry) -> list[Polygon]:
     return polygons
 
 
-def _matches(name: str, names: tuple[str, ...]) -> bool:
-    return any(wanted in name.casefold() for wanted in names)
-
-
-def _read_mask(data: bytes) -> Iterable[Polygon]:
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise ValueError("its pixels cannot be decoded")
-    mask = pixels if pixels.ndim == 2 else pixels[..., :3].max(-1)  # without transparency
-    for value in np.unique(mask[mask > 0]):
-        regions, _ = ndimage.label(mask == value)
-        for number, (rows, columns) in enumerate(ndimage.find_objects(regions), start=1):
-            polygon = outline(regions[rows, columns] == number)
-            if polygon is not None:
-                yield translate(polygon, columns.start, rows.start)
-
-
-def _read_geojson(content: Any) -> Iterable[tuple[str, BaseGeometry]]:
-    features = content if isinstance(content, list) else content.get("features", [content])
-    for feature in features:
-        geometry = feature.get("geometry", feature)
-        if geometry is None or geometry["type"] == "GeometryCollection":
-            raise ValueError("a feature has no single geometry")
-        if geometry["type"] not in GEOJSON_AREAS:
-            continue
-        properties = feature.get("properties") or {}
-        label = properties.get("classification") or {}
-        name = label.get("name") or ": ".join(label.get("names", [])) if isinstance(label, dict) else str(label)
-        yield str(name), shape(geometry)
-
-
-def _parse_xml(data: bytes) -> ET.Element:
-    """Parse XML without a document type, as expanding and external entities require one."""
-
-    def refuse(*_: object) -> None:
-        raise ValueError("it declares a document type (DTD), which is not allowed")
-
-    guard = expat.ParserCreate()
-    guard.StartDoctypeDeclHandler = refuse
-    guard.Parse(data, True)
-    return ET.fromstring(data)  # noqa: S314
-
-
-def _read_aperio(root: ET.Element) -> Iterable[tuple[str, BaseGeometry]]:
-    if root.tag != "Annotations":
-        raise ValueError(f"its root is <{root.tag}>, not <Annotations>")
-    for layer in root.iter("Annotation"):
-        areas: list[BaseGeometry] = []
-        holes: list[BaseGeometry] = []
-        for region in layer.iter("Region"):
-            points = [(float(vertex.attrib["X"]), float(vertex.attrib["Y"])) for vertex in region.iter("Vertex")]
-            if region.get("Type") == APERIO_ELLIPSE and len(points) == 2:
-                points = _ellipse(points)
-            if len(points) >= 3:
-                polygon = make_valid(Polygon(points))
-                (holes if region.get("NegativeROA") == "1" else areas).append(polygon)
-        cut = union_all(holes) if holes else None
-        for area in areas:
-            yield layer.get("Name", ""), area if cut is None else area.difference(cut)
-
-
-def _ellipse(corners: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    (left, top), (right, bottom) = corners
-    angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
-    x = (left + right) / 2 + (right - left) / 2 * np.cos(angle)
-    y = (top + bottom) / 2 + (bottom - top) / 2 * np.sin(angle)
-    return list(zip(x.tolist(), y.tolist(), strict=True))
+def _kind_of(one: DrawnObject, classes: Mapping[str, Kind]) -> tuple[Kind | None, str]:
+    """Decide what an object is, by its labels, otherwise by its name (None without class), and why it is left out."""
+    labels = [label for label in one.labels if is_named(label)]
+    kind, why = classify((*one.labels, one.name), classes)
+    if kind is None and labels:
+        kind, why = "other", "glomeruli.classes does not have it"
+    return kind, f"is of the class {(labels or [one.name])[0][:60]!r}: {why}" if why else ""

@@ -52,9 +52,9 @@ _SAVE = Template(
     + """\
 def corrected = new File(folder, 'corrected')
 corrected.mkdirs()
-def glomeruli = getAnnotationObjects().findAll { it.getPathClass()?.getName() == 'Glomerulus' }
-exportObjectsToGeoJson(glomeruli, new File(corrected, id + '.geojson').getPath(), 'FEATURE_COLLECTION')
-println 'Saved ' + glomeruli.size() + ' outlines of ' + id
+def drawn = getAnnotationObjects().findAll { it.getPathClass() != null }
+exportObjectsToGeoJson(drawn, new File(corrected, id + '.geojson').getPath(), 'FEATURE_COLLECTION')
+println 'Saved ' + drawn.size() + ' outlines of ' + id
 """
 )
 

@@ -10,18 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nephroscale.errors import NephroscaleError
+from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.glomeruli.contours import rasterise
 from nephroscale.glomeruli.metrics import dice
 from nephroscale.glomeruli.network import UNet, save_weights
-from nephroscale.glomeruli.outlines import outlines_on
+from nephroscale.glomeruli.outlines import LeftOut, list_left_out, outlines_on
 from nephroscale.glomeruli.tile_view import GLASS, TileView
 from nephroscale.glomeruli.unet import predict, to_tensor
 from nephroscale.slides.tile_reader import open_tiles
 from nephroscale.slides.tile_status import TileStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from nephroscale.glomeruli.settings import SegmenterSettings
@@ -64,22 +64,32 @@ class LabelledSlide:
         bool [h, w], glomeruli.
     status
         uint8 [h, w], values of :class:`TileStatus`.
+    known
+        bool [h, w]: pixels that are readable, in an annotated area, and in no outline that was left out.
     centres
         float64 [n, 2], y, x of the glomeruli in pixels.
+    left_out
+        Why objects of the annotation were left out, to their number.
     """
 
     name: str
     pixels: np.ndarray
     truth: np.ndarray
     status: np.ndarray
+    known: np.ndarray
     centres: np.ndarray
+    left_out: Mapping[str, int]
 
 
 class SegmenterFigures(TypedDict):
-    """Figures of a training; the validation ones are None if no slide was held out."""
+    """Figures of a training.
+
+    The validation ones are None if no slide was held out. `outlines_left_out` has slides and objects of annotations.
+    """
 
     slides: int
     glomeruli: int
+    outlines_left_out: list[LeftOut]
     parameters: int
     loss: float
     training_dice: float
@@ -109,7 +119,9 @@ def train_segmenter(
     Raises
     ------
     NephroscaleError
-        When there is no slide, a slide is not OM, or an annotation is outside its slide.
+        When there is no slide.
+    Rejected
+        When no slide can be used.
 
     References
     ----------
@@ -117,13 +129,13 @@ def train_segmenter(
     weight decay regularization", ICLR 2019.
     """
     steps = settings.unet.steps
-    loaded = [load_annotated(slide, settings.mpp) for slide in sorted(slides, key=lambda slide: slide.id)]
-    if not loaded:
+    if not slides:
         raise NephroscaleError(
             "There is no annotated slide to train the segmenter on.",
             where="patients with `use: segmentation`",
             fix="Fill the column `annotation` of their OM images, or set glomeruli.method to classical.",
         )
+    loaded, left_out = _load_all(slides, settings)
     held_out = loaded.pop() if len(loaded) >= MIN_SLIDES_FOR_VALIDATION else None
     rng = np.random.default_rng(seed)
     with torch.random.fork_rng(devices=[]):
@@ -149,6 +161,7 @@ def train_segmenter(
     figures: SegmenterFigures = {
         "slides": len(loaded),
         "glomeruli": sum(len(slide.centres) for slide in loaded),
+        "outlines_left_out": left_out,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "loss": round(float(np.mean(losses[-EVERY:])), 5),
         "training_dice": round(float(np.mean(fitted)), 4),
@@ -168,34 +181,60 @@ def _dice_on(network: UNet, slide: LabelledSlide) -> float:
     h, w = slide.truth.shape
     pads = ((0, -h % multiple), (0, -w % multiple), (0, 0))
     found = predict(network, np.pad(slide.pixels, pads, constant_values=GLASS))[:h, :w] >= 0.5
-    return dice(found & (slide.status == TileStatus.TISSUE), slide.truth)
+    return dice(found & slide.known & (slide.status == TileStatus.TISSUE), slide.truth & slide.known)
 
 
-def load_annotated(slide: AnnotatedSlide, mpp: float) -> LabelledSlide:
+def _load_all(
+    slides: Sequence[AnnotatedSlide], settings: SegmenterSettings
+) -> tuple[list[LabelledSlide], list[LeftOut]]:
+    """Load the slides by id, and list those that cannot be used, and the objects that were left out."""
+    loaded: list[LabelledSlide] = []
+    left_out: list[LeftOut] = []
+    for slide in sorted(slides, key=lambda slide: slide.id):
+        try:
+            one = load_annotated(slide, settings)
+        except Rejected as verdict:
+            left_out.append({"id": slide.id, "reason": verdict.reason})
+        else:
+            loaded.append(one)
+            left_out += list_left_out(slide.id, one.left_out)
+    if not any(len(slide.centres) for slide in loaded):
+        raise Rejected("none of the annotated slides can be used to train the segmenter", outlines_left_out=left_out)
+    return loaded, left_out
+
+
+def load_annotated(slide: AnnotatedSlide, settings: SegmenterSettings) -> LabelledSlide:
     """Load a slide and its outlines at the scale of segmentation.
 
     Parameters
     ----------
     slide
         The slide.
-    mpp
-        Scale, µm per pixel.
+    settings
+        Scale, and which outlines count.
 
     Raises
     ------
     NephroscaleError
-        When the slide is not OM, or has no outline.
+        When the slide is not OM.
+    Rejected
+        When its annotation cannot be used.
     """
-    view = TileView.at_scale(open_tiles(slide.tiles), mpp)
+    view = TileView.at_scale(open_tiles(slide.tiles), settings.mpp)
     if not view.bright:
         raise NephroscaleError(
             f"The segmenter is trained on OM slides, but this one is {view.tiles.modality}.",
             where=f"image {slide.id}",
             fix="Remove its annotation.",
         )
-    inside = outlines_on(view, slide.annotation, f"image {slide.id}")
-    centres = np.array([[polygon.centroid.y, polygon.centroid.x] for polygon in inside])
-    return LabelledSlide(slide.id, view.whole(), rasterise(inside, view.shape), view.status, centres)
+    drawn = outlines_on(view, slide.annotation, settings)
+    truth = rasterise(drawn.polygons, view.shape)
+    known = view.status != TileStatus.UNREADABLE
+    if drawn.areas is not None:
+        known &= rasterise(drawn.areas, view.shape) | truth
+    known &= ~rasterise(drawn.unknown, view.shape) | truth
+    centres = np.array([[polygon.centroid.y, polygon.centroid.x] for polygon in drawn.polygons]).reshape(-1, 2)
+    return LabelledSlide(slide.id, view.whole(), truth, view.status, known, centres, drawn.left_out)
 
 
 class PatchBatch(NamedTuple):
@@ -208,7 +247,7 @@ class PatchBatch(NamedTuple):
     truth
         float32 [n, side, side], 1 in glomeruli.
     weight
-        float32 [n, side, side], 0 where the slide is unreadable, else 1.
+        float32 [n, side, side], 0 where the slide is unreadable or nothing is known of it, else 1.
     """
 
     pixels: Tensor
@@ -235,16 +274,16 @@ def sample_batch(slides: Sequence[LabelledSlide], count: int, side: int, rng: np
     weight = np.ones((count, side, side), np.float32)
     for index in range(count):
         slide = slides[int(rng.integers(len(slides)))]
-        if index % 2 == 0:
+        if index % 2 == 0 and len(slide.centres):
             centre = slide.centres[int(rng.integers(len(slide.centres)))] + rng.uniform(-0.4, 0.4, 2) * side
         else:
-            centre = _anywhere(slide.status, rng)
+            centre = _anywhere(slide, rng)
         y, x = (int(value) for value in np.rint(centre) - side // 2)
         turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
         for source, target in (
             (slide.pixels, pixels),
             (slide.truth, truth),
-            (slide.status != TileStatus.UNREADABLE, weight),
+            (slide.known, weight),
         ):
             part = np.rot90(_cut(source, y, x, target[index].copy()), turns)
             target[index] = part[:, ::-1] if mirror else part
@@ -256,11 +295,11 @@ def sample_batch(slides: Sequence[LabelledSlide], count: int, side: int, rng: np
     return PatchBatch(tinted, torch.from_numpy(truth), torch.from_numpy(weight))
 
 
-def _anywhere(status: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Sample a position in tissue, or after 100 misses (a slide with little tissue) any position."""
+def _anywhere(slide: LabelledSlide, rng: np.random.Generator) -> np.ndarray:
+    """Sample a position in known tissue, or after 100 misses (a slide with little of it) any position."""
     for _ in range(100):
-        place = rng.integers(status.shape)
-        if status[tuple(place)] == TileStatus.TISSUE:
+        place = rng.integers(slide.status.shape)
+        if slide.status[tuple(place)] == TileStatus.TISSUE and slide.known[tuple(place)]:
             break
     return place.astype(float)
 

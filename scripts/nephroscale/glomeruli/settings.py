@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from nephroscale.glomeruli.classes import DEFAULT_CLASSES, Kind
 from nephroscale.settings import Settings, section, setting
 
 _MPP = "Scale of segmentation, µm per pixel."
@@ -26,7 +28,31 @@ class UNetSettings(Settings):
 
 
 @dataclass(frozen=True)
-class SegmenterSettings(Settings):
+class OutlineSettings(Settings):
+    """Which outlines that a person drew count as glomeruli."""
+
+    classes: Mapping[str, Kind] = setting(
+        "Name of a class in an annotation to what it means. A class matches if it has all words of the name in a row, "
+        "without a negation or a word for something beside a glomerulus. `annotated area` is an area in which every "
+        "glomerulus is outlined; outside such areas nothing is known. `other` is left out without a message.",
+        DEFAULT_CLASSES,
+    )
+    min_diameter_um: float = setting(
+        "Contours and outlines smaller than a disc of this diameter are dropped.",
+        60.0,
+        was="minimum_diameter_um",
+        above=0,
+    )
+    max_diameter_um: float = setting(
+        "Contours and outlines larger than a disc of this diameter are dropped.",
+        400.0,
+        was="maximum_diameter_um",
+        above=0,
+    )
+
+
+@dataclass(frozen=True)
+class SegmenterSettings(OutlineSettings):
     """How the segmenter is trained."""
 
     mpp: float = setting(_MPP, 4.0, above=0)
@@ -34,7 +60,7 @@ class SegmenterSettings(Settings):
 
 
 @dataclass(frozen=True)
-class DetectionSettings(Settings):
+class DetectionSettings(OutlineSettings):
     """How glomeruli are found in a slide and cut out."""
 
     method: Literal["auto", "unet", "classical"] = setting(
@@ -42,12 +68,6 @@ class DetectionSettings(Settings):
     )
     mpp: float = setting(_MPP, 4.0, above=0)
     threshold: float = setting("Probability from which a pixel counts as glomerulus.", 0.5, minimum=0, maximum=1)
-    min_diameter_um: float = setting(
-        "Contours smaller than a disc of this diameter are dropped.", 60.0, was="minimum_diameter_um", above=0
-    )
-    max_diameter_um: float = setting(
-        "Contours larger than a disc of this diameter are dropped.", 400.0, was="maximum_diameter_um", above=0
-    )
     crop_um: float = setting("Side of a glomerulus crop, µm.", 256.0, above=0)
     crop_px: int = setting("Side of a glomerulus crop, pixels.", 224, minimum=32)
 

@@ -70,6 +70,14 @@ class AlikePair(NamedTuple):
     remark: str
 
 
+class OutlinesLeftOut(NamedTuple):
+    """Objects of the annotation of an image that were left out; `objects` is None for the whole annotation."""
+
+    image: str
+    reason: str
+    objects: int | None
+
+
 class DroppedImage(NamedTuple):
     """A TEM image that was left out of its patient's bag, or for which there is no bag."""
 
@@ -131,6 +139,16 @@ def list_dropped_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[Dro
         if isinstance(images, list):
             dropped += [DroppedImage(unit.name, str(image["id"]), str(image["reason"])) for image in images]
     return dropped
+
+
+def list_outlines_left_out(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[OutlinesLeftOut]:
+    """List the objects that were left out of annotations, those of rejected slides included."""
+    found = set()
+    for unit in [*stages.get("segmenter", []), *stages.get("glomeruli", [])]:
+        left_out = unit.figures.get("outlines_left_out", [])
+        for entry in left_out if isinstance(left_out, list) else []:
+            found.add(OutlinesLeftOut(str(entry["id"]), str(entry["reason"]), entry.get("count")))
+    return sorted(found, key=str)
 
 
 def list_alike_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[AlikePair]:

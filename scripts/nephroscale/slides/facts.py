@@ -25,7 +25,7 @@ PLAUSIBLE_UM = (0.05, 10.0)
 # A generic resolution tag may come from a printer or desktop scanner, whose 10160 dpi are 2.5 µm per pixel.
 PLAUSIBLE_GENERIC_UM = (0.05, 2.5)
 PLAUSIBLE_NM = (0.05, 500.0)
-CONFLICT = 0.10
+CONFLICT = 0.05
 PROBE_PX = 256
 MIN_PX = 16
 
@@ -53,7 +53,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class ScaleConflict:
-    """Two scales that differ by more than 10 %, µm per pixel; the file's is used."""
+    """Two scales that differ by more than 5 %, µm per pixel; the facts' `scale` has the source of the one used."""
 
     file: float
     table: float
@@ -199,7 +199,7 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
             unreadable_probes=round(failed, 3) if failed else None,
             perceptual_hash=_hash(slide),
         )
-        facts = with_scale(facts, slide.mpp, row, generic=slide.mpp_is_generic)
+        facts = with_scale(facts, slide.mpp, row, generic=slide.mpp_is_generic, fault=slide.scale_fault)
     expected = {"OM": "bright", "IM": "dark"}.get(row.modality)
     if expected and facts.background != expected:
         raise Rejected(
@@ -265,8 +265,11 @@ def _with_tem_scale(facts: ImageFacts, row: ImageRow) -> ImageFacts:
     return replace(facts, scale=Scale(value, "nm", row.scale.source))
 
 
-def with_scale(facts: ImageFacts, stated: float | None, row: ImageRow, *, generic: bool) -> ImageFacts:
-    """Add the scale that is believed: the file's where plausible, otherwise the table's; of TEM images the table's.
+def with_scale(facts: ImageFacts, stated: float | None, row: ImageRow, *, generic: bool, fault: str = "") -> ImageFacts:
+    """Add the scale that is believed; what is implausible is never.
+
+    A scanner's or microscope's own field is believed before the table, and the table before a plain resolution tag. Of
+    TEM images the table is believed.
 
     Parameters
     ----------
@@ -278,6 +281,8 @@ def with_scale(facts: ImageFacts, stated: float | None, row: ImageRow, *, generi
         Table row of the image (`modality`, `scale`, `roi`).
     generic
         Whether the file states it in a generic tag.
+    fault
+        Why a scale in the file cannot be used.
 
     Raises
     ------
@@ -292,9 +297,9 @@ def with_scale(facts: ImageFacts, stated: float | None, row: ImageRow, *, generi
         facts = replace(facts, scale_not_believed=round(stated, 6))
         stated = None
     table = float(given.value) / (1000.0 if given.unit == "nm" else 1.0) if given else None
-    if stated is not None:
-        if table is not None and abs(table / stated - 1) > CONFLICT:
-            facts = replace(facts, scale_conflict=ScaleConflict(round(stated, 6), round(table, 6)))
+    if stated is not None and table is not None and abs(table / stated - 1) > CONFLICT:
+        facts = replace(facts, scale_conflict=ScaleConflict(round(stated, 6), round(table, 6)))
+    if stated is not None and (table is None or not generic):
         return replace(facts, scale=Scale(round(stated, 6), "um", "file"))
     if given and table is not None:
         if not PLAUSIBLE_UM[0] <= table <= PLAUSIBLE_UM[1]:
@@ -303,5 +308,7 @@ def with_scale(facts: ImageFacts, stated: float | None, row: ImageRow, *, generi
     if is_whole_field(row):
         return replace(facts, scale=Scale(None, "um", "whole"))
     ignored = facts.scale_not_believed
+    if fault:
+        raise Rejected(f"it has no scale that can be used: {fault}, or give µm per pixel in the table")
     detail = "" if ignored is None else f" (the file's {ignored:g} µm per pixel is implausible and was ignored)"
     raise Rejected(f"it has no scale: neither the file nor the table gives µm per pixel{detail}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 IMAGES = {".svs", ".ndpi", ".tif", ".tiff", ".scn", ".bif", ".svslide", ".mrxs", ".png", ".jpg", ".jpeg", ".bmp"}
 # The best kind first, where several lie beside one image; masks come last.
-OUTLINES = (".geojson", ".json", ".xml", ".zip", ".roi")
+OUTLINES = (".geojson", ".json", ".xml", ".annotations", ".zip", ".roi")
 _EXTENSIONS = "|".join(each[1:] for each in sorted(IMAGES | HAMAMATSU | DICOM))
 # Words that tell an image from its outlines, at the end of a name.
 _MASK = re.compile(r"[ ._-](?:glomeruli[ ._-])?(?:mask|masks|label|labels|seg|segmentation)$")

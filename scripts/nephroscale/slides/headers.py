@@ -7,11 +7,12 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides.facts import MIN_PX, ImageFacts, with_scale
 from nephroscale.slides.raw import list_files
+from nephroscale.slides.readers.image_reader import FAULTS
 from nephroscale.slides.readers.registry import FAST, candidate_readers, open_slide
 from nephroscale.slides.samples import read_size
 
@@ -35,6 +36,7 @@ class Header(NamedTuple):
     height: int
     mpp: float | None = None
     mpp_is_generic: bool = False
+    scale_fault: str = ""
 
 
 def read_header(path: Path, modality: str = "") -> Header:
@@ -61,12 +63,13 @@ def read_header(path: Path, modality: str = "") -> Header:
         try:
             with Image.open(path, formats=("PNG", "JPEG", "BMP")) as image:
                 return Header("picture", image.width, image.height)
-        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as fault:
+        except FAULTS as fault:
             raise Rejected("cannot be opened: the image cannot be opened") from fault
     for reader in readers:
         try:
             with open_slide(path, reader) as slide:
-                return Header(slide.vendor, slide.width, slide.height, slide.mpp, slide.mpp_is_generic)
+                scale = slide.mpp, slide.mpp_is_generic, slide.scale_fault
+                return Header(slide.vendor, slide.width, slide.height, *scale)
         except Rejected:
             if reader == readers[-1]:
                 raise
@@ -88,7 +91,7 @@ def describe_header(path: Path, row: ImageRow) -> ImageFacts:
         if min(header.width, header.height) < MIN_PX:
             raise Rejected(f"the image has only {header.width} x {header.height} pixels")
         facts = ImageFacts(width=header.width, height=header.height)
-        return with_scale(facts, header.mpp, row, generic=header.mpp_is_generic)
+        return with_scale(facts, header.mpp, row, generic=header.mpp_is_generic, fault=header.scale_fault)
     except Rejected as verdict:
         return ImageFacts.rejected(verdict.reason)
     except NephroscaleError as fault:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import cv2
 import numpy as np
 
+from nephroscale.errors import Rejected
 from nephroscale.slides.background import IntensityScale, calibrate_intensity, choose_channel, estimate_background
 from nephroscale.slides.facts import is_whole_field
 from nephroscale.slides.slide_view import WHITE, Overview, SlideView
@@ -44,6 +45,8 @@ class Modality(ABC):
     colours: Mapping[str, str]
 
     def __init__(self, overview: Overview, mask: TissueMask, row: ImageRow, stain: str) -> None:
+        if not (overview.valid | overview.unreadable).any():
+            raise Rejected("it has no picture: all of its pixels are transparent or were not scanned")
         self.overview = overview
         self.mask = TissueMask(overview.valid.copy(), mask.pen) if is_whole_field(row) else mask
         self.attributes: dict[str, object] = {"stain": stain}

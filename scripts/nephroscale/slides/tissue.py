@@ -20,6 +20,11 @@ PEN_HUE = (35, 128)
 PEN_SATURATION = 90
 PEN_SATURATION_MASSON = 170
 BLACK_PEN_VALUE = 75
+# A fill: levels within which it is even, levels from which on it is not background, and share of the picture.
+EVEN = 4
+FILL_ABSORBED = 25
+FILL_SHARE = 0.01
+FILL_ALONG = 0.5  # of a side of a fluorescence picture, in which saturated signal is even too
 PEN_SHARE = 0.5
 
 
@@ -42,7 +47,7 @@ def find_bright_tissue(rgb: np.ndarray, valid: np.ndarray, mpp: float, stain: st
     """Find tissue on bright glass.
 
     Tissue has a saturation above Otsu's threshold, or (silver stains are nearly grey) a darkness above another. Pen
-    marks are removed, specks smaller than a glomerulus dropped and small holes filled.
+    marks and areas that were not scanned are removed, specks smaller than a glomerulus dropped and small holes filled.
 
     Parameters
     ----------
@@ -60,6 +65,8 @@ def find_bright_tissue(rgb: np.ndarray, valid: np.ndarray, mpp: float, stain: st
     Otsu, A threshold selection method from gray-level histograms, IEEE Trans SMC 9:62 (1979).
     """
     smooth = cv2.medianBlur(rgb, 5) if min(rgb.shape[:2]) > 5 else rgb
+    absorbs = (np.asarray(estimate_white_point(rgb, valid)) - rgb).max(axis=-1) > FILL_ABSORBED
+    valid = valid & ~find_fill(rgb, valid & absorbs)
     pen = find_pen(smooth, mpp, stain) & valid
     usable = valid & ~pen
     if not usable.any():
@@ -80,7 +87,8 @@ def find_dark_tissue(grey: np.ndarray, valid: np.ndarray, mpp: float) -> TissueM
     """Find bright tissue on a dark background.
 
     The image is smoothed over 10 µm; its darkest fifth is the background. The threshold is the lower of Otsu's and the
-    triangle threshold, but above the noise. An image without signal above the noise has no tissue.
+    triangle threshold, but above the noise. An image without signal above the noise has no tissue. Even areas along a
+    side of the picture were not scanned.
 
     Parameters
     ----------
@@ -98,6 +106,11 @@ def find_dark_tissue(grey: np.ndarray, valid: np.ndarray, mpp: float) -> TissueM
     nothing = np.zeros(grey.shape, bool)
     if not valid.any():
         return TissueMask(nothing, nothing)
+    low, high = np.percentile(grey[valid], [5, 99.9])
+    levels = np.clip((grey.astype(np.float32) - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)
+    valid = valid & ~find_fill(levels[..., None], valid & (levels > FILL_ABSORBED), FILL_ALONG)
+    if not valid.any():
+        return TissueMask(nothing, nothing)
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), max(0.8, 5 / mpp))
     values = smooth[valid]
     low = float(np.percentile(values, 5))
@@ -113,6 +126,43 @@ def find_dark_tissue(grey: np.ndarray, valid: np.ndarray, mpp: float) -> TissueM
     triangle = float(threshold_triangle(clipped, 256))  # type: ignore[no-untyped-call]
     threshold = max(floor, min(otsu, triangle))
     return TissueMask(_tidy((smooth > threshold) & valid, mpp) & valid, nothing)
+
+
+def find_fill(pixels: np.ndarray, possible: np.ndarray, along: float = 0.0) -> np.ndarray:
+    """Find areas that were not scanned, and that a program has filled with one colour.
+
+    Such an area is even, unlike tissue, at least 1 % of the picture, and reaches its border.
+
+    Parameters
+    ----------
+    pixels
+        uint8 [h, w, c], a slide at a coarse scale.
+    possible
+        bool [h, w], pixels that the file has and that are no background.
+    along
+        Smallest fraction of one side of the picture that the area touches.
+
+    Returns
+    -------
+    ndarray
+        bool [h, w], with the rim of pixels in which the fill and the picture mix.
+    """
+    side = 5
+    fill = np.zeros(possible.shape, bool)
+    if min(fill.shape) <= side:
+        return fill
+    kernel = np.ones((side, side), np.uint8)
+    smooth = cv2.blur(pixels, (3, 3)).reshape(pixels.shape)
+    spread = cv2.dilate(smooth, kernel) - cv2.erode(smooth, kernel)
+    even = (spread.reshape(pixels.shape).max(axis=-1) <= EVEN) & possible
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(even.astype(np.uint8), connectivity=4)
+    edges = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
+    for number in np.flatnonzero(stats[:, cv2.CC_STAT_AREA] >= FILL_SHARE * labels.size):
+        touching = any((edge == number).sum() >= max(side, along * edge.size) for edge in edges)
+        if number and touching and pixels[labels == number].std(axis=0).max() <= EVEN:
+            fill |= labels == number
+    # The filters end before the border of the fill.
+    return cv2.dilate(fill.astype(np.uint8), np.ones((2 * side + 1, 2 * side + 1), np.uint8)) > 0
 
 
 def find_pen(rgb: np.ndarray, mpp: float, stain: str = "") -> np.ndarray:

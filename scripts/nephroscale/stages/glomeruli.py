@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nephroscale.engine.stage import Need, PlanView, Stage, need
@@ -51,7 +52,9 @@ class Glomeruli(Stage):
         return Need("segmenter", "cohort") if _by_network(plan, image) else None
 
     def settings(self, plan: PlanView, unit: str) -> DetectionSettings:
-        return plan.config.glomeruli.narrow(DetectionSettings)
+        settings = plan.config.glomeruli.narrow(DetectionSettings)
+        # Classes are those of a person's outlines: they change nothing where there are none.
+        return settings if _corrected(plan.cohort.images[unit]) else replace(settings, classes={})
 
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
         image = plan.cohort.images[unit]

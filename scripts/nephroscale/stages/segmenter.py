@@ -44,7 +44,7 @@ class Segmenter(Stage):
         return [Need("register", image.patient_id, part=f"{image.id}.annotation") for image in self.raw(plan, unit)]
 
     def settings(self, plan: PlanView, unit: str) -> SegmenterSettings:
-        return SegmenterSettings(plan.config.glomeruli.mpp, plan.config.glomeruli.unet)
+        return plan.config.glomeruli.narrow(SegmenterSettings)
 
     def rows(self, plan: PlanView, unit: str) -> object:
         return [image.id for image in self.raw(plan, unit)]

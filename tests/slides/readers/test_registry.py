@@ -6,6 +6,7 @@ from PIL import Image
 from nephroscale.cohort.image import TableScale
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides.facts import describe_image
+from nephroscale.slides.readers import registry
 from nephroscale.slides.readers.base import UnreadableRegion
 from nephroscale.slides.readers.jpeg_tiff_reader import JpegTiffReader
 from nephroscale.slides.readers.openslide_reader import OpenslideReader
@@ -88,3 +89,20 @@ def test_an_image_truncated_anywhere_is_rejected(tmp_path, make_row, suffix):
         cut.write_bytes(data[:length])
         with pytest.raises(Rejected):
             describe_image(cut, make_row("OM", scale=TableScale(0.5, "um"), roi="whole"))
+
+
+def test_strips_that_are_absent_or_too_large_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((64, 64, 3), np.uint8), photometric="rgb", rowsperstrip=16, metadata=None)
+    with tifffile.TiffFile(path) as tiff:
+        place = tiff.pages[0].tags["ImageLength"].valueoffset
+    data = bytearray(path.read_bytes())
+    data[place : place + 2] = (200).to_bytes(2, "little")
+    (tmp_path / "b.tif").write_bytes(data)
+    with pytest.raises(Rejected, match="fewer tiles or strips than its size needs"):
+        choose_reader(tmp_path / "b.tif")
+    monkeypatch.setattr(registry, "MOST_SEGMENT_BYTES", 16 * 64 * 3)
+    assert choose_reader(path) == "tifffile_reader"
+    monkeypatch.setattr(registry, "MOST_SEGMENT_BYTES", 16 * 64 * 3 - 1)
+    with pytest.raises(Rejected, match="too large for one tile or strip"):
+        choose_reader(path)

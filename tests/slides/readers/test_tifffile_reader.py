@@ -1,3 +1,6 @@
+import struct
+
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -47,3 +50,109 @@ def test_stacks_and_floats_are_rejected(tmp_path):
     for name, reason in (("stack", "stack"), ("float", "float32")):
         with pytest.raises(Rejected, match=reason):
             choose_reader(tmp_path / f"{name}.tif")
+
+
+def picture(seed=0):
+    return np.random.default_rng(seed).integers(120, 250, (96, 128, 3)).astype(np.uint8)
+
+
+def write_channels(path, pixels, **channel):
+    metadata = {"axes": "CYX", "Channel": channel} if channel else {"axes": "CYX"}
+    with tifffile.TiffWriter(path, ome=True) as tiff:
+        tiff.write(pixels, tile=(32, 32), photometric="minisblack", metadata=metadata)
+    return open_slide(path)
+
+
+def test_three_grey_channels_of_a_brightfield_picture_are_rgb(tmp_path):
+    rgb = picture()
+    planes = np.moveaxis(rgb, -1, 0)
+    colours = [-16776961, 16711935, 65535]  # red, green and blue as OME has them
+    for number, (pixels, channel) in enumerate(
+        [
+            (planes, {"Name": ["Red", "Green", "Blue"]}),
+            (planes[::-1], {"Name": ["B", "G", "R"]}),
+            (planes[[2, 0, 1]], {"Color": [colours[k] for k in (2, 0, 1)]}),
+            (planes, {}),
+            (planes, {"Name": ["Channel 0", "Channel 1", "Channel 2"]}),
+        ]
+    ):
+        with write_channels(tmp_path / f"{number}.ome.tif", np.ascontiguousarray(pixels), **channel) as slide:
+            assert slide.rgb
+            np.testing.assert_array_equal(slide.read_level(0, 3, 5, 40, 30)[0], rgb[5:35, 3:43])
+
+
+def test_three_channels_of_markers_stay_channels(tmp_path):
+    planes = np.moveaxis(picture(), -1, 0)
+    with write_channels(tmp_path / "a.ome.tif", planes, Name=["DAPI", "IgG", "C3"]) as slide:
+        assert (slide.rgb, slide.channel_names) == (False, ("DAPI", "IgG", "C3"))
+    with write_channels(tmp_path / "b.ome.tif", planes // 4) as slide:
+        assert not slide.rgb
+
+
+@pytest.mark.parametrize("tile", [None, (32, 32)])
+@pytest.mark.parametrize("kind", ["unassalpha", "assocalpha"])
+def test_transparent_pixels_are_not_in_the_file(tmp_path, tile, kind):
+    rgb, alpha = picture(), np.full((96, 128), 255, np.uint8)
+    alpha[:40], alpha[40:50], alpha[50:60] = 0, 100, 200
+    stored = rgb if kind == "unassalpha" else np.rint(rgb * (alpha[..., None] / 255)).astype(np.uint8)
+    stored[:40] = (255, 0, 255)  # rubbish below transparency
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.dstack([stored, alpha]), photometric="rgb", extrasamples=[kind], tile=tile, metadata=None)
+    with open_slide(path) as slide:
+        pixels, valid = slide.read_level(0, 0, 0, 128, 96)
+    np.testing.assert_array_equal(valid, alpha > 127)
+    assert np.abs(pixels[valid].astype(int) - rgb[valid]).max() <= 2
+
+
+@pytest.mark.parametrize("compression", ["jpeg2000", "webp", "deflate", "channels"])
+def test_tiles_that_the_file_does_not_have_are_not_valid(tmp_path, compression):
+    path = tmp_path / "a.ome.tif"
+    if compression == "channels":  # the other two channels have the tile
+        write_channels(path, np.moveaxis(picture(), -1, 0)).close()
+    else:
+        tifffile.imwrite(path, picture(), photometric="rgb", tile=(32, 32), compression=compression)
+    with tifffile.TiffFile(path) as tiff:
+        tags = [tiff.pages[0].tags[number] for number in (324, 325)]
+        forms = {3: "<H", 4: "<I", 16: "<Q"}
+        places = [(tag.valueoffset, forms[int(tag.dtype)]) for tag in tags]
+    with path.open("r+b") as file:
+        for start, form in places:
+            file.seek(start + 5 * struct.calcsize(form))  # the tile at row 1, column 1
+            file.write(struct.pack(form, 0))
+    with open_slide(path, "tifffile_reader") as slide:
+        _, valid = slide.read_level(0, 0, 0, 128, 96)
+    assert not valid[32:64, 32:64].any()
+    assert valid.sum() == 96 * 128 - 32 * 32
+
+
+def test_the_largest_image_is_the_picture(tmp_path):
+    rgb = picture()
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(np.ascontiguousarray(rgb[::4, ::4]), photometric="rgb", metadata=None)
+        tiff.write(rgb, photometric="rgb", tile=(32, 32), metadata=None)
+        tiff.write(np.ascontiguousarray(rgb[::2, ::2]), photometric="rgb", metadata=None)
+    with open_slide(tmp_path / "a.tif") as slide:
+        assert (slide.width, slide.height) == (128, 96)
+    with tifffile.TiffWriter(tmp_path / "b.tif") as tiff:
+        for _ in range(2):
+            tiff.write(rgb[..., 0], metadata=None)
+            tiff.write(rgb[:9, :9, 0], metadata=None)
+    with pytest.raises(Rejected, match=r"stack|2 images of one size"):
+        choose_reader(tmp_path / "b.tif")
+
+
+@pytest.mark.parametrize("tile", [None, (32, 32)])
+def test_colours_that_are_no_rgb_are_converted_or_refused(tmp_path, tile):
+    rgb, path = picture(), tmp_path / "a.tif"
+    smooth = np.full_like(rgb, (180, 120, 200))
+    ycbcr = cv2.cvtColor(smooth, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]]
+    tifffile.imwrite(path, ycbcr, photometric="ycbcr", subsampling=(1, 1), tile=tile, metadata=None)
+    with open_slide(path) as slide:
+        assert np.abs(slide.read_level(0, 0, 0, 9, 9)[0].astype(int) - (180, 120, 200)).max() <= 2
+    for kind in ("cielab", "icclab"):
+        tifffile.imwrite(path, rgb, photometric=kind, tile=tile, metadata=None)
+        with pytest.raises(Rejected, match="CIELab"):
+            choose_reader(path)
+    tifffile.imwrite(path, np.dstack([rgb, rgb[..., 0]]), photometric="separated", metadata=None)
+    with pytest.raises(Rejected, match="CMYK"):
+        choose_reader(path)

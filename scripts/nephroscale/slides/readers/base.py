@@ -19,6 +19,23 @@ class UnreadableRegion(Exception):  # noqa: N818  (a verdict on the data)
     """The file is open, but the pixels of a region cannot be decoded."""
 
 
+def split_alpha(rgba: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Separate colours from transparency: a pixel that is more transparent than opaque is not in the file.
+
+    Parameters
+    ----------
+    rgba
+        Unsigned integers [h, w, 4]; the colours are not multiplied by the last channel.
+
+    Returns
+    -------
+    tuple of (ndarray, ndarray or None)
+        Colours [h, w, 3], and bool [h, w], the pixels that count; None if all do.
+    """
+    opaque = rgba[..., 3] > np.iinfo(rgba.dtype).max // 2
+    return np.ascontiguousarray(rgba[..., :3]), None if opaque.all() else opaque
+
+
 class SlideReader(ABC):
     """A raw image as levels of pixels, without its label and macro images.
 
@@ -32,6 +49,8 @@ class SlideReader(ABC):
         µm per pixel of level 0 as stated in the file, plausible or not; None if the file states none.
     mpp_is_generic
         Whether `mpp` comes from a generic resolution tag rather than from the metadata of a scanner.
+    scale_fault
+        Why a scale that the file states cannot be used; empty otherwise.
     sizes
         (width, height) of each level, largest first.
     downsamples
@@ -49,6 +68,7 @@ class SlideReader(ABC):
     vendor: str
     mpp: float | None = None
     mpp_is_generic: bool = False
+    scale_fault: str = ""
     sizes: tuple[tuple[int, int], ...]
     downsamples: tuple[float, ...]
     channels: int = 3

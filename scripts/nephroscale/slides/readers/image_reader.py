@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from nephroscale.slides.readers.base import SlideReader, UnreadableSlide
+from nephroscale.slides.readers.base import SlideReader, UnreadableSlide, split_alpha
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ORIENTATION = 0x0112
 MAX_PIXELS = 400_000_000
+FAULTS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, OverflowError, Image.DecompressionBombError)
+"""What Pillow raises on damaged files."""
 
 
 class ImageReader(SlideReader):
@@ -29,7 +33,7 @@ class ImageReader(SlideReader):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 image = Image.open(path, formats=("PNG", "JPEG", "BMP"))
-        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as fault:
+        except FAULTS as fault:
             raise UnreadableSlide("the image cannot be opened") from fault
         with image:
             if image.width * image.height > MAX_PIXELS:
@@ -38,7 +42,7 @@ class ImageReader(SlideReader):
             try:
                 orientation = image.getexif().get(ORIENTATION, 1)  # in a PNG it follows the pixels
                 self._pixels, self._valid = _as_array(image)
-            except (OSError, SyntaxError, ValueError) as fault:
+            except FAULTS as fault:
                 raise UnreadableSlide("the image is damaged or truncated") from fault
             if orientation not in {0, 1}:
                 raise UnreadableSlide("its orientation tag rotates the image; save it upright")
@@ -61,9 +65,7 @@ def _as_array(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     if image.mode in {"L", "1"}:
         return np.asarray(image.convert("L"))[..., None], None
     if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
-        array = np.asarray(image.convert("RGBA"))
-        valid = array[..., 3] > 0
-        return array[..., :3].copy(), None if valid.all() else valid
+        return split_alpha(np.asarray(image.convert("RGBA")))
     return np.asarray(image.convert("RGB")), None
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import openslide
+import tifffile
 
-from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
+from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide, split_alpha
+from nephroscale.slides.readers.stated_mpp import StatedMpp, read_mpp, square_pixels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,8 +32,11 @@ class OpenslideReader(SlideReader):
             raise UnreadableSlide(f"OpenSlide cannot open it: {fault}") from fault
         self.width, self.height = self.sizes[0]
         self.vendor = properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
-        self.mpp = mpp_of(properties.get(openslide.PROPERTY_NAME_MPP_X), properties.get(openslide.PROPERTY_NAME_MPP_Y))
-        self.mpp_is_generic = self.vendor == "generic-tiff"
+        stated = _stated(path) if self.vendor == "generic-tiff" else None  # OpenSlide reads only its plain tags
+        if stated is None:
+            sides = (properties.get(name) for name in (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y))
+            stated = square_pixels(*sides, generic=self.vendor == "generic-tiff")
+        self.mpp, self.mpp_is_generic, self.scale_fault = stated
 
     def _open(self) -> openslide.OpenSlide:
         return openslide.OpenSlide(self.path)
@@ -52,9 +56,7 @@ class OpenslideReader(SlideReader):
             except FAULTS as again:
                 raise UnreadableSlide(f"OpenSlide cannot open it again: {again}") from again
             raise UnreadableRegion(str(fault)) from fault
-        pixels = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
-        alpha = rgba[..., 3]
-        return pixels, None if alpha.all() else alpha > 0
+        return split_alpha(rgba)
 
     def close(self) -> None:
         """Close the file."""
@@ -62,15 +64,12 @@ class OpenslideReader(SlideReader):
             self._slide.close()
 
 
-def mpp_of(x: str | float | None, y: str | float | None) -> float | None:
-    """Combine the scales of x and y; None if one is missing or not a number, or pixels are not square."""
+def _stated(path: Path) -> StatedMpp | None:
     try:
-        first, second = float(x), float(y)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        with tifffile.TiffFile(path) as tiff:
+            return read_mpp(tiff)
+    except Exception:  # tifffile raises exceptions of any class, on files that OpenSlide can open
         return None
-    if not (first > 0 and second > 0) or abs(first / second - 1) > 0.02:
-        return None
-    return first
 
 
 Reader = OpenslideReader

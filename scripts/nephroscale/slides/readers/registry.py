@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from nephroscale.errors import NephroscaleError, Rejected
 
 if TYPE_CHECKING:
+    from tifffile import TiffPage
+
     from nephroscale.slides.readers.base import SlideReader
 
 READERS = {
@@ -26,6 +28,8 @@ SIGNATURES = {
 }
 """First bytes of a file (8 at most) to the one reader of its format."""
 ORIENTATION = 274
+SEPARATE = 2
+MOST_SEGMENT_BYTES = 2**28
 MICROGRAPH = "samples_reader"
 FAST = "jpeg_tiff_reader"
 """The reader that replaces OpenSlide where sample tiles are equal."""
@@ -133,23 +137,47 @@ def _vendor(path: Path) -> str | None:
 
 
 def _check_tiff(path: Path) -> bool:
-    """Whether the first page is 8-bit RGB; an image that its orientation tag rotates is rejected."""
+    """Whether the first page is 8-bit RGB and the largest; an image that its orientation tag rotates is rejected."""
     import tifffile
 
     try:
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages.first
             orientation = page.tags.valueof(ORIENTATION, 1)
+            whole = [tiff.pages.get(number).aspage() for number in range(len(tiff.pages))]
+            for each in whole:
+                _check_segments(each)
+            lab = "LAB" in tifffile.PHOTOMETRIC(page.photometric).name
+            area = page.imagelength * page.imagewidth
             plain = (
                 page.dtype == "uint8"
+                and not lab
+                and all(other.imagelength * other.imagewidth <= area for other in whole)
                 and page.samplesperpixel >= 3
                 and not (tiff.is_ome and len(tiff.series[0].shape) > 3)
             )
+    except Rejected:
+        raise
     except Exception as fault:  # tifffile raises exceptions of any class
         raise Rejected("cannot be opened: the TIFF is damaged or truncated") from fault
-    if orientation != 1:
+    if orientation not in {0, 1}:  # 0 is not defined, and written all the same
         raise Rejected(f"its orientation tag is {orientation}, with which tiles are read mirrored; save it upright")
     return plain
+
+
+def _check_segments(page: TiffPage) -> None:
+    """Refuse a page that needs more tiles or strips than its index has, or tiles or strips too large to be decoded."""
+    strip = min(page.rowsperstrip, page.imagelength)
+    high, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (strip, page.imagewidth)
+    planes = page.samplesperpixel if page.planarconfig == SEPARATE else 1
+    count = -(-page.imagelength // high) * -(-page.imagewidth // wide) * planes
+    if len(page.dataoffsets) < count:
+        raise Rejected("cannot be opened: the TIFF is damaged: it has fewer tiles or strips than its size needs")
+    if high * wide * page.samplesperpixel // planes * max(1, page.bitspersample // 8) > MOST_SEGMENT_BYTES:
+        raise Rejected(
+            "cannot be opened: it is too large for one tile or strip, which is decoded as a whole; save it in smaller "
+            "ones, for instance with `vips tiffsave IN OUT --tile --pyramid --compression deflate`"
+        )
 
 
 def _opened(path: Path, readers: list[str]) -> str:

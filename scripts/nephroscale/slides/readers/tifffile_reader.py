@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import contextlib
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree as ET  # files with entities are rejected below
 
+import cv2
 import numpy as np
 import tifffile
 import zarr
 
-from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
+from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide, split_alpha
+from nephroscale.slides.readers.stated_mpp import ome_pixels, read_mpp
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-MICROMETRES = {"µm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "\\u00b5m": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4}
-PER_UNIT = {2: 25400.0, 3: 10000.0}
-MINISWHITE = 0
-PALETTE = 3
+PHOTOMETRIC = tifffile.PHOTOMETRIC
+REFUSED = {
+    PHOTOMETRIC.PALETTE: "a TIFF with a colour table is not supported; save it as grey or RGB",
+    PHOTOMETRIC.SEPARATED: "its colours are inks (CMYK); save it as RGB",
+    PHOTOMETRIC.CIELAB: "its colours are CIELab; save it as RGB",
+    PHOTOMETRIC.ICCLAB: "its colours are CIELab; save it as RGB",
+    PHOTOMETRIC.ITULAB: "its colours are CIELab; save it as RGB",
+}
+JPEGS = (6, 7, 33003, 33005, 34712)  # compressions whose decoders give RGB
+COLOURS = ({"red", "r"}, {"green", "g"}, {"blue", "b"})
+OME_COLOURS = (0xFF0000FF, 0x00FF00FF, 0x0000FFFF)  # red, green and blue, opaque
+BRIGHT = 128  # mean level from which on three unnamed channels are a brightfield picture
+PROBE_PX = 512
 
 
 class TifffileReader(SlideReader):
-    """The first series of a TIFF, read region by region; negative pixels become zero."""
+    """The largest image of a TIFF, read region by region.
+
+    Negative pixels become zero. Three grey channels that are red, green and blue become RGB. Pixels that are
+    transparent, or lie in tiles that the file does not have, are not valid.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
@@ -40,25 +55,57 @@ class TifffileReader(SlideReader):
 
     def _set_up(self) -> None:
         tiff = self._tiff
-        if not tiff.series:
-            raise UnreadableSlide("the TIFF has no image")
-        series = tiff.series[0]
+        series = _largest(tiff.series)
         page = series.keyframe
-        if page.photometric == PALETTE:
-            raise UnreadableSlide("a TIFF with a colour table is not supported; save it as grey or RGB")
+        refused = REFUSED.get(PHOTOMETRIC(page.photometric))
+        if refused:
+            raise UnreadableSlide(refused)
         if series.dtype is None or series.dtype.kind not in "ui" or series.dtype.itemsize > 2:
             raise UnreadableSlide(f"pixels of type {series.dtype} are not supported; save 8 or 16 bits")
-        self._inverted = page.photometric == MINISWHITE
+        self._inverted = page.photometric == PHOTOMETRIC.MINISWHITE
+        self._ycbcr = page.photometric == PHOTOMETRIC.YCBCR and page.compression not in JPEGS
         self._levels = [(level, _Axes(level)) for level in series.levels]
         first = self._levels[0][1]
+        if self._ycbcr and (series.dtype != np.uint8 or first.count != 3):
+            raise UnreadableSlide("its colours are YCbCr of an uncommon layout; save it as RGB")
         self.sizes = tuple((axes.width, axes.height) for _, axes in self._levels)
         self.width, self.height = self.sizes[0]
         self.downsamples = tuple((self.width / w + self.height / h) / 2 for w, h in self.sizes)
         self.channels, self.dtype = first.channels, np.dtype(np.uint8 if series.dtype.itemsize == 1 else np.uint16)
         self.rgb = first.samples and self.channels == 3
         self.vendor = "ome-tiff" if tiff.is_ome else "imagej" if tiff.is_imagej else "tiff"
-        self.mpp, self.mpp_is_generic, self.channel_names = _scale_and_names(tiff)
+        self.mpp, self.mpp_is_generic, self.scale_fault = read_mpp(tiff, page)
+        self._alpha = _alpha(page) if self.rgb and first.count == 4 else None
         self._arrays: dict[int, Any] = {}
+        self._absent = [_absent_segments(level) for level, _ in self._levels]
+        self._order: tuple[int, ...] | None = None
+        if self.dtype == np.uint8 and self.channels == 3 and not self.rgb:
+            self._order = self._colour_order()
+            self.rgb = self._order is not None
+        if not self.rgb:
+            self.channel_names = _channel_names(tiff)
+
+    def _colour_order(self) -> tuple[int, ...] | None:
+        """Places of red, green and blue among three grey channels; None if they are others."""
+        names = [name.strip().casefold() for name in _channel_names(self._tiff)]
+        if len(names) == 3:
+            found = tuple(next((n for n, name in enumerate(names) if name in words), -1) for words in COLOURS)
+            if -1 not in found:
+                return found
+        colours = _channel_colours(self._tiff)
+        if sorted(colours) == sorted(OME_COLOURS):
+            return tuple(colours.index(colour) for colour in OME_COLOURS)
+        if any(names) and not all("channel" in name or name in {"", "0", "1", "2"} for name in names):
+            return None  # markers or dyes
+        level = len(self.sizes) - 1
+        x, y = (max(0, (side - PROBE_PX) // 2) for side in self.sizes[level])
+        width, height = (min(side, PROBE_PX) for side in self.sizes[level])
+        try:
+            pixels, valid = self.read_level(level, x, y, width, height)
+        except UnreadableRegion:
+            return None
+        bright = valid.any() and float(np.median(pixels[valid].mean(axis=-1))) >= BRIGHT
+        return (0, 1, 2) if bright else None
 
     def _array(self, level: int) -> Any:
         if level not in self._arrays:
@@ -69,29 +116,39 @@ class TifffileReader(SlideReader):
     def read_inside(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Read a region inside a level: pixels, and a mask of those that the file has (None for all)."""
         axes = self._levels[level][1]
-        where = tuple(
-            slice(y, y + height)
-            if name == "Y"
-            else slice(x, x + width)
-            if name == "X"
-            else slice(None)
-            if name == axes.channel_axis
-            else 0
-            for name in axes.names
-        )
+        ranges = {"Y": slice(y, y + height), "X": slice(x, x + width), axes.channel_axis: slice(None)}
         try:
-            pixels = np.asarray(self._array(level)[where])
+            pixels = np.asarray(self._array(level)[tuple(ranges.get(name, 0) for name in axes.names)])
         except Exception as fault:  # decoders raise exceptions of any class
             raise UnreadableRegion(str(fault)) from fault
         if axes.channel_axis is None:
             pixels = pixels[..., None]
         elif axes.names.index(axes.channel_axis) < axes.names.index("Y"):
             pixels = np.moveaxis(pixels, 0, -1)
-        pixels = pixels[..., : self.channels]
         if pixels.dtype.kind == "i":
             pixels = np.maximum(pixels, 0)
         pixels = np.ascontiguousarray(pixels.astype(self.dtype, copy=False))
-        return np.iinfo(self.dtype).max - pixels if self._inverted else pixels, None
+        if self._inverted:
+            pixels = np.iinfo(self.dtype).max - pixels
+        valid = self._present(level, x, y, width, height)
+        if self._alpha is not None:
+            pixels, opaque = split_alpha(
+                _unmultiplied(pixels) if self._alpha == tifffile.EXTRASAMPLE.ASSOCALPHA else pixels
+            )
+            valid = opaque if valid is None else valid if opaque is None else valid & opaque
+        if self._ycbcr:
+            pixels = cv2.cvtColor(pixels[..., [0, 2, 1]], cv2.COLOR_YCrCb2RGB)
+        return np.ascontiguousarray(pixels[..., list(self._order or range(self.channels))]), valid
+
+    def _present(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray | None:
+        """Mark pixels whose tiles or strips the file has; None if it has all."""
+        absent = self._absent[level]
+        if absent is None:
+            return None
+        page = self._levels[level][0].keyframe
+        high, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+        present: np.ndarray = ~absent[np.ix_(np.arange(y, y + height) // high, np.arange(x, x + width) // wide)]
+        return present
 
     def close(self) -> None:
         """Close the file."""
@@ -116,37 +173,61 @@ class _Axes:
             raise UnreadableSlide("it has several colour images; save only one")
         self.channel_axis = "S" if self.samples else "C" if "C" in sizes else "S" if "S" in sizes else None
         self.width, self.height = sizes["X"], sizes["Y"]
-        count = sizes[self.channel_axis] if self.channel_axis else 1
-        self.channels = 3 if self.samples and count >= 3 else 1 if self.samples else count
+        self.count = sizes[self.channel_axis] if self.channel_axis else 1
+        self.channels = 3 if self.samples and self.count >= 3 else 1 if self.samples else self.count
 
 
-def _scale_and_names(tiff: tifffile.TiffFile) -> tuple[float | None, bool, tuple[str, ...]]:
-    """Read µm per pixel, whether it comes from generic tags only, and the names of channels."""
-    page = tiff.pages.first
-    if tiff.is_ome and tiff.ome_metadata and "<!ENTITY" not in tiff.ome_metadata:
-        root = ET.fromstring(tiff.ome_metadata)  # noqa: S314
-        pixels = next((e for e in root.iter() if e.tag.endswith("}Pixels")), None)
-        if pixels is not None:
-            names = tuple(e.get("Name") or "" for e in pixels if e.tag.endswith("}Channel"))
-            scales = [
-                float(pixels.get(f"PhysicalSize{a}", "nan"))
-                * MICROMETRES.get(pixels.get(f"PhysicalSize{a}Unit", "µm"), np.nan)
-                for a in "XY"
-            ]
-            return _square(*scales), False, names
-    tags = [page.tags.valueof(tag) for tag in ("XResolution", "YResolution")]
-    if None in tags or any(not n or not d for n, d in tags):
-        return None, False, ()
-    per_pixel = [d / n for n, d in tags]
-    if tiff.is_imagej:
-        unit = MICROMETRES.get(str((tiff.imagej_metadata or {}).get("unit", "")), np.nan)
-        return _square(*(unit * s for s in per_pixel)), False, ()
-    unit = PER_UNIT.get(int(page.tags.valueof("ResolutionUnit", 1)), np.nan)
-    return _square(*(unit * s for s in per_pixel)), True, ()
+def _largest(series: Sequence[tifffile.TiffPageSeries]) -> tifffile.TiffPageSeries:
+    """Choose the picture among the images of a TIFF, whose others are previews, labels and macro images."""
+    pictures = [one for one in series if "Y" in one.axes and "X" in one.axes]
+    if not pictures:
+        raise UnreadableSlide("the TIFF has no image")
+    areas = [one.keyframe.imagelength * one.keyframe.imagewidth for one in pictures]
+    largest = [one for one, area in zip(pictures, areas, strict=True) if area == max(areas)]
+    if len(largest) > 1:
+        raise UnreadableSlide(f"it has {len(largest)} images of one size; save the one that is meant as a file")
+    return largest[0]
 
 
-def _square(x: float, y: float) -> float | None:
-    return float(x) if x > 0 and y > 0 and abs(x / y - 1) <= 0.02 else None
+def _alpha(page: tifffile.TiffPage) -> int | None:
+    """The kind of transparency that the fourth sample is; None if it is something else."""
+    kinds = {int(kind) for kind in page.extrasamples}
+    return next(
+        (kind for kind in (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA) if kind in kinds), None
+    )
+
+
+def _unmultiplied(rgba: np.ndarray) -> np.ndarray:
+    """Divide colours by the transparency that they were multiplied by."""
+    full = np.iinfo(rgba.dtype).max
+    alpha = np.maximum(rgba[..., 3:].astype(np.float32), 1)
+    colours = np.minimum(np.rint(rgba[..., :3] * (full / alpha)), full).astype(rgba.dtype)
+    return np.concatenate([colours, rgba[..., 3:]], axis=-1)
+
+
+def _absent_segments(level: tifffile.TiffPageSeries) -> np.ndarray | None:
+    """Mark the tiles or strips [rows, columns] that a plane of a level does not have; None if it has all."""
+    page = level.keyframe
+    across = -(-page.imagewidth // page.tilewidth) if page.is_tiled else 1
+    down = -(-page.imagelength // (page.tilelength if page.is_tiled else page.rowsperstrip))
+    absent = np.zeros((down, across), bool)
+    for plane in level.pages:
+        counts = np.asarray(() if plane is None else plane.databytecounts)
+        if counts.size and counts.size % absent.size == 0:
+            absent |= (counts == 0).reshape(-1, down, across).any(axis=0)
+    return absent if absent.any() else None
+
+
+def _channel_names(tiff: tifffile.TiffFile) -> tuple[str, ...]:
+    pixels = ome_pixels(tiff)
+    return () if pixels is None else tuple(e.get("Name") or "" for e in pixels if e.tag.endswith("}Channel"))
+
+
+def _channel_colours(tiff: tifffile.TiffFile) -> list[int]:
+    """Colours of the channels in OME-XML, as unsigned RGBA; empty if not all have one."""
+    pixels = ome_pixels(tiff)
+    colours = [] if pixels is None else [e.get("Color", "") for e in pixels if e.tag.endswith("}Channel")]
+    return [int(colour) % 2**32 for colour in colours] if all(c.lstrip("-").isdigit() for c in colours) else []
 
 
 Reader = TifffileReader

@@ -1,0 +1,38 @@
+"""XML of Aperio ImageScope: layers with a name or a description, regions with a text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nephroscale.glomeruli.annotation_formats.regions import Shapes, read_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from xml.etree import ElementTree as ET
+
+    from nephroscale.glomeruli.annotation_formats.base import DrawnObject
+
+NAME = "Aperio ImageScope XML"
+#: Numbers of the types of a region; the others are arrows, rulers and pen strokes.
+SHAPES = Shapes(polygon=("0", "Polygon"), rectangle="1", ellipse="2", corner="Vertex")
+
+
+def matches(root: ET.Element) -> bool:
+    """Whether the document is ImageScope's."""
+    return root.tag == "Annotations" and root.find(".//V") is None
+
+
+def read(root: ET.Element) -> Iterable[DrawnObject]:
+    """Read the regions of all layers.
+
+    Parameters
+    ----------
+    root
+        Of the document.
+    """
+    return read_layers(root, SHAPES, _labels_of)
+
+
+def _labels_of(layer: ET.Element, region: ET.Element) -> list[str | None]:
+    described = [a.get("Value") for a in layer.findall("Attributes/Attribute") if a.get("Name") == "Description"]
+    return [region.get("Text"), layer.get("Name"), *described]

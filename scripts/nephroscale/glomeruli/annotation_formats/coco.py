@@ -1,0 +1,68 @@
+"""COCO object detection: `images`, `categories` and `annotations`.
+
+References
+----------
+Lin et al., "Microsoft COCO: common objects in context", ECCV 2014, and its data format on cocodataset.org.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nephroscale.glomeruli.annotation_formats.base import (
+    DrawnObject,
+    UnreadableAnnotationError,
+    join,
+    ring,
+    to_object,
+)
+from nephroscale.glomeruli.contours import outline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from shapely.geometry.base import BaseGeometry
+
+NAME = "COCO"
+
+
+def matches(content: object) -> bool:
+    """Whether the content is COCO."""
+    return isinstance(content, dict) and isinstance(content.get("annotations"), list) and "categories" in content
+
+
+def read(content: Any) -> Iterable[DrawnObject]:
+    """Read the objects of one image.
+
+    Parameters
+    ----------
+    content
+        Of the JSON.
+
+    Raises
+    ------
+    UnreadableAnnotationError
+        When the file has objects of several images.
+    """
+    images = {each.get("image_id") for each in content["annotations"]}
+    if len(images) > 1:
+        raise UnreadableAnnotationError(f"it has outlines of {len(images)} images; save one file for each slide")
+    names = {category["id"]: category.get("name") for category in content["categories"]}
+    for each in content["annotations"]:
+        labels = [names.get(each.get("category_id"))]
+        yield to_object(partial(_area_of, each.get("segmentation")), labels, otherwise="has no outline, only a box")
+
+
+def _area_of(segmentation: Any) -> BaseGeometry | None:
+    if isinstance(segmentation, list):
+        return join([ring(np.reshape(part, (-1, 2)).tolist()) for part in segmentation])
+    if not segmentation:
+        return None
+    counts, (height, width) = segmentation["counts"], segmentation["size"]
+    if not isinstance(counts, list) or sum(counts) != height * width:
+        raise UnreadableAnnotationError("is a compressed mask; export polygons")
+    values = np.arange(len(counts)) % 2 == 1  # runs of background and object in turn, down the columns
+    return outline(np.repeat(values, counts).reshape(width, height).T)

@@ -1,0 +1,99 @@
+"""GeoJSON as QuPath writes it, and as HuBMAP publishes it.
+
+References
+----------
+RFC 7946; QuPath's "Exporting annotations": a feature has `properties.objectType` and `properties.classification`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.glomeruli.annotation_formats.base import (
+    DrawnObject,
+    UnreadableAnnotationError,
+    join,
+    polygon_with_holes,
+    to_object,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from shapely.geometry.base import BaseGeometry
+
+NAME = "GeoJSON"
+GEOMETRIES = ("Polygon", "MultiPolygon", "GeometryCollection", "LineString", "MultiLineString", "Point", "MultiPoint")
+#: Types of QuPath's objects that are no annotations. Detections may be outlines, if they have the class of one.
+OTHER_OBJECTS = {"cell": "is a cell", "tmacore": "is a TMA core", "tile": "is a tile"}
+DETECTION = "detection"
+
+
+def matches(content: object) -> bool:
+    """Whether the content is GeoJSON."""
+    first = content[0] if isinstance(content, list) and content else content
+    return isinstance(first, dict) and ("geometry" in first or "features" in first or first.get("type") in GEOMETRIES)
+
+
+def read(content: Any) -> Iterable[DrawnObject]:
+    """Read a FeatureCollection, a feature, a geometry, or a list of these.
+
+    Parameters
+    ----------
+    content
+        Of the JSON.
+    """
+    for entry in content if isinstance(content, list) else [content]:
+        for feature in entry.get("features", [entry]):
+            if not isinstance(feature, Mapping):
+                raise UnreadableAnnotationError("one of its features is no object of JSON")
+            yield _read_feature(feature)
+
+
+def _read_feature(feature: Mapping[str, Any]) -> DrawnObject:
+    properties = feature.get("properties") or {}
+    labels, name = [_class_of(properties.get("classification"))], properties.get("name")
+    kind = str(properties.get("objectType") or properties.get("object_type") or feature.get("id") or "").casefold()
+    kind = kind.removeprefix("path").removesuffix("object")
+    other = "is a detection without class" if kind == DETECTION and not labels[0] else OTHER_OBJECTS.get(kind)
+    if other:
+        return to_object(lambda: None, labels, name, otherwise=other)
+    geometry = feature.get("geometry") if "properties" in feature or "geometry" in feature else feature
+    return to_object(partial(_area_of, geometry or {}), labels, name)
+
+
+def _class_of(value: Any) -> str:
+    """Give the name of a class: of an object, a text, or an object that was turned into text."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = json.loads(value)
+    if isinstance(value, Mapping):
+        value = value.get("name") or ": ".join(value.get("names") or [])
+    return str(value or "")
+
+
+def _area_of(geometry: Mapping[str, Any]) -> BaseGeometry | None:
+    if not geometry:
+        raise UnreadableAnnotationError("has no geometry")
+    kinds = {kind.casefold(): kind for kind in GEOMETRIES}
+    kind = kinds.get(str(geometry.get("type")).casefold())
+    if kind is None:
+        raise UnreadableAnnotationError(f"has a geometry of the unknown type {str(geometry.get('type'))[:40]!r}")
+    if kind == "GeometryCollection":
+        return join([_area_of(part) for part in geometry["geometries"]])
+    if kind not in {"Polygon", "MultiPolygon"}:
+        return None
+    coordinates = geometry["coordinates"]
+    # Some programs write the coordinates of one polygon as those of several, or the reverse.
+    several = _depth(coordinates) > 3
+    return join([polygon_with_holes(rings) for rings in (coordinates if several else [coordinates])])
+
+
+def _depth(coordinates: Any) -> int:
+    depth = 0
+    while isinstance(coordinates, list):
+        depth += 1
+        coordinates = next((part for part in coordinates if part != []), None)
+    return depth

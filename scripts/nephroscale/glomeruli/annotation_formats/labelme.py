@@ -1,0 +1,60 @@
+"""JSON of labelme: `shapes` with a label, a type and points.
+
+References
+----------
+Wada, labelme: image polygonal annotation with Python, doi:10.5281/zenodo.5711226.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from nephroscale.glomeruli.annotation_formats.base import (
+    DrawnObject,
+    between,
+    ellipse,
+    rectangle,
+    ring,
+    to_number,
+    to_object,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from shapely.geometry.base import BaseGeometry
+
+NAME = "labelme"
+
+
+def matches(content: object) -> bool:
+    """Whether the content is labelme's."""
+    return isinstance(content, dict) and isinstance(content.get("shapes"), list)
+
+
+def read(content: Any) -> Iterable[DrawnObject]:
+    """Read the shapes.
+
+    Parameters
+    ----------
+    content
+        Of the JSON.
+    """
+    for shape in content["shapes"]:
+        kind = shape.get("shape_type") or "polygon"
+        area = partial(_area_of, kind, shape["points"])
+        yield to_object(area, [shape.get("label")], otherwise=f"is no area, but of the type {kind}")
+
+
+def _area_of(kind: str, points: Any) -> BaseGeometry | None:
+    if kind == "polygon":
+        return ring(points)
+    if kind == "rectangle":
+        return rectangle(*between(points)) if len(points) == 2 else ring(points)
+    if kind == "circle":
+        (x, y), rim = ([to_number(value) for value in point] for point in points)
+        radius = math.dist((x, y), rim)
+        return ellipse(x, y, 2 * radius, 2 * radius)
+    return None

@@ -1,0 +1,55 @@
+"""Masks: pictures as large as level 0 of the slide, in which each connected region of one value is an outline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from scipy import ndimage
+from shapely.affinity import translate
+from skimage.measure import label
+
+from nephroscale.glomeruli.annotation_formats.base import DrawnObject, UnreadableAnnotationError
+from nephroscale.glomeruli.contours import outline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NAME = "mask"
+MAGIC = (b"\x89PNG", b"II*\0", b"MM\0*", b"BM")
+MOST_REGIONS = 50_000
+
+
+def read(data: bytes) -> Iterable[DrawnObject]:
+    """Read the regions of a mask, in the order of their first pixels.
+
+    Parameters
+    ----------
+    data
+        PNG, TIFF or BMP, grey or in colours; black is background, and transparency is ignored.
+
+    Raises
+    ------
+    UnreadableAnnotationError
+        When the pixels cannot be decoded, or are those of a picture rather than of a mask.
+    """
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # too many pixels
+        pixels = None
+    if pixels is None:
+        raise UnreadableAnnotationError("its pixels cannot be decoded")
+    if pixels.ndim == 3:
+        colours = pixels[..., :3].astype(np.int64)
+        pixels = (colours[..., 0] << 32) | (colours[..., 1] << 16) | colours[..., 2]
+    if pixels.dtype.kind == "f":
+        pixels = np.rint(pixels).astype(np.int64)
+    regions, count = label(pixels, background=0, connectivity=1, return_num=True)  # type: ignore[no-untyped-call]
+    if count > MOST_REGIONS:
+        raise UnreadableAnnotationError(f"it has {count} regions of equal value: it is a picture, not a mask")
+    for number, (rows, columns) in enumerate(ndimage.find_objects(regions), start=1):
+        polygon = outline(regions[rows, columns] == number)
+        yield DrawnObject(
+            polygon and translate(polygon, columns.start, rows.start), fault="" if polygon else "has no area"
+        )

@@ -1,0 +1,91 @@
+"""Layers of regions, as ImageScope and HALO have them in XML: areas, and negative regions that are holes."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from shapely import make_valid
+
+from nephroscale.glomeruli.annotation_formats.base import (
+    DrawnObject,
+    between,
+    ellipse,
+    rectangle,
+    ring,
+    to_object,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from xml.etree import ElementTree as ET
+
+    from shapely.geometry.base import BaseGeometry
+
+YES = {"1", "true", "yes"}
+
+
+class Shapes(NamedTuple):
+    """What a format calls a polygon, a rectangle and an ellipse (the latter two by two corners), and its corners."""
+
+    polygon: tuple[str, ...]
+    rectangle: str
+    ellipse: str
+    corner: str
+
+
+def read_layers(
+    root: ET.Element, shapes: Shapes, labels_of: Callable[[ET.Element, ET.Element], Sequence[object]]
+) -> Iterable[DrawnObject]:
+    """Read the regions of all layers.
+
+    A negative region is a hole in the areas of its layer; in a layer that has no area it is one in those of all layers.
+
+    Parameters
+    ----------
+    root
+        Of the document.
+    shapes
+        Words of the format.
+    labels_of
+        Gives the labels of a region of a layer.
+    """
+    layers: list[tuple[ET.Element, list[ET.Element], list[BaseGeometry]]] = []
+    everywhere: list[BaseGeometry] = []
+    for layer in root.iter("Annotation"):
+        regions: list[ET.Element] = []
+        holes: list[BaseGeometry] = []
+        for region in layer.iter("Region"):
+            if region.get("NegativeROA", "").strip().casefold() in YES:
+                hole = _area_of(region, shapes)
+                holes += [] if hole is None else [hole]
+            else:
+                regions.append(region)
+        layers.append((layer, regions, holes))
+        everywhere += [] if regions else holes
+    for layer, regions, holes in layers:
+        for region in regions:
+            area = partial(_cut, region, shapes, [*holes, *everywhere])
+            yield to_object(area, labels_of(layer, region), otherwise="is a line or a point")
+
+
+def _cut(region: ET.Element, shapes: Shapes, holes: Sequence[BaseGeometry]) -> BaseGeometry | None:
+    """Cut holes out of a region; a region inside a hole is an island, which the hole does not cut."""
+    area = _area_of(region, shapes)
+    if area is None or not holes:
+        return area
+    area = make_valid(area)
+    for hole in map(make_valid, holes):
+        if not hole.covers(area):
+            area = area.difference(hole)
+    return area
+
+
+def _area_of(region: ET.Element, shapes: Shapes) -> BaseGeometry | None:
+    points = [(corner.get("X"), corner.get("Y")) for corner in region.iter(shapes.corner)]
+    kind = region.get("Type") or shapes.polygon[0]
+    if kind == shapes.ellipse and len(points) == 2:
+        return ellipse(*between(points))
+    if kind == shapes.rectangle and len(points) == 2:
+        return rectangle(*between(points))
+    return ring(points) if kind in {*shapes.polygon, shapes.rectangle, shapes.ellipse} else None

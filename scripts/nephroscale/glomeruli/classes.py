@@ -1,0 +1,103 @@
+"""What the classes of an annotation mean: glomerulus, sclerosed glomerulus, annotated area, or anything else."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Kind = Literal["glomerulus", "sclerosed", "annotated area", "other"]
+
+DEFAULT_CLASSES: dict[str, Kind] = {
+    **dict.fromkeys(("glomerulus", "glomeruli", "glom", "gloms", "肾小球", "腎小球", "糸球体", "사구체"), "glomerulus"),
+    **dict.fromkeys(("sclerosed", "sclerotic", "global sclerosis", "硬化"), "sclerosed"),
+    **dict.fromkeys(("annotated area", "annotated region"), "annotated area"),
+}
+"""Name of a class to what it means."""
+
+Verdict = tuple[Kind | None, str]
+"""What a label means, None where it matches no class; and why it is `other` although a class matches."""
+
+NEGATIONS = {"non", "not", "no", "without", "except", "excluding", "exclude", "never", "ohne", "kein", "nicht"}
+#: Words between a negation and what it negates.
+BETWEEN = {"a", "an", "any", "the", "of", "globally", "global", "completely", "fully", "yet"}
+#: Words by which a label means something around, in or beside a glomerulus.
+ELSEWHERE = {
+    *("peri", "juxta", "para", "extra", "inter", "around", "near", "between", "beside", "outside", "adjacent", "next"),
+    *("region", "regions", "area", "areas", "roi", "rois", "tissue", "field", "patch", "box", "cortex", "medulla"),
+    *("apparatus", "basement", "membrane", "capsule", "space", "lumen", "wall", "pole", "cell", "cells", "nucleus"),
+    *("nuclei", "tubule", "tubules", "tubulus", "tubuli", "vessel", "vessels", "artery", "arteries", "arteriole"),
+    *("arterioles", "interstitium", "fibrosis", "artefact", "artifact", "background", "ignore", "false", "unsure"),
+}
+#: Characters of labels without spaces, with the same meaning.
+ELSEWHERE_CHARACTERS = frozenset("非无無不没未旁周外囊膜管細细區区비")
+IGNORED = "*"
+_NO_CLASS = re.compile(r"(?:annotation|group|layer|none|null|object|polygon|roi|shape|unclassified)?[\W\d_]*")
+
+
+def classify(labels: tuple[str, ...], classes: Mapping[str, Kind]) -> Verdict:
+    """Decide what the labels of an object mean; the first one that matches a class decides.
+
+    A label matches a class if it is its name (ignoring case), or has all words of the name in a row. A negation before
+    them (`Non-glomerulus`), a word for something beside a glomerulus (`juxtaglomerular` is another word anyway), and
+    QuPath's `*` after an ignored class make an object `other`.
+
+    Parameters
+    ----------
+    labels
+        Most specific first.
+    classes
+        Name of a class to its kind.
+    """
+    exact = {_normal(name): kind for name, kind in classes.items()}
+    words_of = {tuple(_words(name)): kind for name, kind in classes.items()}
+    for label in labels:
+        kind = exact.get(_normal(label))
+        if kind is not None:
+            return kind, ""
+        found = {kind for words, kind in words_of.items() if _has(label, words)}
+        if not found:
+            continue
+        if label.endswith(IGNORED):
+            return "other", "QuPath ignores it"
+        kinds = {kind for words, kind in words_of.items() if _has(label, words, affirmed=True)}
+        if not kinds:
+            return "other", "it is negated"
+        if kinds != {"annotated area"} and (ELSEWHERE & set(_words(label)) or ELSEWHERE_CHARACTERS & set(label)):
+            return "other", "it means something beside a glomerulus"
+        return next(kind for kind in ("other", "annotated area", "sclerosed", "glomerulus") if kind in kinds), ""
+    return None, ""
+
+
+def is_named(label: str) -> bool:
+    """Whether a label is more than a default name, such as `Layer 1` or `None`."""
+    return not _NO_CLASS.fullmatch(_normal(label))
+
+
+def _normal(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _words(text: str) -> list[str]:
+    """Split into words, also at underscores and where capitals begin a word."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKC", text))
+    return re.findall(r"[^\W\d_]+", spaced.casefold())
+
+
+def _has(label: str, words: tuple[str, ...], *, affirmed: bool = False) -> bool:
+    """Whether a label has these words in a row, and not only after a negation where they have to be affirmed."""
+    if not words or not words[0].isascii():  # scripts without spaces
+        return bool(words) and "".join(words) in _normal(label)
+    found = _words(label)
+    for start in range(len(found) - len(words) + 1):
+        if tuple(found[start : start + len(words)]) != words:
+            continue
+        before = start - 1
+        while before >= 0 and found[before] in BETWEEN:
+            before -= 1
+        if not affirmed or before < 0 or found[before] not in NEGATIONS:
+            return True
+    return False

@@ -1,0 +1,137 @@
+"""The scale that the metadata of a TIFF state: OME-XML, ImageJ, Aperio, and the plain resolution tags."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from typing import TYPE_CHECKING, NamedTuple
+from xml.etree import ElementTree as ET  # documents with a DTD are not parsed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import tifffile
+
+SQUARE = 0.02  # relative difference up to which the sides of a pixel count as equal
+_UNITS: Mapping[str, float] = {
+    "pm": 1e-6,
+    **dict.fromkeys(("å", "angstrom", "ångström"), 1e-4),
+    **dict.fromkeys(("nm", "nanometer", "nanometre"), 1e-3),
+    **dict.fromkeys(("μm", "um", "μ", "micron", "micrometer", "micrometre"), 1.0),
+    **dict.fromkeys(("mm", "millimeter", "millimetre"), 1e3),
+    **dict.fromkeys(("cm", "centimeter", "centimetre"), 1e4),
+    **dict.fromkeys(("m", "meter", "metre"), 1e6),
+    **dict.fromkeys(("in", "inch", "inche", '"'), 25400.0),
+}
+PER_UNIT = {2: 25400.0, 3: 10000.0}
+
+
+class StatedMpp(NamedTuple):
+    """A scale as a file states it.
+
+    Attributes
+    ----------
+    mpp
+        µm per pixel; None where the file states none, or one that cannot be used.
+    generic
+        Whether it is in a plain resolution tag.
+    fault
+        Why what the file states cannot be used; empty otherwise.
+    """
+
+    mpp: float | None = None
+    generic: bool = False
+    fault: str = ""
+
+
+def micrometres(unit: str) -> float | None:
+    """Give the µm of a unit of length, however it is written; None for another unit."""
+    text = re.sub(r"\\u00b5", "μ", unit, flags=re.IGNORECASE)
+    text = unicodedata.normalize("NFKC", text).strip().casefold()
+    return _UNITS.get(text.removesuffix("s") if len(text) > 3 else text)
+
+
+def square_pixels(x: float | str | None, y: float | str | None, *, generic: bool = False) -> StatedMpp:
+    """Combine the sides of a pixel in µm, whose mean is the scale.
+
+    Parameters
+    ----------
+    x, y
+        Numbers or texts; what is no positive number states nothing.
+    generic
+        Whether they are in plain tags.
+    """
+    try:
+        sides = float(x), float(y)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return StatedMpp()
+    if not all(0 < side < math.inf for side in sides):
+        return StatedMpp()
+    if abs(sides[0] / sides[1] - 1) > SQUARE:
+        text = f"its pixels are not square ({sides[0]:g} x {sides[1]:g} µm); resample it"
+        return StatedMpp(fault=text, generic=generic)
+    return StatedMpp(sum(sides) / 2 if sides[0] != sides[1] else sides[0], generic)
+
+
+def ome_pixels(tiff: tifffile.TiffFile) -> ET.Element | None:
+    """Find the element `Pixels` of the first image in the OME-XML of a TIFF."""
+    text = tiff.ome_metadata if tiff.is_ome else None
+    if not text or "<!" in text.replace("<!--", "").replace("<![CDATA[", ""):
+        return None
+    try:
+        root = ET.fromstring(text)  # noqa: S314
+    except ET.ParseError:
+        return None
+    return next((element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"), None)
+
+
+def read_mpp(tiff: tifffile.TiffFile, page: tifffile.TiffPage | None = None) -> StatedMpp:
+    """Read the scale of a TIFF: from OME-XML, ImageJ's or Aperio's description, otherwise from plain tags.
+
+    Parameters
+    ----------
+    tiff
+        The opened file.
+    page
+        Whose tags count; the first one if None.
+    """
+    pixels = ome_pixels(tiff)
+    stated = StatedMpp() if pixels is None else _of_ome(pixels)
+    if stated.mpp is not None or stated.fault:
+        return stated
+    page = tiff.pages.first if page is None else page
+    aperio = re.search(r"\|\s*MPP\s*=\s*([\d.]+)", page.description)
+    if aperio is not None:
+        return square_pixels(aperio[1], aperio[1])
+    tags = [page.tags.valueof(tag) for tag in ("XResolution", "YResolution")]
+    if not all(isinstance(tag, tuple) and len(tag) == 2 and all(tag) for tag in tags):
+        return StatedMpp()
+    sides = [below / above for above, below in tags]
+    if tiff.is_imagej:
+        return _in_unit(sides, str((tiff.imagej_metadata or {}).get("unit", "")))
+    unit = PER_UNIT.get(int(page.tags.valueof("ResolutionUnit", 1)))
+    return StatedMpp() if unit is None else square_pixels(*(unit * side for side in sides), generic=True)
+
+
+def _of_ome(pixels: ET.Element) -> StatedMpp:
+    sides = [pixels.get(f"PhysicalSize{axis}") for axis in "XY"]
+    if None in sides:
+        return StatedMpp()
+    units = [pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "XY"]
+    factors = [micrometres(unit) for unit in units]
+    if None in factors:
+        return StatedMpp(fault=f"the file gives its scale in the unit {units[0]!r}, which is no length")
+    try:
+        return square_pixels(*(float(side or "") * (factor or 0) for side, factor in zip(sides, factors, strict=True)))
+    except ValueError:
+        return StatedMpp()
+
+
+def _in_unit(sides: list[float], unit: str) -> StatedMpp:
+    factor = micrometres(unit)
+    if factor is not None:
+        return square_pixels(*(factor * side for side in sides))
+    if unit.casefold() in {"", "pixel", "pixels"}:
+        return StatedMpp()
+    return StatedMpp(fault=f"the file gives its scale in the unit {unit[:20]!r}, which is no length")

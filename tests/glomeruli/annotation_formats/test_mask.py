@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from nephroscale.glomeruli.annotation_formats import mask
+from nephroscale.glomeruli.annotation_formats.base import UnreadableAnnotationError
+from nephroscale.glomeruli.annotation_formats.registry import read_objects
+
+BOUNDS = [(20, 10, 50, 30), (20, 30, 50, 60), (80, 70, 110, 90)]
+
+
+@pytest.fixture
+def drawn() -> np.ndarray:
+    pixels = np.zeros((100, 120), np.uint8)
+    pixels[10:30, 20:50] = 1
+    pixels[30:60, 20:50] = 2  # another glomerulus that touches it
+    pixels[70:90, 80:110] = 1
+    return pixels
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.bmp", "sixteen.png", "colours.png", "transparent.png"])
+def test_connected_regions_of_one_value_are_outlines(tmp_path: Path, drawn: np.ndarray, name: str) -> None:
+    pixels = {
+        "sixteen.png": drawn.astype(np.uint16) * 500,
+        "colours.png": np.array([(0, 0, 0), (0, 200, 0), (0, 0, 200)], np.uint8)[drawn],
+        "transparent.png": np.array([(0, 0, 0, 255), (0, 200, 0, 255), (0, 0, 200, 255)], np.uint8)[drawn],
+    }.get(name, drawn)
+    cv2.imwrite(str(tmp_path / name), pixels)
+    assert [tuple(round(edge) for edge in one.area.bounds) for one in read_objects(tmp_path / name)] == BOUNDS
+
+
+def test_pictures_are_no_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = np.random.default_rng(0).integers(1, 255, (100, 100, 3)).astype(np.uint8)
+    monkeypatch.setattr(mask, "MOST_REGIONS", 500)
+    cv2.imwrite(str(tmp_path / "a.png"), picture)
+    with pytest.raises(UnreadableAnnotationError, match="not a mask"):
+        read_objects(tmp_path / "a.png")
+    cv2.imwrite(str(tmp_path / "a.jpg"), picture)
+    with pytest.raises(UnreadableAnnotationError, match="JPEG"):
+        read_objects(tmp_path / "a.jpg")
