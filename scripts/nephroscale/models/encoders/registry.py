@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 ENCODERS = {
     "small-cnn": "nephroscale.models.encoders.small_cnn",
+    "efficientnet-lite0": "nephroscale.models.encoders.efficientnet_lite0",
     "swin-b": "nephroscale.models.encoders.huggingface",
     "resnet50": "nephroscale.models.encoders.huggingface",
     "vit-b": "nephroscale.models.encoders.huggingface",
