@@ -10,6 +10,7 @@ Efron B, Tibshirani RJ. An Introduction to the Bootstrap. Chapman & Hall, 1993 (
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -189,3 +190,138 @@ def _auc(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.nd
     ours, theirs = weights[:, positive], weights[:, ~positive]
     area = ((ours @ order) * theirs).sum(axis=1) / (ours.sum(axis=1) * theirs.sum(axis=1))
     return np.asarray(area)
+
+
+Z = float(ndtri((1 + LEVEL) / 2))
+PRIOR_INFORMATION = 6.0
+"""Number of informative persons, m (1 - m) times their number, at which an estimated variance that is smaller than that
+of equally difficult classes counts half."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its 95 % interval.
+
+    Attributes
+    ----------
+    value, low, high
+        The figure and the limits.
+    effective
+        Effective number of persons behind them.
+    """
+
+    value: float
+    low: float
+    high: float
+    effective: float
+
+
+def jackknife_variance(left_out: np.ndarray, strata: np.ndarray) -> float:
+    """Compute the variance of a figure by leaving out each person in turn.
+
+    Parameters
+    ----------
+    left_out
+        [P] the figure without each person; NaN where it is not defined then, which is not counted.
+    strata
+        [P] the class of each person: numbers of persons in the classes are regarded as fixed. A class with one person
+        contributes nothing.
+    """
+    total = 0.0
+    for stratum in np.unique(strata):
+        values = left_out[(strata == stratum) & np.isfinite(left_out)]
+        if (n := len(values)) > 1:
+            total += (n - 1) / n * float(((values - values.mean()) ** 2).sum())
+    return total
+
+
+def equal_size(counts: Sequence[float]) -> float:
+    """Effective number of persons of a mean over K classes that are equally difficult: K^2 / sum(1 / n_c).
+
+    Parameters
+    ----------
+    counts
+        Persons of each class; classes without a person do not count.
+    """
+    present = [count for count in counts if count]
+    return len(present) ** 2 / sum(1 / count for count in present) if present else 0.0
+
+
+def pairs_size(positives: Sequence[float], negatives: Sequence[float]) -> float:
+    """Effective number of persons of an area under the ROC curve near 1, over the pairs within folds.
+
+    Each fold varies as in Newcombe's method 5 at its limit: A (1 - A) (1 + ((n1 + n0) / 2 - 1) / 2) / (n1 n0).
+
+    Parameters
+    ----------
+    positives, negatives
+        Persons in each fold.
+    """
+    one, other = np.asarray(positives, float), np.asarray(negatives, float)
+    pairs = one * other
+    variances = (pairs * (1 + ((one + other) / 2 - 1) / 2)).sum()
+    return float(pairs.sum() ** 2 / variances) if variances > 0 else 0.0
+
+
+def effective_size(share: float, variance: float, equal: float) -> float:
+    """Compute the effective number of persons behind a share.
+
+    Parameters
+    ----------
+    share
+        Value in [0, 1].
+    variance
+        Its variance.
+    equal
+        Effective number of persons if all classes were equally difficult.
+
+    Returns
+    -------
+    float
+        At least 1. m (1 - m) / variance where this is at most `equal`. Otherwise its reciprocal is a weighted mean of
+        both reciprocals, in which the variance has the weight I / (I + :data:`PRIOR_INFORMATION`), I = `equal` m (1 -
+        m): none where no error, or nothing but errors, was seen.
+    """
+    spread = share * (1 - share)
+    estimated = variance / spread if spread > 1e-12 else 0.0
+    if estimated * equal < 1:
+        weight = PRIOR_INFORMATION / (PRIOR_INFORMATION + equal * spread)
+        estimated = (1 - weight) * estimated + weight / max(equal, 1.0)
+    return max(1.0, 1 / estimated)
+
+
+def score_interval(value: float, variance: float, equal: float, limits: tuple[float, float] = (0.0, 1.0)) -> Interval:
+    """Compute Wilson's 95 % interval of a bounded figure on its effective number of persons.
+
+    Parameters
+    ----------
+    value
+        The figure.
+    variance
+        Its variance, from :func:`jackknife_variance`, and that between networks.
+    equal
+        Effective number of persons if all classes were equally difficult, from :func:`equal_size` or
+        :func:`pairs_size`; the number of persons for a share of persons.
+    limits
+        Smallest and largest possible value of the figure.
+    """
+    lowest, span = limits[0], limits[1] - limits[0]
+    share = min(1.0, max(0.0, (value - lowest) / span))
+    effective = effective_size(share, variance / span**2, equal)
+    low, high = _wilson(share * effective, effective) or (0.0, 1.0)
+    return Interval(value, lowest + span * min(low, share), lowest + span * max(high, share), effective)
+
+
+def _wilson(successes: float, trials: float) -> tuple[float, float] | None:
+    """Compute Wilson's 95 % interval of a proportion; None without trials.
+
+    References
+    ----------
+    Wilson EB. Probable inference, the law of succession, and statistical inference. JASA 22, 1927.
+    """
+    if trials == 0:
+        return None
+    share, spread = successes / trials, Z * Z / trials
+    middle = (share + spread / 2) / (1 + spread)
+    half = Z * np.sqrt(share * (1 - share) / trials + spread / trials / 4) / (1 + spread)
+    return float(max(0.0, middle - half)), float(min(1.0, middle + half))

@@ -24,6 +24,10 @@ ORDER = (
     "temperature",
     "evaluate",
     "predict",
+    "deposit_folds",
+    "deposit_models",
+    "deposit_predictions",
+    "deposits",
     "report",
     "audit",
 )

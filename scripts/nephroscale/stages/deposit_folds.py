@@ -1,0 +1,72 @@
+"""`deposit_folds`: which patients train, validate and test the models of electron-dense deposits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nephroscale.cohort.settings import FoldsSettings
+from nephroscale.engine.stage import Need, PlanView, Stage, need
+from nephroscale.stages.patients import deposit_patients
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nephroscale.engine.job import Job
+
+
+class DepositFolds(Stage):
+    """One job per cohort, where images have readings of deposits. It needs no task; with one, it keeps its folds."""
+
+    name = "deposit_folds"
+    rule = "make_deposit_folds"
+    seeded = True
+
+    def units(self, plan: PlanView) -> list[str]:
+        return ["cohort"] if deposit_patients(plan) else []
+
+    def after_in(self, plan: PlanView) -> tuple[str, ...]:
+        return self.after if plan.config.task.classes else ()
+
+    @need("folds")
+    def folds(self, plan: PlanView, unit: str) -> Need | None:
+        """The folds of the diagnosis, where there is a task."""
+        return Need("folds", "cohort") if plan.config.task.classes else None
+
+    def settings(self, plan: PlanView, unit: str) -> FoldsSettings:
+        return plan.config.folds
+
+    def rows(self, plan: PlanView, unit: str) -> object:
+        return {
+            patient.id: {
+                "person": patient.person,
+                "group": patient.group,
+                "site": patient.site,
+                "readings": {i.id: i.deposits.to_text() for i in plan.images(patient.id, "TEM") if i.deposits},
+            }
+            for patient in deposit_patients(plan)
+        }
+
+    def make(self, job: Job) -> Mapping[str, object]:
+        from nephroscale.cohort.fold_table import read_folds
+        from nephroscale.deposits.folds import DepositPatient, write_deposit_folds
+
+        assert isinstance(job.settings, FoldsSettings)
+        assert job.seed is not None
+        patients = [
+            DepositPatient(
+                patient.id,
+                patient.person,
+                patient.group,
+                patient.site,
+                {i.id: i.deposits for i in job.plan.images(patient.id, "TEM") if i.deposits},
+            )
+            for patient in deposit_patients(job.plan)
+        ]
+        folds = job.optional_input("folds")
+        diagnosis = read_folds(folds.object) if folds else None
+        figures, parts = write_deposit_folds(patients, diagnosis, job.settings, job.seed, job.out)
+        job.parts.update(parts)
+        return figures
+
+
+STAGE = DepositFolds()
