@@ -10,6 +10,7 @@ run_job(
     snakemake,
     inputs={
         "folds": snakemake.input.folds,
+        "tem": snakemake.input.tem,
     },
     settings=snakemake.params.settings,
     receipt=snakemake.output.receipt,

@@ -14,6 +14,7 @@ rule deposits:
 rule make_deposit_folds:
     input:
         folds=deposit_folds_stage.folds,
+        tem=deposit_folds_stage.tem,
     output:
         receipt="<results>/deposit_folds.json",
     log:

@@ -41,7 +41,7 @@ class Backbone(nn.Module):
         self.name = settings.name
         if settings.name == "efficientnet-lite0":
             plain = efficientnet_lite0
-            self.network: Any = plain.load_network(settings) if pretrained else plain.EfficientNetLite0()
+            self.network: Any = plain.load_network(settings) if pretrained else plain.EfficientNetLite0().eval()
             del self.network.classifier
             plain.fold_norms(self.network)
             mean, spread = [plain.MEAN] * 3, [plain.SPREAD] * 3

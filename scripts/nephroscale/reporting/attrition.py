@@ -22,6 +22,8 @@ UNITS = {
     "folds": ("cohort", "cohorts"),
     "train": ("run", "runs"),
     "temperature": ("model and fold", "models and folds"),
+    "deposit_models": ("model of deposits", "models of deposits"),
+    "deposit_predictions": ("fold and seed", "folds and seeds"),
     "evaluate": ("run", "runs"),
     "predict": ("set of patients", "sets of patients"),
 }

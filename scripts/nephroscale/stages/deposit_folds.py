@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nephroscale.cohort.settings import FoldsSettings
-from nephroscale.engine.stage import Need, PlanView, Stage, need
+from nephroscale.engine.stage import STATUS, Need, PlanView, Stage, need
 from nephroscale.stages.patients import deposit_patients
 
 if TYPE_CHECKING:
@@ -25,12 +25,17 @@ class DepositFolds(Stage):
         return ["cohort"] if deposit_patients(plan) else []
 
     def after_in(self, plan: PlanView) -> tuple[str, ...]:
-        return self.after if plan.config.task.classes else ()
+        return self.after if plan.config.task.classes else ("tem",)
 
     @need("folds")
     def folds(self, plan: PlanView, unit: str) -> Need | None:
         """The folds of the diagnosis, where there is a task."""
         return Need("folds", "cohort") if plan.config.task.classes else None
+
+    @need("tem")
+    def tem(self, plan: PlanView, unit: str) -> list[Need]:
+        """Whether each patient has a TEM image that can be used."""
+        return [Need("tem", patient.id, part=STATUS, optional=True) for patient in deposit_patients(plan)]
 
     def settings(self, plan: PlanView, unit: str) -> FoldsSettings:
         return plan.config.folds
@@ -52,6 +57,7 @@ class DepositFolds(Stage):
 
         assert isinstance(job.settings, FoldsSettings)
         assert job.seed is not None
+        usable = {each.unit for each in job.inputs("tem") if each.receipt.accepted}
         patients = [
             DepositPatient(
                 patient.id,
@@ -61,12 +67,14 @@ class DepositFolds(Stage):
                 {i.id: i.deposits for i in job.plan.images(patient.id, "TEM") if i.deposits},
             )
             for patient in deposit_patients(job.plan)
+            if patient.id in usable
         ]
         folds = job.optional_input("folds")
         diagnosis = read_folds(folds.object) if folds else None
         figures, parts = write_deposit_folds(patients, diagnosis, job.settings, job.seed, job.out)
         job.parts.update(parts)
-        return figures
+        excluded = {each.unit: each.receipt.reason for each in job.inputs("tem") if each.unit not in usable}
+        return {**figures, **({"excluded": excluded} if excluded else {})}
 
 
 STAGE = DepositFolds()

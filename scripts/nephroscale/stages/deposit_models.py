@@ -56,7 +56,7 @@ class DepositModels(Stage):
         """The training and validation side of the fold."""
         return Need("deposit_folds", "cohort", part=f"fold{DepositRun.parse(unit).fold}.train")
 
-    @need("tem")
+    @need("tem", through="folds")
     def tem(self, plan: PlanView, unit: str) -> list[Need]:
         """The cleaned images of the patients on these sides."""
         return tem_of(plan, DepositRun.parse(unit).fold, "train", "validation")

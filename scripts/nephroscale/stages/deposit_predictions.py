@@ -60,7 +60,7 @@ class DepositPredictions(Stage):
             for variant in plan.config.deposits.variants
         ]
 
-    @need("tem")
+    @need("tem", through="folds")
     def tem(self, plan: PlanView, unit: str) -> list[Need]:
         """The cleaned images of the patients on the test side."""
         return tem_of(plan, DepositFold.parse(unit).fold, "test")
