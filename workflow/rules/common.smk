@@ -103,7 +103,8 @@ def list_predictions(wildcards):
             where="configuration, predict.patients and predict.images",
             fix="Name tables of new patients there, or give patients of the study the use `external`.",
         )
-    return plan.receipt_paths("predict", new=True)
+    deposits = ["new_deposits"] if plan.units("new_deposits") else []
+    return plan.receipt_paths("predict", *deposits, new=True)
 
 
 def list_deposits(wildcards):

@@ -3,6 +3,7 @@
 deposit_folds_stage = stage_of_rule("deposit_folds")
 deposit_models_stage = stage_of_rule("deposit_models")
 deposit_predictions_stage = stage_of_rule("deposit_predictions")
+new_deposits_stage = stage_of_rule("new_deposits")
 deposits_stage = stage_of_rule("deposits")
 
 
@@ -78,6 +79,29 @@ rule evaluate_deposits:
         "Predict {wildcards.site} deposits on fold {wildcards.fold} with seed {wildcards.seed}"
     script:
         "../../scripts/evaluate_deposits.py"
+
+
+rule predict_deposits:
+    input:
+        models=new_deposits_stage.models,
+        tem=new_deposits_stage.tem,
+    output:
+        receipt="<results>/new_deposits/{site}/{set}.json",
+    log:
+        "<results>/logs/new_deposits/{site}/{set}.log",
+    benchmark:
+        "<results>/benchmarks/new_deposits/{site}/{set}.tsv"
+    threads: plan.config.compute.threads
+    resources:
+        mem_mb=scale_with_attempt(8000),
+        runtime=scale_with_attempt(60),
+        gpu=count_gpus,
+    params:
+        settings=new_deposits_stage.settings,
+    message:
+        "Predict {wildcards.site} deposits of the patients of {wildcards.set}"
+    script:
+        "../../scripts/predict_deposits.py"
 
 
 rule report_deposits:

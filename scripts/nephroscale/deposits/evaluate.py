@@ -66,11 +66,7 @@ def evaluate_deposits(
     pictures = load_pictures(bags, labels, settings.backbone.size_px)
     if not pictures:
         raise Rejected("the test side has no labelled image")
-    found = predict_variants(models, pictures, settings, seed=seed, device=device)
-    weight = fold_weight(models)
-    if weight is not None:
-        found[COMBINED] = weight * found[PLAIN] + (1 - weight) * found[SVM]
-        found[EQUAL] = (found[PLAIN] + found[SVM]) / 2
+    found, weight = predict_joined(models, pictures, settings, seed=seed, device=device)
     out.mkdir()
     rows = [
         Prediction(p.id, p.patient, bool(p.label), {name: float(values[i]) for name, values in found.items()})
@@ -92,6 +88,65 @@ def evaluate_deposits(
             {"images": [p.id for p in pictures]},
         )
     return {"images": len(pictures), "with_deposits": sum(labels[p.id] for p in pictures), "weight": weight}
+
+
+def predict_new_deposits(
+    members: Mapping[tuple[int, int], Mapping[str, Path]],
+    bags: Mapping[str, Path],
+    settings: DepositsSettings,
+    *,
+    out: Path,
+    device: str = "cpu",
+) -> dict[str, object]:
+    """Predict all TEM images of new patients: the mean over folds and seeds.
+
+    Parameters
+    ----------
+    members
+        Fold and seed to the objects of its plain network and its SVM.
+    bags
+        Patient to the object of the stage `tem`.
+    settings
+        Backbone and batch size.
+    out
+        Folder to make: `predictions.csv`, with the plain network, the SVM and both joined.
+    device
+        `cpu` or `cuda`.
+
+    Raises
+    ------
+    Rejected
+        When there is no image, or no model.
+    """
+    pictures = load_pictures(bags, None, settings.backbone.size_px)
+    if not pictures or not members:
+        raise Rejected("no TEM image can be used" if members else "no model of deposits could be trained")
+    sums: dict[str, list[np.ndarray]] = {}
+    for (_, seed), models in sorted(members.items()):
+        for name, values in predict_joined(models, pictures, settings, seed=seed, device=device)[0].items():
+            sums.setdefault(name, []).append(values)
+    means = {name: np.mean(values, axis=0) for name, values in sums.items()}
+    out.mkdir()
+    write_predictions(
+        out,
+        [
+            Prediction(p.id, p.patient, None, {name: float(values[i]) for name, values in means.items()})
+            for i, p in enumerate(pictures)
+        ],
+    )
+    return {"images": len(pictures), "patients": len({p.patient for p in pictures}), "members": len(members)}
+
+
+def predict_joined(
+    models: Mapping[str, Path], pictures: Sequence[TemPicture], settings: DepositsSettings, *, seed: int, device: str
+) -> tuple[dict[str, np.ndarray], float | None]:
+    """Give the probability of deposits [pictures] by each variant and by both systems joined, and their weight."""
+    found = predict_variants(models, pictures, settings, seed=seed, device=device)
+    weight = fold_weight(models)
+    if weight is not None:
+        found[COMBINED] = weight * found[PLAIN] + (1 - weight) * found[SVM]
+        found[EQUAL] = (found[PLAIN] + found[SVM]) / 2
+    return found, weight
 
 
 def predict_variants(

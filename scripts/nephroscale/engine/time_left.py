@@ -16,7 +16,7 @@ PHASES: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("register",), ("reference", "tiles", "segmenter", "tem"), ("glomeruli",), ("features",)),
     (("folds",),),
     (("deposit_folds",),),
-    (("train", "deposit_models"), ("temperature", "evaluate", "deposit_predictions"), ("predict",)),
+    (("train", "deposit_models"), ("temperature", "evaluate", "deposit_predictions"), ("predict", "new_deposits")),
     (("deposits",),),
     (("report",),),
     (("audit",),),

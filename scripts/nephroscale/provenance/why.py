@@ -34,6 +34,7 @@ NOUNS = {
     "evaluate": ("evaluation", "evaluations"),
     "predict": ("prediction", "predictions"),
     "deposit_models": ("model of deposits", "models of deposits"),
+    "new_deposits": ("prediction of deposits", "predictions of deposits"),
     "deposit_predictions": ("prediction of deposits", "predictions of deposits"),
 }
 

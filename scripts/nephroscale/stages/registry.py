@@ -27,6 +27,7 @@ ORDER = (
     "deposit_folds",
     "deposit_models",
     "deposit_predictions",
+    "new_deposits",
     "deposits",
     "report",
     "audit",
