@@ -41,7 +41,7 @@ class Backbone(nn.Module):
         self.name = settings.name
         if settings.name == "efficientnet-lite0":
             plain = efficientnet_lite0
-            self.network: Any = plain.load_network(settings) if pretrained else plain.EfficientNetLite0().eval()
+            self.network: Any = plain.load_network(settings) if pretrained else _random_network()
             del self.network.classifier
             plain.fold_norms(self.network)
             mean, spread = [plain.MEAN] * 3, [plain.SPREAD] * 3
@@ -71,6 +71,15 @@ class Backbone(nn.Module):
     def pooled(self, pixels: Tensor) -> list[Tensor]:
         """Average each stage's maps over the image: [n, C] each."""
         return [maps.mean((2, 3)) for maps in self.stage_maps(pixels)]
+
+
+def _random_network() -> efficientnet_lite0.EfficientNetLite0:
+    """Make a network with random weights that keep the variance of its maps from stage to stage (He et al. 2015)."""
+    network = efficientnet_lite0.EfficientNetLite0().eval()
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    return network
 
 
 @torch.inference_mode()

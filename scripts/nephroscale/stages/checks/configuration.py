@@ -84,8 +84,7 @@ def check_weights(plan: Plan, stage: str, *, load: bool) -> Iterator[Nephroscale
     encoders = {
         where: encoder
         for where, encoder in found.items()
-        if where.startswith(section)
-        and (load or (encoder.weights and not encoder.digest and encoder.name != H5))
+        if where.startswith(section) and (load or (encoder.weights and not encoder.digest and encoder.name != H5))
     }
     for entry in check_encoders(encoders):
         if not entry.usable:
