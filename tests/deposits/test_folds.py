@@ -5,7 +5,7 @@ import pytest
 from nephroscale.cohort.deposits import Deposits
 from nephroscale.cohort.fold_table import SIDES, FoldSides, FoldTable
 from nephroscale.cohort.settings import FoldsSettings
-from nephroscale.deposits.folds import DepositPatient, read_deposit_folds, write_deposit_folds
+from nephroscale.deposits.folds import DepositFoldsSettings, DepositPatient, read_deposit_folds, write_deposit_folds
 from nephroscale.errors import NephroscaleError
 
 SOME, NONE = Deposits(True, ("mesangial",)), Deposits(False)
@@ -26,7 +26,7 @@ def patients(count, positive, **given):
 
 def made(found, tmp_path, diagnosis=None, folds=3):
     out = tmp_path / "folds"
-    figures, parts = write_deposit_folds(found, diagnosis, FoldsSettings(n_folds=folds), 1, out)
+    figures, parts = write_deposit_folds(found, diagnosis, DepositFoldsSettings(FoldsSettings(n_folds=folds)), 1, out)
     return read_deposit_folds(out), figures, parts
 
 
@@ -82,7 +82,7 @@ def test_a_reading_of_a_test_patient_changes_no_part_of_the_training_side(tmp_pa
     ]
     index = next(i for i, p in enumerate(changed) if p.id == tested)
     image = next(iter(changed[index].readings))
-    other = Deposits(True, ("subepithelial",)) if found[index].has_deposits else NONE
+    other = Deposits(True, ("subepithelial",)) if found[index].kind("any") else NONE
     changed[index] = DepositPatient(tested, None, None, None, {**found[index].readings, image: other})
     (tmp_path / "again").mkdir()
     _, _, again = made(changed, tmp_path / "again")

@@ -10,9 +10,11 @@ from nephroscale.cohort.deposits import ANY, Deposits, parse_deposits
 from nephroscale.cohort.fold_table import SIDES, FoldSides
 from nephroscale.cohort.folds import make_folds
 from nephroscale.cohort.patient import PatientRow
+from nephroscale.cohort.settings import FoldsSettings
 from nephroscale.cohort.stratified_groups import draw
 from nephroscale.errors import NephroscaleError
 from nephroscale.json_text import pretty_json
+from nephroscale.settings import Settings, section, setting
 from nephroscale.store.digest import digest_json
 
 if TYPE_CHECKING:
@@ -20,10 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nephroscale.cohort.fold_table import FoldTable, Side
-    from nephroscale.cohort.settings import FoldsSettings
 
 FILE = "folds.json"
-CLASSES = ("without deposits", "with deposits")
+CLASSES = ("without deposits", "with deposits", "both kinds of images")
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,14 @@ class DepositPatient:
     site: str | None
     readings: Mapping[str, Deposits]
 
-    @property
-    def has_deposits(self) -> bool:
-        """Whether some image of the patient shows deposits."""
-        return any(reading.present for reading in self.readings.values())
+    def kind(self, site: str) -> int:
+        """Index into :data:`CLASSES`: what the patient's images show at a site."""
+        shown = {reading.at(site) for reading in self.readings.values()}
+        return 2 if {True, False} <= shown else int(True in shown)
 
-    def row(self) -> PatientRow:
+    def row(self, site: str) -> PatientRow:
         """Return the row that folds are made from; cases of one person stay together."""
-        label = CLASSES[self.has_deposits]
+        label = CLASSES[self.kind(site)]
         return PatientRow(self.id, label, group=self.group, site=self.site, text=label, person=self.person)
 
 
@@ -109,8 +110,20 @@ def read_deposit_folds(folder: Path) -> DepositFolds:
     return DepositFolds.from_mapping(json.loads((folder / FILE).read_text(encoding="utf-8")))
 
 
+@dataclass(frozen=True)
+class DepositFoldsSettings(Settings):
+    """What decides the folds beside the readings."""
+
+    folds: FoldsSettings = section(FoldsSettings)
+    site: str = setting("The question whose answers are spread evenly.", ANY)
+
+
 def write_deposit_folds(
-    patients: Sequence[DepositPatient], diagnosis: FoldTable | None, settings: FoldsSettings, seed: int, out: Path
+    patients: Sequence[DepositPatient],
+    diagnosis: FoldTable | None,
+    settings: DepositFoldsSettings,
+    seed: int,
+    out: Path,
 ) -> tuple[dict[str, object], dict[str, str]]:
     """Write ``folds.json``.
 
@@ -123,7 +136,7 @@ def write_deposit_folds(
     diagnosis
         Folds of the diagnosis; None without a task.
     settings
-        Scheme, number of folds, and fraction for validation.
+        Scheme, number of folds, fraction for validation, and the question whose answers are spread evenly.
     seed
         Decides between equally good divisions.
     out
@@ -132,7 +145,7 @@ def write_deposit_folds(
     Returns
     -------
     figures
-        Numbers of patients and of images, with and without deposits.
+        Numbers of patients and of images, with and without deposits at any site.
     parts
         Digests of ``fold<n>`` for all of a fold and of ``fold<n>.train`` for its training and validation side alone.
 
@@ -142,7 +155,7 @@ def write_deposit_folds(
         When there are too few patients with or without deposits.
     """
     patients = sorted(patients, key=lambda patient: patient.id)
-    sides = _place(patients, diagnosis, seed) if diagnosis else _divide(patients, settings, seed)
+    sides = _place(patients, diagnosis, settings.site, seed) if diagnosis else _divide(patients, settings, seed)
     people = {p.id: p.person for p in patients if p.person and p.person != p.id}
     table = DepositFolds(tuple(sides), {p.id: dict(p.readings) for p in patients}, people)
     out.mkdir()
@@ -154,16 +167,16 @@ def write_deposit_folds(
         parts[f"fold{fold.name}.train"] = digest_json([read["train"], read["validation"]])
     readings = [reading for patient in patients for reading in patient.readings.values()]
     return {
-        "patients": {name: sum(p.has_deposits == k for p in patients) for k, name in enumerate(CLASSES)},
-        "images": {name: sum(bool(r.at(ANY)) == k for r in readings) for k, name in enumerate(CLASSES)},
+        "patients": {name: sum(p.kind(ANY) == k for p in patients) for k, name in enumerate(CLASSES)},
+        "images": {name: sum(bool(r.at(ANY)) == k for r in readings) for k, name in enumerate(CLASSES[:2])},
     }, parts
 
 
-def _divide(patients: Sequence[DepositPatient], settings: FoldsSettings, seed: int) -> list[FoldSides]:
+def _divide(patients: Sequence[DepositPatient], settings: DepositFoldsSettings, seed: int) -> list[FoldSides]:
     try:
-        rows = [patient.row() for patient in patients]
+        rows = [patient.row(settings.site) for patient in patients]
         classes = [name for name in CLASSES if any(row.label == name for row in rows)]
-        found = make_folds(rows, classes, settings, seed, min_per_class=1, permute_labels=None)
+        found = make_folds(rows, classes, settings.folds, seed, min_per_class=1, permute_labels=None)
     except NephroscaleError as fault:
         raise NephroscaleError(
             f"Folds cannot be made for deposits. {fault.what}",
@@ -173,14 +186,14 @@ def _divide(patients: Sequence[DepositPatient], settings: FoldsSettings, seed: i
     return list(found.folds)
 
 
-def _place(patients: Sequence[DepositPatient], diagnosis: FoldTable, seed: int) -> list[FoldSides]:
+def _place(patients: Sequence[DepositPatient], diagnosis: FoldTable, site: str, seed: int) -> list[FoldSides]:
     """Keep the sides of the diagnosis; test each further patient in the fold of its group, or of its turn."""
     read = {patient.id for patient in patients}
     group_of = diagnosis.groups
     number = len(diagnosis.folds)
     further = sorted(
         (p for p in patients if p.id not in diagnosis.labels),
-        key=lambda p: (p.has_deposits, draw(seed, "folds of deposits", p.group or p.person or p.id), p.id),
+        key=lambda p: (p.kind(site), draw(seed, "folds of deposits", p.group or p.person or p.id), p.id),
     )
     turns: dict[str, int] = {}
     for patient in further:

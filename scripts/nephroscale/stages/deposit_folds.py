@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nephroscale.cohort.settings import FoldsSettings
+from nephroscale.deposits.folds import DepositFoldsSettings
 from nephroscale.engine.stage import STATUS, Need, PlanView, Stage, need
 from nephroscale.stages.patients import deposit_patients
 
@@ -37,8 +37,8 @@ class DepositFolds(Stage):
         """Whether each patient has a TEM image that can be used."""
         return [Need("tem", patient.id, part=STATUS, optional=True) for patient in deposit_patients(plan)]
 
-    def settings(self, plan: PlanView, unit: str) -> FoldsSettings:
-        return plan.config.folds
+    def settings(self, plan: PlanView, unit: str) -> DepositFoldsSettings:
+        return DepositFoldsSettings(plan.config.folds, plan.config.deposits.sites[0])
 
     def rows(self, plan: PlanView, unit: str) -> object:
         return {
@@ -55,7 +55,7 @@ class DepositFolds(Stage):
         from nephroscale.cohort.fold_table import read_folds
         from nephroscale.deposits.folds import DepositPatient, write_deposit_folds
 
-        assert isinstance(job.settings, FoldsSettings)
+        assert isinstance(job.settings, DepositFoldsSettings)
         assert job.seed is not None
         usable = {each.unit for each in job.inputs("tem") if each.receipt.accepted}
         patients = [
