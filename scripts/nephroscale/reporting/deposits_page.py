@@ -161,7 +161,7 @@ def write_deposits_page(inputs: DepositsInputs, out: Path) -> dict[str, object]:
     Returns
     -------
     dict
-        Site to the accuracy of each variant.
+        The headline of each site, and the accuracy of each variant.
 
     Raises
     ------
@@ -193,7 +193,18 @@ def write_deposits_page(inputs: DepositsInputs, out: Path) -> dict[str, object]:
     for name in ("index", "errors"):
         template = environment.get_template("deposits.html.j2" if name == "index" else "deposits_errors.html.j2")
         (out / f"{name}.html").write_text(template.render(page), encoding="utf-8")
-    return {result.site: {row.variant: row.figures["accuracy"].value for row in result.rows} for result in results}
+    return {
+        "headline": [_headline(result) for result in results],
+        "accuracy": {result.site: {r.variant: r.figures["accuracy"].value for r in result.rows} for result in results},
+    }
+
+
+def _headline(result: SiteResults) -> str:
+    best = next((row for row in result.rows if row.variant == COMBINED), result.rows[0])
+    accuracy = best.figures["accuracy"]
+    where = "any site" if result.site == "any" else result.site
+    value = f"{format_figure(accuracy)} ({format_range(accuracy)})"
+    return f"Deposits, {where}: accuracy {value}, {result.images} images of {result.patients} patients"
 
 
 def format_figure(found: Figure) -> str:
