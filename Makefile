@@ -27,6 +27,7 @@ $(STAMP): $(LOCKS) pyproject.toml
 	$(BIN)/python -m pip install --quiet $(LOCKS:%=-r %) || \
 	  { echo "the packages of envs/*.lock could not be installed: check the network or pip's index, then run make setup again"; exit 1; }
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m nephroscale weights prepare >/dev/null
 	@touch $@
 
 # The RO-Crate validator needs an older networkx than the workflow, so it has its own environment.

@@ -10,7 +10,18 @@ import pytest
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 PACKAGE = SCRIPTS / "nephroscale"
 HELPERS = ("errors", "settings", "json_text", "digest_on_write", "arrays", "html", "places")
-DOMAIN = ("cohort", "slides", "glomeruli", "tem", "features", "models", "training", "evaluation", "reporting")
+DOMAIN = (
+    "cohort",
+    "slides",
+    "glomeruli",
+    "tem",
+    "features",
+    "models",
+    "training",
+    "evaluation",
+    "deposits",
+    "reporting",
+)
 #: From the lowest layer to the highest; subpackages of one layer do not import each other, except helpers.
 LAYERS = (
     HELPERS,
@@ -22,6 +33,7 @@ LAYERS = (
     ("models",),
     ("training",),
     ("evaluation",),
+    ("deposits",),
     ("reporting",),
     ("engine",),
     ("engine.snakemake",),

@@ -109,7 +109,27 @@ def list_predictions(wildcards):
             where="configuration, predict.patients and predict.images",
             fix="Name tables of new patients there, or give patients of the study the use `external`.",
         )
-    return plan.receipt_paths("predict", new=True)
+    deposits = ["new_deposits"] if plan.units("new_deposits") else []
+    return plan.receipt_paths("predict", *deposits, new=True)
+
+
+def list_deposits(wildcards):
+    """The receipts and pages of the target `deposits`; an error where no image has a reading."""
+    pre_pass.settle()
+    if not plan.units("deposits"):
+        raise NephroscaleError(
+            "There is nothing to learn about electron-dense deposits.",
+            where="column deposits of the table of images, and deposits.sites",
+            fix="Fill the column for TEM images (0, 1 or sites), and name a site in the configuration.",
+        )
+    pages = [str(plan.results / name) for name, _ in plan.stages["deposits"].pages]
+    return [*plan.receipt_paths("deposits"), *pages]
+
+
+def receipt_of_deposits(wildcards):
+    """The receipt of the page on deposits."""
+    pre_pass.settle()
+    return plan.receipt_name("deposits", "cohort")
 
 
 def receipt_of_page(wildcards):
@@ -157,4 +177,6 @@ wildcard_constraints:
     fold="[0-9]+",
     seed="[0-9]+",
     set="[A-Za-z0-9][A-Za-z0-9_-]*",
+    site="any|mesangial|subepithelial|intramembranous|subendothelial",
+    variant="[a-z][a-z-]*",
     page="report|audit",

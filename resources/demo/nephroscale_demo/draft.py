@@ -220,8 +220,20 @@ class Draft:
                 if chosen
                 else {"nm_per_px": f"{nm_per_px:g}"}
             )
-            self.images.append(ImageRow(image_id, row.patient_id, biopsy, "TEM", path=path, **scale))
-            self.works.append(Work(path, plan, truth=f"truth/{image_id}.geojson"))
+            truth = f"truth/{image_id}.geojson"
+            self.images.append(
+                ImageRow(
+                    image_id,
+                    row.patient_id,
+                    biopsy,
+                    "TEM",
+                    path=path,
+                    **scale,
+                    deposits=";".join(plan.deposit_sites) or "0",
+                    deposit_outlines=truth,
+                )
+            )
+            self.works.append(Work(path, plan, truth=truth))
 
 
 def _amount(random: Any, span: tuple[float, float]) -> float:

@@ -49,6 +49,7 @@ class ImageRow:
     grade: str = ""
     annotation: str = ""
     deposits: str = ""
+    deposit_outlines: str = ""
 
 
 @dataclass(frozen=True)

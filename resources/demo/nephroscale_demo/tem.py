@@ -70,6 +70,16 @@ class MicrographPlan:
     label: str = ""
     style: str = "overlay"
 
+    @property
+    def deposit_sites(self) -> tuple[str, ...]:
+        """Sites with deposits. Those of stage 4 are resorbed; the mesangium is seen in its own view alone."""
+        present = {
+            "mesangial": self.mesangial > 0 and self.view == "mesangium",
+            "subepithelial": self.subepithelial in {1, 2, 3},
+            "subendothelial": self.subendothelial > 0,
+        }
+        return tuple(site for site, seen in present.items() if seen)
+
 
 @dataclass(frozen=True)
 class Micrograph:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nephroscale.cohort.deposits import Deposits
+
 
 @dataclass(frozen=True, slots=True)
 class TableScale:
@@ -54,8 +56,6 @@ class ImageRow:
         None where unknown.
     grade
         Semiquantitative grade of the marker, 0 to 4.
-    deposits
-        Whether there is a file of outlined deposits.
     """
 
     id: str
@@ -69,7 +69,6 @@ class ImageRow:
     exposure_ms: float | None = None
     gain: float | None = None
     grade: float | None = None
-    deposits: bool = False
 
     def to_mapping(self) -> dict[str, object]:
         """Return the row as it enters recipes, in JSON types."""
@@ -82,8 +81,10 @@ class Image:
 
     Parameters
     ----------
-    path, annotation, deposits
+    path, annotation, deposit_outlines
         Files, resolved against ``data.root``.
+    deposits
+        Electron-dense deposits of a TEM image as a pathologist read them; None where nobody did.
     scale, roi, exposure_ms, gain, grade
         As in :class:`ImageRow`.
     same_as, same_as_reason
@@ -104,12 +105,13 @@ class Image:
     gain: float | None
     grade: float | None
     annotation: Path | None
-    deposits: Path | None
+    deposits: Deposits | None = None
+    deposit_outlines: Path | None = None
     same_as: str | None = None
     same_as_reason: str | None = None
 
     def row(self) -> ImageRow:
-        """Return the row without paths, which says only whether there are deposits."""
+        """Return the row without paths, and without labels: images are prepared and encoded without them."""
         return ImageRow(
             id=self.id,
             patient_id=self.patient_id,
@@ -122,7 +124,6 @@ class Image:
             exposure_ms=self.exposure_ms,
             gain=self.gain,
             grade=self.grade,
-            deposits=self.deposits is not None,
         )
 
 

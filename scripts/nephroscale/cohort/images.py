@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nephroscale.cohort import parse
 from nephroscale.cohort.columns import RowErrors, check_cells, check_unique
+from nephroscale.cohort.deposits import SITES, parse_deposits
 from nephroscale.cohort.files import FolderListings, expand_home, leaves_root
 from nephroscale.cohort.image import Image, Negative
 from nephroscale.cohort.scales import scale_of
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 REQUIRED_COLUMN = {"OM": "stain", "IM": "marker"}
 """The column that images of a modality need."""
 
-FILES = ("path", "annotation", "deposits")
+FILES = ("path", "annotation", "deposit_outlines")
 """Columns that hold paths."""
 
 
@@ -93,6 +94,13 @@ def read_images(
         grade = parse.grade(cells["grade"]) if cells.get("grade") else None
         if cells.get("grade") and grade is None:
             row_errors.add("grade", f"{cells['grade']!r} is not a grade; write 0, ±, 1+, 2+, 3+ or 4+.")
+        deposits = parse_deposits(cells["deposits"]) if cells.get("deposits") else None
+        if cells.get("deposits") and deposits is None:
+            row_errors.add(
+                "deposits",
+                f"{cells['deposits']!r} is no reading; write 0, 1, or sites such as {';'.join(SITES[:2])}"
+                " (a file of outlines belongs into the column deposit_outlines).",
+            )
         if bool(cells.get("same_as")) != bool(cells.get("same_as_reason")):
             empty, given = sorted(("same_as", "same_as_reason"), key=lambda column: bool(cells.get(column)))
             row_errors.add(empty, f"is empty, but {given} is given; fill both or neither.")
@@ -113,7 +121,8 @@ def read_images(
                     gain=parse.number(cells.get("gain", "")),
                     grade=grade,
                     annotation=Path(root, cells["annotation"]) if cells.get("annotation") else None,
-                    deposits=Path(root, cells["deposits"]) if cells.get("deposits") else None,
+                    deposits=deposits,
+                    deposit_outlines=Path(root, cells["deposit_outlines"]) if cells.get("deposit_outlines") else None,
                     same_as=cells.get("same_as") or None,
                     same_as_reason=cells.get("same_as_reason") or None,
                 )

@@ -1,4 +1,4 @@
-"""Commands on encoders: `weights check`, `weights digest`."""
+"""Commands on encoders: `weights check`, `weights digest`, `weights prepare`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def add(commands: Commands) -> None:
     """Add the commands to the parser."""
     weights = commands.add_parser(
-        "weights", help="check the weights of encoders, or print the digest of a weights file"
+        "weights", help="check or prepare the weights of encoders, or print the digest of a weights file"
     )
     actions = weights.add_subparsers(dest="action", required=True)
     check = actions.add_parser("check", help="list the weights that the configuration needs, and known encoders")
@@ -24,6 +24,8 @@ def add(commands: Commands) -> None:
     digest = actions.add_parser("digest", help="print the digest of a file or folder for the configuration")
     digest.add_argument("path", type=Path)
     digest.set_defaults(run=digest_of_weights)
+    prepare = actions.add_parser("prepare", help="convert the weights that installed packages carry (once)")
+    prepare.set_defaults(run=prepare_all_weights)
 
 
 def check_weights(options: argparse.Namespace) -> int:
@@ -54,4 +56,14 @@ def digest_of_weights(options: argparse.Namespace) -> int:
     from nephroscale.features.weights import digest_weights
 
     print(digest_weights(options.path))
+    return 0
+
+
+def prepare_all_weights(_options: argparse.Namespace) -> int:
+    """Convert the weights that installed packages carry."""
+    from nephroscale.features.convert_weights import prepare_weights
+    from nephroscale.features.prepared_weights import PREPARED
+
+    for name in PREPARED:
+        print(f"{name}: {prepare_weights(name)}")
     return 0

@@ -170,18 +170,18 @@ def _image_row(
         "scale_source": "",
         "roi": "",
         "annotation": "",
-        "deposits": "",
+        "deposit_outlines": "",
     }
     if value is not None:
         row |= {column: f"{value:.6g}", "scale_source": f"file header ({scale.source})"}
     if image.outlines:
-        row["deposits" if parts.modality == "TEM" else "annotation"] = image.outlines
+        row["deposit_outlines" if parts.modality == "TEM" else "annotation"] = image.outlines
     return row
 
 
 def _filled(row: dict[str, str], rows: list[dict[str, str]]) -> dict[str, str]:
     """Leave out the optional columns that no row fills."""
-    optional = {"biopsy_id", "deposits", "annotation"}
+    optional = {"biopsy_id", "deposit_outlines", "annotation"}
     used = {column for each in rows for column, cell in each.items() if cell}
     return {column: cell for column, cell in row.items() if column in used or column not in optional}
 
@@ -340,7 +340,7 @@ def _print_summary(study: Path, files: list[str], tables: _Tables) -> None:
             scaled = Counter(row["scale_source"] for row in rows if row["scale_source"])
             parts = [f"{name} {number}" for name, number in (names + scaled).most_common()]
             print(f"  {modality:<4} {count:>5}" + (f"   {', '.join(parts)}" if parts else ""))
-        outlined = sum(bool(row.get("annotation") or row.get("deposits")) for row in tables.images)
+        outlined = sum(bool(row.get("annotation") or row.get("deposit_outlines")) for row in tables.images)
         if outlined:
             print(f"  {outlined} with outlines; they train the segmenter for patients of the use `segmentation`")
     if tables.notes:

@@ -12,6 +12,7 @@ from nephroscale.cohort.schemas import read_schema
 from nephroscale.cohort.settings import DataSettings, FoldsSettings, PredictSettings, TaskSettings
 from nephroscale.cohort.tasks import LEFT_OUT, RESERVED_COLUMNS, class_names, expand_task
 from nephroscale.cohort.validation_errors import nearest
+from nephroscale.deposits.settings import DepositsSettings
 from nephroscale.engine.config_completion import Completion
 from nephroscale.engine.config_messages import describe, dotted, raise_faults
 from nephroscale.engine.settings import ComputeSettings
@@ -47,6 +48,7 @@ class Config(Settings):
     models: Mapping[str, ModelSettings] = setting(
         "The networks to train, by name.", {"cmusnet": ModelSettings()}, min_keys=1, keys="^[a-z0-9][a-z0-9-]*$"
     )
+    deposits: DepositsSettings = section(DepositsSettings)
     predict: PredictSettings = section(
         PredictSettings,
         "Patients to predict by the trained ensemble of folds and seeds. `snakemake predict` predicts new patients; "

@@ -238,7 +238,7 @@ class Plan:
             name = pending.pop()
             if name not in wanted:
                 wanted.add(name)
-                pending += self.stages[name].after
+                pending += self.stages[name].after_in(self)
         if "folds" in wanted and not self.config.task.classes:
             raise NephroscaleError(
                 f"The target {target} needs the labels of the patients, and the configuration has no task.",

@@ -169,7 +169,7 @@ def delete_outdated(plan: Plan) -> int:
     count = 0
     for path in outdated_receipts(plan.results):
         stage, _, unit = path.relative_to(plan.results / OUTDATED).with_suffix("").as_posix().partition("/")
-        if stage not in plan.stages or plan.stages[stage].pages or stage == "predict":
+        if stage not in plan.stages or plan.stages[stage].pages or stage in {"predict", "new_deposits"}:
             continue
         path.unlink()
         link = plan.link_path(stage, unit or "cohort")

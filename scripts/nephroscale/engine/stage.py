@@ -216,6 +216,10 @@ class Stage:
         """The stages that it reads from."""
         return tuple(dict.fromkeys(stage for named in self.inputs.values() for stage in named.stages))
 
+    def after_in(self, plan: PlanView) -> tuple[str, ...]:
+        """The stages that it reads from with this configuration."""
+        return self.after
+
     def units(self, plan: PlanView) -> list[str]:
         """The units of work, in order."""
         raise NotImplementedError

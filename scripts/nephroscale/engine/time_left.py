@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 PHASES: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("register",), ("reference", "tiles", "segmenter", "tem"), ("glomeruli",), ("features",)),
     (("folds",),),
-    (("train",), ("temperature", "evaluate"), ("predict",)),
+    (("deposit_folds",),),
+    (("train", "deposit_models"), ("temperature", "evaluate", "deposit_predictions"), ("predict", "new_deposits")),
+    (("deposits",),),
     (("report",),),
     (("audit",),),
 )

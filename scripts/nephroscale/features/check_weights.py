@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from safetensors import SafetensorError, safe_open
 
 from nephroscale.features.known_encoders import known_encoder
+from nephroscale.features.prepared_weights import PREPARED, prepared_path
 from nephroscale.features.registry import H5
 from nephroscale.features.weights import digest_weights
 
@@ -62,6 +63,10 @@ def _judge(settings: NamedWeights) -> tuple[bool, str, str]:
     """Give usable, verdict and fix of one encoder."""
     if settings.name in WITHOUT_WEIGHTS:
         return True, "needs no weights", ""
+    if settings.name in PREPARED and not settings.weights:
+        if prepared_path(settings.name).is_file():
+            return True, "prepared", ""
+        return False, "not prepared on this machine", "Run `nephroscale weights prepare`."
     path = Path(settings.weights or "")
     if not settings.weights or not path.exists():
         known = known_encoder(settings.name)

@@ -76,6 +76,17 @@ KNOWN = (
         {"depths": [3, 4, 6, 3], "hidden_sizes": [256, 512, 1024, 2048], "layer_type": "bottleneck"},
     ),
     KnownEncoder(
+        "ResNet-18",
+        "resnet18",
+        "microsoft/resnet-18",
+        "Apache-2.0",
+        False,
+        "ImageNet",
+        "7 x 7 x 512",
+        "resnet",
+        {"depths": [2, 2, 2, 2], "hidden_sizes": [64, 128, 256, 512], "layer_type": "basic"},
+    ),
+    KnownEncoder(
         "ViT-B/16",
         "vit-b",
         "google/vit-base-patch16-224-in21k",

@@ -19,7 +19,9 @@ H5 = "h5"
 ENCODERS = {
     "texture": "nephroscale.features.encoders.texture",
     "pixels": "nephroscale.features.encoders.pixels",
+    "efficientnet-lite0": "nephroscale.features.encoders.efficientnet_lite0",
     "swin-b": "nephroscale.features.encoders.huggingface",
+    "resnet18": "nephroscale.features.encoders.huggingface",
     "resnet50": "nephroscale.features.encoders.huggingface",
     "vit-b": "nephroscale.features.encoders.huggingface",
     "dinov2-b": "nephroscale.features.encoders.huggingface",

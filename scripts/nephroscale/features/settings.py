@@ -14,10 +14,13 @@ class EncoderSettings(Settings):
 
     name: str = setting(
         "`texture` (filter bank, needs no weights), `pixels` (the images themselves, for fine-tuning), `h5` (bags made "
-        "elsewhere, see `h5_folder`), or a network such as `swin-b` or `resnet50`.",
+        "elsewhere, see `h5_folder`), `efficientnet-lite0` (ImageNet weights that `make setup` prepares), or a network "
+        "with weights of your own such as `swin-b` or `resnet50`.",
         "texture",
     )
-    weights: str | None = setting("Local safetensors file or Hugging Face folder.", None)
+    weights: str | None = setting(
+        "Local safetensors file or Hugging Face folder; `efficientnet-lite0` needs none.", None
+    )
     digest: str | None = setting("BLAKE3 digest that the weights must have.", None)
     h5_folder: str | None = setting(
         "For `h5`: the folder that holds <patient_id>.h5 or <image_id>.h5, as CLAM and TRIDENT write them.", None

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.features.prepared_weights import PREPARED, prepared_path
 from nephroscale.store.digest import digest_file, digest_json, list_files
 
 if TYPE_CHECKING:
@@ -76,6 +77,14 @@ def check_weights(settings: NamedWeights, *, origin: str) -> Path:
         When the path or the digest is not given, the path does not exist, or the digest differs.
     """
     name, weights, digest = settings.name, settings.weights, settings.digest
+    if not weights and name in PREPARED:
+        weights, digest = str(prepared_path(name)), PREPARED[name].digest
+        if not Path(weights).exists():
+            raise NephroscaleError(
+                f"The weights of the encoder {name!r} are not prepared on this machine.",
+                where=weights,
+                fix="Run `nephroscale weights prepare` (`make setup` does it).",
+            )
     if not weights or not Path(weights).exists():
         raise NephroscaleError(
             f"The encoder {name!r} needs weights, and "

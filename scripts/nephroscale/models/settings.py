@@ -20,8 +20,9 @@ class TrainableEncoderSettings(Settings):
     """An encoder trained with the model, over pixel bags."""
 
     name: str = setting(
-        "`small-cnn` (needs no weights), or a network of transformers: `swin-b`, `resnet50`, `vit-b`, `dinov2-b`, or "
-        "`huggingface` for the architecture that the config.json beside the weights describes.",
+        "`small-cnn` (starts from random weights), `efficientnet-lite0` (from ImageNet weights that `make setup` "
+        "prepares), or a network of transformers: `swin-b`, `resnet50`, `vit-b`, `dinov2-b`, or `huggingface` for "
+        "the architecture that the config.json beside the weights describes.",
         "small-cnn",
     )
     weights: str | None = setting(

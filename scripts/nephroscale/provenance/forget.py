@@ -209,7 +209,7 @@ def _entries(plan: Plan, held: Holdings, raw: set[str]) -> Iterator[Path]:
         yield from sorted(store.path.glob(f"repeats/{recipe}-*.json"))
     yield from (path for path in sorted(store.path.glob("damaged/*")) if path.name[:64] in held.objects)
     yield from (path for path in sorted(store.path.glob("raw/*/*.json")) if plan.raw_cache.digest_in(path) in raw)
-    batches = {unit.partition("/")[2] for stage, unit in held.units if stage == "predict"}
+    batches = {unit.partition("/")[2] for stage, unit in held.units if stage in {"predict", "new_deposits"}}
     yield from (path for path, name in names_of_batches(store).items() if name in batches)
 
 

@@ -8,6 +8,7 @@ from nephroscale.engine.raw_cache import raw_paths
 from nephroscale.engine.stage import PlanView, Stage
 from nephroscale.settings import Settings
 from nephroscale.slides.readers.registry import READERS
+from nephroscale.stages.patients import prepared_patients
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +26,7 @@ class Register(Stage):
     suffix = ".facts.json"
 
     def units(self, plan: PlanView) -> list[str]:
-        return [*plan.patients, *plan.segmentation_patients]
+        return list(dict.fromkeys([*plan.patients, *plan.segmentation_patients, *prepared_patients(plan)]))
 
     def new_units(self, plan: PlanView) -> list[str]:
         return plan.new_patients

@@ -24,6 +24,11 @@ ORDER = (
     "temperature",
     "evaluate",
     "predict",
+    "deposit_folds",
+    "deposit_models",
+    "deposit_predictions",
+    "new_deposits",
+    "deposits",
     "report",
     "audit",
 )

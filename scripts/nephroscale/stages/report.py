@@ -43,7 +43,7 @@ class Report(Stage):
     def units(self, plan: PlanView) -> list[str]:
         return ["cohort"]
 
-    @need("temperature", "evaluate", "predict", through=last_receipts)
+    @need("temperature", "evaluate", "predict", "deposits", through=last_receipts)
     def receipts(self, plan: PlanView, unit: str) -> list[Need]:
         """The receipt of every unit of the study before the report."""
         return [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nephroscale.engine.stage import Need, PlanView, Stage, need
+from nephroscale.stages.patients import prepared_patients
 from nephroscale.tem.settings import TemSettings
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Tem(Stage):
     suffix = ".zarr"
 
     def units(self, plan: PlanView) -> list[str]:
-        return plan.patients
+        return prepared_patients(plan)
 
     def new_units(self, plan: PlanView) -> list[str]:
         return plan.new_patients

@@ -75,5 +75,40 @@ class PatientSet(NamedTuple):
         return cls(*unit.split("/"))
 
 
+class DepositFold(NamedTuple):
+    """One seed of one fold, for deposits at a site: ``any/fold0-seed1``."""
+
+    site: str
+    fold: int
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.site}/fold{self.fold}-seed{self.seed}"
+
+    @classmethod
+    def parse(cls, unit: str) -> DepositFold:
+        """Read the text form."""
+        return cls(*ModelRun.parse(unit))
+
+
+class DepositRun(NamedTuple):
+    """One training of a variant for deposits at a site: ``any-svm/fold0-seed1``."""
+
+    site: str
+    variant: str
+    fold: int
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.site}-{self.variant}/fold{self.fold}-seed{self.seed}"
+
+    @classmethod
+    def parse(cls, unit: str) -> DepositRun:
+        """Read the text form; no site has a hyphen."""
+        model, fold, seed = ModelRun.parse(unit)
+        site, _, variant = model.partition("-")
+        return cls(site, variant, fold, seed)
+
+
 EXTERNAL = "external"
 """The set of patients with `use: external` in the study's table; any other set is a batch of new patients."""

@@ -34,6 +34,7 @@ PALE_END = 25  # levels at the ends of the range, which tissue reaches too where
 SHARP = 0.85  # step at the edge of a drawn shape two pixels outside it, as a share of the whole step
 THIN = 1.8  # area of a thin shape, in squares of its thickness
 ALL_AROUND = 0.85  # share of the pixels round a shape
+FINE = 4  # pixels; texture finer than this is copied into filled marks
 FLAT = 6  # grey levels around that of a data strip that belong to it
 
 
@@ -44,7 +45,7 @@ class Cleaned:
     Parameters
     ----------
     image
-        uint8 [h, w], data strips cut off, other marks inpainted.
+        uint8 [h, w], data strips cut off, other marks filled.
     mask
         bool, of the shape of the raw image, pixels of marks and strips.
     top
@@ -57,12 +58,12 @@ class Cleaned:
 
     @property
     def inner_mask(self) -> np.ndarray:
-        """The mask of inpainted pixels, of the shape of `image`."""
+        """The mask of filled pixels, of the shape of `image`."""
         return self.mask[self.top : self.top + self.image.shape[0]]
 
 
 def clean_burned_in(image: np.ndarray, drawn: np.ndarray | None = None) -> Cleaned:
-    """Cut data strips off a TEM image and inpaint burned-in bars, labels and arrows.
+    """Cut data strips off a TEM image and fill burned-in bars, labels and arrows with tissue's texture.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ def clean_burned_in(image: np.ndarray, drawn: np.ndarray | None = None) -> Clean
     if drawn is not None and drawn.any():
         marks |= _dilated(drawn, COLOUR_REACH)[top:bottom]
     mask[top:bottom] = marks
-    return Cleaned(_inpaint(inner, marks), mask, top)
+    return Cleaned(_fill(inner, marks), mask, top)
 
 
 def find_strips(image: np.ndarray) -> tuple[int, int]:
@@ -199,19 +200,18 @@ def _even_shapes(image: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
     is even where it is saturated or empty, but that fades.
     """
     spread = _spread(image)
-    usual = float(np.median(spread))
+    usual = percentile(spread, 50)
     limit = min(MOST_SPREAD, EVEN * usual)
     even = (spread <= limit) | _saturated(image)
     if even.mean() > MOST_EVEN:  # a smoothed image: evenness says nothing
         return
     rough = spread >= ROUGH * usual
-    noisy = float(np.median(_spread(cv2.medianBlur(image, 3)))) < NOISY * usual
+    noisy = percentile(_spread(cv2.medianBlur(image, 3)), 50) < NOISY * usual
     height, width = image.shape
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(even.astype(np.uint8), connectivity=8)
-    for index in range(1, count):
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(even.view(np.uint8), connectivity=8)
+    fits = (stats[:, 4] >= LEAST_EVEN) & (stats[:, 2] <= 0.95 * width) & (stats[:, 3] <= 0.5 * height)
+    for index in np.flatnonzero(fits[1:]) + 1:
         x, y, w, h, area = (int(value) for value in stats[index])
-        if area < LEAST_EVEN or w > 0.95 * width or h > 0.5 * height:
-            continue
         y0, x0 = max(0, y - 6), max(0, x - 6)
         window = np.s_[y0 : y + h + 6, x0 : x + w + 6]
         core = labels[window] == index
@@ -248,6 +248,12 @@ def _is_thin(shape: np.ndarray) -> bool:
     return float(shape.sum()) >= THIN * thickness**2
 
 
+def percentile(image: np.ndarray, share: float) -> float:
+    """Give a percentile of grey levels, uint8 of any shape, by their histogram: the lowest level that reaches it."""
+    counts = np.bincount(image.ravel(), minlength=256).cumsum()
+    return float(np.searchsorted(counts, share / 100 * counts[-1]))
+
+
 def _spread(image: np.ndarray) -> np.ndarray:
     """Range of levels among each pixel and its eight neighbours, [h, w] uint8."""
     square = np.ones((3, 3), np.uint8)
@@ -264,18 +270,20 @@ def _saturated(image: np.ndarray) -> np.ndarray:
 
 
 def _dilated(mask: np.ndarray, reach: int) -> np.ndarray:
-    grown: np.ndarray = cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+    grown: np.ndarray = cv2.dilate(mask.view(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
     return grown
 
 
 def _components(drawn: np.ndarray, least: int = 12) -> Iterator[tuple[int, int, np.ndarray]]:
     """Yield row, column and mask of each component that is small enough for a mark."""
     height, width = drawn.shape
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(drawn.astype(np.uint8), connectivity=8)
-    for index in range(1, count):
-        x, y, w, h, area = (int(value) for value in stats[index])
-        if area >= least and w <= 0.95 * width and h <= 0.5 * height:
-            yield y, x, labels[y : y + h, x : x + w] == index
+    if not drawn.any():
+        return
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(drawn.view(np.uint8), connectivity=8)
+    fits = (stats[:, 4] >= least) & (stats[:, 2] <= 0.95 * width) & (stats[:, 3] <= 0.5 * height)
+    for index in np.flatnonzero(fits[1:]) + 1:
+        x, y, w, h = (int(value) for value in stats[index, :4])
+        yield y, x, labels[y : y + h, x : x + w] == index
 
 
 def _is_box(part: np.ndarray) -> bool:
@@ -382,14 +390,50 @@ def _within(glyph: Glyph, line: tuple[int, int, int, int]) -> bool:
     return y >= v and x >= u and y + h <= v + k and x + w <= u + m
 
 
-def _inpaint(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Inpaint each mark separately, so that the time depends on the marks, not on the image."""
+def _fill(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Fill each mark: coarse grey levels by inpainting, and over them the fine texture of tissue beside it.
+
+    Inpainting alone leaves smooth patches, by which a network finds where marks were.
+    """
     result = image.copy()
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    for index in range(1, count):
-        x, y, w, h = (int(value) for value in stats[index][:4])
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    for index, (x, y, w, h, _area) in enumerate(stats[1:].tolist(), start=1):
         rows = slice(max(0, y - 16), y + h + 16)
         columns = slice(max(0, x - 16), x + w + 16)
-        hole = (labels[rows, columns] == index).astype(np.uint8)
-        result[rows, columns] = cv2.inpaint(result[rows, columns], hole, 5, cv2.INPAINT_TELEA)
+        hole = labels[rows, columns] == index
+        coarse = cv2.inpaint(result[rows, columns], hole.view(np.uint8), 5, cv2.INPAINT_TELEA)
+        if (donor := _texture_beside(image, mask, (y, x, h, w))) is not None:
+            smooth = cv2.GaussianBlur(coarse, (0, 0), FINE)[y - rows.start :, x - columns.start :][:h, :w]
+            inner = hole[y - rows.start :, x - columns.start :][:h, :w]
+            filled = np.clip(np.rint(smooth + donor), 0, 255).astype(np.uint8)
+            coarse[y - rows.start :, x - columns.start :][:h, :w][inner] = filled[inner]
+        result[rows, columns] = coarse
     return result
+
+
+def _texture_beside(image: np.ndarray, mask: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray | None:
+    """Find an area of the size of a box, beside it, with the fewest marks; give what is finer than FINE there, [h, w].
+
+    None where every such area is marked to a tenth or more.
+    """
+    y, x, h, w = box
+    height, width = image.shape
+    pad = 3 * FINE
+    best, found = 0.1, None
+    for reach in (1.0, 1.5, 2.5):
+        for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1)):
+            top, left = y + round(down * (h * reach + 12)), x + round(right * (w * reach + 12))
+            if top < 0 or left < 0 or top + h > height or left + w > width:
+                continue
+            marked = float(mask[top : top + h, left : left + w].mean())
+            if marked < best:
+                best, found = marked, (top, left)
+        if found is not None and best == 0:
+            break
+    if found is None:
+        return None
+    top, left = found
+    above, before = min(pad, top), min(pad, left)
+    area = image[top - above : top + h + pad, left - before : left + w + pad].astype(np.float32)
+    fine: np.ndarray = (area - cv2.GaussianBlur(area, (0, 0), FINE))[above:, before:][:h, :w]
+    return fine

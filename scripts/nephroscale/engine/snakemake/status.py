@@ -174,18 +174,22 @@ def _queue() -> set[str]:
 
 
 def headline(plan: Plan) -> list[str]:
-    """The headline figures of the report and where it lies; nothing where there is no report."""
-    if "report" not in plan.stages:
-        return []
-    return _report_lines(plan.receipt("report", "cohort"), plan.link_path("report", "cohort"))
+    """The headline figures of the pages and where these lie; nothing where there is none."""
+    pages = {"deposits": "Deposits", "report": "Report"}
+    return [
+        line
+        for stage, title in pages.items()
+        if stage in plan.stages
+        for line in _page_lines(plan.receipt(stage, "cohort"), plan.link_path(stage, "cohort"), title)
+    ]
 
 
-def _report_lines(receipt: Receipt | None, link: Path) -> list[str]:
+def _page_lines(receipt: Receipt | None, link: Path, title: str = "Report") -> list[str]:
     if not receipt or not receipt.accepted:
         return []
     figures = receipt.figures.get("headline")
     lines = ["", *(str(line) for line in (figures if isinstance(figures, list) else []))]
-    return [*lines, f"Report: {link / 'index.html'}"]
+    return [*lines, f"{title}: {link / 'index.html'}"]
 
 
 def folder_summary(results: Path) -> str:
@@ -204,5 +208,5 @@ def folder_summary(results: Path) -> str:
         for stage, count in made.items()
     ]
     report = next((receipt for receipt in receipts if receipt.stage == "report"), None)
-    lines = [f"nephroscale: {results} has", *(lines or ["  no results"]), *_report_lines(report, results / "report")]
+    lines = [f"nephroscale: {results} has", *(lines or ["  no results"]), *_page_lines(report, results / "report")]
     return "\n".join(lines)

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 ENCODERS = {
     "small-cnn": "nephroscale.models.encoders.small_cnn",
+    "efficientnet-lite0": "nephroscale.models.encoders.efficientnet_lite0",
     "swin-b": "nephroscale.models.encoders.huggingface",
+    "resnet18": "nephroscale.models.encoders.huggingface",
     "resnet50": "nephroscale.models.encoders.huggingface",
     "vit-b": "nephroscale.models.encoders.huggingface",
     "dinov2-b": "nephroscale.models.encoders.huggingface",

@@ -73,15 +73,18 @@ def check_weights(plan: Plan, stage: str, *, load: bool) -> Iterator[Nephroscale
     plan
         Of the study.
     stage
-        The stage that loads them, `features` or `train`.
+        The stage that loads them: `features`, `train` or `deposit_models`.
     load
         Whether they are needed; if all its units are made, only a missing digest is a fault, since recipes hold it.
     """
+    found = configured_encoders(plan.config, plan.modalities)
+    if plan.units("deposit_models"):
+        found["deposits.backbone"] = plan.config.deposits.backbone
+    section = {"features": "features.", "train": "models.", "deposit_models": "deposits."}[stage]
     encoders = {
         where: encoder
-        for where, encoder in configured_encoders(plan.config, plan.modalities).items()
-        if where.startswith("features.") == (stage == "features")
-        and (load or (encoder.weights and not encoder.digest and encoder.name != H5))
+        for where, encoder in found.items()
+        if where.startswith(section) and (load or (encoder.weights and not encoder.digest and encoder.name != H5))
     }
     for entry in check_encoders(encoders):
         if not entry.usable:

@@ -1,0 +1,48 @@
+"""Electron-dense deposits of a TEM image, as the table of images gives them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+SITES = ("mesangial", "subepithelial", "intramembranous", "subendothelial")
+ANY = "any"
+"""The question whether an image shows deposits at any site."""
+
+_NONE, _SOME = frozenset({"0", "none", "no"}), frozenset({"1", "yes"})
+
+
+@dataclass(frozen=True, slots=True)
+class Deposits:
+    """What a pathologist read in one image.
+
+    Attributes
+    ----------
+    present
+        Whether there are deposits.
+    sites
+        Their sites, in the order of :data:`SITES`; empty where there are none, or where the reader gave no site.
+    """
+
+    present: bool
+    sites: tuple[str, ...] = ()
+
+    def at(self, site: str) -> bool | None:
+        """Whether there are deposits at a site, or at :data:`ANY`; None where the reading does not say."""
+        if site == ANY or not self.present:
+            return self.present
+        return site in self.sites if self.sites else None
+
+    def to_text(self) -> str:
+        """Write the reading as the table has it."""
+        return ";".join(self.sites) or str(int(self.present))
+
+
+def parse_deposits(text: str) -> Deposits | None:
+    """Read a cell such as ``0``, ``none``, ``1`` or ``mesangial;subepithelial``; None for any other text."""
+    words = {word.strip().casefold() for word in re.split("[;,+/]", text)} - {""}
+    if len(words) == 1 and words <= _NONE | _SOME:
+        return Deposits(words <= _SOME)
+    if words and words <= set(SITES):
+        return Deposits(True, tuple(site for site in SITES if site in words))
+    return None

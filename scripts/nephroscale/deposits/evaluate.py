@@ -1,0 +1,223 @@
+"""Predictions of the trained variants, and both systems joined: on a fold's test side, and for new patients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nephroscale.arrays import write_arrays
+from nephroscale.deposits.images import load_pictures
+from nephroscale.deposits.predictions import HEAT, Prediction, choose_weight, write_predictions, write_weight
+from nephroscale.deposits.settings import PLAIN, SVM
+from nephroscale.deposits.train import WEIGHTS, join_stages, make_backbone, read_validation
+from nephroscale.errors import Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import torch
+
+    from nephroscale.deposits.images import TemPicture
+    from nephroscale.deposits.plain import PlainNetwork
+    from nephroscale.deposits.settings import DepositsSettings
+
+COMBINED, EQUAL = "combined", "combined-equal"
+HEAT_STAGE = 1
+"""The backbone's stage that shows where it looks: of EfficientNet-Lite0 40 channels at 1/8 of the image's side."""
+
+
+def evaluate_deposits(
+    models: Mapping[str, Path],
+    labels: Mapping[str, bool],
+    bags: Mapping[str, Path],
+    settings: DepositsSettings,
+    *,
+    seed: int,
+    out: Path,
+    device: str = "cpu",
+) -> dict[str, object]:
+    """Predict the labelled images of a fold's test side with every variant, and with both systems joined.
+
+    Parameters
+    ----------
+    models
+        Variant to the object of its training.
+    labels
+        Image id to label, of the test side.
+    bags
+        Patient to the object of the stage `tem`, of the test side.
+    settings
+        Backbone and batch size.
+    seed
+        Of the trainings.
+    out
+        Folder to make: `predictions.csv`, `weight.json` (weight of the plain network, chosen on the validation side)
+        and, with the plain network, `heat.zarr` (where it looks; [n, h, w] float16, one map for each instance).
+    device
+        `cpu` or `cuda`.
+
+    Raises
+    ------
+    Rejected
+        When the test side has no labelled image.
+    """
+    pictures = load_pictures(bags, labels, settings.backbone.size_px)
+    if not pictures:
+        raise Rejected("the test side has no labelled image")
+    found, weight = predict_joined(models, pictures, settings, seed=seed, device=device)
+    out.mkdir()
+    rows = [
+        Prediction(p.id, p.patient, bool(p.label), {name: float(values[i]) for name, values in found.items()})
+        for i, p in enumerate(pictures)
+    ]
+    write_predictions(out, rows)
+    write_weight(out, weight)
+    if PLAIN in models:
+        network = load_plain(models[PLAIN], settings, device)
+        heat = [activation_maps(network, picture, device) for picture in pictures]
+        write_arrays(
+            out / HEAT,
+            {
+                "heat": np.concatenate(heat).astype(np.float16),
+                "image": np.repeat(np.arange(len(pictures)), [len(h) for h in heat]).astype(np.int32),
+                "box": np.concatenate([p.box for p in pictures]).astype(np.int32),
+                "valid": (np.concatenate([p.valid for p in pictures]) / settings.backbone.size_px).astype(np.float32),
+            },
+            {"images": [p.id for p in pictures]},
+        )
+    return {"images": len(pictures), "with_deposits": sum(labels[p.id] for p in pictures), "weight": weight}
+
+
+def predict_new_deposits(
+    members: Mapping[tuple[int, int], Mapping[str, Path]],
+    bags: Mapping[str, Path],
+    settings: DepositsSettings,
+    *,
+    out: Path,
+    device: str = "cpu",
+) -> dict[str, object]:
+    """Predict all TEM images of new patients: the mean over folds and seeds.
+
+    Parameters
+    ----------
+    members
+        Fold and seed to the objects of its plain network and its SVM.
+    bags
+        Patient to the object of the stage `tem`.
+    settings
+        Backbone and batch size.
+    out
+        Folder to make: `predictions.csv`, with the plain network, the SVM and both joined.
+    device
+        `cpu` or `cuda`.
+
+    Raises
+    ------
+    Rejected
+        When there is no image, or no model.
+    """
+    pictures = load_pictures(bags, None, settings.backbone.size_px)
+    if not pictures or not members:
+        raise Rejected("no TEM image can be used" if members else "no model of deposits could be trained")
+    sums: dict[str, list[np.ndarray]] = {}
+    for (_, seed), models in sorted(members.items()):
+        for name, values in predict_joined(models, pictures, settings, seed=seed, device=device)[0].items():
+            sums.setdefault(name, []).append(values)
+    means = {name: np.mean(values, axis=0) for name, values in sums.items()}
+    out.mkdir()
+    write_predictions(
+        out,
+        [
+            Prediction(p.id, p.patient, None, {name: float(values[i]) for name, values in means.items()})
+            for i, p in enumerate(pictures)
+        ],
+    )
+    return {"images": len(pictures), "patients": len({p.patient for p in pictures}), "members": len(members)}
+
+
+def predict_joined(
+    models: Mapping[str, Path], pictures: Sequence[TemPicture], settings: DepositsSettings, *, seed: int, device: str
+) -> tuple[dict[str, np.ndarray], float | None]:
+    """Give the probability of deposits [pictures] by each variant and by both systems joined, and their weight."""
+    found = predict_variants(models, pictures, settings, seed=seed, device=device)
+    weight = fold_weight(models)
+    if weight is not None:
+        found[COMBINED] = weight * found[PLAIN] + (1 - weight) * found[SVM]
+        found[EQUAL] = (found[PLAIN] + found[SVM]) / 2
+    return found, weight
+
+
+def predict_variants(
+    models: Mapping[str, Path], pictures: Sequence[TemPicture], settings: DepositsSettings, *, seed: int, device: str
+) -> dict[str, np.ndarray]:
+    """Give the probability of deposits [pictures] by each variant."""
+    from nephroscale.deposits.backbone import pooled_features
+    from nephroscale.deposits.plain import predict
+    from nephroscale.deposits.svm import load_svm
+
+    found: dict[str, np.ndarray] = {}
+    pooled: dict[bool, list[np.ndarray]] = {}
+    for variant, folder in models.items():
+        if variant == PLAIN:
+            network = load_plain(folder, settings, device)
+            found[variant] = predict(network, pictures, device, settings.batch_size)
+            continue
+        random = variant == "svm-random-weights"
+        if random not in pooled:
+            backbone = make_backbone(settings, variant, seed)
+            pooled[random] = pooled_features(backbone, pictures, device, settings.batch_size)
+        found[variant] = load_svm(folder).probabilities(join_stages(pooled[random], variant))
+    return found
+
+
+def fold_weight(models: Mapping[str, Path]) -> float | None:
+    """Choose the weight of the plain network on the validation side; None without both systems."""
+    if PLAIN not in models or SVM not in models:
+        return None
+    plain, svm = read_validation(models[PLAIN]), read_validation(models[SVM])
+    images = sorted(plain)
+    labels = np.array([plain[image][0] for image in images])
+    return choose_weight(
+        labels, np.array([plain[image][1] for image in images]), np.array([svm[image][1] for image in images])
+    )
+
+
+def activation_maps(network: PlainNetwork, picture: TemPicture, device: str) -> np.ndarray:
+    """Show where the plain network sees deposits: LayerCAM at a fine stage.
+
+    Each activation is weighted by the positive part of the logit's gradient there, and summed over the channels
+    (Jiang P-T et al. LayerCAM: exploring hierarchical class activation maps. IEEE TIP 2021, equations 5 to 7).
+
+    Returns
+    -------
+    numpy.ndarray
+        [k, h, w] float32, for each instance of the picture; not negative.
+    """
+    import torch
+
+    network.eval()
+    maps: torch.Tensor | None = None
+    found = []
+    for pixels in torch.from_numpy(picture.pixels).to(device)[:, None]:
+        network.zero_grad(set_to_none=True)
+        stages = network.backbone.stage_maps(pixels)
+        maps = stages[HEAT_STAGE]
+        logit = network.classify(stages[-1].mean((2, 3)))
+        (gradient,) = torch.autograd.grad(logit.sum(), maps)
+        found.append((maps * gradient.clamp(min=0)).sum(1).clamp(min=0)[0].detach().float().cpu().numpy())
+    return np.stack(found)
+
+
+def load_plain(folder: Path, settings: DepositsSettings, device: str) -> PlainNetwork:
+    """Load a trained plain network."""
+    from safetensors.torch import load_file
+
+    from nephroscale.deposits.backbone import Backbone
+    from nephroscale.deposits.plain import PlainNetwork
+
+    state = load_file(folder / WEIGHTS)
+    network = PlainNetwork(Backbone(settings.backbone, pretrained=False), state["head.weight"].shape[1])
+    network.load_state_dict(state)
+    return network.to(device).eval()

@@ -1,0 +1,54 @@
+"""Settings of the target `deposits`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nephroscale.settings import Settings, section, setting
+
+Site = Literal["any", "mesangial", "subepithelial", "intramembranous", "subendothelial"]
+Variant = Literal["plain", "svm", "svm-without-skips", "svm-random-weights"]
+PLAIN, SVM = "plain", "svm"
+
+
+@dataclass(frozen=True)
+class BackboneSettings(Settings):
+    """The pretrained network whose features are read, and fine-tuned as the plain network."""
+
+    name: Literal["efficientnet-lite0", "resnet18", "resnet50"] = setting(
+        "`efficientnet-lite0` (ImageNet weights that `make setup` prepares), or the paper's kind of network, with "
+        "weights of your own.",
+        "efficientnet-lite0",
+    )
+    weights: str | None = setting("Local safetensors file; `efficientnet-lite0` needs none.", None)
+    digest: str | None = setting("BLAKE3 digest that the weights must have.", None)
+    size_px: int = setting("Side to which TEM instances are scaled.", 224, minimum=64)
+
+
+@dataclass(frozen=True)
+class DepositsSettings(Settings):
+    """Electron-dense deposits in TEM images, learnt from the column `deposits` of the table of images."""
+
+    sites: tuple[Site, ...] = setting(
+        "Questions, each learnt by itself: deposits at `any` site, or at one site. Empty: nothing is learnt.",
+        ("any",),
+        unique=True,
+    )
+    variants: tuple[Variant, ...] = setting(
+        "Models: `plain` network, `svm` on features with skip connections, and two controls of the SVM. `plain` and "
+        "`svm` are also joined.",
+        ("plain", "svm", "svm-without-skips", "svm-random-weights"),
+        min_items=1,
+        unique=True,
+    )
+    backbone: BackboneSettings = section(BackboneSettings)
+    seeds: tuple[int, ...] = setting("Seeds of the trainings.", (1,), min_items=1, unique=True)
+    head_steps: int = setting(
+        "Steps of the plain network's head alone, on features of the frozen network.", 100, minimum=1
+    )
+    epochs: int = setting("Epochs of the plain network after that, all layers trained.", 12, minimum=1)
+    learning_rate: float = setting(
+        "First learning rate of these epochs; it falls to zero by half a cosine.", 1e-4, above=0
+    )
+    batch_size: int = setting("TEM instances in a batch.", 16, minimum=1)

@@ -1,0 +1,133 @@
+"""`deposit_models`: each model of electron-dense deposits, for each site, fold and seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from nephroscale.deposits.settings import DepositsSettings
+from nephroscale.engine.stage import Need, PlanView, Stage, need
+from nephroscale.features.weights import require_digest
+from nephroscale.settings import Settings, section, setting
+from nephroscale.stages.patients import deposit_patients
+from nephroscale.stages.units import DepositRun
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from nephroscale.cohort.fold_table import Side
+    from nephroscale.deposits.folds import DepositFolds
+    from nephroscale.engine.job import Job
+
+
+@dataclass(frozen=True)
+class DepositTraining(Settings):
+    """What decides one training beside the patients and their images."""
+
+    deposits: DepositsSettings = section(DepositsSettings)
+    site: str = setting("Site asked for, or any.", "any")
+    variant: str = setting("Which model.", "plain")
+    fold: int = setting("Fold.", 0)
+    seed: int = setting("Seed of the training.", 0)
+
+
+class DepositModels(Stage):
+    """One job per site, variant, fold and seed. It depends on the training and validation side of the fold alone."""
+
+    name = "deposit_models"
+    rule = "train_deposits"
+    pattern = "{site}-{variant}/fold{fold}-seed{seed}"
+    torch = True
+
+    def units(self, plan: PlanView) -> list[str]:
+        settings = plan.config.deposits
+        return [
+            str(DepositRun(site, variant, fold, seed))
+            for site in settings.sites
+            for variant in settings.variants
+            for fold in range(plan.config.folds.n_folds)
+            for seed in settings.seeds
+            if deposit_patients(plan)
+        ]
+
+    @need("deposit_folds")
+    def folds(self, plan: PlanView, unit: str) -> Need:
+        """The training and validation side of the fold."""
+        return Need("deposit_folds", "cohort", part=f"fold{DepositRun.parse(unit).fold}.train")
+
+    @need("tem", through="folds")
+    def tem(self, plan: PlanView, unit: str) -> list[Need]:
+        """The cleaned images of the patients on these sides."""
+        return tem_of(plan, DepositRun.parse(unit).fold, "train", "validation")
+
+    def settings(self, plan: PlanView, unit: str) -> DepositTraining:
+        site, variant, fold, seed = DepositRun.parse(unit)
+        return DepositTraining(deciding(plan), site, variant, fold, seed)
+
+    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        return backbone_modules(plan)
+
+    def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
+        backbone = plan.config.deposits.backbone
+        require_digest(backbone.weights, backbone.digest, where="deposits.backbone")
+        return {}
+
+    def make(self, job: Job) -> Mapping[str, object]:
+        from nephroscale.deposits.folds import read_deposit_folds
+        from nephroscale.deposits.train import Task, train_deposits
+        from nephroscale.training.checkpoint import Checkpoint
+
+        settings = job.settings
+        assert isinstance(settings, DepositTraining)
+        folds = read_deposit_folds(job.input("folds").object)
+        return train_deposits(
+            Task(folds, str(settings.fold), settings.site, settings.variant, settings.seed),
+            bags_of(job),
+            with_weights(job, settings.deposits),
+            Checkpoint(job.work, job.recipe_digest),
+            out=job.out,
+            device=job.device,
+            log=print,
+        )
+
+
+def deciding(plan: PlanView) -> DepositsSettings:
+    """The settings that decide a model: without the lists of what is asked for, and the location of weights."""
+    settings = plan.config.deposits
+    return replace(settings, sites=(), variants=(), seeds=(), backbone=replace(settings.backbone, weights=None))
+
+
+def with_weights(job: Job, settings: DepositsSettings) -> DepositsSettings:
+    """Add the location of the weights, which is not part of the recipe."""
+    weights = job.plan.config.deposits.backbone.weights
+    return replace(settings, backbone=replace(settings.backbone, weights=weights))
+
+
+def backbone_modules(plan: PlanView) -> tuple[str, ...]:
+    """The module of the network that is not imported by name."""
+    plain = plan.config.deposits.backbone.name == "efficientnet-lite0"
+    return () if plain else ("nephroscale.features.encoders.huggingface",)
+
+
+def tem_of(plan: PlanView, fold: int, *sides: Side) -> list[Need]:
+    """The cleaned images of the patients on some sides of a fold; none while the folds are not made."""
+    folds = read_folds(plan)
+    if folds is None or fold >= len(folds.folds):
+        return []
+    return [Need("tem", patient, optional=True) for side in sides for patient in folds.side(str(fold), side)]
+
+
+def read_folds(plan: PlanView) -> DepositFolds | None:
+    """The folds, or None where they are not made."""
+    from nephroscale.deposits import folds
+
+    return plan.read_object("deposit_folds", "cohort", folds.DepositFolds.from_mapping, folds.FILE)
+
+
+def bags_of(job: Job) -> dict[str, Path]:
+    """Patient to cleaned images; without patients who have none that can be used."""
+    return {each.unit: each.path for each in job.inputs("tem") if each.path}
+
+
+STAGE = DepositModels()

@@ -1,0 +1,98 @@
+"""`deposits`: the page on electron-dense deposits, over all sites, folds and seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nephroscale.deposits.settings import PLAIN
+from nephroscale.engine.stage import Need, PlanView, Stage, need
+from nephroscale.settings import Settings, setting
+from nephroscale.stages.deposit_models import bags_of
+from nephroscale.stages.patients import deposit_patients
+from nephroscale.stages.units import DepositFold, DepositRun
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nephroscale.cohort.image import Image
+    from nephroscale.engine.job import Job
+
+
+@dataclass(frozen=True)
+class DepositsPageSettings(Settings):
+    """What decides the page beside the artifacts."""
+
+    backbone: str = setting("Name of the network.", "")
+
+
+class DepositsPage(Stage):
+    """One job per cohort."""
+
+    name = "deposits"
+    rule = "report_deposits"
+    pages = (
+        ("deposits.html", "index.html"),
+        ("deposits_errors.html", "errors.html"),
+        ("deposits.csv", "predictions.csv"),
+    )
+
+    def units(self, plan: PlanView) -> list[str]:
+        return ["cohort"] if deposit_patients(plan) else []
+
+    @need("deposit_predictions")
+    def predictions(self, plan: PlanView, unit: str) -> list[Need]:
+        """The predictions of every site, fold and seed; a fold that could not be trained is left out, and named."""
+        return [Need("deposit_predictions", name, optional=True) for name in plan.study_units("deposit_predictions")]
+
+    @need("deposit_models")
+    def networks(self, plan: PlanView, unit: str) -> list[Need]:
+        """The plain networks, for their learning curves."""
+        units = [name for name in plan.study_units("deposit_models") if DepositRun.parse(name).variant == PLAIN]
+        return [Need("deposit_models", name, optional=True) for name in units]
+
+    @need("tem")
+    def tem(self, plan: PlanView, unit: str) -> list[Need]:
+        """The cleaned images, to show some of them."""
+        return [Need("tem", patient.id, optional=True) for patient in deposit_patients(plan)]
+
+    def settings(self, plan: PlanView, unit: str) -> DepositsPageSettings:
+        return DepositsPageSettings(plan.config.deposits.backbone.name)
+
+    def rows(self, plan: PlanView, unit: str) -> object:
+        return {patient.id: patient.person for patient in deposit_patients(plan)}
+
+    def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
+        return {
+            f"{image.id}.deposit_outlines": plan.raw_cache.digest(image.deposit_outlines)
+            for image in _outlined(plan)
+            if image.deposit_outlines
+        }
+
+    def make(self, job: Job) -> Mapping[str, object]:
+        from nephroscale.reporting.deposits_page import DepositsInputs, DepositsRun, write_deposits_page
+
+        settings = job.settings
+        assert isinstance(settings, DepositsPageSettings)
+        plain = {DepositRun.parse(each.unit): each.path for each in job.inputs("networks")}
+        runs, skipped = [], {}
+        for each in job.inputs("predictions"):
+            site, fold, seed = DepositFold.parse(each.unit)
+            if each.path:
+                network = plain.get(DepositRun(site, PLAIN, fold, seed))
+                runs.append(DepositsRun(site, str(fold), seed, each.path, network))
+            else:
+                skipped[each.unit] = each.receipt.reason or "no reason given"
+        people = {patient.id: patient.person or patient.id for patient in deposit_patients(job.plan)}
+        outlines = {image.id: image.deposit_outlines for image in _outlined(job.plan) if image.deposit_outlines}
+        inputs = DepositsInputs(runs, skipped, bags_of(job), people, outlines, settings.backbone)
+        return write_deposits_page(inputs, job.out)
+
+
+def _outlined(plan: PlanView) -> list[Image]:
+    """The images with outlined deposits."""
+    images = [image for patient in deposit_patients(plan) for image in plan.images(patient.id, "TEM")]
+    return [image for image in images if image.deposit_outlines]
+
+
+STAGE = DepositsPage()

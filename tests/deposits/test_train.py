@@ -1,0 +1,178 @@
+"""Training and prediction of the variants on drawn micrographs: dark blots are deposits."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from shapely import box as rectangle
+
+from nephroscale.arrays import read_array, read_attributes, write_arrays
+from nephroscale.cohort.deposits import Deposits
+from nephroscale.cohort.fold_table import FoldSides
+from nephroscale.deposits.evaluate import COMBINED, EQUAL, evaluate_deposits
+from nephroscale.deposits.folds import DepositFolds
+from nephroscale.deposits.images import load_pictures
+from nephroscale.deposits.localisation import localise, read_heat
+from nephroscale.deposits.plain import list_items
+from nephroscale.deposits.predictions import read_predictions, read_weight
+from nephroscale.deposits.settings import BackboneSettings, DepositsSettings
+from nephroscale.deposits.train import Task, read_validation, train_deposits
+from nephroscale.errors import Rejected
+from nephroscale.features.convert_weights import prepare_weights
+from nephroscale.training.checkpoint import Checkpoint
+
+SIZE = 64
+SETTINGS = DepositsSettings(backbone=BackboneSettings(size_px=SIZE), head_steps=60, epochs=2, batch_size=8)
+PATIENTS = [f"P{i:02d}" for i in range(18)]
+
+
+def micrograph(random, *, blot):
+    picture = random.normal(150, 12, (SIZE, SIZE))
+    y, x = random.integers(8, SIZE - 24, 2)
+    if blot:
+        picture[y : y + 14, x : x + 14] = random.normal(45, 6, (14, 14))
+    return np.clip(picture, 0, 255).astype(np.uint8), (int(y), int(x))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Bags of 18 patients with two images each, folds with readings, and where the blots are."""
+    prepare_weights("efficientnet-lite0")
+    root, random = tmp_path_factory.mktemp("bags"), np.random.default_rng(3)
+    bags, readings, places = {}, {}, {}
+    for number, patient in enumerate(PATIENTS):
+        blots = [number % 2 == 0, number % 4 == 0]
+        drawn = [micrograph(random, blot=blot) for blot in blots]
+        names = [f"{patient}-TEM1", f"{patient}-TEM2"]
+        whole = np.tile([0, 0, SIZE, SIZE], (2, 1))
+        write_arrays(
+            root / patient,
+            {
+                "images": np.stack([picture for picture, _ in drawn]),
+                "image": np.arange(2, dtype=np.int16),
+                "box": whole.astype(np.int32),
+                "valid": whole.astype(np.int16),
+            },
+            {"images": names},
+        )
+        bags[patient] = root / patient
+        readings[patient] = {name: Deposits(blot) for name, blot in zip(names, blots, strict=True)}
+        places |= {name: place for name, (_, place), blot in zip(names, drawn, blots, strict=True) if blot}
+    sides = FoldSides("0", tuple(PATIENTS[:10]), tuple(PATIENTS[10:14]), tuple(PATIENTS[14:]))
+    return bags, DepositFolds((sides,), readings, {}), places
+
+
+def train(study, variant, out, *, settings=SETTINGS, seed=1, bags=None, work=None):
+    own = {p: path for p, path in (bags or study[0]).items() if p in PATIENTS[:14]}
+    checkpoint = Checkpoint(work or out.parent / f"{out.name}-work", "test")
+    return train_deposits(Task(study[1], "0", "any", variant, seed), own, settings, checkpoint, out=out)
+
+
+@pytest.fixture(scope="module")
+def models(study, tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    for variant in SETTINGS.variants:
+        train(study, variant, root / variant)
+    return {variant: root / variant for variant in SETTINGS.variants}
+
+
+@pytest.fixture(scope="module")
+def evaluated(study, models, tmp_path_factory):
+    out = tmp_path_factory.mktemp("evaluated") / "fold0"
+    bags, folds, _ = study
+    own = {patient: bags[patient] for patient in PATIENTS[14:]}
+    figures = evaluate_deposits(models, folds.labels(PATIENTS[14:], "any"), own, SETTINGS, seed=1, out=out)
+    return out, figures
+
+
+def test_the_pretrained_variants_learn_the_blots(evaluated):
+    out, figures = evaluated
+    rows = read_predictions(out)
+    assert len(rows) == figures["images"] == 8
+    for variant in ("plain", "svm", COMBINED):
+        assert all((row.probabilities[variant] > 0.5) == row.label for row in rows), variant
+
+
+def test_both_systems_are_joined_by_a_weight_of_the_validation_side(evaluated, models):
+    out, _ = evaluated
+    weight = read_weight(out)
+    assert 0 <= weight <= 1
+    for row in read_predictions(out):
+        p = row.probabilities
+        assert p[COMBINED] == pytest.approx(weight * p["plain"] + (1 - weight) * p["svm"], abs=2e-6)
+        assert p[EQUAL] == pytest.approx((p["plain"] + p["svm"]) / 2, abs=2e-6)
+    assert read_validation(models["plain"]).keys() == read_validation(models["svm"]).keys()
+    assert all(name[:3] in PATIENTS[10:14] for name in read_validation(models["plain"]))
+
+
+def test_skips_join_the_features_of_all_stages(study, tmp_path, models):
+    kinds = {variant: json.loads((models[variant] / "svm.json").read_text()) for variant in SETTINGS.variants[1:]}
+    assert set(kinds) == {"svm", "svm-without-skips", "svm-random-weights"}
+    assert train(study, "svm", tmp_path / "svm")["features"] == 24 + 40 + 80 + 112 + 192 + 320 + 1280
+    assert train(study, "svm-without-skips", tmp_path / "last")["features"] == 1280
+
+
+def test_a_training_is_equal_to_the_byte_also_after_it_was_killed(study, tmp_path, models, monkeypatch):
+    whole = (models["plain"] / "weights.safetensors").read_bytes()
+    work = tmp_path / "work"
+    save = Checkpoint.save
+
+    def killed(self, network, optimizer, progress):
+        save(self, network, optimizer, progress)
+        if len(progress.curve) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(study, "plain", tmp_path / "cut", work=work)
+    monkeypatch.setattr(Checkpoint, "save", save)
+    (tmp_path / "cut").rmdir()
+    train(study, "plain", tmp_path / "cut", work=work)
+    assert (tmp_path / "cut" / "weights.safetensors").read_bytes() == whole
+
+
+def test_pixels_of_test_patients_reach_no_training(study, tmp_path, models):
+    """The bags of test patients are not even there."""
+    train(study, "svm", tmp_path / "svm", bags={p: study[0][p] for p in PATIENTS[:14]})
+    for name in ("svm.safetensors", "svm.json", "validation.csv"):
+        assert (tmp_path / "svm" / name).read_bytes() == (models["svm"] / name).read_bytes()
+
+
+def test_a_site_without_positive_images_is_rejected_with_the_reason(study, tmp_path):
+    task = Task(study[1], "0", "mesangial", "svm", 1)
+    with pytest.raises(Rejected, match="images with and images without deposits"):
+        train_deposits(task, study[0], SETTINGS, Checkpoint(tmp_path, "x"), out=tmp_path / "out")
+
+
+def test_the_network_looks_at_the_blots(study, evaluated):
+    """A hit by chance has a probability of about a quarter here."""
+    out, _ = evaluated
+    heats, places = read_heat(out), study[2]
+    found = [localise(heats[name], rectangle(x, y, x + 14, y + 14)) for name, (y, x) in places.items() if name in heats]
+    assert found
+    assert np.mean([one.precision / one.precision_by_chance for one in found]) > 1.5
+
+
+def test_patches_of_an_image_weigh_as_much_as_an_image():
+    settings = np.zeros((3, SIZE, SIZE), np.uint8)
+    one = load_pictures({}, None, SIZE)
+    assert one == []
+    from nephroscale.deposits.images import TemPicture
+
+    boxes = np.zeros((3, 4))
+    items = list_items(
+        [
+            TemPicture("A", "P", True, settings, boxes, boxes),
+            TemPicture("B", "P", False, settings[:1], boxes[:1], boxes[:1]),
+        ]
+    )
+    assert items.weights.tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1])
+    assert items.labels.tolist() == [True, True, True, False]
+
+
+def test_heat_has_a_map_for_each_instance(evaluated):
+    out, _ = evaluated
+    assert read_array(out / "heat.zarr", "heat").shape == (8, 8, 8)
+    assert len(read_attributes(out / "heat.zarr")["images"]) == 8
+    assert torch.get_deterministic_debug_mode() == 2
