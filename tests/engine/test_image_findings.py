@@ -53,3 +53,13 @@ def test_tem_images_left_out_are_named_with_their_reason_also_of_a_rejected_pati
         dropped = [{"id": f"{patient}-a", "reason": reason}]
         plan.receipts["tem", patient] = Receipt("tem", patient, status, "no usable image", figures={"dropped": dropped})
     assert describe_findings(plan)["TEM images left out"] == {reason: ["P1-a of P1", "P2-a of P2"]}
+
+
+def test_scales_of_one_image_that_differ_are_named(tmp_path):
+    plan = Plan(tmp_path, P1="d", P2="e")
+    differing = {"P1-a": "file: 8 nm per pixel (used); bar: 4 nm per pixel"}
+    plan.receipts["register", "P1"] = Receipt(
+        "register", "P1", "accepted", digest="00", figures={"differing_scales": differing}
+    )
+    found = describe_findings(plan)["Scales of one image that differ by more than 5 %"]
+    assert found == {"file: 8 nm per pixel (used); bar: 4 nm per pixel": ["P1-a of P1"]}

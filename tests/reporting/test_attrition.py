@@ -1,4 +1,11 @@
-from nephroscale.reporting.attrition import Reason, StageRejections, count_stages, list_dropped_images, list_rejections
+from nephroscale.reporting.attrition import (
+    Reason,
+    StageRejections,
+    count_stages,
+    list_differing_scales,
+    list_dropped_images,
+    list_rejections,
+)
 from nephroscale.reporting.report_inputs import UnitOutcome
 
 
@@ -37,3 +44,8 @@ def test_consequences_of_a_rejection_are_counted_separately():
 
 def test_dropped_images_are_listed():
     assert list_dropped_images(STAGES) == [("P1", "P1-T3", "image is blank"), ("P2", "P2-T1", "cannot be opened")]
+
+
+def test_scales_that_differ_are_listed():
+    stages = {"register": [unit("P1", differing_scales={"P1-T1": "file: 8; bar: 4"}), unit("P2", differing_scales={})]}
+    assert list_differing_scales(stages) == [("P1", "P1-T1", "file: 8; bar: 4")]

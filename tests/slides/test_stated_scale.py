@@ -19,7 +19,7 @@ def test_headers_are_read_in_order_and_faults_are_told_apart(tmp_path):
     (tmp_path / "empty.svs").touch()
     (tmp_path / "text.svs").write_text("no slide")
     names = ("tag.tif", "fiji.tif", "a.png", "empty.svs", "text.svs", "absent.svs")
-    tag, fiji, png, empty, text, absent = read_stated_scales([tmp_path / name for name in names])
+    tag, fiji, png, empty, text, absent = read_stated_scales([(tmp_path / name, "", None) for name in names])
     assert tag.mpp == pytest.approx(0.5)
     assert tag.generic
     assert (fiji.believed("TEM"), fiji.generic) == (pytest.approx(4.0), False)

@@ -56,6 +56,8 @@ class ImageRow:
         Semiquantitative grade of the marker, 0 to 4.
     deposits
         Whether there is a file of outlined deposits.
+    page
+        Page of the file, from 1; None where the table names none.
     """
 
     id: str
@@ -70,6 +72,7 @@ class ImageRow:
     gain: float | None = None
     grade: float | None = None
     deposits: bool = False
+    page: int | None = None
 
     def to_mapping(self) -> dict[str, object]:
         """Return the row as it enters recipes, in JSON types."""
@@ -84,6 +87,8 @@ class Image:
     ----------
     path, annotation, deposits
         Files, resolved against ``data.root``.
+    page
+        Page of the file (``a.tif#2``), from 1; None where the table names none.
     scale, roi, exposure_ms, gain, grade
         As in :class:`ImageRow`.
     same_as, same_as_reason
@@ -107,6 +112,7 @@ class Image:
     deposits: Path | None
     same_as: str | None = None
     same_as_reason: str | None = None
+    page: int | None = None
 
     def row(self) -> ImageRow:
         """Return the row without paths, which says only whether there are deposits."""
@@ -123,6 +129,7 @@ class Image:
             gain=self.gain,
             grade=self.grade,
             deposits=self.deposits is not None,
+            page=self.page,
         )
 
 

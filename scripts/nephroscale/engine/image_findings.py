@@ -1,4 +1,4 @@
-"""Findings about single images for the last screen: the same image under two patients, and TEM images left out."""
+"""Findings about single images for the last screen: copies under two patients, scales that differ, images left out."""
 
 from __future__ import annotations
 
@@ -47,7 +47,21 @@ def describe_findings(plan: Plan) -> dict[str, Findings]:
     for pair in find_duplicates(plan):
         if pair.is_fault:
             copies[pair.likeness].append(pair.names)
-    return {"The same image under two patients": copies, "TEM images left out": _left_out(plan)}
+    return {
+        "The same image under two patients": copies,
+        "Scales of one image that differ by more than 5 %": _differing_scales(plan),
+        "TEM images left out": _left_out(plan),
+    }
+
+
+def _differing_scales(plan: Plan) -> Findings:
+    found: Findings = defaultdict(list)
+    for patient in plan.units("register") if "register" in plan.stages else []:
+        receipt = plan.receipt("register", patient)
+        differing = receipt.figures.get("differing_scales") if receipt else None
+        for image, scales in differing.items() if isinstance(differing, dict) else []:
+            found[str(scales)].append(f"{image} of {patient}")
+    return found
 
 
 def _left_out(plan: Plan) -> Findings:

@@ -78,6 +78,14 @@ class DroppedImage(NamedTuple):
     reason: str
 
 
+class DifferingScales(NamedTuple):
+    """An image of which two sources give scales that differ by more than 5 %."""
+
+    patient: str
+    image: str
+    scales: str
+
+
 def count_stages(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[StageCount]:
     """Count the units that each stage accepted, in the order of the stages; a stage without units is left out."""
     return [
@@ -131,6 +139,16 @@ def list_dropped_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[Dro
         if isinstance(images, list):
             dropped += [DroppedImage(unit.name, str(image["id"]), str(image["reason"])) for image in images]
     return dropped
+
+
+def list_differing_scales(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[DifferingScales]:
+    """List the images of which two sources give scales that differ."""
+    found = []
+    for unit in stages.get("register", []):
+        images = unit.figures.get("differing_scales", {})
+        if isinstance(images, dict):
+            found += [DifferingScales(unit.name, str(image), str(scales)) for image, scales in images.items()]
+    return found
 
 
 def list_alike_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[AlikePair]:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nephroscale.evaluation.comparison import COMPARED_ORDINAL_METRICS
 from nephroscale.html import cases_of, template_environment
-from nephroscale.reporting.attrition import count_stages, list_alike_images, list_dropped_images, list_rejections
+from nephroscale.reporting.attrition import (
+    count_stages,
+    list_alike_images,
+    list_differing_scales,
+    list_dropped_images,
+    list_rejections,
+)
 from nephroscale.reporting.pictures import slide_card, tem_cards
 from nephroscale.reporting.plots import colour_of
 from nephroscale.reporting.test_set_use import describe_test_set_use
@@ -134,6 +140,7 @@ def render_page(
         "rejections": list_rejections(inputs.stages, content.cohort.summary.excluded),
         "dropped_images": list_dropped_images(inputs.stages),
         "alike_images": list_alike_images(inputs.stages),
+        "differing_scales": list_differing_scales(inputs.stages),
         "slides": [slide_card(slide) for slide in _choose_slides(inputs.slides)],
         "slides_total": len(inputs.slides),
         "tem": _tem_rows(results, pooled, classes, inputs.tem) if pooled else [],

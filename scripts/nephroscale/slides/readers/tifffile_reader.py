@@ -57,7 +57,7 @@ class TifffileReader(SlideReader):
         self.channels, self.dtype = first.channels, np.dtype(np.uint8 if series.dtype.itemsize == 1 else np.uint16)
         self.rgb = first.samples and self.channels == 3
         self.vendor = "ome-tiff" if tiff.is_ome else "imagej" if tiff.is_imagej else "tiff"
-        self.mpp, self.mpp_is_generic, self.channel_names = _scale_and_names(tiff)
+        self.mpp, self.mpp_is_generic, self.channel_names = scale_and_names(tiff)
         self._arrays: dict[int, Any] = {}
 
     def _array(self, level: int) -> Any:
@@ -120,7 +120,7 @@ class _Axes:
         self.channels = 3 if self.samples and count >= 3 else 1 if self.samples else count
 
 
-def _scale_and_names(tiff: tifffile.TiffFile) -> tuple[float | None, bool, tuple[str, ...]]:
+def scale_and_names(tiff: tifffile.TiffFile) -> tuple[float | None, bool, tuple[str, ...]]:
     """Read µm per pixel, whether it comes from generic tags only, and the names of channels."""
     page = tiff.pages.first
     if tiff.is_ome and tiff.ome_metadata and "<!ENTITY" not in tiff.ome_metadata:
