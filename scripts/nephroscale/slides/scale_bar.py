@@ -22,6 +22,7 @@ SHORTEST = 24  # pixels of a bar
 LONGEST = 0.9  # of the width
 STEP = (14, 26)  # levels between neighbours in a bar: in grey, and in colours, which JPEG stores coarsely
 LEVEL = (24, 36)  # levels by which the rows of a bar differ
+UNEVEN, ALIKE = 16, 0.9  # levels from the median within which this share of a bar lies
 CONTRAST = 40  # levels between a bar and what surrounds it
 SURROUNDED = 0.8  # share of each side of a bar that has this contrast
 ENDS = 2  # pixels by which the rows of a bar begin and end differently
@@ -262,7 +263,10 @@ def _stands_out(pixels: np.ndarray, bar: Bar) -> bool:
     if bar.height > THICKEST * bar.length or min(top, left) < 0 or bottom >= height or right >= width:
         return False
     across, along = slice(bar.x, bar.x + bar.length), slice(bar.y, bar.y + bar.height)
-    level = np.median(pixels[along, across].reshape(-1, pixels.shape[2]), axis=0)
+    inside = pixels[along, across].reshape(-1, pixels.shape[2])
+    level = np.median(inside, axis=0)
+    if (np.abs(inside - level).max(axis=1) <= UNEVEN).mean() < ALIKE:  # tissue that changes gradually
+        return False
     sides = (pixels[top, across], pixels[bottom, across], pixels[along, left], pixels[along, right])
     return all((np.abs(side - level).max(axis=-1) >= CONTRAST).mean() >= SURROUNDED for side in sides)
 
