@@ -282,6 +282,7 @@ def test_scales(tables, cells, scale) -> None:
         ({"annotation": "x.json"}, "annotation", "'x.json' is given for a TEM image"),
         ({"patient_id": "a1"}, "patient_id", "the table of patients has no patient 'a1'; did you mean 'A1'?"),
         ({"path": "x/../../i1.tif"}, "path", "'x/../../i1.tif' leaves data.root"),
+        ({"modality": "IM", "marker": "IgG", "path": "i1.tif#2"}, "path", "names page 2, which is for TEM images"),
     ],
 )
 def test_faults_of_one_image(tables, cells, column, message) -> None:
@@ -289,6 +290,15 @@ def test_faults_of_one_image(tables, cells, column, message) -> None:
     tables.image(**cells)
     (fault,) = tables.errors()
     assert fault.startswith(f"images.csv, row 2, column {column}: {message}")
+
+
+def test_a_path_may_name_a_page_of_its_file(tables) -> None:
+    tables.image(path="a #2.tif#3")
+    (tables.folder / "a #2.tif").touch()
+    (image,) = tables.load(check_files=True).images.values()
+    assert (image.path, image.page, image.row().page) == (tables.folder / "a #2.tif", 3, 3)
+    (tables.folder / "a #2.tif").unlink()
+    assert "there is no file 'a #2.tif'" in tables.errors(check_files=True)[0]
 
 
 def test_an_instrument_needs_a_table(tables) -> None:

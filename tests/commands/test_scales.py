@@ -40,5 +40,5 @@ def test_each_image_has_its_scales(printed):
     assert printed["table"].startswith("OM 352.8 µm (tiff, resolution tag) 0.4 µm (table) 0.4 µm (table) what")
     assert "none whole field" in printed["whole"]
     assert "none none it has no scale" in printed["lacking"]
-    assert printed["em"] == "TEM 4 nm (imagej) 5 nm (table) 5 nm (table) file and table differ by 25%"
+    assert printed["em"] == "TEM 4 nm (ImageJ) 5 nm (table) 4 nm (file) file and table differ by 25%"
     assert printed["6"].endswith("1 without any, 2 in conflict.")

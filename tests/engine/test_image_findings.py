@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 from nephroscale.cohort.cohort import Cohort
 from nephroscale.engine.image_findings import describe_findings, find_duplicates
-from nephroscale.slides.facts import ImageFacts, write_facts
 from nephroscale.store.receipts import Receipt
 
 FACT = {"status": "accepted", "perceptual_hash": "5" * 64, "width": 9, "height": 9}
@@ -72,13 +71,11 @@ def test_outlines_left_out_are_named_by_the_users_file(tmp_path):
     }
 
 
-def test_scales_in_conflict_are_named(tmp_path):
-    plan = Plan(tmp_path, P1="d")
-    scale = {"value": 0.25, "unit": "um", "source": "table"}
-    facts = ImageFacts.from_json({"scale": scale, "scale_conflict": {"file": 1.0, "table": 0.25}})
-    write_facts(tmp_path / "P1", {"P1-a": facts, "P1-b": ImageFacts.rejected("it is empty")})
-    assert describe_findings(plan)["Scales that differ"] == {
-        "file and table differ by more than 5%; the scale of the table is used": [
-            "P1-a: file 1, table 0.25 µm per pixel"
-        ]
-    }
+def test_scales_of_one_image_that_differ_are_named(tmp_path):
+    plan = Plan(tmp_path, P1="d", P2="e")
+    differing = {"P1-a": "file: 8 nm per pixel (used); bar: 4 nm per pixel"}
+    plan.receipts["register", "P1"] = Receipt(
+        "register", "P1", "accepted", digest="00", figures={"differing_scales": differing}
+    )
+    found = describe_findings(plan)["Scales of one image that differ by more than 5 %"]
+    assert found == {"file: 8 nm per pixel (used); bar: 4 nm per pixel": ["P1-a of P1"]}

@@ -65,7 +65,18 @@ FOR_THE_ENGINE = {
     "cohort/cohort.py": {"Cohort.images_of"},
     "cohort/image.py": {"Image.row"},
     "cohort/patient.py": {"Patient.in_diagnosis", "Patient.row"},
-    "slides/raw.py": {"_entry", "_extension", "_plain_file", "_state_line", "link_raw", "list_files", "stat_signature"},
+    "slides/raw.py": {
+        "_entry",
+        "_extension",
+        "_names_in",
+        "_plain_file",
+        "_state_line",
+        "_states_scale",
+        "find_sidecar",
+        "link_raw",
+        "list_files",
+        "stat_signature",
+    },
 }
 
 

@@ -2,6 +2,7 @@ from nephroscale.reporting.attrition import (
     Reason,
     StageRejections,
     count_stages,
+    list_differing_scales,
     list_dropped_images,
     list_outlines_left_out,
     list_rejections,
@@ -54,3 +55,8 @@ def test_outlines_left_out_are_listed_once():
         "glomeruli": [unit("S1", outlines_left_out=[entry]), unit("S3")],
     }
     assert list_outlines_left_out(stages) == [("S1", "is a line", 2), ("S2", "it is damaged", None)]
+
+
+def test_scales_that_differ_are_listed():
+    stages = {"register": [unit("P1", differing_scales={"P1-T1": "file: 8; bar: 4"}), unit("P2", differing_scales={})]}
+    assert list_differing_scales(stages) == [("P1", "P1-T1", "file: 8; bar: 4")]

@@ -3,20 +3,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from nephroscale.cohort.image import TableScale
 from nephroscale.errors import Rejected
-from nephroscale.slides.facts import (
-    ImageFacts,
-    Scale,
-    ScaleConflict,
-    describe_image,
-    read_facts,
-    with_scale,
-    write_facts,
-)
+from nephroscale.slides.facts import ImageFacts, Scale, describe_image, read_facts, with_scale, write_facts
 from nephroscale.slides.raw import link_raw
+from nephroscale.slides.scale_bar import BarScale
 
 
 def table(value, unit="um", source="table"):
@@ -40,8 +34,8 @@ def test_facts_of_a_slide(slide, make_row):
 
 
 def test_facts_survive_writing_and_reading(tmp_path):
-    scale, conflict = Scale(0.25, "um", "file"), ScaleConflict(0.25, 0.5)
-    accepted = ImageFacts(digest="d", reader="r", width=3, scale=scale, scale_conflict=conflict, unreadable_probes=0.1)
+    scale, other = Scale(0.25, "um", "file"), Scale(0.5, "um", "table")
+    accepted = ImageFacts(digest="d", reader="r", width=3, scale=scale, other_scales=(other,), unreadable_probes=0.1)
     facts = {
         "A": accepted,
         "B": ImageFacts(digest="e", scale=Scale(None, "um", "whole"), scale_not_believed=352.8),
@@ -51,7 +45,8 @@ def test_facts_survive_writing_and_reading(tmp_path):
     assert read_facts(tmp_path / "facts.json") == facts
     content = json.loads((tmp_path / "facts.json").read_text())
     assert content["C"] == {"status": "rejected", "reason": "no", "digest": "f"}
-    assert content["A"]["scale_conflict"] == {"file": 0.25, "table": 0.5}
+    assert content["A"]["other_scales"] == [{"value": 0.5, "unit": "um", "source": "table"}]
+    assert "page" not in content["A"]
     assert "scale_not_believed" not in content["A"]
     assert content["B"]["scale"] == {"value": None, "unit": "um", "source": "whole"}
 
@@ -59,10 +54,10 @@ def test_facts_survive_writing_and_reading(tmp_path):
 def test_a_plain_tag_counts_after_the_table_and_a_conflict_is_recorded(slide, make_row):
     row = make_row("OM", scale=table(0.5))
     facts = with_scale(ImageFacts(), 0.05, row, generic=True)
-    assert (facts.scale, facts.scale_conflict) == (Scale(0.5, "um", "table"), ScaleConflict(0.05, 0.5))
+    assert (facts.scale, facts.other_scales) == (Scale(0.5, "um", "table"), (Scale(0.05, "um", "file"),))
     assert with_scale(ImageFacts(), 0.05, make_row("OM"), generic=True).scale == Scale(0.05, "um", "file")
-    assert with_scale(ImageFacts(), 0.48, row, generic=False).scale_conflict is None
-    assert with_scale(ImageFacts(), 0.47, row, generic=False).scale_conflict == ScaleConflict(0.47, 0.5)
+    assert with_scale(ImageFacts(), 0.48, row, generic=False).other_scales == ()
+    assert with_scale(ImageFacts(), 0.47, row, generic=False).other_scales == (Scale(0.5, "um", "table"),)
 
 
 def test_a_scale_that_cannot_be_used_is_refused_with_its_reason(make_row):
@@ -76,10 +71,10 @@ def test_facts_do_not_depend_on_the_path(slide, tmp_path, make_row):
 
 def test_a_scanners_own_scale_counts_before_the_table_and_a_conflict_is_recorded(shared, slide, make_row):
     scanned = describe_image(shared / "data/slides/CMU-1-Small-Region.svs", make_row("OM", scale=table(0.25)))
-    assert (scanned.scale, scanned.scale_conflict) == (Scale(0.499, "um", "file"), ScaleConflict(0.499, 0.25))
+    assert (scanned.scale, scanned.other_scales) == (Scale(0.499, "um", "file"), (Scale(0.25, "um", "table"),))
     tagged = describe_image(slide, make_row("OM", scale=table(0.5)))
-    assert (tagged.scale, tagged.scale_conflict) == (Scale(0.5, "um", "table"), ScaleConflict(0.25, 0.5))
-    assert describe_image(slide, make_row("OM", scale=table(255, "nm"))).scale_conflict is None
+    assert (tagged.scale, tagged.other_scales) == (Scale(0.5, "um", "table"), (Scale(0.25, "um", "file"),))
+    assert describe_image(slide, make_row("OM", scale=table(255, "nm"))).other_scales == ()
 
 
 @pytest.mark.parametrize("name", ["gcp-jpeg.dicom", "fixtures/boxes.tiff"])
@@ -152,3 +147,59 @@ def test_om_needs_eight_bit_colour(tmp_path, make_row):
     Image.fromarray(np.full((64, 64), 900, np.uint16)).save(tmp_path / "a.png")
     with pytest.raises(Rejected):
         describe_image(tmp_path / "a.png", make_row("OM", scale=table(0.5)))
+
+
+@pytest.fixture
+def read_nm(monkeypatch):
+    """A bar of 4 nm per pixel on every photograph."""
+    monkeypatch.setattr("nephroscale.slides.facts.read_bar", lambda pixels: BarScale(4.0))
+
+
+def micrograph(path, **more):
+    pixels = np.random.default_rng(0).integers(40, 200, (64, 80)).astype(np.uint8)
+    tifffile.imwrite(path, pixels, photometric="minisblack", metadata=None, **more)
+    return path
+
+
+AMT = "XpixCal=250\nYpixCal=250\nUnit=um"
+
+
+def test_a_micrograph_has_the_scale_of_its_metadata_then_of_the_table_then_of_its_bar(tmp_path, make_row, read_nm):
+    plain, stated = micrograph(tmp_path / "a.tif"), micrograph(tmp_path / "b.tif", description=AMT)
+    assert describe_image(stated, make_row("TEM", scale=table(4.1, "nm"))).scale == Scale(4.0, "nm", "file")
+    assert describe_image(plain, make_row("TEM", scale=table(4.1, "nm"))).scale == Scale(4.1, "nm", "table")
+    assert describe_image(plain, make_row("TEM")).scale == Scale(4.0, "nm", "bar")
+
+
+def test_a_scale_that_the_bar_contradicts_is_recorded(tmp_path, make_row, read_nm):
+    stated = micrograph(tmp_path / "b.tif", description=AMT.replace("250", "125"))
+    facts = describe_image(stated, make_row("TEM", scale=table(8.1, "nm")))
+    assert facts.scale == Scale(8.0, "nm", "file")
+    assert facts.other_scales == (Scale(4.0, "nm", "bar"),)
+    tag = micrograph(tmp_path / "c.tif", resolution=(1e7 / 9, 1e7 / 9), resolutionunit="CENTIMETER")
+    assert describe_image(tag, make_row("TEM")).scale.source == "bar"  # a plain tag is not believed
+
+
+def test_a_photograph_takes_the_scale_of_its_bar_but_a_slide_does_not(slide, shared, make_row, monkeypatch):
+    monkeypatch.setattr("nephroscale.slides.facts.read_bar", lambda pixels: BarScale(500.0))
+    photograph = shared / "data/kidney_om/local1.png"
+    assert describe_image(photograph, make_row("OM")).scale == Scale(0.5, "um", "bar")
+    assert describe_image(photograph, make_row("OM", roi="whole")).scale.source == "whole"
+    assert describe_image(slide, make_row("OM")).other_scales == ()
+
+
+def test_without_any_scale_the_reason_names_all_that_was_tried(tmp_path, make_row, monkeypatch):
+    monkeypatch.setattr("nephroscale.slides.facts.read_bar", lambda pixels: BarScale(doubt="no scale bar was found"))
+    with pytest.raises(Rejected, match=r"neither the file nor the table gives nm per pixel .*no scale bar was found"):
+        describe_image(micrograph(tmp_path / "a.tif"), make_row("TEM"))
+
+
+def test_a_page_is_described_by_itself(tmp_path, make_row):
+    pages = np.random.default_rng(0).integers(40, 200, (2, 64, 80)).astype(np.uint8)
+    pages[1, :, 40:] //= 4
+    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack", metadata=None)
+    first, second = (
+        describe_image(tmp_path / "a.tif", make_row("TEM", scale=table(4, "nm"), page=page)) for page in (1, 2)
+    )
+    assert (first.page, second.page) == (1, 2)
+    assert first.identity != second.identity

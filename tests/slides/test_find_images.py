@@ -37,3 +37,13 @@ def test_images_are_found_with_the_outlines_beside_them(tmp_path):
 def test_a_slide_of_several_files_is_one_image(tmp_path, names, images):
     make(tmp_path, *names)
     assert [image.path for image in find_images(tmp_path).images] == images
+
+
+def test_a_file_that_states_the_scale_of_a_picture_belongs_to_it(tmp_path):
+    for name in ("a.tif", "b.mrc"):
+        (tmp_path / name).touch()
+    (tmp_path / "a.xml").write_text("<MicroscopeImage/>")
+    (tmp_path / "b.mrc.mdoc").write_text("PixelSpacing = 5")
+    found = find_images(tmp_path)
+    assert [(image.path, image.outlines) for image in found.images] == [("a.tif", None), ("b.mrc", None)]
+    assert found.others == []

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from nephroscale.cohort.image import TableScale
 from nephroscale.slides.facts import read_facts
 from nephroscale.slides.register import RawImage, register_images
 from nephroscale.store.digest import digest_json
@@ -38,3 +39,9 @@ def test_the_order_of_images_does_not_matter(slide, make_row, tmp_path):
     first = register_images({"A": one, "B": other}, tmp_path / "a.json")
     assert register_images({"B": other, "A": one}, tmp_path / "b.json") == first
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_scales_that_differ_are_among_the_figures(slide, make_row, tmp_path):
+    row = make_row("OM", scale=TableScale(0.5, "um"))
+    figures, _ = register_images({"A": RawImage(slide, row, "digest of a")}, tmp_path / "facts.json")
+    assert figures["differing_scales"] == {"A": "file: 0.25 µm per pixel (used); table: 0.5 µm per pixel"}

@@ -1,14 +1,17 @@
+import importlib.util
 import struct
+import zlib
 from pathlib import Path
 
 import cv2
+import mrcfile
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
 from nephroscale.errors import Rejected
-from nephroscale.slides.samples import read_samples, read_size
+from nephroscale.slides.samples import MOST_PIXELS, read_picture_header, read_samples
 
 
 @pytest.fixture
@@ -22,7 +25,7 @@ def like(path: Path, grey: np.ndarray) -> float:
     """Correlation of what is read with the picture."""
     pixels = read_samples(path).astype(np.float64)
     pixels = pixels if pixels.ndim == 2 else pixels.mean(axis=2)
-    assert read_size(path) == pixels.shape[::-1]
+    assert read_picture_header(path)[:2] == pixels.shape[::-1]
     return float(np.corrcoef(pixels.ravel(), cv2.resize(grey, pixels.shape[::-1]).ravel())[0, 1])
 
 
@@ -110,9 +113,72 @@ def test_a_picture_that_its_tag_rotates_is_refused(tmp_path: Path, grey: np.ndar
 
 def test_a_stack_asks_for_a_choice(tmp_path: Path, grey: np.ndarray) -> None:
     path = pages(tmp_path, (grey, {}), (grey[::-1].copy(), {}), (grey[:, ::-1].copy(), {}))
-    for read in (read_samples, read_size):
-        with pytest.raises(Rejected, match="3 pages of one size and type; save the one that is meant"):
+    for read in (read_samples, read_picture_header):
+        with pytest.raises(Rejected, match=r"3 pages of one size and type; name one in the column path, as a.tif#2"):
             read(path)
+        with pytest.raises(Rejected, match="no page #4, but 3"):
+            read(path, 4)
+    assert np.array_equal(read_samples(path, 2), grey[::-1])
+    Image.fromarray(grey).save(tmp_path / "one.png")
+    assert np.array_equal(read_samples(tmp_path / "one.png", 1), grey)
+    with pytest.raises(Rejected, match="no page #2"):
+        read_samples(tmp_path / "one.png", 2)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "tif"])
+def test_a_montage_that_memory_cannot_hold_is_refused_before_it_is_decoded(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"a.{kind}"
+    side = 30_000
+    if kind == "tif":
+        tifffile.imwrite(path, shape=(side, side), dtype=np.uint8, photometric="minisblack")  # a sparse file
+    elif kind == "png":
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(path)
+        content = bytearray(path.read_bytes())
+        content[16:24] = struct.pack(">2I", side, side)
+        content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+        path.write_bytes(content)
+    else:
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(path)
+        content = bytearray(path.read_bytes())
+        frame = content.index(b"\xff\xc0")
+        content[frame + 5 : frame + 9] = struct.pack(">2H", side, side)
+        path.write_bytes(content)
+    assert side**2 > MOST_PIXELS
+    for read in (read_samples, read_picture_header):
+        with pytest.raises(Rejected, match=r"30000 x 30000 pixels, which is too large.*save it at a lower resolution"):
+            read(path)
+
+
+def test_a_picture_beyond_the_limit_of_pillow_is_read(tmp_path: Path) -> None:
+    Image.new("1", (14_000, 13_000)).save(tmp_path / "a.png")
+    assert read_samples(tmp_path / "a.png").shape == (13_000, 14_000)
+
+
+def test_mrc_is_read_with_its_scale_and_a_stack_asks_for_a_choice(tmp_path: Path, grey: np.ndarray) -> None:
+    with mrcfile.new(tmp_path / "a.mrc", grey.astype(np.int16)) as file:
+        file.voxel_size = 32.5
+    assert like(tmp_path / "a.mrc", grey) > 0.999
+    scale = read_picture_header(tmp_path / "a.mrc").scale
+    assert scale is not None
+    assert scale.nm_per_px == pytest.approx(3.25)
+    with mrcfile.new(tmp_path / "b.mrc", np.stack([grey, grey[::-1]]).astype(np.float32)):
+        pass
+    with pytest.raises(Rejected, match=r"2 pages of one size"):
+        read_samples(tmp_path / "b.mrc")
+    assert np.array_equal(read_samples(tmp_path / "b.mrc", 2), grey[::-1])
+    whole = (tmp_path / "a.mrc").read_bytes()
+    (tmp_path / "cut.mrc").write_bytes(whole[:-500])
+    with pytest.raises(Rejected):
+        read_samples(tmp_path / "cut.mrc")
+
+
+def test_emd_is_read_with_the_extra(tmp_path: Path, grey: np.ndarray) -> None:
+    emd = pytest.importorskip("ncempy.io.emd")
+    emd.emdWriter(tmp_path / "a.emd", grey.astype(np.uint16), pixel_size=(2.5, 2.5), pixel_unit=("n_m", "n_m"))
+    assert like(tmp_path / "a.emd", grey) > 0.999
+    scale = read_picture_header(tmp_path / "a.emd").scale
+    assert scale is not None
+    assert scale.nm_per_px == pytest.approx(2.5)
 
 
 @pytest.mark.parametrize(
@@ -120,14 +186,16 @@ def test_a_stack_asks_for_a_choice(tmp_path: Path, grey: np.ndarray) -> None:
     [
         (struct.pack(">3I", 3, 100000, 1) + bytes(400), "DM3"),
         (struct.pack(">I", 4) + bytes(400), "DM4"),
-        (struct.pack("<4i", 64, 64, 1, 1) + bytes(192) + b"MAP " + bytes(900), "MRC"),
         (b"\x89HDF\r\n\x1a\n" + bytes(400), "EMD"),
         (b"GIF89a" + bytes(400), "GIF"),
     ],
 )
-def test_what_is_not_read_is_refused_by_name(tmp_path: Path, content: bytes, name: str) -> None:
+def test_what_is_not_read_is_refused_by_name(
+    tmp_path: Path, content: bytes, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)  # without the extra
     (tmp_path / "a.dat").write_bytes(content)
-    for read in (read_samples, read_size):
+    for read in (read_samples, read_picture_header):
         with pytest.raises(Rejected, match=f"{name}.*export it as TIFF"):
             read(tmp_path / "a.dat")
 

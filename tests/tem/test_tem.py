@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageDraw
 
 from nephroscale.arrays import read_array, read_attributes
@@ -101,3 +102,24 @@ def test_a_patch_needs_a_scale_a_field_and_tissue(tmp_path: Path) -> None:
 def test_no_images_at_all(tmp_path: Path) -> None:
     with pytest.raises(Rejected, match="no usable TEM image"):
         prepare_tem([], SETTINGS, tmp_path / "bag")
+
+
+def test_images_with_the_same_content_count_once_and_are_named(tmp_path: Path) -> None:
+    bits = "a5" * 32
+    near = f"{int(bits, 16) ^ 0b1011:064x}"
+    facts = ImageFacts(digest="1", width=320, height=240, perceptual_hash=bits, scale=Scale(10, "nm", "table"))
+    others = {
+        "A": facts,
+        "B": replace(facts, digest="2", width=640, height=480, perceptual_hash=near),  # a copy at another size
+        "C": replace(facts, digest="3", perceptual_hash="5a" * 32),
+        "D": replace(facts, digest="3", perceptual_hash="5b" * 32, page=2),  # another page of that file
+        "E": replace(facts, digest="4", width=240, perceptual_hash=bits),  # other proportions
+    }
+    images = [replace(entry(tmp_path, name, (240, 320)), facts=one) for name, one in others.items()]
+    tifffile.imwrite(
+        tmp_path / "D.tif", np.random.default_rng(1).integers(0, 255, (2, 240, 320), np.uint8), metadata=None
+    )
+    images[3] = replace(images[3], path=tmp_path / "D.tif")
+    figures = prepare_tem(images, SETTINGS, tmp_path / "bag")
+    assert figures["dropped"] == [{"id": "B", "reason": "has the same content as A, and counts once"}]
+    assert read_attributes(tmp_path / "bag")["images"] == ["A", "C", "D", "E"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import unicodedata
 
 
@@ -15,6 +16,12 @@ def leaves_root(text: str) -> bool:
 def expand_home(text: str) -> str:
     """Expand `~/` at the start of a path."""
     return posixpath.expanduser(text) if text.startswith("~/") else text
+
+
+def split_page(text: str) -> tuple[str, int | None]:
+    """Split `a.tif#2` into the file and the page, which is None where the text names none."""
+    found = re.fullmatch(r"(.+\.[A-Za-z0-9]+)#([1-9][0-9]{0,4})", text)
+    return (found[1], int(found[2])) if found else (text, None)
 
 
 class FolderListings:

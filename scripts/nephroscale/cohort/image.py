@@ -56,6 +56,8 @@ class ImageRow:
         None where unknown.
     grade
         Semiquantitative grade of the marker, 0 to 4.
+    page
+        Page of the file, from 1; None where the table names none.
     """
 
     id: str
@@ -69,6 +71,7 @@ class ImageRow:
     exposure_ms: float | None = None
     gain: float | None = None
     grade: float | None = None
+    page: int | None = None
 
     def to_mapping(self) -> dict[str, object]:
         """Return the row as it enters recipes, in JSON types."""
@@ -85,6 +88,8 @@ class Image:
         Files, resolved against ``data.root``.
     deposits
         Electron-dense deposits of a TEM image as a pathologist read them; None where nobody did.
+    page
+        Page of the file (``a.tif#2``), from 1; None where the table names none.
     scale, roi, exposure_ms, gain, grade
         As in :class:`ImageRow`.
     same_as, same_as_reason
@@ -109,6 +114,7 @@ class Image:
     deposit_outlines: Path | None = None
     same_as: str | None = None
     same_as_reason: str | None = None
+    page: int | None = None
 
     def row(self) -> ImageRow:
         """Return the row without paths, and without labels: images are prepared and encoded without them."""
@@ -124,6 +130,7 @@ class Image:
             exposure_ms=self.exposure_ms,
             gain=self.gain,
             grade=self.grade,
+            page=self.page,
         )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nephroscale.cohort import parse
 from nephroscale.cohort.columns import RowErrors, check_cells, check_unique
 from nephroscale.cohort.deposits import SITES, parse_deposits
-from nephroscale.cohort.files import FolderListings, expand_home, leaves_root
+from nephroscale.cohort.files import FolderListings, expand_home, leaves_root, split_page
 from nephroscale.cohort.image import Image, Negative
 from nephroscale.cohort.scales import scale_of
 from nephroscale.cohort.schemas import read_schema
@@ -105,7 +105,10 @@ def read_images(
             empty, given = sorted(("same_as", "same_as_reason"), key=lambda column: bool(cells.get(column)))
             row_errors.add(empty, f"is empty, but {given} is given; fill both or neither.")
         biopsy_id = cells.get("biopsy_id") or None
-        if cells["path"]:
+        path, page = split_page(cells["path"])
+        if page is not None and modality in {"OM", "IM"}:
+            row_errors.add("path", f"names page {page}, which is for TEM images; save that page as a file.")
+        if path:
             images.append(
                 Image(
                     id=cells["image_id"],
@@ -114,7 +117,7 @@ def read_images(
                     modality=modality,
                     stain=cells.get("stain") or None,
                     marker=cells.get("marker") or None,
-                    path=Path(root, cells["path"]),
+                    path=Path(root, path),
                     scale=scale_of(cells, scales, row_errors),
                     roi=cells.get("roi") or None,
                     exposure_ms=parse.number(cells.get("exposure_ms", "")),
@@ -125,6 +128,7 @@ def read_images(
                     deposit_outlines=Path(root, cells["deposit_outlines"]) if cells.get("deposit_outlines") else None,
                     same_as=cells.get("same_as") or None,
                     same_as_reason=cells.get("same_as_reason") or None,
+                    page=page,
                 )
             )
         elif modality == "IM" and grade == 0:
@@ -185,6 +189,6 @@ def report_missing_files(table: Table, root: str, errors: ValidationErrors) -> N
         if column not in table.columns:
             continue
         for row, cells in table.rows:
-            text = cells[column]
+            text = split_page(cells[column])[0] if column == "path" else cells[column]
             if text and not folders.has(path := posixpath.join(root, text)):
                 errors.add(table.name, folders.why_missing(text, path), row=row, column=column)

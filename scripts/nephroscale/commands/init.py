@@ -120,7 +120,7 @@ def _make_tables(
     unmatched = [image.path for image in found.images if parse_path(image.path, pattern) is None]
     if not named:
         raise NephroscaleError("No image fits the pattern.", where=f"--pattern, {unmatched[0]} for example")
-    stated = read_stated_scales([source / image.path for image, _ in named])
+    stated = read_stated_scales([(source / image.path, parts.modality, None) for image, parts in named])
     patients = dict.fromkeys(parts.patient for _, parts in named)
     ids = _pseudonyms(list(patients), key) if key else _ids_from_names(patients)
     taken: set[str] = set()

@@ -8,6 +8,7 @@ from nephroscale.cohort.scales import MAX_RELATIVE_DIFFERENCE
 from nephroscale.commands.run import open_plan
 from nephroscale.errors import Rejected
 from nephroscale.slides.facts import ImageFacts, with_scale
+from nephroscale.slides.scale_bar import can_read_bars
 from nephroscale.slides.stated_scale import read_stated_scales
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from nephroscale.cohort.image import Image
     from nephroscale.commands.run import Commands
-    from nephroscale.slides.stated_scale import StatedScale
+from nephroscale.slides.stated_scale import StatedScale
 
 
 class ScaleRow(NamedTuple):
@@ -41,7 +42,7 @@ def add(commands: Commands) -> None:
 def list_scales(options: argparse.Namespace) -> int:
     """Print a line for each image, in the order of the ids."""
     images = list(open_plan(options).cohort.images.values())
-    stated = read_stated_scales([image.path for image in images])
+    stated = read_stated_scales([(image.path, image.modality, image.page) for image in images])
     rows = [_row(image, scale) for image, scale in zip(images, stated, strict=True)]
     widths = [max(len(cell) for cell in column) for column in zip(HEADER, *rows, strict=True)]
     for row in (HEADER, *rows):
@@ -60,9 +61,10 @@ def _row(image: Image, stated: StatedScale) -> ScaleRow:
     if row.scale is not None:
         table = row.scale.value * {"um": 1.0, "nm": 1e-3}[row.scale.unit] * factor
     try:
-        scale = with_scale(ImageFacts(), stated.mpp, row, generic=stated.generic).scale
-        assert scale is not None
-        believed = "whole field" if scale.value is None else f"{scale.value:.4g} {unit} ({scale.source})"
+        scale = with_scale(ImageFacts(), stated.mpp, row, generic=stated.generic, bar_unread=can_read_bars()).scale
+        believed = "off its bar, if any" if scale is None else "whole field"
+        if scale is not None and scale.value is not None:
+            believed = f"{scale.value:.4g} {unit} ({scale.source})"
     except Rejected as rejected:
         believed = "none"
         notes.append(rejected.reason)

@@ -79,7 +79,8 @@ A label text that `task.classes` does not map is an error, with the number of pa
     "images": """\
 The scale is read from the file or, if the file has none, from this table: `mpp`, or `nm_per_px`, or `instrument` with
 `magnification`, or `roi: whole`. A magnification alone is never converted into a scale. If both `nm_per_px` and the
-table of instruments give a scale, the two have to agree within 5 %.
+table of instruments give a scale, the two have to agree within 5 %. What else gives the scale of a photograph, and of
+an electron micrograph, is described in [docs/tem.md](../docs/tem.md#scale).
 
 A marker that was examined and found negative, without a photograph, is a row with the grade 0 and no path. A marker
 without a row is missing. Models treat the two differently.

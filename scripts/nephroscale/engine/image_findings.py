@@ -1,4 +1,4 @@
-"""Findings about single images for the last screen: copies, scales in conflict, TEM images and outlines left out."""
+"""Findings about single images for the last screen: copies, scales that differ, TEM images and outlines left out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from nephroscale.slides.duplicates import find_alike, identity_rows, read_identities
-from nephroscale.slides.facts import CONFLICT, read_facts
 
 if TYPE_CHECKING:
     from nephroscale.engine.plan import Plan
@@ -50,10 +49,20 @@ def describe_findings(plan: Plan) -> dict[str, Findings]:
             copies[pair.likeness].append(pair.names)
     return {
         "The same image under two patients": copies,
+        "Scales of one image that differ by more than 5 %": _differing_scales(plan),
         "TEM images left out": _left_out(plan),
         "Outlines left out": _outlines_left_out(plan),
-        "Scales that differ": _scale_conflicts(plan),
     }
+
+
+def _differing_scales(plan: Plan) -> Findings:
+    found: Findings = defaultdict(list)
+    for patient in plan.units("register") if "register" in plan.stages else []:
+        receipt = plan.receipt("register", patient)
+        differing = receipt.figures.get("differing_scales") if receipt else None
+        for image, scales in differing.items() if isinstance(differing, dict) else []:
+            found[str(scales)].append(f"{image} of {patient}")
+    return found
 
 
 def _left_out(plan: Plan) -> Findings:
@@ -80,15 +89,3 @@ def _outlines_left_out(plan: Plan) -> Findings:
                     file = f"{image.annotation.name} ({image.id})" if image.annotation else image.id
                     found[str(entry["reason"])].append(f"{entry['count']} in {file}" if "count" in entry else file)
     return {reason: sorted(set(files)) for reason, files in sorted(found.items())}
-
-
-def _scale_conflicts(plan: Plan) -> Findings:
-    found: Findings = defaultdict(list)
-    for patient in plan.units("register") if "register" in plan.stages else []:
-        path = plan.object_path("register", patient) if plan.receipt("register", patient) else None
-        for image, facts in (read_facts(path) if path and path.is_file() else {}).items():
-            conflict, scale = facts.scale_conflict, facts.scale
-            if conflict and scale:
-                text = f"file and table differ by more than {CONFLICT:.0%}; the scale of the {scale.source} is used"
-                found[text].append(f"{image}: file {conflict.file:g}, table {conflict.table:g} µm per pixel")
-    return found

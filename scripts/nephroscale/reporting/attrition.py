@@ -89,6 +89,14 @@ class DroppedImage(NamedTuple):
     reason: str
 
 
+class DifferingScales(NamedTuple):
+    """An image of which two sources give scales that differ by more than 5 %."""
+
+    patient: str
+    image: str
+    scales: str
+
+
 def count_stages(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[StageCount]:
     """Count the units that each stage accepted, in the order of the stages; a stage without units is left out."""
     return [
@@ -152,6 +160,16 @@ def list_outlines_left_out(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[
         for entry in left_out if isinstance(left_out, list) else []:
             found.add(OutlinesLeftOut(str(entry["id"]), str(entry["reason"]), entry.get("count")))
     return sorted(found, key=str)
+
+
+def list_differing_scales(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[DifferingScales]:
+    """List the images of which two sources give scales that differ."""
+    found = []
+    for unit in stages.get("register", []):
+        images = unit.figures.get("differing_scales", {})
+        if isinstance(images, dict):
+            found += [DifferingScales(unit.name, str(image), str(scales)) for image, scales in images.items()]
+    return found
 
 
 def list_alike_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[AlikePair]:

@@ -11,6 +11,7 @@ from nephroscale.html import cases_of, template_environment
 from nephroscale.reporting.attrition import (
     count_stages,
     list_alike_images,
+    list_differing_scales,
     list_dropped_images,
     list_outlines_left_out,
     list_rejections,
@@ -146,6 +147,7 @@ def render_page(
         "dropped_images": list_dropped_images(inputs.stages),
         "outlines_left_out": list_outlines_left_out(inputs.stages),
         "alike_images": list_alike_images(inputs.stages),
+        "differing_scales": list_differing_scales(inputs.stages),
         "slides": [slide_card(slide) for slide in _choose_slides(inputs.slides)],
         "slides_total": len(inputs.slides),
         "tem": _tem_rows(results, pooled, classes, inputs.tem) if pooled else [],

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nephroscale.cohort.cohort import Cohort
+    from nephroscale.slides.facts import ImageFacts
 
 BITS = 256
 # Of copies saved as JPEG (quality 75 and more) or at 0.4 to 0.8 of the size, 0 to 4 bits differ; of one JPEG of quality
@@ -42,6 +43,7 @@ class IdentityFacts(TypedDict):
     digest: str
     width: int
     height: int
+    page: NotRequired[int | None]
     perceptual_hash: NotRequired[str | None]
 
 
@@ -157,6 +159,37 @@ def find_alike(rows: Mapping[str, IdentityRow], facts: Mapping[str, IdentityFact
     return [_describe(pair, found[pair], rows, originals) for pair in sorted(found)]
 
 
+def find_copies_within(images: Sequence[tuple[str, ImageFacts]]) -> dict[str, str]:
+    """Find images of one patient that show what an earlier one shows.
+
+    Parameters
+    ----------
+    images
+        Id and facts of each; rejected ones and those without content are not compared.
+
+    Returns
+    -------
+    dict
+        Id of the copy to that of the first image with its content: the same bytes, or at most 4 of 256 bits of the
+        perceptual hash that differ at the same proportions.
+    """
+    seen: list[tuple[str, ImageFacts, int]] = []
+    copies: dict[str, str] = {}
+    for name, facts in images:
+        if facts.status != "accepted" or not facts.perceptual_hash:
+            continue
+        bits = int(facts.perceptual_hash, 16)
+        for first, other, other_bits in seen:
+            proportions = facts.width * other.height / (facts.height * other.width)
+            alike = (bits ^ other_bits).bit_count() <= COPY_BITS and abs(proportions - 1) <= ASPECT_TOLERANCE
+            if alike or (facts.digest, facts.page) == (other.digest, other.page):
+                copies[name] = first
+                break
+        else:
+            seen.append((name, facts, bits))
+    return copies
+
+
 def check_no_copies(alike: Sequence[AlikeImages]) -> None:
     """Stop where an image stands for two patients.
 
@@ -184,9 +217,9 @@ def find_copies(alike: Sequence[AlikeImages]) -> list[NephroscaleError]:
 
 
 def _pairs_of_equal_bytes(names: Sequence[str], facts: Mapping[str, IdentityFacts]) -> list[tuple[str, str]]:
-    same: dict[str, list[str]] = {}
+    same: dict[tuple[str, int | None], list[str]] = {}
     for name in names:
-        same.setdefault(facts[name]["digest"], []).append(name)
+        same.setdefault((facts[name]["digest"], facts[name].get("page")), []).append(name)
     return [pair for images in same.values() for pair in combinations(images, 2)]
 
 

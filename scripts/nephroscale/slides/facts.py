@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -12,7 +13,8 @@ from nephroscale.errors import Rejected
 from nephroscale.json_text import pretty_json
 from nephroscale.slides.perceptual_hash import perceptual_hash
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
-from nephroscale.slides.readers.registry import choose_reader, open_slide
+from nephroscale.slides.readers.registry import MICROGRAPH, choose_reader, open_slide
+from nephroscale.slides.scale_bar import BarScale, read_bar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +28,7 @@ PLAUSIBLE_UM = (0.05, 10.0)
 PLAUSIBLE_GENERIC_UM = (0.05, 2.5)
 PLAUSIBLE_NM = (0.05, 500.0)
 CONFLICT = 0.05
+MOST_BAR_PIXELS = 400_000_000  # of a photograph in which a scale bar is looked for
 PROBE_PX = 256
 MIN_PX = 16
 
@@ -43,20 +46,17 @@ class Scale:
     unit
         `um` (OM, IM) or `nm` (TEM).
     source
-        `file`, `table`, `instrument`, or `whole` (unknown, one glomerulus fills the field).
+        `file` (the file's metadata, or a file beside it), `table`, `instrument`, `bar` (burned into the picture), or
+        `whole` (unknown, one glomerulus fills the field).
     """
 
     value: float | None
     unit: str
     source: str
 
-
-@dataclass(frozen=True, slots=True)
-class ScaleConflict:
-    """Two scales that differ by more than 5 %, µm per pixel; the facts' `scale` has the source of the one used."""
-
-    file: float
-    table: float
+    def __str__(self) -> str:
+        unit = {"um": "µm"}.get(self.unit, self.unit)
+        return f"{self.source}: {self.value or math.nan:.4g} {unit} per pixel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,10 @@ class ImageFacts:
         `bright` or `dark`.
     scale
         Physical size of a pixel of level 0; None in rejected images.
-    scale_conflict
-        The scales of file and table where they disagree.
+    page
+        Page of a file of several (from 1), as the table names it.
+    other_scales
+        Scales of other sources that differ from `scale` by more than 5 %.
     scale_not_believed
         Implausible scale in the file, which is ignored, µm per pixel.
     unreadable_probes
@@ -108,7 +110,8 @@ class ImageFacts:
     dtype: str = ""
     background: str = ""
     scale: Scale | None = None
-    scale_conflict: ScaleConflict | None = None
+    page: int | None = None
+    other_scales: tuple[Scale, ...] = ()
     scale_not_believed: float | None = None
     unreadable_probes: float | None = None
     perceptual_hash: str | None = None
@@ -121,7 +124,7 @@ class ImageFacts:
     @property
     def identity(self) -> tuple[object, ...]:
         """What decides whether two images have the same content (:mod:`nephroscale.slides.duplicates`)."""
-        return self.status, self.digest, self.perceptual_hash, self.width, self.height
+        return self.status, self.digest, self.page, self.perceptual_hash, self.width, self.height
 
     @property
     def mpp(self) -> float | None:
@@ -132,16 +135,18 @@ class ImageFacts:
         """Convert to the JSON of the facts file, without the keys that do not apply."""
         if self.status == "rejected":
             return {"status": self.status, "reason": self.reason, "digest": self.digest}
-        optional = {"reason", "scale", "scale_conflict", "scale_not_believed", "unreadable_probes", "perceptual_hash"}
-        return {key: value for key, value in asdict(self).items() if value is not None or key not in optional}
+        optional = {"page", "scale", "other_scales", "scale_not_believed", "unreadable_probes", "perceptual_hash"}
+        content = asdict(self) | {"other_scales": [asdict(scale) for scale in self.other_scales]}
+        del content["reason"]
+        return {key: value for key, value in content.items() if value not in (None, []) or key not in optional}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Read the JSON that :meth:`to_json` gives."""
-        scale, conflict = content.get("scale"), content.get("scale_conflict")
+        scale = content.get("scale")
         parsed = {
             "scale": None if scale is None else Scale(**scale),
-            "scale_conflict": None if conflict is None else ScaleConflict(**conflict),
+            "other_scales": tuple(Scale(**other) for other in content.get("other_scales", ())),
         }
         return cls(**{**content, **parsed})
 
@@ -170,7 +175,7 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
     path
         File that the format is opened by (a link, see :func:`nephroscale.slides.raw.link_raw`).
     row
-        Table row of the image (`modality`, `scale`, `roi`).
+        Table row of the image (`modality`, `scale`, `roi`, `page`).
 
     Returns
     -------
@@ -182,8 +187,8 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
     Rejected
         When the image cannot be read, does not match its modality, or has no scale.
     """
-    reader = choose_reader(path, row.modality)
-    with open_slide(path, reader) as slide:
+    reader = MICROGRAPH if row.modality == "TEM" else choose_reader(path)
+    with open_slide(path, reader, row.page) as slide:
         if min(slide.width, slide.height) < MIN_PX:
             raise Rejected(f"the image has only {slide.width} x {slide.height} pixels")
         probes, failed = _probe(slide)
@@ -196,10 +201,12 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
             channels=slide.channels,
             dtype=slide.dtype.name,
             background=_background(slide, probes),
+            page=row.page,
             unreadable_probes=round(failed, 3) if failed else None,
             perceptual_hash=_hash(slide),
         )
-        facts = with_scale(facts, slide.mpp, row, generic=slide.mpp_is_generic, fault=slide.scale_fault)
+        bar = _read_bar(slide, row)
+        facts = with_scale(facts, slide.mpp, row, generic=slide.mpp_is_generic, fault=slide.scale_fault, bar=bar)
     expected = {"OM": "bright", "IM": "dark"}.get(row.modality)
     if expected and facts.background != expected:
         raise Rejected(
@@ -255,21 +262,33 @@ def _background(slide: SlideReader, probes: list[np.ndarray]) -> str:
     return "bright" if np.percentile(pixels.max(-1), 25) >= 128 else "dark"
 
 
-def _with_tem_scale(facts: ImageFacts, row: ImageRow) -> ImageFacts:
-    """Add the table's scale in nm."""
-    if row.scale is None:
-        raise Rejected("it has no scale: the table gives neither nm per pixel nor instrument and magnification")
-    value = float(row.scale.value) * (1000.0 if row.scale.unit == "um" else 1.0)
-    if not PLAUSIBLE_NM[0] <= value <= PLAUSIBLE_NM[1]:
-        raise Rejected(f"its scale of {value:g} nm per pixel is implausible for an electron micrograph")
-    return replace(facts, scale=Scale(value, "nm", row.scale.source))
+def _read_bar(slide: SlideReader, row: ImageRow) -> BarScale | None:
+    """Read the burned-in bar of a photograph; None for a slide, whose scanner burns none in."""
+    scanned = row.modality != "TEM" and slide.mpp is not None and not slide.mpp_is_generic
+    photograph = len(slide.sizes) == 1 and slide.channels in {1, 3} and slide.width * slide.height <= MOST_BAR_PIXELS
+    if scanned or not photograph or is_whole_field(row):
+        return None
+    pixels, _ = slide.read_level(0, 0, 0, slide.width, slide.height)
+    if pixels.dtype != np.uint8:  # a bar has the lowest or the highest value
+        low, high = np.percentile(pixels, [1, 99])
+        pixels = (np.clip((pixels - low) / max(high - low, 1), 0, 1) * 255).astype(np.uint8)
+    return read_bar(pixels if slide.channels == 3 else pixels[..., 0])
 
 
-def with_scale(facts: ImageFacts, stated: float | None, row: ImageRow, *, generic: bool, fault: str = "") -> ImageFacts:
-    """Add the scale that is believed; what is implausible is never.
+def with_scale(
+    facts: ImageFacts,
+    stated: float | None,
+    row: ImageRow,
+    *,
+    generic: bool,
+    fault: str = "",
+    bar: BarScale | None = None,
+    bar_unread: bool = False,
+) -> ImageFacts:
+    """Add the scale that is believed; what is implausible never is.
 
-    A scanner's or microscope's own field is believed before the table, and the table before a plain resolution tag. Of
-    TEM images the table is believed.
+    A field of the scanner or microscope comes before the table, and the table before a plain resolution tag and before
+    the image's scale bar.
 
     Parameters
     ----------
@@ -280,35 +299,54 @@ def with_scale(facts: ImageFacts, stated: float | None, row: ImageRow, *, generi
     row
         Table row of the image (`modality`, `scale`, `roi`).
     generic
-        Whether the file states it in a generic tag.
+        Whether the file states it in a generic tag, which is never believed of an electron micrograph.
     fault
         Why a scale in the file cannot be used.
+    bar
+        What was read of a burned-in bar; None where it was not looked for.
+    bar_unread
+        Whether there may be a bar that is read later; the scale is then None where no other source gives one.
 
     Raises
     ------
     Rejected
         When there is no scale, or an implausible one.
     """
-    if row.modality == "TEM":
-        return _with_tem_scale(facts, row)
-    given = row.scale
-    low, high = PLAUSIBLE_GENERIC_UM if generic else PLAUSIBLE_UM
-    if stated is not None and not low <= stated <= high:
-        facts = replace(facts, scale_not_believed=round(stated, 6))
-        stated = None
-    table = float(given.value) / (1000.0 if given.unit == "nm" else 1.0) if given else None
-    if stated is not None and table is not None and abs(table / stated - 1) > CONFLICT:
-        facts = replace(facts, scale_conflict=ScaleConflict(round(stated, 6), round(table, 6)))
-    if stated is not None and (table is None or not generic):
-        return replace(facts, scale=Scale(round(stated, 6), "um", "file"))
-    if given and table is not None:
-        if not PLAUSIBLE_UM[0] <= table <= PLAUSIBLE_UM[1]:
-            raise Rejected(f"its scale of {table:g} µm per pixel is implausible for a light micrograph")
-        return replace(facts, scale=Scale(round(table, 6), "um", given.source))
+    tem = row.modality == "TEM"
+    unit, name, factor, plausible = ("nm", "nm", 1000.0, PLAUSIBLE_NM) if tem else ("um", "µm", 1.0, PLAUSIBLE_UM)
+    in_file: Scale | None = None
+    if stated is not None and not (tem and generic):
+        low, high = PLAUSIBLE_GENERIC_UM if generic else plausible
+        if low <= stated * factor <= high:
+            in_file = Scale(round(stated * factor, 6), unit, "file")
+        else:
+            facts = replace(facts, scale_not_believed=round(stated, 6))
+    found = [in_file] if in_file and not generic else []
+    if row.scale is not None:
+        table = float(row.scale.value) * {"um": 1.0, "nm": 1e-3}[row.scale.unit] * factor
+        if not found and not plausible[0] <= table <= plausible[1]:
+            kind = "an electron" if tem else "a light"
+            raise Rejected(f"its scale of {table:g} {name} per pixel is implausible for {kind} micrograph")
+        found.append(Scale(round(table, 6), unit, row.scale.source))
+    if in_file and generic:
+        found.append(in_file)
+    if bar is not None and bar.nm_per_px is not None:
+        value = bar.nm_per_px / 1000 * factor
+        if plausible[0] <= value <= plausible[1]:
+            found.append(Scale(round(value, 6), unit, "bar"))
+    if found:
+        used, *others = found
+        assert used.value is not None
+        differing = [each for each in others if each.value and abs(each.value / used.value - 1) > CONFLICT]
+        return replace(facts, scale=used, other_scales=tuple(differing))
     if is_whole_field(row):
-        return replace(facts, scale=Scale(None, "um", "whole"))
-    ignored = facts.scale_not_believed
+        return replace(facts, scale=Scale(None, unit, "whole"))
+    if bar_unread:
+        return facts
     if fault:
-        raise Rejected(f"it has no scale that can be used: {fault}, or give µm per pixel in the table")
-    detail = "" if ignored is None else f" (the file's {ignored:g} µm per pixel is implausible and was ignored)"
-    raise Rejected(f"it has no scale: neither the file nor the table gives µm per pixel{detail}")
+        raise Rejected(f"it has no scale that can be used: {fault}, or give {name} per pixel in the table")
+    table_gives = f"{name} per pixel (or instrument and magnification)" if tem else f"{name} per pixel"
+    reason = f"it has no scale: neither the file nor the table gives {table_gives}"
+    if (ignored := facts.scale_not_believed) is not None:
+        reason += f" (the file's {ignored:g} µm per pixel is implausible and was ignored)"
+    raise Rejected(reason if bar is None else f"{reason}, and {bar.doubt}")

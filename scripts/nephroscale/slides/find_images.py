@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from nephroscale.slides.raw import DICOM, HAMAMATSU
+from nephroscale.slides.raw import DICOM, HAMAMATSU, find_sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 IMAGES = {".svs", ".ndpi", ".tif", ".tiff", ".scn", ".bif", ".svslide", ".mrxs", ".png", ".jpg", ".jpeg", ".bmp"}
+IMAGES |= {".jp2", ".mrc", ".dm3", ".dm4", ".emd", ".ser"}
 # The best kind first, where several lie beside one image; masks come last.
 OUTLINES = (".geojson", ".json", ".xml", ".annotations", ".zip", ".roi")
 _EXTENSIONS = "|".join(each[1:] for each in sorted(IMAGES | HAMAMATSU | DICOM))
@@ -70,6 +71,8 @@ def find_images(folder: Path, *, without: Path | None = None) -> FoundFiles:
             images.append(FoundImage(relative))
             others += [prefix + name for name in rest]
             continue
+        sidecars = {path.name for name in found if (path := find_sidecar(here / name))}
+        rest = [name for name in rest if name not in sidecars]  # they belong to their image
         outlines = _outlines(rest)
         used = {outlines[_key(name)] for name in found if _key(name) in outlines}
         for name in found:

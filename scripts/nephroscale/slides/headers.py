@@ -14,7 +14,8 @@ from nephroscale.slides.facts import MIN_PX, ImageFacts, with_scale
 from nephroscale.slides.raw import list_files
 from nephroscale.slides.readers.image_reader import FAULTS
 from nephroscale.slides.readers.registry import FAST, candidate_readers, open_slide
-from nephroscale.slides.samples import read_size
+from nephroscale.slides.samples import read_picture_header
+from nephroscale.slides.scale_bar import can_read_bars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -39,7 +40,7 @@ class Header(NamedTuple):
     scale_fault: str = ""
 
 
-def read_header(path: Path, modality: str = "") -> Header:
+def read_header(path: Path, modality: str = "", page: int | None = None) -> Header:
     """Read the header of a raw image.
 
     Parameters
@@ -48,6 +49,8 @@ def read_header(path: Path, modality: str = "") -> Header:
         A file, or a folder of DICOM files.
     modality
         Of the image, where it is known.
+    page
+        Page of an electron micrograph (from 1), where the table names one.
 
     Raises
     ------
@@ -57,7 +60,10 @@ def read_header(path: Path, modality: str = "") -> Header:
     if not path.is_file():
         path = list_files(path)[0][1]
     if modality == "TEM":
-        return Header("micrograph", *read_size(path))
+        width, height, scale = read_picture_header(path, page)
+        if scale is None:
+            return Header("micrograph", width, height)
+        return Header(scale.source, width, height, scale.nm_per_px / 1000)
     readers = [name for name in candidate_readers(path) if name != FAST]
     if readers == ["image_reader"]:  # it would decode the whole image
         try:
@@ -68,8 +74,8 @@ def read_header(path: Path, modality: str = "") -> Header:
     for reader in readers:
         try:
             with open_slide(path, reader) as slide:
-                scale = slide.mpp, slide.mpp_is_generic, slide.scale_fault
-                return Header(slide.vendor, slide.width, slide.height, *scale)
+                stated = slide.mpp, slide.mpp_is_generic, slide.scale_fault
+                return Header(slide.vendor, slide.width, slide.height, *stated)
         except Rejected:
             if reader == readers[-1]:
                 raise
@@ -87,11 +93,19 @@ def describe_header(path: Path, row: ImageRow) -> ImageFacts:
         Table row of the image.
     """
     try:
-        header = read_header(path, row.modality)
+        header = read_header(path, row.modality, row.page)
         if min(header.width, header.height) < MIN_PX:
             raise Rejected(f"the image has only {header.width} x {header.height} pixels")
         facts = ImageFacts(width=header.width, height=header.height)
-        return with_scale(facts, header.mpp, row, generic=header.mpp_is_generic, fault=header.scale_fault)
+        may_have_bar = can_read_bars() and (row.modality == "TEM" or header.vendor == "picture")
+        return with_scale(
+            facts,
+            header.mpp,
+            row,
+            generic=header.mpp_is_generic,
+            fault=header.scale_fault,
+            bar_unread=may_have_bar,
+        )
     except Rejected as verdict:
         return ImageFacts.rejected(verdict.reason)
     except NephroscaleError as fault:

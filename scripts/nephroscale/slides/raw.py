@@ -12,12 +12,16 @@ import os
 import re
 import secrets
 import stat
+from functools import lru_cache
 from pathlib import Path
 
 from nephroscale.errors import NephroscaleError
 
 DICOM = {".dcm", ".dicom"}
 HAMAMATSU = {".vms", ".vmu"}
+PICTURES = {".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp", ".jp2", ".mrc"}
+_STATES_SCALE = re.compile(rb"PixelSize|PixelSpacing|SM_MICRON_BAR|XpixCal|<MicroscopeImage")
+_SIDECAR_BYTES = 1 << 16
 _UID = rb"([0-9.]{1,64})\0?"
 # StudyInstanceUID and SeriesInstanceUID are adjacent only at the top level; references to other series are nested.
 _SERIES = (
@@ -58,7 +62,54 @@ def list_files(path: Path) -> list[tuple[str, Path]]:
         found = _dicom_file(path)
     else:
         found = [("slide" + _extension(path), path)]
+        if sidecar := find_sidecar(path):
+            found.append(("sidecar" + _extension(sidecar), sidecar))
     return sorted((name, Path(os.path.realpath(real))) for name, real in found)
+
+
+def find_sidecar(path: Path) -> Path | None:
+    """Find the file beside a picture in which the microscope's program wrote its scale.
+
+    Parameters
+    ----------
+    path
+        A picture, or a link to one.
+
+    Returns
+    -------
+    Path or None
+        For `A.tif` the first of `A.txt` (Hitachi, JEOL), `A.hdr` or `A-tif.hdr` (Tescan), `A.xml` (EPU) and `A.mdoc` or
+        `A.tif.mdoc` (SerialEM) that states a scale. Case does not matter.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in PICTURES:
+        return None
+    places = [path, Path(os.path.realpath(path))] if path.is_symlink() else [path]
+    for place in places:
+        stem, suffix = place.stem, place.suffix[1:]
+        stems = ["sidecar", stem] if stem == "slide" else [stem]  # a folder of links
+        wanted = [name + end for name in stems for end in (".txt", ".hdr", f"-{suffix}.hdr", ".xml", ".mdoc")]
+        names = _names_in(str(place.parent), place.parent.stat().st_mtime_ns) if place.parent.is_dir() else {}
+        for name in (*wanted, f"{place.name}.mdoc"):
+            if found := names.get(name.casefold()):
+                sidecar = place.parent / found
+                state = sidecar.stat()
+                if _states_scale(str(sidecar), state.st_mtime_ns, state.st_size):
+                    return sidecar
+    return None
+
+
+@lru_cache(maxsize=64)
+def _names_in(folder: str, changed: int) -> dict[str, str]:  # noqa: ARG001  (a changed folder is listed again)
+    """Possible sidecars of a folder, by their case-folded names."""
+    ends = (".txt", ".hdr", ".xml", ".mdoc")
+    return {name.casefold(): name for name in sorted(os.listdir(folder)) if name.casefold().endswith(ends)}  # noqa: PTH208
+
+
+@lru_cache(maxsize=1 << 16)
+def _states_scale(path: str, changed: int, size: int) -> bool:  # noqa: ARG001
+    with Path(path).open("rb") as file:
+        return _STATES_SCALE.search(file.read(_SIDECAR_BYTES).replace(b"\0", b"")) is not None  # may be UTF-16
 
 
 def link_raw(path: Path, folder: Path) -> Path:
@@ -132,7 +183,9 @@ def _plain_file(path: Path) -> tuple[str, os.stat_result] | None:
         state = os.stat(path)  # noqa: PTH116
     except OSError:
         return None
-    return ("slide" + _extension(Path(path)), state) if stat.S_ISREG(state.st_mode) else None
+    if not stat.S_ISREG(state.st_mode) or find_sidecar(path):
+        return None
+    return "slide" + _extension(Path(path)), state
 
 
 def digest(path: Path) -> str:

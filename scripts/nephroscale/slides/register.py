@@ -40,10 +40,11 @@ class RawImage:
 
 
 class RegisterFigures(TypedDict):
-    """Number of images, and the reasons of the rejected ones by image id."""
+    """Number of images; by image id the reasons of the rejected ones, and scales of one image that differ."""
 
     images: int
     rejected_images: dict[str, str]
+    differing_scales: dict[str, str]
 
 
 class Registered(NamedTuple):
@@ -87,4 +88,9 @@ def register_images(images: Mapping[str, RawImage], out: Path) -> Registered:
             parts[f"{name}.annotation"] = image.annotation_digest
     parts[IDENTITY] = digest_json({name: one.identity for name, one in facts.items()})
     write_facts(out, facts)
-    return Registered({"images": len(facts), "rejected_images": rejected}, parts)
+    differing = {
+        name: "; ".join([f"{one.scale} (used)", *map(str, one.other_scales)])
+        for name, one in facts.items()
+        if one.other_scales
+    }
+    return Registered({"images": len(facts), "rejected_images": rejected, "differing_scales": differing}, parts)

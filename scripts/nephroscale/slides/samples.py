@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from nephroscale.errors import Rejected
+from nephroscale.slides.microscope_scale import MicroscopeScale, read_sidecar_scale, read_tiff_scale
+from nephroscale.slides.stacks import STACKS, choose_plane, open_stack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import tifffile
+    from PIL import Image
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 RASTERS = ("PNG", "JPEG", "BMP", "JPEG2000")
 ORIENTATION = 274
 UPRIGHT = (0, 1)  # 0 is not defined, and written all the same
 LAB = ("CIELAB", "ICCLAB", "ITULAB")
-MOST_PIXELS = 1_500_000_000
+MOST_PIXELS = 400_000_000  # which cleaning takes some 15 bytes each for
 
 FOREIGN = (
-    (0, b"\0\0\0\3", "a DM3 file of Gatan DigitalMicrograph"),
-    (0, b"\0\0\0\4", "a DM4 file of Gatan DigitalMicrograph"),
-    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file (EMD, or another)"),
-    (0, b"II\x97\1", "a SER file of TIA"),
-    (208, b"MAP ", "an MRC file"),
     (0, b"GIF8", "a GIF"),
     (8, b"WEBP", "a WebP"),
     (0, b"%PDF", "a PDF"),
@@ -36,15 +32,25 @@ FOREIGN = (
 """Formats that are not read: place and first bytes, and the name."""
 
 
-def read_samples(path: Path) -> np.ndarray:
+class PictureHeader(NamedTuple):
+    """What is known of a picture without its pixels: its size in pixels, and the scale that a microscope wrote."""
+
+    width: int
+    height: int
+    scale: MicroscopeScale | None
+
+
+def read_samples(path: Path, page: int | None = None) -> np.ndarray:
     """Read a picture.
 
     Parameters
     ----------
     path
         PNG, JPEG, BMP, JPEG 2000, or TIFF with 8 or more bits, signed or unsigned, or floating point, grey, RGB, CMYK
-        or with a colour table. Of several pages of a TIFF the largest is read, and of equal ones the one with most
-        bits.
+        or with a colour table; MRC; and the formats of :mod:`nephroscale.slides.tem_formats`. Of several pages the
+        largest is read, and of equal ones the one with most bits.
+    page
+        Which page to read instead, from 1.
 
     Returns
     -------
@@ -56,9 +62,17 @@ def read_samples(path: Path) -> np.ndarray:
     Rejected
         When the file is not such a picture, is truncated, is too large, or has several pages of one kind.
     """
-    data = Path(path).read_bytes()  # a file system error is not a rejection
+    head = _read_head(path)
     try:
-        pixels = _decode_tiff(data) if data[:4] in TIFF_MAGIC else _decode_raster(data)
+        if head[:4] in TIFF_MAGIC:
+            pixels = _decode_tiff(Path(path), page)
+        elif kind := _kind_of_stack(head):
+            with open_stack(Path(path), kind) as stack:
+                plane = choose_plane(stack, page)
+                _refuse_large(stack.width, stack.height)
+                pixels = stack.read(plane)
+        else:
+            pixels = _decode_raster(Path(path), head, page)
     except (MemoryError, ImportError, Rejected):
         raise
     except Exception as error:  # decoders raise exceptions of any class
@@ -72,35 +86,56 @@ def read_samples(path: Path) -> np.ndarray:
     return pixels
 
 
-def read_size(path: Path) -> tuple[int, int]:
-    """Width and height of the picture that :func:`read_samples` reads, from the header alone.
+def read_picture_header(path: Path, page: int | None = None) -> PictureHeader:
+    """Read size and scale of the picture that :func:`read_samples` reads.
+
+    Parameters
+    ----------
+    path, page
+        As there. No pixel of it is decoded, except in a few formats of microscopes.
 
     Raises
     ------
     Rejected
         When the header shows that it cannot be read.
     """
-    from PIL import Image
+    head = _read_head(path)
+    try:
+        if head[:4] in TIFF_MAGIC:
+            header = _tiff_header(Path(path), page)
+        elif kind := _kind_of_stack(head):
+            with open_stack(Path(path), kind) as stack:
+                choose_plane(stack, page)
+                header = PictureHeader(stack.width, stack.height, stack.scale)
+        else:
+            with _open_raster(Path(path), head, page) as image:
+                header = PictureHeader(image.width, image.height, None)
+    except (MemoryError, ImportError, Rejected):
+        raise
+    except Exception as error:  # decoders raise exceptions of any class
+        raise Rejected("cannot be opened: the image is damaged, truncated or of an unknown format") from error
+    _refuse_large(header.width, header.height)
+    return header if header.scale else header._replace(scale=read_sidecar_scale(Path(path), header.width))
 
+
+def _read_head(path: Path) -> bytes:
     with Path(path).open("rb") as file:
         head = file.read(256)
-    if head[:4] in TIFF_MAGIC:
-        import tifffile
+    if not head:
+        raise Rejected("cannot be opened: the file is empty (0 bytes)")
+    return head
 
-        try:
-            with tifffile.TiffFile(path) as tiff:
-                page = _choose_page(_pages(tiff))
-                return int(page.imagewidth), int(page.imagelength)
-        except Rejected:
-            raise
-        except Exception as error:
-            raise Rejected("cannot be opened: the TIFF is damaged or truncated") from error
-    _refuse_foreign(head)
-    try:
-        with Image.open(path, formats=RASTERS) as image:
-            return image.width, image.height
-    except Exception as error:
-        raise Rejected("cannot be opened: the image cannot be opened") from error
+
+def _kind_of_stack(head: bytes) -> str | None:
+    return next((kind for place, magic, kind in STACKS if head[place:].startswith(magic)), None)
+
+
+def _refuse_large(width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise Rejected(
+            f"image has {width} x {height} pixels, which is too large (more than {MOST_PIXELS // 10**6} million); save "
+            "it at a lower resolution (8 nm per pixel are enough) or in parts, each as a row of its own"
+        )
 
 
 def _refuse_turned(orientation: object) -> None:
@@ -109,20 +144,31 @@ def _refuse_turned(orientation: object) -> None:
 
 
 def _refuse_foreign(head: bytes) -> None:
-    if not head:
-        raise Rejected("cannot be opened: the file is empty (0 bytes)")
     for place, magic, name in FOREIGN:
         if head[place:].startswith(magic):
             raise Rejected(f"it is {name}, which is not read; export it as TIFF with all its bits")
 
 
-def _decode_tiff(data: bytes) -> np.ndarray:
+def _tiff_header(path: Path, page: int | None) -> PictureHeader:
     import tifffile
 
-    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        page = _choose_page(_pages(tiff))
-        if page.imagelength * page.imagewidth > MOST_PIXELS:
-            raise Rejected(f"image has {page.imagewidth} x {page.imagelength} pixels, which is too large")
+    from nephroscale.slides.readers.stated_mpp import read_mpp
+
+    with tifffile.TiffFile(path) as tiff:
+        chosen = _choose_page(_pages(tiff), page)
+        scale = read_tiff_scale(tiff)
+        if scale is None:
+            mpp, generic, _ = read_mpp(tiff)
+            scale = None if mpp is None or generic else MicroscopeScale(1000 * mpp, "OME" if tiff.is_ome else "ImageJ")
+        return PictureHeader(int(chosen.imagewidth), int(chosen.imagelength), scale)
+
+
+def _decode_tiff(path: Path, number: int | None) -> np.ndarray:
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        page = _choose_page(_pages(tiff), number)
+        _refuse_large(page.imagewidth, page.imagelength)
         _refuse_turned(page.tags.valueof(ORIENTATION, 1))
         photometric = tifffile.PHOTOMETRIC(page.photometric)
         if photometric.name in LAB:
@@ -157,8 +203,12 @@ def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     return found
 
 
-def _choose_page(pages: Sequence[tifffile.TiffPage]) -> tifffile.TiffPage:
-    """The page with the picture: the largest one; among equal ones that with most bits."""
+def _choose_page(pages: Sequence[tifffile.TiffPage], number: int | None) -> tifffile.TiffPage:
+    """The page with the picture: the one named; else the largest one, and among equal ones that with most bits."""
+    if number is not None:
+        if number > len(pages):
+            raise Rejected(f"it has no page #{number}, but {len(pages)}")
+        return pages[number - 1]
     pictures = [page for page in pages if page.ndim in {2, 3} and page.dtype is not None]
     if not pictures:
         raise Rejected("the TIFF has no image")
@@ -167,7 +217,7 @@ def _choose_page(pages: Sequence[tifffile.TiffPage]) -> tifffile.TiffPage:
     bits = max(_bits(page) for page in full)
     best = [page for page in full if _bits(page) == bits]
     if len(best) > 1:
-        raise Rejected(f"the TIFF has {len(best)} pages of one size and type; save the one that is meant as a file")
+        raise Rejected(f"it has {len(best)} pages of one size and type; name one in the column path, as a.tif#2")
     return best[0]
 
 
@@ -202,16 +252,22 @@ def _inverted(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(-pixels.astype(np.float32))
 
 
-def _decode_raster(data: bytes) -> np.ndarray:
+def _open_raster(path: Path, head: bytes, page: int | None) -> Image.Image:
     from PIL import Image
 
-    _refuse_foreign(data[:256])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(io.BytesIO(data), formats=RASTERS) as opened:
-            opened.load()  # raises if the file is truncated; OpenCV would fill it with grey
-            _refuse_turned(opened.getexif().get(ORIENTATION, 1))  # in a PNG it follows the pixels
-            image: Image.Image = opened
-            if image.mode in {"1", "P", "PA", "CMYK", "YCbCr", "RGBA", "LA"}:
-                image = image.convert("L" if image.mode in {"1", "LA"} else "RGB")
-            return np.asarray(image)
+    _refuse_foreign(head)
+    if page is not None and page > 1:
+        raise Rejected(f"it has no page #{page}, but one picture")
+    Image.MAX_IMAGE_PIXELS = None  # the limit is ours
+    return Image.open(path, formats=RASTERS)
+
+
+def _decode_raster(path: Path, head: bytes, page: int | None) -> np.ndarray:
+    with _open_raster(path, head, page) as opened:
+        _refuse_large(opened.width, opened.height)
+        opened.load()  # raises if the file is truncated; OpenCV would fill it with grey
+        _refuse_turned(opened.getexif().get(ORIENTATION, 1))  # in a PNG it follows the pixels
+        image: Image.Image = opened
+        if image.mode in {"1", "P", "PA", "CMYK", "YCbCr", "RGBA", "LA"}:
+            image = image.convert("L" if image.mode in {"1", "LA"} else "RGB")
+        return np.asarray(image)

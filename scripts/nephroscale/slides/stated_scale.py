@@ -50,16 +50,18 @@ class StatedScale:
         return value if low <= value <= high else None
 
 
-def read_stated_scale(path: Path) -> StatedScale:
+def read_stated_scale(path: Path, modality: str = "", page: int | None = None) -> StatedScale:
     """Read what the header of a raw image states.
 
     Parameters
     ----------
     path
         A file, or the folder of a DICOM series.
+    modality, page
+        Of the image, where they are known.
     """
     try:
-        header = read_header(path)
+        header = read_header(path, modality, page)
         source = f"{header.vendor}, resolution tag" if header.mpp_is_generic else header.vendor
         return StatedScale(header.mpp, source, header.mpp_is_generic)
     except Rejected as rejected:
@@ -68,6 +70,6 @@ def read_stated_scale(path: Path) -> StatedScale:
         return StatedScale(fault=getattr(fault, "what", None) or getattr(fault, "strerror", None) or str(fault))
 
 
-def read_stated_scales(paths: Sequence[Path]) -> list[StatedScale]:
-    """Read the headers of many files, several at once; the order is that of `paths`."""
-    return read_in_parallel(read_stated_scale, paths)
+def read_stated_scales(files: Sequence[tuple[Path, str, int | None]]) -> list[StatedScale]:
+    """Read the headers of many files, each with modality and page, several at once; the order is that of `files`."""
+    return read_in_parallel(lambda file: read_stated_scale(*file), files)

@@ -31,7 +31,7 @@ class TemPicture:
     drawn: np.ndarray
 
 
-def read_tem(path: Path) -> TemPicture:
+def read_tem(path: Path, page: int | None = None) -> TemPicture:
     """Read a TEM image as grey levels.
 
     Colour is converted to luma (Rec. 601). More than 8 bits are stretched from the 0.5th to the 99.5th percentile,
@@ -41,13 +41,15 @@ def read_tem(path: Path) -> TemPicture:
     ----------
     path
         A picture that :func:`nephroscale.slides.samples.read_samples` reads.
+    page
+        Which page of it, from 1, where it has several.
 
     Raises
     ------
     Rejected
         When it cannot be read, is false-coloured, or has only one value.
     """
-    pixels = read_samples(path)
+    pixels = read_samples(path, page)
     if min(pixels.shape[:2]) < 8:
         raise Rejected(f"image has the shape {'x'.join(map(str, pixels.shape))}, which is not a picture")
     if pixels.ndim == 3:

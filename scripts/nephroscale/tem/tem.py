@@ -10,6 +10,7 @@ import numpy as np
 
 from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError, Rejected
+from nephroscale.slides.duplicates import find_copies_within
 from nephroscale.tem.clean import Cleaned, clean_burned_in
 from nephroscale.tem.read import read_tem
 
@@ -105,8 +106,12 @@ def prepare_tem(images: Sequence[TemImage], settings: TemSettings, out: Path) ->
     used: list[str] = []
     dropped: list[DroppedImage] = []
     burned_in: list[str] = []
-    for image in sorted(images, key=lambda image: image.id):
+    images = sorted(images, key=lambda image: image.id)
+    copies = find_copies_within([(image.id, image.facts) for image in images])
+    for image in images:
         try:
+            if original := copies.get(image.id):
+                raise Rejected(f"has the same content as {original}, and counts once")
             cleaned = load_image(image, settings)
             made = make_instances(cleaned, _nm_per_px(image.facts), settings)
         except Rejected as verdict:
@@ -154,7 +159,7 @@ def load_image(image: TemImage, settings: TemSettings) -> Cleaned:
     """
     if image.facts.status != "accepted":
         raise Rejected(image.facts.reason or "rejected when registered")
-    picture = read_tem(image.path)
+    picture = read_tem(image.path, image.facts.page)
     cleaned = (
         clean_burned_in(picture.grey, picture.drawn)
         if settings.remove_marks

@@ -35,7 +35,7 @@ FAST = "jpeg_tiff_reader"
 """The reader that replaces OpenSlide where sample tiles are equal."""
 
 
-def open_slide(path: Path, reader: str | None = None) -> SlideReader:
+def open_slide(path: Path, reader: str | None = None, page: int | None = None) -> SlideReader:
     """Open a raw image.
 
     Parameters
@@ -44,6 +44,8 @@ def open_slide(path: Path, reader: str | None = None) -> SlideReader:
         File that the format is opened by (see :func:`nephroscale.slides.raw.link_raw`).
     reader
         Key of `READERS`; by default it is chosen by the content of the file (:func:`choose_reader`).
+    page
+        Page of an electron micrograph (from 1), where the file has several.
 
     Raises
     ------
@@ -63,14 +65,15 @@ def open_slide(path: Path, reader: str | None = None) -> SlideReader:
     if reader not in READERS:
         raise NephroscaleError(f"The reader {reader!r} is unknown.", fix=f"Choose one of {', '.join(sorted(READERS))}.")
     try:
-        slide: SlideReader = importlib.import_module(READERS[reader]).Reader(Path(path))
+        more = {} if page is None else {"page": page}
+        slide: SlideReader = importlib.import_module(READERS[reader]).Reader(Path(path), **more)
     except UnreadableSlide as fault:
         raise Rejected(f"cannot be opened: {_without_path(path, fault)}") from fault
     return slide
 
 
-def choose_reader(path: Path, modality: str = "") -> str:
-    """Choose the reader of a raw image by its content, never by its name only.
+def choose_reader(path: Path) -> str:
+    """Choose the reader of a slide or a photograph by its content, never by its name only.
 
     OpenSlide reads the formats that it detects, except TIFF of more than 8 bits or of several grey channels, which it
     would reduce. The fast reader replaces it if sample tiles are equal.
@@ -78,9 +81,7 @@ def choose_reader(path: Path, modality: str = "") -> str:
     Parameters
     ----------
     path
-        File that the format is opened by.
-    modality
-        Of the image: a TEM image is a single picture, whose reader takes more types of number and colour spaces.
+        File that the format is opened by. An electron micrograph always has the reader `MICROGRAPH`.
 
     Returns
     -------
@@ -92,8 +93,6 @@ def choose_reader(path: Path, modality: str = "") -> str:
     Rejected
         When no reader can open it.
     """
-    if modality == "TEM":
-        return _opened(Path(path), [MICROGRAPH])
     readers = candidate_readers(path)
     if readers[0] == FAST:
         if importlib.import_module(READERS[FAST]).agrees_with_openslide(Path(path)):

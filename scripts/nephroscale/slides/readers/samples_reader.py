@@ -8,7 +8,7 @@ import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.readers.base import SlideReader, UnreadableSlide
-from nephroscale.slides.samples import read_samples
+from nephroscale.slides.samples import read_picture_header, read_samples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 class SamplesReader(SlideReader):
     """A whole picture, with one level; values other than 8 or 16 bits are stretched over 16 bits."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, page: int | None = None) -> None:
         try:
-            pixels = read_samples(path)
+            scale = read_picture_header(path, page).scale
+            pixels = read_samples(path, page)
         except Rejected as verdict:
             raise UnreadableSlide(verdict.reason) from verdict
         self._pixels = _as_unsigned(pixels if pixels.ndim == 3 else pixels[..., None])
         self.vendor = "micrograph"
+        self.mpp = None if scale is None else scale.nm_per_px / 1000
         self.height, self.width, self.channels = self._pixels.shape
         self.dtype, self.rgb = self._pixels.dtype, self.channels == 3
         self.sizes, self.downsamples = ((self.width, self.height),), (1.0,)

@@ -1,0 +1,172 @@
+"""The scale that an electron microscope's program wrote into a picture's metadata, or into a file beside it."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from nephroscale.slides.raw import find_sidecar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import tifffile
+
+NM = {
+    "å": 0.1, "a": 0.1, "angstrom": 0.1, "nm": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3, "micron": 1e3, "microns": 1e3,
+    "mm": 1e6, "cm": 1e7, "m": 1e9,
+}  # fmt: skip
+"""Nanometres in a unit."""
+
+GATAN_UNIT, GATAN_SCALE = (65003, 65004), (65009, 65010)
+DESCRIPTION = 270
+SQUARE = 0.02
+MOST_BYTES = 1 << 20
+
+_NUMBER = r"\s*[:=]?\s*([0-9.]+(?:[eE][-+]?[0-9]+)?)"
+_LENGTH = re.compile(r"([0-9.]+)\s*([a-zµμ]+)", re.IGNORECASE)
+
+
+class MicroscopeScale(NamedTuple):
+    """The scale that the program of a microscope or its camera wrote.
+
+    Attributes
+    ----------
+    nm_per_px
+        nm per pixel.
+    source
+        Whose metadata it is.
+    """
+
+    nm_per_px: float
+    source: str
+
+
+def read_tiff_scale(tiff: tifffile.TiffFile) -> MicroscopeScale | None:
+    """Read the scale from the metadata of FEI, Thermo Fisher, Olympus SIS, Zeiss, Gatan, AMT or JEOL in a TIFF.
+
+    Parameters
+    ----------
+    tiff
+        An open file; of its pixels none is read.
+
+    Returns
+    -------
+    MicroscopeScale or None
+        None where the file has no such metadata, or pixels are not square.
+    """
+    for nm, across, source in _tiff_scales(tiff):
+        if _is_scale(nm) and _is_scale(across) and abs(nm / across - 1) <= SQUARE:
+            return MicroscopeScale(nm, source)
+    return None
+
+
+def read_sidecar_scale(path: Path, width: int) -> MicroscopeScale | None:
+    """Read the scale from the file that a microscope's program wrote beside a picture.
+
+    Parameters
+    ----------
+    path
+        The picture (see :func:`nephroscale.slides.raw.find_sidecar`).
+    width
+        Of the picture, pixels. A sidecar that states another width is of another picture, or this one was resized.
+
+    Returns
+    -------
+    MicroscopeScale or None
+        None where there is no such file, or it is of another width.
+    """
+    sidecar = find_sidecar(path)
+    if sidecar is None:
+        return None
+    data = sidecar.open("rb").read(MOST_BYTES)
+    text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", errors="replace")
+    stated = re.search(r"(?:CM_FULL_SIZE|DataSize|ImageSize)\s*=?\s*([0-9]+)", text)
+    if stated is not None and int(stated[1]) != width:
+        return None
+    return parse_scale(text)
+
+
+def parse_scale(text: str) -> MicroscopeScale | None:
+    r"""Find the scale in what a microscope's program wrote as text.
+
+    Parameters
+    ----------
+    text
+        The content of a sidecar, or the description of a TIFF.
+
+    Examples
+    --------
+    >>> parse_scale("$$SM_MICRON_BAR 100\n$$SM_MICRON_MARKER 2um")
+    MicroscopeScale(nm_per_px=20.0, source='JEOL')
+    """
+    for nm, source in _text_scales(text):
+        if _is_scale(nm):
+            return MicroscopeScale(nm, source)
+    return None
+
+
+def _text_scales(text: str) -> Iterator[tuple[float, str]]:
+    def number(name: str) -> float:
+        found = re.search(name + _NUMBER, text)
+        return _number(found[1]) if found else math.nan
+
+    per_unit, unit = number("XpixCal"), re.search(r"Unit\s*=\s*([a-zµμ]+)", text, re.IGNORECASE)
+    if per_unit > 0 and unit:
+        yield NM.get(unit[1].lower(), math.nan) / per_unit, "camera"
+    marker = re.search(r"SM_MICRON_MARKER\s+(.+)", text)
+    if marker and (length := _LENGTH.search(marker[1])) and (bar := number("SM_MICRON_BAR")) > 0:
+        yield _number(length[1]) * NM.get(length[2].lower(), math.nan) / bar, "JEOL"
+    if "[SemImageFile]" in text:
+        yield number("PixelSize"), "Hitachi"
+    yield number("PixelSizeX") * 1e9, "Tescan"
+    yield number("PixelSpacing") * NM["å"], "SerialEM"
+    # The size of a pixel is in metres there; the tags may have a prefix.
+    if found := re.search(r"pixelSize>\s*<(?:\w+:)?x>.*?numericValue>([^<]+)<", text, re.DOTALL):
+        yield _number(found[1]) * 1e9, "EPU"
+
+
+def _tiff_scales(tiff: tifffile.TiffFile) -> Iterator[tuple[float, float, str]]:
+    """The nm per pixel across and along, and whose metadata it is; NaN where one is missing."""
+    for section in (tiff.fei_metadata or {}).values():
+        if isinstance(section, dict) and "PixelWidth" in section:
+            width = _number(section["PixelWidth"]) * 1e9
+            yield width, _number(section.get("PixelHeight", math.nan)) * 1e9, "FEI"
+    sis = tiff.sis_metadata or {}
+    if "pixelsizex" in sis:
+        yield _number(sis["pixelsizex"]) * 1e9, _number(sis.get("pixelsizey", math.nan)) * 1e9, "Olympus SIS"
+    sem = tiff.sem_metadata or {}
+    for key in ("ap_image_pixel_size", "ap_pixel_size"):
+        name_value_unit = sem.get(key, ())
+        if len(name_value_unit) > 2:
+            nm = _number(name_value_unit[1]) * NM.get(str(name_value_unit[2]).lower(), math.nan)
+            yield nm, nm, "Zeiss"
+    tags = tiff.pages.first.tags
+    units, scales = ([tags.valueof(code) for code in codes] for codes in (GATAN_UNIT, GATAN_SCALE))
+    if None not in scales:
+        factors = [NM.get(_text(unit).lower(), math.nan) for unit in units]
+        yield _number(scales[0]) * factors[0], _number(scales[1]) * factors[1], "Gatan"
+    if found := parse_scale(_text(tags.valueof(DESCRIPTION, ""))):
+        yield found.nm_per_px, found.nm_per_px, found.source
+
+
+def _text(value: object) -> str:
+    """Text of a tag; units may be UTF-16 in a tag of bytes."""
+    if isinstance(value, bytes):
+        value = value.replace(b"\0", b"").decode("utf-8", errors="replace")
+    elif isinstance(value, tuple):  # characters as numbers
+        value = "".join(chr(code) for code in value if isinstance(code, int) and 0 < code < 0x110000)
+    return str(value or "").replace("\0", "").strip()
+
+
+def _number(value: object) -> float:
+    try:
+        return float(str(value))
+    except ValueError:
+        return math.nan
+
+
+def _is_scale(nm: float) -> bool:
+    return math.isfinite(nm) and nm > 0

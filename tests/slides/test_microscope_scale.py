@@ -1,0 +1,100 @@
+"""Scales that the programs of microscopes write."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from nephroscale.slides import raw
+from nephroscale.slides.microscope_scale import parse_scale, read_sidecar_scale, read_tiff_scale
+
+PIXELS = np.full((48, 64), 99, np.uint8)
+FEI = b"[User]\r\nDate=1\r\n[Scan]\r\nPixelWidth=3.25e-009\r\nPixelHeight=3.25e-009\r\n"
+ZEISS = b"AP_MAG\r\nMag = 5.00 K X\r\nAP_IMAGE_PIXEL_SIZE\r\nImage Pixel Size = 3.25 nm\r\n"
+AMT = "AMT Camera System\n11/18/09\n14:12\n8000\nXpixCal=307.6923\nYpixCal=307.6923\nUnit=micron\n##fv3"
+
+
+def tags(**more: object) -> dict[str, object]:
+    return {"photometric": "minisblack", "metadata": None, **more}
+
+
+GATAN = [
+    (65003, "s", 0, "nm", True),
+    (65004, "s", 0, "nm", True),
+    (65009, "d", 1, 3.25, True),
+    (65010, "d", 1, 3.25, True),
+]
+
+
+@pytest.mark.parametrize(
+    ("more", "source"),
+    [
+        (tags(extratags=[(34682, "s", 0, FEI, True)]), "FEI"),
+        (tags(extratags=[(34118, "s", 0, ZEISS, True)]), "Zeiss"),
+        (tags(extratags=GATAN), "Gatan"),
+        (tags(description=AMT), "camera"),
+        (tags(), None),
+    ],
+)
+def test_the_metadata_of_a_tiff_give_the_scale(tmp_path: Path, more: dict[str, object], source: str | None) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS, **more)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        found = read_tiff_scale(tiff)
+    if source is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert (found.nm_per_px, found.source) == (pytest.approx(3.25), source)
+
+
+def test_pixels_that_are_not_square_give_no_scale(tmp_path: Path) -> None:
+    tags_of_two = [*GATAN[:3], (65010, "d", 1, 6.5, True)]
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS, **tags(extratags=tags_of_two))
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert read_tiff_scale(tiff) is None
+
+
+SIDECARS = {
+    "a.txt": "$CM_FULL_SIZE 64 48\n$CM_MAG 20000\n$$SM_MICRON_BAR 100\n$$SM_MICRON_MARKER 325nm\n",
+    "A.TXT": "[SemImageFile]\nDataSize=64x48\nPixelSize=3.25\nMicronMarker=2000\n",
+    "a-tif.hdr": "[MAIN]\nPixelSizeX=3.25e-009\nPixelSizeY=3.25e-009\n",
+    "a.tif.mdoc": "PixelSpacing = 32.5\nImageSize = 64 48\n",
+    "a.xml": "<MicroscopeImage xmlns='x'><SpatialScale><pixelSize><x><numericValue>3.25E-09</numericValue>"
+    "<unit>m</unit></x></pixelSize></SpatialScale></MicroscopeImage>",
+}
+
+
+@pytest.mark.parametrize("name", SIDECARS)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_file_beside_the_picture_gives_the_scale(tmp_path: Path, name: str, encoding: str) -> None:
+    (tmp_path / name).write_text(SIDECARS[name], encoding=encoding)
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS)
+    alone, alone_digest = raw.stat_signature(tmp_path / "a.tif"), raw.digest(tmp_path / "a.tif")
+    link = raw.link_raw(tmp_path / "a.tif", tmp_path / "links")
+    assert link.name == "slide.tif"
+    for path in (tmp_path / "a.tif", link):
+        found = read_sidecar_scale(path, 64)
+        assert found is not None
+        assert found.nm_per_px == pytest.approx(3.25)
+    (tmp_path / name).write_text(SIDECARS[name] + "\nmore", encoding=encoding)
+    assert raw.stat_signature(tmp_path / "a.tif") != alone
+    assert raw.digest(tmp_path / "a.tif") != alone_digest
+
+
+def test_a_sidecar_of_another_size_or_without_a_scale_is_not_used(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS)
+    (tmp_path / "a.txt").write_text(SIDECARS["a.txt"])
+    assert read_sidecar_scale(tmp_path / "a.tif", 32) is None
+    tifffile.imwrite(tmp_path / "b.tif", PIXELS)
+    (tmp_path / "b.txt").write_text("seen by Dr. X")
+    (tmp_path / "b.xml").write_text("<Annotations/>")
+    assert raw.find_sidecar(tmp_path / "b.tif") is None
+    assert [name for name, _ in raw.list_files(tmp_path / "b.tif")] == ["slide.tif"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "XpixCal=0\nUnit=um", "XpixCal=3\nUnit=inch", "PixelSizeX=none", "PixelSpacing = -3"]
+)
+def test_text_without_a_usable_scale_gives_none(text: str) -> None:
+    assert parse_scale(text) is None
