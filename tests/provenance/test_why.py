@@ -122,7 +122,7 @@ def test_edited_code_is_named_by_its_module(study, monkeypatch):
     def edited(script, modules=()):
         found = closure(script, modules)
         code = {name: "0" * 64 if name.endswith("tem/tem.py") else value for name, value in found.code.items()}
-        return type(found)(code, found.imports)
+        return found._replace(code=code)
 
     monkeypatch.setattr(plan.code, "closure", edited)
     find_out(plan)

@@ -44,4 +44,4 @@ def test_the_order_of_images_does_not_matter(slide, make_row, tmp_path):
 def test_scales_that_differ_are_among_the_figures(slide, make_row, tmp_path):
     row = make_row("OM", scale=TableScale(0.5, "um"))
     figures, _ = register_images({"A": RawImage(slide, row, "digest of a")}, tmp_path / "facts.json")
-    assert figures["differing_scales"] == {"A": "file: 0.25 µm per pixel (used); table: 0.5 µm per pixel"}
+    assert figures["differing_scales"] == {"A": "table: 0.5 µm per pixel (used); file: 0.25 µm per pixel"}

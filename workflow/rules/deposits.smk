@@ -71,7 +71,7 @@ rule evaluate_deposits:
     threads: plan.config.compute.threads
     resources:
         mem_mb=scale_with_attempt(8000),
-        runtime=scale_with_attempt(60),
+        runtime=scale_with_attempt(30),
         gpu=count_gpus,
     params:
         settings=deposit_predictions_stage.settings,

@@ -64,7 +64,7 @@ class ParsedSources:
         #: Whether a source was parsed that the file does not hold.
         self.grown = False
         self._kept: dict[str, Source] = {}
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             digest, _, content = self.path.read_bytes().partition(b"\n")
             if digest_bytes(content).encode() == digest:  # else damaged
                 for name, (code, inside, outside) in json.loads(content).items():

@@ -41,7 +41,7 @@ def test_scales_that_are_missing(study):
     found = rejections(study)
     assert "neither the file nor the table gives µm per pixel" in found["P0-OM"].reason
     assert "Fill the column mpp in images.csv." in found["P0-OM"].fix
-    assert "neither nm per pixel nor instrument and magnification" in found["P0-TEM"].reason
+    assert "neither the file nor the table gives nm per pixel" in found["P0-TEM"].reason
     assert "nm_per_px" in found["P0-TEM"].fix
 
 
