@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -152,6 +153,7 @@ def test_om_needs_eight_bit_colour(tmp_path, make_row):
 @pytest.fixture
 def read_nm(monkeypatch):
     """A bar of 4 nm per pixel on every photograph."""
+    monkeypatch.setattr("nephroscale.slides.facts.can_read_bars", lambda: True)
     monkeypatch.setattr("nephroscale.slides.facts.read_bar", lambda pixels: BarScale(4.0))
 
 
@@ -181,6 +183,7 @@ def test_a_scale_that_the_bar_contradicts_is_recorded(tmp_path, make_row, read_n
 
 
 def test_a_photograph_takes_the_scale_of_its_bar_but_a_slide_does_not(slide, shared, make_row, monkeypatch):
+    monkeypatch.setattr("nephroscale.slides.facts.can_read_bars", lambda: True)
     monkeypatch.setattr("nephroscale.slides.facts.read_bar", lambda pixels: BarScale(500.0))
     photograph = shared / "data/kidney_om/local1.png"
     assert describe_image(photograph, make_row("OM")).scale == Scale(0.5, "um", "bar")
@@ -189,6 +192,7 @@ def test_a_photograph_takes_the_scale_of_its_bar_but_a_slide_does_not(slide, sha
 
 
 def test_without_any_scale_the_reason_names_all_that_was_tried(tmp_path, make_row, monkeypatch):
+    monkeypatch.setattr("nephroscale.slides.facts.can_read_bars", lambda: True)
     monkeypatch.setattr("nephroscale.slides.facts.read_bar", lambda pixels: BarScale(doubt="no scale bar was found"))
     with pytest.raises(Rejected, match=r"neither the file nor the table gives nm per pixel .*no scale bar was found"):
         describe_image(micrograph(tmp_path / "a.tif"), make_row("TEM"))
@@ -203,3 +207,12 @@ def test_a_page_is_described_by_itself(tmp_path, make_row):
     )
     assert (first.page, second.page) == (1, 2)
     assert first.identity != second.identity
+
+
+def test_a_damaged_picture_without_a_scale_is_rejected_and_no_crash(tmp_path, make_row, monkeypatch):
+    monkeypatch.setattr("nephroscale.slides.facts.can_read_bars", lambda: True)
+    path = tmp_path / "cut.tif"
+    tifffile.imwrite(path, np.random.default_rng(0).integers(0, 255, (2048, 2048, 3), np.uint8), compression="zlib")
+    os.truncate(path, path.stat().st_size // 3)
+    with pytest.raises(Rejected):
+        describe_image(path, make_row("OM"))

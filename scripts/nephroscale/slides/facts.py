@@ -14,7 +14,7 @@ from nephroscale.json_text import pretty_json
 from nephroscale.slides.perceptual_hash import perceptual_hash
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
 from nephroscale.slides.readers.registry import MICROGRAPH, choose_reader, open_slide
-from nephroscale.slides.scale_bar import BarScale, read_bar
+from nephroscale.slides.scale_bar import WITHOUT_OCR, BarScale, can_read_bars, read_bar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -268,7 +268,12 @@ def _read_bar(slide: SlideReader, row: ImageRow) -> BarScale | None:
     photograph = len(slide.sizes) == 1 and slide.channels in {1, 3} and slide.width * slide.height <= MOST_BAR_PIXELS
     if scanned or not photograph or is_whole_field(row):
         return None
-    pixels, _ = slide.read_level(0, 0, 0, slide.width, slide.height)
+    if not can_read_bars():
+        return WITHOUT_OCR
+    try:
+        pixels, _ = slide.read_level(0, 0, 0, slide.width, slide.height)
+    except UnreadableRegion as fault:
+        return BarScale(doubt=f"no scale bar could be read ({fault})")
     if pixels.dtype != np.uint8:  # a bar has the lowest or the highest value
         low, high = np.percentile(pixels, [1, 99])
         pixels = (np.clip((pixels - low) / max(high - low, 1), 0, 1) * 255).astype(np.uint8)

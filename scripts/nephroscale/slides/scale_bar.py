@@ -109,6 +109,9 @@ def find_bars(pixels: np.ndarray) -> list[Bar]:
     return sorted(separate, key=lambda bar: (-bar.length, bar.y, bar.x))[:MOST_BARS]
 
 
+WITHOUT_OCR = BarScale(doubt="a scale bar is read only with the extra `ocr`")
+
+
 def read_bar(pixels: np.ndarray, read_text: Callable[[np.ndarray], Sequence[Text]] | None = None) -> BarScale:
     """Read the scale off a burned-in bar.
 
@@ -130,7 +133,7 @@ def read_bar(pixels: np.ndarray, read_text: Callable[[np.ndarray], Sequence[Text
     if read_text is None:
         read_text = load_recogniser()
         if read_text is None:
-            return BarScale(doubt="a scale bar is read only with the extra `ocr`")
+            return WITHOUT_OCR
     bars = find_bars(pixels)
     if not bars:
         return BarScale(doubt="no scale bar was found")
