@@ -132,6 +132,11 @@ def receipt_of_deposits(wildcards):
     return plan.receipt_name("deposits", "cohort")
 
 
+def folder_of_deposits(wildcards):
+    """The object that has the pages on deposits."""
+    return str(plan.results / "deposits")
+
+
 def receipt_of_page(wildcards):
     """The receipt of the report or the audit."""
     pre_pass.settle()

@@ -143,7 +143,7 @@ rule show_deposits:
         "<results>/logs/pages/deposits.log",
     localrule: True
     params:
-        folder=str(plan.results / "deposits"),
+        folder=folder_of_deposits,
     message:
         "Copy the page on deposits"
     shell:

@@ -23,14 +23,14 @@ FIRST_STAGE = 2
 class Backbone(nn.Module):
     """A pretrained network as a sequence of stages.
 
+    The norms of EfficientNet-Lite0 are folded into its convolutions: with few images their statistics are not trained.
+
     Parameters
     ----------
     settings
         Which network.
     pretrained
         Whether to start from its weights, or from random ones (torch's generator decides).
-
-    The norms of EfficientNet-Lite0 are folded into its convolutions: with few images their statistics are not trained.
     """
 
     mean: Tensor
