@@ -10,7 +10,7 @@ import yaml
 pytestmark = pytest.mark.workflow
 
 SMALL = "{sites: [mesangial], variants: [plain, svm], backbone: {size_px: 64}, head_steps: 20, epochs: 1}"
-DEPOSITS = f"deposits={SMALL}"
+PLAIN = f"deposits={SMALL.replace('[plain, svm]', '[plain]')}"  # two patients to train on are too few for an SVM
 NEW = "predict={patients: config/new/patients.csv, images: config/new/images.csv, root: demo/new}"
 STAGES = {"deposit_folds", "deposit_models", "deposit_predictions", "deposits"}
 
@@ -26,7 +26,7 @@ def stages(run):
 
 def test_deposits_beside_a_diagnosis_and_of_new_patients(project):
     before = project.receipts()
-    run = project.run("deposits", config=(DEPOSITS,))
+    run = project.run("deposits", config=(PLAIN,))
     assert run.code == 0, run.output
     assert stages(run) == STAGES
     after = project.receipts()
@@ -34,15 +34,14 @@ def test_deposits_beside_a_diagnosis_and_of_new_patients(project):
     results = project.path / "results/tiny"
     page = (results / "deposits.html").read_text()
     assert "Mesangial deposits" in page
-    assert "(c) Both, weight chosen on the validation side" in page
     found = rows(results / "deposits.csv")
-    assert {row["variant"] for row in found} == {"plain", "svm", "combined", "combined-equal"}
+    assert {row["variant"] for row in found} == {"plain"}
     tested = {}
     for name in ("deposit_folds/folds.json", "folds/folds.json"):
         folds = yaml.safe_load((results / name).read_text())["folds"]
         tested[name] = [sorted(fold["test"]) for fold in folds]
     assert tested["deposit_folds/folds.json"] == tested["folds/folds.json"]
-    assert project.run("deposits", config=(DEPOSITS,)).idle
+    assert project.run("deposits", config=(PLAIN,)).idle
 
     # A reading of one fold's test patients retrains the other fold alone.
     victim = tested["folds/folds.json"][0][0]
@@ -52,19 +51,19 @@ def test_deposits_beside_a_diagnosis_and_of_new_patients(project):
     cells = lines[index].split(",")
     cells[-2] = "0" if cells[-2] != "0" else "mesangial"
     table.write_text("\n".join([*lines[:index], ",".join(cells), *lines[index + 1 :]]) + "\n")
-    run = project.run("deposits", config=(DEPOSITS,))
+    run = project.run("deposits", config=(PLAIN,))
     assert run.code == 0, run.output
     assert {unit.split("/")[-1] for unit in run.computed if unit.startswith("deposit_models")} == {"fold1-seed1"}
     assert stages(run) == STAGES
 
     generate = [sys.executable, "resources/demo/generate.py", "new", "--out", "demo/new"]
     subprocess.run(generate, cwd=project.path, check=True)
-    run = project.run("predict", config=(DEPOSITS, NEW))
+    run = project.run("predict", config=(PLAIN, NEW))
     assert run.code == 0, run.output
     (folder,) = (results / "new_deposits/mesangial").glob("20??-??-??")
     predicted = rows(folder / "predictions.csv")
     assert {row["patient_id"] for row in predicted} == {"N01", "N02"}
-    assert all(0 <= float(row["combined"]) <= 1 for row in predicted)
+    assert all(0 <= float(row["plain"]) <= 1 for row in predicted)
 
 
 def test_deposits_need_no_task_and_no_other_modality(checked_out, tmp_path):
@@ -72,14 +71,17 @@ def test_deposits_need_no_task_and_no_other_modality(checked_out, tmp_path):
     config = yaml.safe_load((project.path / project.config).read_text())
     config = {key: config[key] for key in ("data", "results", "store", "folds")}
     config |= {"models": {"tem": {"modalities": ["TEM"]}}, "deposits": yaml.safe_load(SMALL)}
+    config["folds"] = {"n_folds": 3, "validation_fraction": 0.2}
     (project.path / project.config).write_text(yaml.safe_dump(config))
     run = project.run("deposits")
     assert run.code == 0, run.output
     assert stages(run) == {"register", "tem", *STAGES}
     assert (project.path / "results/tiny/deposits.html").exists()
     tested = rows(project.path / "results/tiny/deposits.csv")
+    assert {row["patient_id"] for row in tested} == {f"P0{k}" for k in range(1, 7)}
+    assert {row["variant"] for row in tested} == {"plain", "svm", "combined", "combined-equal"}
     page = (project.path / "results/tiny/deposits.html").read_text()
-    assert {row["patient_id"] for row in tested} == {f"P0{k}" for k in range(1, 7)} or "Not evaluated:" in page
+    assert "(c) Both, weight chosen on the validation side" in page
 
 
 def test_without_readings_the_target_says_what_to_fill(project):

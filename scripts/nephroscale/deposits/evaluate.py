@@ -61,11 +61,11 @@ def evaluate_deposits(
     Raises
     ------
     Rejected
-        When the test side has no labelled image.
+        When the test side has no labelled image, or no variant could be trained.
     """
     pictures = load_pictures(bags, labels, settings.backbone.size_px)
-    if not pictures:
-        raise Rejected("the test side has no labelled image")
+    if not pictures or not models:
+        raise Rejected("no variant could be trained" if pictures else "the test side has no labelled image")
     found, weight = predict_joined(models, pictures, settings, seed=seed, device=device)
     out.mkdir()
     rows = [

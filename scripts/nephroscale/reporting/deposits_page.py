@@ -19,7 +19,6 @@ from nephroscale.deposits.metrics import METRICS, Figure, Scored, discordant, ev
 from nephroscale.deposits.predictions import Prediction, read_predictions, read_weight
 from nephroscale.deposits.settings import PLAIN, SVM
 from nephroscale.deposits.train import CURVE
-from nephroscale.errors import Rejected
 from nephroscale.html import template_environment
 from nephroscale.json_text import pretty_json
 from nephroscale.reporting.pictures import to_data_uri
@@ -162,14 +161,7 @@ def write_deposits_page(inputs: DepositsInputs, out: Path) -> dict[str, object]:
     -------
     dict
         The headline of each site, and the accuracy of each variant.
-
-    Raises
-    ------
-    Rejected
-        When no fold could be evaluated.
     """
-    if not inputs.runs:
-        raise Rejected("no fold could be trained and evaluated: " + "; ".join(sorted(set(inputs.skipped.values()))))
     figures = out / "figures"
     figures.mkdir(parents=True)
     results = []
@@ -194,15 +186,17 @@ def write_deposits_page(inputs: DepositsInputs, out: Path) -> dict[str, object]:
         template = environment.get_template("deposits.html.j2" if name == "index" else "deposits_errors.html.j2")
         (out / f"{name}.html").write_text(template.render(page), encoding="utf-8")
     return {
-        "headline": [_headline(result) for result in results],
+        "headline": [_headline(result) for result in results] or ["Deposits: no fold could be evaluated"],
         "accuracy": {result.site: {r.variant: r.figures["accuracy"].value for r in result.rows} for result in results},
     }
 
 
 def _headline(result: SiteResults) -> str:
-    best = next((row for row in result.rows if row.variant == COMBINED), result.rows[0])
-    accuracy = best.figures["accuracy"]
     where = "any site" if result.site == "any" else result.site
+    best = next((row for row in result.rows if row.variant == COMBINED), next(iter(result.rows), None))
+    if best is None:
+        return f"Deposits, {where}: no variant could be trained in every fold"
+    accuracy = best.figures["accuracy"]
     value = f"{format_figure(accuracy)} ({format_range(accuracy)})"
     return f"Deposits, {where}: accuracy {value}, {result.images} images of {result.patients} patients"
 
@@ -223,12 +217,12 @@ def _evaluate_site(
     seeds = sorted({run.seed for run in found})
     by_seed = {seed: {run.fold: rows for run, rows in found.items() if run.seed == seed} for seed in seeds}
     complete = [by_seed[seed] for seed in seeds if set(by_seed[seed]) == {run.fold for run in found}]
-    variants = list(next(iter(found.values()))[0].probabilities)
-    variants.sort(key=list(NAMES).index)
+    trained = [set(rows[0].probabilities) for rows in found.values()]
+    variants = [name for name in NAMES if all(name in each for each in trained)]  # in every fold
     scores = {variant: [scored(folds, variant, inputs.persons) for folds in complete] for variant in variants}
     rows = [Row(v, NAMES[v], evaluate_variant(scores[v]), PAPER.get(v) if site == "any" else None) for v in variants]
     test = [row for rows in complete[0].values() for row in rows]
-    best = next(v for v in (COMBINED, SVM, *variants) if v in variants)
+    best = next((v for v in (COMBINED, SVM, PLAIN, *variants) if v in variants), None)
     weights = [weight for run in found if (weight := read_weight(run.predictions)) is not None]
     return SiteResults(
         site=site,
@@ -240,7 +234,7 @@ def _evaluate_site(
         order=_describe_order(rows, scores),
         weights=weights,
         curves=_draw_curves(site, [run for run in found if run.plain], figures),
-        errors=_most_wrong(test, best, inputs.bags),
+        errors=_most_wrong(test, best, inputs.bags) if best else [],
         looks=_look(test, [run for run in found if run.seed == seeds[0]], inputs),
     )
 

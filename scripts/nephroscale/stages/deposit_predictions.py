@@ -53,10 +53,10 @@ class DepositPredictions(Stage):
 
     @need("deposit_models")
     def models(self, plan: PlanView, unit: str) -> list[Need]:
-        """The trained variants."""
+        """The trained variants; one that could not be trained is left out."""
         site, fold, seed = DepositFold.parse(unit)
         return [
-            Need("deposit_models", str(DepositRun(site, variant, fold, seed)))
+            Need("deposit_models", str(DepositRun(site, variant, fold, seed)), optional=True)
             for variant in plan.config.deposits.variants
         ]
 
@@ -79,7 +79,7 @@ class DepositPredictions(Stage):
         assert isinstance(settings, DepositEvaluation)
         folds = read_deposit_folds(job.input("folds").object)
         return evaluate_deposits(
-            {DepositRun.parse(each.unit).variant: each.object for each in job.inputs("models")},
+            {DepositRun.parse(each.unit).variant: each.path for each in job.inputs("models") if each.path},
             folds.labels(folds.side(str(settings.fold), "test"), settings.site),
             bags_of(job),
             with_weights(job, settings.deposits),

@@ -47,9 +47,8 @@ class DepositsPage(Stage):
 
     @need("deposit_models")
     def networks(self, plan: PlanView, unit: str) -> list[Need]:
-        """The plain networks, for their learning curves."""
-        units = [name for name in plan.study_units("deposit_models") if DepositRun.parse(name).variant == PLAIN]
-        return [Need("deposit_models", name, optional=True) for name in units]
+        """The trained variants: learning curves of the plain networks, and which could not be trained."""
+        return [Need("deposit_models", name, optional=True) for name in plan.study_units("deposit_models")]
 
     @need("tem")
     def tem(self, plan: PlanView, unit: str) -> list[Need]:
@@ -75,14 +74,17 @@ class DepositsPage(Stage):
         settings = job.settings
         assert isinstance(settings, DepositsPageSettings)
         plain = {DepositRun.parse(each.unit): each.path for each in job.inputs("networks")}
-        runs, skipped = [], {}
+        runs = []
+        skipped = {
+            each.unit: each.receipt.reason or "no reason given"
+            for each in [*job.inputs("networks"), *job.inputs("predictions")]
+            if not each.path
+        }
         for each in job.inputs("predictions"):
             site, fold, seed = DepositFold.parse(each.unit)
             if each.path:
                 network = plain.get(DepositRun(site, PLAIN, fold, seed))
                 runs.append(DepositsRun(site, str(fold), seed, each.path, network))
-            else:
-                skipped[each.unit] = each.receipt.reason or "no reason given"
         people = {patient.id: patient.person or patient.id for patient in deposit_patients(job.plan)}
         outlines = {image.id: image.deposit_outlines for image in _outlined(job.plan) if image.deposit_outlines}
         inputs = DepositsInputs(runs, skipped, bags_of(job), people, outlines, settings.backbone)

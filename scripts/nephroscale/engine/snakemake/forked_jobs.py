@@ -14,6 +14,7 @@ import sys
 import sysconfig
 import tempfile
 import threading
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from pathlib import Path
 from subprocess import CalledProcessError
@@ -22,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 from nephroscale.engine.environment import set_numerical_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from nephroscale.engine.plan import Plan
 
-#: What every job imports. The first is what a spawned process imports again where Snakemake's own script was called.
+#: What every job imports.
 ALWAYS = ("snakemake.cli", "snakemake.iocontainers", "snakemake.logging", "yaml", "jsonschema")
 
 
@@ -68,7 +69,7 @@ class ForkedJobs:
             environment |= dict.fromkeys(("TMPDIR", "TMP", "TEMPDIR", "TEMP"), str(folder))
         process = self._context.Process(target=_run, args=(path, environment))
         try:
-            with self._lock:
+            with self._lock, _main_hidden():
                 process.start()
         except (EOFError, OSError):  # the server could not import what it should, or was killed
             self._otherwise(script, path, edit)
@@ -93,6 +94,20 @@ def fork_jobs(plan: Plan, planned: Iterable[Any]) -> None:
             modules |= set(plan.closure(stage, stage.pattern.format(**dict(job.wildcards.items()))).modules)
     jobs = ForkedJobs(sorted(modules), PythonScript.execute_script)
     PythonScript.execute_script = lambda script, path, edit=False: jobs.execute(script, path, edit)
+
+
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Keep the new process from importing the main script again, which may start Snakemake when imported."""
+    main = sys.modules["__main__"]
+    spec, file = main.__spec__, main.__dict__.pop("__file__", None)
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__spec__ = spec
+        if file is not None:
+            main.__file__ = file
 
 
 def _run(path: str, environment: Mapping[str, str]) -> None:
