@@ -36,6 +36,7 @@ def small_config() -> dict[str, Any]:
         "folds": {"n_folds": 2, "validation_fraction": 0.34},
         "train": {"epochs": 1, "patience": 1, "seeds": [1]},
         "models": {"cmusnet": {}},
+        "deposits": {"variants": ["plain", "svm"], "backbone": {"size_px": 64}, "head_steps": 2, "epochs": 1},
         "report": {"swaps": 100},
     }
 
@@ -59,9 +60,11 @@ def write_study(folder: Path) -> None:
         im = {"image_id": f"{patient}-IM", "modality": "IM", "marker": "IgG", "path": f"{patient}-IM.tif", "mpp": 0.5}
         im |= {"roi": "whole", "exposure_ms": 100, "gain": 1}
         tifffile.imwrite(folder / "raw" / im["path"], _paint_im(random))
-        tem = {"image_id": f"{patient}-TEM", "modality": "TEM", "path": f"{patient}-TEM.png", "nm_per_px": 8}
-        cv2.imwrite(str(folder / "raw" / tem["path"]), _paint_tem(random))
-        rows += [im | {"patient_id": patient}, tem | {"patient_id": patient}]
+        rows.append(im | {"patient_id": patient})
+        for name, reading in ((f"{patient}-TEM", "0"), (f"{patient}-TEM2", "mesangial")):
+            tem = {"image_id": name, "modality": "TEM", "path": f"{name}.png", "nm_per_px": 8, "deposits": reading}
+            cv2.imwrite(str(folder / "raw" / tem["path"]), _paint_tem(random, spots=reading != "0"))
+            rows.append(tem | {"patient_id": patient})
     _write_table(folder / "images.csv", rows)
     people = [{"patient_id": patient, "diagnosis": label, "use": use} for patient, label, use in PATIENTS]
     _write_table(folder / "patients.csv", people)
@@ -103,12 +106,15 @@ def _paint_im(random: np.random.Generator) -> np.ndarray:
     return np.clip(cv2.GaussianBlur(image, (0, 0), 1) + random.normal(0, 20, image.shape), 0, 4095).astype(np.uint16)
 
 
-def _paint_tem(random: np.random.Generator) -> np.ndarray:
-    """Grey bands of basement membrane with grain."""
+def _paint_tem(random: np.random.Generator, *, spots: bool = False) -> np.ndarray:
+    """Grey bands of basement membrane with grain, and dark spots as of deposits."""
     rows, columns = np.mgrid[:256, :320]
     bands = 60 * np.sin((rows + columns * random.uniform(0.3, 0.7)) / 17)
     grain = cv2.GaussianBlur(random.normal(0, 60, rows.shape), (0, 0), 1.5)
-    return np.clip(130 + bands + grain, 0, 255).astype(np.uint8)
+    image = 130 + bands + grain
+    for y, x in random.integers(40, 216, (6, 2)) if spots else ():
+        cv2.circle(image, (int(x), int(y)), 12, 25, -1)
+    return np.clip(image, 0, 255).astype(np.uint8)
 
 
 def _outlines() -> dict[str, Any]:

@@ -30,7 +30,11 @@ def test_deposits_beside_a_diagnosis_and_of_new_patients(project):
     assert run.code == 0, run.output
     assert stages(run) == STAGES
     after = project.receipts()
-    assert {name: after.get(name) for name in before} == before
+    assert {name: after.get(name) for name in before if name != "report.json"} == {
+        name: text
+        for name, text in before.items()
+        if name != "report.json"  # it will have to list them
+    }
     results = project.path / "results/tiny"
     page = (results / "deposits.html").read_text()
     assert "Mesangial deposits" in page
@@ -71,7 +75,7 @@ def test_deposits_need_no_task_and_no_other_modality(checked_out, tmp_path):
     config = yaml.safe_load((project.path / project.config).read_text())
     config = {key: config[key] for key in ("data", "results", "store", "folds")}
     config |= {"models": {"tem": {"modalities": ["TEM"]}}, "deposits": yaml.safe_load(SMALL)}
-    config["folds"] = {"n_folds": 3, "validation_fraction": 0.2}
+    config["folds"] = {"n_folds": 6, "validation_fraction": 0.2}
     (project.path / project.config).write_text(yaml.safe_dump(config))
     run = project.run("deposits")
     assert run.code == 0, run.output
