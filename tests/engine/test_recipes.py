@@ -15,7 +15,7 @@ from nephroscale.engine.job import make_units
 from nephroscale.engine.plan import NOT_IN_RECIPES, Plan
 from nephroscale.stages.registry import ORDER, stage_table
 from nephroscale.store.code import read_source
-from support.small_study import small_config, write_study
+from support.small_study import deposits_config, small_config, write_study
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,7 @@ ALLOWED = {
         *("Settings.describe", "Settings.from_mapping", "Settings.to_mapping", "_hints", "_is_required", "_plain"),
         *("_takes", "_typed", "section", "setting"),
     },
-    "store/digest.py": {"digest_bytes", "digest_json"},
+    "store/digest.py": {"digest_bytes", "digest_file", "digest_json"},
     "store/objects.py": {"Store.folder", "Store.object_path"},
     "store/receipts.py": {"Receipt.accepted"},
 }
@@ -127,11 +127,11 @@ class Made:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recipes") / "study"
-    write_study(folder)
+    write_study(folder, deposits=True)
     trace = Trace()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        plan = Plan(small_config(), stage_table())
+        plan = Plan({**small_config(), "deposits": deposits_config()}, stage_table())
         for stage in plan.stages.values():
             patch.setattr(stage, "make", stage.make)  # restored afterwards: stages are shared by the process
             trace.follow(stage, plan)

@@ -36,13 +36,17 @@ def small_config() -> dict[str, Any]:
         "folds": {"n_folds": 2, "validation_fraction": 0.34},
         "train": {"epochs": 1, "patience": 1, "seeds": [1]},
         "models": {"cmusnet": {}},
-        "deposits": {"variants": ["plain", "svm"], "backbone": {"size_px": 64}, "head_steps": 2, "epochs": 1},
         "report": {"swaps": 100},
     }
 
 
-def write_study(folder: Path) -> None:
-    """Write tables and images to a folder."""
+def deposits_config() -> dict[str, Any]:
+    """What the configuration has for the readings of `write_study(..., deposits=True)`."""
+    return {"variants": ["plain", "svm"], "backbone": {"size_px": 64}, "head_steps": 2, "epochs": 1}
+
+
+def write_study(folder: Path, *, deposits: bool = False) -> None:
+    """Write tables and images to a folder; with `deposits`, each patient has a second micrograph, and both a reading."""
     (folder / "raw").mkdir(parents=True)
     rows: list[dict[str, Any]] = []
     for number, (patient, _, use) in enumerate(PATIENTS):
@@ -61,10 +65,10 @@ def write_study(folder: Path) -> None:
         im |= {"roi": "whole", "exposure_ms": 100, "gain": 1}
         tifffile.imwrite(folder / "raw" / im["path"], _paint_im(random))
         rows.append(im | {"patient_id": patient})
-        for name, reading in ((f"{patient}-TEM", "0"), (f"{patient}-TEM2", "mesangial")):
-            tem = {"image_id": name, "modality": "TEM", "path": f"{name}.png", "nm_per_px": 8, "deposits": reading}
+        for name, reading in ((f"{patient}-TEM", "0"), *([(f"{patient}-TEM2", "mesangial")] if deposits else [])):
+            tem = {"image_id": name, "modality": "TEM", "path": f"{name}.png", "nm_per_px": 8}
             cv2.imwrite(str(folder / "raw" / tem["path"]), _paint_tem(random, spots=reading != "0"))
-            rows.append(tem | {"patient_id": patient})
+            rows.append(tem | {"patient_id": patient} | ({"deposits": reading} if deposits else {}))
     _write_table(folder / "images.csv", rows)
     people = [{"patient_id": patient, "diagnosis": label, "use": use} for patient, label, use in PATIENTS]
     _write_table(folder / "patients.csv", people)
