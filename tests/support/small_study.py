@@ -46,7 +46,7 @@ def deposits_config() -> dict[str, Any]:
 
 
 def write_study(folder: Path, *, deposits: bool = False) -> None:
-    """Write tables and images to a folder; with `deposits`, each patient has a second micrograph, and both a reading."""
+    """Write tables and images to a folder; with `deposits`, each patient has two micrographs with readings."""
     (folder / "raw").mkdir(parents=True)
     rows: list[dict[str, Any]] = []
     for number, (patient, _, use) in enumerate(PATIENTS):
