@@ -44,7 +44,7 @@ $(SITE)/.ready: envs/docs.lock
 	  { echo "the packages of envs/docs.lock could not be installed: check the network or pip's index, then run make again"; exit 1; }
 	@touch $@
 
-demo: setup ## run the whole workflow on the demo cohort, up to the report (15 to 20 minutes)
+demo: setup ## run the whole workflow on the demo cohort, up to the report (10 to 15 minutes)
 	$(BIN)/python resources/demo/generate.py demo --out demo/demo --jobs 2
 	$(BIN)/snakemake --cores $(CORES) all
 
@@ -55,7 +55,7 @@ demo-check: demo ## run the demo and three label permutations, and check the dem
 	done
 	$(BIN)/python resources/demo/check.py --permuted results/permuted1 results/permuted2 results/permuted3
 
-tiny: setup ## run the whole workflow on the smallest cohort (about two minutes)
+tiny: setup ## run the whole workflow on the smallest cohort (about one minute)
 	$(BIN)/python resources/demo/generate.py tiny --out demo/tiny --jobs 2
 	$(BIN)/snakemake $(TINY) --cores $(CORES) all
 
