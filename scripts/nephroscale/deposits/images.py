@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from nephroscale.arrays import read_array, read_attributes
+from nephroscale.tem.tem import resample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,15 +67,8 @@ def load_pictures(bags: Mapping[str, Path], labels: Mapping[str, bool] | None, s
             if labels is not None and name not in labels:
                 continue
             own = np.flatnonzero(np.asarray(owner) == index)
-            scaled = np.stack([_scale(np.asarray(pixels[i]), size_px) for i in own])
+            scaled = np.stack([resample(np.asarray(pixels[i]), size_px, size_px) for i in own])
             label = None if labels is None else labels[name]
             picture = TemPicture(name, patient, label, scaled, np.asarray(box[own]), np.asarray(valid[own]) * scale)
             found.append(picture)
     return found
-
-
-def _scale(picture: np.ndarray, size: int) -> np.ndarray:
-    if picture.shape[0] == size:
-        return picture
-    smaller = size < picture.shape[0]
-    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)

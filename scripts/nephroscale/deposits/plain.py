@@ -16,7 +16,7 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.training.checkpoint import CurvePoint, copy_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from nephroscale.deposits.backbone import Backbone
     from nephroscale.deposits.images import TemPicture
@@ -68,16 +68,11 @@ def list_items(pictures: Sequence[TemPicture]) -> Items:
     return Items(np.concatenate([p.pixels for p in pictures]), labels, (1 / counts)[owner], owner)
 
 
-@torch.inference_mode()
 def predict(network: PlainNetwork, pictures: Sequence[TemPicture], device: str, batch_size: int) -> np.ndarray:
     """Give the probability [pictures] of deposits: the mean over a picture's instances."""
-    network.eval()
     items = list_items(pictures)
-    found = []
-    for start in range(0, len(items.pixels), batch_size):
-        pixels = torch.from_numpy(items.pixels[start : start + batch_size]).to(device)
-        found.append(network(pixels).sigmoid().cpu().numpy())
-    return np.bincount(items.owner, np.concatenate(found) * items.weights, len(pictures))
+    found = _instance_probabilities(network, items, device, batch_size)
+    return np.bincount(items.owner, found * items.weights, len(pictures))
 
 
 def fit_plain(
@@ -130,7 +125,9 @@ def fit_plain(
         log(f"epoch {epoch} of {settings.epochs}: training loss {loss:.4f}, best validation {progress.best_loss:.4f}")
 
     if not progress.curve:
-        score(0, HEAD_RATE, log_loss(items.labels, _instance_probabilities(network, items, settings, device)))
+        score(
+            0, HEAD_RATE, log_loss(items.labels, _instance_probabilities(network, items, device, settings.batch_size))
+        )
     while len(progress.curve) <= settings.epochs:
         epoch = len(progress.curve)
         rate = settings.learning_rate * (1 + math.cos(math.pi * (epoch - 1) / settings.epochs)) / 2
@@ -150,10 +147,7 @@ def _with_head(backbone: Backbone, items: Items, settings: DepositsSettings, *, 
     """Train a head on the features of the frozen backbone, all instances in each step."""
     backbone.to(device).eval()
     with torch.no_grad():
-        parts = [
-            backbone.pooled(torch.from_numpy(items.pixels[start : start + settings.batch_size]).to(device))[-1]
-            for start in range(0, len(items.pixels), settings.batch_size)
-        ]
+        parts = [backbone.pooled(pixels)[-1] for pixels in _batches(items, device, settings.batch_size)]
     pooled = torch.cat(parts)
     torch.manual_seed(_derived("head", seed, 0))
     network = PlainNetwork(backbone, pooled.shape[1]).to(device)
@@ -204,14 +198,16 @@ def _turn(image: Tensor, generator: torch.Generator) -> Tensor:
     return turned.flip(1) if symmetry >= 4 else turned
 
 
-def _instance_probabilities(network: PlainNetwork, items: Items, settings: DepositsSettings, device: str) -> np.ndarray:
+@torch.inference_mode()
+def _instance_probabilities(network: PlainNetwork, items: Items, device: str, batch_size: int) -> np.ndarray:
     network.eval()
-    with torch.inference_mode():
-        parts = [
-            network(torch.from_numpy(items.pixels[start : start + settings.batch_size]).to(device)).sigmoid().cpu()
-            for start in range(0, len(items.pixels), settings.batch_size)
-        ]
+    parts = [network(pixels).sigmoid().cpu() for pixels in _batches(items, device, batch_size)]
     return torch.cat(parts).numpy()
+
+
+def _batches(items: Items, device: str, batch_size: int) -> Iterator[Tensor]:
+    for start in range(0, len(items.pixels), batch_size):
+        yield torch.from_numpy(items.pixels[start : start + batch_size]).to(device)
 
 
 def _note(progress: Progress, point: CurvePoint, network: nn.Module) -> None:

@@ -41,6 +41,8 @@ class DepositModels(Stage):
     torch = True
 
     def units(self, plan: PlanView) -> list[str]:
+        if not deposit_patients(plan):
+            return []
         settings = plan.config.deposits
         return [
             str(DepositRun(site, variant, fold, seed))
@@ -48,7 +50,6 @@ class DepositModels(Stage):
             for variant in settings.variants
             for fold in range(plan.config.folds.n_folds)
             for seed in settings.seeds
-            if deposit_patients(plan)
         ]
 
     @need("deposit_folds")

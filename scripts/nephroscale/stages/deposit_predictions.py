@@ -37,13 +37,14 @@ class DepositPredictions(Stage):
     torch = True
 
     def units(self, plan: PlanView) -> list[str]:
+        if not deposit_patients(plan):
+            return []
         settings = plan.config.deposits
         return [
             str(DepositFold(site, fold, seed))
             for site in settings.sites
             for fold in range(plan.config.folds.n_folds)
             for seed in settings.seeds
-            if deposit_patients(plan)
         ]
 
     @need("deposit_folds")

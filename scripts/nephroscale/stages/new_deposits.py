@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from nephroscale.deposits.settings import PLAIN, SVM
 from nephroscale.engine.stage import Need, PlanView, Stage, need
 from nephroscale.stages.deposit_models import backbone_modules, bags_of, deciding, with_weights
 from nephroscale.stages.deposit_predictions import DepositEvaluation
 from nephroscale.stages.patients import deposit_patients
-from nephroscale.stages.units import DepositRun
+from nephroscale.stages.units import DepositRun, SiteBatch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from nephroscale.engine.job import Job
-
-
-class SiteBatch(NamedTuple):
-    """A site and a batch of new patients: ``any/2026-11``."""
-
-    site: str
-    batch: str
-
-    def __str__(self) -> str:
-        return f"{self.site}/{self.batch}"
-
-    @classmethod
-    def parse(cls, unit: str) -> SiteBatch:
-        """Read the text form."""
-        return cls(*unit.split("/"))
 
 
 class NewDeposits(Stage):

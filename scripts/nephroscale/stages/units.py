@@ -110,5 +110,20 @@ class DepositRun(NamedTuple):
         return cls(site, variant, fold, seed)
 
 
+class SiteBatch(NamedTuple):
+    """A site and a batch of new patients: ``any/2026-11``."""
+
+    site: str
+    batch: str
+
+    def __str__(self) -> str:
+        return f"{self.site}/{self.batch}"
+
+    @classmethod
+    def parse(cls, unit: str) -> SiteBatch:
+        """Read the text form."""
+        return cls(*unit.split("/"))
+
+
 EXTERNAL = "external"
 """The set of patients with `use: external` in the study's table; any other set is a batch of new patients."""
