@@ -224,11 +224,3 @@ def test_layouts_survive_the_trained_model(cohort: Cohort, tmp_path: Path) -> No
     alone = collate([bag for bag in bags if bag.patient == "P010"], layouts)
     assert list(alone.features) == ["TEM", "OM", "IM"]
     assert alone.present_idx.keys() == {"OM", "IM"}
-
-
-def test_a_compiled_network_learns_the_same(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled: list[bool] = []
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda _module, **_: compiled.append(True))
-    train(cohort, tmp_path / "compiled", compile=True)
-    train(cohort, tmp_path / "eager")
-    assert compiled == [True]

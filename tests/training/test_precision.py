@@ -11,6 +11,7 @@ from nephroscale.models.batch import Batch
 from nephroscale.models.encoders.common import Encoder
 from nephroscale.models.mil.sc_mil import contrastive_loss
 from nephroscale.models.registry import FAMILIES
+from nephroscale.training.checkpoint import Checkpoint, CurvePoint, Progress
 from nephroscale.training.epoch import validate
 from nephroscale.training.precision import prepare
 from nephroscale.training.settings import TrainSettings
@@ -69,3 +70,38 @@ def test_a_patient_between_two_classes_counts_in_no_sensitivity(
     assert validate(network, [None, None], TrainSettings())[1] == 1.0  # type: ignore[list-item]
     batch = Batch.of(features, mask, torch.tensor([0, 0]), ["A", "B"], torch.tensor([1, 1]))
     assert validate(network, [None, None], TrainSettings())[1] is None  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "images", "compiles"), [(True, 0, True), (None, 10**6, False), (False, 10**6, False)]
+)
+def test_compiling_is_by_block_and_by_request_on_a_cpu(
+    wanted: bool | None, images: int, compiles: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[dict[str, object]] = []
+    monkeypatch.setattr(torch, "compile", lambda forward, **options: compiled.append(options) or forward)
+    shapes = dict.fromkeys(("TEM", "OM", "IM"), (16, 16, 3))
+    network = build_network(shapes, family="cmusnet", encoder={"name": "small-cnn", "width": 8})
+    pixels = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8)
+    encoder = next(module for module in network.modules() if isinstance(module, Encoder))
+    before = encoder(pixels)
+    prepare(network, TrainSettings(compile=wanted), images)
+    assert len(compiled) == (3 * len(encoder.blocks()) if compiles else 0)
+    assert all(options["fullgraph"] for options in compiled)
+    assert torch.equal(encoder(pixels), before)
+
+
+def test_a_resumed_optimizer_has_the_layout_of_its_weights(tmp_path: Path) -> None:
+    network = torch.nn.Conv2d(4, 4, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(network.parameters(), amsgrad=True)
+    network(torch.randn(1, 4, 8, 8)).sum().backward()
+    optimizer.step()
+    checkpoint, progress = Checkpoint(tmp_path, "x"), Progress([CurvePoint(1, 0.1, 1.0, 1.0, None)])
+    checkpoint.save(network, optimizer, progress)
+    before = [moments["exp_avg"].clone() for moments in optimizer.state.values()]
+    again = torch.optim.Adam(network.parameters(), amsgrad=True)
+    checkpoint.load(network, again, print)
+    for weight, moments, expected in zip(network.parameters(), again.state.values(), before, strict=True):
+        assert torch.equal(moments["exp_avg"], expected)
+        assert moments["max_exp_avg_sq"].stride() == weight.stride()
+        assert float(moments["step"]) == 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from nephroscale.ahead import ahead
 from nephroscale.arrays import read_array, read_attributes, write_arrays
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.features import registry
@@ -114,6 +116,11 @@ def _choose(
     return chosen, names
 
 
+def _read(instance: _Instance, size_px: int) -> np.ndarray:
+    """Read and scale an image to [S, S, 3] uint8."""
+    return resize(to_rgb8(np.asarray(instance.crops[instance.index])), size_px)
+
+
 def extract_features(  # noqa: PLR0917  (one argument per input of a job)
     patient: str,
     modality: str,
@@ -175,14 +182,19 @@ def extract_features(  # noqa: PLR0917  (one argument per input of a job)
         raise Rejected(f"{what[modality]}, so the bag is empty")
     network = registry.create(encoder, device)
     maps: np.ndarray | None = None
-    for start in range(0, len(chosen), settings.batch_size):
-        batch = chosen[start : start + settings.batch_size]
-        images = [resize(to_rgb8(np.asarray(each.crops[each.index])), network.size_px) for each in batch]
-        encoded = network.encode(np.stack(images))
+    size, done = settings.batch_size or (64 if device == "cuda" else 8), 0
+    batches = [chosen[start : start + size] for start in range(0, len(chosen), size)]
+
+    def encode(batch: Sequence[_Instance]) -> np.ndarray:
+        return network.encode(np.stack([_read(each, network.size_px) for each in batch]))
+
+    # With two threads, a GPU encodes one batch while another is read or copied back.
+    for encoded in ahead((partial(encode, batch) for batch in batches), 2 if device == "cuda" else 1):
         if maps is None:
             dtype = encoded.dtype if encoded.dtype == np.uint8 else np.dtype(settings.dtype)
             maps = np.empty((len(chosen), *encoded.shape[1:]), dtype)
-        maps[start : start + len(encoded)] = encoded
+        maps[done : done + len(encoded)] = encoded
+        done += len(encoded)
     assert maps is not None
     if maps.dtype != np.uint8 and not np.isfinite(maps).all():
         raise NephroscaleError(

@@ -26,6 +26,11 @@ class EncoderSettings(Settings):
         "For `h5`: the folder that holds <patient_id>.h5 or <image_id>.h5, as CLAM and TRIDENT write them.", None
     )
     size_px: int = setting("Side to which images are scaled for this encoder.", 224, minimum=32)
+    precision: Literal["auto", "float32", "bfloat16"] = setting(
+        "Precision in which a network of transformers encodes; `auto` is bfloat16 on a GPU that supports it, float32 "
+        "elsewhere.",
+        "auto",
+    )
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,9 @@ class FeaturesSettings(Settings):
 
     encoders: EncodersSettings = section(EncodersSettings)
     dtype: Literal["float16", "float32"] = setting("Precision in which features are stored.", "float32")
-    batch_size: int = setting("Images encoded at once.", 8, was="batch", minimum=1)
+    batch_size: int | None = setting(
+        "Images encoded at once; null is 8 on a CPU and 64 on a GPU.", None, was="batch", minimum=1
+    )
     om_glomeruli: int = setting(
         "Glomeruli of a patient in the OM bag: 1 is the representative one alone.", 1, minimum=1
     )
@@ -60,7 +67,7 @@ class ExtractionSettings(Settings):
 
     encoder: EncoderSettings = section(EncoderSettings)
     dtype: Literal["float16", "float32"] = setting("Precision in which features are stored.", "float32")
-    batch_size: int = setting("Images encoded at once.", 8)
+    batch_size: int | None = setting("Images encoded at once.", None)
     om_glomeruli: int = setting("Glomeruli of a patient in the OM bag.", 1)
     stains: tuple[str, ...] = setting("Stains of OM slides, best first; empty for other modalities.", ())
     panel: tuple[str, ...] = setting("Markers of IM images by slot; empty for other modalities.", ())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
     from torch import Tensor
@@ -75,22 +75,30 @@ class Batch:
         present_idx = {name: who.nonzero().flatten() for name, who in present.items() if not who.all()}
         return cls(dict(features), dict(mask), rows, labels, tuple(ids), second, negative, present_idx)
 
-    def to(self, device: torch.device | str) -> Batch:
-        """Copy the batch to a device."""
+    def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """Apply a function to every tensor."""
 
-        def moved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
+        def mapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: function(tensor) for name, tensor in tensors.items()}
 
         return replace(
             self,
-            features=moved(self.features),
-            mask=moved(self.mask),
-            rows=moved(self.rows),
-            labels=self.labels.to(device, non_blocking=True),
-            second=None if self.second is None else self.second.to(device, non_blocking=True),
-            negative=moved(self.negative),
-            present_idx=moved(self.present_idx),
+            features=mapped(self.features),
+            mask=mapped(self.mask),
+            rows=mapped(self.rows),
+            labels=function(self.labels),
+            second=None if self.second is None else function(self.second),
+            negative=mapped(self.negative),
+            present_idx=mapped(self.present_idx),
         )
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Copy the batch to a device."""
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> Batch:
+        """Copy large tensors to memory from which a GPU reads without waiting."""
+        return replace(self, features={name: bag.pin_memory() for name, bag in self.features.items()})
 
     def present(self, modality: str) -> Tensor | None:
         """Mark the patients who have a modality, [B] bool; None if all have it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from nephroscale.models.batch import MODALITIES, Batch, Shapes
@@ -100,6 +101,7 @@ class ModalityEncoder(Network):
     """
 
     reads_slots = True
+    recordable = True
 
     def __init__(
         self, shapes: Shapes, config: ModalityEncoderConfig, *, slots: int = 1, released: bool = False
@@ -135,8 +137,9 @@ class ModalityEncoder(Network):
         maps: dict[str, Tensor] = {}
         weights: dict[str, Tensor] = {}
         selection = None
+        bags = self.encode_all(batch)
         for name in self.modalities:
-            bag, mask = self.encode(name, batch), batch.mask[name]
+            bag, mask = bags[name], batch.mask[name]
             if name == "TEM" and self.smil is not None:
                 maps[name], selection = self.smil(bag, mask)
             elif name in self.pools:
@@ -146,6 +149,21 @@ class ModalityEncoder(Network):
                 maps[name], weights[name] = pool(bag, mask)
         present = {name: who for name in self.modalities if (who := batch.present(name)) is not None}
         return ModalityMaps(maps, present, selection, weights)
+
+    def encode_all(self, batch: Batch) -> dict[str, Tensor]:
+        """Encode all modalities; on a GPU at the same time, since the few images of OM and IM leave most of it idle."""
+        if not self.encoders or batch.labels.device.type != "cuda":
+            return {name: self.encode(name, batch) for name in self.modalities}
+        bags, here = {}, torch.cuda.current_stream()
+        streams = {name: torch.cuda.Stream() for name in self.modalities}  # type: ignore[no-untyped-call]
+        for name, stream in streams.items():
+            stream.wait_stream(here)
+            with torch.cuda.stream(stream):
+                bags[name] = self.encode(name, batch)
+        for name, stream in streams.items():
+            here.wait_stream(stream)
+            bags[name].record_stream(here)
+        return bags
 
     def encode(self, name: str, batch: Batch) -> Tensor:
         """Turn the bags of a modality into maps [B, N, h, w, C] of the common width; the encoder skips padding."""

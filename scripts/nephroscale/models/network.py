@@ -33,6 +33,9 @@ class Network(nn.Module):
     #: Whether the network has weights for each slot of the IM marker panel, and takes their number.
     reads_slots: bool = False
 
+    #: Whether steps can be recorded on a GPU: nothing waits for the device's values or reads what Python changes.
+    recordable: bool = False
+
     #: Fraction of the training that is done, from 0 to below 1; the training sets it at the start of each epoch.
     progress: float = 0.0
 

@@ -122,6 +122,7 @@ class Checkpoint:
             index, key = name.split(".", 1)
             state["state"].setdefault(int(index), {})[key] = tensor
         optimizer.load_state_dict(state)
+        _arrange_as_weights(optimizer)
         curve = [CurvePoint(**point) for point in metadata["curve"]]
         log(f"Resuming after epoch {len(curve)}.")
         return Progress(curve, metadata["best_epoch"], metadata["best_loss"], _under("best.", tensors))
@@ -129,6 +130,14 @@ class Checkpoint:
     def _full_name(self, network: nn.Module) -> str:
         device = next(network.parameters()).device.type
         return f"{self.name}, torch {torch.__version__}, {torch.get_num_threads()} threads, {device}"
+
+
+def _arrange_as_weights(optimizer: torch.optim.Optimizer) -> None:
+    """Give moments the memory format of their weights (channels-last, perhaps), which a fused optimizer requires."""
+    for weight, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if value.shape == weight.shape:
+                moments[name] = torch.empty_like(weight, requires_grad=False).copy_(value)
 
 
 def copy_state(network: nn.Module) -> dict[str, Tensor]:

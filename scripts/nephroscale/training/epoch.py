@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from blake3 import blake3
 
+from nephroscale.ahead import ahead
 from nephroscale.training.augment import flip
 from nephroscale.training.data import Bag, Layout, collate, layouts_of
 from nephroscale.training.missing import drop_modalities
 from nephroscale.training.precision import autocast
+from nephroscale.training.recorded import pad_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from nephroscale.models.batch import Batch
     from nephroscale.models.network import Network
     from nephroscale.training.settings import TrainSettings
+
+    Step = Callable[[Batch], tuple[torch.Tensor, ...]]
 
 
 def train_epoch(
@@ -31,11 +36,14 @@ def train_epoch(
     epoch: int,
     device: str = "cpu",
     layouts: Mapping[str, Layout] | None = None,
+    step: Step | None = None,
 ) -> float:
     """Pass once over the training patients in random order; return the mean loss of a patient.
 
     Order, flips and dropout come from generators seeded by (seed, epoch), so that a resumed training draws the same.
+    `step` replaces :func:`training_step`.
     """
+    step = step or partial(training_step, network, optimizer, settings)
     generator = torch.Generator().manual_seed(_derived("epoch", seed, epoch))
     torch.manual_seed(_derived("dropout", seed, epoch))
     network.train()
@@ -45,15 +53,23 @@ def train_epoch(
     rate = settings.modality_dropout if network.supports_missing_modalities else None
     drop = (lambda batch: drop_modalities(batch, rate, generator)) if rate else None
     for batch in batches([bags[i] for i in order], settings.batch_size, device, layouts, drop):
-        given = flip(batch, generator) if settings.random_flips else batch
-        optimizer.zero_grad(set_to_none=True)
-        with autocast(device, settings.precision):
-            loss = network.batch_loss(network(given), given)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        (loss,) = step(flip(batch, generator) if settings.random_flips else batch)
         network.after_step()
-        total += loss.detach()
+        total += loss
     return float(total) / len(bags)
+
+
+def training_step(
+    network: Network, optimizer: torch.optim.Optimizer, settings: TrainSettings, batch: Batch
+) -> tuple[torch.Tensor]:
+    """Update the weights by one batch; return its loss []."""
+    optimizer.zero_grad(set_to_none=True)
+    with autocast(batch.labels.device.type, settings.precision):
+        loss = network.batch_loss(network(batch), batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return (loss.detach(),)
 
 
 @torch.no_grad()
@@ -64,22 +80,32 @@ def validate(
     *,
     device: str = "cpu",
     layouts: Mapping[str, Layout] | None = None,
+    step: Step | None = None,
 ) -> tuple[float, float | None]:
     """Return the mean loss of a patient, and the balanced accuracy of the softmax, or None without a labelled patient.
 
     The balanced accuracy is the mean sensitivity over the classes that occur, without patients between two classes.
+    `step` replaces :func:`validation_step`.
     """
+    step = step or partial(validation_step, network, settings)
     network.eval()
     total = torch.zeros((), dtype=torch.float64, device=device)
     sums: list[torch.Tensor] = []
     for batch in batches(bags, settings.batch_size, device, layouts):
-        with autocast(device, settings.precision):
-            output = network(batch)
-            total += network.batch_loss(output, batch)
-        sums.append(_hits_by_class(output.logits["fusion"], batch))
+        loss, hits = step(batch)
+        total += loss
+        sums.append(hits)
     right, count = torch.stack(sums).sum(0)
     occur = int((count > 0).sum())
     return float(total) / len(bags), float((right / count.clamp(min=1)).sum()) / occur if occur else None
+
+
+def validation_step(network: Network, settings: TrainSettings, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the loss [] of a batch, and [2, classes] its correct predictions and patients by class."""
+    with autocast(batch.labels.device.type, settings.precision):
+        output = network(batch)
+        loss = network.batch_loss(output, batch)
+    return loss, _hits_by_class(output.logits["fusion"], batch)
 
 
 def _hits_by_class(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -100,19 +126,34 @@ def batches(
 ) -> Iterator[Batch]:
     """Divide bags into batches and apply `change` on the host; the last batch may be smaller, no patient is dropped."""
     layouts = layouts_of(bags) if layouts is None else layouts
-    for first in range(0, len(bags), size):
-        batch = collate(bags[first : first + size], layouts)
-        yield (batch if change is None else change(batch)).to(device)
+    read = [partial(collate, bags[first : first + size], layouts) for first in range(0, len(bags), size)]
+    on_gpu = device.startswith("cuda")
+    for batch in ahead(read) if on_gpu else (each() for each in read):
+        changed = batch if change is None else change(batch)
+        yield pad_images(changed).pinned().to(device) if on_gpu else changed
 
 
 def make_optimizer(network: torch.nn.Module, settings: TrainSettings) -> torch.optim.Adam:
-    """Make the paper's optimizer, Adam with amsgrad, for the trainable parameters."""
+    """Make the paper's optimizer, Adam with amsgrad, for the trainable parameters; on a GPU in one fused kernel."""
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    on_gpu = bool(trainable) and trainable[0].is_cuda
     return torch.optim.Adam(
-        [p for p in network.parameters() if p.requires_grad],
-        lr=settings.learning_rate,
+        trainable,
+        lr=torch.tensor(settings.learning_rate, device=trainable[0].device) if on_gpu else settings.learning_rate,
         weight_decay=settings.weight_decay,
         amsgrad=True,
+        fused=on_gpu or None,
+        capturable=on_gpu,
     )
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate; a tensor keeps its place in memory, which a recorded step reads."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def cosine_rate(epoch: int, settings: TrainSettings) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,9 +18,18 @@ from nephroscale.models.registry import build, config_of
 from nephroscale.models.weights import ModelCard, save_model
 from nephroscale.training.checkpoint import CurvePoint, copy_state
 from nephroscale.training.data import class_counts, holds_pixels, layouts_of, thinned
-from nephroscale.training.epoch import cosine_rate, make_optimizer, train_epoch, validate
+from nephroscale.training.epoch import (
+    cosine_rate,
+    make_optimizer,
+    set_rate,
+    train_epoch,
+    training_step,
+    validate,
+    validation_step,
+)
 from nephroscale.training.missing import choose_cases
-from nephroscale.training.precision import prepare
+from nephroscale.training.precision import make_deterministic, prepare
+from nephroscale.training.recorded import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +39,7 @@ if TYPE_CHECKING:
     from nephroscale.models.settings import ModelSettings
     from nephroscale.training.checkpoint import Checkpoint, Progress
     from nephroscale.training.data import Bag, Layout
+    from nephroscale.training.epoch import Step
     from nephroscale.training.fold_data import FoldData
     from nephroscale.training.settings import TrainSettings
 
@@ -99,7 +109,7 @@ def fit(
         When a patient is on two sides of the fold, has no features of a modality and is not known to lack it, or the
         loss is not finite.
     """
-    _make_deterministic(device)
+    make_deterministic(device)
     settings = settings.with_changes(model.train)
     sides = _open_sides(data, model, settings, seed)
     shapes = {name: layout.shape for name, layout in sides.layouts.items()}
@@ -115,7 +125,7 @@ def fit(
         gamma=settings.focal_gamma,
         device=device,
     )
-    prepare(network, settings)
+    prepare(network, settings, images=settings.epochs * _images(sides.training))
     progress = _train(network, sides, settings, checkpoint, seed=seed, device=device, log=log)
 
     best = progress.curve[progress.best_epoch]
@@ -181,15 +191,23 @@ def _train(
     """Train epoch by epoch from the last checkpoint on, until the last epoch or until patience ends."""
     optimizer = make_optimizer(network, settings)
     progress = checkpoint.load(network, optimizer, log)
+    learn, check, layouts = make_steps(network, optimizer, sides, settings)
     while not _finished(progress, settings):
         epoch = len(progress.curve)
         rate = cosine_rate(epoch, settings)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(optimizer, rate)
         train_loss = train_epoch(
-            network, optimizer, sides.training, settings, seed=seed, epoch=epoch, device=device, layouts=sides.layouts
+            network,
+            optimizer,
+            sides.training,
+            settings,
+            seed=seed,
+            epoch=epoch,
+            device=device,
+            layouts=layouts,
+            step=learn,
         )
-        loss, accuracy = validate(network, sides.validation, settings, device=device, layouts=sides.layouts)
+        loss, accuracy = validate(network, sides.validation, settings, device=device, layouts=layouts, step=check)
         if not math.isfinite(train_loss + loss):
             raise NephroscaleError(
                 f"The loss is not finite in epoch {epoch + 1}.",
@@ -204,6 +222,31 @@ def _train(
         checkpoint.save(network, optimizer, progress)
         log(f"epoch {epoch + 1} of {settings.epochs}: training loss {train_loss:.4f}, validation loss {loss:.4f}")
     return progress
+
+
+def make_steps(
+    network: Network, optimizer: torch.optim.Optimizer, sides: Sides, settings: TrainSettings
+) -> tuple[Step | None, Step | None, dict[str, Layout]]:
+    """Record the steps of training and validation on a GPU, where bags get equal numbers of slots for it."""
+    if not (network.recordable and settings.record and next(network.parameters()).is_cuda):
+        return None, None, sides.layouts
+    bags = [*sides.training, *sides.validation]
+    layouts = {
+        name: replace(layout, slots=max(len(b.modalities[name].rows) for b in bags if name in b.modalities))
+        for name, layout in sides.layouts.items()
+    }
+
+    def state() -> list[torch.Tensor]:
+        moments = [tensor for each in optimizer.state.values() for tensor in each.values()]
+        return [*network.parameters(), *network.buffers(), *moments]
+
+    learn = Recorded(partial(training_step, network, optimizer, settings), state)
+    return learn, Recorded(partial(validation_step, network, settings)), layouts
+
+
+def _images(bags: list[Bag]) -> int:
+    """Count the images of all modalities."""
+    return sum(int(content.mask.sum()) for bag in bags for content in bag.modalities.values())
 
 
 def _finished(progress: Progress, settings: TrainSettings) -> bool:
@@ -228,18 +271,6 @@ def _check_kind(pixels: Mapping[str, bool], *, encoder: bool) -> None:
             where="models: encoder, and features: encoders",
             fix="Set the model's `encoder` if, and only if, the features' encoder is `pixels`.",
         )
-
-
-def _make_deterministic(device: str) -> None:
-    if device.startswith("cuda"):
-        if not torch.cuda.is_available():
-            raise NephroscaleError(
-                "This job has no GPU.",
-                where="compute: device: cuda",
-                fix="Set it to cpu, or request a GPU from the cluster.",
-            )
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import the compiler
 
 
 def _rounded(value: float) -> float:

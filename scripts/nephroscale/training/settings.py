@@ -56,9 +56,14 @@ class TrainSettings(Settings):
     channels_last: bool | None = setting(
         "Memory format of encoders trained with a model; null is channels-last on a GPU.", None
     )
-    compile: bool = setting(
-        "Compile the network (torch.compile) before training; worthwhile if encoders are trained for many epochs.",
-        default=False,
+    record: bool = setting(
+        "Record the steps on a GPU (CUDA graphs), so that they do not wait for Python; CMUS-Net and the other fusions.",
+        default=True,
+    )
+    compile: bool | None = setting(
+        "Compile the blocks of trained encoders (torch.compile), which takes minutes; null compiles on a GPU where the "
+        "training encodes more than 250,000 images.",
+        None,
     )
 
     def with_changes(self, changes: Mapping[str, Any]) -> Self:

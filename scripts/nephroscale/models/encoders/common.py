@@ -62,6 +62,10 @@ class Encoder(nn.Module):
         """List the modules with weights, in the order of the forward pass; `trainable: last` trains the last group."""
         raise NotImplementedError
 
+    def blocks(self) -> list[nn.Module]:
+        """List the modules that are compiled one by one: each takes images on its first axis."""
+        return [module for part in self.parts() for module in part]
+
     def freeze(self, trainable: str) -> None:
         """Freeze the encoder except for `all`, the `last` or `none` of its parts.
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.features.encoders.huggingface import MapNetwork, build_network, layout_of, load_network
+from nephroscale.models.encoders import swin
 from nephroscale.models.encoders.common import Encoder
 from nephroscale.models.settings import TrainedEncoderSettings
 
@@ -39,6 +40,8 @@ class HuggingFaceEncoder(Encoder):
         network.mean.zero_()  # the encoder normalises the images
         network.std.fill_(1)
         self.network = network
+        if network.kind == "swin":
+            swin.adapt(network.network)
 
     def maps(self, images: Tensor) -> Tensor:
         """Turn normalised images [M, 3, S, S] into maps [M, h, w, C]."""
@@ -55,6 +58,13 @@ class HuggingFaceEncoder(Encoder):
         if hasattr(inner, "layernorm"):
             parts[-1].append(inner.layernorm)
         return parts
+
+    def blocks(self) -> list[nn.Module]:
+        """List the transformer blocks; of ResNet the stages."""
+        inner: Any = self.network.network
+        if self.network.kind in {"swin", "swinv2"}:
+            return swin.blocks(inner)
+        return [module for part in self.parts()[1:] for module in part[:1]]
 
 
 def _fit_positions(network: MapNetwork, size_px: int) -> None:
