@@ -129,6 +129,7 @@ def read_images(
                     same_as=cells.get("same_as") or None,
                     same_as_reason=cells.get("same_as_reason") or None,
                     page=page,
+                    channel=cells.get("channel") or None,
                 )
             )
         elif modality == "IM" and grade == 0:

@@ -11,6 +11,7 @@ import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.facts import is_whole_field
+from nephroscale.slides.field import open_field
 from nephroscale.slides.modality import Brightfield, Fluorescence, Modality
 from nephroscale.slides.pyramid import write_pyramid, write_tissue_label
 from nephroscale.slides.readers.base import UnreadableRegion, UnreadableSlide
@@ -96,13 +97,15 @@ def tile_slide(  # noqa: PLR0917
     Rejected
         When the slide cannot be read, is too coarse, or has no tissue.
     """
-    with open_slide(path, facts.reader) as reader:
+    with open_slide(path, facts.reader) as opened:
+        reader = opened
         try:
             scales = choose_scales(reader, facts.mpp, settings, whole_field=is_whole_field(row))
             modality: Modality
             if isinstance(settings, OmTilingSettings):
                 modality = Brightfield(reader, scales, row, settings, references)
             else:
+                reader = open_field(reader, row)
                 modality = Fluorescence(reader, scales, row, settings, facts)
             return _tile(reader, scales, modality, row, settings, out, report)
         except UnreadableSlide as fault:
