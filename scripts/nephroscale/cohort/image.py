@@ -23,11 +23,14 @@ class TableScale:
         ``um`` or ``nm``.
     source
         ``table`` for a value of the image's own row, ``instrument`` for one looked up by microscope and magnification.
+    wins
+        Whether it counts before the scale in the file (``scale_from: table``).
     """
 
     value: float
     unit: Literal["um", "nm"]
     source: Literal["table", "instrument"] = "table"
+    wins: bool = False
 
 
 @dataclass(frozen=True, slots=True)

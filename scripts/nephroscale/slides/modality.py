@@ -11,7 +11,7 @@ import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.background import IntensityScale, calibrate_intensity, estimate_background
-from nephroscale.slides.dye import separate_dye
+from nephroscale.slides.dye import full_scale, separate_dye
 from nephroscale.slides.facts import is_whole_field
 from nephroscale.slides.field import Field, named_channel
 from nephroscale.slides.slide_view import WHITE, Overview, SlideView
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from nephroscale.slides.readers.base import SlideReader
     from nephroscale.slides.scales import Scales
     from nephroscale.slides.settings import ImTilingSettings, OmTilingSettings
+
+
+SATURATED = 0.98  # of the full scale of the camera; JPEG lowers it a little
 
 
 class Modality(ABC):
@@ -161,16 +164,17 @@ class Fluorescence(Modality):
 
     def fit(self, view: SlideView, grid: TileGrid, scales: Scales) -> None:
         """Calibrate the intensity."""
-        sample = [
-            self._scale.subtract(tile.pixels[..., 0], tile.x, tile.y)[tile.valid] for tile in sample_tiles(view, grid)
-        ]
-        calibration = calibrate_intensity(np.concatenate(sample or [np.zeros(0)]), self.raw_dtype, self.row)
+        tiles = list(sample_tiles(view, grid))
+        counts = np.concatenate([np.zeros(0), *(tile.pixels[tile.valid].ravel() for tile in tiles)])
+        above = [self._scale.subtract(tile.pixels[..., 0], tile.x, tile.y)[tile.valid] for tile in tiles]
+        calibration = calibrate_intensity(np.concatenate([np.zeros(0), *above]), self.raw_dtype, self.row)
         self._scale = IntensityScale(self._background, scales.ratio, calibration.factor)
         self.attributes["calibration"] = calibration.kind
         self.quality.update(
             calibration=calibration.kind,
             counts_to_stored=calibration.factor,
             background_median=round(float(np.median(self._background)), 3),
+            saturated_share=round(float((counts >= SATURATED * full_scale(counts)).mean()), 4) if counts.size else 0.0,
             background_range=round(float(np.ptp(self._background)), 3),
         )
 

@@ -39,7 +39,7 @@ COLUMNS = ("row", "column", "x", "y", "status", "tissue_fraction", "focus")
 
 
 class TileFigures(TypedDict):
-    """Figures of a tiled slide; `normalisation` for OM, `calibration` for IM."""
+    """Figures of a tiled slide; `normalisation` for OM, `calibration` and `saturated_share` (of its pixels) for IM."""
 
     tiles: int
     unreadable_tiles: int
@@ -49,6 +49,7 @@ class TileFigures(TypedDict):
     blurred_share: float
     normalisation: NotRequired[str]
     calibration: NotRequired[str]
+    saturated_share: NotRequired[float]
 
 
 class TileQuality(TypedDict):
@@ -164,6 +165,7 @@ def _tile(  # noqa: PLR0917
         figures["normalisation"] = modality.normalisation.method
     else:
         figures["calibration"] = str(modality.quality["calibration"])
+        figures["saturated_share"] = float(str(modality.quality["saturated_share"]))
     return figures
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import tifffile
 
-SQUARE = 0.02  # relative difference up to which the sides of a pixel count as equal
+SQUARE = 0.05  # relative difference up to which the mean of the sides of a pixel is its scale
 _UNITS: Mapping[str, float] = {
     "pm": 1e-6,
     **dict.fromkeys(("å", "angstrom", "ångström"), 1e-4),
