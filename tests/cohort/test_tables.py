@@ -284,7 +284,6 @@ def test_scales(tables, cells, scale) -> None:
         ({"annotation": "x.json"}, "annotation", "'x.json' is given for a TEM image"),
         ({"patient_id": "a1"}, "patient_id", "the table of patients has no patient 'a1'; did you mean 'A1'?"),
         ({"path": "x/../../i1.tif"}, "path", "'x/../../i1.tif' leaves data.root"),
-        ({"modality": "IM", "marker": "IgG", "path": "i1.tif#2"}, "path", "names page 2, which is for TEM images"),
     ],
 )
 def test_faults_of_one_image(tables, cells, column, message) -> None:

@@ -187,7 +187,7 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
     Rejected
         When the image cannot be read, does not match its modality, or has no scale.
     """
-    reader = MICROGRAPH if row.modality == "TEM" else choose_reader(path)
+    reader = MICROGRAPH if row.modality == "TEM" else choose_reader(path, row.page)
     with open_slide(path, reader, row.page) as slide:
         if min(slide.width, slide.height) < MIN_PX:
             raise Rejected(f"the image has only {slide.width} x {slide.height} pixels")

@@ -98,7 +98,7 @@ def tile_slide(  # noqa: PLR0917
     Rejected
         When the slide cannot be read, is too coarse, or has no tissue.
     """
-    with open_slide(path, facts.reader) as opened:
+    with open_slide(path, facts.reader, facts.page) as opened:
         reader = opened
         try:
             scales = choose_scales(reader, facts.mpp, settings, whole_field=is_whole_field(row))
