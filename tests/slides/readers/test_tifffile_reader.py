@@ -8,6 +8,7 @@ import tifffile
 from nephroscale.errors import Rejected
 from nephroscale.slides.facts import describe_image
 from nephroscale.slides.headers import read_header
+from nephroscale.slides.readers import tifffile_reader
 from nephroscale.slides.readers.registry import choose_reader, open_slide
 
 
@@ -183,3 +184,18 @@ def test_a_plane_of_a_stack_or_a_scene_is_read_by_its_number(tmp_path, make_row)
     assert (facts.page, facts.width, facts.mpp) == (5, 96, 0.25)
     header = read_header(path, "IM", 5)
     assert (header.width, header.mpp) == (96, 0.25)
+
+
+@pytest.mark.parametrize("compression", [None, "lzw"])
+def test_large_strips_are_decoded_once(tmp_path, monkeypatch, compression):
+    image = np.random.default_rng(0).integers(0, 4000, (400, 300), np.uint16)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, image, rowsperstrip=200, compression=compression, metadata=None)
+    monkeypatch.setattr(tifffile_reader, "LARGE_STRIP", 200 * 300)
+    with open_slide(path, "tifffile_reader") as slide:
+        np.testing.assert_array_equal(slide.read_level(0, 10, 150, 40, 100)[0][..., 0], image[150:250, 10:50])
+        assert isinstance(slide._array(0), np.memmap)
+    monkeypatch.setattr(tifffile_reader, "LARGE_STRIP", 200 * 300 + 1)
+    with open_slide(path, "tifffile_reader") as slide:
+        np.testing.assert_array_equal(slide.read_level(0, 10, 150, 40, 100)[0][..., 0], image[150:250, 10:50])
+        assert not isinstance(slide._array(0), np.ndarray)

@@ -30,6 +30,7 @@ COLOURS = ({"red", "r"}, {"green", "g"}, {"blue", "b"})
 OME_COLOURS = (0xFF0000FF, 0x00FF00FF, 0x0000FFFF)  # red, green and blue, opaque
 BRIGHT = 128  # mean level from which on three unnamed channels are a brightfield picture
 PROBE_PX = 512
+LARGE_STRIP = 1 << 21  # samples
 SCENE = 0.25  # least area of a scene, as a share of the largest; previews and labels are smaller
 
 
@@ -112,8 +113,10 @@ class TifffileReader(SlideReader):
 
     def _array(self, level: int) -> Any:
         if level not in self._arrays:
-            opened = zarr.open(self._levels[level][0].aszarr(), mode="r")
-            self._arrays[level] = opened if isinstance(opened, zarr.Array) else opened["0"]
+            series, axes = self._levels[level]
+            decoded = _decode_once(series) if math.prod(series.shape) == axes.width * axes.height * axes.count else None
+            opened = zarr.open(series.aszarr(), mode="r") if decoded is None else decoded
+            self._arrays[level] = opened["0"] if isinstance(opened, zarr.Group) else opened
         return self._arrays[level]
 
     def read_inside(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -177,6 +180,17 @@ class _Axes:
         self.width, self.height = sizes["X"], sizes["Y"]
         self.count = sizes[self.channel_axis] if self.channel_axis else 1
         self.channels = 3 if self.samples and self.count >= 3 else 1 if self.samples else self.count
+
+
+def _decode_once(series: tifffile.TiffPageSeries) -> np.ndarray | None:
+    """Decode a picture of large strips into a scratch file, as each region would need whole strips; None for others."""
+    page = series.keyframe
+    if page.is_tiled or page.rowsperstrip * page.imagewidth * page.samplesperpixel < LARGE_STRIP:
+        return None
+    with contextlib.suppress(Exception):  # of a damaged file the readable strips are read one by one
+        decoded: np.ndarray = series.asarray(out="memmap")
+        return decoded
+    return None
 
 
 def _choose_picture(tiff: tifffile.TiffFile, number: int | None) -> tuple[tifffile.TiffPageSeries, dict[str, int]]:
