@@ -71,7 +71,7 @@ class Modality(ABC):
 
     @abstractmethod
     def to_grey(self, pixels: np.ndarray) -> np.ndarray:
-        """Convert pixels [h, w, c] to float32 grey levels [h, w] from 0 to 255."""
+        """Convert pixels [h, w, c] to grey levels [h, w] from 0 to 255, uint8 or float32."""
 
 
 class Brightfield(Modality):
@@ -124,7 +124,7 @@ class Brightfield(Modality):
 
     def to_grey(self, pixels: np.ndarray) -> np.ndarray:
         """Convert pixels to grey levels from 0 to 255."""
-        return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY).astype(np.float32)
+        return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
 
 
 class Fluorescence(Modality):

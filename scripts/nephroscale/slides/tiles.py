@@ -203,7 +203,8 @@ class _Stream:
             else:
                 self.focus[row, column] = _focus(self.modality.to_grey(pixels))
                 stored = self.modality.transform(pixels, valid, grid.x + left, grid.y + top)
-                block[:, top - y : top - y + high, left - x : left - x + wide] = np.moveaxis(stored, -1, 0)
+                for plane, channel in zip(block, cv2.split(stored), strict=True):
+                    plane[top - y : top - y + high, left - x : left - x + wide] = channel
             self.done += 1
             if self.report is not None:
                 self.report(self.done, self.total)
@@ -212,7 +213,8 @@ class _Stream:
 
 def _focus(grey: np.ndarray) -> float:
     """Compute the variance of the Laplacian of grey levels from 0 to 255; a blurred tile has a low one."""
-    return round(float(cv2.Laplacian(grey, cv2.CV_32F).astype(np.float64).var()), 3)
+    edges = cv2.Laplacian(grey, cv2.CV_16S if grey.dtype == np.uint8 else cv2.CV_32F)
+    return round(float(cv2.meanStdDev(edges)[1].item()) ** 2, 3)
 
 
 def _quality(modality: Modality, grid: TileGrid, focus: np.ndarray, scales: Scales) -> TileQuality:
