@@ -121,7 +121,7 @@ def test_strips_that_are_absent_or_too_large_are_refused(tmp_path, monkeypatch):
 )
 def test_files_of_microscopes_programs_are_refused_by_name(tmp_path, name, start, kind):
     (tmp_path / name).write_bytes(start + bytes(64))
-    with pytest.raises(Rejected, match=f"it is {kind}.*, which is not read; export the marker's channel as OME-TIFF"):
+    with pytest.raises(Rejected, match=f"it is {kind}.*, which is not read; export the picture as OME-TIFF"):
         choose_reader(tmp_path / name)
 
 

@@ -129,7 +129,7 @@ def candidate_readers(path: Path, page: int | None = None) -> list[str]:
     if not magic:
         raise Rejected("cannot be opened: the file is empty (0 bytes)")
     if name := _foreign(path, magic):
-        raise Rejected(f"it is {name}, which is not read; export the marker's channel as OME-TIFF with all its bits")
+        raise Rejected(f"it is {name}, which is not read; export the picture as OME-TIFF with all its bits")
     if page is not None and magic.startswith(TIFF):
         _check_tiff(path)
         return ["tifffile_reader"]
