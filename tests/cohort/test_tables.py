@@ -68,7 +68,7 @@ def test_rows_of_recipes_hold_no_paths(tables) -> None:
     images = tables.load().images
     assert images["B"].annotation == tables.folder / "outlines.json"
     assert "annotation" not in images["B"].row().to_mapping()  # outlines decide glomeruli alone, by their digest
-    assert images["B"].row().to_mapping()["scale"] == {"value": 0.25, "unit": "um", "source": "table"}
+    assert images["B"].row().to_mapping()["scale"] == {"value": 0.25, "unit": "um", "source": "table", "wins": False}
     text = json.dumps([image.row().to_mapping() for image in images.values()])
     assert "svs" not in text
     assert "outlines" not in text
@@ -241,6 +241,7 @@ def test_biopsies_are_named_for_all_images_of_a_patient_or_for_none(tables) -> N
             {"value": 3, "unit": "nm", "source": "table"},
         ),
         ({"modality": "OM", "stain": "HE", "mpp": "0.25"}, {"value": 0.25, "unit": "um", "source": "table"}),
+        ({"nm_per_px": "2", "scale_from": "table"}, {"value": 2, "unit": "nm", "source": "table", "wins": True}),
         ({"modality": "IM", "marker": "IgG", "roi": "whole"}, None),
         ({}, None),
     ],
@@ -248,7 +249,7 @@ def test_biopsies_are_named_for_all_images_of_a_patient_or_for_none(tables) -> N
 def test_scales(tables, cells, scale) -> None:
     tables.instruments = "instrument;magnification;nm_per_px\nJEM-1400;11500;1.5\n"
     tables.image(**cells)
-    assert tables.load().images["I1"].row().to_mapping()["scale"] == scale
+    assert tables.load().images["I1"].row().to_mapping()["scale"] == (scale and {"wins": False} | scale)
 
 
 @pytest.mark.parametrize(
@@ -259,6 +260,7 @@ def test_scales(tables, cells, scale) -> None:
         ({"nm_per_px": "n/a"}, "nm_per_px", "'n/a' is not a number; leave the cell empty where there is none."),
         ({"nm_per_px": "3", "instrument": "JEM-1400", "magnification": "11500"}, "nm_per_px", "3 differs from the 1.5"),
         ({"modality": "OM", "stain": "HE", "mpp": "250"}, "mpp", "250 is out of range (0.05 to 20 µm per pixel)."),
+        ({"scale_from": "table"}, "scale_from", "is `table`, but the row gives no scale; fill mpp or nm_per_px."),
         ({"mpp": "0.5"}, "mpp", "'0.5' is given for a TEM image, but this column is for IM and OM."),
         ({"magnification": "8000"}, "instrument", "is empty; a magnification needs its instrument."),
         ({"instrument": "JEM-1400"}, "magnification", "is empty; with an instrument it gives the scale."),
@@ -282,7 +284,6 @@ def test_scales(tables, cells, scale) -> None:
         ({"annotation": "x.json"}, "annotation", "'x.json' is given for a TEM image"),
         ({"patient_id": "a1"}, "patient_id", "the table of patients has no patient 'a1'; did you mean 'A1'?"),
         ({"path": "x/../../i1.tif"}, "path", "'x/../../i1.tif' leaves data.root"),
-        ({"modality": "IM", "marker": "IgG", "path": "i1.tif#2"}, "path", "names page 2, which is for TEM images"),
     ],
 )
 def test_faults_of_one_image(tables, cells, column, message) -> None:

@@ -19,7 +19,12 @@ class Plan:
         self.stages = {"register": None, "tem": None}
         self.cohort = Cohort(
             {p: SimpleNamespace(id=p, person=None, use="diagnosis") for p in patients},
-            {f"{p}-a": SimpleNamespace(id=f"{p}-a", patient_id=p, modality="TEM", same_as=None) for p in patients},
+            {
+                f"{p}-a": SimpleNamespace(
+                    id=f"{p}-a", patient_id=p, modality="TEM", same_as=None, marker=None, exposure_ms=None
+                )
+                for p in patients
+            },
             ("IgAN", "MN"),
         )
         for patient, digest in patients.items():
@@ -79,3 +84,21 @@ def test_scales_of_one_image_that_differ_are_named(tmp_path):
     )
     found = describe_findings(plan)["Scales of one image that differ by more than 5 %"]
     assert found == {"file: 8 nm per pixel (used); bar: 4 nm per pixel": ["P1-a of P1"]}
+
+
+def test_saturated_images_and_exposures_in_another_unit_are_named(tmp_path):
+    plan = Plan(tmp_path, P1="d", P2="e")
+    plan.stages |= {"tiles": None}
+    plan.units = lambda stage: ["P1-a", "P2-a"] if stage == "tiles" else []
+    for image, share in (("P1-a", 0.034), ("P2-a", 0.008)):
+        figures = {"saturated_share": share}
+        plan.receipts["tiles", image] = Receipt("tiles", image, "accepted", digest="00", figures=figures)
+    for image, exposure in zip(plan.cohort.images.values(), (0.08, 100.0), strict=True):
+        image.marker, image.exposure_ms = "IgG", exposure
+    found = describe_findings(plan)
+    assert list(found["Saturated images"].values()) == [["P1-a (3%)"]]
+    assert found["Exposures of one marker that differ by more than 50 times"] == {
+        "IgG: 0.08 to 100 ms": ["P1-a", "P2-a"]
+    }
+    plan.cohort.images["P1-a"].exposure_ms = 2.0
+    assert not describe_findings(plan)["Exposures of one marker that differ by more than 50 times"]

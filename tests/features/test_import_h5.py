@@ -36,18 +36,20 @@ def test_bags_of_clam_and_trident_are_read(tmp_path, leading, dtype):
         ({"features": np.zeros((2, 4, 6)), "coords": np.zeros((4, 2))}, "shape"),
         ({"features": np.zeros((4, 6)), "coords": np.zeros((3, 2))}, "coords"),
         ({"features": np.full((4, 6), np.nan), "coords": np.zeros((4, 2))}, "finite"),
-        ({"features": np.zeros((0, 6)), "coords": np.zeros((0, 2))}, "shape"),
+        ({"features": np.full((4, 6), 1e300), "coords": np.zeros((4, 2))}, "finite in 32 bits"),
+        ({"features": np.zeros((4, 6)), "coords": np.full((4, 2), np.nan)}, "finite"),
+        ({"features": np.zeros((0, 6)), "coords": np.zeros((0, 2))}, "no instance"),
         ({"features": np.zeros((4, 6), np.int32), "coords": np.zeros((4, 2))}, "int32"),
     ],
 )
-def test_invalid_files_are_refused(tmp_path, arrays, message):
-    with pytest.raises(NephroscaleError, match=message):
+def test_invalid_files_reject_their_patient_alone(tmp_path, arrays, message):
+    with pytest.raises(Rejected, match=message):
         read_h5(write_h5(tmp_path / "x.h5", **arrays))
 
 
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "x.h5").write_text("no")
-    with pytest.raises(NephroscaleError, match="h5"):
+    with pytest.raises(Rejected, match="cannot be read as h5"):
         read_h5(tmp_path / "x.h5")
 
 

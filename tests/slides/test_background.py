@@ -2,8 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from nephroscale.errors import Rejected
-from nephroscale.slides.background import IntensityScale, calibrate_intensity, choose_channel, estimate_background
+from nephroscale.slides.background import IntensityScale, calibrate_intensity, estimate_background
 
 
 def scene(height=160, width=200, mpp=4.0):
@@ -60,15 +59,18 @@ def test_unknown_exposure_gives_the_pattern_only(make_row, exposure, gain):
     assert calibrate_intensity(np.zeros(9), np.dtype(np.uint8), row)[1] == 1.0
 
 
-def test_the_channel_of_a_pseudo_colour():
-    rgb = np.zeros((30, 40, 3), np.uint8)
-    rgb[10:20, 10:20] = (10, 200, 30)
-    assert choose_channel(rgb, rgb=True) == 1
-    assert choose_channel(rgb[..., :1], rgb=False) == 0
+def test_pixels_that_the_file_does_not_have_change_no_background():
+    slope, signal = scene()
+    valid = np.ones(slope.shape, bool)
+    valid[-30:] = False
+    cut = np.where(valid, slope + signal, 0)
+    for mpp in (4.0, None):
+        whole = estimate_background(slope + signal, mpp, 100)
+        assert np.abs(estimate_background(cut, mpp, 100, valid) - whole)[:120].mean() < 40
 
 
-def test_the_channel_of_a_marker_by_name():
-    many = np.zeros((4, 4, 2), np.uint16)
-    assert choose_channel(many, rgb=False, names=("DAPI", "Anti-IgG FITC"), marker="IgG") == 1
-    with pytest.raises(Rejected, match="2 channels"):
-        choose_channel(many, rgb=False, names=("a", "b"), marker="IgG")
+def test_the_top_of_few_counts_is_not_one_of_them(make_row):
+    rng = np.random.default_rng(0)
+    light = rng.normal(40, 12, 200_000)
+    factors = [calibrate_intensity(sample, np.dtype(np.uint8), make_row("IM"))[1] for sample in (light, light.round())]
+    assert factors[1] == pytest.approx(factors[0], rel=0.003)

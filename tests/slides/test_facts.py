@@ -61,6 +61,14 @@ def test_a_plain_tag_counts_after_the_table_and_a_conflict_is_recorded(slide, ma
     assert with_scale(ImageFacts(), 0.47, row, generic=False).other_scales == (Scale(0.5, "um", "table"),)
 
 
+def test_a_table_that_wins_counts_before_the_file_and_the_conflict_is_recorded(make_row):
+    row = make_row("OM", scale=TableScale(0.25, "um", wins=True))
+    facts = with_scale(ImageFacts(), 1.0, row, generic=False)
+    assert (facts.scale, facts.other_scales) == (Scale(0.25, "um", "table"), (Scale(1.0, "um", "file"),))
+    with pytest.raises(Rejected, match="implausible"):
+        with_scale(ImageFacts(), 1.0, make_row("OM", scale=TableScale(20, "um", wins=True)), generic=False)
+
+
 def test_a_scale_that_cannot_be_used_is_refused_with_its_reason(make_row):
     with pytest.raises(Rejected, match="not square, or give µm per pixel in the table"):
         with_scale(ImageFacts(), None, make_row("OM"), generic=False, fault="its pixels are not square")

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tifffile
 
 from nephroscale.slides.facts import describe_image
 from nephroscale.slides.modality import Brightfield, Fluorescence
@@ -50,8 +51,6 @@ def test_a_whole_field_is_all_tissue(opened, om_settings, make_row):
 
 
 def test_fluorescence_selects_its_channel_and_subtracts_the_background(tmp_path, im_settings, make_row):
-    import tifffile
-
     from nephroscale.cohort.image import TableScale
 
     rng = np.random.default_rng(0)
@@ -67,6 +66,7 @@ def test_fluorescence_selects_its_channel_and_subtracts_the_background(tmp_path,
         pixels, valid = view.read(0, 0, 512, 512)
         stored = modality.transform(pixels, valid, 0, 0)
     assert modality.attributes == {"stain": "IgG", "calibration": "pattern-only"}
+    assert modality.quality["saturated_share"] == 0
     assert stored.dtype == np.uint16
     assert stored.shape == (512, 512, 1)
     assert np.median(stored[disc]) > 50_000
@@ -74,3 +74,17 @@ def test_fluorescence_selects_its_channel_and_subtracts_the_background(tmp_path,
     grey = modality.to_grey(pixels)
     assert grey.min() >= 0
     assert grey.max() <= 255
+
+
+def test_the_share_of_saturated_pixels(tmp_path, im_settings, make_row):
+    from nephroscale.slides.tiles import tile_slide
+    from support.fluorescence import draw_glomerulus
+
+    light = np.minimum(draw_glomerulus().astype(np.uint16) * 60, 4095)
+    tifffile.imwrite(tmp_path / "a.tif", light)
+    row = make_row("IM", marker="IgG", roi="whole")
+    figures = tile_slide(
+        tmp_path / "a.tif", describe_image(tmp_path / "a.tif", row), row, im_settings, None, tmp_path / "t"
+    )
+    assert figures["saturated_share"] == pytest.approx((light >= 0.98 * 4095).mean(), abs=0.002)
+    assert figures["saturated_share"] > 0.01

@@ -62,4 +62,4 @@ def test_micrographs_are_read_as_such_where_the_modality_is_known(tmp_path):
     assert picture == StatedScale(source="micrograph")
     assert (stack.believed("TEM"), stack.source) == (pytest.approx(4.0), "MRC")
     assert "name one in the column path" in unchosen.fault
-    assert "unknown" in unknown.fault
+    assert "a JPEG 2000 file" in unknown.fault

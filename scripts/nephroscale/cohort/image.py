@@ -23,11 +23,14 @@ class TableScale:
         ``um`` or ``nm``.
     source
         ``table`` for a value of the image's own row, ``instrument`` for one looked up by microscope and magnification.
+    wins
+        Whether it counts before the scale in the file (``scale_from: table``).
     """
 
     value: float
     unit: Literal["um", "nm"]
     source: Literal["table", "instrument"] = "table"
+    wins: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class ImageRow:
         Semiquantitative grade of the marker, 0 to 4.
     page
         Page of the file, from 1; None where the table names none.
+    channel
+        Channel of an IM image that is the marker's; None where the table names none.
     """
 
     id: str
@@ -72,6 +77,7 @@ class ImageRow:
     gain: float | None = None
     grade: float | None = None
     page: int | None = None
+    channel: str | None = None
 
     def to_mapping(self) -> dict[str, object]:
         """Return the row as it enters recipes, in JSON types."""
@@ -90,7 +96,7 @@ class Image:
         Electron-dense deposits of a TEM image as a pathologist read them; None where nobody did.
     page
         Page of the file (``a.tif#2``), from 1; None where the table names none.
-    scale, roi, exposure_ms, gain, grade
+    scale, roi, exposure_ms, gain, grade, channel
         As in :class:`ImageRow`.
     same_as, same_as_reason
         Id of an image that may have the same content, and why that is right; None for almost all images. Only the
@@ -115,6 +121,7 @@ class Image:
     same_as: str | None = None
     same_as_reason: str | None = None
     page: int | None = None
+    channel: str | None = None
 
     def row(self) -> ImageRow:
         """Return the row without paths, and without labels: images are prepared and encoded without them."""
@@ -131,6 +138,7 @@ class Image:
             gain=self.gain,
             grade=self.grade,
             page=self.page,
+            channel=self.channel,
         )
 
 

@@ -106,8 +106,6 @@ def read_images(
             row_errors.add(empty, f"is empty, but {given} is given; fill both or neither.")
         biopsy_id = cells.get("biopsy_id") or None
         path, page = split_page(cells["path"])
-        if page is not None and modality in {"OM", "IM"}:
-            row_errors.add("path", f"names page {page}, which is for TEM images; save that page as a file.")
         if path:
             images.append(
                 Image(
@@ -129,6 +127,7 @@ def read_images(
                     same_as=cells.get("same_as") or None,
                     same_as_reason=cells.get("same_as_reason") or None,
                     page=page,
+                    channel=cells.get("channel") or None,
                 )
             )
         elif modality == "IM" and grade == 0:

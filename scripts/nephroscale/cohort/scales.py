@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nephroscale.cohort import parse
@@ -45,6 +46,13 @@ def read_scales(table: Table, errors: ValidationErrors) -> InstrumentScales:
 
 def scale_of(cells: dict[str, str], scales: InstrumentScales | None, errors: RowErrors) -> TableScale | None:
     """Take the scale from the row, or look it up by instrument and magnification."""
+    scale, wins = _scale_of(cells, scales, errors), cells.get("scale_from") == "table"
+    if wins and scale is None:
+        errors.add("scale_from", "is `table`, but the row gives no scale; fill mpp or nm_per_px.")
+    return None if scale is None else replace(scale, wins=wins)
+
+
+def _scale_of(cells: dict[str, str], scales: InstrumentScales | None, errors: RowErrors) -> TableScale | None:
     if (value := parse.number(cells.get("mpp", ""))) is not None:
         return TableScale(value, "um")
     given = parse.number(cells.get("nm_per_px", ""))

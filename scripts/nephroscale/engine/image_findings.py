@@ -1,4 +1,4 @@
-"""Findings about single images for the last screen: copies, scales that differ, TEM images and outlines left out."""
+"""Findings about single images for the last screen: copies, scales, saturation, TEM images and outlines left out."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from nephroscale.slides.duplicates import find_alike, identity_rows, read_identi
 if TYPE_CHECKING:
     from nephroscale.engine.plan import Plan
     from nephroscale.slides.duplicates import AlikeImages
+
+MOST_SATURATED = 0.01  # share of the pixels of tissue
+MOST_EXPOSED = 50.0  # longest by shortest exposure of one marker; seconds for milliseconds are 1000 times
 
 Findings = dict[str, list[str]]
 """Reason to the images that it concerns."""
@@ -50,6 +53,8 @@ def describe_findings(plan: Plan) -> dict[str, Findings]:
     return {
         "The same image under two patients": copies,
         "Scales of one image that differ by more than 5 %": _differing_scales(plan),
+        "Saturated images": _saturated(plan),
+        "Exposures of one marker that differ by more than 50 times": _differing_exposures(plan),
         "TEM images left out": _left_out(plan),
         "Outlines left out": _outlines_left_out(plan),
     }
@@ -62,6 +67,30 @@ def _differing_scales(plan: Plan) -> Findings:
         differing = receipt.figures.get("differing_scales") if receipt else None
         for image, scales in differing.items() if isinstance(differing, dict) else []:
             found[str(scales)].append(f"{image} of {patient}")
+    return found
+
+
+def _saturated(plan: Plan) -> Findings:
+    found: Findings = defaultdict(list)
+    for image in plan.units("tiles") if "tiles" in plan.stages else []:
+        receipt = plan.receipt("tiles", image)
+        share = receipt.figures.get("saturated_share") if receipt else None
+        if isinstance(share, float) and share > MOST_SATURATED:
+            found["more than 1 % of the pixels of tissue have the highest value"].append(f"{image} ({share:.0%})")
+    return found
+
+
+def _differing_exposures(plan: Plan) -> Findings:
+    """Compare the exposures in the table of images, in which another unit is easily overlooked."""
+    markers: dict[str, list[tuple[float, str]]] = defaultdict(list)
+    for image in plan.cohort.images.values():
+        if image.marker and image.exposure_ms:
+            markers[image.marker].append((image.exposure_ms, image.id))
+    found: Findings = {}
+    for marker, exposures in sorted(markers.items()):
+        (shortest, first), (longest, last) = min(exposures), max(exposures)
+        if longest > MOST_EXPOSED * shortest:
+            found[f"{marker}: {shortest:g} to {longest:g} ms"] = [first, last]
     return found
 
 

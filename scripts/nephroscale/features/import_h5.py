@@ -49,9 +49,9 @@ def import_h5(  # noqa: PLR0917
     Raises
     ------
     Rejected
-        When the patient has no file.
+        When the patient has no file, or one that is not a valid bag.
     NephroscaleError
-        When no folder is named, a file is not a valid bag, or the files of a patient do not fit together.
+        When no folder is named, or the files of a patient do not fit together.
     """
     if folder is None:
         raise NephroscaleError(
@@ -74,11 +74,11 @@ def import_h5(  # noqa: PLR0917
         )
     features, coords = (np.concatenate(parts) for parts in zip(*bags, strict=True))
     counts = [len(part) for part, _ in bags]
-    (count, channels), dtype = features.shape, np.float16 if features.dtype == np.float16 else np.float32
+    count, channels = features.shape
     write_arrays(
         out,
         {
-            "features": features.astype(dtype).reshape(count, 1, 1, channels),
+            "features": features.reshape(count, 1, 1, channels),
             "image": np.repeat(np.arange(len(bags)), counts).astype(np.int16),
             "slot": np.repeat([slide.slot for slide in slides], counts).astype(np.int8),
             "score": np.ones(count, np.float32),
@@ -106,42 +106,40 @@ def read_h5(path: Path) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     tuple of numpy.ndarray
-        Features [n, C] and coordinates [n, 2].
+        Features [n, C], float16 or float32, and coordinates [n, 2].
 
     Raises
     ------
-    NephroscaleError
+    Rejected
         When the file is not an h5 file, lacks a dataset, or has invalid shapes or values.
     """
     try:
         with h5py.File(path, "r") as file:
-            features, coords = _dataset(file, "features", path), _dataset(file, "coords", path)
+            features, coords = _dataset(file, "features"), _dataset(file, "coords")
     except OSError as error:
-        raise NephroscaleError("This file cannot be read as h5.", where=str(path), fix="Export it again.") from error
+        raise Rejected("its bag cannot be read as h5; export it again") from error
     if features.ndim == 3 and features.shape[0] == 1:
         features = features[0]
     if coords.ndim == 3 and coords.shape[0] == 1:
         coords = coords[0]
-    invalid = ""
+    if features.ndim == 2 and not len(features):
+        raise Rejected("its h5 bag has no instance")
     if features.ndim != 2 or features.dtype.kind != "f" or 0 in features.shape:
-        invalid = f"`features` is {features.dtype} of shape {features.shape}"
-    elif coords.shape != (len(features), 2):
-        invalid = f"`coords` has shape {coords.shape} for {len(features)} features"
-    elif not np.isfinite(features).all():
-        invalid = "`features` has values that are not finite"
-    if invalid:
-        raise NephroscaleError(
-            f"Invalid h5 bag: {invalid}.", where=str(path), fix="Bags are [n, C] with [n, 2] coordinates."
-        )
+        raise Rejected(f"its h5 bag is not valid: `features` is {features.dtype} of shape {features.shape}, not [n, C]")
+    if coords.shape != (len(features), 2):
+        raise Rejected(f"its h5 bag is not valid: `coords` has shape {coords.shape} for {len(features)} features")
+    with np.errstate(over="ignore"):
+        features = features.astype(np.float16 if features.dtype == np.float16 else np.float32)
+    if not (np.isfinite(features).all() and np.isfinite(coords).all()):
+        raise Rejected("its h5 bag has values that are not finite in 32 bits; export it again")
     return features, coords
 
 
-def _dataset(file: h5py.File, name: str, path: Path) -> np.ndarray:
+def _dataset(file: h5py.File, name: str) -> np.ndarray:
     dataset = file.get(name)
     if not isinstance(dataset, h5py.Dataset):
-        raise NephroscaleError(
-            f"This h5 file has no dataset {name!r}.",
-            where=str(path),
-            fix="Bags have `features` [n, C] or [1, n, C], and `coords` [n, 2], as CLAM and TRIDENT write them.",
+        raise Rejected(
+            f"its h5 bag has no dataset {name!r}; bags have `features` [n, C] and `coords` [n, 2], as CLAM and TRIDENT "
+            "write them"
         )
     return np.asarray(dataset)

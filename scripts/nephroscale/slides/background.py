@@ -1,4 +1,4 @@
-"""Fluorescence: the marker's channel, background subtraction and intensity calibration."""
+"""Fluorescence: background subtraction and intensity calibration."""
 
 from __future__ import annotations
 
@@ -6,57 +6,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
-
-from nephroscale.errors import Rejected
+from scipy.ndimage import distance_transform_edt
 
 if TYPE_CHECKING:
     from nephroscale.cohort.image import ImageRow
 
 # Counts are scaled to an exposure of 100 ms at gain 1, with a full scale of 65535.
 REFERENCE_EXPOSURE_MS = 100.0
-# If exposure is unknown, the 99.9th percentile of the tissue is scaled to this level, so that little is clipped.
+# If exposure is unknown, the 99.9th percentile of the tissue is scaled to this level, so that little is clipped. A mean
+# round this percentile is less coarse than one of 256 counts.
 PATTERN_TOP = 60000.0
+TOP_SHARES = (0.9982, 0.9998)
 
 
-def choose_channel(overview: np.ndarray, *, rgb: bool, names: tuple[str, ...] = (), marker: str = "") -> int:
-    """Choose the channel of the marker.
-
-    A grey image has one channel. A pseudo-coloured RGB image shows one grey channel in a colour: the colour channel
-    with the largest range has the least rounding (a maximum over channels would add up their noise). Of several grey
-    channels, the one whose name contains the marker is used.
-
-    Parameters
-    ----------
-    overview
-        [h, w, c], the image at a coarse scale.
-    rgb
-        Whether the channels are red, green and blue.
-    names
-        Names of grey channels.
-    marker
-        Marker in the table of images.
-
-    Raises
-    ------
-    Rejected
-        When not exactly one of several grey channels is named after the marker.
-    """
-    channels = overview.shape[-1]
-    if channels == 1:
-        return 0
-    if rgb:
-        flat = overview.reshape(-1, channels).astype(np.float64)
-        spread = np.percentile(flat, 99.5, axis=0) - np.percentile(flat, 5, axis=0)
-        return int(np.argmax(np.round(spread + flat.mean(0) * 1e-3, 6)))
-    fitting = [n for n, name in enumerate(names) if marker and marker.lower() in name.lower()]
-    if len(fitting) != 1:
-        raise Rejected(
-            f"it has {channels} channels, and not exactly one is named after the marker; save only that channel"
-        )
-    return fitting[0]
-
-
-def estimate_background(grey: np.ndarray, mpp: float | None, background_um: float) -> np.ndarray:
+def estimate_background(
+    grey: np.ndarray, mpp: float | None, background_um: float, valid: np.ndarray | None = None
+) -> np.ndarray:
     """Estimate the background of a fluorescence image.
 
     Morphological opening by a disc of radius `background_um` (which removes narrower structures such as glomeruli and
@@ -70,6 +35,8 @@ def estimate_background(grey: np.ndarray, mpp: float | None, background_um: floa
         µm per pixel; if None, the 2nd percentile is the background of the whole image.
     background_um
         Length scale of the background, µm.
+    valid
+        bool [h, w], pixels that the file has, of which one at least; None for all. Others count as the nearest of them.
 
     Returns
     -------
@@ -80,11 +47,12 @@ def estimate_background(grey: np.ndarray, mpp: float | None, background_um: floa
     ----------
     Sternberg, Biomedical image processing, IEEE Computer 16:22 (1983): the rolling ball, here a flat disc.
     """
-    if mpp is None:
-        return np.full(grey.shape, np.percentile(grey, 2), np.float32)
-    radius = max(1, round(background_um / mpp))
-    if 2 * radius + 1 >= min(grey.shape):
-        return np.full(grey.shape, np.percentile(grey, 2), np.float32)
+    valid = np.ones(grey.shape, bool) if valid is None else valid
+    radius = None if mpp is None else max(1, round(background_um / mpp))
+    if radius is None or 2 * radius + 1 >= min(grey.shape):
+        return np.full(grey.shape, np.percentile(grey[valid], 2), np.float32)
+    if not valid.all():
+        grey = grey[tuple(distance_transform_edt(~valid, return_distances=False, return_indices=True))]
     # The opening follows the darkest pixel in the disc, so noise is smoothed first.
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
     # Large discs are slow; a smaller image with a disc of about eight pixels gives the same.
@@ -161,5 +129,12 @@ def calibrate_intensity(sample: np.ndarray, dtype: np.dtype, row: ImageRow) -> C
     if row.exposure_ms and row.gain:
         full = 65535.0 / float(np.iinfo(dtype).max)
         return Calibration("calibrated", full * REFERENCE_EXPOSURE_MS / (float(row.exposure_ms) * float(row.gain)))
-    top = float(np.percentile(sample, 99.9)) if sample.size else 0.0
+    top = _mean_between(sample.ravel(), *TOP_SHARES) if sample.size else 0.0
     return Calibration("pattern-only", round(PATTERN_TOP / top, 9) if top > 0 else 1.0)
+
+
+def _mean_between(sample: np.ndarray, low: float, high: float) -> float:
+    """Mean of the values between two ranks, which are given as shares of all."""
+    first = int(low * (sample.size - 1))
+    last = max(first, int(high * (sample.size - 1)))
+    return float(np.partition(sample, (first, last))[first : last + 1].mean(dtype=np.float64))

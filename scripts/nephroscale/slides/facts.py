@@ -187,7 +187,7 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
     Rejected
         When the image cannot be read, does not match its modality, or has no scale.
     """
-    reader = MICROGRAPH if row.modality == "TEM" else choose_reader(path)
+    reader = MICROGRAPH if row.modality == "TEM" else choose_reader(path, row.page)
     with open_slide(path, reader, row.page) as slide:
         if min(slide.width, slide.height) < MIN_PX:
             raise Rejected(f"the image has only {slide.width} x {slide.height} pixels")
@@ -293,7 +293,7 @@ def with_scale(
     """Add the scale that is believed; what is implausible never is.
 
     A field of the scanner or microscope comes before the table, and the table before a plain resolution tag and before
-    the image's scale bar.
+    the image's scale bar. A row with `scale_from: table` comes before all.
 
     Parameters
     ----------
@@ -327,12 +327,13 @@ def with_scale(
         else:
             facts = replace(facts, scale_not_believed=round(stated, 6))
     found = [in_file] if in_file and not generic else []
+    wins = row.scale is not None and row.scale.wins
     if row.scale is not None:
         table = float(row.scale.value) * {"um": 1.0, "nm": 1e-3}[row.scale.unit] * factor
-        if not found and not plausible[0] <= table <= plausible[1]:
+        if (wins or not found) and not plausible[0] <= table <= plausible[1]:
             kind = "an electron" if tem else "a light"
             raise Rejected(f"its scale of {table:g} {name} per pixel is implausible for {kind} micrograph")
-        found.append(Scale(round(table, 6), unit, row.scale.source))
+        found.insert(0 if wins else len(found), Scale(round(table, 6), unit, row.scale.source))
     if in_file and generic:
         found.append(in_file)
     if bar is not None and bar.nm_per_px is not None:

@@ -50,7 +50,7 @@ def read_header(path: Path, modality: str = "", page: int | None = None) -> Head
     modality
         Of the image, where it is known.
     page
-        Page of an electron micrograph (from 1), where the table names one.
+        Page of an electron micrograph, or picture of a TIFF (from 1), where the table names one.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def read_header(path: Path, modality: str = "", page: int | None = None) -> Head
         if scale is None:
             return Header("micrograph", width, height)
         return Header(scale.source, width, height, scale.nm_per_px / 1000)
-    readers = [name for name in candidate_readers(path) if name != FAST]
+    readers = [name for name in candidate_readers(path, page) if name != FAST]
     if readers == ["image_reader"]:  # it would decode the whole image
         try:
             with Image.open(path, formats=("PNG", "JPEG", "BMP")) as image:
@@ -73,7 +73,7 @@ def read_header(path: Path, modality: str = "", page: int | None = None) -> Head
             raise Rejected("cannot be opened: the image cannot be opened") from fault
     for reader in readers:
         try:
-            with open_slide(path, reader) as slide:
+            with open_slide(path, reader, page) as slide:
                 stated = slide.mpp, slide.mpp_is_generic, slide.scale_fault
                 return Header(slide.vendor, slide.width, slide.height, *stated)
         except Rejected:

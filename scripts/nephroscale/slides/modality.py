@@ -10,8 +10,10 @@ import cv2
 import numpy as np
 
 from nephroscale.errors import Rejected
-from nephroscale.slides.background import IntensityScale, calibrate_intensity, choose_channel, estimate_background
+from nephroscale.slides.background import IntensityScale, calibrate_intensity, estimate_background
+from nephroscale.slides.dye import full_scale, separate_dye
 from nephroscale.slides.facts import is_whole_field
+from nephroscale.slides.field import Field, named_channel
 from nephroscale.slides.slide_view import WHITE, Overview, SlideView
 from nephroscale.slides.stain import Normalisation, StainReference, choose_normalisation, fit_macenko, fit_reinhard
 from nephroscale.slides.tile_grid import TileGrid, sample_tiles, sample_tissue
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from nephroscale.slides.readers.base import SlideReader
     from nephroscale.slides.scales import Scales
     from nephroscale.slides.settings import ImTilingSettings, OmTilingSettings
+
+
+SATURATED = 0.98  # of the full scale of the camera; JPEG lowers it a little
 
 
 class Modality(ABC):
@@ -66,7 +71,7 @@ class Modality(ABC):
 
     @abstractmethod
     def to_grey(self, pixels: np.ndarray) -> np.ndarray:
-        """Convert pixels [h, w, c] to float32 grey levels [h, w] from 0 to 255."""
+        """Convert pixels [h, w, c] to grey levels [h, w] from 0 to 255, uint8 or float32."""
 
 
 class Brightfield(Modality):
@@ -119,7 +124,7 @@ class Brightfield(Modality):
 
     def to_grey(self, pixels: np.ndarray) -> np.ndarray:
         """Convert pixels to grey levels from 0 to 255."""
-        return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY).astype(np.float32)
+        return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
 
 
 class Fluorescence(Modality):
@@ -134,17 +139,19 @@ class Fluorescence(Modality):
         self.row, self.raw_dtype = row, np.dtype(facts.dtype)
         marker = row.marker or row.stain or ""
         all_channels = SlideView(reader, scales.overview).overview()
-        self.channel = choose_channel(all_channels.pixels, rgb=reader.rgb, names=reader.channel_names, marker=marker)
+        named = 0 if isinstance(reader, Field) else named_channel(reader, row)
+        self.channel = separate_dye(*all_channels[:2]).channel if named is None else named
         overview = all_channels._replace(pixels=self.select_channel(all_channels.pixels))
-        grey = overview.pixels[..., 0]
-        self._background = estimate_background(grey, scales.overview_mpp, settings.background_um)
+        grey, seen = overview.pixels[..., 0], overview.valid if overview.valid.any() else None
+        self._background = estimate_background(grey, scales.overview_mpp, settings.background_um, seen)
         mpp = scales.overview_mpp or settings.tissue_mpp
         super().__init__(overview, find_dark_tissue(grey, overview.valid, mpp), row, marker)
         self.colours = {marker or "fluorescence": "00FF00"}
         # Grey levels for focus and thumbnail only.
-        low, high = np.percentile(grey, [1, 99.8]).tolist()
+        low, high = np.percentile(grey if seen is None else grey[seen], [1, 99.8]).tolist()
         self._low, self._gain = low, 255 / max(high - low, 1)
-        self.quality["channel"] = self.channel
+        self.quality["channel"] = reader.channel if isinstance(reader, Field) else self.channel
+        self.quality["marked_share"] = round(reader.marked, 5) if isinstance(reader, Field) else None
         self._scale = IntensityScale(self._background, scales.ratio, 1.0)
 
     def view(self, reader: SlideReader, scale: float) -> SlideView:
@@ -157,16 +164,17 @@ class Fluorescence(Modality):
 
     def fit(self, view: SlideView, grid: TileGrid, scales: Scales) -> None:
         """Calibrate the intensity."""
-        sample = [
-            self._scale.subtract(tile.pixels[..., 0], tile.x, tile.y)[tile.valid] for tile in sample_tiles(view, grid)
-        ]
-        calibration = calibrate_intensity(np.concatenate(sample or [np.zeros(0)]), self.raw_dtype, self.row)
+        tiles = list(sample_tiles(view, grid))
+        counts = np.concatenate([np.zeros(0), *(tile.pixels[tile.valid].ravel() for tile in tiles)])
+        above = [self._scale.subtract(tile.pixels[..., 0], tile.x, tile.y)[tile.valid] for tile in tiles]
+        calibration = calibrate_intensity(np.concatenate([np.zeros(0), *above]), self.raw_dtype, self.row)
         self._scale = IntensityScale(self._background, scales.ratio, calibration.factor)
         self.attributes["calibration"] = calibration.kind
         self.quality.update(
             calibration=calibration.kind,
             counts_to_stored=calibration.factor,
             background_median=round(float(np.median(self._background)), 3),
+            saturated_share=round(float((counts >= SATURATED * full_scale(counts)).mean()), 4) if counts.size else 0.0,
             background_range=round(float(np.ptp(self._background)), 3),
         )
 

@@ -151,15 +151,11 @@ class _Writer:
 
 def halve(block: np.ndarray) -> np.ndarray:
     """Average squares of 2 x 2 pixels, [c, h, w] to [c, ceil(h / 2), ceil(w / 2)]; an odd last line counts twice."""
-    channels, height, width = block.shape
-    image = np.moveaxis(block, 0, -1)
+    _, height, width = block.shape
     if height % 2 or width % 2:
-        image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        block = np.pad(block, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
     size = ((width + 1) // 2, (height + 1) // 2)
-    small = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA).reshape(
-        size[1], size[0], channels
-    )
-    return np.moveaxis(small, -1, 0)
+    return np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in block])
 
 
 def write_tissue_label(path: Path, status: np.ndarray, *, tile_px: int, mpp: float | None, levels: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.facts import is_whole_field
+from nephroscale.slides.field import open_field
 from nephroscale.slides.modality import Brightfield, Fluorescence, Modality
 from nephroscale.slides.pyramid import write_pyramid, write_tissue_label
 from nephroscale.slides.readers.base import UnreadableRegion, UnreadableSlide
@@ -38,7 +39,7 @@ COLUMNS = ("row", "column", "x", "y", "status", "tissue_fraction", "focus")
 
 
 class TileFigures(TypedDict):
-    """Figures of a tiled slide; `normalisation` for OM, `calibration` for IM."""
+    """Figures of a tiled slide; `normalisation` for OM, `calibration` and `saturated_share` (of its pixels) for IM."""
 
     tiles: int
     unreadable_tiles: int
@@ -48,6 +49,7 @@ class TileFigures(TypedDict):
     blurred_share: float
     normalisation: NotRequired[str]
     calibration: NotRequired[str]
+    saturated_share: NotRequired[float]
 
 
 class TileQuality(TypedDict):
@@ -96,13 +98,15 @@ def tile_slide(  # noqa: PLR0917
     Rejected
         When the slide cannot be read, is too coarse, or has no tissue.
     """
-    with open_slide(path, facts.reader) as reader:
+    with open_slide(path, facts.reader, facts.page) as opened:
+        reader = opened
         try:
             scales = choose_scales(reader, facts.mpp, settings, whole_field=is_whole_field(row))
             modality: Modality
             if isinstance(settings, OmTilingSettings):
                 modality = Brightfield(reader, scales, row, settings, references)
             else:
+                reader = open_field(reader, row)
                 modality = Fluorescence(reader, scales, row, settings, facts)
             return _tile(reader, scales, modality, row, settings, out, report)
         except UnreadableSlide as fault:
@@ -161,6 +165,7 @@ def _tile(  # noqa: PLR0917
         figures["normalisation"] = modality.normalisation.method
     else:
         figures["calibration"] = str(modality.quality["calibration"])
+        figures["saturated_share"] = float(str(modality.quality["saturated_share"]))
     return figures
 
 
@@ -198,7 +203,8 @@ class _Stream:
             else:
                 self.focus[row, column] = _focus(self.modality.to_grey(pixels))
                 stored = self.modality.transform(pixels, valid, grid.x + left, grid.y + top)
-                block[:, top - y : top - y + high, left - x : left - x + wide] = np.moveaxis(stored, -1, 0)
+                for plane, channel in zip(block, cv2.split(stored), strict=True):
+                    plane[top - y : top - y + high, left - x : left - x + wide] = channel
             self.done += 1
             if self.report is not None:
                 self.report(self.done, self.total)
@@ -207,7 +213,8 @@ class _Stream:
 
 def _focus(grey: np.ndarray) -> float:
     """Compute the variance of the Laplacian of grey levels from 0 to 255; a blurred tile has a low one."""
-    return round(float(cv2.Laplacian(grey, cv2.CV_32F).astype(np.float64).var()), 3)
+    edges = cv2.Laplacian(grey, cv2.CV_16S if grey.dtype == np.uint8 else cv2.CV_32F)
+    return round(float(cv2.meanStdDev(edges)[1].item()) ** 2, 3)
 
 
 def _quality(modality: Modality, grid: TileGrid, focus: np.ndarray, scales: Scales) -> TileQuality:

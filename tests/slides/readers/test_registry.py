@@ -106,3 +106,27 @@ def test_strips_that_are_absent_or_too_large_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "MOST_SEGMENT_BYTES", 16 * 64 * 3 - 1)
     with pytest.raises(Rejected, match="too large for one tile or strip"):
         choose_reader(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "kind"),
+    [
+        ("a.lif", b"p\0\0\0\x0e\0\0\0*", "a LIF file of Leica"),
+        ("a.nd2", b"\xda\xce\xbe\n", "an ND2 file of Nikon"),
+        ("a.oib", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an OIB file of Olympus"),
+        ("a.oif", "\ufeff[FileInformation]".encode("utf-16-le"), "an OIF file of Olympus"),
+        ("a.czi", b"ZISRAWFILE", "a CZI file of Zeiss"),
+        ("a.vsi", b"II*\0", "a VSI file of Olympus, whose TIFF holds previews alone"),
+    ],
+)
+def test_files_of_microscopes_programs_are_refused_by_name(tmp_path, name, start, kind):
+    (tmp_path / name).write_bytes(start + bytes(64))
+    with pytest.raises(Rejected, match=f"it is {kind}.*, which is not read; export the picture as OME-TIFF"):
+        choose_reader(tmp_path / name)
+
+
+def test_a_file_with_one_picture_has_no_second(tmp_path):
+    Image.fromarray(np.zeros((32, 32), np.uint8)).save(tmp_path / "a.png")
+    assert choose_reader(tmp_path / "a.png", 1) == "image_reader"
+    with pytest.raises(Rejected, match="no picture #2, but one"):
+        choose_reader(tmp_path / "a.png", 2)

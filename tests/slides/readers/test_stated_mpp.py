@@ -34,7 +34,8 @@ def test_units(unit, factor):
 
 def test_pixels_that_are_not_square_are_refused_with_the_reason():
     assert square_pixels("0.25", "0.25") == (0.25, False, "")
-    assert square_pixels(0.25, 0.252) == (0.251, False, "")
+    assert square_pixels(0.25, 0.26) == (0.255, False, "")
+    assert "not square" in square_pixels(0.25, 0.265).fault
     assert square_pixels("0.25", "0.5") == (None, False, "its pixels are not square (0.25 x 0.5 µm); resample it")
     for x, y in ((None, "0.25"), ("-1", "-1"), ("a", "1"), ("inf", "1"), ("nan", "nan")):
         assert square_pixels(x, y) == (None, False, "")

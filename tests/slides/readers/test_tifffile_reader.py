@@ -6,6 +6,9 @@ import pytest
 import tifffile
 
 from nephroscale.errors import Rejected
+from nephroscale.slides.facts import describe_image
+from nephroscale.slides.headers import read_header
+from nephroscale.slides.readers import tifffile_reader
 from nephroscale.slides.readers.registry import choose_reader, open_slide
 
 
@@ -137,7 +140,7 @@ def test_the_largest_image_is_the_picture(tmp_path):
         for _ in range(2):
             tiff.write(rgb[..., 0], metadata=None)
             tiff.write(rgb[:9, :9, 0], metadata=None)
-    with pytest.raises(Rejected, match=r"stack|2 images of one size"):
+    with pytest.raises(Rejected, match=r"2 pictures \((2 scenes|a stack along .)\); name one"):
         choose_reader(tmp_path / "b.tif")
 
 
@@ -156,3 +159,43 @@ def test_colours_that_are_no_rgb_are_converted_or_refused(tmp_path, tile):
     tifffile.imwrite(path, np.dstack([rgb, rgb[..., 0]]), photometric="separated", metadata=None)
     with pytest.raises(Rejected, match="CMYK"):
         choose_reader(path)
+
+
+def test_a_plane_of_a_stack_or_a_scene_is_read_by_its_number(tmp_path, make_row):
+    rng = np.random.default_rng(0)
+    scenes = [rng.integers(0, 900, (2, 3, 64, 80), np.uint16), rng.integers(0, 900, (3, 48, 96), np.uint16)]
+    path = tmp_path / "a.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as tiff:
+        for scene, axes, side in zip(scenes, ("CZYX", "ZYX"), (0.5, 0.25), strict=True):
+            tiff.write(
+                scene, metadata={"axes": axes, "PhysicalSizeX": side, "PhysicalSizeY": side}, photometric="minisblack"
+            )
+        tiff.write(np.zeros((16, 16), np.uint16), photometric="minisblack")  # a preview
+    with pytest.raises(Rejected, match=r"6 pictures \(2 scenes\); name one in the column path, as a.tif#2"):
+        choose_reader(path)
+    for number, planes, mpp in ((2, scenes[0][:, 1], 0.5), (6, scenes[1][2:], 0.25)):
+        with open_slide(path, choose_reader(path, number), number) as slide:
+            pixels, _ = slide.read_level(0, 0, 0, slide.width, slide.height)
+            np.testing.assert_array_equal(np.moveaxis(pixels, -1, 0), planes)
+            assert slide.mpp == mpp
+    with pytest.raises(Rejected, match="no picture #7, but 6"):
+        choose_reader(path, 7)
+    facts = describe_image(path, make_row("IM", marker="IgG", page=5))
+    assert (facts.page, facts.width, facts.mpp) == (5, 96, 0.25)
+    header = read_header(path, "IM", 5)
+    assert (header.width, header.mpp) == (96, 0.25)
+
+
+@pytest.mark.parametrize("compression", [None, "lzw"])
+def test_large_strips_are_decoded_once(tmp_path, monkeypatch, compression):
+    image = np.random.default_rng(0).integers(0, 4000, (400, 300), np.uint16)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, image, rowsperstrip=200, compression=compression, metadata=None)
+    monkeypatch.setattr(tifffile_reader, "LARGE_STRIP", 200 * 300)
+    with open_slide(path, "tifffile_reader") as slide:
+        np.testing.assert_array_equal(slide.read_level(0, 10, 150, 40, 100)[0][..., 0], image[150:250, 10:50])
+        assert isinstance(slide._array(0), np.memmap)
+    monkeypatch.setattr(tifffile_reader, "LARGE_STRIP", 200 * 300 + 1)
+    with open_slide(path, "tifffile_reader") as slide:
+        np.testing.assert_array_equal(slide.read_level(0, 10, 150, 40, 100)[0][..., 0], image[150:250, 10:50])
+        assert not isinstance(slide._array(0), np.ndarray)

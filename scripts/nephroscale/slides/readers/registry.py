@@ -27,10 +27,22 @@ SIGNATURES = {
     b"BM": "image_reader",
 }
 """First bytes of a file (8 at most) to the one reader of its format."""
+FOREIGN = {
+    b"p\0\0\0": "a LIF file of Leica",
+    b"\xda\xce\xbe\n": "an ND2 file of Nikon",
+    b"\0\0\0\x0cjP  ": "a JPEG 2000 file (or an old ND2 file of Nikon)",
+    b"\xd0\xcf\x11\xe0": "an OIB file of Olympus or a ZVI file of Zeiss",
+    b"\xff\xfe[\0": "an OIF file of Olympus",
+    b"ZISRAWFI": "a CZI file of Zeiss",
+    b"\x89HDF\r\n": "an HDF5 file (such as IMS of Imaris)",
+}
+"""First bytes of the files of microscopes' programs that are not read."""
 ORIENTATION = 274
 SEPARATE = 2
 MOST_SEGMENT_BYTES = 2**28
 MICROGRAPH = "samples_reader"
+PAGED = (MICROGRAPH, "tifffile_reader")
+"""The readers of files with several pictures."""
 FAST = "jpeg_tiff_reader"
 """The reader that replaces OpenSlide where sample tiles are equal."""
 
@@ -45,7 +57,7 @@ def open_slide(path: Path, reader: str | None = None, page: int | None = None) -
     reader
         Key of `READERS`; by default it is chosen by the content of the file (:func:`choose_reader`).
     page
-        Page of an electron micrograph (from 1), where the file has several.
+        Picture of a TIFF of several, or page of an electron micrograph (from 1).
 
     Raises
     ------
@@ -65,14 +77,14 @@ def open_slide(path: Path, reader: str | None = None, page: int | None = None) -
     if reader not in READERS:
         raise NephroscaleError(f"The reader {reader!r} is unknown.", fix=f"Choose one of {', '.join(sorted(READERS))}.")
     try:
-        more = {} if page is None else {"page": page}
+        more = {} if page is None or reader not in PAGED else {"page": page}
         slide: SlideReader = importlib.import_module(READERS[reader]).Reader(Path(path), **more)
     except UnreadableSlide as fault:
         raise Rejected(f"cannot be opened: {_without_path(path, fault)}") from fault
     return slide
 
 
-def choose_reader(path: Path) -> str:
+def choose_reader(path: Path, page: int | None = None) -> str:
     """Choose the reader of a slide or a photograph by its content, never by its name only.
 
     OpenSlide reads the formats that it detects, except TIFF of more than 8 bits or of several grey channels, which it
@@ -82,6 +94,8 @@ def choose_reader(path: Path) -> str:
     ----------
     path
         File that the format is opened by. An electron micrograph always has the reader `MICROGRAPH`.
+    page
+        Picture of a TIFF of several (from 1), where the table names one.
 
     Returns
     -------
@@ -93,27 +107,34 @@ def choose_reader(path: Path) -> str:
     Rejected
         When no reader can open it.
     """
-    readers = candidate_readers(path)
+    readers = candidate_readers(path, page)
     if readers[0] == FAST:
         if importlib.import_module(READERS[FAST]).agrees_with_openslide(Path(path)):
             return FAST
         readers = readers[1:]
-    return _opened(Path(path), readers)
+    return _opened(Path(path), readers, page)
 
 
-def candidate_readers(path: Path) -> list[str]:
+def candidate_readers(path: Path, page: int | None = None) -> list[str]:
     """List the readers that may take a file, by its first bytes and its header alone, the preferred one first.
 
     Raises
     ------
     Rejected
-        When the file is empty, or its format is unknown.
+        When the file is empty, its format is not read, or it has one picture only and another is named.
     """
     path = Path(path)
     with path.open("rb") as file:
         magic = file.read(8)
     if not magic:
         raise Rejected("cannot be opened: the file is empty (0 bytes)")
+    if name := _foreign(path, magic):
+        raise Rejected(f"it is {name}, which is not read; export the picture as OME-TIFF with all its bits")
+    if page is not None and magic.startswith(TIFF):
+        _check_tiff(path)
+        return ["tifffile_reader"]
+    if page is not None and page > 1:
+        raise Rejected(f"it has no picture #{page}, but one")
     for signature, reader in SIGNATURES.items():
         if magic.startswith(signature):
             return [reader]
@@ -127,6 +148,13 @@ def candidate_readers(path: Path) -> list[str]:
         return ["tifffile_reader"]
     readers = [FAST] if vendor in importlib.import_module(READERS[FAST]).VENDORS else []
     return [*readers, "openslide_reader", *(["tifffile_reader"] if vendor == "generic-tiff" else [])]
+
+
+def _foreign(path: Path, magic: bytes) -> str | None:
+    """Name the format of a microscope's program, if it is one of those that are not read."""
+    if magic.startswith(TIFF) and path.suffix.lower() == ".vsi":
+        return "a VSI file of Olympus, whose TIFF holds previews alone"
+    return next((name for start, name in FOREIGN.items() if magic.startswith(start)), None)
 
 
 def _vendor(path: Path) -> str | None:
@@ -179,12 +207,12 @@ def _check_segments(page: TiffPage) -> None:
         )
 
 
-def _opened(path: Path, readers: list[str]) -> str:
+def _opened(path: Path, readers: list[str], page: int | None) -> str:
     """Choose the first of the readers that can open the file."""
     reasons = []
     for reader in readers:
         try:
-            with open_slide(path, reader):
+            with open_slide(path, reader, page):
                 return reader
         except Rejected as rejected:
             reasons.append(rejected.reason)

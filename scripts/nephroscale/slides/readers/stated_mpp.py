@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import tifffile
 
-SQUARE = 0.02  # relative difference up to which the sides of a pixel count as equal
+SQUARE = 0.05  # relative difference up to which the mean of the sides of a pixel is its scale
 _UNITS: Mapping[str, float] = {
     "pm": 1e-6,
     **dict.fromkeys(("å", "angstrom", "ångström"), 1e-4),
@@ -74,8 +74,8 @@ def square_pixels(x: float | str | None, y: float | str | None, *, generic: bool
     return StatedMpp(sum(sides) / 2 if sides[0] != sides[1] else sides[0], generic)
 
 
-def ome_pixels(tiff: tifffile.TiffFile) -> ET.Element | None:
-    """Find the element `Pixels` of the first image in the OME-XML of a TIFF."""
+def ome_pixels(tiff: tifffile.TiffFile, scene: int = 0) -> ET.Element | None:
+    """Find the element `Pixels` of an image in the OME-XML of a TIFF."""
     text = tiff.ome_metadata if tiff.is_ome else None
     if not text or "<!" in text.replace("<!--", "").replace("<![CDATA[", ""):
         return None
@@ -83,10 +83,11 @@ def ome_pixels(tiff: tifffile.TiffFile) -> ET.Element | None:
         root = ET.fromstring(text)  # noqa: S314
     except ET.ParseError:
         return None
-    return next((element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"), None)
+    found = [element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"]
+    return found[scene] if scene < len(found) else None
 
 
-def read_mpp(tiff: tifffile.TiffFile, page: tifffile.TiffPage | None = None) -> StatedMpp:
+def read_mpp(tiff: tifffile.TiffFile, page: tifffile.TiffPage | None = None, scene: int = 0) -> StatedMpp:
     """Read the scale of a TIFF: from OME-XML, ImageJ's or Aperio's description, otherwise from plain tags.
 
     Parameters
@@ -95,8 +96,10 @@ def read_mpp(tiff: tifffile.TiffFile, page: tifffile.TiffPage | None = None) -> 
         The opened file.
     page
         Whose tags count; the first one if None.
+    scene
+        Image of an OME-TIFF.
     """
-    pixels = ome_pixels(tiff)
+    pixels = ome_pixels(tiff, scene)
     stated = StatedMpp() if pixels is None else _of_ome(pixels)
     if stated.mpp is not None or stated.fault:
         return stated

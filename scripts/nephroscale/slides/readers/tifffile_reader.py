@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -14,7 +15,6 @@ from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, Unrea
 from nephroscale.slides.readers.stated_mpp import ome_pixels, read_mpp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 PHOTOMETRIC = tifffile.PHOTOMETRIC
@@ -30,22 +30,25 @@ COLOURS = ({"red", "r"}, {"green", "g"}, {"blue", "b"})
 OME_COLOURS = (0xFF0000FF, 0x00FF00FF, 0x0000FFFF)  # red, green and blue, opaque
 BRIGHT = 128  # mean level from which on three unnamed channels are a brightfield picture
 PROBE_PX = 512
+LARGE_STRIP = 1 << 21  # samples
+SCENE = 0.25  # least area of a scene, as a share of the largest; previews and labels are smaller
 
 
 class TifffileReader(SlideReader):
-    """The largest image of a TIFF, read region by region.
+    """The largest image of a TIFF, or the picture that is named, read region by region.
 
-    Negative pixels become zero. Three grey channels that are red, green and blue become RGB. Pixels that are
-    transparent, or lie in tiles that the file does not have, are not valid.
+    The pictures of a TIFF are the planes of its stacks, scene by scene; previews are none. Negative pixels become zero.
+    Three grey channels that are red, green and blue become RGB. Pixels that are transparent, or lie in tiles that the
+    file does not have, are not valid.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, page: int | None = None) -> None:
         try:
             self._tiff = tifffile.TiffFile(path)
         except Exception as fault:  # tifffile raises exceptions of any class
             raise UnreadableSlide(f"the TIFF cannot be read: {fault}") from fault
         try:
-            self._set_up()
+            self._set_up(page)
         except UnreadableSlide:
             self._tiff.close()
             raise
@@ -53,9 +56,10 @@ class TifffileReader(SlideReader):
             self._tiff.close()
             raise UnreadableSlide(f"the TIFF cannot be read: {fault}") from fault
 
-    def _set_up(self) -> None:
+    def _set_up(self, number: int | None) -> None:
         tiff = self._tiff
-        series = _largest(tiff.series)
+        series, self._plane = _choose_picture(tiff, number)
+        scene = tiff.series.index(series) if tiff.is_ome else 0
         page = series.keyframe
         refused = REFUSED.get(PHOTOMETRIC(page.photometric))
         if refused:
@@ -74,7 +78,7 @@ class TifffileReader(SlideReader):
         self.channels, self.dtype = first.channels, np.dtype(np.uint8 if series.dtype.itemsize == 1 else np.uint16)
         self.rgb = first.samples and self.channels == 3
         self.vendor = "ome-tiff" if tiff.is_ome else "imagej" if tiff.is_imagej else "tiff"
-        self.mpp, self.mpp_is_generic, self.scale_fault = read_mpp(tiff, page)
+        self.mpp, self.mpp_is_generic, self.scale_fault = read_mpp(tiff, page, scene)
         self._alpha = _alpha(page) if self.rgb and first.count == 4 else None
         self._arrays: dict[int, Any] = {}
         self._absent = [_absent_segments(level) for level, _ in self._levels]
@@ -109,8 +113,10 @@ class TifffileReader(SlideReader):
 
     def _array(self, level: int) -> Any:
         if level not in self._arrays:
-            opened = zarr.open(self._levels[level][0].aszarr(), mode="r")
-            self._arrays[level] = opened if isinstance(opened, zarr.Array) else opened["0"]
+            series, axes = self._levels[level]
+            decoded = _decode_once(series) if math.prod(series.shape) == axes.width * axes.height * axes.count else None
+            opened = zarr.open(series.aszarr(), mode="r") if decoded is None else decoded
+            self._arrays[level] = opened["0"] if isinstance(opened, zarr.Group) else opened
         return self._arrays[level]
 
     def read_inside(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -118,7 +124,9 @@ class TifffileReader(SlideReader):
         axes = self._levels[level][1]
         ranges = {"Y": slice(y, y + height), "X": slice(x, x + width), axes.channel_axis: slice(None)}
         try:
-            pixels = np.asarray(self._array(level)[tuple(ranges.get(name, 0) for name in axes.names)])
+            pixels = np.asarray(
+                self._array(level)[tuple(ranges.get(name, self._plane.get(name, 0)) for name in axes.names)]
+            )
         except Exception as fault:  # decoders raise exceptions of any class
             raise UnreadableRegion(str(fault)) from fault
         if axes.channel_axis is None:
@@ -165,9 +173,6 @@ class _Axes:
         sizes = dict(zip(level.axes, level.shape, strict=True))
         if "Y" not in sizes or "X" not in sizes:
             raise UnreadableSlide(f"axes {level.axes} are not those of an image")
-        deep = [name for name in self.names if name not in "YXSC" and sizes[name] > 1]
-        if deep:
-            raise UnreadableSlide(f"it is a stack (axis {deep[0]}); save one plane or a projection")
         self.samples = sizes.get("S", 1) > 1
         if self.samples and sizes.get("C", 1) > 1:
             raise UnreadableSlide("it has several colour images; save only one")
@@ -177,16 +182,45 @@ class _Axes:
         self.channels = 3 if self.samples and self.count >= 3 else 1 if self.samples else self.count
 
 
-def _largest(series: Sequence[tifffile.TiffPageSeries]) -> tifffile.TiffPageSeries:
-    """Choose the picture among the images of a TIFF, whose others are previews, labels and macro images."""
-    pictures = [one for one in series if "Y" in one.axes and "X" in one.axes]
-    if not pictures:
+def _decode_once(series: tifffile.TiffPageSeries) -> np.ndarray | None:
+    """Decode a picture of large strips into a scratch file, as each region would need whole strips; None for others."""
+    page = series.keyframe
+    if page.is_tiled or page.rowsperstrip * page.imagewidth * page.samplesperpixel < LARGE_STRIP:
+        return None
+    with contextlib.suppress(Exception):  # of a damaged file the readable strips are read one by one
+        decoded: np.ndarray = series.asarray(out="memmap")
+        return decoded
+    return None
+
+
+def _choose_picture(tiff: tifffile.TiffFile, number: int | None) -> tuple[tifffile.TiffPageSeries, dict[str, int]]:
+    """Choose the picture among the images of a TIFF, whose small ones are previews, labels and macro images.
+
+    Gives the series, and the index on each axis of its stack.
+    """
+    images = [one for one in tiff.series if "Y" in one.axes and "X" in one.axes]
+    if not images:
         raise UnreadableSlide("the TIFF has no image")
-    areas = [one.keyframe.imagelength * one.keyframe.imagewidth for one in pictures]
-    largest = [one for one, area in zip(pictures, areas, strict=True) if area == max(areas)]
-    if len(largest) > 1:
-        raise UnreadableSlide(f"it has {len(largest)} images of one size; save the one that is meant as a file")
-    return largest[0]
+    areas = [one.keyframe.imagelength * one.keyframe.imagewidth for one in images]
+    # OME-TIFF may hold scenes of different sizes; elsewhere a smaller image is a preview.
+    least = max(areas) * SCENE if tiff.is_ome or number is not None else max(areas)
+    scenes = [one for one, area in zip(images, areas, strict=True) if area >= least]
+    depths = [
+        {name: size for name, size in zip(one.axes, one.shape, strict=True) if name not in "YXSC"} for one in scenes
+    ]
+    counts = [math.prod(depth.values()) for depth in depths]
+    if number is None and sum(counts) > 1:
+        kinds = f"{len(scenes)} scenes" if len(scenes) > 1 else f"a stack along {', '.join(depths[0])}"
+        raise UnreadableSlide(
+            f"it has {sum(counts)} pictures ({kinds}); name one in the column path, as a.tif#2, or save a projection"
+        )
+    index = 0 if number is None else number - 1
+    for scene, depth, count in zip(scenes, depths, counts, strict=True):
+        if index < count:
+            places = np.unravel_index(index, tuple(depth.values())) if depth else ()
+            return scene, dict(zip(depth, map(int, places), strict=True))
+        index -= count
+    raise UnreadableSlide(f"it has no picture #{number}, but {sum(counts)}")
 
 
 def _alpha(page: tifffile.TiffPage) -> int | None:

@@ -1,0 +1,149 @@
+"""The marker's channel of a fluorescence image, and a photograph as this channel without what was drawn on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from nephroscale.errors import Rejected
+from nephroscale.slides.drawn_shapes import find_shapes, find_strips
+from nephroscale.slides.dye import components, separate_dye
+from nephroscale.slides.readers.base import SlideReader, UnreadableRegion
+
+if TYPE_CHECKING:
+    from nephroscale.cohort.image import ImageRow
+
+COLOURS = ("red", "green", "blue")
+MOST_PIXELS = 120_000_000  # of a photograph; each takes about 12 bytes
+FINE = 3.0  # pixels; texture finer than this is copied into filled marks
+
+
+def named_channel(reader: SlideReader, row: ImageRow) -> int | None:
+    """Find the channel of the marker by its name.
+
+    Parameters
+    ----------
+    reader
+        An open image.
+    row
+        Its table row: `channel`, otherwise `marker`.
+
+    Returns
+    -------
+    int or None
+        Index of the channel; None for a picture in colour whose row names none, which is that of one dye
+        (:func:`~nephroscale.slides.dye.separate_dye`).
+
+    Raises
+    ------
+    Rejected
+        When the named channel does not exist, or not exactly one of several grey channels is named after the marker.
+    """
+    names = [name.casefold() for name in (COLOURS if reader.rgb else reader.channel_names)]
+    if row.channel is not None:
+        if row.channel.isdecimal() and 1 <= int(row.channel) <= reader.channels:
+            return int(row.channel) - 1
+        if names.count(row.channel.casefold()) == 1:
+            return names.index(row.channel.casefold())
+        named = ", ".join(filter(None, names))
+        raise Rejected(f"it has no channel {row.channel!r}, but {reader.channels}{named and f' ({named})'}")
+    if reader.rgb or reader.channels == 1:
+        return None if reader.rgb else 0
+    marker = (row.marker or row.stain or "").casefold()
+    fitting = [n for n, name in enumerate(names) if marker and marker in name]
+    if len(fitting) != 1:
+        raise Rejected(
+            f"it has {reader.channels} channels, and not exactly one is named after the marker; save only that "
+            "channel, or name it in the column channel"
+        )
+    return fitting[0]
+
+
+def open_field(reader: SlideReader, row: ImageRow) -> SlideReader:
+    """Give a photograph as a :class:`Field`; give a slide, on which no program draws, as it is.
+
+    A file with several levels is a slide, and so is one that is too large for memory. A damaged photograph is read like
+    a slide, in parts.
+    """
+    if len(reader.sizes) > 1 or reader.width * reader.height > MOST_PIXELS:
+        return reader
+    try:
+        return Field(reader, named_channel(reader, row))
+    except UnreadableRegion:
+        return reader
+
+
+class Field(SlideReader):
+    """One channel of a photograph, in memory.
+
+    Parameters
+    ----------
+    reader
+        The photograph.
+    channel
+        Of the marker; None where the picture in colour is that of one dye.
+
+    Attributes
+    ----------
+    channel
+        Channel that was read.
+    marked
+        Share of the pixels that was drawn on.
+
+    Raises
+    ------
+    Rejected
+        When a picture in colour is that of several dyes.
+    UnreadableRegion
+        When it cannot be decoded.
+    """
+
+    def __init__(self, reader: SlideReader, channel: int | None) -> None:
+        for name in ("width", "height", "vendor", "mpp", "mpp_is_generic", "sizes", "downsamples", "dtype"):
+            setattr(self, name, getattr(reader, name))
+        self.channels, self.rgb = 1, False
+        pixels, valid = reader.read_level(0, 0, 0, self.width, self.height)
+        drawn = np.zeros(valid.shape, bool)
+        top, bottom = find_strips(pixels.max(axis=-1))
+        valid[:top] = valid[bottom:] = False
+        if channel is None:
+            channel, drawn = separate_dye(pixels, valid)
+        self.channel = channel
+        grey = np.ascontiguousarray(pixels[..., channel])
+        del pixels
+        drawn |= find_shapes(_levels(grey, valid, drawn))
+        drawn &= valid
+        self.marked = float(drawn.mean()) + 1 - (bottom - top) / self.height
+        self._pixels, self._valid = _fill(grey, drawn)[..., None], None if valid.all() else valid
+
+    def read_inside(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray | None]:  # noqa: ARG002
+        """Read a region: pixels, and a mask of those that are no data strip (None for all)."""
+        where = np.s_[y : y + height, x : x + width]
+        return self._pixels[where].copy(), None if self._valid is None else self._valid[where].copy()
+
+    def close(self) -> None:
+        """Do nothing: the picture is in memory."""
+
+
+def _levels(grey: np.ndarray, valid: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Convert to 8 bits, from black to the brightest pixel that is not drawn; what the file does not have is black."""
+    seen = grey[valid & ~drawn]
+    levels = np.minimum(grey * np.float32(255 / max(1.0, float(seen.max(initial=0)))), 255).astype(np.uint8)
+    levels[~valid] = 0
+    return levels
+
+
+def _fill(grey: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Fill marks by inpainting, and with the fine texture of pixels beside them: a smooth patch can be read as well."""
+    filled = grey.copy()
+    for window, part in components(drawn, 1):
+        hole = drawn[window]
+        inner = cv2.inpaint(grey[window], hole.view(np.uint8), 3, cv2.INPAINT_TELEA)
+        coarse = cv2.GaussianBlur(inner.astype(np.float32), (0, 0), FINE)
+        fine = (inner - coarse)[~hole]
+        if fine.size:
+            coarse += np.resize(fine, coarse.shape)
+        filled[window][part] = np.clip(np.rint(coarse), 0, np.iinfo(grey.dtype).max).astype(grey.dtype)[part]
+    return filled
