@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from nephroscale.tem.clean import clean_burned_in, find_marks, find_strips
+from nephroscale.tem.clean import clean_burned_in
+from nephroscale.tem.marks import find_marks, find_strips
 from nephroscale.tem.read import read_tem
 
 
