@@ -30,6 +30,11 @@ class TemSettings(Settings):
         default=True,
         was="burned_in",
     )
+    prior: Literal["none", "deposits"] = setting(
+        "What multiplies SMIL's weights of TEM images: nothing, or the probability of deposits by an SVM fitted on "
+        "each fold's training patients (column `deposits` of the table of images).",
+        "none",
+    )
     max_marked_fraction: float = setting(
         "Largest share of an image that marks may cover; with more it is rejected.", 0.3, minimum=0, maximum=0.9
     )
