@@ -171,9 +171,7 @@ def test_priors_of_deposits_are_fitted_and_used(made):
     assert fitted
     for stage in ("evaluate", "predict"):
         functions = [
-            files.get(PACKAGE / "deposits/priors.py", set())
-            for (name, _), files in made.found.items()
-            if name == stage
+            files.get(PACKAGE / "deposits/priors.py", set()) for (name, _), files in made.found.items() if name == stage
         ]
         assert any("predict_priors" in each for each in functions), stage
 

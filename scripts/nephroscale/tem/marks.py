@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 Glyph = tuple[int, int, int, int, int]  # y, x, height, width, tone (0 white, 1 black)
 
@@ -99,11 +99,16 @@ def find_marks(image: np.ndarray) -> np.ndarray:
         bool [h, w], dilated to include the blurred edges of the marks.
     """
     mask = np.zeros(image.shape, bool)
+    tallest = 0.05 * image.shape[0] + 12
+
+    def may_be_glyph(h: np.ndarray, w: np.ndarray, filled: np.ndarray) -> np.ndarray:
+        return (h >= 5) & (h <= tallest) & (w <= 1.8 * h) & (filled >= 0.08)
+
     bars: list[Glyph] = []
     glyphs: list[Glyph] = []
     for tone, upright in enumerate((image, 255 - image)):
         for level in LEVELS:
-            for y, x, part in _components(upright >= level):
+            for y, x, part in _components(upright >= level, _may_be_box_or_bar):
                 h, w = part.shape
                 if _is_box(part):
                     mask[y : y + h, x : x + w] = True
@@ -112,14 +117,9 @@ def find_marks(image: np.ndarray) -> np.ndarray:
                     bars.append((y, x, h, w, tone))
         strict, loose = (image <= BLACK, image <= DUSKY) if tone else (image >= WHITE, image >= PALE)
         # Small letters are anti-aliased, so only some of their pixels are white or black.
-        for y, x, part in _components(loose, least=4):
-            h, w = part.shape
-            if (
-                _is_glyph_sized(part, image.shape)
-                and strict[y : y + h, x : x + w][part].any()
-                and _has_drawn_edge(image, part, y, x)
-            ):
-                glyphs.append((y, x, h, w, tone))
+        for y, x, part in _components(loose, may_be_glyph, strict):
+            if _has_drawn_edge(image, part, y, x):
+                glyphs.append((y, x, *part.shape, tone))
     for y, x, h, w, tone in _text(glyphs, bars, image.shape):
         mask[y : y + h, x : x + w] |= _strokes(image[y : y + h, x : x + w], tone)
     for (y, x, h, w), tone in _label_lines(glyphs, bars):
@@ -218,16 +218,35 @@ def dilated(mask: np.ndarray, reach: int) -> np.ndarray:
     return grown
 
 
-def _components(drawn: np.ndarray, least: int = 12) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Yield row, column and mask of each component that is small enough for a mark."""
+def _components(
+    drawn: np.ndarray,
+    may_be: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+    seeds: np.ndarray | None = None,
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield row, column and mask of each component that is small enough for a mark and may be one.
+
+    `may_be` selects by heights, widths and shares of their boxes that are filled, since there are many specks of noise;
+    with `seeds`, a component has one of these pixels.
+    """
     height, width = drawn.shape
     if not drawn.any():
         return
     _, labels, stats, _ = cv2.connectedComponentsWithStats(drawn.view(np.uint8), connectivity=8)
-    fits = (stats[:, 4] >= least) & (stats[:, 2] <= 0.95 * width) & (stats[:, 3] <= 0.5 * height)
+    heights, widths = stats[:, 3], stats[:, 2]
+    fits = (widths <= 0.95 * width) & (heights <= 0.5 * height)
+    fits &= may_be(heights, widths, stats[:, 4] / (heights * widths))
+    if seeds is not None:
+        seeded = np.zeros(len(stats), bool)
+        seeded[labels[seeds]] = True
+        fits &= seeded
     for index in np.flatnonzero(fits[1:]) + 1:
         x, y, w, h = (int(value) for value in stats[index, :4])
         yield y, x, labels[y : y + h, x : x + w] == index
+
+
+def _may_be_box_or_bar(h: np.ndarray, w: np.ndarray, filled: np.ndarray) -> np.ndarray:
+    longer, shorter = np.maximum(h, w), np.minimum(h, w)
+    return ((h >= 10) & (w >= 20) & (w >= 1.2 * h) & (filled >= 0.45)) | ((longer >= 24) & (longer >= 3 * shorter))
 
 
 def _is_box(part: np.ndarray) -> bool:
@@ -257,11 +276,6 @@ def _is_bar(part: np.ndarray) -> bool:
     solid = bool(full[band[0] : band[-1] + 1].all())
     others = part[~full]
     return solid and w >= 6 * thickness and (others.size == 0 or float(others.mean()) < 0.5)
-
-
-def _is_glyph_sized(part: np.ndarray, shape: tuple[int, ...]) -> bool:
-    h, w = part.shape
-    return 5 <= h <= 0.05 * shape[0] + 12 and w <= 1.8 * h and float(part.mean()) >= 0.08
 
 
 def _has_drawn_edge(image: np.ndarray, part: np.ndarray, y: int, x: int) -> bool:
