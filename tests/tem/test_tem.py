@@ -10,7 +10,7 @@ from nephroscale.arrays import read_array, read_attributes
 from nephroscale.errors import Rejected
 from nephroscale.slides.facts import ImageFacts, Scale
 from nephroscale.tem.settings import TemSettings
-from nephroscale.tem.tem import TemImage, prepare_tem
+from nephroscale.tem.tem import TemImage, percentiles, prepare_tem
 
 SETTINGS = TemSettings(size_px=64)
 
@@ -173,3 +173,11 @@ def test_images_with_the_same_content_count_once_and_are_named(tmp_path: Path) -
     figures = prepare_tem(images, SETTINGS, tmp_path / "bag")
     assert figures["dropped"] == [{"id": "B", "reason": "has the same content as A, and counts once"}]
     assert read_attributes(tmp_path / "bag")["images"] == ["A", "C", "D", "E"]
+
+
+def test_percentiles_are_those_of_numpy() -> None:
+    random = np.random.default_rng(3)
+    for shape, top in (((40, 50), 256), ((7, 3), 256), ((30, 30), 3)):
+        image, mask = random.integers(0, top, shape).astype(np.uint8), random.random(shape) < 0.3
+        shares = (0, 1, 5, 37.5, 95, 99, 100)
+        np.testing.assert_allclose(percentiles(image, mask, *shares), np.percentile(image[~mask], shares), atol=1e-9)

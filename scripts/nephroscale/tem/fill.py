@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from nephroscale.tem.marks import label_shapes
+
 FINE = 4  # pixels; texture finer than this is copied into filled marks
 
 
@@ -25,7 +27,7 @@ def fill_marks(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     Telea, "An image inpainting technique based on the fast marching method", Journal of Graphics Tools 9 (2004).
     """
     result = image.copy()
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    labels, stats = label_shapes(mask)
     for index, (x, y, w, h, _area) in enumerate(stats[1:].tolist(), start=1):
         rows = slice(max(0, y - 16), y + h + 16)
         columns = slice(max(0, x - 16), x + w + 16)

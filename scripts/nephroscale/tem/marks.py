@@ -32,6 +32,7 @@ PALE_END = 25  # levels at the ends of the range, which tissue reaches too where
 SHARP = 0.85  # step at the edge of a drawn shape two pixels outside it, as a share of the whole step
 THIN = 1.8  # area of a thin shape, in squares of its thickness
 ALL_AROUND = 0.85  # share of the pixels round a shape
+LITTLE = 0.1  # of an image
 FLAT = 6  # grey levels around that of a data strip that belong to it
 
 
@@ -102,7 +103,8 @@ def find_marks(image: np.ndarray) -> np.ndarray:
     tallest = 0.05 * image.shape[0] + 12
 
     def may_be_glyph(h: np.ndarray, w: np.ndarray, filled: np.ndarray) -> np.ndarray:
-        return (h >= 5) & (h <= tallest) & (w <= 1.8 * h) & (filled >= 0.08)
+        fits: np.ndarray = (h >= 5) & (h <= tallest) & (w <= 1.8 * h) & (filled >= 0.08)
+        return fits
 
     bars: list[Glyph] = []
     glyphs: list[Glyph] = []
@@ -151,7 +153,7 @@ def _even_shapes(image: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
     rough = spread >= ROUGH * usual
     noisy = percentile(_spread(cv2.medianBlur(image, 3)), 50) < NOISY * usual
     height, width = image.shape
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(even.view(np.uint8), connectivity=8)
+    labels, stats = label_shapes(even)
     fits = (stats[:, 4] >= LEAST_EVEN) & (stats[:, 2] <= 0.95 * width) & (stats[:, 3] <= 0.5 * height)
     for index in np.flatnonzero(fits[1:]) + 1:
         x, y, w, h, area = (int(value) for value in stats[index])
@@ -193,7 +195,7 @@ def _is_thin(shape: np.ndarray) -> bool:
 
 def percentile(image: np.ndarray, share: float) -> float:
     """Give a percentile of grey levels, uint8 of any shape, by their histogram: the lowest level that reaches it."""
-    counts = np.bincount(image.ravel(), minlength=256).cumsum()
+    counts = cv2.calcHist([image], [0], None, [256], [0, 256]).ravel().astype(np.int64).cumsum()
     return float(np.searchsorted(counts, share / 100 * counts[-1]))
 
 
@@ -210,6 +212,39 @@ def _saturated(image: np.ndarray) -> np.ndarray:
     white, black = ((tone >= 255 - PALE_END).astype(np.uint8) for tone in (image, 255 - image))
     saturated: np.ndarray = (cv2.erode(white, square) > 0) | (cv2.erode(black, square) > 0)
     return saturated
+
+
+def label_shapes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Label the connected shapes of a mask.
+
+    Where little is set, OpenCV's own statistics would take several times as long, since they count the background too.
+
+    Parameters
+    ----------
+    mask
+        bool [h, w].
+
+    Returns
+    -------
+    labels
+        int32 [h, w], 0 outside of shapes.
+    stats
+        int32 [labels, 5]: x, y, width, height and area; of label 0 they mean nothing.
+    """
+    if cv2.countNonZero(mask.view(np.uint8)) > LITTLE * mask.size:
+        return cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)[1:3]
+    count, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
+    stats = np.zeros((count, 5), np.int32)
+    places = np.flatnonzero(mask)
+    own = labels.ravel()[places].astype(np.intp)
+    stats[:, 4] = np.bincount(own, minlength=count)
+    rows, columns = (axis.astype(np.int32) for axis in np.divmod(places, mask.shape[1]))
+    for column, at in enumerate((columns, rows)):
+        low, high = np.full(count, max(mask.shape), np.int32), np.zeros(count, np.int32)
+        np.minimum.at(low, own, at)
+        np.maximum.at(high, own, at)
+        stats[:, column], stats[:, column + 2] = low, high - low + 1
+    return labels, stats
 
 
 def dilated(mask: np.ndarray, reach: int) -> np.ndarray:
@@ -231,7 +266,7 @@ def _components(
     height, width = drawn.shape
     if not drawn.any():
         return
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(drawn.view(np.uint8), connectivity=8)
+    labels, stats = label_shapes(drawn)
     heights, widths = stats[:, 3], stats[:, 2]
     fits = (widths <= 0.95 * width) & (heights <= 0.5 * height)
     fits &= may_be(heights, widths, stats[:, 4] / (heights * widths))
@@ -246,7 +281,9 @@ def _components(
 
 def _may_be_box_or_bar(h: np.ndarray, w: np.ndarray, filled: np.ndarray) -> np.ndarray:
     longer, shorter = np.maximum(h, w), np.minimum(h, w)
-    return ((h >= 10) & (w >= 20) & (w >= 1.2 * h) & (filled >= 0.45)) | ((longer >= 24) & (longer >= 3 * shorter))
+    box = (h >= 10) & (w >= 20) & (w >= 1.2 * h) & (filled >= 0.45)
+    fits: np.ndarray = box | ((longer >= 24) & (longer >= 3 * shorter))
+    return fits
 
 
 def _is_box(part: np.ndarray) -> bool:

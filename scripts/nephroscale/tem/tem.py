@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, TypedDict
 
 import cv2
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 MIN_LEVELS = 4.0  # from the 5th to the 95th percentile; an image of fewer grey levels is blank
 MAX_MARKED_PATCH = 0.05  # fraction of a patch that marks may cover if every patch of the image has some
+NO_PIXELS = np.empty((0, 0), np.uint8)
 MOST_ENLARGED = 1.5  # times; beyond, a network would see interpolation
 
 
@@ -115,41 +117,46 @@ def prepare_tem(images: Sequence[TemImage], settings: TemSettings, out: Path) ->
     quality: dict[str, dict[str, float]] = {}
     images = sorted(images, key=lambda image: image.id)
     copies = find_copies_within([(image.id, image.facts) for image in images])
-    for image in images:
-        try:
-            if original := copies.get(image.id):
-                raise Rejected(f"has the same content as {original}, and counts once")
-            cleaned = load_image(image, settings)
-            picture, measured = normalise(cleaned, settings)
-            made = make_instances(picture, cleaned, _nm_per_px(image.facts), settings)
-        except Rejected as verdict:
-            dropped.append({"id": image.id, "reason": verdict.reason})
-            continue
-        if cleaned.mask.any():
-            burned_in.append(image.id)
-        quality[image.id] = measured.to_mapping()
-        owners += [len(used)] * len(made)
-        used.append(image.id)
-        instances += made
-    if not instances:
-        raise Rejected("patient has no usable TEM image", dropped=dropped)
-    arrays = {
-        "images": np.stack([instance.pixels for instance in instances]),
-        "image": np.asarray(owners, np.int16),
-        "box": np.asarray([instance.box for instance in instances], np.int32),
-        "valid": np.asarray([instance.valid for instance in instances], np.int16),
-        "nm_per_px": np.asarray([instance.nm_per_px for instance in instances], np.float32),
-        "small": np.asarray([instance.small for instance in instances], bool),
-    }
-    attributes = {
-        "modality": "TEM",
-        "instance": settings.instance,
-        "images": used,
-        "dropped": dropped,
-        "burned_in": burned_in,
-        "quality": quality,
-    }
-    write_arrays(out, arrays, attributes)
+    # The pixels of hundreds of images do not fit into memory.
+    with TemporaryFile(dir=out.parent) as spool:
+        for image in images:
+            try:
+                if original := copies.get(image.id):
+                    raise Rejected(f"has the same content as {original}, and counts once")
+                cleaned = load_image(image, settings)
+                picture, measured = normalise(cleaned, settings)
+                made = make_instances(picture, cleaned, _nm_per_px(image.facts), settings)
+            except Rejected as verdict:
+                dropped.append({"id": image.id, "reason": verdict.reason})
+                continue
+            if cleaned.mask.any():
+                burned_in.append(image.id)
+            quality[image.id] = measured.to_mapping()
+            owners += [len(used)] * len(made)
+            used.append(image.id)
+            for instance in made:
+                spool.write(instance.pixels.tobytes())
+                instances.append(replace(instance, pixels=NO_PIXELS))
+        if not instances:
+            raise Rejected("patient has no usable TEM image", dropped=dropped)
+        spool.flush()
+        arrays: dict[str, np.ndarray] = {
+            "images": np.memmap(spool, np.uint8, "r", shape=(len(instances), settings.size_px, settings.size_px)),
+            "image": np.asarray(owners, np.int16),
+            "box": np.asarray([instance.box for instance in instances], np.int32),
+            "valid": np.asarray([instance.valid for instance in instances], np.int16),
+            "nm_per_px": np.asarray([instance.nm_per_px for instance in instances], np.float32),
+            "small": np.asarray([instance.small for instance in instances], bool),
+        }
+        attributes = {
+            "modality": "TEM",
+            "instance": settings.instance,
+            "images": used,
+            "dropped": dropped,
+            "burned_in": burned_in,
+            "quality": quality,
+        }
+        write_arrays(out, arrays, attributes)
     small = {owner for owner, instance in zip(owners, instances, strict=True) if instance.small}
     return {
         "images": len(used),
