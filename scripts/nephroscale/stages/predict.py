@@ -85,7 +85,8 @@ class Predict(Stage):
         """The SVM of each fold that gives the priors of TEM images, where the model uses them."""
         model = PatientSet.parse(unit).model
         found = [prior_of(plan, model, fold) for fold in range(plan.config.folds.n_folds)]
-        return [each for each in found if each]
+        made = plan.units("deposit_priors")  # a package has those that could be fitted
+        return [each for each in found if each and each.unit in made]
 
     @need("tem")
     def tem(self, plan: PlanView, unit: str) -> list[Need]:
