@@ -11,6 +11,8 @@ run_job(
     inputs={
         "folds": snakemake.input.folds,
         "weights": snakemake.input.weights,
+        "priors": snakemake.input.priors,
+        "tem": snakemake.input.tem,
         "features": snakemake.input.features,
     },
     settings=snakemake.params.settings,

@@ -11,6 +11,8 @@ run_job(
     inputs={
         "weights": snakemake.input.weights,
         "temperatures": snakemake.input.temperatures,
+        "priors": snakemake.input.priors,
+        "tem": snakemake.input.tem,
         "features": snakemake.input.features,
         "tiles": snakemake.input.tiles,
         "facts": snakemake.input.facts,

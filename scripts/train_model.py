@@ -10,6 +10,7 @@ run_job(
     snakemake,
     inputs={
         "folds": snakemake.input.folds,
+        "priors": snakemake.input.priors,
         "features": snakemake.input.features,
     },
     settings=snakemake.params.settings,

@@ -15,7 +15,7 @@ from nephroscale.engine.plan import Plan
 from nephroscale.engine.prepass import settle
 from nephroscale.stages.registry import stage_table
 from nephroscale.store.receipts import settle_receipt
-from support.small_study import PATIENTS, small_config, write_new_patient, write_study
+from support.small_study import PATIENTS, deposits_config, small_config, write_new_patient, write_study
 
 pytestmark = pytest.mark.slow
 
@@ -41,17 +41,20 @@ def readable(path):
     return data[: 8 + int.from_bytes(data[:8], "little")] if path.suffix == ".safetensors" else data
 
 
-@pytest.fixture(scope="module")
-def predicted(tmp_path_factory):
-    """The small study, trained, and its predictions of a new patient: the folder of each."""
+@pytest.fixture(scope="module", params=["none", "deposits"])
+def predicted(tmp_path_factory, request):
+    """The small study, trained without or with a prior, and its predictions of a new patient: the folder of each."""
     folder = tmp_path_factory.mktemp("package") / "study"
-    write_study(folder)
+    write_study(folder, deposits=request.param == "deposits")
+    study = small_config()
+    if request.param == "deposits":
+        study |= {"tem": {**study["tem"], "prior": "deposits"}, "deposits": deposits_config()}
     write_new_patient(folder)
     new = {"patients": "new.csv", "images": "new_images.csv", "root": "raw"}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        (folder / "study.yaml").write_text(yaml.safe_dump(small_config()))
-        config = small_config() | {"predict": new}
+        (folder / "study.yaml").write_text(yaml.safe_dump(study))
+        config = study | {"predict": new}
         stages = [name for name in stage_table() if name not in {"evaluate", "report", "audit"}]
         found = make(config, stages)
     return folder, found

@@ -7,11 +7,8 @@ import pytest
 import torch
 from shapely import box as rectangle
 
-from nephroscale.arrays import read_array, read_attributes, write_arrays
-from nephroscale.cohort.deposits import Deposits
-from nephroscale.cohort.fold_table import FoldSides
+from nephroscale.arrays import read_array, read_attributes
 from nephroscale.deposits.evaluate import COMBINED, EQUAL, evaluate_deposits
-from nephroscale.deposits.folds import DepositFolds
 from nephroscale.deposits.images import load_pictures
 from nephroscale.deposits.localisation import localise, read_heat
 from nephroscale.deposits.plain import list_items
@@ -21,46 +18,16 @@ from nephroscale.deposits.train import Task, read_validation, train_deposits
 from nephroscale.errors import Rejected
 from nephroscale.features.convert_weights import prepare_weights
 from nephroscale.training.checkpoint import Checkpoint
+from support.blots import PATIENTS, SIZE, write_blots
 
-SIZE = 64
 SETTINGS = DepositsSettings(backbone=BackboneSettings(size_px=SIZE), head_steps=60, epochs=2, batch_size=8)
-PATIENTS = [f"P{i:02d}" for i in range(18)]
-
-
-def micrograph(random, *, blot):
-    picture = random.normal(150, 12, (SIZE, SIZE))
-    y, x = random.integers(8, SIZE - 24, 2)
-    if blot:
-        picture[y : y + 14, x : x + 14] = random.normal(45, 6, (14, 14))
-    return np.clip(picture, 0, 255).astype(np.uint8), (int(y), int(x))
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """Bags of 18 patients with two images each, folds with readings, and where the blots are."""
+    """Bags, folds with readings, and where the blots are."""
     prepare_weights("efficientnet-lite0")
-    root, random = tmp_path_factory.mktemp("bags"), np.random.default_rng(3)
-    bags, readings, places = {}, {}, {}
-    for number, patient in enumerate(PATIENTS):
-        blots = [number % 2 == 0, number % 4 == 0]
-        drawn = [micrograph(random, blot=blot) for blot in blots]
-        names = [f"{patient}-TEM1", f"{patient}-TEM2"]
-        whole = np.tile([0, 0, SIZE, SIZE], (2, 1))
-        write_arrays(
-            root / patient,
-            {
-                "images": np.stack([picture for picture, _ in drawn]),
-                "image": np.arange(2, dtype=np.int16),
-                "box": whole.astype(np.int32),
-                "valid": whole.astype(np.int16),
-            },
-            {"images": names},
-        )
-        bags[patient] = root / patient
-        readings[patient] = {name: Deposits(blot) for name, blot in zip(names, blots, strict=True)}
-        places |= {name: place for name, (_, place), blot in zip(names, drawn, blots, strict=True) if blot}
-    sides = FoldSides("0", tuple(PATIENTS[:10]), tuple(PATIENTS[10:14]), tuple(PATIENTS[14:]))
-    return bags, DepositFolds((sides,), readings, {}), places
+    return write_blots(tmp_path_factory.mktemp("bags"))
 
 
 def train(study, variant, out, *, settings=SETTINGS, seed=1, bags=None, work=None):

@@ -131,7 +131,8 @@ def made(tmp_path_factory):
     trace = Trace()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        plan = Plan({**small_config(), "deposits": deposits_config()}, stage_table())
+        tem = {**small_config()["tem"], "prior": "deposits"}
+        plan = Plan({**small_config(), "tem": tem, "deposits": deposits_config()}, stage_table())
         for stage in plan.stages.values():
             patch.setattr(stage, "make", stage.make)  # restored afterwards: stages are shared by the process
             trace.follow(stage, plan)
@@ -163,6 +164,13 @@ def closure(plan, stage, unit):
 def test_a_job_of_every_stage_was_traced(made):
     assert {stage for stage, _ in made.found} == set(ORDER) - {"new_deposits"}  # there are no new patients
     assert any(len(files) > 3 for files in made.found.values())
+
+
+def test_priors_of_deposits_are_fitted_and_used(made):
+    units = made.plan.units("deposit_priors")
+    assert any(made.plan.receipt("deposit_priors", unit).accepted for unit in units)
+    predicted = [files for (stage, _), files in made.found.items() if stage == "predict"]
+    assert any("predict_priors" in files.get(PACKAGE / "deposits/priors.py", ()) for files in predicted)
 
 
 def test_corrected_outlines_decide_the_glomeruli_and_not_the_tiles(plan):

@@ -1,5 +1,7 @@
 """The network: its parts, its ablations, and the released code's faults 4 and 5."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -294,3 +296,17 @@ def test_only_unfrozen_parts_of_encoders_learn(trainable: str) -> None:
 def test_a_modality_without_features_is_an_error() -> None:
     with pytest.raises(NephroscaleError, match="IM"):
         network({"TEM": (2, 2, 8), "OM": (2, 2, 8)})
+
+
+def test_a_prior_is_read_only_by_a_network_that_uses_it():
+    given = batch(MAPS)
+    weighed = replace(
+        given, prior=torch.rand(given.mask["TEM"].shape, generator=torch.Generator().manual_seed(1)) + 0.1
+    )
+    torch.manual_seed(0)
+    without = network(MAPS, tem_prior=False).eval()
+    torch.manual_seed(0)
+    using = network(MAPS).eval()
+    for name, logits in using(given).logits.items():
+        assert torch.equal(without(weighed).logits[name], logits)
+    assert not torch.equal(using(weighed).logits["TEM"], using(given).logits["TEM"])

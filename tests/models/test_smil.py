@@ -155,3 +155,18 @@ def test_nothing_depends_on_a_value_of_the_device() -> None:
         pooled, chosen = SparseMultiInstance(released=released)(features.to("meta"), mask.to("meta"))
         assert pooled.shape == (2, *SHAPE)
         assert chosen.weight.shape == (2, 2)
+
+
+def test_a_prior_multiplies_the_weights_and_keeps_their_sum() -> None:
+    features, mask = padded(bag(0, 1, 2, 4), bag(3, 4))
+    plain, chosen = SparseMultiInstance()(features, mask)
+    constant, same = SparseMultiInstance()(features, mask, torch.full(mask.shape, 0.3))
+    np.testing.assert_allclose(constant, plain, rtol=1e-6)
+    np.testing.assert_allclose(same.weight, chosen.weight, rtol=1e-6)
+    prior = torch.tensor([[0.1, 0.9, 0.5, 1.0], [0.2, 0.8, 1.0, 1.0]])
+    pooled, weighed = SparseMultiInstance()(features, mask, prior)
+    np.testing.assert_allclose(weighed.weight.sum(1), chosen.weight.sum(1))
+    expected = chosen.weight * prior
+    np.testing.assert_allclose(weighed.weight[0] / weighed.weight[0].max(), expected[0] / expected[0].max(), rtol=1e-6)
+    np.testing.assert_allclose(pooled, (features * weighed.weight.float()[:, :, None, None, None]).sum(1), rtol=1e-6)
+    assert not weighed.weight[~mask].any()

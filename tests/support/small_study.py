@@ -46,7 +46,7 @@ def deposits_config() -> dict[str, Any]:
 
 
 def write_study(folder: Path, *, deposits: bool = False) -> None:
-    """Write tables and images to a folder; with `deposits`, each patient has two micrographs with readings."""
+    """Write tables and images to a folder; with `deposits`, all have two micrographs with readings."""
     (folder / "raw").mkdir(parents=True)
     rows: list[dict[str, Any]] = []
     for number, (patient, _, use) in enumerate(PATIENTS):
@@ -59,12 +59,19 @@ def write_study(folder: Path, *, deposits: bool = False) -> None:
             om["annotation"] = f"{patient}-OM.geojson"
             (folder / "raw" / om["annotation"]).write_text(json.dumps(_outlines()))
         rows.append(om | {"patient_id": patient})
-        if use == "segmentation":
+        if use != "segmentation":
+            im = {
+                "image_id": f"{patient}-IM",
+                "modality": "IM",
+                "marker": "IgG",
+                "path": f"{patient}-IM.tif",
+                "mpp": 0.5,
+            }
+            im |= {"roi": "whole", "exposure_ms": 100, "gain": 1}
+            tifffile.imwrite(folder / "raw" / im["path"], _paint_im(random))
+            rows.append(im | {"patient_id": patient})
+        elif not deposits:
             continue
-        im = {"image_id": f"{patient}-IM", "modality": "IM", "marker": "IgG", "path": f"{patient}-IM.tif", "mpp": 0.5}
-        im |= {"roi": "whole", "exposure_ms": 100, "gain": 1}
-        tifffile.imwrite(folder / "raw" / im["path"], _paint_im(random))
-        rows.append(im | {"patient_id": patient})
         for name, reading in ((f"{patient}-TEM", "0"), *([(f"{patient}-TEM2", "mesangial")] if deposits else [])):
             tem = {"image_id": name, "modality": "TEM", "path": f"{name}.png", "nm_per_px": 8}
             cv2.imwrite(str(folder / "raw" / tem["path"]), _paint_tem(random, spots=reading != "0"))

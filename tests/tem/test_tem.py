@@ -10,7 +10,7 @@ from nephroscale.arrays import read_array, read_attributes
 from nephroscale.errors import Rejected
 from nephroscale.slides.facts import ImageFacts, Scale
 from nephroscale.tem.settings import TemSettings
-from nephroscale.tem.tem import TemImage, prepare_tem
+from nephroscale.tem.tem import TemImage, percentiles, prepare_tem
 
 SETTINGS = TemSettings(size_px=64)
 
@@ -40,6 +40,7 @@ def test_a_bag_of_whole_images(tmp_path: Path) -> None:
     assert attributes["images"] == ["A", "B"]
     assert attributes["dropped"] == figures["dropped"]
     assert attributes["burned_in"] == ["B"]
+    assert list(attributes["quality"]) == ["A", "B"]
     pixels = read_array(tmp_path / "bag", "images")
     assert pixels.shape == (2, 64, 64)
     assert read_array(tmp_path / "bag", "image").tolist() == [0, 1]
@@ -86,17 +87,66 @@ def test_too_many_patches_are_thinned_evenly(tmp_path: Path) -> None:
     assert box[-1, :2].tolist() == [450, 1250]
 
 
-def test_a_patch_needs_a_scale_a_field_and_tissue(tmp_path: Path) -> None:
+def test_a_patch_needs_a_scale_and_tissue(tmp_path: Path) -> None:
     hole = entry(tmp_path, "C", (400, 400))
     pixels = np.full((400, 400), 215, np.uint8)
-    pixels[:, :60] = np.random.default_rng(0).integers(20, 90, (400, 60))
+    pixels[:, :40] = np.random.default_rng(0).integers(20, 90, (400, 40))
     Image.fromarray(pixels).save(hole.path)
-    images = [entry(tmp_path, "A", (400, 400), None), entry(tmp_path, "B", (200, 400)), hole]
+    images = [entry(tmp_path, "A", (400, 400), None), hole]
     with pytest.raises(Rejected, match="no usable TEM image") as verdict:
         prepare_tem(images, replace(SETTINGS, instance="patch"), tmp_path / "bag")
-    reasons = [drop["reason"] for drop in verdict.value.figures["dropped"]]  # type: ignore[attr-defined]
-    assert [("scale" in a, "smaller than" in b, "tissue" in c) for a, b, c in [reasons]] == [(True, True, True)]
+    scale, tissue = [drop["reason"] for drop in verdict.value.figures["dropped"]]  # type: ignore[attr-defined]
+    assert "scale is unknown" in scale
+    assert "empty resin, hole or grid bar" in tissue
     assert not (tmp_path / "bag").exists()
+
+
+def test_an_image_smaller_than_a_patch_is_one_flagged_instance_at_its_scale(tmp_path: Path) -> None:
+    images = [entry(tmp_path, "A", (200, 280)), entry(tmp_path, "B", (400, 400)), entry(tmp_path, "C", (200, 1000))]
+    figures = prepare_tem(images, replace(SETTINGS, instance="patch"), tmp_path / "bag")
+    read = {
+        name: read_array(tmp_path / "bag", name) for name in ("images", "image", "box", "valid", "nm_per_px", "small")
+    }
+    assert figures["small"] == 2
+    assert read["small"].tolist() == [True, *[False] * (read["image"] == 1).sum(), *[True] * (read["image"] == 2).sum()]
+    assert np.allclose(read["nm_per_px"], 3500 / 64)
+    assert read["box"][0].tolist() == [0, 0, 200, 280]
+    y, x, height, width = read["valid"][0]
+    assert (height, width) == (round(200 * 64 / 350), round(280 * 64 / 350))
+    margin = np.ones((64, 64), bool)
+    margin[y : y + height, x : x + width] = False
+    assert len(np.unique(read["images"][0][margin])) == 1
+    last = read["box"][read["image"] == 2]
+    assert (last[:, 2:] == [200, 350]).all()
+    assert last[[0, -1], 1].tolist() == [0, 650]
+
+
+def test_no_image_is_enlarged_more_than_one_and_a_half_times(tmp_path: Path) -> None:
+    coarse = [entry(tmp_path, "A", (240, 240), 20.0), entry(tmp_path, "B", (48, 40), 200.0)]
+    prepare_tem(coarse, TemSettings(instance="patch", size_px=96), tmp_path / "bag")
+    box, valid, nm = (read_array(tmp_path / "bag", name) for name in ("box", "valid", "nm_per_px"))
+    assert (valid[:, 2] <= 1.5 * box[:, 2] + 0.5).all()
+    assert (valid[-1, 2:] == [72, 60]).all()
+    assert nm[-1] == pytest.approx(200 / 1.5)
+    assert read_array(tmp_path / "bag", "small").tolist() == [*[False] * (len(box) - 1), True]
+
+
+@pytest.mark.parametrize(
+    ("key", "limit", "reason"),
+    [
+        ("min_sharpness", 100.0, "out of focus"),
+        ("max_drift", 0.0, "drift of"),
+        ("max_knife_marks", 0.0, "knife marks of"),
+    ],
+)
+def test_an_image_beyond_a_limit_of_quality_is_rejected_with_the_figure(
+    tmp_path: Path, key: str, limit: float, reason: str
+) -> None:
+    with pytest.raises(Rejected) as verdict:
+        prepare_tem([entry(tmp_path, "A", (240, 320))], replace(SETTINGS, **{key: limit}), tmp_path / "bag")
+    (dropped,) = verdict.value.figures["dropped"]  # type: ignore[attr-defined]
+    assert reason in dropped["reason"]
+    assert f"tem.{key}" in dropped["reason"]
 
 
 def test_no_images_at_all(tmp_path: Path) -> None:
@@ -123,3 +173,11 @@ def test_images_with_the_same_content_count_once_and_are_named(tmp_path: Path) -
     figures = prepare_tem(images, SETTINGS, tmp_path / "bag")
     assert figures["dropped"] == [{"id": "B", "reason": "has the same content as A, and counts once"}]
     assert read_attributes(tmp_path / "bag")["images"] == ["A", "C", "D", "E"]
+
+
+def test_percentiles_are_those_of_numpy() -> None:
+    random = np.random.default_rng(3)
+    for shape, top in (((40, 50), 256), ((7, 3), 256), ((30, 30), 3)):
+        image, mask = random.integers(0, top, shape).astype(np.uint8), random.random(shape) < 0.3
+        shares = (0, 1, 5, 37.5, 95, 99, 100)
+        np.testing.assert_allclose(percentiles(image, mask, *shares), np.percentile(image[~mask], shares), atol=1e-9)

@@ -24,7 +24,7 @@ from nephroscale.features.settings import EncoderSettings
 from nephroscale.slides.tint import separate_tint
 from nephroscale.tem.clean import clean_burned_in
 from nephroscale.tem.settings import TemSettings
-from nephroscale.tem.tem import make_instances
+from nephroscale.tem.tem import make_instances, normalise
 
 FONTS = Path(mpl.get_data_path()) / "fonts/ttf"
 HEIGHT, WIDTH, PATCH = 560, 700, 224
@@ -89,7 +89,8 @@ def instances(picture: np.ndarray, places: list[tuple[int, int]], *, remove_mark
     tinted = separate_tint(picture)
     made = clean_burned_in(np.rint(tinted.luma).astype(np.uint8), tinted.drawn)
     try:
-        return [one.pixels for one in make_instances(made, 3.0, SETTINGS)]
+        picture, _ = normalise(made, SETTINGS)
+        return [one.pixels for one in make_instances(picture, made, 3.0, SETTINGS)]
     except Rejected:
         return []
 

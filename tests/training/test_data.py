@@ -1,15 +1,19 @@
 """Bags and batches, and the released code's faults 6 and 8 to 10."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.training.data import BagSource, collate, holds_pixels, shapes_of, thinned
+from nephroscale.training.data import BagSource, collate, holds_pixels, layouts_of, shapes_of, thinned
 from nephroscale.training.epoch import batches
+from nephroscale.training.missing import drop_modalities
+from nephroscale.training.tem_priors import TemPriors
 from support.stored_features import Cohort, write_bag
 
 ALL = ("TEM", "OM", "IM")
@@ -134,3 +138,18 @@ def test_bags_of_different_encoders_are_an_error(tmp_path: Path) -> None:
     }
     with pytest.raises(NephroscaleError, match="patient B have another shape"):
         shapes_of(BagSource(paths).open(["A", "B"], ["OM"]))
+
+
+def test_priors_follow_the_images_that_were_drawn(large: dict[str, dict[str, Path]]) -> None:
+    images = {f"A-TEM-{i}": 0.01 * (i + 1) for i in range(30)}
+    source = BagSource(large, priors=TemPriors(images, 0.5))
+    bags = source.open(["A", "B"], ["TEM"], max_tem_instances=5)
+    drawn = bags[0].modalities["TEM"]
+    np.testing.assert_allclose(drawn.prior, [images[image] for image in drawn.images], rtol=1e-6)
+    batch = collate([*bags, replace(bags[0], modalities={})], layouts_of(bags))
+    assert batch.prior.shape == batch.mask["TEM"].shape
+    assert (batch.prior[0, : len(drawn.prior)].numpy() == drawn.prior).all()
+    assert (batch.prior[1][batch.mask["TEM"][1]] == 0.5).all()
+    assert (batch.prior[2] == 1).all()
+    assert drop_modalities(batch, 0.5, torch.Generator()).prior is batch.prior
+    assert collate(BagSource(large).open(["A"], ["TEM"])).prior is None

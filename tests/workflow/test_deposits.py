@@ -93,3 +93,15 @@ def test_without_readings_the_target_says_what_to_fill(project):
     assert run.code != 0
     assert "Fill the column for TEM images" in run.output
     assert not run.computed
+
+
+def test_a_prior_that_cannot_be_fitted_is_named_and_the_diagnosis_goes_on_without(project):
+    prior = "tem={size_px: 224, prior: deposits}"
+    run = project.run("evaluate", config=(f"deposits={SMALL}", prior))
+    assert run.code == 0, run.output
+    assert stages(run) == {"deposit_folds", "deposit_priors", "train", "evaluate"}
+    assert "too few persons on the training side" in run.output
+    assert project.run("evaluate", config=(f"deposits={SMALL}", prior)).idle
+    run = project.run("evaluate", config=("deposits={sites: []}", prior))
+    assert run.code != 0
+    assert "no TEM image has a reading of deposits" in run.output

@@ -1,6 +1,7 @@
 """Deposits: electron-dense deposits in TEM images, by a plain network, an SVM on its features, and both joined."""
 
 deposit_folds_stage = stage_of_rule("deposit_folds")
+deposit_priors_stage = stage_of_rule("deposit_priors")
 deposit_models_stage = stage_of_rule("deposit_models")
 deposit_predictions_stage = stage_of_rule("deposit_predictions")
 new_deposits_stage = stage_of_rule("new_deposits")
@@ -32,6 +33,30 @@ rule make_deposit_folds:
         "Divide the patients whose TEM images have readings of deposits"
     script:
         "../../scripts/make_deposit_folds.py"
+
+
+rule fit_deposit_priors:
+    input:
+        folds=deposit_priors_stage.folds,
+        diagnosis=deposit_priors_stage.diagnosis,
+        tem=deposit_priors_stage.tem,
+    output:
+        receipt="<results>/deposit_priors/fold{fold}.json",
+    log:
+        "<results>/logs/deposit_priors/fold{fold}.log",
+    benchmark:
+        "<results>/benchmarks/deposit_priors/fold{fold}.tsv"
+    threads: plan.config.compute.threads
+    resources:
+        mem_mb=scale_with_attempt(12000),
+        runtime=scale_with_attempt(60),
+        gpu=count_gpus,
+    params:
+        settings=deposit_priors_stage.settings,
+    message:
+        "Fit the priors of TEM images on fold {wildcards.fold}"
+    script:
+        "../../scripts/fit_deposit_priors.py"
 
 
 rule train_deposits:

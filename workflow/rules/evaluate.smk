@@ -12,6 +12,8 @@ rule evaluate_model:
     input:
         folds=evaluate_stage.folds,
         weights=evaluate_stage.weights,
+        priors=evaluate_stage.priors,
+        tem=evaluate_stage.tem,
         features=evaluate_stage.features,
     output:
         receipt="<results>/evaluate/{model}/fold{fold}-seed{seed}.json",

@@ -12,6 +12,8 @@ rule predict_patients:
     input:
         weights=predict_stage.weights,
         temperatures=predict_stage.temperatures,
+        priors=predict_stage.priors,
+        tem=predict_stage.tem,
         features=predict_stage.features,
         tiles=predict_stage.tiles,
         facts=predict_stage.facts,

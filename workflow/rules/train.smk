@@ -11,6 +11,7 @@ rule train:
 rule train_model:
     input:
         folds=train_stage.folds,
+        priors=train_stage.priors,
         features=train_stage.features,
     output:
         receipt="<results>/train/{model}/fold{fold}-seed{seed}.json",

@@ -35,6 +35,7 @@ FILES = {
     "segmenter": ("weights.safetensors",),
     "train": ("model.json", "weights.safetensors"),
     "temperature": ("temperature.json",),
+    "deposit_priors": ("prior.json", "svm.json", "svm.safetensors"),
 }
 REFERENCE_FILE = "reference_file.json"
 
@@ -87,7 +88,7 @@ def write_package(plan: Plan, model: str, out: Path) -> Package:
     NephroscaleError
         When there is no such model, `out` exists, an artifact is missing, or features are imported.
     """
-    from nephroscale.stages.model_inputs import modalities_of
+    from nephroscale.stages.model_inputs import modalities_of, uses_prior
     from nephroscale.stages.predict import folds_of, members_of, study_ranges
 
     if model not in plan.config.models:
@@ -97,6 +98,8 @@ def write_package(plan: Plan, model: str, out: Path) -> Package:
         raise NephroscaleError("This folder or file exists.", where=str(out), fix="Name a new folder.")
     whole = plan.config.to_mapping()
     config = {**{name: whole[name] for name in SECTIONS}, "models": {model: whole["models"][model]}}
+    if uses_prior(plan, model):
+        config["deposits"] = whole["deposits"]
     for encoder in _encoders(config):
         if encoder.get("h5_folder"):
             raise NephroscaleError(
@@ -108,6 +111,9 @@ def write_package(plan: Plan, model: str, out: Path) -> Package:
     keys = [(stage, "cohort") for stage in ("reference", "segmenter") if plan.units(stage)]
     keys += [("train", unit) for unit in members]
     keys += [("temperature", unit) for unit in folds_of(plan, model)]
+    if uses_prior(plan, model):
+        fitted = {unit: plan.receipt("deposit_priors", unit) for unit in plan.units("deposit_priors")}
+        keys += [("deposit_priors", unit) for unit, receipt in fitted.items() if receipt is None or receipt.accepted]
     sources = {key: _current_object(plan, *key) for key in keys}
     out.mkdir(parents=True)
     artifacts = {}
@@ -148,6 +154,8 @@ def _encoders(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The settings of every encoder of a configuration, as they stand in it."""
     yield from config["features"]["encoders"].values()
     yield from (model["encoder"] for model in config["models"].values() if model.get("encoder"))
+    if "deposits" in config:
+        yield config["deposits"]["backbone"]
 
 
 def predict_elsewhere(options: argparse.Namespace) -> int:

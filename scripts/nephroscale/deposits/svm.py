@@ -128,7 +128,7 @@ def fit_svm(features: np.ndarray, labels: np.ndarray, persons: Sequence[str], se
     mean, sd = features.mean(0, dtype=np.float64), features.std(0, dtype=np.float64)
     sd[sd < 1e-12] = 1.0
     scaled = (features.astype(np.float64) - mean) / sd
-    divisions = list(_inner_folds(scaled, labels, persons, seed))
+    divisions = list(inner_folds(scaled, labels, persons, seed))
     best: Parameters | None = None
     for kernel in KERNELS:
         for cost in COSTS:
@@ -159,9 +159,16 @@ def _machine(kernel: str, cost: float, width: int):  # type: ignore[no-untyped-d
     return SVC(kernel=kernel, C=cost, gamma=1 / width)
 
 
-def _inner_folds(
+def inner_folds(
     features: np.ndarray, labels: np.ndarray, persons: Sequence[str], seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Divide images among inner folds of persons, at most three: indices to fit on, and held-out ones.
+
+    Raises
+    ------
+    Rejected
+        When fewer than two persons have, or have not, images with deposits.
+    """
     from sklearn.model_selection import StratifiedGroupKFold
 
     counts = [len({p for p, label in zip(persons, labels, strict=True) if label == side}) for side in (False, True)]

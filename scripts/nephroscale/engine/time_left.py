@@ -16,6 +16,7 @@ PHASES: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("register",), ("reference", "tiles", "segmenter", "tem"), ("glomeruli",), ("features",)),
     (("folds",),),
     (("deposit_folds",),),
+    (("deposit_priors",),),
     (("train", "deposit_models"), ("temperature", "evaluate", "deposit_predictions"), ("predict", "new_deposits")),
     (("deposits",),),
     (("report",),),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from nephroscale.evaluation.inference import PatientPrediction
     from nephroscale.evaluation.tables import Cell
+    from nephroscale.training.tem_priors import TemPriors
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def predict_patients(  # noqa: PLR0917
     device: str = "cpu",
     negatives: Mapping[str, Sequence[int]] | None = None,
     prediction: str = "softmax",
+    priors: Mapping[str, TemPriors] | None = None,
 ) -> dict[str, object]:
     """Predict patients that no member was trained on.
 
@@ -117,6 +119,8 @@ def predict_patients(  # noqa: PLR0917
         Case id to the slots of the IM panel whose markers were found negative and not photographed.
     prediction
         Output head that is reported, see :func:`nephroscale.models.ordinal.class_log_probabilities`.
+    priors
+        Fold to the priors of the TEM images; None, or without a fold, where there are none.
 
     Returns
     -------
@@ -134,7 +138,6 @@ def predict_patients(  # noqa: PLR0917
     (`train.modality_dropout`); other networks have learnt no representation of a missing modality.
     """
     lacking = {name: list(case.missing) for name, case in cases.items()}
-    source = BagSource(features, lacking=lacking, negatives=negatives or {})
     predicted: dict[str, list[MemberPrediction]] = {}
     refused: dict[str, str] = {}
     for member in members:
@@ -146,6 +149,8 @@ def predict_patients(  # noqa: PLR0917
                 where="predict",
                 fix="Predict with the configuration of the training.",
             )
+        prior = (priors or {}).get(member.fold)
+        source = BagSource(features, lacking=lacking, negatives=negatives or {}, priors=prior)
         bags = source.open(cases, card.modalities, max_tem_instances=card.max_tem_instances, seed=card.seed)
         bags, left_out = choose_cases(bags, card.modalities, network)
         if not card.modality_dropout:

@@ -46,6 +46,8 @@ class Batch:
     present_idx
         For each modality that some patient lacks: [P] int64, the indices of the patients who have it. Computed on the
         host, as `rows` is.
+    prior
+        [B, N] float32, above 0: prior of the TEM instances (1 for padding); None without one.
     """
 
     features: dict[str, Tensor]
@@ -56,6 +58,7 @@ class Batch:
     second: Tensor | None = None
     negative: dict[str, Tensor] = field(default_factory=dict)
     present_idx: dict[str, Tensor] = field(default_factory=dict)
+    prior: Tensor | None = None
 
     @classmethod
     def of(
@@ -67,13 +70,14 @@ class Batch:
         second: Tensor | None = None,
         *,
         negative: Mapping[str, Tensor] | None = None,
+        prior: Tensor | None = None,
     ) -> Batch:
         """Make a batch from tensors on the host."""
         rows = {name: mask[name].flatten().nonzero().flatten() for name in mask}
         negative = {name: states for name, states in (negative or {}).items() if states.any()}
         present = {name: (mask[name] | negative[name] if name in negative else mask[name]).any(1) for name in mask}
         present_idx = {name: who.nonzero().flatten() for name, who in present.items() if not who.all()}
-        return cls(dict(features), dict(mask), rows, labels, tuple(ids), second, negative, present_idx)
+        return cls(dict(features), dict(mask), rows, labels, tuple(ids), second, negative, present_idx, prior)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """Apply a function to every tensor."""
@@ -90,6 +94,7 @@ class Batch:
             second=None if self.second is None else function(self.second),
             negative=mapped(self.negative),
             present_idx=mapped(self.present_idx),
+            prior=None if self.prior is None else function(self.prior),
         )
 
     def to(self, device: torch.device | str) -> Batch:

@@ -27,6 +27,10 @@ class ModalityEncoderConfig(Settings):
     """Settings of a network that pools each modality to one map."""
 
     smil_threshold: float = setting("Distance threshold t of SMIL.", 1.5, was="threshold", above=0)
+    tem_prior: bool = setting(
+        "Whether the prior of TEM images (`tem.prior`) multiplies SMIL's weights; not for `variant: released`.",
+        default=True,
+    )
     pooling: Literal["attention", "mean", "representative"] = setting(
         "How several glomeruli, or the markers of a panel, become one map: by gated attention, by their mean, or the "
         "first one alone. `variant: released` takes the first.",
@@ -119,6 +123,7 @@ class ModalityEncoder(Network):
             {name: nn.Linear(shape[2], self.width) for name, shape in self.shapes.items() if shape[2] != self.width}
         )
         self.smil = SparseMultiInstance(config.smil_threshold, released=released) if "TEM" in shapes else None
+        self.tem_prior = config.tem_prior
         self.pooling = "representative" if released else config.pooling
         self.pools = nn.ModuleDict()
         if self.pooling == "attention":
@@ -141,7 +146,7 @@ class ModalityEncoder(Network):
         for name in self.modalities:
             bag, mask = bags[name], batch.mask[name]
             if name == "TEM" and self.smil is not None:
-                maps[name], selection = self.smil(bag, mask)
+                maps[name], selection = self.smil(bag, mask, batch.prior if self.tem_prior else None)
             elif name in self.pools:
                 maps[name], weights[name] = self.pools[name](bag, mask, batch.negative.get(name))
             else:

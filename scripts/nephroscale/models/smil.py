@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,8 @@ class Selection:
     kept
         [B, N] bool: instances within the distance threshold, including the centre.
     weight
-        [B, N] float64 in [0, 1]: weight of each instance in the sum; 0 for dropped instances and padding.
+        [B, N] float64: weight of each instance in the sum, without a prior in [0, 1]; 0 for dropped instances and
+        padding.
     distance
         [B, N] float64: distance to the centre, in units of the bag's range of feature values; 0 for padding.
     mean_distance
@@ -127,6 +128,16 @@ def select_instances(features: Tensor, mask: Tensor, threshold: float = 1.5, *, 
     return Selection(centre, kept, weight, distance, mean_distance)
 
 
+def apply_prior(weight: Tensor, prior: Tensor) -> Tensor:
+    """Multiply weights [B, N] of instances by their prior [B, N], above 0, and keep each bag's sum.
+
+    A prior that is equal for all instances of a bag changes nothing.
+    """
+    weighed = weight * prior.to(weight.dtype)
+    total = weighed.sum(1, keepdim=True)
+    return weighed * (weight.sum(1, keepdim=True) / torch.where(total > 0, total, 1.0))
+
+
 class SparseMultiInstance(nn.Module):
     """Pool each bag to a weighted sum of the instances near its medoid.
 
@@ -140,8 +151,13 @@ class SparseMultiInstance(nn.Module):
         super().__init__()
         self.threshold, self.released = threshold, released
 
-    def forward(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Selection]:
-        """Pool bags [B, N, h, w, C] with their mask [B, N] to [B, h, w, C]; return the selection, too."""
+    def forward(self, features: Tensor, mask: Tensor, prior: Tensor | None = None) -> tuple[Tensor, Selection]:
+        """Pool bags [B, N, h, w, C] with their mask [B, N] to [B, h, w, C]; return the selection, too.
+
+        A prior [B, N] of the instances, above 0, multiplies their weights.
+        """
         selection = select_instances(features, mask, self.threshold, released=self.released)
+        if prior is not None:
+            selection = replace(selection, weight=apply_prior(selection.weight, prior))
         weight = selection.weight.to(features.dtype)
         return (features * weight[:, :, None, None, None]).sum(1), selection

@@ -33,6 +33,7 @@ NOUNS = {
     "temperature": ("temperature", "temperatures"),
     "evaluate": ("evaluation", "evaluations"),
     "predict": ("prediction", "predictions"),
+    "deposit_priors": ("prior of deposits", "priors of deposits"),
     "deposit_models": ("model of deposits", "models of deposits"),
     "new_deposits": ("prediction of deposits", "predictions of deposits"),
     "deposit_predictions": ("prediction of deposits", "predictions of deposits"),

@@ -22,6 +22,7 @@ UNITS = {
     "folds": ("cohort", "cohorts"),
     "train": ("run", "runs"),
     "temperature": ("model and fold", "models and folds"),
+    "deposit_priors": ("fold", "folds"),
     "deposit_models": ("model of deposits", "models of deposits"),
     "new_deposits": ("site and batch", "sites and batches"),
     "deposit_predictions": ("fold and seed", "folds and seeds"),

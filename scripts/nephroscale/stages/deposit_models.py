@@ -10,6 +10,7 @@ from nephroscale.engine.stage import Need, PlanView, Stage, need
 from nephroscale.features.weights import require_digest
 from nephroscale.settings import Settings, section, setting
 from nephroscale.stages.patients import deposit_patients
+from nephroscale.stages.priors import backbone_modules
 from nephroscale.stages.units import DepositRun
 
 if TYPE_CHECKING:
@@ -103,12 +104,6 @@ def with_weights(job: Job, settings: DepositsSettings) -> DepositsSettings:
     """Add the location of the weights, which is not part of the recipe."""
     weights = job.plan.config.deposits.backbone.weights
     return replace(settings, backbone=replace(settings.backbone, weights=weights))
-
-
-def backbone_modules(plan: PlanView) -> tuple[str, ...]:
-    """The module of the network that is not imported by name."""
-    plain = plan.config.deposits.backbone.name == "efficientnet-lite0"
-    return () if plain else ("nephroscale.features.encoders.huggingface",)
 
 
 def tem_of(plan: PlanView, fold: int, *sides: Side) -> list[Need]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from nephroscale.deposits.settings import DepositsSettings
 from nephroscale.engine.stage import Need, PlanView, Stage, need
 from nephroscale.settings import Settings, section, setting
-from nephroscale.stages.deposit_models import backbone_modules, bags_of, deciding, tem_of, with_weights
+from nephroscale.stages.deposit_models import bags_of, deciding, tem_of, with_weights
 from nephroscale.stages.patients import deposit_patients
+from nephroscale.stages.priors import backbone_modules
 from nephroscale.stages.units import DepositFold, DepositRun
 
 if TYPE_CHECKING:

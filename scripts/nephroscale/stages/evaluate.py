@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nephroscale.engine.stage import Need, PlanView, need
-from nephroscale.stages.model_inputs import read_fold_table
+from nephroscale.stages.model_inputs import fold_patients, read_fold_table, uses_prior
 from nephroscale.stages.model_run import ModelRunStage, RunSettings, fold_data
+from nephroscale.stages.priors import predicted_priors, prior_modules
 from nephroscale.stages.units import ModelRun
 from nephroscale.store.digest import digest_json
 from nephroscale.store.test_set_exposure import ScoredTestSet
@@ -24,10 +25,20 @@ class Evaluate(ModelRunStage):
     rule = "evaluate_model"
     sides = ("test",)
 
+    @need("tem", through="folds")
+    def tem(self, plan: PlanView, unit: str) -> list[Need]:
+        """The cleaned images of the test patients, for their priors."""
+        model, fold, _ = ModelRun.parse(unit)
+        patients = fold_patients(plan, fold, *self.sides) if uses_prior(plan, model) else []
+        return [Need("tem", patient, optional=True) for patient in patients]
+
     @need("train")
     def weights(self, plan: PlanView, unit: str) -> Need:
         """The trained network."""
         return Need("train", unit)
+
+    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        return (*super().modules(plan, unit), *prior_modules(plan, ModelRun.parse(unit).model))
 
     def test_set_use(self, plan: PlanView, unit: str) -> ScoredTestSet | None:
         """The fold's test patients, and all that decides the predictions but the seed and the machine."""
@@ -53,7 +64,8 @@ class Evaluate(ModelRunStage):
 
         settings = job.settings
         assert isinstance(settings, RunSettings)
-        data = fold_data(job, settings.fold)
+        fitted = job.optional_input("priors")
+        data = fold_data(job, settings.fold, predicted_priors(job, fitted.object) if fitted else None)
         return evaluate_model(data, job.input("weights").object, job.out, job.device, settings.prediction)
 
 

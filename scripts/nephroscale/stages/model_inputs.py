@@ -76,15 +76,24 @@ def negative_slots(plan: PlanView, model: str, patients: Iterable[str]) -> dict[
     return {patient: slots for patient, slots in sorted(found.items()) if slots} or None
 
 
+def uses_prior(plan: PlanView, model: str) -> bool:
+    """Whether a model multiplies the weights of TEM images by the probability of deposits."""
+    settings = plan.config.models[model]
+    wanted = bool(settings.options.get("tem_prior")) and settings.options.get("variant") != "released"
+    return wanted and plan.config.tem.prior == "deposits" and "TEM" in settings.modalities
+
+
 def network_settings(plan: PlanView, model: str) -> ModelSettings:
     """What decides a network: its entry of `models`, without its training and the location of its encoder's weights.
 
-    Without an ordinal task it has no ordinal head.
+    Without an ordinal task it has no ordinal head, and without `tem.prior` no prior.
     """
     settings = plan.config.models[model]
     options = dict(settings.options)
     if options.get("encoder"):
         options["encoder"] = {key: value for key, value in options["encoder"].items() if key != "weights"}
+    if "tem_prior" in options:
+        options["tem_prior"] = uses_prior(plan, model)
     if not plan.config.task.ordinal and "ordinal" in options:
         options["ordinal"] = False
     return replace(settings, options=options, train={})

@@ -15,12 +15,14 @@ from nephroscale.stages.model_inputs import (
     negative_slots,
     reported_head,
 )
+from nephroscale.stages.priors import after_without_priors, prior_of
 from nephroscale.stages.units import ModelRun
 
 if TYPE_CHECKING:
     from nephroscale.cohort.fold_table import Side
     from nephroscale.engine.job import Job
     from nephroscale.training.fold_data import FoldData
+    from nephroscale.training.tem_priors import TemPriors
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,20 @@ class ModelRunStage(Stage):
         part = f"fold{ModelRun.parse(unit).fold}"
         return Need("folds", "cohort", part=part if "test" in self.sides else f"{part}.train")
 
+    @need("deposit_priors")
+    def priors(self, plan: PlanView, unit: str) -> Need | None:
+        """The priors of TEM images, and the SVM that gives them, where the model uses them and they could be fitted."""
+        model, fold, _ = ModelRun.parse(unit)
+        return prior_of(plan, model, fold)
+
     @need("features", through="folds")
     def features(self, plan: PlanView, unit: str) -> list[Need]:
         """Features of the patients on these sides of the fold."""
         model, fold, _ = ModelRun.parse(unit)
         return features_of(plan, model, fold_patients(plan, fold, *self.sides))
+
+    def after_in(self, plan: PlanView) -> tuple[str, ...]:
+        return after_without_priors(self, plan)
 
     def settings(self, plan: PlanView, unit: str) -> Settings:
         _, fold, seed = ModelRun.parse(unit)
@@ -75,12 +86,11 @@ class ModelRunStage(Stage):
         return tuple(modules_of(plan.config.models[ModelRun.parse(unit).model]))
 
 
-def fold_data(job: Job, fold: int) -> FoldData:
+def fold_data(job: Job, fold: int, priors: TemPriors | None) -> FoldData:
     """The fold of a job, with the features that it declares and the negative markers of its rows."""
     from nephroscale.cohort.fold_table import read_folds
     from nephroscale.training.fold_data import FoldData
 
     negatives: Any = job.rows or {}
-    return FoldData(
-        read_folds(job.input("folds").object), str(fold), features_by_patient(job.inputs("features")), negatives
-    )
+    folds = read_folds(job.input("folds").object)
+    return FoldData(folds, str(fold), features_by_patient(job.inputs("features")), negatives, priors)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from nephroscale.deposits.settings import PLAIN, SVM
 from nephroscale.engine.stage import Need, PlanView, Stage, need
-from nephroscale.stages.deposit_models import backbone_modules, bags_of, deciding, with_weights
+from nephroscale.stages.deposit_models import bags_of, deciding, with_weights
 from nephroscale.stages.deposit_predictions import DepositEvaluation
 from nephroscale.stages.patients import deposit_patients
+from nephroscale.stages.priors import backbone_modules
 from nephroscale.stages.units import DepositRun, SiteBatch
 
 if TYPE_CHECKING:

@@ -15,8 +15,10 @@ from nephroscale.stages.model_inputs import (
     modalities_of,
     negative_slots,
     reported_head,
+    uses_prior,
 )
 from nephroscale.stages.patients import diagnosis_patients
+from nephroscale.stages.priors import after_without_priors, predicted_priors, prior_modules, prior_of
 from nephroscale.stages.units import EXTERNAL, ModelFold, ModelRun, PatientModality, PatientSet
 from nephroscale.store.digest import digest_json
 from nephroscale.store.test_set_exposure import ScoredTestSet
@@ -78,6 +80,21 @@ class Predict(Stage):
         needs = features_of(plan, model, patients_of(plan, chosen))
         return [each._replace(optional=True) for each in needs]
 
+    @need("deposit_priors")
+    def priors(self, plan: PlanView, unit: str) -> list[Need]:
+        """The SVM of each fold that gives the priors of TEM images, where the model uses them."""
+        model = PatientSet.parse(unit).model
+        found = [prior_of(plan, model, fold) for fold in range(plan.config.folds.n_folds)]
+        made = plan.units("deposit_priors")  # a package has those that could be fitted
+        return [each for each in found if each and each.unit in made]
+
+    @need("tem")
+    def tem(self, plan: PlanView, unit: str) -> list[Need]:
+        """The cleaned images of these patients, for their priors."""
+        model, chosen = PatientSet.parse(unit)
+        patients = patients_of(plan, chosen) if uses_prior(plan, model) else []
+        return [Need("tem", patient, optional=True) for patient in patients]
+
     @need("tiles")
     def tiles(self, plan: PlanView, unit: str) -> list[Need]:
         """What the fluorescence images of these patients were, for warnings."""
@@ -94,6 +111,9 @@ class Predict(Stage):
         if chosen != EXTERNAL:  # whose images may be none of the study's
             patients += plan.study_units("register")
         return [Need("register", patient, optional=True) for patient in dict.fromkeys(patients)]
+
+    def after_in(self, plan: PlanView) -> tuple[str, ...]:
+        return after_without_priors(self, plan)
 
     def settings(self, plan: PlanView, unit: str) -> PredictionSettings:
         model, chosen = PatientSet.parse(unit)
@@ -130,7 +150,8 @@ class Predict(Stage):
         return {**rows, "ranges": plan.package.ranges} if plan.package else rows
 
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
-        return tuple(modules_of(plan.config.models[PatientSet.parse(unit).model]))
+        model = PatientSet.parse(unit).model
+        return (*modules_of(plan.config.models[model]), *prior_modules(plan, model))
 
     def test_set_use(self, plan: PlanView, unit: str) -> ScoredTestSet | None:
         """External patients are scored: all configurations whose ensemble did so are counted."""
@@ -150,6 +171,7 @@ class Predict(Stage):
         assert isinstance(settings, PredictionSettings)
         assert isinstance(job.rows, dict)
         check_new_images(job)
+        fitted = job.inputs("priors")
         return predict_patients(
             members(job),
             cases(job),
@@ -159,6 +181,7 @@ class Predict(Stage):
             job.device,
             job.rows["negatives"],
             settings.prediction,
+            {each.unit.removeprefix("fold"): predicted_priors(job, each.path) for each in fitted if each.path},
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nephroscale.engine.stage import Need, PlanView, Stage, need
@@ -35,7 +36,7 @@ class Tem(Stage):
         return [Need("register", unit, part=image.id) for image in self.raw(plan, unit)]
 
     def settings(self, plan: PlanView, unit: str) -> TemSettings:
-        return plan.config.tem
+        return replace(plan.config.tem, prior="none")  # which does not decide how images are cleaned
 
     def rows(self, plan: PlanView, unit: str) -> object:
         return {image.id: image.row().to_mapping() for image in self.raw(plan, unit)}

@@ -58,6 +58,7 @@ class Train(ModelRunStage):
         from nephroscale.evaluation.validation import write_validation_predictions
         from nephroscale.training.checkpoint import Checkpoint
         from nephroscale.training.fit import fit
+        from nephroscale.training.tem_priors import read_priors
 
         settings = job.settings
         assert isinstance(settings, TrainingSettings)
@@ -67,7 +68,8 @@ class Train(ModelRunStage):
             model = replace(
                 model, options={**model.options, "encoder": {**model.options["encoder"], "weights": configured}}
             )
-        data = fold_data(job, settings.fold)
+        fitted = job.optional_input("priors")
+        data = fold_data(job, settings.fold, read_priors(fitted.object) if fitted else None)
         figures = fit(
             data,
             model,

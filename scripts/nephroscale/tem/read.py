@@ -56,9 +56,12 @@ def read_tem(path: Path, page: int | None = None) -> TemPicture:
         tinted = separate_tint(pixels)
         grey, drawn = tinted.luma, tinted.drawn
     else:
-        grey, drawn = pixels.astype(np.float32), np.zeros(pixels.shape, bool)
+        grey = pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32)
+        drawn = np.zeros(pixels.shape, bool)
     if grey.min() == grey.max():
         raise Rejected("image has only one grey level")
+    if grey.dtype == np.uint8:
+        return TemPicture(grey, drawn)
     levels: np.ndarray = np.rint(grey if pixels.dtype == np.uint8 else _stretch(grey, drawn))
     return TemPicture(levels.astype(np.uint8), drawn)
 

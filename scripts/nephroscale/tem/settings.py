@@ -18,7 +18,8 @@ class TemSettings(Settings):
     size_px: int = setting("Side of an instance in pixels.", 224, minimum=32)
     nm_per_px: float = setting("Scale of patches, nm per pixel.", 8.0, above=0)
     patch_um: float = setting(
-        "Smallest field of a patch, µm; patches are cut at nm_per_px and at least this wide, then scaled to size_px.",
+        "Smallest field of a patch, µm; patches are cut at nm_per_px and at least this wide, then scaled to size_px, "
+        "but never enlarged more than 1.5 times.",
         3.5,
         above=0,
     )
@@ -29,6 +30,27 @@ class TemSettings(Settings):
         "Whether scale bars, text and arrows drawn on an image are removed, in any colour.",
         default=True,
         was="burned_in",
+    )
+    even_illumination: bool = setting(
+        "Whether a smooth gradient of brightness over the image is evened, by a factor of at most 1.3.", default=True
+    )
+    max_empty_fraction: float = setting(
+        "Largest share of an image or patch without tissue (empty resin, holes, grid bars); with more it is left out.",
+        0.8,
+        minimum=0,
+        maximum=1,
+    )
+    min_sharpness: float = setting(
+        "Least sharpness of an image, as the attribute `quality` of the stage gives it; 0 rejects none.", 0.0, minimum=0
+    )
+    max_drift: float = setting("Largest drift of an image, from 0 to 1; 1 rejects none.", 1.0, minimum=0, maximum=1)
+    max_knife_marks: float = setting(
+        "Largest figure of knife marks of an image, from 0 to 1; 1 rejects none.", 1.0, minimum=0, maximum=1
+    )
+    prior: Literal["none", "deposits"] = setting(
+        "What multiplies SMIL's weights of TEM images: nothing, or the probability of deposits by an SVM fitted on "
+        "each fold's training patients (column `deposits` of the table of images).",
+        "none",
     )
     max_marked_fraction: float = setting(
         "Largest share of an image that marks may cover; with more it is rejected.", 0.3, minimum=0, maximum=0.9

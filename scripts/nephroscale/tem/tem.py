@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, TypedDict
 
 import cv2
@@ -12,6 +13,7 @@ from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides.duplicates import find_copies_within
 from nephroscale.tem.clean import Cleaned, clean_burned_in
+from nephroscale.tem.quality import Quality, even_illumination, find_empty, illumination, measure_quality
 from nephroscale.tem.read import read_tem
 
 if TYPE_CHECKING:
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 
 MIN_LEVELS = 4.0  # from the 5th to the 95th percentile; an image of fewer grey levels is blank
 MAX_MARKED_PATCH = 0.05  # fraction of a patch that marks may cover if every patch of the image has some
-MAX_EMPTY_PATCH = 0.7  # fraction of a patch without structure; more is a hole of the support film
+NO_PIXELS = np.empty((0, 0), np.uint8)
+MOST_ENLARGED = 1.5  # times; beyond, a network would see interpolation
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,12 @@ class DroppedImage(TypedDict):
 
 
 class TemFigures(TypedDict):
-    """Number of images used, of instances, and of images with burned-in marks; images that are not used."""
+    """Number of images used, of instances, of images with burned-in marks or smaller than a patch; images not used."""
 
     images: int
     instances: int
     burned_in: int
+    small: int
     dropped: list[DroppedImage]
 
 
@@ -75,12 +79,15 @@ class Instance:
         y, x, height, width of the part of `pixels` that is image, not margin.
     nm_per_px
         Scale of `pixels`; NaN where unknown.
+    small
+        Whether the image is smaller than the field of a patch.
     """
 
     pixels: np.ndarray
     box: tuple[int, int, int, int]
     valid: tuple[int, int, int, int]
     nm_per_px: float
+    small: bool = False
 
 
 def prepare_tem(images: Sequence[TemImage], settings: TemSettings, out: Path) -> TemFigures:
@@ -94,7 +101,8 @@ def prepare_tem(images: Sequence[TemImage], settings: TemSettings, out: Path) ->
         Kind and size of the instances.
     out
         Zarr group to create: `images` [n, S, S] uint8, `image` [n] int16, `box` [n, 4] int32, `nm_per_px` [n] float32,
-        `valid` [n, 4] int16; attributes `images`, `burned_in` and `dropped` (ids, with reasons).
+        `valid` [n, 4] int16, `small` [n] bool (its image is smaller than a patch); attributes `images`, `burned_in`,
+        `dropped` (ids, with reasons) and `quality` (image id to :class:`~nephroscale.tem.quality.Quality`).
 
     Raises
     ------
@@ -106,40 +114,57 @@ def prepare_tem(images: Sequence[TemImage], settings: TemSettings, out: Path) ->
     used: list[str] = []
     dropped: list[DroppedImage] = []
     burned_in: list[str] = []
+    quality: dict[str, dict[str, float]] = {}
     images = sorted(images, key=lambda image: image.id)
     copies = find_copies_within([(image.id, image.facts) for image in images])
-    for image in images:
-        try:
-            if original := copies.get(image.id):
-                raise Rejected(f"has the same content as {original}, and counts once")
-            cleaned = load_image(image, settings)
-            made = make_instances(cleaned, _nm_per_px(image.facts), settings)
-        except Rejected as verdict:
-            dropped.append({"id": image.id, "reason": verdict.reason})
-            continue
-        if cleaned.mask.any():
-            burned_in.append(image.id)
-        owners += [len(used)] * len(made)
-        used.append(image.id)
-        instances += made
-    if not instances:
-        raise Rejected("patient has no usable TEM image", dropped=dropped)
-    arrays = {
-        "images": np.stack([instance.pixels for instance in instances]),
-        "image": np.asarray(owners, np.int16),
-        "box": np.asarray([instance.box for instance in instances], np.int32),
-        "valid": np.asarray([instance.valid for instance in instances], np.int16),
-        "nm_per_px": np.asarray([instance.nm_per_px for instance in instances], np.float32),
-    }
-    attributes = {
-        "modality": "TEM",
-        "instance": settings.instance,
-        "images": used,
+    # The pixels of hundreds of images do not fit into memory.
+    with TemporaryFile(dir=out.parent) as spool:
+        for image in images:
+            try:
+                if original := copies.get(image.id):
+                    raise Rejected(f"has the same content as {original}, and counts once")
+                cleaned = load_image(image, settings)
+                picture, measured = normalise(cleaned, settings)
+                made = make_instances(picture, cleaned, _nm_per_px(image.facts), settings)
+            except Rejected as verdict:
+                dropped.append({"id": image.id, "reason": verdict.reason})
+                continue
+            if cleaned.mask.any():
+                burned_in.append(image.id)
+            quality[image.id] = measured.to_mapping()
+            owners += [len(used)] * len(made)
+            used.append(image.id)
+            for instance in made:
+                spool.write(instance.pixels.tobytes())
+                instances.append(replace(instance, pixels=NO_PIXELS))
+        if not instances:
+            raise Rejected("patient has no usable TEM image", dropped=dropped)
+        spool.flush()
+        arrays: dict[str, np.ndarray] = {
+            "images": np.memmap(spool, np.uint8, "r", shape=(len(instances), settings.size_px, settings.size_px)),
+            "image": np.asarray(owners, np.int16),
+            "box": np.asarray([instance.box for instance in instances], np.int32),
+            "valid": np.asarray([instance.valid for instance in instances], np.int16),
+            "nm_per_px": np.asarray([instance.nm_per_px for instance in instances], np.float32),
+            "small": np.asarray([instance.small for instance in instances], bool),
+        }
+        attributes = {
+            "modality": "TEM",
+            "instance": settings.instance,
+            "images": used,
+            "dropped": dropped,
+            "burned_in": burned_in,
+            "quality": quality,
+        }
+        write_arrays(out, arrays, attributes)
+    small = {owner for owner, instance in zip(owners, instances, strict=True) if instance.small}
+    return {
+        "images": len(used),
+        "instances": len(instances),
+        "burned_in": len(burned_in),
+        "small": len(small),
         "dropped": dropped,
-        "burned_in": burned_in,
     }
-    write_arrays(out, arrays, attributes)
-    return {"images": len(used), "instances": len(instances), "burned_in": len(burned_in), "dropped": dropped}
 
 
 def load_image(image: TemImage, settings: TemSettings) -> Cleaned:
@@ -165,21 +190,64 @@ def load_image(image: TemImage, settings: TemSettings) -> Cleaned:
         if settings.remove_marks
         else Cleaned(picture.grey, np.zeros(picture.grey.shape, bool), 0)
     )
-    seen = cleaned.image[~cleaned.inner_mask]
-    marked = 1 - seen.size / cleaned.image.size
+    marked = float(cleaned.inner_mask.mean())
     if marked > settings.max_marked_fraction:
         raise Rejected(f"marks cover {marked:.0%} of the image, more than tem.max_marked_fraction")
-    low, high = np.percentile(seen, [5, 95])
+    low, high = percentiles(cleaned.image, cleaned.inner_mask, 5, 95)
     if high - low < MIN_LEVELS:
         raise Rejected("image is blank")
     return cleaned
 
 
-def make_instances(cleaned: Cleaned, nm_per_px: float | None, settings: TemSettings) -> list[Instance]:
-    """Make the instances of one image, with normalised contrast: the whole image, or patches of it.
+def normalise(cleaned: Cleaned, settings: TemSettings) -> tuple[np.ndarray, Quality]:
+    """Normalise the contrast of an image, measure its quality, and even its illumination.
 
     Parameters
     ----------
+    cleaned
+        The image without burned-in marks.
+    settings
+        Limits of the quality, and whether the illumination is evened.
+
+    Returns
+    -------
+    tuple
+        uint8 [h, w], and the quality before the evening.
+
+    Raises
+    ------
+    Rejected
+        When the quality is beyond a limit.
+    """
+    picture = normalise_contrast(cleaned.image, cleaned.inner_mask)
+    light = illumination(picture, cleaned.inner_mask)
+    quality = measure_quality(picture, light)
+    if quality.empty > settings.max_empty_fraction:
+        raise Rejected(
+            f"{quality.empty:.0%} of it is empty resin, hole or grid bar, more than tem.max_empty_fraction allows"
+        )
+    if quality.sharpness < settings.min_sharpness:
+        raise Rejected(f"out of focus: a sharpness of {quality.sharpness:.2f}, less than tem.min_sharpness")
+    for what, value, limit in (
+        ("drift", quality.drift, settings.max_drift),
+        ("knife_marks", quality.knife_marks, settings.max_knife_marks),
+    ):
+        if value > limit:
+            raise Rejected(f"{what.replace('_', ' ')} of {value:.2f}, more than tem.max_{what} allows")
+    if settings.even_illumination:
+        picture = normalise_contrast(even_illumination(picture, light), cleaned.inner_mask)
+    return picture, quality
+
+
+def make_instances(
+    picture: np.ndarray, cleaned: Cleaned, nm_per_px: float | None, settings: TemSettings
+) -> list[Instance]:
+    """Make the instances of one image: the whole image, or patches of it.
+
+    Parameters
+    ----------
+    picture
+        uint8 [h, w], the image with normalised contrast.
     cleaned
         The image without burned-in marks.
     nm_per_px
@@ -187,7 +255,6 @@ def make_instances(cleaned: Cleaned, nm_per_px: float | None, settings: TemSetti
     settings
         Kind and size of the instances.
     """
-    picture = normalise_contrast(cleaned.image, cleaned.inner_mask)
     if settings.instance == "image":
         return [whole_image(picture, cleaned.top, nm_per_px, settings.size_px)]
     return cut_patches(picture, cleaned, nm_per_px, settings)
@@ -203,10 +270,30 @@ def normalise_contrast(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     mask
         bool [h, w], pixels of burned-in marks.
     """
-    low, high = np.percentile(image[~mask], [1, 99])
+    low, high = percentiles(image, mask, 1, 99)
     levels = np.clip((np.arange(256) - low) / max(high - low, 1.0), 0, 1)
     stretched: np.ndarray = np.rint(levels * 255).astype(np.uint8)[image]
     return stretched
+
+
+def percentiles(image: np.ndarray, mask: np.ndarray, *shares: float) -> list[float]:
+    """Give percentiles of the pixels that are not masked, as `numpy.percentile` does, by their histogram.
+
+    Parameters
+    ----------
+    image
+        uint8 [h, w].
+    mask
+        bool [h, w].
+    shares
+        From 0 to 100.
+    """
+    seen = (~mask).view(np.uint8)
+    below = cv2.calcHist([image], [0], seen, [256], [0, 256]).ravel().astype(np.int64).cumsum()
+    places = np.asarray(shares) / 100 * (below[-1] - 1)
+    lower, upper = (np.searchsorted(below, rounded, side="right") for rounded in (np.floor(places), np.ceil(places)))
+    values: list[float] = (lower + (upper - lower) * (places % 1)).tolist()
+    return values
 
 
 def whole_image(picture: np.ndarray, top: int, nm_per_px: float | None, size: int) -> Instance:
@@ -225,11 +312,17 @@ def whole_image(picture: np.ndarray, top: int, nm_per_px: float | None, size: in
     """
     h, w = picture.shape
     factor = size / max(h, w)
-    height, width = max(1, round(h * factor)), max(1, round(w * factor))
+    square, valid = _in_square(picture, factor, size, int(np.median(picture)))
+    return Instance(square, (top, 0, h, w), valid, np.nan if nm_per_px is None else nm_per_px / factor)
+
+
+def _in_square(part: np.ndarray, factor: float, size: int, margin: int) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+    """Scale a part of an image and put it into the middle of a square of one grey level; give its place there, too."""
+    height, width = (min(size, max(1, round(side * factor))) for side in part.shape)
     y, x = (size - height) // 2, (size - width) // 2
-    square = np.full((size, size), int(np.median(picture)), np.uint8)
-    square[y : y + height, x : x + width] = resample(picture, height, width)
-    return Instance(square, (top, 0, h, w), (y, x, height, width), np.nan if nm_per_px is None else nm_per_px / factor)
+    square = np.full((size, size), margin, np.uint8)
+    square[y : y + height, x : x + width] = resample(part, height, width)
+    return square, (y, x, height, width)
 
 
 def cut_patches(
@@ -237,42 +330,43 @@ def cut_patches(
 ) -> list[Instance]:
     """Cut patches of a fixed physical field on an even grid.
 
-    The field is `size_px` pixels of `nm_per_px`, or `patch_um` if that is wider. Patches with burned-in marks and holes
-    of the support film are left out. If every patch has marks, those with at most 5 % of them are used.
+    The field is `size_px` pixels of `nm_per_px`, or `patch_um` if that is wider; wider still where the image would be
+    enlarged more than 1.5 times. An image smaller than the field is one instance (or several along its longer side) at
+    the scale of a patch, with a margin of its median grey. Patches with burned-in marks or without tissue are left out.
+    If every patch has marks, those with at most 5 % of them are used.
 
     Raises
     ------
     Rejected
-        When the scale is unknown, the image is smaller than the field, or no patch shows tissue.
+        When the scale is unknown, or no patch shows tissue.
     """
     if nm_per_px is None:
         raise Rejected("scale is unknown, so patches of a fixed field cannot be cut")
     size = settings.size_px
-    field_nm = max(size * settings.nm_per_px, 1000 * settings.patch_um)
-    side = field_nm / nm_per_px
+    side = max(size * settings.nm_per_px / nm_per_px, 1000 * settings.patch_um / nm_per_px, size / MOST_ENLARGED)
     h, w = picture.shape
-    if min(h, w) < 0.98 * side:
-        raise Rejected(f"image is smaller than a patch of {field_nm / 1000:.2f} µm")
-    edge = min(round(side), h, w)
-    painted = cleaned.inner_mask
-    boxes = [(y, x) for y in _grid(h, edge) for x in _grid(w, edge)]
-    hidden = {(y, x): float(painted[y : y + edge, x : x + edge].mean()) for y, x in boxes}
-    flat = _structureless(picture)
-    boxes = [(y, x) for y, x in boxes if flat[y : y + edge, x : x + edge].mean() < MAX_EMPTY_PATCH]
-    free = [box for box in boxes if hidden[box] == 0] or [box for box in boxes if hidden[box] <= MAX_MARKED_PATCH]
+    small = min(h, w) < 0.98 * side
+    high, wide = min(round(side), h), min(round(side), w)
+    edge = side if small else min(high, wide)
+    if not small:
+        high = wide = min(high, wide)
+    painted, empty = cleaned.inner_mask, find_empty(picture)
+    views = [np.s_[y : y + high, x : x + wide] for y in _grid(h, high) for x in _grid(w, wide)]
+    views = [view for view in views if empty[view].mean() <= settings.max_empty_fraction]
+    hidden = [float(painted[view].mean()) for view in views]
+    most = 0.0 if 0.0 in hidden else max(MAX_MARKED_PATCH, settings.max_marked_fraction if small else 0.0)
+    free = [view for view, share in zip(views, hidden, strict=True) if share <= most]
     if not free:
         raise Rejected("no patch is free of burned-in marks and shows tissue")
     if len(free) > settings.max_patches:
         free = [free[index] for index in np.round(np.linspace(0, len(free) - 1, settings.max_patches)).astype(int)]
-    return [
-        Instance(
-            resample(picture[y : y + edge, x : x + edge], size, size),
-            (cleaned.top + y, x, edge, edge),
-            (0, 0, size, size),
-            nm_per_px * edge / size,
-        )
-        for y, x in free
-    ]
+    factor, margin = size / edge, int(np.median(picture))
+    made = []
+    for rows, columns in free:
+        pixels, valid = _in_square(picture[rows, columns], factor, size, margin)
+        box = (cleaned.top + rows.start, columns.start, high, wide)
+        made.append(Instance(pixels, box, valid, nm_per_px / factor, small))
+    return made
 
 
 def resample(picture: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -285,15 +379,6 @@ def _grid(length: int, edge: int) -> list[int]:
     """Spread patches evenly over a length; neighbours overlap by at most a third."""
     count = max(1, int(length / edge + 0.67))
     return [round(start) for start in np.linspace(0, length - edge, count)]
-
-
-def _structureless(picture: np.ndarray) -> np.ndarray:
-    """Mark pixels without structure, bright and even, as in a hole of the support film."""
-    values = cv2.GaussianBlur(picture, (0, 0), 2).astype(np.float32)
-    mean = cv2.blur(values, (31, 31))
-    spread = np.sqrt(np.maximum(cv2.blur(values * values, (31, 31)) - mean * mean, 0))
-    flat: np.ndarray = (spread < 4) & (mean > 200)
-    return flat
 
 
 def _nm_per_px(facts: ImageFacts) -> float | None:

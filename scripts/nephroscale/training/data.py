@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from nephroscale.models.weights import ModelCard
+    from nephroscale.training.tem_priors import TemPriors
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,15 @@ class ModalityBag:
         For each instance the id of its image; an empty text for an empty slot.
     available
         Number of instances of the patient, before a subset was drawn.
+    prior
+        [N] float32, above 0: prior of each instance; None without one.
     """
 
     source: np.ndarray
     rows: np.ndarray
     images: tuple[str, ...]
     available: int
+    prior: np.ndarray | None = None
 
     @property
     def mask(self) -> np.ndarray:
@@ -107,6 +111,8 @@ class BagSource:
         Patient id to the modalities that the patient is known to lack.
     negatives
         Patient id to the slots of the IM panel whose markers were found negative and not photographed.
+    priors
+        Priors of TEM images; None without.
     """
 
     features: Mapping[str, Mapping[str, Path]]
@@ -114,6 +120,7 @@ class BagSource:
     second: Mapping[str, int] = field(default_factory=dict)
     lacking: Mapping[str, Collection[str]] = field(default_factory=dict)
     negatives: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    priors: TemPriors | None = None
 
     def open(
         self, ids: Iterable[str], modalities: Collection[str], *, max_tem_instances: int = 10, seed: int = 0
@@ -142,7 +149,10 @@ class BagSource:
             lacking = self.lacking.get(patient, ())
             opened = {name: self._open(patient, name) for name in modalities if name not in lacking}
             if "TEM" in opened:
-                opened["TEM"] = _thin(opened["TEM"], max_tem_instances, seed, patient)
+                bag = _thin(opened["TEM"], max_tem_instances, seed, patient)
+                if self.priors:
+                    bag = replace(bag, prior=np.array([self.priors.of(image) for image in bag.images], np.float32))
+                opened["TEM"] = bag
             negative = tuple(self.negatives.get(patient, ())) if "IM" in modalities else ()
             bags.append(Bag(patient, self.labels.get(patient, -1), opened, self.second.get(patient), negative))
         return bags
@@ -261,10 +271,17 @@ def collate(bags: Sequence[Bag], layouts: Mapping[str, Layout] | None = None) ->
                 states[i, [slot for slot in bag.negative if slot < longest]] = True  # imported bags have no panel
             negative[modality] = torch.from_numpy(states & ~mask)  # a picture takes precedence over the finding
     labels = torch.tensor([bag.label for bag in bags])
+    tem = {i: bag.modalities["TEM"] for i, bag in enumerate(bags) if "TEM" in bag.modalities}
+    prior = None
+    if "TEM" in masks and any(content.prior is not None for content in tem.values()):
+        prior = torch.ones(masks["TEM"].shape)
+        for i, content in tem.items():
+            if content.prior is not None:
+                prior[i, : len(content.prior)] = torch.from_numpy(content.prior)
     second = None
     if any(bag.second is not None for bag in bags):
         second = torch.tensor([bag.label if bag.second is None else bag.second for bag in bags])
-    return Batch.of(features, masks, labels, [bag.patient for bag in bags], second, negative=negative)
+    return Batch.of(features, masks, labels, [bag.patient for bag in bags], second, negative=negative, prior=prior)
 
 
 def class_counts(bags: Sequence[Bag], classes: int) -> list[float]:

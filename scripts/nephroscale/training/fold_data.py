@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from nephroscale.cohort.fold_table import FoldSides, FoldTable, Side
     from nephroscale.training.data import Bag
+    from nephroscale.training.tem_priors import TemPriors
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,15 @@ class FoldData:
         are read.
     negatives
         Patient id to the slots of the IM panel whose markers were found negative and not photographed.
+    priors
+        Priors of TEM images; None without.
     """
 
     folds: FoldTable
     name: str
     features: Mapping[str, Mapping[str, Path]]
     negatives: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    priors: TemPriors | None = None
 
     @property
     def fold(self) -> FoldSides:
@@ -69,7 +73,8 @@ class FoldData:
         """
         patients = sorted(self.fold.side(side))
         self._check(side, patients)
-        source = BagSource(self.features, self.folds.labels, self.folds.second, self.folds.lacking, self.negatives)
+        folds = self.folds
+        source = BagSource(self.features, folds.labels, folds.second, folds.lacking, self.negatives, self.priors)
         return source.open(patients, modalities, max_tem_instances=max_tem_instances, seed=seed)
 
     def _check(self, side: Side, patients: list[str]) -> None:

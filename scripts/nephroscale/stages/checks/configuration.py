@@ -10,6 +10,7 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.features.check_weights import check_encoders
 from nephroscale.features.registry import H5
 from nephroscale.models.settings import TrainableEncoderSettings
+from nephroscale.stages.model_inputs import uses_prior
 from nephroscale.stages.patients import diagnosis_patients
 
 if TYPE_CHECKING:
@@ -98,6 +99,17 @@ def check_weights(plan: Plan, stage: str, *, load: bool) -> Iterator[Nephroscale
                 where=f"configuration, {entry.where}.h5_folder: {folder}",
                 fix="Name the folder that holds <patient_id>.h5.",
             )
+
+
+def check_prior(plan: Plan) -> Iterator[NephroscaleError]:
+    """Look for readings of deposits, where they are to be the prior of TEM images."""
+    used = [name for name in plan.config.models if uses_prior(plan, name)]
+    if used and not plan.package and not plan.units("deposit_priors"):
+        yield NephroscaleError(
+            "The prior of TEM images is the probability of deposits, but no TEM image has a reading of deposits.",
+            where="configuration, tem.prior and deposits.sites; column deposits of the table of images",
+            fix="Fill the column for TEM images, or set tem.prior: none.",
+        )
 
 
 def check_stain_files(plan: Plan) -> Iterator[NephroscaleError]:

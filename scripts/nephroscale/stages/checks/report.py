@@ -107,6 +107,7 @@ def _check_configuration(plan: Plan, call: Call, unusable: Collection[str], to_d
         "folds": configuration.check_folds(plan, unusable),
         "train": [
             *configuration.check_model_inputs(plan),
+            *configuration.check_prior(plan),
             *configuration.check_weights(plan, "train", load="train" in to_do),
         ],
         "deposit_models": configuration.check_weights(plan, "deposit_models", load="deposit_models" in to_do),

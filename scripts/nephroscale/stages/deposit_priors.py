@@ -1,0 +1,79 @@
+"""`deposit_priors`: probabilities of deposits, as the prior of TEM images in the diagnosis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nephroscale.engine.stage import Need, PlanView, Stage, need
+from nephroscale.features.weights import require_digest
+from nephroscale.stages.deposit_models import DepositTraining, bags_of, deciding, tem_of, with_weights
+from nephroscale.stages.model_inputs import fold_patients, uses_prior
+from nephroscale.stages.patients import deposit_patients
+from nephroscale.stages.priors import backbone_modules
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nephroscale.engine.job import Job
+
+
+class DepositPriors(Stage):
+    """One job per fold, where a model uses the prior. It depends on the training and validation side of the fold alone.
+
+    The prior of a test patient is computed where the patient is predicted.
+    """
+
+    name = "deposit_priors"
+    rule = "fit_deposit_priors"
+    pattern = "fold{fold}"
+    torch = True
+
+    def units(self, plan: PlanView) -> list[str]:
+        if not deposit_patients(plan) or not any(uses_prior(plan, model) for model in plan.config.models):
+            return []
+        return [f"fold{fold}" for fold in range(plan.config.folds.n_folds)]
+
+    @need("deposit_folds")
+    def folds(self, plan: PlanView, unit: str) -> Need:
+        """The training and validation side of the fold, with their readings."""
+        return Need("deposit_folds", "cohort", part=f"{unit}.train")
+
+    @need("folds")
+    def diagnosis(self, plan: PlanView, unit: str) -> Need:
+        """The same sides in the diagnosis, whose patients may have no readings."""
+        return Need("folds", "cohort", part=f"{unit}.train")
+
+    @need("tem", through="folds")
+    def tem(self, plan: PlanView, unit: str) -> list[Need]:
+        """The cleaned images of the patients on these sides."""
+        fold = int(unit.removeprefix("fold"))
+        others = [Need("tem", each, optional=True) for each in fold_patients(plan, fold, "train", "validation")]
+        return list(dict.fromkeys([*tem_of(plan, fold, "train", "validation"), *others]))
+
+    def settings(self, plan: PlanView, unit: str) -> DepositTraining:
+        settings = plan.config.deposits
+        return DepositTraining(
+            deciding(plan), settings.sites[0], "svm", int(unit.removeprefix("fold")), settings.seeds[0]
+        )
+
+    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        return backbone_modules(plan)
+
+    def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
+        backbone = plan.config.deposits.backbone
+        require_digest(backbone.weights, backbone.digest, where="deposits.backbone")
+        return {}
+
+    def make(self, job: Job) -> Mapping[str, object]:
+        from nephroscale.deposits.folds import read_deposit_folds
+        from nephroscale.deposits.priors import fit_priors
+        from nephroscale.deposits.train import Task
+
+        settings = job.settings
+        assert isinstance(settings, DepositTraining)
+        folds = read_deposit_folds(job.input("folds").object)
+        task = Task(folds, str(settings.fold), settings.site, settings.variant, settings.seed)
+        return fit_priors(task, bags_of(job), with_weights(job, settings.deposits), out=job.out, device=job.device)
+
+
+STAGE = DepositPriors()

@@ -1,0 +1,385 @@
+"""Find burned-in scale bars, labels, arrows and data strips of TEM images.
+
+A model could identify the microscope, the operator or the patient by a label. Burned-in marks were drawn, not imaged:
+their grey levels are even, without noise, and jump at their edges within a pixel or two.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Glyph = tuple[int, int, int, int, int]  # y, x, height, width, tone (0 white, 1 black)
+
+WHITE, BLACK = 244, 11  # after JPEG, levels of letters drawn in white and in black
+LEVELS = (250, 241, 230)  # thresholds for white bars and boxes on bright tissue; 255 minus these for black ones
+PALE, DUSKY = 200, 55  # levels of the anti-aliased edges of white and of black letters
+MAX_STRIP = 0.3  # height of a data strip, as a fraction of the image
+EVEN = 0.2  # spread of the levels among neighbours in a drawn shape, as a share of the median spread
+MOST_SPREAD = 6.0  # and in levels at most
+ROUGH = 0.6  # spread beside a drawn shape, as a share of the median spread
+NOISY = 0.65  # spread after a median filter, as a share: in less noisy images evenness alone says nothing
+LEAST_EVEN = 12  # pixels of a shape that are even with all neighbours
+LEAST_EVEN_GREY = 80  # the same of a shape that differs from the tissue by its evenness alone
+MOST_EVEN = 0.2  # of an image
+JUMP = 30  # grey levels
+PALE_END = 25  # levels at the ends of the range, which tissue reaches too where it is saturated
+SHARP = 0.85  # step at the edge of a drawn shape two pixels outside it, as a share of the whole step
+THIN = 1.8  # area of a thin shape, in squares of its thickness
+ALL_AROUND = 0.85  # share of the pixels round a shape
+LITTLE = 0.1  # of an image
+FLAT = 6  # grey levels around that of a data strip that belong to it
+
+
+def find_strips(image: np.ndarray) -> tuple[int, int]:
+    """Find the rows between full-width data strips at the top and bottom.
+
+    A strip is a run of rows at the border with at least half of the pixels at one grey level. It ends within a few rows
+    over the whole width.
+
+    Parameters
+    ----------
+    image
+        uint8 [h, w].
+
+    Returns
+    -------
+    tuple of int
+        First row of the picture and the row after its last; (0, h) without strip.
+    """
+    return _strip_rows(image), image.shape[0] - _strip_rows(image[::-1])
+
+
+def _strip_rows(image: np.ndarray) -> int:
+    """Count the rows of a strip that starts at row 0."""
+    height = image.shape[0]
+    limit = int(height * MAX_STRIP)
+    head = image[: limit + 8]
+    edge = max(3, height // 200)
+    level = int(np.bincount(head[: 3 * edge].ravel(), minlength=256).argmax())
+    near = np.abs(head.astype(np.int16) - level) <= FLAT
+    share = near.mean(axis=1)
+    rows = np.flatnonzero(share >= 0.5)
+    if rows.size == 0 or rows[0] > edge:
+        return 0
+    # Dense text or a ruled line may interrupt the run; the picture ends it.
+    gaps = np.flatnonzero(np.diff(rows) > edge + 1)
+    end = int(rows[gaps[0]] if gaps.size else rows[-1]) + 1
+    if end < max(6, height // 80) or end > limit:
+        return 0
+    flat = head[:end][near[:end]].astype(np.float32)
+    beyond = share[end + 1 : end + 1 + edge]
+    # A saturated lumen at the border is flat too, but its border is not a straight row.
+    sharp = beyond.size > 0 and share[max(0, end - edge) : end].max() - beyond.max() >= 0.35
+    if float(flat.std()) > 2.5 or not sharp:
+        return 0
+    # The line between strip and picture, and ringing of JPEG, belong to the strip.
+    for row in range(end, min(end + edge, head.shape[0])):
+        line = head[row]
+        if (line >= WHITE).mean() > 0.9 or (line <= BLACK).mean() > 0.9:
+            end = row + 1
+    return int(min(end + max(1, edge // 3), height))
+
+
+def find_marks(image: np.ndarray) -> np.ndarray:
+    """Find scale bars, opaque labels and text drawn on a TEM image.
+
+    Parameters
+    ----------
+    image
+        uint8 [h, w] without data strips.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool [h, w], dilated to include the blurred edges of the marks.
+    """
+    mask = np.zeros(image.shape, bool)
+    tallest = 0.05 * image.shape[0] + 12
+
+    def may_be_glyph(h: np.ndarray, w: np.ndarray, filled: np.ndarray) -> np.ndarray:
+        fits: np.ndarray = (h >= 5) & (h <= tallest) & (w <= 1.8 * h) & (filled >= 0.08)
+        return fits
+
+    bars: list[Glyph] = []
+    glyphs: list[Glyph] = []
+    for tone, upright in enumerate((image, 255 - image)):
+        for level in LEVELS:
+            for y, x, part in _components(upright >= level, _may_be_box_or_bar):
+                h, w = part.shape
+                if _is_box(part):
+                    mask[y : y + h, x : x + w] = True
+                elif _is_bar(part):
+                    mask[y : y + h, x : x + w] |= part
+                    bars.append((y, x, h, w, tone))
+        strict, loose = (image <= BLACK, image <= DUSKY) if tone else (image >= WHITE, image >= PALE)
+        # Small letters are anti-aliased, so only some of their pixels are white or black.
+        for y, x, part in _components(loose, may_be_glyph, strict):
+            if _has_drawn_edge(image, part, y, x):
+                glyphs.append((y, x, *part.shape, tone))
+    for y, x, h, w, tone in _text(glyphs, bars, image.shape):
+        mask[y : y + h, x : x + w] |= _strokes(image[y : y + h, x : x + w], tone)
+    for (y, x, h, w), tone in _label_lines(glyphs, bars):
+        rows, columns = slice(max(0, y), y + h), slice(max(0, x), x + w)
+        mask[rows, columns] |= _strokes(image[rows, columns], tone)
+    for y, x, part in _even_shapes(image):
+        mask[y : y + part.shape[0], x : x + part.shape[1]] |= part
+    return dilated(mask, max(2, round(0.002 * max(image.shape)))) if mask.any() else mask
+
+
+def _strokes(image: np.ndarray, tone: int) -> np.ndarray:
+    """Pixels of letters in an image of text: white or black ones, and the smoothed edges of these."""
+    upright = 255 - image if tone else image
+    return (upright >= WHITE) | (dilated(upright >= WHITE, 2) & (upright >= PALE))
+
+
+def _even_shapes(image: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield row, column and mask of shapes of one grey level anywhere in the image: arrows, letters, bars.
+
+    A drawn shape is even up to its edge, and all around it the level or the texture changes within a few pixels. Tissue
+    is even where it is saturated or empty, but that fades.
+    """
+    spread = _spread(image)
+    usual = percentile(spread, 50)
+    limit = min(MOST_SPREAD, EVEN * usual)
+    even = (spread <= limit) | _saturated(image)
+    if even.mean() > MOST_EVEN:  # a smoothed image: evenness says nothing
+        return
+    rough = spread >= ROUGH * usual
+    noisy = percentile(_spread(cv2.medianBlur(image, 3)), 50) < NOISY * usual
+    height, width = image.shape
+    labels, stats = label_shapes(even)
+    fits = (stats[:, 4] >= LEAST_EVEN) & (stats[:, 2] <= 0.95 * width) & (stats[:, 3] <= 0.5 * height)
+    for index in np.flatnonzero(fits[1:]) + 1:
+        x, y, w, h, area = (int(value) for value in stats[index])
+        y0, x0 = max(0, y - 6), max(0, x - 6)
+        window = np.s_[y0 : y + h + 6, x0 : x + w + 6]
+        core = labels[window] == index
+        levels = image[window].astype(np.int16)
+        level = int(np.median(levels[core]))
+        saturated = not PALE_END < level < 255 - PALE_END
+        near = PALE_END if saturated else max(6, 2 * limit)
+        shape = core | (dilated(core, 2) & (np.abs(levels - level) <= near))
+        ring = dilated(shape, 4) & ~dilated(shape, 2)
+        changes = np.abs(levels[ring] - level) > JUMP
+        if not ring.any():
+            continue
+        # Saturated tissue is as even, and a round hole as sharp.
+        jumps = float(changes.mean()) >= ALL_AROUND and _is_sharp(levels, shape, level)
+        if jumps and (not saturated or _is_thin(shape)):
+            yield y0, x0, shape
+            continue
+        texture = noisy and not saturated and area >= LEAST_EVEN_GREY
+        if texture and float((changes | rough[window][ring]).mean()) >= ALL_AROUND:
+            yield y0, x0, shape
+
+
+def _is_sharp(levels: np.ndarray, shape: np.ndarray, level: int) -> bool:
+    """Whether the step at the edge of a shape is over two pixels outside it; that of an imaged structure is blurred."""
+    beyond = np.abs(levels - level).astype(np.float32)
+    near, far = dilated(shape, 3) & ~dilated(shape, 2), dilated(shape, 6) & ~dilated(shape, 4)
+    return bool(near.any() and far.any()) and float(beyond[near].mean()) >= SHARP * float(beyond[far].mean())
+
+
+def _is_thin(shape: np.ndarray) -> bool:
+    """Whether a shape is a letter, a line or an arrow rather than a blob: its area holds several inscribed squares."""
+    padded = np.pad(shape, 1).astype(np.uint8)
+    thickness = 2 * float(cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max())
+    return float(shape.sum()) >= THIN * thickness**2
+
+
+def percentile(image: np.ndarray, share: float) -> float:
+    """Give a percentile of grey levels, uint8 of any shape, by their histogram: the lowest level that reaches it."""
+    counts = cv2.calcHist([image], [0], None, [256], [0, 256]).ravel().astype(np.int64).cumsum()
+    return float(np.searchsorted(counts, share / 100 * counts[-1]))
+
+
+def _spread(image: np.ndarray) -> np.ndarray:
+    """Range of levels among each pixel and its eight neighbours, [h, w] uint8."""
+    square = np.ones((3, 3), np.uint8)
+    spread: np.ndarray = cv2.subtract(cv2.dilate(image, square), cv2.erode(image, square))
+    return spread
+
+
+def _saturated(image: np.ndarray) -> np.ndarray:
+    """Pixels at an end of the range that have such neighbours: JPEG makes even white and black a little uneven."""
+    square = np.ones((3, 3), np.uint8)
+    white, black = ((tone >= 255 - PALE_END).astype(np.uint8) for tone in (image, 255 - image))
+    saturated: np.ndarray = (cv2.erode(white, square) > 0) | (cv2.erode(black, square) > 0)
+    return saturated
+
+
+def label_shapes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Label the connected shapes of a mask.
+
+    Where little is set, OpenCV's own statistics would take several times as long, since they count the background too.
+
+    Parameters
+    ----------
+    mask
+        bool [h, w].
+
+    Returns
+    -------
+    labels
+        int32 [h, w], 0 outside of shapes.
+    stats
+        int32 [labels, 5]: x, y, width, height and area; of label 0 they mean nothing.
+    """
+    if cv2.countNonZero(mask.view(np.uint8)) > LITTLE * mask.size:
+        return cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)[1:3]
+    count, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
+    stats = np.zeros((count, 5), np.int32)
+    places = np.flatnonzero(mask)
+    own = labels.ravel()[places].astype(np.intp)
+    stats[:, 4] = np.bincount(own, minlength=count)
+    rows, columns = (axis.astype(np.int32) for axis in np.divmod(places, mask.shape[1]))
+    for column, at in enumerate((columns, rows)):
+        low, high = np.full(count, max(mask.shape), np.int32), np.zeros(count, np.int32)
+        np.minimum.at(low, own, at)
+        np.maximum.at(high, own, at)
+        stats[:, column], stats[:, column + 2] = low, high - low + 1
+    return labels, stats
+
+
+def dilated(mask: np.ndarray, reach: int) -> np.ndarray:
+    """Grow a mask, bool [h, w], by a number of pixels to each side."""
+    grown: np.ndarray = cv2.dilate(mask.view(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+    return grown
+
+
+def _components(
+    drawn: np.ndarray,
+    may_be: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+    seeds: np.ndarray | None = None,
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield row, column and mask of each component that is small enough for a mark and may be one.
+
+    `may_be` selects by heights, widths and shares of their boxes that are filled, since there are many specks of noise;
+    with `seeds`, a component has one of these pixels.
+    """
+    height, width = drawn.shape
+    if not drawn.any():
+        return
+    labels, stats = label_shapes(drawn)
+    heights, widths = stats[:, 3], stats[:, 2]
+    fits = (widths <= 0.95 * width) & (heights <= 0.5 * height)
+    fits &= may_be(heights, widths, stats[:, 4] / (heights * widths))
+    if seeds is not None:
+        seeded = np.zeros(len(stats), bool)
+        seeded[labels[seeds]] = True
+        fits &= seeded
+    for index in np.flatnonzero(fits[1:]) + 1:
+        x, y, w, h = (int(value) for value in stats[index, :4])
+        yield y, x, labels[y : y + h, x : x + w] == index
+
+
+def _may_be_box_or_bar(h: np.ndarray, w: np.ndarray, filled: np.ndarray) -> np.ndarray:
+    longer, shorter = np.maximum(h, w), np.minimum(h, w)
+    box = (h >= 10) & (w >= 20) & (w >= 1.2 * h) & (filled >= 0.45)
+    fits: np.ndarray = box | ((longer >= 24) & (longer >= 3 * shorter))
+    return fits
+
+
+def _is_box(part: np.ndarray) -> bool:
+    """Whether a component is an opaque rectangle, possibly with text in it."""
+    h, w = part.shape
+    if h < 10 or w < 20 or w < 1.2 * h or part.mean() < 0.45:
+        return False
+    # Closing by most of the height fills the letters.
+    reach = int(0.8 * h) | 1
+    padded = np.pad(part, reach, mode="edge").astype(np.uint8)
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
+    return float(closed[reach:-reach, reach:-reach].mean()) > 0.95
+
+
+def _is_bar(part: np.ndarray) -> bool:
+    """Whether a component is a thin straight bar, horizontal or vertical, possibly with ticks at its ends."""
+    if part.shape[0] > part.shape[1]:
+        part = part.T
+    h, w = part.shape
+    if w < 24 or w < 3 * h:
+        return False
+    full = part.mean(axis=1) > 0.92
+    if not full.any():
+        return False
+    band = np.flatnonzero(full)
+    thickness = band[-1] - band[0] + 1
+    solid = bool(full[band[0] : band[-1] + 1].all())
+    others = part[~full]
+    return solid and w >= 6 * thickness and (others.size == 0 or float(others.mean()) < 0.5)
+
+
+def _has_drawn_edge(image: np.ndarray, part: np.ndarray, y: int, x: int) -> bool:
+    """Whether grey levels jump at the border of a component, as at a letter drawn over an image."""
+    y0, x0 = max(0, y - 3), max(0, x - 3)
+    window = image[y0 : y + part.shape[0] + 3, x0 : x + part.shape[1] + 3].astype(np.float32)
+    inside = np.zeros(window.shape, np.uint8)
+    inside[y - y0 : y - y0 + part.shape[0], x - x0 : x - x0 + part.shape[1]] = part
+    ring = (cv2.dilate(inside, np.ones((5, 5), np.uint8)) > 0) & (cv2.dilate(inside, np.ones((3, 3), np.uint8)) == 0)
+    if not ring.any():
+        return False
+    return abs(float(np.median(window[ring])) - float(window[inside > 0].mean())) > 45
+
+
+def _text(glyphs: list[Glyph], bars: list[Glyph], shape: tuple[int, ...]) -> list[Glyph]:
+    """Select the glyphs that form a line of text or are next to a bar."""
+    chosen = [
+        glyph
+        for glyph in glyphs
+        if any(_beside(glyph, bar) for bar in bars)
+        or (_near_border(glyph, shape) and sum(_same_line(glyph, other) for other in glyphs) >= 3)  # including itself
+    ]
+    # Letters that are shorter or longer than their neighbours are in the line of text, too.
+    lines = [(y - h // 3, x - 2 * h, h + 2 * (h // 3), w + 4 * h) for y, x, h, w, _ in chosen]
+    return chosen + [glyph for glyph in glyphs if any(_within(glyph, line) for line in lines)]
+
+
+def _label_lines(glyphs: list[Glyph], bars: list[Glyph]) -> list[tuple[tuple[int, int, int, int], int]]:
+    """Find the line of text at each bar, where letters may merge with tissue of the same tone."""
+    lines = []
+    for bar in bars:
+        letters = [glyph for glyph in glyphs if _beside(glyph, bar)]
+        if not letters:
+            continue
+        tallest = max(h for _, _, h, _, _ in letters)
+        y = min(glyph[0] for glyph in letters) - tallest // 4
+        end = max(glyph[0] + glyph[2] for glyph in letters) + tallest // 4
+        x = min(bar[1], *(glyph[1] for glyph in letters)) - tallest
+        right = max(bar[1] + bar[3], *(glyph[1] + glyph[3] for glyph in letters)) + tallest
+        lines.append(((y, x, end - y, right - x), bar[4]))
+    return lines
+
+
+def _near_border(glyph: Glyph, shape: tuple[int, ...]) -> bool:
+    return glyph[0] < 0.2 * shape[0] or glyph[0] + glyph[2] > 0.8 * shape[0]
+
+
+def _same_line(glyph: Glyph, other: Glyph) -> bool:
+    """Whether two glyphs have the same tone, a similar size, and are neighbours on one line."""
+    y, x, h, w, tone = glyph
+    v, u, k, m, shade = other
+    apart = u - (x + w) if u > x else x - (u + m)
+    return (
+        shade == tone and abs((v + k) - (y + h)) <= 0.35 * max(h, k) and 0.5 <= k / h <= 2 and apart <= 1.2 * max(h, k)
+    )
+
+
+def _beside(glyph: Glyph, bar: Glyph) -> bool:
+    y, x, h, w, tone = glyph
+    v, u, k, m, shade = bar
+    reach = 1.2 * h + 4
+    vertical = max(v - (y + h), y - (v + k))
+    sideways = max(u - (x + w), x - (u + m))
+    return tone == shade and vertical <= reach and sideways <= reach
+
+
+def _within(glyph: Glyph, line: tuple[int, int, int, int]) -> bool:
+    y, x, h, w, _ = glyph
+    v, u, k, m = line
+    return y >= v and x >= u and y + h <= v + k and x + w <= u + m

@@ -1,0 +1,187 @@
+"""What an electron micrograph is worth: illumination, places without tissue, sharpness, drift and knife marks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import cv2
+import numpy as np
+
+SMALL = 512  # pixels of the longer side, where large structures are measured
+BLOCK = 32  # pixels there, of which a median is taken
+EVEN = 4.0  # spread of grey levels below which a place has no structure
+BRIGHT, DARK = 170, 30  # grey levels of empty resin and holes, and of grid bars, if a place has no structure
+CROP, CROPS = 256, 3  # pixels, and number in each direction, of the parts where fine structures are measured
+ANGLES = 90  # directions of knife marks
+MOST_GAIN = 1.3  # of evening: a lumen or a dense cell at one side is no illumination
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Quality of one image.
+
+    Attributes
+    ----------
+    empty
+        Share of the area that is empty resin, hole or grid bar.
+    illumination
+        Range of the illumination over the image, as a share of its mean.
+    sharpness
+        Contrast at periods of 2 to 8 pixels over that at 8 to 32; noise counts as contrast, so compare like images.
+    drift
+        From 0 (edges run in all directions) to 1 (in one: drift, vibration, astigmatism, or one straight membrane).
+    knife_marks
+        From 0 to below 1: by how much streaks across the image in one direction exceed those in the usual direction.
+    """
+
+    empty: float
+    illumination: float
+    sharpness: float
+    drift: float
+    knife_marks: float
+
+    def to_mapping(self) -> dict[str, float]:
+        """Return the figures, rounded."""
+        return {name: round(value, 4) for name, value in asdict(self).items()}
+
+
+def measure_quality(image: np.ndarray, light: np.ndarray) -> Quality:
+    """Measure the quality of an image.
+
+    Parameters
+    ----------
+    image
+        uint8 [h, w], with normalised contrast.
+    light
+        Its illumination, as :func:`illumination` gives it.
+    """
+    sharpness, drift = _fine_structure(image)
+    return Quality(
+        empty=float(find_empty(image).mean()),
+        illumination=float(np.ptp(light) / light.mean()),
+        sharpness=sharpness,
+        drift=drift,
+        knife_marks=_knife_marks(image),
+    )
+
+
+def illumination(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Fit the illumination of an image: a quadratic surface through the medians of blocks that show tissue.
+
+    Blocks far off the surface (a lumen, a nucleus) count little (iteratively reweighted least squares).
+
+    Parameters
+    ----------
+    image
+        uint8 [h, w].
+    mask
+        bool [h, w], pixels that do not count.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 [rows, columns], grey levels at the centres of blocks; constant where too few blocks show tissue.
+    """
+    small, hidden = _shrink(image, SMALL), _shrink(mask.astype(np.uint8), SMALL) > 0
+    rows, columns = (max(1, side // BLOCK) for side in small.shape)
+    hidden |= find_empty(small)
+    parts = [np.array_split(line, columns, axis=1) for line in np.array_split(small, rows, axis=0)]
+    unseen = [np.array_split(line, columns, axis=1) for line in np.array_split(hidden, rows, axis=0)]
+    y, x = (axis.ravel() for axis in np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j])
+    design = np.stack([np.ones_like(y), y, x, y * y, x * x, x * y], axis=1)
+    use = np.array([free.mean() < 0.5 for line in unseen for free in line])
+    level = np.array(
+        [
+            np.median(part[~free]) if not free.all() else 0.0
+            for line, behind in zip(parts, unseen, strict=True)
+            for part, free in zip(line, behind, strict=True)
+        ]
+    )
+    if use.sum() < 4 * design.shape[1] or min(rows, columns) < 3:
+        middle = float(np.median(level[use])) if use.any() else float(np.median(small))
+        return np.full((rows, columns), max(middle, 1.0), np.float32)
+    weights = use.astype(float)
+    for _ in range(10):
+        root = np.sqrt(weights)
+        surface = design @ np.linalg.lstsq(design * root[:, None], level * root, rcond=None)[0]
+        off = np.abs(level - surface)
+        width = max(1.0, 1.5 * float(np.median(off[use])))
+        weights = use / np.maximum(1.0, off / width)
+    fitted: np.ndarray = np.maximum(surface, 1.0).reshape(rows, columns).astype(np.float32)
+    return fitted
+
+
+def even_illumination(image: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """Divide an image by its illumination, and keep its mean; no place is changed by more than the factor MOST_GAIN.
+
+    Parameters
+    ----------
+    image
+        uint8 [h, w].
+    light
+        As :func:`illumination` gives it.
+    """
+    gain = np.clip(light.mean() / light, 1 / MOST_GAIN, MOST_GAIN)
+    full = cv2.resize(gain, image.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    evened: np.ndarray = cv2.multiply(image, full, dtype=cv2.CV_8U)
+    return evened
+
+
+def find_empty(image: np.ndarray) -> np.ndarray:
+    """Mark places without structure that are bright (empty resin, holes of the film) or dark (grid bars).
+
+    Parameters
+    ----------
+    image
+        uint8 [h, w]; it is measured at a quarter of its size.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool [h, w].
+    """
+    height, width = image.shape
+    quarter = (max(1, round(width / 4)), max(1, round(height / 4)))
+    values = cv2.resize(image, quarter, interpolation=cv2.INTER_AREA).astype(np.float32)
+    mean = cv2.blur(values, (9, 9))
+    spread = np.sqrt(np.maximum(cv2.blur(values * values, (9, 9)) - mean * mean, 0))
+    flat = (spread < EVEN) & ((mean > BRIGHT) | (mean < DARK))
+    return cv2.resize(flat.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+
+
+def _shrink(image: np.ndarray, longest: int) -> np.ndarray:
+    factor = longest / max(image.shape)
+    if factor >= 1:
+        return image
+    height, width = (max(1, round(side * factor)) for side in image.shape)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _fine_structure(image: np.ndarray) -> tuple[float, float]:
+    """Sharpness and drift, from parts of the image on an even grid."""
+    side = min(CROP, *image.shape)
+    ratios, tensor = [], np.zeros(3)
+    for top in np.linspace(0, image.shape[0] - side, CROPS).astype(int):
+        for left in np.linspace(0, image.shape[1] - side, CROPS).astype(int):
+            part = image[top : top + side, left : left + side].astype(np.float32)
+            fine, coarse = cv2.GaussianBlur(part, (0, 0), 1.5), cv2.GaussianBlur(part, (0, 0), 6)
+            ratios.append(float((part - fine).std() / max(1e-3, float((fine - coarse).std()))))
+            dx, dy = cv2.Sobel(fine, cv2.CV_32F, 1, 0), cv2.Sobel(fine, cv2.CV_32F, 0, 1)
+            tensor += [float((dx * dx).mean()), float((dy * dy).mean()), float((dx * dy).mean())]
+    total = tensor[0] + tensor[1]
+    drift = float(np.hypot(tensor[0] - tensor[1], 2 * tensor[2]) / total) if total > 0 else 0.0
+    return float(np.median(ratios)), drift
+
+
+def _knife_marks(image: np.ndarray) -> float:
+    """Compare the strongest direction of straight streaks with the usual one, by means along lines."""
+    side = 192
+    small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small -= cv2.GaussianBlur(small, (0, 0), 8)
+    inner = slice(side // 2 - 66, side // 2 + 66)  # a square that all directions fill
+    strength = []
+    for angle in np.arange(ANGLES) * (180 / ANGLES):
+        turn = cv2.getRotationMatrix2D((side / 2, side / 2), float(angle), 1.0)
+        turned = cv2.warpAffine(small, turn, (side, side), flags=cv2.INTER_LINEAR)[inner, inner]
+        strength.append(float(turned.mean(axis=1).std()))
+    return 1 - float(np.median(strength)) / max(strength) if max(strength) > 0 else 0.0
