@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         FoldSpread,
         ModelMetrics,
         ReportMetrics,
+        Subgroup,
     )
     from nephroscale.reporting.results import ModelResults
     from nephroscale.reporting.settings import ReportSettings
@@ -57,12 +58,13 @@ TEM_PATIENTS_PER_CLASS = 3
 
 @dataclass(frozen=True)
 class ReportContent:
-    """Results that the page shows: the cohort, the results and metrics of the models, and the external patients."""
+    """Results that the page shows: cohort, results and metrics of the models, external patients, and subgroups."""
 
     cohort: Cohort
     models: dict[str, ModelResults]
     metrics: ReportMetrics
     external: dict[str, ExternalMetrics]
+    subgroups: dict[str, list[Subgroup]]
 
     @property
     def leading(self) -> ModelMetrics:
@@ -132,6 +134,8 @@ def render_page(
         "cohort": content.cohort.summary,
         "people": content.cohort.people,
         "external": content.external,
+        "subgroups": content.subgroups,
+        "smallest_subgroup": settings.smallest_subgroup,
         "metric_names": METRIC_NAMES,
         "ordinal_names": ORDINAL_METRIC_NAMES,
         "compared_names": compared,

@@ -15,6 +15,7 @@ from nephroscale.reporting.patients_table import write_patients
 from nephroscale.reporting.plots import draw, paint_confusion, paint_curves, paint_models, paint_reliability, paint_roc
 from nephroscale.reporting.report_metrics import as_json
 from nephroscale.reporting.results import read_results
+from nephroscale.reporting.subgroups import collect_traits, summarise_subgroups
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +53,11 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
     (out / "figures").mkdir(parents=True)
     content = _analyse(inputs, settings, seed)
     metrics = content.metrics
-    document = as_json(metrics) | {"cohort": as_json(content.cohort.summary), "external": as_json(content.external)}
+    document = as_json(metrics) | {
+        "cohort": as_json(content.cohort.summary),
+        "external": as_json(content.external),
+        "subgroups": as_json(content.subgroups),
+    }
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (out / "metrics.json").write_text(text, encoding="utf-8")
     write_patients(out / "patients.csv", inputs, content.models, metrics.headline)
@@ -84,7 +89,13 @@ def _analyse(inputs: ReportInputs, settings: ReportSettings, seed: int) -> Repor
     external = {
         name: summarise_external(folder, classes, ordinal=inputs.ordinal) for name, folder in inputs.external.items()
     }
-    return ReportContent(cohort, models, metrics, external)
+    stacked = models[metrics.headline].stack(cohort.summary.people)
+    subgroups = (
+        summarise_subgroups(stacked, collect_traits(inputs, stacked.cases), classes, settings.smallest_subgroup)
+        if stacked
+        else {}
+    )
+    return ReportContent(cohort, models, metrics, external, subgroups)
 
 
 def _headline_lines(metrics: ReportMetrics) -> list[str]:

@@ -52,6 +52,8 @@ class ListedCase:
         Patient and biopsy of a case that is one of several biopsies; None for all others.
     reason
         Why the case takes no part; None where it does.
+    columns
+        Columns of the table of patients that `report.subgroups` names, to their cells.
     """
 
     use: str
@@ -60,6 +62,7 @@ class ListedCase:
     person: str | None = None
     biopsy: str | None = None
     reason: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -334,6 +334,22 @@ class ReportMetrics:
 
 
 @dataclass(frozen=True)
+class Subgroup:
+    """Figures of single networks of the headline model in one subgroup.
+
+    `value` is what its patients have in common, `classes` the number of patients of each class, `note` the reason why a
+    figure is not estimated.
+    """
+
+    value: str
+    patients: int
+    classes: dict[str, int]
+    accuracy: Estimate = field(default_factory=Estimate)
+    balanced_accuracy: Estimate = field(default_factory=Estimate)
+    note: str | None = None
+
+
+@dataclass(frozen=True)
 class ExternalCase:
     """Prediction of one external case: `true` names the true class, or both classes of a soft label."""
 

@@ -42,6 +42,13 @@ class ReportSettings(Settings):
         {},
         values={"minimum": 0, "maximum": 1},
     )
+    subgroups: tuple[str, ...] = setting(
+        "Columns of the table of patients for which the report has subgroups, beside missing modalities and the number "
+        "of glomeruli. A column that the table does not have is left out.",
+        ("site", "scanner", "stage", "sex", "age"),
+        unique=True,
+    )
+    smallest_subgroup: int = setting("Patients that a subgroup needs for figures.", 10, minimum=2)
     swaps: int = setting(
         "Random exchanges of patients between two models, for the p-values.",
         2000,

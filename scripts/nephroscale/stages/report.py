@@ -73,6 +73,11 @@ class Report(Stage):
                     "person": case.person,
                     "biopsy": case.biopsy,
                     "reason": case.reason,
+                    "columns": {
+                        name: cell
+                        for name in plan.config.report.subgroups
+                        if (cell := {**case.columns, "site": case.site, "scanner": case.scanner}.get(name))
+                    },
                 }
                 for case in sorted(plan.cohort.patients.values(), key=lambda case: case.id)
                 if case.id not in new
