@@ -20,7 +20,7 @@ def make_inputs(*receipts):
     )
     images = {"P1-a": ["P1", "OM"], "P1-b": ["P1", "OM"], "P1-c": ["P1", "IM"], "P2-a": ["P2", "OM"]}
     cases = {"P1": {"use": "diagnosis", "label": "MN"}}
-    rows = {"cases": cases, "images": images, "test_set_uses": {"0": 2}}
+    rows = {"cases": cases, "images": images, "readings": [["A", "P1", None]], "test_set_uses": {"0": 2}}
     return report_inputs(
         FakeJob("cohort", settings=settings, rows=rows, receipts=[accepted("folds", "cohort"), *receipts])
     )
@@ -66,3 +66,4 @@ def test_external_predictions_are_named_by_model():
     assert found.folds == Path("folds/cohort")
     assert found.cases == {"P1": ListedCase("diagnosis", "MN")}
     assert found.images["P1-c"] == "P1"
+    assert found.readings == {"A": {"P1": None}}

@@ -26,6 +26,9 @@ class DataSettings(Settings):
     instruments: str | None = setting(
         "Table that gives the nm per pixel of an electron microscope at each magnification.", None
     )
+    readers: str | None = setting(
+        "Table of diagnoses by single readers, for their agreement with each other and with the headline model.", None
+    )
 
 
 @dataclass(frozen=True)

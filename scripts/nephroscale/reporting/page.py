@@ -32,9 +32,9 @@ if TYPE_CHECKING:
         Estimate,
         ExternalMetrics,
         FoldSpread,
+        HeadlineMetrics,
         ModelMetrics,
         ReportMetrics,
-        Subgroup,
     )
     from nephroscale.reporting.results import ModelResults
     from nephroscale.reporting.settings import ReportSettings
@@ -58,13 +58,13 @@ TEM_PATIENTS_PER_CLASS = 3
 
 @dataclass(frozen=True)
 class ReportContent:
-    """Results that the page shows: cohort, results and metrics of the models, external patients, and subgroups."""
+    """Results that the page shows: cohort, models, external patients, and further metrics of the headline model."""
 
     cohort: Cohort
     models: dict[str, ModelResults]
     metrics: ReportMetrics
     external: dict[str, ExternalMetrics]
-    subgroups: dict[str, list[Subgroup]]
+    further: HeadlineMetrics
 
     @property
     def leading(self) -> ModelMetrics:
@@ -134,7 +134,8 @@ def render_page(
         "cohort": content.cohort.summary,
         "people": content.cohort.people,
         "external": content.external,
-        "subgroups": content.subgroups,
+        "further": content.further,
+        "subgroups": content.further.subgroups,
         "smallest_subgroup": settings.smallest_subgroup,
         "metric_names": METRIC_NAMES,
         "ordinal_names": ORDINAL_METRIC_NAMES,

@@ -9,13 +9,21 @@ from nephroscale.html import cases_of
 from nephroscale.reporting.attrition import list_rejections
 from nephroscale.reporting.cohort_summary import read_cohort
 from nephroscale.reporting.external_section import summarise_external
+from nephroscale.reporting.headline_section import summarise_headline
 from nephroscale.reporting.metrics_json import build_metrics
 from nephroscale.reporting.page import METRIC_NAMES, ReportContent, format_interval, format_value, render_page
 from nephroscale.reporting.patients_table import write_patients
-from nephroscale.reporting.plots import draw, paint_confusion, paint_curves, paint_models, paint_reliability, paint_roc
+from nephroscale.reporting.plots import (
+    draw,
+    paint_confusion,
+    paint_curves,
+    paint_decisions,
+    paint_models,
+    paint_reliability,
+    paint_roc,
+)
 from nephroscale.reporting.report_metrics import as_json
 from nephroscale.reporting.results import read_results
-from nephroscale.reporting.subgroups import collect_traits, summarise_subgroups
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +64,7 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
     document = as_json(metrics) | {
         "cohort": as_json(content.cohort.summary),
         "external": as_json(content.external),
-        "subgroups": as_json(content.subgroups),
+        **as_json(content.further),
     }
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (out / "metrics.json").write_text(text, encoding="utf-8")
@@ -89,13 +97,8 @@ def _analyse(inputs: ReportInputs, settings: ReportSettings, seed: int) -> Repor
     external = {
         name: summarise_external(folder, classes, ordinal=inputs.ordinal) for name, folder in inputs.external.items()
     }
-    stacked = models[metrics.headline].stack(cohort.summary.people)
-    subgroups = (
-        summarise_subgroups(stacked, collect_traits(inputs, stacked.cases), classes, settings.smallest_subgroup)
-        if stacked
-        else {}
-    )
-    return ReportContent(cohort, models, metrics, external, subgroups)
+    further = summarise_headline(models[metrics.headline], inputs, settings, cohort.summary.people)
+    return ReportContent(cohort, models, metrics, external, further)
 
 
 def _headline_lines(metrics: ReportMetrics) -> list[str]:
@@ -122,6 +125,9 @@ def _draw_plots(content: ReportContent, folder: Path) -> dict[str, str]:
     if stacked and leading.confusion:
         plots["roc"] = draw("roc", (4.6, 4.4), paint_roc(stacked.networks, leading.classes), folder)
         plots["confusion"] = draw("confusion", (4.6, 4.4), paint_confusion(leading.confusion, metrics.classes), folder)
+        further = content.further
+        size = (9.6 if further.decision else 4.8, 3.4)
+        plots["decisions"] = draw("decisions", size, paint_decisions(further.confident, further.decision), folder)
         if leading.calibration:
             plots["reliability"] = draw("reliability", (9.6, 3.7), paint_reliability(leading.calibration), folder)
     if any(run.curve for results in models.values() for run in results.runs):

@@ -160,6 +160,8 @@ class ReportInputs:
         Case id to what the tables have about it.
     images
         Image id to case id.
+    readings
+        Reader to case id to the name of the class, or None where the reader named none.
     """
 
     classes: Sequence[str]
@@ -173,3 +175,4 @@ class ReportInputs:
     external: Mapping[str, Path] = field(default_factory=dict)
     cases: Mapping[str, ListedCase] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
+    readings: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)

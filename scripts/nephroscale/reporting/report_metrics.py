@@ -350,6 +350,79 @@ class Subgroup:
 
 
 @dataclass(frozen=True)
+class ConfidentShare:
+    """Accuracy of single networks in the share of patients, `coverage`, with the most confident predictions."""
+
+    coverage: float
+    accuracy: Estimate
+
+
+@dataclass(frozen=True)
+class DecisionPoint:
+    """Net benefit at one threshold: of acting by the model, and of always acting; that of never acting is 0."""
+
+    threshold: float
+    model: Estimate
+    always: float
+
+
+@dataclass(frozen=True)
+class DecisionCurve:
+    """Net benefit of an action.
+
+    Attributes
+    ----------
+    action, classes
+        The action, and the classes in which it is right.
+    prevalence
+        Prevalence of these classes together.
+    stated
+        Whether the prevalences are those of `report.prevalences`; otherwise they are those of the cohort.
+    points
+        Net benefit at each threshold.
+    """
+
+    action: str
+    classes: list[str]
+    prevalence: float
+    stated: bool
+    points: list[DecisionPoint]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Kappa between two raters on the patients that both rated; `left_out` of these got no class from one of them."""
+
+    first: str
+    second: str
+    patients: int
+    left_out: int
+    kappa: Estimate
+
+
+@dataclass(frozen=True)
+class HeadlineMetrics:
+    """Further metrics of the headline model.
+
+    Attributes
+    ----------
+    subgroups
+        Property to its subgroups.
+    confident
+        Accuracy of the most confident predictions; empty without an evaluation.
+    decision
+        None where no action is named.
+    agreement
+        Between the readers, and of each reader with the model; empty without a table of readers.
+    """
+
+    subgroups: dict[str, list[Subgroup]] = field(default_factory=dict)
+    confident: list[ConfidentShare] = field(default_factory=list)
+    decision: DecisionCurve | None = None
+    agreement: list[Agreement] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class ExternalCase:
     """Prediction of one external case: `true` names the true class, or both classes of a soft label."""
 

@@ -29,6 +29,22 @@ class PrimarySettings(Settings):
 
 
 @dataclass(frozen=True)
+class ActionSettings(Settings):
+    """The action that a prediction may lead to, for a decision curve."""
+
+    name: str | None = setting("The action, such as `immunosuppression`; no decision curve without it.", None)
+    classes: tuple[str, ...] = setting("Classes in which the action is right.", (), unique=True)
+    thresholds: tuple[float, ...] = setting(
+        "Probabilities of these classes together from which the action might be taken: those at which a patient or "
+        "physician may be undecided.",
+        (0.1, 0.2, 0.3, 0.4, 0.5),
+        items={"exclusiveMinimum": 0, "exclusiveMaximum": 1},
+        min_items=1,
+        unique=True,
+    )
+
+
+@dataclass(frozen=True)
 class ReportSettings(Settings):
     """The report."""
 
@@ -42,6 +58,7 @@ class ReportSettings(Settings):
         {},
         values={"minimum": 0, "maximum": 1},
     )
+    action: ActionSettings = section(ActionSettings)
     subgroups: tuple[str, ...] = setting(
         "Columns of the table of patients for which the report has subgroups, beside missing modalities and the number "
         "of glomeruli. A column that the table does not have is left out.",

@@ -83,6 +83,7 @@ class Report(Stage):
                 if case.id not in new
             },
             "images": {name: [image.patient_id, image.modality] for name, image in images},
+            "readings": [list(reading) for reading in plan.cohort.readings],
             "test_set_uses": count_test_set_uses(plan),
         }
 
@@ -123,6 +124,9 @@ def report_inputs(job: Job) -> ReportInputs:
             if run.model == name
         )
         models[name] = ModelRuns(model.modalities, bool(model.options.get("attention", True)), folds)
+    readings: dict[str, dict[str, str | None]] = {}
+    for reader, case, label in rows["readings"]:
+        readings.setdefault(reader, {})[case] = label
     return ReportInputs(
         classes=settings.classes,
         folds=objects["folds", "cohort"],
@@ -137,6 +141,7 @@ def report_inputs(job: Job) -> ReportInputs:
         external={PatientSet.parse(u).model: path for (stage, u), path in objects.items() if stage == "predict"},
         cases={case: ListedCase(**row) for case, row in rows["cases"].items()},
         images={image: case for image, (case, _) in rows["images"].items()},
+        readings=readings,
     )
 
 
