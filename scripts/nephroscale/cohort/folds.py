@@ -48,6 +48,7 @@ def make_folds(
         Fewer eligible patients in a class are an error.
     permute_labels
         Seed of a random permutation of the labels among the eligible patients, made before the folds; None for none.
+        Cases of one group get the labels of one other group.
 
     Returns
     -------
@@ -65,13 +66,13 @@ def make_folds(
     excluded = {p.id: p.reason or "not eligible" for p in sorted(patients, key=lambda p: p.id) if not p.eligible}
     labels = _labels(eligible, classes, min_per_class, len(excluded))
     second = {name: classes.index(patient.second) for name, patient in eligible.items() if patient.second}
+    groups = _groups(eligible)
     if permute_labels is not None:  # the second class of a soft label moves with the first
-        order = sorted(labels, key=lambda name: draw(permute_labels, "permuted labels", name))
-        source = dict(zip(labels, order, strict=True))
+        source = _permute(labels, groups, permute_labels)
         second = {name: second[other] for name, other in source.items() if other in second}
         labels = {name: labels[other] for name, other in source.items()}
     sites = {name: patient.site or "" for name, patient in eligible.items()}
-    roster = _Roster(labels, sites, _groups(eligible), len(classes), seed)
+    roster = _Roster(labels, sites, groups, len(classes), seed)
     if settings.scheme == "leave_one_site_out":
         held_out = _by_site(roster, settings.n_folds)
     else:
@@ -165,6 +166,19 @@ def _labels(
 def _groups(eligible: Mapping[str, PatientRow]) -> dict[str, str]:
     sizes = Counter(patient.group for patient in eligible.values())
     return {name: patient.group for name, patient in eligible.items() if patient.group and sizes[patient.group] > 1}
+
+
+def _permute(labels: Mapping[str, int], groups: Mapping[str, str], seed: int) -> dict[str, str]:
+    """Choose for each case the one whose label it gets: whole groups exchange, a smaller one repeats its labels."""
+    members: dict[tuple[str, str], list[str]] = {}
+    for name in labels:
+        members.setdefault(("group", groups[name]) if name in groups else ("", name), []).append(name)
+    order = sorted(members.values(), key=lambda names: draw(seed, "permuted labels", names[0]))
+    return {
+        name: others[place % len(others)]
+        for names, others in zip(members.values(), order, strict=True)
+        for place, name in enumerate(names)
+    }
 
 
 def _stratified(roster: _Roster, n_folds: int) -> list[list[str]]:

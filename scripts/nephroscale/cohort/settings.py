@@ -75,7 +75,8 @@ class TaskSettings(Settings):
         "Fewer eligible patients than this in a class stop the run.", 2, was="minimum_per_class", minimum=2
     )
     permute_labels: int | None = setting(
-        "Seed of a random permutation of the labels among the eligible patients: a check for leakage.", None
+        "Seed of a random permutation of the labels among the eligible patients, or their groups: a check for leakage.",
+        None,
     )
 
 
