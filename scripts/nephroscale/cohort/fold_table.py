@@ -219,14 +219,15 @@ def read_folds(folder: Path) -> FoldTable:
     Parameters
     ----------
     folder
-        The object of the stage `folds`.
+        The object of the stage `folds`, or its file ``folds.json``.
 
     Raises
     ------
     NephroscaleError
         When the folds are not a split of the patients.
     """
-    return FoldTable.from_mapping(json.loads((folder / FILE).read_text(encoding="utf-8")))
+    path = folder / FILE if folder.is_dir() else folder
+    return FoldTable.from_mapping(json.loads(path.read_text(encoding="utf-8")))
 
 
 def assert_disjoint(table: FoldTable) -> None:

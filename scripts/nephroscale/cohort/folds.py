@@ -68,7 +68,7 @@ def make_folds(
     second = {name: classes.index(patient.second) for name, patient in eligible.items() if patient.second}
     groups = _groups(eligible)
     if permute_labels is not None:  # the second class of a soft label moves with the first
-        source = _permute(labels, groups, permute_labels)
+        source = exchange_labels(labels, groups, permute_labels)
         second = {name: second[other] for name, other in source.items() if other in second}
         labels = {name: labels[other] for name, other in source.items()}
     sites = {name: patient.site or "" for name, patient in eligible.items()}
@@ -102,6 +102,29 @@ def make_folds(
     )
     assert_disjoint(table)
     return table
+
+
+def exchange_labels(labels: Mapping[str, int], groups: Mapping[str, str], seed: int) -> dict[str, str]:
+    """Choose at random for each case the one whose label it gets.
+
+    Parameters
+    ----------
+    labels
+        Case to class index.
+    groups
+        Case to group. Whole groups exchange labels; in a larger one, the labels of a smaller one are repeated.
+    seed
+        Decides the order.
+    """
+    members: dict[tuple[str, str], list[str]] = {}
+    for name in labels:
+        members.setdefault(("group", groups[name]) if name in groups else ("", name), []).append(name)
+    order = sorted(members.values(), key=lambda names: draw(seed, "permuted labels", names[0]))
+    return {
+        name: others[place % len(others)]
+        for names, others in zip(members.values(), order, strict=True)
+        for place, name in enumerate(names)
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,19 +189,6 @@ def _labels(
 def _groups(eligible: Mapping[str, PatientRow]) -> dict[str, str]:
     sizes = Counter(patient.group for patient in eligible.values())
     return {name: patient.group for name, patient in eligible.items() if patient.group and sizes[patient.group] > 1}
-
-
-def _permute(labels: Mapping[str, int], groups: Mapping[str, str], seed: int) -> dict[str, str]:
-    """Choose for each case the one whose label it gets: whole groups exchange, a smaller one repeats its labels."""
-    members: dict[tuple[str, str], list[str]] = {}
-    for name in labels:
-        members.setdefault(("group", groups[name]) if name in groups else ("", name), []).append(name)
-    order = sorted(members.values(), key=lambda names: draw(seed, "permuted labels", names[0]))
-    return {
-        name: others[place % len(others)]
-        for names, others in zip(members.values(), order, strict=True)
-        for place, name in enumerate(names)
-    }
 
 
 def _stratified(roster: _Roster, n_folds: int) -> list[list[str]]:

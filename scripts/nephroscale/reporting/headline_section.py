@@ -1,4 +1,4 @@
-"""Further metrics of the headline model: subgroups, confidence, decisions and agreement with readers."""
+"""Further metrics of the headline model: facts alone, subgroups, confidence, decisions and agreement with readers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ import numpy as np
 from nephroscale.evaluation.agreement import disagreement_weights, estimate_kappa
 from nephroscale.evaluation.decisions import estimate_confident, estimate_net_benefit, signed_shares
 from nephroscale.evaluation.networks import Networks
+from nephroscale.evaluation.shortcuts import predict_from_facts
+from nephroscale.reporting.estimates import estimate_metrics
+from nephroscale.reporting.facts_of_cases import collect_acquisition, collect_readings
 from nephroscale.reporting.report_metrics import (
     Agreement,
     ConfidentShare,
     DecisionCurve,
     DecisionPoint,
     Estimate,
+    FactsAlone,
     HeadlineMetrics,
 )
 from nephroscale.reporting.rounding import rounded
@@ -24,6 +28,7 @@ from nephroscale.reporting.subgroups import collect_traits, summarise_subgroups
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from nephroscale.cohort.fold_table import FoldTable
     from nephroscale.reporting.report_inputs import ReportInputs
     from nephroscale.reporting.results import ModelResults, Stacked
     from nephroscale.reporting.settings import ReportSettings
@@ -32,7 +37,7 @@ COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 
 
 def summarise_headline(
-    results: ModelResults, inputs: ReportInputs, settings: ReportSettings, people: Mapping[str, str]
+    results: ModelResults, inputs: ReportInputs, settings: ReportSettings, folds: FoldTable, seed: int
 ) -> HeadlineMetrics:
     """Compute the further metrics of the headline model.
 
@@ -43,15 +48,20 @@ def summarise_headline(
     inputs
         Inputs of the report.
     settings
-        Action, prevalences and subgroups.
-    people
-        Case to patient, for patients with several biopsies.
+        Action, prevalences, subgroups and number of permutations.
+    folds
+        The folds of the models.
+    seed
+        Seed of the permutations.
     """
+    people = folds.people
     stacked = results.stack(people)
+    facts = _summarise_facts(inputs, folds, settings.permutations, seed)
     if stacked is None:
-        return HeadlineMetrics(agreement=_summarise_agreement(None, inputs, results.name, people))
+        return HeadlineMetrics(facts, agreement=_summarise_agreement(None, inputs, results.name, people))
     traits = collect_traits(inputs, stacked.cases)
     return HeadlineMetrics(
+        facts=facts,
         subgroups=summarise_subgroups(stacked, traits, inputs.classes, settings.smallest_subgroup),
         confident=[
             ConfidentShare(share, Estimate.of(estimate_confident(stacked.networks, share).interval))
@@ -60,6 +70,22 @@ def summarise_headline(
         decision=_summarise_decision(results, inputs.classes, settings, people),
         agreement=_summarise_agreement(stacked, inputs, results.name, people),
     )
+
+
+def _summarise_facts(inputs: ReportInputs, folds: FoldTable, permutations: int, seed: int) -> dict[str, FactsAlone]:
+    """Predict the classes from facts of acquisition, and from readings, on the folds of the models."""
+    found = {}
+    for name, collect in (("acquisition", collect_acquisition), ("readings", collect_readings)):
+        if outcome := predict_from_facts(collect(inputs, folds.labels), folds, permutations, seed):
+            found[name] = FactsAlone(
+                outcome.facts,
+                len(outcome.networks.strata),
+                estimate_metrics(outcome.networks),
+                rounded(outcome.p),
+                permutations,
+                rounded(outcome.detectable),
+            )
+    return found
 
 
 def _summarise_decision(

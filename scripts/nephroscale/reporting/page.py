@@ -135,6 +135,7 @@ def render_page(
         "people": content.cohort.people,
         "external": content.external,
         "further": content.further,
+        "shortcut": content.further.shortcut,
         "subgroups": content.further.subgroups,
         "smallest_subgroup": settings.smallest_subgroup,
         "metric_names": METRIC_NAMES,

@@ -110,7 +110,8 @@ def _rejected(inputs: ReportInputs) -> dict[str, list[str]]:
             found.setdefault((unit.name, image), str(reason))
     for unit in [*inputs.stages.get("tiles", ()), *inputs.stages.get("glomeruli", ())]:
         if not unit.accepted and "because" not in unit.figures:
-            found.setdefault((inputs.images.get(unit.name, ""), unit.name), unit.reason or "no reason given")
+            case = inputs.images[unit.name].case if unit.name in inputs.images else ""
+            found.setdefault((case, unit.name), unit.reason or "no reason given")
     for dropped in list_dropped_images(inputs.stages):
         found.setdefault((dropped.patient, dropped.image), dropped.reason)
     rejected: dict[str, list[str]] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from nephroscale.cohort.fold_table import read_folds
 from nephroscale.html import cases_of
 from nephroscale.reporting.attrition import list_rejections
 from nephroscale.reporting.cohort_summary import read_cohort
@@ -97,7 +98,7 @@ def _analyse(inputs: ReportInputs, settings: ReportSettings, seed: int) -> Repor
     external = {
         name: summarise_external(folder, classes, ordinal=inputs.ordinal) for name, folder in inputs.external.items()
     }
-    further = summarise_headline(models[metrics.headline], inputs, settings, cohort.summary.people)
+    further = summarise_headline(models[metrics.headline], inputs, settings, read_folds(inputs.folds), seed)
     return ReportContent(cohort, models, metrics, external, further)
 
 

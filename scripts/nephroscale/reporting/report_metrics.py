@@ -401,11 +401,39 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class FactsAlone:
+    """What a logistic regression on facts, without any image content, predicts on the same folds.
+
+    Attributes
+    ----------
+    facts
+        Number of facts.
+    patients
+        Number of patients.
+    pooled
+        Metric to its value.
+    p, permutations
+        p-value of the balanced accuracy from permutations of the labels, and their number.
+    detectable
+        Balanced accuracy with which p is below 0.05 in 80 % of such cohorts.
+    """
+
+    facts: int
+    patients: int
+    pooled: dict[str, Estimate]
+    p: float
+    permutations: int
+    detectable: float
+
+
+@dataclass(frozen=True)
 class HeadlineMetrics:
     """Further metrics of the headline model.
 
     Attributes
     ----------
+    facts
+        `acquisition` and `readings`, where any such fact differs between the patients.
     subgroups
         Property to its subgroups.
     confident
@@ -416,10 +444,17 @@ class HeadlineMetrics:
         Between the readers, and of each reader with the model; empty without a table of readers.
     """
 
+    facts: dict[str, FactsAlone] = field(default_factory=dict)
     subgroups: dict[str, list[Subgroup]] = field(default_factory=dict)
     confident: list[ConfidentShare] = field(default_factory=list)
     decision: DecisionCurve | None = None
     agreement: list[Agreement] = field(default_factory=list)
+
+    @property
+    def shortcut(self) -> FactsAlone | None:
+        """What facts of acquisition predict, if they predict more than permuted labels would."""
+        found = self.facts.get("acquisition")
+        return found if found and found.p < 0.05 else None
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,11 @@ class ReportSettings(Settings):
         unique=True,
     )
     smallest_subgroup: int = setting("Patients that a subgroup needs for figures.", 10, minimum=2)
+    permutations: int = setting(
+        "Permutations of the labels behind the p-value of what facts of acquisition and readings predict.",
+        199,
+        minimum=19,
+    )
     swaps: int = setting(
         "Random exchanges of patients between two models, for the p-values.",
         2000,

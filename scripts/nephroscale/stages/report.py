@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from nephroscale.engine.stage import RECEIPT, Need, PlanView, Stage, last_receipts, need
 from nephroscale.models.settings import ModelSettings
-from nephroscale.reporting.report_inputs import FoldRun, ListedCase, ModelRuns, ReportInputs, SlidePicture, UnitOutcome
+from nephroscale.reporting.report_inputs import (
+    FoldRun,
+    ListedCase,
+    ListedImage,
+    ModelRuns,
+    ReportInputs,
+    SlidePicture,
+    UnitOutcome,
+)
 from nephroscale.reporting.settings import ReportSettings
 from nephroscale.settings import Settings, section, setting
 from nephroscale.stages.model_inputs import network_settings
@@ -73,6 +81,9 @@ class Report(Stage):
                     "person": case.person,
                     "biopsy": case.biopsy,
                     "reason": case.reason,
+                    "site": case.site,
+                    "scanner": case.scanner,
+                    "negatives": [negative.marker for negative in plan.cohort.negatives_of(case.id)],
                     "columns": {
                         name: cell
                         for name in plan.config.report.subgroups
@@ -82,7 +93,17 @@ class Report(Stage):
                 for case in sorted(plan.cohort.patients.values(), key=lambda case: case.id)
                 if case.id not in new
             },
-            "images": {name: [image.patient_id, image.modality] for name, image in images},
+            "images": {
+                name: {
+                    "case": image.patient_id,
+                    "modality": image.modality,
+                    "channel": image.marker or image.stain or image.modality,
+                    "exposure_ms": image.exposure_ms,
+                    "gain": image.gain,
+                    "grade": image.grade,
+                }
+                for name, image in images
+            },
             "readings": [list(reading) for reading in plan.cohort.readings],
             "test_set_uses": count_test_set_uses(plan),
         }
@@ -124,6 +145,7 @@ def report_inputs(job: Job) -> ReportInputs:
             if run.model == name
         )
         models[name] = ModelRuns(model.modalities, bool(model.options.get("attention", True)), folds)
+    images = {name: ListedImage(**row) for name, row in rows["images"].items()}
     readings: dict[str, dict[str, str | None]] = {}
     for reader, case, label in rows["readings"]:
         readings.setdefault(reader, {})[case] = label
@@ -133,30 +155,28 @@ def report_inputs(job: Job) -> ReportInputs:
         models=models,
         stages=stages,
         slides=[
-            picture for unit in stages.get("glomeruli", []) if (picture := _picture(unit, rows["images"], objects))
+            picture for unit in stages.get("glomeruli", []) if (picture := _picture(unit, images[unit.name], objects))
         ],
         tem={unit: path for (stage, unit), path in objects.items() if stage == "tem"},
         test_set_uses=rows["test_set_uses"],
         ordinal=settings.ordinal,
         external={PatientSet.parse(u).model: path for (stage, u), path in objects.items() if stage == "predict"},
         cases={case: ListedCase(**row) for case, row in rows["cases"].items()},
-        images={image: case for image, (case, _) in rows["images"].items()},
+        images=images,
+        registered={unit: path for (stage, unit), path in objects.items() if stage == "register"},
         readings=readings,
     )
 
 
-def _picture(
-    unit: UnitOutcome, images: Mapping[str, list[str]], objects: Mapping[tuple[str, str], Path]
-) -> SlidePicture | None:
+def _picture(unit: UnitOutcome, image: ListedImage, objects: Mapping[tuple[str, str], Path]) -> SlidePicture | None:
     """Find an OM slide's pictures; the overlay has a scale bar of its own."""
-    patient, modality = images[unit.name]
     tiles, glomeruli = objects.get(("tiles", unit.name)), objects.get(("glomeruli", unit.name))
-    if modality != "OM" or tiles is None:
+    if image.modality != "OM" or tiles is None:
         return None
     count = unit.figures.get("glomeruli")
     return SlidePicture(
         image_id=unit.name,
-        patient_id=patient,
+        patient_id=image.case,
         thumbnail=tiles / "thumbnail.png",
         overlay=glomeruli / "overlay.png" if glomeruli else None,
         glomeruli=count if isinstance(count, int) else None,
