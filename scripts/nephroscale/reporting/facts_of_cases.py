@@ -24,7 +24,8 @@ def collect_acquisition(inputs: ReportInputs, cases: Iterable[str]) -> Facts:
     """Collect how the images of each case were acquired.
 
     These are the site and the scanner; for each marker or stain and for TEM the number of images; for each modality the
-    mean size, scale, exposure and gain (logarithms), the formats, whether it is missing, and the instances in its bag.
+    mean size, scale, exposure and gain (logarithms), the formats, rejected images, whether it is missing, and
+    the instances in its bag.
 
     Parameters
     ----------
@@ -47,6 +48,8 @@ def collect_acquisition(inputs: ReportInputs, cases: Iterable[str]) -> Facts:
         for modality in MODALITIES:
             chosen = {name: image for name, image in own.items() if image.modality == modality}
             usable = [described[name] for name in chosen if described.get(name, {}).get("status") == "accepted"]
+            rejected = [name for name in chosen if described.get(name, {}).get("status") == "rejected"]
+            facts[f"{modality} rejected images"] = float(len(rejected))
             kinds[case] |= {f"{modality} {fact['vendor']} {fact['dtype']}" for fact in usable}
             measured: dict[str, list[float | None]] = {
                 "size": [fact["width"] * fact["height"] for fact in usable],

@@ -125,6 +125,8 @@ def render_page(
             *_corrections(inputs),
             *describe_test_set_use(inputs.test_set_uses, len(models)),
         ],
+        "trained": inputs.trained,
+        "reference": settings.reference_standard,
         "metrics": metrics,
         "primary": metrics.primary,
         "unfinished": {name: found for name, found in metrics.models.items() if found.last_epoch},

@@ -65,6 +65,8 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
     document = as_json(metrics) | {
         "cohort": as_json(content.cohort.summary),
         "external": as_json(content.external),
+        "trained": as_json(inputs.trained),
+        "reference_standard": settings.reference_standard.to_mapping(),
         **as_json(content.further),
     }
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

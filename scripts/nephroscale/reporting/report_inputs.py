@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from nephroscale.reporting.report_metrics import Trained
+
 
 @dataclass(frozen=True)
 class UnitOutcome:
@@ -191,6 +193,8 @@ class ReportInputs:
         Image id to what the tables have about it.
     registered
         Case id to the file of its images' facts.
+    trained
+        Model to what was trained.
     readings
         Reader to case id to the name of the class, or None where the reader named none.
     """
@@ -207,4 +211,5 @@ class ReportInputs:
     cases: Mapping[str, ListedCase] = field(default_factory=dict)
     images: Mapping[str, ListedImage] = field(default_factory=dict)
     registered: Mapping[str, Path] = field(default_factory=dict)
+    trained: Mapping[str, Trained] = field(default_factory=dict)
     readings: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)

@@ -401,6 +401,39 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """What was trained as one model.
+
+    Attributes
+    ----------
+    family
+        Kind of network.
+    encoders
+        Modality to its encoder: name, weights, and whether it was trained.
+    encoder_trained
+        Whether the training changed an encoder.
+    learning_rate, final_learning_rate, weight_decay, batch_size, epochs, patience
+        As in the section `train` of the configuration.
+    best_epochs
+        Smallest and largest epoch whose weights were kept; empty without a training.
+    parameters
+        Number of parameters of the network; None without a training.
+    """
+
+    family: str
+    encoders: dict[str, str]
+    encoder_trained: bool
+    learning_rate: float
+    final_learning_rate: float
+    weight_decay: float
+    batch_size: int
+    epochs: int
+    patience: int
+    best_epochs: list[int]
+    parameters: int | None
+
+
+@dataclass(frozen=True)
 class FactsAlone:
     """What a logistic regression on facts, without any image content, predicts on the same folds.
 

@@ -29,6 +29,15 @@ class PrimarySettings(Settings):
 
 
 @dataclass(frozen=True)
+class ReferenceStandardSettings(Settings):
+    """How the labels were made, as the report states it."""
+
+    read_by: str | None = setting("Who made the diagnoses, and from what; never by name.", None)
+    blinded: str | None = setting("What the readers did not know, such as `to each other's diagnoses`.", None)
+    agreement: str | None = setting("Their agreement, such as `kappa 0.81 in 40 biopsies read twice`.", None)
+
+
+@dataclass(frozen=True)
 class ActionSettings(Settings):
     """The action that a prediction may lead to, for a decision curve."""
 
@@ -51,6 +60,7 @@ class ReportSettings(Settings):
     title: str = setting("Title of the page.", "Renal biopsies by CMUS-Net")
     notes: tuple[str, ...] = setting("Sentences at the top of the page.", ())
     headline: str | None = setting("Model whose results lead the report; the first one when left out.", None)
+    reference_standard: ReferenceStandardSettings = section(ReferenceStandardSettings)
     primary: PrimarySettings = section(PrimarySettings)
     prevalences: Mapping[str, float] = setting(
         "Share of each class among the patients of a clinic, for predictive values (all classes; they sum to 1). "

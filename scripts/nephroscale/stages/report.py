@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nephroscale.engine.stage import RECEIPT, Need, PlanView, Stage, last_receipts, need
+from nephroscale.features.settings import EncodersSettings
 from nephroscale.models.settings import ModelSettings
 from nephroscale.reporting.report_inputs import (
     FoldRun,
@@ -18,9 +19,11 @@ from nephroscale.reporting.report_inputs import (
     UnitOutcome,
 )
 from nephroscale.reporting.settings import ReportSettings
+from nephroscale.reporting.trained import describe_training
 from nephroscale.settings import Settings, section, setting
 from nephroscale.stages.model_inputs import network_settings
 from nephroscale.stages.units import ModelRun, PatientSet
+from nephroscale.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +38,8 @@ class ReportStageSettings(Settings):
 
     report: ReportSettings = section(ReportSettings)
     models: Mapping[str, ModelSettings] = setting("The models of the study.", {})
+    encoders: EncodersSettings = section(EncodersSettings)
+    trainings: Mapping[str, TrainSettings] = setting("Model to the settings of its training.", {})
     classes: tuple[str, ...] = setting("Names of the classes.", ())
     ordinal: bool = setting("Whether the classes are ordered.", default=False)
 
@@ -65,6 +70,13 @@ class Report(Stage):
         return ReportStageSettings(
             report=replace(report, headline=report.headline or next(iter(models))),
             models={model: network_settings(plan, model) for model in models},
+            encoders=EncodersSettings(
+                **{
+                    name: replace(plan.config.features.encoders.of(name), weights=None, h5_folder=None)
+                    for name in ("OM", "IM", "TEM")
+                }
+            ),
+            trainings={name: model.training(plan.config.train) for name, model in models.items()},
             classes=tuple(plan.cohort.classes),
             ordinal=plan.config.task.ordinal,
         )
@@ -164,6 +176,11 @@ def report_inputs(job: Job) -> ReportInputs:
         cases={case: ListedCase(**row) for case, row in rows["cases"].items()},
         images=images,
         registered={unit: path for (stage, unit), path in objects.items() if stage == "register"},
+        trained={
+            name: describe_training(name, model, settings.encoders, settings.trainings[name], stages.get("train", []))
+            for name, model in settings.models.items()
+            if name in settings.trainings
+        },
         readings=readings,
     )
 
