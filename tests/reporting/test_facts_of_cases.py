@@ -1,23 +1,21 @@
-import json
 import math
 
 import pytest
 
 from nephroscale.reporting.facts_of_cases import collect_acquisition, collect_readings
 from nephroscale.reporting.report_inputs import ListedCase, ListedImage, ReportInputs, UnitOutcome
+from nephroscale.slides.facts import ImageFacts, Scale, write_facts
 
 FACTS = {
-    "P1-OM": {"status": "accepted", "vendor": "aperio", "dtype": "uint8", "width": 200, "height": 100,
-              "scale": {"value": 0.5, "unit": "um"}},
-    "P1-A": {"status": "accepted", "vendor": "tiff", "dtype": "uint16", "width": 10, "height": 10,
-             "scale": {"value": None, "unit": "um"}},
-    "P1-G": {"status": "rejected", "reason": "not a TIFF file"},
-}  # fmt: skip
+    "P1-OM": ImageFacts(vendor="aperio", dtype="uint8", width=200, height=100, scale=Scale(0.5, "um", "file")),
+    "P1-A": ImageFacts(vendor="tiff", dtype="uint16", width=10, height=10, scale=Scale(None, "um", "whole")),
+    "P1-G": ImageFacts.rejected("not a TIFF file"),
+}
 
 
 @pytest.fixture
 def inputs(tmp_path):
-    (tmp_path / "P1.json").write_text(json.dumps(FACTS))
+    write_facts(tmp_path / "P1.json", FACTS)
     return ReportInputs(
         ("A", "B"),
         tmp_path,

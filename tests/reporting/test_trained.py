@@ -1,7 +1,7 @@
 import pytest
 
 from nephroscale.features.settings import EncoderSettings, EncodersSettings
-from nephroscale.models.settings import ModelSettings
+from nephroscale.models.settings import ModelSettings, TrainableEncoderSettings
 from nephroscale.reporting.report_inputs import UnitOutcome
 from nephroscale.reporting.trained import describe_encoder, describe_own_encoder, describe_training
 from nephroscale.training.settings import TrainSettings
@@ -42,7 +42,7 @@ def test_an_encoder_of_the_model_is_fine_tuned():
     ],
 )
 def test_weights_of_an_own_encoder(settings, words):
-    assert describe_own_encoder(settings) == words
+    assert describe_own_encoder(TrainableEncoderSettings(**settings)) == words
 
 
 def test_features_made_elsewhere_are_called_so():

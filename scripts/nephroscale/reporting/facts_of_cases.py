@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nephroscale.reporting.report_inputs import ListedCase
+from nephroscale.slides.facts import read_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,17 +43,17 @@ def collect_acquisition(inputs: ReportInputs, cases: Iterable[str]) -> Facts:
         listed = inputs.cases.get(case) or ListedCase("diagnosis")
         kinds[case] = {f"site {listed.site}", f"scanner {listed.scanner}"}
         own, path = images.get(case, {}), inputs.registered.get(case)
-        described: dict[str, Any] = json.loads(path.read_bytes()) if path else {}
+        described = read_facts(path) if path else {}
         facts = {f"{name} images": float(sum(each.channel == name for each in own.values())) for name in channels}
         for modality in MODALITIES:
             chosen = {name: image for name, image in own.items() if image.modality == modality}
-            usable = [described[name] for name in chosen if described.get(name, {}).get("status") == "accepted"]
-            rejected = [name for name in chosen if described.get(name, {}).get("status") == "rejected"]
-            facts[f"{modality} rejected images"] = float(len(rejected))
-            kinds[case] |= {f"{modality} {fact['vendor']} {fact['dtype']}" for fact in usable}
+            files = [described[name] for name in chosen if name in described]
+            usable = [fact for fact in files if fact.status == "accepted"]
+            facts[f"{modality} rejected images"] = float(len(files) - len(usable))
+            kinds[case] |= {f"{modality} {fact.vendor} {fact.dtype}" for fact in usable}
             measured: dict[str, list[float | None]] = {
-                "size": [fact["width"] * fact["height"] for fact in usable],
-                "scale": [fact["scale"]["value"] for fact in usable if fact.get("scale")],
+                "size": [fact.width * fact.height for fact in usable],
+                "scale": [fact.scale.value for fact in usable if fact.scale],
                 "exposure": [image.exposure_ms for image in chosen.values()],
                 "gain": [image.gain for image in chosen.values()],
             }

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         HeadlineMetrics,
         ModelMetrics,
         ReportMetrics,
+        TableOne,
     )
     from nephroscale.reporting.results import ModelResults
     from nephroscale.reporting.settings import ReportSettings
@@ -58,13 +59,14 @@ TEM_PATIENTS_PER_CLASS = 3
 
 @dataclass(frozen=True)
 class ReportContent:
-    """Results that the page shows: cohort, models, external patients, and further metrics of the headline model."""
+    """Results that the page shows: cohort, models, external patients, the headline model's further metrics, Table 1."""
 
     cohort: Cohort
     models: dict[str, ModelResults]
     metrics: ReportMetrics
     external: dict[str, ExternalMetrics]
     further: HeadlineMetrics
+    table_one: TableOne
 
     @property
     def leading(self) -> ModelMetrics:
@@ -99,7 +101,11 @@ class TemRow(NamedTuple):
 
 
 def render_page(
-    content: ReportContent, inputs: ReportInputs, settings: ReportSettings, plots: Mapping[str, str]
+    content: ReportContent,
+    inputs: ReportInputs,
+    settings: ReportSettings,
+    plots: Mapping[str, str],
+    suspects: int = 0,
 ) -> str:
     """Render the page.
 
@@ -113,6 +119,8 @@ def render_page(
         Title and notes.
     plots
         Name to SVG data URI.
+    suspects
+        Number of cases whose label the headline model doubts.
     """
     metrics, models = content.metrics, content.models
     results, classes = models[metrics.headline], metrics.classes
@@ -125,6 +133,8 @@ def render_page(
             *_corrections(inputs),
             *describe_test_set_use(inputs.test_set_uses, len(models)),
         ],
+        "table_one": content.table_one,
+        "suspects": suspects,
         "trained": inputs.trained,
         "reference": settings.reference_standard,
         "metrics": metrics,

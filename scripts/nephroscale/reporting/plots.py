@@ -12,6 +12,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
+from nephroscale.evaluation.precision_recall import mean_precision
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
@@ -180,6 +182,29 @@ def _mean_roc(networks: Networks, c: int, grid: np.ndarray) -> np.ndarray:
                 total += pairs * np.interp(grid, false, true)
                 weights += pairs
     return np.asarray(total / weights)
+
+
+def paint_precision(networks: Networks, classes: Mapping[str, ClassMetrics]) -> Callable[[Figure], None]:
+    """Plot the precision-recall curve of each class within folds; dotted lines are the shares of the classes."""
+    grid = np.linspace(0.01, 1, 100)
+
+    def paint(figure: Figure) -> None:
+        axis = figure.subplots()
+        for c, (name, metrics) in enumerate(classes.items()):
+            if metrics.average_precision is None:
+                continue
+            share = float((networks.labels == c).mean())
+            axis.axhline(share, color=colour_of(c), lw=0.8, ls=(0, (1, 2)))
+            label = f"{name}  {metrics.average_precision:.3f} (guessing {share:.2f})"
+            axis.plot(grid, mean_precision(networks, c, grid), color=colour_of(c), lw=1.8, label=label, clip_on=False)
+        axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="Recall (sensitivity)", ylabel="Precision", aspect="equal")
+        axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+        axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+        axis.grid(color=RULE, lw=0.5)
+        axis.set_axisbelow(True)
+        axis.legend(loc="lower left", title="Average precision", title_fontsize=8, handlelength=1.4, alignment="left")
+
+    return paint
 
 
 def paint_confusion(matrix: Sequence[Sequence[float]], classes: Sequence[str]) -> Callable[[Figure], None]:

@@ -11,6 +11,7 @@ from nephroscale.reporting.attrition import list_rejections
 from nephroscale.reporting.cohort_summary import read_cohort
 from nephroscale.reporting.external_section import summarise_external
 from nephroscale.reporting.headline_section import summarise_headline
+from nephroscale.reporting.label_review import write_label_review
 from nephroscale.reporting.metrics_json import build_metrics
 from nephroscale.reporting.page import METRIC_NAMES, ReportContent, format_interval, format_value, render_page
 from nephroscale.reporting.patients_table import write_patients
@@ -20,11 +21,13 @@ from nephroscale.reporting.plots import (
     paint_curves,
     paint_decisions,
     paint_models,
+    paint_precision,
     paint_reliability,
     paint_roc,
 )
 from nephroscale.reporting.report_metrics import as_json
 from nephroscale.reporting.results import read_results
+from nephroscale.reporting.table_one import make_table_one
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 
 
 def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed: int = 0) -> dict[str, object]:
-    """Write `index.html`, `metrics.json`, `patients.csv` and `figures/*.png` and `*.svg`.
+    """Write `index.html`, `metrics.json`, `patients.csv`, `figures/*.png` and `*.svg`, and `label_review.csv`.
 
     Parameters
     ----------
@@ -65,6 +68,7 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
     document = as_json(metrics) | {
         "cohort": as_json(content.cohort.summary),
         "external": as_json(content.external),
+        "table_one": as_json(content.table_one),
         "trained": as_json(inputs.trained),
         "reference_standard": settings.reference_standard.to_mapping(),
         **as_json(content.further),
@@ -72,8 +76,9 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (out / "metrics.json").write_text(text, encoding="utf-8")
     write_patients(out / "patients.csv", inputs, content.models, metrics.headline)
+    suspects = write_label_review(out, content.models[metrics.headline].pooled, seed)
     plots = _draw_plots(content, out / "figures")
-    (out / "index.html").write_text(render_page(content, inputs, settings, plots) + "\n", encoding="utf-8")
+    (out / "index.html").write_text(render_page(content, inputs, settings, plots, suspects) + "\n", encoding="utf-8")
     rejections = list_rejections(inputs.stages, content.cohort.summary.excluded)
     return {
         "headline": _headline_lines(metrics),
@@ -100,8 +105,9 @@ def _analyse(inputs: ReportInputs, settings: ReportSettings, seed: int) -> Repor
     external = {
         name: summarise_external(folder, classes, ordinal=inputs.ordinal) for name, folder in inputs.external.items()
     }
-    further = summarise_headline(models[metrics.headline], inputs, settings, read_folds(inputs.folds), seed)
-    return ReportContent(cohort, models, metrics, external, further)
+    folds = read_folds(inputs.folds)
+    further = summarise_headline(models[metrics.headline], inputs, settings, folds, seed)
+    return ReportContent(cohort, models, metrics, external, further, make_table_one(inputs, folds))
 
 
 def _headline_lines(metrics: ReportMetrics) -> list[str]:
@@ -127,6 +133,7 @@ def _draw_plots(content: ReportContent, folder: Path) -> dict[str, str]:
     stacked = models[metrics.headline].stack(content.cohort.summary.people)
     if stacked and leading.confusion:
         plots["roc"] = draw("roc", (4.6, 4.4), paint_roc(stacked.networks, leading.classes), folder)
+        plots["precision"] = draw("precision", (4.6, 4.4), paint_precision(stacked.networks, leading.classes), folder)
         plots["confusion"] = draw("confusion", (4.6, 4.4), paint_confusion(leading.confusion, metrics.classes), folder)
         further = content.further
         size = (9.6 if further.decision else 4.8, 3.4)

@@ -124,12 +124,16 @@ class FoldMetrics:
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """Number of patients of one class, and its metrics against all other classes."""
+    """Number of patients of one class, and its metrics against all other classes.
+
+    `average_precision` has no interval, and is None where no fold has cases of the class and others.
+    """
 
     patients: int
     sensitivity: Estimate
     specificity: Estimate
     auc: Estimate
+    average_precision: float | None = None
 
 
 @dataclass(frozen=True)
@@ -431,6 +435,23 @@ class Trained:
     patience: int
     best_epochs: list[int]
     parameters: int | None
+
+
+@dataclass(frozen=True)
+class TableOneRow:
+    """A row of Table 1: the property, its level (or what is given of it), and a cell for each column."""
+
+    name: str
+    level: str
+    cells: list[str]
+
+
+@dataclass(frozen=True)
+class TableOne:
+    """Table 1: all cases, those of each class, and those of each fold's test side."""
+
+    columns: list[str]
+    rows: list[TableOneRow]
 
 
 @dataclass(frozen=True)

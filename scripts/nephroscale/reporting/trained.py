@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from nephroscale.models.settings import TrainableEncoderSettings
 from nephroscale.reporting.report_metrics import Trained
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from nephroscale.features.settings import EncodersSettings
     from nephroscale.models.settings import ModelSettings
@@ -40,7 +41,8 @@ def describe_training(
     best, parameters = (
         [value for each in figures if isinstance(value := each.get(key), int)] for key in ("best_epoch", "parameters")
     )
-    own = model.options.get("encoder")
+    configured = model.options.get("encoder")
+    own = TrainableEncoderSettings.from_mapping(configured) if configured else None
     return Trained(
         family=model.family,
         encoders={
@@ -49,7 +51,7 @@ def describe_training(
             else describe_encoder(encoders.of(modality).name, encoders.of(modality).digest)
             for modality in model.modalities
         },
-        encoder_trained=own is not None and own["trainable"] != "none",
+        encoder_trained=own is not None and own.trainable != "none",
         learning_rate=train.learning_rate,
         final_learning_rate=train.final_learning_rate,
         weight_decay=train.weight_decay,
@@ -72,8 +74,9 @@ def describe_encoder(name: str, digest: str | None) -> str:
     return words.get(name, f"{name} (weights {digest[:12] if digest else 'without a digest'}), frozen")
 
 
-def describe_own_encoder(settings: Mapping[str, Any]) -> str:
+def describe_own_encoder(own: TrainableEncoderSettings) -> str:
     """Describe an encoder that is a part of the model."""
-    name, digest = settings["name"], settings.get("digest")
-    weights = f"weights {digest[:12]}" if digest else "ImageNet weights" if name == IMAGENET else "random weights"
-    return f"{name} ({weights}), {FINE_TUNED[settings['trainable']]}"
+    start = (
+        f"weights {own.digest[:12]}" if own.digest else "ImageNet weights" if own.name == IMAGENET else "random weights"
+    )
+    return f"{own.name} ({start}), {FINE_TUNED[own.trainable]}"
