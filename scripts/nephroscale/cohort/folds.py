@@ -29,10 +29,10 @@ def make_folds(
 ) -> FoldTable:
     """Divide patients into folds, each with a training, a validation and a test side.
 
-    Every eligible patient is tested in exactly one fold. Patients of one group stay on one side. Classes, and sites
-    within classes where counts allow, are spread evenly over the folds' test sides, and likewise between training and
-    validation; wherever the numbers allow, every side has every class. The result depends on the seed, and not on the
-    order of the patients.
+    Every eligible patient is tested in one fold of each division (`settings.repeats`). Patients of one group stay on
+    one side. Classes, and sites within classes where counts allow, are spread evenly over the folds' test sides, and
+    likewise between training and validation; wherever the numbers allow, every side has every class. The result depends
+    on the seed, and not on the order of the patients.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def make_folds(
     if settings.scheme == "leave_one_site_out":
         held_out = _by_site(roster, settings.n_folds)
     else:
-        held_out = [(None, test) for test in _stratified(roster, settings.n_folds)]
+        held_out = [(None, test) for r in range(settings.repeats) for test in _stratified(roster, settings.n_folds, r)]
     folds = []
     for number, (site, test) in enumerate(held_out):
         rest = sorted(set(labels) - set(test))
@@ -87,6 +87,7 @@ def make_folds(
         labels=labels,
         folds=tuple(folds),
         scheme=settings.scheme,
+        repeats=settings.repeats,
         excluded=excluded,
         groups=roster.groups,
         stratified_on=("label", "site") if _sites_allow(sites, settings) else ("label",),
@@ -191,7 +192,8 @@ def _groups(eligible: Mapping[str, PatientRow]) -> dict[str, str]:
     return {name: patient.group for name, patient in eligible.items() if patient.group and sizes[patient.group] > 1}
 
 
-def _stratified(roster: _Roster, n_folds: int) -> list[list[str]]:
+def _stratified(roster: _Roster, n_folds: int, repeat: int) -> list[list[str]]:
+    """Divide the patients into folds: another division for each repeat."""
     groups = roster.together(roster.labels)
     if len(groups) < n_folds:
         raise NephroscaleError(
@@ -199,7 +201,7 @@ def _stratified(roster: _Roster, n_folds: int) -> list[list[str]]:
             where="folds.n_folds",
             fix=f"Set folds.n_folds to {len(groups)} or less.",
         )
-    divided = divide(groups, [Subset(1)] * n_folds, roster.seed, "folds")
+    divided = divide(groups, [Subset(1)] * n_folds, roster.seed, f"folds of repeat {repeat}" if repeat else "folds")
     return [[name for group in subset for name in group.patients] for subset in divided]
 
 

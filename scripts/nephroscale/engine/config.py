@@ -138,6 +138,8 @@ def _find_contradictions(filled: dict[str, Any]) -> list[str]:
         for key, name in named
         if name not in models
     ]
+    if config.folds.repeats > 1 and config.folds.scheme == "leave_one_site_out":
+        faults.append("folds.repeats: leaving one site out gives the same folds each time; set 1.")
     return faults + _find_faulty_report(config)
 
 

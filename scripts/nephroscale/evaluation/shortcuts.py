@@ -90,7 +90,7 @@ def predict_from_facts(
         return None
     places = {case: place for place, case in enumerate(cases)}
     each = []
-    for fold in folds.folds:
+    for fold in folds.divisions[0]:
         rest, test = _places(places, [*fold.train, *fold.validation]), _places(places, fold.test)
         if len(rest) and len(test):
             each.append(_Fold(rest, test, *_scale(table, rest, test)))
@@ -104,7 +104,7 @@ def predict_from_facts(
         source = exchange_labels(labels, groups, seed + number)
         permuted = np.array([labels[source[case]] for case in cases])
         null.append(_balanced_accuracy(permuted, _predict(each, permuted, classes)))
-    tested = {case: fold.name for fold in folds.folds for case in fold.test}
+    tested = {case: fold.name for fold in folds.divisions[0] for case in fold.test}
     return FactsOutcome(
         Networks.of(truth, chances, [folds.people.get(c, c) for c in cases], [tested[c] for c in cases]),
         float((1 + np.sum(np.array(null) >= observed - 1e-9)) / (permutations + 1)),

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         FoldSpread,
         HeadlineMetrics,
         ModelMetrics,
+        Repeats,
         ReportMetrics,
         TableOne,
     )
@@ -67,6 +68,7 @@ class ReportContent:
     external: dict[str, ExternalMetrics]
     further: HeadlineMetrics
     table_one: TableOne
+    repeats: Repeats | None
 
     @property
     def leading(self) -> ModelMetrics:
@@ -133,6 +135,7 @@ def render_page(
             *_corrections(inputs),
             *describe_test_set_use(inputs.test_set_uses, len(models)),
         ],
+        "repeats": content.repeats,
         "table_one": content.table_one,
         "suspects": suspects,
         "trained": inputs.trained,

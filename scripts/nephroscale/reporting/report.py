@@ -25,6 +25,7 @@ from nephroscale.reporting.plots import (
     paint_reliability,
     paint_roc,
 )
+from nephroscale.reporting.repeats import summarise_repeats
 from nephroscale.reporting.report_metrics import as_json
 from nephroscale.reporting.results import read_results
 from nephroscale.reporting.table_one import make_table_one
@@ -68,6 +69,7 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
     document = as_json(metrics) | {
         "cohort": as_json(content.cohort.summary),
         "external": as_json(content.external),
+        "repeats": as_json(content.repeats),
         "table_one": as_json(content.table_one),
         "trained": as_json(inputs.trained),
         "reference_standard": settings.reference_standard.to_mapping(),
@@ -93,7 +95,9 @@ def _analyse(inputs: ReportInputs, settings: ReportSettings, seed: int) -> Repor
     """Read the results and compute all metrics."""
     classes = list(inputs.classes)
     cohort = read_cohort(inputs.folds, classes, inputs.test_set_uses)
-    models = {name: read_results(name, runs, classes) for name, runs in inputs.models.items()}
+    folds = read_folds(inputs.folds)
+    every = {name: read_results(name, runs, classes) for name, runs in inputs.models.items()}
+    models = {name: results.of_folds(folds.divisions[0]) for name, results in every.items()}
     metrics = build_metrics(
         models,
         classes,
@@ -105,9 +109,9 @@ def _analyse(inputs: ReportInputs, settings: ReportSettings, seed: int) -> Repor
     external = {
         name: summarise_external(folder, classes, ordinal=inputs.ordinal) for name, folder in inputs.external.items()
     }
-    folds = read_folds(inputs.folds)
     further = summarise_headline(models[metrics.headline], inputs, settings, folds, seed)
-    return ReportContent(cohort, models, metrics, external, further, make_table_one(inputs, folds))
+    repeats = summarise_repeats(every, folds, metrics.headline)
+    return ReportContent(cohort, models, metrics, external, further, make_table_one(inputs, folds), repeats)
 
 
 def _headline_lines(metrics: ReportMetrics) -> list[str]:

@@ -455,6 +455,32 @@ class TableOne:
 
 
 @dataclass(frozen=True)
+class CorrectedTest:
+    """Mean difference of a model from the headline model over all folds, with the corrected resampled t and its p."""
+
+    difference: float
+    folds: int
+    t: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """Balanced accuracy of single networks in each division, and tests over all folds.
+
+    Attributes
+    ----------
+    values
+        Model to its value in each division; None where it is not estimable.
+    tests
+        Model to its comparison with the headline model; absent where the folds do not allow one.
+    """
+
+    values: dict[str, list[float | None]]
+    tests: dict[str, CorrectedTest]
+
+
+@dataclass(frozen=True)
 class FactsAlone:
     """What a logistic regression on facts, without any image content, predicts on the same folds.
 
