@@ -37,12 +37,13 @@ class Tables:
         self.patients: str | bytes = PATIENTS
         self.images: str | bytes = IMAGES
         self.instruments: str | bytes | None = None
+        self.readers: str | bytes | None = None
         self.more: dict[str, Any] = {}
         self.task: dict[str, Any] = {}
 
     def config(self) -> dict[str, Any]:
         data = {"root": str(self.folder)}
-        for name in ("patients", "images", "instruments"):
+        for name in ("patients", "images", "instruments", "readers"):
             content = getattr(self, name)
             if content is not None:
                 path = self.folder / f"{name}.csv"

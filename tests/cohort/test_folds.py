@@ -207,6 +207,43 @@ def test_permuted_labels_are_the_same_labels_on_other_patients(roster) -> None:
     assert fold(patients, permute=2) == permuted[1]
 
 
+def test_permuted_labels_of_a_group_are_those_of_one_other_group(roster) -> None:
+    """Copies of one patient would otherwise get different labels, and a leak through them could not be seen."""
+    twins = [replace(p, id=p.id + twin, group=p.id) for p in roster({"A": 6, "B": 6, "C": 6}) for twin in "xy"]
+    for seed in (1, 2, 3):
+        found = fold(twins, permute=seed)
+        assert all(found.labels[p.id] == found.labels[p.id[:-1] + "x"] for p in twins)
+        assert classes_of(found, found.labels) == {0: 12, 1: 12, 2: 12}
+        assert sum(found.labels[p.id] == "ABC".index(p.label) for p in twins) < 24
+
+
+def test_a_group_of_another_size_gets_labels_too(roster) -> None:
+    patients = roster({"A": 6, "B": 6})
+    patients[:3] = [replace(p, group="f") for p in patients[:3]]
+    found = [fold(patients, permute=seed, classes=("A", "B")).labels for seed in range(1, 9)]
+    assert all(len({labels[p.id] for p in patients[:3]}) == 1 for labels in found)
+    assert {labels[patients[0].id] for labels in found} == {0, 1}
+
+
+def test_repeats_are_other_divisions_after_the_first_one(roster) -> None:
+    patients = roster({"A": 10, "B": 10, "C": 10})
+    once, thrice = fold(patients), fold(patients, repeats=3)
+    assert thrice.folds[:5] == once.folds
+    assert [each.name for each in thrice.folds] == [str(k) for k in range(15)]
+    assert len({frozenset(each.test) for each in thrice.folds}) == 15
+    assert [sorted(name for each in folds for name in each.test) for folds in thrice.divisions] == [
+        sorted(once.labels)
+    ] * 3
+    assert FoldTable.from_mapping(json.loads(json.dumps(thrice.to_mapping()))) == thrice
+
+
+def test_a_patient_that_one_division_tests_twice_is_refused(roster) -> None:
+    table = fold(roster({"A": 6, "B": 6}), classes=("A", "B"), n_folds=2, repeats=2)
+    swapped = replace(table, folds=(table.folds[0], table.folds[2], table.folds[1], table.folds[3]))
+    with pytest.raises(NephroscaleError, match="are tested in more than one fold"):
+        FoldTable.from_mapping(swapped.to_mapping())
+
+
 def test_a_rare_class_reaches_every_side_of_a_large_cohort(roster) -> None:
     folds = fold(roster({"A": 300, "B": 200, "C": 4}), n_folds=2, validation_fraction=0.05)
     assert folds.notes == ()

@@ -2,6 +2,9 @@
 
 import pytest
 
+from nephroscale.cohort.groups import join_linked
+from nephroscale.cohort.patient import PatientRow
+
 
 def test_names_that_differ_by_spaces_case_or_width_are_one_group_and_this_is_noted(tables) -> None:
     tables.patients = tables.patients.replace("A2,IgA nephropathy,,,F1", "A2,IgA nephropathy,,,f 1").replace(
@@ -14,6 +17,18 @@ def test_names_that_differ_by_spaces_case_or_width_are_one_group_and_this_is_not
     tables.patients = tables.patients.replace("f 1", "F1").replace("Ｆ1", "F1")
     assert tables.load() == cohort
     assert tables.load().notes == ()
+
+
+def test_linked_cases_are_in_one_group():
+    rows = [
+        PatientRow(name, "A", group=group)
+        for name, group in zip("abcdef", (None, "F", "F", None, None, None), strict=True)
+    ]
+    joined = join_linked(rows, [("d", "c"), ("e", "x"), ("x", "f")])
+    groups = {row.id: row.group for row in joined}
+    assert groups["b"] == groups["c"] == groups["d"] != groups["e"] == groups["f"]
+    assert groups["a"] is None
+    assert join_linked(rows, []) == rows
 
 
 @pytest.mark.parametrize("use", ["external", "segmentation"])

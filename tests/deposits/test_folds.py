@@ -1,5 +1,7 @@
 """Folds for deposits: stratified by what the images show, or those of the diagnosis."""
 
+from dataclasses import replace
+
 import pytest
 
 from nephroscale.cohort.deposits import Deposits
@@ -70,6 +72,16 @@ def test_patients_of_the_diagnosis_keep_their_sides_and_others_are_tested_once(t
     assert sorted(tested) == sorted(folds.readings)
     assert "P09" in folds.folds[0].train  # with its group
     assert "P09" in folds.folds[1].test
+
+
+def test_only_the_first_division_of_the_diagnosis_is_kept(tmp_path):
+    once = diagnosis()
+    twice = replace(
+        once, folds=(*once.folds, *(replace(f, name=str(2 + k)) for k, f in enumerate(once.folds))), repeats=2
+    )
+    (tmp_path / "other").mkdir()
+    found, expected = made(patients(8, 4), tmp_path, twice)[0], made(patients(8, 4), tmp_path / "other", once)[0]
+    assert found.folds == expected.folds
 
 
 def test_a_reading_of_a_test_patient_changes_no_part_of_the_training_side(tmp_path):

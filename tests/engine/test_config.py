@@ -240,6 +240,11 @@ def test_a_truth_value_is_no_number() -> None:
             "report.primary.contrasts: cmusnet is",
         ),
         ({"report": {"prevalences": {"MN": 1.0}}}, "report.prevalences: give a share for each class"),
+        (
+            {"folds": {"repeats": 2, "scheme": "leave_one_site_out"}},
+            "folds.repeats: leaving one site out gives the same",
+        ),
+        ({"report": {"action": {"name": "steroids"}}}, "report.action.classes: name some, and not all, of"),
         ({"glomeruli": {"min_diameter_um": 500}}, "glomeruli.min_diameter_um: has to be less"),
     ],
 )

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from scipy.stats import binom, binomtest
+from scipy.stats import binom, binomtest, ttest_1samp
+from scipy.stats import t as student
 from sklearn.metrics import cohen_kappa_score
 
 from nephroscale.evaluation.comparison import (
@@ -8,6 +9,7 @@ from nephroscale.evaluation.comparison import (
     Discordant,
     Exchanged,
     compare_networks,
+    corrected_t,
     count_discordant,
     holm,
     swap_p,
@@ -128,3 +130,18 @@ def test_holm_adjustment_of_a_small_example():
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
     assert holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
     assert holm({}) == {}
+
+
+def test_the_corrected_t_is_that_of_students_test_without_shared_patients():
+    differences = [0.1, 0.05, -0.02, 0.08, 0.0]
+    expected = ttest_1samp(differences, 0)
+    assert corrected_t(differences, 0) == pytest.approx((expected.statistic, expected.pvalue))
+
+
+def test_the_corrected_t_allows_for_shared_patients():
+    """By hand: mean 0.042, variance 0.00262, 5 folds of a quarter: t = 0.042 / sqrt((1/5 + 1/4) 0.00262)."""
+    t, p = corrected_t([0.1, 0.05, -0.02, 0.08, 0.0], 0.25)
+    assert t == pytest.approx(0.042 / np.sqrt(0.45 * 0.00262))
+    assert p == pytest.approx(2 * student.sf(t, 4))
+    assert corrected_t([0.1], 0.25) is None
+    assert corrected_t([0.1, 0.1], 0.25) is None

@@ -119,7 +119,10 @@ def make_inputs(root, seeds=(1,)):
         "labels": LABELS,
         "excluded": {"P031": "no TEM: patient has no usable TEM image"},
         "scheme": "stratified",
-        "folds": [{"name": str(k), "train": [], "validation": [], "test": test} for k, test in enumerate(tests)],
+        "folds": [
+            {"name": str(k), "train": sorted(set(PATIENTS) - set(test)), "validation": [], "test": test}
+            for k, test in enumerate(tests)
+        ],
     }
     (root / "folds").mkdir()
     (root / "folds" / "folds.json").write_text(json.dumps(folds))

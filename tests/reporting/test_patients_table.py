@@ -8,7 +8,7 @@ import pytest
 from nephroscale.evaluation.predict import prediction_columns
 from nephroscale.evaluation.tables import write_table
 from nephroscale.reporting.patients_table import write_patients
-from nephroscale.reporting.report_inputs import ListedCase, UnitOutcome
+from nephroscale.reporting.report_inputs import ListedCase, ListedImage, UnitOutcome
 from nephroscale.reporting.results import read_results
 
 
@@ -42,7 +42,7 @@ def test_every_case_has_a_line_with_the_predictions_of_every_model(inputs, model
 def test_the_table_gives_reasons(inputs, models, tmp_path):
     stages = dict(inputs.stages)
     stages["register"] = [UnitOutcome("P002", "accepted", None, {"rejected_images": {"P002-OM": "not a TIFF file"}})]
-    images = {"P002-OM": "P002", "P032-OM": "P032"}
+    images = {f"{case}-OM": ListedImage(case, "OM") for case in ("P002", "P032")}
     cases = {"P032": ListedCase("exclude", reason="withdrawn"), "S01": ListedCase("segmentation")}
     rows = write(replace(inputs, stages=stages, images=images, cases=cases), models, tmp_path / "patients.csv")
     assert rows["P001"]["rejected_images"] == "P001-T9: image is blank"

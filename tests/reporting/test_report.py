@@ -7,8 +7,13 @@ import cv2
 import pytest
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.features.settings import EncodersSettings
+from nephroscale.models.settings import ModelSettings
 from nephroscale.reporting.report import write_report
-from nephroscale.reporting.settings import PrimarySettings, ReportSettings
+from nephroscale.reporting.report_inputs import ListedCase
+from nephroscale.reporting.settings import ActionSettings, PrimarySettings, ReferenceStandardSettings, ReportSettings
+from nephroscale.reporting.trained import describe_training
+from nephroscale.training.settings import TrainSettings
 
 pytestmark = pytest.mark.slow
 
@@ -110,7 +115,7 @@ def test_the_receipt_has_the_headline_lines(written):
 
 def test_plots_are_written_as_png_and_svg(written):
     folder = written[1] / "figures"
-    names = ("confusion", "curves", "models", "roc")
+    names = ("confusion", "curves", "decisions", "models", "precision", "roc")
     assert sorted(p.name for p in folder.iterdir()) == sorted(f"{n}.{end}" for n in names for end in ("png", "svg"))
     for path in folder.glob("*.png"):
         picture = cv2.imread(str(path))
@@ -123,7 +128,7 @@ def test_equal_inputs_give_equal_bytes(written, inputs, tmp_path):
     write_report(inputs, SETTINGS, tmp_path / "again", seed=1)
     first = written[1]
     names = sorted(p.relative_to(first) for p in first.rglob("*") if p.is_file())
-    assert len(names) == 11
+    assert len(names) == 15
     for name in names:
         assert (first / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
 
@@ -190,3 +195,43 @@ def test_the_declared_endpoint_is_shown_apart_from_exploratory_comparisons(input
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     counts = metrics["discordant"]["no-attention"]
     assert (counts["better"] + counts["worse"] < 6) == ("no p below 0.05 exists" in html)
+
+
+def test_study_subgroups_decisions_and_a_shortcut_are_on_the_page(inputs, tmp_path):
+    labels = json.loads((inputs.folds / "folds.json").read_text())["labels"]
+    cases = {
+        case: ListedCase("diagnosis", site="xyz"[label], columns={"sex": "f" if label else "m"})
+        for case, label in labels.items()
+    }
+    classes = inputs.classes
+    trained = {
+        "cmusnet": describe_training(
+            "cmusnet", ModelSettings(modalities=("OM", "IM")), EncodersSettings(), TrainSettings(), []
+        )
+    }
+    settings = replace(
+        SETTINGS,
+        permutations=39,
+        action=ActionSettings("steroids", ("MN",)),
+        reference_standard=ReferenceStandardSettings(read_by="two pathologists"),
+        subgroups=("sex",),
+    )
+    readings = {"reader A": {case: classes[label] for case, label in labels.items()}}
+    one = {"cmusnet": inputs.models["cmusnet"]}
+    full = replace(inputs, models=one, cases=cases, trained=trained, readings=readings, slides=(), tem={})
+    write_report(full, settings, tmp_path / "out", seed=1)
+    html = " ".join((tmp_path / "out" / "index.html").read_text().split())
+    assert "OM, IM by texture (filter bank without weights)" in html
+    assert "here no encoder was trained" in html
+    assert "read by: two pathologists; blinded: not stated; agreement: not stated" in html
+    assert "Facts of acquisition alone, without any image content, predict the classes" in html
+    assert "Decision curve: steroids" in html
+    assert "reader A and cmusnet" in html
+    assert 'id="subgroups"' in html
+    page = Page()
+    page.feed((tmp_path / "out" / "index.html").read_text())
+    assert page.open == []
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["facts"]["acquisition"]["p"] == 1 / 40
+    assert metrics["table_one"]["columns"][:4] == ["all", *classes]
+    assert metrics["reference_standard"]["blinded"] is None

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nephroscale.models.settings import ModelSettings
-from nephroscale.reporting.report_inputs import ListedCase
+from nephroscale.reporting.report_inputs import ListedCase, ListedImage
 from nephroscale.stages.report import ReportStageSettings, report_inputs
 from support.fake_job import FakeJob, accepted, rejected
 
@@ -18,9 +18,10 @@ def make_inputs(*receipts):
         },
         classes=("IgAN", "MN"),
     )
-    images = {"P1-a": ["P1", "OM"], "P1-b": ["P1", "OM"], "P1-c": ["P1", "IM"], "P2-a": ["P2", "OM"]}
+    listed = {"P1-a": ("P1", "OM"), "P1-b": ("P1", "OM"), "P1-c": ("P1", "IM"), "P2-a": ("P2", "OM")}
+    images = {name: {"case": case, "modality": modality} for name, (case, modality) in listed.items()}
     cases = {"P1": {"use": "diagnosis", "label": "MN"}}
-    rows = {"cases": cases, "images": images, "test_set_uses": {"0": 2}}
+    rows = {"cases": cases, "images": images, "readings": [["A", "P1", None]], "test_set_uses": {"0": 2}}
     return report_inputs(
         FakeJob("cohort", settings=settings, rows=rows, receipts=[accepted("folds", "cohort"), *receipts])
     )
@@ -65,4 +66,5 @@ def test_external_predictions_are_named_by_model():
     assert found.test_set_uses == {"0": 2}
     assert found.folds == Path("folds/cohort")
     assert found.cases == {"P1": ListedCase("diagnosis", "MN")}
-    assert found.images["P1-c"] == "P1"
+    assert found.images["P1-c"] == ListedImage("P1", "IM")
+    assert found.readings == {"A": {"P1": None}}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nephroscale.cohort.image import Image, Negative
     from nephroscale.cohort.patient import Patient
+    from nephroscale.cohort.readers import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Cohort:
         Names of the classes in their order.
     negatives
         Markers found negative and not photographed, by image id.
+    readings
+        Diagnoses by single readers.
     notes
         What was assumed in reading the tables, a line each.
     """
@@ -32,6 +35,7 @@ class Cohort:
     images: dict[str, Image]
     classes: tuple[str, ...]
     negatives: dict[str, Negative] = field(default_factory=dict)
+    readings: tuple[Reading, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
     _images_of: dict[tuple[str, str | None], list[Image]] = field(init=False, repr=False, compare=False)
     _negatives_of: dict[str, list[Negative]] = field(init=False, repr=False, compare=False)

@@ -94,6 +94,8 @@ class FoldTable:
         The folds, in their order.
     scheme
         ``stratified`` or ``leave_one_site_out``.
+    repeats
+        Number of divisions; the folds of one division follow each other.
     excluded
         Patient to the reason for being in no fold.
     groups
@@ -122,6 +124,7 @@ class FoldTable:
     labels: dict[str, int]
     folds: tuple[FoldSides, ...]
     scheme: str = "stratified"
+    repeats: int = 1
     excluded: dict[str, str] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
     stratified_on: tuple[str, ...] = ("label",)
@@ -149,6 +152,12 @@ class FoldTable:
             )
         return found[0]
 
+    @property
+    def divisions(self) -> list[tuple[FoldSides, ...]]:
+        """The folds of each division; each division tests every patient once."""
+        size = len(self.folds) // self.repeats
+        return [self.folds[start : start + size] for start in range(0, size * self.repeats, size)] if size else []
+
     def person(self, case: str) -> str:
         """Return the patient of a case."""
         return self.people.get(case, case)
@@ -161,6 +170,7 @@ class FoldTable:
             "excluded": self.excluded,
             "scheme": self.scheme,
             "folds": [fold.to_mapping() for fold in self.folds],
+            **({"repeats": self.repeats} if self.repeats > 1 else {}),
             "groups": self.groups,
             "stratified_on": list(self.stratified_on),
             "permuted": self.permuted,
@@ -201,6 +211,7 @@ class FoldTable:
                 for fold in mapping["folds"]
             ),
             scheme=mapping.get("scheme", "stratified"),
+            repeats=mapping.get("repeats", 1),
             stratified_on=tuple(mapping.get("stratified_on", ["label"])),
             permuted=mapping.get("permuted"),
             notes=tuple(mapping.get("notes", ())),
@@ -219,18 +230,19 @@ def read_folds(folder: Path) -> FoldTable:
     Parameters
     ----------
     folder
-        The object of the stage `folds`.
+        The object of the stage `folds`, or its file ``folds.json``.
 
     Raises
     ------
     NephroscaleError
         When the folds are not a split of the patients.
     """
-    return FoldTable.from_mapping(json.loads((folder / FILE).read_text(encoding="utf-8")))
+    path = folder / FILE if folder.is_dir() else folder
+    return FoldTable.from_mapping(json.loads(path.read_text(encoding="utf-8")))
 
 
 def assert_disjoint(table: FoldTable) -> None:
-    """Assert that every patient is on exactly one side of every fold, and tested exactly once.
+    """Assert that every patient is on exactly one side of every fold, and tested exactly once in each division.
 
     Called where folds are made and wherever they are read.
 
@@ -241,7 +253,6 @@ def assert_disjoint(table: FoldTable) -> None:
         apart from their group.
     """
     everyone = set(table.labels)
-    tested: list[str] = []
     for fold in table.folds:
         where = f"fold {fold.name}"
         placed = fold.patients()
@@ -249,9 +260,10 @@ def assert_disjoint(table: FoldTable) -> None:
         _refuse(everyone - set(placed), "are on no side", where)
         _refuse(set(placed) - everyone, "are not eligible", where)
         _refuse(_apart(fold, table.groups), "have patients of their group on another side", where)
-        tested += fold.test
-    _refuse(_repeated(tested), "are tested in more than one fold", "all folds")
-    _refuse(everyone - set(tested), "are tested in no fold", "all folds")
+    for folds in table.divisions or [()]:
+        tested = [name for fold in folds for name in fold.test]
+        _refuse(_repeated(tested), "are tested in more than one fold", "all folds")
+        _refuse(everyone - set(tested), "are tested in no fold", "all folds")
     without = {name for name, label in table.labels.items() if not 0 <= label < len(table.classes)}
     _refuse(without, "have no class", "all folds")
 

@@ -29,10 +29,10 @@ def make_folds(
 ) -> FoldTable:
     """Divide patients into folds, each with a training, a validation and a test side.
 
-    Every eligible patient is tested in exactly one fold. Patients of one group stay on one side. Classes, and sites
-    within classes where counts allow, are spread evenly over the folds' test sides, and likewise between training and
-    validation; wherever the numbers allow, every side has every class. The result depends on the seed, and not on the
-    order of the patients.
+    Every eligible patient is tested in one fold of each division (`settings.repeats`). Patients of one group stay on
+    one side. Classes, and sites within classes where counts allow, are spread evenly over the folds' test sides, and
+    likewise between training and validation; wherever the numbers allow, every side has every class. The result depends
+    on the seed, and not on the order of the patients.
 
     Parameters
     ----------
@@ -48,6 +48,7 @@ def make_folds(
         Fewer eligible patients in a class are an error.
     permute_labels
         Seed of a random permutation of the labels among the eligible patients, made before the folds; None for none.
+        Cases of one group get the labels of one other group.
 
     Returns
     -------
@@ -65,17 +66,17 @@ def make_folds(
     excluded = {p.id: p.reason or "not eligible" for p in sorted(patients, key=lambda p: p.id) if not p.eligible}
     labels = _labels(eligible, classes, min_per_class, len(excluded))
     second = {name: classes.index(patient.second) for name, patient in eligible.items() if patient.second}
+    groups = _groups(eligible)
     if permute_labels is not None:  # the second class of a soft label moves with the first
-        order = sorted(labels, key=lambda name: draw(permute_labels, "permuted labels", name))
-        source = dict(zip(labels, order, strict=True))
+        source = exchange_labels(labels, groups, permute_labels)
         second = {name: second[other] for name, other in source.items() if other in second}
         labels = {name: labels[other] for name, other in source.items()}
     sites = {name: patient.site or "" for name, patient in eligible.items()}
-    roster = _Roster(labels, sites, _groups(eligible), len(classes), seed)
+    roster = _Roster(labels, sites, groups, len(classes), seed)
     if settings.scheme == "leave_one_site_out":
         held_out = _by_site(roster, settings.n_folds)
     else:
-        held_out = [(None, test) for test in _stratified(roster, settings.n_folds)]
+        held_out = [(None, test) for r in range(settings.repeats) for test in _stratified(roster, settings.n_folds, r)]
     folds = []
     for number, (site, test) in enumerate(held_out):
         rest = sorted(set(labels) - set(test))
@@ -86,6 +87,7 @@ def make_folds(
         labels=labels,
         folds=tuple(folds),
         scheme=settings.scheme,
+        repeats=settings.repeats,
         excluded=excluded,
         groups=roster.groups,
         stratified_on=("label", "site") if _sites_allow(sites, settings) else ("label",),
@@ -101,6 +103,29 @@ def make_folds(
     )
     assert_disjoint(table)
     return table
+
+
+def exchange_labels(labels: Mapping[str, int], groups: Mapping[str, str], seed: int) -> dict[str, str]:
+    """Choose at random for each case the one whose label it gets.
+
+    Parameters
+    ----------
+    labels
+        Case to class index.
+    groups
+        Case to group. Whole groups exchange labels; in a larger one, the labels of a smaller one are repeated.
+    seed
+        Decides the order.
+    """
+    members: dict[tuple[str, str], list[str]] = {}
+    for name in labels:
+        members.setdefault(("group", groups[name]) if name in groups else ("", name), []).append(name)
+    order = sorted(members.values(), key=lambda names: draw(seed, "permuted labels", names[0]))
+    return {
+        name: others[place % len(others)]
+        for names, others in zip(members.values(), order, strict=True)
+        for place, name in enumerate(names)
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +192,8 @@ def _groups(eligible: Mapping[str, PatientRow]) -> dict[str, str]:
     return {name: patient.group for name, patient in eligible.items() if patient.group and sizes[patient.group] > 1}
 
 
-def _stratified(roster: _Roster, n_folds: int) -> list[list[str]]:
+def _stratified(roster: _Roster, n_folds: int, repeat: int) -> list[list[str]]:
+    """Divide the patients into folds: another division for each repeat."""
     groups = roster.together(roster.labels)
     if len(groups) < n_folds:
         raise NephroscaleError(
@@ -175,7 +201,7 @@ def _stratified(roster: _Roster, n_folds: int) -> list[list[str]]:
             where="folds.n_folds",
             fix=f"Set folds.n_folds to {len(groups)} or less.",
         )
-    divided = divide(groups, [Subset(1)] * n_folds, roster.seed, "folds")
+    divided = divide(groups, [Subset(1)] * n_folds, roster.seed, f"folds of repeat {repeat}" if repeat else "folds")
     return [[name for group in subset for name in group.patients] for subset in divided]
 
 

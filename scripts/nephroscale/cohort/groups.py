@@ -1,4 +1,4 @@
-"""Groups of patients who stay on one side of every split: one spelling each, and one use each."""
+"""Groups of patients who stay on one side of every split: one spelling each, one use each, and links by images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nephroscale.cohort.patient import Patient
+    from collections.abc import Iterable, Sequence
+
+    from nephroscale.cohort.patient import Patient, PatientRow
     from nephroscale.cohort.validation_errors import ValidationErrors
 
 
@@ -45,6 +47,25 @@ def unite_groups(patients: dict[str, Patient], table: str, errors: ValidationErr
     }
     _check_uses(united, table, errors)
     return united
+
+
+def join_linked(rows: Sequence[PatientRow], links: Iterable[tuple[str, str]]) -> list[PatientRow]:
+    """Put linked cases, with all others of their groups, into one group.
+
+    Parameters
+    ----------
+    rows
+        Cases to divide into folds.
+    links
+        Pairs of case ids; either may be no case of `rows`, such as an external patient.
+    """
+    groups = {row.id: row.group or f"patient {row.id}" for row in rows}
+    linked: set[str] = set()
+    for pair in links:
+        first, second = sorted(groups.setdefault(name, f"patient {name}") for name in pair)
+        groups = {name: first if group == second else group for name, group in groups.items()}
+        linked = linked - {second} | {first}
+    return [replace(row, group=groups[row.id]) if groups[row.id] in linked else row for row in rows]
 
 
 def _check_uses(patients: dict[str, Patient], table: str, errors: ValidationErrors) -> None:

@@ -19,7 +19,7 @@ def read_schema(name: str) -> Schema:
     Parameters
     ----------
     name
-        ``config``, ``patients``, ``images`` or ``instruments``.
+        ``config``, ``patients``, ``images``, ``instruments`` or ``readers``.
 
     Raises
     ------

@@ -26,6 +26,9 @@ class DataSettings(Settings):
     instruments: str | None = setting(
         "Table that gives the nm per pixel of an electron microscope at each magnification.", None
     )
+    readers: str | None = setting(
+        "Table of diagnoses by single readers, for their agreement with each other and with the headline model.", None
+    )
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ class TaskSettings(Settings):
         "Fewer eligible patients than this in a class stop the run.", 2, was="minimum_per_class", minimum=2
     )
     permute_labels: int | None = setting(
-        "Seed of a random permutation of the labels among the eligible patients: a check for leakage.", None
+        "Seed of a random permutation of the labels among the eligible patients, or their groups: a check for leakage.",
+        None,
     )
 
 
@@ -84,6 +88,13 @@ class FoldsSettings(Settings):
     n_folds: int = setting(
         "Number of folds. With leave_one_site_out it must equal the number of sites.", 5, was="count", minimum=2
     )
+    repeats: int = setting(
+        "Random divisions into n_folds folds. The first one has all figures of the report, and its networks predict "
+        "new and external patients; the others show how far the figures depend on the division. 1 with "
+        "leave_one_site_out.",
+        1,
+        minimum=1,
+    )
     validation_fraction: float = setting(
         "Fraction of a fold's training side that is held out for choosing the epoch.",
         0.2,
@@ -91,6 +102,11 @@ class FoldsSettings(Settings):
         above=0,
         below=1,
     )
+
+    @property
+    def total(self) -> int:
+        """Number of folds of all divisions."""
+        return self.n_folds * self.repeats
 
 
 @dataclass(frozen=True)

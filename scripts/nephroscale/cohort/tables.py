@@ -1,4 +1,4 @@
-"""The cohort's tables: patients, images and instruments, read and checked together."""
+"""The cohort's tables: patients, images, instruments and readers, read and checked together."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from nephroscale.cohort.columns import check_columns
 from nephroscale.cohort.groups import unite_groups
 from nephroscale.cohort.images import images_schema, read_images, report_missing_files
 from nephroscale.cohort.patients import new_patients_schema, patients_schema, read_new_patients, read_patients
+from nephroscale.cohort.readers import read_readings
 from nephroscale.cohort.reading import read_table
 from nephroscale.cohort.scales import read_scales
 from nephroscale.cohort.schemas import read_schema
@@ -86,6 +87,10 @@ def load_cohort(
         _check_new(rows, new, predict.patients, predict.images, errors)
         rows = _Rows({**rows.patients, **new.patients}, [*rows.images, *new.images], [*rows.negatives, *new.negatives])
     _check_same_as(rows, data.images, errors)
+    table = (
+        tables.read(data.readers, "readers", read_schema("readers")) if data.readers and not predict.package else None
+    )
+    readings = () if table is None else read_readings(table, rows.patients.values(), task, errors)
     united = unite_groups(rows.patients, data.patients, errors)
     errors.raise_if_any(fix="Fix the tables; config/README.md explains every column.")
     return Cohort(
@@ -93,6 +98,7 @@ def load_cohort(
         images={image.id: image for image in sorted(rows.images, key=lambda image: image.id)},
         classes=class_names(task.classes),
         negatives={negative.id: negative for negative in sorted(rows.negatives, key=lambda negative: negative.id)},
+        readings=readings,
         notes=tuple(str(note) for note in errors.notes),
     )
 

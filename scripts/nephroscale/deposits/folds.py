@@ -127,7 +127,8 @@ def write_deposit_folds(
 ) -> tuple[dict[str, object], dict[str, str]]:
     """Write ``folds.json``.
 
-    Patients of the diagnosis keep their folds. All others are divided so that images with deposits are spread evenly.
+    Patients of the diagnosis keep their folds of the first division. All others are divided so that images with
+    deposits are spread evenly.
 
     Parameters
     ----------
@@ -190,7 +191,8 @@ def _place(patients: Sequence[DepositPatient], diagnosis: FoldTable, site: str, 
     """Keep the sides of the diagnosis; test each further patient in the fold of its group, or of its turn."""
     read = {patient.id for patient in patients}
     group_of = diagnosis.groups
-    number = len(diagnosis.folds)
+    folds = diagnosis.divisions[0]
+    number = len(folds)
     further = sorted(
         (p for p in patients if p.id not in diagnosis.labels),
         key=lambda p: (p.kind(site), draw(seed, "folds of deposits", p.group or p.person or p.id), p.id),
@@ -200,7 +202,7 @@ def _place(patients: Sequence[DepositPatient], diagnosis: FoldTable, site: str, 
         together = patient.group or patient.person or patient.id
         turns.setdefault(together, len(turns) % number)
     placed = []
-    for index, fold in enumerate(diagnosis.folds):
+    for index, fold in enumerate(folds):
         side_of_group = {group_of[p]: side for side in SIDES for p in fold.side(side) if p in group_of}
         added: dict[str, list[str]] = {side: [p for p in fold.side(side) if p in read] for side in SIDES}
         for patient in further:

@@ -138,11 +138,13 @@ def _find_contradictions(filled: dict[str, Any]) -> list[str]:
         for key, name in named
         if name not in models
     ]
+    if config.folds.repeats > 1 and config.folds.scheme == "leave_one_site_out":
+        faults.append("folds.repeats: leaving one site out gives the same folds each time; set 1.")
     return faults + _find_faulty_report(config)
 
 
 def _find_faulty_report(config: Config) -> list[str]:
-    """Find faults in the declaration of the primary endpoint and in the stated prevalences."""
+    """Find faults in the declaration of the primary endpoint, in the stated prevalences and in the named action."""
     primary, prevalences, faults = config.report.primary, config.report.prevalences, []
     if primary.contrasts:
         if not re.fullmatch(r"\d{4}-\d\d-\d\d", primary.date or ""):
@@ -154,6 +156,9 @@ def _find_faulty_report(config: Config) -> list[str]:
     classes = class_names(config.task.classes)
     if prevalences and (set(prevalences) != set(classes) or abs(sum(prevalences.values()) - 1) > 0.005):
         faults.append(f"report.prevalences: give a share for each class ({', '.join(classes)}); they have to sum to 1.")
+    action = config.report.action
+    if action.name and not (action.classes and set(action.classes) < set(classes)):
+        faults.append(f"report.action.classes: name some, and not all, of {', '.join(classes)}.")
     return faults
 
 

@@ -27,7 +27,7 @@ A run is defined by one YAML file and two or three tables:
 - `config.yaml` (or another file, given by `--configfile`): all keys below. Only `data` is required, and `task`
   for the targets from `folds` on; every other key has a default. `--config seed=2` sets a key for one run.
 - a table of patients, a table of images and, for electron microscopes that do not write their scale into the file, a
-  table of instruments.
+  table of instruments. A table of readers is optional.
 
 Before any job starts, the workflow checks the configuration and lists all its faults at once. Then it checks the tables
 and lists all their faults, each with its file, row and column. A key that was renamed gives a message with its new
@@ -63,9 +63,9 @@ TABLES = """\
 ## Tables
 
 Tables are CSV (UTF-8, or see `data.encoding`; comma, semicolon or tab; any line endings) or xlsx
-(the sheet named `patients`, `images` or `instruments`, or the only sheet). Every cell is text: `001` stays `001`. Cells
-are trimmed and converted to composed Unicode (NFC). Decimal numbers have a point. The order of rows and columns does
-not matter. For tens of thousands of rows, CSV is read several times faster than xlsx.
+(the sheet named `patients`, `images`, `instruments` or `readers`, or the only sheet). Every cell is text: `001` stays
+`001`. Cells are trimmed and converted to composed Unicode (NFC). Decimal numbers have a point. The order of rows and
+columns does not matter. For tens of thousands of rows, CSV is read several times faster than xlsx.
 
 Ids begin with a letter or a digit and consist of letters, digits, `_` and `-`. They are unique regardless of case,
 since they become file names. They also appear in the report: use study numbers, not names.
@@ -86,6 +86,7 @@ A marker that was examined and found negative, without a photograph, is a row wi
 without a row is missing. Models treat the two differently.
 """,
     "instruments": "",
+    "readers": "",
 }
 
 FAMILIES = """\
@@ -115,7 +116,7 @@ def document() -> str:
         else:
             parts.append(_table(_keys(section, name)))
     parts.append(TABLES)
-    for name in ("patients", "images", "instruments"):
+    for name in ("patients", "images", "instruments", "readers"):
         table = read_schema(name)
         parts += [f"### {table['title']} (`data.{name}`)\n", table["description"], _table(_columns(table)), NOTES[name]]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)

@@ -11,7 +11,8 @@ The McNemar test for binary matched-pairs data: mid-p and asymptotic are better 
 Research Methodology 13, 2013. Venkatraman ES, Begg CB. A distribution-free procedure for comparing receiver operating
 characteristic curves from a paired experiment. Biometrika 83, 1996. Phipson B, Smyth GK. Permutation p-values should
 never be zero. Statistical Applications in Genetics and Molecular Biology 9, 2010. Holm S. A simple sequentially
-rejective multiple test procedure. Scandinavian Journal of Statistics 6, 1979.
+rejective multiple test procedure. Scandinavian Journal of Statistics 6, 1979. Nadeau C, Bengio Y. Inference for the
+generalization error. Machine Learning 52, 2003.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from nephroscale.evaluation.networks import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 COMPARED_ORDINAL_METRICS = ("quadratic_kappa", "mean_class_error")
 
@@ -231,6 +232,33 @@ def swap_p(observed: float, exchanged: Exchanged, *, exact: bool) -> float:
     equal = float((np.abs(sizes - abs(observed)) <= 1e-9).sum())
     extra = 0 if exchanged.enumerated else 1
     return (larger + (equal + extra) * (1.0 if exact else 0.5)) / (len(sizes) + extra)
+
+
+def corrected_t(differences: Sequence[float], ratio: float) -> tuple[float, float] | None:
+    """Compare two models over the folds of several divisions by the corrected resampled t.
+
+    The folds share training patients, so that their differences vary less than those of new cohorts would: t = mean /
+    sqrt((1 / J + ratio) variance) for J folds, with J - 1 degrees of freedom (Nadeau and Bengio 2003).
+
+    Parameters
+    ----------
+    differences
+        [J] difference of a figure in each fold.
+    ratio
+        Test patients / training patients of a fold.
+
+    Returns
+    -------
+    tuple of float or None
+        t and its two-sided p-value; None with fewer than two folds or without any variance.
+    """
+    from scipy.stats import t as student
+
+    count, variance = len(differences), float(np.var(differences, ddof=1)) if len(differences) > 1 else 0.0
+    if variance < 1e-18:
+        return None
+    value = float(np.mean(differences) / np.sqrt((1 / count + ratio) * variance))
+    return value, float(2 * student.sf(abs(value), count - 1))
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

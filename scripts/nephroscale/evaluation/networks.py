@@ -184,11 +184,30 @@ def confusion_metrics(matrices: np.ndarray, *, ordered: bool = False) -> dict[st
     if ordered:
         places = np.arange(matrices.shape[-1])
         off = np.abs(places[:, None] - places[None, :])
-        chance = (true[..., :, None] * guessed[..., None, :] * off**2).sum(axis=(-2, -1))
-        found["quadratic_kappa"] = 1 - _ratio((matrices * off**2).sum(axis=(-2, -1)) * total, chance)
+        found["quadratic_kappa"] = weighted_kappa(matrices, off**2)
         for metric, weight in zip(ORDINAL_METRICS[1:], (off, off == 1, off <= 1), strict=True):
             found[metric] = _ratio((matrices * weight).sum(axis=(-2, -1)), total)
     return found
+
+
+def weighted_kappa(matrices: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Compute Cohen's weighted kappa.
+
+    Parameters
+    ----------
+    matrices
+        [..., K, K] counts, one rater by row and the other by column.
+    weights
+        [K, K] weight of each disagreement, 0 on the diagonal.
+
+    Returns
+    -------
+    ndarray
+        [...] 1 - D / E with the weighted disagreement D and that by chance, E; NaN where E is 0.
+    """
+    one, other = matrices.sum(axis=-1), matrices.sum(axis=-2)
+    chance = (one[..., :, None] * other[..., None, :] * weights).sum(axis=(-2, -1))
+    return 1 - _ratio((matrices * weights).sum(axis=(-2, -1)) * one.sum(axis=-1), chance)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ class CohortSummary:
     between
         Number of cases with a soft label.
     folds, scheme
-        Number of folds, and how they were made.
+        Number of folds of one division, and how they were made.
     excluded
         Patient to the reason for the exclusion.
     texts
@@ -79,7 +79,7 @@ def read_cohort(folds: Path, classes: Sequence[str], test_set_uses: Mapping[str,
         patients=len(labels),
         classes={name: certain.count(c) for c, name in enumerate(classes)},
         between=len(second),
-        folds=len(table["folds"]),
+        folds=len(table["folds"]) // table.get("repeats", 1),
         scheme=table["scheme"],
         excluded=table["excluded"],
         texts=table.get("texts", []),

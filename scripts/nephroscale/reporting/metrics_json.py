@@ -12,6 +12,7 @@ from nephroscale.evaluation.comparison import compare_networks, count_discordant
 from nephroscale.evaluation.intervals import LEVEL, persons_for_width
 from nephroscale.evaluation.metrics import METRICS, class_rates, compute_metrics, confusion
 from nephroscale.evaluation.networks import count_won, estimate_classes, estimate_figures, estimate_macro_auc
+from nephroscale.evaluation.precision_recall import average_precision
 from nephroscale.reporting.calibration_section import summarise_model_calibration
 from nephroscale.reporting.estimates import estimate_metrics, estimate_predictive_values
 from nephroscale.reporting.ordinal_section import summarise_ordinal_model
@@ -157,7 +158,13 @@ def _summarise_model(
         pairs={name: PairCount(area.pairs, area.folds) for name, area in zip(classes, pairs, strict=True)},
         precision=_precision(figures["balanced_accuracy"], persons),
         classes={
-            name: ClassMetrics(networks.persons_of(networks.labels == c), *(Estimate.of(f.interval) for f in found))
+            name: ClassMetrics(
+                networks.persons_of(networks.labels == c),
+                sensitivity=Estimate.of(found.sensitivity.interval),
+                specificity=Estimate.of(found.specificity.interval),
+                auc=Estimate.of(found.auc.interval),
+                average_precision=rounded(average_precision(networks, c)),
+            )
             for c, (name, found) in enumerate(zip(classes, estimate_classes(networks), strict=True))
         },
         confusion=[[_count(cell) for cell in row] for row in np.mean(matrices, axis=0).tolist()],

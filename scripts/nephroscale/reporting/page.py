@@ -32,8 +32,11 @@ if TYPE_CHECKING:
         Estimate,
         ExternalMetrics,
         FoldSpread,
+        HeadlineMetrics,
         ModelMetrics,
+        Repeats,
         ReportMetrics,
+        TableOne,
     )
     from nephroscale.reporting.results import ModelResults
     from nephroscale.reporting.settings import ReportSettings
@@ -57,12 +60,15 @@ TEM_PATIENTS_PER_CLASS = 3
 
 @dataclass(frozen=True)
 class ReportContent:
-    """Results that the page shows: the cohort, the results and metrics of the models, and the external patients."""
+    """Results that the page shows: cohort, models, external patients, the headline model's further metrics, Table 1."""
 
     cohort: Cohort
     models: dict[str, ModelResults]
     metrics: ReportMetrics
     external: dict[str, ExternalMetrics]
+    further: HeadlineMetrics
+    table_one: TableOne
+    repeats: Repeats | None
 
     @property
     def leading(self) -> ModelMetrics:
@@ -97,7 +103,11 @@ class TemRow(NamedTuple):
 
 
 def render_page(
-    content: ReportContent, inputs: ReportInputs, settings: ReportSettings, plots: Mapping[str, str]
+    content: ReportContent,
+    inputs: ReportInputs,
+    settings: ReportSettings,
+    plots: Mapping[str, str],
+    suspects: int = 0,
 ) -> str:
     """Render the page.
 
@@ -111,6 +121,8 @@ def render_page(
         Title and notes.
     plots
         Name to SVG data URI.
+    suspects
+        Number of cases whose label the headline model doubts.
     """
     metrics, models = content.metrics, content.models
     results, classes = models[metrics.headline], metrics.classes
@@ -123,6 +135,11 @@ def render_page(
             *_corrections(inputs),
             *describe_test_set_use(inputs.test_set_uses, len(models)),
         ],
+        "repeats": content.repeats,
+        "table_one": content.table_one,
+        "suspects": suspects,
+        "trained": inputs.trained,
+        "reference": settings.reference_standard,
         "metrics": metrics,
         "primary": metrics.primary,
         "unfinished": {name: found for name, found in metrics.models.items() if found.last_epoch},
@@ -132,6 +149,10 @@ def render_page(
         "cohort": content.cohort.summary,
         "people": content.cohort.people,
         "external": content.external,
+        "further": content.further,
+        "shortcut": content.further.shortcut,
+        "subgroups": content.further.subgroups,
+        "smallest_subgroup": settings.smallest_subgroup,
         "metric_names": METRIC_NAMES,
         "ordinal_names": ORDINAL_METRIC_NAMES,
         "compared_names": compared,

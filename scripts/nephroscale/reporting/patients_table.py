@@ -45,7 +45,8 @@ def write_patients(path: Path, inputs: ReportInputs, models: Mapping[str, ModelR
     folder = inputs.folds
     folds = json.loads((folder / "folds.json" if folder.is_dir() else folder).read_text(encoding="utf-8"))
     classes = list(inputs.classes)
-    tested = {case: fold["name"] for fold in folds["folds"] for case in fold["test"]}
+    first = folds["folds"][: len(folds["folds"]) // folds.get("repeats", 1)]
+    tested = {case: fold["name"] for fold in first for case in fold["test"]}
     rows: dict[str, dict[str, Cell]] = {}
     for case in sorted({*inputs.cases, *folds["labels"], *folds["excluded"]}):
         listed = inputs.cases.get(case) or ListedCase("diagnosis")
@@ -110,7 +111,8 @@ def _rejected(inputs: ReportInputs) -> dict[str, list[str]]:
             found.setdefault((unit.name, image), str(reason))
     for unit in [*inputs.stages.get("tiles", ()), *inputs.stages.get("glomeruli", ())]:
         if not unit.accepted and "because" not in unit.figures:
-            found.setdefault((inputs.images.get(unit.name, ""), unit.name), unit.reason or "no reason given")
+            case = inputs.images[unit.name].case if unit.name in inputs.images else ""
+            found.setdefault((case, unit.name), unit.reason or "no reason given")
     for dropped in list_dropped_images(inputs.stages):
         found.setdefault((dropped.patient, dropped.image), dropped.reason)
     rejected: dict[str, list[str]] = {}

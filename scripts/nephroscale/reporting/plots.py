@@ -12,6 +12,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
+from nephroscale.evaluation.precision_recall import mean_precision
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
@@ -19,7 +21,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from nephroscale.evaluation.networks import Networks
-    from nephroscale.reporting.report_metrics import Calibration, ClassMetrics, ReportMetrics, TemperatureScaling
+    from nephroscale.reporting.report_metrics import (
+        Calibration,
+        ClassMetrics,
+        ConfidentShare,
+        DecisionCurve,
+        Estimate,
+        ReportMetrics,
+        TemperatureScaling,
+    )
     from nephroscale.reporting.results import ModelResults
 
 INK, MUTED, RULE, ACCENT, PALE = "#1c2733", "#667480", "#d9dfe4", "#1f5c7a", "#9fb4c0"
@@ -174,6 +184,29 @@ def _mean_roc(networks: Networks, c: int, grid: np.ndarray) -> np.ndarray:
     return np.asarray(total / weights)
 
 
+def paint_precision(networks: Networks, classes: Mapping[str, ClassMetrics]) -> Callable[[Figure], None]:
+    """Plot the precision-recall curve of each class within folds; dotted lines are the shares of the classes."""
+    grid = np.linspace(0.01, 1, 100)
+
+    def paint(figure: Figure) -> None:
+        axis = figure.subplots()
+        for c, (name, metrics) in enumerate(classes.items()):
+            if metrics.average_precision is None:
+                continue
+            share = float((networks.labels == c).mean())
+            axis.axhline(share, color=colour_of(c), lw=0.8, ls=(0, (1, 2)))
+            label = f"{name}  {metrics.average_precision:.3f} (guessing {share:.2f})"
+            axis.plot(grid, mean_precision(networks, c, grid), color=colour_of(c), lw=1.8, label=label, clip_on=False)
+        axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="Recall (sensitivity)", ylabel="Precision", aspect="equal")
+        axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+        axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+        axis.grid(color=RULE, lw=0.5)
+        axis.set_axisbelow(True)
+        axis.legend(loc="lower left", title="Average precision", title_fontsize=8, handlelength=1.4, alignment="left")
+
+    return paint
+
+
 def paint_confusion(matrix: Sequence[Sequence[float]], classes: Sequence[str]) -> Callable[[Figure], None]:
     """Plot the confusion matrix: counts, shaded by the share of the true class."""
     counts = np.asarray(matrix)
@@ -232,6 +265,38 @@ def paint_reliability(calibration: TemperatureScaling) -> Callable[[Figure], Non
         first.set_ylabel("Share that was right")
 
     return paint
+
+
+def paint_decisions(confident: Sequence[ConfidentShare], decision: DecisionCurve | None) -> Callable[[Figure], None]:
+    """Plot the accuracy of the most confident predictions, and the decision curve where there is one."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots(1, 2 if decision else 1, squeeze=False)[0]
+        shares = [point.coverage for point in confident]
+        _band(axes[0], shares, [point.accuracy for point in confident], "Accuracy")
+        axes[0].set(xlabel="Share of patients, most confident first", ylabel="Accuracy", ylim=(0, 1), xticks=shares)
+        if decision:
+            thresholds = [point.threshold for point in decision.points]
+            always = [point.always for point in decision.points]
+            _band(axes[1], thresholds, [point.model for point in decision.points], "by the model")
+            axes[1].plot(thresholds, always, color=MUTED, lw=1.2, ls=(0, (4, 2)), label="always")
+            axes[1].axhline(0, color=MUTED, lw=1.2, label="never")
+            axes[1].set(xlabel="Threshold probability", ylabel="Net benefit", title=decision.action)
+            axes[1].legend()
+
+    return paint
+
+
+def _band(axis: Axes, places: Sequence[float], found: Sequence[Estimate], label: str) -> None:
+    """Plot estimates as a line with their intervals as a band; those that are not estimable are gaps."""
+    values, low, high = (
+        [np.nan if e is None else e for e in (getattr(each, name) for each in found)]
+        for name in ("value", "low", "high")
+    )
+    axis.fill_between(places, low, high, color=PALE, alpha=0.4, lw=0)
+    axis.plot(places, values, "o-", color=ACCENT, lw=1.8, ms=4, label=label)
+    axis.grid(axis="y", color=RULE, lw=0.6)
+    axis.set_axisbelow(True)
 
 
 def paint_curves(models: Mapping[str, ModelResults], headline: str) -> Callable[[Figure], None]:

@@ -5,16 +5,30 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from nephroscale.cohort.fold_table import read_folds
 from nephroscale.html import cases_of
 from nephroscale.reporting.attrition import list_rejections
 from nephroscale.reporting.cohort_summary import read_cohort
 from nephroscale.reporting.external_section import summarise_external
+from nephroscale.reporting.headline_section import summarise_headline
+from nephroscale.reporting.label_review import write_label_review
 from nephroscale.reporting.metrics_json import build_metrics
 from nephroscale.reporting.page import METRIC_NAMES, ReportContent, format_interval, format_value, render_page
 from nephroscale.reporting.patients_table import write_patients
-from nephroscale.reporting.plots import draw, paint_confusion, paint_curves, paint_models, paint_reliability, paint_roc
+from nephroscale.reporting.plots import (
+    draw,
+    paint_confusion,
+    paint_curves,
+    paint_decisions,
+    paint_models,
+    paint_precision,
+    paint_reliability,
+    paint_roc,
+)
+from nephroscale.reporting.repeats import summarise_repeats
 from nephroscale.reporting.report_metrics import as_json
 from nephroscale.reporting.results import read_results
+from nephroscale.reporting.table_one import make_table_one
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +39,7 @@ if TYPE_CHECKING:
 
 
 def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed: int = 0) -> dict[str, object]:
-    """Write `index.html`, `metrics.json`, `patients.csv` and `figures/*.png` and `*.svg`.
+    """Write `index.html`, `metrics.json`, `patients.csv`, `figures/*.png` and `*.svg`, and `label_review.csv`.
 
     Parameters
     ----------
@@ -52,12 +66,21 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
     (out / "figures").mkdir(parents=True)
     content = _analyse(inputs, settings, seed)
     metrics = content.metrics
-    document = as_json(metrics) | {"cohort": as_json(content.cohort.summary), "external": as_json(content.external)}
+    document = as_json(metrics) | {
+        "cohort": as_json(content.cohort.summary),
+        "external": as_json(content.external),
+        "repeats": as_json(content.repeats),
+        "table_one": as_json(content.table_one),
+        "trained": as_json(inputs.trained),
+        "reference_standard": settings.reference_standard.to_mapping(),
+        **as_json(content.further),
+    }
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (out / "metrics.json").write_text(text, encoding="utf-8")
     write_patients(out / "patients.csv", inputs, content.models, metrics.headline)
+    suspects = write_label_review(out, content.models[metrics.headline].pooled, seed)
     plots = _draw_plots(content, out / "figures")
-    (out / "index.html").write_text(render_page(content, inputs, settings, plots) + "\n", encoding="utf-8")
+    (out / "index.html").write_text(render_page(content, inputs, settings, plots, suspects) + "\n", encoding="utf-8")
     rejections = list_rejections(inputs.stages, content.cohort.summary.excluded)
     return {
         "headline": _headline_lines(metrics),
@@ -72,7 +95,9 @@ def _analyse(inputs: ReportInputs, settings: ReportSettings, seed: int) -> Repor
     """Read the results and compute all metrics."""
     classes = list(inputs.classes)
     cohort = read_cohort(inputs.folds, classes, inputs.test_set_uses)
-    models = {name: read_results(name, runs, classes) for name, runs in inputs.models.items()}
+    folds = read_folds(inputs.folds)
+    every = {name: read_results(name, runs, classes) for name, runs in inputs.models.items()}
+    models = {name: results.of_folds(folds.divisions[0]) for name, results in every.items()}
     metrics = build_metrics(
         models,
         classes,
@@ -84,7 +109,9 @@ def _analyse(inputs: ReportInputs, settings: ReportSettings, seed: int) -> Repor
     external = {
         name: summarise_external(folder, classes, ordinal=inputs.ordinal) for name, folder in inputs.external.items()
     }
-    return ReportContent(cohort, models, metrics, external)
+    further = summarise_headline(models[metrics.headline], inputs, settings, folds, seed)
+    repeats = summarise_repeats(every, folds, metrics.headline)
+    return ReportContent(cohort, models, metrics, external, further, make_table_one(inputs, folds), repeats)
 
 
 def _headline_lines(metrics: ReportMetrics) -> list[str]:
@@ -110,7 +137,11 @@ def _draw_plots(content: ReportContent, folder: Path) -> dict[str, str]:
     stacked = models[metrics.headline].stack(content.cohort.summary.people)
     if stacked and leading.confusion:
         plots["roc"] = draw("roc", (4.6, 4.4), paint_roc(stacked.networks, leading.classes), folder)
+        plots["precision"] = draw("precision", (4.6, 4.4), paint_precision(stacked.networks, leading.classes), folder)
         plots["confusion"] = draw("confusion", (4.6, 4.4), paint_confusion(leading.confusion, metrics.classes), folder)
+        further = content.further
+        size = (9.6 if further.decision else 4.8, 3.4)
+        plots["decisions"] = draw("decisions", size, paint_decisions(further.confident, further.decision), folder)
         if leading.calibration:
             plots["reliability"] = draw("reliability", (9.6, 3.7), paint_reliability(leading.calibration), folder)
     if any(run.curve for results in models.values() for run in results.runs):

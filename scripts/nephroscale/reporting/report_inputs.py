@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from nephroscale.reporting.report_metrics import Trained
+
 
 @dataclass(frozen=True)
 class UnitOutcome:
@@ -52,6 +54,12 @@ class ListedCase:
         Patient and biopsy of a case that is one of several biopsies; None for all others.
     reason
         Why the case takes no part; None where it does.
+    site, scanner
+        As in the table of patients.
+    negatives
+        Markers that were negative and not photographed.
+    columns
+        Columns of the table of patients that `report.subgroups` names, to their cells.
     """
 
     use: str
@@ -60,6 +68,32 @@ class ListedCase:
     person: str | None = None
     biopsy: str | None = None
     reason: str | None = None
+    site: str | None = None
+    scanner: str | None = None
+    negatives: Sequence[str] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ListedImage:
+    """An image as the table of images has it.
+
+    Attributes
+    ----------
+    case, modality
+        Its case and modality.
+    channel
+        Its marker or stain; the modality where it has neither.
+    exposure_ms, gain, grade
+        None where the table gives none.
+    """
+
+    case: str
+    modality: str
+    channel: str = ""
+    exposure_ms: float | None = None
+    gain: float | None = None
+    grade: float | None = None
 
 
 @dataclass(frozen=True)
@@ -156,7 +190,13 @@ class ReportInputs:
     cases
         Case id to what the tables have about it.
     images
-        Image id to case id.
+        Image id to what the tables have about it.
+    registered
+        Case id to the file of its images' facts.
+    trained
+        Model to what was trained.
+    readings
+        Reader to case id to the name of the class, or None where the reader named none.
     """
 
     classes: Sequence[str]
@@ -169,4 +209,7 @@ class ReportInputs:
     ordinal: bool = False
     external: Mapping[str, Path] = field(default_factory=dict)
     cases: Mapping[str, ListedCase] = field(default_factory=dict)
-    images: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, ListedImage] = field(default_factory=dict)
+    registered: Mapping[str, Path] = field(default_factory=dict)
+    trained: Mapping[str, Trained] = field(default_factory=dict)
+    readings: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
+    from nephroscale.cohort.fold_table import FoldSides
     from nephroscale.reporting.report_inputs import FoldRun, ModelRuns
 
 
@@ -103,6 +104,11 @@ class ModelResults:
     def of_fold(self, fold: str) -> list[Predictions]:
         """Predictions of a fold's test patients, one for each seed."""
         return [run.predictions for run in self.runs if run.fold == fold and run.predictions]
+
+    def of_folds(self, folds: Sequence[FoldSides]) -> ModelResults:
+        """Select the runs of some folds."""
+        names = {fold.name for fold in folds}
+        return replace(self, runs=[run for run in self.runs if run.fold in names])
 
     @property
     def pooled(self) -> Predictions | None:

@@ -29,18 +29,57 @@ class PrimarySettings(Settings):
 
 
 @dataclass(frozen=True)
+class ReferenceStandardSettings(Settings):
+    """How the labels were made, as the report states it."""
+
+    read_by: str | None = setting("Who made the diagnoses, and from what; never by name.", None)
+    blinded: str | None = setting("What the readers did not know, such as `to each other's diagnoses`.", None)
+    agreement: str | None = setting("Their agreement, such as `kappa 0.81 in 40 biopsies read twice`.", None)
+
+
+@dataclass(frozen=True)
+class ActionSettings(Settings):
+    """The action that a prediction may lead to, for a decision curve."""
+
+    name: str | None = setting("The action, such as `immunosuppression`; no decision curve without it.", None)
+    classes: tuple[str, ...] = setting("Classes in which the action is right.", (), unique=True)
+    thresholds: tuple[float, ...] = setting(
+        "Probabilities of these classes together from which the action might be taken: those at which a patient or "
+        "physician may be undecided.",
+        (0.1, 0.2, 0.3, 0.4, 0.5),
+        items={"exclusiveMinimum": 0, "exclusiveMaximum": 1},
+        min_items=1,
+        unique=True,
+    )
+
+
+@dataclass(frozen=True)
 class ReportSettings(Settings):
     """The report."""
 
     title: str = setting("Title of the page.", "Renal biopsies by CMUS-Net")
     notes: tuple[str, ...] = setting("Sentences at the top of the page.", ())
     headline: str | None = setting("Model whose results lead the report; the first one when left out.", None)
+    reference_standard: ReferenceStandardSettings = section(ReferenceStandardSettings)
     primary: PrimarySettings = section(PrimarySettings)
     prevalences: Mapping[str, float] = setting(
         "Share of each class among the patients of a clinic, for predictive values (all classes; they sum to 1). "
         "Predictive values depend on it, and the share in the cohort is rarely that of a clinic.",
         {},
         values={"minimum": 0, "maximum": 1},
+    )
+    action: ActionSettings = section(ActionSettings)
+    subgroups: tuple[str, ...] = setting(
+        "Columns of the table of patients for which the report has subgroups, beside missing modalities and the number "
+        "of glomeruli. A column that the table does not have is left out.",
+        ("site", "scanner", "stage", "sex", "age"),
+        unique=True,
+    )
+    smallest_subgroup: int = setting("Patients that a subgroup needs for figures.", 10, minimum=2)
+    permutations: int = setting(
+        "Permutations of the labels behind the p-value of what facts of acquisition and readings predict.",
+        199,
+        minimum=19,
     )
     swaps: int = setting(
         "Random exchanges of patients between two models, for the p-values.",

@@ -71,9 +71,14 @@ class AlikeImages:
     reason: str | None = None
 
     @property
+    def links_patients(self) -> bool:
+        """Whether two patients have the same image: identical files, or the same content."""
+        return not self.same_patient and (self.bits is None or self.bits <= COPY_BITS)
+
+    @property
     def is_fault(self) -> bool:
-        """Whether one image stands for two patients."""
-        return not self.same_patient and self.reason is None and (self.bits is None or self.bits <= COPY_BITS)
+        """Whether one image stands for two patients, and no reason is given."""
+        return self.links_patients and self.reason is None
 
     def __str__(self) -> str:
         return f"{self.names}: {self.likeness}"

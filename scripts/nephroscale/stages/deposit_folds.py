@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nephroscale.deposits.folds import DepositFoldsSettings
@@ -38,7 +39,7 @@ class DepositFolds(Stage):
         return [Need("tem", patient.id, part=STATUS, optional=True) for patient in deposit_patients(plan)]
 
     def settings(self, plan: PlanView, unit: str) -> DepositFoldsSettings:
-        return DepositFoldsSettings(plan.config.folds, plan.config.deposits.sites[0])
+        return DepositFoldsSettings(replace(plan.config.folds, repeats=1), plan.config.deposits.sites[0])
 
     def rows(self, plan: PlanView, unit: str) -> object:
         return {

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Folds(Stage):
     """One job per cohort. It depends on which patients have features, not on what these are.
 
-    It stops where two patients have the same image.
+    It stops where two patients have the same image, unless the tables give a reason; then both are in one group.
     """
 
     name = "folds"
@@ -64,6 +64,7 @@ class Folds(Stage):
 
     def make(self, job: Job) -> Mapping[str, object]:
         from nephroscale.cohort.eligibility import write_folds
+        from nephroscale.cohort.groups import join_linked
         from nephroscale.slides.duplicates import check_no_copies, find_alike, read_identities
 
         assert isinstance(job.settings, EligibilitySettings)
@@ -76,9 +77,9 @@ class Folds(Stage):
             if not each.receipt.accepted:
                 patient, modality = PatientModality.parse(each.unit)
                 missing.setdefault(patient, {})[modality] = each.receipt.reason or "no reason given"
-        figures, parts = write_folds(
-            [p.row() for p in listed_patients(job.plan)], missing, job.settings, job.seed, job.out
-        )
+        patients = [patient.row() for patient in listed_patients(job.plan)]
+        linked = join_linked(patients, [pair.patients for pair in alike if pair.links_patients])
+        figures, parts = write_folds(linked, missing, job.settings, job.seed, job.out)
         job.parts.update(parts)
         return {**figures, **({"alike_images": [pair.to_json() for pair in alike]} if alike else {})}
 

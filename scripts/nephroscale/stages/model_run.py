@@ -49,7 +49,7 @@ class ModelRunStage(Stage):
         return [
             str(ModelRun(name, fold, seed))
             for name, model in plan.config.models.items()
-            for fold in range(plan.config.folds.n_folds)
+            for fold in range(plan.config.folds.total)
             for seed in model.training(plan.config.train).seeds
         ]
 

@@ -7,12 +7,23 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nephroscale.engine.stage import RECEIPT, Need, PlanView, Stage, last_receipts, need
+from nephroscale.features.settings import EncodersSettings
 from nephroscale.models.settings import ModelSettings
-from nephroscale.reporting.report_inputs import FoldRun, ListedCase, ModelRuns, ReportInputs, SlidePicture, UnitOutcome
+from nephroscale.reporting.report_inputs import (
+    FoldRun,
+    ListedCase,
+    ListedImage,
+    ModelRuns,
+    ReportInputs,
+    SlidePicture,
+    UnitOutcome,
+)
 from nephroscale.reporting.settings import ReportSettings
+from nephroscale.reporting.trained import describe_training
 from nephroscale.settings import Settings, section, setting
 from nephroscale.stages.model_inputs import network_settings
 from nephroscale.stages.units import ModelRun, PatientSet
+from nephroscale.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +38,8 @@ class ReportStageSettings(Settings):
 
     report: ReportSettings = section(ReportSettings)
     models: Mapping[str, ModelSettings] = setting("The models of the study.", {})
+    encoders: EncodersSettings = section(EncodersSettings)
+    trainings: Mapping[str, TrainSettings] = setting("Model to the settings of its training.", {})
     classes: tuple[str, ...] = setting("Names of the classes.", ())
     ordinal: bool = setting("Whether the classes are ordered.", default=False)
 
@@ -57,6 +70,13 @@ class Report(Stage):
         return ReportStageSettings(
             report=replace(report, headline=report.headline or next(iter(models))),
             models={model: network_settings(plan, model) for model in models},
+            encoders=EncodersSettings(
+                **{
+                    name: replace(plan.config.features.encoders.of(name), weights=None, h5_folder=None)
+                    for name in ("OM", "IM", "TEM")
+                }
+            ),
+            trainings={name: model.training(plan.config.train) for name, model in models.items()},
             classes=tuple(plan.cohort.classes),
             ordinal=plan.config.task.ordinal,
         )
@@ -73,11 +93,30 @@ class Report(Stage):
                     "person": case.person,
                     "biopsy": case.biopsy,
                     "reason": case.reason,
+                    "site": case.site,
+                    "scanner": case.scanner,
+                    "negatives": [negative.marker for negative in plan.cohort.negatives_of(case.id)],
+                    "columns": {
+                        name: cell
+                        for name in plan.config.report.subgroups
+                        if (cell := {**case.columns, "site": case.site, "scanner": case.scanner}.get(name))
+                    },
                 }
                 for case in sorted(plan.cohort.patients.values(), key=lambda case: case.id)
                 if case.id not in new
             },
-            "images": {name: [image.patient_id, image.modality] for name, image in images},
+            "images": {
+                name: {
+                    "case": image.patient_id,
+                    "modality": image.modality,
+                    "channel": image.marker or image.stain or image.modality,
+                    "exposure_ms": image.exposure_ms,
+                    "gain": image.gain,
+                    "grade": image.grade,
+                }
+                for name, image in images
+            },
+            "readings": [list(reading) for reading in plan.cohort.readings],
             "test_set_uses": count_test_set_uses(plan),
         }
 
@@ -118,35 +157,43 @@ def report_inputs(job: Job) -> ReportInputs:
             if run.model == name
         )
         models[name] = ModelRuns(model.modalities, bool(model.options.get("attention", True)), folds)
+    images = {name: ListedImage(**row) for name, row in rows["images"].items()}
+    readings: dict[str, dict[str, str | None]] = {}
+    for reader, case, label in rows["readings"]:
+        readings.setdefault(reader, {})[case] = label
     return ReportInputs(
         classes=settings.classes,
         folds=objects["folds", "cohort"],
         models=models,
         stages=stages,
         slides=[
-            picture for unit in stages.get("glomeruli", []) if (picture := _picture(unit, rows["images"], objects))
+            picture for unit in stages.get("glomeruli", []) if (picture := _picture(unit, images[unit.name], objects))
         ],
         tem={unit: path for (stage, unit), path in objects.items() if stage == "tem"},
         test_set_uses=rows["test_set_uses"],
         ordinal=settings.ordinal,
         external={PatientSet.parse(u).model: path for (stage, u), path in objects.items() if stage == "predict"},
         cases={case: ListedCase(**row) for case, row in rows["cases"].items()},
-        images={image: case for image, (case, _) in rows["images"].items()},
+        images=images,
+        registered={unit: path for (stage, unit), path in objects.items() if stage == "register"},
+        trained={
+            name: describe_training(name, model, settings.encoders, settings.trainings[name], stages.get("train", []))
+            for name, model in settings.models.items()
+            if name in settings.trainings
+        },
+        readings=readings,
     )
 
 
-def _picture(
-    unit: UnitOutcome, images: Mapping[str, list[str]], objects: Mapping[tuple[str, str], Path]
-) -> SlidePicture | None:
+def _picture(unit: UnitOutcome, image: ListedImage, objects: Mapping[tuple[str, str], Path]) -> SlidePicture | None:
     """Find an OM slide's pictures; the overlay has a scale bar of its own."""
-    patient, modality = images[unit.name]
     tiles, glomeruli = objects.get(("tiles", unit.name)), objects.get(("glomeruli", unit.name))
-    if modality != "OM" or tiles is None:
+    if image.modality != "OM" or tiles is None:
         return None
     count = unit.figures.get("glomeruli")
     return SlidePicture(
         image_id=unit.name,
-        patient_id=patient,
+        patient_id=image.case,
         thumbnail=tiles / "thumbnail.png",
         overlay=glomeruli / "overlay.png" if glomeruli else None,
         glomeruli=count if isinstance(count, int) else None,
