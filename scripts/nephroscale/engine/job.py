@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from nephroscale.engine.cards import take_card
 from nephroscale.engine.device import choose_device, describe_allocation, describe_device
 from nephroscale.engine.invariants import check_nothing_changed, check_registered, raw_signatures
 from nephroscale.engine.node_copy import copy_raw, node_folder
@@ -116,7 +117,10 @@ class Job:
     @property
     def device(self) -> str:
         """``cpu`` or ``cuda``, as configured; an error where a GPU was asked for and the job has none."""
-        self.computed_on = choose_device(self.plan.config.compute.device)
+        compute = self.plan.config.compute
+        if compute.device == "cuda":
+            take_card(compute.jobs_per_gpu)
+        self.computed_on = choose_device(compute.device)
         return self.computed_on
 
     # -- inputs -------------------------------------------------------------------------------------------------------

@@ -20,6 +20,12 @@ class ComputeSettings(Settings):
     device: Literal["cpu", "cuda"] = setting(
         "Where torch stages run. `cuda` without a GPU in the job is an error.", "cpu"
     )
+    jobs_per_gpu: int = setting(
+        "How many jobs may share a GPU on one machine without a scheduler; with `--resources gpu=` the number of GPUs "
+        "times this. Not part of any recipe.",
+        1,
+        minimum=1,
+    )
     instruction_set: Literal["auto", "DEFAULT", "AVX2", "AVX512"] = setting(
         "Instruction set of torch on the CPU; pin it where the machines of a cluster differ.", "auto"
     )
