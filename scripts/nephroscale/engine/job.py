@@ -271,9 +271,9 @@ def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, *, begun: floa
         pinned(plan.store, digests),
     ):
         job = Job(plan, stage, unit, recipe, scratch / "out", node_copies=node_copies)
-        making = time.monotonic()
+        making, cpu = time.monotonic(), time.process_time()
         receipt = _make(plan, job)
-        making = time.monotonic() - making
+        making, cpu = time.monotonic() - making, time.process_time() - cpu
         check_nothing_changed(plan, stage, unit, recipe, signatures)
         if receipt.accepted:
             receipt = replace(receipt, **plan.store.publish(scratch / "out")._asdict())
@@ -281,6 +281,7 @@ def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, *, begun: floa
         "started": started,
         "seconds": round(time.monotonic() - clock, 3),
         "store_seconds": round(time.monotonic() - begun - making, 3),
+        "cpu_seconds": round(cpu, 3),
         "node": socket.gethostname(),
         "device": describe_device(job.computed_on, plan.config.compute),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,

@@ -37,6 +37,8 @@ class Made(TypedDict, total=False):
         Start of the job, and start of the workflow run, in UTC as ISO 8601.
     seconds, store_seconds
         Duration of the job; the part of it that looking up and publishing took.
+    cpu_seconds
+        Processor time of all threads of the job's process, in the stage's own function alone.
     node, device, allocation
         Host, processor, and what a cluster had given the job.
     peak_mb
@@ -52,6 +54,7 @@ class Made(TypedDict, total=False):
     run: str
     seconds: float
     store_seconds: float
+    cpu_seconds: float
     node: str
     device: str
     allocation: JSON
