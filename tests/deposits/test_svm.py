@@ -65,14 +65,14 @@ def test_probabilities_of_new_persons_are_calibrated():
 
 def test_a_person_is_on_one_side_of_each_inner_fold(monkeypatch):
     seen = []
-    inner = module._inner_folds
+    inner = module.inner_folds
 
     def watch(features, labels, persons, seed):
         for training, held_out in inner(features, labels, persons, seed):
             seen.append({persons[i] for i in training} & {persons[i] for i in held_out})
             yield training, held_out
 
-    monkeypatch.setattr(module, "_inner_folds", watch)
+    monkeypatch.setattr(module, "inner_folds", watch)
     fit_svm(*rings(), seed=1)
     assert len(seen) == 3
     assert not any(seen)

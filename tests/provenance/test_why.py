@@ -85,7 +85,7 @@ def test_settings_have_the_names_of_the_configuration(study):
     plan = known(study)
     first, second = changes(plan)
     assert first.startswith("setting om.mpp: 1.0 -> 0.7: 9 tilings, then 9 searches for glomeruli")
-    assert second.startswith("setting train.epochs: 60 -> 3: 4 trainings, then 4 temperatures")
+    assert second.startswith("setting train.epochs: 60 -> 3: 4 trainings, report, then 4 temperatures")
     assert "  setting train.epochs: 60 -> 3\n  waits for folds" in why(plan, *TRAIN)
 
 

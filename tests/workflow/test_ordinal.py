@@ -78,5 +78,6 @@ def test_a_job_reports_the_head_of_its_recipe(staging, monkeypatch, name, unit, 
     for head in ("softmax", "ordinal", "mean"):
         settings = replace(stage.settings(plan, unit), prediction=head)
         job = MagicMock(unit=unit, rows={"negatives": None, "images": {}}, settings=settings)
+        job.optional_input.return_value = None  # no priors from deposits
         stage.make(job)
     assert reported == ["softmax", "ordinal", "mean"]

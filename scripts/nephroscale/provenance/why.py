@@ -169,6 +169,11 @@ def _configured(plan: Plan, stage: Stage, unit: str, key: str) -> str:
     head = key.partition(".")[0]
     if head == "model":
         return f"models.{unit.partition('/')[0]}{key.removeprefix('model')}"
+    if head == "trainings":  # of each model, which the report describes
+        _, model, name = key.split(".", 2)
+        return f"models.{model}.train.{name}" if name in plan.config.models[model].train else f"train.{name}"
+    if head == "encoders":
+        return f"features.{key}"
     if head in sections:
         return key
     image = plan.cohort.images.get(unit)

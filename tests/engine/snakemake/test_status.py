@@ -18,6 +18,7 @@ class Plan:
     def __init__(self, folder):
         self.folder = self.results = folder
         self.stages = {"tem": SimpleNamespace()}
+        self.cohort = SimpleNamespace(images={})
         self.receipts = {"P1": Receipt("tem", "P1", "accepted", digest="00")}
 
     def units(self, stage):
