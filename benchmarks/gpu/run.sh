@@ -1,7 +1,7 @@
 #!/bin/bash
 # Everything that needs a GPU, in about seven minutes on one card; run it in the root of a checkout whose packages are
 # installed: bash benchmarks/gpu/run.sh [python]. Each part prints its result; a part that fails does not stop the rest.
-# What to expect is in docs/cluster.md, "Check a GPU".
+# What to expect is in docs/models.md and docs/cluster.md (GPUs).
 python=${1:-python3}
 export PYTHONPATH=scripts:tests${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
 export CUBLAS_WORKSPACE_CONFIG=:4096:8
