@@ -62,8 +62,7 @@ def train_epoch(
 def training_step(
     network: Network, optimizer: torch.optim.Optimizer, settings: TrainSettings, batch: Batch
 ) -> tuple[torch.Tensor]:
-    """Update the weights by one batch; return its loss []."""
-    optimizer.zero_grad(set_to_none=True)
+    """Update the weights by one batch and free the gradients, so that recordings share memory; return the loss []."""
     with autocast(batch.labels.device.type, settings.precision):
         loss = network.batch_loss(network(batch), batch)
     loss.backward()  # type: ignore[no-untyped-call]

@@ -232,7 +232,9 @@ def make_steps(
         return None, None, sides.layouts
     bags = [*sides.training, *sides.validation]
     layouts = {
-        name: replace(layout, slots=max(len(b.modalities[name].rows) for b in bags if name in b.modalities))
+        name: replace(
+            layout, slots=max([layout.slots, *(len(b.modalities[name].rows) for b in bags if name in b.modalities)])
+        )
         for name, layout in sides.layouts.items()
     }
 
