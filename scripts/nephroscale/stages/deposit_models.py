@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from nephroscale.deposits.settings import DepositsSettings
 from nephroscale.engine.stage import Need, PlanView, Stage, need
-from nephroscale.features.weights import require_digest
 from nephroscale.settings import Settings, section, setting
 from nephroscale.stages.patients import deposit_patients
-from nephroscale.stages.priors import backbone_modules
+from nephroscale.stages.priors import backbone_files, backbone_modules
 from nephroscale.stages.units import DepositRun
 
 if TYPE_CHECKING:
@@ -71,9 +70,7 @@ class DepositModels(Stage):
         return backbone_modules(plan)
 
     def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
-        backbone = plan.config.deposits.backbone
-        require_digest(backbone.weights, backbone.digest, where="deposits.backbone")
-        return {}
+        return backbone_files(plan)
 
     def make(self, job: Job) -> Mapping[str, object]:
         from nephroscale.deposits.folds import read_deposit_folds

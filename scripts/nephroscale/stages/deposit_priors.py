@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nephroscale.engine.stage import Need, PlanView, Stage, need
-from nephroscale.features.weights import require_digest
 from nephroscale.stages.deposit_models import DepositTraining, bags_of, deciding, tem_of, with_weights
 from nephroscale.stages.model_inputs import fold_patients, uses_prior
 from nephroscale.stages.patients import deposit_patients
-from nephroscale.stages.priors import backbone_modules
+from nephroscale.stages.priors import backbone_files, backbone_modules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,9 +59,7 @@ class DepositPriors(Stage):
         return backbone_modules(plan)
 
     def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
-        backbone = plan.config.deposits.backbone
-        require_digest(backbone.weights, backbone.digest, where="deposits.backbone")
-        return {}
+        return backbone_files(plan)
 
     def make(self, job: Job) -> Mapping[str, object]:
         from nephroscale.deposits.folds import read_deposit_folds

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from nephroscale.engine.stage import Need
+from nephroscale.features.weights import require_digest
 from nephroscale.stages.model_inputs import uses_prior
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ def backbone_modules(plan: PlanView) -> tuple[str, ...]:
     """The module of the network on deposits that is not imported by name."""
     plain = plan.config.deposits.backbone.name == "efficientnet-lite0"
     return () if plain else ("nephroscale.features.encoders.huggingface",)
+
+
+def backbone_files(plan: PlanView) -> dict[str, str]:
+    """No file of the network on deposits but its weights, which the settings name by their digest: checked here."""
+    backbone = plan.config.deposits.backbone
+    require_digest(backbone.weights, backbone.digest, where="deposits.backbone")
+    return {}
 
 
 def predicted_priors(job: Job, folder: Path) -> TemPriors:
