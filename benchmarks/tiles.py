@@ -1,6 +1,6 @@
 """CPU seconds of tiling a whole slide, as multiples of decoding its JPEG tiles.
 
-    python benchmarks/tiles.py [--width 40960] [--height 30720]
+    python benchmarks/tiles.py [--width 40960] [--height 30720] [--codec lz4] [--threads 2]
 
 Writes a pyramid of 256-px JPEG tiles (quality 85, 4:2:0) at 0.25 µm per pixel, of which about a quarter is tissue, into
 a temporary folder. Prints the CPU seconds of all threads for decoding the JPEG of the tiles with tissue (1 by
@@ -71,7 +71,7 @@ def write_slide(path: Path, width: int, height: int) -> None:
                 shape=(high, wide, 3),
                 dtype=np.uint8,
                 tile=(TILE, TILE),
-                photometric="ycbcr",
+                photometric="rgb",
                 subsampling=(2, 2),
                 compression="jpeg",
                 compressionargs={"level": 85},
@@ -86,6 +86,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--width", type=int, default=40960)
     parser.add_argument("--height", type=int, default=30720)
+    parser.add_argument("--codec", choices=["zstd", "lz4"], default="zstd")
+    parser.add_argument("--threads", type=int, default=1)
     size = parser.parse_args()
     reference = StainReference.from_json(
         json.loads((ROOT / "resources/stain/he.json").read_text(encoding="utf-8"))["HE"]
@@ -95,9 +97,10 @@ def main() -> None:
         write_slide(path, size.width, size.height)
         facts, results = describe_image(path, ROW), {}
         for mpp in (MPP, 2 * MPP):
+            settings = OmTilingSettings(mpp=mpp, codec=size.codec)
             start, wall = time.process_time(), time.perf_counter()
             out = Path(folder) / f"{mpp}.ome.zarr"
-            tile_slide(path, facts, ROW, OmTilingSettings(mpp=mpp), {"HE": reference}, out)
+            tile_slide(path, facts, ROW, settings, {"HE": reference}, out, threads=size.threads)
             results[mpp] = time.process_time() - start, time.perf_counter() - wall
             with (out / "tiles.csv").open(encoding="utf-8") as file:
                 kept = [row for row in csv.DictReader(file) if row["status"] == "tissue"]

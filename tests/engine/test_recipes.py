@@ -29,7 +29,7 @@ ALLOWED = {
     "engine/job.py": {
         *("Input.object", "Job._read", "Job._sound", "Job.annotation", "Job.device", "Job.facts", "Job.images"),
         *("Job.input", "Job.inputs", "Job.optional_input", "Job.raw", "Job.raw_digests", "Job.readable_facts"),
-        "Job.work",
+        *("Job.threads", "Job.work"),
     },
     "stages/registry.py": {"_StageTable.__getitem__", "_StageTable.__iter__", "_StageTable.__len__"},
     "engine/plan.py": {

@@ -92,7 +92,7 @@ def test_two_runs_give_equal_bytes(tmp_path, slide, om_settings, make_row, he):
     before = cv2.getNumThreads()
     for name, threads in (("a", 1), ("b", 2)):
         cv2.setNumThreads(threads)
-        tile_slide(slide, facts, row, om_settings, he, tmp_path / name)
+        tile_slide(slide, facts, row, om_settings, he, tmp_path / name, threads=threads)
     cv2.setNumThreads(before)
     assert files(tmp_path / "a") == files(tmp_path / "b")
     assert json.loads((tmp_path / "a/qc.json").read_text())["normalisation"] == "macenko"

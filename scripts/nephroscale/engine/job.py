@@ -115,6 +115,11 @@ class Job:
         return self.plan.store.folder("work", self.recipe_digest)
 
     @property
+    def threads(self) -> int:
+        """Threads that the job may use."""
+        return self.plan.config.compute.threads
+
+    @property
     def device(self) -> str:
         """``cpu`` or ``cuda``, as configured; an error where a GPU was asked for and the job has none."""
         compute = self.plan.config.compute

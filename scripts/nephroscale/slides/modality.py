@@ -119,7 +119,8 @@ class Brightfield(Modality):
         if self.normalisation.apply is None:
             return pixels
         normalised = self.normalisation.apply(np.ascontiguousarray(pixels))
-        normalised[~valid] = WHITE  # not scanned: glass, which is not normalised
+        if not valid.all():
+            normalised[~valid] = WHITE  # not scanned: glass, which is not normalised
         return normalised
 
     def to_grey(self, pixels: np.ndarray) -> np.ndarray:

@@ -12,10 +12,12 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from nephroscale.arrays import digesting_store
+from nephroscale.slides.shards import CODECS, Codec, ShardWriter
 from nephroscale.slides.tile_status import TileStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from concurrent.futures import Executor
     from pathlib import Path
 
 SHARD_PX = 2048
@@ -46,6 +48,8 @@ def write_pyramid(
     mpp: float | None,
     attributes: Mapping[str, object],
     colours: Mapping[str, str],
+    codec: Codec = "zstd",
+    pool: Executor | None = None,
 ) -> int:
     """Write the levels of a pyramid and its metadata.
 
@@ -70,6 +74,10 @@ def write_pyramid(
         JSON values, stored under `nephroscale`.
     colours
         Name of each channel to its hexadecimal colour, for viewers.
+    codec
+        How pixels are compressed.
+    pool
+        Threads that compress; the bytes do not depend on them.
 
     Returns
     -------
@@ -92,7 +100,7 @@ def write_pyramid(
             dtype=dtype,
             chunks=(channels, tile_px, tile_px),
             shards=(channels, shard, shard),
-            compressors=[ZstdCodec(level=1)],
+            compressors=[CODECS[codec].declared],
             filters=None,
             fill_value=0,
             dimension_names=["c", "y", "x"],
@@ -100,7 +108,7 @@ def write_pyramid(
         )
         for level in range(levels)
     ]
-    _Writer(arrays, source, shard).write(levels - 1)
+    _Writer(arrays, source, ShardWriter(path, shard, tile_px, codec, pool)).write(levels - 1)
     return levels
 
 
@@ -112,8 +120,8 @@ def count_levels(height: int, width: int) -> int:
 class _Writer:
     """Recursion over quadrants."""
 
-    def __init__(self, arrays: list[zarr.Array[Any]], source: Source, shard: int) -> None:
-        self.arrays, self.source, self.shard = arrays, source, shard
+    def __init__(self, arrays: list[zarr.Array[Any]], source: Source, shards: ShardWriter) -> None:
+        self.arrays, self.source, self.shards, self.shard = arrays, source, shards, shards.shard
 
     def write(self, top: int) -> None:
         """Write all levels, from each shard of the coarsest down."""
@@ -145,7 +153,7 @@ class _Writer:
                     block[:, top : top + part.shape[1], left : left + part.shape[2]] = part
         if block is None or not block.any():
             return None
-        array[:, y : y + height, x : x + width] = block
+        self.shards.write(level, row, column, block)
         return halve(block)
 
 

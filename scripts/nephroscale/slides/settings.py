@@ -30,6 +30,11 @@ class TilingSettings(Settings):
         minimum=0,
         maximum=1,
     )
+    codec: Literal["zstd", "lz4"] = setting(
+        "How pixels are compressed, without loss: `zstd` (level 1), or `lz4` (in Blosc, with shuffled bits), which "
+        "takes less time and more disk.",
+        "zstd",
+    )
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,8 @@ class SlideView:
             When the pixels there cannot be decoded.
         """
         pixels, known = self._scaled(x, y, width, height)
+        if x >= 0 and y >= 0 and x + width <= self.width and y + height <= self.height:
+            return pixels, known
         inside_y, inside_x = (
             (a <= np.arange(n)) & (np.arange(n) < b)
             for a, b, n in ((-y, self.height - y, height), (-x, self.width - x, width))

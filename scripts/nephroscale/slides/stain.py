@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from threading import local
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import cv2
@@ -245,6 +246,17 @@ def choose_normalisation(
     return Normalisation("identity", fallback="; ".join(reasons))
 
 
+class _Buffers(local):
+    """Three float32 arrays of a shape, kept between calls; each thread has its own."""
+
+    kept: tuple[np.ndarray, ...] = ()
+
+    def __call__(self, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+        if not self.kept or self.kept[0].shape != shape:
+            self.kept = tuple(np.empty(shape, np.float32) for _ in range(3))
+        return self.kept
+
+
 class MacenkoApplier:
     """Replace the stain vectors of a slide by those of the reference; buffers are reused between calls.
 
@@ -258,13 +270,11 @@ class MacenkoApplier:
         glass, target = (-np.log(np.asarray(fit.white) / 255) for fit in (source, reference))
         shift = np.log(255.0) + self.matrix @ glass - target
         self._affine = np.hstack([-self.matrix, shift[:, None]]).astype(np.float32)
-        self._buffers: dict[tuple[int, ...], tuple[np.ndarray, ...]] = {}
+        self._buffers = _Buffers()
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         """Normalise uint8 [h, w, 3] into a new array."""
-        if rgb.shape not in self._buffers:
-            self._buffers = {rgb.shape: (np.empty(rgb.shape, np.float32), np.empty(rgb.shape, np.float32))}
-        first, second = self._buffers[rgb.shape]
+        first, second, _ = self._buffers(rgb.shape)
         cv2.LUT(rgb, DENSITY, first)
         cv2.transform(first, self._affine, second)
         cv2.exp(second, first)
@@ -285,13 +295,11 @@ class ReinhardApplier:
         force = np.zeros((3, 4), np.float32)
         force[:, 0], force[:, 3] = -1 / GLASS_MARGIN, source.glass / GLASS_MARGIN
         self._force = force
-        self._buffers: dict[tuple[int, ...], tuple[np.ndarray, ...]] = {}
+        self._buffers = _Buffers()
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
         """Normalise uint8 [h, w, 3] into a new array."""
-        if rgb.shape not in self._buffers:
-            self._buffers = {rgb.shape: tuple(np.empty(rgb.shape, np.float32) for _ in range(3))}
-        lab, change, force = self._buffers[rgb.shape]
+        lab, change, force = self._buffers(rgb.shape)
         np.multiply(rgb, np.float32(1 / 255), out=change)
         cv2.cvtColor(change, cv2.COLOR_RGB2LAB, lab)
         cv2.transform(lab, self._change, change)

@@ -59,25 +59,30 @@ class JpegTiffReader(SlideReader):
         self._capacity = max(4, CACHE_BYTES // largest)
 
     def _tile(self, level: int, number: int) -> np.ndarray:
-        """Decode a tile, [tile_height, tile_width, 3]."""
+        """Give a tile, [tile_height, tile_width, 3], that must not be changed."""
         key = (level, number)
         if key in self._cache:
             self._cache.move_to_end(key)
-            return self._cache[key]
+        else:
+            self._cache[key] = self._decode(level, number)
+            if len(self._cache) > self._capacity:
+                self._cache.popitem(last=False)
+        return self._cache[key]
+
+    def _decode(self, level: int, number: int) -> np.ndarray:
         index = self._levels[level]
         start, length = index.offsets[number], index.lengths[number]
         data = self._data[start : start + length]
         if len(data) < length or length == 0:
             raise UnreadableRegion("a tile is beyond the end of the file")
         try:
-            tile = imagecodecs.jpeg8_decode(data, tables=index.tables, colorspace=index.colorspace, outcolorspace=2)
+            tile: np.ndarray = imagecodecs.jpeg8_decode(
+                data, tables=index.tables, colorspace=index.colorspace, outcolorspace=2
+            )
         except (imagecodecs.Jpeg8Error, ValueError, RuntimeError) as fault:
             raise UnreadableRegion(f"the JPEG of a tile cannot be decoded: {fault}") from fault
         if tile.shape != (index.tile_height, index.tile_width, 3):
             raise UnreadableRegion("the JPEG of a tile does not have the size in the index")
-        self._cache[key] = tile
-        if len(self._cache) > self._capacity:
-            self._cache.popitem(last=False)
         return tile
 
     def read_inside(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -85,7 +90,9 @@ class JpegTiffReader(SlideReader):
         index = self._levels[level]
         wide, high = index.tile_width, index.tile_height
         if x % wide == 0 and y % high == 0 and (width, height) == (wide, high):
-            return self._tile(level, (y // high) * index.across + x // wide).copy(), None
+            number = (y // high) * index.across + x // wide
+            kept = self._cache.get((level, number))
+            return self._decode(level, number) if kept is None else kept.copy(), None
         pixels = np.empty((height, width, 3), np.uint8)
         for row in range(y // high, (y + height - 1) // high + 1):
             top, bottom = max(y, row * high), min(y + height, (row + 1) * high)
