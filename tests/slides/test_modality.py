@@ -19,7 +19,7 @@ def opened(slide):
 
 def fitted(modality, reader, scales, settings):
     view = modality.view(reader, scales.tile)
-    grid = make_grid(view, modality.mask.tissue, modality.overview.unreadable, scales.ratio, settings)
+    grid = make_grid(view, modality.mask, modality.overview.unreadable, scales.ratio, settings)
     modality.fit(view, grid, scales)
     return modality, view
 

@@ -7,6 +7,7 @@ from nephroscale.errors import Rejected
 from nephroscale.slides.readers.base import UnreadableRegion
 from nephroscale.slides.tile_grid import make_grid, sample_tiles, sample_tissue
 from nephroscale.slides.tile_status import TileStatus
+from nephroscale.slides.tissue import TissueMask
 
 
 class View:
@@ -30,7 +31,7 @@ def masks():
     tissue, unreadable = np.zeros((2, 50, 63), bool)
     tissue[16:48, 16:48] = True
     unreadable[0:4, 48:50] = True
-    return tissue, unreadable
+    return TissueMask(tissue, np.zeros_like(tissue)), unreadable
 
 
 def test_the_grid_is_cropped_to_tissue_and_unreadable_tiles(masks, om_settings):
@@ -44,13 +45,26 @@ def test_the_grid_is_cropped_to_tissue_and_unreadable_tiles(masks, om_settings):
 def test_the_tissue_fraction_is_exact_between_pixels_of_the_mask(om_settings):
     tissue = np.zeros((50, 63), bool)
     tissue[:, :20] = True
-    grid = make_grid(View(), tissue, np.zeros_like(tissue), 8.0, replace(om_settings, tissue_fraction=0.2))
+    grid = make_grid(
+        View(), TissueMask(tissue, ~tissue & False), ~tissue & False, 8.0, replace(om_settings, tissue_fraction=0.2)
+    )
     assert grid.fraction[0].tolist() == [1, 0.25]
+
+
+def test_tiles_under_a_pen_mark_are_left_out(masks, om_settings):
+    masks[0].pen[16:48, 16:26] = True
+    assert make_grid(View(), *masks, 8.0, om_settings).status.tolist() == [[0, 2], [1, 0], [1, 0]]
+    grid = make_grid(View(), *masks, 8.0, replace(om_settings, max_pen_fraction=0.7))
+    assert grid.status[1, 0] == TileStatus.TISSUE
+    assert grid.pen[1].tolist() == [0.625, 0, 0]
+    masks[0].pen[:] = True
+    with pytest.raises(Rejected, match="no tissue was found but under pen marks"):
+        make_grid(View(), *masks, 8.0, om_settings)
 
 
 def test_a_slide_without_tissue_is_rejected(masks, om_settings):
     with pytest.raises(Rejected, match="parts of the slide cannot be read") as verdict:
-        make_grid(View(), np.zeros((50, 63), bool), masks[1], 8.0, om_settings)
+        make_grid(View(), TissueMask(*np.zeros((2, 50, 63), bool)), masks[1], 8.0, om_settings)
     assert verdict.value.figures == {"unreadable_tiles": 1}
 
 
@@ -68,8 +82,8 @@ def test_samples_skip_unreadable_tiles(masks, om_settings):
 
 def test_only_pixels_of_tissue_are_sampled(masks, om_settings):
     grid = make_grid(View(), *masks, 8.0, om_settings)
-    masks[0][:, :24] = False
-    pixels = sample_tissue(View(), grid, masks[0], 8.0)
+    masks[0].tissue[:, :24] = False
+    pixels = sample_tissue(View(), grid, masks[0].tissue, 8.0)
     assert pixels.shape == (256 * (384 - 192), 1)
     assert pixels.min() == 192
     assert pixels.max() == 383

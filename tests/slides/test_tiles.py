@@ -15,7 +15,8 @@ from nephroscale.slides.slide_view import SlideView
 from nephroscale.slides.stain import StainReference
 from nephroscale.slides.tile_reader import open_tiles
 from nephroscale.slides.tile_status import TileStatus
-from nephroscale.slides.tiles import tile_slide
+from nephroscale.slides.tiles import BLURRED, COLUMNS, measure_focus, tile_slide
+from slides.conftest import write_slide
 from support.tile_table import read_tile_table
 
 
@@ -82,7 +83,37 @@ def test_background_is_absent_and_the_table_says_so(tiled):
     assert all(row["focus"] is None for row in background)
     assert not tiles.read(0, background[0]["y"], background[0]["x"], 128, 128).any()
     with (tiled[0] / "tiles.csv").open() as file:
-        assert next(csv.reader(file)) == ["row", "column", "x", "y", "status", "tissue_fraction", "focus"]
+        assert next(csv.reader(file)) == list(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "name", ["0486052bb_positive_000096_image.png", "local1.png", "local2.png", "vegf_ihc_C1.jpg", "vegf_ihc_C2.jpg"]
+)
+def test_focus_separates_sharp_from_blurred_whatever_the_stain(shared, name):
+    grey = cv2.imread(str(shared / "data/kidney_om" / name), cv2.IMREAD_GRAYSCALE)
+    assert measure_focus(grey) > BLURRED + 0.1
+    assert measure_focus(cv2.convertScaleAbs(grey, alpha=0.3, beta=170)) > BLURRED + 0.1  # a pale stain
+    assert measure_focus(cv2.GaussianBlur(grey, (0, 0), 2.5)) < BLURRED
+    assert measure_focus(np.full((256, 256), 200, np.uint8)) == 0
+
+
+def test_tiles_out_of_focus_are_left_out_with_their_reason(tmp_path, picture, om_settings, make_row):
+    row, blurred = make_row("OM", stain="HE"), picture.copy()
+    blurred[:, :1024] = cv2.GaussianBlur(picture, (0, 0), 8)[:, :1024]
+    path = write_slide(tmp_path / "slide.tiff", [blurred], 0.5)
+    settings = replace(om_settings, min_focus=BLURRED, normalisation="none")
+    tile_slide(path, describe_image(path, row), row, settings, None, tmp_path / "a")
+    with (tmp_path / "a/tiles.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    origin = open_tiles(tmp_path / "a").origin[0]
+    sides = {reason: [int(r["x"]) + origin for r in rows if r["reason"] == reason] for reason in ("", "out of focus")}
+    assert len(sides["out of focus"]) > 20
+    assert max(sides["out of focus"]) < 1024
+    whole = [r for r in rows if r["tissue_fraction"] == "1.000"]  # the rim of blurred tissue is mostly noise of glass
+    assert {int(r["x"]) + origin < 1024 for r in whole if r["status"] == "tissue"} == {False}
+    assert json.loads((tmp_path / "a/qc.json").read_text())["left_out"] == len(sides["out of focus"])
+    with pytest.raises(Rejected, match="out of focus"):
+        tile_slide(path, describe_image(path, row), row, replace(settings, min_focus=1.0), None, tmp_path / "b")
 
 
 @pytest.mark.slow

@@ -70,7 +70,11 @@ def test_tissue_of_a_kidney_field_against_its_own_mask(shared):
     assert overlap(found, truth) > 0.9
 
 
-@pytest.mark.parametrize("colour", [(30, 140, 90), (40, 60, 200), (25, 25, 28)], ids=["green", "blue", "black"])
+@pytest.mark.parametrize(
+    "colour",
+    [(30, 140, 90), (40, 60, 200), (25, 25, 28), (205, 20, 25), (215, 50, 70)],
+    ids=["green", "blue", "black", "red", "pink"],
+)
 def test_pen_marks_are_found_and_are_no_tissue(colour):
     image, truth = glass(), disc()
     image[truth] = (190, 120, 180)
@@ -81,6 +85,25 @@ def test_pen_marks_are_found_and_are_no_tissue(colour):
     assert found.pen[stroke > 0].mean() > 0.95
     assert not (found.tissue & (stroke > 0)).any()
     assert overlap(found.tissue, truth & (stroke == 0)) > 0.9
+
+
+@pytest.mark.parametrize("colour", [(45, 165, 140), (205, 20, 25)], ids=["green", "red"])
+def test_a_mark_larger_than_the_tissue_is_found(colour):
+    image, tissue = glass(), disc(radius=8)
+    image[30:110, 8:60] = colour
+    image[tissue] = (190, 120, 180)
+    found = find_bright_tissue(image, everywhere(image), MPP)
+    assert found.pen[30:110, 8:60].mean() > 0.95
+    assert overlap(found.tissue, tissue) > 0.85
+
+
+@pytest.mark.parametrize("hue", [2, 80, 112], ids=["red", "green", "blue"])
+def test_a_strong_stain_of_the_whole_section_is_no_pen(shared, hue):
+    field = cv2.imread(str(shared / "data/kidney_om/0486052bb_positive_000096_image.png"))
+    hsv = cv2.cvtColor(cv2.resize(field, (128, 128), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2HSV)
+    hsv[..., 0] = hue
+    hsv[..., 1] = np.minimum(hsv[..., 1] * 2.5 + 40, 255)
+    assert not find_pen(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), MPP, "PAS").any()
 
 
 def test_a_real_pen_mark(shared):

@@ -153,7 +153,7 @@ def _sample(slide: ReferenceSlide, settings: OmTilingSettings) -> tuple[np.ndarr
             overview.pixels, overview.valid, scales.overview_mpp or settings.tissue_mpp, slide.stain
         )
         view = SlideView(reader, scales.tile, fill=WHITE)
-        grid = make_grid(view, found.tissue, overview.unreadable, scales.ratio, settings)
+        grid = make_grid(view, found, overview.unreadable, scales.ratio, settings)
         white = estimate_white_point(overview.pixels, overview.valid & ~found.pen)
         return sample_tissue(view, grid, found.tissue, scales.ratio), white
 

@@ -30,6 +30,20 @@ class TilingSettings(Settings):
         minimum=0,
         maximum=1,
     )
+    max_pen_fraction: float = setting(
+        "Fraction of a tile that may be covered by a pen mark; beyond it the tile is left out, with its reason in "
+        "`tiles.csv`.",
+        0.5,
+        minimum=0,
+        maximum=1,
+    )
+    min_focus: float = setting(
+        "Smallest focus of a tile (sharp tissue: above 0.45; out of focus: below 0.36); tiles below it are left out, "
+        "with their reason in `tiles.csv`. The default leaves none out.",
+        0.0,
+        minimum=0,
+        maximum=1,
+    )
     codec: Literal["zstd", "lz4"] = setting(
         "How pixels are compressed, without loss: `zstd` (level 1), or `lz4` (in Blosc, with shuffled bits), which "
         "takes less time and more disk.",

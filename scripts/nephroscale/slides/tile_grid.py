@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from nephroscale.slides.settings import TilingSettings
     from nephroscale.slides.slide_view import SlideView
+    from nephroscale.slides.tissue import TissueMask
 
 SAMPLE_TILES = 48
 SAMPLE_PIXELS = 400_000
@@ -38,6 +39,8 @@ class TileGrid:
         uint8 [rows, columns], values of :class:`TileStatus`.
     fraction
         float32 [rows, columns], tissue fraction of each tile.
+    pen
+        float32 [rows, columns], fraction of each tile that pen marks cover.
     """
 
     side: int
@@ -47,6 +50,7 @@ class TileGrid:
     height: int
     status: np.ndarray
     fraction: np.ndarray
+    pen: np.ndarray
 
     def box(self, row: int, column: int) -> tuple[int, int, int, int]:
         """Give x, y, width and height of a tile, in pixels from the corner of the grid."""
@@ -55,7 +59,7 @@ class TileGrid:
 
 
 def make_grid(
-    view: SlideView, tissue: np.ndarray, unreadable: np.ndarray, ratio: float, settings: TilingSettings
+    view: SlideView, mask: TissueMask, unreadable: np.ndarray, ratio: float, settings: TilingSettings
 ) -> TileGrid:
     """Cover a tissue mask with tiles.
 
@@ -63,12 +67,14 @@ def make_grid(
     ----------
     view
         The slide at the scale of the tiles.
-    tissue, unreadable
+    mask
+        Tissue and pen marks, at the scale of the overview.
+    unreadable
         bool [h, w], at the scale of the overview.
     ratio
         Pixels of the tiles per pixel of the overview.
     settings
-        `tile_px` and `tissue_fraction`.
+        `tile_px`, `tissue_fraction` and `max_pen_fraction`.
 
     Raises
     ------
@@ -77,21 +83,23 @@ def make_grid(
     """
     side = settings.tile_px
     rows, columns = -(-view.height // side), -(-view.width // side)
-    share = _share(tissue, rows, columns, side / ratio)
-    lost = _share(unreadable, rows, columns, side / ratio)
+    share, pen, lost = (_share(part, rows, columns, side / ratio) for part in (*mask, unreadable))
     status = np.zeros((rows, columns), np.uint8)
-    status[share >= max(settings.tissue_fraction, 1e-6)] = TileStatus.TISSUE
+    wanted = share >= max(settings.tissue_fraction, 1e-6)
+    status[wanted & (pen <= settings.max_pen_fraction)] = TileStatus.TISSUE
     status[lost > 0] = TileStatus.UNREADABLE
     if not (status == TileStatus.TISSUE).any():
         raise Rejected(
-            "no tissue was found" + (", and parts of the slide cannot be read" if unreadable.any() else ""),
+            "no tissue was found"
+            + (" but under pen marks" if wanted.any() else "")
+            + (", and parts of the slide cannot be read" if unreadable.any() else ""),
             unreadable_tiles=int((status == TileStatus.UNREADABLE).sum()),
         )
     down, across = (np.flatnonzero(status.any(axis)) for axis in (1, 0))
     where = np.s_[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
     x, y = int(across[0]) * side, int(down[0]) * side
     width, height = min(view.width, (int(across[-1]) + 1) * side) - x, min(view.height, (int(down[-1]) + 1) * side) - y
-    return TileGrid(side, x, y, width, height, status[where], share[where])
+    return TileGrid(side, x, y, width, height, status[where], share[where], pen[where])
 
 
 def _share(mask: np.ndarray, rows: int, columns: int, side: float) -> np.ndarray:

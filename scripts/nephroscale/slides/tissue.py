@@ -18,6 +18,10 @@ ROUGHNESS = 1.5
 # Hue (0 to 180) of felt pens, green to blue. Dyes in tissue are less saturated or textured.
 PEN_HUE = (35, 128)
 PEN_SATURATION = 90
+# Red pens absorb green and blue alike; eosin, magenta and blood are less saturated.
+RED_HUE = (8, 168)
+RED_SATURATION = 150
+RED_SATURATION_EDGE = 130
 PEN_SATURATION_MASSON = 170
 BLACK_PEN_VALUE = 75
 # A fill: levels within which it is even, levels from which on it is not background, and share of the picture.
@@ -166,7 +170,7 @@ def find_fill(pixels: np.ndarray, possible: np.ndarray, along: float = 0.0) -> n
 
 
 def find_pen(rgb: np.ndarray, mpp: float, stain: str = "") -> np.ndarray:
-    """Find marks of green, blue and black felt pens.
+    """Find marks of red, green, blue and black felt pens.
 
     Parameters
     ----------
@@ -183,28 +187,33 @@ def find_pen(rgb: np.ndarray, mpp: float, stain: str = "") -> np.ndarray:
         bool [h, w].
     """
     hue, saturation, value = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV))
-    least = PEN_SATURATION_MASSON if stain.lower().startswith("masson") else PEN_SATURATION
-    coloured = (hue >= PEN_HUE[0]) & (hue <= PEN_HUE[1]) & (saturation >= least)
+    blue_green, red = (hue >= PEN_HUE[0]) & (hue <= PEN_HUE[1]), (hue <= RED_HUE[0]) | (hue >= RED_HUE[1])
     black = (value < BLACK_PEN_VALUE) & ((saturation < 110) | (value < BLACK_PEN_VALUE // 2))
     absorbing = (saturation > SATURATION[1]) | (value < 255 - DARKNESS[1])
-    blue_green = bool(coloured.sum() <= PEN_SHARE * absorbing.sum())  # a larger fraction is the stain, not a mark
-    coloured &= blue_green
+    textured = _textured(rgb, mpp)
+    masson = stain.lower().startswith("masson")
+    least, paler = (PEN_SATURATION_MASSON, None) if masson else (PEN_SATURATION, PEN_SATURATION // 3)
+    inks, pale = black.copy(), black.copy()
+    for within, core, edge in ((blue_green, least, paler), (red, RED_SATURATION, RED_SATURATION_EDGE)):
+        ink = within & (saturation >= core)
+        if (ink & textured).sum() > PEN_SHARE * absorbing.sum():
+            continue  # a larger fraction of textured pixels is the stain, not a mark
+        inks |= ink
+        if edge is not None:
+            pale |= within & (saturation >= edge)
     # A stroke is broad and even; an opening of 100 µm removes nuclei and silver fibres.
     side = max(3, int(100 / mpp) | 1)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    core = cv2.morphologyEx((coloured | black).astype(np.uint8), cv2.MORPH_OPEN, kernel)
-    if not core.any():
-        return core > 0
+    cores = cv2.morphologyEx(inks.astype(np.uint8), cv2.MORPH_OPEN, kernel)
+    if not cores.any():
+        return cores > 0
     # The edge of a stroke is paler than its core.
-    grown = cv2.dilate(core, kernel) > 0
-    if least == PEN_SATURATION and blue_green:
-        paler = (hue >= PEN_HUE[0]) & (hue <= PEN_HUE[1]) & (saturation >= PEN_SATURATION // 3)
-        _, labels = cv2.connectedComponents(
-            cv2.morphologyEx((paler | black).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-        )
-        touched = np.unique(labels[core > 0])
-        grown |= np.isin(labels, touched[touched > 0])
-    return grown
+    grown = cv2.dilate(cores, kernel) > 0
+    _, labels = cv2.connectedComponents(
+        cv2.morphologyEx(pale.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    )
+    touched = np.unique(labels[cores > 0])
+    return grown | np.isin(labels, touched[touched > 0])
 
 
 def estimate_white_point(rgb: np.ndarray, usable: np.ndarray) -> tuple[float, float, float]:
