@@ -45,12 +45,14 @@ def tiled(tmp_path_factory, slide, om_settings, make_row):
 def test_all_outputs_are_written(tiled):
     out, figures = tiled
     top = {p.name for p in out.iterdir()}
-    assert {"0", "1", "labels", "tiles.csv", "qc.json", "thumbnail.png", "zarr.json"} <= top
+    assert {"0", "1", "labels", "tiles.csv", "qc.json", "thumbnail.png", "mask.png", "zarr.json"} <= top
     assert figures["mpp"] == 0.5
     assert figures["normalisation"] == "identity"
     assert figures["unreadable_tiles"] == 0
     picture = cv2.imread(str(out / "thumbnail.png"))
     assert max(picture.shape) <= 1024
+    mask = cv2.imread(str(out / "mask.png"), cv2.IMREAD_GRAYSCALE)
+    assert sorted(np.unique(mask)) == [0, 255]
     quality = json.loads((out / "qc.json").read_text())
     assert quality["tissue_mm2"] == pytest.approx(np.pi * (2048 // 3) * (1536 // 3) * 0.25**2 / 1e6, rel=0.08)
     assert quality["pen_share"] == 0

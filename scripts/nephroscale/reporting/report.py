@@ -9,6 +9,7 @@ from nephroscale.cohort.fold_table import read_folds
 from nephroscale.html import cases_of
 from nephroscale.reporting.attrition import list_rejections
 from nephroscale.reporting.cohort_summary import read_cohort
+from nephroscale.reporting.contact_sheet import write_contact_sheet
 from nephroscale.reporting.external_section import summarise_external
 from nephroscale.reporting.headline_section import summarise_headline
 from nephroscale.reporting.label_review import write_label_review
@@ -81,6 +82,7 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
     suspects = write_label_review(out, content.models[metrics.headline].pooled, seed)
     plots = _draw_plots(content, out / "figures")
     (out / "index.html").write_text(render_page(content, inputs, settings, plots, suspects) + "\n", encoding="utf-8")
+    write_contact_sheet(out / "slides.html", settings.title, inputs.tiles, inputs.images)
     rejections = list_rejections(inputs.stages, content.cohort.summary.excluded)
     return {
         "headline": _headline_lines(metrics),

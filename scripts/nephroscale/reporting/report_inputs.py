@@ -179,6 +179,8 @@ class ReportInputs:
         Stage to the outcomes of its units, in the order of the stages.
     slides
         Slides and fields.
+    tiles
+        Image id to the object of the stage `tiles`.
     tem
         Patient id to the object of the stage `tem`.
     test_set_uses
@@ -204,6 +206,7 @@ class ReportInputs:
     models: Mapping[str, ModelRuns]
     stages: Mapping[str, Sequence[UnitOutcome]] = field(default_factory=dict)
     slides: Sequence[SlidePicture] = ()
+    tiles: Mapping[str, Path] = field(default_factory=dict)
     tem: Mapping[str, Path] = field(default_factory=dict)
     test_set_uses: Mapping[str, int] = field(default_factory=dict)
     ordinal: bool = False

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from nephroscale.slides.readers.base import SlideReader
     from nephroscale.slides.slide_view import Overview, SlideView
     from nephroscale.slides.stain import StainReference
+    from nephroscale.slides.tissue import TissueMask
 
 THUMBNAIL_PX = 1024
 THUMBNAIL_MAX_READ = 40_000_000  # pixels of the raw level that a thumbnail may be made from
@@ -93,7 +94,7 @@ def tile_slide(  # noqa: PLR0917
     references
         References by stain (OM), or None.
     out
-        Folder to create: pyramid, `labels/tissue`, `tiles.csv`, `qc.json`, `thumbnail.png`.
+        Folder to create: pyramid, `labels/tissue`, `tiles.csv`, `qc.json`, `thumbnail.png`, `mask.png`.
     threads
         Tiles that are processed at the same time; the bytes do not depend on it.
     report
@@ -161,6 +162,7 @@ def _tile(  # noqa: PLR0917
     _write_table(out / "tiles.csv", grid, stream.focus, reasons)
     as_grey = modality.to_grey if modality.channels == 1 else None
     _write_thumbnail(out / "thumbnail.png", _thumbnail_source(reader, modality), as_grey)
+    _write_mask(out / "mask.png", modality.mask)
     quality = _quality(modality, grid, stream.focus, reasons, scales)
     content = {**modality.quality, **quality}
     (out / "qc.json").write_text(json.dumps(content, sort_keys=True, indent=2) + "\n", encoding="utf-8")
@@ -313,10 +315,20 @@ def _write_thumbnail(path: Path, overview: Overview, as_grey: Callable[[np.ndarr
     lost = np.add.outer(np.arange(picture.shape[0]), np.arange(picture.shape[1])) // 4 % 2 == 0
     picture[overview.unreadable] = 128
     picture[overview.unreadable & lost] = (0, 0, 200)
+    _write_png(path, picture, cv2.INTER_AREA)
+
+
+def _write_mask(path: Path, mask: TissueMask) -> None:
+    """Write the mask that tiles are chosen by: tissue is white, pen marks are grey."""
+    _write_png(path, (255 * mask.tissue + 128 * (mask.pen & ~mask.tissue)).astype(np.uint8), cv2.INTER_NEAREST)
+
+
+def _write_png(path: Path, picture: np.ndarray, interpolation: int) -> None:
+    """Write a picture of the whole slide, of at most 1024 px."""
     shrink = THUMBNAIL_PX / max(picture.shape[:2])
     if shrink < 1:
         size = (max(1, round(picture.shape[1] * shrink)), max(1, round(picture.shape[0] * shrink)))
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        picture = cv2.resize(picture, size, interpolation=interpolation)
     encoded, data = cv2.imencode(".png", picture)
     assert encoded
     path.write_bytes(data.tobytes())

@@ -169,6 +169,7 @@ def report_inputs(job: Job) -> ReportInputs:
         slides=[
             picture for unit in stages.get("glomeruli", []) if (picture := _picture(unit, images[unit.name], objects))
         ],
+        tiles={unit: path for (stage, unit), path in objects.items() if stage == "tiles"},
         tem={unit: path for (stage, unit), path in objects.items() if stage == "tem"},
         test_set_uses=rows["test_set_uses"],
         ordinal=settings.ordinal,

@@ -1,0 +1,101 @@
+"""A contact sheet: thumbnails of all slides with the outlines of tissue and pen marks, and their quality figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from nephroscale.html import template_environment
+from nephroscale.reporting.pictures import TISSUE, read_picture, to_data_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nephroscale.reporting.report_inputs import ListedImage
+
+TEMPLATES = Path(__file__).parent / "templates"
+LONGEST_PX = 320
+PAGE = 24
+PEN = (200, 0, 140)
+TISSUE_LEVEL, PEN_LEVEL = 255, 128  # grey levels of `mask.png`
+BLURRED_SHARE = 0.25  # of a slide's tiles, from which on the figure is marked
+
+
+class Figure(NamedTuple):
+    """A quality figure of a slide; `marked` where somebody should look."""
+
+    text: str
+    marked: bool = False
+
+
+class SheetCard(NamedTuple):
+    """A slide on the sheet; `picture` is a data URI, `channel` the stain or marker."""
+
+    image_id: str
+    patient_id: str
+    channel: str
+    picture: str
+    width: int
+    height: int
+    figures: list[Figure]
+
+
+def write_contact_sheet(path: Path, title: str, tiles: Mapping[str, Path], images: Mapping[str, ListedImage]) -> None:
+    """Write the sheet as one HTML file without scripts.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    title
+        Title of the study.
+    tiles
+        Image id to the object of the stage `tiles`.
+    images
+        Image id to what the tables have about it.
+    """
+    cards = [_card(name, tiles[name], images[name]) for name in sorted(tiles)]
+    pages = [cards[start : start + PAGE] for start in range(0, len(cards), PAGE)]
+    page = template_environment(TEMPLATES).get_template("contact_sheet.html.j2").render(title=title, pages=pages)
+    path.write_text(page + "\n", encoding="utf-8")
+
+
+def _card(name: str, tiles: Path, image: ListedImage) -> SheetCard:
+    picture, _ = read_picture(tiles / "thumbnail.png", LONGEST_PX)
+    mask = cv2.imread(str(tiles / "mask.png"), cv2.IMREAD_GRAYSCALE)
+    if mask is not None:
+        mask = cv2.resize(mask, picture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        for level, colour in ((TISSUE_LEVEL, TISSUE), (PEN_LEVEL, PEN)):
+            contours, _ = cv2.findContours((mask == level).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(picture, contours, -1, colour, 1, cv2.LINE_8)
+    figures = _figures(json.loads((tiles / "qc.json").read_text(encoding="utf-8")))
+    return SheetCard(name, image.case, image.channel, to_data_uri(picture), picture.shape[1], picture.shape[0], figures)
+
+
+def _figures(quality: Mapping[str, Any]) -> list[Figure]:
+    area, blurred, pen = quality["tissue_mm2"], quality["blurred_share"], quality["pen_share"]
+    figures = [Figure(f"{quality['tiles']} tiles" + ("" if area is None else f", {area:.3g} mm²"))]
+    focus = f"focus {quality['focus_median']:.2f}, {_percent(blurred)} blurred"
+    figures.append(Figure(focus, blurred >= BLURRED_SHARE))
+    if pen:
+        figures.append(Figure(f"pen on {_percent(pen)}", marked=True))
+    if quality["left_out"]:
+        figures.append(Figure(f"{quality['left_out']} tiles left out", marked=True))
+    if quality["unreadable_tiles"]:
+        figures.append(Figure(f"{quality['unreadable_tiles']} tiles unreadable", marked=True))
+    if "normalisation" in quality:
+        method, fallback = quality["normalisation"], quality["normalisation_fallback"]
+        used = "not normalised" if method == "identity" else f"normalised by {method.capitalize()}"
+        figures.append(Figure(f"{used} ({fallback})" if fallback else used, bool(fallback)))
+    if "saturated_share" in quality:
+        saturated = quality["saturated_share"]
+        figures.append(Figure(f"{quality['calibration']}, {_percent(saturated)} saturated", saturated > 0.01))
+    return figures
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 1 else "100 %"
