@@ -18,7 +18,7 @@ from nephroscale.slides.stain import (
     fit_reinhard,
     macenko_matrix,
 )
-from nephroscale.slides.tissue import estimate_white_point
+from nephroscale.slides.tissue import estimate_white_point, find_bright_tissue
 
 HE = np.array([[0.5626, 0.2159], [0.7201, 0.8012], [0.4062, 0.5581]])
 HE /= np.linalg.norm(HE, axis=0)
@@ -154,6 +154,45 @@ def test_normalised_images_agree_with_another_library(shared, name, fit, applier
 
     difference = np.abs(applier(fitted(source), fitted(target))(source).astype(int) - expected).mean()
     assert difference < limit < np.abs(source.astype(int) - expected).mean()
+
+
+def read_rgb(path):
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def test_macenko_applied_is_what_least_squares_give(shared):
+    """Unmixing by least squares, scaling and mixing in double precision, as torchstain does it, on real tissue."""
+    source, target = (read_rgb(shared / f"data/stain/{name}.png") for name in ("source", "target"))
+    one, other = (fit_macenko(image.reshape(-1, 3), (240.0, 240.0, 240.0)) for image in (source, target))
+    density = -np.log(np.maximum(source, 1).reshape(-1, 3) / 240.0)
+    amounts = np.linalg.lstsq(np.array(one.matrix), density.T, rcond=None)[0]
+    amounts *= (np.array(other.maximum) / one.maximum)[:, None]
+    expected = np.clip(240 * np.exp(-np.array(other.matrix) @ amounts), 0, 255).T.reshape(source.shape)
+    assert np.abs(MacenkoApplier(one, other)(source) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "name", ["stain/source.png", "stain/target.png", "kidney_om/local1.png", "kidney_om/vegf_ihc_C1.jpg"]
+)
+def test_a_real_slide_normalised_to_itself_hardly_changes(shared, name):
+    image = read_rgb(shared / "data" / name)
+    small = cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA)
+    white = estimate_white_point(small, np.ones((64, 64), bool))
+    macenko, reinhard = fit_macenko(image.reshape(-1, 3), white), fit_reinhard(image.reshape(-1, 3), white)
+    # Macenko removes absorption by neither dye; Masson has three.
+    assert np.abs(MacenkoApplier(macenko, macenko)(image).astype(int) - image).mean() < 5
+    assert np.abs(ReinhardApplier(reinhard, reinhard)(image).astype(int) - image).max() <= 1
+
+
+def test_a_pen_mark_hardly_changes_the_stain_vectors(shared):
+    image = read_rgb(shared / "data/kidney_om/tcga-green-pen.png")
+    found = find_bright_tissue(image, np.ones(image.shape[:2], bool), 4.0, "HE")
+    white = estimate_white_point(image, ~found.pen)
+    clean = fit_macenko(image[:, 450:][found.tissue[:, 450:]], white)  # the part without the mark
+    without, with_pen = fit_macenko(image[found.tissue], white), fit_macenko(image.reshape(-1, 3), white)
+    cosines = [(np.array(fit.matrix) * clean.matrix).sum(0).min() for fit in (without, with_pen)]
+    assert cosines[0] > 0.98
+    assert cosines[1] < 0.9
 
 
 def test_the_shipped_reference_is_a_usable_fit(root):
