@@ -19,9 +19,12 @@ Signature = tuple[int, int, int, int]
 _digests: dict[str, tuple[Signature, str]] = {}
 
 
-def remember_digest(path: Path | str, data: bytes | memoryview) -> None:
-    """Remember the digest of a file's bytes, once the file is closed and has its final name."""
-    _digests[os.path.abspath(path)] = (_signature(os.stat(path)), blake3(data).hexdigest())  # noqa: PTH100, PTH116
+def remember_digest(path: Path | str, *parts: bytes | bytearray | memoryview) -> None:
+    """Remember the digest of a file's bytes, given in parts, once the file is closed and has its final name."""
+    digest = blake3()
+    for part in parts:
+        digest.update(part)
+    _digests[os.path.abspath(path)] = (_signature(os.stat(path)), digest.hexdigest())  # noqa: PTH100, PTH116
 
 
 def pop_digest(path: Path | str, stat: os.stat_result) -> str | None:

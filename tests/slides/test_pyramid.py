@@ -7,9 +7,11 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nephroscale.digest_on_write import pop_digest
 from nephroscale.slides import pyramid
 from nephroscale.slides.pyramid import count_levels, halve, write_pyramid, write_tissue_label
 from nephroscale.slides.shards import ShardWriter
+from nephroscale.store.digest import digest_bytes
 
 
 class Source:
@@ -80,6 +82,8 @@ def test_shards_are_as_zarr_reads_them_for_any_number_of_threads(tmp_path, monke
     with ThreadPoolExecutor(3) as pool:
         write(tmp_path / "b", Source(image), codec=codec, pool=pool)
     assert files(tmp_path / "a") == files(tmp_path / "b")
+    (shard,) = (tmp_path / "a/0/c/0/0").glob("0")
+    assert pop_digest(shard, shard.stat()) == digest_bytes(shard.read_bytes()), "publication does not read it again"
     stored = zarr.open_group(tmp_path / "a", mode="r")["0"]
     np.testing.assert_array_equal(stored[...], image)
     assert stored.metadata.codecs[0].codecs[1].to_dict()["name"] == {"zstd": "zstd", "lz4": "blosc"}[codec]

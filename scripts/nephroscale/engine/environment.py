@@ -124,7 +124,8 @@ def set_numerical_environment(compute: Mapping[str, Any]) -> None:
     compute
         The section of the configuration as Snakemake hands it in, before it is checked.
     """
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+    libraries = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+    for name in (*libraries, "OPENCV_FOR_THREADS_NUM"):
         os.environ[name] = str(compute.get("threads", 1))
     if compute.get("instruction_set", "auto") != "auto":
         os.environ["ATEN_CPU_CAPABILITY"] = str(compute["instruction_set"]).lower()

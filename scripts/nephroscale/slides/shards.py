@@ -75,11 +75,12 @@ class ShardWriter:
         index = np.stack([np.cumsum(lengths) - lengths, lengths], axis=1).astype("<u8")
         index[lengths == 0] = ABSENT
         footer = index.tobytes()
-        data = b"".join([*chunks, footer, google_crc32c.value(footer).to_bytes(4, "little")])
+        parts = [*chunks, footer, google_crc32c.value(footer).to_bytes(4, "little")]
         file = self.path / str(level) / "c" / "0" / str(row) / str(column)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(data)
-        remember_digest(file, data)
+        with file.open("wb") as stream:
+            stream.writelines(parts)
+        remember_digest(file, *parts)
 
     def _compress(self, block: np.ndarray, y: int, x: int) -> bytes | bytearray:
         part = block[:, y : y + self.chunk, x : x + self.chunk]
