@@ -25,6 +25,7 @@ ENOUGH = 1
 #: Functions that jobs run although their code is in no recipe. They find inputs, take digests and read settings. Their
 #: results are part of recipes as values (rows, settings, inputs, parts), and they write no bytes of objects.
 ALLOWED = {
+    "digest_on_write.py": {"_signature", "remember_digest"},
     "engine/device.py": {"choose_device"},
     "engine/job.py": {
         *("Input.object", "Job._read", "Job._sound", "Job.annotation", "Job.device", "Job.facts", "Job.images"),
