@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -20,10 +21,11 @@ def test_the_output_has_the_size_of_the_input() -> None:
 
 def test_width_and_scale_are_read_from_the_weights(tmp_path: Path) -> None:
     network = UNet(4)
-    save_weights(network, 2.5, tmp_path / "weights.safetensors")
+    save_weights(network, 2.5, np.ones((2, 3), np.float32), tmp_path / "weights.safetensors")
     with safe_open(tmp_path / "weights.safetensors", "pt") as stored:
         assert list(stored.metadata()) == ["nephroscale"]
-    loaded, mpp = load_weights(tmp_path)
+    loaded, mpp, colours = load_weights(tmp_path)
+    assert np.array_equal(colours, np.ones((2, 3)))
     assert (loaded.width, mpp, loaded.training) == (4, 2.5, False)
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name])

@@ -15,6 +15,7 @@ from nephroscale.glomeruli.crops import cut_crop, fit_whole
 from nephroscale.glomeruli.instances import find_instances, measure_outlines
 from nephroscale.glomeruli.outlines import Annotation, LeftOut, list_left_out, outlines_on
 from nephroscale.glomeruli.overlay import draw_overlay
+from nephroscale.glomeruli.stain_likeness import ALIKE, describe_colours, likeness
 from nephroscale.glomeruli.tile_view import TileView
 from nephroscale.slides.facts import is_whole_field
 from nephroscale.slides.tile_reader import Tiles, open_tiles
@@ -37,7 +38,23 @@ class Detector(Protocol):
         """Compute the probability of glomerulus, uint8 [h, w], times 255."""
 
 
-class GlomeruliFigures(TypedDict):
+class Searched(TypedDict, total=False):
+    """Figures of a search.
+
+    `too_small`, `too_large` and `not_round` count contours that were left out. `scores` is `uncalibrated`: no score is
+    fitted to held-out outlines. `stain_likeness` is that of the slide's colours to the closest slide that the segmenter
+    was trained on; where it is low, `stain_unknown` is true, and `glomeruli.method: auto` takes the classical detector.
+    """
+
+    too_small: int
+    too_large: int
+    not_round: int
+    scores: str
+    stain_likeness: float
+    stain_unknown: bool
+
+
+class GlomeruliFigures(Searched):
     """Figures of an image.
 
     `score`, `completeness` and `diameter_um` are those of the representative glomerulus; `outlines_left_out`
@@ -46,8 +63,6 @@ class GlomeruliFigures(TypedDict):
 
     method: str
     glomeruli: int
-    too_small: int
-    too_large: int
     score: float
     completeness: float
     diameter_um: float | None
@@ -118,7 +133,7 @@ def find_glomeruli(  # noqa: PLR0917
     """
     opened = open_tiles(tiles)
     whole = is_whole_field(row)
-    too_small = too_large = 0
+    searched: Searched = {"too_small": 0, "too_large": 0, "not_round": 0}
     left_out: dict[str, int] = {}
     if whole:
         method, glomeruli = "whole", [_whole(opened)]
@@ -131,17 +146,24 @@ def find_glomeruli(  # noqa: PLR0917
         left_out = drawn.left_out
     else:
         method = choose_detector(opened.modality, settings.method, has_segmenter=segmenter is not None)
-        view = TileView.at_scale(opened, settings.mpp)
+        if method == "unet":
+            assert segmenter is not None
+            searched.update(_compare_stain(opened, segmenter))
+            if searched.get("stain_unknown") and settings.method == "auto":
+                method = "classical"
         detector = cast("Detector", importlib.import_module(DETECTORS[method]))
+        view = TileView.at_scale(opened, max(settings.mpp, getattr(detector, "FINEST_MPP", 0.0)))
         found = find_instances(view, detector.detect(view, segmenter, settings), settings)
-        glomeruli, too_small, too_large = found.glomeruli, found.too_small, found.too_large
+        glomeruli = found.glomeruli
+        searched["too_small"], searched["too_large"] = found.too_small, found.too_large
+        searched["not_round"], searched["scores"] = found.not_round, "uncalibrated"
         if not glomeruli:
             raise Rejected(
-                f"no glomerulus found ({too_small} contours too small, {too_large} too large)",
+                f"no glomerulus found ({found.too_small} contours too small, {found.too_large} too large, "
+                f"{found.not_round} not round)",
                 method=method,
                 glomeruli=0,
-                too_small=too_small,
-                too_large=too_large,
+                **searched,
             )
     size = settings.crop_px
     crops = [
@@ -157,15 +179,12 @@ def find_glomeruli(  # noqa: PLR0917
     write_arrays(out / "crops", arrays, _attributes(opened, settings, whole=whole))
     draw_overlay(opened, glomeruli, out / "overlay.png")
     first = glomeruli[0]
-    figures: GlomeruliFigures = {
-        "method": method,
-        "glomeruli": len(glomeruli),
-        "too_small": too_small,
-        "too_large": too_large,
+    of_first = {
         "score": round(first.score, 4),
         "completeness": round(first.completeness, 4),
         "diameter_um": None if first.diameter_um is None else round(first.diameter_um, 1),
     }
+    figures = cast("GlomeruliFigures", {**searched, "method": method, "glomeruli": len(glomeruli), **of_first})
     if left_out:
         figures["outlines_left_out"] = list_left_out(row.id, left_out)
     return figures
@@ -180,6 +199,13 @@ def _corrected(view: TileView, annotation: Path, image: str, settings: Detection
         left_out: list[LeftOut] = [{"id": image, "reason": verdict.reason}]
         raise Rejected(verdict.reason, method="annotation", glomeruli=0, outlines_left_out=left_out) from verdict
     return drawn
+
+
+def _compare_stain(tiles: Tiles, segmenter: Path) -> Searched:
+    from nephroscale.glomeruli.network import load_weights  # needs torch, which fluorescence does not
+
+    alike = likeness(describe_colours(tiles), load_weights(segmenter).colours)
+    return {"stain_likeness": round(alike, 3), "stain_unknown": alike < ALIKE}
 
 
 def _whole(tiles: Tiles) -> Glomerulus:
