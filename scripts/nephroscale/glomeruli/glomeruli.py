@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict, cast
 
 import numpy as np
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from nephroscale.cohort.image import ImageRow
     from nephroscale.glomeruli.settings import DetectionSettings
+
+SMALLER = 0.8  # the segmenter knows nothing of glomeruli below this part of the smallest that it was trained on
 
 #: Module of each detector, which has a function `detect` (see :class:`Detector`).
 DETECTORS = {"unet": "nephroscale.glomeruli.unet", "classical": "nephroscale.glomeruli.classical"}
@@ -147,10 +150,17 @@ def find_glomeruli(  # noqa: PLR0917
     else:
         method = choose_detector(opened.modality, settings.method, has_segmenter=segmenter is not None)
         if method == "unet":
+            from nephroscale.glomeruli.network import load_weights  # needs torch, which fluorescence does not
+
             assert segmenter is not None
-            searched.update(_compare_stain(opened, segmenter))
-            if searched.get("stain_unknown") and settings.method == "auto":
+            known = load_weights(segmenter)
+            alike = likeness(describe_colours(opened), known.colours)
+            searched["stain_likeness"], searched["stain_unknown"] = round(alike, 3), alike < ALIKE
+            if alike < ALIKE and settings.method == "auto":
                 method = "classical"
+            else:
+                least = max(settings.min_diameter_um, SMALLER * known.smallest_um)
+                settings = replace(settings, min_diameter_um=least)
         detector = cast("Detector", importlib.import_module(DETECTORS[method]))
         view = TileView.at_scale(opened, max(settings.mpp, getattr(detector, "FINEST_MPP", 0.0)))
         found = find_instances(view, detector.detect(view, segmenter, settings), settings)
@@ -199,13 +209,6 @@ def _corrected(view: TileView, annotation: Path, image: str, settings: Detection
         left_out: list[LeftOut] = [{"id": image, "reason": verdict.reason}]
         raise Rejected(verdict.reason, method="annotation", glomeruli=0, outlines_left_out=left_out) from verdict
     return drawn
-
-
-def _compare_stain(tiles: Tiles, segmenter: Path) -> Searched:
-    from nephroscale.glomeruli.network import load_weights  # needs torch, which fluorescence does not
-
-    alike = likeness(describe_colours(tiles), load_weights(segmenter).colours)
-    return {"stain_likeness": round(alike, 3), "stain_unknown": alike < ALIKE}
 
 
 def _whole(tiles: Tiles) -> Glomerulus:

@@ -93,28 +93,29 @@ class SegmenterWeights(NamedTuple):
         µm per pixel of its input.
     colours
         float32 [n, ...], colours of the slides it was trained on (:func:`.stain_likeness.describe_colours`).
+    smallest_um
+        Diameter of the smallest glomerulus it was trained on, µm; 0 where these are too few to tell.
     """
 
     network: UNet
     mpp: float
     colours: np.ndarray
+    smallest_um: float = 0.0
 
 
-def save_weights(network: UNet, mpp: float, colours: np.ndarray, path: Path) -> None:
-    """Write weights as safetensors, with one metadata key `nephroscale`: JSON of format, width and `mpp`.
+def save_weights(weights: SegmenterWeights, path: Path) -> None:
+    """Write weights as safetensors, with one metadata key `nephroscale`: JSON of format, width, `mpp`, `smallest_um`.
 
     Parameters
     ----------
-    network
-        The network.
-    mpp
-        µm per pixel of its input.
-    colours
-        float32 [n, ...], colours of the slides it was trained on.
+    weights
+        The trained segmenter.
     path
         File to write.
     """
-    metadata = json.dumps({"format": FORMAT, "width": network.width, "mpp": mpp}, sort_keys=True)
+    network, mpp, colours, smallest_um = weights
+    content = {"format": FORMAT, "width": network.width, "mpp": mpp, "smallest_um": smallest_um}
+    metadata = json.dumps(content, sort_keys=True)
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in sorted(network.state_dict().items())}
     tensors[COLOURS] = torch.from_numpy(colours)
     save_file(tensors, path, metadata={"nephroscale": metadata})
@@ -149,4 +150,4 @@ def load_weights(path: Path) -> SegmenterWeights:
     network = UNet(int(metadata["width"]))
     colours = tensors.pop(COLOURS).numpy()
     network.load_state_dict(tensors)
-    return SegmenterWeights(network.eval(), float(metadata["mpp"]), colours)
+    return SegmenterWeights(network.eval(), float(metadata["mpp"]), colours, float(metadata["smallest_um"]))

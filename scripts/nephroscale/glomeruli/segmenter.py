@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.glomeruli.contours import rasterise
 from nephroscale.glomeruli.metrics import dice
-from nephroscale.glomeruli.network import UNet, save_weights
+from nephroscale.glomeruli.network import SegmenterWeights, UNet, save_weights
 from nephroscale.glomeruli.outlines import LeftOut, list_left_out, outlines_on, polygons_of
 from nephroscale.glomeruli.stain_likeness import describe_colours
 from nephroscale.glomeruli.tile_view import GLASS, TileView
@@ -39,6 +39,7 @@ LARGEST_SCALE = 1.15  # patches are magnified by up to this, or made smaller
 STAIN_GAIN = 0.2  # standard deviation of the logarithm by which the concentration of a stain changes
 MIN_SLIDES_FOR_VALIDATION = 4  # with fewer slides, all are used for training
 LOG_LEVELS = np.log(np.maximum(np.arange(256), 1) / GLASS).astype(np.float32)
+MIN_OUTLINES_FOR_SIZE = 5  # from fewer outlines the smallest glomerulus is not estimated
 EVERY = 10  # steps that one value of the curve is the mean of
 
 
@@ -79,6 +80,8 @@ class LabelledSlide:
         glomeruli may be cut and without outline, and in no outline that was left out.
     centres
         float64 [n, 2], y, x of the glomeruli in pixels.
+    diameters_um
+        float64 [n], of the discs of equal area.
     colours
         By :func:`.stain_likeness.describe_colours`.
     left_out
@@ -91,6 +94,7 @@ class LabelledSlide:
     status: np.ndarray
     known: np.ndarray
     centres: np.ndarray
+    diameters_um: np.ndarray
     colours: np.ndarray
     left_out: Mapping[str, int]
 
@@ -190,7 +194,10 @@ def train_segmenter(
     }
     curve = [round(float(np.mean(losses[start : start + EVERY])), 5) for start in range(0, steps, EVERY)]
     out.mkdir(parents=True)
-    save_weights(network, settings.mpp, np.stack([slide.colours for slide in loaded]), out / "weights.safetensors")
+    diameters = np.concatenate([slide.diameters_um for slide in loaded])
+    smallest = round(float(diameters.min()), 1) if len(diameters) >= MIN_OUTLINES_FOR_SIZE else 0.0
+    colours = np.stack([slide.colours for slide in loaded])
+    save_weights(SegmenterWeights(network, settings.mpp, colours, smallest), out / "weights.safetensors")
     content = {**figures, "loss": curve, "steps_per_value": EVERY}
     (out / "curve.json").write_text(json.dumps(content, sort_keys=True, indent=1) + "\n")
     return figures
@@ -259,8 +266,9 @@ def load_annotated(slide: AnnotatedSlide, settings: SegmenterSettings) -> Labell
     known &= ~rasterise(drawn.unknown, view.shape)
     known = (known | truth) & (view.status != TileStatus.UNREADABLE)
     centres = np.array([[polygon.centroid.y, polygon.centroid.x] for polygon in drawn.polygons]).reshape(-1, 2)
+    diameters = 2 * settings.mpp * np.sqrt(np.array([polygon.area for polygon in drawn.polygons]) / np.pi)
     colours = describe_colours(view.tiles)
-    return LabelledSlide(slide.id, view.whole(), truth, view.status, known, centres, colours, drawn.left_out)
+    return LabelledSlide(slide.id, view.whole(), truth, view.status, known, centres, diameters, colours, drawn.left_out)
 
 
 class PatchBatch(NamedTuple):

@@ -38,7 +38,8 @@ class OutlineSettings(Settings):
         DEFAULT_CLASSES,
     )
     min_diameter_um: float = setting(
-        "Contours and outlines smaller than a disc of this diameter are dropped.",
+        "Contours and outlines smaller than a disc of this diameter are dropped. The U-Net also drops those smaller "
+        "than 0.8 times the smallest outline that it was trained on, if there were at least five.",
         60.0,
         was="minimum_diameter_um",
         above=0,

@@ -19,7 +19,7 @@ COLOUR_MPP = 8.0  # scale at which colours are compared, µm per pixel
 STAINED = 0.15  # least optical density of a pixel that is counted, sum of R, G and B
 HUES, STRENGTHS = 20, 8  # steps of the part of red and of blue in the density, and of its logarithm
 STRENGTH_STEP = 0.5
-ALIKE = 0.7  # least likeness of slides with one stain: of one laboratory it was above 0.9, of two stains below 0.75
+ALIKE = 0.75  # least likeness of one stain: of one laboratory it was above 0.9, of two stains at most 0.73
 
 
 def describe_colours(tiles: Tiles) -> np.ndarray:

@@ -50,7 +50,7 @@ def detect(view: TileView, weights: Path | None, settings: DetectionSettings) ->
             where="glomeruli.method: unet",
             fix="Give patients with annotated OM slides `use: segmentation`.",
         )
-    network, mpp, _ = load_weights(weights)
+    network, mpp, *_ = load_weights(weights)
     if abs(mpp / (view.mpp or 1.0) - 1) > 0.01:
         raise NephroscaleError(
             f"The segmenter was trained at {mpp} µm per pixel, not {view.mpp}.",

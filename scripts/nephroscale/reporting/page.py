@@ -10,6 +10,7 @@ from nephroscale.evaluation.comparison import COMPARED_ORDINAL_METRICS, LEAST_DI
 from nephroscale.html import cases_of, template_environment
 from nephroscale.reporting.attrition import (
     count_stages,
+    describe_searches,
     list_alike_images,
     list_differing_scales,
     list_dropped_images,
@@ -133,7 +134,7 @@ def render_page(
         "notes": [
             *settings.notes,
             *_corrections(inputs),
-            *_cautions(inputs),
+            *describe_searches(inputs.stages),
             *describe_test_set_use(inputs.test_set_uses, len(models)),
         ],
         "repeats": content.repeats,
@@ -251,22 +252,6 @@ def _corrections(inputs: ReportInputs) -> list[str]:
     slides = inputs.stages.get("glomeruli", ())
     drawn = sum(unit.figures.get("method") == "annotation" for unit in slides)
     return [f"Glomeruli of {drawn} of {len(slides)} slides and fields were outlined by a person."] if drawn else []
-
-
-def _cautions(inputs: ReportInputs) -> list[str]:
-    """State what is not known of the outlines that the segmenter drew."""
-    slides = inputs.stages.get("glomeruli", ())
-    notes = []
-    if any(unit.figures.get("scores") == "uncalibrated" for unit in slides):
-        notes.append("Scores of glomeruli are uncalibrated: they rank outlines, and are no probabilities.")
-    unknown = sorted(unit.name for unit in slides if unit.figures.get("stain_unknown"))
-    if unknown:
-        listed = ", ".join(unknown[:12]) + (f" and {len(unknown) - 12} more" if len(unknown) > 12 else "")
-        notes.append(
-            f"The colours of {len(unknown)} of {len(slides)} slides and fields are like those of no slide that the "
-            f"segmenter was trained on; their outlines are less certain: {listed}."
-        )
-    return notes
 
 
 def _choose_slides(slides: Sequence[SlidePicture]) -> list[SlidePicture]:
