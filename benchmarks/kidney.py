@@ -67,7 +67,7 @@ OTHERS = (
     Field("0486052bb_positive_000096_image.png", 0.5, "PAS", "1, cut by the border"),
     Field("local1.png", 0.4, "Masson", "0"),
     Field("local2.png", 0.4, "Masson", "0"),
-    Field("tcga-green-pen.png", 0.5, "HE", "0"),
+    Field("tcga-green-pen.png", 2.0, "HE", "0"),  # by the size of its fat cells
 )
 
 
@@ -81,7 +81,8 @@ def tile(folder: Path, field: Field, trained: tuple[Field, ...], work: Path) -> 
         slides = [ReferenceSlide(folder / each.file, facts[each], each.stain) for each in trained]
         write_reference(slides, OM, study / "reference.json")
         references = read_reference(study / "reference.json", OM)
-        tile_slide(folder / field.file, facts[field], field.row, OM, references, out)
+        scale = replace(OM, mpp=max(OM.mpp, field.mpp))
+        tile_slide(folder / field.file, facts[field], field.row, scale, references, out)
     return out
 
 
