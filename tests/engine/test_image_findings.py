@@ -102,3 +102,14 @@ def test_saturated_images_and_exposures_in_another_unit_are_named(tmp_path):
     }
     plan.cohort.images["P1-a"].exposure_ms = 2.0
     assert not describe_findings(plan)["Exposures of one marker that differ by more than 50 times"]
+
+
+def test_slides_of_a_stain_that_the_segmenter_does_not_know_are_named(tmp_path):
+    plan = Plan(tmp_path, P1="d", P2="e")
+    plan.stages |= {"glomeruli": None}
+    plan.units = lambda stage: ["P1-a", "P2-a"] if stage == "glomeruli" else []
+    for image, unknown in (("P1-a", True), ("P2-a", False)):
+        figures = {"stain_unknown": unknown, "method": "classical"}
+        plan.receipts["glomeruli", image] = Receipt("glomeruli", image, "accepted", digest="00", figures=figures)
+    found = describe_findings(plan)["Stains that the segmenter was not trained on"]
+    assert list(found.values()) == [["P1-a"]]

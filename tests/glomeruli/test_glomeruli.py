@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ from nephroscale.glomeruli.settings import DetectionSettings
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from typing import Any
 
     from shapely.geometry import Polygon
 
@@ -121,3 +123,23 @@ def test_choice_of_the_detector() -> None:
     assert choose_detector("IM", "unet", has_segmenter=True) == "classical"
     with pytest.raises(NephroscaleError, match="no weights"):
         choose_detector("OM", "unet", has_segmenter=False)
+
+
+@pytest.mark.slow
+def test_a_stain_that_the_segmenter_does_not_know_is_searched_by_the_classical_detector(
+    trained: Any,
+    om_slide: tuple[Path, list[Polygon]],
+    tmp_path: Path,
+    make_tiles: Callable[..., Path],
+    make_om: Callable[..., np.ndarray],
+) -> None:
+    settings = replace(SETTINGS, mpp=trained.settings.mpp)
+    known = find_glomeruli(om_slide[0], trained.model, OM, settings, tmp_path / "known", "d1")
+    assert known["method"] == "unet"
+    assert (known["stain_unknown"], known["scores"]) == (False, "uncalibrated")
+    brown = make_om(448, 640, [(150.0, 300.0, 52.0)])[..., ::-1] // 2 + 110
+    path = make_tiles(tmp_path / "s", np.ascontiguousarray(brown.astype(np.uint8)))
+    figures = find_glomeruli(path, trained.model, OM, settings, tmp_path / "other", "d1")
+    assert figures["stain_unknown"]
+    assert figures["stain_likeness"] < known["stain_likeness"] - 0.3
+    assert figures["method"] == "classical"

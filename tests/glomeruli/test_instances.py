@@ -57,3 +57,14 @@ def test_sizes_scores_and_completeness(view: TileView) -> None:
     assert all(one.completeness < 0.8 for one in found.glomeruli[1:])
     everything = np.full(view.shape, 255, np.uint8)
     assert find_instances(view, everything, SETTINGS).too_large == 1
+
+
+def test_contours_of_other_shapes_are_left_out_and_notches_filled(view: TileView) -> None:
+    rows, columns = np.mgrid[:128, :192]
+    stroke = (abs(rows - 110) < 5) & (columns > 20) & (columns < 80)
+    horseshoe = disc(50, 60, 20) & ~((abs(rows - 50) < 5) & (columns > 60))
+    cut = disc(60, 192, 24) & (columns > 178)  # half of it is beyond the border
+    found = find_instances(view, (255 * (stroke | horseshoe | cut)).astype(np.uint8), SETTINGS)
+    assert found.not_round == 1
+    assert len(found.glomeruli) == 2
+    assert max(one.area_um2 or 0 for one in found.glomeruli) == pytest.approx(16 * np.pi * 20**2, rel=0.1)

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.glomeruli.network import UNet, load_weights, save_weights
+from nephroscale.glomeruli.network import SegmenterWeights, UNet, load_weights, save_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,10 +21,13 @@ def test_the_output_has_the_size_of_the_input() -> None:
 
 def test_width_and_scale_are_read_from_the_weights(tmp_path: Path) -> None:
     network = UNet(4)
-    save_weights(network, 2.5, tmp_path / "weights.safetensors")
+    saved = SegmenterWeights(network, 2.5, np.ones((2, 3), np.float32), 81.5)
+    save_weights(saved, tmp_path / "weights.safetensors")
     with safe_open(tmp_path / "weights.safetensors", "pt") as stored:
         assert list(stored.metadata()) == ["nephroscale"]
-    loaded, mpp = load_weights(tmp_path)
+    loaded, mpp, colours, smallest_um = load_weights(tmp_path)
+    assert smallest_um == 81.5
+    assert np.array_equal(colours, np.ones((2, 3)))
     assert (loaded.width, mpp, loaded.training) == (4, 2.5, False)
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name])

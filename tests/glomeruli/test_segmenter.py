@@ -14,6 +14,7 @@ from nephroscale.glomeruli.contours import rasterise
 from nephroscale.glomeruli.metrics import dice
 from nephroscale.glomeruli.segmenter import (
     AnnotatedSlide,
+    change_stains,
     load_annotated,
     sample_batch,
     segmentation_loss,
@@ -43,7 +44,7 @@ def with_steps(trained: Trained, steps: int) -> Any:
 
 def test_training_lowers_the_loss(trained: Trained) -> None:
     curve = json.loads((trained.model / "curve.json").read_text())
-    assert len(curve["loss"]) == 6
+    assert len(curve["loss"]) == 9
     assert curve["loss"][-1] < 0.6 * curve["loss"][0]
     assert trained.figures["training_dice"] > 0.8
     assert trained.figures["validation_dice"] is None
@@ -85,7 +86,8 @@ def test_patches_and_reference_masks_rotate_together(trained: Trained) -> None:
     assert tuple(pixels.shape) == (16, 3, 64, 64)
     inside, outside = pixels[:, 1][truth > 0].mean(), pixels[:, 1][truth == 0].mean()
     assert inside < outside - 0.15
-    assert bool((weight == 1).all())
+    assert bool((weight[truth > 0] == 1).all())
+    assert 0.3 < float(weight.mean()) < 1
 
 
 def test_slides_without_usable_annotation_are_refused(
@@ -128,8 +130,9 @@ def test_training_ignores_what_is_outside_annotated_areas(
     path = tmp_path / "a.geojson"
     path.write_text(json.dumps(features))
     slide = load_annotated(trained.slides[0]._replace(annotation=path), trained.settings)
-    assert slide.known[:, :150].all()
-    assert not slide.known[:, 165:].any()
+    rim = 15  # pixels of 60 µm
+    assert slide.known[rim + 1 : -rim - 1, rim + 1 : 160 - rim - 1].all()
+    assert not (slide.known & ~slide.truth)[:, 160 - rim + 1 :].any()
     _, truth, weight = sample_batch([slide], 8, 64, np.random.default_rng(0))
     assert 0 < float(weight.mean()) < 1
     moved = replace(slide, truth=slide.truth | ~slide.known)
@@ -137,3 +140,19 @@ def test_training_ignores_what_is_outside_annotated_areas(
     assert not torch.equal(again.truth, truth)
     logits = torch.zeros_like(truth)
     assert torch.equal(segmentation_loss(logits, truth, weight), segmentation_loss(logits, again.truth, weight))
+
+
+def test_along_the_border_of_a_field_only_outlines_are_known(trained: Trained) -> None:
+    slide = load_annotated(trained.slides[0], trained.settings)
+    inner = np.zeros_like(slide.known)
+    inner[15:-15, 15:-15] = True
+    assert np.array_equal(slide.known, inner | slide.truth)
+
+
+def test_stains_change_and_glass_does_not() -> None:
+    pixels = np.full((2, 2, 3), 244, np.uint8)
+    pixels[0] = (150, 70, 150)
+    changed = [change_stains(pixels, np.random.default_rng(seed)) for seed in (1, 2)]
+    assert changed[0].dtype == np.float32
+    assert np.allclose(changed[0][1], 244 / 255, atol=1e-3)
+    assert np.abs(changed[0][0] - changed[1][0]).max() > 0.01

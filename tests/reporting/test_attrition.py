@@ -2,6 +2,7 @@ from nephroscale.reporting.attrition import (
     Reason,
     StageRejections,
     count_stages,
+    describe_searches,
     list_differing_scales,
     list_dropped_images,
     list_outlines_left_out,
@@ -60,3 +61,15 @@ def test_outlines_left_out_are_listed_once():
 def test_scales_that_differ_are_listed():
     stages = {"register": [unit("P1", differing_scales={"P1-T1": "file: 8; bar: 4"}), unit("P2", differing_scales={})]}
     assert list_differing_scales(stages) == [("P1", "P1-T1", "file: 8; bar: 4")]
+
+
+def test_uncalibrated_scores_and_unknown_stains_are_stated():
+    assert describe_searches({"glomeruli": [unit("A", method="whole")]}) == []
+    found = [
+        unit("A", scores="uncalibrated", stain_unknown=True),
+        unit("B", "no glomerulus found", stain_unknown=False),
+    ]
+    scores, stains = describe_searches({"glomeruli": found})
+    assert "uncalibrated" in scores
+    assert stains.startswith("1 of 2 slides")
+    assert stains.endswith(": A.")

@@ -1,4 +1,4 @@
-"""Findings about single images for the last screen: copies, scales, saturation, TEM images and outlines left out."""
+"""Findings about single images for the last screen: copies, scales, saturation, stains, and what was left out."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ def describe_findings(plan: Plan) -> dict[str, Findings]:
         "Exposures of one marker that differ by more than 50 times": _differing_exposures(plan),
         "TEM images left out": _left_out(plan),
         "Outlines left out": _outlines_left_out(plan),
+        "Stains that the segmenter was not trained on": _unknown_stains(plan),
     }
 
 
@@ -102,6 +103,16 @@ def _left_out(plan: Plan) -> Findings:
         for image in dropped if isinstance(dropped, list) else []:
             if isinstance(image, dict):
                 found[str(image["reason"])].append(f"{image['id']} of {patient}")
+    return found
+
+
+def _unknown_stains(plan: Plan) -> Findings:
+    found: Findings = defaultdict(list)
+    for image in plan.units("glomeruli") if "glomeruli" in plan.stages else []:
+        receipt = plan.receipt("glomeruli", image)
+        if receipt and receipt.figures.get("stain_unknown"):
+            reason = f"glomeruli were searched for by the method {receipt.figures['method']}; look at the outlines"
+            found[reason].append(image)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict, cast
 
 import numpy as np
@@ -15,6 +16,7 @@ from nephroscale.glomeruli.crops import cut_crop, fit_whole
 from nephroscale.glomeruli.instances import find_instances, measure_outlines
 from nephroscale.glomeruli.outlines import Annotation, LeftOut, list_left_out, outlines_on
 from nephroscale.glomeruli.overlay import draw_overlay
+from nephroscale.glomeruli.stain_likeness import ALIKE, describe_colours, likeness
 from nephroscale.glomeruli.tile_view import TileView
 from nephroscale.slides.facts import is_whole_field
 from nephroscale.slides.tile_reader import Tiles, open_tiles
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
     from nephroscale.cohort.image import ImageRow
     from nephroscale.glomeruli.settings import DetectionSettings
+
+SMALLER = 0.8  # the segmenter knows nothing of glomeruli below this part of the smallest that it was trained on
 
 #: Module of each detector, which has a function `detect` (see :class:`Detector`).
 DETECTORS = {"unet": "nephroscale.glomeruli.unet", "classical": "nephroscale.glomeruli.classical"}
@@ -37,7 +41,23 @@ class Detector(Protocol):
         """Compute the probability of glomerulus, uint8 [h, w], times 255."""
 
 
-class GlomeruliFigures(TypedDict):
+class Searched(TypedDict, total=False):
+    """Figures of a search.
+
+    `too_small`, `too_large` and `not_round` count contours that were left out. `scores` is `uncalibrated`: no score is
+    fitted to held-out outlines. `stain_likeness` is that of the slide's colours to the closest slide that the segmenter
+    was trained on; where it is low, `stain_unknown` is true, and `glomeruli.method: auto` takes the classical detector.
+    """
+
+    too_small: int
+    too_large: int
+    not_round: int
+    scores: str
+    stain_likeness: float
+    stain_unknown: bool
+
+
+class GlomeruliFigures(Searched):
     """Figures of an image.
 
     `score`, `completeness` and `diameter_um` are those of the representative glomerulus; `outlines_left_out`
@@ -46,8 +66,6 @@ class GlomeruliFigures(TypedDict):
 
     method: str
     glomeruli: int
-    too_small: int
-    too_large: int
     score: float
     completeness: float
     diameter_um: float | None
@@ -118,7 +136,7 @@ def find_glomeruli(  # noqa: PLR0917
     """
     opened = open_tiles(tiles)
     whole = is_whole_field(row)
-    too_small = too_large = 0
+    searched: Searched = {"too_small": 0, "too_large": 0, "not_round": 0}
     left_out: dict[str, int] = {}
     if whole:
         method, glomeruli = "whole", [_whole(opened)]
@@ -131,17 +149,31 @@ def find_glomeruli(  # noqa: PLR0917
         left_out = drawn.left_out
     else:
         method = choose_detector(opened.modality, settings.method, has_segmenter=segmenter is not None)
-        view = TileView.at_scale(opened, settings.mpp)
+        if method == "unet":
+            from nephroscale.glomeruli.network import load_weights  # needs torch, which fluorescence does not
+
+            assert segmenter is not None
+            known = load_weights(segmenter)
+            alike = likeness(describe_colours(opened), known.colours)
+            searched["stain_likeness"], searched["stain_unknown"] = round(alike, 3), alike < ALIKE
+            if alike < ALIKE and settings.method == "auto":
+                method = "classical"
+            else:
+                least = max(settings.min_diameter_um, SMALLER * known.smallest_um)
+                settings = replace(settings, min_diameter_um=least)
         detector = cast("Detector", importlib.import_module(DETECTORS[method]))
+        view = TileView.at_scale(opened, max(settings.mpp, getattr(detector, "FINEST_MPP", 0.0)))
         found = find_instances(view, detector.detect(view, segmenter, settings), settings)
-        glomeruli, too_small, too_large = found.glomeruli, found.too_small, found.too_large
+        glomeruli = found.glomeruli
+        searched["too_small"], searched["too_large"] = found.too_small, found.too_large
+        searched["not_round"], searched["scores"] = found.not_round, "uncalibrated"
         if not glomeruli:
             raise Rejected(
-                f"no glomerulus found ({too_small} contours too small, {too_large} too large)",
+                f"no glomerulus found ({found.too_small} contours too small, {found.too_large} too large, "
+                f"{found.not_round} not round)",
                 method=method,
                 glomeruli=0,
-                too_small=too_small,
-                too_large=too_large,
+                **searched,
             )
     size = settings.crop_px
     crops = [
@@ -157,15 +189,12 @@ def find_glomeruli(  # noqa: PLR0917
     write_arrays(out / "crops", arrays, _attributes(opened, settings, whole=whole))
     draw_overlay(opened, glomeruli, out / "overlay.png")
     first = glomeruli[0]
-    figures: GlomeruliFigures = {
-        "method": method,
-        "glomeruli": len(glomeruli),
-        "too_small": too_small,
-        "too_large": too_large,
+    of_first = {
         "score": round(first.score, 4),
         "completeness": round(first.completeness, 4),
         "diameter_um": None if first.diameter_um is None else round(first.diameter_um, 1),
     }
+    figures = cast("GlomeruliFigures", {**searched, "method": method, "glomeruli": len(glomeruli), **of_first})
     if left_out:
         figures["outlines_left_out"] = list_left_out(row.id, left_out)
     return figures

@@ -15,6 +15,7 @@ from skimage.morphology import reconstruction
 from skimage.segmentation import watershed
 
 from nephroscale.glomeruli.contours import Glomerulus, outline, rank, rasterise
+from nephroscale.glomeruli.shape import MAX_ELONGATION, disc, is_round, to_convex, without_horns
 from nephroscale.glomeruli.tile_view import GLASS, TileView
 from nephroscale.slides.tile_status import TileStatus
 
@@ -28,16 +29,18 @@ if TYPE_CHECKING:
 NECK = 0.75  # two regions are separate if the neck between them is narrower than this part of the smaller one
 RIM_UM = 12.0  # width of the rim around a contour; the contour is complete where the rim is tissue
 GAP_UM = 60.0  # glass that a disc of this diameter fits in is outside the tissue, not a lumen
+MIN_SOLIDITY = 0.7  # a horseshoe around an infiltrate is filled; whatever is less convex is no glomerulus
 BRIGHT = 0.9  # a pixel brighter than this part of the level of glass is empty
 
 
 @dataclass(frozen=True)
 class FoundGlomeruli:
-    """Glomeruli, the representative one first, and the number of contours that are too small or too large."""
+    """Glomeruli, the representative one first, and the numbers of contours that are too small, too large, not round."""
 
     glomeruli: list[Glomerulus]
     too_small: int
     too_large: int
+    not_round: int
 
 
 def find_instances(view: TileView, probability: np.ndarray, settings: DetectionSettings) -> FoundGlomeruli:
@@ -50,7 +53,8 @@ def find_instances(view: TileView, probability: np.ndarray, settings: DetectionS
     probability
         uint8 [h, w], probability times 255.
     settings
-        `threshold`, `min_diameter_um` and `max_diameter_um`.
+        `threshold`, `min_diameter_um` and `max_diameter_um`. Holes and notches of a contour are filled, and parts
+        narrower than its radius removed.
     """
     mpp = view.mpp or 1.0
     smallest, largest = (np.pi / 4 * diameter**2 for diameter in (settings.min_diameter_um, settings.max_diameter_um))
@@ -60,12 +64,15 @@ def find_instances(view: TileView, probability: np.ndarray, settings: DetectionS
     labels = split_touching(ndimage.binary_fill_holes(mask), smallest_px=settings.min_diameter_um / mpp)
     outside = _outside(view)
     glomeruli: list[Glomerulus] = []
-    too_small = too_large = 0
+    too_small = too_large = not_round = 0
     for index, box in enumerate(ndimage.find_objects(labels), start=1):
         if box is None:
             continue
-        part = labels[box] == index
-        polygon = outline(part)
+        part = without_horns(labels[box] == index)
+        if part.any() and not _has_shape(part, box, view.shape):
+            not_round += 1
+            continue
+        polygon = outline(to_convex(part)) if part.any() else None
         area = 0.0 if polygon is None else polygon.area * mpp**2
         if polygon is None or area < smallest:
             too_small += 1
@@ -77,7 +84,13 @@ def find_instances(view: TileView, probability: np.ndarray, settings: DetectionS
         raw = _to_raw(polygon, view, (box[1].start, box[0].start))
         completeness = _completeness(part, box, outside, max(1, round(RIM_UM / mpp)))
         glomeruli.append(Glomerulus(raw, score, completeness, area))
-    return FoundGlomeruli(rank(glomeruli), too_small, too_large)
+    return FoundGlomeruli(rank(glomeruli), too_small, too_large, not_round)
+
+
+def _has_shape(part: np.ndarray, box: tuple[slice, slice], shape: tuple[int, int]) -> bool:
+    """Decide whether a region may be a glomerulus; of one cut by the border of the slide, how long it is is unknown."""
+    is_cut = any(side.start == 0 or side.stop == size for side, size in zip(box, shape, strict=True))
+    return is_round(part, MIN_SOLIDITY, np.inf if is_cut else MAX_ELONGATION)
 
 
 def measure_outlines(view: TileView, polygons: Sequence[Polygon]) -> list[Glomerulus]:
@@ -154,8 +167,7 @@ def _outside(view: TileView) -> np.ndarray:
         pixels = view.read(window)
         empty[window.y : window.y + window.h, window.x : window.x + window.w] = pixels.min(axis=2) > BRIGHT * GLASS
     radius = max(1, round(GAP_UM / 2 / (view.mpp or 1.0)))
-    disc = (np.hypot(*np.ogrid[-radius : radius + 1, -radius : radius + 1]) <= radius).astype(np.uint8)
-    outside |= cv2.morphologyEx(empty, cv2.MORPH_OPEN, disc) > 0
+    outside |= cv2.morphologyEx(empty, cv2.MORPH_OPEN, disc(radius)) > 0
     return outside
 
 

@@ -17,7 +17,7 @@ class UNetSettings(Settings):
     """The U-Net that segments glomeruli, and its training."""
 
     width: int = setting("Channels of the first level.", 16, was="glomeruli.width", minimum=4)
-    steps: int = setting("Training steps.", 300, was="glomeruli.steps", minimum=1)
+    steps: int = setting("Training steps.", 450, was="glomeruli.steps", minimum=1)
     batch_size: int = setting("Patches in a training step.", 8, was="glomeruli.batch", minimum=1)
     patch_px: int = setting(
         "Side of a training patch in pixels at the scale of segmentation.",
@@ -38,7 +38,8 @@ class OutlineSettings(Settings):
         DEFAULT_CLASSES,
     )
     min_diameter_um: float = setting(
-        "Contours and outlines smaller than a disc of this diameter are dropped.",
+        "Contours and outlines smaller than a disc of this diameter are dropped. The U-Net also drops those smaller "
+        "than 0.8 times the smallest outline that it was trained on, if there were at least five.",
         60.0,
         was="minimum_diameter_um",
         above=0,
@@ -55,7 +56,7 @@ class OutlineSettings(Settings):
 class SegmenterSettings(OutlineSettings):
     """How the segmenter is trained."""
 
-    mpp: float = setting(_MPP, 4.0, above=0)
+    mpp: float = setting(_MPP, 2.0, above=0)
     unet: UNetSettings = section(UNetSettings)
 
 
@@ -66,7 +67,7 @@ class DetectionSettings(OutlineSettings):
     method: Literal["auto", "unet", "classical"] = setting(
         "`auto` takes the U-Net where patients with outlines are set apart, otherwise the classical detector.", "auto"
     )
-    mpp: float = setting(_MPP, 4.0, above=0)
+    mpp: float = setting(_MPP, 2.0, above=0)
     threshold: float = setting("Probability from which a pixel counts as glomerulus.", 0.5, minimum=0, maximum=1)
     crop_um: float = setting("Side of a glomerulus crop, µm.", 256.0, above=0)
     crop_px: int = setting("Side of a glomerulus crop, pixels.", 224, minimum=32)

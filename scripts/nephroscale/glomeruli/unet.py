@@ -50,7 +50,7 @@ def detect(view: TileView, weights: Path | None, settings: DetectionSettings) ->
             where="glomeruli.method: unet",
             fix="Give patients with annotated OM slides `use: segmentation`.",
         )
-    network, mpp = load_weights(weights)
+    network, mpp, *_ = load_weights(weights)
     if abs(mpp / (view.mpp or 1.0) - 1) > 0.01:
         raise NephroscaleError(
             f"The segmenter was trained at {mpp} µm per pixel, not {view.mpp}.",
@@ -67,10 +67,19 @@ def detect(view: TileView, weights: Path | None, settings: DetectionSettings) ->
             continue
         h = -(-window.h // multiple) * multiple + 2 * margin
         w = -(-window.w // multiple) * multiple + 2 * margin
-        pixels = view.read(Window(window.y - margin, window.x - margin, h, w))
+        pixels = _read_mirrored(view, Window(window.y - margin, window.x - margin, h, w))
         inner = predict(network, pixels)[margin : margin + window.h, margin : margin + window.w]
         result[rows, columns] = np.where(tissue, np.rint(inner * 255), 0)
     return result
+
+
+def _read_mirrored(view: TileView, window: Window) -> np.ndarray:
+    """Read a window; beyond the slide it has the mirror image, because tissue may be cut by the border of a field."""
+    y, x = max(window.y, 0), max(window.x, 0)
+    bottom, right = min(window.y + window.h, view.shape[0]), min(window.x + window.w, view.shape[1])
+    pixels = view.read(Window(y, x, bottom - y, right - x))
+    beyond = (y - window.y, window.y + window.h - bottom), (x - window.x, window.x + window.w - right), (0, 0)
+    return np.pad(pixels, beyond, mode="symmetric")
 
 
 @torch.inference_mode()

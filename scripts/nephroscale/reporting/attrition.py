@@ -163,6 +163,22 @@ def list_outlines_left_out(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[
     return sorted(found, key=str)
 
 
+def describe_searches(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[str]:
+    """State what is uncertain of the outlines that were detected: their scores, and slides of unknown stains."""
+    slides = stages.get("glomeruli", ())
+    notes = []
+    if any(unit.figures.get("scores") == "uncalibrated" for unit in slides):
+        notes.append("Scores of glomeruli are uncalibrated: they rank outlines, and are no probabilities.")
+    unknown = sorted(unit.name for unit in slides if unit.figures.get("stain_unknown"))
+    if unknown:
+        more = f" and {len(unknown) - 12} more" if len(unknown) > 12 else ""
+        notes.append(
+            f"{len(unknown)} of {len(slides)} slides and fields have the colours of no slide that the segmenter was "
+            f"trained on, and their outlines are less certain: {', '.join(unknown[:12])}{more}."
+        )
+    return notes
+
+
 def list_differing_scales(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[DifferingScales]:
     """List the images of which two sources give scales that differ."""
     found = []

@@ -10,6 +10,7 @@ from nephroscale.evaluation.comparison import COMPARED_ORDINAL_METRICS, LEAST_DI
 from nephroscale.html import cases_of, template_environment
 from nephroscale.reporting.attrition import (
     count_stages,
+    describe_searches,
     list_alike_images,
     list_differing_scales,
     list_dropped_images,
@@ -133,6 +134,7 @@ def render_page(
         "notes": [
             *settings.notes,
             *_corrections(inputs),
+            *describe_searches(inputs.stages),
             *describe_test_set_use(inputs.test_set_uses, len(models)),
         ],
         "repeats": content.repeats,

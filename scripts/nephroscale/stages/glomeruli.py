@@ -60,7 +60,8 @@ class Glomeruli(Stage):
         image = plan.cohort.images[unit]
         if image.roi == "whole" or _corrected(image):
             return ()
-        return ("nephroscale.glomeruli.unet" if _by_network(plan, image) else "nephroscale.glomeruli.classical",)
+        classical = "nephroscale.glomeruli.classical"  # also where the segmenter knows no slide of that stain
+        return ("nephroscale.glomeruli.unet", classical) if _by_network(plan, image) else (classical,)
 
     def rows(self, plan: PlanView, unit: str) -> object:
         return plan.cohort.images[unit].row().to_mapping()
