@@ -83,8 +83,10 @@ def run(folder: Path, patients: int) -> int:
             if not made.exists():
                 make_everything(folder, FILES)
                 made.touch()
-            shutil.rmtree(folder / "results", ignore_errors=True)
+            (folder / "results").rename(folder / "results-aside")
         result = measure(folder, case)
+        if case == "results deleted":
+            (folder / "results-aside").rename(folder / "results")
         result["seconds_of_limit"] = round(result["seconds"] / most_seconds, 3)
         result["memory_of_limit"] = round(result["peak_gb"] / most_gb, 3)
         failed |= not result["as_expected"] or result["seconds_of_limit"] > 1 or result["memory_of_limit"] > 1

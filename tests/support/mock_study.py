@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from PIL import Image as Picture
 
 from nephroscale.cohort.eligibility import write_folds
 from nephroscale.engine.plan import Plan
@@ -57,11 +58,13 @@ def make_project(folder: Path, patients: int, images: Sequence[tuple[str, str, s
         below.mkdir(parents=True, exist_ok=True)
         for place, (modality, stain, marker) in enumerate(images):
             image = f"{patient}-{modality}{place}"
-            (below / f"{image}.tif").write_bytes(image.encode())
-            nm_per_px = "8" if modality == "TEM" else ""
-            rows.append([image, patient, modality, stain, marker, f"{below.name}/{image}.tif", nm_per_px])
+            Picture.new("L" if modality == "TEM" else "RGB", (256, 256)).save(below / f"{image}.png")
+            with (below / f"{image}.png").open("ab") as stream:
+                stream.write(image.encode())  # so that no two files are equal
+            scale = ["8", ""] if modality == "TEM" else ["", "0.25"]
+            rows.append([image, patient, modality, stain, marker, f"{below.name}/{image}.png", *scale])
     _write_table(folder / "patients.csv", ["patient_id", "diagnosis", "site"], people)
-    header = ["image_id", "patient_id", "modality", "stain", "marker", "path", "nm_per_px"]
+    header = ["image_id", "patient_id", "modality", "stain", "marker", "path", "nm_per_px", "mpp"]
     _write_table(folder / "images.csv", header, rows)
 
 
@@ -136,10 +139,13 @@ def _make_object(plan: Plan, key: tuple[str, str], recipe: Recipe, files: int, o
         facts = {image: {"status": "accepted", "reader": "tiff", "digest": digests[image]} for image in digests}
         out.write_text(json.dumps(facts))
         return {image: digest_json(fact) for image, fact in facts.items()}
-    if name == "report":
+    if pages := plan.stages[name].pages:
         out.mkdir()
+        for _, page in pages:
+            (out / page).write_text("null")
+    if name == "report":
         (out / "metrics.json").write_text("null")
-    elif not files:
+    elif not files and not pages:
         out.write_text(f"{name} {unit}")
     for number in range(files):
         file = out / str(number % 4) / "c" / f"{number}.bin"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 from functools import cache
@@ -53,7 +54,7 @@ def package_versions(imports: Iterable[str]) -> dict[str, str]:
 def _distributions_of(name: str) -> tuple[str, ...]:
     """The distributions that install a package: most often one of the same name."""
     name = DISTRIBUTIONS.get(name, name)
-    if _version(name) != "absent":
+    if _version(name) != "absent" or importlib.util.find_spec(name) is None:  # the latter for extras left out
         return (name,)
     return tuple(sorted(set(_all_distributions().get(name, (name,)))))
 

@@ -92,6 +92,7 @@ def fork_jobs(plan: Plan, planned: Iterable[Any]) -> None:
     for job in planned:
         if stage := stages.get(job.rule.name):
             modules |= set(plan.closure(stage, stage.pattern.format(**dict(job.wildcards.items()))).modules)
+    plan.keep_parsed_code()  # the jobs' code is parsed now
     jobs = ForkedJobs(sorted(modules), PythonScript.execute_script)
     PythonScript.execute_script = lambda script, path, edit=False: jobs.execute(script, path, edit)
 
