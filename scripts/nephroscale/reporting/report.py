@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nephroscale.cohort.fold_table import read_folds
 from nephroscale.html import cases_of
 from nephroscale.reporting.attrition import list_rejections
+from nephroscale.reporting.case_pages import order_cases, write_case_pages
 from nephroscale.reporting.cohort_summary import read_cohort
 from nephroscale.reporting.external_section import summarise_external
 from nephroscale.reporting.headline_section import summarise_headline
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed: int = 0) -> dict[str, object]:
-    """Write `index.html`, `metrics.json`, `patients.csv`, `figures/*.png` and `*.svg`, and `label_review.csv`.
+    """Write `index.html`, `cases/*.html`, `metrics.json`, `patients.csv`, `figures/*` and `label_review.csv`.
 
     Parameters
     ----------
@@ -81,6 +82,8 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
     suspects = write_label_review(out, content.models[metrics.headline].pooled, seed)
     plots = _draw_plots(content, out / "figures")
     (out / "index.html").write_text(render_page(content, inputs, settings, plots, suspects) + "\n", encoding="utf-8")
+    if patients := order_cases(content.patients)[: settings.case_pages]:
+        write_case_pages(out, inputs, content.models, metrics.headline, patients, title=settings.title)
     rejections = list_rejections(inputs.stages, content.cohort.summary.excluded)
     return {
         "headline": _headline_lines(metrics),

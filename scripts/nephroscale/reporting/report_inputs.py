@@ -152,6 +152,10 @@ class SlidePicture:
         Object of the stage `tiles`, if the tissue is to be outlined on the overlay.
     mpp
         µm per pixel of the overlay, or of the thumbnail without one, if a scale bar is to be drawn.
+    drawn
+        Whether a person drew the outlines.
+    crops
+        Zarr group of the crops of the glomeruli; None where the slide was not searched.
     """
 
     image_id: str
@@ -161,6 +165,8 @@ class SlidePicture:
     glomeruli: int | None = None
     tiles: Path | None = None
     mpp: float | None = None
+    drawn: bool = False
+    crops: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -177,10 +183,12 @@ class ReportInputs:
         Name to runs; the first model leads the report unless the settings name another one.
     stages
         Stage to the outcomes of its units, in the order of the stages.
-    slides
-        Slides and fields.
+    slides, fields
+        OM slides and fields; IM fields.
     tem
         Patient id to the object of the stage `tem`.
+    deposits
+        Site, fold and seed to the object of the stage `deposit_predictions`.
     test_set_uses
         Fold to the number of configurations ever scored on its test patients, including those of this run.
     ordinal
@@ -204,7 +212,9 @@ class ReportInputs:
     models: Mapping[str, ModelRuns]
     stages: Mapping[str, Sequence[UnitOutcome]] = field(default_factory=dict)
     slides: Sequence[SlidePicture] = ()
+    fields: Sequence[SlidePicture] = ()
     tem: Mapping[str, Path] = field(default_factory=dict)
+    deposits: Mapping[str, Path] = field(default_factory=dict)
     test_set_uses: Mapping[str, int] = field(default_factory=dict)
     ordinal: bool = False
     external: Mapping[str, Path] = field(default_factory=dict)

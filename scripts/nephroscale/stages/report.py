@@ -158,6 +158,9 @@ def report_inputs(job: Job) -> ReportInputs:
         )
         models[name] = ModelRuns(model.modalities, bool(model.options.get("attention", True)), folds)
     images = {name: ListedImage(**row) for name, row in rows["images"].items()}
+    pictures = [
+        picture for unit in stages.get("glomeruli", []) if (picture := _picture(unit, objects, images[unit.name].case))
+    ]
     readings: dict[str, dict[str, str | None]] = {}
     for reader, case, label in rows["readings"]:
         readings.setdefault(reader, {})[case] = label
@@ -166,9 +169,9 @@ def report_inputs(job: Job) -> ReportInputs:
         folds=objects["folds", "cohort"],
         models=models,
         stages=stages,
-        slides=[
-            picture for unit in stages.get("glomeruli", []) if (picture := _picture(unit, images[unit.name], objects))
-        ],
+        slides=[picture for picture in pictures if images[picture.image_id].modality == "OM"],
+        fields=[picture for picture in pictures if images[picture.image_id].modality == "IM"],
+        deposits={unit: path for (stage, unit), path in sorted(objects.items()) if stage == "deposit_predictions"},
         tem={unit: path for (stage, unit), path in objects.items() if stage == "tem"},
         test_set_uses=rows["test_set_uses"],
         ordinal=settings.ordinal,
@@ -185,18 +188,20 @@ def report_inputs(job: Job) -> ReportInputs:
     )
 
 
-def _picture(unit: UnitOutcome, image: ListedImage, objects: Mapping[tuple[str, str], Path]) -> SlidePicture | None:
-    """Find an OM slide's pictures; the overlay has a scale bar of its own."""
+def _picture(unit: UnitOutcome, objects: Mapping[tuple[str, str], Path], case: str) -> SlidePicture | None:
+    """Find the pictures of a slide or field; the overlay has a scale bar of its own."""
     tiles, glomeruli = objects.get(("tiles", unit.name)), objects.get(("glomeruli", unit.name))
-    if image.modality != "OM" or tiles is None:
+    if tiles is None:
         return None
     count = unit.figures.get("glomeruli")
     return SlidePicture(
         image_id=unit.name,
-        patient_id=image.case,
+        patient_id=case,
         thumbnail=tiles / "thumbnail.png",
         overlay=glomeruli / "overlay.png" if glomeruli else None,
         glomeruli=count if isinstance(count, int) else None,
+        drawn=unit.figures.get("method") == "annotation",
+        crops=glomeruli / "crops" if glomeruli else None,
         tiles=tiles,
     )
 
