@@ -1,6 +1,5 @@
 import json
 import re
-import shutil
 import subprocess
 
 import pytest
@@ -11,6 +10,7 @@ from nephroscale.provenance.recipe_diff import differences
 from nephroscale.provenance.sections import CONSEQUENCES, counts, mismatches, runs, verdict, weights
 from nephroscale.provenance.status import ancestors_of_model, patients, statuses
 from nephroscale.store.recipe import Recipe
+from support.accessibility import find_chromium, find_violations
 
 STAGES = ("register", "tiles", "features", "folds", "train", "evaluate", "report")
 EVIL = "<script>alert(1)</script>\u2028<!-- & \"'"
@@ -304,9 +304,7 @@ def test_durations_are_formatted_for_people(seconds, text):
 @pytest.fixture(scope="module")
 def browse(tmp_path_factory):
     """Open the faulty document's page in a browser; return the rendered page and the messages of the console."""
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("there is no Chromium here")
+    program = find_chromium()
     folder = tmp_path_factory.mktemp("page")
     (folder / "index.html").write_text(render_page(faulty_document()), encoding="utf-8")
 
@@ -321,6 +319,12 @@ def browse(tmp_path_factory):
         return done.stdout
 
     return show
+
+
+@pytest.mark.slow
+def test_the_page_is_accessible(tmp_path):
+    (tmp_path / "index.html").write_text(render_page(faulty_document()), encoding="utf-8")
+    assert find_violations(tmp_path / "index.html", tmp_path) == []
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from nephroscale.reporting.report_inputs import ListedCase
 from nephroscale.reporting.settings import ActionSettings, PrimarySettings, ReferenceStandardSettings, ReportSettings
 from nephroscale.reporting.trained import describe_training
 from nephroscale.training.settings import TrainSettings
+from support.accessibility import find_violations
 
 pytestmark = pytest.mark.slow
 
@@ -66,6 +67,11 @@ def test_the_page_is_self_contained(page, written):
     assert "@import" not in html
     assert not re.search(r"url\((?!data:)", html)
     assert "/tmp" not in html
+
+
+@pytest.mark.parametrize(("page", "width"), [("index.html", 1000), ("index.html", 400), ("cases/P001.html", 400)])
+def test_the_pages_are_accessible(written, tmp_path, page, width):
+    assert find_violations(written[1] / page, tmp_path, width) == []
 
 
 def test_the_page_shows_metrics_pictures_and_rejections(page, written):
