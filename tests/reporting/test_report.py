@@ -122,7 +122,9 @@ def test_the_receipt_has_the_headline_lines(written):
 def test_plots_are_written_as_png_and_svg(written):
     folder = written[1] / "figures"
     names = ("confusion", "curves", "decisions", "models", "precision", "roc")
-    assert sorted(p.name for p in folder.iterdir()) == sorted(f"{n}.{end}" for n in names for end in ("png", "svg"))
+    assert sorted(p.name for p in folder.iterdir()) == sorted(
+        [*(f"{n}.{end}" for n in names for end in ("png", "svg")), "flow.svg"]
+    )
     for path in folder.glob("*.png"):
         picture = cv2.imread(str(path))
         assert picture is not None
@@ -134,7 +136,7 @@ def test_equal_inputs_give_equal_bytes(written, inputs, tmp_path):
     write_report(inputs, SETTINGS, tmp_path / "again", seed=1)
     first = written[1]
     names = sorted(p.relative_to(first) for p in first.rglob("*") if p.is_file())
-    assert len(names) == 15 + 27
+    assert len(names) == 16 + 27
     for name in names:
         assert (first / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
 

@@ -127,7 +127,7 @@ def render_page(
     settings
         Title and notes.
     plots
-        Name to SVG data URI.
+        Name to SVG data URI; `flow` to an SVG.
     suspects
         Number of cases whose label the headline model doubts.
     """
