@@ -111,9 +111,12 @@ def draw_flow(boxes: Sequence[Box]) -> str:
         ]
         height = LINE * len(lines) + 2 * PADDING
         if number and box.aside:
-            parts.append(f'<path d="M{TRUNK} {y + height / 2:g}H{x}" marker-end="url(#arrow)"/>')
+            middle = y + height / 2
+            parts.append(
+                f'<path d="M{TRUNK} {middle:g}H{x}M{x - 6} {middle - 4:g}L{x} {middle:g}L{x - 6} {middle + 4:g}"/>'
+            )
         elif number:
-            parts.append(f'<path d="M{TRUNK} {last}V{y}" marker-end="url(#arrow)"/>')
+            parts.append(f'<path d="M{TRUNK} {last}V{y}M{TRUNK - 4} {y - 6}L{TRUNK} {y}L{TRUNK + 4} {y - 6}"/>')
         fill = "#fbf5f1" if box.aside else "#f1f6f8"
         parts.append(f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="3" style="fill: {fill}"/>')
         for index, (text, bold) in enumerate(lines):
@@ -126,11 +129,7 @@ def draw_flow(boxes: Sequence[Box]) -> str:
             parts.append(f'<path d="M{TRUNK} {last}V{y + height / 2:g}"/>')
         y += height + GAP
     text = ". ".join("; ".join(box.lines) for box in boxes)
-    arrow = '<marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y - GAP + 1}" role="img" '
-        f'aria-label="{escape(text, quote=True)}" style="fill: none; stroke: #596671">'
-        f'<defs>{arrow}<path d="M0 0L8 4L0 8z" style="fill: #596671; stroke: none"/></marker></defs>'
-        + "".join(parts)
-        + "</svg>"
+        f'aria-label="{escape(text, quote=True)}" style="fill: none; stroke: #596671">' + "".join(parts) + "</svg>"
     )
