@@ -141,6 +141,7 @@ def render_page(
             *settings.notes,
             *_corrections(inputs),
             *describe_test_set_use(inputs.test_set_uses, len(models)),
+            *([f"External patients: {inputs.external_opened}."] if inputs.external_opened else []),
         ],
         "repeats": content.repeats,
         "table_one": content.table_one,

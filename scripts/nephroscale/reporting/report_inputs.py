@@ -191,6 +191,8 @@ class ReportInputs:
         Site, fold and seed to the object of the stage `deposit_predictions`.
     test_set_uses
         Fold to the number of configurations ever scored on its test patients, including those of this run.
+    external_opened
+        Whether the external patients were looked at before, in words; None without external patients.
     ordinal
         Whether the classes are ordered.
     external
@@ -216,6 +218,7 @@ class ReportInputs:
     tem: Mapping[str, Path] = field(default_factory=dict)
     deposits: Mapping[str, Path] = field(default_factory=dict)
     test_set_uses: Mapping[str, int] = field(default_factory=dict)
+    external_opened: str | None = None
     ordinal: bool = False
     external: Mapping[str, Path] = field(default_factory=dict)
     cases: Mapping[str, ListedCase] = field(default_factory=dict)

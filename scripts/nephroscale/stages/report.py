@@ -21,6 +21,7 @@ from nephroscale.reporting.report_inputs import (
 from nephroscale.reporting.settings import ReportSettings
 from nephroscale.reporting.trained import describe_training
 from nephroscale.settings import Settings, section, setting
+from nephroscale.stages.external import describe_opening
 from nephroscale.stages.model_inputs import network_settings
 from nephroscale.stages.units import ModelRun, PatientSet
 from nephroscale.training.settings import TrainSettings
@@ -118,6 +119,7 @@ class Report(Stage):
             },
             "readings": [list(reading) for reading in plan.cohort.readings],
             "test_set_uses": count_test_set_uses(plan),
+            "external_opened": describe_opening(plan),
         }
 
     def make(self, job: Job) -> Mapping[str, object]:
@@ -174,6 +176,7 @@ def report_inputs(job: Job) -> ReportInputs:
         deposits={unit: path for (stage, unit), path in sorted(objects.items()) if stage == "deposit_predictions"},
         tem={unit: path for (stage, unit), path in objects.items() if stage == "tem"},
         test_set_uses=rows["test_set_uses"],
+        external_opened=rows.get("external_opened"),
         ordinal=settings.ordinal,
         external={PatientSet.parse(u).model: path for (stage, u), path in objects.items() if stage == "predict"},
         cases={case: ListedCase(**row) for case, row in rows["cases"].items()},
