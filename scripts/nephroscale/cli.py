@@ -21,6 +21,7 @@ from nephroscale.commands import (
     run,
     scales,
     store,
+    unlock,
     workflow,
 )
 from nephroscale.errors import NephroscaleError, name_files
@@ -28,7 +29,7 @@ from nephroscale.errors import NephroscaleError, name_files
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MODULES = (init, check, scales, estimate, workflow, run, audit, store, features, export, package, forget, debug)
+MODULES = (init, check, scales, estimate, workflow, run, audit, store, features, export, package, unlock, forget, debug)
 
 
 class Parser(argparse.ArgumentParser):

@@ -8,12 +8,12 @@ import torch
 from shapely import box as rectangle
 
 from nephroscale.arrays import read_array, read_attributes
-from nephroscale.deposits.evaluate import COMBINED, EQUAL, evaluate_deposits
+from nephroscale.deposits.evaluate import evaluate_deposits
 from nephroscale.deposits.images import load_pictures
 from nephroscale.deposits.localisation import localise, read_heat
 from nephroscale.deposits.plain import list_items
 from nephroscale.deposits.predictions import read_predictions, read_weight
-from nephroscale.deposits.settings import BackboneSettings, DepositsSettings
+from nephroscale.deposits.settings import COMBINED, EQUAL, BackboneSettings, DepositsSettings
 from nephroscale.deposits.train import Task, read_validation, train_deposits
 from nephroscale.errors import Rejected
 from nephroscale.features.convert_weights import prepare_weights

@@ -10,6 +10,7 @@ from nephroscale.arrays import read_array, read_attributes, write_arrays
 from nephroscale.cohort.fold_table import FoldSides, FoldTable
 from nephroscale.errors import NephroscaleError
 from nephroscale.evaluation.evaluate import evaluate_model
+from nephroscale.evaluation.removed import read_removed
 from nephroscale.evaluation.tables import read_instances, read_predictions
 from nephroscale.models.registry import build
 from nephroscale.models.weights import ModelCard, save_model
@@ -99,6 +100,19 @@ def test_bytes_are_reproducible_and_patients_are_independent(tmp_path, features)
     one, three = (read_predictions(tmp_path / name / "predictions.csv", CLASSES) for name in ("one", "three"))
     assert (one.probabilities[[0, 2]] == three.probabilities[[0, 2]]).all()
     assert (one.probabilities[1] != three.probabilities[1]).any()
+
+
+def test_each_modality_is_left_out_in_turn(tmp_path, features):
+    lacking = replace(FOLDS, lacking={"P7": {"IM": "no image"}})
+    del features["P7"]["IM"]
+    evaluate_model(FoldData(lacking, "0", features), trained(tmp_path / "w"), tmp_path / "out")
+    found = read_removed(tmp_path / "out" / "removed.csv", CLASSES)
+    assert set(found) == {(p, m) for p in ("P5", "P6", "P7") for m in ALL} - {("P7", "IM")}
+    del features["P6"]["TEM"]
+    lacking = replace(FOLDS, lacking={"P7": {"IM": "no image"}, "P6": {"TEM": "no image"}})
+    evaluate_model(FoldData(lacking, "0", features), tmp_path / "w", tmp_path / "less")
+    less = read_predictions(tmp_path / "less" / "predictions.csv", CLASSES)
+    np.testing.assert_allclose(found["P6", "TEM"], less.probabilities[1], atol=2e-8)
 
 
 def test_the_requested_head_is_reported(tmp_path, features):

@@ -1,6 +1,5 @@
 import json
 import re
-import shutil
 import subprocess
 
 import pytest
@@ -8,9 +7,20 @@ import pytest
 from nephroscale.provenance.page import SCRIPTS, TEMPLATES, duration, render_page
 from nephroscale.provenance.page_data import CHUNK, drop_nulls, page_data, safe_json
 from nephroscale.provenance.recipe_diff import differences
-from nephroscale.provenance.sections import CONSEQUENCES, counts, mismatches, runs, verdict, weights
+from nephroscale.provenance.sections import (
+    CONSEQUENCES,
+    CORE_WATTS,
+    GPU_WATTS,
+    costs,
+    counts,
+    mismatches,
+    runs,
+    verdict,
+    weights,
+)
 from nephroscale.provenance.status import ancestors_of_model, patients, statuses
 from nephroscale.store.recipe import Recipe
+from support.accessibility import find_chromium, find_violations
 
 STAGES = ("register", "tiles", "features", "folds", "train", "evaluate", "report")
 EVIL = "<script>alert(1)</script>\u2028<!-- & \"'"
@@ -230,8 +240,8 @@ def test_the_page_shows_every_kind_of_fault():
     ):
         assert text in page, text
     sections = re.findall(r'<section id="([a-z]+)"', page)
-    assert sections == ["numbers", "explore", "mismatches", "conflicts", "excluded", "looks", "runs", "machines",
-                        "weights", "environments", "reading"]  # fmt: skip
+    assert sections == ["numbers", "explore", "mismatches", "conflicts", "excluded", "looks", "runs", "costs",
+                        "machines", "weights", "environments", "reading"]  # fmt: skip
 
 
 def test_an_empty_document_has_a_page():
@@ -304,9 +314,7 @@ def test_durations_are_formatted_for_people(seconds, text):
 @pytest.fixture(scope="module")
 def browse(tmp_path_factory):
     """Open the faulty document's page in a browser; return the rendered page and the messages of the console."""
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("there is no Chromium here")
+    program = find_chromium()
     folder = tmp_path_factory.mktemp("page")
     (folder / "index.html").write_text(render_page(faulty_document()), encoding="utf-8")
 
@@ -321,6 +329,30 @@ def browse(tmp_path_factory):
         return done.stdout
 
     return show
+
+
+def test_costs_are_summed_by_stage_and_energy_follows_from_time():
+    def artifact(stage, **made):
+        return {"stage": stage, "made": {"device": "cpu", "seconds": 100.0, **made}}
+
+    records = [
+        artifact("tiles", cpu_seconds=360.0, peak_mb=500),
+        artifact("tiles", peak_mb=900),
+        artifact("train", device="cuda Some GPU", seconds=3600.0, cpu_seconds=3600.0),
+        {"stage": "train", "made": {}},
+    ]
+    tiles, train, total = costs(records)
+    assert tiles == ("tiles", 2, 200.0, 360.0, 0, 900, pytest.approx(360 * CORE_WATTS / 3.6e6))
+    assert (train.artifacts, train.gpu, train.peak) == (1, 3600.0, None)
+    assert train.energy == pytest.approx((CORE_WATTS + GPU_WATTS) / 1000)
+    assert (total.stage, total.artifacts, total.seconds) == ("total", 3, 3800.0)
+    assert costs([records[-1]]) == []
+
+
+@pytest.mark.slow
+def test_the_page_is_accessible(tmp_path):
+    (tmp_path / "index.html").write_text(render_page(faulty_document()), encoding="utf-8")
+    assert find_violations(tmp_path / "index.html", tmp_path) == []
 
 
 @pytest.mark.slow

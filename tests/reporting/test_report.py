@@ -14,6 +14,7 @@ from nephroscale.reporting.report_inputs import ListedCase
 from nephroscale.reporting.settings import ActionSettings, PrimarySettings, ReferenceStandardSettings, ReportSettings
 from nephroscale.reporting.trained import describe_training
 from nephroscale.training.settings import TrainSettings
+from support.accessibility import find_violations
 
 pytestmark = pytest.mark.slow
 
@@ -60,12 +61,17 @@ def page(written):
 def test_the_page_is_self_contained(page, written):
     assert page.open == []
     for link in page.links:
-        assert link.startswith("data:") or link[1:] in page.ids
+        assert link.startswith("data:") or link[1:] in page.ids or (written[1] / link).is_file()
     html = (written[1] / "index.html").read_text()
     assert "<script" not in html
     assert "@import" not in html
     assert not re.search(r"url\((?!data:)", html)
     assert "/tmp" not in html
+
+
+@pytest.mark.parametrize(("page", "width"), [("index.html", 1000), ("index.html", 400), ("cases/P001.html", 400)])
+def test_the_pages_are_accessible(written, tmp_path, page, width):
+    assert find_violations(written[1] / page, tmp_path, width) == []
 
 
 def test_the_page_shows_metrics_pictures_and_rejections(page, written):
@@ -116,7 +122,9 @@ def test_the_receipt_has_the_headline_lines(written):
 def test_plots_are_written_as_png_and_svg(written):
     folder = written[1] / "figures"
     names = ("confusion", "curves", "decisions", "models", "precision", "roc")
-    assert sorted(p.name for p in folder.iterdir()) == sorted(f"{n}.{end}" for n in names for end in ("png", "svg"))
+    assert sorted(p.name for p in folder.iterdir()) == sorted(
+        [*(f"{n}.{end}" for n in names for end in ("png", "svg")), "flow.svg"]
+    )
     for path in folder.glob("*.png"):
         picture = cv2.imread(str(path))
         assert picture is not None
@@ -128,7 +136,7 @@ def test_equal_inputs_give_equal_bytes(written, inputs, tmp_path):
     write_report(inputs, SETTINGS, tmp_path / "again", seed=1)
     first = written[1]
     names = sorted(p.relative_to(first) for p in first.rglob("*") if p.is_file())
-    assert len(names) == 16
+    assert len(names) == 17 + 27
     for name in names:
         assert (first / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
 

@@ -17,12 +17,19 @@ COPIES = {
 
 def pages(project):
     top = project.path / "results/tiny"
-    return {name: (top / name).read_bytes() for name in COPIES}
+    return {name: (top / name).read_bytes().replace(b'"report/cases/', b'"cases/') for name in COPIES}
 
 
 def test_a_page_is_a_copy_of_the_one_in_its_object(made):
     top = made.path / "results/tiny"
     assert pages(made) == {name: (top / file).read_bytes() for name, file in COPIES.items()}
+
+
+def test_the_copied_report_leads_to_the_pages_of_the_cases(made):
+    top = made.path / "results/tiny"
+    links = re.findall(r'href="(report/cases/[^"]+)"', (top / "report.html").read_text())
+    assert links
+    assert all((top / link).is_file() for link in links)
 
 
 def test_the_table_of_cases_has_a_line_per_patient_with_reasons(made):

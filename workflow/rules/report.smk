@@ -45,7 +45,8 @@ rule show_page:
     message:
         "Copy the page of the {wildcards.page}"
     shell:
-        "cp {params.page:q} {output.page:q} 2> {log:q}"
+        # The page's links to the pages of cases lead into the folder beside the copy.
+        "sed 's|href=\"cases/|href=\"{wildcards.page}/cases/|g' {params.page:q} > {output.page:q} 2> {log:q}"
 
 
 # The table of cases, beside the page.

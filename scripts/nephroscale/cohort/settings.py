@@ -133,6 +133,11 @@ class PredictSettings(Settings):
         "The tables of `data` are not read then.",
         None,
     )
+    external: Literal["open", "locked"] = setting(
+        "`locked`: external patients are predicted only after `nephroscale unlock` has entered them into the ledger "
+        "`external_opened.json` beside the table of patients.",
+        "open",
+    )
     models: tuple[str, ...] = setting(
         "Models whose ensembles predict; the headline model alone when empty.", (), unique=True
     )

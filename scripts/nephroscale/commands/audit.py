@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 def add(commands: Commands) -> None:
     """Add the commands to the parser."""
     audit = commands.add_parser("audit", help="write results/audit: the provenance and status of every artifact")
+    audit.add_argument(
+        "--public",
+        type=Path,
+        metavar="OUT",
+        help="write an audit to hand on into this folder instead: without ids, names of files, paths, table rows and "
+        "names of machines",
+    )
     audit.set_defaults(run=write_audit)
     trace = commands.add_parser("trace", help="print everything that an artifact was made from, back to raw files")
     trace.add_argument("artifact", help="STAGE/UNIT, the path of a receipt or its link, or a digest")
@@ -45,8 +52,13 @@ def add(commands: Commands) -> None:
 def write_audit(options: argparse.Namespace) -> int:
     """Write the audit of a run in its present state; exit with 1 where any artifact does not match."""
     from nephroscale.provenance.audit import publish_audit
+    from nephroscale.provenance.public import write_public_audit
 
     plan = open_plan(options)
+    if options.public:
+        write_public_audit(plan, options.public)
+        print(f"Audit without ids and paths: {options.public / 'index.html'}")
+        return 0
     figures = publish_audit(plan)
     states = ", ".join(f"{count} {state}" for state, count in sorted(figures["states"].items()))
     print(f"{figures['artifacts']} artifacts: {states}; {figures['conflicts']} with conflicts.")

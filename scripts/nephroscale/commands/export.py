@@ -1,4 +1,4 @@
-"""Commands that write results for other programs and people: `export-report`, `export-h5`, `qupath`."""
+"""Commands that write results for other programs and people: `export-report`, `checklist`, `export-h5`, `qupath`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ def add(commands: Commands) -> None:
     report.add_argument("out", type=Path, metavar="OUT.zip")
     report.add_argument("--report", type=Path, metavar="FOLDER", help="another report than the last one")
     report.set_defaults(run=write_report_archive)
+    checklist = commands.add_parser("checklist", help="fill CLAIM, TRIPOD+AI and STARD-AI from the report, for a paper")
+    checklist.add_argument("out", type=Path, metavar="FOLDER", help="folder to create")
+    checklist.set_defaults(run=write_checklists)
     h5 = commands.add_parser("export-h5", help="write bags of features as h5 for CLAM or TRIDENT")
     h5.add_argument("features", type=Path, nargs="?", help="one bag, such as results/features/P001-TEM.zarr")
     h5.add_argument("out", type=Path, nargs="?")
@@ -39,6 +42,37 @@ def write_report_archive(options: argparse.Namespace) -> int:
 
     report = options.report or open_plan(options).results / "report"
     print(f"{options.out}: {len(export_report(report, options.out))} files")
+    return 0
+
+
+def write_checklists(options: argparse.Namespace) -> int:
+    """Write the checklists, a paragraph of methods and the references."""
+    import json
+    import os
+
+    from nephroscale import __version__
+    from nephroscale.reporting.checklist import Study, write_checklist
+
+    plan, out = open_plan(options), options.out
+    report = plan.results / "report" / "metrics.json"
+    if not report.is_file() or out.exists():
+        raise NephroscaleError(
+            "This folder exists." if out.exists() else "There is no report.",
+            where=str(out if out.exists() else report),
+            fix="Name a new folder." if out.exists() else "Run the target `report`.",
+        )
+    config = plan.config
+    study = Study(
+        metrics=json.loads(report.read_text(encoding="utf-8")),
+        normalisation=config.om.normalisation,
+        missing_modalities=config.task.missing_modalities,
+        segmenter=bool(plan.units("segmenter")),
+        version=__version__,
+    )
+    up = Path(os.path.relpath(plan.results.resolve(), out.resolve())).as_posix()
+    for name, count in write_checklist(study, out, up).items():
+        print(f"{name}: {count} items to write yourself")
+    print(f"Checklists: {out / 'index.html'}")
     return 0
 
 

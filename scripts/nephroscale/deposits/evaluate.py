@@ -9,7 +9,7 @@ import numpy as np
 from nephroscale.arrays import write_arrays
 from nephroscale.deposits.images import load_pictures
 from nephroscale.deposits.predictions import HEAT, Prediction, choose_weight, write_predictions, write_weight
-from nephroscale.deposits.settings import PLAIN, SVM
+from nephroscale.deposits.settings import COMBINED, EQUAL, PLAIN, SVM
 from nephroscale.deposits.train import WEIGHTS, join_stages, make_backbone, read_validation
 from nephroscale.errors import Rejected
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from nephroscale.deposits.plain import PlainNetwork
     from nephroscale.deposits.settings import DepositsSettings
 
-COMBINED, EQUAL = "combined", "combined-equal"
 HEAT_STAGE = 1
 """The backbone's stage that shows where it looks: of EfficientNet-Lite0 40 channels at 1/8 of the image's side."""
 

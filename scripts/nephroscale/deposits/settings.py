@@ -10,6 +10,7 @@ from nephroscale.settings import Settings, section, setting
 Site = Literal["any", "mesangial", "subepithelial", "intramembranous", "subendothelial"]
 Variant = Literal["plain", "svm", "svm-without-skips", "svm-random-weights"]
 PLAIN, SVM = "plain", "svm"
+COMBINED, EQUAL = "combined", "combined-equal"
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import filecmp
 import os
-import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -198,12 +196,15 @@ def _time_of_equal_receipt(plan: Plan, key: tuple[str, str], receipt: Receipt) -
 
 
 def _copy_page(page: Path, path: Path) -> None:
-    """Make the copy of a page equal to the one in the object."""
-    if path.is_file() and filecmp.cmp(path, page, shallow=False):
+    """Make the copy of a page equal to the one in the object; its links to the pages of cases lead into the folder."""
+    text = page.read_bytes()
+    if page.suffix == ".html":
+        text = text.replace(b'href="cases/', b'href="%s/cases/' % path.stem.encode())
+    if path.is_file() and path.read_bytes() == text:
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        shutil.copyfile(page, temporary)
+        temporary.write_bytes(text)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

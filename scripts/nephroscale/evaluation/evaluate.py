@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.evaluation.inference import infer
 from nephroscale.evaluation.metrics import check_predictions, class_rates, confusion
+from nephroscale.evaluation.removed import write_removed
 from nephroscale.evaluation.tables import (
     InstanceWeight,
     PoolingWeight,
@@ -20,7 +22,7 @@ from nephroscale.evaluation.tables import (
 )
 from nephroscale.models.weights import load_model
 from nephroscale.training.data import layouts_from, thinned
-from nephroscale.training.missing import choose_cases
+from nephroscale.training.missing import choose_cases, missing_modalities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from nephroscale.evaluation.inference import PatientPrediction
     from nephroscale.models.weights import ModelCard
+    from nephroscale.training.data import Bag
     from nephroscale.training.fold_data import FoldData
 
 
@@ -52,7 +55,9 @@ def evaluate_model(
           to 1 over both tables;
         - `attention`: Zarr group with [patients, tokens, tokens] float32 for OM and IM; tokens row by row, queries from
           TEM on the second axis; attribute `patients`;
-        - `heads.csv`, if the network has an ordinal head: `patient_id,head,p_<class>...`.
+        - `heads.csv`, if the network has an ordinal head: `patient_id,head,p_<class>...`;
+        - `removed.csv`, if the network can do without a modality: `patient_id,removed,p_<class>...`, the probabilities
+          of a patient who has several modalities with one of them left out.
     device
         `cpu` or `cuda`.
     prediction
@@ -91,6 +96,11 @@ def evaluate_model(
     write_rows(out / "pooling.csv", PoolingWeight, [row for one in predicted for row in _pooling_weights(one)])
     write_heads(out / "heads.csv", {one.bag.patient: one.heads for one in predicted}, data.classes)
     write_arrays(out / "attention", _stack_attention(predicted), {"patients": predictions.patients})
+    if network.supports_missing_modalities:
+        fewer = _leave_out_each(bags, card.modalities)
+        found = infer(network, [bag for _, bag in fewer], layouts_from(card), prediction, device)
+        rows = [(one.bag.patient, name, one.probabilities) for (name, _), one in zip(fewer, found, strict=True)]
+        write_removed(out / "removed.csv", rows, data.classes)
     certain = predictions.certain
     return {
         "patients": len(bags),
@@ -114,6 +124,18 @@ def _count_correct(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, f
         "accuracy": round(correct / len(labels), 6),
         "balanced_accuracy": round(balanced, 6),
     }
+
+
+def _leave_out_each(bags: Sequence[Bag], modalities: Sequence[str]) -> list[tuple[str, Bag]]:
+    """Give each patient with several modalities without each of them in turn: the modality left out, and the rest."""
+    found = []
+    for bag in bags:
+        lacking = missing_modalities(bag, modalities)
+        present = [name for name in modalities if name not in lacking]
+        for name in present if len(present) > 1 else ():
+            rest = {other: content for other, content in bag.modalities.items() if other != name}
+            found.append((name, replace(bag, modalities=rest, negative=() if name == "IM" else bag.negative)))
+    return found
 
 
 def check_match(card: ModelCard, data: FoldData) -> None:

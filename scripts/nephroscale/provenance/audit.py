@@ -113,15 +113,20 @@ def publish_audit(plan: Plan) -> AuditFigures:
     NephroscaleError
         When no artifact was made yet.
     """
-    if not any(plan.receipt(stage, unit) for stage in plan.stages_before("audit") for unit in plan.units(stage)):
-        raise NephroscaleError(
-            "There is nothing to audit: no artifact of this configuration was made yet.",
-            where=str(plan.results),
-            fix="Run the workflow first, or name another configuration with --configfile.",
-        )
+    check_made(plan)
     with plan.store.scratch() as scratch:
         figures = write_audit(plan, scratch / "out")
         published = plan.store.publish(scratch / "out")
     receipt = Receipt("audit", "cohort", "accepted", figures=cast("Mapping[str, JSON]", figures), **published._asdict())
     settle_receipt(plan.receipt_path("audit", "cohort"), plan.link_path("audit", "cohort"), receipt, plan.store)
     return figures
+
+
+def check_made(plan: Plan) -> None:
+    """Refuse to audit a results folder without artifacts."""
+    if not any(plan.receipt(stage, unit) for stage in plan.stages_before("audit") for unit in plan.units(stage)):
+        raise NephroscaleError(
+            "There is nothing to audit: no artifact of this configuration was made yet.",
+            where=str(plan.results),
+            fix="Run the workflow first, or name another configuration with --configfile.",
+        )

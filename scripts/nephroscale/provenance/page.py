@@ -60,6 +60,8 @@ def render_page(document: AuditDocument) -> str:
         "runs": sections.runs(document),
         "environments": sections.environments(document),
         "machines": sections.machines(artifacts),
+        "costs": sections.costs(artifacts),
+        "watts": (sections.CORE_WATTS, sections.GPU_WATTS),
         "elsewhere": sections.elsewhere(document["elsewhere"]),
         "weights": sections.weights(document),
         "looks": document["looks"],

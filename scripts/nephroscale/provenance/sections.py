@@ -20,10 +20,13 @@ if TYPE_CHECKING:
         Estimate,
         Exclusion,
     )
+    from nephroscale.store.records import Made
 
 #: The sentences of :mod:`nephroscale.provenance.recipe_diff` about a change further upstream.
 CONSEQUENCE = re.compile(r"the input .+ (changed|was added|was removed)\b.*")
 CONSEQUENCES = "an input changed, was added or was removed"
+#: Assumed power of a busy processor core and of a GPU, for the estimate of energy.
+CORE_WATTS, GPU_WATTS = 10, 300
 #: Rows of a table, and names in a row, that the page shows.
 MOST_ROWS, MOST_NAMES = 200, 12
 
@@ -104,6 +107,22 @@ class Machine(NamedTuple):
     nodes: dict[str, int]
     stages: dict[str, int]
     seconds: float
+
+
+class Cost(NamedTuple):
+    """What the artifacts of a stage took.
+
+    ``seconds`` of the jobs, ``cpu`` seconds of the processor in the stages' own functions, ``gpu`` seconds of jobs on a
+    GPU, largest memory in MiB (None where no record has it), and the estimated energy in kWh.
+    """
+
+    stage: str
+    artifacts: int
+    seconds: float
+    cpu: float
+    gpu: float
+    peak: float | None
+    energy: float
 
 
 class Elsewhere(NamedTuple):
@@ -339,6 +358,28 @@ def machines(artifacts: Sequence[ArtifactEntry]) -> list[Machine]:
         )
         for device, found in sorted(members.items())
     ]
+
+
+def costs(artifacts: Sequence[ArtifactEntry]) -> list[Cost]:
+    """Sum what the records of the present artifacts say about time, memory and devices; the last row is the total."""
+    made: dict[str, list[Made]] = defaultdict(list)
+    for artifact in artifacts:
+        if artifact["made"]:
+            made[artifact["stage"]].append(artifact["made"])
+    if not made:
+        return []
+    every = [record for records in made.values() for record in records]
+    return [_cost(stage, records) for stage, records in [*made.items(), ("total", every)]]
+
+
+def _cost(stage: str, records: Sequence[Made]) -> Cost:
+    cpu = sum(made.get("cpu_seconds") or 0 for made in records)
+    gpu = sum(made["seconds"] for made in records if made["device"].startswith("cuda"))
+    peaks = [made["peak_mb"] for made in records if made.get("peak_mb")]
+    energy = (cpu * CORE_WATTS + gpu * GPU_WATTS) / 3.6e6
+    return Cost(
+        stage, len(records), sum(made["seconds"] for made in records), cpu, gpu, max(peaks, default=None), energy
+    )
 
 
 def elsewhere(compared: Sequence[Comparison]) -> Elsewhere:

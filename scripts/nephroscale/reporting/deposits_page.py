@@ -13,11 +13,10 @@ import numpy as np
 import shapely
 
 from nephroscale.arrays import read_array, read_attributes
-from nephroscale.deposits.evaluate import COMBINED, EQUAL
 from nephroscale.deposits.localisation import Heat, Localised, localise, read_deposit_outlines, read_heat
 from nephroscale.deposits.metrics import METRICS, Figure, Scored, discordant, evaluate_variant, mean_of_persons, scored
 from nephroscale.deposits.predictions import Prediction, read_predictions, read_weight
-from nephroscale.deposits.settings import PLAIN, SVM
+from nephroscale.deposits.settings import COMBINED, EQUAL, PLAIN, SVM
 from nephroscale.deposits.train import CURVE
 from nephroscale.html import template_environment
 from nephroscale.json_text import pretty_json

@@ -17,6 +17,7 @@ from nephroscale.reporting.attrition import (
     list_outlines_left_out,
     list_rejections,
 )
+from nephroscale.reporting.case_pages import order_cases
 from nephroscale.reporting.pictures import slide_card, tem_cards
 from nephroscale.reporting.plots import colour_of
 from nephroscale.reporting.test_set_use import describe_test_set_use
@@ -24,7 +25,7 @@ from nephroscale.reporting.test_set_use import describe_test_set_use
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nephroscale.evaluation.tables import InstanceWeight, Predictions
+    from nephroscale.evaluation.tables import Predictions
     from nephroscale.reporting.cohort_summary import Cohort
     from nephroscale.reporting.pictures import TemCard
     from nephroscale.reporting.report_inputs import ReportInputs, SlidePicture
@@ -76,6 +77,12 @@ class ReportContent:
         """Metrics of the headline model."""
         return self.metrics.models[self.metrics.headline]
 
+    @property
+    def patients(self) -> list[PatientRow]:
+        """Out-of-fold predictions of the headline model."""
+        pooled = self.models[self.metrics.headline].pooled
+        return _patient_rows(pooled, self.metrics.classes) if pooled else []
+
 
 class BestSingle(NamedTuple):
     """Best model of a single modality, its balanced accuracy and the difference of the headline model from it."""
@@ -121,7 +128,7 @@ def render_page(
     settings
         Title and notes.
     plots
-        Name to SVG data URI.
+        Name to SVG data URI; `flow` to an SVG.
     suspects
         Number of cases whose label the headline model doubts.
     """
@@ -136,6 +143,7 @@ def render_page(
             *_corrections(inputs),
             *describe_searches(inputs.stages),
             *describe_test_set_use(inputs.test_set_uses, len(models)),
+            *([f"External patients: {inputs.external_opened}."] if inputs.external_opened else []),
         ],
         "repeats": content.repeats,
         "table_one": content.table_one,
@@ -164,7 +172,8 @@ def render_page(
         "best_single": _best_single(metrics, models),
         "colours": {name: colour_of(c) for c, name in enumerate(classes)},
         "plots": plots,
-        "patients": _patient_rows(pooled, classes) if pooled else [],
+        "patients": content.patients,
+        "pages": {row.id for row in order_cases(content.patients)[: settings.case_pages]},
         "stages": count_stages(inputs.stages),
         "rejections": list_rejections(inputs.stages, content.cohort.summary.excluded),
         "dropped_images": list_dropped_images(inputs.stages),
@@ -270,11 +279,7 @@ def _tem_rows(
     results: ModelResults, pooled: Predictions, classes: Sequence[str], bags: Mapping[str, Path]
 ) -> list[TemRow]:
     """Choose patients of each class, wrong predictions first, with the weights of the first seed's network."""
-    instances: dict[str, list[InstanceWeight]] = {}
-    for fold in results.folds:
-        run = next(run for run in results.runs if run.fold == fold and run.predictions)
-        for row in run.instances:
-            instances.setdefault(row.patient_id, []).append(row)
+    instances = results.first_instances
     shown = [row for row in _patient_rows(pooled, classes) if row.id in bags and row.id in instances]
     rows = []
     for name in classes:

@@ -77,7 +77,7 @@ def write_patients(path: Path, inputs: ReportInputs, models: Mapping[str, ModelR
         row["predicted"] = row.get(f"{headline}_predicted")
         if row["predicted"] and row.get("label"):
             row["correct"] = row["predicted"] in {row["label"], row.get("second_label")}
-    for column, texts in (("missing_modalities", _missing(inputs)), ("rejected_images", _rejected(inputs))):
+    for column, texts in (("missing_modalities", list_missing(inputs)), ("rejected_images", list_rejected(inputs))):
         for case, reasons in texts.items():
             if case in rows:
                 rows[case][column] = "; ".join(reasons)
@@ -91,7 +91,7 @@ def _prediction(model: str, predicted: str, probabilities: Sequence[float], clas
     return {f"{model}_predicted": predicted, **probability_cells(f"{model}_p", probabilities, classes)}
 
 
-def _missing(inputs: ReportInputs) -> dict[str, list[str]]:
+def list_missing(inputs: ReportInputs) -> dict[str, list[str]]:
     """Case to its modalities without features, each with the reason."""
     missing: dict[str, list[str]] = {}
     for unit in inputs.stages.get("features", ()):
@@ -101,7 +101,7 @@ def _missing(inputs: ReportInputs) -> dict[str, list[str]]:
     return missing
 
 
-def _rejected(inputs: ReportInputs) -> dict[str, list[str]]:
+def list_rejected(inputs: ReportInputs) -> dict[str, list[str]]:
     """Case to its rejected images, each with the reason of the first stage that rejected it."""
     found: dict[tuple[str, str], str] = {}
     for unit in inputs.stages.get("register", ()):

@@ -10,6 +10,7 @@ import numpy as np
 
 from nephroscale.arrays import read_array, read_attributes
 from nephroscale.errors import NephroscaleError
+from nephroscale.glomeruli.crops import to_display
 from nephroscale.slides.tile_reader import open_tiles
 
 if TYPE_CHECKING:
@@ -46,6 +47,15 @@ class SlideCard(NamedTuple):
     height: int
     bar: ScaleBar | None
     glomeruli: int | None
+
+
+class CropCard(NamedTuple):
+    """A crop of a glomerulus: `number` is its rank on the slide's outlines, `picture` a data URI."""
+
+    number: int
+    score: float
+    picture: str
+    bar: ScaleBar | None
 
 
 class TemCard(NamedTuple):
@@ -159,6 +169,26 @@ def slide_card(slide: SlidePicture, longest: int = 900) -> SlideCard:
         bar=scale_bar(image, float(slide.mpp) * factor, "um") if slide.mpp else None,
         glomeruli=slide.glomeruli,
     )
+
+
+def crop_cards(crops: Path, most: int = 24) -> list[CropCard]:
+    """Prepare the crops of a slide's glomeruli for the page, the representative one first.
+
+    Parameters
+    ----------
+    crops
+        Zarr group `crops` of the stage `glomeruli`.
+    most
+        Largest number of crops.
+    """
+    pictures, scores = (read_array(crops, name)[:most] for name in ("crops", "score"))
+    um = read_attributes(crops)["um_per_px"]
+    cards = []
+    for number, (crop, score) in enumerate(zip(pictures, scores, strict=True), 1):
+        picture = to_display(np.asarray(crop))
+        bar = scale_bar(picture, float(um), "um") if um else None
+        cards.append(CropCard(number, round(float(score), 3), to_data_uri(picture), bar))
+    return cards
 
 
 def tem_cards(bag: Path, instances: Sequence[InstanceWeight], longest: int = 168) -> list[TemCard]:

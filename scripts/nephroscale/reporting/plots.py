@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     )
     from nephroscale.reporting.results import ModelResults
 
-INK, MUTED, RULE, ACCENT, PALE = "#1c2733", "#667480", "#d9dfe4", "#1f5c7a", "#9fb4c0"
+INK, MUTED, RULE, ACCENT, PALE = "#1c2733", "#596671", "#d9dfe4", "#1f5c7a", "#9fb4c0"
 CLASS_COLOURS = ("#1f5c7a", "#c0603f", "#5f8a4a", "#85659c", "#a88616", "#4f6d7a", "#a34a6b", "#6f6f6f")
 
 _STYLE: Any = {

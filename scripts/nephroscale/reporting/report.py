@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from nephroscale.cohort.fold_table import read_folds
 from nephroscale.html import cases_of
 from nephroscale.reporting.attrition import list_rejections
+from nephroscale.reporting.case_pages import order_cases, write_case_pages
 from nephroscale.reporting.cohort_summary import read_cohort
 from nephroscale.reporting.contact_sheet import write_contact_sheet
 from nephroscale.reporting.external_section import summarise_external
+from nephroscale.reporting.flow_diagram import draw_flow, list_boxes
 from nephroscale.reporting.headline_section import summarise_headline
 from nephroscale.reporting.label_review import write_label_review
 from nephroscale.reporting.metrics_json import build_metrics
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 
 def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed: int = 0) -> dict[str, object]:
-    """Write `index.html`, `metrics.json`, `patients.csv`, `figures/*.png` and `*.svg`, and `label_review.csv`.
+    """Write `index.html`, `cases/*.html`, `metrics.json`, `patients.csv`, `figures/*` and `label_review.csv`.
 
     Parameters
     ----------
@@ -81,8 +83,20 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
     write_patients(out / "patients.csv", inputs, content.models, metrics.headline)
     suspects = write_label_review(out, content.models[metrics.headline].pooled, seed)
     plots = _draw_plots(content, out / "figures")
+    plots["flow"] = draw_flow(
+        list_boxes(
+            inputs.cases,
+            content.cohort.summary,
+            content.models[metrics.headline].pooled,
+            max((found.patients for found in content.external.values()), default=0),
+            metrics.classes,
+        )
+    )
+    (out / "figures" / "flow.svg").write_text(plots["flow"] + "\n", encoding="utf-8")
     (out / "index.html").write_text(render_page(content, inputs, settings, plots, suspects) + "\n", encoding="utf-8")
     write_contact_sheet(out / "slides.html", settings.title, inputs.tiles, inputs.images)
+    if patients := order_cases(content.patients)[: settings.case_pages]:
+        write_case_pages(out, inputs, content.models, metrics.headline, patients, title=settings.title)
     rejections = list_rejections(inputs.stages, content.cohort.summary.excluded)
     return {
         "headline": _headline_lines(metrics),

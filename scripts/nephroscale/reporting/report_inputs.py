@@ -152,6 +152,10 @@ class SlidePicture:
         Object of the stage `tiles`, if the tissue is to be outlined on the overlay.
     mpp
         µm per pixel of the overlay, or of the thumbnail without one, if a scale bar is to be drawn.
+    drawn
+        Whether a person drew the outlines.
+    crops
+        Zarr group of the crops of the glomeruli; None where the slide was not searched.
     """
 
     image_id: str
@@ -161,6 +165,8 @@ class SlidePicture:
     glomeruli: int | None = None
     tiles: Path | None = None
     mpp: float | None = None
+    drawn: bool = False
+    crops: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -177,14 +183,18 @@ class ReportInputs:
         Name to runs; the first model leads the report unless the settings name another one.
     stages
         Stage to the outcomes of its units, in the order of the stages.
-    slides
-        Slides and fields.
     tiles
         Image id to the object of the stage `tiles`.
+    slides, fields
+        OM slides and fields; IM fields.
     tem
         Patient id to the object of the stage `tem`.
+    deposits
+        Site, fold and seed to the object of the stage `deposit_predictions`.
     test_set_uses
         Fold to the number of configurations ever scored on its test patients, including those of this run.
+    external_opened
+        Whether the external patients were looked at before, in words; None without external patients.
     ordinal
         Whether the classes are ordered.
     external
@@ -207,8 +217,11 @@ class ReportInputs:
     stages: Mapping[str, Sequence[UnitOutcome]] = field(default_factory=dict)
     slides: Sequence[SlidePicture] = ()
     tiles: Mapping[str, Path] = field(default_factory=dict)
+    fields: Sequence[SlidePicture] = ()
     tem: Mapping[str, Path] = field(default_factory=dict)
+    deposits: Mapping[str, Path] = field(default_factory=dict)
     test_set_uses: Mapping[str, int] = field(default_factory=dict)
+    external_opened: str | None = None
     ordinal: bool = False
     external: Mapping[str, Path] = field(default_factory=dict)
     cases: Mapping[str, ListedCase] = field(default_factory=dict)

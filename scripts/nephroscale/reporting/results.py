@@ -12,7 +12,14 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.evaluation.calibration_metrics import apply_temperature
 from nephroscale.evaluation.fitted_temperature import FittedTemperature, read_temperature
 from nephroscale.evaluation.networks import Networks
-from nephroscale.evaluation.tables import InstanceWeight, Predictions, read_heads, read_instances, read_predictions
+from nephroscale.evaluation.removed import read_removed
+from nephroscale.evaluation.tables import (
+    InstanceWeight,
+    Predictions,
+    read_heads,
+    read_instances,
+    read_predictions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -50,6 +57,8 @@ class Run:
         None where no temperature was fitted.
     heads
         Output head to its predictions of the same patients, where the network has several.
+    removed
+        Patient and modality left out to the probabilities without it.
     """
 
     fold: str
@@ -60,6 +69,7 @@ class Run:
     best_epoch: int | None = None
     temperature: FittedTemperature | None = None
     heads: dict[str, Predictions] = field(default_factory=dict)
+    removed: dict[tuple[str, str], list[float]] = field(default_factory=dict)
 
 
 class Stacked(NamedTuple):
@@ -121,6 +131,28 @@ class ModelResults:
         if not all(run.temperature for run in self.runs if run.predictions):
             return None
         return self._pool(_calibrate)
+
+    @property
+    def first_instances(self) -> dict[str, list[InstanceWeight]]:
+        """Patient to the weights of the TEM images in the first seed's network of the fold."""
+        found: dict[str, list[InstanceWeight]] = {}
+        for fold in self.folds:
+            run = next(run for run in self.runs if run.fold == fold and run.predictions)
+            for row in run.instances:
+                found.setdefault(row.patient_id, []).append(row)
+        return found
+
+    @property
+    def removed(self) -> dict[str, dict[str, list[float]]]:
+        """Patient to modality left out to the probabilities without it, averaged over the seeds."""
+        found: dict[str, dict[str, list[list[float]]]] = {}
+        for run in self.runs:
+            for (patient, modality), probabilities in run.removed.items():
+                found.setdefault(patient, {}).setdefault(modality, []).append(probabilities)
+        return {
+            patient: {modality: np.mean(seeds, axis=0).tolist() for modality, seeds in own.items()}
+            for patient, own in found.items()
+        }
 
     @property
     def last_epochs(self) -> int:
@@ -244,6 +276,7 @@ def _read_run(run: FoldRun, classes: Sequence[str]) -> Run:
         best_epoch=json.loads((training / "model.json").read_text()).get("best_epoch") if training else None,
         temperature=read_temperature(run.temperature) if run.temperature else None,
         heads=read_heads(evaluation / "heads.csv", predictions, classes) if evaluation and predictions else {},
+        removed=read_removed(evaluation / "removed.csv", classes) if evaluation else {},
     )
 
 

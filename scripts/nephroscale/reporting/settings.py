@@ -76,6 +76,11 @@ class ReportSettings(Settings):
         unique=True,
     )
     smallest_subgroup: int = setting("Patients that a subgroup needs for figures.", 10, minimum=2)
+    case_pages: int = setting(
+        "Pages of single cases beside the report, errors first; 0 for none. A page has about half a megabyte.",
+        500,
+        minimum=0,
+    )
     permutations: int = setting(
         "Permutations of the labels behind the p-value of what facts of acquisition and readings predict.",
         199,

@@ -9,6 +9,7 @@ from nephroscale.engine.stage import RECEIPT, Need, PlanView, Stage, need
 from nephroscale.models.registry import modules_of
 from nephroscale.settings import Settings, setting
 from nephroscale.slides.duplicates import identity_rows
+from nephroscale.stages.external import external_patients, read_opening
 from nephroscale.stages.model_inputs import (
     features_by_patient,
     features_of,
@@ -54,7 +55,8 @@ class Predict(Stage):
     torch = True
 
     def units(self, plan: PlanView) -> list[str]:
-        return _units(plan, EXTERNAL)
+        locked = plan.config.predict.external == "locked" and read_opening(plan) is None
+        return [] if locked else _units(plan, EXTERNAL)
 
     def new_units(self, plan: PlanView) -> list[str]:
         return _units(plan, plan.batch) if plan.new_patients else []
@@ -269,7 +271,7 @@ def patients_of(plan: PlanView, chosen: str) -> list[str]:
     """The patients of a set."""
     if chosen != EXTERNAL:
         return plan.new_patients
-    return [patient for patient in plan.patients if plan.cohort.patients[patient].use == EXTERNAL]
+    return external_patients(plan)
 
 
 def members_of(plan: PlanView, model: str) -> list[str]:

@@ -21,6 +21,7 @@ from nephroscale.reporting.report_inputs import (
 from nephroscale.reporting.settings import ReportSettings
 from nephroscale.reporting.trained import describe_training
 from nephroscale.settings import Settings, section, setting
+from nephroscale.stages.external import describe_opening
 from nephroscale.stages.model_inputs import network_settings
 from nephroscale.stages.units import ModelRun, PatientSet
 from nephroscale.training.settings import TrainSettings
@@ -118,6 +119,7 @@ class Report(Stage):
             },
             "readings": [list(reading) for reading in plan.cohort.readings],
             "test_set_uses": count_test_set_uses(plan),
+            "external_opened": describe_opening(plan),
         }
 
     def make(self, job: Job) -> Mapping[str, object]:
@@ -158,6 +160,9 @@ def report_inputs(job: Job) -> ReportInputs:
         )
         models[name] = ModelRuns(model.modalities, bool(model.options.get("attention", True)), folds)
     images = {name: ListedImage(**row) for name, row in rows["images"].items()}
+    pictures = [
+        picture for unit in stages.get("glomeruli", []) if (picture := _picture(unit, objects, images[unit.name].case))
+    ]
     readings: dict[str, dict[str, str | None]] = {}
     for reader, case, label in rows["readings"]:
         readings.setdefault(reader, {})[case] = label
@@ -166,12 +171,13 @@ def report_inputs(job: Job) -> ReportInputs:
         folds=objects["folds", "cohort"],
         models=models,
         stages=stages,
-        slides=[
-            picture for unit in stages.get("glomeruli", []) if (picture := _picture(unit, images[unit.name], objects))
-        ],
         tiles={unit: path for (stage, unit), path in objects.items() if stage == "tiles"},
+        slides=[picture for picture in pictures if images[picture.image_id].modality == "OM"],
+        fields=[picture for picture in pictures if images[picture.image_id].modality == "IM"],
+        deposits={unit: path for (stage, unit), path in sorted(objects.items()) if stage == "deposit_predictions"},
         tem={unit: path for (stage, unit), path in objects.items() if stage == "tem"},
         test_set_uses=rows["test_set_uses"],
+        external_opened=rows.get("external_opened"),
         ordinal=settings.ordinal,
         external={PatientSet.parse(u).model: path for (stage, u), path in objects.items() if stage == "predict"},
         cases={case: ListedCase(**row) for case, row in rows["cases"].items()},
@@ -186,18 +192,20 @@ def report_inputs(job: Job) -> ReportInputs:
     )
 
 
-def _picture(unit: UnitOutcome, image: ListedImage, objects: Mapping[tuple[str, str], Path]) -> SlidePicture | None:
-    """Find an OM slide's pictures; the overlay has a scale bar of its own."""
+def _picture(unit: UnitOutcome, objects: Mapping[tuple[str, str], Path], case: str) -> SlidePicture | None:
+    """Find the pictures of a slide or field; the overlay has a scale bar of its own."""
     tiles, glomeruli = objects.get(("tiles", unit.name)), objects.get(("glomeruli", unit.name))
-    if image.modality != "OM" or tiles is None:
+    if tiles is None:
         return None
     count = unit.figures.get("glomeruli")
     return SlidePicture(
         image_id=unit.name,
-        patient_id=image.case,
+        patient_id=case,
         thumbnail=tiles / "thumbnail.png",
         overlay=glomeruli / "overlay.png" if glomeruli else None,
         glomeruli=count if isinstance(count, int) else None,
+        drawn=unit.figures.get("method") == "annotation",
+        crops=glomeruli / "crops" if glomeruli else None,
         tiles=tiles,
     )
 

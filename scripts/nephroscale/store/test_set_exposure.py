@@ -67,6 +67,10 @@ class ExposureLedger:
         latest = max((first[name] for name in present if name in first), default="")
         return len(present) + sum(name not in present and when < latest for name, when in first.items())
 
+    def ever(self, patients: str) -> int:
+        """Count all configurations that were ever scored on some test patients."""
+        return len({path.stem for path in (self.store.path / FOLDER / patients).glob("*.json")})
+
 
 def _first(path: Path) -> str:
     return str(json.loads(path.read_bytes())["first"])

@@ -1,0 +1,134 @@
+"""An audit to hand on: without ids of patients and images, names of files, paths, table rows and names of machines."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any, cast
+
+from nephroscale.errors import NephroscaleError
+from nephroscale.provenance.audit import check_made, lines_json
+from nephroscale.provenance.document import make_document
+from nephroscale.provenance.graph import read_graph
+from nephroscale.provenance.page import render_page
+from nephroscale.provenance.record_index import RecordIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from nephroscale.cohort.cohort import Cohort
+    from nephroscale.engine.plan import Plan
+    from nephroscale.provenance.document_types import AuditDocument
+
+PATH = re.compile(r"(?<![\w.<])(?:[A-Za-z]:[\\/]|\\\\|~?/|\.\.?/)[^\s,;:'\")]+")
+RELATIVE = re.compile(r"\S*[/\\]\S*\.\w+")
+FREE_TEXT = ("name", "unit", "reason", "because", "figures", "inputs", "repeats")
+FIGURES = ("classes", "comparisons", "format", "headline", "level", "models")
+BATCHES = ("predict", "new_deposits")
+
+
+def write_public_audit(plan: Plan, out: Path) -> None:
+    """Write `audit.json` and `index.html` to hand on, without what could identify a patient or a machine.
+
+    Raises
+    ------
+    NephroscaleError
+        When the folder exists, or no artifact was made yet.
+    """
+    if out.exists():
+        raise NephroscaleError("This folder exists.", where=str(out), fix="Name a new folder.")
+    check_made(plan)
+    graph = read_graph(plan, plan.stages_before("audit"), RecordIndex(plan.records, whole=True))
+    document = make_public(make_document(plan, graph), name_anew(plan.cohort))
+    out.mkdir(parents=True)
+    (out / "audit.json").write_bytes(lines_json(document))
+    (out / "index.html").write_text(render_page(document), encoding="utf-8")
+
+
+def name_anew(cohort: Cohort) -> dict[str, str]:
+    """Give cases, patients, images and their files other names, numbered in an order that is random in each call."""
+    shuffled = list(cohort.patients.values())
+    random.SystemRandom().shuffle(shuffled)
+    cases = {case.id: f"case{number:04d}" for number, case in enumerate(shuffled, 1)}
+    people = {case.person: f"patient{cases[case.id][4:]}" for case in shuffled if case.person}
+    counts: Counter[tuple[str, str]] = Counter()
+    names: dict[str, str] = {}
+    for name, image in sorted(cohort.images.items()):
+        counts[image.patient_id, image.modality] += 1
+        new = f"{cases[image.patient_id]}-{image.modality}{counts[image.patient_id, image.modality]}"
+        files = [path for path in (image.path, image.annotation, image.deposit_outlines) if path]
+        names |= {word: new for path in files for word in (path.name, path.stem)} | {name: new}
+    for number, name in enumerate(cohort.negatives, 1):
+        names.setdefault(name, f"negative{number:04d}")
+    return names | people | cases  # a file may have the name of its case
+
+
+def replacer(names: Mapping[str, str]) -> Callable[[str], str]:
+    """Make the function that puts new names and `<path>` into a text; the longest name is found first."""
+    words = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True) if name)
+    known = re.compile(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])") if words else None
+
+    def replace(text: str) -> str:
+        renamed = known.sub(lambda match: names[match[0]], text) if known else text
+        return PATH.sub("<path>", renamed)
+
+    return replace
+
+
+def make_public(document: AuditDocument, names: Mapping[str, str]) -> AuditDocument:
+    """Copy the document of an audit without what could identify a patient or a machine.
+
+    Digests, settings, versions, times and figures stay.
+
+    Parameters
+    ----------
+    document
+        The audit (:func:`nephroscale.provenance.document.make_document`).
+    names
+        Ids and names of files to new names (:func:`name_anew`).
+    """
+    content: Any = dict(document)
+    replace = replacer(dict.fromkeys(_batches(document), "batch") | dict(names))
+    content["artifacts"] = [
+        {
+            **artifact,
+            **{key: _walk(cast("Any", artifact)[key], replace) for key in FREE_TEXT},
+            "rows": None,
+            "made": _without_node(artifact["made"]),
+        }
+        for artifact in document["artifacts"]
+    ]
+    for artifact in content["artifacts"]:
+        artifact["repeats"] = [{**again, "made": _without_node(again["made"])} for again in artifact["repeats"]]
+    for key in ("missing", "excluded", "elsewhere"):
+        content[key] = _walk(content[key], replace)
+    content["shared"] = {**document["shared"], "settings": _walk(document["shared"]["settings"], _hide_path)}
+    if document["metrics"]:
+        content["metrics"] = {key: value for key, value in document["metrics"].items() if key in FIGURES}
+    return cast("AuditDocument", content)
+
+
+def _batches(document: AuditDocument) -> Iterable[str]:
+    """Names that users gave to batches of new patients."""
+    units = [entry["unit"] for entry in document["artifacts"] if entry["stage"] in BATCHES]
+    return {unit.rpartition("/")[2] for unit in units} - {"external"}
+
+
+def _hide_path(text: str) -> str:
+    """Hide a setting that is a path, or replace the paths in it."""
+    return "<path>" if RELATIVE.fullmatch(text) else PATH.sub("<path>", text)
+
+
+def _without_node(made: Any) -> Any:
+    return {key: value for key, value in made.items() if key not in {"node", "allocation"}} if made else made
+
+
+def _walk(value: Any, change: Callable[[str], str]) -> Any:
+    """Change every text of a JSON value, keys included."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {change(key): _walk(inner, change) for key, inner in value.items()}
+    return [_walk(inner, change) for inner in value] if isinstance(value, list | tuple) else value

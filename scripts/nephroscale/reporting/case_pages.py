@@ -1,0 +1,175 @@
+"""A page per case beside the report: pictures, weights and predictions, wrong predictions first."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from nephroscale.deposits.predictions import read_predictions
+from nephroscale.deposits.settings import COMBINED
+from nephroscale.html import template_environment
+from nephroscale.reporting.patients_table import list_missing, list_rejected
+from nephroscale.reporting.pictures import CropCard, SlideCard, crop_cards, slide_card, tem_cards
+from nephroscale.reporting.plots import colour_of
+from nephroscale.reporting.report_inputs import ListedCase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from nephroscale.reporting.page import PatientRow
+    from nephroscale.reporting.report_inputs import ListedImage, ReportInputs, SlidePicture
+    from nephroscale.reporting.results import ModelResults
+
+TEMPLATES = Path(__file__).parent / "templates"
+FOLDER = "cases"
+OXFORD, ISN_RPS = 8, 10
+"""Glomeruli that the Oxford classification (IgA nephropathy) and ISN/RPS (lupus nephritis) ask for."""
+SLIDE_PX, FIELD_PX, TEM_PX = 1200, 640, 512
+
+
+class Probabilities(NamedTuple):
+    """Class probabilities of one prediction, and which input it used."""
+
+    name: str
+    probabilities: Sequence[float]
+
+
+class OmCard(NamedTuple):
+    """An OM slide with the crops of its glomeruli; `counted` names who found the glomeruli."""
+
+    slide: SlideCard
+    counted: str
+    crops: list[CropCard]
+
+
+class ImCard(NamedTuple):
+    """An IM field with what the tables have about it."""
+
+    field: SlideCard
+    image: ListedImage
+
+
+def order_cases(patients: Sequence[PatientRow]) -> list[PatientRow]:
+    """Order cases: wrong predictions, the most certain one first; then right ones, the least certain first."""
+    return sorted(patients, key=lambda row: (row.right, row.certainty if row.right else -row.certainty, row.id))
+
+
+def write_case_pages(
+    out: Path,
+    inputs: ReportInputs,
+    models: Mapping[str, ModelResults],
+    headline: str,
+    patients: Sequence[PatientRow],
+    *,
+    title: str,
+) -> None:
+    """Write `cases/<case>.html` for some cases.
+
+    Parameters
+    ----------
+    out
+        Folder of the report.
+    inputs
+        Inputs of the report.
+    models
+        Results of each model.
+    headline
+        The model whose predictions and weights are shown.
+    patients
+        Its out-of-fold predictions, in the order of the pages.
+    title
+        Title of the report.
+    """
+    (out / FOLDER).mkdir()
+    results = models[headline]
+    weights, removed, deposits = results.first_instances, results.removed, _read_deposits(inputs.deposits)
+    missing, rejected = list_missing(inputs), list_rejected(inputs)
+    slides, fields = _by_case(inputs.slides), _by_case(inputs.fields)
+    singles = {name: other.pooled for name, other in models.items() if len(other.modalities) == 1}
+    single = {
+        name: dict(zip(found.patients, found.probabilities.tolist(), strict=True))
+        for name, found in singles.items()
+        if found
+    }
+    environment = template_environment(TEMPLATES)
+    environment.filters["value"] = lambda value, digits=3: "–" if value is None else f"{value:.{digits}f}"
+    template = environment.get_template("case.html.j2")
+    classes = list(inputs.classes)
+    for place, patient in enumerate(patients):
+        case = patient.id
+        own = slides.get(case, [])
+        rows = [
+            Probabilities(", ".join(results.modalities), patient.probabilities),
+            *(Probabilities(f"without {name}", found) for name, found in removed.get(case, {}).items()),
+        ]
+        alone = [Probabilities(name, found[case]) for name, found in single.items() if case in found]
+        page = {
+            "title": title,
+            "patient": patient,
+            "case": inputs.cases.get(case) or ListedCase("diagnosis"),
+            "before": patients[place - 1].id if place else None,
+            "after": patients[place + 1].id if place + 1 < len(patients) else None,
+            "number": place + 1,
+            "total": len(patients),
+            "classes": classes,
+            "colours": {name: colour_of(c) for c, name in enumerate(classes)},
+            "headline": headline,
+            "seeds": len({run.seed for run in results.runs if run.predictions}),
+            "rows": rows,
+            "removable": case in removed,
+            "alone": alone,
+            "missing": missing.get(case, []),
+            "rejected": rejected.get(case, []),
+            "glomeruli": _count_glomeruli(own),
+            "slides": [_om_card(slide) for slide in own],
+            "fields": [
+                ImCard(slide_card(picture, FIELD_PX), inputs.images[picture.image_id])
+                for picture in fields.get(case, [])
+                if picture.image_id in inputs.images
+            ],
+            "tem": tem_cards(inputs.tem[case], weights.get(case, []), TEM_PX) if case in inputs.tem else [],
+            "weighted": case in weights,
+            "deposits": deposits,
+        }
+        (out / FOLDER / f"{case}.html").write_text(template.render(page) + "\n", encoding="utf-8")
+
+
+def _by_case(slides: Iterable[SlidePicture]) -> dict[str, list[SlidePicture]]:
+    found: dict[str, list[SlidePicture]] = {}
+    for slide in sorted(slides, key=lambda slide: slide.image_id):
+        found.setdefault(slide.patient_id, []).append(slide)
+    return found
+
+
+def _count_glomeruli(slides: Sequence[SlidePicture]) -> dict[str, object] | None:
+    """Take the slide with the most glomeruli, and what the classifications say about that number."""
+    counted = [slide for slide in slides if slide.glomeruli is not None]
+    if not counted:
+        return None
+    fullest = max(counted, key=lambda slide: slide.glomeruli or 0)
+    count = fullest.glomeruli or 0
+    asked = {"the Oxford classification (IgA nephropathy)": OXFORD, "ISN/RPS (lupus nephritis)": ISN_RPS}
+    few = [f"{least} that {name} asks for" for name, least in asked.items() if count < least]
+    return {"count": count, "image": fullest.image_id, "by": _counter(fullest), "few": few}
+
+
+def _counter(slide: SlidePicture) -> str:
+    return "outlined by a person" if slide.drawn else "the segmenter's count"
+
+
+def _om_card(slide: SlidePicture) -> OmCard:
+    return OmCard(slide_card(slide, SLIDE_PX), _counter(slide), crop_cards(slide.crops) if slide.crops else [])
+
+
+def _read_deposits(folders: Mapping[str, Path]) -> dict[str, dict[str, float]]:
+    """Image to site to the probability of deposits on the test side, averaged over seeds; of both systems joined."""
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for unit, folder in folders.items():
+        for row in read_predictions(folder):
+            if row.probabilities:
+                chosen = COMBINED if COMBINED in row.probabilities else next(iter(row.probabilities))
+                found[row.image][unit.partition("/")[0]].append(row.probabilities[chosen])
+    return {image: {site: float(np.mean(several)) for site, several in sites.items()} for image, sites in found.items()}

@@ -1,0 +1,227 @@
+"""Checklists for a paper, each item with its evidence in a study; a paragraph of methods; references."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nephroscale.html import cases_of, template_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TEMPLATES = Path(__file__).parent / "templates"
+LISTS, REFERENCES = TEMPLATES / "checklists.csv", TEMPLATES / "references.bib"
+WRITE = "You must write this."
+
+
+class Evidence(NamedTuple):
+    """What a study has on an item: a sentence, and where to look: a file of the results, or a section of the report."""
+
+    text: str
+    place: str
+
+    @property
+    def link(self) -> str:
+        """Where to look, relative to the results folder."""
+        return f"report.html{self.place}" if self.place.startswith("#") else self.place
+
+
+class Item(NamedTuple):
+    """An item of a checklist; without evidence the authors have to write it."""
+
+    number: str
+    item: str
+    evidence: Evidence | None
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the checklists are filled from.
+
+    Attributes
+    ----------
+    metrics
+        Content of the report's `metrics.json`.
+    normalisation
+        How the stains were normalised.
+    missing_modalities
+        What became of patients without a modality.
+    segmenter
+        Whether a segmenter was trained.
+    version
+        Version of nephroscale.
+    """
+
+    metrics: Mapping[str, Any]
+    normalisation: str
+    missing_modalities: str
+    segmenter: bool
+    version: str
+
+
+def collect_evidence(study: Study) -> dict[str, Evidence]:
+    """Collect what the study has: key of `checklists.csv` to the evidence; a key that is absent has none."""
+    metrics = study.metrics
+    name = metrics["headline"]
+    model, cohort, trained = metrics["models"][name], metrics["cohort"], metrics["trained"].get(name)
+    accuracy = model["pooled"]["balanced_accuracy"]
+    found = {
+        "flow": Evidence(f"{cohort['patients']} cases, {len(cohort['excluded'])} excluded, by reason", "#cohort"),
+        "preprocessing": Evidence(
+            f"Stain normalisation {study.normalisation}; all settings in the audit", "audit.html"
+        ),
+        "instances": Evidence("Glomeruli and TEM images of each case", "#slides"),
+        "missing": Evidence(f"Cases without a modality: {study.missing_modalities}", "#rejected"),
+        "acquisition": Evidence("Vendor, scale and size of each image in the register; write the protocol", "register"),
+        "folds": Evidence(f"{cohort['folds']} folds, {cohort['scheme'].replace('_', ' ')}", "#folds"),
+        "disjoint": Evidence("Folds are divided by patient; all biopsies of a patient are on one side", "#cohort"),
+        "size": Evidence(f"{cohort['patients']} cases; write how the number came about", "#headline"),
+        "software": Evidence("Packages and code of every artifact, with digests", "audit.html"),
+        "selection": Evidence("The epoch with the least loss on the fold's validation patients", "#training"),
+        "ensemble": Evidence("Figures of one network; the ensemble of the seeds is a row of its own", "#headline"),
+        "statistics": Evidence("Wilson intervals on an effective n, swap tests", "#reading"),
+        "explanation": Evidence("Weights of TEM images; attention is not shown, for want of a deletion test", "#tem"),
+        "headline": Evidence(f"Balanced accuracy of {name} {_interval(accuracy)}", "#headline"),
+        "table_one": Evidence("Table 1 by class and fold", "#cohort"),
+        "errors": Evidence("A page per case, errors first", "#classes"),
+        "availability": Evidence(f"nephroscale {study.version}; `nephroscale package` writes the model", "audit.html"),
+        "output": Evidence("Class probabilities; the most probable class is predicted", "#classes"),
+        "classes": Evidence("Confusion matrix, sensitivity and specificity of each class", "#classes"),
+        "rejected": Evidence("Data that could not be used, with reasons", "#rejected"),
+        "imbalance": Evidence("Cases by class; balanced accuracy leads", "#cohort"),
+        "blinded_test": Evidence("The network reads no label of a test patient", "#reading"),
+        "decisions": Evidence("Accuracy when uncertain cases are rejected", "#decisions"),
+    }
+    if trained:
+        encoders = ", ".join(f"{modality}: {encoder}" for modality, encoder in trained["encoders"].items())
+        found["model"] = Evidence(f"{trained['family']}; {encoders}", "#study")
+        found["training"] = Evidence(
+            f"Learning rate {trained['learning_rate']:g}, at most {trained['epochs']} epochs", "#training"
+        )
+    if metrics["primary"]:
+        found["primary"] = Evidence("Primary endpoint and its contrasts, declared with a date", "#headline")
+    standard = metrics["reference_standard"]
+    if standard["read_by"]:
+        found["reference"] = Evidence(standard["read_by"], "#study")
+    if standard["blinded"]:
+        found["blinding"] = Evidence(standard["blinded"], "#study")
+    if metrics["agreement"] or standard["agreement"]:
+        found["readers"] = Evidence(standard["agreement"] or "Kappa with and between the readers", "#study")
+    if metrics["external"]:
+        found["external"] = Evidence("External patients, predicted by the ensemble", "#external")
+    if metrics["subgroups"]:
+        found["subgroups"] = Evidence("Subgroups: " + ", ".join(metrics["subgroups"]), "#subgroups")
+    if "site" in metrics["subgroups"]:
+        found["sites"] = Evidence(f"{len(metrics['subgroups']['site'])} sites; write the setting", "#subgroups")
+    if model["calibration"]:
+        found["calibration"] = Evidence("Temperature scaling: calibration before and after", "#calibration")
+    if metrics["facts"]:
+        found["shortcut"] = Evidence("What facts of acquisition alone predict, with a permutation p", "#models")
+    return found
+
+
+def _interval(estimate: Mapping[str, float | None]) -> str:
+    value, low, high = (estimate[key] for key in ("value", "low", "high"))
+    if value is None:
+        return "not estimable"
+    return f"{value:.3f}" + ("" if low is None or high is None else f" (95 % interval {low:.3f} to {high:.3f})")
+
+
+def fill_checklists(study: Study) -> dict[str, list[Item]]:
+    """Fill each checklist: name to its items in order."""
+    evidence = collect_evidence(study)
+    lists: dict[str, list[Item]] = {}
+    with LISTS.open(encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            item = Item(row["number"], row["item"], evidence.get(row["evidence"]))
+            lists.setdefault(row["list"], []).append(item)
+    return lists
+
+
+def write_methods(study: Study) -> str:
+    """Write the paragraph of methods with the numbers of the study."""
+    metrics, name = study.metrics, study.metrics["headline"]
+    model, cohort, trained = metrics["models"][name], metrics["cohort"], metrics["trained"].get(name)
+    counts = ", ".join(f"{cohort['classes'][label]} {label}" for label in metrics["classes"])
+    seeds = len(model["seeds"])
+    analysed = f"{cases_of(model['patients'], model['people'])} ({counts})"
+    text = [
+        f"We analysed {analysed}. Number of excluded cases: {len(cohort['excluded'])}.",
+        f"Patients were divided into {cohort['folds']} folds ({cohort['scheme'].replace('_', ' ')}).",
+        "All biopsies of a patient were in the same fold.",
+    ]
+    if trained:
+        encoders = "; ".join(f"{modality}: {encoder}" for modality, encoder in trained["encoders"].items())
+        text += [
+            f"{name} ({trained['family']}) was trained on features of these encoders: {encoders}.",
+            f"Adam with a learning rate of {trained['learning_rate']:g} and a weight decay of",
+            f"{trained['weight_decay']:g} ran for at most {trained['epochs']} epochs in batches of",
+            f"{trained['batch_size']}. The epoch with the least loss on the validation patients of the fold was kept.",
+            f"Each fold had {seeds} seed{'s' if seeds > 1 else ''}.",
+        ]
+    text.append(
+        "Each patient was predicted by networks that had not seen this patient. Figures are those of one network, with "
+        f"95 % intervals by Wilson's method on an effective number of patients. The balanced accuracy was "
+        f"{_interval(model['pooled']['balanced_accuracy'])}, the macro AUC {_interval(model['pooled']['macro_auc'])}."
+    )
+    text.append(f"Computations ran in nephroscale {study.version}, a Snakemake workflow.")
+    return " ".join(text)
+
+
+def choose_references(study: Study) -> str:
+    """Choose the references of what the study used, as BibTeX."""
+    trained = list(study.metrics["trained"].values())
+    encoders = [encoder for each in trained for encoder in each["encoders"].values()]
+    used = {f"family:{each['family']}" for each in trained} | {f"normalisation:{study.normalisation}", "always"}
+    used |= {"segmenter"} if study.segmenter else set()
+    used |= {"temperature"} if any(found["calibration"] for found in study.metrics["models"].values()) else set()
+    used |= {name for name in ("primary", "repeats") if study.metrics[name]}
+    chosen = []
+    for entry in REFERENCES.read_text(encoding="utf-8").split("% ")[1:]:
+        condition, _, text = entry.partition("\n")
+        kind, _, encoder = condition.partition(":")
+        if condition in used or (kind == "encoder" and any(name.startswith(encoder) for name in encoders)):
+            chosen.append(text)
+    return "".join(chosen)
+
+
+def write_checklist(study: Study, out: Path, up: str) -> dict[str, int]:
+    """Write `index.html`, `checklist.md` and `references.bib`.
+
+    Parameters
+    ----------
+    study
+        The study.
+    out
+        Folder to create.
+    up
+        The results folder as seen from `out`, for the links.
+
+    Returns
+    -------
+    dict
+        Checklist to the number of items that the authors have to write.
+    """
+    lists, methods = fill_checklists(study), write_methods(study)
+    out.mkdir(parents=True)
+    (out / "references.bib").write_text(choose_references(study), encoding="utf-8")
+    lines = ["# Checklists", "", methods, ""]
+    for name, items in lists.items():
+        lines += [f"## {name}", "", "| item | | evidence |", "| --- | --- | --- |"]
+        lines += [f"| {item.number} | {item.item} | {_cell(item, up)} |" for item in items]
+        lines.append("")
+    (out / "checklist.md").write_text("\n".join(lines), encoding="utf-8")
+    page = {"lists": lists, "methods": methods, "up": up, "write": WRITE}
+    text = template_environment(TEMPLATES).get_template("checklist.html.j2").render(page)
+    (out / "index.html").write_text(text + "\n", encoding="utf-8")
+    return {name: sum(item.evidence is None for item in items) for name, items in lists.items()}
+
+
+def _cell(item: Item, up: str) -> str:
+    if item.evidence is None:
+        return f"**{WRITE}**"
+    text = item.evidence.text.replace("|", "\\|")
+    return f"[{text}]({up}/{item.evidence.link})"
