@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import tifffile
 
+from nephroscale_demo.ceiling import ceiling_json
 from nephroscale_demo.cohorts import COHORTS, make_cohort
 from nephroscale_demo.fluorescence import FieldPlan, generate_field
 from nephroscale_demo.kidney import SlidePlan, generate_slide
@@ -109,6 +110,8 @@ def write_images(draft: Draft, folder: Path, jobs: int = 1, log: TextIO | None =
     """
     folder.mkdir(parents=True, exist_ok=True)
     _write_text(folder / "truth" / "cohort.json", cohort_json(draft))
+    if draft.name == "demo":
+        _write_text(folder / "truth" / "ceiling.json", ceiling_json(draft))
     code = _code_digest()
     known = _read_manifest(folder / MANIFEST)
     open_works = [w for w in draft.works if not _is_done(w, folder, known.get(w.path), code)]
