@@ -1,5 +1,6 @@
 """Training and prediction on the cohort of features with a known ceiling (`nephroscale_demo.latent`)."""
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from nephroscale.cohort.folds import make_folds
 from nephroscale.cohort.patient import PatientRow
 from nephroscale.cohort.settings import FoldsSettings
 from nephroscale.evaluation.networks import Networks
+from nephroscale.models.network import Network
 from nephroscale.models.ordinal import class_log_probabilities
 from nephroscale.models.weights import load_model
 from nephroscale.training.checkpoint import Checkpoint
@@ -75,6 +77,24 @@ def one_thread() -> Iterator[None]:
         torch.set_deterministic_debug_mode("default")
 
 
+def train(
+    patients: Sequence[LatentPatient],
+    model: Mapping[str, Any],
+    settings: TrainSettings,
+    folds: FoldTable,
+    fold: str,
+    *,
+    seed: int = 1,
+) -> tuple[Network, list[Bag], list[dict[str, Any]]]:
+    """Train a network on a fold; give it, the bags of the tested patients and the curve of the training."""
+    built = model_settings(**model)
+    data = InMemory(folds, fold, {}, maps={one.name: one.maps for one in patients})
+    with one_thread(), TemporaryDirectory() as scratch:
+        out = Path(scratch) / "out"
+        fit(data, built, settings, Checkpoint(Path(scratch), "one"), seed=seed, out=out)
+        return load_model(out)[0], data.bags("test", built.modalities), json.loads((out / "curve.json").read_text())
+
+
 def cross_validate(
     patients: Sequence[LatentPatient],
     model: Mapping[str, Any],
@@ -84,23 +104,16 @@ def cross_validate(
     seeds: Sequence[int] = (1,),
 ) -> Networks:
     """Train a model on each fold with each seed, and predict the tested patients."""
-    table, built = folds or divide(patients), model_settings(**model)
-    maps = {one.name: one.maps for one in patients}
+    table = folds or divide(patients)
     names = list(table.labels)
     place = {name: number for number, name in enumerate(names)}
     chances = np.zeros((len(seeds), len(names), len(CLASSES)))
-    with one_thread():
-        for number, seed in enumerate(seeds):
-            for fold in table.folds:
-                data = InMemory(table, fold.name, {}, maps=maps)
-                tested = data.bags("test", built.modalities)
-                with TemporaryDirectory() as scratch:
-                    folder = Path(scratch)
-                    fit(data, built, settings, Checkpoint(folder, "one"), seed=seed, out=folder / "out")
-                    network, _ = load_model(folder / "out")
-                with torch.inference_mode():
-                    found = class_log_probabilities(network(collate(tested))).exp().numpy()
-                chances[number, [place[bag.patient] for bag in tested]] = found
+    for number, seed in enumerate(seeds):
+        for fold in table.folds:
+            network, tested, _ = train(patients, model, settings, table, fold.name, seed=seed)
+            with torch.inference_mode():
+                found = class_log_probabilities(network(collate(tested))).exp().numpy()
+            chances[number, [place[bag.patient] for bag in tested]] = found
     tests = {name: fold.name for fold in table.folds for name in fold.test}
     labels = np.array(list(table.labels.values()))
     people = {one.name: one.person for one in patients}
@@ -124,7 +137,11 @@ def accuracy(networks: Networks) -> float:
     return float(np.mean([hits[:, networks.labels == c].mean() for c in np.unique(networks.labels)]))
 
 
+def own_probabilities(networks: Networks) -> np.ndarray:
+    """Probability [S, n] of the true class."""
+    return networks.probabilities[:, np.arange(len(networks.labels)), networks.labels]
+
+
 def log_loss(networks: Networks) -> float:
     """Mean log-loss of the networks."""
-    own = networks.probabilities[:, np.arange(len(networks.labels)), networks.labels]
-    return float(-np.log(np.maximum(own, 1e-12)).mean())
+    return float(-np.log(np.maximum(own_probabilities(networks), 1e-12)).mean())
