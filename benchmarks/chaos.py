@@ -2,11 +2,11 @@
 
     python benchmarks/chaos.py [--families cmusnet,abmil] [--patients 37 400] [--seeds 3]
 
-On the cohort of features (`nephroscale_demo.latent`): each network is trained with the defaults of `train` and each seed
-in two-fold cross-validation, and again after one weight of its first tensor was changed by 1e-7 before the first step.
-Printed are the absolute differences of balanced accuracy and of the probability of the true class: the largest between a
-training and its changed copy, and the mean between two seeds. The exit status is 1 where the change moves the balanced
-accuracy as far as a seed.
+On the cohort of features (`nephroscale_demo.latent`): each network is trained with the defaults of `train` and each
+seed in two-fold cross-validation, and again after one weight of its first tensor was changed by 1e-7 before the first
+step. Printed are the absolute differences of balanced accuracy and of the probability of the true class: the largest
+between a training and its changed copy, and the mean between two seeds. The exit status is 1 where the change moves the
+balanced accuracy as far as a seed.
 """
 
 from __future__ import annotations
