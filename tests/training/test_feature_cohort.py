@@ -109,9 +109,9 @@ def test_a_planted_shortcut_lifts_a_network_above_the_ceiling_and_is_named() -> 
     for link, above in ((0.5, False), (0.9, True)):
         patients = draw_patients(LatentPlan(link=link))
         facts = {one.name: {"site=south": float(one.site == "south")} for one in patients}
-        audit = predict_from_facts(facts, divide(patients), permutations=99, seed=1)
+        audit = predict_from_facts(facts, divide(patients), permutations=39, seed=1)
         assert audit is not None
-        assert (audit.p <= 0.01) == above
+        assert (audit.p < 0.05) == above
         if above:
             found = cross_validate(patients, {"family": "cmusnet", "modalities": ["OM"]})
             assert accuracy(found) > accuracy(best_possible(patients, ["OM"])) + 0.05
