@@ -2,7 +2,7 @@
 
     python benchmarks/run_all.py [NAME ...]
 
-mil.py is skipped without ../shared/data/mil. It and coverage.py run in a short form.
+mil.py is skipped without ../shared/data/mil. It, coverage.py and chaos.py run in a short form.
 """
 
 import subprocess
@@ -12,7 +12,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 SHARED = HERE.parents[1] / "shared"
 FOLDERS = {"mil": SHARED / "data/mil"}
-OPTIONS = {"mil": ["--dataset", "musk1", "--networks", "abmil,abmil-gated"], "coverage": ["--draws", "3"]}
+OPTIONS = {
+    "chaos": ["--seeds", "2"],
+    "coverage": ["--draws", "3"],
+    "mil": ["--dataset", "musk1", "--networks", "abmil,abmil-gated"],
+}
 
 
 def main() -> int:

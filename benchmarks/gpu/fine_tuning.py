@@ -22,7 +22,7 @@ from nephroscale.training import epoch as epochs
 from nephroscale.training import fit as fitting
 from nephroscale.training.data import BagSource, layouts_of
 from nephroscale.training.precision import make_deterministic
-from nephroscale.training.settings import TrainSettings
+from nephroscale.training.settings import PAPER, TrainSettings
 from support.mil_step import prepare
 from support.stored_features import Cohort, write_bag
 from support.training import train_fold, trained_files
@@ -72,7 +72,7 @@ def measure_busy(folder: Path, patients: int, epochs_: int) -> None:
             bags.setdefault(f"P{i:03d}", {})[name] = write_bag(folder / f"P{i:03d}" / f"{name}.zarr", pixels, name)
     source = BagSource(bags, {patient: i % 3 for i, patient in enumerate(bags)})
     opened = source.open(bags, ("TEM", "OM", "IM"))
-    settings = TrainSettings(batch_size=8, epochs=epochs_)
+    settings = TrainSettings.from_mapping({**PAPER, "batch_size": 8, "epochs": epochs_})
     network, optimizer, _ = prepare(Namespace(encoder="swin-b", size=224, batch=1, instances=3, device="cuda"))
     sides = fitting.Sides(opened, opened[:8], layouts_of(opened), {})
     learn, _, layouts = fitting.make_steps(network, optimizer, sides, settings)

@@ -15,6 +15,7 @@ from nephroscale.errors import NephroscaleError, name_files
 from nephroscale.features.settings import EncoderSettings
 from nephroscale.models.registry import FAMILIES
 from nephroscale.models.settings import COMMON_KEYS, ModelSettings
+from nephroscale.training.settings import TrainSettings
 
 LEAST: dict[str, Any] = {
     "data": {"patients": "patients.csv", "images": "images.csv"},
@@ -111,6 +112,17 @@ def test_a_model_overrides_single_keys_of_the_training() -> None:
     assert filled.models["a"].train == {"epochs": 3}
     training = filled.models["a"].training(filled.train)
     assert (training.epochs, training.batch_size, training.seeds) == (3, 2, (1,))
+
+
+def test_the_preset_of_the_paper_serves_the_study_or_one_model() -> None:
+    paper = {"preset": "paper", "epochs": 3}
+    whole = load_config(config(train=paper)).train
+    assert (whole.learning_rate, whole.patience, whole.epochs) == (5e-5, 40, 3)
+    filled = load_config(config(models={"tuned": {"train": paper}, "frozen": None}))
+    rates = {name: model.training(filled.train).learning_rate for name, model in filled.models.items()}
+    assert rates == {"tuned": 5e-5, "frozen": TrainSettings().learning_rate}
+    with pytest.raises(NephroscaleError, match="preset"):
+        load_config(config(train={"preset": "papers"}))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -3,7 +3,11 @@ import pytest
 from scipy.stats import binom
 
 from nephroscale.cohort.fold_table import FoldSides, FoldTable
+from nephroscale.cohort.folds import make_folds
+from nephroscale.cohort.patient import PatientRow
+from nephroscale.cohort.settings import FoldsSettings
 from nephroscale.evaluation.shortcuts import detectable_accuracy, predict_from_facts
+from nephroscale_demo.cohorts import make_cohort
 
 CASES = [f"P{i:02d}" for i in range(40)]
 LABELS = {case: i % 2 for i, case in enumerate(CASES)}
@@ -81,3 +85,13 @@ def test_the_detectable_accuracy_is_detected_in_four_of_five_cohorts(size):
     found = detectable_accuracy(null, size)
     power = binom.sf(np.floor(np.quantile(null, 0.95) * size + 1e-9), size, found)
     assert power == pytest.approx(0.8, abs=0.07)
+
+
+def test_the_planted_shortcut_of_the_demo_is_found_and_the_plain_demo_has_none():
+    for variant, found in ((None, False), ("shortcut", True)):
+        people = [row for row in make_cohort("demo", variant).patients if row.use == "diagnosis"]
+        rows = [PatientRow(row.patient_id, row.diagnosis, site=row.site) for row in people]
+        table = make_folds(rows, ("IgAN", "MN", "LN"), FoldsSettings(), 1, min_per_class=5, permute_labels=None)
+        facts = {row.patient_id: {"site": float(row.site == "south")} for row in people}
+        outcome = predict_from_facts(facts, table, 99, 1)
+        assert (outcome.p < 0.05) == found, "p < 0.05 is the report's limit for its warning"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 import torch
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
+from sklearn.model_selection import StratifiedKFold
 from torch import Tensor, nn
 
 from nephroscale.errors import NephroscaleError
@@ -34,6 +37,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 SHARED = {"embedding": [256, 128, 64], "embedding_dropout": 0.5, "attention_width": 64}
 BAGS_A_STEP = {"sc-mil": 16}
+ONE_UNIT = ("abmil", "mean-pooling", "max-pooling")
+"""Families that end in one sigmoid unit here, as in Ilse et al.; the others need a logit for each class."""
 
 
 def settings_of(options: Mapping[str, Any]) -> ModelSettings:
@@ -58,24 +63,28 @@ class Dataset:
         [bags] int64: 0 or 1.
     folds
         Run by run and fold by fold [bags] bool: True on the training side.
+    published
+        Whether the folds are those of the file, and not divisions of our own.
     """
 
     bags: list[np.ndarray]
     labels: np.ndarray
     folds: list[list[np.ndarray]]
+    published: bool = True
 
 
 def find_dataset(folder: Path, name: str) -> Path:
-    """Find the file of a data set, whatever the case of its name."""
-    wanted = f"midatasets_{name}.jld"
-    there = sorted(folder.glob("*.jld")) if folder.is_dir() else []
-    for path in there:
-        if path.name.casefold() == wanted:
-            return path
+    """Find the file of a data set, whatever the case of its name; `.jld` before `.mat`."""
+    wanted = (f"midatasets_{name}.jld", f"{name}.mat", f"{name[:-1]}_{name[-1]}.mat")
+    there = sorted(path for path in folder.glob("*") if path.suffix in (".jld", ".mat")) if folder.is_dir() else []
+    found = {path.name.casefold(): path for path in there}
+    for file in wanted:
+        if file in found:
+            return found[file]
     raise NephroscaleError(
         f"There is no file of the data set {name}.",
-        where=f"{folder} ({', '.join(path.name for path in there) or 'no .jld file'})",
-        fix=f"Put MIDatasets_{name.capitalize()}.jld there.",
+        where=f"{folder} ({', '.join(path.name for path in there) or 'no .jld or .mat file'})",
+        fix=f"Put MIDatasets_{name.capitalize()}.jld or {name}.mat there.",
     )
 
 
@@ -84,7 +93,11 @@ def read_dataset(path: Path) -> Dataset:
 
     `X` refers to one Float32 matrix a bag. Julia stores by columns, so that here a row is a feature and a column an
     instance. `y` and each fold are BitArrays: whole 64-bit words, the first bit in the lowest place.
+
+    A `.mat` file has no folds; see :func:`read_mat`.
     """
+    if path.suffix == ".mat":
+        return read_mat(path)
     try:
         with h5py.File(path) as file:
             bags = [np.asarray(matrix, np.float32).T for matrix in _follow(file, "X")]
@@ -99,6 +112,39 @@ def read_dataset(path: Path) -> Dataset:
             fix="Download the file again; it has to contain X (bags), y (labels) and folds as Julia's JLD writes them.",
         ) from error
     return Dataset(bags, labels.astype(np.int64), folds)
+
+
+def read_mat(path: Path) -> Dataset:
+    """Read a data set as MATLAB's .mat with `X` [instances, features], `BagI` and `Bag2`, and divide it five times.
+
+    Of `BagI` and `Bag2`, the one with more different values gives the bag of each instance. The other gives the labels,
+    of instances or of bags: 1 is positive, 0, -1 or 2 is negative. A bag with a positive instance is positive. There
+    are no published folds: each division has ten stratified folds of our own.
+    """
+    try:
+        content = loadmat(path)
+        instances = np.asarray(content["X"], np.float32)
+        one, other = (np.asarray(content[key]).ravel() for key in ("BagI", "Bag2"))
+        whose, marks = (one, other) if len(np.unique(one)) > len(np.unique(other)) else (other, one)
+        if not (len(whose) == len(instances) and set(marks.tolist()) <= {-1, 0, 1, 2}):
+            raise ValueError(f"BagI and Bag2 do not give a bag and a label for each of {len(instances)} instances.")
+        names = np.unique(whose)
+        if len(marks) not in (len(names), len(instances)):
+            raise ValueError(f"there are {len(marks)} labels for {len(names)} bags.")
+        bags = [instances[whose == name] for name in names]
+        labels = marks == 1 if len(marks) == len(names) else np.array([(marks[whose == n] == 1).any() for n in names])
+        _check(bags, labels, [[np.zeros(len(bags), bool)]])
+    except (OSError, KeyError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
+        raise NephroscaleError(
+            f"This is not a MIL data set: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            where=str(path),
+            fix="It has to contain X [instances, features], BagI and Bag2, saved by MATLAB before version 7.3.",
+        ) from error
+    folds = []
+    for run in range(5):
+        division = StratifiedKFold(10, shuffle=True, random_state=run).split(labels, labels)
+        folds.append([np.isin(np.arange(len(bags)), train) for train, _ in division])
+    return Dataset(bags, labels.astype(np.int64), folds, published=False)
 
 
 def _follow(file: h5py.File, references: Any) -> list[Any]:
@@ -155,6 +201,9 @@ class Step(nn.Module):
         if batch is None:
             return self.network.after_step()
         output = self.network(batch)
+        logits = output.logits["fusion"]
+        if logits.shape[1] == 1:  # the sigmoid of z is the softmax of (0, z)
+            output = replace(output, logits={"fusion": torch.cat([torch.zeros_like(logits), logits], 1)})
         return self.network.loss(output, batch.labels) if self.training else output.logits["fusion"]
 
 
@@ -212,7 +261,7 @@ def train_folds(
     steps = []
     for seed in seeds:
         torch.manual_seed(seed)
-        steps.append(Step(build(settings, {"TEM": shape}, 2)))
+        steps.append(Step(build(settings, {"TEM": shape}, 1 if settings.family in ONE_UNIT else 2)))
     template = steps[0]
     learnt, buffers = torch.func.stack_module_state(steps)
     state = {**learnt, **buffers}

@@ -16,12 +16,12 @@ from nephroscale.models.cmusnet import CMUSNet, Config
 from nephroscale.models.settings import TrainableEncoderSettings, TrainedEncoderSettings
 from nephroscale.training.epoch import make_optimizer
 from nephroscale.training.precision import prepare as prepare_network
-from nephroscale.training.settings import TrainSettings
+from nephroscale.training.settings import PAPER, TrainSettings
 
 if TYPE_CHECKING:
     import argparse
 
-TRAIN = TrainSettings()
+TRAIN = TrainSettings.from_mapping(PAPER)
 SEED = 0
 SWIN_B = {
     "embed_dim": 128,

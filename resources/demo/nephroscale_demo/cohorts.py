@@ -26,22 +26,70 @@ SITES = ("north", "south")
 SCANNERS = {"north": "scanner A", "south": "scanner B"}
 
 
-def make_cohort(name: str) -> Draft:
+VARIANTS = ("no-signal", "shortcut", "duplicates")
+"""Variants of the demo: diagnoses permuted among the patients; lupus nephritis mostly at the southern site, and all
+else at the northern one; three patients who occur a second time under another id."""
+
+
+def make_cohort(name: str, variant: str | None = None) -> Draft:
     """Lay out a cohort: its tables and the plan of each image. No image is generated yet.
 
     Parameters
     ----------
     name
         One of `COHORTS`.
+    variant
+        For `demo`, one of `VARIANTS`; None for the cohort itself.
 
     Raises
     ------
     ValueError
-        For any other name.
+        For any other name or variant.
     """
     if name not in COHORTS:
         raise ValueError(f"There is no cohort {name!r}. Choose one of {', '.join(COHORTS)}.")
-    return COHORTS[name]()
+    if variant is None:
+        return COHORTS[name]()
+    if name != "demo" or variant not in VARIANTS:
+        raise ValueError(f"There is no variant {variant!r} of {name}. The cohort demo has {', '.join(VARIANTS)}.")
+    draft = _demo(shortcut=variant == "shortcut")
+    draft.name = f"demo-{variant}"
+    if variant == "no-signal":
+        _permute_diagnoses(draft)
+    elif variant == "duplicates":
+        _duplicate(draft, 3)
+    return draft
+
+
+def _permute_diagnoses(draft: Draft) -> None:
+    """Permute the diagnoses in the table of patients; the images stay."""
+    places = [place for place, row in enumerate(draft.patients) if row.use == "diagnosis"]
+    order = stream(draft.seed, "no signal").permutation(places)
+    given = [(draft.patients[place].diagnosis, draft.patients[place].subtype) for place in order]
+    for place, (diagnosis, subtype) in zip(places, given, strict=True):
+        draft.patients[place] = replace(draft.patients[place], diagnosis=diagnosis, subtype=subtype)
+
+
+def _duplicate(draft: Draft, count: int) -> None:
+    """Add the first patients again under another id, with files of the same bytes."""
+    works = {work.plan.image_id: work for work in draft.works}
+    for row in [row for row in draft.patients if row.use == "diagnosis"][:count]:
+        draft.patients.append(replace(row, patient_id=f"C{row.patient_id}"))
+        for image in [image for image in draft.images if image.patient_id == row.patient_id]:
+            work, name = works[image.image_id], f"C{image.image_id}"
+            truth = f"truth/{name}.geojson" if work.truth else ""
+            copy = replace(work, path=f"copies/{work.path}", truth=truth)
+            outlines = truth if image.deposit_outlines else ""
+            draft.works.append(copy)
+            draft.images.append(
+                replace(
+                    image,
+                    image_id=name,
+                    patient_id=f"C{row.patient_id}",
+                    path=copy.path,
+                    deposit_outlines=outlines,
+                )
+            )
 
 
 def _row(number: int, lesion: str, site: str, *, use: str = "diagnosis") -> PatientRow:
@@ -104,7 +152,7 @@ ODDITIES = {
 }
 
 
-def _demo() -> Draft:
+def _demo(*, shortcut: bool = False) -> Draft:
     """Forty-four patients of two sites.
 
     Thirty-six can be diagnosed, two cannot (a corrupt slide, no micrographs), one is excluded, and five are for
@@ -115,6 +163,9 @@ def _demo() -> Draft:
     for lesion, count in DEMO.items():
         people += [(lesion, SITES[(len(people) + n) % 2], ODDITIES.get((lesion, n), "")) for n in range(count)]
     people += [("IgAN-M1", "south", "corrupt slide"), ("LN-II", "north", "no micrographs")]
+    if shortcut:  # every tenth patient is of the other site
+        south = [(LESIONS[lesion].diagnosis == "LN") != (place % 10 == 0) for place, (lesion, *_) in enumerate(people)]
+        people = [(lesion, SITES[at], oddity) for at, (lesion, _, oddity) in zip(south, people, strict=True)]
     order = stream(draft.seed, "order").permutation(len(people))
     for number, place in enumerate(order.tolist(), start=1):
         lesion, site, oddity = people[place]

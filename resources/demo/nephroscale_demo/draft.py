@@ -85,6 +85,8 @@ class Draft:
         Rows of the tables.
     works
         Raw files, in the order of the tables.
+    lesions
+        Patient id to the key of `LESIONS` that the images show.
     columns
         Columns of the table of patients.
     """
@@ -96,6 +98,7 @@ class Draft:
     images: list[ImageRow] = field(default_factory=list)
     instruments: list[InstrumentRow] = field(default_factory=list)
     works: list[Work] = field(default_factory=list)
+    lesions: dict[str, str] = field(default_factory=dict)
     columns: tuple[str, ...] = PATIENT_COLUMNS
 
     def patient(self, row: PatientRow) -> PatientRow:
@@ -112,6 +115,7 @@ class Draft:
         vendor: str = "aperio",
     ) -> None:  # fmt: skip
         """Add an OM slide. `stated`: the file states the scale; otherwise the table does."""
+        self.lesions[row.patient_id] = lesion
         random = stream(self.seed, image_id, "plan")
         count = int(random.integers(*glomeruli, endpoint=True))
         sclerosed = int(random.integers(0, 3)) if count > 6 else 0

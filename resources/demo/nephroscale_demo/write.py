@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 import tifffile
 
-from nephroscale_demo.cohorts import COHORTS, make_cohort
+from nephroscale_demo.ceiling import ceiling_json
+from nephroscale_demo.cohorts import COHORTS, VARIANTS, make_cohort
 from nephroscale_demo.fluorescence import FieldPlan, generate_field
 from nephroscale_demo.kidney import SlidePlan, generate_slide
 from nephroscale_demo.slide_file import write_grey, write_slide
@@ -109,6 +110,8 @@ def write_images(draft: Draft, folder: Path, jobs: int = 1, log: TextIO | None =
     """
     folder.mkdir(parents=True, exist_ok=True)
     _write_text(folder / "truth" / "cohort.json", cohort_json(draft))
+    if draft.name == "demo":
+        _write_text(folder / "truth" / "ceiling.json", ceiling_json(draft))
     code = _code_digest()
     known = _read_manifest(folder / MANIFEST)
     open_works = [w for w in draft.works if not _is_done(w, folder, known.get(w.path), code)]
@@ -233,8 +236,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", required=True, type=Path, help="folder for the raw files (data.root)")
     parser.add_argument("--tables", type=Path, help="folder for the tables; those in config/ are committed")
     parser.add_argument("--jobs", type=int, default=2, help="processes; their number changes no byte")
+    parser.add_argument("--variant", choices=VARIANTS, help="of the cohort demo")
     options = parser.parse_args(arguments)
-    draft = make_cohort(options.cohort)
+    if options.variant and options.cohort != "demo":
+        parser.error("only the cohort demo has variants")
+    draft = make_cohort(options.cohort, options.variant)
     if options.jobs < 1:
         parser.error("--jobs has to be at least 1")
     if options.tables is not None:

@@ -3,16 +3,17 @@
 import json
 from collections import Counter
 
+import numpy as np
 import pytest
 
-from nephroscale_demo.cohorts import COHORTS, PANEL, make_cohort
+from nephroscale_demo.cohorts import COHORTS, PANEL, VARIANTS, make_cohort
 from nephroscale_demo.fluorescence import FieldPlan
 from nephroscale_demo.kidney import SlidePlan
 from nephroscale_demo.lesions import LESIONS
 from nephroscale_demo.section import PATTERNS
 from nephroscale_demo.tem import MicrographPlan
 from nephroscale_demo.truth import cohort_json
-from nephroscale_demo.write import tables_of
+from nephroscale_demo.write import do_work, tables_of
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +151,46 @@ def test_new_patients_have_no_label_in_their_table():
 def test_truth_names_every_image(demo):
     truth = json.loads(cohort_json(demo))
     assert {name for patient in truth.values() for name in patient["images"]} == {i.image_id for i in demo.images}
+
+
+def test_without_signal_the_diagnoses_are_permuted_and_the_images_stay(demo):
+    variant = make_cohort("demo", "no-signal")
+    assert variant.works == demo.works
+    assert [p.patient_id for p in variant.patients] == [p.patient_id for p in demo.patients]
+    pairs = list(zip(variant.patients, demo.patients, strict=True))
+    assert Counter(v.diagnosis for v, _ in pairs) == Counter(d.diagnosis for _, d in pairs)
+    moved = [v.diagnosis != d.diagnosis for v, d in pairs if d.use == "diagnosis"]
+    assert len(moved) / 3 < sum(moved) < len(moved)
+
+
+def test_a_shortcut_ties_the_site_to_the_diagnosis(demo):
+    def southern(draft, *diagnoses):
+        return np.mean([p.site == "south" for p in draft.patients if p.use == "diagnosis" and p.diagnosis in diagnoses])
+
+    variant = make_cohort("demo", "shortcut")
+    assert southern(variant, "LN") >= 0.8
+    assert southern(variant, "IgAN", "MN") <= 0.2
+    assert 0.3 < southern(demo, "LN") < 0.7
+    assert {p.site: p.scanner for p in variant.patients} == {"north": "scanner A", "south": "scanner B"}
+
+
+def test_duplicates_have_the_same_bytes_under_other_names(demo, tmp_path):
+    variant = make_cohort("demo", "duplicates")
+    added = variant.patients[len(demo.patients) :]
+    assert [p.patient_id for p in added] == ["CP01", "CP02", "CP03"]
+    paths = [work.path for work in variant.works]
+    assert len(set(paths)) == len(paths)
+    assert {i.path for i in variant.images} == set(paths)
+    assert len({i.image_id for i in variant.images}) == len(variant.images)
+    copies = variant.works[len(demo.works) :]
+    copy = next(work for work in copies if isinstance(work.plan, MicrographPlan))
+    original = next(work for work in demo.works if work.plan == copy.plan)
+    for work in (copy, original):
+        do_work(work, tmp_path)
+    assert (tmp_path / copy.path).read_bytes() == (tmp_path / original.path).read_bytes()
+
+
+def test_only_the_demo_has_variants():
+    for name, variant in (("tiny", VARIANTS[0]), ("demo", "other")):
+        with pytest.raises(ValueError, match="There is no variant"):
+            make_cohort(name, variant)

@@ -25,7 +25,7 @@ from nephroscale.settings import Settings, section, setting
 from nephroscale.slides.settings import ImSettings, OmSettings
 from nephroscale.store.settings import StoreSettings
 from nephroscale.tem.settings import TemSettings
-from nephroscale.training.settings import TrainSettings
+from nephroscale.training.settings import TrainSettings, expand_preset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ def load_config(mapping: Mapping[str, Any]) -> Config:
         raise NephroscaleError("The configuration is not a mapping of keys.", fix="Write `key: value` lines (YAML).")
     schema = read_schema("config")
     completion = Completion(schema)
-    filled = completion.complete(expand_task(mapping), schema)
+    filled = completion.complete(expand_preset(expand_task(mapping)), schema)
     faults = completion.faults + _compose_classes(filled)
     errors = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda error: dotted(error.absolute_path))
     raise_faults(faults + [describe(error) for error in errors] + ([] if errors else _find_contradictions(filled)))

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from nephroscale.settings import Settings, setting
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+PAPER = {
+    "epochs": 40,
+    "patience": 40,
+    "batch_size": 4,
+    "learning_rate": 5e-5,
+    "final_learning_rate": 5e-6,
+    "weight_decay": 5e-5,
+}
+"""The preset `paper`: how the paper of CMUS-Net (arXiv 2512.15171) fine-tunes its encoders with the network."""
 
 
 @dataclass(frozen=True)
@@ -18,11 +26,16 @@ class TrainSettings(Settings):
     seeds: tuple[int, ...] = setting(
         "Each model is trained once for every seed.", (1,), min_items=1, items={"type": "integer", "minimum": 0}
     )
-    epochs: int = setting("Most epochs.", 40, minimum=1)
-    patience: int = setting("Epochs without a lower validation loss after which training stops.", 40, minimum=1)
+    preset: Literal["paper"] | None = setting(
+        "`paper`: the paper's values for fine-tuning encoders with the network (40 epochs, rate 5e-5 to 5e-6), for "
+        "models with an `encoder`; keys given beside it take precedence. The defaults are for frozen features.",
+        None,
+    )
+    epochs: int = setting("Most epochs.", 60, minimum=1)
+    patience: int = setting("Epochs without a lower validation loss after which training stops.", 20, minimum=1)
     batch_size: int = setting("Patients in a step.", 4, was="batch", minimum=1)
-    learning_rate: float = setting("Adam's learning rate at the start.", 5e-5, above=0)
-    final_learning_rate: float = setting("Learning rate at the end of the cosine.", 5e-6, minimum=0)
+    learning_rate: float = setting("Adam's learning rate at the start.", 1e-3, above=0)
+    final_learning_rate: float = setting("Learning rate at the end of the cosine.", 1e-5, minimum=0)
     weight_decay: float = setting("Weight decay.", 5e-5, minimum=0)
     random_flips: bool = setting(
         "Random flips of pixel bags and of feature maps while training.", default=True, was="flips"
@@ -75,3 +88,24 @@ class TrainSettings(Settings):
             When a key is unknown.
         """
         return type(self).from_mapping({**self.to_mapping(), **changes})
+
+
+def expand_preset(config: Mapping[str, object]) -> dict[str, object]:
+    """Write out the preset of the section `train` and of each model's `train`; keys given beside it take precedence.
+
+    What is no mapping stays as it is: the schema names its fault.
+    """
+    written = {**config, **_expand(config)}
+    models = config.get("models")
+    if isinstance(models, Mapping):
+        written["models"] = {
+            name: {**model, **_expand(model)} if isinstance(model, Mapping) else model for name, model in models.items()
+        }
+    return written
+
+
+def _expand(section: Mapping[str, object]) -> dict[str, object]:
+    train = section.get("train")
+    if isinstance(train, Mapping) and train.get("preset") == "paper":
+        return {"train": {**PAPER, **train}}
+    return {}

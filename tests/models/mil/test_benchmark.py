@@ -11,6 +11,8 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.batch import Batch
@@ -124,6 +126,33 @@ def test_a_malformed_file_gets_one_clear_message(tmp_path: Path, kind: str, mess
     assert "MIDatasets_Fox.jld" in str(error.value)
 
 
+@pytest.mark.parametrize("labels_of", ["bags", "instances"])
+def test_a_mat_file_gets_stratified_folds_of_its_own(tmp_path: Path, labels_of: str) -> None:
+    bags, labels, _ = synthetic_bags()
+    whose = np.repeat(np.arange(70), [len(bag) for bag in bags])
+    marks = labels if labels_of == "bags" else labels[whose]
+    path = tmp_path / "musk_2.mat"
+    savemat(path, {"X": np.concatenate(bags), "BagI": whose[:, None] + 1, "Bag2": marks[:, None]})
+    data = mil.read_dataset(mil.find_dataset(tmp_path, "musk2"))
+    assert all(np.array_equal(mine, its) for mine, its in zip(data.bags, bags, strict=True))
+    assert data.labels.tolist() == labels.tolist()
+    assert not data.published
+    for run in data.folds:
+        assert np.sum([~side for side in run], axis=0).tolist() == [1] * 70
+        assert {int(labels[~side].sum()) for side in run} <= {3, 4}
+    assert not np.array_equal(data.folds[0], data.folds[1])
+
+
+@pytest.mark.parametrize("content", [{"X": np.zeros((3, 2))}, {"X": np.zeros((3, 2)), "BagI": [1, 2], "Bag2": [0, 1]}])
+def test_a_malformed_mat_file_gets_one_clear_message(tmp_path: Path, content: dict[str, Any]) -> None:
+    savemat(tmp_path / "musk2.mat", content)
+    with pytest.raises(NephroscaleError, match="not a MIL data set: "):
+        mil.read_dataset(tmp_path / "musk2.mat")
+    (tmp_path / "musk2.mat").write_text("no file of MATLAB, but a text that is long enough to have a header" * 9)
+    with pytest.raises(NephroscaleError, match="not a MIL data set: "):
+        mil.read_dataset(tmp_path / "musk2.mat")
+
+
 @pytest.mark.slow
 def test_the_command_fails_without_a_traceback(root: Path, tmp_path: Path) -> None:
     (tmp_path / "MIDatasets_Musk1.jld").write_text("not HDF5")
@@ -188,7 +217,8 @@ def plainly(settings: ModelSettings, data: Any, side: np.ndarray, seed: int, *, 
         return Batch.of({"TEM": padded[:, :, None, None]}, {"TEM": mask}, torch.from_numpy(data.labels)[chosen])
 
     torch.manual_seed(seed)
-    network = build(settings, {"TEM": (1, 1, 5)}, 2)
+    unit = settings.family in mil.ONE_UNIT
+    network = build(settings, {"TEM": (1, 1, 5)}, 1 if unit else 2)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-3)
     generator = torch.Generator().manual_seed(seed)
     train = np.flatnonzero(side)
@@ -201,7 +231,13 @@ def plainly(settings: ModelSettings, data: Any, side: np.ndarray, seed: int, *, 
         for first in range(0, length, size):
             given = batch(order[first : first + size].tolist())
             optimizer.zero_grad()
-            network.loss(network(given), given.labels).backward()
+            output = network(given)
+            if unit:
+                logits = output.logits["fusion"][:, 0]
+                binary_cross_entropy_with_logits(logits, given.labels.float(), reduction="sum").backward()
+            else:
+                network.loss(output, given.labels).backward()
             optimizer.step()
     with torch.no_grad():
-        return network.eval()(batch(np.flatnonzero(~side).tolist())).logits["fusion"]
+        found = network.eval()(batch(np.flatnonzero(~side).tolist())).logits["fusion"]
+        return torch.cat([torch.zeros_like(found), found], 1) if unit else found
