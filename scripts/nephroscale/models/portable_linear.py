@@ -42,7 +42,7 @@ class _Linear(torch.autograd.Function):
         return _product(rows, weight, bias)
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         rows, weight = context.saved_tensors
         wanted = context.needs_input_grad
         flat = gradient.flatten(0, -2)
