@@ -9,8 +9,12 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from support.installation import Installation
-from support.real_images import require_real_images
+from nephroscale.engine.environment import set_numerical_environment
+
+set_numerical_environment({})  # as in a job, before anything imports what reads it
+
+from support.installation import Installation  # noqa: E402
+from support.real_images import require_real_images  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 hypothesis.settings.register_profile("busy", deadline=None)  # a busy machine exceeds any deadline

@@ -56,7 +56,7 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is 0 where all is well."""
     parser = Parser(prog="nephroscale", description=__doc__)
-    parser.set_defaults(configfile=None, config=None)
+    parser.set_defaults(configfile=None, config=None, computes=False)
     parser.add_argument("--version", action="version", version=f"nephroscale {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     for module in MODULES:
@@ -66,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words.insert(1, "--")  # what follows is for Snakemake
     options = parser.parse_args(words)
     try:
+        if options.computes:
+            run.set_environment(options, restart=arguments is None)
         run.enter_study(options)
         return int(options.run(options))
     except NephroscaleError as error:

@@ -157,6 +157,10 @@ def test_a_key_of_another_family_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("sections", "expected"),
     [
+        (
+            {"compute": {"instruction_set": "AVX2"}},
+            "compute.instruction_set: AVX2 is now `portable`, for all libraries and processors.",
+        ),
         ({"folds": {"count": 2}}, "folds.count is now called folds.n_folds."),
         ({"train": {"batch": 4}}, "train.batch is now called train.batch_size."),
         (

@@ -6,7 +6,7 @@ import pytest
 from nephroscale.engine.device import NodeError, choose_device, describe_allocation, describe_device
 from nephroscale.engine.settings import ComputeSettings
 
-AVX2 = ComputeSettings(instruction_set="AVX2")
+PORTABLE = ComputeSettings()
 
 
 def fake_torch(available):
@@ -32,8 +32,8 @@ def test_a_gpu_that_is_not_there_is_an_error_that_names_the_node_and_what_it_sho
 def test_the_record_names_the_gpu_that_was_used_and_the_cpu_where_none_was(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", fake_torch(available=True))
     assert choose_device("cuda") == "cuda"
-    assert describe_device("cuda", AVX2) == "cuda NVIDIA Test 100"
-    assert describe_device("cpu", AVX2).endswith("AVX2")
+    assert describe_device("cuda", PORTABLE) == "cuda NVIDIA Test 100"
+    assert describe_device("cpu", PORTABLE).endswith("portable")
 
 
 def test_the_allocation_is_printed_only_on_a_cluster(monkeypatch):

@@ -11,6 +11,7 @@ import numpy as np
 import tifffile
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 SIDE = 512
@@ -45,11 +46,11 @@ def deposits_config() -> dict[str, Any]:
     return {"variants": ["plain", "svm"], "backbone": {"size_px": 64}, "head_steps": 2, "epochs": 1}
 
 
-def write_study(folder: Path, *, deposits: bool = False) -> None:
+def write_study(folder: Path, *, deposits: bool = False, patients: Sequence[tuple[str, str, str]] = PATIENTS) -> None:
     """Write tables and images to a folder; with `deposits`, all have two micrographs with readings."""
     (folder / "raw").mkdir(parents=True)
     rows: list[dict[str, Any]] = []
-    for number, (patient, _, use) in enumerate(PATIENTS):
+    for number, (patient, _, use) in enumerate(patients):
         random = np.random.default_rng(number)
         om = {"image_id": f"{patient}-OM", "modality": "OM", "stain": "PASM", "path": f"{patient}-OM.tif", "mpp": 1.0}
         tifffile.imwrite(folder / "raw" / om["path"], _paint_om(random), tile=(256, 256), photometric="rgb")
@@ -77,7 +78,7 @@ def write_study(folder: Path, *, deposits: bool = False) -> None:
             cv2.imwrite(str(folder / "raw" / tem["path"]), _paint_tem(random, spots=reading != "0"))
             rows.append(tem | {"patient_id": patient} | ({"deposits": reading} if deposits else {}))
     _write_table(folder / "images.csv", rows)
-    people = [{"patient_id": patient, "diagnosis": label, "use": use} for patient, label, use in PATIENTS]
+    people = [{"patient_id": patient, "diagnosis": label, "use": use} for patient, label, use in patients]
     _write_table(folder / "patients.csv", people)
 
 

@@ -8,6 +8,7 @@ SCRIPTS = Path(str(workflow.current_basedir)).parents[1] / "scripts"
 if (SCRIPTS / "nephroscale").is_dir():  # a checkout, whatever else is installed
     sys.path.insert(0, str(SCRIPTS))
 
+from nephroscale.engine.environment import set_numerical_environment
 from nephroscale.engine.plan import Plan
 from nephroscale.engine.snakemake.call import Call
 from nephroscale.engine.snakemake.forked_jobs import fork_jobs
@@ -73,6 +74,7 @@ plan, pre_pass = make_plan()
 if workflow.is_main_process:
     show(plan, changes)
 export_attempt(sys.argv, plan.config.compute.device)
+set_numerical_environment(plan.config.compute.to_mapping())
 
 
 pathvars:

@@ -40,13 +40,13 @@ def add(commands: Commands) -> None:
     diff.set_defaults(run=print_difference)
     replay = commands.add_parser("replay", help="recompute one artifact in a scratch folder and compare the bytes")
     replay.add_argument("artifact", help="STAGE/UNIT, the path of a receipt or its link, or a digest")
-    replay.set_defaults(run=print_replay)
+    replay.set_defaults(run=print_replay, computes=True)
     adopt = commands.add_parser(
         "adopt", help="after an upgrade: keep a stage's artifacts where the new code gives the same bytes for a sample"
     )
     adopt.add_argument("stage", help="stage, such as tiles; begin with the first one that would run again")
     adopt.add_argument("--sample", type=int, default=3, help="number of units to recompute (default: 3)")
-    adopt.set_defaults(run=adopt_stage)
+    adopt.set_defaults(run=adopt_stage, computes=True)
 
 
 def write_audit(options: argparse.Namespace) -> int:

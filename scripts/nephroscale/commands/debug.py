@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from nephroscale.commands.run import open_plan
-from nephroscale.engine.environment import set_numerical_environment
 from nephroscale.engine.job import open_job
 from nephroscale.engine.prepass import link_raw_files
 from nephroscale.errors import NephroscaleError, Rejected
@@ -40,14 +39,13 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="make the artifact once in a scratch folder; open the debugger where it fails",
     )
-    debug.set_defaults(run=debug_job)
+    debug.set_defaults(run=debug_job, computes=True)
 
 
 def debug_job(options: argparse.Namespace) -> int:
     """Open a prompt in a job, or run the job once under the debugger; the exit status is 1 if it fails."""
     plan = open_plan(options)
     stage, unit = find_unit(plan, options.unit)
-    set_numerical_environment(plan.config.compute.to_mapping())
     with plan.store.scratch() as scratch:
         job = open_job(plan, stage, unit, scratch)
         if stage.name == "register":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import yaml
 
 from nephroscale.engine.config import load_config
+from nephroscale.engine.environment import set_numerical_environment
 from nephroscale.engine.plan import Plan
 from nephroscale.engine.prepass import find_out, outdated
 from nephroscale.engine.snakemake.status import folder_summary, summary
@@ -44,6 +46,15 @@ def enter_study(options: argparse.Namespace) -> None:
         elif isinstance(value, list):
             setattr(options, name, [each.absolute() if isinstance(each, Path) else each for each in value])
     os.chdir(folder)
+
+
+def set_environment(options: argparse.Namespace, *, restart: bool) -> None:
+    """Fix what numerical libraries read; where they are imported already, `restart` starts this command again."""
+    compute = read_config(options).get("compute")
+    changed = set_numerical_environment(compute if isinstance(compute, dict) else {})
+    if changed and restart and "numpy" in sys.modules:
+        sys.stdout.flush()
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606
 
 
 def open_plan(options: argparse.Namespace, *, check_files: bool = False) -> Plan:

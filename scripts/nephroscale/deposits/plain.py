@@ -115,7 +115,9 @@ def fit_plain(
     items = list_items(training)
     truth = np.array([bool(picture.label) for picture in validation])
     network = _with_head(backbone, items, settings, seed=seed, device=device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY, fused=True
+    )
     progress = checkpoint.load(network, optimizer, log)
 
     def score(epoch: int, rate: float, loss: float) -> None:
@@ -153,7 +155,7 @@ def _with_head(backbone: Backbone, items: Items, settings: DepositsSettings, *, 
     network = PlainNetwork(backbone, pooled.shape[1]).to(device)
     labels = torch.from_numpy(items.labels).float().to(device)
     weights = torch.from_numpy(items.weights).float().to(device)
-    optimizer = torch.optim.AdamW(network.head.parameters(), lr=HEAD_RATE, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(network.head.parameters(), lr=HEAD_RATE, weight_decay=WEIGHT_DECAY, fused=True)
     for _ in range(settings.head_steps):
         optimizer.zero_grad(set_to_none=True)
         loss = functional.binary_cross_entropy_with_logits(network.classify(pooled), labels, weights)

@@ -12,6 +12,16 @@ if TYPE_CHECKING:
     from jsonschema import ValidationError
 
 
+#: Former values, and what they are now.
+VALUES_NOW = {
+    ("compute.instruction_set", "auto"): "`native`; the default, `portable`, computes the same on all processors",
+    **dict.fromkeys(
+        (("compute.instruction_set", name) for name in ("DEFAULT", "AVX2", "AVX512")),
+        "`portable`, for all libraries and processors",
+    ),
+}
+
+
 def raise_faults(faults: Sequence[str]) -> None:
     """Raise one error that lists every fault of a configuration, if there is any.
 
@@ -48,6 +58,8 @@ def describe(error: ValidationError) -> str:
     if keyword == "type":
         return f"{path}: {value!r} is {_kind(value)}, but has to be {_wanted(limit)}."
     if keyword == "enum":
+        if (path, str(value)) in VALUES_NOW:
+            return f"{path}: {value} is now {VALUES_NOW[path, str(value)]}."
         return f"{path}: {value!r} is not one of {', '.join(map(str, limit))}."
     wording = {
         "minimum": f"is less than {limit}",

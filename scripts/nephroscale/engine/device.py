@@ -47,7 +47,7 @@ def describe_device(device: str, compute: ComputeSettings) -> str:
     torch = sys.modules.get("torch")
     if torch is not None and device == "cuda":
         return f"cuda {torch.cuda.get_device_name()}"
-    return f"cpu {platform.machine()} {instruction_set(compute.instruction_set)}"
+    return f"cpu {platform.machine()} {instruction_set(compute)}"
 
 
 def describe_allocation() -> dict[str, JSON]:

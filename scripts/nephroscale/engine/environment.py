@@ -18,6 +18,33 @@ if TYPE_CHECKING:
 
 #: Environment variables that decide how CUDA libraries compute, with the values that every job has.
 NUMERICAL_ENVIRONMENT = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+PORTABLE = "portable"
+#: Variables that hold each library to code which computes the same on all x86-64 processors with AVX2.
+PINS = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_CBWR": "COMPATIBLE",  # its AVX2 code is for Intel's processors alone
+    "OPENBLAS_CORETYPE": "Haswell",
+    "OPENCV_IPP": "disabled",
+    "OPENCV_CPU_DISABLE": "AVX512-SKX",
+}
+#: Other values of these variables that a run has found set, for its records.
+OVERRIDDEN = "NEPHROSCALE_OVERRIDDEN"
+MAKERS = {"GenuineIntel": "Intel", "AuthenticAMD": "AMD"}
+_AVX512 = frozenset({"avx512f", "avx512vl", "avx512bw", "avx512dq", "avx512cd"})
+_ICL = _AVX512 | {"avx512ifma", "avx512vbmi", "avx512_vnni", "avx512_vbmi2", "avx512_bitalg", "avx512_vpopcntdq"}
+#: Levels of instructions by which libraries choose, the lowest first, and the processor's flags for each.
+LEVELS = {
+    "AVX2": frozenset({"avx2", "fma"}),
+    "AVX512": _AVX512 | {"fma"},
+    "AVX512_ICL": _ICL | {"fma"},
+    "AVX512_SPR": _ICL | {"fma", "avx512_fp16"},
+}
+#: Features by which numpy chooses its code.
+NUMPY = {"X86_V3": LEVELS["AVX2"]} | {
+    name: LEVELS[level]
+    for name, level in (("X86_V4", "AVX512"), ("AVX512_ICL", "AVX512_ICL"), ("AVX512_SPR", "AVX512_SPR"))
+}
 #: Distributions with another name than the import; `packages_distributions` finds them too, in 0.3 s a process.
 DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
@@ -72,33 +99,6 @@ def _version(distribution: str) -> str:
         return "absent"
 
 
-def instruction_set(choice: str = "auto") -> str:
-    """Find the instruction-set level at which torch computes on this processor, without importing torch.
-
-    Parameters
-    ----------
-    choice
-        The configuration's ``compute.instruction_set``; ``auto`` reads the processor's flags as torch does.
-
-    Returns
-    -------
-    str
-        ``DEFAULT``, ``AVX2`` or ``AVX512``.
-    """
-    if choice != "auto":
-        return choice
-    if requested := os.environ.get("ATEN_CPU_CAPABILITY"):
-        return requested.upper()
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return f"DEFAULT-{platform.machine()}"
-    flags = set(next((line for line in text.splitlines() if line.startswith("flags")), "").split())
-    if {"avx512f", "avx512vl", "avx512bw", "avx512dq", "fma"} <= flags:
-        return "AVX512"
-    return "AVX2" if {"avx2", "fma"} <= flags else "DEFAULT"
-
-
 def numerical_environment(compute: ComputeSettings, *, torch: bool) -> dict[str, JSON]:
     """What of the environment decides an artifact's bytes, for its recipe.
 
@@ -107,29 +107,80 @@ def numerical_environment(compute: ComputeSettings, *, torch: bool) -> dict[str,
     compute
         The section of the configuration.
     torch
-        Whether torch computes the artifact: then its device and the processor's instruction set count, too.
+        Whether torch computes the artifact: then its device counts, too.
     """
-    environment: dict[str, JSON] = {"threads": compute.threads}
+    environment: dict[str, JSON] = {"threads": compute.threads, "instruction_set": instruction_set(compute)}
     if torch:
-        environment |= {"device": compute.device, "instruction_set": instruction_set(compute.instruction_set)}
+        environment["device"] = compute.device
         if compute.device == "cuda":
             environment |= {name: os.environ.get(name, value) for name, value in NUMERICAL_ENVIRONMENT.items()}
     return environment
 
 
-def set_numerical_environment(compute: Mapping[str, Any]) -> None:
-    """Fix what numerical libraries read when they are first imported.
+def instruction_set(compute: ComputeSettings) -> str:
+    """``portable``, or for ``native`` the class of this processor, without importing what computes on it."""
+    return PORTABLE if compute.instruction_set == PORTABLE else processor_class()
+
+
+def processor_class() -> str:
+    """The class of this processor, such as ``AMD-AVX2``: libraries choose their code by maker and instructions.
+
+    Variables by which somebody limits a library follow, since they change the choice.
+    """
+    maker, flags = _processor()
+    level = "DEFAULT"
+    for name, needed in LEVELS.items():
+        if needed <= flags:
+            level = name
+    limits = [f"{name}={os.environ[name]}" for name in (*PINS, "NPY_DISABLE_CPU_FEATURES") if name in os.environ]
+    return " ".join([f"{maker}-{level}", *limits])
+
+
+@cache
+def _processor() -> tuple[str, frozenset[str]]:
+    """The maker of this processor and its flags; beside Linux the machine's name and no flags."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine(), frozenset()
+    values = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
+    maker = values.get("vendor_id", platform.machine())
+    return MAKERS.get(maker, maker), frozenset(values.get("flags", "").split())
+
+
+def set_numerical_environment(compute: Mapping[str, Any]) -> bool:
+    """Fix what numerical libraries read when they are first imported, here and in processes that this one starts.
 
     Parameters
     ----------
     compute
         The section of the configuration as Snakemake hands it in, before it is checked.
+
+    Returns
+    -------
+    bool
+        Whether anything was changed: what is already imported has not seen it.
     """
+    before = dict(os.environ)
     libraries = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     for name in (*libraries, "OPENCV_FOR_THREADS_NUM"):
         os.environ[name] = str(compute.get("threads", 1))
-    if compute.get("instruction_set", "auto") != "auto":
-        os.environ["ATEN_CPU_CAPABILITY"] = str(compute["instruction_set"]).lower()
+    if compute.get("instruction_set", PORTABLE) == PORTABLE:
+        pins = _pins()
+        preset = [f"{name}={before[name]}" for name, value in PINS.items() if before.get(name, value) != value]
+        os.environ.update(pins, OPENCV_LOG_LEVEL="ERROR")  # else it warns of each pin in every process
+        if preset:
+            os.environ[OVERRIDDEN] = " ".join(preset)
     for name, value in NUMERICAL_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     os.environ["HF_HUB_OFFLINE"] = "1"
+    return dict(os.environ) != before
+
+
+def _pins() -> dict[str, str]:
+    """The variables of `portable`; features that this processor lacks are not named, as libraries warn of them."""
+    flags = _processor()[1]
+    pins = {**PINS, "NPY_DISABLE_CPU_FEATURES": " ".join(name for name, needed in NUMPY.items() if needed <= flags)}
+    if not LEVELS["AVX512"] <= flags:
+        del pins["OPENCV_CPU_DISABLE"]
+    return pins

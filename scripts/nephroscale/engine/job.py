@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from nephroscale.engine.cards import take_card
 from nephroscale.engine.device import choose_device, describe_allocation, describe_device
+from nephroscale.engine.dispatch import check_dispatch
 from nephroscale.engine.invariants import check_nothing_changed, check_registered, raw_signatures
 from nephroscale.engine.node_copy import copy_raw, node_folder
 from nephroscale.engine.open_check import check_opens
@@ -82,6 +83,8 @@ class Job:
         To be filled with digests of parts that later stages depend on one by one.
     computed_on
         The device that the stage has asked for, ``cpu`` if none.
+    dispatch
+        What the numerical libraries reported when the artifact was made.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class Job:
         self.recipe_digest = recipe.digest
         self.parts: dict[str, str] = {}
         self.computed_on = "cpu"
+        self.dispatch: dict[str, str] = {}
         #: For what is not part of the recipe: locations of files.
         self.plan = plan
         self._work, self._node_copies = work, node_copies
@@ -289,6 +293,7 @@ def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, *, begun: floa
         "cpu_seconds": round(cpu, 3),
         "node": socket.gethostname(),
         "device": describe_device(job.computed_on, plan.config.compute),
+        "dispatch": job.dispatch,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "git": _git_commit(plan.scripts),
         "run": os.environ.get("NEPHROSCALE_RUN", started),
@@ -308,9 +313,11 @@ def _make(plan: Plan, job: Job) -> Receipt:
     try:
         with check_opens(plan, job.stage, job.unit):
             figures = job.stage.make(job)
+        receipt = Receipt(name, job.unit, "accepted", figures=_plain(figures), parts=job.parts)
     except Rejected as verdict:
-        return Receipt(name, job.unit, "rejected", verdict.reason, figures=_plain(verdict.figures))
-    return Receipt(name, job.unit, "accepted", figures=_plain(figures), parts=job.parts)
+        receipt = Receipt(name, job.unit, "rejected", verdict.reason, figures=_plain(verdict.figures))
+    job.dispatch = check_dispatch(plan.config.compute)
+    return receipt
 
 
 def make_again(plan: Plan, stage: Stage, unit: str, scratch: Path) -> Receipt:

@@ -26,8 +26,10 @@ class ComputeSettings(Settings):
         1,
         minimum=1,
     )
-    instruction_set: Literal["auto", "DEFAULT", "AVX2", "AVX512"] = setting(
-        "Instruction set of torch on the CPU; pin it where the machines of a cluster differ.", "auto"
+    instruction_set: Literal["portable", "native"] = setting(
+        "Code of numerical libraries on the CPU. `portable` gives the same bytes on all x86-64 processors with AVX2; "
+        "`native` is what each library prefers on the processor, whose class is then part of the recipe.",
+        "portable",
     )
     copy_raw_to_node: bool = setting(
         "Copy raw images to the node's own disk ($TMPDIR) before reading them, and check their digest on the way; for "

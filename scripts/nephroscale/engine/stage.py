@@ -198,7 +198,7 @@ class Stage:
     pages: ClassVar[tuple[tuple[str, str], ...]] = ()
     #: Whether every artifact that was ever finished stays, numbered, in the subfolder ``reports`` of the results.
     numbered: ClassVar[bool] = False
-    #: Whether torch computes here, so that device and instruction set are part of the recipe.
+    #: Whether torch computes here, so that its device is part of the recipe.
     torch: ClassVar[bool] = False
     #: Whether a random choice is made here, so that the seed is part of the recipe.
     seeded: ClassVar[bool] = False

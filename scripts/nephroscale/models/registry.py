@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.batch import MODALITIES
 from nephroscale.models.encoders.registry import module_of_encoder
+from nephroscale.models.portable_linear import use_portable_linear
 from nephroscale.models.settings import TrainedEncoderSettings
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def build(settings: ModelSettings, shapes: Shapes, classes: int, *, slots: int =
     kind = import_module(_module_of(settings.family)).NETWORK
     panel = {"slots": slots} if kind.reads_slots else {}
     network: Network = kind(select_modalities(shapes, settings.modalities), classes, config, **panel)
+    use_portable_linear(network)
     return network
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from nephroscale.models.precision import full_precision
+from nephroscale.models.precision import full_precision, square_root
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def bag_distances(features: Tensor, mask: Tensor, *, released: bool = False) -> 
         squared[:, first + 1 :, first] = row
     # The root is computed in float64 and rounded to float32, because torch's float32 root is not always correctly
     # rounded. Without `released`, x is not rescaled: dividing the distances by `span` gives the same.
-    distances = squared.float().double().sqrt().float() if released else squared.sqrt() / span
+    distances = square_root(squared.float().double()).float() if released else square_root(squared) / span
     return torch.where(mask[:, :, None] & mask[:, None, :], distances, 0.0).double()
 
 

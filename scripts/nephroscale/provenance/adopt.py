@@ -6,7 +6,6 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from nephroscale.engine.environment import set_numerical_environment
 from nephroscale.provenance.replay import Replay, recompute
 from nephroscale.store.digest import digest_json
 from nephroscale.store.recipe import Recipe
@@ -80,7 +79,6 @@ def adopt(plan: Plan, stage: Stage, sample: int, report: Callable[[str, Replay],
     report
         Called with the unit and the outcome of each replay.
     """
-    set_numerical_environment(plan.config.compute.to_mapping())
     candidates = find_candidates(plan, stage)
     chosen = random.Random(plan.config.seed).sample(candidates, min(sample, len(candidates)))  # noqa: S311
     replays = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from nephroscale.engine.environment import set_numerical_environment
 from nephroscale.engine.job import make_again
 from nephroscale.errors import NephroscaleError
 from nephroscale.provenance.graph import CURRENT, FOLLOWS, LOST
@@ -76,7 +75,6 @@ def replay(plan: Plan, graph: Graph, key: tuple[str, str]) -> Replay:
             fix="Check out the code and configuration that made it (`nephroscale trace` names the commit), or run the "
             "workflow again first.",
         )
-    set_numerical_environment(plan.config.compute.to_mapping())
     return recompute(plan, plan.stages[key[0]], key[1], artifact.receipt)
 
 

@@ -215,7 +215,7 @@ class ModelResults:
                 where=f"evaluations of {self.name}",
                 fix="Make the folds again.",
             )
-        order = np.argsort(np.array(patients))
+        order = np.argsort(np.array(patients), kind="stable")
         labels = np.concatenate([part.labels for part in parts])[order]
         probabilities = np.concatenate([part.probabilities for part in parts])[order]
         second = np.concatenate([part.labels if part.second is None else part.second for part in parts])[order]

@@ -41,6 +41,9 @@ class Made(TypedDict, total=False):
         Processor time of all threads of the job's process, in the stage's own function alone.
     node, device, allocation
         Host, processor, and what a cluster had given the job.
+    dispatch
+        The code that each imported numerical library reported to have chosen for the processor; under `overridden` the
+        variables that were set to other values before the run.
     peak_mb
         Peak memory of the job's process in MiB.
     git
@@ -56,6 +59,7 @@ class Made(TypedDict, total=False):
     store_seconds: float
     cpu_seconds: float
     node: str
+    dispatch: dict[str, str]
     device: str
     allocation: JSON
     peak_mb: int

@@ -133,7 +133,7 @@ def batches(
 
 
 def make_optimizer(network: torch.nn.Module, settings: TrainSettings) -> torch.optim.Adam:
-    """Make the paper's optimizer, Adam with amsgrad, for the trainable parameters; on a GPU in one fused kernel."""
+    """Make the paper's optimizer, Adam with amsgrad, for the trainable parameters, in one fused kernel."""
     trainable = [p for p in network.parameters() if p.requires_grad]
     on_gpu = bool(trainable) and trainable[0].is_cuda
     return torch.optim.Adam(
@@ -141,7 +141,7 @@ def make_optimizer(network: torch.nn.Module, settings: TrainSettings) -> torch.o
         lr=torch.tensor(settings.learning_rate, device=trainable[0].device) if on_gpu else settings.learning_rate,
         weight_decay=settings.weight_decay,
         amsgrad=True,
-        fused=on_gpu or None,
+        fused=True,  # the other forms call torch.sqrt, which differs between processors
         capturable=on_gpu,
     )
 

@@ -20,8 +20,6 @@ from pathlib import Path
 from subprocess import CalledProcessError
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.engine.environment import set_numerical_environment
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -86,7 +84,6 @@ def fork_jobs(plan: Plan, planned: Iterable[Any]) -> None:
     """Let Snakemake's main process fork the planned jobs (Snakemake's objects), instead of starting each anew."""
     from snakemake.script import PythonScript
 
-    set_numerical_environment(plan.config.compute.to_mapping())  # before the server imports what reads it
     stages = {stage.rule: stage for stage in plan.stages.values()}
     modules: set[str] = set()
     for job in planned:

@@ -163,7 +163,7 @@ class MHIMMIL(Network):
 
 def _rank(values: Tensor) -> Tensor:
     """Rank the columns of each row from the largest, 0, on; ties are ranked by their order."""
-    return values.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+    return values.argsort(dim=1, descending=True, stable=True).argsort(dim=1, stable=True)
 
 
 NETWORK = MHIMMIL

@@ -1,0 +1,51 @@
+"""Make every unit of a very small study in this process, and print the digest of each artifact and its parts.
+
+    PYTHONPATH=scripts:tests python -m support.every_stage FOLDER [STAGE ...]
+
+The folder is that of `support.small_study.write_study`. The stages that follow are left out, with those that need them.
+It is run natively and in an emulator of another processor (tests/test_portable.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from nephroscale.engine.environment import set_numerical_environment
+
+set_numerical_environment({})
+
+from nephroscale.engine.job import NotMadeError, make_units  # noqa: E402
+from nephroscale.engine.plan import Plan  # noqa: E402
+from nephroscale.stages.registry import stage_table  # noqa: E402
+
+
+def make_all(plan: Plan, left_out: set[str]) -> dict[str, str]:
+    """Make the units stage by stage: the name of each to its digest, or to the reason why it was rejected."""
+    made = {}
+    for name, stage in plan.stages.items():
+        if name in left_out:
+            continue
+        begun = time.monotonic()
+        for unit in plan.units(name):
+            try:
+                (receipt,) = make_units(plan, stage, [unit])
+            except NotMadeError:
+                continue
+            plan.set_receipt(name, unit, receipt)
+            path = plan.receipt_path(name, unit)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(receipt.text())
+            made[f"{name}/{unit}"] = receipt.digest or str(receipt.reason)
+            made |= {f"{name}/{unit}#{part}": digest for part, digest in receipt.parts.items()}
+        print(f"{name}: {time.monotonic() - begun:.1f} s", file=sys.stderr, flush=True)
+    return made
+
+
+if __name__ == "__main__":
+    os.chdir(sys.argv[1])
+    config = json.loads(Path("config.json").read_text())
+    print("\n" + json.dumps(make_all(Plan(config, stage_table()), set(sys.argv[2:]))))
