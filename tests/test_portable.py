@@ -1,7 +1,6 @@
 """Every stage gives the same bytes on this processor and on another maker's, which an emulator plays.
 
-Report and audit are left out: they take minutes in the emulator, draw no number that another artifact has not, and tell
-when and where they were made.
+Report and audit are left out for their time in the emulator.
 """
 
 from __future__ import annotations
