@@ -67,7 +67,7 @@ def test_the_command_lists_before_it_deletes_and_lists_what_stays(held, capsys):
     printed = capsys.readouterr().out
     assert f"objects of tem: {PATIENT} (1)" in printed
     assert "delete the rows of the patient in patients.csv, images.csv" in printed
-    assert f"{PATIENT}-OM0.tif" in printed
+    assert f"{PATIENT}-OM0.png" in printed
     assert objects(held.store) == before
     assert main(["forget", PATIENT, "--delete", "--configfile", "config.yaml"]) == 0
     assert "Deleted:" in capsys.readouterr().out

@@ -7,13 +7,14 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nephroscale.engine.device import NodeError
 from nephroscale.engine.environment import OVERRIDDEN, PORTABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import ModuleType
 
     from nephroscale.engine.settings import ComputeSettings
 
@@ -45,12 +46,12 @@ def check_dispatch(compute: ComputeSettings) -> dict[str, str]:
     return found | ({"overridden": os.environ[OVERRIDDEN]} if OVERRIDDEN in os.environ else {})
 
 
-def read_dispatch(modules: Mapping[str, Any]) -> dict[str, str]:
+def read_dispatch(modules: Mapping[str, ModuleType]) -> dict[str, str]:
     """Ask the numerical libraries among some imported modules (`sys.modules`); none is imported for it."""
     found = {}
     if torch := modules.get("torch"):
         found["torch"] = torch.backends.cpu.get_cpu_capability()
-        if mkl := _mkl(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"):
+        if mkl := _mkl(Path(str(torch.__file__)).parent / "lib" / "libtorch_cpu.so"):
             found["MKL"] = mkl
     if numpy := modules.get("numpy._core._multiarray_umath"):
         chosen = [name for name in numpy.__cpu_dispatch__ if numpy.__cpu_features__.get(name)]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.batch import MODALITIES
 from nephroscale.models.encoders.registry import module_of_encoder
-from nephroscale.models.portable_linear import use_portable_linear
 from nephroscale.models.settings import TrainedEncoderSettings
 
 if TYPE_CHECKING:
@@ -85,6 +84,8 @@ def build(settings: ModelSettings, shapes: Shapes, classes: int, *, slots: int =
     NephroscaleError
         When the family is unknown, or a modality of the model has no shape.
     """
+    from nephroscale.models.portable_linear import use_portable_linear
+
     config = config_of(settings.family).from_mapping(settings.options)
     kind = import_module(_module_of(settings.family)).NETWORK
     panel = {"slots": slots} if kind.reads_slots else {}

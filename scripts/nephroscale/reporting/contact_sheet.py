@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -72,11 +72,12 @@ def _card(name: str, tiles: Path, image: ListedImage) -> SheetCard:
         for level, colour in ((TISSUE_LEVEL, TISSUE), (PEN_LEVEL, PEN)):
             contours, _ = cv2.findContours((mask == level).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(picture, contours, -1, colour, 1, cv2.LINE_8)
-    figures = _figures(json.loads((tiles / "qc.json").read_text(encoding="utf-8")))
+    figures = _figures(tiles / "qc.json")
     return SheetCard(name, image.case, image.channel, to_data_uri(picture), picture.shape[1], picture.shape[0], figures)
 
 
-def _figures(quality: Mapping[str, Any]) -> list[Figure]:
+def _figures(path: Path) -> list[Figure]:
+    quality = json.loads(path.read_text(encoding="utf-8"))
     area, blurred, pen = quality["tissue_mm2"], quality["blurred_share"], quality["pen_share"]
     figures = [Figure(f"{quality['tiles']} tiles" + ("" if area is None else f", {area:.3g} mm²"))]
     focus = f"focus {quality['focus_median']:.2f}, {_percent(blurred)} blurred"
