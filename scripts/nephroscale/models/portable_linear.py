@@ -14,7 +14,7 @@ SMALLEST = 2**14
 
 def use_portable_linear(network: nn.Module) -> None:
     """Let the larger linear layers of a network compute by oneDNN, if MKL is held to its compatible code."""
-    if os.environ.get("MKL_CBWR") == "COMPATIBLE" and torch.backends.mkldnn.is_available():
+    if os.environ.get("MKL_CBWR") == "COMPATIBLE" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         for layer in network.modules():
             if type(layer) is nn.Linear and layer.weight.numel() >= SMALLEST:
                 layer.__class__ = PortableLinear
