@@ -15,9 +15,12 @@ COPIES = {
 }
 
 
+def copies(project):
+    return {name: (project.path / "results/tiny" / name).read_bytes() for name in COPIES}
+
+
 def pages(project):
-    top = project.path / "results/tiny"
-    return {name: (top / name).read_bytes().replace(b'"report/cases/', b'"cases/') for name in COPIES}
+    return {name: copy.replace(b'"report/cases/', b'"cases/') for name, copy in copies(project).items()}
 
 
 def test_a_page_is_a_copy_of_the_one_in_its_object(made):
@@ -70,5 +73,5 @@ def test_the_report_of_snakemake_holds_the_pages_and_no_receipt(project):
     embedded = {
         base64.b64decode(data) for data in re.findall(r"data:text/(?:html|csv)[^,]*;base64,([A-Za-z0-9+/=]+)", text)
     }
-    assert embedded == set(pages(project).values())
+    assert embedded == set(copies(project).values())
     assert not re.search(r"data:application/json", text)
