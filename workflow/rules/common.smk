@@ -66,7 +66,7 @@ def begin_run():
     export_run(groups, workflow.execution_settings.retries)
     note_run(local=workflow.local_exec)
     if workflow.local_exec and not workflow.execution_settings.debug:
-        fork_jobs(plan, workflow.dag.needrun_jobs())
+        fork_jobs(plan, workflow.dag.needrun_jobs(), config, stage_table)
 
 
 export_package(SCRIPTS)

@@ -13,7 +13,7 @@ from nephroscale.engine.batches import batch_name
 from nephroscale.engine.config import Config, load_config
 from nephroscale.engine.environment import numerical_environment, package_versions
 from nephroscale.engine.forced import Forced
-from nephroscale.engine.package import Package, with_package
+from nephroscale.engine.package import CONFIG, MANIFEST, Package, with_package
 from nephroscale.engine.raw_cache import RawCache
 from nephroscale.engine.stage import RECEIPT, STATUS, Need
 from nephroscale.errors import NephroscaleError
@@ -121,6 +121,13 @@ class Plan:
         if self._parsed.grown:
             self.store.write_text(self._parsed.path, self._parsed.text(), replace=True)
             self._parsed.grown = False
+
+    def tables(self) -> list[Path]:
+        """The files that list patients, images, instruments and readers."""
+        data, predict = self.config.data, self.config.predict
+        named = (data.patients, data.images, data.instruments, data.readers, predict.patients, predict.images)
+        package = (self.package.folder / name for name in (MANIFEST, CONFIG)) if self.package else ()
+        return [*(Path(name) for name in named if name), *package]
 
     # -- who takes part -------------------------------------------------------------------------------------------
 

@@ -126,6 +126,10 @@ class Code:
             self._closures[key] = self._collect(script, modules)
         return self._closures[key]
 
+    def files(self) -> list[Path]:
+        """The files that were read so far."""
+        return [*self._sources, *self._data]
+
     def _collect(self, script: str, modules: tuple[str, ...]) -> Closure:
         files: set[Path] = set()
         imports: set[str] = set()

@@ -1,19 +1,27 @@
 import json
+import os
+import signal
 from subprocess import CalledProcessError
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from snakemake.benchmark import BenchmarkRecord
 
 from nephroscale.engine.snakemake import forked_jobs
 from nephroscale.engine.snakemake.forked_jobs import ForkedJobs
+from nephroscale.engine.snakemake.job_server import Given
+from nephroscale.stages.registry import stage_table
+from support.mock_study import IMAGES, make_project
 
 pytestmark = pytest.mark.slow
 
 REPORT = """
 import json, os, sys, tempfile
-known = [name for name in ("wave", "nephroscale.cohort", "nephroscale.stages") if name in sys.modules]
-found = {"known": known, "name": __name__, "folder": tempfile.gettempdir(), "home": os.environ.get("HOME")}
+from nephroscale.engine.snakemake import script
+found = {"name": __name__, "folder": tempfile.gettempdir(), "home": os.environ.get("HOME"), "server": os.getppid()}
+found["known"] = [name for name in ("wave", "nephroscale.slides.tiles") if name in sys.modules]
+found["patients"] = sorted(script.prepared[1].cohort.patients) if script.prepared else None
 with open(sys.argv[0] + ".json", "w") as stream:
     json.dump(found, stream)
 """
@@ -26,12 +34,17 @@ def passed_on():
 
 @pytest.fixture(scope="module")
 def jobs(passed_on):
-    return ForkedJobs(["wave", "no.such.module"], lambda *call: passed_on.append(call))
+    """Of a configuration that no plan can be made of: a job that needs the plan gives the reason."""
+    return ForkedJobs(["wave", "no.such.module"], Given({}, stage_table, []), lambda *call: passed_on.append(call))
 
 
 @pytest.fixture
 def run(jobs, tmp_path):
-    """Run a source as the script of a job; give its path."""
+    return runs(jobs, tmp_path)
+
+
+def runs(jobs, tmp_path):
+    """Make a function that runs a source as the script of a job and gives the script's path."""
 
     def execute(source, **changed):
         path = tmp_path / "script.py"
@@ -44,7 +57,7 @@ def run(jobs, tmp_path):
     return execute
 
 
-def test_a_script_finds_packages_imported_and_modules_of_the_project_not(run, tmp_path, monkeypatch):
+def test_a_script_finds_packages_imported(run, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "set after the server was started")
     record = BenchmarkRecord()
     found = json.loads(run(REPORT, bench_record=record).with_suffix(".py.json").read_text())
@@ -52,7 +65,10 @@ def test_a_script_finds_packages_imported_and_modules_of_the_project_not(run, tm
     assert found["name"] == "__main__"
     assert found["folder"] == str(tmp_path)
     assert found["home"] == "set after the server was started"
-    assert record.running_time > 0
+    assert found["patients"] is None
+    assert record.running_time > record.cpu_time > 0
+    assert record.max_rss > 1
+    assert record.to_tsv(extended_fmt=False).count("NA") == 0
 
 
 @pytest.mark.parametrize(
@@ -63,6 +79,35 @@ def test_a_failed_script_gives_its_status(run, source, status):
     with pytest.raises(CalledProcessError) as caught:
         run(source)
     assert caught.value.returncode == status
+
+
+def test_jobs_share_modules_and_plan_until_a_table_is_edited(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_project(tmp_path, 6, IMAGES)
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    jobs = ForkedJobs([], Given(config, stage_table, [("tile_slide.py", ())]), pytest.fail)
+    run = runs(jobs, tmp_path)
+    first, second = (json.loads(run(REPORT).with_suffix(".py.json").read_text()) for _ in range(2))
+    assert "nephroscale.slides.tiles" in first["known"]
+    assert first == second
+    for name in ("patients", "images"):
+        table = tmp_path / config["data"][name]
+        table.write_text(table.read_text().replace(first["patients"][0], "Renamed"))
+    third = json.loads(run(REPORT).with_suffix(".py.json").read_text())
+    assert third["server"] != first["server"]
+    assert third["patients"] == sorted([*first["patients"][1:], "Renamed"])
+    jobs.close()
+
+
+def test_a_server_that_was_killed_leaves_the_next_job_to_snakemake(tmp_path):
+    passed_on = []
+    jobs = ForkedJobs([], Given({}, stage_table, []), lambda *call: passed_on.append(call))
+    run = runs(jobs, tmp_path)
+    os.kill(json.loads(run(REPORT).with_suffix(".py.json").read_text())["server"], signal.SIGKILL)
+    run("raise SystemExit(1)")
+    assert len(passed_on) == 1
+    run(REPORT)  # by a new server
+    assert len(passed_on) == 1
 
 
 def test_a_container_and_an_installation_during_the_run_are_left_to_snakemake(run, passed_on, monkeypatch):

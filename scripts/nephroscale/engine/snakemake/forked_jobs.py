@@ -1,52 +1,74 @@
-"""Local jobs forked off one process that has their packages imported: importing torch anew would cost each seconds.
+"""Local jobs forked off one process that has all imported: starting Python and importing torch would cost each seconds.
 
-The process imports third-party packages alone. A job imports the project's modules itself, after the fork: it runs the
-code that its recipe names, even if that is edited during the run.
+A fork server of `multiprocessing` imports third-party packages alone. Off it the job server (job_server.py) is forked,
+which imports the project's modules and reads the tables; jobs are its forks. After an edit of code or tables it is
+replaced, so that a job runs the code that its recipe names.
 """
 
 from __future__ import annotations
 
-import gc
+import atexit
 import multiprocessing
 import os
-import runpy
 import sys
 import sysconfig
-import tempfile
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from pathlib import Path
 from subprocess import CalledProcessError
 from typing import TYPE_CHECKING, Any
 
+from nephroscale.engine.snakemake.job_server import Given, serve
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from multiprocessing.connection import Connection
 
     from nephroscale.engine.plan import Plan
+    from nephroscale.engine.snakemake.job_server import Used
+    from nephroscale.engine.stage import Stage
+    from nephroscale.json_text import JSON
 
 #: What every job imports.
 ALWAYS = ("snakemake.cli", "snakemake.iocontainers", "snakemake.logging", "yaml", "jsonschema")
 
 
 class ForkedJobs:
-    """Runs the Python scripts of jobs in processes that a fork server makes.
+    """Runs the Python scripts of jobs in processes that are forked off one which has what they need.
 
     Parameters
     ----------
     modules
         Third-party modules that the jobs will import. A name that cannot be imported is passed over.
+    given
+        What the job server reads.
     otherwise
         Runs a script as Snakemake does: in a container, or where packages were installed since.
     """
 
-    def __init__(self, modules: Iterable[str], otherwise: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        modules: Iterable[str],
+        given: Given,
+        otherwise: Callable[..., None],
+    ) -> None:
+        self._given = given
         self._otherwise = otherwise
         self._installed = _time_of_packages()
-        # The state of multiprocessing's processes is not safe between threads, of which Snakemake has one for each job.
+        # One request at a time: Snakemake has a thread for each running job.
         self._lock = threading.Lock()
+        self._server: Connection | None = None
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([*ALWAYS, *modules])
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """Let the job server end when its jobs have ended."""
+        if self._server:
+            self._server.close()
+            self._server = None
 
     def execute(self, script: Any, path: str, edit: bool = False) -> None:
         """Run a job's script, as Snakemake's `PythonScript.execute_script`.
@@ -60,38 +82,76 @@ class ForkedJobs:
         if elsewhere or _time_of_packages() != self._installed:
             self._otherwise(script, path, edit)
             return
-        from snakemake.benchmark import benchmarked
-
         environment = {**os.environ}
         if folder := script.resources.get("tmpdir"):
             environment |= dict.fromkeys(("TMPDIR", "TMP", "TEMPDIR", "TEMP"), str(folder))
-        process = self._context.Process(target=_run, args=(path, environment))
+        begun = time.time()
         try:
-            with self._lock, _main_hidden():
-                process.start()
+            with self._lock:
+                server, number = self._start(path, environment)
         except (EOFError, OSError):  # the server could not import what it should, or was killed
+            self._server = None
             self._otherwise(script, path, edit)
             return
-        with benchmarked(process.pid, script.bench_record):
-            wait([process.sentinel])
-        with self._lock:
-            status = process.exitcode
+        with suppress(ProcessLookupError):  # ended
+            ended = os.pidfd_open(number)
+            wait([ended])
+            os.close(ended)
+        try:
+            with self._lock:
+                server.send(number)
+                status, used = server.recv()
+        except (EOFError, OSError):
+            raise CalledProcessError(1, f"{sys.executable} {path}") from None
+        _fill(script.bench_record, time.time() - begun, used)
         if status:
             raise CalledProcessError(status, f"{sys.executable} {path}")
 
+    def _start(self, path: str, environment: Mapping[str, str]) -> tuple[Connection, int]:
+        """Start a job; give the connection to the server that has it, and the process's number."""
+        if self._server:
+            self._server.send((path, environment))
+            if number := self._server.recv():
+                return self._server, number
+            # Outdated. It is asked for the ends of its jobs, and closed when the last of these threads is through.
+        self._server, other = multiprocessing.Pipe()
+        with _main_hidden():
+            self._context.Process(target=serve, args=(other, self._given)).start()
+        other.close()
+        self._server.send((path, environment))
+        return self._server, self._server.recv()
 
-def fork_jobs(plan: Plan, planned: Iterable[Any]) -> None:
+
+def fork_jobs(
+    plan: Plan, planned: Iterable[Any], config: Mapping[str, JSON], stages: Callable[[], Mapping[str, Stage]]
+) -> None:
     """Let Snakemake's main process fork the planned jobs (Snakemake's objects), instead of starting each anew."""
     from snakemake.script import PythonScript
 
-    stages = {stage.rule: stage for stage in plan.stages.values()}
-    modules: set[str] = set()
+    if not hasattr(os, "pidfd_open"):  # another system than Linux
+        return
+    by_rule = {stage.rule: stage for stage in plan.stages.values()}
+    closures: set[tuple[str, tuple[str, ...]]] = set()
     for job in planned:
-        if stage := stages.get(job.rule.name):
-            modules |= set(plan.closure(stage, stage.pattern.format(**dict(job.wildcards.items()))).modules)
+        if stage := by_rule.get(job.rule.name):
+            unit = stage.pattern.format(**dict(job.wildcards.items()))
+            closures.add((f"{stage.rule}.py", stage.modules(plan, unit)))
+    modules = {name for closure in closures for name in plan.code.closure(*closure).modules}
     plan.keep_parsed_code()  # the jobs' code is parsed now
-    jobs = ForkedJobs(sorted(modules), PythonScript.execute_script)
+    jobs = ForkedJobs(sorted(modules), Given(config, stages, sorted(closures)), PythonScript.execute_script)
     PythonScript.execute_script = lambda script, path, edit=False: jobs.execute(script, path, edit)
+
+
+def _fill(record: Any, seconds: float, used: Used | None) -> None:
+    """Fill a record for Snakemake's file of times and memory, which else looks at a job twice a second."""
+    if record is None:
+        return
+    record.running_time = seconds
+    record.process_gone = used is None
+    if used:
+        record.data_collected = True
+        record.cpu_time, record.cpu_usage = used.cpu_seconds, 100 * used.cpu_seconds
+        record.max_rss, record.io_in, record.io_out = used.memory_mb, used.read_mb, used.written_mb
 
 
 @contextmanager
@@ -106,16 +166,6 @@ def _main_hidden() -> Iterator[None]:
         main.__spec__ = spec
         if file is not None:
             main.__file__ = file
-
-
-def _run(path: str, environment: Mapping[str, str]) -> None:
-    """In the new process: run a script as `python path` does."""
-    gc.freeze()  # no collection visits, and so copies, what the packages brought along
-    os.environ.clear()
-    os.environ.update(environment)
-    tempfile.tempdir = None
-    sys.argv = [path]
-    runpy.run_path(path, run_name="__main__")
 
 
 def _time_of_packages() -> int:

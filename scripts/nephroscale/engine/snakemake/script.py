@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nephroscale.engine.stage import Stage
+    from nephroscale.json_text import JSON
+
+#: The configuration and the plan of this run, in a process that was forked off the job server (job_server.py).
+prepared: tuple[Mapping[str, JSON], Plan] | None = None
 
 
 def run_job(
@@ -64,7 +68,7 @@ def run_job(
     with JobLog(log) as stream, redirect_stdout(stream), redirect_stderr(stream):
         try:
             with full_disk(log.parent):
-                plan = Plan(snakemake.config, stages)
+                plan = prepared[1] if prepared and prepared[0] == snakemake.config else Plan(snakemake.config, stages)
                 unit = stage.pattern.format(**dict(snakemake.wildcards.items()))
                 where = f"{stage.name} of {unit}"
                 stream.redact = PathRedactor(plan.cohort, stage.raw(plan, unit))
