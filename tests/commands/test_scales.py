@@ -1,4 +1,4 @@
-"""`nephroscale scales`: what is stated, given and believed, and what is in conflict."""
+"""`nephroscale scales`: the scale in the file, in the table, the one that is used, and conflicts."""
 
 import numpy as np
 import pytest

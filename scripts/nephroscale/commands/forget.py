@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    forget = commands.add_parser("forget", help="list, or delete, everything in results and store that holds a patient")
+    forget = commands.add_parser(
+        "forget",
+        help="list, or delete, everything in results and store that contains or was computed from a patient's data",
+    )
     forget.add_argument("patient", help="patient id, as in the table of patients")
     forget.add_argument("--delete", action="store_true", help="delete it")
     forget.set_defaults(run=forget_patient)
@@ -38,7 +41,7 @@ def forget_patient(options: argparse.Namespace) -> int:
             )
         left = delete_holdings(plan, held)
     verb = "Deleted" if options.delete else "Would be deleted (add --delete)"
-    print(f"{verb}:" if lines else f"No result and no object holds {options.patient}.")
+    print(f"{verb}:" if lines else f"No result and no object contains data of {options.patient}.")
     print("".join(f"  {line}\n" for line in lines) + "Stays:")
     print("".join(f"  {line}\n" for line in describe_rest(plan, held, left)), end="")
     return 1 if left else 0

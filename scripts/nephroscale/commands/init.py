@@ -52,7 +52,7 @@ def add(commands: Commands) -> None:
         "--pseudonyms",
         type=Path,
         metavar="KEYFILE",
-        help="number the patients at random; this CSV outside the study keeps, or already has, who is who",
+        help="number the patients at random; this CSV outside the study links patients to numbers (or already does)",
     )
     init.set_defaults(run=init_study)
 
@@ -344,10 +344,10 @@ def _print_summary(study: Path, files: list[str], tables: _Tables) -> None:
         if outlined:
             print(f"  {outlined} with outlines; they train the segmenter for patients of the use `segmentation`")
     if tables.notes:
-        print("To look at:")
+        print("To check:")
         for note in tables.notes:
             print(f"  {note}")
     print(f"Written to {study}: {', '.join(files)}")
-    print(f"Next: fill in what is listed above, edit {study / 'study.yaml'}, and look at the faults that are left by")
+    print(f"Next: fill in what is listed above, edit {study / 'study.yaml'}, and list the remaining faults with")
     print(f"  nephroscale check --configfile {study / 'study.yaml'}")
     print("Then, in that folder, `snakemake --cores all features` or `nephroscale run features`.")

@@ -56,5 +56,5 @@ def check_registered(plan: Plan, stage: Stage, unit: str) -> None:
         if registered and registered != plan.raw_cache.known(path):
             raise NephroscaleError(
                 f"The raw file of {name} is no longer the one that was registered.",
-                fix="Run the same command again: it is registered anew.",
+                fix="Run the same command again: it is registered again.",
             )

@@ -174,7 +174,7 @@ class Job:
             raise NephroscaleError(
                 f"The object of {need.stage} of {need.unit} is damaged, and is not used.",
                 where=str(path),
-                fix="Run the same command again: it is made anew.",
+                fix="Run the same command again: it is recomputed.",
             )
         return path
 

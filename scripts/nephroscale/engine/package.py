@@ -71,7 +71,7 @@ class Package:
             return cls(folder, **content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise NephroscaleError(
-                "This is no packaged model that this version can read.",
+                "This folder is not a packaged model of this version.",
                 where=str(folder / MANIFEST),
                 fix="Name a folder that `nephroscale package` wrote.",
             ) from error

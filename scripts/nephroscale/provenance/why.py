@@ -251,7 +251,7 @@ def why(plan: Plan, stage: str, unit: str) -> str:
     """
     name = stage if unit == "cohort" else f"{stage} of {unit}"
     if plan.receipt(stage, unit):
-        return f"{name}: nothing to do, it is what the present files, tables, settings and code give."
+        return f"{name}: nothing to do, it is up to date with files, tables, settings and code."
     found = findings(plan, {(key, each) for key in plan.stages for each in plan.units(key)})
     finding = found[stage, unit]
     lines = [f"{name} would be made:", *(f"  {cause}" for cause in finding.own)]
@@ -262,5 +262,7 @@ def why(plan: Plan, stage: str, unit: str) -> str:
     if (more := len(finding.waits_for) - MOST_NAMED) > 0:
         lines.append(f"  and waits for {more} more")
     if finding.may_be_hit:
-        lines.append("  It may come out as a cache hit: nothing is computed if its inputs come out as they were.")
+        lines.append(
+            "  It may be a cache hit: nothing is computed if its recomputed inputs are identical to the earlier ones."
+        )
     return "\n".join(lines)

@@ -136,7 +136,7 @@ def _needed(store: Store, *, all_results: bool) -> set[str]:
             raise unknown_need(error) from error
     if all_results and (absent := absent_results(store)):
         raise NephroscaleError(
-            "Registered results folders are missing or hold no receipt, so it is unknown which objects they need. "
+            "Registered results folders are missing or contain no receipt, so it is unknown which objects they need. "
             "Nothing was deleted.",
             where=", ".join(map(str, absent)),
             fix="Mount them or move them back, or pass --forget FOLDER for each one that is no longer needed.",

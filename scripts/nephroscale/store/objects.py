@@ -152,7 +152,7 @@ class Store:
         """
         for name, state in list_files(source):
             if not stat.S_ISREG(state.st_mode):
-                raise NephroscaleError("An object can hold only files and folders.", where=name)
+                raise NephroscaleError("An object can contain only files and folders.", where=name)
         digest, kind, entries = digest_tree(source, lambda name, state: pop_digest(source / name, state))
         self._lock_down(source, top=kind == "file")
         if kind == "directory" and self.group:
@@ -165,7 +165,7 @@ class Store:
                 raise NephroscaleError(
                     "The store has an equal object, but this user may not read it.",
                     where=str(target),
-                    fix="Ask its owner to share the store (store.mode: group), or use a store of your own.",
+                    fix="Ask its owner to share the store (store.mode: group), or use your own store.",
                 )
         if moved and kind == "directory":
             target.chmod(0o550 if self.group else 0o500)
