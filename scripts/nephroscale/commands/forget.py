@@ -1,4 +1,4 @@
-"""The command `forget`: delete everything that holds one patient."""
+"""The command `forget`: delete everything that contains or was computed from one patient's data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
 
 
 def forget_patient(options: argparse.Namespace) -> int:
-    """List or delete what holds a patient, and list what stays; exit with 1 where something could not be deleted."""
+    """List or delete a patient's data, and list what stays; exit with 1 if something could not be deleted."""
     from nephroscale.provenance.forget import delete_holdings, describe, describe_rest, find_holdings
 
     plan = open_plan(options)

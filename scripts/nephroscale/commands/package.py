@@ -72,7 +72,7 @@ def package_model(options: argparse.Namespace) -> int:
 
 
 def write_package(plan: Plan, model: str, out: Path) -> Package:
-    """Write what the predictions of a model need, and nothing that names a patient or a place.
+    """Write what the predictions of a model need, without names of patients or paths.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def _current_object(plan: Plan, stage: str, unit: str) -> Path:
 
 
 def _encoders(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The settings of every encoder of a configuration, as they stand in it."""
+    """The settings of every encoder of a configuration, unchanged."""
     yield from config["features"]["encoders"].values()
     yield from (model["encoder"] for model in config["models"].values() if model.get("encoder"))
     if "deposits" in config:

@@ -58,7 +58,7 @@ class Config(Settings):
 
 
 def load_config(mapping: Mapping[str, Any]) -> Config:
-    """Check a configuration and fill in what it leaves out.
+    """Check a configuration and fill in the defaults.
 
     Parameters
     ----------
