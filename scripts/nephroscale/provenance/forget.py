@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from nephroscale.engine.batches import names_of_batches
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.digest import digest_json
-from nephroscale.store.objects import remove_tree
+from nephroscale.store.folder import remove_tree
 from nephroscale.store.receipts import read_receipt
 from nephroscale.store.results_index import registered_results
+from nephroscale.text import name_some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,7 +29,7 @@ TEXTS = {".html", ".json", ".csv", ".txt", ".svg", ".md"}
 
 @dataclass
 class Holdings:
-    """What holds a patient.
+    """Everything that contains or was computed from a patient's data.
 
     Attributes
     ----------
@@ -69,7 +70,7 @@ class Holdings:
 
 
 def find_holdings(plan: Plan, patient: str) -> Holdings:
-    """Find everything that holds a patient's data, or was computed of it.
+    """Find everything that contains or was computed from a patient's data.
 
     An artifact of all patients (folds, weights, evaluations, the report) holds the patient where its recipe names the
     patient, or an input of it holds the patient. An artifact of another patient does not, nor does a batch of others.
@@ -214,7 +215,7 @@ def _entries(plan: Plan, held: Holdings, raw: set[str]) -> Iterator[Path]:
 
 
 def delete_holdings(plan: Plan, held: Holdings) -> list[str]:
-    """Delete what holds a patient: first what points to objects, then records, then objects.
+    """Delete what was found: first what points to objects, then records, then objects.
 
     Returns
     -------
@@ -235,7 +236,7 @@ def delete_holdings(plan: Plan, held: Holdings) -> list[str]:
 
 
 def describe(plan: Plan, held: Holdings) -> list[str]:
-    """List what holds a patient, a line for each stage and each kind of file."""
+    """List what was found, one line for each stage and each kind of file."""
     by_stage: dict[str, list[str]] = {}
     for name in sorted(held.objects.values()):
         by_stage.setdefault(name.partition("/")[0], []).append(name.partition("/")[2])
@@ -272,6 +273,5 @@ def describe_rest(plan: Plan, held: Holdings, left: Iterable[str] = ()) -> list[
     return lines
 
 
-def _some(names: list[str], most: int = 8) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more} ({len(names)})"
+def _some(names: list[str]) -> str:
+    return f"{name_some(names, 8)} ({len(names)})"
