@@ -32,7 +32,8 @@ from blake3 import blake3
 from nephroscale import digest_on_write
 from nephroscale.arrays import write_arrays
 from nephroscale.store import verify
-from nephroscale.store.objects import Store, remove_tree
+from nephroscale.store.folder import remove_tree
+from nephroscale.store.objects import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS, WORKERS, PIECE = 3, os.cpu_count() or 1, 100

@@ -99,8 +99,11 @@ def test_faults_are_one_message(predicted, tmp_path, monkeypatch, capsys):
     for arguments, message in (
         (["package", "swin", "out", "--configfile", "study.yaml"], "There is no model 'swin'"),
         (["package", "cmusnet", "raw", "--configfile", "study.yaml"], "This folder or file exists"),
-        (["package", "tem-only", "out", "--configfile", str(tmp_path / "untrained.yaml")], "The model is not trained"),
-        (["predict", "--model", "raw", *NEW, "--out", "out"], "This is no packaged model"),
+        (
+            ["package", "tem-only", "out", "--configfile", str(tmp_path / "untrained.yaml")],
+            "The trained model is missing",
+        ),
+        (["predict", "--model", "raw", *NEW, "--out", "out"], "is not a packaged model"),
     ):
         assert main(arguments) == 1
         assert message in capsys.readouterr().err

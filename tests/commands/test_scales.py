@@ -1,4 +1,4 @@
-"""`nephroscale scales`: what is stated, given and believed, and what is in conflict."""
+"""`nephroscale scales`: the scale in the file, in the table, the one that is used, and conflicts."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def printed(tmp_path, monkeypatch, capsys):
 def test_each_image_has_its_scales(printed):
     assert printed["agree"] == "OM 0.5 µm (tiff, resolution tag) 0.51 µm (table) 0.51 µm (table)"
     assert printed["differ"].endswith("0.6 µm (table) 0.6 µm (table) file and table differ by 20%")
-    assert printed["table"].startswith("OM 352.8 µm (tiff, resolution tag) 0.4 µm (table) 0.4 µm (table) what")
+    assert printed["table"].startswith("OM 352.8 µm (tiff, resolution tag) 0.4 µm (table) 0.4 µm (table) the scale")
     assert "none whole field" in printed["whole"]
     assert "none none it has no scale" in printed["lacking"]
     assert printed["em"] == "TEM 4 nm (ImageJ) 5 nm (table) 4 nm (file) file and table differ by 25%"

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from nephroscale.engine import plan as module
+from nephroscale.engine.awaited import receipts_of_input, receipts_of_stages
 from nephroscale.engine.plan import Plan
 from nephroscale.engine.prepass import settle
 from nephroscale.errors import NephroscaleError
 from nephroscale.stages.registry import stage_table
-from nephroscale.store.objects import remove_tree
+from nephroscale.store.folder import remove_tree
 from support.mock_study import Study
 from support.small_study import small_config, write_study
 
@@ -44,7 +45,7 @@ def keys(plan):
 
 def receipts_before(plan, stage, unit):
     """The receipts that a unit's rule waits for, by all its named inputs."""
-    awaited = [path for name in plan.stages[stage].inputs for path in plan.receipts_awaited(stage, unit, name)]
+    awaited = [path for name in plan.stages[stage].inputs for path in receipts_of_input(plan, stage, unit, name)]
     return list(dict.fromkeys(awaited))
 
 
@@ -77,7 +78,7 @@ def test_inputs_are_settled_before_a_unit_with_few_edges(settled):
 def test_in_a_large_plan_only_missing_artifacts_are_planned(settled, monkeypatch):
     monkeypatch.setattr(module, "WHOLE_PLAN", 0)
     plan = plan_again(settled)
-    assert plan.receipt_paths("audit") == [str(plan.receipt_path("audit", "cohort"))]
+    assert receipts_of_stages(plan, "audit") == [str(plan.receipt_path("audit", "cohort"))]
     lost = [("tiles", "P000003-OM0"), ("tem", "P000004"), ("evaluate", plan.units("evaluate")[2])]
     for key in lost:
         remove_tree(plan.object_path(*key))
@@ -86,14 +87,14 @@ def test_in_a_large_plan_only_missing_artifacts_are_planned(settled, monkeypatch
     assert set(lost) <= left
     assert ("features", "P000003-OM") in left
     assert ("features", "P000005-OM") not in left
-    assert reached(plan, plan.receipt_paths("audit")) == left
-    assert reached(plan, plan.receipt_paths("tem")) == {("tem", "P000004")}
+    assert reached(plan, receipts_of_stages(plan, "audit")) == left
+    assert reached(plan, receipts_of_stages(plan, "tem")) == {("tem", "P000004")}
 
 
 def test_a_job_s_own_process_leaves_nothing_out(settled, monkeypatch):
     monkeypatch.setattr(module, "WHOLE_PLAN", 0)
     plan = module.Plan(settled.config, settled.stages, scripts=settled.scripts)
-    assert reached(plan, plan.receipt_paths("audit")) == set(keys(plan))
+    assert reached(plan, receipts_of_stages(plan, "audit")) == set(keys(plan))
 
 
 def test_incomplete_and_unplanned_receipts_are_removed(settled):
@@ -119,7 +120,7 @@ def test_without_a_task_the_stages_before_the_folds_are_planned(tmp_path, monkey
         Plan(config, stage_table())
     del config["task"]
     plan = Plan(config, stage_table(), check_files=True)
-    assert "results/features/E0-TEM.json" in plan.receipt_paths("features")
+    assert "results/features/E0-TEM.json" in receipts_of_stages(plan, "features")
     with pytest.raises(NephroscaleError, match="The target report needs the labels") as error:
-        plan.receipt_paths("report")
+        receipts_of_stages(plan, "report")
     assert "classes" in str(error.value)

@@ -40,12 +40,12 @@ ALLOWED = {
             "Plan.read_object",
             "_as_it_is",
             "Plan.object_path",
-            "Plan.raw_folder",
             "Plan.receipt",
             "Plan.stages_before",
         ),
         *("Plan.study_units", "Plan.units"),
     },
+    "engine/results_folder.py": {"ResultsFolder.raw_folder"},
     "engine/raw_cache.py": {
         *("RawCache._entry_path", "RawCache._read", "RawCache.digest", "RawCache.entry", "RawCache.known"),
         "RawCache._sizes",
@@ -57,7 +57,8 @@ ALLOWED = {
         *("_takes", "_typed", "section", "setting"),
     },
     "store/digest.py": {"digest_bytes", "digest_file", "digest_json"},
-    "store/objects.py": {"Store.folder", "Store.object_path"},
+    "store/folder.py": {"StoreFolder.folder"},
+    "store/objects.py": {"Store.object_path"},
     "store/receipts.py": {"Receipt.accepted"},
 }
 #: Functions that the engine calls for a job: rows of the tables and digests of raw files are values of the recipe, and

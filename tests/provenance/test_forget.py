@@ -73,7 +73,7 @@ def test_the_command_lists_before_it_deletes_and_lists_what_stays(held, capsys):
     assert "Deleted:" in capsys.readouterr().out
     assert len(objects(held.store)) < len(before)
     assert main(["forget", PATIENT, "--configfile", "config.yaml"]) == 0
-    assert f"No result and no object holds {PATIENT}." in capsys.readouterr().out
+    assert f"No result and no object contains data of {PATIENT}." in capsys.readouterr().out
 
 
 def test_an_unknown_patient_is_an_error(held, capsys):

@@ -16,7 +16,7 @@ from nephroscale.provenance.sections import counts, verdict
 from nephroscale.provenance.status import statuses
 from nephroscale.provenance.trace import trace
 from nephroscale.stages.registry import stage_table
-from nephroscale.store.objects import remove_tree
+from nephroscale.store.folder import remove_tree
 from nephroscale.store.receipts import Receipt
 from nephroscale.store.records import Record
 

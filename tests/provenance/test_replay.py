@@ -7,7 +7,7 @@ import pytest
 from nephroscale.errors import NephroscaleError
 from nephroscale.provenance.graph import read_graph
 from nephroscale.provenance.replay import replay
-from nephroscale.store.objects import remove_tree
+from nephroscale.store.folder import remove_tree
 
 pytestmark = pytest.mark.slow
 

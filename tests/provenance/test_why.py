@@ -10,7 +10,7 @@ from nephroscale.engine.prepass import find_out, settle
 from nephroscale.errors import NephroscaleError
 from nephroscale.provenance.find import find_unit
 from nephroscale.provenance.why import changes, why
-from nephroscale.store.objects import remove_tree
+from nephroscale.store.folder import remove_tree
 from support.mock_study import Study
 
 TRAIN = ("train", "cmusnet/fold0-seed1")

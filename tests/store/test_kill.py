@@ -14,7 +14,8 @@ import pytest
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.store import gc, results_index
-from nephroscale.store.objects import Store, remove_tree
+from nephroscale.store.folder import remove_tree
+from nephroscale.store.objects import Store
 from nephroscale.store.receipts import Receipt, read_receipt, settle_receipt
 from nephroscale.store.recipe import Recipe
 from nephroscale.store.records import Records

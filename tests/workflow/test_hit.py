@@ -13,13 +13,14 @@ HEAVY = ("torch", "numpy", "scipy", "skimage", "zarr", "cv2", "sklearn", "opensl
 JOB = """
 import json, runpy, sys, types, yaml
 rule, wildcards, stage, unit = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3], sys.argv[4]
+from nephroscale.engine.awaited import receipts_of_input
 from nephroscale.engine.plan import Plan
 from nephroscale.stages.registry import stage_table
 config, stages = yaml.safe_load(open("config/tiny.yaml")), stage_table()
 plan = Plan(config, stages)
 snakemake = types.SimpleNamespace(
     rule=rule, wildcards=wildcards, log=[f"results/tiny/logs/{stage}/{unit}.log"], config=config,
-    input=types.SimpleNamespace(**{name: plan.receipts_awaited(stage, unit, name) for name in stages[stage].inputs}),
+    input=types.SimpleNamespace(**{name: receipts_of_input(plan, stage, unit, name) for name in stages[stage].inputs}),
     output=types.SimpleNamespace(receipt=str(plan.receipt_path(stage, unit))),
     params=types.SimpleNamespace(settings=stages[stage].settings(plan, unit).to_mapping()),
 )

@@ -8,6 +8,7 @@ SCRIPTS = Path(str(workflow.current_basedir)).parents[1] / "scripts"
 if (SCRIPTS / "nephroscale").is_dir():  # a checkout, whatever else is installed
     sys.path.insert(0, str(SCRIPTS))
 
+from nephroscale.engine.awaited import receipts_of_stages
 from nephroscale.engine.environment import set_numerical_environment
 from nephroscale.engine.plan import Plan
 from nephroscale.engine.snakemake.call import Call
@@ -97,7 +98,7 @@ def list_receipts_of(stage):
 
     def list_receipts(wildcards):
         pre_pass.settle()
-        return plan.receipt_paths(stage)
+        return receipts_of_stages(plan, stage)
 
     return list_receipts
 
@@ -112,7 +113,7 @@ def list_predictions(wildcards):
             fix="Name tables of new patients there, or give patients of the study the use `external`.",
         )
     deposits = ["new_deposits"] if plan.units("new_deposits") else []
-    return plan.receipt_paths("predict", *deposits, new=True)
+    return receipts_of_stages(plan, "predict", *deposits, new=True)
 
 
 def list_deposits(wildcards):
@@ -125,7 +126,7 @@ def list_deposits(wildcards):
             fix="Fill the column for TEM images (0, 1 or sites), and name a site in the configuration.",
         )
     pages = [str(plan.results / name) for name, _ in plan.stages["deposits"].pages]
-    return [*plan.receipt_paths("deposits"), *pages]
+    return [*receipts_of_stages(plan, "deposits"), *pages]
 
 
 def receipt_of_deposits(wildcards):
@@ -171,7 +172,7 @@ def count_gpus(wildcards):
 
 
 def print_summary():
-    """Print the last screen: what was rejected and why, the headline figures, where the report is."""
+    """Print the final summary: what was rejected and why, the headline figures, where the report is."""
     if workflow.is_main_process:
         print(summary(Plan(config, stage_table())), file=sys.stderr)
 

@@ -46,7 +46,7 @@ _WORD = re.compile(r"[^\W_]+(?:&[^\W_]+)?")
 
 @dataclass(frozen=True)
 class NamedParts:
-    """What the path of a file says; an empty text where it says nothing.
+    """What the path of a file states; empty texts for what it does not state.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def parse_path(path: str, pattern: re.Pattern[str] | None = None) -> NamedParts | None:
-    """Read what the path of an image says.
+    """Read patient, modality, stain and marker from the path of an image.
 
     Without a pattern, the patient is the first folder that names neither a modality, a stain nor a marker; in a folder
     without such folders it is the beginning of the file name, up to the first word that does, or the whole name.

@@ -18,9 +18,9 @@ class DataSettings(Settings):
     root: str = setting("Folder that the paths in images.csv are relative to.", ".")
     encoding: str | None = setting(
         "Encoding of all CSV tables, those of `predict` too: cp1252, gb18030, cp950 (Big5), cp932 (Shift-JIS), cp949 "
-        "(EUC-KR) or another that Python knows. When left out, a table is UTF-8, or else the one of these five that "
-        "its cells point to: the screen names it, and if it is in doubt, the run stops. A byte-order mark of UTF-8 "
-        "counts more than this key.",
+        "(EUC-KR) or another that Python knows. Without this key, a table that is not UTF-8 is read in the one of "
+        "these five encodings that fits its cells, and the encoding is printed; if several may fit, the run stops. A "
+        "table with a byte-order mark of UTF-8 is always read as UTF-8.",
         None,
     )
     instruments: str | None = setting(
@@ -36,9 +36,9 @@ class TaskSettings(Settings):
     """What is predicted."""
 
     classes: Mapping[str, str | tuple[str, ...]] = setting(
-        "For each text of the label column its class, or `exclude` or `ambiguous`. In an ordinal task, a text may "
-        "stand for a label between two neighbouring classes (`I-II: [I, II]`; see `mixed`). The order of first mention "
-        "is the order of the classes. Without classes the targets up to `features` work.",
+        "Class of each text of the label column, or `exclude` or `ambiguous`. In an ordinal task, a text may stand "
+        "for a label between two neighbouring classes (`I-II: [I, II]`; see `mixed`). Classes are ordered by their "
+        "first mention. Without classes, the targets up to `features` work.",
         {},
         values={"minItems": 2, "maxItems": 2},
     )
@@ -55,9 +55,9 @@ class TaskSettings(Settings):
         default=False,
     )
     mixed: Literal["exclude", "lower", "higher", "soft"] = setting(
-        "What a label between two classes becomes: left out, the lower one, the higher one, or half of each in the "
-        "loss (`soft`; such patients are predicted, but enter no performance figure). Counted in the folds and the "
-        "report.",
+        "Use of a patient whose label is between two classes: left out (`exclude`), in the lower or the higher class, "
+        "or trained with half the loss of each (`soft`; such patients are predicted, but enter no performance "
+        "figure). Folds and report give their number.",
         "exclude",
     )
     prediction: Literal["softmax", "ordinal", "mean"] = setting(
@@ -72,7 +72,10 @@ class TaskSettings(Settings):
         "exclude",
     )
     min_per_class: int = setting(
-        "Fewer eligible patients than this in a class stop the run.", 2, was="minimum_per_class", minimum=2
+        "Smallest number of eligible patients in a class; with fewer, the run stops.",
+        2,
+        was="minimum_per_class",
+        minimum=2,
     )
     permute_labels: int | None = setting(
         "Seed of a random permutation of the labels among the eligible patients, or their groups: a check for leakage.",
@@ -89,14 +92,14 @@ class FoldsSettings(Settings):
         "Number of folds. With leave_one_site_out it must equal the number of sites.", 5, was="count", minimum=2
     )
     repeats: int = setting(
-        "Random divisions into n_folds folds. The first one has all figures of the report, and its networks predict "
-        "new and external patients; the others show how far the figures depend on the division. 1 with "
-        "leave_one_site_out.",
+        "Number of random divisions into n_folds folds. The figures of the report are of the first one, whose "
+        "networks also predict new and external patients. The others show how much the figures depend on the "
+        "division. Must be 1 with leave_one_site_out.",
         1,
         minimum=1,
     )
     validation_fraction: float = setting(
-        "Fraction of a fold's training side that is held out for choosing the epoch.",
+        "Fraction of a fold's training patients that is held out as validation patients, for choosing the epoch.",
         0.2,
         was="validation",
         above=0,
@@ -124,8 +127,8 @@ class PredictSettings(Settings):
         "Folder that the paths in predict.images are relative to; data.root when left out.", None
     )
     name: str | None = setting(
-        "Name of this batch of new patients, of letters, digits, `-` and `_`. Without it, the date (UTC) on which "
-        "these two tables were first predicted, with -2, -3 where another batch has that date.",
+        "Name of this batch of new patients (letters, digits, `-` and `_`). Without it, the name is the date (UTC) of "
+        "the first prediction of these two tables, with -2 or -3 added if another batch has that date.",
         None,
     )
     package: str | None = setting(
@@ -134,10 +137,10 @@ class PredictSettings(Settings):
         None,
     )
     external: Literal["open", "locked"] = setting(
-        "`locked`: external patients are predicted only after `nephroscale unlock` has entered them into the ledger "
-        "`external_opened.json` beside the table of patients.",
+        "With `locked`, external patients are predicted only after `nephroscale unlock` has recorded this in the file "
+        "`external_opened.json`, in the folder of the table of patients.",
         "open",
     )
     models: tuple[str, ...] = setting(
-        "Models whose ensembles predict; the headline model alone when empty.", (), unique=True
+        "Models whose ensembles predict; if empty, only the headline model.", (), unique=True
     )

@@ -22,17 +22,17 @@ def add(commands: Commands) -> None:
         "--public",
         type=Path,
         metavar="OUT",
-        help="write an audit to hand on into this folder instead: without ids, names of files, paths, table rows and "
-        "names of machines",
+        help="write an audit for publication to this folder instead: without ids, names of files, paths, table "
+        "rows and names of machines",
     )
     audit.set_defaults(run=write_audit)
     trace = commands.add_parser("trace", help="print everything that an artifact was made from, back to raw files")
     trace.add_argument("artifact", help="STAGE/UNIT, the path of a receipt or its link, or a digest")
     trace.add_argument(
-        "--all", action="store_true", help="print every input, where the default prints one example of many"
+        "--all", action="store_true", help="print every input; without it, one example of many is printed"
     )
     trace.set_defaults(run=print_trace)
-    why = commands.add_parser("why", help="explain why a unit would be made again: what changed since its last result")
+    why = commands.add_parser("why", help="explain why a unit would be recomputed: what changed since its last result")
     why.add_argument("unit", help="STAGE/UNIT, such as tiles/P01-OM, or the path of a receipt")
     why.set_defaults(run=print_why)
     diff = commands.add_parser("diff", help="explain why two runs differ: the first differing artifacts and the cause")
@@ -42,7 +42,7 @@ def add(commands: Commands) -> None:
     replay.add_argument("artifact", help="STAGE/UNIT, the path of a receipt or its link, or a digest")
     replay.set_defaults(run=print_replay, computes=True)
     adopt = commands.add_parser(
-        "adopt", help="after an upgrade: keep a stage's artifacts where the new code gives the same bytes for a sample"
+        "adopt", help="after an upgrade: keep a stage's artifacts if the new code gives the same bytes for a sample"
     )
     adopt.add_argument("stage", help="stage, such as tiles; begin with the first one that would run again")
     adopt.add_argument("--sample", type=int, default=3, help="number of units to recompute (default: 3)")
@@ -149,7 +149,7 @@ def adopt_stage(options: argparse.Namespace) -> int:
 
     done = adopt(plan, plan.stages[name], options.sample, report)
     if not done.candidates:
-        print(f"Nothing of {name} to adopt: no unit differs from an earlier one in code or packages alone.")
+        print(f"Nothing of {name} to adopt: no unit differs from an earlier result only in code or packages.")
         return 0
     if not done.adopted:
         print(f"Nothing was adopted: the next run makes all {len(done.candidates)} units of {name} again.")

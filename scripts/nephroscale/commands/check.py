@@ -24,7 +24,7 @@ def add(commands: Commands) -> None:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Print all faults and warnings; exit with 1 where there is a fault."""
+    """Print all faults and warnings; exit with 1 if there is a fault."""
     from nephroscale.engine.snakemake.call import Call
     from nephroscale.stages.checks.report import Findings, find_all
 

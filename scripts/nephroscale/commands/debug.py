@@ -12,6 +12,7 @@ from nephroscale.commands.run import open_plan
 from nephroscale.engine.job import open_job
 from nephroscale.engine.prepass import link_raw_files
 from nephroscale.errors import NephroscaleError, Rejected
+from nephroscale.text import name_some
 
 if TYPE_CHECKING:
     import argparse
@@ -70,11 +71,10 @@ def find_unit(plan: Plan, text: str) -> tuple[Stage, str]:
     units = plan.units(name)
     unit = unit or (units[0] if len(units) == 1 else "")
     if unit not in units:
-        more = f" and {len(units) - MOST_NAMED} more" if len(units) > MOST_NAMED else ""
         raise NephroscaleError(
             f"The stage {name} has no unit {unit!r}." if unit else f"The stage {name} has several units, or none.",
             where=text,
-            fix=f"Its units are {', '.join(units[:MOST_NAMED])}{more}." if units else "No unit of it is configured.",
+            fix=f"Its units are {name_some(units, MOST_NAMED)}." if units else "No unit of it is configured.",
         )
     return stage, unit
 

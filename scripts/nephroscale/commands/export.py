@@ -20,7 +20,7 @@ def add(commands: Commands) -> None:
     """Add the commands to the parser."""
     report = commands.add_parser("export-report", help="write the report, its figures and tables into one zip file")
     report.add_argument("out", type=Path, metavar="OUT.zip")
-    report.add_argument("--report", type=Path, metavar="FOLDER", help="another report than the last one")
+    report.add_argument("--report", type=Path, metavar="FOLDER", help="report folder (default: the last report)")
     report.set_defaults(run=write_report_archive)
     checklist = commands.add_parser("checklist", help="fill CLAIM, TRIPOD+AI and STARD-AI from the report, for a paper")
     checklist.add_argument("out", type=Path, metavar="FOLDER", help="folder to create")

@@ -1,4 +1,4 @@
-"""The command `forget`: delete everything that holds one patient."""
+"""The command `forget`: delete everything that contains or was computed from one patient's data."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    forget = commands.add_parser("forget", help="list, or delete, everything in results and store that holds a patient")
+    forget = commands.add_parser(
+        "forget",
+        help="list, or delete, everything in results and store that contains or was computed from a patient's data",
+    )
     forget.add_argument("patient", help="patient id, as in the table of patients")
     forget.add_argument("--delete", action="store_true", help="delete it")
     forget.set_defaults(run=forget_patient)
 
 
 def forget_patient(options: argparse.Namespace) -> int:
-    """List or delete what holds a patient, and list what stays; exit with 1 where something could not be deleted."""
+    """List or delete a patient's data, and list what stays; exit with 1 if something could not be deleted."""
     from nephroscale.provenance.forget import delete_holdings, describe, describe_rest, find_holdings
 
     plan = open_plan(options)
@@ -38,7 +41,7 @@ def forget_patient(options: argparse.Namespace) -> int:
             )
         left = delete_holdings(plan, held)
     verb = "Deleted" if options.delete else "Would be deleted (add --delete)"
-    print(f"{verb}:" if lines else f"No result and no object holds {options.patient}.")
+    print(f"{verb}:" if lines else f"No result and no object contains data of {options.patient}.")
     print("".join(f"  {line}\n" for line in lines) + "Stays:")
     print("".join(f"  {line}\n" for line in describe_rest(plan, held, left)), end="")
     return 1 if left else 0

@@ -19,6 +19,7 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.places import PACKAGE, workflow_folder
 from nephroscale.slides.find_images import find_images
 from nephroscale.slides.stated_scale import read_stated_scales
+from nephroscale.text import name_some
 
 if TYPE_CHECKING:
     import argparse
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from nephroscale.slides.stated_scale import StatedScale
 
 TEMPLATES = PACKAGE / "commands" / "templates"
-#: Columns of a table of labels that are copied beside the label where ids are pseudonyms.
+#: Columns of a table of labels that are copied with the label if ids are pseudonyms.
 KNOWN_COLUMNS = ("use", "reason", "group", "site", "scanner")
 SHOWN = 5
 FOLDS = 5
@@ -52,7 +53,7 @@ def add(commands: Commands) -> None:
         "--pseudonyms",
         type=Path,
         metavar="KEYFILE",
-        help="number the patients at random; this CSV outside the study keeps, or already has, who is who",
+        help="number the patients at random; this CSV outside the study links patients to numbers (or already does)",
     )
     init.set_defaults(run=init_study)
 
@@ -69,7 +70,7 @@ class _Labels:
 
 @dataclass
 class _Tables:
-    """The rows of the new tables, and what their user has to look at."""
+    """The rows of the new tables, and notes for their user."""
 
     patients: list[dict[str, str]]
     images: list[dict[str, str]]
@@ -209,10 +210,7 @@ def _find_blanks(images: list[dict[str, str]]) -> list[str]:
 
 
 def _note(what: str, names: list[str]) -> list[str]:
-    if not names:
-        return []
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return [f"{what}: {', '.join(names[:SHOWN])}{more}"]
+    return [f"{what}: {name_some(names, SHOWN)}"] if names else []
 
 
 def _patient_row(name: str, patient: str, labels: _Labels, *, pseudonym: bool) -> dict[str, str]:
@@ -317,7 +315,7 @@ def _root(study: Path, source: Path | None) -> str:
 
 
 def _task(label: str, counts: Counter[str]) -> str:
-    """The section `task`: each label that occurs is a class of its own, until its user decides otherwise."""
+    """The section `task`: each label becomes a class, until the user edits it."""
     if len([name for name, count in counts.items() if count > 1]) < 2:
         text = (TEMPLATES / "task.yaml").read_text(encoding="utf-8").rstrip()
         return text.format(label=label)
@@ -344,10 +342,10 @@ def _print_summary(study: Path, files: list[str], tables: _Tables) -> None:
         if outlined:
             print(f"  {outlined} with outlines; they train the segmenter for patients of the use `segmentation`")
     if tables.notes:
-        print("To look at:")
+        print("To check:")
         for note in tables.notes:
             print(f"  {note}")
     print(f"Written to {study}: {', '.join(files)}")
-    print(f"Next: fill in what is listed above, edit {study / 'study.yaml'}, and look at the faults that are left by")
+    print(f"Next: fill in what is listed above, edit {study / 'study.yaml'}, and list the remaining faults with")
     print(f"  nephroscale check --configfile {study / 'study.yaml'}")
     print("Then, in that folder, `snakemake --cores all features` or `nephroscale run features`.")

@@ -42,11 +42,11 @@ REFERENCE_FILE = "reference_file.json"
 
 def add(commands: Commands) -> None:
     """Add the commands to the parser."""
-    package = commands.add_parser("package", help="write a trained model into a folder, without any patient")
+    package = commands.add_parser("package", help="write a trained model into a folder, without patient data")
     package.add_argument("model", help="name of the model, as under `models` in the configuration")
     package.add_argument("out", type=Path, help="folder to create")
     package.set_defaults(run=package_model)
-    predict = commands.add_parser("predict", help="predict patients by a packaged model, in a folder of its own")
+    predict = commands.add_parser("predict", help="predict patients by a packaged model, without a study")
     predict.add_argument("--model", type=Path, required=True, metavar="PACKAGE", help="folder made by `package`")
     predict.add_argument("--patients", type=Path, required=True, help="table of patients (CSV or xlsx)")
     predict.add_argument("--images", type=Path, required=True, help="table of their images")
@@ -72,7 +72,7 @@ def package_model(options: argparse.Namespace) -> int:
 
 
 def write_package(plan: Plan, model: str, out: Path) -> Package:
-    """Write what the predictions of a model need, and nothing that names a patient or a place.
+    """Write what the predictions of a model need, without names of patients or paths.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def _current_object(plan: Plan, stage: str, unit: str) -> Path:
     receipt = plan.receipt(stage, unit)
     if receipt is None or not receipt.digest or plan.look_up(plan.stages[stage], unit) != receipt:
         raise NephroscaleError(
-            "The model is not trained, or not by the present code, settings and tables.",
+            "The trained model is missing or outdated.",
             where=f"{stage} of {unit}",
             fix="Run the workflow first, then package the model.",
         )
@@ -151,7 +151,7 @@ def _current_object(plan: Plan, stage: str, unit: str) -> Path:
 
 
 def _encoders(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The settings of every encoder of a configuration, as they stand in it."""
+    """The settings of every encoder of a configuration, unchanged."""
     yield from config["features"]["encoders"].values()
     yield from (model["encoder"] for model in config["models"].values() if model.get("encoder"))
     if "deposits" in config:

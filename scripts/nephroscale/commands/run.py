@@ -49,7 +49,7 @@ def enter_study(options: argparse.Namespace) -> None:
 
 
 def set_environment(options: argparse.Namespace, *, restart: bool) -> None:
-    """Fix what numerical libraries read; where they are imported already, `restart` starts this command again."""
+    """Set the environment of numerical libraries. If they are already imported, `restart` starts this command again."""
     compute = read_config(options).get("compute")
     changed = set_numerical_environment(compute if isinstance(compute, dict) else {})
     if changed and restart and "numpy" in sys.modules:
@@ -119,7 +119,7 @@ def _update(config: dict[str, JSON], changes: dict[str, JSON]) -> None:
 
 
 def status(options: argparse.Namespace) -> int:
-    """Print the progress of a run; where the tables are at fault, what the results folder holds, and the faults."""
+    """Print the progress of a run. If the tables have faults, print these and the contents of the results folder."""
     config = load_config(read_config(options))
     try:
         plan = Plan(config, stage_table())

@@ -1,4 +1,4 @@
-"""The command `scales`: what each file states of its scale, what the tables give, and what is believed."""
+"""The command `scales`: the scale in each file, in the tables, and the one that is used."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class ScaleRow(NamedTuple):
     modality: str
     file: str
     table: str
-    believed: str
+    used: str
     note: str
 
 
-HEADER = ScaleRow("image", "modality", "file states", "table gives", "believed", "")
+HEADER = ScaleRow("image", "modality", "file states", "table gives", "used", "")
 
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    text = "list the scale that each file states, that the tables give, and that is believed"
+    text = "list the scale in each file, in the tables, and the one that is used"
     commands.add_parser("scales", help=text).set_defaults(run=list_scales)
 
 
@@ -47,7 +47,7 @@ def list_scales(options: argparse.Namespace) -> int:
     widths = [max(len(cell) for cell in column) for column in zip(HEADER, *rows, strict=True)]
     for row in (HEADER, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    lacking, noted = (sum(getattr(row, name) == "none" for row in rows) for name in ("believed", "file"))
+    lacking, noted = (sum(getattr(row, name) == "none" for row in rows) for name in ("used", "file"))
     conflicts = sum("differ" in row.note for row in rows)
     print(f"\n{len(rows)} images: {noted} whose file states no scale, {lacking} without any, {conflicts} in conflict.")
     return 0
@@ -62,16 +62,16 @@ def _row(image: Image, stated: StatedScale) -> ScaleRow:
         table = row.scale.value * {"um": 1.0, "nm": 1e-3}[row.scale.unit] * factor
     try:
         scale = with_scale(ImageFacts(), stated.mpp, row, generic=stated.generic, bar_unread=can_read_bars()).scale
-        believed = "off its bar, if any" if scale is None else "whole field"
+        used = "from its bar, if any" if scale is None else "whole field"
         if scale is not None and scale.value is not None:
-            believed = f"{scale.value:.4g} {unit} ({scale.source})"
+            used = f"{scale.value:.4g} {unit} ({scale.source})"
     except Rejected as rejected:
-        believed = "none"
+        used = "none"
         notes.append(rejected.reason)
     if stated.fault:
         notes = [stated.fault]
     elif file is not None and stated.believed(image.modality) is None:
-        notes.append("what the file states is not believed")
+        notes.append("the scale in the file is not used")
     elif file is not None and table is not None and abs(table / file - 1) > MAX_RELATIVE_DIFFERENCE:
         notes.append(f"file and table differ by {abs(table / file - 1):.0%}")
     source = f" ({stated.source})" if file is not None else ""
@@ -80,6 +80,6 @@ def _row(image: Image, stated: StatedScale) -> ScaleRow:
         image.modality,
         "none" if file is None else f"{file:.4g} {unit}{source}",
         "none" if table is None or row.scale is None else f"{table:.4g} {unit} ({row.scale.source})",
-        believed,
+        used,
         "; ".join(notes),
     )

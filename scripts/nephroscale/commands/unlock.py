@@ -29,5 +29,5 @@ def unlock_external(options: argparse.Namespace) -> int:
     opening, new = open_external(plan, now(), before)
     earlier = f" {opening.before} configurations had been scored on them before." if opening.before else ""
     print(f"The external patients {'are open now' if new else f'were opened on {opening.when[:10]}'}.{earlier}")
-    print(f"Ledger: {ledger_path(plan)}. Keep it with the tables; without it the report says that this is unknown.")
+    print(f"Ledger: {ledger_path(plan)}. Keep it with the tables; without it the report states that this is unknown.")
     return 0

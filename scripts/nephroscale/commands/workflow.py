@@ -15,7 +15,7 @@ from nephroscale.places import workflow_folder
 if TYPE_CHECKING:
     from nephroscale.commands.run import Commands
 
-# One of these options says how many jobs run at once.
+# One of these options gives the number of jobs that run at once.
 JOBS = ("--cores", "-c", "--jobs", "-j", "--profile", "--executor", "-e")
 
 

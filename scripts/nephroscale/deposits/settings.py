@@ -32,13 +32,14 @@ class DepositsSettings(Settings):
     """Electron-dense deposits in TEM images, learnt from the column `deposits` of the table of images."""
 
     sites: tuple[Site, ...] = setting(
-        "Questions, each learnt by itself: deposits at `any` site, or at one site. Empty: nothing is learnt.",
+        "Questions, each with its own models: deposits at `any` site, or at one site. An empty list turns deposits "
+        "off.",
         ("any",),
         unique=True,
     )
     variants: tuple[Variant, ...] = setting(
-        "Models: `plain` network, `svm` on features with skip connections, and two controls of the SVM. `plain` and "
-        "`svm` are also joined.",
+        "Models: `plain` is a fine-tuned network, `svm` a support vector machine on features with skip connections; "
+        "the other two are controls of the SVM. If `plain` and `svm` are listed, their combination is evaluated too.",
         ("plain", "svm", "svm-without-skips", "svm-random-weights"),
         min_items=1,
         unique=True,
@@ -48,8 +49,10 @@ class DepositsSettings(Settings):
     head_steps: int = setting(
         "Steps of the plain network's head alone, on features of the frozen network.", 100, minimum=1
     )
-    epochs: int = setting("Epochs of the plain network after that, all layers trained.", 12, minimum=1)
+    epochs: int = setting(
+        "Epochs of the plain network after the steps of the head; all layers are trained.", 12, minimum=1
+    )
     learning_rate: float = setting(
-        "First learning rate of these epochs; it falls to zero by half a cosine.", 1e-4, above=0
+        "Learning rate at the start of these epochs; it falls to zero along a cosine.", 1e-4, above=0
     )
     batch_size: int = setting("TEM instances in a batch.", 16, minimum=1)

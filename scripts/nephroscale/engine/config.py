@@ -58,7 +58,7 @@ class Config(Settings):
 
 
 def load_config(mapping: Mapping[str, Any]) -> Config:
-    """Check a configuration and fill in what it leaves out.
+    """Check a configuration and fill in the defaults.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def _find_faulty_classes(task: TaskSettings) -> list[str]:
             f"task.classes: maps to {len(classes)} class ({', '.join(classes) or 'none'}); at least two are needed."
         )
     if task.label in RESERVED_COLUMNS:
-        faults.append(f"task.label: {task.label!r} is a column with a meaning of its own; name another.")
+        faults.append(f"task.label: {task.label!r} is a column with a fixed meaning; choose another column.")
     for text, meaning in task.classes.items():
         if isinstance(meaning, tuple):
             faults += _find_faulty_mixture(text, meaning, classes, ordinal=task.ordinal)

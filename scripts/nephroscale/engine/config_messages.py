@@ -1,4 +1,4 @@
-"""Messages about faults of a configuration, in the words of someone who writes one."""
+"""Messages about faults of a configuration, with the names of its keys and types as users write them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The device that a job computes on, and what its allocation gave it."""
+"""The device that a job computes on, and the resources that the scheduler allocated to it."""
 
 from __future__ import annotations
 

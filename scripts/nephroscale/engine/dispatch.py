@@ -24,7 +24,7 @@ _MKL_COMPATIBLE = 3
 
 
 def check_dispatch(compute: ComputeSettings) -> dict[str, str]:
-    """Give what the imported libraries report, for the record, and what the run has overridden.
+    """Return the code that each imported library reports, and the variables that were overridden, for the record.
 
     Raises
     ------

@@ -54,7 +54,7 @@ DISTRIBUTIONS = {
     "yaml": "PyYAML",
     "openslide": "openslide-python",
 }
-#: Imported name to the distributions that decide what comes out beside its own: the libraries that it decodes with.
+#: Imported name to further distributions that affect its output: the libraries that it decodes with.
 ALSO_DECIDING = {"openslide": ("openslide-bin",), "tifffile": ("imagecodecs",), "zarr": ("numcodecs",)}
 
 
@@ -138,7 +138,7 @@ def processor_class() -> str:
 
 @cache
 def _processor() -> tuple[str, frozenset[str]]:
-    """The maker of this processor and its flags; beside Linux the machine's name and no flags."""
+    """The maker of this processor and its flags; on systems other than Linux, the machine's name and no flags."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,13 +1,15 @@
-"""Findings about single images for the last screen: copies, scales, saturation, stains, and what was left out."""
+"""Findings about single images for the final summary: copies, scales, saturation, stains, and what was left out."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nephroscale.slides.duplicates import find_alike, identity_rows, read_identities
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nephroscale.engine.plan import Plan
     from nephroscale.slides.duplicates import AlikeImages
 
@@ -39,7 +41,7 @@ def find_duplicates(plan: Plan) -> list[AlikeImages]:
 
 
 def describe_findings(plan: Plan) -> dict[str, Findings]:
-    """Give the sections of the last screen about single images: title to findings.
+    """Give the sections of the final summary about single images: title to findings.
 
     Parameters
     ----------
@@ -61,22 +63,26 @@ def describe_findings(plan: Plan) -> dict[str, Findings]:
     }
 
 
+def _figures(plan: Plan, stage: str, name: str) -> Iterator[tuple[str, Any]]:
+    """Give each made unit of a stage with one figure of its receipt, unless this is absent or zero."""
+    for unit in plan.units(stage) if stage in plan.stages else []:
+        receipt = plan.receipt(stage, unit)
+        if receipt and receipt.figures.get(name):
+            yield unit, receipt.figures[name]
+
+
 def _differing_scales(plan: Plan) -> Findings:
     found: Findings = defaultdict(list)
-    for patient in plan.units("register") if "register" in plan.stages else []:
-        receipt = plan.receipt("register", patient)
-        differing = receipt.figures.get("differing_scales") if receipt else None
-        for image, scales in differing.items() if isinstance(differing, dict) else []:
+    for patient, differing in _figures(plan, "register", "differing_scales"):
+        for image, scales in differing.items():
             found[str(scales)].append(f"{image} of {patient}")
     return found
 
 
 def _saturated(plan: Plan) -> Findings:
     found: Findings = defaultdict(list)
-    for image in plan.units("tiles") if "tiles" in plan.stages else []:
-        receipt = plan.receipt("tiles", image)
-        share = receipt.figures.get("saturated_share") if receipt else None
-        if isinstance(share, float) and share > MOST_SATURATED:
+    for image, share in _figures(plan, "tiles", "saturated_share"):
+        if share > MOST_SATURATED:
             found["more than 1 % of the pixels of tissue have the highest value"].append(f"{image} ({share:.0%})")
     return found
 
@@ -97,35 +103,27 @@ def _differing_exposures(plan: Plan) -> Findings:
 
 def _left_out(plan: Plan) -> Findings:
     found: Findings = defaultdict(list)
-    for patient in plan.units("tem") if "tem" in plan.stages else []:
-        receipt = plan.receipt("tem", patient)
-        dropped = receipt.figures.get("dropped") if receipt else None
-        for image in dropped if isinstance(dropped, list) else []:
-            if isinstance(image, dict):
-                found[str(image["reason"])].append(f"{image['id']} of {patient}")
+    for patient, dropped in _figures(plan, "tem", "dropped"):
+        for image in dropped:
+            found[str(image["reason"])].append(f"{image['id']} of {patient}")
     return found
 
 
 def _unknown_stains(plan: Plan) -> Findings:
     found: Findings = defaultdict(list)
-    for image in plan.units("glomeruli") if "glomeruli" in plan.stages else []:
-        receipt = plan.receipt("glomeruli", image)
-        if receipt and receipt.figures.get("stain_unknown"):
-            reason = f"glomeruli were searched for by the method {receipt.figures['method']}; look at the outlines"
-            found[reason].append(image)
+    methods = dict(_figures(plan, "glomeruli", "method"))
+    for image, _ in _figures(plan, "glomeruli", "stain_unknown"):
+        found[f"the method {methods[image]} searched for glomeruli; check the outlines"].append(image)
     return found
 
 
 def _outlines_left_out(plan: Plan) -> Findings:
     """Name the files as the tables do: receipts have no names of files."""
     found: Findings = defaultdict(list)
-    for stage in {"segmenter", "glomeruli"} & set(plan.stages):
-        for unit in plan.units(stage):
-            receipt = plan.receipt(stage, unit)
-            left_out = receipt.figures.get("outlines_left_out") if receipt else None
-            for entry in left_out if isinstance(left_out, list) else []:
-                if isinstance(entry, dict):
-                    image = plan.cohort.images[str(entry["id"])]
-                    file = f"{image.annotation.name} ({image.id})" if image.annotation else image.id
-                    found[str(entry["reason"])].append(f"{entry['count']} in {file}" if "count" in entry else file)
+    for stage in ("segmenter", "glomeruli"):
+        for _, left_out in _figures(plan, stage, "outlines_left_out"):
+            for entry in left_out:
+                image = plan.cohort.images[str(entry["id"])]
+                file = f"{image.annotation.name} ({image.id})" if image.annotation else image.id
+                found[str(entry["reason"])].append(f"{entry['count']} in {file}" if "count" in entry else file)
     return {reason: sorted(set(files)) for reason, files in sorted(found.items())}

@@ -1,4 +1,4 @@
-"""Checks that no object is published under a recipe that no longer holds."""
+"""Checks that no object is published under a recipe that is out of date."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_nothing_changed(plan: Plan, stage: Stage, unit: str, recipe: Recipe, signatures: dict[str, str]) -> None:
-    """Refuse to publish under a recipe that no longer holds: code or raw files were changed while the job ran."""
+    """Raise an error if the recipe is out of date: code, inputs or raw files were changed while the job ran."""
     changed = [name for name, now in raw_signatures(plan, stage, unit).items() if signatures.get(name) != now]
     if changed:
         raise NephroscaleError(
@@ -56,5 +56,5 @@ def check_registered(plan: Plan, stage: Stage, unit: str) -> None:
         if registered and registered != plan.raw_cache.known(path):
             raise NephroscaleError(
                 f"The raw file of {name} is no longer the one that was registered.",
-                fix="Run the same command again: it is registered anew.",
+                fix="Run the same command again: it is registered again.",
             )

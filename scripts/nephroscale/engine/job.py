@@ -1,4 +1,4 @@
-"""Making artifacts: look the recipe up, compute what is missing, publish it under the recipe that still holds."""
+"""Making artifacts: look up the recipe, compute what is missing, check the recipe again, and publish the object."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from nephroscale.engine.prepass import link_raw_files
 from nephroscale.engine.stage import STATUS
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides import raw
-from nephroscale.store.objects import remove_tree
+from nephroscale.store.folder import remove_tree
 from nephroscale.store.receipts import Receipt
 from nephroscale.store.recipe import Recipe
 from nephroscale.store.records import Made, now
 from nephroscale.store.results_index import pinned
+from nephroscale.text import name_some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -174,7 +175,7 @@ class Job:
             raise NephroscaleError(
                 f"The object of {need.stage} of {need.unit} is damaged, and is not used.",
                 where=str(path),
-                fix="Run the same command again: it is made anew.",
+                fix="Run the same command again: it is recomputed.",
             )
         return path
 
@@ -259,13 +260,13 @@ def not_made(plan: Plan, stage: Stage, unit: str) -> NotMadeError:
     names = [f"{need.stage} of {need.unit}" for need in needs]
     return NotMadeError(
         "A required input has not been produced yet.",
-        where=", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else ""),
+        where=name_some(names, 5),
         fix="Run the same command again.",
     )
 
 
 def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, *, begun: float) -> Receipt:
-    """Make an artifact, and publish it under the recipe that still holds when it is finished.
+    """Make an artifact, check that its recipe is still the same, and publish the object.
 
     The time since `begun` (monotonic clock) that was not spent in making is recorded as the store's share.
     """

@@ -1,4 +1,4 @@
-"""What a job tells while it runs and where it fails: never the name of a raw file, and never stopped by a full disk."""
+"""The log of a job, without names of raw files. A full disk does not stop the job."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PathRedactor:
 
     @cached_property
     def _files(self) -> list[tuple[tuple[str, ...], Path, str]]:
-        """Each file, what a text that tells of it has to hold, and the id of its image."""
+        """Each file, the word that a text about it must contain, and the id of its image."""
         images = self._cohort.images.values()
         named = [(path, image.id) for image in images for path in (image.path, image.annotation) if path]
         for image in self._read:
@@ -83,7 +83,7 @@ def _around(path: Path) -> Iterator[Path]:
 
 
 class JobLog(io.TextIOWrapper):
-    """A job's log, written line by line; lines for which the disk has no room are lost, and nothing else is.
+    """A job's log, written line by line. If the disk is full, lines are lost, and the job continues.
 
     Parameters
     ----------
@@ -112,13 +112,13 @@ class JobLog(io.TextIOWrapper):
         return self.redact(text) if self.redact else text
 
     def write(self, text: str) -> int:
-        """Write it, where there is room."""
+        """Write a text, if the disk has space."""
         with suppress(OSError):
             super().write(self.redacted(text))
         return len(text)
 
     def flush(self) -> None:
-        """Write what waits, where there is room."""
+        """Write buffered text, if the disk has space."""
         with suppress(OSError):
             super().flush()
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BLOCK = 1 << 22
-# Space left free beside a copy, for the job's other files.
+# Space left free for the job's other files.
 MARGIN = 1 << 28
 
 

@@ -48,7 +48,7 @@ _check = _Check()
 
 @contextmanager
 def check_opens(plan: Plan, stage: Stage, unit: str) -> Iterator[None]:
-    """While a unit is made, fail where it opens an object of the store that is not among its declared inputs.
+    """While a unit is made, raise an error if it opens an object of the store that is not a declared input.
 
     Nothing is checked unless the environment variable ``NEPHROSCALE_CHECK_INPUTS`` is 1, as in the tests. Files that a
     library opens without Python are not seen.

@@ -71,7 +71,7 @@ class Package:
             return cls(folder, **content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise NephroscaleError(
-                "This is no packaged model that this version can read.",
+                "This folder is not a packaged model of this version.",
                 where=str(folder / MANIFEST),
                 fix="Name a folder that `nephroscale package` wrote.",
             ) from error
@@ -139,7 +139,7 @@ class Given(Stage):
         return self.package.units(self.name)
 
     def settings(self, plan: PlanView, unit: str) -> Settings:  # noqa: ARG002
-        """None: the artifacts are what they are."""
+        """No settings: the artifacts are given."""
         return Settings()
 
     def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:  # noqa: ARG002
@@ -148,7 +148,7 @@ class Given(Stage):
 
 
 def with_package(stages: Mapping[str, Stage], package: Package) -> dict[str, Stage]:
-    """Replace every stage that a package stands for: it has the package's units, and waits for nothing."""
+    """Replace every stage whose artifacts are in a package: it has the package's units and no inputs."""
     return {name: stage if name in RUN else _given(stage, package) for name, stage in stages.items()}
 
 

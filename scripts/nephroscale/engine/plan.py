@@ -1,4 +1,4 @@
-"""The plan: which artifacts a configuration asks for, what decides each, and which of them are there already."""
+"""The plan: which artifacts a configuration needs, what decides each, and which of them exist."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from nephroscale.engine.environment import numerical_environment, package_versio
 from nephroscale.engine.forced import Forced
 from nephroscale.engine.package import CONFIG, MANIFEST, Package, with_package
 from nephroscale.engine.raw_cache import RawCache
+from nephroscale.engine.results_folder import ResultsFolder
 from nephroscale.engine.stage import RECEIPT, STATUS, Need
-from nephroscale.errors import NephroscaleError
 from nephroscale.places import PACKAGE, scripts_folder, workflow_folder
 from nephroscale.store.code import Code, ParsedSources
 from nephroscale.store.digest import digest_json
@@ -53,7 +53,7 @@ NOT_IN_RECIPES = (
 )
 
 
-class Plan:
+class Plan(ResultsFolder):
     """A configuration, its cohort, and the state of every artifact it asks for.
 
     Parameters
@@ -87,13 +87,12 @@ class Plan:
             check_files=check_files,
         )
         package = self.config.predict.package
-        #: The frozen model that predicts, where it comes from elsewhere.
+        #: The packaged model that predicts, or None if the networks of the study do.
         self.package = Package.read(Path(package)) if package else None
-        self.stages = with_package(stages, self.package) if self.package else stages
+        stages = with_package(stages, self.package) if self.package else stages
+        super().__init__(Path(self.config.results), stages)
         self.scripts = scripts or scripts_folder()
         self.workflow = scripts.parent / "workflow" if scripts else workflow_folder()
-        self.results = Path(self.config.results)
-        self._results = str(self.results)
         store = self.config.store
         self.store = Store(Path(store.path), store.mode, verify_on_read=store.verify_on_read)
         self.records = Records(self.store)
@@ -117,7 +116,7 @@ class Plan:
         self.code = Code(self.scripts, package if package.is_dir() else PACKAGE, NOT_IN_RECIPES, self._parsed.read)
 
     def keep_parsed_code(self) -> None:
-        """Let later processes of this store do without parsing what this one has parsed."""
+        """Store what was parsed, so that later processes need not parse it again."""
         if self._parsed.grown:
             self.store.write_text(self._parsed.path, self._parsed.text(), replace=True)
             self._parsed.grown = False
@@ -129,23 +128,23 @@ class Plan:
         package = (self.package.folder / name for name in (MANIFEST, CONFIG)) if self.package else ()
         return [*(Path(name) for name in named if name), *package]
 
-    # -- who takes part -------------------------------------------------------------------------------------------
+    # -- patients and images -------------------------------------------------------------------------------------------
 
     @cached_property
     def patients(self) -> list[str]:
-        """Patients whose images are processed: for diagnosis, and external ones, who are scored once."""
+        """Patients whose images are processed: those for diagnosis, and external ones."""
         return [
             p.id for p in self.cohort.patients.values() if p.use in {"diagnosis", "external"} and p.status == "eligible"
         ]
 
     @cached_property
     def new_patients(self) -> list[str]:
-        """Patients of the table `predict.patients`: their images are processed like others, for `predict` alone."""
+        """Patients of the table `predict.patients`. Only `predict` depends on their images."""
         return [p.id for p in self.cohort.patients.values() if p.use == "new"]
 
     @cached_property
     def batch(self) -> str:
-        """The name of the batch that the new patients are."""
+        """The name of the batch of new patients."""
         return batch_name(self)
 
     @cached_property
@@ -170,36 +169,7 @@ class Plan:
         read = {name for model in self.config.models.values() for name in model.modalities}
         return [name for name in ("TEM", "OM", "IM") if name in read]
 
-    # -- places ---------------------------------------------------------------------------------------------------
-
-    def receipt_path(self, stage: str, unit: str) -> Path:
-        """The file that the stage's rule outputs for a unit."""
-        return Path(self.receipt_name(stage, unit))
-
-    def receipt_name(self, stage: str, unit: str) -> str:
-        """As :meth:`receipt_path`, as text: Snakemake gets many of them."""
-        return f"{self._results}/{stage}.json" if unit == "cohort" else f"{self._results}/{stage}/{unit}.json"
-
-    def link_path(self, stage: str, unit: str) -> Path:
-        """The link to the object, beside the receipt."""
-        suffix = self.stages[stage].suffix
-        return Path(
-            f"{self._results}/{stage}{suffix}" if unit == "cohort" else f"{self._results}/{stage}/{unit}{suffix}"
-        )
-
-    def log_path(self, stage: str, unit: str) -> Path:
-        """The file that a job's output goes to."""
-        return self.results / "logs" / stage / f"{unit}.log"
-
-    def benchmark_path(self, stage: str, unit: str) -> Path:
-        """The file to which Snakemake writes a job's time and memory."""
-        return Path(f"{self._results}/benchmarks/{stage}/{unit}.tsv")
-
-    def raw_folder(self, image: Image) -> Path:
-        """The folder of the id-named links to an image's raw files."""
-        return self.results / "raw" / image.id
-
-    # -- units and what waits for what ----------------------------------------------------------------------------
+    # -- units --------------------------------------------------------------------------------------------------
 
     def stages_before(self, stage: str) -> list[str]:
         """The stages before one, in order."""
@@ -218,87 +188,46 @@ class Plan:
             self._study_units[stage] = self.stages[stage].units(self)
         return self._study_units[stage]
 
-    def receipt_paths(self, *stages: str, new: bool = False) -> list[str]:
-        """The receipts of every unit of some stages and of all stages that they depend on.
-
-        Those of new patients are included only with ``new``. If very many artifacts are there, only the missing ones
-        that no other missing one waits for are given (or the last receipt, if none is missing).
-        """
-        units = self.units if new else self.study_units
-        wanted = self.check_task(stages[0], stages)
-        keys = [(name, unit) for name in self.stages if name in wanted for unit in units(name)]
-        if self._leaves_out_settled:
-            keys = self._loose_ends(key for key in keys if not self._is_settled(key)) or keys[-1:]
-        return [self.receipt_name(*key) for key in keys]
-
-    def check_task(self, target: str, stages: Iterable[str]) -> set[str]:
-        """Give some stages and all that they depend on, and check that there is a task if these need labels.
-
-        Raises
-        ------
-        NephroscaleError
-            When there is none; `target` is what was asked for.
-        """
-        wanted: set[str] = set()
-        pending = list(stages)
-        while pending:
-            name = pending.pop()
-            if name not in wanted:
-                wanted.add(name)
-                pending += self.stages[name].after_in(self)
-        if "folds" in wanted and not self.config.task.classes:
-            raise NephroscaleError(
-                f"The target {target} needs the labels of the patients, and the configuration has no task.",
-                where="configuration, task",
-                fix="Write `task: {label: <column of patients.csv>, classes: {<text in that column>: <class>, ...}}`; "
-                "the targets up to `features` work without it.",
-            )
-        return wanted
-
-    def receipts_awaited(self, stage: str, unit: str, name: str) -> list[str]:
-        """The receipts that one named input of a unit waits for; if very many are there, only the missing ones."""
-        keys = [each[:2] for each in self.stages[stage].waits_for(self, unit, name)]
-        if self._leaves_out_settled:
-            keys = [key for key in keys if not self._is_settled(key)]
-        return [self.receipt_name(*key) for key in dict.fromkeys(keys)]
-
     def loose_ends(self, *stages: str) -> list[Need]:
-        """The units of the study in some stages that no other one waits for: who waits for them waits for all."""
+        """Units of the study in some stages that no other of them waits for: to wait for these is to wait for all."""
         keys = ((name, unit) for name in stages for unit in self.study_units(name))
-        return [Need(*key) for key in self._loose_ends(keys)]
+        return [Need(*key) for key in self.loose_ends_of(keys)]
 
-    def _loose_ends(self, keys: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    def loose_ends_of(self, keys: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those of some stages and units that no other one of them waits for."""
         wanted = dict.fromkeys(keys)
         needed = {each[:2] for name, unit in wanted for each in self.stages[name].upstream(self, unit)}
         return [key for key in wanted if key not in needed]
 
-    def _is_settled(self, key: tuple[str, str]) -> bool:
+    def is_settled(self, key: tuple[str, str]) -> bool:
+        """Whether the pre-pass has found the artifact of a stage and unit in the store."""
         return self.settled and self._receipts.get(key) is not None
 
     @cached_property
-    def _leaves_out_settled(self) -> bool:
+    def leaves_out_settled(self) -> bool:
+        """Whether so many artifacts are there that Snakemake learns only of the missing ones."""
         return self.settled and sum(receipt is not None for receipt in self._receipts.values()) > WHOLE_PLAN
 
     # -- the state of artifacts -----------------------------------------------------------------------------------
 
     def receipt(self, stage: str, unit: str) -> Receipt | None:
-        """The receipt of a unit as it is now, or None where it is not made."""
+        """The present receipt of a unit, or None if it is not made."""
         key = (stage, unit)
         if key not in self._receipts:
             self._receipts[key] = read_receipt(self.receipt_name(stage, unit))
         return self._receipts[key]
 
     def set_receipt(self, stage: str, unit: str, receipt: Receipt | None) -> None:
-        """Take a receipt as known, before it is written (the pre-pass)."""
+        """Set the receipt of a unit before it is written (used by the pre-pass)."""
         self._receipts[stage, unit] = receipt
 
     def object_path(self, stage: str, unit: str) -> Path | None:
-        """The object of a unit, or None where there is none."""
+        """The object of a unit, or None if there is none."""
         receipt = self.receipt(stage, unit)
         return self.store.object_path(receipt.digest) if receipt and receipt.digest else None
 
     def object_json(self, stage: str, unit: str, file: str = "") -> Any:
-        """The content of a JSON object (or of one JSON file in a directory object), or None where there is none."""
+        """The content of a JSON object (or of one JSON file in a directory object), or None if there is none."""
         return self.read_object(stage, unit, _as_it_is, file)
 
     def read_object(self, stage: str, unit: str, parse: Callable[[Any], T], file: str = "") -> T | None:
@@ -364,12 +293,12 @@ class Plan:
         return self.code.closure(f"{stage.rule}.py", stage.modules(self, unit))
 
     def look_up(self, stage: Stage, unit: str) -> Receipt | None:
-        """The receipt that a unit has to have, where that is already known and its object is there."""
+        """The receipt of a unit by its recipe, or None if the recipe or the object does not exist yet."""
         found = self.examine(stage, unit)
         return self.known(stage, unit, found) if isinstance(found, Recipe) else found
 
     def known(self, stage: Stage, unit: str, recipe: Recipe) -> Receipt | None:
-        """The receipt that a recipe has given, unless the unit is to be made again or its object is not there."""
+        """The receipt recorded for a recipe, or None if the unit is to be recomputed or its object does not exist."""
         self._digests[stage.name, unit] = recipe.digest
         if (stage.name, unit) in self.forced:
             return None
@@ -378,12 +307,12 @@ class Plan:
         return replace(receipt, stage=stage.name, unit=unit) if receipt else None
 
     def recipe(self, stage: str, unit: str) -> Recipe | None:
-        """The recipe of a unit, where everything that decides it is known."""
+        """The recipe of a unit, or None if something that decides it is not known yet."""
         found = self.examine(self.stages[stage], unit)
         return found if isinstance(found, Recipe) else None
 
     def recipe_digest(self, stage: str, unit: str) -> str | None:
-        """The digest of a unit's recipe, where everything that decides it is known."""
+        """The digest of a unit's recipe, or None if something that decides it is not known yet."""
         if (stage, unit) not in self._digests:
             recipe = self.recipe(stage, unit)
             if recipe is None:
@@ -392,11 +321,11 @@ class Plan:
         return self._digests[stage, unit]
 
     def test_set_use(self, stage: str, unit: str) -> ScoredTestSet | None:
-        """Which configuration a unit scores on which test patients, where it does and that is known."""
+        """Which configuration a unit scores on which test patients; None if it scores none or this is unknown."""
         return self.stages[stage].test_set_use(self, unit)
 
     def _receipt_digest(self, stage: str, unit: str, receipt: Receipt) -> str:
-        """The digest of a whole receipt: more than one stage asks for every one."""
+        """The digest of a whole receipt, kept because several stages need it."""
         before = self._receipt_digests.get((stage, unit))
         if before is None or before[0] is not receipt:
             before = self._receipt_digests[stage, unit] = (receipt, digest_json(receipt.as_json()))
@@ -408,7 +337,7 @@ def _as_it_is(content: Any) -> Any:
 
 
 def _inherited(stage: Stage, unit: str, need: Need, receipt: Receipt) -> Receipt:
-    """The receipt of a unit whose input was rejected: it names the first cause, however far up that is."""
+    """The receipt of a unit whose input was rejected. It names the artifact that was rejected first."""
     if "because" in receipt.figures:
         return Receipt(stage.name, unit, "rejected", receipt.reason, figures=receipt.figures)
     reason = f"{need.stage} of {need.unit}: {receipt.reason}"

@@ -1,4 +1,4 @@
-"""The pre-pass: before Snakemake plans, every receipt, link and page is brought to what the store knows.
+"""The pre-pass: before Snakemake plans, every receipt, link and page is compared with the store and updated.
 
 :func:`find_out` reads and writes nothing. :func:`apply` writes what was found; only a real run does that.
 """
@@ -141,12 +141,12 @@ def publish_receipt(plan: Plan, stage: str, unit: str, receipt: Receipt) -> None
 
 
 def outdated_path(plan: Plan, receipt: Path) -> Path:
-    """Where a receipt is kept while the link beside it leads to an outdated object."""
+    """The place of a receipt while its link leads to an outdated object."""
     return plan.results / OUTDATED / receipt.relative_to(plan.results)
 
 
 def outdated(plan: Plan, stage: str, unit: str) -> Receipt | None:
-    """The receipt of an artifact that is there, but is not what the present data, configuration and code give."""
+    """The receipt of an outdated artifact: it exists, but the present data, configuration and code give another one."""
     if plan.receipt(stage, unit) is not None:
         return None
     path = plan.receipt_path(stage, unit)
@@ -188,7 +188,7 @@ def _set_outdated(plan: Plan, path: Path) -> None:
 
 
 def _time_of_equal_receipt(plan: Plan, key: tuple[str, str], receipt: Receipt) -> int | None:
-    """When a receipt was written; None where its file or its link is missing or different."""
+    """When a receipt was written; None if its file or its link is missing or different."""
     path, link = plan.receipt_path(*key), plan.link_path(*key)
     if holds(path, receipt) and link_target(link) == plan.store.relative_path(receipt.digest, link.parent):
         return path.stat().st_mtime_ns

@@ -116,7 +116,7 @@ def collect_samples(plan: Plan) -> dict[str, list[Sample]]:
 def fit_rate(samples: list[Sample]) -> Rate:
     """Fit durations and sizes by least squares without negative parts.
 
-    Where all tasks have one size, nothing tells the parts apart: the fastest job is taken as the fixed part.
+    If all tasks have the same size, the parts cannot be separated: the fastest job is taken as the fixed part.
     """
     from scipy.optimize import nnls
 
@@ -171,7 +171,7 @@ def mean_tasks(plan: Plan) -> dict[str, float]:
 
 
 def estimate(plan: Plan, shipped: Mapping[str, Rate]) -> list[StageEstimate]:
-    """Estimate each stage of a cohort; rates of its own records win over those that are shipped."""
+    """Estimate each stage of a cohort; rates from its own records take precedence over the shipped ones."""
     rates, own = rates_of(plan, shipped)
     found = []
     for stage in plan.stages:

@@ -18,11 +18,11 @@ class ComputeSettings(Settings):
         minimum=1,
     )
     device: Literal["cpu", "cuda"] = setting(
-        "Where torch stages run. `cuda` without a GPU in the job is an error.", "cpu"
+        "Device of the stages that use torch. `cuda` is an error if a job finds no GPU.", "cpu"
     )
     jobs_per_gpu: int = setting(
-        "How many jobs may share a GPU on one machine without a scheduler; with `--resources gpu=` the number of GPUs "
-        "times this. Not part of any recipe.",
+        "How many jobs may share a GPU on a machine without a scheduler. Give `--resources gpu=` the number of GPUs "
+        "times this number. Not part of any recipe.",
         1,
         minimum=1,
     )
@@ -32,8 +32,8 @@ class ComputeSettings(Settings):
         "portable",
     )
     copy_raw_to_node: bool = setting(
-        "Copy raw images to the node's own disk ($TMPDIR) before reading them, and check their digest on the way; for "
-        "file systems that are slow at random access. Not part of any recipe.",
+        "Copy raw images to the node's own disk ($TMPDIR) before reading them, and check their digest during the "
+        "copy. Use it if the file system is slow at random access. Not part of any recipe.",
         default=False,
         was="stage_raw",
     )

@@ -70,11 +70,11 @@ class PlanView(Protocol):
 
     @property
     def batch(self) -> str:
-        """The name of the batch that the new patients are."""
+        """The name of the batch of new patients."""
 
     @property
     def package(self) -> Package | None:
-        """The frozen model that predicts, where it comes from elsewhere."""
+        """The packaged model that predicts, or None if the networks of the study do."""
 
     @property
     def segmentation_patients(self) -> list[str]:
@@ -116,10 +116,10 @@ class PlanView(Protocol):
         """The units that no other unit waits for."""
 
     def receipt(self, stage: str, unit: str) -> Receipt | None:
-        """The receipt of a unit, or None where it is not made."""
+        """The receipt of a unit, or None if it is not made."""
 
     def object_json(self, stage: str, unit: str, file: str = "") -> Any:
-        """The content of a JSON object, or None where it is not made."""
+        """The content of a JSON object, or None if it is not made."""
 
     def read_object(self, stage: str, unit: str, parse: Callable[[Any], T], file: str = "") -> T | None:
         """The same, parsed."""
@@ -182,7 +182,7 @@ class Stage:
     """A stage of the workflow; one subclass a module, listed in :mod:`nephroscale.stages.registry`.
 
     The name is a target of Snakemake. The rule that makes one unit has a verb for a name, and so has its script. What
-    the subclass says decides the recipe of each artifact, and its source is part of these recipes.
+    the subclass declares decides the recipe of each artifact, and its source is part of these recipes.
     """
 
     name: ClassVar[str]
@@ -225,11 +225,11 @@ class Stage:
         raise NotImplementedError
 
     def new_units(self, plan: PlanView) -> list[str]:
-        """The units of patients who are only predicted: `predict` alone depends on them."""
+        """The units of new patients; only `predict` depends on them."""
         return []
 
     def stays(self, unit: str) -> bool:
-        """Whether a unit that the configuration no longer names keeps its receipt and link, for people to open."""
+        """Whether a unit that is no longer configured keeps its receipt and link, so that it can still be opened."""
         return False
 
     def settings(self, plan: PlanView, unit: str) -> Settings:
@@ -245,7 +245,7 @@ class Stage:
         return ()
 
     def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
-        """Digests of files that decide a unit's artifact beside its inputs (raw images, weights); None: not known."""
+        """Digests of further files that decide a unit's artifact (raw images, weights); None if not known yet."""
         return {}
 
     def raw(self, plan: PlanView, unit: str) -> list[Image]:
@@ -253,7 +253,7 @@ class Stage:
         return []
 
     def test_set_use(self, plan: PlanView, unit: str) -> ScoredTestSet | None:
-        """Which configuration a unit scores on which test patients, where it does."""
+        """Which configuration a unit scores on which test patients; None if it scores none."""
         return None
 
     def make(self, job: Any) -> Mapping[str, object]:
@@ -276,7 +276,7 @@ class Stage:
         return [each for named in self.inputs.values() for each in named.needs(self, plan, unit)]
 
     def waits_for(self, plan: PlanView, unit: str, name: str) -> Sequence[Need]:
-        """The artifacts whose receipts stand for one named input in the rule; known from the tables alone."""
+        """The artifacts whose receipts are this input of the rule; known from tables and configuration."""
         through = self.inputs[name].through
         if isinstance(through, str):
             return self.waits_for(plan, unit, through)
@@ -288,5 +288,5 @@ class Stage:
 
 
 def last_receipts(stage: Stage, plan: PlanView, unit: str) -> list[Need]:  # noqa: ARG001
-    """The artifacts before a stage that no other one waits for: who waits for them waits for all."""
+    """The artifacts before a stage that no other of them waits for; to wait for these is to wait for all."""
     return plan.loose_ends(*plan.stages_before(stage.name))

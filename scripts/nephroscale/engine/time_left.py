@@ -29,7 +29,7 @@ USUAL_DELAY = 30.0
 LATEST = 4
 #: How many jobs of a stage an expectation is worth: from records of the study, and from shipped rates.
 OWN_WEIGHT, SHIPPED_WEIGHT = 3.0, 1.0
-#: How many seconds of finished jobs it takes to change the speed of the machine by half of what they show.
+#: Seconds of finished jobs after which the estimated speed of the machine is half measured, half assumed.
 SPEED_SECONDS = 5.0
 #: After how many seconds the number of jobs at once is as much measured as taken from the number of cores.
 SETTLED = 60.0
@@ -95,7 +95,7 @@ class TimeLeft:
         return (sum(self._seconds.values()) + SPEED_SECONDS) / (expected + SPEED_SECONDS)
 
     def _mean(self, stage: str, now: float) -> float:
-        """Seconds that a job of a stage takes: what the run shows, and as long as that is little, what is usual."""
+        """Seconds that a job of a stage takes: measured in this run, and at its beginning the usual value."""
         weight = OWN_WEIGHT if stage in self._usual and self._usual[stage].own else SHIPPED_WEIGHT
         known = weight * (self._expected(stage) * self._speed() + self._delay()) + self._seconds[stage]
         mean = known / (weight + self._done[stage])

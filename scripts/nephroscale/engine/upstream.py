@@ -65,9 +65,9 @@ def _named(plan: Plan, path: Path, places: dict[str, Key]) -> list[Key]:
     made = [key for key in below if plan.receipt(*key)]
     if not made:
         raise NephroscaleError(
-            "This is no result of this configuration.",
+            "This path is not a result of this configuration.",
             where=str(path),
-            fix=f"Name a receipt below {plan.results}, or a folder of receipts; --configfile says of which run.",
+            fix=f"Name a receipt below {plan.results}, or a folder of receipts; --configfile selects the run.",
         )
     return made
 
@@ -77,7 +77,7 @@ def _item(plan: Plan, stage: str, unit: str) -> Item:
     known = plan.look_up(plan.stages[stage], unit)
     if receipt is None or known != receipt:
         raise NephroscaleError(
-            "This result is not made, or not by the present code, settings and tables.",
+            "This result is missing or outdated.",
             where=f"{stage} of {unit}",
             fix="Run the workflow first, then export.",
         )

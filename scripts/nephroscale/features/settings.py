@@ -57,7 +57,9 @@ class FeaturesSettings(Settings):
         "Images encoded at once; null is 8 on a CPU and 64 on a GPU.", None, was="batch", minimum=1
     )
     om_glomeruli: int = setting(
-        "Glomeruli of a patient in the OM bag: 1 is the representative one alone.", 1, minimum=1
+        "Largest number of glomeruli of a patient in the OM bag. With 1, it is the representative glomerulus.",
+        1,
+        minimum=1,
     )
 
 

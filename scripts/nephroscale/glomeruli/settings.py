@@ -32,9 +32,10 @@ class OutlineSettings(Settings):
     """Which outlines that a person drew count as glomeruli."""
 
     classes: Mapping[str, Kind] = setting(
-        "Name of a class in an annotation to what it means. A class matches if it has all words of the name in a row, "
-        "without a negation or a word for something beside a glomerulus. `annotated area` is an area in which every "
-        "glomerulus is outlined; outside such areas nothing is known. `other` is left out without a message.",
+        "Meaning of each class name in an annotation file. A class matches if it contains all words of the name in "
+        "sequence, without a negation or a word for something other than a glomerulus. `annotated area` is an area in "
+        "which every glomerulus is outlined; outside such areas nothing is known. `other` is left out without a "
+        "message.",
         DEFAULT_CLASSES,
     )
     min_diameter_um: float = setting(
@@ -65,7 +66,7 @@ class DetectionSettings(OutlineSettings):
     """How glomeruli are found in a slide and cut out."""
 
     method: Literal["auto", "unet", "classical"] = setting(
-        "`auto` takes the U-Net where patients with outlines are set apart, otherwise the classical detector.", "auto"
+        "`auto` uses the U-Net if patients with outlines are set apart, otherwise the classical detector.", "auto"
     )
     mpp: float = setting(_MPP, 2.0, above=0)
     threshold: float = setting("Probability from which a pixel counts as glomerulus.", 0.5, minimum=0, maximum=1)

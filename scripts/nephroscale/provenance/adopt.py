@@ -40,7 +40,7 @@ class Adoption(NamedTuple):
 
 
 def find_candidates(plan: Plan, stage: Stage) -> list[Candidate]:
-    """Find the units of a stage that an upgrade alone would have made again."""
+    """Find the units of a stage that would be recomputed only because of an upgrade."""
     latest: dict[str, Record] = {}
     for record in plan.records.all():
         key = _key(record.recipe)

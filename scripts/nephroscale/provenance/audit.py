@@ -35,7 +35,7 @@ class AuditFigures(TypedDict):
 
 
 def write_audit(plan: Plan, out: Path) -> AuditFigures:
-    """Write the audit from receipts and records alone.
+    """Write the audit, which needs only receipts and records.
 
     Parameters
     ----------

@@ -80,7 +80,7 @@ def make_document(plan: Plan, graph: Graph, elsewhere: list[Comparison] | None =
 
 
 def _content(plan: Plan, artifact: Artifact | None, file: str) -> JSON:
-    """Read a JSON file of an artifact's object; None where there is none, or it is lost."""
+    """Read a JSON file of an artifact's object; None if there is none, or it is lost."""
     if artifact is None or artifact.state == LOST:
         return None
     return cast("JSON", plan.object_json(*artifact.key, file))
@@ -136,7 +136,7 @@ class _SharedValues:
 
 
 def _looks(report: Artifact | None) -> dict[str, int]:
-    """Read from the report's recipe how many configurations were scored on each test fold."""
+    """Read from the report's recipe the number of configurations that were scored on each test fold."""
     rows = report.record.recipe.rows if report and report.record else None
     uses = rows.get("test_set_uses") if isinstance(rows, dict) else None
     return {fold: int(str(count)) for fold, count in uses.items()} if isinstance(uses, dict) else {}

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from nephroscale.engine.batches import names_of_batches
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.digest import digest_json
-from nephroscale.store.objects import remove_tree
+from nephroscale.store.folder import remove_tree
 from nephroscale.store.receipts import read_receipt
 from nephroscale.store.results_index import registered_results
+from nephroscale.text import name_some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,7 +29,7 @@ TEXTS = {".html", ".json", ".csv", ".txt", ".svg", ".md"}
 
 @dataclass
 class Holdings:
-    """What holds a patient.
+    """Everything that contains or was computed from a patient's data.
 
     Attributes
     ----------
@@ -69,7 +70,7 @@ class Holdings:
 
 
 def find_holdings(plan: Plan, patient: str) -> Holdings:
-    """Find everything that holds a patient's data, or was computed of it.
+    """Find everything that contains or was computed from a patient's data.
 
     An artifact of all patients (folds, weights, evaluations, the report) holds the patient where its recipe names the
     patient, or an input of it holds the patient. An artifact of another patient does not, nor does a batch of others.
@@ -214,7 +215,7 @@ def _entries(plan: Plan, held: Holdings, raw: set[str]) -> Iterator[Path]:
 
 
 def delete_holdings(plan: Plan, held: Holdings) -> list[str]:
-    """Delete what holds a patient: first what points to objects, then records, then objects.
+    """Delete what was found: first what points to objects, then records, then objects.
 
     Returns
     -------
@@ -235,7 +236,7 @@ def delete_holdings(plan: Plan, held: Holdings) -> list[str]:
 
 
 def describe(plan: Plan, held: Holdings) -> list[str]:
-    """List what holds a patient, a line for each stage and each kind of file."""
+    """List what was found, one line for each stage and each kind of file."""
     by_stage: dict[str, list[str]] = {}
     for name in sorted(held.objects.values()):
         by_stage.setdefault(name.partition("/")[0], []).append(name.partition("/")[2])
@@ -251,7 +252,7 @@ def describe(plan: Plan, held: Holdings) -> list[str]:
 
 def describe_rest(plan: Plan, held: Holdings, left: Iterable[str] = ()) -> list[str]:
     """List what stays of a patient after the deletion, and where else to look."""
-    lines = [f"belongs to another user, who alone can delete it: {path}" for path in left]
+    lines = [f"belongs to another user, and only this user can delete it: {path}" for path in left]
     images = [image for case in sorted(held.cases) for image in plan.cohort.images_of(case)]
     if any(case in plan.cohort.patients for case in held.cases):
         data, new = plan.config.data, plan.config.predict
@@ -261,15 +262,16 @@ def describe_rest(plan: Plan, held: Holdings, left: Iterable[str] = ()) -> list[
         paths = [str(path) for image in images for path in (image.path, image.annotation) if path]
         lines.append(f"raw files: {_some(paths)}")
     if held.shared:
-        lines.append(f"objects that other patients' data gave too: {_some(held.shared)}")
+        lines.append(f"objects that the data of other patients gave too: {_some(held.shared)}")
     if held.predictions:
-        networks = "predictions of other patients by networks that learnt from this one (without their records)"
+        networks = (
+            "predictions of other patients by networks that were trained on this patient (their records are deleted)"
+        )
         lines.append(f"{networks}: {_some(sorted(held.predictions))}")
     lines.append("Snakemake's own folder, with the names of files and the logs of the cluster")
     lines.append("copies made by hand, exported bundles and reports, packaged models, other stores, backups")
     return lines
 
 
-def _some(names: list[str], most: int = 8) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more} ({len(names)})"
+def _some(names: list[str]) -> str:
+    return f"{name_some(names, 8)} ({len(names)})"

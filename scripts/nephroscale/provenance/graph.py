@@ -10,6 +10,7 @@ from nephroscale.engine.raw_cache import raw_paths
 from nephroscale.provenance.recipe_diff import differences
 from nephroscale.provenance.record_index import RecordIndex, same_outcome
 from nephroscale.store.receipts import Receipt
+from nephroscale.text import name_some
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -201,5 +202,4 @@ def _describe_absent(names: list[str]) -> list[str]:
     """One sentence about the raw files that are missing now, where there are any."""
     if len(names) < 2:
         return [f"its raw file {name} is missing now" for name in names]
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return [f"{len(names)} of its raw files are missing now: {', '.join(names[:MOST_NAMED])}{more}"]
+    return [f"{len(names)} of its raw files are missing now: {name_some(names, MOST_NAMED)}"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Artifacts in one chunk of details, which a browser reads in a few milliseconds.
 CHUNK = 500
 Column: TypeAlias = Literal["digest", "recipe", "size", "code", "packages", "settings", "compute"]
-#: Properties of artifacts that the page holds as they are.
+#: Properties of artifacts that are copied to the page unchanged.
 COLUMNS: tuple[Column, ...] = ("digest", "recipe", "size", "code", "packages", "settings", "compute")
 #: A row of details: figures, table rows, seed, repeats, values of the inputs.
 Details: TypeAlias = list[object]

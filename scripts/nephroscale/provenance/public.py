@@ -48,7 +48,7 @@ def write_public_audit(plan: Plan, out: Path) -> None:
 
 
 def name_anew(cohort: Cohort) -> dict[str, str]:
-    """Give cases, patients, images and their files other names, numbered in an order that is random in each call."""
+    """Replace the names of cases, patients, images and files by numbers, in an order that is random in each call."""
     shuffled = list(cohort.patients.values())
     random.SystemRandom().shuffle(shuffled)
     cases = {case.id: f"case{number:04d}" for number, case in enumerate(shuffled, 1)}

@@ -13,6 +13,7 @@ from nephroscale.provenance.record_index import RecordIndex
 from nephroscale.store.objects import Store
 from nephroscale.store.records import Records
 from nephroscale.store.results_index import receipts_of
+from nephroscale.text import name_some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -114,12 +115,12 @@ class RunDifference:
         for side in ("a", "b"):
             alone = ["/".join(key) for key, owner in self.only.items() if owner == side]
             if alone:
-                lines.append(f"Only in the {'first' if side == 'a' else 'second'} run: {_some(alone)}.")
+                lines.append(f"Only in the {'first' if side == 'a' else 'second'} run: {name_some(alone, MOST_NAMED)}.")
         if self.changes:
             lines += ["", "The first artifacts that differ, and the causes:"]
         for change in self.changes:
             lines.append(f"  {change.difference.cause}: {change.difference.text}")
-            lines.append(f"      first in {change.stage} of {_some(change.units)}")
+            lines.append(f"      first in {change.stage} of {name_some(change.units, MOST_NAMED)}")
         return "\n".join(lines).lstrip("\n")
 
 
@@ -190,7 +191,7 @@ def _without(recipe: Recipe, names: set[str]) -> Recipe:
 def _by_chance(left: Record, right: Record) -> str:
     devices = sorted({left.made["device"], right.made["device"]})
     where = f"on {devices[0]}" if len(devices) == 1 else f"on {' and '.join(devices)}"
-    return f"the same recipe gave different bytes ({where}): it is not reproducible to the byte"
+    return f"the same recipe gave different bytes ({where}): it is not byte-reproducible"
 
 
 def _metrics(a: Run, b: Run) -> dict[str, tuple[float | None, float | None]]:
@@ -214,7 +215,3 @@ def _metrics(a: Run, b: Run) -> dict[str, tuple[float | None, float | None]]:
 
 def _figure(value: float | None) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")

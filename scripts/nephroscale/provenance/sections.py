@@ -259,7 +259,7 @@ def verdict(counts: Mapping[str, int], figures: Numbers | None) -> Verdict:
         )
     elif counts["repeats"]:
         sentences.append(
-            f"{_number(counts['repeats'], 'artifact')} computed again {_was(counts['repeats'])} equal to the byte."
+            f"{_number(counts['repeats'], 'artifact')} computed again {_was(counts['repeats'])} byte-identical."
         )
     if counts["beyond"]:
         sentences.append(

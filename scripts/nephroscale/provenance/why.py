@@ -11,6 +11,7 @@ from nephroscale.engine.raw_cache import raw_paths
 from nephroscale.provenance.recipe_diff import changed_values
 from nephroscale.provenance.record_index import RecordIndex
 from nephroscale.store.recipe import Recipe
+from nephroscale.text import name_some
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -41,7 +42,7 @@ NOUNS = {
 
 
 class Cause(NamedTuple):
-    """A change that leads to jobs: a text with ``{}`` where its subject stands, and the subject (``P02``)."""
+    """A change that leads to jobs: a text with ``{}`` in place of its subject, and the subject (``P02``)."""
 
     text: str
     subject: str = ""
@@ -73,7 +74,7 @@ class Finding:
 
     @property
     def may_be_hit(self) -> bool:
-        """Whether nothing is to be computed where its inputs come out as they were."""
+        """Whether nothing has to be computed if its recomputed inputs are identical to the earlier ones."""
         return not self.own
 
 
@@ -116,7 +117,7 @@ def _finding(plan: Plan, stage: Stage, unit: str, index: RecordIndex) -> Finding
 
 
 def _causes(plan: Plan, stage: Stage, unit: str, before: Record, recipe: Recipe | None) -> Iterator[Cause]:
-    """What differs from the last recipe; as long as inputs are not made, what the configuration and the code decide."""
+    """The differences from the last recipe; if inputs are not made yet, only those of configuration and code."""
     old = before.recipe
     if recipe is None:
         for name, path in raw_paths(stage.raw(plan, unit)).items() if not stage.inputs else ():
@@ -212,7 +213,8 @@ def changes(plan: Plan, keys: Collection[Key] | None = None) -> list[str]:
                 later.setdefault(cause.text, {})[key] = None
     lines = []
     for text, causes in grouped.items():
-        line = f"{Cause(text, _some(sorted(cause.subject for cause in causes)))}: {_jobs(direct.get(text, {}))}"
+        subjects = name_some(sorted(cause.subject for cause in causes), MOST_NAMED)
+        line = f"{Cause(text, subjects)}: {_jobs(direct.get(text, {}))}"
         lines.append(line + (f", then {_jobs(later[text])} (may be cache hits)" if text in later else ""))
     more = len(lines) - MOST_CHANGES
     return [*lines[:MOST_CHANGES], f"and {more} more changes"] if more > 0 else lines
@@ -234,11 +236,6 @@ def _job(stage: str, units: Sequence[str]) -> str:
     return f"{len(units)} {one if len(units) == 1 else many}"
 
 
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
 def why(plan: Plan, stage: str, unit: str) -> str:
     """Describe in words why one unit would be made, or that it is up to date.
 
@@ -251,16 +248,18 @@ def why(plan: Plan, stage: str, unit: str) -> str:
     """
     name = stage if unit == "cohort" else f"{stage} of {unit}"
     if plan.receipt(stage, unit):
-        return f"{name}: nothing to do, it is what the present files, tables, settings and code give."
+        return f"{name}: nothing to do, it is up to date with files, tables, settings and code."
     found = findings(plan, {(key, each) for key in plan.stages for each in plan.units(key)})
     finding = found[stage, unit]
     lines = [f"{name} would be made:", *(f"  {cause}" for cause in finding.own)]
     for key in finding.waits_for[:MOST_NAMED]:
         roots = [str(cause) for cause in found[key].roots]
         input_name = key[0] if key[1] == "cohort" else f"{key[0]} of {key[1]}"
-        lines.append(f"  waits for {input_name}, which would be made because: {_some(roots)}")
+        lines.append(f"  waits for {input_name}, which would be made because: {name_some(roots, MOST_NAMED)}")
     if (more := len(finding.waits_for) - MOST_NAMED) > 0:
         lines.append(f"  and waits for {more} more")
     if finding.may_be_hit:
-        lines.append("  It may come out as a cache hit: nothing is computed if its inputs come out as they were.")
+        lines.append(
+            "  It may be a cache hit: nothing is computed if its recomputed inputs are identical to the earlier ones."
+        )
     return "\n".join(lines)

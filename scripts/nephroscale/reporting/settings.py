@@ -33,7 +33,7 @@ class ReferenceStandardSettings(Settings):
     """How the labels were made, as the report states it."""
 
     read_by: str | None = setting("Who made the diagnoses, and from what; never by name.", None)
-    blinded: str | None = setting("What the readers did not know, such as `to each other's diagnoses`.", None)
+    blinded: str | None = setting("What the readers were blinded to, such as `to each other's diagnoses`.", None)
     agreement: str | None = setting("Their agreement, such as `kappa 0.81 in 40 biopsies read twice`.", None)
 
 
@@ -44,8 +44,8 @@ class ActionSettings(Settings):
     name: str | None = setting("The action, such as `immunosuppression`; no decision curve without it.", None)
     classes: tuple[str, ...] = setting("Classes in which the action is right.", (), unique=True)
     thresholds: tuple[float, ...] = setting(
-        "Probabilities of these classes together from which the action might be taken: those at which a patient or "
-        "physician may be undecided.",
+        "Threshold probabilities: the action is taken if the probabilities of these classes sum to at least the "
+        "threshold. List the values at which a patient or physician may be undecided.",
         (0.1, 0.2, 0.3, 0.4, 0.5),
         items={"exclusiveMinimum": 0, "exclusiveMaximum": 1},
         min_items=1,
@@ -59,12 +59,14 @@ class ReportSettings(Settings):
 
     title: str = setting("Title of the page.", "Renal biopsies by CMUS-Net")
     notes: tuple[str, ...] = setting("Sentences at the top of the page.", ())
-    headline: str | None = setting("Model whose results lead the report; the first one when left out.", None)
+    headline: str | None = setting(
+        "Model whose results lead the report, and with which all others are compared; by default the first model.", None
+    )
     reference_standard: ReferenceStandardSettings = section(ReferenceStandardSettings)
     primary: PrimarySettings = section(PrimarySettings)
     prevalences: Mapping[str, float] = setting(
-        "Share of each class among the patients of a clinic, for predictive values (all classes; they sum to 1). "
-        "Predictive values depend on it, and the share in the cohort is rarely that of a clinic.",
+        "Prevalence of each class in the target population, for predictive values (all classes; they sum to 1). The "
+        "prevalence in a cohort is rarely that of a clinic.",
         {},
         values={"minimum": 0, "maximum": 1},
     )
@@ -75,19 +77,22 @@ class ReportSettings(Settings):
         ("site", "scanner", "stage", "sex", "age"),
         unique=True,
     )
-    smallest_subgroup: int = setting("Patients that a subgroup needs for figures.", 10, minimum=2)
+    smallest_subgroup: int = setting(
+        "Smallest number of patients of a subgroup for which figures are given.", 10, minimum=2
+    )
     case_pages: int = setting(
-        "Pages of single cases beside the report, errors first; 0 for none. A page has about half a megabyte.",
+        "Largest number of case pages, wrong predictions first; 0 for none. A page has about half a megabyte.",
         500,
         minimum=0,
     )
     permutations: int = setting(
-        "Permutations of the labels behind the p-value of what facts of acquisition and readings predict.",
+        "Number of label permutations for the p-values of the rows `acquisition alone` and `readings alone`.",
         199,
         minimum=19,
     )
     swaps: int = setting(
-        "Random exchanges of patients between two models, for the p-values.",
+        "Number of random permutations for the p-value of a comparison: each exchanges the predictions of two models "
+        "for some patients.",
         2000,
         was="bootstrap_resamples",
         minimum=100,

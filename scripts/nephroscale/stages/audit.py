@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AuditSettings(Settings):
-    """What decides the audit beside receipts and records."""
+    """Settings of the audit."""
 
     title: str = setting("Title of the page.")
 

@@ -30,7 +30,7 @@ class DepositFolds(Stage):
 
     @need("folds")
     def folds(self, plan: PlanView, unit: str) -> Need | None:
-        """The folds of the diagnosis, where there is a task."""
+        """The folds of the diagnosis, if there is a task."""
         return Need("folds", "cohort") if plan.config.task.classes else None
 
     @need("tem")

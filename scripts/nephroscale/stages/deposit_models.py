@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DepositTraining(Settings):
-    """What decides one training beside the patients and their images."""
+    """Settings of one training."""
 
     deposits: DepositsSettings = section(DepositsSettings)
     site: str = setting("Site asked for, or any.", "any")
@@ -33,7 +33,7 @@ class DepositTraining(Settings):
 
 
 class DepositModels(Stage):
-    """One job per site, variant, fold and seed. It depends on the training and validation side of the fold alone."""
+    """One job per site, variant, fold and seed. It depends only on the training and validation patients of the fold."""
 
     name = "deposit_models"
     rule = "train_deposits"

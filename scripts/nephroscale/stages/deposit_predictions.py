@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DepositEvaluation(Settings):
-    """What decides the predictions of a fold beside its models and images."""
+    """Settings of the predictions of a fold."""
 
     deposits: DepositsSettings = section(DepositsSettings)
     site: str = setting("Site asked for, or any.", "any")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class DepositPriors(Stage):
-    """One job per fold, where a model uses the prior. It depends on the training and validation side of the fold alone.
+    """One job per fold, where a model uses the prior. It depends only on the fold's training and validation patients.
 
     The prior of a test patient is computed where the patient is predicted.
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DepositsPageSettings(Settings):
-    """What decides the page beside the artifacts."""
+    """Settings of the page."""
 
     backbone: str = setting("Name of the network.", "")
 

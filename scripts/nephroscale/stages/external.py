@@ -56,9 +56,7 @@ def describe_opening(plan: PlanView) -> str | None:
         return None
     found = read_opening(plan)
     if found is None:
-        return (
-            "unknown whether these patients were looked at before: the ledger has no entry for their labels and images"
-        )
+        return "unknown whether these patients were scored before: no entry fits their labels and images"
     if found.before:
         return f"opened on {found.when[:10]}, after {found.before} configurations had been scored on them"
     return f"first opened on {found.when[:10]}"
@@ -109,5 +107,5 @@ def _read(path: Path) -> dict[str, dict[str, str | int]]:
     try:
         entries: dict[str, dict[str, str | int]] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise NephroscaleError("This ledger is damaged.", where=str(path), fix="Restore it from a backup.") from error
+        raise NephroscaleError("This file is damaged.", where=str(path), fix="Restore it from a backup.") from error
     return entries

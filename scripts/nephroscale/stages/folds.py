@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Folds(Stage):
-    """One job per cohort. It depends on which patients have features, not on what these are.
+    """One job per cohort. It depends on which patients have features, not on the feature values.
 
     It stops where two patients have the same image, unless the tables give a reason; then both are in one group.
     """
@@ -40,7 +40,7 @@ class Folds(Stage):
 
     @need("register")
     def facts(self, plan: PlanView, unit: str) -> list[Need]:
-        """Digests and perceptual hashes of all images of the study: no image may stand for two patients."""
+        """Digests and perceptual hashes of all images of the study: no image may belong to two patients."""
         return [Need("register", patient, part=IDENTITY, optional=True) for patient in plan.study_units("register")]
 
     def settings(self, plan: PlanView, unit: str) -> EligibilitySettings:

@@ -24,7 +24,7 @@ def reported_head(plan: PlanView) -> str:
 
 
 def read_fold_table(plan: PlanView) -> FoldTable | None:
-    """The folds, or None where they are not made."""
+    """The folds, or None if they are not made."""
     return plan.read_object("folds", "cohort", FoldTable.from_mapping, FILE)
 
 

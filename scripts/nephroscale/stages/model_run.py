@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunSettings(Settings):
-    """What decides the predictions of one trained model beside its weights and the patients."""
+    """Settings of the predictions of one trained model."""
 
     fold: int = setting("Fold.")
     seed: int = setting("Seed of the training.")

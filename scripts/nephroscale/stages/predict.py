@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PredictionSettings(Settings):
-    """What decides the predictions of an ensemble beside its members and the patients."""
+    """Settings of the predictions of an ensemble."""
 
     patients: str = setting("Set of patients: new or external.")
     classes: tuple[str, ...] = setting("Names of the classes.")
@@ -77,7 +77,7 @@ class Predict(Stage):
 
     @need("features")
     def features(self, plan: PlanView, unit: str) -> list[Need]:
-        """The features of the patients to predict; one who lacks some is predicted without, or reported."""
+        """The features of the patients to predict. A missing modality is left out, or reported."""
         model, chosen = PatientSet.parse(unit)
         needs = features_of(plan, model, patients_of(plan, chosen))
         return [each._replace(optional=True) for each in needs]
@@ -107,7 +107,7 @@ class Predict(Stage):
 
     @need("register")
     def facts(self, plan: PlanView, unit: str) -> list[Need]:
-        """The facts of these patients' images, and of the study's, to warn of what the networks never saw."""
+        """The facts of the images of these patients and of the study, for warnings about unusual scales."""
         chosen = PatientSet.parse(unit).patients
         patients = [*patients_of(plan, chosen), *(patient.id for patient in diagnosis_patients(plan))]
         if chosen != EXTERNAL:  # whose images may be none of the study's
@@ -262,7 +262,7 @@ def check_new_images(job: Job) -> None:
 
 
 def predicting_models(plan: PlanView) -> list[str]:
-    """The models whose ensembles predict: those named, or the headline model alone."""
+    """The models whose ensembles predict: `predict.models`, or the headline model if this is empty."""
     headline = plan.config.report.headline or next(iter(plan.config.models))
     return list(plan.config.predict.models) or [headline]
 

@@ -21,7 +21,7 @@ MODULE = "nephroscale.deposits.priors"
 
 
 def prior_of(plan: PlanView, model: str, fold: int) -> Need | None:
-    """The priors of a fold, where a model uses them; absent where they could not be fitted."""
+    """The priors of a fold, if a model uses them; absent if they could not be fitted."""
     return Need("deposit_priors", f"fold{fold}", optional=True) if uses_prior(plan, model) else None
 
 

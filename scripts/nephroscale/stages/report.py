@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReportStageSettings(Settings):
-    """What decides the report beside the artifacts."""
+    """Settings of the report."""
 
     report: ReportSettings = section(ReportSettings)
     models: Mapping[str, ModelSettings] = setting("The models of the study.", {})
@@ -131,7 +131,7 @@ class Report(Stage):
 
 
 def report_inputs(job: Job) -> ReportInputs:
-    """Sort receipts and objects into what the report is written from."""
+    """Collect the inputs of the report from receipts and objects."""
     settings = job.settings
     rows: Any = job.rows
     assert isinstance(settings, ReportStageSettings)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TemperatureSettings(Settings):
-    """What decides a temperature beside the predictions."""
+    """Settings of a temperature."""
 
     fold: int = setting("Fold.")
     prediction: str = setting("Which head is reported, and therefore calibrated.", "softmax")

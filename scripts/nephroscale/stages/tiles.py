@@ -1,4 +1,9 @@
-"""`tiles`: a normalised pyramid of each OM and IM image."""
+"""`tiles`: a normalised pyramid of each OM and IM image.
+
+The artifact of an image is a folder, an OME-Zarr group: the pyramid, the label image `labels/tissue`, the table of
+tiles `tiles.csv`, the quality figures `qc.json`, `thumbnail.png` and `mask.png`. It is in the store; the link
+``<results>/tiles/<image>.ome.zarr`` leads to it.
+"""
 
 from __future__ import annotations
 
@@ -27,38 +32,48 @@ class Tiles(Stage):
     suffix = ".ome.zarr"
 
     def units(self, plan: PlanView) -> list[str]:
+        """OM images by `om.stains`, IM images by `im.panel`; only OM images of patients set apart."""
         set_apart = [image for patient in plan.segmentation_patients for image in plan.images(patient, "OM")]
         of_patients = [image for patient in plan.patients for image in plan.images(patient, "OM", "IM")]
         return [image.id for image in [*set_apart, *of_patients]]
 
     def new_units(self, plan: PlanView) -> list[str]:
+        """The same images of new patients."""
         return [image.id for patient in plan.new_patients for image in plan.images(patient, "OM", "IM")]
 
     @need("register")
     def facts(self, plan: PlanView, unit: str) -> Need:
-        """The slide's part of the patient's facts: changes of other slides do not rerun the job."""
+        """The facts of this image alone, a part of the patient's registration: other images do not rerun the job."""
         return Need("register", plan.cohort.images[unit].patient_id, part=unit)
 
     @need("reference")
     def reference(self, plan: PlanView, unit: str) -> Need | None:
-        """The fitted stains for OM slides, where the cohort has them; without a reference slides keep their colours."""
+        """The fitted stain reference, for OM images; without it an image keeps its colours.
+
+        The stage `reference` has no unit if the configuration names a file of reference stains (:meth:`files`) or
+        switches normalisation off, or if no patients are set apart.
+        """
         is_om = plan.cohort.images[unit].modality == "OM"
         return Need("reference", "cohort", optional=True) if is_om and plan.units("reference") else None
 
     def settings(self, plan: PlanView, unit: str) -> OmTilingSettings | ImTilingSettings:
+        """The keys of `om` or `im` that these classes declare."""
         if plan.cohort.images[unit].modality == "OM":
             return plan.config.om.narrow(OmTilingSettings)
         return plan.config.im.narrow(ImTilingSettings)
 
     def rows(self, plan: PlanView, unit: str) -> object:
+        """The image's row in the table of images, without path and labels."""
         return plan.cohort.images[unit].row().to_mapping()
 
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        """The module of the reader that opens the raw file, as `register` found it."""
         facts = plan.object_json("register", plan.cohort.images[unit].patient_id)
         reader = facts[unit].get("reader") if facts else None
         return (READERS[reader],) if reader in READERS else ()
 
     def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
+        """The digest of the file of reference stains, for OM images if `om.reference_file` names one."""
         settings = self.settings(plan, unit)
         if (
             not isinstance(settings, OmTilingSettings)
@@ -76,9 +91,14 @@ class Tiles(Stage):
         return {"reference": digest_file(path)}
 
     def raw(self, plan: PlanView, unit: str) -> list[Image]:
+        """The image itself: its raw file is read."""
         return [plan.cohort.images[unit]]
 
     def make(self, job: Job) -> Mapping[str, object]:
+        """Tile the raw file by the facts (input `facts`), the row, the settings and the stain references.
+
+        An image that `register` rejected is rejected here, with the same reason.
+        """
         from nephroscale.slides.reference import read_reference
         from nephroscale.slides.tiles import tile_slide
 

@@ -25,7 +25,7 @@ MODALITY_DROPOUT = 0.2
 
 @dataclass(frozen=True)
 class TrainingSettings(Settings):
-    """What decides one training beside the patients and their features."""
+    """Settings of one training."""
 
     model: ModelSettings = section(ModelSettings)
     train: TrainSettings = section(TrainSettings)
@@ -34,7 +34,7 @@ class TrainingSettings(Settings):
 
 
 class Train(ModelRunStage):
-    """One job per model, fold and seed. It depends on the fold's training and validation patients alone."""
+    """One job per model, fold and seed. It depends only on the fold's training and validation patients."""
 
     name = "train"
     rule = "train_model"

@@ -85,7 +85,7 @@ class ParsedSources:
 
 
 class Code:
-    """The project's code as it is on disk; nothing is imported.
+    """The project's code on disk; nothing is imported.
 
     Answers are kept for the life of the instance: make a new one to read the files again.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.digest import list_files
-from nephroscale.store.objects import remove_tree
+from nephroscale.store.folder import remove_tree
 from nephroscale.store.records import Records
 from nephroscale.store.results_index import absent_results, objects, receipts_by_digest, unknown_need
 
@@ -106,7 +106,7 @@ def makers(store: Store, digests: Iterable[str]) -> dict[str, str]:
 
 
 def _made(store: Store, digest: str) -> float:
-    """When an object was made: the time of its manifest, or of its renaming where it has none."""
+    """When an object was made: the time of its manifest, or of its renaming if it has none."""
     with suppress(FileNotFoundError):
         return store.manifest_path(digest).stat().st_mtime
     with suppress(FileNotFoundError):
@@ -136,7 +136,7 @@ def _needed(store: Store, *, all_results: bool) -> set[str]:
             raise unknown_need(error) from error
     if all_results and (absent := absent_results(store)):
         raise NephroscaleError(
-            "Registered results folders are missing or hold no receipt, so it is unknown which objects they need. "
+            "Registered results folders are missing or contain no receipt, so it is unknown which objects they need. "
             "Nothing was deleted.",
             where=", ".join(map(str, absent)),
             fix="Mount them or move them back, or pass --forget FOLDER for each one that is no longer needed.",
@@ -178,7 +178,7 @@ def _is_running(process: str) -> bool | None:
 
 
 def _newest(path: Path) -> float:
-    """When a tree was last written to, or a file in it read; infinite where it cannot be listed."""
+    """When a file in a tree was last written or read; infinite if the tree cannot be listed."""
 
     def refuse(error: OSError) -> None:
         raise error

@@ -7,25 +7,18 @@ import errno
 import json
 import os
 import secrets
-import shutil
-import socket
 import stat
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from nephroscale.digest_on_write import pop_digest
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.digest import FileEntry, digest_tree, list_files
-from nephroscale.store.disk import full_disk
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
+from nephroscale.store.folder import StoreFolder, remove_tree, temporary_prefix
 
 #: The damage of an object that is not there.
 MISSING = "missing"
@@ -39,7 +32,7 @@ class Published(NamedTuple):
     size: int
 
 
-class Store:
+class Store(StoreFolder):
     """A folder of content-addressed objects.
 
     ``objects/ab/<digest>`` is the object; ``manifests/ab/<digest>.json`` lists its files with size, digest and
@@ -58,15 +51,10 @@ class Store:
     """
 
     def __init__(self, path: Path, mode: str = "private", *, verify_on_read: bool = False) -> None:
-        self.path = Path(path)
+        super().__init__(path, mode)
         self._top = str(self.path)  # paths of objects are put together as text, which is faster
-        self.group = mode == "group"
         self.verify_on_read = verify_on_read
         self._warned = False
-        self._deferred: list[Callable[[], object]] | None = None
-
-    def __repr__(self) -> str:
-        return f"Store({str(self.path)!r})"
 
     # -- places ---------------------------------------------------------------------------------------------------
 
@@ -75,65 +63,14 @@ class Store:
         return Path(f"{self._top}/objects/{digest[:2]}/{digest}")
 
     def relative_path(self, digest: str | None, folder: Path) -> str | None:
-        """The path of an object from a folder, as a link holds it; None for no object."""
+        """The path of an object relative to a folder, for a link; None for no object."""
         return os.path.relpath(self.object_path(digest), folder) if digest else None
 
     def manifest_path(self, digest: str) -> Path:
         """The path of an object's manifest, whether it exists or not."""
         return Path(f"{self._top}/manifests/{digest[:2]}/{digest}.json")
 
-    def folder(self, *parts: str) -> Path:
-        """Get a folder of the store, created with the store's permissions where it is missing."""
-        folder = self.path.joinpath(*parts)
-        if folder.is_dir():
-            return folder
-        if not self.group:
-            folder.mkdir(parents=True, exist_ok=True)
-            return folder
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        for steps in [(), ("tmp",), *(parts[: count + 1] for count in range(len(parts)))]:
-            self._share(self.path.joinpath(*steps))
-        return folder
-
-    def _share(self, folder: Path) -> None:
-        """Create a folder that the group can use from the start; its owner opens an existing one."""
-        if folder.is_dir():
-            with contextlib.suppress(PermissionError):
-                folder.chmod(0o2770)
-            return
-        tmp = self.path / "tmp"
-        made = Path(tempfile.mkdtemp(prefix=_prefix(), dir=tmp if tmp.is_dir() else folder.parent))
-        try:
-            made.chmod(0o2770)
-            made.rename(folder)
-        except OSError as error:
-            if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:  # another process was first
-                raise
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                made.rmdir()
-
-    @contextlib.contextmanager
-    def scratch(self) -> Iterator[Path]:
-        """Provide an empty folder on the store's file system, deleted afterwards; report a full disk."""
-        with full_disk(self.path):
-            folder = Path(tempfile.mkdtemp(prefix=_prefix(), dir=self.folder("tmp")))
-            try:
-                yield folder
-            finally:
-                remove_tree(folder)
-
     # -- writing --------------------------------------------------------------------------------------------------
-
-    def defer(self) -> None:
-        """From now on only collect what reading would write: small files, damaged objects to set aside."""
-        self._deferred = []
-
-    def catch_up(self) -> None:
-        """Write what was collected since :meth:`defer`, and write at once from now on."""
-        deferred, self._deferred = self._deferred or [], None
-        for write in deferred:
-            write()
 
     def publish(self, source: Path) -> Published:
         """Move a finished file or directory from :meth:`scratch` into the store.
@@ -152,7 +89,7 @@ class Store:
         """
         for name, state in list_files(source):
             if not stat.S_ISREG(state.st_mode):
-                raise NephroscaleError("An object can hold only files and folders.", where=name)
+                raise NephroscaleError("An object can contain only files and folders.", where=name)
         digest, kind, entries = digest_tree(source, lambda name, state: pop_digest(source / name, state))
         self._lock_down(source, top=kind == "file")
         if kind == "directory" and self.group:
@@ -165,7 +102,7 @@ class Store:
                 raise NephroscaleError(
                     "The store has an equal object, but this user may not read it.",
                     where=str(target),
-                    fix="Ask its owner to share the store (store.mode: group), or use a store of your own.",
+                    fix="Ask its owner to share the store (store.mode: group), or use your own store.",
                 )
         if moved and kind == "directory":
             target.chmod(0o550 if self.group else 0o500)
@@ -188,47 +125,6 @@ class Store:
                 raise
             source.rename(target)  # a file system without hard links: equal bytes replace equal bytes
         return True
-
-    def write_text(self, path: Path, text: str, *, replace: bool = True) -> bool:
-        """Write a small file of the store under a temporary name and rename it.
-
-        Parameters
-        ----------
-        path
-            Below the store's folder.
-        text
-            Its content.
-        replace
-            Whether it replaces an older file.
-
-        Returns
-        -------
-        bool
-            False where an older file was kept.
-        """
-        if self._deferred is not None:
-            self._deferred.append(partial(self.write_text, path, text, replace=replace))
-            return True
-        with full_disk(self.path):
-            handle, temporary = tempfile.mkstemp(dir=self.folder("tmp"), prefix=_prefix())
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                    stream.write(text)
-                os.chmod(temporary, 0o660 if self.group else 0o600)  # noqa: PTH101
-                self.folder(*path.parent.relative_to(self.path).parts)
-                if replace:
-                    os.replace(temporary, path)  # noqa: PTH105
-                    return True
-                with contextlib.suppress(OSError):
-                    os.link(temporary, path)
-                    return True
-                if path.exists():
-                    return False
-                os.replace(temporary, path)  # noqa: PTH105  (a file system without hard links)
-                return True
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(temporary)  # noqa: PTH108
 
     def _write_manifest(self, digest: str, kind: str, entries: list[FileEntry]) -> None:
         """Write the manifest with the modification times of the stored files: of two writers, only one's are stored."""
@@ -264,13 +160,13 @@ class Store:
             os.lstat(path)
             fresh = self._is_fresh(digest, path)
             if (not fresh or self.verify_on_read) and self.damage(digest):
-                if self._deferred is None:
+                if self.deferred is None:
                     self.set_aside(digest)
                 else:
-                    self._deferred.append(partial(self.find, digest))
+                    self.deferred.append(partial(self.find, digest))
                 return None
-            if not fresh and self._deferred is not None:
-                self._deferred.append(partial(self.find, digest))
+            if not fresh and self.deferred is not None:
+                self.deferred.append(partial(self.find, digest))
             elif not fresh:
                 _, kind, entries = digest_tree(path)
                 with contextlib.suppress(PermissionError):  # another user's object
@@ -327,7 +223,7 @@ class Store:
             return None
 
     def damage(self, digest: str) -> str | None:
-        """Hash an object again and describe its damage; None where its bytes match its name.
+        """Hash an object again and describe its damage; None if its bytes match its name.
 
         Raises
         ------
@@ -402,7 +298,7 @@ class Store:
         """
         path = self.object_path(digest)
         aside = (
-            self.folder("tmp") / f"{_prefix()}{secrets.token_hex(4)}"
+            self.folder("tmp") / f"{temporary_prefix()}{secrets.token_hex(4)}"
         )  # without a new folder, since the disk may be full
         with contextlib.suppress(FileNotFoundError):
             mode = os.lstat(path).st_mode
@@ -418,22 +314,6 @@ class Store:
         remove_tree(aside)
 
 
-def _prefix() -> str:
-    """The prefix of names in ``tmp/``: host and process that made them."""
-    return f"{socket.gethostname()}-{os.getpid()}-"
-
-
 def _refuse_links(name: str, state: os.stat_result) -> str | None:
     """Give links and special files a value that is no digest, for :func:`digest_tree`."""
     return None if stat.S_ISREG(state.st_mode) else f"not a file: {name}"
-
-
-def remove_tree(path: Path) -> None:
-    """Delete a file or a directory, even if read-only or missing."""
-    if path.is_dir() and not path.is_symlink():
-        for folder, _, _ in os.walk(path):
-            with contextlib.suppress(OSError):
-                Path(folder).chmod(0o700)
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

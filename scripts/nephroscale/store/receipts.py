@@ -1,4 +1,4 @@
-"""Receipts: the small files that rules write, each beside a link to its object."""
+"""Receipts: the small files that rules write, each with a link to its object."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a unit of work gave. Equal content gives an equal receipt: it holds no time, host, recipe or path.
+    """The result of a unit. Equal content gives an equal receipt: it contains no time, host, recipe or path.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def read_receipt(path: Path | str) -> Receipt | None:
 
 
 def settle_receipt(path: Path, link: Path, receipt: Receipt, store: Store, not_before_ns: int = 0) -> bool:
-    """Write a receipt and its link where they are missing or differ: first the link, then the receipt, each atomically.
+    """Write a receipt and its link if they are missing or differ: first the link, then the receipt, each atomically.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def settle_receipt(path: Path, link: Path, receipt: Receipt, store: Store, not_b
 
 
 def link_target(link: Path) -> str | None:
-    """What a link leads to, as it is written; None where there is no link."""
+    """The target of a link as it is written in it; None if there is no link."""
     try:
         return os.readlink(link)  # noqa: PTH115  (once for every receipt of a cohort: plain calls are faster)
     except OSError:
@@ -127,7 +127,7 @@ def link_target(link: Path) -> str | None:
 
 
 def holds(path: Path, receipt: Receipt) -> bool:
-    """Whether a file holds this receipt."""
+    """Whether a file contains this receipt."""
     try:
         return bool(orjson.loads(path.read_bytes()) == receipt.as_json())
     except (OSError, ValueError):

@@ -214,7 +214,7 @@ class Records:
         return sorted(found)
 
     def conflicts(self) -> list[Record]:
-        """List the repeats that did not give what their recipe had given before."""
+        """List the repeats whose outcome differs from the first outcome of their recipe."""
         return [record for record in self.repeats() if not record.agrees]
 
 

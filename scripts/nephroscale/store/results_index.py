@@ -65,7 +65,7 @@ def objects(store: Store) -> list[str]:
 
 
 def _names(folder: Path) -> list[str] | None:
-    """List the names in a folder, empty where it is missing; None where it is not a folder."""
+    """List the names in a folder; empty if it is missing, None if it is not a folder."""
     try:
         return None if folder.is_symlink() else os.listdir(folder)  # noqa: PTH208
     except FileNotFoundError:

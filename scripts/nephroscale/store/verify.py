@@ -157,7 +157,7 @@ def verify(
 
 
 def interrupted(store: Store) -> str | None:
-    """Describe an interrupted verification (when it began, objects verified); None where there is none."""
+    """Describe an interrupted verification (start, number of verified objects); None if there is none."""
     if not (store.path / "verification.txt").exists():
         return None
     log = VerificationLog(store)

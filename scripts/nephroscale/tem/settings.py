@@ -24,7 +24,10 @@ class TemSettings(Settings):
         above=0,
     )
     max_patches: int = setting(
-        "Most patches of one image; if there are more, they are thinned evenly.", 64, was="maximum_patches", minimum=1
+        "Largest number of patches of one image; more are reduced to this number, evenly over the image.",
+        64,
+        was="maximum_patches",
+        minimum=1,
     )
     remove_marks: bool = setting(
         "Whether scale bars, text and arrows drawn on an image are removed, in any colour.",
@@ -48,7 +51,7 @@ class TemSettings(Settings):
         "Largest figure of knife marks of an image, from 0 to 1; 1 rejects none.", 1.0, minimum=0, maximum=1
     )
     prior: Literal["none", "deposits"] = setting(
-        "What multiplies SMIL's weights of TEM images: nothing, or the probability of deposits by an SVM fitted on "
+        "Factor of SMIL's weights of TEM images: `none`, or the probability of deposits from an SVM that is fitted on "
         "each fold's training patients (column `deposits` of the table of images).",
         "none",
     )

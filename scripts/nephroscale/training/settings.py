@@ -70,12 +70,13 @@ class TrainSettings(Settings):
         "Memory format of encoders trained with a model; null is channels-last on a GPU.", None
     )
     record: bool = setting(
-        "Record the steps on a GPU (CUDA graphs), so that they do not wait for Python; CMUS-Net and the other fusions.",
+        "Whether the training steps of CMUS-Net and the fusion baselines are recorded as CUDA graphs on a GPU, which "
+        "is faster.",
         default=True,
     )
     compile: bool | None = setting(
-        "Compile the blocks of trained encoders (torch.compile), which takes minutes; null compiles on a GPU where the "
-        "training encodes more than 250,000 images.",
+        "Whether the blocks of trained encoders are compiled (torch.compile), which takes minutes once. null compiles "
+        "on a GPU if the training encodes more than 250,000 images.",
         None,
     )
 

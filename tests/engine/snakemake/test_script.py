@@ -13,7 +13,7 @@ import pytest
 
 from nephroscale.engine.prepass import settle
 from nephroscale.engine.snakemake.script import run_job
-from nephroscale.store.objects import remove_tree
+from nephroscale.store.folder import remove_tree
 from nephroscale.store.records import Records
 
 pytestmark = pytest.mark.slow

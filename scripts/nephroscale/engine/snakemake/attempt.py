@@ -98,7 +98,7 @@ class Attempt:
         self._write(AttemptState(socket.gethostname(), os.getpid(), job, now(), [*before, self.number]))
         if self.grouped and self.last and self.retries and before == list(range(1, self.number)):
             raise NephroscaleError(
-                f"Its group was ended {len(before)} times while it ran: too much memory or time, or a crash.",
+                f"Its group ended {len(before)} times while it ran: it exceeded its memory or time, or it crashed.",
                 fix="Look at the cluster's log of the group; raise mem_mb or runtime of its rule in the profile.",
             )
 

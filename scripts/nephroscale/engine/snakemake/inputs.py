@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nephroscale.engine.awaited import receipts_of_input
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -39,7 +41,7 @@ class StageOfRule:
 
         def receipts(wildcards: Any) -> list[str]:
             self._settle()
-            return self._plan.receipts_awaited(self._name, self._unit(wildcards), name)
+            return receipts_of_input(self._plan, self._name, self._unit(wildcards), name)
 
         return receipts
 

@@ -59,7 +59,7 @@ class PrePass:
                 raise NephroscaleError(
                     "A rule has no input function.",
                     where=f"rule {rule.name}",
-                    fix="Take its inputs from `stage_of_rule`, or give it the input function `no_input`.",
+                    fix="Define its inputs by `stage_of_rule`, or give it the input function `no_input`.",
                 )
 
 

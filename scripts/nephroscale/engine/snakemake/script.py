@@ -103,7 +103,7 @@ def _check_rule(plan: Plan, stage: Stage, unit: str, inputs: Mapping[str, Any], 
     """Refuse to run where the rule does not hand in what the stage declares."""
     if set(inputs) != set(stage.inputs):
         raise NephroscaleError(
-            f"The script hands in {', '.join(inputs) or 'no input'}, but the stage declares "
+            f"The script passes {', '.join(inputs) or 'no input'}, but the stage declares "
             f"{', '.join(stage.inputs) or 'none'}.",
             where=f"scripts/{stage.rule}.py and stages/{stage.name}.py",
             fix="Name the same inputs in the rule, the script and the stage.",
@@ -112,7 +112,7 @@ def _check_rule(plan: Plan, stage: Stage, unit: str, inputs: Mapping[str, Any], 
         raise NephroscaleError(
             "The rule's settings are not those that the stage declares.",
             where=f"workflow/rules/{stage.name}.smk",
-            fix="Hand on `params: settings=`, and let a run finish before its configuration is edited.",
+            fix="Pass `params: settings=` on, and edit the configuration only after a run has finished.",
         )
 
 

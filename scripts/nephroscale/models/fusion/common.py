@@ -27,7 +27,7 @@ class AttentionFusionConfig(ModalityEncoderConfig):
 
 
 class FusionNetwork(ModalityEncoder):
-    """A network that fuses the maps of the modalities; a subclass says how.
+    """A network that fuses the maps of the modalities; a subclass defines the fusion.
 
     Parameters
     ----------

@@ -12,6 +12,7 @@ from nephroscale.features.registry import H5
 from nephroscale.models.settings import TrainableEncoderSettings
 from nephroscale.stages.model_inputs import uses_prior
 from nephroscale.stages.patients import diagnosis_patients
+from nephroscale.text import name_some
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -102,7 +103,7 @@ def check_weights(plan: Plan, stage: str, *, load: bool) -> Iterator[Nephroscale
 
 
 def check_prior(plan: Plan) -> Iterator[NephroscaleError]:
-    """Look for readings of deposits, where they are to be the prior of TEM images."""
+    """Check that there are readings of deposits if they are the prior of TEM images."""
     used = [name for name in plan.config.models if uses_prior(plan, name)]
     if used and not plan.package and not plan.units("deposit_priors"):
         yield NephroscaleError(
@@ -177,12 +178,12 @@ def find_unnamed(plan: Plan) -> Iterator[NephroscaleError]:
 
 
 def find_incomplete(plan: Plan, unusable: Collection[str]) -> Iterator[NephroscaleError]:
-    """Find patients without images, and those who are left out since they lack a modality."""
+    """Find patients without images, and patients who are left out because a modality is missing."""
     taking_part = [*plan.patients, *plan.new_patients]
     bare = [patient for patient in taking_part if not plan.cohort.images_of(patient)]
     if bare:
         yield NephroscaleError(
-            f"{_patients(len(bare))} no image: {shorten(bare)}.",
+            f"{_patients(len(bare))} no image: {name_some(bare, SHOWN)}.",
             where=plan.config.data.images,
             fix="Add their images, or set use: exclude with a reason.",
         )
@@ -196,7 +197,8 @@ def find_incomplete(plan: Plan, unusable: Collection[str]) -> Iterator[Nephrosca
         ]
         if lacking and len(lacking) < len(diagnosis_patients(plan)):  # else it is a fault
             yield NephroscaleError(
-                f"{_patients(len(lacking))} no usable {modality} image, and will be in no fold: {shorten(lacking)}.",
+                f"{_patients(len(lacking))} no usable {modality} image, and will be in no fold: "
+                f"{name_some(lacking, SHOWN)}.",
                 where="configuration, task.missing_modalities: exclude",
                 fix="Add images, or set task.missing_modalities: mask.",
             )
@@ -256,9 +258,3 @@ def _patients(count: int) -> str:
 
 def _counts(found: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(found.items()))
-
-
-def shorten(names: list[str]) -> str:
-    """List the first names, and the number of the others."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

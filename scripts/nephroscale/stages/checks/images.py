@@ -8,7 +8,8 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.slides.facts import ImageFacts
 from nephroscale.slides.headers import describe_headers
 from nephroscale.slides.slide_view import TOLERANCE
-from nephroscale.stages.checks.configuration import shorten
+from nephroscale.stages.checks.configuration import SHOWN
+from nephroscale.text import name_some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +66,7 @@ def list_rejections(rejections: list[Rejection]) -> Iterator[NephroscaleError]:
         groups.setdefault((each.reason, each.fix), []).append(each)
     for (reason, fix), found in groups.items():
         count = "1 image" if len(found) == 1 else f"{len(found)} images"
-        where = shorten([f"{each.image.id} ({each.image.path})" for each in found])
+        where = name_some([f"{each.image.id} ({each.image.path})" for each in found], SHOWN)
         yield NephroscaleError(f"{count} will be rejected: {reason}.", where=where, fix=fix)
 
 

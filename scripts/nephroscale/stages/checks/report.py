@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from nephroscale.engine.awaited import check_task
 from nephroscale.errors import NephroscaleError, join_faults, list_faults
 from nephroscale.slides.duplicates import find_copies
 from nephroscale.stages.checks import configuration
@@ -26,7 +27,7 @@ class Findings(NamedTuple):
 
 
 def check_before_pre_pass(plan: Plan, call: Call) -> None:
-    """Report everything, where the configuration and the tables alone show a fault.
+    """Report all findings if the configuration or the tables have a fault.
 
     The pre-pass would end at the first such fault.
 
@@ -39,13 +40,13 @@ def check_before_pre_pass(plan: Plan, call: Call) -> None:
         path = Path(target)
         if path.is_relative_to(plan.results) and path != plan.results:
             stage = path.relative_to(plan.results).parts[0].removesuffix(".json")
-            plan.check_task(target, [stage] if stage in plan.stages else [])
+            check_task(plan, target, [stage] if stage in plan.stages else [])
     if _check_configuration(plan, call, unusable=(), to_do=()).faults:
         _report(find_all(plan, call))
 
 
 def check_before_jobs(plan: Plan, call: Call) -> None:
-    """Report everything, where there is something to do.
+    """Report all findings if there are jobs to run.
 
     Raises
     ------
