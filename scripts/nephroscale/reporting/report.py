@@ -15,6 +15,7 @@ from nephroscale.reporting.external_section import summarise_external
 from nephroscale.reporting.flow_diagram import draw_flow, list_boxes
 from nephroscale.reporting.headline_section import summarise_headline
 from nephroscale.reporting.label_review import write_label_review
+from nephroscale.reporting.metric_values import as_json
 from nephroscale.reporting.metrics_json import build_metrics
 from nephroscale.reporting.page import METRIC_NAMES, ReportContent, format_interval, format_value, render_page
 from nephroscale.reporting.patients_table import write_patients
@@ -29,7 +30,6 @@ from nephroscale.reporting.plots import (
     paint_roc,
 )
 from nephroscale.reporting.repeats import summarise_repeats
-from nephroscale.reporting.report_metrics import as_json
 from nephroscale.reporting.results import read_results
 from nephroscale.reporting.table_one import make_table_one
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from nephroscale.reporting.report_metrics import Trained
+    from nephroscale.reporting.study_values import Trained
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import numpy as np
 
 from nephroscale.cohort.parse import number
 from nephroscale.evaluation.networks import estimate_figures
-from nephroscale.reporting.report_metrics import Estimate, Subgroup
+from nephroscale.reporting.headline_metrics import Subgroup
+from nephroscale.reporting.metric_values import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
