@@ -40,8 +40,9 @@ def summarise_repeats(models: Mapping[str, ModelResults], folds: FoldTable, head
         stacks = [results.of_folds(division).stack(folds.people) for division in folds.divisions]
         found = [estimate_figures(stack.networks)[METRIC].interval if stack else None for stack in stacks]
         values[name] = [rounded(interval.value) if interval else None for interval in found]
-    by_fold = {name: _by_fold(results) for name, results in models.items()}
-    ratio = float(np.mean([len(fold.test) / len(fold.train) for fold in folds.folds]))
+    divided = [fold for division in folds.divisions for fold in division]
+    by_fold = {name: _by_fold(results.of_folds(divided)) for name, results in models.items()}
+    ratio = float(np.mean([len(fold.test) / len(fold.train) for fold in divided]))
     tests = {}
     for name, theirs in by_fold.items():
         common = [fold for fold in by_fold[headline] if fold in theirs]

@@ -1,8 +1,13 @@
-"""What was trained, Table 1 and other divisions into folds, as `metrics.json` and the page have them."""
+"""What was trained, Table 1 and figures of other folds, as `metrics.json` and the page have them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nephroscale.reporting.headline_metrics import Subgroup
+    from nephroscale.reporting.metric_values import Estimate
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,28 @@ class TableOne:
 
     columns: list[str]
     rows: list[TableOneRow]
+
+
+@dataclass(frozen=True)
+class LeftOutSites:
+    """Balanced accuracy of single networks that were trained without the site of the patients they are tested on.
+
+    Attributes
+    ----------
+    divided
+        Model to its value on the stratified folds, of the cases that both kinds of folds test.
+    pooled
+        Model to its value over all sites that were left out.
+    sites
+        Model to site to its figures on the patients of this site.
+    difference
+        Model to `pooled` minus `divided`, on the same patients.
+    """
+
+    divided: dict[str, Estimate]
+    pooled: dict[str, Estimate]
+    sites: dict[str, list[Subgroup]]
+    difference: dict[str, Estimate]
 
 
 @dataclass(frozen=True)
