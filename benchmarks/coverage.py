@@ -6,8 +6,9 @@
 20 and 10 % of the persons; one class more difficult than the others; two biopsies a person), for four numbers of
 persons.
 For each point the coverage is the mean over the true values within 0.03 of it. `retrained`: a logistic regression,
-cross-validated on each cohort, and the interval of its expected figure. `differences`: two equally good models on the
-same persons: share of p-values below 0.05, and coverage of the intervals of their difference.
+trained and cross-validated on each cohort, and the interval of its expected figure, by the same points. `differences`:
+two equally good models on the same persons: share of p-values below 0.05, also among the cohorts with 15 or more
+discordant persons, and coverage of the intervals of their difference.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ from nephroscale.evaluation.comparison import compare_networks, count_discordant
 from nephroscale.evaluation.networks import (  # noqa: E402
     Networks,
     confusion_metrics,
+    equal_sizes,
     estimate_classes,
     estimate_figures,
+    sample_metrics,
+    summarise,
 )
 
 CLASSES, FOLDS = 3, 5
@@ -149,39 +153,80 @@ def report_intervals(draws: int) -> None:
                 print(f"{name:18}{text}  {least[1]:.3f} at {least[0]:.2f}", flush=True)
 
 
+def fit_logistic(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Fit multinomial logistic regressions with an L2 penalty (C = 1) to many cohorts at once, by Newton's method.
+
+    Parameters
+    ----------
+    x
+        [B, n, d] of B cohorts.
+    labels
+        [n].
+
+    Returns
+    -------
+    ndarray
+        [B, d + 1, K] coefficients, the intercepts last.
+    """
+    wide = np.concatenate([x, np.ones((*x.shape[:2], 1))], axis=2)
+    cohorts, _, width = wide.shape
+    penalty = np.repeat(np.r_[np.ones(width - 1), 1e-6], CLASSES)
+    found = np.zeros((cohorts, width, CLASSES))
+    target = np.eye(CLASSES)[labels]
+    for _ in range(8):
+        p = probabilities(wide @ found)
+        slope = np.einsum("bnd,bnk->bdk", wide, p - target).reshape(cohorts, -1) + penalty * found.reshape(cohorts, -1)
+        weight = p[..., :, None] * np.eye(CLASSES) - p[..., :, None] * p[..., None, :]
+        curve = np.einsum("bnd,bnkl,bne->bdkel", wide, weight, wide, optimize=True)
+        curve = curve.reshape(cohorts, len(penalty), len(penalty)) + np.diag(penalty)
+        found -= np.linalg.solve(curve, slope[..., None])[..., 0].reshape(found.shape)
+    return found
+
+
 def report_retrained(draws: int) -> None:
-    """Print the coverage of the expected figure of a cross-validated logistic regression."""
-    from sklearn.linear_model import LogisticRegression
+    """Print the coverage of the expected figure of a cross-validated logistic regression, trained in each cohort."""
 
     def sample(labels: np.ndarray, lead: float, random: np.random.Generator) -> np.ndarray:
-        return np.asarray(random.normal(size=(len(labels), 10)) + lead * np.eye(10)[labels])
+        return np.asarray(random.normal(size=(draws, len(labels), 10)) + lead * np.eye(10)[labels])
+
+    def predict(fitted: np.ndarray, x: np.ndarray) -> np.ndarray:
+        return probabilities(x @ fitted[:, :-1] + fitted[:, -1:])
 
     print("\nretrained cross-validation, coverage (width) of the expected figure of a newly trained model")
-    for persons, lead in ((37, 2.0), (37, 3.2), (100, 1.9), (100, 3.0)):
-        random = np.random.default_rng([persons, int(lead * 10)])
-        labels = np.arange(persons) % CLASSES
-        many = np.arange(3000) % CLASSES
-        intervals, expected = defaultdict(list), defaultdict(list)
-        for _ in range(draws):
-            x, folds = sample(labels, lead, random), np.arange(persons) // CLASSES % FOLDS
-            fresh = sample(many, lead, random)
-            predicted = np.zeros((persons, CLASSES))
+    many = np.arange(498) % CLASSES
+    for persons in (37, 100):
+        labels, folds = np.arange(persons) % CLASSES, np.arange(persons) // CLASSES % FOLDS
+        rows = defaultdict(list)
+        for lead in np.arange(1.1, 3.4, 0.2):
+            random = np.random.default_rng([persons, round(lead * 10)])
+            x, predicted, expected = sample(labels, lead, random), np.zeros((draws, persons, CLASSES)), []
             for fold in range(FOLDS):
-                model = LogisticRegression().fit(x[folds != fold], labels[folds != fold])
-                predicted[folds == fold] = model.predict_proba(x[folds == fold])
-                if fold == 0:
-                    for name, figure in estimate_figures(Networks.of(many, model.predict_proba(fresh))).items():
-                        expected[name].append(figure.networks[0])
-            for name, figure in estimate_figures(Networks.of(labels, predicted, None, folds)).items():
-                if figure.interval is not None:
-                    intervals[name].append((figure.interval.low, figure.interval.high))
-        for name, rows in intervals.items():
-            low, high = np.array(rows).T
-            true = np.mean(expected[name])
-            covered = np.mean((low <= true) & (true <= high))
-            print(
-                f"{persons:4} persons  {name:18} true {true:.3f}  {covered:.3f} ({np.mean(high - low):.2f})", flush=True
-            )
+                fitted = fit_logistic(x[:, folds != fold], labels[folds != fold])
+                predicted[:, folds == fold] = predict(fitted, x[:, folds == fold])
+                fresh = predict(fitted, sample(many, lead, random)).argmax(axis=2)
+                counts = [np.bincount(CLASSES * many + each, minlength=CLASSES**2) for each in fresh]
+                expected.append(confusion_metrics(np.reshape(counts, (draws, CLASSES, CLASSES))))
+            intervals = defaultdict(list)
+            for each in predicted:
+                networks = Networks.of(labels, each, None, folds)
+                samples, sizes = sample_metrics(networks), equal_sizes(networks)
+                for name in ("balanced_accuracy", "macro_f1"):
+                    found = summarise(networks, samples[name], sizes[name]).interval
+                    intervals[name].append((found.low, found.high, found.value) if found else (0, 1, 0))
+            for name, its in intervals.items():
+                low, high, value = np.array(its).T
+                true = float(np.mean([each[name] for each in expected]))
+                ratio = value.var() * persons / (true * (1 - true))
+                rows[name].append((true, np.mean((low <= true) & (true <= high)), np.mean(high - low), ratio))
+        for name, found in rows.items():
+            table = np.array(found)
+            text = ""
+            for point in POINTS[:-1]:
+                near = table[np.abs(table[:, 0] - point) < 0.0305]
+                text += f"  {point:.2f}: {near[:, 1].mean():.3f} ({near[:, 2].mean():.2f})" if len(near) else ""
+            least = table[table[:, 1].argmin()]
+            print(f"{persons:4} persons  {name:18}{text}  least {least[1]:.3f} at {least[0]:.2f}")
+            print(f"{'':14}variance between cohorts / variance of as many coins: {table[:, 3].mean():.2f}", flush=True)
     print(
         "The intervals leave out that another cohort trains other networks: the persons of a cohort are shared by the\n"
         "trainings of all folds, and this variance cannot be estimated from one cohort (Bengio and Grandvalet, 2004)."
@@ -191,34 +236,46 @@ def report_retrained(draws: int) -> None:
 def report_differences(draws: int) -> None:
     """Print the share of p-values below 0.05 for two equally good models, and the coverage of a difference of 0."""
     print("\ntwo equally good models: share of p < 0.05, and coverage of the interval of their difference")
-    for persons, networks, value in (
-        (20, 1, 0.8),
-        (37, 1, 0.6),
-        (37, 1, 0.85),
-        (37, 3, 0.85),
-        (37, 1, 0.95),
-        (100, 1, 0.8),
+    for design, persons, networks, value in (
+        ("balanced", 20, 1, 0.8),
+        ("balanced", 37, 1, 0.6),
+        ("balanced", 37, 1, 0.85),
+        ("balanced", 37, 3, 0.85),
+        ("balanced", 37, 1, 0.95),
+        ("balanced", 60, 1, 0.7),
+        ("balanced", 100, 1, 0.8),
+        ("balanced", 100, 3, 0.8),
+        ("70/20/10 %", 100, 1, 0.8),
+        ("one hard class", 100, 1, 0.8),
+        ("two biopsies", 37, 1, 0.7),
     ):
         random = np.random.default_rng([persons, networks, int(100 * value)])
-        labels, folds = np.arange(persons) % CLASSES, np.arange(persons) // CLASSES % FOLDS
-        lead = shifts("balanced", value)[labels][:, None] * np.eye(CLASSES)[labels]
+        labels = np.repeat(np.arange(CLASSES), class_sizes(design, persons))
+        people = np.arange(persons)
+        folds = people % FOLDS
+        if design == "two biopsies":
+            labels, folds, people = (np.repeat(each, 2) for each in (labels, folds, people))
+        lead = shifts(design, value)[labels][:, None] * np.eye(CLASSES)[labels]
         found, discordant = defaultdict(list), []
         for number in range(draws):
-            common = random.normal(size=(1, persons, CLASSES))
+            common = random.normal(size=(1, len(labels), CLASSES))
             pair = []
             for _ in range(2):
-                noise = np.sqrt(0.5) * (common + random.normal(size=(networks, persons, CLASSES)))
-                pair.append(Networks.of(labels, probabilities(noise + lead), None, folds))
+                noise = np.sqrt(0.5) * (common + random.normal(size=(networks, len(labels), CLASSES)))
+                pair.append(Networks.of(labels, probabilities(noise + lead), people, folds))
             discordant.append(sum(count_discordant(*pair)))
             for name, d in compare_networks(*pair, swaps=500, seed=number).items():
                 found[name].append(
                     (d.p < 0.05, d.interval.low <= 0 <= d.interval.high, d.interval.high - d.interval.low)
                 )
+        many = np.array(discordant) >= 15
         for name, rows in found.items():
             p, covered, width = np.mean(rows, axis=0)
+            of_many = f"{np.mean(np.array(rows)[many, 0]):.3f}" if many.sum() >= 50 else "-"
             print(
-                f"{persons:4} persons, {networks} networks, balanced accuracy {value:.2f}, {np.mean(discordant):4.1f} "
-                f"discordant  {name:18} p {p:.3f}  coverage {covered:.3f} ({width:.2f})",
+                f"{design:15}{persons:4} persons, {networks} networks, balanced accuracy {value:.2f}, "
+                f"{np.mean(discordant):4.1f} discordant  {name:18} p {p:.3f}  15 or more: {of_many}  "
+                f"coverage {covered:.3f} ({width:.2f})",
                 flush=True,
             )
 

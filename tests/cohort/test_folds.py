@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nephroscale.cohort.fold_table import SIDES, FoldTable
+from nephroscale.cohort.fold_table import SIDES, FoldTable, assert_disjoint
 from nephroscale.cohort.folds import make_folds
 from nephroscale.cohort.patient import PatientRow
 from nephroscale.cohort.settings import FoldsSettings
@@ -146,6 +146,22 @@ def test_leaving_one_site_out(roster) -> None:
         assert {site_of[name] for name in each.test} == {each.site}
         assert each.site not in {site_of[name] for name in each.train + each.validation}
     assert folds.notes == ()
+
+
+def test_sites_are_left_out_beside_the_divisions(roster) -> None:
+    patients = roster({"A": 6, "B": 6}, sites=("n", "s", "w"))
+    one = fold(patients, classes=("A", "B"), n_folds=2, repeats=2)
+    both = fold(patients, classes=("A", "B"), n_folds=2, repeats=2, left_out_sites=3)
+    assert both.folds[:4] == one.folds
+    assert [(each.name, each.site) for each in both.by_site] == [("4", "n"), ("5", "s"), ("6", "w")]
+    assert both.divisions == one.divisions
+    assert one.by_site == ()
+    assert FoldTable.from_mapping(both.to_mapping()).by_site == both.by_site
+    lost = replace(both, folds=(*both.folds[:-1], replace(both.folds[-1], test=both.folds[0].test)))
+    with pytest.raises(NephroscaleError, match="The folds are not a split"):
+        assert_disjoint(lost)
+    with pytest.raises(NephroscaleError, match=r"folds\.left_out_sites is 2"):
+        fold(patients, classes=("A", "B"), n_folds=2, left_out_sites=2)
 
 
 @pytest.mark.parametrize(

@@ -47,3 +47,26 @@ def test_grades(text, value) -> None:
 )
 def test_numbers(text, value) -> None:
     assert parse.number(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2024-05-31", "2024-05-31"),
+        ("2024/05/31 14:03", "2024-05-31"),
+        ("2024-05-31T14:03:00Z", "2024-05-31"),
+        ("20240531", "2024-05-31"),
+        (" 31.5.2024 ", "2024-05-31"),
+        ("2024-05", "2024-05-01"),
+        ("2024", "2024-01-01"),
+        ("2024-13-01", None),
+        ("31.02.2024", None),
+        ("03/04/2024", None),
+        ("2024-0531", None),
+        ("unknown", None),
+        ("", None),
+    ],
+)
+def test_dates(text, value) -> None:
+    found = parse.date(text)
+    assert (found and found.isoformat()) == value

@@ -213,6 +213,9 @@ def test_sites_have_to_fit_leave_one_site_out(tables) -> None:
     tables.more = {"folds": {"scheme": "leave_one_site_out", "n_folds": 3}}
     (reported,) = tables.errors()
     assert reported.startswith("patients.csv, column site: there are 2 sites (north, south), but folds.n_folds is 3")
+    tables.more = {"folds": {"left_out_sites": 3}}
+    (reported,) = tables.errors()
+    assert "there are 2 sites (north, south), but folds.left_out_sites is 3" in reported
     tables.patients = tables.patients.replace("north,X", ",X")
     (reported,) = tables.errors()
     assert reported.startswith("patients.csv, column site: is empty for A1;")

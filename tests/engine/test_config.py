@@ -256,6 +256,11 @@ def test_a_truth_value_is_no_number() -> None:
             "report.primary.contrasts: cmusnet is",
         ),
         ({"report": {"prevalences": {"MN": 1.0}}}, "report.prevalences: give a share for each class"),
+        ({"folds": {"left_out_sites": 1}}, "folds.left_out_sites: 1 leaves no site"),
+        (
+            {"folds": {"left_out_sites": 2, "scheme": "leave_one_site_out"}},
+            "folds.left_out_sites: the scheme leave_one_site_out already",
+        ),
         (
             {"folds": {"repeats": 2, "scheme": "leave_one_site_out"}},
             "folds.repeats: leaving one site out gives the same",

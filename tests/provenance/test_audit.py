@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 def test_the_code_of_the_page_is_in_the_recipe_of_the_audit(study):
     plan = study()
     code, imports, _ = plan.code.closure("write_audit.py", plan.stages["audit"].modules(plan, "cohort"))
-    names = {f"nephroscale/provenance/{name}.py" for name in ("page", "sections", "page_data", "status")}
+    names = {f"nephroscale/provenance/{name}.py" for name in ("page", "sections", "tables", "page_data", "status")}
     assert names <= code.keys()
     assert "nephroscale/provenance/templates/panel.js" in code
     assert set(imports) >= {"jinja2", "markupsafe"}

@@ -7,18 +7,9 @@ import pytest
 from nephroscale.provenance.page import SCRIPTS, TEMPLATES, duration, render_page
 from nephroscale.provenance.page_data import CHUNK, drop_nulls, page_data, safe_json
 from nephroscale.provenance.recipe_diff import differences
-from nephroscale.provenance.sections import (
-    CONSEQUENCES,
-    CORE_WATTS,
-    GPU_WATTS,
-    costs,
-    counts,
-    mismatches,
-    runs,
-    verdict,
-    weights,
-)
+from nephroscale.provenance.sections import CONSEQUENCES, counts, mismatches, verdict
 from nephroscale.provenance.status import ancestors_of_model, patients, statuses
+from nephroscale.provenance.tables import CORE_WATTS, GPU_WATTS, costs, runs, weights
 from nephroscale.store.recipe import Recipe
 from support.accessibility import find_chromium, find_violations
 

@@ -3,7 +3,7 @@ import pytest
 from nephroscale.evaluation.predict import prediction_columns
 from nephroscale.evaluation.tables import probability_cells, write_table
 from nephroscale.reporting.external_section import summarise_external
-from nephroscale.reporting.report_metrics import as_json
+from nephroscale.reporting.metric_values import as_json
 from support.ordered_classes import CLASSES, make_probabilities
 
 

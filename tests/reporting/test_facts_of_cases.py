@@ -1,8 +1,9 @@
+import datetime as dt
 import math
 
 import pytest
 
-from nephroscale.reporting.facts_of_cases import collect_acquisition, collect_readings
+from nephroscale.reporting.facts_of_cases import collect_acquisition, collect_readings, describe_unread_dates
 from nephroscale.reporting.report_inputs import ListedCase, ListedImage, ReportInputs, UnitOutcome
 from nephroscale.slides.facts import ImageFacts, Scale, write_facts
 
@@ -27,7 +28,9 @@ def inputs(tmp_path):
             ]
         },
         cases={
-            "P1": ListedCase("diagnosis", site="north", scanner="X"),
+            "P1": ListedCase(
+                "diagnosis", site="north", scanner="X", dates={"scan_date": "2024-03-01", "date": "03/04/24"}
+            ),
             "P2": ListedCase("diagnosis", negatives=("C1q",)),
         },
         images={
@@ -51,8 +54,17 @@ def test_acquisition_is_what_tables_and_files_state(inputs):
     assert (first["IM tiff uint16"], second["IM tiff uint16"]) == (1, 0)
     assert (first["IM rejected images"], first["OM rejected images"]) == (1, 0)
     assert (first["OM instances"], first["OM missing"], second["OM missing"]) == (3, 0, 1)
+    assert first["scan_date day"] == dt.date(2024, 3, 1).toordinal()
+    assert (first["scan_date in 2024"], second["scan_date in 2024"]) == (1, 0)
+    assert not [name for name in first if name.startswith("date")]
     assert "IM scale" not in first
     assert "OM size" not in second
+
+
+def test_cells_that_are_no_dates_are_named(inputs):
+    (sentence,) = describe_unread_dates(inputs)
+    assert sentence.startswith("Cells of the column date of the table of patients that cannot be read as dates: 1 ")
+    assert "'03/04/24' of P1" in sentence
 
 
 def test_no_fact_of_acquisition_is_a_reading(inputs):

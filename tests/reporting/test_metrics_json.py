@@ -5,8 +5,8 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.evaluation.comparison import holm
 from nephroscale.evaluation.metrics import METRICS
 from nephroscale.evaluation.tables import Predictions
+from nephroscale.reporting.metric_values import as_json
 from nephroscale.reporting.metrics_json import build_metrics
-from nephroscale.reporting.report_metrics import as_json
 from nephroscale.reporting.results import ModelResults, Run
 from nephroscale.reporting.settings import PrimarySettings, ReportSettings
 from support.ordered_classes import LABELS, PATIENTS, PREDICTED, describe, make_run

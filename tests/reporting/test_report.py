@@ -4,13 +4,16 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import cv2
+import numpy as np
 import pytest
 
+from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError
+from nephroscale.evaluation.tables import InstanceWeight, Predictions, write_predictions, write_rows
 from nephroscale.features.settings import EncodersSettings
 from nephroscale.models.settings import ModelSettings
 from nephroscale.reporting.report import write_report
-from nephroscale.reporting.report_inputs import ListedCase
+from nephroscale.reporting.report_inputs import FoldRun, ListedCase
 from nephroscale.reporting.settings import ActionSettings, PrimarySettings, ReferenceStandardSettings, ReportSettings
 from nephroscale.reporting.trained import describe_training
 from nephroscale.training.settings import TrainSettings
@@ -243,3 +246,55 @@ def test_study_subgroups_decisions_and_a_shortcut_are_on_the_page(inputs, tmp_pa
     assert metrics["facts"]["acquisition"]["p"] == 1 / 40
     assert metrics["table_one"]["columns"][:4] == ["all", *classes]
     assert metrics["reference_standard"]["blinded"] is None
+
+
+def test_sites_left_out_near_patients_and_unread_dates_are_on_the_page(inputs, tmp_path):
+    """The folds of two sites, evaluated as the first two of the stratified ones were."""
+    table = json.loads((inputs.folds / "folds.json").read_text())
+    everyone = sorted(table["labels"])
+    tests = [table["folds"][0]["test"] + table["folds"][1]["test"], []]
+    tests[1] = sorted(set(everyone) - set(tests[0]))
+    for k, (site, test) in enumerate(zip(("north", "south"), tests, strict=True)):
+        rest = sorted(set(everyone) - set(test))
+        table["folds"].append({"name": str(5 + k), "train": rest, "validation": [], "test": test, "site": site})
+    (tmp_path / "folds").mkdir()
+    (tmp_path / "folds" / "folds.json").write_text(json.dumps(table | {"left_out_sites": 2}))
+    runs = list(inputs.models["cmusnet"].runs)
+    random = np.random.default_rng(1)
+    for k, test in enumerate(tests):
+        labels = np.array([table["labels"][case] for case in test])
+        folder = tmp_path / f"site{k}"
+        folder.mkdir()
+        chances = 0.7 * np.eye(3)[labels] + 0.1
+        write_predictions(folder / "predictions.csv", Predictions(test, labels, chances), inputs.classes)
+        write_rows(folder / "instances.csv", InstanceWeight, [])
+        runs.append(FoldRun(str(5 + k), 1, folder))
+    features = {}
+    for case in everyone:
+        centre = random.normal(size=8) if case != "P002" else features["P001"][1]
+        bag = centre + 0.01 * random.normal(size=(6, 1, 1, 8)) if case != "P002" else features["P001"][2]
+        path = tmp_path / "features" / case
+        write_arrays(path, {"features": bag.astype(np.float32)})
+        features[case] = (path, centre, bag)
+    full = replace(
+        inputs,
+        folds=tmp_path / "folds",
+        models={"cmusnet": replace(inputs.models["cmusnet"], runs=tuple(runs))},
+        cases={case: ListedCase("diagnosis", dates={"date": "?"} if case == "P003" else {}) for case in everyone},
+        features={(case, "OM"): path for case, (path, *_) in features.items()},
+        slides=(),
+        tem={},
+    )
+    write_report(full, replace(SETTINGS, case_pages=0, permutations=19), tmp_path / "out", seed=1)
+    html = " ".join((tmp_path / "out" / "index.html").read_text().split())
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert "One site left out" in html
+    assert metrics["left_out_sites"]["pooled"]["cmusnet"]["value"] == 1
+    assert (
+        metrics["left_out_sites"]["divided"]["cmusnet"] == metrics["models"]["cmusnet"]["pooled"]["balanced_accuracy"]
+    )
+    assert metrics["cohort"]["folds"] == 5
+    assert [(pair["first"], pair["second"]) for pair in metrics["near_patients"]] == [("P001", "P002")]
+    assert "Patients whose features are nearer to each other than to themselves" in html
+    assert "cannot be read as dates" in html
+    assert find_violations(tmp_path / "out" / "index.html", tmp_path, 400) == []

@@ -7,8 +7,8 @@ from sklearn.metrics import balanced_accuracy_score
 from nephroscale.errors import NephroscaleError
 from nephroscale.evaluation.calibration_metrics import apply_temperature
 from nephroscale.evaluation.tables import Predictions
+from nephroscale.reporting.metric_values import as_json
 from nephroscale.reporting.metrics_json import build_metrics
-from nephroscale.reporting.report_metrics import as_json
 from nephroscale.reporting.results import Epoch, ModelResults, average_seeds, read_results
 from nephroscale.reporting.settings import ReportSettings
 from support.ordered_classes import LABELS, PATIENTS, PREDICTED, make_probabilities, make_run

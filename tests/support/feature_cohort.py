@@ -51,9 +51,7 @@ class InMemory(FoldData):
         return Bag(name, self.folds.labels[name], {modality: one(modality) for modality in modalities})
 
 
-def divide(
-    patients: Sequence[LatentPatient], n_folds: int = 2, *, permute: int | None = None, grouped: bool = True
-) -> FoldTable:
+def divide(patients: Sequence[LatentPatient], n_folds: int = 2, *, grouped: bool = True) -> FoldTable:
     """Divide a cohort as the stage `folds` does; `grouped`: copies of a patient are known as such."""
     copied = {one.person for one in patients if one.person != one.name}
     rows = [
@@ -62,7 +60,7 @@ def divide(
         )
         for one in patients
     ]
-    return make_folds(rows, CLASSES, FoldsSettings(n_folds=n_folds), 1, min_per_class=2, permute_labels=permute)
+    return make_folds(rows, CLASSES, FoldsSettings(n_folds=n_folds), 1, min_per_class=2, permute_labels=None)
 
 
 @contextmanager

@@ -4,8 +4,8 @@ import numpy as np
 
 from nephroscale.evaluation.fitted_temperature import FittedTemperature
 from nephroscale.evaluation.tables import Predictions
+from nephroscale.reporting.metric_values import as_json
 from nephroscale.reporting.metrics_json import build_metrics
-from nephroscale.reporting.report_metrics import as_json
 from nephroscale.reporting.results import ModelResults, Run
 from nephroscale.reporting.settings import ReportSettings
 

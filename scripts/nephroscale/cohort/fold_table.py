@@ -96,6 +96,8 @@ class FoldTable:
         ``stratified`` or ``leave_one_site_out``.
     repeats
         Number of divisions; the folds of one division follow each other.
+    left_out_sites
+        Number of the last folds, of which each tests one site, beside the divisions.
     excluded
         Patient to the reason for being in no fold.
     groups
@@ -125,6 +127,7 @@ class FoldTable:
     folds: tuple[FoldSides, ...]
     scheme: str = "stratified"
     repeats: int = 1
+    left_out_sites: int = 0
     excluded: dict[str, str] = field(default_factory=dict)
     groups: dict[str, str] = field(default_factory=dict)
     stratified_on: tuple[str, ...] = ("label",)
@@ -155,8 +158,13 @@ class FoldTable:
     @property
     def divisions(self) -> list[tuple[FoldSides, ...]]:
         """The folds of each division; each division tests every patient once."""
-        size = len(self.folds) // self.repeats
+        size = (len(self.folds) - self.left_out_sites) // self.repeats
         return [self.folds[start : start + size] for start in range(0, size * self.repeats, size)] if size else []
+
+    @property
+    def by_site(self) -> tuple[FoldSides, ...]:
+        """The folds that leave a site out, beside the divisions; together they test every patient once."""
+        return self.folds[len(self.folds) - self.left_out_sites :]
 
     def person(self, case: str) -> str:
         """Return the patient of a case."""
@@ -171,6 +179,7 @@ class FoldTable:
             "scheme": self.scheme,
             "folds": [fold.to_mapping() for fold in self.folds],
             **({"repeats": self.repeats} if self.repeats > 1 else {}),
+            **({"left_out_sites": self.left_out_sites} if self.left_out_sites else {}),
             "groups": self.groups,
             "stratified_on": list(self.stratified_on),
             "permuted": self.permuted,
@@ -212,6 +221,7 @@ class FoldTable:
             ),
             scheme=mapping.get("scheme", "stratified"),
             repeats=mapping.get("repeats", 1),
+            left_out_sites=mapping.get("left_out_sites", 0),
             stratified_on=tuple(mapping.get("stratified_on", ["label"])),
             permuted=mapping.get("permuted"),
             notes=tuple(mapping.get("notes", ())),
@@ -260,7 +270,7 @@ def assert_disjoint(table: FoldTable) -> None:
         _refuse(everyone - set(placed), "are on no side", where)
         _refuse(set(placed) - everyone, "are not eligible", where)
         _refuse(_apart(fold, table.groups), "have patients of their group on another side", where)
-    for folds in table.divisions or [()]:
+    for folds in [*(table.divisions or [()]), *([table.by_site] if table.left_out_sites else [])]:
         tested = [name for fold in folds for name in fold.test]
         _refuse(_repeated(tested), "are tested in more than one fold", "all folds")
         _refuse(everyone - set(tested), "are tested in no fold", "all folds")

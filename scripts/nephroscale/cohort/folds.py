@@ -29,7 +29,8 @@ def make_folds(
 ) -> FoldTable:
     """Divide patients into folds, each with a training, a validation and a test side.
 
-    Every eligible patient is tested in one fold of each division (`settings.repeats`). Patients of one group stay on
+    Every eligible patient is tested in one fold of each division (`settings.repeats`), and in one of the folds that
+    leave a site out, if there are any (`settings.left_out_sites`); these come last. Patients of one group stay on
     one side. Classes, and sites within classes where counts allow, are spread evenly over the folds' test sides, and
     likewise between training and validation; wherever the numbers allow, every side has every class. The result depends
     on the seed, and not on the order of the patients.
@@ -74,9 +75,11 @@ def make_folds(
     sites = {name: patient.site or "" for name, patient in eligible.items()}
     roster = _Roster(labels, sites, groups, len(classes), seed)
     if settings.scheme == "leave_one_site_out":
-        held_out = _by_site(roster, settings.n_folds)
+        held_out = _by_site(roster, settings.n_folds, "folds.n_folds")
     else:
         held_out = [(None, test) for r in range(settings.repeats) for test in _stratified(roster, settings.n_folds, r)]
+        if settings.left_out_sites:
+            held_out += _by_site(roster, settings.left_out_sites, "folds.left_out_sites")
     folds = []
     for number, (site, test) in enumerate(held_out):
         rest = sorted(set(labels) - set(test))
@@ -88,6 +91,7 @@ def make_folds(
         folds=tuple(folds),
         scheme=settings.scheme,
         repeats=settings.repeats,
+        left_out_sites=settings.left_out_sites,
         excluded=excluded,
         groups=roster.groups,
         stratified_on=("label", "site") if _sites_allow(sites, settings) else ("label",),
@@ -205,22 +209,22 @@ def _stratified(roster: _Roster, n_folds: int, repeat: int) -> list[list[str]]:
     return [[name for group in subset for name in group.patients] for subset in divided]
 
 
-def _by_site(roster: _Roster, n_folds: int) -> list[tuple[str | None, list[str]]]:
+def _by_site(roster: _Roster, number: int, key: str) -> list[tuple[str | None, list[str]]]:
+    """Make a fold of each site; `number` is what the configuration states under `key`."""
     sites, groups = roster.sites, roster.groups
     without = [name for name, site in sites.items() if not site]
     if without:
         raise NephroscaleError(
-            f"leave_one_site_out needs the site of every eligible patient; {', '.join(without)} have none.",
-            where="folds.scheme",
-            fix="Fill the column site, or use the scheme `stratified`.",
+            f"Leaving one site out needs the site of every eligible patient; {', '.join(without)} have none.",
+            where=key,
+            fix="Fill the column site, or use the scheme `stratified` without folds.left_out_sites.",
         )
     all_sites = sorted(set(sites.values()))
-    if len(all_sites) != n_folds:
+    if len(all_sites) != number:
         raise NephroscaleError(
-            f"There are {len(all_sites)} sites with eligible patients ({', '.join(all_sites)}), "
-            f"but folds.n_folds is {n_folds}.",
-            where="folds.n_folds",
-            fix="With leave_one_site_out both numbers have to be equal (and at least 2).",
+            f"There are {len(all_sites)} sites with eligible patients ({', '.join(all_sites)}), but {key} is {number}.",
+            where=key,
+            fix="To leave one site out, both numbers have to be equal (and at least 2).",
         )
     sites_of_group: dict[str, set[str]] = {}
     for name, group in groups.items():
@@ -229,8 +233,8 @@ def _by_site(roster: _Roster, n_folds: int) -> list[tuple[str | None, list[str]]
     if spread:
         raise NephroscaleError(
             f"The groups {', '.join(spread)} have patients at several sites, so no site can be held out alone.",
-            where="folds.scheme",
-            fix="Exclude patients until each group is at one site, or use the scheme `stratified`.",
+            where=key,
+            fix="Exclude patients until each group is at one site, or leave no site out.",
         )
     return [(site, [name for name in sites if sites[name] == site]) for site in all_sites]
 

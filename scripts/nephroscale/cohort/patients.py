@@ -151,13 +151,19 @@ def _check_counts(
     if len(eligible) < folds.n_folds:
         what = f"{len(eligible)} eligible patients cannot make {folds.n_folds} folds (folds.n_folds)."
         errors.add(table.name, what)
-    if folds.scheme == "leave_one_site_out":
+    by_site = {
+        "folds.n_folds": folds.n_folds if folds.scheme == "leave_one_site_out" else 0,
+        "folds.left_out_sites": folds.left_out_sites,
+    }
+    for key, number in by_site.items():
+        if not number:
+            continue
         without = [patient.id for patient in eligible if not patient.site]
         sites = sorted({patient.site for patient in eligible if patient.site})
         if without:
-            what = f"is empty for {', '.join(without)}; folds.scheme leave_one_site_out needs it of eligible patients."
+            what = f"is empty for {', '.join(without)}; leaving one site out needs it of eligible patients."
             errors.add(table.name, what, column="site")
-        elif len(sites) != folds.n_folds:
+        elif len(sites) != number:
             names = ", ".join(sites)
-            what = f"there are {len(sites)} sites ({names}), but folds.n_folds is {folds.n_folds}; make them agree."
+            what = f"there are {len(sites)} sites ({names}), but {key} is {number}; make them agree."
             errors.add(table.name, what, column="site")

@@ -98,6 +98,12 @@ class FoldsSettings(Settings):
         1,
         minimum=1,
     )
+    left_out_sites: int = setting(
+        "Number of sites, to train every model once more for each of them with this site held out for testing. The "
+        "report gives these figures beside those of the stratified folds. 0 for none.",
+        0,
+        minimum=0,
+    )
     validation_fraction: float = setting(
         "Fraction of a fold's training patients that is held out as validation patients, for choosing the epoch.",
         0.2,
@@ -108,8 +114,8 @@ class FoldsSettings(Settings):
 
     @property
     def total(self) -> int:
-        """Number of folds of all divisions."""
-        return self.n_folds * self.repeats
+        """Number of folds of all divisions, and of those that leave a site out."""
+        return self.n_folds * self.repeats + self.left_out_sites
 
 
 @dataclass(frozen=True)

@@ -140,6 +140,12 @@ def _find_contradictions(filled: dict[str, Any]) -> list[str]:
     ]
     if config.folds.repeats > 1 and config.folds.scheme == "leave_one_site_out":
         faults.append("folds.repeats: leaving one site out gives the same folds each time; set 1.")
+    if config.folds.left_out_sites == 1:
+        faults.append("folds.left_out_sites: 1 leaves no site to train on; there have to be two sites, or set 0.")
+    if config.folds.left_out_sites and config.folds.scheme == "leave_one_site_out":
+        faults.append("folds.left_out_sites: the scheme leave_one_site_out already leaves each site out; set 0.")
+    if config.folds.left_out_sites and config.tem.prior == "deposits":
+        faults.append("folds.left_out_sites: there are no priors of deposits for these folds (tem.prior); set 0.")
     return faults + _find_faulty_report(config)
 
 

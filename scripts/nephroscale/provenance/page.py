@@ -13,7 +13,7 @@ import orjson
 from markupsafe import Markup
 
 from nephroscale.html import template_environment
-from nephroscale.provenance import sections
+from nephroscale.provenance import sections, tables
 from nephroscale.provenance.page_data import page_data, safe_json
 from nephroscale.provenance.status import STATUSES, statuses
 
@@ -56,14 +56,14 @@ def render_page(document: AuditDocument) -> str:
         "mismatches": groups,
         "missing": document["missing"],
         "conflicts": [artifacts[place] for place in document["conflicts"]],
-        "exclusions": sections.exclusions(document["excluded"]),
-        "runs": sections.runs(document),
-        "environments": sections.environments(document),
-        "machines": sections.machines(artifacts),
-        "costs": sections.costs(artifacts),
-        "watts": (sections.CORE_WATTS, sections.GPU_WATTS),
-        "elsewhere": sections.elsewhere(document["elsewhere"]),
-        "weights": sections.weights(document),
+        "exclusions": tables.exclusions(document["excluded"]),
+        "runs": tables.runs(document),
+        "environments": tables.environments(document),
+        "machines": tables.machines(artifacts),
+        "costs": tables.costs(artifacts),
+        "watts": (tables.CORE_WATTS, tables.GPU_WATTS),
+        "elsewhere": tables.elsewhere(document["elsewhere"]),
+        "weights": tables.weights(document),
         "looks": document["looks"],
         "most_rows": sections.MOST_ROWS,
         "most_names": sections.MOST_NAMES,

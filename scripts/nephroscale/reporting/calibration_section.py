@@ -8,7 +8,8 @@ import numpy as np
 
 from nephroscale.evaluation.calibration_metrics import expect_calibration_error, measure_calibration, reliability
 from nephroscale.evaluation.recalibration import recalibrate
-from nephroscale.reporting.report_metrics import Bin, Calibration, Estimate, ModelCalibration, Slope
+from nephroscale.reporting.calibration_values import Bin, Calibration, ModelCalibration, Slope
+from nephroscale.reporting.metric_values import Estimate
 from nephroscale.reporting.rounding import rounded
 
 if TYPE_CHECKING:

@@ -88,6 +88,7 @@ def collect_evidence(study: Study) -> dict[str, Evidence]:
         "table_one": Evidence("Table 1 by class and fold", "#cohort"),
         "errors": Evidence("A page per case, errors first", "#classes"),
         "availability": Evidence(f"nephroscale {study.version}; `nephroscale package` writes the model", "audit.html"),
+        "audit": Evidence("Every artifact with its code, settings, inputs and digest", "audit.html"),
         "output": Evidence("Class probabilities; the most probable class is predicted", "#classes"),
         "classes": Evidence("Confusion matrix, sensitivity and specificity of each class", "#classes"),
         "rejected": Evidence("Data that could not be used, with reasons", "#rejected"),
@@ -178,7 +179,8 @@ def choose_references(study: Study) -> str:
     used = {f"family:{each['family']}" for each in trained} | {f"normalisation:{study.normalisation}", "always"}
     used |= {"segmenter"} if study.segmenter else set()
     used |= {"temperature"} if any(found["calibration"] for found in study.metrics["models"].values()) else set()
-    used |= {name for name in ("primary", "repeats") if study.metrics[name]}
+    parts = ("primary", "comparisons", "repeats", "facts", "decision", "agreement")
+    used |= {name for name in parts if study.metrics[name]}
     chosen = []
     for entry in REFERENCES.read_text(encoding="utf-8").split("% ")[1:]:
         condition, _, text = entry.partition("\n")

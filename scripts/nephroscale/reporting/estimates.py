@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nephroscale.evaluation.networks import Samples, estimate_figures, summarise
-from nephroscale.reporting.report_metrics import Estimate, PredictiveValues
+from nephroscale.reporting.metric_values import Estimate
+from nephroscale.reporting.model_metrics import PredictiveValues
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

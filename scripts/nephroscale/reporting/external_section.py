@@ -12,9 +12,11 @@ from nephroscale.evaluation.metrics import METRICS, confusion
 from nephroscale.evaluation.networks import Networks
 from nephroscale.evaluation.tables import Predictions, read_probabilities
 from nephroscale.reporting.calibration_section import summarise_calibration
+from nephroscale.reporting.calibration_values import TemperatureScaling
 from nephroscale.reporting.estimates import estimate_metrics
+from nephroscale.reporting.external_metrics import ExternalCase, ExternalMetrics
+from nephroscale.reporting.metric_values import Estimate
 from nephroscale.reporting.ordinal_section import estimate_ordinal_metrics
-from nephroscale.reporting.report_metrics import Estimate, ExternalCase, ExternalMetrics, TemperatureScaling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

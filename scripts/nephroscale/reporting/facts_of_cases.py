@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nephroscale.cohort.parse import date
 from nephroscale.reporting.report_inputs import ListedCase
 from nephroscale.slides.facts import read_facts
 
@@ -23,9 +24,9 @@ Facts = dict[str, dict[str, float]]
 def collect_acquisition(inputs: ReportInputs, cases: Iterable[str]) -> Facts:
     """Collect how the images of each case were acquired.
 
-    These are the site and the scanner; for each marker or stain and for TEM the number of images; for each modality the
-    mean size, scale, exposure and gain (logarithms), the formats, rejected images, whether it is missing, and
-    the instances in its bag.
+    These are the site, the scanner, and the dates in the table of patients (day and year); for each marker or stain and
+    for TEM the number of images; for each modality the mean size, scale, exposure and gain (logarithms), the formats,
+    rejected images, whether it is missing, and the instances in its bag.
 
     Parameters
     ----------
@@ -44,7 +45,10 @@ def collect_acquisition(inputs: ReportInputs, cases: Iterable[str]) -> Facts:
         kinds[case] = {f"site {listed.site}", f"scanner {listed.scanner}"}
         own, path = images.get(case, {}), inputs.registered.get(case)
         described = read_facts(path) if path else {}
-        facts = {f"{name} images": float(sum(each.channel == name for each in own.values())) for name in channels}
+        dates = {name: day for name, cell in listed.dates.items() if (day := date(cell))}
+        kinds[case] |= {f"{name} in {day.year}" for name, day in dates.items()}
+        facts = {f"{name} day": float(day.toordinal()) for name, day in dates.items()}
+        facts |= {f"{name} images": float(sum(each.channel == name for each in own.values())) for name in channels}
         for modality in MODALITIES:
             chosen = {name: image for name, image in own.items() if image.modality == modality}
             files = [described[name] for name in chosen if name in described]
@@ -67,6 +71,20 @@ def collect_acquisition(inputs: ReportInputs, cases: Iterable[str]) -> Facts:
         found[case] = facts
     every = set().union(*kinds.values())
     return {case: facts | {kind: float(kind in kinds[case]) for kind in every} for case, facts in found.items()}
+
+
+def describe_unread_dates(inputs: ReportInputs) -> list[str]:
+    """Name the columns of dates with cells that are no dates, in sentences."""
+    unread: dict[str, list[str]] = {}
+    for case, listed in sorted(inputs.cases.items()):
+        for name, cell in listed.dates.items():
+            if date(cell) is None:
+                unread.setdefault(name, []).append(f"{cell!r} of {case}")
+    return [
+        f"Cells of the column {name} of the table of patients that cannot be read as dates: {len(cells)} (first: "
+        f"{cells[0]}). They count as unknown; write them as 2024-05-31."
+        for name, cells in unread.items()
+    ]
 
 
 def collect_readings(inputs: ReportInputs, cases: Iterable[str]) -> Facts:

@@ -13,15 +13,15 @@ from nephroscale.evaluation.networks import Networks
 from nephroscale.evaluation.shortcuts import predict_from_facts
 from nephroscale.reporting.estimates import estimate_metrics
 from nephroscale.reporting.facts_of_cases import collect_acquisition, collect_readings
-from nephroscale.reporting.report_metrics import (
+from nephroscale.reporting.headline_metrics import (
     Agreement,
     ConfidentShare,
     DecisionCurve,
     DecisionPoint,
-    Estimate,
     FactsAlone,
     HeadlineMetrics,
 )
+from nephroscale.reporting.metric_values import Estimate
 from nephroscale.reporting.rounding import rounded
 from nephroscale.reporting.subgroups import collect_traits, summarise_subgroups
 

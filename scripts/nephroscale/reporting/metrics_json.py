@@ -15,23 +15,19 @@ from nephroscale.evaluation.networks import count_won, estimate_classes, estimat
 from nephroscale.evaluation.precision_recall import average_precision
 from nephroscale.reporting.calibration_section import summarise_model_calibration
 from nephroscale.reporting.estimates import estimate_metrics, estimate_predictive_values
-from nephroscale.reporting.ordinal_section import summarise_ordinal_model
-from nephroscale.reporting.report_metrics import (
+from nephroscale.reporting.metric_values import Estimate
+from nephroscale.reporting.model_metrics import (
     ClassMetrics,
     ClassSpread,
-    Difference,
-    Discordant,
-    Estimate,
     FoldMetrics,
     FoldSpread,
     ModelMetrics,
     PairCount,
     Precision,
-    Primary,
-    ReportMetrics,
     SoftLabels,
-    Swaps,
 )
+from nephroscale.reporting.ordinal_section import summarise_ordinal_model
+from nephroscale.reporting.report_metrics import Difference, Discordant, Primary, ReportMetrics, Swaps
 from nephroscale.reporting.rounding import rounded
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from nephroscale.evaluation.metrics import ORDINAL_METRICS
 from nephroscale.evaluation.networks import estimate_figures
-from nephroscale.reporting.report_metrics import Estimate, OrdinalMetrics
+from nephroscale.reporting.metric_values import Estimate
+from nephroscale.reporting.model_metrics import OrdinalMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

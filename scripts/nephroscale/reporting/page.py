@@ -18,6 +18,7 @@ from nephroscale.reporting.attrition import (
     list_rejections,
 )
 from nephroscale.reporting.case_pages import order_cases
+from nephroscale.reporting.facts_of_cases import describe_unread_dates
 from nephroscale.reporting.pictures import slide_card, tem_cards
 from nephroscale.reporting.plots import colour_of
 from nephroscale.reporting.test_set_use import describe_test_set_use
@@ -25,23 +26,19 @@ from nephroscale.reporting.test_set_use import describe_test_set_use
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from nephroscale.evaluation.near_patients import NearPatients
     from nephroscale.evaluation.tables import Predictions
     from nephroscale.reporting.cohort_summary import Cohort
+    from nephroscale.reporting.external_metrics import ExternalMetrics
+    from nephroscale.reporting.headline_metrics import HeadlineMetrics
+    from nephroscale.reporting.metric_values import Estimate
+    from nephroscale.reporting.model_metrics import FoldSpread, ModelMetrics
     from nephroscale.reporting.pictures import TemCard
     from nephroscale.reporting.report_inputs import ReportInputs, SlidePicture
-    from nephroscale.reporting.report_metrics import (
-        Difference,
-        Estimate,
-        ExternalMetrics,
-        FoldSpread,
-        HeadlineMetrics,
-        ModelMetrics,
-        Repeats,
-        ReportMetrics,
-        TableOne,
-    )
+    from nephroscale.reporting.report_metrics import Difference, ReportMetrics
     from nephroscale.reporting.results import ModelResults
     from nephroscale.reporting.settings import ReportSettings
+    from nephroscale.reporting.study_values import LeftOutSites, Repeats, TableOne
 
 METRIC_NAMES = {
     "balanced_accuracy": "Balanced accuracy",
@@ -58,11 +55,12 @@ ORDINAL_METRIC_NAMES = {
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_SLIDES = 12
 TEM_PATIENTS_PER_CLASS = 3
+MOST_NEAR_PATIENTS = 20
 
 
 @dataclass(frozen=True)
 class ReportContent:
-    """Results that the page shows: cohort, models, external patients, the headline model's further metrics, Table 1."""
+    """Results that the page shows; `further` has further metrics of the headline model."""
 
     cohort: Cohort
     models: dict[str, ModelResults]
@@ -71,6 +69,8 @@ class ReportContent:
     further: HeadlineMetrics
     table_one: TableOne
     repeats: Repeats | None
+    left_out_sites: LeftOutSites | None
+    near_patients: list[NearPatients]
 
     @property
     def leading(self) -> ModelMetrics:
@@ -141,11 +141,15 @@ def render_page(
         "notes": [
             *settings.notes,
             *_corrections(inputs),
+            *describe_unread_dates(inputs),
             *describe_searches(inputs.stages),
             *describe_test_set_use(inputs.test_set_uses, len(models)),
             *([f"External patients: {inputs.external_opened}."] if inputs.external_opened else []),
         ],
         "repeats": content.repeats,
+        "left_out_sites": content.left_out_sites,
+        "near_patients": content.near_patients,
+        "most_near_patients": MOST_NEAR_PATIENTS,
         "table_one": content.table_one,
         "suspects": suspects,
         "trained": inputs.trained,

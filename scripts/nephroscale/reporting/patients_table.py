@@ -45,7 +45,7 @@ def write_patients(path: Path, inputs: ReportInputs, models: Mapping[str, ModelR
     folder = inputs.folds
     folds = json.loads((folder / "folds.json" if folder.is_dir() else folder).read_text(encoding="utf-8"))
     classes = list(inputs.classes)
-    first = folds["folds"][: len(folds["folds"]) // folds.get("repeats", 1)]
+    first = folds["folds"][: (len(folds["folds"]) - folds.get("left_out_sites", 0)) // folds.get("repeats", 1)]
     tested = {case: fold["name"] for fold in first for case in fold["test"]}
     rows: dict[str, dict[str, Cell]] = {}
     for case in sorted({*inputs.cases, *folds["labels"], *folds["excluded"]}):

@@ -21,15 +21,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from nephroscale.evaluation.networks import Networks
-    from nephroscale.reporting.report_metrics import (
-        Calibration,
-        ClassMetrics,
-        ConfidentShare,
-        DecisionCurve,
-        Estimate,
-        ReportMetrics,
-        TemperatureScaling,
-    )
+    from nephroscale.reporting.calibration_values import Calibration, TemperatureScaling
+    from nephroscale.reporting.headline_metrics import ConfidentShare, DecisionCurve
+    from nephroscale.reporting.metric_values import Estimate
+    from nephroscale.reporting.model_metrics import ClassMetrics
+    from nephroscale.reporting.report_metrics import ReportMetrics
     from nephroscale.reporting.results import ModelResults
 
 INK, MUTED, RULE, ACCENT, PALE = "#1c2733", "#596671", "#d9dfe4", "#1f5c7a", "#9fb4c0"

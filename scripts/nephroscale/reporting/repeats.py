@@ -9,8 +9,8 @@ import numpy as np
 from nephroscale.evaluation.comparison import corrected_t
 from nephroscale.evaluation.metrics import compute_metrics
 from nephroscale.evaluation.networks import estimate_figures
-from nephroscale.reporting.report_metrics import CorrectedTest, Repeats
 from nephroscale.reporting.rounding import rounded
+from nephroscale.reporting.study_values import CorrectedTest, Repeats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,8 +40,9 @@ def summarise_repeats(models: Mapping[str, ModelResults], folds: FoldTable, head
         stacks = [results.of_folds(division).stack(folds.people) for division in folds.divisions]
         found = [estimate_figures(stack.networks)[METRIC].interval if stack else None for stack in stacks]
         values[name] = [rounded(interval.value) if interval else None for interval in found]
-    by_fold = {name: _by_fold(results) for name, results in models.items()}
-    ratio = float(np.mean([len(fold.test) / len(fold.train) for fold in folds.folds]))
+    divided = [fold for division in folds.divisions for fold in division]
+    by_fold = {name: _by_fold(results.of_folds(divided)) for name, results in models.items()}
+    ratio = float(np.mean([len(fold.test) / len(fold.train) for fold in divided]))
     tests = {}
     for name, theirs in by_fold.items():
         common = [fold for fold in by_fold[headline] if fold in theirs]

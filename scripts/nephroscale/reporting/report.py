@@ -15,7 +15,10 @@ from nephroscale.reporting.external_section import summarise_external
 from nephroscale.reporting.flow_diagram import draw_flow, list_boxes
 from nephroscale.reporting.headline_section import summarise_headline
 from nephroscale.reporting.label_review import write_label_review
+from nephroscale.reporting.left_out_sites import summarise_left_out_sites
+from nephroscale.reporting.metric_values import as_json
 from nephroscale.reporting.metrics_json import build_metrics
+from nephroscale.reporting.near_features import list_near_patients
 from nephroscale.reporting.page import METRIC_NAMES, ReportContent, format_interval, format_value, render_page
 from nephroscale.reporting.patients_table import write_patients
 from nephroscale.reporting.plots import (
@@ -29,7 +32,6 @@ from nephroscale.reporting.plots import (
     paint_roc,
 )
 from nephroscale.reporting.repeats import summarise_repeats
-from nephroscale.reporting.report_metrics import as_json
 from nephroscale.reporting.results import read_results
 from nephroscale.reporting.table_one import make_table_one
 
@@ -73,6 +75,8 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
         "cohort": as_json(content.cohort.summary),
         "external": as_json(content.external),
         "repeats": as_json(content.repeats),
+        "left_out_sites": as_json(content.left_out_sites),
+        "near_patients": as_json(content.near_patients),
         "table_one": as_json(content.table_one),
         "trained": as_json(inputs.trained),
         "reference_standard": settings.reference_standard.to_mapping(),
@@ -127,7 +131,9 @@ def _analyse(inputs: ReportInputs, settings: ReportSettings, seed: int) -> Repor
     }
     further = summarise_headline(models[metrics.headline], inputs, settings, folds, seed)
     repeats = summarise_repeats(every, folds, metrics.headline)
-    return ReportContent(cohort, models, metrics, external, further, make_table_one(inputs, folds), repeats)
+    sites = summarise_left_out_sites(every, folds, classes, settings, seed)
+    table_one, near = make_table_one(inputs, folds), list_near_patients(inputs, folds)
+    return ReportContent(cohort, models, metrics, external, further, table_one, repeats, sites, near)
 
 
 def _headline_lines(metrics: ReportMetrics) -> list[str]:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from nephroscale.reporting.report_metrics import Trained
+    from nephroscale.reporting.study_values import Trained
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ class ListedCase:
         Markers that were negative and not photographed.
     columns
         Columns of the table of patients that `report.subgroups` names, to their cells.
+    dates
+        The same of `report.dates`.
     """
 
     use: str
@@ -72,6 +74,7 @@ class ListedCase:
     scanner: str | None = None
     negatives: Sequence[str] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
+    dates: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,8 @@ class ReportInputs:
         Case id to what the tables have about it.
     images
         Image id to what the tables have about it.
+    features
+        Case id and modality to the object of the stage `features`.
     registered
         Case id to the file of its images' facts.
     trained
@@ -226,6 +231,7 @@ class ReportInputs:
     external: Mapping[str, Path] = field(default_factory=dict)
     cases: Mapping[str, ListedCase] = field(default_factory=dict)
     images: Mapping[str, ListedImage] = field(default_factory=dict)
+    features: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     registered: Mapping[str, Path] = field(default_factory=dict)
     trained: Mapping[str, Trained] = field(default_factory=dict)
     readings: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)

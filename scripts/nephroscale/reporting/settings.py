@@ -77,6 +77,13 @@ class ReportSettings(Settings):
         ("site", "scanner", "stage", "sex", "age"),
         unique=True,
     )
+    dates: tuple[str, ...] = setting(
+        "Columns of the table of patients with dates (2024-05-31), such as that of the biopsy or of scanning. They are "
+        "among the facts of acquisition that may predict the classes. A column that the table does not have is left "
+        "out.",
+        ("biopsy_date", "stain_date", "scan_date", "date"),
+        unique=True,
+    )
     smallest_subgroup: int = setting(
         "Smallest number of patients of a subgroup for which figures are given.", 10, minimum=2
     )

@@ -8,7 +8,8 @@ import numpy as np
 
 from nephroscale.cohort.parse import number
 from nephroscale.evaluation.networks import estimate_figures
-from nephroscale.reporting.report_metrics import Estimate, Subgroup
+from nephroscale.reporting.headline_metrics import Subgroup
+from nephroscale.reporting.metric_values import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,11 +94,12 @@ def summarise_subgroups(
             groups.setdefault(values[case], []).append(case)
         if len(groups) > 1:
             ordered = sorted(groups.items(), key=lambda entry: (entry[0] == NOT_STATED, entry[0]))
-            found[name] = [_summarise(value, stacked.of(cases), classes, fewest) for value, cases in ordered]
+            found[name] = [summarise_subgroup(value, stacked.of(cases), classes, fewest) for value, cases in ordered]
     return found
 
 
-def _summarise(value: str, members: Stacked, classes: Sequence[str], fewest: int) -> Subgroup:
+def summarise_subgroup(value: str, members: Stacked, classes: Sequence[str], fewest: int) -> Subgroup:
+    """Estimate the figures of one subgroup; `value` is what its members have in common."""
     networks = members.networks
     patients = len(networks.strata)
     counts = {name: networks.persons_of(networks.labels == c) for c, name in enumerate(classes)}

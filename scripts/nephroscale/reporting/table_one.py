@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nephroscale.cohort.parse import number
-from nephroscale.reporting.report_metrics import TableOne, TableOneRow
+from nephroscale.reporting.study_values import TableOne, TableOneRow
 from nephroscale.reporting.subgroups import MOST_VALUES, NOT_STATED
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nephroscale.models.settings import TrainableEncoderSettings
-from nephroscale.reporting.report_metrics import Trained
+from nephroscale.reporting.study_values import Trained
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

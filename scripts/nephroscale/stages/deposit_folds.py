@@ -39,7 +39,9 @@ class DepositFolds(Stage):
         return [Need("tem", patient.id, part=STATUS, optional=True) for patient in deposit_patients(plan)]
 
     def settings(self, plan: PlanView, unit: str) -> DepositFoldsSettings:
-        return DepositFoldsSettings(replace(plan.config.folds, repeats=1), plan.config.deposits.sites[0])
+        return DepositFoldsSettings(
+            replace(plan.config.folds, repeats=1, left_out_sites=0), plan.config.deposits.sites[0]
+        )
 
     def rows(self, plan: PlanView, unit: str) -> object:
         return {

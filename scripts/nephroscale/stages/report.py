@@ -23,7 +23,7 @@ from nephroscale.reporting.trained import describe_training
 from nephroscale.settings import Settings, section, setting
 from nephroscale.stages.external import describe_opening
 from nephroscale.stages.model_inputs import network_settings
-from nephroscale.stages.units import ModelRun, PatientSet
+from nephroscale.stages.units import ModelRun, PatientModality, PatientSet
 from nephroscale.training.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ class Report(Stage):
                         for name in plan.config.report.subgroups
                         if (cell := {**case.columns, "site": case.site, "scanner": case.scanner}.get(name))
                     },
+                    "dates": {name: cell for name in plan.config.report.dates if (cell := case.columns.get(name))},
                 }
                 for case in sorted(plan.cohort.patients.values(), key=lambda case: case.id)
                 if case.id not in new
@@ -182,6 +183,7 @@ def report_inputs(job: Job) -> ReportInputs:
         external={PatientSet.parse(u).model: path for (stage, u), path in objects.items() if stage == "predict"},
         cases={case: ListedCase(**row) for case, row in rows["cases"].items()},
         images=images,
+        features={PatientModality.parse(unit): path for (stage, unit), path in objects.items() if stage == "features"},
         registered={unit: path for (stage, unit), path in objects.items() if stage == "register"},
         trained={
             name: describe_training(name, model, settings.encoders, settings.trainings[name], stages.get("train", []))
