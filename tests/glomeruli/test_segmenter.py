@@ -11,15 +11,10 @@ from shapely.geometry import Polygon, box, mapping
 
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.glomeruli.contours import rasterise
+from nephroscale.glomeruli.labelled_slide import AnnotatedSlide, load_annotated
 from nephroscale.glomeruli.metrics import dice
-from nephroscale.glomeruli.segmenter import (
-    AnnotatedSlide,
-    change_stains,
-    load_annotated,
-    sample_batch,
-    segmentation_loss,
-    train_segmenter,
-)
+from nephroscale.glomeruli.patches import change_stains, sample_batch
+from nephroscale.glomeruli.segmenter import segmentation_loss, train_segmenter
 from nephroscale.glomeruli.tile_view import TileView
 from nephroscale.slides.tile_reader import open_tiles
 

@@ -44,14 +44,16 @@ class Detector(Protocol):
 class Searched(TypedDict, total=False):
     """Figures of a search.
 
-    `too_small`, `too_large` and `not_round` count contours that were left out. `scores` is `uncalibrated`: no score is
-    fitted to held-out outlines. `stain_likeness` is that of the slide's colours to the closest slide that the segmenter
-    was trained on; where it is low, `stain_unknown` is true, and `glomeruli.method: auto` takes the classical detector.
+    `too_small`, `too_large`, `not_round` and `under_pen` count contours that were left out. `scores` is `uncalibrated`:
+    no score is fitted to held-out outlines. `stain_likeness` is that of the slide's colours to the closest slide that
+    the segmenter was trained on; where it is low, `stain_unknown` is true, and `glomeruli.method: auto` takes the
+    classical detector.
     """
 
     too_small: int
     too_large: int
     not_round: int
+    under_pen: int
     scores: str
     stain_likeness: float
     stain_unknown: bool
@@ -136,7 +138,7 @@ def find_glomeruli(  # noqa: PLR0917
     """
     opened = open_tiles(tiles)
     whole = is_whole_field(row)
-    searched: Searched = {"too_small": 0, "too_large": 0, "not_round": 0}
+    searched: Searched = {"too_small": 0, "too_large": 0, "not_round": 0, "under_pen": 0}
     left_out: dict[str, int] = {}
     if whole:
         method, glomeruli = "whole", [_whole(opened)]
@@ -166,11 +168,12 @@ def find_glomeruli(  # noqa: PLR0917
         found = find_instances(view, detector.detect(view, segmenter, settings), settings)
         glomeruli = found.glomeruli
         searched["too_small"], searched["too_large"] = found.too_small, found.too_large
-        searched["not_round"], searched["scores"] = found.not_round, "uncalibrated"
+        searched["not_round"], searched["under_pen"] = found.not_round, found.under_pen
+        searched["scores"] = "uncalibrated"
         if not glomeruli:
             raise Rejected(
                 f"no glomerulus found ({found.too_small} contours too small, {found.too_large} too large, "
-                f"{found.not_round} not round)",
+                f"{found.not_round} not round, {found.under_pen} under pen marks)",
                 method=method,
                 glomeruli=0,
                 **searched,

@@ -86,6 +86,17 @@ class TileView:
         return self.tiles.modality == "OM"
 
     @cached_property
+    def pen(self) -> np.ndarray:
+        """Pixels under pen marks, bool [h, w]."""
+        marks = self.tiles.pen
+        height, width = self.shape
+        corners = np.stack([np.arange(max(height, width)) + 0.5] * 2, axis=1)
+        x, y = (self.to_raw(corners) / self.tiles.slide_px * marks.shape[::-1]).astype(int).T
+        rows, columns = np.clip(y[:height], 0, marks.shape[0] - 1), np.clip(x[:width], 0, marks.shape[1] - 1)
+        under: np.ndarray = marks[np.ix_(rows, columns)]
+        return under
+
+    @cached_property
     def glass(self) -> np.ndarray:
         """Colour of empty glass, uint8 [c]: the median of the bright pixels of a coarse level."""
         channels = self.tiles.shape(0)[0]
