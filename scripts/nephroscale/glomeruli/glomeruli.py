@@ -11,7 +11,7 @@ from shapely.geometry import Polygon
 
 from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError, Rejected
-from nephroscale.glomeruli.contours import Glomerulus, write_geojson
+from nephroscale.glomeruli.contours import Glomerulus, rank, write_geojson
 from nephroscale.glomeruli.crops import cut_crop, fit_whole
 from nephroscale.glomeruli.instances import find_instances, measure_outlines
 from nephroscale.glomeruli.outlines import Annotation, LeftOut, list_left_out, outlines_on
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from nephroscale.cohort.image import ImageRow
     from nephroscale.glomeruli.settings import DetectionSettings
-
-SMALLER = 0.8  # the segmenter knows nothing of glomeruli below this part of the smallest that it was trained on
 
 #: Module of each detector, which has a function `detect` (see :class:`Detector`).
 DETECTORS = {"unet": "nephroscale.glomeruli.unet", "classical": "nephroscale.glomeruli.classical"}
@@ -44,10 +42,10 @@ class Detector(Protocol):
 class Searched(TypedDict, total=False):
     """Figures of a search.
 
-    `too_small`, `too_large`, `not_round` and `under_pen` count contours that were left out. `scores` is `uncalibrated`:
-    no score is fitted to held-out outlines. `stain_likeness` is that of the slide's colours to the closest slide that
-    the segmenter was trained on; where it is low, `stain_unknown` is true, and `glomeruli.method: auto` takes the
-    classical detector.
+    `too_small`, `too_large`, `not_round` and `under_pen` count contours that were left out. `scores` is `calibrated` if
+    they were fitted to held-out outlines, otherwise `uncalibrated`. `stain_likeness` is that of the slide's colours to
+    the closest slide that the segmenter was trained on; where it is low, `stain_unknown` is true, and
+    `glomeruli.method: auto` takes the classical detector.
     """
 
     too_small: int
@@ -140,6 +138,7 @@ def find_glomeruli(  # noqa: PLR0917
     whole = is_whole_field(row)
     searched: Searched = {"too_small": 0, "too_large": 0, "not_round": 0, "under_pen": 0}
     left_out: dict[str, int] = {}
+    calibration = None
     if whole:
         method, glomeruli = "whole", [_whole(opened)]
     elif opened.mpp is None:
@@ -161,15 +160,17 @@ def find_glomeruli(  # noqa: PLR0917
             if alike < ALIKE and settings.method == "auto":
                 method = "classical"
             else:
-                least = max(settings.min_diameter_um, SMALLER * known.smallest_um)
-                settings = replace(settings, min_diameter_um=least)
+                settings = replace(settings, min_diameter_um=known.least_um(settings.min_diameter_um))
+                calibration = known.calibration
         detector = cast("Detector", importlib.import_module(DETECTORS[method]))
         view = TileView.at_scale(opened, max(settings.mpp, getattr(detector, "FINEST_MPP", 0.0)))
         found = find_instances(view, detector.detect(view, segmenter, settings), settings)
         glomeruli = found.glomeruli
         searched["too_small"], searched["too_large"] = found.too_small, found.too_large
         searched["not_round"], searched["under_pen"] = found.not_round, found.under_pen
-        searched["scores"] = "uncalibrated"
+        searched["scores"] = "calibrated" if calibration else "uncalibrated"
+        if calibration:
+            glomeruli = rank([replace(one, score=calibration.apply(one.score)) for one in glomeruli])
         if not glomeruli:
             raise Rejected(
                 f"no glomerulus found ({found.too_small} contours too small, {found.too_large} too large, "

@@ -11,10 +11,12 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.glomeruli.held_out import search_held_out
 from nephroscale.glomeruli.labelled_slide import load_all
 from nephroscale.glomeruli.metrics import dice
 from nephroscale.glomeruli.network import SegmenterWeights, UNet, save_weights
 from nephroscale.glomeruli.patches import sample_batch
+from nephroscale.glomeruli.score_calibration import MIN_OUTLINES, fit_calibration
 from nephroscale.glomeruli.unet import predict
 from nephroscale.slides.tile_status import TileStatus
 
@@ -39,6 +41,7 @@ class SegmenterFigures(TypedDict):
     """Figures of a training.
 
     The validation ones are None if no slide was held out. `outlines_left_out` has slides and objects of annotations.
+    `scores` is `calibrated` or `uncalibrated`.
     """
 
     slides: int
@@ -49,6 +52,7 @@ class SegmenterFigures(TypedDict):
     training_dice: float
     validation_slide: str | None
     validation_dice: float | None
+    scores: str
 
 
 def train_segmenter(
@@ -57,7 +61,7 @@ def train_segmenter(
     """Train the U-Net on annotated slides; the weights are a moving average over the last steps.
 
     Half of the patches are around glomeruli, half anywhere in tissue. If there are at least four slides, the last one
-    by id is held out for validation.
+    by id is held out for validation; scores are calibrated if it has enough outlines (:mod:`.score_calibration`).
 
     Parameters
     ----------
@@ -127,13 +131,21 @@ def train_segmenter(
         "training_dice": round(float(np.mean(fitted)), 4),
         "validation_slide": held_out.name if held_out else None,
         "validation_dice": round(_dice_on(network, held_out), 4) if held_out else None,
+        "scores": "uncalibrated",
     }
     curve = [round(float(np.mean(losses[start : start + EVERY])), 5) for start in range(0, steps, EVERY)]
     out.mkdir(parents=True)
     diameters = np.concatenate([slide.diameters_um for slide in loaded])
     smallest = round(float(diameters.min()), 1) if len(diameters) >= MIN_OUTLINES_FOR_SIZE else 0.0
     colours = np.stack([slide.colours for slide in loaded])
-    save_weights(SegmenterWeights(network, settings.mpp, colours, smallest), out / "weights.safetensors")
+    weights = SegmenterWeights(network, settings.mpp, colours, smallest)
+    save_weights(weights, out / "weights.safetensors")
+    if held_out and len(held_out.centres) >= MIN_OUTLINES:
+        slide = next(slide for slide in slides if slide.id == held_out.name)
+        searched = search_held_out(out, slide, held_out, settings)
+        calibration = fit_calibration(searched.scores, searched.hits, searched.outlines)
+        save_weights(weights._replace(calibration=calibration), out / "weights.safetensors")
+        figures["scores"] = "calibrated" if calibration else "uncalibrated"
     content = {**figures, "loss": curve, "steps_per_value": EVERY}
     (out / "curve.json").write_text(json.dumps(content, sort_keys=True, indent=1) + "\n")
     return figures

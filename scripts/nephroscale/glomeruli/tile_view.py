@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from shapely import transform
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.slides.tile_status import TileStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from shapely.geometry import Polygon
 
     from nephroscale.slides.tile_reader import Tiles
 
@@ -167,6 +170,10 @@ class TileView:
     def to_raw(self, points: np.ndarray) -> np.ndarray:
         """Convert x, y [n, 2] from pixels of the view to raw level-0 pixels."""
         return np.asarray(self.tiles.origin) + points * (self.ratio * self.tiles.scale)
+
+    def polygon_from_raw(self, polygon: Polygon) -> Polygon:
+        """Convert a polygon from raw level-0 pixels to pixels of the view."""
+        return transform(polygon, self.from_raw)
 
     def from_raw(self, points: np.ndarray) -> np.ndarray:
         """Convert x, y [n, 2] from raw level-0 pixels to pixels of the view."""

@@ -111,7 +111,8 @@ class Tiles:
         path = self.path / "mask.png"
         mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
         marks: np.ndarray = np.zeros((1, 1), np.uint8) if mask is None else mask
-        return marks == PEN_LEVEL
+        pen: np.ndarray = marks == PEN_LEVEL
+        return pen
 
 
 def open_tiles(path: Path) -> Tiles:
