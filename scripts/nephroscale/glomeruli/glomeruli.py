@@ -16,6 +16,7 @@ from nephroscale.glomeruli.crops import cut_crop, fit_whole
 from nephroscale.glomeruli.instances import find_instances, measure_outlines
 from nephroscale.glomeruli.outlines import Annotation, LeftOut, list_left_out, outlines_on
 from nephroscale.glomeruli.overlay import draw_overlay
+from nephroscale.glomeruli.sections import count_by_section
 from nephroscale.glomeruli.stain_likeness import ALIKE, describe_colours, likeness
 from nephroscale.glomeruli.tile_view import TileView
 from nephroscale.slides.facts import is_whole_field
@@ -61,7 +62,8 @@ class GlomeruliFigures(Searched):
     """Figures of an image.
 
     `score`, `completeness` and `diameter_um` are those of the representative glomerulus; `outlines_left_out`
-    has the objects of a person's annotation that were left out.
+    has the objects of a person's annotation that were left out. `sections` is the number of sections with glomeruli,
+    `fullest_section` the number of glomeruli in the fullest of them.
     """
 
     method: str
@@ -69,6 +71,8 @@ class GlomeruliFigures(Searched):
     score: float
     completeness: float
     diameter_um: float | None
+    sections: int
+    fullest_section: int
     outlines_left_out: NotRequired[list[LeftOut]]
 
 
@@ -198,7 +202,9 @@ def find_glomeruli(  # noqa: PLR0917
         "completeness": round(first.completeness, 4),
         "diameter_um": None if first.diameter_um is None else round(first.diameter_um, 1),
     }
-    figures = cast("GlomeruliFigures", {**searched, "method": method, "glomeruli": len(glomeruli), **of_first})
+    counted = count_by_section(opened, glomeruli)
+    counts = {"glomeruli": len(glomeruli), "sections": counted.sections, "fullest_section": counted.fullest}
+    figures = cast("GlomeruliFigures", {**searched, "method": method, **counts, **of_first})
     if left_out:
         figures["outlines_left_out"] = list_left_out(row.id, left_out)
     return figures

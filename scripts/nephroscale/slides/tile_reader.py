@@ -105,14 +105,23 @@ class Tiles:
         """Status of each tile: uint8 [rows, columns], values of :class:`nephroscale.slides.tile_status.TileStatus`."""
         return np.asarray(self._group["labels/tissue/0"][...])  # type: ignore[index]
 
-    @cached_property
+    @property
     def pen(self) -> np.ndarray:
         """Pen marks on the whole slide, bool [h, w], at the scale of `mask.png`; 1 x 1 where there is no such file."""
-        path = self.path / "mask.png"
-        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
-        marks: np.ndarray = np.zeros((1, 1), np.uint8) if mask is None else mask
-        pen: np.ndarray = marks == PEN_LEVEL
+        pen: np.ndarray = self._mask == PEN_LEVEL
         return pen
+
+    @property
+    def tissue(self) -> np.ndarray:
+        """Tissue of the whole slide, in the same form."""
+        tissue: np.ndarray = self._mask > PEN_LEVEL
+        return tissue
+
+    @cached_property
+    def _mask(self) -> np.ndarray:
+        path = self.path / "mask.png"
+        mask: np.ndarray | None = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
+        return np.zeros((1, 1), np.uint8) if mask is None else mask
 
 
 def open_tiles(path: Path) -> Tiles:
