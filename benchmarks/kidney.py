@@ -33,10 +33,11 @@ from nephroscale.errors import Rejected  # noqa: E402
 from nephroscale.glomeruli import segmenter  # noqa: E402
 from nephroscale.glomeruli.contours import read_geojson  # noqa: E402
 from nephroscale.glomeruli.glomeruli import find_glomeruli  # noqa: E402
+from nephroscale.glomeruli.labelled_slide import AnnotatedSlide  # noqa: E402
 from nephroscale.glomeruli.metrics import detection  # noqa: E402
 from nephroscale.glomeruli.network import UNet  # noqa: E402
 from nephroscale.glomeruli.outlines import read_outlines  # noqa: E402
-from nephroscale.glomeruli.segmenter import AnnotatedSlide, train_segmenter  # noqa: E402
+from nephroscale.glomeruli.segmenter import train_segmenter  # noqa: E402
 from nephroscale.glomeruli.settings import GlomeruliSettings, SegmenterSettings  # noqa: E402
 from nephroscale.slides.facts import describe_image  # noqa: E402
 from nephroscale.slides.reference import ReferenceSlide, read_reference, write_reference  # noqa: E402

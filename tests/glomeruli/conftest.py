@@ -11,7 +11,8 @@ import pytest
 import torch
 from shapely.geometry import Polygon, mapping
 
-from nephroscale.glomeruli.segmenter import AnnotatedSlide, train_segmenter
+from nephroscale.glomeruli.labelled_slide import AnnotatedSlide
+from nephroscale.glomeruli.segmenter import train_segmenter
 from nephroscale.glomeruli.settings import SegmenterSettings, UNetSettings
 from nephroscale.slides.pyramid import count_levels, write_pyramid, write_tissue_label
 
@@ -44,6 +45,7 @@ def write_tiles(
             "mpp": mpp,
             "origin": origin,
             "scale": scale,
+            "slide_px": [origin[0] + width * scale, origin[1] + height * scale],
             "tile_px": TILE,
             "modality": modality,
             "stain": "PAS" if modality == "OM" else "IgG",

@@ -38,6 +38,7 @@ def test_outlines_crops_and_overlay(om_slide: tuple[Path, list[Polygon]], tmp_pa
     figures = find_glomeruli(om_slide[0], None, OM, SETTINGS, tmp_path / "out", "d1")
     assert figures["method"] == "classical"
     assert figures["glomeruli"] == 4
+    assert (figures["sections"], figures["fullest_section"]) == (1, 4)
     glomeruli = read_geojson(tmp_path / "out/glomeruli.geojson")
     assert detection([one.polygon for one in glomeruli], om_slide[1])["f1"] == 1
     crops = read_array(tmp_path / "out/crops", "crops")

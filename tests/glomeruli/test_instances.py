@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -68,3 +69,15 @@ def test_contours_of_other_shapes_are_left_out_and_notches_filled(view: TileView
     assert found.not_round == 1
     assert len(found.glomeruli) == 2
     assert max(one.area_um2 or 0 for one in found.glomeruli) == pytest.approx(16 * np.pi * 20**2, rel=0.1)
+
+
+def test_a_contour_under_a_pen_mark_is_left_out(view: TileView) -> None:
+    mask = np.zeros((65, 97), np.uint8)  # of the whole slide of 776 x 516 pixels, an eighth as large
+    mask[:, 60:], mask[:, :8] = 128, 255
+    cv2.imwrite(str(view.tiles.path / "mask.png"), mask)
+    free, under = disc(60, 60, 16), disc(60, 118, 16)
+    assert not view.pen[free].any()
+    assert 0.4 < view.pen[under].mean() < 0.6
+    found = find_instances(view, (255 * (free | under)).astype(np.uint8), SETTINGS)
+    assert (len(found.glomeruli), found.under_pen) == (1, 1)
+    assert found.glomeruli[0].centre[0] == pytest.approx(8 + 4 * 60, abs=1)

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.glomeruli.network import SegmenterWeights, UNet, load_weights, save_weights
+from nephroscale.glomeruli.score_calibration import ScoreCalibration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,11 +22,13 @@ def test_the_output_has_the_size_of_the_input() -> None:
 
 def test_width_and_scale_are_read_from_the_weights(tmp_path: Path) -> None:
     network = UNet(4)
-    saved = SegmenterWeights(network, 2.5, np.ones((2, 3), np.float32), 81.5)
+    fitted = ScoreCalibration(0.75, -1.5)
+    saved = SegmenterWeights(network, 2.5, np.ones((2, 3), np.float32), 81.5, fitted)
     save_weights(saved, tmp_path / "weights.safetensors")
     with safe_open(tmp_path / "weights.safetensors", "pt") as stored:
         assert list(stored.metadata()) == ["nephroscale"]
-    loaded, mpp, colours, smallest_um = load_weights(tmp_path)
+    loaded, mpp, colours, smallest_um, calibration = load_weights(tmp_path)
+    assert calibration == fitted
     assert smallest_um == 81.5
     assert np.array_equal(colours, np.ones((2, 3)))
     assert (loaded.width, mpp, loaded.training) == (4, 2.5, False)

@@ -12,9 +12,10 @@ import torch
 from nephroscale.cohort.image import ImageRow
 from nephroscale.glomeruli.contours import read_geojson
 from nephroscale.glomeruli.glomeruli import find_glomeruli
+from nephroscale.glomeruli.labelled_slide import AnnotatedSlide
 from nephroscale.glomeruli.metrics import detection
 from nephroscale.glomeruli.outlines import read_outlines
-from nephroscale.glomeruli.segmenter import AnnotatedSlide, train_segmenter
+from nephroscale.glomeruli.segmenter import train_segmenter
 from nephroscale.glomeruli.settings import DetectionSettings, SegmenterSettings
 
 if TYPE_CHECKING:

@@ -9,17 +9,18 @@ import pytest
 import torch
 from shapely.geometry import Polygon, box, mapping
 
+from nephroscale.cohort.image import ImageRow
 from nephroscale.errors import NephroscaleError, Rejected
+from nephroscale.glomeruli import score_calibration, segmenter
 from nephroscale.glomeruli.contours import rasterise
+from nephroscale.glomeruli.glomeruli import find_glomeruli
+from nephroscale.glomeruli.held_out import search_held_out
+from nephroscale.glomeruli.labelled_slide import AnnotatedSlide, load_annotated
 from nephroscale.glomeruli.metrics import dice
-from nephroscale.glomeruli.segmenter import (
-    AnnotatedSlide,
-    change_stains,
-    load_annotated,
-    sample_batch,
-    segmentation_loss,
-    train_segmenter,
-)
+from nephroscale.glomeruli.network import load_weights, save_weights
+from nephroscale.glomeruli.patches import change_stains, sample_batch
+from nephroscale.glomeruli.segmenter import segmentation_loss, train_segmenter
+from nephroscale.glomeruli.settings import DetectionSettings
 from nephroscale.glomeruli.tile_view import TileView
 from nephroscale.slides.tile_reader import open_tiles
 
@@ -69,6 +70,44 @@ def test_of_four_slides_one_is_held_out(trained: Trained, tmp_path: Path) -> Non
     assert figures["slides"] == 3
     assert figures["validation_slide"] == "S4"
     assert 0 <= figures["validation_dice"] <= 1
+    assert figures["scores"] == "uncalibrated"  # four outlines
+
+
+def test_scores_are_calibrated_from_enough_held_out_outlines(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, om_slide: tuple[Path, list[Polygon]]
+) -> None:
+    for module in (segmenter, score_calibration):
+        monkeypatch.setattr(module, "MIN_OUTLINES", 4)
+    slides = [trained.slides[0]._replace(id=name) for name in ("S1", "S2", "S3", "S4")]
+    figures = train_segmenter(slides, trained.settings, 1, tmp_path / "model")
+    assert figures["scores"] == "calibrated"
+    known = load_weights(tmp_path / "model")
+    assert known.calibration is not None
+    settings = DetectionSettings(mpp=trained.settings.mpp)
+    row = ImageRow(id="I", patient_id="P", modality="OM")
+    found = find_glomeruli(om_slide[0], tmp_path / "model", row, settings, tmp_path / "out", "d1")
+    assert (found["method"], found["glomeruli"], found["scores"]) == ("unet", 4, "calibrated")
+    weights = known._replace(calibration=None)
+    save_weights(weights, tmp_path / "raw.safetensors")
+    raw = find_glomeruli(om_slide[0], tmp_path / "raw.safetensors", row, settings, tmp_path / "raw", "d1")
+    assert found["score"] == pytest.approx(known.calibration.apply(raw["score"]), abs=1e-3)
+
+
+def test_a_held_out_slide_is_compared_with_its_outlines(
+    trained: Trained, om_slide: tuple[Path, list[Polygon]], tmp_path: Path, make_annotation: Callable[..., Path]
+) -> None:
+    (slide,) = trained.slides
+    labelled = load_annotated(slide, trained.settings)
+    searched = search_held_out(trained.model, slide, labelled, trained.settings)
+    assert (searched.outlines, searched.hits) == (4, [True] * 4)
+    assert searched.overlap * 2 / searched.area > 0.85
+    fewer = slide._replace(annotation=make_annotation(tmp_path / "a.geojson", om_slide[1][:3]))
+    labelled = load_annotated(fewer, trained.settings)
+    searched = search_held_out(trained.model, fewer, labelled, trained.settings)
+    assert (searched.outlines, sorted(searched.hits)) == (3, [False, True, True, True])
+    nothing_known = replace(labelled, known=labelled.truth)
+    searched = search_held_out(trained.model, fewer, nothing_known, trained.settings)
+    assert searched.hits == [True] * 3
 
 
 def test_the_reference_mask_is_that_of_the_annotation(trained: Trained, om_slide: tuple[Path, list[Polygon]]) -> None:

@@ -48,9 +48,13 @@ def test_windows_give_the_result_of_the_whole_slide(
     trained: Any, om_slide: tuple[Path, list[Polygon]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = detect(om_slide[0], trained.model)
-    monkeypatch.setattr(unet, "WINDOW_PX", 96)
+    monkeypatch.setattr(unet, "WINDOW_PX", 128)
     parts = detect(om_slide[0], trained.model)
     assert np.abs(parts.astype(int) - whole).max() <= 1
+    monkeypatch.setattr(unet, "LOOKS", ())
+    once = detect(om_slide[0], trained.model).astype(int)
+    assert np.abs(once - whole).max() > 8  # the other scales were looked at
+    assert dice(once >= 128, whole >= 128) > 0.9
 
 
 def test_missing_weights_and_another_scale_are_errors(trained: Any, om_slide: tuple[Path, list[Polygon]]) -> None:

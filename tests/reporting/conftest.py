@@ -155,6 +155,7 @@ def make_inputs(root, seeds=(1,)):
                     thumbnail=paths[0],
                     overlay=paths[1] if searched else None,
                     glomeruli=6 if searched else None,
+                    fullest_section=6 if searched else None,
                     mpp=8.0 if i != 3 else None,
                 )
             )

@@ -34,7 +34,13 @@ def pages(inputs, tmp_path_factory):
     for run in runs:
         write_removed(run.evaluation / "removed.csv", [("P001", "OM", np.array([0.111, 0.222, 0.667]))], CLASSES)
     slides = [
-        replace(slide, crops=root / "crops", glomeruli=9 if slide.patient_id == "P001" else 3, drawn=i == 0)
+        replace(
+            slide,
+            crops=root / "crops",
+            glomeruli=20,
+            fullest_section=9 if slide.patient_id == "P001" else 3,
+            drawn=i == 0,
+        )
         for i, slide in enumerate(inputs.slides)
         if slide.image_id.endswith("OM")
     ]
@@ -85,8 +91,11 @@ def test_the_page_shows_pictures_weights_and_what_each_modality_changes(pages):
 @pytest.mark.parametrize(
     ("case", "sentence"),
     [
-        ("P001", "9 glomeruli in the fullest slide (P001-OM), outlined by a person: fewer than the 10 that ISN/RPS"),
-        ("P002", "3 glomeruli in the fullest slide (P002-OM), the segmenter's count: fewer than the 8 that the Oxford"),
+        ("P001", "9 glomeruli in the fullest section (P001-OM), outlined by a person: fewer than the 10 that ISN/RPS"),
+        (
+            "P002",
+            "3 glomeruli in the fullest section (P002-OM), the segmenter's count: fewer than the 8 that the Oxford",
+        ),
     ],
 )
 def test_few_glomeruli_are_flagged(pages, case, sentence):

@@ -56,6 +56,10 @@ def test_all_outputs_are_written(tiled):
     quality = json.loads((out / "qc.json").read_text())
     assert quality["tissue_mm2"] == pytest.approx(np.pi * (2048 // 3) * (1536 // 3) * 0.25**2 / 1e6, rel=0.08)
     assert quality["pen_share"] == 0
+    opened = open_tiles(out)
+    assert opened.slide_px == (2048, 1536)
+    assert opened.pen.shape == mask.shape
+    assert not opened.pen.any()
 
 
 def test_tiles_are_the_slides_pixels(tiled, slide):

@@ -48,16 +48,17 @@ def test_outcomes_keep_status_reason_and_figures():
 def test_slides_with_tiles_have_pictures():
     found = make_inputs(
         *(accepted("tiles", image) for image in ("P1-a", "P1-b", "P1-c")),
-        accepted("glomeruli", "P1-a", glomeruli=4),
+        accepted("glomeruli", "P1-a", glomeruli=4, fullest_section=3),
         rejected("glomeruli", "P1-b", "no glomerulus found", glomeruli=0),
         accepted("glomeruli", "P1-c", glomeruli=1),
         rejected("glomeruli", "P2-a", "blurred"),
     )
     first, second = found.slides
-    assert (first.image_id, first.patient_id, first.glomeruli) == ("P1-a", "P1", 4)
+    assert (first.image_id, first.patient_id, first.glomeruli, first.fullest_section) == ("P1-a", "P1", 4, 3)
     assert first.thumbnail == Path("tiles/P1-a/thumbnail.png")
     assert first.overlay == Path("glomeruli/P1-a/overlay.png")
     assert (second.image_id, second.overlay, second.glomeruli) == ("P1-b", None, 0)
+    assert second.fullest_section == 0
 
 
 def test_external_predictions_are_named_by_model():

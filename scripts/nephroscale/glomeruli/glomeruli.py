@@ -11,11 +11,12 @@ from shapely.geometry import Polygon
 
 from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError, Rejected
-from nephroscale.glomeruli.contours import Glomerulus, write_geojson
+from nephroscale.glomeruli.contours import Glomerulus, rank, write_geojson
 from nephroscale.glomeruli.crops import cut_crop, fit_whole
 from nephroscale.glomeruli.instances import find_instances, measure_outlines
 from nephroscale.glomeruli.outlines import Annotation, LeftOut, list_left_out, outlines_on
 from nephroscale.glomeruli.overlay import draw_overlay
+from nephroscale.glomeruli.sections import count_by_section
 from nephroscale.glomeruli.stain_likeness import ALIKE, describe_colours, likeness
 from nephroscale.glomeruli.tile_view import TileView
 from nephroscale.slides.facts import is_whole_field
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     from nephroscale.cohort.image import ImageRow
     from nephroscale.glomeruli.settings import DetectionSettings
-
-SMALLER = 0.8  # the segmenter knows nothing of glomeruli below this part of the smallest that it was trained on
 
 #: Module of each detector, which has a function `detect` (see :class:`Detector`).
 DETECTORS = {"unet": "nephroscale.glomeruli.unet", "classical": "nephroscale.glomeruli.classical"}
@@ -44,14 +43,16 @@ class Detector(Protocol):
 class Searched(TypedDict, total=False):
     """Figures of a search.
 
-    `too_small`, `too_large` and `not_round` count contours that were left out. `scores` is `uncalibrated`: no score is
-    fitted to held-out outlines. `stain_likeness` is that of the slide's colours to the closest slide that the segmenter
-    was trained on; where it is low, `stain_unknown` is true, and `glomeruli.method: auto` takes the classical detector.
+    `too_small`, `too_large`, `not_round` and `under_pen` count contours that were left out. `scores` is `calibrated` if
+    they were fitted to held-out outlines, otherwise `uncalibrated`. `stain_likeness` is that of the slide's colours to
+    the closest slide that the segmenter was trained on; where it is low, `stain_unknown` is true, and
+    `glomeruli.method: auto` takes the classical detector.
     """
 
     too_small: int
     too_large: int
     not_round: int
+    under_pen: int
     scores: str
     stain_likeness: float
     stain_unknown: bool
@@ -61,7 +62,8 @@ class GlomeruliFigures(Searched):
     """Figures of an image.
 
     `score`, `completeness` and `diameter_um` are those of the representative glomerulus; `outlines_left_out`
-    has the objects of a person's annotation that were left out.
+    has the objects of a person's annotation that were left out. `sections` is the number of sections with glomeruli,
+    `fullest_section` the number of glomeruli in the fullest of them.
     """
 
     method: str
@@ -69,6 +71,8 @@ class GlomeruliFigures(Searched):
     score: float
     completeness: float
     diameter_um: float | None
+    sections: int
+    fullest_section: int
     outlines_left_out: NotRequired[list[LeftOut]]
 
 
@@ -136,8 +140,9 @@ def find_glomeruli(  # noqa: PLR0917
     """
     opened = open_tiles(tiles)
     whole = is_whole_field(row)
-    searched: Searched = {"too_small": 0, "too_large": 0, "not_round": 0}
+    searched: Searched = {"too_small": 0, "too_large": 0, "not_round": 0, "under_pen": 0}
     left_out: dict[str, int] = {}
+    calibration = None
     if whole:
         method, glomeruli = "whole", [_whole(opened)]
     elif opened.mpp is None:
@@ -159,18 +164,21 @@ def find_glomeruli(  # noqa: PLR0917
             if alike < ALIKE and settings.method == "auto":
                 method = "classical"
             else:
-                least = max(settings.min_diameter_um, SMALLER * known.smallest_um)
-                settings = replace(settings, min_diameter_um=least)
+                settings = replace(settings, min_diameter_um=known.least_um(settings.min_diameter_um))
+                calibration = known.calibration
         detector = cast("Detector", importlib.import_module(DETECTORS[method]))
         view = TileView.at_scale(opened, max(settings.mpp, getattr(detector, "FINEST_MPP", 0.0)))
         found = find_instances(view, detector.detect(view, segmenter, settings), settings)
         glomeruli = found.glomeruli
         searched["too_small"], searched["too_large"] = found.too_small, found.too_large
-        searched["not_round"], searched["scores"] = found.not_round, "uncalibrated"
+        searched["not_round"], searched["under_pen"] = found.not_round, found.under_pen
+        searched["scores"] = "calibrated" if calibration else "uncalibrated"
+        if calibration:
+            glomeruli = rank([replace(one, score=calibration.apply(one.score)) for one in glomeruli])
         if not glomeruli:
             raise Rejected(
                 f"no glomerulus found ({found.too_small} contours too small, {found.too_large} too large, "
-                f"{found.not_round} not round)",
+                f"{found.not_round} not round, {found.under_pen} under pen marks)",
                 method=method,
                 glomeruli=0,
                 **searched,
@@ -194,7 +202,9 @@ def find_glomeruli(  # noqa: PLR0917
         "completeness": round(first.completeness, 4),
         "diameter_um": None if first.diameter_um is None else round(first.diameter_um, 1),
     }
-    figures = cast("GlomeruliFigures", {**searched, "method": method, "glomeruli": len(glomeruli), **of_first})
+    counted = count_by_section(opened, glomeruli)
+    counts = {"glomeruli": len(glomeruli), "sections": counted.sections, "fullest_section": counted.fullest}
+    figures = cast("GlomeruliFigures", {**searched, "method": method, **counts, **of_first})
     if left_out:
         figures["outlines_left_out"] = list_left_out(row.id, left_out)
     return figures

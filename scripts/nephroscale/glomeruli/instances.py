@@ -30,17 +30,19 @@ NECK = 0.75  # two regions are separate if the neck between them is narrower tha
 RIM_UM = 12.0  # width of the rim around a contour; the contour is complete where the rim is tissue
 GAP_UM = 60.0  # glass that a disc of this diameter fits in is outside the tissue, not a lumen
 MIN_SOLIDITY = 0.7  # a horseshoe around an infiltrate is filled; whatever is less convex is no glomerulus
+MOST_UNDER_PEN = 0.25  # part of a contour that a pen mark may cover
 BRIGHT = 0.9  # a pixel brighter than this part of the level of glass is empty
 
 
 @dataclass(frozen=True)
 class FoundGlomeruli:
-    """Glomeruli, the representative one first, and the numbers of contours that are too small, too large, not round."""
+    """Glomeruli, the representative one first, and the numbers of contours that were left out."""
 
     glomeruli: list[Glomerulus]
     too_small: int
     too_large: int
     not_round: int
+    under_pen: int
 
 
 def find_instances(view: TileView, probability: np.ndarray, settings: DetectionSettings) -> FoundGlomeruli:
@@ -64,7 +66,7 @@ def find_instances(view: TileView, probability: np.ndarray, settings: DetectionS
     labels = split_touching(ndimage.binary_fill_holes(mask), smallest_px=settings.min_diameter_um / mpp)
     outside = _outside(view)
     glomeruli: list[Glomerulus] = []
-    too_small = too_large = not_round = 0
+    too_small = too_large = not_round = under_pen = 0
     for index, box in enumerate(ndimage.find_objects(labels), start=1):
         if box is None:
             continue
@@ -80,11 +82,14 @@ def find_instances(view: TileView, probability: np.ndarray, settings: DetectionS
         if area > largest:
             too_large += 1
             continue
+        if view.pen[box][part].mean() > MOST_UNDER_PEN:
+            under_pen += 1
+            continue
         score = float(probability[box][part].mean()) / 255
         raw = _to_raw(polygon, view, (box[1].start, box[0].start))
         completeness = _completeness(part, box, outside, max(1, round(RIM_UM / mpp)))
         glomeruli.append(Glomerulus(raw, score, completeness, area))
-    return FoundGlomeruli(rank(glomeruli), too_small, too_large, not_round)
+    return FoundGlomeruli(rank(glomeruli), too_small, too_large, not_round, under_pen)
 
 
 def _has_shape(part: np.ndarray, box: tuple[slice, slice], shape: tuple[int, int]) -> bool:

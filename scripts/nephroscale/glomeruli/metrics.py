@@ -60,21 +60,37 @@ def detection(found: Sequence[Polygon], true: Sequence[Polygon], iou: float = 0.
     ----------
     Everingham et al., "The Pascal visual object classes challenge", IJCV 88 (2010).
     """
+    matched = len(match(found, true, iou))
+    precision = matched / len(found) if found else float(not true)
+    recall = matched / len(true) if true else float(not found)
+    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+    counts = {"matched": float(matched), "found": float(len(found)), "true": float(len(true))}
+    return {"precision": precision, "recall": recall, "f1": f1, **counts}
+
+
+def match(found: Sequence[Polygon], true: Sequence[Polygon], iou: float = 0.5) -> list[tuple[int, int]]:
+    """Match each polygon at most once, in descending order of intersection over union.
+
+    Parameters
+    ----------
+    found, true
+        Valid polygons in one coordinate system.
+    iou
+        Lowest intersection over union of a match.
+
+    Returns
+    -------
+    list of tuple
+        Index in `found` and index in `true`.
+    """
     tree = STRtree(list(true))
     pairs = []
     for i, polygon in enumerate(found):
         for j in sorted(int(k) for k in tree.query(polygon)) if true else []:
             overlap = polygon.intersection(true[j]).area
             pairs.append((overlap / (polygon.area + true[j].area - overlap), i, j))
-    used_found: set[int] = set()
-    used_true: set[int] = set()
+    matched: dict[int, int] = {}
     for value, i, j in sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2])):
-        if value >= iou and i not in used_found and j not in used_true:
-            used_found.add(i)
-            used_true.add(j)
-    matched = len(used_found)
-    precision = matched / len(found) if found else float(not true)
-    recall = matched / len(true) if true else float(not found)
-    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-    counts = {"matched": float(matched), "found": float(len(found)), "true": float(len(true))}
-    return {"precision": precision, "recall": recall, "f1": f1, **counts}
+        if value >= iou and i not in matched and j not in matched.values():
+            matched[i] = j
+    return list(matched.items())

@@ -11,13 +11,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.glomeruli.score_calibration import ScoreCalibration
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
 
-FORMAT = "nephroscale-unet-2"
+FORMAT = "nephroscale-unet-3"
+SMALLER = 0.8  # the segmenter knows nothing of glomeruli below this part of the smallest that it was trained on
 COLOURS = "colours"  # name of the tensor beside those of the network
 
 
@@ -95,16 +97,23 @@ class SegmenterWeights(NamedTuple):
         float32 [n, ...], colours of the slides it was trained on (:func:`.stain_likeness.describe_colours`).
     smallest_um
         Diameter of the smallest glomerulus it was trained on, µm; 0 where these are too few to tell.
+    calibration
+        Of its scores; None where too few outlines were held out.
     """
 
     network: UNet
     mpp: float
     colours: np.ndarray
     smallest_um: float = 0.0
+    calibration: ScoreCalibration | None = None
+
+    def least_um(self, min_diameter_um: float) -> float:
+        """Raise the smallest diameter of a contour to what the segmenter knows."""
+        return max(min_diameter_um, SMALLER * self.smallest_um)
 
 
 def save_weights(weights: SegmenterWeights, path: Path) -> None:
-    """Write weights as safetensors, with one metadata key `nephroscale`: JSON of format, width, `mpp`, `smallest_um`.
+    """Write weights as safetensors, with one metadata key `nephroscale`: JSON of format, width and the other fields.
 
     Parameters
     ----------
@@ -113,8 +122,14 @@ def save_weights(weights: SegmenterWeights, path: Path) -> None:
     path
         File to write.
     """
-    network, mpp, colours, smallest_um = weights
-    content = {"format": FORMAT, "width": network.width, "mpp": mpp, "smallest_um": smallest_um}
+    network, mpp, colours, smallest_um, calibration = weights
+    content = {
+        "format": FORMAT,
+        "width": network.width,
+        "mpp": mpp,
+        "smallest_um": smallest_um,
+        "calibration": calibration,
+    }
     metadata = json.dumps(content, sort_keys=True)
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in sorted(network.state_dict().items())}
     tensors[COLOURS] = torch.from_numpy(colours)
@@ -150,4 +165,7 @@ def load_weights(path: Path) -> SegmenterWeights:
     network = UNet(int(metadata["width"]))
     colours = tensors.pop(COLOURS).numpy()
     network.load_state_dict(tensors)
-    return SegmenterWeights(network.eval(), float(metadata["mpp"]), colours, float(metadata["smallest_um"]))
+    fitted = metadata["calibration"]
+    calibration = ScoreCalibration(*fitted) if fitted else None
+    mpp, smallest_um = float(metadata["mpp"]), float(metadata["smallest_um"])
+    return SegmenterWeights(network.eval(), mpp, colours, smallest_um, calibration)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict
 
-from shapely import make_valid, transform
+from shapely import make_valid
 from shapely.geometry import Polygon, box
 
 from nephroscale.errors import Rejected
@@ -153,7 +153,7 @@ def outlines_on(view: TileView, path: Path, settings: OutlineSettings) -> Annota
     left_out = Counter(drawn.left_out)
     outside = 0
     for outline in drawn.outlines:
-        placed = transform(outline.polygon, view.from_raw)
+        placed = view.polygon_from_raw(outline.polygon)
         diameter = 2 * math.sqrt(placed.area / math.pi) * mpp
         if placed.intersection(frame).area <= ON_SLIDE * placed.area:
             outside += 1
@@ -173,7 +173,7 @@ def outlines_on(view: TileView, path: Path, settings: OutlineSettings) -> Annota
         left_out["is outside the slide"] += outside
     if not kept and (drawn.areas is None or drawn.outlines):
         raise Rejected(f"its annotation has no usable outline of a glomerulus ({describe(left_out)})")
-    areas = None if drawn.areas is None else [transform(area, view.from_raw) for area in drawn.areas]
+    areas = None if drawn.areas is None else [view.polygon_from_raw(area) for area in drawn.areas]
     return Annotation(kept, areas, unknown, dict(sorted(left_out.items())))
 
 

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from shapely import transform
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.slides.tile_status import TileStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from shapely.geometry import Polygon
 
     from nephroscale.slides.tile_reader import Tiles
 
@@ -84,6 +87,17 @@ class TileView:
     def bright(self) -> bool:
         """Whether background is bright (OM) rather than dark (IM)."""
         return self.tiles.modality == "OM"
+
+    @cached_property
+    def pen(self) -> np.ndarray:
+        """Pixels under pen marks, bool [h, w]."""
+        marks = self.tiles.pen
+        height, width = self.shape
+        corners = np.stack([np.arange(max(height, width)) + 0.5] * 2, axis=1)
+        x, y = (self.to_raw(corners) / self.tiles.slide_px * marks.shape[::-1]).astype(int).T
+        rows, columns = np.clip(y[:height], 0, marks.shape[0] - 1), np.clip(x[:width], 0, marks.shape[1] - 1)
+        under: np.ndarray = marks[np.ix_(rows, columns)]
+        return under
 
     @cached_property
     def glass(self) -> np.ndarray:
@@ -156,6 +170,10 @@ class TileView:
     def to_raw(self, points: np.ndarray) -> np.ndarray:
         """Convert x, y [n, 2] from pixels of the view to raw level-0 pixels."""
         return np.asarray(self.tiles.origin) + points * (self.ratio * self.tiles.scale)
+
+    def polygon_from_raw(self, polygon: Polygon) -> Polygon:
+        """Convert a polygon from raw level-0 pixels to pixels of the view."""
+        return transform(polygon, self.from_raw)
 
     def from_raw(self, points: np.ndarray) -> np.ndarray:
         """Convert x, y [n, 2] from raw level-0 pixels to pixels of the view."""

@@ -145,12 +145,12 @@ def _by_case(slides: Iterable[SlidePicture]) -> dict[str, list[SlidePicture]]:
 
 
 def _count_glomeruli(slides: Sequence[SlidePicture]) -> dict[str, object] | None:
-    """Take the slide with the most glomeruli, and what the classifications say about that number."""
-    counted = [slide for slide in slides if slide.glomeruli is not None]
+    """Take the section with the most glomeruli, and what the classifications say about that number."""
+    counted = [slide for slide in slides if slide.fullest_section is not None]
     if not counted:
         return None
-    fullest = max(counted, key=lambda slide: slide.glomeruli or 0)
-    count = fullest.glomeruli or 0
+    fullest = max(counted, key=lambda slide: slide.fullest_section or 0)
+    count = fullest.fullest_section or 0
     asked = {"the Oxford classification (IgA nephropathy)": OXFORD, "ISN/RPS (lupus nephritis)": ISN_RPS}
     few = [f"{least} that {name} asks for" for name, least in asked.items() if count < least]
     return {"count": count, "image": fullest.image_id, "by": _counter(fullest), "few": few}

@@ -151,6 +151,8 @@ class SlidePicture:
         Picture with the outlines of the glomeruli; None where the slide was not searched.
     glomeruli
         Number of glomeruli found; None where the slide was not searched.
+    fullest_section
+        Number of them in the fullest of its sections.
     tiles
         Object of the stage `tiles`, if the tissue is to be outlined on the overlay.
     mpp
@@ -166,6 +168,7 @@ class SlidePicture:
     thumbnail: Path
     overlay: Path | None = None
     glomeruli: int | None = None
+    fullest_section: int | None = None
     tiles: Path | None = None
     mpp: float | None = None
     drawn: bool = False

@@ -33,7 +33,7 @@ def collect_traits(inputs: ReportInputs, cases: Sequence[str]) -> Traits:
     """Collect what divides the cases into subgroups.
 
     These are the columns of `report.subgroups` that the table of patients has, the modalities without usable images,
-    and the number of glomeruli that were found in the fullest OM slide.
+    and the number of glomeruli that were found in the fullest section of an OM slide.
 
     Parameters
     ----------
@@ -55,8 +55,8 @@ def collect_traits(inputs: ReportInputs, cases: Sequence[str]) -> Traits:
     }
     found: dict[str, int] = {}
     for slide in inputs.slides:
-        if slide.glomeruli is not None:
-            found[slide.patient_id] = max(slide.glomeruli, found.get(slide.patient_id, 0))
+        if slide.fullest_section is not None:
+            found[slide.patient_id] = max(slide.fullest_section, found.get(slide.patient_id, 0))
     if found:
         words = (f"fewer than {FEW_GLOMERULI}", f"{FEW_GLOMERULI} or more")
         traits["glomeruli found"] = {

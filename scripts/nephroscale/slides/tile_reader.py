@@ -6,10 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import zarr
 
 from nephroscale.errors import NephroscaleError
+
+PEN_LEVEL = 128  # grey level of pen marks in `mask.png`
 
 
 class Tiles:
@@ -25,6 +28,8 @@ class Tiles:
         Raw level-0 pixels per pixel of level 0.
     tile_px
         Side of a tile in pixels of level 0.
+    slide_px
+        Width and height of the slide in raw level-0 pixels.
     modality, stain
         As in the table of images; for IM, `stain` is the marker.
     calibration
@@ -44,6 +49,7 @@ class Tiles:
         self.origin: tuple[float, float] = tuple(attributes["origin"])
         self.scale: float = attributes["scale"]
         self.tile_px: int = attributes["tile_px"]
+        self.slide_px: tuple[int, int] = tuple(attributes.get("slide_px", (1, 1)))
         self.modality: str = attributes["modality"]
         self.stain: str | None = attributes["stain"]
         self.calibration: str | None = attributes.get("calibration")
@@ -98,6 +104,24 @@ class Tiles:
     def status(self) -> np.ndarray:
         """Status of each tile: uint8 [rows, columns], values of :class:`nephroscale.slides.tile_status.TileStatus`."""
         return np.asarray(self._group["labels/tissue/0"][...])  # type: ignore[index]
+
+    @property
+    def pen(self) -> np.ndarray:
+        """Pen marks on the whole slide, bool [h, w], at the scale of `mask.png`; 1 x 1 where there is no such file."""
+        pen: np.ndarray = self._mask == PEN_LEVEL
+        return pen
+
+    @property
+    def tissue(self) -> np.ndarray:
+        """Tissue of the whole slide, in the same form."""
+        tissue: np.ndarray = self._mask > PEN_LEVEL
+        return tissue
+
+    @cached_property
+    def _mask(self) -> np.ndarray:
+        path = self.path / "mask.png"
+        mask: np.ndarray | None = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
+        return np.zeros((1, 1), np.uint8) if mask is None else mask
 
 
 def open_tiles(path: Path) -> Tiles:

@@ -21,6 +21,7 @@ from nephroscale.slides.readers.registry import open_slide
 from nephroscale.slides.scales import Scales, choose_scales
 from nephroscale.slides.settings import ImTilingSettings, OmTilingSettings
 from nephroscale.slides.tile_grid import TileGrid, make_grid
+from nephroscale.slides.tile_reader import PEN_LEVEL
 from nephroscale.slides.tile_status import TileStatus
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ def _tile(  # noqa: PLR0917
     attributes = {
         "mpp": mpp,
         "origin": [round(grid.x * scales.tile, 6), round(grid.y * scales.tile, 6)],
+        "slide_px": [reader.width, reader.height],
         "scale": round(scales.tile, 9),
         "tile_px": grid.side,
         "modality": row.modality,
@@ -320,7 +322,7 @@ def _write_thumbnail(path: Path, overview: Overview, as_grey: Callable[[np.ndarr
 
 def _write_mask(path: Path, mask: TissueMask) -> None:
     """Write the mask that tiles are chosen by: tissue is white, pen marks are grey."""
-    _write_png(path, (255 * mask.tissue + 128 * (mask.pen & ~mask.tissue)).astype(np.uint8), cv2.INTER_NEAREST)
+    _write_png(path, (255 * mask.tissue + PEN_LEVEL * (mask.pen & ~mask.tissue)).astype(np.uint8), cv2.INTER_NEAREST)
 
 
 def _write_png(path: Path, picture: np.ndarray, interpolation: int) -> None:

@@ -200,12 +200,14 @@ def _picture(unit: UnitOutcome, objects: Mapping[tuple[str, str], Path], case: s
     if tiles is None:
         return None
     count = unit.figures.get("glomeruli")
+    fullest = unit.figures.get("fullest_section", count)
     return SlidePicture(
         image_id=unit.name,
         patient_id=case,
         thumbnail=tiles / "thumbnail.png",
         overlay=glomeruli / "overlay.png" if glomeruli else None,
         glomeruli=count if isinstance(count, int) else None,
+        fullest_section=fullest if isinstance(fullest, int) else None,
         drawn=unit.figures.get("method") == "annotation",
         crops=glomeruli / "crops" if glomeruli else None,
         tiles=tiles,

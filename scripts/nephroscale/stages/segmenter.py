@@ -54,7 +54,8 @@ class Segmenter(Stage):
         return [image for image in found if image.annotation]
 
     def make(self, job: Job) -> Mapping[str, object]:
-        from nephroscale.glomeruli.segmenter import AnnotatedSlide, train_segmenter
+        from nephroscale.glomeruli.labelled_slide import AnnotatedSlide
+        from nephroscale.glomeruli.segmenter import train_segmenter
 
         assert isinstance(job.settings, SegmenterSettings)
         assert job.seed is not None
