@@ -15,7 +15,14 @@ from nephroscale.slides.dye import full_scale, separate_dye
 from nephroscale.slides.facts import is_whole_field
 from nephroscale.slides.field import Field, named_channel
 from nephroscale.slides.slide_view import WHITE, Overview, SlideView
-from nephroscale.slides.stain import Normalisation, StainReference, choose_normalisation, fit_macenko, fit_reinhard
+from nephroscale.slides.stain import (
+    Normalisation,
+    StainReference,
+    choose_normalisation,
+    fit_macenko,
+    fit_reinhard,
+    split_planes,
+)
 from nephroscale.slides.tile_grid import TileGrid, sample_tiles, sample_tissue
 from nephroscale.slides.tissue import TissueMask, estimate_white_point, find_bright_tissue, find_dark_tissue
 
@@ -67,7 +74,7 @@ class Modality(ABC):
 
     @abstractmethod
     def transform(self, pixels: np.ndarray, valid: np.ndarray, x: int, y: int) -> np.ndarray:
-        """Turn a tile of the view, [h, w, c] at x, y in pixels of level 0, into the one that is stored."""
+        """Turn a tile of the view, [h, w, c] at x, y in pixels of level 0, into the one that is stored, [c, h, w]."""
 
     @abstractmethod
     def to_grey(self, pixels: np.ndarray) -> np.ndarray:
@@ -117,10 +124,10 @@ class Brightfield(Modality):
     def transform(self, pixels: np.ndarray, valid: np.ndarray, x: int, y: int) -> np.ndarray:  # noqa: ARG002
         """Normalise a tile."""
         if self.normalisation.apply is None:
-            return pixels
-        normalised = self.normalisation.apply(np.ascontiguousarray(pixels))
+            return split_planes(pixels)
+        normalised = self.normalisation.apply.planes(np.ascontiguousarray(pixels))
         if not valid.all():
-            normalised[~valid] = WHITE  # not scanned: glass, which is not normalised
+            normalised[:, ~valid] = WHITE  # not scanned: glass, which is not normalised
         return normalised
 
     def to_grey(self, pixels: np.ndarray) -> np.ndarray:
@@ -183,7 +190,7 @@ class Fluorescence(Modality):
         """Subtract the background of a tile and scale it to 16 bits."""
         stored = self._scale(pixels[..., 0], x, y)
         stored[~valid] = 0
-        return stored[..., None]
+        return stored[None]
 
     def to_grey(self, pixels: np.ndarray) -> np.ndarray:
         """Convert pixels to grey levels from 0 to 255."""
