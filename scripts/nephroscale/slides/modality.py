@@ -25,6 +25,7 @@ from nephroscale.slides.stain import (
 )
 from nephroscale.slides.tile_grid import TileGrid, sample_tiles, sample_tissue
 from nephroscale.slides.tissue import TissueMask, estimate_white_point, find_bright_tissue, find_dark_tissue
+from nephroscale.slides.vahadane import fit_vahadane
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,14 +112,16 @@ class Brightfield(Modality):
         """Fit stains, and choose the normalisation."""
         pixels = sample_tissue(view, grid, self.mask.tissue, scales.ratio)
         white = estimate_white_point(self.overview.pixels, self.overview.valid & ~self.mask.pen)
-        macenko, reinhard = fit_macenko(pixels, white), fit_reinhard(pixels, white)
-        self.normalisation = choose_normalisation(self.settings.normalisation, macenko, reinhard, self.reference)
+        method = "vahadane" if self.settings.normalisation == "vahadane" else "macenko"
+        stains = (fit_vahadane if method == "vahadane" else fit_macenko)(pixels, white)
+        reinhard = fit_reinhard(pixels, white)
+        self.normalisation = choose_normalisation(self.settings.normalisation, stains, reinhard, self.reference)
         self.attributes["normalisation"] = self.normalisation.method
         self.quality.update(
             normalisation=self.normalisation.method,
             normalisation_fallback=self.normalisation.fallback,
-            macenko=asdict(macenko),
             reinhard=asdict(reinhard),
+            **{method: asdict(stains)},
         )
 
     def transform(self, pixels: np.ndarray, valid: np.ndarray, x: int, y: int) -> np.ndarray:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""Stain normalisation by the methods of Macenko and Reinhard: fitted once per slide, applied tile by tile."""
+"""Stain normalisation by the methods of Macenko, Vahadane and Reinhard: fitted once per slide, applied tile by tile."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GLASS_MARGIN = 8.0
 
 STRIP_PX = 64
 
-Method = Literal["macenko", "reinhard", "none"]
+Method = Literal["macenko", "vahadane", "reinhard", "none"]
 
 
 @dataclass(frozen=True)
@@ -96,26 +96,30 @@ class StainReference:
         None where no slide has a good fit.
     slides, rejected
         Number of slides fitted, and of those that could not be.
+    vahadane
+        None too where that method is not configured.
     """
 
     macenko: MacenkoFit | None
     reinhard: ReinhardFit | None
     slides: int = 0
     rejected: int = 0
+    vahadane: MacenkoFit | None = None
 
     def to_json(self) -> dict[str, object]:
-        """Convert to JSON."""
-        return asdict(self)
+        """Convert to JSON; `vahadane` only where there is one."""
+        return {name: value for name, value in asdict(self).items() if name != "vahadane" or value is not None}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Read the JSON that :meth:`to_json` gives."""
-        macenko, reinhard = content.get("macenko"), content.get("reinhard")
+        macenko, reinhard, vahadane = (content.get(name) for name in ("macenko", "reinhard", "vahadane"))
         return cls(
             MacenkoFit(**macenko) if macenko else None,
             ReinhardFit(**reinhard) if reinhard else None,
             content.get("slides", 0),
             content.get("rejected", 0),
+            MacenkoFit(**vahadane) if vahadane else None,
         )
 
 
@@ -147,7 +151,22 @@ def fit_macenko(rgb: np.ndarray, white: tuple[float, ...] = WHITE, *, percentile
     angle = np.arctan2(along[:, 1], along[:, 0])
     low, high = np.percentile(angle, [percentile, 100 - percentile])
     pair = plane @ np.array([[np.cos(low), np.cos(high)], [np.sin(low), np.sin(high)]])
-    pair = pair[:, np.argsort(-pair[0], kind="stable")]
+    return judge_stains(pair, stained, glass.tolist())
+
+
+def judge_stains(vectors: np.ndarray, stained: np.ndarray, white: list[float]) -> MacenkoFit:
+    """Measure the amounts of two dyes, and judge whether their vectors can be used.
+
+    Parameters
+    ----------
+    vectors
+        [3, 2], columns of unit length, in any order.
+    stained
+        float64 [n, 3], optical densities of stained pixels.
+    white
+        R, G and B of empty glass.
+    """
+    pair = vectors[:, np.argsort(-vectors[0], kind="stable")]
     matrix = np.round(pair, DIGITS)
     condition = float(np.linalg.cond(matrix))
     maximum = np.percentile(stained @ np.linalg.pinv(matrix).T, 99, axis=0)
@@ -158,7 +177,7 @@ def fit_macenko(rgb: np.ndarray, white: tuple[float, ...] = WHITE, *, percentile
         fault = "a stain vector has negative absorption"
     elif maximum.min() < 0.05:
         fault = "one of the stains is missing"
-    return MacenkoFit(matrix.tolist(), np.round(maximum, DIGITS).tolist(), glass.tolist(), round(condition, 3), fault)
+    return MacenkoFit(matrix.tolist(), np.round(maximum, DIGITS).tolist(), white, round(condition, 3), fault)
 
 
 def fit_reinhard(rgb: np.ndarray, white: tuple[float, ...] = WHITE) -> ReinhardFit:
@@ -211,7 +230,7 @@ class Normalisation:
     Parameters
     ----------
     method
-        `macenko`, `reinhard` or `identity`.
+        `macenko`, `vahadane`, `reinhard` or `identity`.
     apply
         Normalises pixels; None for `identity`.
     fallback
@@ -224,16 +243,18 @@ class Normalisation:
 
 
 def choose_normalisation(
-    method: Method, macenko: MacenkoFit, reinhard: ReinhardFit, reference: StainReference | None
+    method: Method, stains: MacenkoFit, reinhard: ReinhardFit, reference: StainReference | None
 ) -> Normalisation:
-    """Choose how a slide is normalised: Macenko, or else Reinhard, or else not at all.
+    """Choose how a slide is normalised: Macenko or Vahadane, or else Reinhard, or else not at all.
 
     Parameters
     ----------
     method
         The configured method.
-    macenko, reinhard
-        Fits of the slide.
+    stains
+        Stain vectors of the slide, by `method` where that is Macenko or Vahadane.
+    reinhard
+        Colour statistics of the slide.
     reference
         Fits of the reference for its stain, or None.
     """
@@ -242,13 +263,14 @@ def choose_normalisation(
     if reference is None:
         return Normalisation("identity", fallback="there is no reference for this stain")
     reasons = []
-    if method == "macenko":
-        if reference.macenko is None or reference.macenko.fault:
-            reasons.append("macenko: the reference has no fit")
-        elif macenko.fault:
-            reasons.append(f"macenko: {macenko.fault}")
+    if method in {"macenko", "vahadane"}:
+        target = reference.macenko if method == "macenko" else reference.vahadane
+        if target is None or target.fault:
+            reasons.append(f"{method}: the reference has no fit")
+        elif stains.fault:
+            reasons.append(f"{method}: {stains.fault}")
         else:
-            return Normalisation("macenko", MacenkoApplier(macenko, reference.macenko))
+            return Normalisation(method, MacenkoApplier(stains, target))
     if reference.reinhard is None or reference.reinhard.fault:
         reasons.append("reinhard: the reference has no fit")
     elif reinhard.fault:

@@ -213,13 +213,14 @@ def find_pen(rgb: np.ndarray, mpp: float, stain: str = "") -> np.ndarray:
     thin, around = _strokes(coloured, THIN_PEN_UM / mpp, THIN_PEN_LENGTH_UM / mpp)
     cores, grown = cores | thin, grown | around
     if not cores.any():
-        return cores
+        return np.zeros(cores.shape, bool)
     # The edge of a stroke is paler than its core.
     _, labels = cv2.connectedComponents(
         cv2.morphologyEx(pale.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     )
     touched = np.unique(labels[cores])
-    return grown | np.isin(labels, touched[touched > 0])
+    marks: np.ndarray = grown | np.isin(labels, touched[touched > 0])
+    return marks
 
 
 def _strokes(ink: np.ndarray, width: float, length: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
