@@ -1,11 +1,12 @@
 """CPU seconds of tiling a whole slide, as multiples of decoding its JPEG tiles.
 
-    python benchmarks/tiles.py [--width 40960] [--height 30720] [--codec lz4] [--threads 2]
+    python benchmarks/tiles.py [--width 40960] [--height 30720] [--codec lz4] [--threads 2] [--step 4]
 
 Writes a pyramid of 256-px JPEG tiles (quality 85, 4:2:0) at 0.25 µm per pixel, of which about a quarter is tissue, into
 a temporary folder. Prints the CPU seconds of all threads for decoding the JPEG of the tiles with tissue (1 by
 definition; the least of five), for reading them with the project's reader, and for the whole stage (read, mask,
-normalise, compress, hash and write) at 0.25 and at 0.5 µm per pixel, with the peak of memory.
+normalise, compress, hash and write) at 0.25 and at 0.5 µm per pixel, with the peak of memory. With `--step 4`
+each level is a quarter of the one before, as in SVS, so that tiles at 0.5 µm are level 0 decoded at half its scale.
 """
 
 from __future__ import annotations
@@ -50,15 +51,15 @@ def draw_tile(seed: int) -> np.ndarray:
     return np.clip(243 * np.exp(-density) + rng.normal(0, 2, density.shape), 0, 255).astype(np.uint8)
 
 
-def write_slide(path: Path, width: int, height: int) -> None:
+def write_slide(path: Path, width: int, height: int, step: int = 2) -> None:
     """Write the pyramid tile by tile: tissue in an ellipse of 27 % of the slide."""
     tissue = [draw_tile(seed) for seed in range(KINDS)]
     glass = np.full((TILE, TILE, 3), 243, np.uint8)
     with tifffile.TiffWriter(path, bigtiff=True) as tiff:
-        for level in range(6):
-            wide, high = width >> level, height >> level
+        for level in range(6 if step == 2 else 3):
+            wide, high = width // step**level, height // step**level
 
-            def tiles(scale: int = 2**level, wide: int = wide, high: int = high):
+            def tiles(scale: int = step**level, wide: int = wide, high: int = high):
                 for y in range(0, high, TILE):
                     for x in range(0, wide, TILE):
                         across = (np.arange(x, x + TILE) * scale / width - 0.5) / 0.29
@@ -76,7 +77,7 @@ def write_slide(path: Path, width: int, height: int) -> None:
                 compression="jpeg",
                 compressionargs={"level": 85},
                 subfiletype=1 if level else 0,
-                resolution=(1e4 / MPP / 2**level, 1e4 / MPP / 2**level),
+                resolution=(1e4 / MPP / step**level, 1e4 / MPP / step**level),
                 resolutionunit=3,
                 metadata=None,
             )
@@ -88,13 +89,14 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=30720)
     parser.add_argument("--codec", choices=["zstd", "lz4"], default="zstd")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--step", type=int, choices=[2, 4], default=2)
     size = parser.parse_args()
     reference = StainReference.from_json(
         json.loads((ROOT / "resources/stain/he.json").read_text(encoding="utf-8"))["HE"]
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "slide.tiff"
-        write_slide(path, size.width, size.height)
+        write_slide(path, size.width, size.height, size.step)
         facts, results = describe_image(path, ROW), {}
         for mpp in (MPP, 2 * MPP):
             settings = OmTilingSettings(mpp=mpp, codec=size.codec)

@@ -91,6 +91,10 @@ def test_normalising_to_itself_changes_nothing():
     # Macenko removes absorption by neither dye, so noise outside their plane is lost.
     assert np.abs(MacenkoApplier(macenko, macenko)(image).astype(int) - image).mean() < 2.5
     assert np.abs(ReinhardApplier(reinhard, reinhard)(image).astype(int) - image).max() <= 1
+    for applier in (MacenkoApplier(macenko, macenko), ReinhardApplier(reinhard, reinhard)):
+        difference = applier.planes(image).astype(int) - np.moveaxis(applier(image), -1, 0)
+        assert np.abs(difference).max() <= 1
+        assert (difference != 0).mean() < 1e-3
 
 
 def test_the_fast_reinhard_is_within_half_a_grey_level_of_the_float_form():

@@ -97,6 +97,27 @@ def test_a_mark_larger_than_the_tissue_is_found(colour):
     assert overlap(found.tissue, tissue) > 0.85
 
 
+@pytest.mark.parametrize("ink", [(0.10, 0.62, 0.42), (0.12, 0.20, 0.72)], ids=["green", "blue"])
+def test_thin_strokes_are_found(ink):
+    image, tissue = glass(), disc()
+    image[tissue] = (190, 120, 180)
+    stroke = np.zeros(tissue.shape, np.uint8)
+    cv2.polylines(stroke, [np.array([(5, 5), (30, 50), (45, 70), (60, 120)])], False, 255, 7)
+    cover = 0.82 * cv2.GaussianBlur(stroke, (0, 0), 0.7)[..., None] / 255
+    image = (image * (1 - cover + cover * np.array(ink))).astype(np.uint8)
+    found = find_bright_tissue(image, everywhere(image), MPP)
+    assert found.pen[stroke > 0].mean() > 0.9
+    assert not (found.tissue & (stroke > 0) & found.pen).any()
+    assert overlap(found.tissue, tissue & (stroke == 0)) > 0.85
+
+
+def test_short_blue_areas_are_no_strokes():
+    image, tissue = glass(), disc()
+    image[tissue] = (190, 120, 180)
+    cv2.circle(image, (64, 64), 4, (60, 80, 200), -1)
+    assert not find_bright_tissue(image, everywhere(image), MPP).pen.any()
+
+
 @pytest.mark.parametrize("hue", [2, 80, 112], ids=["red", "green", "blue"])
 def test_a_strong_stain_of_the_whole_section_is_no_pen(shared, hue):
     field = cv2.imread(str(shared / "data/kidney_om/0486052bb_positive_000096_image.png"))

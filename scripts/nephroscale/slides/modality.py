@@ -15,9 +15,17 @@ from nephroscale.slides.dye import full_scale, separate_dye
 from nephroscale.slides.facts import is_whole_field
 from nephroscale.slides.field import Field, named_channel
 from nephroscale.slides.slide_view import WHITE, Overview, SlideView
-from nephroscale.slides.stain import Normalisation, StainReference, choose_normalisation, fit_macenko, fit_reinhard
+from nephroscale.slides.stain import (
+    Normalisation,
+    StainReference,
+    choose_normalisation,
+    fit_macenko,
+    fit_reinhard,
+    split_planes,
+)
 from nephroscale.slides.tile_grid import TileGrid, sample_tiles, sample_tissue
 from nephroscale.slides.tissue import TissueMask, estimate_white_point, find_bright_tissue, find_dark_tissue
+from nephroscale.slides.vahadane import fit_vahadane
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +75,7 @@ class Modality(ABC):
 
     @abstractmethod
     def transform(self, pixels: np.ndarray, valid: np.ndarray, x: int, y: int) -> np.ndarray:
-        """Turn a tile of the view, [h, w, c] at x, y in pixels of level 0, into the one that is stored."""
+        """Turn a tile of the view, [h, w, c] at x, y in pixels of level 0, into the one that is stored, [c, h, w]."""
 
     @abstractmethod
     def to_grey(self, pixels: np.ndarray) -> np.ndarray:
@@ -104,23 +112,25 @@ class Brightfield(Modality):
         """Fit stains, and choose the normalisation."""
         pixels = sample_tissue(view, grid, self.mask.tissue, scales.ratio)
         white = estimate_white_point(self.overview.pixels, self.overview.valid & ~self.mask.pen)
-        macenko, reinhard = fit_macenko(pixels, white), fit_reinhard(pixels, white)
-        self.normalisation = choose_normalisation(self.settings.normalisation, macenko, reinhard, self.reference)
+        method = "vahadane" if self.settings.normalisation == "vahadane" else "macenko"
+        stains = (fit_vahadane if method == "vahadane" else fit_macenko)(pixels, white)
+        reinhard = fit_reinhard(pixels, white)
+        self.normalisation = choose_normalisation(self.settings.normalisation, stains, reinhard, self.reference)
         self.attributes["normalisation"] = self.normalisation.method
         self.quality.update(
             normalisation=self.normalisation.method,
             normalisation_fallback=self.normalisation.fallback,
-            macenko=asdict(macenko),
             reinhard=asdict(reinhard),
+            **{method: asdict(stains)},
         )
 
     def transform(self, pixels: np.ndarray, valid: np.ndarray, x: int, y: int) -> np.ndarray:  # noqa: ARG002
         """Normalise a tile."""
         if self.normalisation.apply is None:
-            return pixels
-        normalised = self.normalisation.apply(np.ascontiguousarray(pixels))
+            return split_planes(pixels)
+        normalised = self.normalisation.apply.planes(np.ascontiguousarray(pixels))
         if not valid.all():
-            normalised[~valid] = WHITE  # not scanned: glass, which is not normalised
+            normalised[:, ~valid] = WHITE  # not scanned: glass, which is not normalised
         return normalised
 
     def to_grey(self, pixels: np.ndarray) -> np.ndarray:
@@ -183,7 +193,7 @@ class Fluorescence(Modality):
         """Subtract the background of a tile and scale it to 16 bits."""
         stored = self._scale(pixels[..., 0], x, y)
         stored[~valid] = 0
-        return stored[..., None]
+        return stored[None]
 
     def to_grey(self, pixels: np.ndarray) -> np.ndarray:
         """Convert pixels to grey levels from 0 to 255."""

@@ -6,7 +6,6 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Protocol
 
-import cv2
 import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
@@ -35,7 +34,10 @@ class Source(Protocol):
     """The pixels of level 0."""
 
     def __call__(self, y: int, x: int, height: int, width: int) -> np.ndarray | None:
-        """Read pixels [c, height, width] of a region, or None where it is empty. Called once for each region."""
+        """Read the pixels [c, height, width] of a chunk, cut at the edge; None where it is empty.
+
+        Called once for each chunk, from several threads.
+        """
 
 
 def write_pyramid(
@@ -65,7 +67,7 @@ def write_pyramid(
     dtype
         uint8 or uint16.
     source
-        The pixels of level 0.
+        The pixels of level 0, chunk by chunk.
     tile_px
         Side of an inner chunk, pixels.
     mpp
@@ -77,7 +79,7 @@ def write_pyramid(
     codec
         How pixels are compressed.
     pool
-        Threads that compress; the bytes do not depend on them.
+        Threads that read and compress chunks; the bytes do not depend on them.
 
     Returns
     -------
@@ -128,42 +130,37 @@ class _Writer:
         _, height, width = self.arrays[top].shape
         for row in range(-(-height // self.shard)):
             for column in range(-(-width // self.shard)):
-                self._shard(top, row, column)
+                self._shard(top, row, column, None)
 
-    def _shard(self, level: int, row: int, column: int) -> np.ndarray | None:
-        """Write one shard and those that it is made from; give it at half the scale, or None if empty."""
+    def _shard(self, level: int, row: int, column: int, half: np.ndarray | None) -> bool:
+        """Write one shard and those that it is made from, and `half`, the same at half the scale; whether it exists."""
         array = self.arrays[level]
         channels, high, wide = array.shape
-        y, x = row * self.shard, column * self.shard
-        height, width = min(self.shard, high - y), min(self.shard, wide - x)
-        if height <= 0 or width <= 0:
-            return None
-        if level == 0:
-            block = self.source(y, x, height, width)
-        else:
-            block = None
-            for down in (0, 1):
-                for right in (0, 1):
-                    part = self._shard(level - 1, 2 * row + down, 2 * column + right)
-                    if part is None:
-                        continue
-                    if block is None:
-                        block = np.zeros((channels, height, width), array.dtype)
-                    top, left = down * self.shard // 2, right * self.shard // 2
-                    block[:, top : top + part.shape[1], left : left + part.shape[2]] = part
-        if block is None or not block.any():
-            return None
-        self.shards.write(level, row, column, block)
-        return halve(block)
+        top, left = row * self.shard, column * self.shard
+        if top >= high or left >= wide:
+            return False
+        side = self.shards.chunk
+        block: np.ndarray | None = None
+        if level:
+            block, middle = np.zeros((channels, self.shard, self.shard), array.dtype), self.shard // 2
+            quarters = [(down, right) for down in (0, 1) for right in (0, 1)]
+            parts = [block[:, down * middle :, right * middle :][:, :middle, :middle] for down, right in quarters]
+            found = [
+                self._shard(level - 1, 2 * row + down, 2 * column + right, part)
+                for (down, right), part in zip(quarters, parts, strict=True)
+            ]
+            if not any(found):
+                return False
 
+        def chunk(y: int, x: int) -> np.ndarray | None:
+            height, width = min(side, high - top - y), min(side, wide - left - x)
+            if height <= 0 or width <= 0:
+                return None
+            if block is None:
+                return self.source(top + y, left + x, height, width)
+            return block[:, y : y + height, x : x + width]
 
-def halve(block: np.ndarray) -> np.ndarray:
-    """Average squares of 2 x 2 pixels, [c, h, w] to [c, ceil(h / 2), ceil(w / 2)]; an odd last line counts twice."""
-    _, height, width = block.shape
-    if height % 2 or width % 2:
-        block = np.pad(block, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
-    size = ((width + 1) // 2, (height + 1) // 2)
-    return np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in block])
+        return self.shards.write(level, row, column, chunk, half)
 
 
 def write_tissue_label(path: Path, status: np.ndarray, *, tile_px: int, mpp: float | None, levels: int) -> None:

@@ -15,6 +15,7 @@ from nephroscale.slides.slide_view import WHITE, SlideView
 from nephroscale.slides.stain import DIGITS, MacenkoFit, ReinhardFit, StainReference, fit_macenko, fit_reinhard
 from nephroscale.slides.tile_grid import make_grid, sample_tissue
 from nephroscale.slides.tissue import estimate_white_point, find_bright_tissue
+from nephroscale.slides.vahadane import fit_vahadane
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +66,7 @@ def fit_reference(slides: Sequence[ReferenceSlide], settings: OmTilingSettings) 
     dict
         By stain.
     """
-    fits: dict[str, list[tuple[MacenkoFit, ReinhardFit]]] = {}
+    fits: dict[str, list[tuple[MacenkoFit, ReinhardFit, MacenkoFit | None]]] = {}
     rejected: dict[str, int] = {}
     for slide in slides:
         fits.setdefault(slide.stain, [])
@@ -74,15 +75,17 @@ def fit_reference(slides: Sequence[ReferenceSlide], settings: OmTilingSettings) 
         except Rejected:
             rejected[slide.stain] = rejected.get(slide.stain, 0) + 1
             continue
-        fits[slide.stain].append((fit_macenko(pixels, white), fit_reinhard(pixels, white)))
+        vahadane = fit_vahadane(pixels, white) if settings.normalisation == "vahadane" else None
+        fits[slide.stain].append((fit_macenko(pixels, white), fit_reinhard(pixels, white), vahadane))
     return {
         stain: StainReference(
-            macenko=choose_medoid([macenko for macenko, _ in pairs]),
-            reinhard=choose_medoid([reinhard for _, reinhard in pairs]),
-            slides=len(pairs),
+            macenko=choose_medoid([macenko for macenko, _, _ in found]),
+            reinhard=choose_medoid([reinhard for _, reinhard, _ in found]),
+            slides=len(found),
             rejected=rejected.get(stain, 0),
+            vahadane=choose_medoid([vahadane for _, _, vahadane in found if vahadane is not None]),
         )
-        for stain, pairs in sorted(fits.items())
+        for stain, found in sorted(fits.items())
     }
 
 

@@ -55,8 +55,8 @@ class TilingSettings(Settings):
 class OmTilingSettings(TilingSettings):
     """How an OM slide becomes a normalised pyramid of tiles."""
 
-    normalisation: Literal["macenko", "reinhard", "none"] = setting(
-        "Stain normalisation, fitted once per slide.", "macenko"
+    normalisation: Literal["macenko", "vahadane", "reinhard", "none"] = setting(
+        "Stain normalisation, fitted once per slide. `vahadane` needs a reference that was fitted with it.", "macenko"
     )
     reference_file: str | None = setting(
         "JSON file of the stains that slides are normalised to, such as resources/stain/he.json; when left out they "

@@ -9,6 +9,7 @@ import itertools
 from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import cv2
 import google_crc32c
 import imagecodecs
 import numpy as np
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from pathlib import Path
 
+    Chunk = Callable[[int, int], np.ndarray | None]
+
 Codec = Literal["zstd", "lz4"]
+GROUP = 4  # chunks that a thread takes at a time
 
 
 class Compressor(NamedTuple):
@@ -67,10 +71,30 @@ class ShardWriter:
         self._map = map if pool is None else pool.map
         blosc.use_threads = False  # Blosc's own threads write blocks in the order in which they end
 
-    def write(self, level: int, row: int, column: int, block: np.ndarray) -> None:
-        """Write a shard: a block [c, h, w], cut at the edge of the level; chunks of zeros are left out."""
+    def write(self, level: int, row: int, column: int, chunk: Chunk, half: np.ndarray | None) -> bool:
+        """Write a shard, if any of its chunks is not zero, and halve it.
+
+        Parameters
+        ----------
+        level, row, column
+            Place of the shard.
+        chunk
+            Gives the chunk [c, h, w] at a corner (y, x) of the shard, cut at the edge of the level; None where there
+            is none. Called once for each corner, by the threads of the pool.
+        half
+            [c, shard / 2, shard / 2], where the shard is written at half the scale; None at the last level.
+
+        Returns
+        -------
+        bool
+            Whether it was written; chunks of zeros are left out.
+        """
         starts = range(0, self.shard, self.chunk)
-        chunks = list(self._map(lambda corner: self._compress(block, *corner), itertools.product(starts, starts)))
+        corners = list(itertools.product(starts, starts))
+        groups = [corners[n : n + GROUP] for n in range(0, len(corners), GROUP)]
+        chunks = [one for group in self._map(lambda group: self._group(group, chunk, half), groups) for one in group]
+        if not any(chunks):
+            return False
         lengths = np.array([len(data) for data in chunks], np.uint64)
         index = np.stack([np.cumsum(lengths) - lengths, lengths], axis=1).astype("<u8")
         index[lengths == 0] = ABSENT
@@ -81,12 +105,37 @@ class ShardWriter:
         with file.open("wb") as stream:
             stream.writelines(parts)
         remember_digest(file, *parts)
+        return True
 
-    def _compress(self, block: np.ndarray, y: int, x: int) -> bytes | bytearray:
-        part = block[:, y : y + self.chunk, x : x + self.chunk]
-        if not part.any():
+    def _group(self, corners: list[tuple[int, int]], chunk: Chunk, half: np.ndarray | None) -> list[bytes | bytearray]:
+        return [self._compress(chunk(y, x), None if half is None else half[:, y // 2 :, x // 2 :]) for y, x in corners]
+
+    def _compress(self, part: np.ndarray | None, half: np.ndarray | None) -> bytes | bytearray:
+        # Most chunks have a pixel that is not zero among few.
+        if part is None or not (part[:, ::32, ::32].any() or part.any()):
             return b""
-        chunk = np.ascontiguousarray(part)
+        if half is not None:
+            halve(part, half)
         if part.shape[1:] != (self.chunk, self.chunk):
-            chunk = np.pad(part, ((0, 0), *((0, self.chunk - n) for n in part.shape[1:])))
-        return self._encode(chunk)
+            part = np.pad(part, ((0, 0), *((0, self.chunk - n) for n in part.shape[1:])))
+        return self._encode(np.ascontiguousarray(part))
+
+
+def halve(block: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Average squares of 2 x 2 pixels, [c, h, w] to [c, ceil(h / 2), ceil(w / 2)]; an odd last line counts twice.
+
+    Parameters
+    ----------
+    block
+        uint8 or uint16.
+    out
+        At least as large as the result, which is written into its corner.
+    """
+    channels, height, width = block.shape
+    if height % 2 or width % 2:
+        block = np.pad(block, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
+    size = ((width + 1) // 2, (height + 1) // 2)
+    halved = np.empty((channels, *size[::-1]), block.dtype) if out is None else out[:, : size[1], : size[0]]
+    for plane, target in zip(block, halved, strict=True):
+        cv2.resize(plane, size, dst=target, interpolation=cv2.INTER_AREA)
+    return halved

@@ -45,8 +45,9 @@ def snap_to_level(reader: SlideReader, scale: float) -> float:
 class SlideView:
     """A raw slide at another scale.
 
-    Pixels come from the next finer level: the mean over squares of 2^n pixels, then linear interpolation for the
-    remaining factor (1 to below 2). Both grids are fixed to the slide, so that regions fit together.
+    Pixels come from the next finer level: the mean over squares of 2^n pixels (which a reader of JPEG takes of the
+    coefficients, see :meth:`.readers.base.SlideReader.read_reduced`), then linear interpolation for the remaining
+    factor (1 to below 2). Both grids are fixed to the slide, so that regions fit together.
 
     For the tiles of a slide, which have glass and a status, see :class:`nephroscale.glomeruli.tile_view.TileView`.
 
@@ -129,6 +130,11 @@ class SlideView:
 
     def _squares(self, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
         k = self.whole
+        wide, high = self.reader.sizes[self.level]
+        if k > 1 and min(x, y) >= 0 and (x + width) * k <= wide and (y + height) * k <= high:
+            reduced = self.reader.read_reduced(self.level, k, x, y, width, height)
+            if reduced is not None:
+                return reduced if self.prepare is None else self.prepare(reduced), np.ones((height, width), bool)
         pixels, valid = self.reader.read_level(self.level, x * k, y * k, width * k, height * k)
         if self.prepare is not None:
             pixels = self.prepare(pixels)

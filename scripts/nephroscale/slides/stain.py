@@ -1,16 +1,16 @@
-"""Stain normalisation by the methods of Macenko and Reinhard: fitted once per slide, applied tile by tile."""
+"""Stain normalisation by the methods of Macenko, Vahadane and Reinhard: fitted once per slide, applied tile by tile."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from threading import local
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import cv2
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 DIGITS = 6
 MIN_PIXELS = 500
@@ -25,7 +25,9 @@ WHITE = (255.0, 255.0, 255.0)
 # Reinhard's change has its full weight from this much L* below that of glass, so that glass keeps its colour.
 GLASS_MARGIN = 8.0
 
-Method = Literal["macenko", "reinhard", "none"]
+STRIP_PX = 64
+
+Method = Literal["macenko", "vahadane", "reinhard", "none"]
 
 
 @dataclass(frozen=True)
@@ -94,26 +96,30 @@ class StainReference:
         None where no slide has a good fit.
     slides, rejected
         Number of slides fitted, and of those that could not be.
+    vahadane
+        None too where that method is not configured.
     """
 
     macenko: MacenkoFit | None
     reinhard: ReinhardFit | None
     slides: int = 0
     rejected: int = 0
+    vahadane: MacenkoFit | None = None
 
     def to_json(self) -> dict[str, object]:
-        """Convert to JSON."""
-        return asdict(self)
+        """Convert to JSON; `vahadane` only where there is one."""
+        return {name: value for name, value in asdict(self).items() if name != "vahadane" or value is not None}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Read the JSON that :meth:`to_json` gives."""
-        macenko, reinhard = content.get("macenko"), content.get("reinhard")
+        macenko, reinhard, vahadane = (content.get(name) for name in ("macenko", "reinhard", "vahadane"))
         return cls(
             MacenkoFit(**macenko) if macenko else None,
             ReinhardFit(**reinhard) if reinhard else None,
             content.get("slides", 0),
             content.get("rejected", 0),
+            MacenkoFit(**vahadane) if vahadane else None,
         )
 
 
@@ -145,7 +151,22 @@ def fit_macenko(rgb: np.ndarray, white: tuple[float, ...] = WHITE, *, percentile
     angle = np.arctan2(along[:, 1], along[:, 0])
     low, high = np.percentile(angle, [percentile, 100 - percentile])
     pair = plane @ np.array([[np.cos(low), np.cos(high)], [np.sin(low), np.sin(high)]])
-    pair = pair[:, np.argsort(-pair[0], kind="stable")]
+    return judge_stains(pair, stained, glass.tolist())
+
+
+def judge_stains(vectors: np.ndarray, stained: np.ndarray, white: list[float]) -> MacenkoFit:
+    """Measure the amounts of two dyes, and judge whether their vectors can be used.
+
+    Parameters
+    ----------
+    vectors
+        [3, 2], columns of unit length, in any order.
+    stained
+        float64 [n, 3], optical densities of stained pixels.
+    white
+        R, G and B of empty glass.
+    """
+    pair = vectors[:, np.argsort(-vectors[0], kind="stable")]
     matrix = np.round(pair, DIGITS)
     condition = float(np.linalg.cond(matrix))
     maximum = np.percentile(stained @ np.linalg.pinv(matrix).T, 99, axis=0)
@@ -156,7 +177,7 @@ def fit_macenko(rgb: np.ndarray, white: tuple[float, ...] = WHITE, *, percentile
         fault = "a stain vector has negative absorption"
     elif maximum.min() < 0.05:
         fault = "one of the stains is missing"
-    return MacenkoFit(matrix.tolist(), np.round(maximum, DIGITS).tolist(), glass.tolist(), round(condition, 3), fault)
+    return MacenkoFit(matrix.tolist(), np.round(maximum, DIGITS).tolist(), white, round(condition, 3), fault)
 
 
 def fit_reinhard(rgb: np.ndarray, white: tuple[float, ...] = WHITE) -> ReinhardFit:
@@ -192,6 +213,16 @@ def _lab(rgb: np.ndarray) -> np.ndarray:
     return lab
 
 
+class Applier(Protocol):
+    """Normalises pixels."""
+
+    def __call__(self, rgb: np.ndarray) -> np.ndarray:
+        """Normalise uint8 [h, w, 3] into a new array."""
+
+    def planes(self, rgb: np.ndarray) -> np.ndarray:
+        """Normalise uint8 [h, w, 3] into a new array [3, h, w]."""
+
+
 @dataclass(frozen=True)
 class Normalisation:
     """How the tiles of a slide are normalised.
@@ -199,29 +230,31 @@ class Normalisation:
     Parameters
     ----------
     method
-        `macenko`, `reinhard` or `identity`.
+        `macenko`, `vahadane`, `reinhard` or `identity`.
     apply
-        Turns uint8 [h, w, 3] into its normalised form; None for `identity`.
+        Normalises pixels; None for `identity`.
     fallback
         Why the configured method is not used; None where it is.
     """
 
     method: str
-    apply: Callable[[np.ndarray], np.ndarray] | None = None
+    apply: Applier | None = None
     fallback: str | None = None
 
 
 def choose_normalisation(
-    method: Method, macenko: MacenkoFit, reinhard: ReinhardFit, reference: StainReference | None
+    method: Method, stains: MacenkoFit, reinhard: ReinhardFit, reference: StainReference | None
 ) -> Normalisation:
-    """Choose how a slide is normalised: Macenko, or else Reinhard, or else not at all.
+    """Choose how a slide is normalised: Macenko or Vahadane, or else Reinhard, or else not at all.
 
     Parameters
     ----------
     method
         The configured method.
-    macenko, reinhard
-        Fits of the slide.
+    stains
+        Stain vectors of the slide, by `method` where that is Macenko or Vahadane.
+    reinhard
+        Colour statistics of the slide.
     reference
         Fits of the reference for its stain, or None.
     """
@@ -230,13 +263,14 @@ def choose_normalisation(
     if reference is None:
         return Normalisation("identity", fallback="there is no reference for this stain")
     reasons = []
-    if method == "macenko":
-        if reference.macenko is None or reference.macenko.fault:
-            reasons.append("macenko: the reference has no fit")
-        elif macenko.fault:
-            reasons.append(f"macenko: {macenko.fault}")
+    if method in {"macenko", "vahadane"}:
+        target = reference.macenko if method == "macenko" else reference.vahadane
+        if target is None or target.fault:
+            reasons.append(f"{method}: the reference has no fit")
+        elif stains.fault:
+            reasons.append(f"{method}: {stains.fault}")
         else:
-            return Normalisation("macenko", MacenkoApplier(macenko, reference.macenko))
+            return Normalisation(method, MacenkoApplier(stains, target))
     if reference.reinhard is None or reference.reinhard.fault:
         reasons.append("reinhard: the reference has no fit")
     elif reinhard.fault:
@@ -280,6 +314,19 @@ class MacenkoApplier:
         cv2.exp(second, first)
         return cv2.convertScaleAbs(first)
 
+    def planes(self, rgb: np.ndarray) -> np.ndarray:
+        """Normalise uint8 [h, w, 3] into a new array [3, h, w], in strips that stay in the processor's cache."""
+        planes = np.empty((3, *rgb.shape[:2]), np.uint8)
+        for top in range(0, rgb.shape[0], STRIP_PX):
+            strip = rgb[top : top + STRIP_PX]
+            density, spare, _ = self._buffers(strip.shape)
+            plane = spare.reshape(3, *strip.shape[:2])[0]  # one plane of its memory
+            cv2.LUT(strip, DENSITY, density)
+            for row, out in zip(self._affine, planes[:, top : top + STRIP_PX], strict=True):
+                cv2.exp(cv2.transform(density, row[None], plane), plane)
+                cv2.convertScaleAbs(plane, out)
+        return planes
+
 
 class ReinhardApplier:
     """Match mean and standard deviation of L*, a*, b* to the reference; buffers are reused between calls.
@@ -311,6 +358,19 @@ class ReinhardApplier:
         cv2.cvtColor(lab, cv2.COLOR_LAB2RGB, change)
         np.maximum(change, 0.0, out=change)
         return cv2.convertScaleAbs(change, alpha=255.0)
+
+    def planes(self, rgb: np.ndarray) -> np.ndarray:
+        """Normalise uint8 [h, w, 3] into a new array [3, h, w]."""
+        return split_planes(self(rgb))
+
+
+def split_planes(pixels: np.ndarray) -> np.ndarray:
+    """Separate the channels of [h, w, c] into a new array [c, h, w]."""
+    if pixels.shape[-1] == 1:
+        return pixels.reshape(1, *pixels.shape[:2])
+    planes = np.empty((pixels.shape[-1], *pixels.shape[:2]), pixels.dtype)
+    cv2.split(pixels, list(planes))
+    return planes
 
 
 def macenko_matrix(source: MacenkoFit, reference: MacenkoFit) -> np.ndarray:

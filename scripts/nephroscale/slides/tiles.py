@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
@@ -117,7 +118,8 @@ def tile_slide(  # noqa: PLR0917
                 reader = open_field(reader, row)
                 modality = Fluorescence(reader, scales, row, settings, facts)
             with ThreadPoolExecutor(threads) as pool:
-                return _tile(reader, scales, modality, row, settings, out, pool, report)
+                workers = pool if threads > 1 else None
+                return _tile(reader, scales, modality, row, settings, out, workers, report)
         except UnreadableSlide as fault:
             raise Rejected("the file became unreadable while it was being read") from fault
 
@@ -129,13 +131,13 @@ def _tile(  # noqa: PLR0917
     row: ImageRow,
     settings: OmTilingSettings | ImTilingSettings,
     out: Path,
-    pool: Executor,
+    pool: Executor | None,
     report: Callable[[int, int], None] | None,
 ) -> TileFigures:
     view = modality.view(reader, scales.tile)
     grid = make_grid(view, modality.mask, modality.overview.unreadable, scales.ratio, settings)
     modality.fit(view, grid, scales)
-    stream = _Stream(view, grid, modality, settings, pool, report)
+    stream = _Stream(view, grid, modality, settings, report)
     mpp = None if scales.mpp is None else round(scales.mpp, 6)
     attributes = {
         "mpp": mpp,
@@ -195,54 +197,49 @@ def _check_unreadable(grid: TileGrid, max_fraction: float) -> None:
 
 
 class _Stream:
-    """The pixels of level 0, read tile by tile as the pyramid is written."""
+    """The pixels of level 0, read tile by tile as the pyramid is written; a tile is a chunk."""
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         view: SlideView,
         grid: TileGrid,
         modality: Modality,
         settings: OmTilingSettings | ImTilingSettings,
-        pool: Executor,
         report: Callable[[int, int], None] | None,
     ) -> None:
-        self.view, self.grid, self.modality, self.pool, self.report = view, grid, modality, pool, report
+        self.view, self.grid, self.modality, self.report = view, grid, modality, report
         self.min_focus = settings.min_focus
         self.focus = np.full(grid.status.shape, np.nan)
         self.done, self.total = 0, int((grid.status == TileStatus.TISSUE).sum())
-        self._reading = Lock()  # a reader is one file and one cache
+        self._counting = Lock()
+        # A reader is one file and one cache, if it does not say otherwise.
+        self._reading: AbstractContextManager[object] = nullcontext() if view.reader.parallel else Lock()
 
     def __call__(self, y: int, x: int, height: int, width: int) -> np.ndarray | None:
-        side = self.grid.side
-        part = self.grid.status[y // side : -(-(y + height) // side), x // side : -(-(x + width) // side)]
-        tiles = np.argwhere(part == TileStatus.TISSUE)
-        if not len(tiles):
+        row, column = y // self.grid.side, x // self.grid.side
+        if self.grid.status[row, column] != TileStatus.TISSUE:
             return None
-        block = np.zeros((self.modality.channels, height, width), self.modality.dtype)
-        places: list[list[int]] = (tiles + np.array([y // side, x // side])).tolist()
-        for _ in self.pool.map(lambda place: self._tile(place, block, y, x), places):
+        tile = self._tile(row, column, height, width)
+        with self._counting:
             self.done += 1
             if self.report is not None:
                 self.report(self.done, self.total)
-        return block
+        return tile
 
-    def _tile(self, place: list[int], block: np.ndarray, y: int, x: int) -> None:
-        """Read a tile, and write it into a block of level 0 whose corner is x, y."""
-        grid, (row, column) = self.grid, place
-        left, top, wide, high = grid.box(row, column)
+    def _tile(self, row: int, column: int, height: int, width: int) -> np.ndarray | None:
+        """Read a tile, [c, height, width]; None if it cannot be read or is out of focus."""
+        grid, (left, top, _, _) = self.grid, self.grid.box(row, column)
         try:
             with self._reading:
-                pixels, valid = self.view.read(grid.x + left, grid.y + top, wide, high)
+                pixels, valid = self.view.read(grid.x + left, grid.y + top, width, height)
         except UnreadableRegion:
             grid.status[row, column] = TileStatus.UNREADABLE
-            return
+            return None
         self.focus[row, column] = focus = measure_focus(self.modality.to_grey(pixels))
         if focus < self.min_focus:
             grid.status[row, column] = TileStatus.BACKGROUND
-            return
-        stored = self.modality.transform(pixels, valid, grid.x + left, grid.y + top)
-        for plane, channel in zip(block, cv2.split(stored), strict=True):
-            plane[top - y : top - y + high, left - x : left - x + wide] = channel
+            return None
+        return self.modality.transform(pixels, valid, grid.x + left, grid.y + top)
 
 
 def measure_focus(grey: np.ndarray) -> float:

@@ -24,6 +24,11 @@ RED_SATURATION = 150
 RED_SATURATION_EDGE = 130
 PEN_SATURATION_MASSON = 170
 BLACK_PEN_VALUE = 75
+# Widths of strokes and length of a thin one, µm. Thin ones are looked for in green and blue alone: blood is red, silver
+# black, and collagen in Masson blue.
+PEN_UM = 100
+THIN_PEN_UM = 45
+THIN_PEN_LENGTH_UM = 500
 # A fill: levels within which it is even, levels from which on it is not background, and share of the picture.
 EVEN = 4
 FILL_ABSORBED = 25
@@ -193,27 +198,41 @@ def find_pen(rgb: np.ndarray, mpp: float, stain: str = "") -> np.ndarray:
     textured = _textured(rgb, mpp)
     masson = stain.lower().startswith("masson")
     least, paler = (PEN_SATURATION_MASSON, None) if masson else (PEN_SATURATION, PEN_SATURATION // 3)
-    inks, pale = black.copy(), black.copy()
+    inks, pale, coloured = black.copy(), black.copy(), np.zeros_like(black)
     for within, core, edge in ((blue_green, least, paler), (red, RED_SATURATION, RED_SATURATION_EDGE)):
         ink = within & (saturation >= core)
         if (ink & textured).sum() > PEN_SHARE * absorbing.sum():
             continue  # a larger fraction of textured pixels is the stain, not a mark
         inks |= ink
+        if within is blue_green and not masson:
+            coloured = ink
         if edge is not None:
             pale |= within & (saturation >= edge)
     # A stroke is broad and even; an opening of 100 µm removes nuclei and silver fibres.
-    side = max(3, int(100 / mpp) | 1)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    cores = cv2.morphologyEx(inks.astype(np.uint8), cv2.MORPH_OPEN, kernel)
+    cores, grown = _strokes(inks, PEN_UM / mpp)
+    thin, around = _strokes(coloured, THIN_PEN_UM / mpp, THIN_PEN_LENGTH_UM / mpp)
+    cores, grown = cores | thin, grown | around
     if not cores.any():
-        return cores > 0
+        return np.zeros(cores.shape, bool)
     # The edge of a stroke is paler than its core.
-    grown = cv2.dilate(cores, kernel) > 0
     _, labels = cv2.connectedComponents(
         cv2.morphologyEx(pale.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     )
-    touched = np.unique(labels[cores > 0])
-    return grown | np.isin(labels, touched[touched > 0])
+    touched = np.unique(labels[cores])
+    marks: np.ndarray = grown | np.isin(labels, touched[touched > 0])
+    return marks
+
+
+def _strokes(ink: np.ndarray, width: float, length: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Areas of ink at least as wide and as long as given in pixels, and the same dilated by half the width."""
+    side = max(3, int(width) | 1)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    cores = cv2.morphologyEx(ink.astype(np.uint8), cv2.MORPH_OPEN, kernel)
+    if length:
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(cores, connectivity=8)
+        long = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]) >= length
+        cores *= (long & (np.arange(len(long)) > 0))[labels].astype(np.uint8)
+    return cores > 0, cv2.dilate(cores, kernel) > 0
 
 
 def estimate_white_point(rgb: np.ndarray, usable: np.ndarray) -> tuple[float, float, float]:

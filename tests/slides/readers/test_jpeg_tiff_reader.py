@@ -1,6 +1,11 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
 import numpy as np
 import pytest
+import tifffile
 
+from nephroscale.slides.readers.base import UnreadableRegion
 from nephroscale.slides.readers.jpeg_tiff_reader import JpegTiffReader, agrees_with_openslide
 from nephroscale.slides.readers.openslide_reader import OpenslideReader
 from nephroscale.slides.readers.registry import choose_reader
@@ -39,3 +44,56 @@ def test_a_slide_with_other_pixels_is_left_to_openslide(slide, monkeypatch):
     monkeypatch.setattr("imagecodecs.jpeg8_decode", lambda *a, **k: decode(*a, **k) ^ 1)
     assert not agrees_with_openslide(slide)
     assert choose_reader(slide) == "openslide_reader"
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8, 32])
+def test_reduced_regions_are_means_of_squares(slide, factor):
+    with JpegTiffReader(slide) as reader:
+        x, y, width, height = 5, 3, 300 // factor, 500 // factor
+        reduced = reader.read_reduced(0, factor, x, y, width, height)
+        pixels = reader.read_level(0, x * factor, y * factor, width * factor, height * factor)[0]
+        means = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+        difference = np.abs(reduced.astype(int) - means)
+        assert difference.mean() < 1
+        assert difference.max() < 24
+        assert reader.read_reduced(0, 3, 0, 0, 10, 10) is None
+        assert reader.read_reduced(0, 512, 0, 0, 1, 1) is None, "larger than a tile"
+
+
+def test_colours_that_are_not_transformed_are_reduced_too(tmp_path, shared):
+    """Aperio writes RGB without the marker for it, and the tables of a level once."""
+    with JpegTiffReader(shared / "data/slides/CMU-1-Small-Region.svs") as reader:
+        reduced = reader.read_reduced(0, 2, 400, 400, 200, 200).astype(int)
+        pixels = reader.read_level(0, 800, 800, 400, 400)[0]
+    assert np.abs(reduced - cv2.resize(pixels, (200, 200), interpolation=cv2.INTER_AREA)).mean() < 1
+
+
+def test_a_slide_whose_reduced_pixels_differ_is_left_to_openslide(slide, monkeypatch):
+    monkeypatch.setattr(JpegTiffReader, "_decode_reduced", lambda self, *a: np.zeros((128, 128, 3), np.uint8))
+    assert not agrees_with_openslide(slide)
+
+
+def test_a_tile_without_its_end_is_unreadable_at_every_scale(tmp_path, slide):
+    data = bytearray(slide.read_bytes())
+    with tifffile.TiffFile(slide) as tiff:
+        start, length = tiff.pages[0].dataoffsets[0], tiff.pages[0].databytecounts[0]
+    data[start + length // 2 : start + length] = bytes(length - length // 2)
+    path = tmp_path / "slide.tiff"
+    path.write_bytes(data)
+    with JpegTiffReader(path) as reader:
+        with pytest.raises(UnreadableRegion):
+            reader.read_level(0, 0, 0, 256, 256)
+        with pytest.raises(UnreadableRegion):
+            reader.read_reduced(0, 2, 0, 0, 128, 128)
+
+
+def test_several_threads_may_read_at_once(slide):
+    places = [(x, y) for y in range(0, 1400, 100) for x in range(0, 1800, 150)]
+
+    def read(place):
+        return reader.read_level(0, *place, 200, 130)[0]
+
+    with JpegTiffReader(slide) as reader, ThreadPoolExecutor(4) as pool:
+        reader._capacity = 4
+        for one, other in zip(pool.map(read, places), map(read, places), strict=True):
+            np.testing.assert_array_equal(one, other)

@@ -61,6 +61,8 @@ class SlideReader(ABC):
         Whether the channels are red, green and blue.
     channel_names
         Names of grey channels, if the file has them.
+    parallel
+        Whether several threads may read at the same time.
     """
 
     width: int
@@ -75,6 +77,7 @@ class SlideReader(ABC):
     dtype: np.dtype = np.dtype(np.uint8)
     rgb: bool = True
     channel_names: tuple[str, ...] = ()
+    parallel: bool = False
 
     @abstractmethod
     def __init__(self, path: Path) -> None:
@@ -100,6 +103,30 @@ class SlideReader(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close the file."""
+
+    def read_reduced(self, level: int, factor: int, x: int, y: int, width: int, height: int) -> np.ndarray | None:  # noqa: ARG002, PLR0917
+        """Decode a region at a fraction of its scale, which is faster than to decode and to average it.
+
+        Parameters
+        ----------
+        level
+            Index into `sizes`.
+        factor
+            Pixels of the level per pixel of the result, at least 2.
+        x, y, width, height
+            Region inside the level, in pixels of the result.
+
+        Returns
+        -------
+        ndarray or None
+            Pixels [height, width, channels], all of which the file has; None where this reader has no such way.
+
+        Raises
+        ------
+        UnreadableRegion
+            When the pixels there cannot be decoded.
+        """
+        return None
 
     def read_level(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
         """Read a region of a level; pixels beyond its edges are zero and not valid.
