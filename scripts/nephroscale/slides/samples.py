@@ -9,7 +9,7 @@ import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.microscope_scale import MicroscopeScale, read_sidecar_scale, read_tiff_scale
-from nephroscale.slides.stacks import STACKS, choose_plane, open_stack
+from nephroscale.slides.stacks import choose_plane, kind_of_stack, open_stack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +66,7 @@ def read_samples(path: Path, page: int | None = None) -> np.ndarray:
     try:
         if head[:4] in TIFF_MAGIC:
             pixels = _decode_tiff(Path(path), page)
-        elif kind := _kind_of_stack(head):
+        elif kind := kind_of_stack(Path(path), head):
             with open_stack(Path(path), kind) as stack:
                 plane = choose_plane(stack, page)
                 _refuse_large(stack.width, stack.height)
@@ -103,7 +103,7 @@ def read_picture_header(path: Path, page: int | None = None) -> PictureHeader:
     try:
         if head[:4] in TIFF_MAGIC:
             header = _tiff_header(Path(path), page)
-        elif kind := _kind_of_stack(head):
+        elif kind := kind_of_stack(Path(path), head):
             with open_stack(Path(path), kind) as stack:
                 choose_plane(stack, page)
                 header = PictureHeader(stack.width, stack.height, stack.scale)
@@ -124,10 +124,6 @@ def _read_head(path: Path) -> bytes:
     if not head:
         raise Rejected("cannot be opened: the file is empty (0 bytes)")
     return head
-
-
-def _kind_of_stack(head: bytes) -> str | None:
-    return next((kind for place, magic, kind in STACKS if head[place:].startswith(magic)), None)
 
 
 def _refuse_large(width: int, height: int) -> None:
@@ -155,8 +151,9 @@ def _tiff_header(path: Path, page: int | None) -> PictureHeader:
     from nephroscale.slides.readers.stated_mpp import read_mpp
 
     with tifffile.TiffFile(path) as tiff:
-        chosen = _choose_page(_pages(tiff), page)
-        scale = read_tiff_scale(tiff)
+        pages = _pages(tiff)
+        chosen = _choose_page(pages, page)
+        scale = read_tiff_scale(chosen, pages)
         if scale is None:
             mpp, generic, _ = read_mpp(tiff)
             scale = None if mpp is None or generic else MicroscopeScale(1000 * mpp, "OME" if tiff.is_ome else "ImageJ")
