@@ -71,6 +71,80 @@ def test_every_kind_of_raster_shows_it_too(tmp_path: Path, grey: np.ndarray, nam
     assert like(tmp_path / name, grey) > 0.995
 
 
+def deep(grey: np.ndarray) -> np.ndarray:
+    return grey.astype(np.uint16) * 200
+
+
+LAYOUTS = {
+    "tiles": lambda g: (g, {"tile": (32, 32)}),
+    "bytes in the order of Motorola": lambda g: (deep(g), {"byteorder": ">"}),
+    "BigTIFF": lambda g: (deep(g), {"bigtiff": True, "byteorder": ">"}),
+    "planes of RGB in tiles": lambda g: (
+        np.stack([g] * 3),
+        {"photometric": "rgb", "planarconfig": "separate", "tile": (32, 32), "compression": "deflate"},
+    ),
+    "RGB with opacity": lambda g: (
+        np.dstack([g] * 3 + [np.full_like(g, 255)]),
+        {"photometric": "rgb", "extrasamples": ["unassalpha"]},
+    ),
+    "12 bits in 16": lambda g: (g.astype(np.uint16) * 16, {}),
+    "LZW of differences": lambda g: (deep(g), {"compression": "lzw", "predictor": 2}),
+    "Zstandard": lambda g: (deep(g), {"compression": "zstd"}),
+    "JPEG": lambda g: (g, {"compression": "jpeg"}),
+    "JPEG of RGB": lambda g: (np.dstack([g] * 3), {"photometric": "rgb", "compression": "jpeg"}),
+    "differences of floating point": lambda g: (g / np.float32(7), {"compression": "deflate", "predictor": 3}),
+    "signed bytes": lambda g: ((g.astype(int) - 128).astype(np.int8), {}),
+    "64 bits": lambda g: (g.astype(np.uint64) * 10**6, {}),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_layout_of_a_tiff_does_not_matter(tmp_path: Path, grey: np.ndarray, layout: str) -> None:
+    pixels, more = LAYOUTS[layout](grey)
+    path = tif(tmp_path, pixels, **{"photometric": "minisblack", **more})
+    assert like(path, grey) > 0.99
+    (tmp_path / "cut.tif").write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(Rejected):
+        read_samples(tmp_path / "cut.tif")
+
+
+@pytest.mark.parametrize("name", ["deep.png", "deep.jp2", "palette.bmp", "progressive.jpg", "grey.j2k"])
+def test_other_rasters_under_any_name(tmp_path: Path, grey: np.ndarray, name: str) -> None:
+    image = Image.fromarray(deep(grey) if "deep" in name else grey)
+    image = image.quantize(200) if "palette" in name else image
+    image.save(tmp_path / name, **({"progressive": True, "quality": 95} if name.endswith("jpg") else {}))
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / "other.tif").write_bytes(whole)
+    assert like(tmp_path / "other.tif", grey) > 0.99
+    assert (read_samples(tmp_path / "other.tif").dtype == np.uint16) == ("deep" in name)
+    (tmp_path / "cut.tif").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(Rejected):
+        read_samples(tmp_path / "cut.tif")
+
+
+def test_what_is_no_picture_is_refused_with_what_it_is(tmp_path: Path, grey: np.ndarray) -> None:
+    frames = {"save_all": True, "append_images": [Image.fromarray(grey[::-1].copy())]}
+    Image.fromarray(grey).save(tmp_path / "film.gif", **frames)
+    Image.fromarray(grey).save(tmp_path / "film.png", **frames)
+    Image.fromarray(grey).save(tmp_path / "page.pdf")
+    (tmp_path / "named.tif").write_bytes((tmp_path / "film.gif").read_bytes())
+    tifffile.imwrite(tmp_path / "waves.tif", grey.astype(np.complex64), photometric="minisblack")
+    volume = {"volumetric": True, "tile": (16, 32, 32), "photometric": "minisblack", "metadata": None}
+    tifffile.imwrite(tmp_path / "volume.tif", np.stack([grey] * 16), **volume)
+    (tmp_path / "report.docx").write_bytes(b"PK\3\4" + bytes(400))
+    for name, reason in {
+        "film.gif": "it is a GIF",
+        "named.tif": "it is a GIF",
+        "film.png": "it is an animated PNG",
+        "page.pdf": "it is a PDF",
+        "waves.tif": "numbers of type complex64",
+        "volume.tif": "it holds a volume",
+        "report.docx": "ZIP archive or an Office file",
+    }.items():
+        with pytest.raises(Rejected, match=reason):
+            read_samples(tmp_path / name)
+
+
 def test_ycbcr_in_strips_becomes_rgb(tmp_path: Path) -> None:
     colours = np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8)
     pixels = np.asarray(Image.fromarray(colours).convert("YCbCr"))
