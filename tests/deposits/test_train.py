@@ -1,20 +1,23 @@
 """Training and prediction of the variants on drawn micrographs: dark blots are deposits."""
 
 import json
+import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from shapely import box as rectangle
 
-from nephroscale.arrays import read_array, read_attributes
+from nephroscale.arrays import read_array, read_attributes, write_arrays
+from nephroscale.deposits.backbone import pooled_features
 from nephroscale.deposits.evaluate import evaluate_deposits
-from nephroscale.deposits.images import load_pictures
+from nephroscale.deposits.images import Instances, load_pictures
 from nephroscale.deposits.localisation import localise, read_heat
 from nephroscale.deposits.plain import list_items
 from nephroscale.deposits.predictions import read_predictions, read_weight
 from nephroscale.deposits.settings import COMBINED, EQUAL, BackboneSettings, DepositsSettings
-from nephroscale.deposits.train import Task, read_validation, train_deposits
+from nephroscale.deposits.train import Task, make_backbone, read_validation, train_deposits
 from nephroscale.errors import Rejected
 from nephroscale.features.convert_weights import prepare_weights
 from nephroscale.training.checkpoint import Checkpoint
@@ -121,19 +124,43 @@ def test_the_network_looks_at_the_blots(study, evaluated):
     assert np.mean([one.precision / one.precision_by_chance for one in found]) > 1.5
 
 
-def test_patches_of_an_image_weigh_as_much_as_an_image():
-    settings = np.zeros((3, SIZE, SIZE), np.uint8)
-    one = load_pictures({}, None, SIZE)
-    assert one == []
-    from nephroscale.deposits.images import TemPicture
+def pictures(folder, counts):
+    """Images A, B, ... with so many instances each, of one patient."""
+    owner = np.repeat(np.arange(len(counts)), counts)
+    pixels = np.random.default_rng(0).integers(0, 256, (len(owner), 2 * SIZE, 2 * SIZE), np.uint8)
+    place = np.tile(np.array([0, 0, SIZE, SIZE]), (len(owner), 1))
+    names = [chr(65 + index) for index in range(len(counts))]
+    arrays = {"images": pixels, "image": owner.astype(np.int16), "box": place, "valid": place}
+    write_arrays(folder / "P.zarr", arrays, {"images": names})
+    return load_pictures({"P": folder / "P.zarr"}, None, SIZE)
 
-    boxes = np.zeros((3, 4))
-    items = list_items(
-        [
-            TemPicture("A", "P", True, settings, boxes, boxes),
-            TemPicture("B", "P", False, settings[:1], boxes[:1], boxes[:1]),
-        ]
-    )
+
+def test_memory_holds_a_batch_of_instances(tmp_path):
+    instances = Instances(pictures(tmp_path, [1, 300, 99]))
+    tracemalloc.start()
+    batches = sum(1 for _ in instances.batches(8))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert batches == 50
+    assert peak < 0.1 * len(instances) * SIZE**2
+    assert np.array_equal(instances.read([350, 2]), [instances.pictures[2].read(49), instances.pictures[1].read(1)])
+
+
+def test_features_do_not_depend_on_how_instances_are_read(tmp_path):
+    own = pictures(tmp_path, [3, 1, 2])
+    backbone = make_backbone(SETTINGS, "svm", 0)
+    all_at_once = torch.from_numpy(np.concatenate([[one.read(i) for i in range(len(one))] for one in own]))
+    with torch.inference_mode():
+        expected = [backbone.pooled(all_at_once[start : start + 4]) for start in (0, 4)]
+    for stage, found in enumerate(pooled_features(backbone, own, "cpu", 4)):
+        whole = torch.cat([part[stage] for part in expected]).double().numpy()
+        means = [whole[:3].mean(0), whole[3], whole[4:].mean(0)]
+        np.testing.assert_allclose(found, np.stack(means).astype(np.float32), rtol=1e-6)
+
+
+def test_patches_of_an_image_weigh_as_much_as_an_image(tmp_path):
+    assert load_pictures({}, None, SIZE) == []
+    items = list_items([replace(picture, label=picture.id == "A") for picture in pictures(tmp_path, [3, 1])])
     assert items.weights.tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1])
     assert items.labels.tolist() == [True, True, True, False]
 

@@ -40,7 +40,7 @@ GATAN = [
 def test_the_metadata_of_a_tiff_give_the_scale(tmp_path: Path, more: dict[str, object], source: str | None) -> None:
     tifffile.imwrite(tmp_path / "a.tif", PIXELS, **more)
     with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
-        found = read_tiff_scale(tiff)
+        found = read_tiff_scale(tiff.pages.first)
     if source is None:
         assert found is None
     else:
@@ -52,7 +52,30 @@ def test_pixels_that_are_not_square_give_no_scale(tmp_path: Path) -> None:
     tags_of_two = [*GATAN[:3], (65010, "d", 1, 6.5, True)]
     tifffile.imwrite(tmp_path / "a.tif", PIXELS, **tags(extratags=tags_of_two))
     with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
-        assert read_tiff_scale(tiff) is None
+        assert read_tiff_scale(tiff.pages.first) is None
+
+
+def test_the_metadata_may_be_on_another_page_of_the_size_of_the_picture(tmp_path: Path) -> None:
+    small = [*GATAN[:2], (65009, "d", 1, 99.0, True), (65010, "d", 1, 99.0, True)]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as out:
+        out.write(PIXELS[::2, ::2], **tags(extratags=small))
+        out.write(np.stack([PIXELS] * 3, axis=-1), photometric="rgb", metadata=None)
+        out.write(PIXELS.astype(np.uint16), **tags(extratags=GATAN))
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        pages = list(tiff.pages)
+        for chosen in pages[1:]:
+            found = read_tiff_scale(chosen, pages)
+            assert found is not None
+            assert found.nm_per_px == pytest.approx(3.25)
+        assert read_tiff_scale(pages[1]) is None
+
+
+def test_a_number_that_is_no_length_of_a_pixel_is_no_scale(tmp_path: Path) -> None:
+    for size in (0.0, -1.0, 1e17):
+        wrong = [*GATAN[:2], (65009, "d", 1, size, True), (65010, "d", 1, size, True)]
+        tifffile.imwrite(tmp_path / "a.tif", PIXELS, **tags(extratags=wrong))
+        with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+            assert read_tiff_scale(tiff.pages.first) is None
 
 
 SIDECARS = {

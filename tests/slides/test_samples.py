@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -11,6 +12,7 @@ import tifffile
 from PIL import Image
 
 from nephroscale.errors import Rejected
+from nephroscale.slides import tem_formats
 from nephroscale.slides.samples import MOST_PIXELS, read_picture_header, read_samples
 
 
@@ -67,6 +69,80 @@ def test_every_kind_of_raster_shows_it_too(tmp_path: Path, grey: np.ndarray, nam
     )
     image.save(tmp_path / name, **({"quality": 95} if name.endswith("jpg") else {}))
     assert like(tmp_path / name, grey) > 0.995
+
+
+def deep(grey: np.ndarray) -> np.ndarray:
+    return grey.astype(np.uint16) * 200
+
+
+LAYOUTS = {
+    "tiles": lambda g: (g, {"tile": (32, 32)}),
+    "bytes in the order of Motorola": lambda g: (deep(g), {"byteorder": ">"}),
+    "BigTIFF": lambda g: (deep(g), {"bigtiff": True, "byteorder": ">"}),
+    "planes of RGB in tiles": lambda g: (
+        np.stack([g] * 3),
+        {"photometric": "rgb", "planarconfig": "separate", "tile": (32, 32), "compression": "deflate"},
+    ),
+    "RGB with opacity": lambda g: (
+        np.dstack([g] * 3 + [np.full_like(g, 255)]),
+        {"photometric": "rgb", "extrasamples": ["unassalpha"]},
+    ),
+    "12 bits in 16": lambda g: (g.astype(np.uint16) * 16, {}),
+    "LZW of differences": lambda g: (deep(g), {"compression": "lzw", "predictor": 2}),
+    "Zstandard": lambda g: (deep(g), {"compression": "zstd"}),
+    "JPEG": lambda g: (g, {"compression": "jpeg"}),
+    "JPEG of RGB": lambda g: (np.dstack([g] * 3), {"photometric": "rgb", "compression": "jpeg"}),
+    "differences of floating point": lambda g: (g / np.float32(7), {"compression": "deflate", "predictor": 3}),
+    "signed bytes": lambda g: ((g.astype(int) - 128).astype(np.int8), {}),
+    "64 bits": lambda g: (g.astype(np.uint64) * 10**6, {}),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_layout_of_a_tiff_does_not_matter(tmp_path: Path, grey: np.ndarray, layout: str) -> None:
+    pixels, more = LAYOUTS[layout](grey)
+    path = tif(tmp_path, pixels, **{"photometric": "minisblack", **more})
+    assert like(path, grey) > 0.99
+    (tmp_path / "cut.tif").write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(Rejected):
+        read_samples(tmp_path / "cut.tif")
+
+
+@pytest.mark.parametrize("name", ["deep.png", "deep.jp2", "palette.bmp", "progressive.jpg", "grey.j2k"])
+def test_other_rasters_under_any_name(tmp_path: Path, grey: np.ndarray, name: str) -> None:
+    image = Image.fromarray(deep(grey) if "deep" in name else grey)
+    image = image.quantize(200) if "palette" in name else image
+    image.save(tmp_path / name, **({"progressive": True, "quality": 95} if name.endswith("jpg") else {}))
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / "other.tif").write_bytes(whole)
+    assert like(tmp_path / "other.tif", grey) > 0.99
+    assert (read_samples(tmp_path / "other.tif").dtype == np.uint16) == ("deep" in name)
+    (tmp_path / "cut.tif").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(Rejected):
+        read_samples(tmp_path / "cut.tif")
+
+
+def test_what_is_no_picture_is_refused_with_what_it_is(tmp_path: Path, grey: np.ndarray) -> None:
+    frames = {"save_all": True, "append_images": [Image.fromarray(grey[::-1].copy())]}
+    Image.fromarray(grey).save(tmp_path / "film.gif", **frames)
+    Image.fromarray(grey).save(tmp_path / "film.png", **frames)
+    Image.fromarray(grey).save(tmp_path / "page.pdf")
+    (tmp_path / "named.tif").write_bytes((tmp_path / "film.gif").read_bytes())
+    tifffile.imwrite(tmp_path / "waves.tif", grey.astype(np.complex64), photometric="minisblack")
+    volume = {"volumetric": True, "tile": (16, 32, 32), "photometric": "minisblack", "metadata": None}
+    tifffile.imwrite(tmp_path / "volume.tif", np.stack([grey] * 16), **volume)
+    (tmp_path / "report.docx").write_bytes(b"PK\3\4" + bytes(400))
+    for name, reason in {
+        "film.gif": "it is a GIF",
+        "named.tif": "it is a GIF",
+        "film.png": "it is an animated PNG",
+        "page.pdf": "it is a PDF",
+        "waves.tif": "numbers of type complex64",
+        "volume.tif": "it holds a volume",
+        "report.docx": "ZIP archive or an Office file",
+    }.items():
+        with pytest.raises(Rejected, match=reason):
+            read_samples(tmp_path / name)
 
 
 def test_ycbcr_in_strips_becomes_rgb(tmp_path: Path) -> None:
@@ -179,6 +255,79 @@ def test_emd_is_read_with_the_extra(tmp_path: Path, grey: np.ndarray) -> None:
     scale = read_picture_header(tmp_path / "a.emd").scale
     assert scale is not None
     assert scale.nm_per_px == pytest.approx(2.5)
+
+
+def test_velox_has_the_frames_of_a_series_last(tmp_path: Path, grey: np.ndarray) -> None:
+    pytest.importorskip("ncempy")
+    import h5py
+
+    about = {
+        "BinaryResult": {"PixelUnitX": "m", "PixelUnitY": "m", "Detector": "Ceta"},
+        "Acquisition": {"AcquisitionStartDatetime": {"DateTime": "1"}},
+        "Stage": {},
+    }
+    about["BinaryResult"]["PixelSize"] = {"width": "2.5e-9", "height": "2.5e-9"}
+    with h5py.File(tmp_path / "a.emd", "w") as file:
+        group = file.create_group("Data/Image/one")
+        group["Data"] = np.stack([grey, grey[::-1], grey], axis=-1)
+        group["Metadata"] = np.frombuffer(json.dumps(about).encode(), np.uint8)[:, None]
+    with pytest.raises(Rejected, match=r"3 pages of one size; name one in the column path, as a.emd#2"):
+        read_samples(tmp_path / "a.emd")
+    assert np.array_equal(read_samples(tmp_path / "a.emd", 2), grey[::-1])
+    scale = read_picture_header(tmp_path / "a.emd", 2).scale
+    assert scale is not None
+    assert scale.nm_per_px == pytest.approx(2.5)
+
+
+A, B = np.arange(600.0).reshape(20, 30), np.zeros((20, 30), np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("sets", "outcome"),
+    [
+        ([(A, (2.0, 2.0), ["nm", "nm"])], 2.0),
+        ([(A, (2e-9, 2e-9), ["m", "m"])], 2.0),
+        ([(A, (2.0, 3.0), ["nm", "nm"])], None),
+        ([(A, (2.0, 2.0), ["nm", "um"])], None),
+        ([(A, (), [])], None),
+        ([(A[:4, :4], (9.0, 9.0), ["nm", "nm"]), (A, (2.0, 2.0), ["nm", "nm"])], 2.0),
+        ([(A, (1.0, 1.0), ["1/nm", "1/nm"]), (B, (2.0, 2.0), ["nm", "nm"])], 2.0),
+        ([(A, (2.0, 2.0), ["nm", "nm"]), (B, (2.0, 2.0), ["nm", "nm"])], "2 pages of one size.*as a.dm3#2"),
+        ([(A, (4e7, 4e7), ["m", "m"])], "diffraction patterns that are no picture"),
+        ([(np.stack([A, A]), (1.0, 2.0, 2.0), ["eV", "nm", "nm"])], "spectra that are no picture"),
+        ([(A.astype(complex), (2.0, 2.0), ["nm", "nm"])], "data that are no picture"),
+        ([(A[0], (2.0,), ["nm"])], "data that are no picture"),
+        ([None], "DM3 file of Gatan.*no picture can be read.*export it as TIFF"),
+    ],
+)
+def test_of_several_data_sets_the_largest_picture_is_read(
+    tmp_path: Path, sets: list[tuple[object, ...]], outcome: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setattr(tem_formats, "_data_sets", lambda _path, _kind: sets)
+    (tmp_path / "a.dm3").write_bytes(struct.pack(">3I", 3, 100000, 1) + bytes(400))
+    if isinstance(outcome, str):
+        with pytest.raises(Rejected, match=outcome):
+            read_samples(tmp_path / "a.dm3")
+    else:
+        scale = read_picture_header(tmp_path / "a.dm3").scale
+        assert (scale and scale.nm_per_px) == (outcome and pytest.approx(outcome))
+        assert read_samples(tmp_path / "a.dm3").shape == A.shape
+
+
+def test_an_old_mrc_file_without_its_stamp_is_known_by_its_length(tmp_path: Path, grey: np.ndarray) -> None:
+    for kind in (np.int8, np.int16, np.uint16, np.float32, np.float16):
+        picture = (grey // 2).astype(kind)
+        with mrcfile.new(tmp_path / "a.mrc", picture, overwrite=True):
+            pass
+        content = bytearray((tmp_path / "a.mrc").read_bytes())
+        assert np.array_equal(read_samples(tmp_path / "a.mrc"), picture)
+        content[208:216] = bytes(8)
+        (tmp_path / "old.mrc").write_bytes(content)
+        assert np.array_equal(read_samples(tmp_path / "old.mrc"), picture)
+        (tmp_path / "old.mrc").write_bytes(content[:-1])
+        with pytest.raises(Rejected):
+            read_samples(tmp_path / "old.mrc")
 
 
 @pytest.mark.parametrize(

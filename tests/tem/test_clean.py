@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from nephroscale.tem.clean import clean_burned_in
-from nephroscale.tem.marks import find_marks, find_strips, label_shapes
+from nephroscale.tem.marks import find_marks, find_strips
 from nephroscale.tem.read import read_tem
 
 
@@ -145,13 +145,3 @@ def test_the_real_label_is_found_and_real_tissue_is_not(shared: Path) -> None:
     assert not mask[:2290].any()
     for path in sorted((shared / "data/tem").glob("isbi2012_*.png")):
         assert not clean_burned_in(read_tem(path).grey).mask.any()
-
-
-@pytest.mark.parametrize("share", [0.0, 0.001, 0.05, 0.3])
-def test_shapes_are_labelled_as_opencv_does(share: float) -> None:
-    noise = cv2.GaussianBlur(np.random.default_rng(4).random((211, 340)).astype(np.float32), (0, 0), 1.5)
-    mask = noise > np.quantile(noise, 1 - share) if share else np.zeros(noise.shape, bool)
-    labels, stats = label_shapes(mask)
-    _, expected, numbers, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
-    assert np.array_equal(labels, expected)
-    assert np.array_equal(stats[1:], numbers[1:])

@@ -6,7 +6,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from nephroscale.cohort.image import ImageRow
 from nephroscale.errors import Rejected
+from nephroscale.slides.headers import describe_header
 from nephroscale.tem.read import read_tem
 
 
@@ -66,3 +68,12 @@ def test_bad_bytes_are_rejected_but_a_missing_file_is_an_error(tmp_path: Path, g
     Image.fromarray(np.full((32, 32), 7, np.uint8)).save(tmp_path / "one.png")
     with pytest.raises(Rejected, match="only one grey level"):
         read_tem(tmp_path / "one.png")
+
+
+@pytest.mark.parametrize("name", ["one.png", "one.jpg", "one.tif", "one.bmp"])
+def test_one_pixel_is_no_picture(tmp_path: Path, grey: np.ndarray, name: str) -> None:
+    Image.fromarray(grey[:1, :1]).save(tmp_path / name)
+    with pytest.raises(Rejected, match="1x1, which is not a picture"):
+        read_tem(tmp_path / name)
+    facts = describe_header(tmp_path / name, ImageRow("a", "P", "TEM"))
+    assert facts.reason == "the image has only 1 x 1 pixels"

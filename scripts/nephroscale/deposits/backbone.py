@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nephroscale.deposits.images import Instances
 from nephroscale.features.encoders import efficientnet_lite0
 
 if TYPE_CHECKING:
@@ -88,13 +89,12 @@ def pooled_features(
 ) -> list[np.ndarray]:
     """Give the pooled features of each picture, [pictures, C] float32 for each stage; means over its instances."""
     backbone.to(device).eval()
-    owner = np.repeat(np.arange(len(pictures)), [len(picture.pixels) for picture in pictures])
-    pixels = np.concatenate([picture.pixels for picture in pictures])
+    instances = Instances(pictures)
     stages: list[list[np.ndarray]] = []
-    for start in range(0, len(pixels), batch_size):
-        batch = torch.from_numpy(pixels[start : start + batch_size]).to(device)
+    for pixels in instances.batches(batch_size):
+        batch = torch.from_numpy(pixels).to(device)
         stages.append([stage.float().cpu().numpy() for stage in backbone.pooled(batch)])
-    counts = np.bincount(owner)[:, None]
+    owner, counts = instances.owner, instances.counts[:, None]
     found = []
     for parts in zip(*stages, strict=True):
         sums = np.zeros((len(pictures), parts[0].shape[1]))

@@ -199,7 +199,8 @@ def activation_maps(network: PlainNetwork, picture: TemPicture, device: str) -> 
     network.eval()
     maps: torch.Tensor | None = None
     found = []
-    for pixels in torch.from_numpy(picture.pixels).to(device)[:, None]:
+    for index in range(len(picture)):
+        pixels = torch.from_numpy(picture.read(index)).to(device)[None]
         network.zero_grad(set_to_none=True)
         stages = network.backbone.stage_maps(pixels)
         maps = stages[HEAT_STAGE]

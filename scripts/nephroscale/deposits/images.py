@@ -1,8 +1,9 @@
-"""Labelled TEM images, as the networks read them."""
+"""Labelled TEM images, as the networks read them: a batch at a time."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +12,10 @@ from nephroscale.arrays import read_array, read_attributes
 from nephroscale.tem.tem import resample
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+OPEN = 64  # bags that are open at the same time
 
 
 @dataclass(frozen=True)
@@ -25,31 +28,80 @@ class TemPicture:
         Ids.
     label
         Whether it shows deposits; None for images to predict.
-    pixels
-        uint8 [k, S, S].
+    bag
+        The object of the stage `tem` that holds its k instances.
+    rows
+        int [k], their places there.
+    size_px
+        Side S to which they are scaled.
     box
         int [k, 4]: y, x, height, width of each instance in pixels of the raw image.
     valid
-        float [k, 4]: y, x, height, width of the part of `pixels` that is image and not margin, in pixels of S.
+        float [k, 4]: y, x, height, width of the part of each that is image and not margin, in pixels of S.
     """
 
     id: str
     patient: str
     label: bool | None
-    pixels: np.ndarray
+    bag: Path
+    rows: np.ndarray
+    size_px: int
     box: np.ndarray
     valid: np.ndarray
 
+    def __len__(self) -> int:
+        """Return the number of instances."""
+        return len(self.rows)
+
+    def read(self, index: int) -> np.ndarray:
+        """Read one instance, uint8 [S, S]."""
+        return resample(np.asarray(_pixels(self.bag)[self.rows[index]]), self.size_px, self.size_px)
+
+
+@lru_cache(OPEN)
+def _pixels(bag: Path) -> np.ndarray:
+    return read_array(bag, "images")
+
+
+class Instances:
+    """The instances of pictures one after another, read when asked for: memory holds a batch.
+
+    Parameters
+    ----------
+    pictures
+        The pictures, of which one at least.
+    """
+
+    def __init__(self, pictures: Sequence[TemPicture]) -> None:
+        self.pictures = pictures
+        self.counts = np.array([len(picture) for picture in pictures])
+        self.owner = np.repeat(np.arange(len(pictures)), self.counts)
+        self._first = np.cumsum(self.counts) - self.counts
+
+    def __len__(self) -> int:
+        """Return the number of instances."""
+        return len(self.owner)
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Read some instances, uint8 [n, S, S]."""
+        owners = self.owner[indices]
+        return np.stack([self.pictures[o].read(int(i - self._first[o])) for o, i in zip(owners, indices, strict=True)])
+
+    def batches(self, size: int) -> Iterator[np.ndarray]:
+        """Read all instances in order, in batches."""
+        for start in range(0, len(self), size):
+            yield self.read(np.arange(start, min(start + size, len(self))))
+
 
 def load_pictures(bags: Mapping[str, Path], labels: Mapping[str, bool] | None, size_px: int) -> list[TemPicture]:
-    """Read the TEM images of some patients.
+    """List the TEM images of some patients; their pixels stay in the files.
 
     Parameters
     ----------
     bags
         Patient to the object of the stage `tem`.
     labels
-        Image id to label: only these images are read. None: all are.
+        Image id to label: only these images are listed. None: all are.
     size_px
         Side S to which instances are scaled.
 
@@ -58,17 +110,16 @@ def load_pictures(bags: Mapping[str, Path], labels: Mapping[str, bool] | None, s
     list of TemPicture
         By patient, then in the order of the patient's images.
     """
+    _pixels.cache_clear()  # a bag may have been made anew
     found = []
     for patient, path in sorted(bags.items()):
         names = [str(name) for name in read_attributes(path)["images"]]
-        pixels, owner, box, valid = (read_array(path, name) for name in ("images", "image", "box", "valid"))
-        scale = size_px / pixels.shape[1]
+        owner, box, valid = (np.asarray(read_array(path, name)) for name in ("image", "box", "valid"))
+        scale = size_px / read_array(path, "images").shape[1]
         for index, name in enumerate(names):
             if labels is not None and name not in labels:
                 continue
-            own = np.flatnonzero(np.asarray(owner) == index)
-            scaled = np.stack([resample(np.asarray(pixels[i]), size_px, size_px) for i in own])
+            own = np.flatnonzero(owner == index)
             label = None if labels is None else labels[name]
-            picture = TemPicture(name, patient, label, scaled, np.asarray(box[own]), np.asarray(valid[own]) * scale)
-            found.append(picture)
+            found.append(TemPicture(name, patient, label, path, own, size_px, box[own], valid[own] * scale))
     return found

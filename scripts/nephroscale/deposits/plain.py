@@ -11,6 +11,7 @@ from blake3 import blake3
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nephroscale.deposits.images import Instances
 from nephroscale.deposits.svm import log_loss
 from nephroscale.errors import NephroscaleError
 from nephroscale.training.checkpoint import CurvePoint, copy_state
@@ -52,27 +53,25 @@ class PlainNetwork(nn.Module):
 
 
 class Items(NamedTuple):
-    """All instances of pictures: pixels [m, S, S], label, weight and picture of each; a picture's weights sum to 1."""
+    """All instances of pictures, and label and weight [m] of each; the weights of a picture sum to 1."""
 
-    pixels: np.ndarray
+    instances: Instances
     labels: np.ndarray
     weights: np.ndarray
-    owner: np.ndarray
 
 
 def list_items(pictures: Sequence[TemPicture]) -> Items:
     """Put the instances of pictures one after another."""
-    counts = np.array([len(picture.pixels) for picture in pictures])
-    owner = np.repeat(np.arange(len(pictures)), counts)
-    labels = np.array([bool(picture.label) for picture in pictures])[owner]
-    return Items(np.concatenate([p.pixels for p in pictures]), labels, (1 / counts)[owner], owner)
+    instances = Instances(pictures)
+    labels = np.array([bool(picture.label) for picture in pictures])[instances.owner]
+    return Items(instances, labels, (1 / instances.counts)[instances.owner])
 
 
 def predict(network: PlainNetwork, pictures: Sequence[TemPicture], device: str, batch_size: int) -> np.ndarray:
     """Give the probability [pictures] of deposits: the mean over a picture's instances."""
     items = list_items(pictures)
     found = _instance_probabilities(network, items, device, batch_size)
-    return np.bincount(items.owner, found * items.weights, len(pictures))
+    return np.bincount(items.instances.owner, found * items.weights, len(pictures))
 
 
 def fit_plain(
@@ -178,11 +177,13 @@ def _train_epoch(
     generator = torch.Generator().manual_seed(_derived("order", seed, epoch))
     torch.manual_seed(_derived("dropout", seed, epoch))
     network.train()
-    order = torch.randperm(len(items.pixels), generator=generator)
+    order = torch.randperm(len(items.instances), generator=generator)
     total = 0.0
     for start in range(0, len(order), settings.batch_size):
         chosen = order[start : start + settings.batch_size].numpy()
-        turned = torch.stack([_turn(image, generator) for image in torch.from_numpy(items.pixels[chosen])]).to(device)
+        turned = torch.stack([_turn(image, generator) for image in torch.from_numpy(items.instances.read(chosen))]).to(
+            device
+        )
         labels = torch.from_numpy(items.labels[chosen]).float().to(device)
         weights = torch.from_numpy(items.weights[chosen]).float().to(device)
         optimizer.zero_grad(set_to_none=True)
@@ -208,8 +209,8 @@ def _instance_probabilities(network: PlainNetwork, items: Items, device: str, ba
 
 
 def _batches(items: Items, device: str, batch_size: int) -> Iterator[Tensor]:
-    for start in range(0, len(items.pixels), batch_size):
-        yield torch.from_numpy(items.pixels[start : start + batch_size]).to(device)
+    for pixels in items.instances.batches(batch_size):
+        yield torch.from_numpy(pixels).to(device)
 
 
 def _note(progress: Progress, point: CurvePoint, network: nn.Module) -> None:

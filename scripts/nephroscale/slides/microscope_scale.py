@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nephroscale.slides.raw import find_sidecar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     import tifffile
@@ -21,7 +21,9 @@ NM = {
 """Nanometres in a unit."""
 
 GATAN_UNIT, GATAN_SCALE = (65003, 65004), (65009, 65010)
+SIS, ZEISS, FEI, TVIPS = 33560, 34118, (34680, 34682), 37706
 DESCRIPTION = 270
+LEAST, MOST = 1e-3, 1e6  # nm per pixel; beyond, it is no length, as in files of diffraction patterns
 SQUARE = 0.02
 MOST_BYTES = 1 << 20
 
@@ -44,22 +46,25 @@ class MicroscopeScale(NamedTuple):
     source: str
 
 
-def read_tiff_scale(tiff: tifffile.TiffFile) -> MicroscopeScale | None:
-    """Read the scale from the metadata of FEI, Thermo Fisher, Olympus SIS, Zeiss, Gatan, AMT or JEOL in a TIFF.
+def read_tiff_scale(chosen: tifffile.TiffPage, pages: Iterable[tifffile.TiffPage] = ()) -> MicroscopeScale | None:
+    """Read the scale from the metadata of FEI, Thermo Fisher, Olympus SIS, Zeiss, Gatan, TVIPS, AMT or JEOL in a TIFF.
 
     Parameters
     ----------
-    tiff
-        An open file; of its pixels none is read.
+    chosen
+        The page with the picture; of its pixels none is read.
+    pages
+        All pages. Those of the size of the picture are searched after it: programs write the metadata on one of them.
 
     Returns
     -------
     MicroscopeScale or None
         None where the file has no such metadata, or pixels are not square.
     """
-    for nm, across, source in _tiff_scales(tiff):
-        if _is_scale(nm) and _is_scale(across) and abs(nm / across - 1) <= SQUARE:
-            return MicroscopeScale(nm, source)
+    for page in (chosen, *(page for page in pages if page.shape[:2] == chosen.shape[:2])):
+        for nm, across, source in _page_scales(page):
+            if is_scale(nm) and is_scale(across) and abs(nm / across - 1) <= SQUARE:
+                return MicroscopeScale(nm, source)
     return None
 
 
@@ -103,7 +108,7 @@ def parse_scale(text: str) -> MicroscopeScale | None:
     MicroscopeScale(nm_per_px=20.0, source='JEOL')
     """
     for nm, source in _text_scales(text):
-        if _is_scale(nm):
+        if is_scale(nm):
             return MicroscopeScale(nm, source)
     return None
 
@@ -128,28 +133,36 @@ def _text_scales(text: str) -> Iterator[tuple[float, str]]:
         yield _number(found[1]) * 1e9, "EPU"
 
 
-def _tiff_scales(tiff: tifffile.TiffFile) -> Iterator[tuple[float, float, str]]:
+def _page_scales(page: tifffile.TiffPage) -> Iterator[tuple[float, float, str]]:
     """The nm per pixel across and along, and whose metadata it is; NaN where one is missing."""
-    for section in (tiff.fei_metadata or {}).values():
-        if isinstance(section, dict) and "PixelWidth" in section:
-            width = _number(section["PixelWidth"]) * 1e9
-            yield width, _number(section.get("PixelHeight", math.nan)) * 1e9, "FEI"
-    sis = tiff.sis_metadata or {}
+    tags = page.tags
+    for code in FEI:
+        for section in _mapping(tags.valueof(code)).values():
+            if isinstance(section, dict) and "PixelWidth" in section:
+                width = _number(section["PixelWidth"]) * 1e9
+                yield width, _number(section.get("PixelHeight", math.nan)) * 1e9, "FEI"
+    sis = _mapping(tags.valueof(SIS))
     if "pixelsizex" in sis:
         yield _number(sis["pixelsizex"]) * 1e9, _number(sis.get("pixelsizey", math.nan)) * 1e9, "Olympus SIS"
-    sem = tiff.sem_metadata or {}
+    sem = _mapping(tags.valueof(ZEISS))
     for key in ("ap_image_pixel_size", "ap_pixel_size"):
-        name_value_unit = sem.get(key, ())
-        if len(name_value_unit) > 2:
+        name_value_unit = sem.get(key)
+        if isinstance(name_value_unit, tuple) and len(name_value_unit) > 2:
             nm = _number(name_value_unit[1]) * NM.get(str(name_value_unit[2]).lower(), math.nan)
             yield nm, nm, "Zeiss"
-    tags = tiff.pages.first.tags
+    tvips = _mapping(tags.valueof(TVIPS))
+    if "PixelSizeX" in tvips:
+        yield _number(tvips["PixelSizeX"]), _number(tvips.get("PixelSizeY", math.nan)), "TVIPS"
     units, scales = ([tags.valueof(code) for code in codes] for codes in (GATAN_UNIT, GATAN_SCALE))
     if None not in scales:
         factors = [NM.get(_text(unit).lower(), math.nan) for unit in units]
         yield _number(scales[0]) * factors[0], _number(scales[1]) * factors[1], "Gatan"
     if found := parse_scale(_text(tags.valueof(DESCRIPTION, ""))):
         yield found.nm_per_px, found.nm_per_px, found.source
+
+
+def _mapping(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
 
 
 def _text(value: object) -> str:
@@ -168,5 +181,6 @@ def _number(value: object) -> float:
         return math.nan
 
 
-def _is_scale(nm: float) -> bool:
-    return math.isfinite(nm) and nm > 0
+def is_scale(nm: float) -> bool:
+    """Whether a number may be the nm per pixel of a picture."""
+    return math.isfinite(nm) and LEAST <= nm <= MOST

@@ -9,7 +9,7 @@ import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.microscope_scale import MicroscopeScale, read_sidecar_scale, read_tiff_scale
-from nephroscale.slides.stacks import STACKS, choose_plane, open_stack
+from nephroscale.slides.stacks import choose_plane, kind_of_stack, open_stack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,11 @@ FOREIGN = (
     (0, b"GIF8", "a GIF"),
     (8, b"WEBP", "a WebP"),
     (0, b"%PDF", "a PDF"),
+    (0, b"8BPS", "a Photoshop file"),
+    (4, b"ftyp", "a HEIC, AVIF or film"),
+    (0, b"ZISRAWFILE", "a CZI of Zeiss"),
+    (128, b"DICM", "a DICOM file"),
+    (0, b"PK\3\4", "a ZIP archive or an Office file"),
 )
 """Formats that are not read: place and first bytes, and the name."""
 
@@ -66,7 +71,7 @@ def read_samples(path: Path, page: int | None = None) -> np.ndarray:
     try:
         if head[:4] in TIFF_MAGIC:
             pixels = _decode_tiff(Path(path), page)
-        elif kind := _kind_of_stack(head):
+        elif kind := kind_of_stack(Path(path), head):
             with open_stack(Path(path), kind) as stack:
                 plane = choose_plane(stack, page)
                 _refuse_large(stack.width, stack.height)
@@ -77,6 +82,8 @@ def read_samples(path: Path, page: int | None = None) -> np.ndarray:
         raise
     except Exception as error:  # decoders raise exceptions of any class
         raise Rejected(f"image cannot be decoded ({type(error).__name__})") from error
+    if pixels.dtype.kind not in "uif":
+        raise Rejected(f"image has numbers of type {pixels.dtype}, which is not a picture; save it in 8 or 16 bits")
     if pixels.ndim == 3:
         pixels = pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., 0]
     if pixels.ndim not in {2, 3}:
@@ -103,7 +110,7 @@ def read_picture_header(path: Path, page: int | None = None) -> PictureHeader:
     try:
         if head[:4] in TIFF_MAGIC:
             header = _tiff_header(Path(path), page)
-        elif kind := _kind_of_stack(head):
+        elif kind := kind_of_stack(Path(path), head):
             with open_stack(Path(path), kind) as stack:
                 choose_plane(stack, page)
                 header = PictureHeader(stack.width, stack.height, stack.scale)
@@ -124,10 +131,6 @@ def _read_head(path: Path) -> bytes:
     if not head:
         raise Rejected("cannot be opened: the file is empty (0 bytes)")
     return head
-
-
-def _kind_of_stack(head: bytes) -> str | None:
-    return next((kind for place, magic, kind in STACKS if head[place:].startswith(magic)), None)
 
 
 def _refuse_large(width: int, height: int) -> None:
@@ -155,8 +158,9 @@ def _tiff_header(path: Path, page: int | None) -> PictureHeader:
     from nephroscale.slides.readers.stated_mpp import read_mpp
 
     with tifffile.TiffFile(path) as tiff:
-        chosen = _choose_page(_pages(tiff), page)
-        scale = read_tiff_scale(tiff)
+        pages = _pages(tiff)
+        chosen = _choose_page(pages, page)
+        scale = read_tiff_scale(chosen, pages)
         if scale is None:
             mpp, generic, _ = read_mpp(tiff)
             scale = None if mpp is None or generic else MicroscopeScale(1000 * mpp, "OME" if tiff.is_ome else "ImageJ")
@@ -170,6 +174,9 @@ def _decode_tiff(path: Path, number: int | None) -> np.ndarray:
         page = _choose_page(_pages(tiff), number)
         _refuse_large(page.imagewidth, page.imagelength)
         _refuse_turned(page.tags.valueof(ORIENTATION, 1))
+        ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
+        if max(ends, default=0) > tiff.filehandle.size:  # a decoder of JPEG would fill the rest with grey
+            raise Rejected("image cannot be decoded (the file is truncated)")
         photometric = tifffile.PHOTOMETRIC(page.photometric)
         if photometric.name in LAB:
             raise Rejected("image is in CIELab; save it in grey or RGB")
@@ -208,10 +215,12 @@ def _choose_page(pages: Sequence[tifffile.TiffPage], number: int | None) -> tiff
     if number is not None:
         if number > len(pages):
             raise Rejected(f"it has no page #{number}, but {len(pages)}")
-        return pages[number - 1]
+        pages = [pages[number - 1]]
     pictures = [page for page in pages if page.ndim in {2, 3} and page.dtype is not None]
     if not pictures:
         raise Rejected("the TIFF has no image")
+    if any(page.imagedepth > 1 for page in pictures):
+        raise Rejected("it holds a volume; save its sections as pages, and name one in the column path, as a.tif#2")
     largest = max(page.imagelength * page.imagewidth for page in pictures)
     full = [page for page in pictures if page.imagelength * page.imagewidth == largest]
     bits = max(_bits(page) for page in full)
@@ -259,7 +268,11 @@ def _open_raster(path: Path, head: bytes, page: int | None) -> Image.Image:
     if page is not None and page > 1:
         raise Rejected(f"it has no page #{page}, but one picture")
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours
-    return Image.open(path, formats=RASTERS)
+    image = Image.open(path, formats=RASTERS)
+    if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
+        image.close()
+        raise Rejected("it is an animated PNG, which is not read; save one picture of it")
+    return image
 
 
 def _decode_raster(path: Path, head: bytes, page: int | None) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import struct
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from nephroscale.errors import Rejected
-from nephroscale.slides.microscope_scale import NM, MicroscopeScale
+from nephroscale.slides.microscope_scale import NM, MicroscopeScale, is_scale
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 STACKS = (
@@ -33,24 +34,58 @@ LONG_NAMES = {
 }
 
 
+MRC_BYTES = {0: 1, 1: 2, 2: 4, 6: 2, 12: 2}
+"""Bytes of a pixel by the mode of an MRC file."""
+
+
 class Stack(NamedTuple):
     """An open file with planes of one size.
 
     Attributes
     ----------
-    planes, width, height
-        Number of pictures, and their size in pixels.
+    kind
+        Its format, of `STACKS`.
+    planes
+        Its pictures, [h, w] each.
     scale
         The scale in its header.
-    read
-        Reads a plane (from 0) as [h, w].
     """
 
-    planes: int
-    width: int
-    height: int
+    kind: str
+    planes: Sequence[np.ndarray]
     scale: MicroscopeScale | None
-    read: Callable[[int], np.ndarray]
+
+    @property
+    def width(self) -> int:
+        """Width of a picture, pixels."""
+        return int(self.planes[0].shape[1])
+
+    @property
+    def height(self) -> int:
+        """Height of a picture, pixels."""
+        return int(self.planes[0].shape[0])
+
+    def read(self, plane: int) -> np.ndarray:
+        """Read a plane (from 0) as [h, w]."""
+        return np.array(self.planes[plane])
+
+
+def kind_of_stack(path: Path, head: bytes) -> str | None:
+    """Name the format of a file by its first 256 bytes; None where it is none of `STACKS`."""
+    found = next((kind for place, magic, kind in STACKS if head[place:].startswith(magic)), None)
+    return "MRC" if found is None and _is_old_mrc(path, head) else found
+
+
+def _is_old_mrc(path: Path, head: bytes) -> bool:
+    """Whether a file without the stamp of MRC2014 has the length that its header as an MRC file asks for."""
+    if len(head) < 256:
+        return False
+    columns, rows, sections, mode = struct.unpack("<4i", head[:16])
+    (extended,) = struct.unpack("<i", head[92:96])
+    if min(columns, rows, sections) < 1 or extended < 0 or mode not in MRC_BYTES:
+        return False
+    length: int = 1024 + extended + columns * rows * sections * MRC_BYTES[mode]
+    return path.stat().st_size == length
 
 
 @contextmanager
@@ -72,7 +107,9 @@ def open_stack(path: Path, kind: str) -> Iterator[Stack]:
             if file.data is None:
                 raise Rejected("image cannot be decoded (the MRC file is damaged or truncated)")
             size = 0.1 * float(file.voxel_size.x)  # angstroms
-            yield _stack(file.data, MicroscopeScale(size, "MRC") if size > 0 else None)
+            if file.data.ndim not in {2, 3} or file.data.dtype.kind not in "iuf":
+                raise Rejected(f"it holds {file.data.ndim} dimensions of {file.data.dtype}, which is not a picture")
+            yield Stack(kind, file.data if file.data.ndim == 3 else file.data[None], _scale(size, kind))
         return
     if importlib.util.find_spec("ncempy") is None:
         raise Rejected(
@@ -81,9 +118,16 @@ def open_stack(path: Path, kind: str) -> Iterator[Stack]:
         )
     from nephroscale.slides.tem_formats import read_microscope_file
 
-    data, size, unit = read_microscope_file(path, kind)
-    nm = size * NM.get(unit.strip().lower(), 0.0)
-    yield _stack(data, MicroscopeScale(nm, kind) if nm > 0 else None)
+    try:
+        found = read_microscope_file(path, kind)
+    except (MemoryError, ImportError, FileNotFoundError, PermissionError, Rejected):
+        raise
+    except Exception as error:  # of any class
+        raise Rejected(
+            f"it is {LONG_NAMES[kind]}, in which no picture can be read ({type(error).__name__}); export it as TIFF "
+            "with all its bits"
+        ) from error
+    yield Stack(kind, found.planes, _scale(found.size * NM.get(found.unit.strip().lower(), 0.0), kind))
 
 
 def choose_plane(stack: Stack, page: int | None) -> int:
@@ -101,16 +145,13 @@ def choose_plane(stack: Stack, page: int | None) -> int:
     Rejected
         When there are several and none is named, or it does not exist.
     """
-    if page is None and stack.planes > 1:
-        raise Rejected(f"it has {stack.planes} pages of one size and type; name one in the column path, as a.mrc#2")
-    if page is not None and page > stack.planes:
-        raise Rejected(f"it has no page #{page}, but {stack.planes}")
+    count = len(stack.planes)
+    if page is None and count > 1:
+        raise Rejected(f"it has {count} pages of one size; name one in the column path, as a.{stack.kind.lower()}#2")
+    if page is not None and page > count:
+        raise Rejected(f"it has no page #{page}, but {count}")
     return 0 if page is None else page - 1
 
 
-def _stack(data: np.ndarray, scale: MicroscopeScale | None) -> Stack:
-    if data.ndim not in {2, 3} or data.dtype.kind not in "iuf":
-        raise Rejected(f"it holds {data.ndim} dimensions of {data.dtype}, which is not a picture")
-    planes = data if data.ndim == 3 else data[None]
-    count, height, width = planes.shape
-    return Stack(count, width, height, scale, lambda plane: np.array(planes[plane]))
+def _scale(nm: float, source: str) -> MicroscopeScale | None:
+    return MicroscopeScale(nm, source) if is_scale(nm) else None

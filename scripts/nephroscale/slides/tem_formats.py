@@ -6,16 +6,35 @@ this project distributes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from nephroscale.errors import Rejected
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
-def read_microscope_file(path: Path, kind: str) -> tuple[np.ndarray, float, str]:
-    """Read the first data set of a file.
+class Pictures(NamedTuple):
+    """The largest pictures of a file.
+
+    Attributes
+    ----------
+    planes
+        Pictures [h, w] of one size.
+    size, unit
+        Of a pixel; 0 where the file states none, or pixels are not square.
+    """
+
+    planes: list[np.ndarray]
+    size: float
+    unit: str
+
+
+def read_microscope_file(path: Path, kind: str) -> Pictures:
+    """Read the largest pictures of a file, in its order.
 
     Parameters
     ----------
@@ -24,28 +43,66 @@ def read_microscope_file(path: Path, kind: str) -> tuple[np.ndarray, float, str]
     kind
         `DM3`, `DM4`, `EMD` or `SER`.
 
-    Returns
-    -------
-    tuple of (ndarray, float, str)
-        [h, w] or [n, h, w]; the size of a pixel, 0 where the file states none or pixels are not square; and its unit.
+    Raises
+    ------
+    Rejected
+        When it holds none, but spectra or diffraction patterns, say.
     """
+    found: list[Pictures] = []
+    others = set()
+    for data, sizes, units in _data_sets(path, kind):
+        size = float(sizes[-1]) if len(sizes) > 1 else 0.0
+        if any(unit.lower().endswith("ev") for unit in units):
+            others.add("spectra")
+        elif _is_reciprocal(size, units[-1] if units else ""):
+            others.add("diffraction patterns")
+        elif data.ndim in {2, 3} and data.dtype.kind in "iuf" and data.size:
+            square = len(sizes) > 1 and abs(sizes[-1] - sizes[-2]) <= 0.02 * abs(size) and len({*units[-2:]}) == 1
+            planes = list(data) if data.ndim == 3 else [data]
+            found.append(Pictures(planes, size, units[-1]) if square else Pictures(planes, 0.0, ""))
+    if not found:
+        raise Rejected(f"it holds {' and '.join(sorted(others)) or 'data'} that are no picture; export one as TIFF")
+    largest = max((pictures.planes[0].shape for pictures in found), key=lambda shape: shape[0] * shape[1])
+    best = [pictures for pictures in found if pictures.planes[0].shape == largest]
+    return Pictures([plane for pictures in best for plane in pictures.planes], best[0].size, best[0].unit)
+
+
+def _data_sets(path: Path, kind: str) -> Iterator[tuple[np.ndarray, Sequence[float], list[str]]]:
+    """Each data set with planes first, and sizes and units of its axes."""
     from ncempy.io import dm, emd, emdVelox, ser
 
-    found: dict[str, Any]
     if kind == "SER":
         found = ser.serReader(str(path))
+        units = ["eV"] if "eLoss" in found else found["pixelUnit"]
+        yield _described(np.asarray(found["data"]), {**found, "pixelUnit": units})
     elif kind == "EMD":
         try:
-            found = emd.emdReader(str(path))
+            with emd.fileEMD(str(path)) as file:
+                count = len(file.list_emds)
         except emd.NoEmdDataSets:
-            found = emdVelox.emdVeloxReader(str(path))
+            with emdVelox.fileEMDVelox(str(path)) as file:
+                for index in range(len(file.list_data)):
+                    data, found = file.get_dataset(index)
+                    # Velox has the frames of a series last.
+                    yield _described(np.moveaxis(data, -1, 0) if data.ndim == 3 else data, found)
+            return
+        for index in range(count):
+            found = emd.emdReader(str(path), index)
+            yield _described(np.asarray(found["data"]), found)
     else:
-        found = dm.dmReader(str(path))
-    data = np.asarray(found["data"])
-    sizes, units = list(found.get("pixelSize", ())), list(found.get("pixelUnit", ()))
-    if len(sizes) < 2 or abs(sizes[-1] - sizes[-2]) > 0.02 * abs(sizes[-1]):
-        return data, 0.0, ""
-    return data, float(sizes[-1]), _text(units[-1]) if units else ""
+        with dm.fileDM(str(path)) as file:
+            for index in range(max(1, file.numObjects - 1)):  # without the preview
+                found = file.getDataset(index)
+                yield _described(np.asarray(found["data"]), found)
+
+
+def _described(data: np.ndarray, found: dict[str, Any]) -> tuple[np.ndarray, Sequence[float], list[str]]:
+    return data, list(found.get("pixelSize", ())), [_text(unit) for unit in found.get("pixelUnit", ())]
+
+
+def _is_reciprocal(size: float, unit: str) -> bool:
+    """Whether pixels are not lengths: in 1/nm, or, in a SER file, in 1/m, which it calls m."""
+    return unit.startswith("1") or "-1" in unit or unit.endswith("rad") or (unit == "m" and size > 1)
 
 
 def _text(unit: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from nephroscale.tem.marks import label_shapes
+from nephroscale.tem.shapes import label_shapes
 
 FINE = 4  # pixels; texture finer than this is copied into filled marks
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from nephroscale.tem.shapes import label_shapes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -32,7 +34,6 @@ PALE_END = 25  # levels at the ends of the range, which tissue reaches too where
 SHARP = 0.85  # step at the edge of a drawn shape two pixels outside it, as a share of the whole step
 THIN = 1.8  # area of a thin shape, in squares of its thickness
 ALL_AROUND = 0.85  # share of the pixels round a shape
-LITTLE = 0.1  # of an image
 FLAT = 6  # grey levels around that of a data strip that belong to it
 
 
@@ -144,14 +145,15 @@ def _even_shapes(image: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
     A drawn shape is even up to its edge, and all around it the level or the texture changes within a few pixels. Tissue
     is even where it is saturated or empty, but that fades.
     """
-    spread = _spread(image)
+    low, high = _extremes(image)
+    spread = cv2.subtract(high, low)
     usual = percentile(spread, 50)
     limit = min(MOST_SPREAD, EVEN * usual)
-    even = (spread <= limit) | _saturated(image)
-    if even.mean() > MOST_EVEN:  # a smoothed image: evenness says nothing
+    # JPEG makes even white and black a little uneven.
+    even = (spread <= limit) | (low >= 255 - PALE_END) | (high <= PALE_END)
+    if cv2.countNonZero(even.view(np.uint8)) > MOST_EVEN * even.size:  # a smoothed image: evenness says nothing
         return
-    rough = spread >= ROUGH * usual
-    noisy = percentile(_spread(cv2.medianBlur(image, 3)), 50) < NOISY * usual
+    noisy: bool | None = None
     height, width = image.shape
     labels, stats = label_shapes(even)
     fits = (stats[:, 4] >= LEAST_EVEN) & (stats[:, 2] <= 0.95 * width) & (stats[:, 3] <= 0.5 * height)
@@ -174,8 +176,13 @@ def _even_shapes(image: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
         if jumps and (not saturated or _is_thin(shape)):
             yield y0, x0, shape
             continue
-        texture = noisy and not saturated and area >= LEAST_EVEN_GREY
-        if texture and float((changes | rough[window][ring]).mean()) >= ALL_AROUND:
+        rough = spread[window][ring] >= ROUGH * usual
+        if saturated or area < LEAST_EVEN_GREY or float((changes | rough).mean()) < ALL_AROUND:
+            continue
+        if noisy is None:
+            low, high = _extremes(cv2.medianBlur(image, 3))
+            noisy = percentile(cv2.subtract(high, low), 50) < NOISY * usual
+        if noisy:
             yield y0, x0, shape
 
 
@@ -199,52 +206,10 @@ def percentile(image: np.ndarray, share: float) -> float:
     return float(np.searchsorted(counts, share / 100 * counts[-1]))
 
 
-def _spread(image: np.ndarray) -> np.ndarray:
-    """Range of levels among each pixel and its eight neighbours, [h, w] uint8."""
+def _extremes(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest level among each pixel and its eight neighbours, uint8 [h, w] each."""
     square = np.ones((3, 3), np.uint8)
-    spread: np.ndarray = cv2.subtract(cv2.dilate(image, square), cv2.erode(image, square))
-    return spread
-
-
-def _saturated(image: np.ndarray) -> np.ndarray:
-    """Pixels at an end of the range that have such neighbours: JPEG makes even white and black a little uneven."""
-    square = np.ones((3, 3), np.uint8)
-    white, black = ((tone >= 255 - PALE_END).astype(np.uint8) for tone in (image, 255 - image))
-    saturated: np.ndarray = (cv2.erode(white, square) > 0) | (cv2.erode(black, square) > 0)
-    return saturated
-
-
-def label_shapes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Label the connected shapes of a mask.
-
-    Where little is set, OpenCV's own statistics would take several times as long, since they count the background too.
-
-    Parameters
-    ----------
-    mask
-        bool [h, w].
-
-    Returns
-    -------
-    labels
-        int32 [h, w], 0 outside of shapes.
-    stats
-        int32 [labels, 5]: x, y, width, height and area; of label 0 they mean nothing.
-    """
-    if cv2.countNonZero(mask.view(np.uint8)) > LITTLE * mask.size:
-        return cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)[1:3]
-    count, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
-    stats = np.zeros((count, 5), np.int32)
-    places = np.flatnonzero(mask)
-    own = labels.ravel()[places].astype(np.intp)
-    stats[:, 4] = np.bincount(own, minlength=count)
-    rows, columns = (axis.astype(np.int32) for axis in np.divmod(places, mask.shape[1]))
-    for column, at in enumerate((columns, rows)):
-        low, high = np.full(count, max(mask.shape), np.int32), np.zeros(count, np.int32)
-        np.minimum.at(low, own, at)
-        np.maximum.at(high, own, at)
-        stats[:, column], stats[:, column + 2] = low, high - low + 1
-    return labels, stats
+    return cv2.erode(image, square), cv2.dilate(image, square)
 
 
 def dilated(mask: np.ndarray, reach: int) -> np.ndarray:
@@ -272,7 +237,7 @@ def _components(
     fits &= may_be(heights, widths, stats[:, 4] / (heights * widths))
     if seeds is not None:
         seeded = np.zeros(len(stats), bool)
-        seeded[labels[seeds]] = True
+        seeded[labels.ravel()[np.flatnonzero(seeds)]] = True
         fits &= seeded
     for index in np.flatnonzero(fits[1:]) + 1:
         x, y, w, h = (int(value) for value in stats[index, :4])

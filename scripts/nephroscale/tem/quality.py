@@ -12,6 +12,7 @@ BLOCK = 32  # pixels there, of which a median is taken
 EVEN = 4.0  # spread of grey levels below which a place has no structure
 BRIGHT, DARK = 170, 30  # grey levels of empty resin and holes, and of grid bars, if a place has no structure
 CROP, CROPS = 256, 3  # pixels, and number in each direction, of the parts where fine structures are measured
+STREAKS = 192  # pixels of the side of the whole image where knife marks are measured
 ANGLES = 90  # directions of knife marks
 MOST_GAIN = 1.3  # of evening: a lumen or a dense cell at one side is no illumination
 
@@ -56,12 +57,13 @@ def measure_quality(image: np.ndarray, light: np.ndarray) -> Quality:
         Its illumination, as :func:`illumination` gives it.
     """
     sharpness, drift = _fine_structure(image)
+    quarter = quartered(image)
     return Quality(
-        empty=float(find_empty(image).mean()),
+        empty=float(flat_places(quarter).mean()),
         illumination=float(np.ptp(light) / light.mean()),
         sharpness=sharpness,
         drift=drift,
-        knife_marks=_knife_marks(image),
+        knife_marks=_knife_marks(quarter if min(quarter.shape) >= 2 * STREAKS else image),
     )
 
 
@@ -82,7 +84,9 @@ def illumination(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     numpy.ndarray
         float32 [rows, columns], grey levels at the centres of blocks; constant where too few blocks show tissue.
     """
-    small, hidden = _shrink(image, SMALL), _shrink(mask.astype(np.uint8), SMALL) > 0
+    longest = min(SMALL, max(image.shape))
+    small = _shrink(quartered(image) if max(image.shape) >= 4 * SMALL else image, longest)
+    hidden = cv2.resize(mask.view(np.uint8), small.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
     rows, columns = (max(1, side // BLOCK) for side in small.shape)
     hidden |= find_empty(small)
     parts = [np.array_split(line, columns, axis=1) for line in np.array_split(small, rows, axis=0)]
@@ -92,7 +96,7 @@ def illumination(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     use = np.array([free.mean() < 0.5 for line in unseen for free in line])
     level = np.array(
         [
-            np.median(part[~free]) if not free.all() else 0.0
+            _median(part[~free]) if not free.all() else 0.0
             for line, behind in zip(parts, unseen, strict=True)
             for part, free in zip(line, behind, strict=True)
         ]
@@ -140,13 +144,31 @@ def find_empty(image: np.ndarray) -> np.ndarray:
     numpy.ndarray
         bool [h, w].
     """
-    height, width = image.shape
-    quarter = (max(1, round(width / 4)), max(1, round(height / 4)))
-    values = cv2.resize(image, quarter, interpolation=cv2.INTER_AREA).astype(np.float32)
+    flat = flat_places(quartered(image))
+    return cv2.resize(flat.view(np.uint8), image.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+
+
+def flat_places(quarter: np.ndarray) -> np.ndarray:
+    """Mark the same, bool [h / 4, w / 4], of an image by :func:`quartered`."""
+    values = quarter.astype(np.float32)
     mean = cv2.blur(values, (9, 9))
     spread = np.sqrt(np.maximum(cv2.blur(values * values, (9, 9)) - mean * mean, 0))
-    flat = (spread < EVEN) & ((mean > BRIGHT) | (mean < DARK))
-    return cv2.resize(flat.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    flat: np.ndarray = (spread < EVEN) & ((mean > BRIGHT) | (mean < DARK))
+    return flat
+
+
+def quartered(image: np.ndarray) -> np.ndarray:
+    """Shrink an image, uint8 [h, w], to a quarter of its sides, without a remainder of up to three pixels."""
+    for _ in range(2):
+        height, width = (max(1, side // 2) for side in image.shape)
+        image = cv2.resize(image[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+    return image
+
+
+def _median(values: np.ndarray) -> float:
+    """Median of grey levels, uint8 [n]; n is not 0."""
+    middle = np.sort(values)[(len(values) - 1) // 2 : len(values) // 2 + 1]
+    return float(middle.mean())
 
 
 def _shrink(image: np.ndarray, longest: int) -> np.ndarray:
@@ -175,7 +197,7 @@ def _fine_structure(image: np.ndarray) -> tuple[float, float]:
 
 def _knife_marks(image: np.ndarray) -> float:
     """Compare the strongest direction of straight streaks with the usual one, by means along lines."""
-    side = 192
+    side = STREAKS
     small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
     small -= cv2.GaussianBlur(small, (0, 0), 8)
     inner = slice(side // 2 - 66, side // 2 + 66)  # a square that all directions fill

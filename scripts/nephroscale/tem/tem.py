@@ -13,7 +13,14 @@ from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides.duplicates import find_copies_within
 from nephroscale.tem.clean import Cleaned, clean_burned_in
-from nephroscale.tem.quality import Quality, even_illumination, find_empty, illumination, measure_quality
+from nephroscale.tem.quality import (
+    Quality,
+    even_illumination,
+    flat_places,
+    illumination,
+    measure_quality,
+    quartered,
+)
 from nephroscale.tem.read import read_tem
 
 if TYPE_CHECKING:
@@ -190,7 +197,7 @@ def load_image(image: TemImage, settings: TemSettings) -> Cleaned:
         if settings.remove_marks
         else Cleaned(picture.grey, np.zeros(picture.grey.shape, bool), 0)
     )
-    marked = float(cleaned.inner_mask.mean())
+    marked = _share(cleaned.inner_mask)
     if marked > settings.max_marked_fraction:
         raise Rejected(f"marks cover {marked:.0%} of the image, more than tem.max_marked_fraction")
     low, high = percentiles(cleaned.image, cleaned.inner_mask, 5, 95)
@@ -272,8 +279,7 @@ def normalise_contrast(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """
     low, high = percentiles(image, mask, 1, 99)
     levels = np.clip((np.arange(256) - low) / max(high - low, 1.0), 0, 1)
-    stretched: np.ndarray = np.rint(levels * 255).astype(np.uint8)[image]
-    return stretched
+    return cv2.LUT(image, np.rint(levels * 255).astype(np.uint8))
 
 
 def percentiles(image: np.ndarray, mask: np.ndarray, *shares: float) -> list[float]:
@@ -288,7 +294,7 @@ def percentiles(image: np.ndarray, mask: np.ndarray, *shares: float) -> list[flo
     shares
         From 0 to 100.
     """
-    seen = (~mask).view(np.uint8)
+    seen = (~mask).view(np.uint8) if mask.any() else None
     below = cv2.calcHist([image], [0], seen, [256], [0, 256]).ravel().astype(np.int64).cumsum()
     places = np.asarray(shares) / 100 * (below[-1] - 1)
     lower, upper = (np.searchsorted(below, rounded, side="right") for rounded in (np.floor(places), np.ceil(places)))
@@ -312,7 +318,7 @@ def whole_image(picture: np.ndarray, top: int, nm_per_px: float | None, size: in
     """
     h, w = picture.shape
     factor = size / max(h, w)
-    square, valid = _in_square(picture, factor, size, int(np.median(picture)))
+    square, valid = _in_square(picture, factor, size, _median(picture))
     return Instance(square, (top, 0, h, w), valid, np.nan if nm_per_px is None else nm_per_px / factor)
 
 
@@ -350,17 +356,17 @@ def cut_patches(
     edge = side if small else min(high, wide)
     if not small:
         high = wide = min(high, wide)
-    painted, empty = cleaned.inner_mask, find_empty(picture)
+    painted, empty = cleaned.inner_mask, flat_places(quartered(picture))
     views = [np.s_[y : y + high, x : x + wide] for y in _grid(h, high) for x in _grid(w, wide)]
-    views = [view for view in views if empty[view].mean() <= settings.max_empty_fraction]
-    hidden = [float(painted[view].mean()) for view in views]
+    views = [view for view in views if empty[_quarter_of(view)].mean() <= settings.max_empty_fraction]
+    hidden = [_share(painted[view]) for view in views]
     most = 0.0 if 0.0 in hidden else max(MAX_MARKED_PATCH, settings.max_marked_fraction if small else 0.0)
     free = [view for view, share in zip(views, hidden, strict=True) if share <= most]
     if not free:
         raise Rejected("no patch is free of burned-in marks and shows tissue")
     if len(free) > settings.max_patches:
         free = [free[index] for index in np.round(np.linspace(0, len(free) - 1, settings.max_patches)).astype(int)]
-    factor, margin = size / edge, int(np.median(picture))
+    factor, margin = size / edge, _median(picture)
     made = []
     for rows, columns in free:
         pixels, valid = _in_square(picture[rows, columns], factor, size, margin)
@@ -379,6 +385,19 @@ def _grid(length: int, edge: int) -> list[int]:
     """Spread patches evenly over a length; neighbours overlap by at most a third."""
     count = max(1, int(length / edge + 0.67))
     return [round(start) for start in np.linspace(0, length - edge, count)]
+
+
+def _quarter_of(view: tuple[slice, slice]) -> tuple[slice, ...]:
+    """The place of a view in an image of a quarter of its sides, of at least one pixel."""
+    return tuple(slice(part.start // 4, max(part.start // 4 + 1, part.stop // 4)) for part in view)
+
+
+def _share(mask: np.ndarray) -> float:
+    return cv2.countNonZero(mask.view(np.uint8)) / mask.size
+
+
+def _median(picture: np.ndarray) -> int:
+    return int(percentiles(picture, np.zeros(picture.shape, bool), 50)[0])
 
 
 def _nm_per_px(facts: ImageFacts) -> float | None:
