@@ -1,4 +1,4 @@
-"""Deletion test of CMSA's attention: does the prediction depend on the regions with much attention?
+"""Deletion test of CMSA's attention: whether the prediction depends on the regions with much attention.
 
 References
 ----------
