@@ -50,4 +50,3 @@ def test_the_highest_regions_come_first_and_random_ones_are_as_many():
     assert len({tuple(row) for row in chosen[1:].tolist()}) > 3
     assert (choose_regions(attention, 2, "P1OM") == chosen).all()
     assert (choose_regions(attention, 2, "P2OM") != chosen).any()
-

@@ -200,10 +200,14 @@ def test_folds_trained_together_equal_folds_trained_alone(name: str, monkeypatch
     for side, seed, logits in zip(sides, seeds, together, strict=True):
         assert int((~side).sum()) == len(logits)
         length = max(int(side.sum()) for side in sides)
-        torch.testing.assert_close(plainly(settings, data, side, (seed, seeds[0]), length=length), logits, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(
+            plainly(settings, data, side, (seed, seeds[0]), length=length), logits, rtol=1e-3, atol=1e-3
+        )
 
 
-def plainly(settings: ModelSettings, data: Any, side: np.ndarray, seeds: tuple[int, int], *, length: int) -> torch.Tensor:
+def plainly(
+    settings: ModelSettings, data: Any, side: np.ndarray, seeds: tuple[int, int], *, length: int
+) -> torch.Tensor:
     """The same protocol for one fold, bag by bag, with the seeds of its weights and of all folds' order of bags."""
     seen = np.concatenate([bag for bag, learnt in zip(data.bags, side, strict=True) if learnt])
     bags = [torch.from_numpy((bag - seen.mean(0)) / seen.std(0)) for bag in data.bags]
