@@ -67,8 +67,8 @@ def report(dataset: str, names: list[str], data: Dataset, options: argparse.Name
     instances = [len(bag) for bag in data.bags]
     print(
         f"{dataset}: {len(data.bags)} bags ({int(data.labels.sum())} positive) of {min(instances)} to {max(instances)} "
-        f"instances with {data.bags[0].shape[1]} features; {runs} x {len(data.folds[0])} folds, {options.epochs} epochs, "
-        f"rate {options.learning_rate:g}, weight decay {options.weight_decay:g}"
+        f"instances with {data.bags[0].shape[1]} features; {runs} x {len(data.folds[0])} folds, "
+        f"{options.epochs} epochs, rate {options.learning_rate:g}, weight decay {options.weight_decay:g}"
     )
     if not data.published:
         print("the file has no folds: these are divisions of our own, and the comparison is rough")
