@@ -101,7 +101,7 @@ def write_case_pages(
         if found
     }
     environment = template_environment(TEMPLATES)
-    environment.filters["value"] = lambda value, digits=3: "–" if value is None else f"{value:.{digits}f}"
+    environment.filters["value"] = lambda value, digits=3: "–" if value is None else f"{value:z.{digits}f}"
     template = environment.get_template("case.html.j2")
     classes = list(inputs.classes)
     for place, patient in enumerate(patients):
