@@ -9,6 +9,7 @@ import torch
 from nephroscale.arrays import read_array, read_attributes, write_arrays
 from nephroscale.cohort.fold_table import FoldSides, FoldTable
 from nephroscale.errors import NephroscaleError
+from nephroscale.evaluation.deletion import read_deletions
 from nephroscale.evaluation.evaluate import evaluate_model
 from nephroscale.evaluation.removed import read_removed
 from nephroscale.evaluation.tables import read_instances, read_predictions
@@ -53,7 +54,7 @@ def features(tmp_path):
 
 def trained(folder, *, family="cmusnet", modalities=ALL, max_tem_instances=10, **options):
     defaults = {"attention": True, "hidden": 8} if family == "cmusnet" else {}
-    settings = model_settings(family, modalities, **defaults, **options)
+    settings = model_settings(family, modalities, **(defaults | options))
     shapes = dict.fromkeys(modalities, SHAPE)
     torch.manual_seed(1)
     network = build(settings, shapes, 3)
@@ -113,6 +114,21 @@ def test_each_modality_is_left_out_in_turn(tmp_path, features):
     evaluate_model(FoldData(lacking, "0", features), tmp_path / "w", tmp_path / "less")
     less = read_predictions(tmp_path / "less" / "predictions.csv", CLASSES)
     np.testing.assert_allclose(found["P6", "TEM"], less.probabilities[1], atol=2e-8)
+
+
+def test_attention_is_tested_by_deletion_where_there_is_attention(tmp_path, features):
+    del features["P6"]["TEM"], features["P7"]["IM"]
+    lacking = replace(FOLDS, lacking={"P7": {"IM": "no image"}, "P6": {"TEM": "no image"}})
+    evaluate_model(FoldData(lacking, "0", features), trained(tmp_path / "w"), tmp_path / "out")
+    rows = read_deletions(tmp_path / "out" / "deletion.csv")
+    assert [(row.patient_id, row.modality) for row in rows] == [("P5", "OM"), ("P5", "IM"), ("P7", "OM")]
+    found = read_predictions(tmp_path / "out" / "predictions.csv", CLASSES)
+    assert [row.whole for row in rows] == [found.probabilities[i].max() for i in (0, 0, 2)]
+    assert all((row.regions, row.deleted) == (9, 2) for row in rows)
+    assert all(len({row.whole, row.highest, row.random}) == 3 for row in rows)
+
+    evaluate_model(FoldData(lacking, "0", features), trained(tmp_path / "x", attention=False), tmp_path / "none")
+    assert not (tmp_path / "none" / "deletion.csv").exists()
 
 
 def test_the_requested_head_is_reported(tmp_path, features):

@@ -6,7 +6,9 @@ import pytest
 
 from nephroscale.arrays import write_arrays
 from nephroscale.deposits.predictions import Prediction, write_predictions
+from nephroscale.evaluation.deletion import Deletion
 from nephroscale.evaluation.removed import write_removed
+from nephroscale.evaluation.tables import PoolingWeight, read_predictions, write_rows
 from nephroscale.reporting.case_pages import order_cases, write_case_pages
 from nephroscale.reporting.page import PatientRow
 from nephroscale.reporting.report_inputs import ListedCase, ListedImage
@@ -22,6 +24,19 @@ ROWS = [
 ]
 
 
+def write_attention(folder, cases):
+    """Attention whose deletion test passes for OM and fails for IM."""
+    falls = {case: 0.01 * int(case[1:]) for case in cases}
+    rows = [Deletion(case, "OM", 9, 2, 0.9, 0.7 - fall, 0.85) for case, fall in falls.items()]
+    rows += [Deletion(case, "IM", 9, 2, 0.9, 0.8 + fall, 0.8) for case, fall in falls.items()]
+    write_rows(folder / "deletion.csv", Deletion, rows)
+    maps = np.full((len(cases), 9, 9), 1 / 9, np.float32)
+    write_arrays(folder / "attention", {"OM": maps, "IM": maps}, {"patients": cases})
+    pooled = [PoolingWeight(case, "OM", f"{case}-OM", i, 0, "image", 0.5) for case in cases for i in range(2)]
+    pooled += [PoolingWeight(case, "IM", f"{case}-IM", 0, 0, "image", 1.0) for case in cases]
+    write_rows(folder / "pooling.csv", PoolingWeight, pooled)
+
+
 @pytest.fixture(scope="module")
 def pages(inputs, tmp_path_factory):
     root = tmp_path_factory.mktemp("cases")
@@ -33,6 +48,7 @@ def pages(inputs, tmp_path_factory):
     runs = inputs.models["cmusnet"].runs
     for run in runs:
         write_removed(run.evaluation / "removed.csv", [("P001", "OM", np.array([0.111, 0.222, 0.667]))], CLASSES)
+        write_attention(run.evaluation, read_predictions(run.evaluation / "predictions.csv", CLASSES).patients)
     slides = [
         replace(
             slide,
@@ -47,7 +63,7 @@ def pages(inputs, tmp_path_factory):
     study = replace(
         inputs,
         slides=slides,
-        fields=[slide for slide in inputs.slides if slide.image_id.endswith("IM")],
+        fields=[replace(slide, crops=root / "crops") for slide in inputs.slides if slide.image_id.endswith("IM")],
         images={f"P{i:03d}-IM": ListedImage(f"P{i:03d}", "IM", "IgG", 80.0, None, 2.0) for i in range(1, 6)},
         cases={"P001": ListedCase("diagnosis", negatives=("C1q",), site="north")},
         deposits={"any/fold0-seed1": deposits},
@@ -82,10 +98,31 @@ def test_the_page_shows_pictures_weights_and_what_each_modality_changes(pages):
     assert "not photographed: C1q" in shown
     assert "deposits: p = 0.83" in shown
     assert "Image left out: P001-T9: image is blank" in shown
-    assert "no deletion test" in shown
     assert pages["P001"].count('alt="Glomerulus ') == 2
     assert "wrong: predicted LN" in text(pages["P004"])
     assert "IgG, no grade" not in shown
+
+
+def test_attention_stands_only_beside_its_deletion_test(pages):
+    om, _, rest = pages["P001"].partition('id="im"')
+    im, _, _ = rest.partition('id="tem"')
+    assert om.count('alt="Attention on glomerulus ') == 2
+    assert im.count('alt="Attention on P001-IM') == 1
+    shown = text("<body>" + om)
+    assert (
+        "Deletion test passed. The probability of the predicted class falls by 0.340 on average without the 2 of"
+        in shown
+    )
+    found = r"and by 0.050 without 2 random ones: difference 0.290, 95 % interval 0.2\d\d to 0.3\d\d, 27 test patients"
+    assert re.search(found, shown)
+    assert "Deletion test failed: do not read these maps as reasons" in text("<body>" + im)
+
+
+def test_without_a_deletion_test_no_attention_is_shown(inputs, tmp_path):
+    plain = replace(inputs, models={"tem-only": inputs.models["tem-only"]})
+    models = {"tem-only": read_results("tem-only", plain.models["tem-only"], CLASSES)}
+    write_case_pages(tmp_path, plain, models, "tem-only", ROWS[:1], title="A study")
+    assert "ttention" not in text((tmp_path / "cases" / "P001.html").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(

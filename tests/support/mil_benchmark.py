@@ -21,7 +21,7 @@ from nephroscale.models.settings import ModelSettings
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -270,6 +270,7 @@ def train_folds(
         lr=options.learning_rate,
         momentum=options.momentum,
         weight_decay=options.weight_decay,
+        fused=True,
     )
 
     def call(weights: dict[str, Tensor], values: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
@@ -277,28 +278,49 @@ def train_folds(
         return torch.func.functional_call(template, weights, (batch,))
 
     stacked = torch.vmap(call, randomness="different")
-    train = [torch.from_numpy(np.flatnonzero(side)) for side in sides]
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    for tensor in learnt.values():  # torch would start with the first gradient, also in folds that rest
+        optimizer.state[tensor]["momentum_buffer"] = torch.zeros_like(tensor)
+    momenta = [found["momentum_buffer"] for found in optimizer.state.values()]
+    changing = [*state.values(), *momenta]
+    train = torch.from_numpy(np.stack(sides))
+    generator = torch.Generator().manual_seed(seeds[0])
     size = BAGS_A_STEP.get(settings.family, 1)
     follows = type(template.network).after_step is not Network.after_step
     template.train()
     for epoch in range(options.epochs):
         template.network.progress = epoch / options.epochs
-        orders = [
-            places[torch.randperm(len(places), generator=generator)]
-            for places, generator in zip(train, generators, strict=True)
-        ]
-        for chosen in even(orders).split(size, dim=1):
+        order = torch.randperm(len(dataset.bags), generator=generator)
+        for chosen, learning in take_turns(order, train, size):
+            before = [tensor.detach()[~learning] for tensor in changing]
             optimizer.zero_grad(set_to_none=True)
             stacked(state, *bags.take(chosen)).sum().backward()
             optimizer.step()
             if follows:  # an elementwise move, which serves stacked weights as it is
                 torch.func.functional_call(template, state, ())
+            if not learning.all():
+                with torch.no_grad():
+                    for tensor, rows in zip(changing, before, strict=True):
+                        tensor[~learning] = rows
     template.eval()
     tests = [torch.from_numpy(np.flatnonzero(~side)) for side in sides]
     with torch.no_grad():
         logits = stacked(state, *bags.take(even(tests)))
     return [row[: len(tested)] for row, tested in zip(logits, tests, strict=True)]
+
+
+def take_turns(order: Tensor, train: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Give the steps of an epoch: bags [F, size] and which folds learn from them [F] bool.
+
+    With one bag a step, all folds see the same bag, which needs no padding; those that test it do not learn. With
+    several, each fold goes through its own bags.
+    """
+    if size > 1:
+        for chosen in even([order[side[order]] for side in train]).split(size, dim=1):
+            yield chosen, torch.ones(len(train), dtype=torch.bool)
+        return
+    for bag in order:
+        if (learning := train[:, bag]).any():
+            yield bag.expand(len(train), 1), learning
 
 
 def even(rows: list[Tensor]) -> Tensor:

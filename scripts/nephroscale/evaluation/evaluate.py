@@ -9,6 +9,7 @@ import numpy as np
 
 from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError, Rejected
+from nephroscale.evaluation.deletion import Deletion, delete_regions
 from nephroscale.evaluation.inference import infer
 from nephroscale.evaluation.metrics import check_predictions, class_rates, confusion
 from nephroscale.evaluation.removed import write_removed
@@ -57,7 +58,9 @@ def evaluate_model(
           TEM on the second axis; attribute `patients`;
         - `heads.csv`, if the network has an ordinal head: `patient_id,head,p_<class>...`;
         - `removed.csv`, if the network can do without a modality: `patient_id,removed,p_<class>...`, the probabilities
-          of a patient who has several modalities with one of them left out.
+          of a patient who has several modalities with one of them left out;
+        - `deletion.csv`, if the network has cross-modal scale attention: its deletion test, see
+          :class:`nephroscale.evaluation.deletion.Deletion`.
     device
         `cpu` or `cuda`.
     prediction
@@ -96,6 +99,8 @@ def evaluate_model(
     write_rows(out / "pooling.csv", PoolingWeight, [row for one in predicted for row in _pooling_weights(one)])
     write_heads(out / "heads.csv", {one.bag.patient: one.heads for one in predicted}, data.classes)
     write_arrays(out / "attention", _stack_attention(predicted), {"patients": predictions.patients})
+    if deletions := delete_regions(network, predicted, layouts_from(card), prediction, device):
+        write_rows(out / "deletion.csv", Deletion, deletions)
     if network.supports_missing_modalities:
         fewer = _leave_out_each(bags, card.modalities)
         found = infer(network, [bag for _, bag in fewer], layouts_from(card), prediction, device)

@@ -159,6 +159,23 @@ def read_instances(path: Path) -> list[InstanceWeight]:
         ]
 
 
+def read_pooling(path: Path) -> list[PoolingWeight]:
+    """Read `pooling.csv`."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        return [
+            PoolingWeight(
+                patient_id=row["patient_id"],
+                modality=row["modality"],
+                image_id=row["image_id"],
+                index=int(row["index"]) if row["index"] else None,
+                slot=int(row["slot"]),
+                state=row["state"],
+                weight=float(row["weight"]),
+            )
+            for row in csv.DictReader(stream)
+        ]
+
+
 def probability_cells(prefix: str, probabilities: Iterable[float], classes: Sequence[str]) -> dict[str, Cell]:
     """Name the values of the classes [K] by their columns, `<prefix>_<class>`."""
     return {f"{prefix}_{name}": float(value) for name, value in zip(classes, probabilities, strict=True)}

@@ -138,7 +138,35 @@ class CMUSNet(ModalityEncoder):
 
     def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:
         """Predict a batch; attention maps are computed only with `need_attention`."""
+        return self.predict_maps(self.encode_modalities(batch), batch, need_attention=need_attention)
+
+    def without_regions(self, batch: Batch, modality: str, regions: Tensor) -> Output:
+        """Predict one patient, each time without some regions of the map that the attention reads.
+
+        A deleted region becomes the mean of the map's other regions: a map of zeros would be unlike any that the
+        network was trained on.
+
+        Parameters
+        ----------
+        batch
+            One patient.
+        modality
+            `OM` or `IM`.
+        regions
+            [D, tokens] bool: what is deleted each time, never all.
+        """
         encoded = self.encode_modalities(batch)
+        times = len(regions)
+        maps = {name: found.expand(times, *found.shape[1:]) for name, found in encoded.maps.items()}
+        tokens, deleted = maps[modality].flatten(1, 2), regions[:, :, None]
+        rest = (~deleted).to(tokens.dtype)
+        mean = (tokens * rest).sum(1, keepdim=True) / rest.sum(1, keepdim=True)
+        maps[modality] = torch.where(deleted, mean, tokens).reshape(maps[modality].shape)
+        present = {name: who.expand(times) for name, who in encoded.present.items()}
+        return self.predict_maps(ModalityMaps(maps, present), batch)
+
+    def predict_maps(self, encoded: ModalityMaps, batch: Batch, *, need_attention: bool = False) -> Output:
+        """Predict from one map for each modality and patient."""
         maps, attention = self.attend(encoded, need_attention=need_attention)
         pooled = {name: maps[name].mean((1, 2)) for name in self.modalities}
         for name, present in encoded.present.items():

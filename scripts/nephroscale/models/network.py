@@ -43,6 +43,13 @@ class Network(nn.Module):
         """Predict a batch; with `need_attention` the output has attention maps, if the network attends."""
         raise NotImplementedError
 
+    def without_regions(self, batch: Batch, modality: str, regions: Tensor) -> Output:
+        """Predict one patient again and again, each time without other regions of one modality's map.
+
+        Only networks whose output has attention have it, for a test of that attention by deletion.
+        """
+        raise NotImplementedError
+
     @property
     def reads_negatives(self) -> bool:
         """Whether the network reads `Batch.negative`."""

@@ -11,6 +11,7 @@ import numpy as np
 from nephroscale.deposits.predictions import read_predictions
 from nephroscale.deposits.settings import COMBINED
 from nephroscale.html import template_environment
+from nephroscale.reporting.attention import attention_cards, pool_deletions, read_attended
 from nephroscale.reporting.patients_table import list_missing, list_rejected
 from nephroscale.reporting.pictures import CropCard, SlideCard, crop_cards, slide_card, tem_cards
 from nephroscale.reporting.plots import colour_of
@@ -88,6 +89,10 @@ def write_case_pages(
     weights, removed, deposits = results.first_instances, results.removed, _read_deposits(inputs.deposits)
     missing, rejected = list_missing(inputs), list_rejected(inputs)
     slides, fields = _by_case(inputs.slides), _by_case(inputs.fields)
+    runs = inputs.models[headline].runs
+    tests = pool_deletions(runs, {case: row.person for case, row in inputs.cases.items() if row.person})
+    attended = read_attended(runs) if tests else {}
+    crops = {picture.image_id: picture.crops for picture in [*inputs.slides, *inputs.fields] if picture.crops}
     singles = {name: other.pooled for name, other in models.items() if len(other.modalities) == 1}
     single = {
         name: dict(zip(found.patients, found.probabilities.tolist(), strict=True))
@@ -95,7 +100,7 @@ def write_case_pages(
         if found
     }
     environment = template_environment(TEMPLATES)
-    environment.filters["value"] = lambda value, digits=3: "–" if value is None else f"{value:.{digits}f}"
+    environment.filters["value"] = lambda value, digits=3: "–" if value is None else f"{value:z.{digits}f}"
     template = environment.get_template("case.html.j2")
     classes = list(inputs.classes)
     for place, patient in enumerate(patients):
@@ -106,8 +111,15 @@ def write_case_pages(
             *(Probabilities(f"without {name}", found) for name, found in removed.get(case, {}).items()),
         ]
         alone = [Probabilities(name, found[case]) for name, found in single.items() if case in found]
+        attention = attended.get(case)
         page = {
             "title": title,
+            "attention": {
+                modality: (test, cards)
+                for modality, test in tests.items()
+                if attention and modality in attention.maps
+                if (cards := attention_cards(attention, modality, crops))
+            },
             "patient": patient,
             "case": inputs.cases.get(case) or ListedCase("diagnosis"),
             "before": patients[place - 1].id if place else None,
@@ -153,7 +165,13 @@ def _count_glomeruli(slides: Sequence[SlidePicture]) -> dict[str, object] | None
     count = fullest.fullest_section or 0
     asked = {"the Oxford classification (IgA nephropathy)": OXFORD, "ISN/RPS (lupus nephritis)": ISN_RPS}
     few = [f"{least} that {name} asks for" for name, least in asked.items() if count < least]
-    return {"count": count, "image": fullest.image_id, "by": _counter(fullest), "few": few}
+    return {
+        "count": count,
+        "image": fullest.image_id,
+        "total": fullest.glomeruli,
+        "by": _counter(fullest),
+        "few": few,
+    }
 
 
 def _counter(slide: SlidePicture) -> str:

@@ -200,11 +200,15 @@ def test_folds_trained_together_equal_folds_trained_alone(name: str, monkeypatch
     for side, seed, logits in zip(sides, seeds, together, strict=True):
         assert int((~side).sum()) == len(logits)
         length = max(int(side.sum()) for side in sides)
-        torch.testing.assert_close(plainly(settings, data, side, seed, length=length), logits, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(
+            plainly(settings, data, side, (seed, seeds[0]), length=length), logits, rtol=1e-3, atol=1e-3
+        )
 
 
-def plainly(settings: ModelSettings, data: Any, side: np.ndarray, seed: int, *, length: int) -> torch.Tensor:
-    """The same protocol for one fold, bag by bag."""
+def plainly(
+    settings: ModelSettings, data: Any, side: np.ndarray, seeds: tuple[int, int], *, length: int
+) -> torch.Tensor:
+    """The same protocol for one fold, bag by bag, with the seeds of its weights and of all folds' order of bags."""
     seen = np.concatenate([bag for bag, learnt in zip(data.bags, side, strict=True) if learnt])
     bags = [torch.from_numpy((bag - seen.mean(0)) / seen.std(0)) for bag in data.bags]
 
@@ -216,19 +220,18 @@ def plainly(settings: ModelSettings, data: Any, side: np.ndarray, seed: int, *, 
             padded[row, : len(bags[i])], mask[row, : len(bags[i])] = bags[i], True
         return Batch.of({"TEM": padded[:, :, None, None]}, {"TEM": mask}, torch.from_numpy(data.labels)[chosen])
 
-    torch.manual_seed(seed)
+    torch.manual_seed(seeds[0])
     unit = settings.family in mil.ONE_UNIT
     network = build(settings, {"TEM": (1, 1, 5)}, 1 if unit else 2)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-3)
-    generator = torch.Generator().manual_seed(seed)
-    train = np.flatnonzero(side)
+    generator = torch.Generator().manual_seed(seeds[1])
     size = mil.BAGS_A_STEP.get(settings.family, 1)
     for epoch in range(OPTIONS.epochs):
         network.train()
         network.progress = epoch / OPTIONS.epochs
-        order = train[torch.randperm(len(train), generator=generator).numpy()]
-        order = np.resize(order, length)
-        for first in range(0, length, size):
+        order = torch.randperm(len(data.bags), generator=generator).numpy()
+        order = order[side[order]] if size == 1 else np.resize(order[side[order]], length)
+        for first in range(0, len(order), size):
             given = batch(order[first : first + size].tolist())
             optimizer.zero_grad()
             output = network(given)
