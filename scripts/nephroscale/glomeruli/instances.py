@@ -155,9 +155,9 @@ def split_touching(mask: np.ndarray, smallest_px: float) -> np.ndarray:
     seeds, count = ndimage.label(peaks, structure=np.ones((3, 3)))
     bodies, total = ndimage.label(mask)
     without = np.setdiff1d(np.arange(1, total + 1), np.unique(bodies[peaks]))
-    for body in without:
-        count += 1
-        seeds[bodies == body] = count
+    own = np.zeros(total + 1, seeds.dtype)
+    own[without] = count + np.arange(1, len(without) + 1)
+    seeds = np.where(own[bodies] > 0, own[bodies], seeds)
     labels: np.ndarray = watershed(-distance, seeds, mask=mask)  # type: ignore[no-untyped-call]
     return labels.astype(np.int32)
 

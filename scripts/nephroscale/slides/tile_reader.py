@@ -45,6 +45,7 @@ class Tiles:
             raise NephroscaleError(
                 "This folder has no tiles.", where=str(path), fix="Run the stage `tiles` again."
             ) from None
+        self._attributes = attributes
         self.mpp: float | None = attributes["mpp"]
         self.origin: tuple[float, float] = tuple(attributes["origin"])
         self.scale: float = attributes["scale"]
@@ -107,7 +108,7 @@ class Tiles:
 
     @property
     def pen(self) -> np.ndarray:
-        """Pen marks on the whole slide, bool [h, w], at the scale of `mask.png`; 1 x 1 where there is no such file."""
+        """Pen marks on the whole slide, bool [h, w], at the scale of `mask.png`; 1 x 1 where it is unknown."""
         pen: np.ndarray = self._mask == PEN_LEVEL
         return pen
 
@@ -120,7 +121,8 @@ class Tiles:
     @cached_property
     def _mask(self) -> np.ndarray:
         path = self.path / "mask.png"
-        mask: np.ndarray | None = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
+        placed = "slide_px" in self._attributes and path.is_file()
+        mask: np.ndarray | None = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if placed else None
         return np.zeros((1, 1), np.uint8) if mask is None else mask
 
 
