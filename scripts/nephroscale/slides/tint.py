@@ -17,6 +17,7 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue (Rec. 601)."""
 
 GREY = 3.0  # levels; farther from grey is a colour
+BAND = 256  # rows
 FITTED = 200_000  # pixels that the line is fitted on
 BINS = 24  # of luma, each with equally many pixels
 DRAWN = 18.0  # distance from the line, in levels of 255, from which on a pixel was drawn
@@ -56,13 +57,17 @@ def separate_tint(pixels: np.ndarray) -> Tinted:
     Rejected
         When the colours are neither one tint nor drawn marks: the picture is false-coloured.
     """
-    colours = pixels.astype(np.float32)
-    luma = colours @ LUMA
-    chroma = colours - luma[..., None]
+    luma = np.empty(pixels.shape[:2], np.float32)
     scale = _full_scale(pixels)
-    none = np.zeros(luma.shape, bool)
-    if np.abs(chroma).max() <= GREY * scale:
-        return Tinted(luma, none)
+    farthest = 0.0
+    for start in range(0, len(luma), BAND):  # most pictures are grey; the colours of a montage fill the memory
+        band = np.s_[start : start + BAND]
+        colours = pixels[band].astype(np.float32)
+        luma[band] = colours @ LUMA
+        farthest = max(farthest, float(np.abs(colours - luma[band][..., None]).max()))
+    if farthest <= GREY * scale:
+        return Tinted(luma, np.zeros(luma.shape, bool))
+    chroma = pixels.astype(np.float32) - luma[..., None]
     distance = _distance_from_line(luma, chroma) / scale
     noise = 1.4826 * float(np.median(distance))
     if noise > MOST_NOISE:
