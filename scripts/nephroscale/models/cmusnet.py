@@ -158,11 +158,10 @@ class CMUSNet(ModalityEncoder):
         encoded = self.encode_modalities(batch)
         times = len(regions)
         maps = {name: found.expand(times, *found.shape[1:]) for name, found in encoded.maps.items()}
-        grid = maps[modality].shape[1:3]
         tokens, deleted = maps[modality].flatten(1, 2), regions[:, :, None]
         rest = (~deleted).to(tokens.dtype)
         mean = (tokens * rest).sum(1, keepdim=True) / rest.sum(1, keepdim=True)
-        maps[modality] = torch.where(deleted, mean, tokens).unflatten(1, grid)
+        maps[modality] = torch.where(deleted, mean, tokens).reshape(maps[modality].shape)
         present = {name: who.expand(times) for name, who in encoded.present.items()}
         return self.predict_maps(ModalityMaps(maps, present), batch)
 

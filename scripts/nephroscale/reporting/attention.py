@@ -96,8 +96,8 @@ def pool_deletions(runs: Iterable[FoldRun], people: Mapping[str, str]) -> dict[s
         own = [row for row in rows if row.modality == modality]
         by_person: dict[str, list[tuple[float, float]]] = {}
         for row in own:
-            falls = (row.whole - row.highest, row.whole - row.random)
-            by_person.setdefault(people.get(row.patient_id, row.patient_id), []).append(falls)
+            both = (row.whole - row.highest, row.whole - row.random)
+            by_person.setdefault(people.get(row.patient_id, row.patient_id), []).append(both)
         falls = np.array([np.mean(several, axis=0) for several in by_person.values()])
         difference = falls[:, 0] - falls[:, 1]
         if len(falls) < 2 or not np.ptp(difference):
