@@ -6,8 +6,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from nephroscale.tem.clean import clean_burned_in
-from nephroscale.tem.marks import find_marks, find_strips, label_shapes
+from nephroscale.tem.marks import find_marks, find_strips
 from nephroscale.tem.read import read_tem
+from nephroscale.tem.shapes import label_shapes
 
 
 def tissue(height: int = 400, width: int = 520, seed: int = 0) -> np.ndarray:
