@@ -73,7 +73,9 @@ def test_the_length_of_a_blurred_bar_is_right(tissue):
     [
         ("2 µm", 2000), ("2μm", 2000), ("2 um", 2000), ("0.5 µm", 500), ("0,5 µm", 500), ("500 nm", 500),
         ("1.0 pm", 1000), ("100 μm", 1e5),
-        ("1 mm", 1e6), ("05 µm", None), ("37 nm", None), ("2", None), ("µm", None), ("2 µm x", None),
+        ("1 mm", 1e6), ("2 microns", 2000), ("1 micron", 1000), ("Bar = 10 µm", 1e4), ("Scale bar: 500 nm", 500),
+        ("0,2 Micrometers", 200), ("50 nanometres", 50), ("1 millimeter", 1e6),
+        ("05 µm", None), ("37 nm", None), ("2", None), ("µm", None), ("2 µm x", None),
         ("0 nm", None), ("0.0 µm", None), ("11.5 µm", None), ("HV=80 kV", None),
     ],
 )  # fmt: skip
@@ -108,6 +110,20 @@ def test_bars_that_contradict_each_other_are_not_believed(tissue):
     assert "its scale bars differ (3.12" in found.doubt
     equal = draw(draw(tissue, (100, 440, 160, 8), 255), (500, 60, 160, 8), 255)
     assert read_bar(equal, says("500 nm")).nm_per_px == pytest.approx(500 / 160, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [[(600, 80, 255), (770, 80, 255)], [(500, 50, 255), (550, 50, 0), (600, 50, 255), (650, 50, 0)]],
+    ids=["beside its text", "in steps"],
+)
+def test_of_a_bar_in_parts_nobody_knows_what_the_text_means(tissue, parts):
+    picture = tissue.copy()
+    for x, length, level in parts:
+        picture = draw(picture, (x - 200, 440, length, 8), level)
+    found = read_bar(picture, says("2 µm"))
+    assert found.nm_per_px is None
+    assert "several parts" in found.doubt
 
 
 def test_without_the_extra_and_without_a_bar_the_doubt_says_so(tissue, monkeypatch):

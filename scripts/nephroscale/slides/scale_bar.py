@@ -10,6 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -31,12 +32,18 @@ FRINGE = 6  # pixels by which the smoothed edge of a bar, a row high, differs in
 GAP = 3  # pixels beyond a bar, past its smoothed edge, where its surroundings begin
 ROWS = 1024  # searched at once
 MOST_BARS = 6
+PARTS_APART = 2.0  # lengths of a bar, within which another on its line is a part of it
 AGREE = 0.02
 CERTAIN = 0.7  # least confidence of a text
 SIDES_PX = (960, 640, 1280)  # to which the surroundings of a bar are resized for reading
 MARGIN_PX = 48  # round them, since text at the edge of a picture is read badly
 MOST_ENLARGED = 4.0
 NM = {"nm": 1.0, "µm": 1e3, "mm": 1e6}
+LENGTH = re.compile(
+    r"(?:(?:scale\s*)?bar\s*[:=]?\s*)?(?P<number>[1-9][0-9]*(?:[.,][0-9]+)?|0[.,][0-9]+)\s*"
+    r"(?P<unit>[nm]m|[µμup]m|(?:micro|nano|milli)met(?:er|re)s?|microns?)",
+    re.IGNORECASE,
+)
 ROUND = (1.0, 1.2, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 7.5, 8.0, 9.0)
 
 Box = tuple[float, float, float, float]
@@ -137,6 +144,8 @@ def read_bar(pixels: np.ndarray, read_text: Callable[[np.ndarray], Sequence[Text
     bars = find_bars(pixels)
     if not bars:
         return BarScale(doubt="no scale bar was found")
+    if any(_are_parts(bar, other) for bar, other in combinations(bars, 2)):
+        return BarScale(doubt="its scale bar has several parts, and the text may be the length of one or of all")
     scales = [(nm / measure_length(pixels, bar), bar) for bar in bars if (nm := _length_beside(pixels, bar, read_text))]
     if not scales:
         return BarScale(doubt="no round length was read beside its scale bar")
@@ -170,13 +179,14 @@ def parse_length(text: str) -> float | None:
 
     Examples
     --------
-    >>> parse_length("0.5 µm"), parse_length("500nm"), parse_length("37 nm")
-    (500.0, 500.0, None)
+    >>> parse_length("0.5 µm"), parse_length("Bar = 500nm"), parse_length("2 microns"), parse_length("37 nm")
+    (500.0, 500.0, 2000.0, None)
     """
-    found = re.fullmatch(r"([1-9][0-9]*(?:[.,][0-9]+)?|0[.,][0-9]+)\s*([nm]m|[µμup]m)", text.strip())
+    found = LENGTH.fullmatch(text.strip())
     if found is None:
         return None
-    number, unit = float(found[1].replace(",", ".")), found[2] if found[2] in NM else "µm"
+    number, unit = float(found["number"].replace(",", ".")), found["unit"].lower()
+    unit = {"nano": "nm", "mill": "mm"}.get(unit[:4], unit if unit in NM else "µm")
     if number <= 0:
         return None
     leading = number / 10 ** math.floor(math.log10(number) + 1e-9)
@@ -312,6 +322,13 @@ def _frames(other: Bar, bar: Bar) -> bool:
     if abs(bar.length - other.length) <= FRINGE and thinner.height == 1:
         return (other.height, -other.y) > (bar.height, -bar.y)
     return (bar.length, other.height, -other.y) > (other.length, bar.height, -bar.y)
+
+
+def _are_parts(bar: Bar, other: Bar) -> bool:
+    """Whether two bars lie on one line, one soon after the other: halves beside a text, or steps of a ruler."""
+    apart = max(bar.x, other.x) - min(bar.right, other.right)
+    level = abs(2 * (bar.y - other.y) + bar.height - other.height) <= 2 * ENDS
+    return level and -ENDS <= apart <= PARTS_APART * max(bar.length, other.length)
 
 
 def _as_rgb(grey: np.ndarray) -> np.ndarray:

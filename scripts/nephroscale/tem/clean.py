@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nephroscale.tem.fill import fill_marks
-from nephroscale.tem.marks import dilated, find_marks, find_strips
+from nephroscale.tem.marks import find_marks, find_strips
+from nephroscale.tem.shapes import dilated
 
 COLOUR_REACH = 3  # pixels round a coloured mark that its smoothing may have changed
 

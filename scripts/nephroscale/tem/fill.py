@@ -5,15 +5,20 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from nephroscale.tem.shapes import label_shapes
+from nephroscale.tem.shapes import dilated, label_shapes
 
-FINE = 4  # pixels; texture finer than this is copied into filled marks
+RING = 5  # pixels round a mark by which a likely place is chosen
+SAMPLES = 400  # pixels of a ring, and of a mark, that are compared
+BLOCK = 8  # pixels; tissue is copied by whole blocks of JPEG, so that its grain fits
+STEPS = 9  # places looked at in each direction
+SMOOTH = 3.0  # pixels; what is coarser is fitted to the place
 
 
 def fill_marks(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Fill each mark: coarse grey levels by inpainting, and over them the fine texture of tissue beside it.
+    """Fill each mark with the tissue of the place beside it whose surroundings are most alike.
 
-    Inpainting alone leaves smooth patches, by which a network finds where marks were.
+    Inpainting alone leaves smooth patches, by which a network finds where marks were. The difference of the inpainted
+    mark and of the equally inpainted place, smoothed, fits the coarse grey levels.
 
     Parameters
     ----------
@@ -25,46 +30,69 @@ def fill_marks(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     References
     ----------
     Telea, "An image inpainting technique based on the fast marching method", Journal of Graphics Tools 9 (2004).
+    Criminisi, Pérez, Toyama, "Region filling and object removal by exemplar-based image inpainting", IEEE Transactions
+    on Image Processing 13 (2004).
     """
     result = image.copy()
     labels, stats = label_shapes(mask)
     for index, (x, y, w, h, _area) in enumerate(stats[1:].tolist(), start=1):
-        rows = slice(max(0, y - 16), y + h + 16)
-        columns = slice(max(0, x - 16), x + w + 16)
+        rows = slice(max(0, y - 16), min(image.shape[0], y + h + 16))
+        columns = slice(max(0, x - 16), min(image.shape[1], x + w + 16))
         hole = labels[rows, columns] == index
-        coarse = cv2.inpaint(result[rows, columns], hole.view(np.uint8), 5, cv2.INPAINT_TELEA)
-        if (donor := _texture_beside(image, mask, (y, x, h, w))) is not None:
-            smooth = cv2.GaussianBlur(coarse, (0, 0), FINE)[y - rows.start :, x - columns.start :][:h, :w]
-            inner = hole[y - rows.start :, x - columns.start :][:h, :w]
-            filled = np.clip(np.rint(smooth + donor), 0, 255).astype(np.uint8)
-            coarse[y - rows.start :, x - columns.start :][:h, :w][inner] = filled[inner]
-        result[rows, columns] = coarse
+        filled = _inpainted(result[rows, columns], hole)
+        if (offset := _like_place(image, mask, hole, (rows, columns))) is not None:
+            place = _shifted(image, (rows, columns), offset)
+            coarse = filled.astype(np.float32) - _inpainted(place, hole)
+            fitted = place + cv2.GaussianBlur(coarse, (0, 0), SMOOTH)
+            filled[hole] = np.clip(np.rint(fitted[hole]), 0, 255).astype(np.uint8)
+        result[rows, columns] = filled
     return result
 
 
-def _texture_beside(image: np.ndarray, mask: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray | None:
-    """Find an area of the size of a box, beside it, with the fewest marks; give what is finer than FINE there, [h, w].
+def _inpainted(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    filled: np.ndarray = cv2.inpaint(image, hole.view(np.uint8), 5, cv2.INPAINT_TELEA)
+    return filled
 
-    None where every such area is marked to a tenth or more.
+
+def _shifted(image: np.ndarray, window: tuple[slice, slice], offset: tuple[int, int]) -> np.ndarray:
+    """Give a window moved by rows and columns; beyond the image, its border is repeated."""
+    lines = (np.arange(side.start, side.stop) + step for side, step in zip(window, offset, strict=True))
+    at = [np.clip(line, 0, side - 1) for line, side in zip(lines, image.shape, strict=True)]
+    shifted: np.ndarray = np.ascontiguousarray(image[np.ix_(*at)])
+    return shifted
+
+
+def _like_place(
+    image: np.ndarray, mask: np.ndarray, hole: np.ndarray, window: tuple[slice, slice]
+) -> tuple[int, int] | None:
+    """Find by how many rows and columns a place without marks is away whose ring is most like that of a mark.
+
+    Levels are compared but for their mean. None where every place has marks.
     """
-    y, x, h, w = box
-    height, width = image.shape
-    pad = 3 * FINE
-    best, found = 0.1, None
-    for reach in (1.0, 1.5, 2.5):
-        for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1)):
-            top, left = y + round(down * (h * reach + 12)), x + round(right * (w * reach + 12))
-            if top < 0 or left < 0 or top + h > height or left + w > width:
-                continue
-            marked = float(mask[top : top + h, left : left + w].mean())
-            if marked < best:
-                best, found = marked, (top, left)
-        if found is not None and best == 0:
-            break
-    if found is None:
+    corner = np.array([window[0].start, window[1].start])
+    ring = dilated(hole, RING) & ~hole & ~mask[window]
+    around, inside = (_some(np.argwhere(part) + corner) for part in (ring, hole))
+    if not len(around):
         return None
-    top, left = found
-    above, before = min(pad, top), min(pad, left)
-    area = image[top - above : top + h + pad, left - before : left + w + pad].astype(np.float32)
-    fine: np.ndarray = (area - cv2.GaussianBlur(area, (0, 0), FINE))[above:, before:][:h, :w]
-    return fine
+    outer = np.argwhere(dilated(hole, RING)) + corner
+    first, last = outer.min(axis=0), outer.max(axis=0)
+    span = np.ceil((last - first + 1) / BLOCK).astype(int)
+    steps = [BLOCK * np.unique(np.linspace(-2 * n - 3, 2 * n + 3, 2 * STEPS + 1).round().astype(int)) for n in span]
+    offsets = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 2)
+    fits = ((first + offsets >= 0) & (last + offsets < image.shape)).all(axis=1)
+    offsets = offsets[fits & (offsets != 0).any(axis=1)]
+    free = [not mask[tuple((inside + offset).T)].any() for offset in offsets]
+    offsets = offsets[np.array(free, bool)]
+    if not len(offsets):
+        return None
+    own = image[tuple(around.T)].astype(np.int64)
+    at = around[None] + offsets[:, None]
+    away = image[at[..., 0], at[..., 1]].astype(np.int64) - own
+    away[mask[at[..., 0], at[..., 1]]] = 255
+    unlike = len(own) * (away**2).sum(axis=1) - away.sum(axis=1) ** 2
+    row, column = offsets[int(np.argmin(unlike))].tolist()
+    return row, column
+
+
+def _some(places: np.ndarray) -> np.ndarray:
+    return places[:: max(1, len(places) // SAMPLES)]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from nephroscale.tem.shapes import label_shapes
+from nephroscale.tem.pure import find_pure_shapes, is_saturated
+from nephroscale.tem.shapes import dilated, extremes, is_thin, label_shapes, percentile, spread_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +33,6 @@ MOST_EVEN = 0.2  # of an image
 JUMP = 30  # grey levels
 PALE_END = 25  # levels at the ends of the range, which tissue reaches too where it is saturated
 SHARP = 0.85  # step at the edge of a drawn shape two pixels outside it, as a share of the whole step
-THIN = 1.8  # area of a thin shape, in squares of its thickness
 ALL_AROUND = 0.85  # share of the pixels round a shape
 FLAT = 6  # grey levels around that of a data strip that belong to it
 
@@ -100,7 +100,8 @@ def find_marks(image: np.ndarray) -> np.ndarray:
     numpy.ndarray
         bool [h, w], dilated to include the blurred edges of the marks.
     """
-    mask = np.zeros(image.shape, bool)
+    pure = find_pure_shapes(image)
+    mask = pure.copy()
     tallest = 0.05 * image.shape[0] + 12
 
     def may_be_glyph(h: np.ndarray, w: np.ndarray, filled: np.ndarray) -> np.ndarray:
@@ -109,6 +110,7 @@ def find_marks(image: np.ndarray) -> np.ndarray:
 
     bars: list[Glyph] = []
     glyphs: list[Glyph] = []
+    letters: list[Glyph] = []  # those that are no areas of saturated tissue
     for tone, upright in enumerate((image, 255 - image)):
         for level in LEVELS:
             for y, x, part in _components(upright >= level, _may_be_box_or_bar):
@@ -119,11 +121,14 @@ def find_marks(image: np.ndarray) -> np.ndarray:
                     mask[y : y + h, x : x + w] |= part
                     bars.append((y, x, h, w, tone))
         strict, loose = (image <= BLACK, image <= DUSKY) if tone else (image >= WHITE, image >= PALE)
-        # Small letters are anti-aliased, so only some of their pixels are white or black.
+        # Small letters are anti-aliased, so only some of their pixels are white or black; saturated tissue is alike.
+        unsure = is_saturated(upright)
         for y, x, part in _components(loose, may_be_glyph, strict):
             if _has_drawn_edge(image, part, y, x):
                 glyphs.append((y, x, *part.shape, tone))
-    for y, x, h, w, tone in _text(glyphs, bars, image.shape):
+                if not unsure or pure[y : y + part.shape[0], x : x + part.shape[1]][part].any():
+                    letters.append(glyphs[-1])
+    for y, x, h, w, tone in _text(glyphs, letters, bars, image.shape):
         mask[y : y + h, x : x + w] |= _strokes(image[y : y + h, x : x + w], tone)
     for (y, x, h, w), tone in _label_lines(glyphs, bars):
         rows, columns = slice(max(0, y), y + h), slice(max(0, x), x + w)
@@ -145,7 +150,7 @@ def _even_shapes(image: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
     A drawn shape is even up to its edge, and all around it the level or the texture changes within a few pixels. Tissue
     is even where it is saturated or empty, but that fades.
     """
-    low, high = _extremes(image)
+    low, high = extremes(image)
     spread = cv2.subtract(high, low)
     usual = percentile(spread, 50)
     limit = min(MOST_SPREAD, EVEN * usual)
@@ -173,15 +178,14 @@ def _even_shapes(image: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
             continue
         # Saturated tissue is as even, and a round hole as sharp.
         jumps = float(changes.mean()) >= ALL_AROUND and _is_sharp(levels, shape, level)
-        if jumps and (not saturated or _is_thin(shape)):
+        if jumps and (not saturated or is_thin(shape)):
             yield y0, x0, shape
             continue
         rough = spread[window][ring] >= ROUGH * usual
         if saturated or area < LEAST_EVEN_GREY or float((changes | rough).mean()) < ALL_AROUND:
             continue
         if noisy is None:
-            low, high = _extremes(cv2.medianBlur(image, 3))
-            noisy = percentile(cv2.subtract(high, low), 50) < NOISY * usual
+            noisy = percentile(spread_of(cv2.medianBlur(image, 3)), 50) < NOISY * usual
         if noisy:
             yield y0, x0, shape
 
@@ -191,31 +195,6 @@ def _is_sharp(levels: np.ndarray, shape: np.ndarray, level: int) -> bool:
     beyond = np.abs(levels - level).astype(np.float32)
     near, far = dilated(shape, 3) & ~dilated(shape, 2), dilated(shape, 6) & ~dilated(shape, 4)
     return bool(near.any() and far.any()) and float(beyond[near].mean()) >= SHARP * float(beyond[far].mean())
-
-
-def _is_thin(shape: np.ndarray) -> bool:
-    """Whether a shape is a letter, a line or an arrow rather than a blob: its area holds several inscribed squares."""
-    padded = np.pad(shape, 1).astype(np.uint8)
-    thickness = 2 * float(cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max())
-    return float(shape.sum()) >= THIN * thickness**2
-
-
-def percentile(image: np.ndarray, share: float) -> float:
-    """Give a percentile of grey levels, uint8 of any shape, by their histogram: the lowest level that reaches it."""
-    counts = cv2.calcHist([image], [0], None, [256], [0, 256]).ravel().astype(np.int64).cumsum()
-    return float(np.searchsorted(counts, share / 100 * counts[-1]))
-
-
-def _extremes(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest level among each pixel and its eight neighbours, uint8 [h, w] each."""
-    square = np.ones((3, 3), np.uint8)
-    return cv2.erode(image, square), cv2.dilate(image, square)
-
-
-def dilated(mask: np.ndarray, reach: int) -> np.ndarray:
-    """Grow a mask, bool [h, w], by a number of pixels to each side."""
-    grown: np.ndarray = cv2.dilate(mask.view(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
-    return grown
 
 
 def _components(
@@ -292,17 +271,16 @@ def _has_drawn_edge(image: np.ndarray, part: np.ndarray, y: int, x: int) -> bool
     return abs(float(np.median(window[ring])) - float(window[inside > 0].mean())) > 45
 
 
-def _text(glyphs: list[Glyph], bars: list[Glyph], shape: tuple[int, ...]) -> list[Glyph]:
-    """Select the glyphs that form a line of text or are next to a bar."""
-    chosen = [
-        glyph
-        for glyph in glyphs
-        if any(_beside(glyph, bar) for bar in bars)
-        or (_near_border(glyph, shape) and sum(_same_line(glyph, other) for other in glyphs) >= 3)  # including itself
+def _text(glyphs: list[Glyph], letters: list[Glyph], bars: list[Glyph], shape: tuple[int, ...]) -> list[Glyph]:
+    """Select the glyphs that are next to a bar, and those of `letters` that form a line of text."""
+    chosen = [glyph for glyph in glyphs if any(_beside(glyph, bar) for bar in bars)] + [
+        letter
+        for letter in letters
+        if _near_border(letter, shape) and sum(_same_line(letter, other) for other in letters) >= 3  # including itself
     ]
     # Letters that are shorter or longer than their neighbours are in the line of text, too.
     lines = [(y - h // 3, x - 2 * h, h + 2 * (h // 3), w + 4 * h) for y, x, h, w, _ in chosen]
-    return chosen + [glyph for glyph in glyphs if any(_within(glyph, line) for line in lines)]
+    return chosen + [letter for letter in letters if any(_within(letter, line) for line in lines)]
 
 
 def _label_lines(glyphs: list[Glyph], bars: list[Glyph]) -> list[tuple[tuple[int, int, int, int], int]]:

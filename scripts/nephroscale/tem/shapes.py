@@ -1,4 +1,4 @@
-"""The connected shapes of a mask."""
+"""Shapes in images of TEM: connected areas, how thin they are, and how even the grey levels are."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 LITTLE, SPARSE = 0.1, 0.01  # set pixels, as shares of a mask
+THIN = 1.8  # area of a thin shape, in squares of its thickness
 
 
 def label_shapes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -77,3 +78,35 @@ def _label_runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     stats[:, 4] = np.bincount(own, lengths, count + 1)
     labels.ravel()[places] = np.repeat(own, lengths)
     return labels, stats
+
+
+def dilated(mask: np.ndarray, reach: int) -> np.ndarray:
+    """Grow a mask, bool [h, w], by a number of pixels to each side."""
+    grown: np.ndarray = cv2.dilate(mask.view(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+    return grown
+
+
+def percentile(image: np.ndarray, share: float) -> float:
+    """Give a percentile of grey levels, uint8 of any shape, by their histogram: the lowest level that reaches it."""
+    counts = cv2.calcHist([image], [0], None, [256], [0, 256]).ravel().astype(np.int64).cumsum()
+    return float(np.searchsorted(counts, share / 100 * counts[-1]))
+
+
+def extremes(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest level among each pixel and its eight neighbours, uint8 [h, w] each."""
+    square = np.ones((3, 3), np.uint8)
+    return cv2.erode(image, square), cv2.dilate(image, square)
+
+
+def spread_of(image: np.ndarray) -> np.ndarray:
+    """Range of levels among each pixel and its eight neighbours, [h, w] uint8."""
+    low, high = extremes(image)
+    spread: np.ndarray = cv2.subtract(high, low)
+    return spread
+
+
+def is_thin(shape: np.ndarray) -> bool:
+    """Whether a shape is a letter, a line or an arrow rather than a blob: its area holds several inscribed squares."""
+    padded = np.pad(shape, 1).astype(np.uint8)
+    thickness = 2 * float(cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max())
+    return float(shape.sum()) >= THIN * thickness**2
