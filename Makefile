@@ -9,9 +9,10 @@ CRATE := .venv-crate
 SITE := .venv-docs
 CORES ?= all
 TINY := --configfile config/tiny.yaml
+PERMUTED := results/permuted1 results/permuted2 results/permuted3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-check demo-slurm tiny test test-quick test-long test-slurm lint format types bench docs lock clean
+.PHONY: help setup demo permuted demo-check demo-docs demo-slurm tiny test test-quick test-long test-slurm lint format types bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,12 +49,17 @@ demo: setup ## run the whole workflow on the demo cohort, up to the report (10 t
 	$(BIN)/python resources/demo/generate.py demo --out demo/demo --jobs 2
 	$(BIN)/snakemake --cores $(CORES) all
 
-demo-check: demo ## run the demo and three label permutations, and check the demo's claims
+permuted: demo # three label permutations of the demo's headline model
 	for k in 1 2 3; do \
 	  $(BIN)/snakemake --cores $(CORES) --config results=results/permuted$$k "task={permute_labels: $$k}" -- \
 	    $$(for fold in 0 1 2 3 4; do echo results/permuted$$k/evaluate/cmusnet/fold$$fold-seed1.json; done) || exit 1; \
 	done
-	$(BIN)/python resources/demo/check.py --permuted results/permuted1 results/permuted2 results/permuted3
+
+demo-check: permuted ## run the demo and three label permutations, and check the demo's claims and documented figures
+	$(BIN)/python resources/demo/check.py --permuted $(PERMUTED)
+
+demo-docs: permuted ## run the same, and write the figures and pictures of the demo into the documents (needs chromium)
+	$(BIN)/python resources/demo/document.py --permuted $(PERMUTED)
 
 tiny: setup ## run the whole workflow on the smallest cohort (about one minute)
 	$(BIN)/python resources/demo/generate.py tiny --out demo/tiny --jobs 2

@@ -1,133 +1,46 @@
-"""Check a finished demo run against the demo's claims. Only this check reads the true outlines."""
+"""Check a finished demo run against the demo's claims, and the documents against the run."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.evaluation.calibration_metrics import negative_log_likelihood
-from nephroscale.evaluation.metrics import compute_metrics
-from nephroscale.evaluation.tables import read_predictions
-from nephroscale.glomeruli.contours import read_geojson
-from nephroscale.glomeruli.metrics import detection, dice_of_polygons
-from nephroscale.glomeruli.outlines import read_outlines
+from nephroscale_demo.figures import FIGURES, RunFigures, collect, compare
+from nephroscale_demo.measures import SINGLE, SUBSETS, Claim, read_ceilings
 
-SINGLE = ("om-only", "im-only", "tem-only")
-SUBSETS = {"cmusnet": "TEM+OM+IM", "no-attention": "TEM+OM+IM", "om-only": "OM", "im-only": "IM", "tem-only": "TEM"}
-"""Modalities of each model, as ceiling.json names them."""
+if TYPE_CHECKING:
+    from nephroscale_demo.measures import Ceilings
 
 
-class Claim(NamedTuple):
-    """One measured value and its bound."""
-
-    name: str
-    value: float
-    bound: float
-    at_least: bool = True
-
-    @property
-    def holds(self) -> bool:
-        """Whether the value is within its bound."""
-        return self.value >= self.bound if self.at_least else self.value < self.bound
-
-    def __str__(self) -> str:
-        sign = "at least" if self.at_least else "below"
-        return f"{'ok  ' if self.holds else 'FAIL'}  {self.name}: {self.value:.3f} ({sign} {self.bound:.2f})"
-
-
-@dataclass(frozen=True)
-class Figures:
-    """Out-of-fold figures of a model: each seed's predictions count separately, as single networks."""
-
-    balanced_accuracy: float
-    log_loss: float
-
-
-def measure(results: Path, model: str) -> Figures:
-    """Compute the pooled out-of-fold figures of a model."""
-    table = results / "folds/folds.json"
-    paths = sorted((results / "evaluate" / model).glob("fold*/predictions.csv"))
-    if not paths or not table.is_file():
-        raise NephroscaleError("There are no predictions to check.", where=str(results), fix="Run the workflow first.")
-    classes = json.loads(table.read_text())["classes"]
-    found = [read_predictions(path, classes) for path in paths]
-    labels = np.concatenate([predictions.labels for predictions in found])
-    probabilities = np.concatenate([predictions.probabilities for predictions in found])
-    metrics = compute_metrics(labels, probabilities)
-    return Figures(
-        metrics["balanced_accuracy"].value or 0.0, negative_log_likelihood(probabilities, np.eye(len(classes))[labels])
-    )
-
-
-def segmentation(results: Path, truth: Path) -> tuple[float, float]:
-    """Compute the mean Dice over slides and the object F1 over all glomeruli, on slides with true outlines.
-
-    Parameters
-    ----------
-    results
-        Folder of receipts with ``glomeruli/<image>/glomeruli.geojson``.
-    truth
-        Folder of the true outlines, ``<image>.geojson``.
-    """
-    dices, matched, found, true = [], 0.0, 0.0, 0.0
-    for path in sorted((results / "glomeruli").glob("*/glomeruli.geojson")):
-        outline = truth / f"{path.parent.name}.geojson"
-        if outline.is_file():
-            contours = [glomerulus.polygon for glomerulus in read_geojson(path)]
-            outlines = read_outlines(outline).polygons
-            counts = detection(contours, outlines)
-            matched, found, true = matched + counts["matched"], found + counts["found"], true + counts["true"]
-            dices.append(dice_of_polygons(contours, outlines))
-    if not dices:
-        raise NephroscaleError("There are no contours to check.", where=str(results), fix="Run the workflow first.")
-    return float(np.mean(dices)), 2 * matched / (found + true)
-
-
-def read_ceilings(truth: Path) -> dict[str, float]:
-    """Read the best possible accuracy of the cohort's own cases, by subset of modalities."""
-    path = truth / "ceiling.json"
-    if not path.is_file():
-        raise NephroscaleError(
-            "The ceilings of the cohort are not there.", where=str(path), fix="Run `make demo` again."
-        )
-    return {subset: score["accuracy"] for subset, score in json.loads(path.read_text())["cohort"].items()}
-
-
-def claims(results: Path, truth: Path, permuted: list[Path]) -> list[Claim]:
-    """Measure every claim of the demo."""
-    found = {model: measure(results, model) for model in SUBSETS}
-    ceilings = read_ceilings(truth)
-    regret = {model: ceilings[subset] - found[model].balanced_accuracy for model, subset in SUBSETS.items()}
-    full, best = found["cmusnet"], max(found[model].balanced_accuracy for model in SINGLE)
-    dice, f1 = segmentation(results, truth)
-    made = [
+def claims(run: RunFigures, ceilings: Ceilings) -> list[Claim]:
+    """Compare a run with every claim of the demo (docs/demo.md lists them)."""
+    best, full = ceilings["cohort"], run.models["cmusnet"]
+    singles = {name: run.models[name] for name in SINGLE}
+    regret = {name: best[SUBSETS[name]]["accuracy"] - one.balanced_accuracy for name, one in run.models.items()}
+    losses = {name: one.log_loss for name, one in run.models.items() if one.log_loss is not None}
+    lead = full.balanced_accuracy - max(one.balanced_accuracy for one in singles.values())
+    found = [
         Claim(
             "regret of the tri-modal CMUS-Net: ceiling minus balanced accuracy", regret["cmusnet"], 0.15, at_least=False
         ),
-        Claim("its log-loss", full.log_loss, 0.50, at_least=False),
-        Claim("its lead over the best single modality", full.balanced_accuracy - best, 0.10),
+        Claim("its log-loss", losses["cmusnet"], 0.50, at_least=False),
+        Claim("its lead over the best single modality", lead, 0.10),
         Claim(
             "log-loss of the best single modality minus its own",
-            min(found[m].log_loss for m in SINGLE) - full.log_loss,
+            min(losses[name] for name in SINGLE) - losses["cmusnet"],
             0.10,
         ),
-        *(Claim(f"regret of {model}, which a leak would make negative", regret[model], 0.0) for model in SINGLE),
-        Claim("Dice of glomeruli on slides not trained on", dice, 0.85),
-        Claim("object F1 of glomeruli on slides not trained on", f1, 0.90),
+        *(Claim(f"regret of {name}, which a leak would make negative", regret[name], 0.0) for name in SINGLE),
+        Claim("Dice of glomeruli on slides not trained on", run.dice, 0.85),
+        Claim("object F1 of glomeruli on slides not trained on", run.f1, 0.90),
     ]
-    if permuted:
-        mean = float(np.mean([measure(folder, "cmusnet").balanced_accuracy for folder in permuted]))
-        made.append(
-            Claim(f"mean balanced accuracy over {len(permuted)} label permutations", mean, 0.50, at_least=False)
-        )
-    return made
+    if run.permuted is not None:
+        what = f"mean balanced accuracy over {run.permutations} label permutations"
+        found.append(Claim(what, run.permuted, 0.50, at_least=False))
+    return found
 
 
 def main() -> int:
@@ -138,10 +51,12 @@ def main() -> int:
     parser.add_argument("--permuted", type=Path, nargs="*", default=[], help="results of runs with task.permute_labels")
     options = parser.parse_args()
     try:
-        found = claims(options.results, options.truth, options.permuted)
+        run = collect(options.results, options.truth, options.permuted)
+        found = claims(run, read_ceilings(options.truth))
     except NephroscaleError as fault:
         print(f"nephroscale: {fault}", file=sys.stderr)
         return 1
+    found += compare(RunFigures.from_json(FIGURES.read_text(encoding="utf-8")), run)
     print("\n".join(map(str, found)))
     return 0 if all(claim.holds for claim in found) else 1
 

