@@ -2,7 +2,7 @@
 
     python benchmarks/run_all.py [NAME ...]
 
-mil.py is skipped without ../shared/data/mil. It, coverage.py and chaos.py run in a short form.
+kidney.py and mil.py are skipped without ../shared/data. They, coverage.py and chaos.py run in a short form.
 """
 
 import subprocess
@@ -11,10 +11,11 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SHARED = HERE.parents[1] / "shared"
-FOLDERS = {"mil": SHARED / "data/mil"}
+FOLDERS = {"kidney": SHARED / "data/kidney_om", "mil": SHARED / "data/mil"}
 OPTIONS = {
     "chaos": ["--seeds", "2"],
     "coverage": ["--draws", "3"],
+    "kidney": ["--seeds", "1", "--no-fields"],
     "mil": ["--dataset", "musk1", "--networks", "abmil,abmil-gated"],
 }
 
