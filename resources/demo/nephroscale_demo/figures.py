@@ -138,4 +138,4 @@ def _rounded(value: object) -> object:
         return {key: _rounded(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_rounded(entry) for entry in value]
-    return round(value, 4) if isinstance(value, float) else value
+    return round(value, 9) if isinstance(value, float) else value
