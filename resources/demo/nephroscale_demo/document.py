@@ -56,13 +56,15 @@ def render(figures: RunFigures, ceilings: Ceilings) -> str:
             loss = "" if one.log_loss is None else f"{one.log_loss:.3f}"
             lines.append(f"{bounds} `{model}` | {one.balanced_accuracy:.3f}{interval} | {regret:.3f} | {loss} |")
     seeds = "; ".join(
-        f"`{name}` {', '.join(f'{value:.3f}' for value in one.seeds)}"
-        for name, one in figures.models.items()
-        if one.seeds
+        f"`{name}` {', '.join(f'{value:.3f}' for value in figures.models[name].seeds)}"
+        for name in SUBSETS
+        if name in figures.models and figures.models[name].seeds
     )
     text = [f"Balanced accuracy of each seed: {seeds}."]
     text += [
-        f"{FACTS[name]} reach {one.balanced_accuracy:.3f} (p = {one.p:.2g})." for name, one in figures.facts.items()
+        f"{words} reach {figures.facts[name].balanced_accuracy:.3f} (p = {figures.facts[name].p:.2g})."
+        for name, words in FACTS.items()
+        if name in figures.facts
     ]
     if figures.permuted is not None:
         what = f"over {figures.permutations} permutations of the labels"
