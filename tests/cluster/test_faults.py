@@ -135,7 +135,7 @@ def test_a_job_that_crashes_its_group_every_time_is_skipped_in_the_last_attempt(
     run = project.slurm(*TARGETS)
     assert run.code != 0
     assert run.computed == [unit for unit in TEM if unit != "tem/P03"]
-    assert "Its group was ended 2 times while it ran" in run.output
+    assert "Its group ended 2 times while it ran" in run.output
 
 
 # -- training -----------------------------------------------------------------------------------------------------
