@@ -142,22 +142,16 @@ def _run(path: str, environment: Mapping[str, str], writer: Connection) -> None:
     os.environ.update(environment)
     tempfile.tempdir = None
     sys.argv = [path]
-    begun = _cpu_seconds()
     try:
         runpy.run_path(path, run_name="__main__")
     finally:
-        writer.send(_used(begun))
+        writer.send(_used())
 
 
-def _cpu_seconds() -> float:
-    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in both)
-
-
-def _used(begun: float) -> Used:
+def _used() -> Used:
     both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return Used(
-        _cpu_seconds() - begun,
+        sum(each.ru_utime + each.ru_stime for each in both),  # a forked process begins at zero
         max(each.ru_maxrss for each in both) / 1024,
         sum(each.ru_inblock for each in both) / 2048,  # blocks of 512 bytes
         sum(each.ru_oublock for each in both) / 2048,
