@@ -169,6 +169,7 @@ def render_page(
         "table_one": content.table_one,
         "suspects": suspects,
         "trained": inputs.trained,
+        "trainings": sum(unit.accepted for unit in inputs.stages.get("train", ())),
         "reference": settings.reference_standard,
         "metrics": metrics,
         "primary": metrics.primary,
