@@ -79,3 +79,10 @@ class GlomeruliSettings(DetectionSettings):
     """Finding glomeruli and cutting them out."""
 
     unet: UNetSettings = section(UNetSettings)
+    check_folds: int = setting(
+        "The patients set apart are divided into up to this many folds. Each fold is held out of a further training of "
+        "the segmenter, and the report gives what was found in it, with intervals. Only the report waits for that. "
+        "With 0 there is no such test.",
+        5,
+        minimum=0,
+    )
