@@ -30,7 +30,7 @@ def _one_thread() -> None:
 
 
 def detect(path: Path, model: Path | None, mpp: float = 4.0) -> np.ndarray:
-    return unet.detect(TileView.at_scale(open_tiles(path), mpp), model, DetectionSettings())
+    return unet.detect(TileView.at_scale(open_tiles(path), mpp), model, DetectionSettings()).glomerulus
 
 
 def test_glomeruli_of_another_slide_are_found(

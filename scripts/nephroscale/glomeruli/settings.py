@@ -72,6 +72,10 @@ class DetectionSettings(OutlineSettings):
     threshold: float = setting("Probability from which a pixel counts as glomerulus.", 0.5, minimum=0, maximum=1)
     crop_um: float = setting("Side of a glomerulus crop, µm.", 256.0, above=0)
     crop_px: int = setting("Side of a glomerulus crop, pixels.", 224, minimum=32)
+    crop_sclerosed: bool = setting(
+        "Whether sclerosed glomeruli are among the crops that models read. They are outlined and counted anyway.",
+        default=True,
+    )
 
 
 @dataclass(frozen=True)

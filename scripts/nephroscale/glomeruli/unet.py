@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.glomeruli.instances import ProbabilityMaps
 from nephroscale.glomeruli.network import UNet, load_weights
 from nephroscale.glomeruli.tile_view import TileView, Window
 from nephroscale.slides.tile_status import TileStatus
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 WINDOW_PX = 1024  # side of the windows in which a slide is segmented
 
 
-def detect(view: TileView, weights: Path | None, settings: DetectionSettings) -> np.ndarray:  # noqa: ARG001
+def detect(view: TileView, weights: Path | None, settings: DetectionSettings) -> ProbabilityMaps:  # noqa: ARG001
     """Compute the probability of glomerulus over a slide, window by window.
 
     Of a window, only the rectangle around its tissue is computed.
@@ -35,11 +36,6 @@ def detect(view: TileView, weights: Path | None, settings: DetectionSettings) ->
         Folder by :func:`nephroscale.glomeruli.segmenter.train_segmenter`.
     settings
         Not used: the weights decide.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 [h, w]: probability times 255, 0 outside tissue.
 
     Raises
     ------
@@ -60,7 +56,7 @@ def detect(view: TileView, weights: Path | None, settings: DetectionSettings) ->
             fix="Train the segmenter again.",
         )
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    result = np.zeros(view.shape, np.uint8)
+    maps = [np.zeros(view.shape, np.uint8) for _ in range(network.head.out_channels)]
     for window in view.windows(WINDOW_PX):
         place = _around_tissue(view, window)
         if place is None:
@@ -68,9 +64,11 @@ def detect(view: TileView, weights: Path | None, settings: DetectionSettings) ->
         rows, columns = slice(place.y, place.y + place.h), slice(place.x, place.x + place.w)
         h, w = (-(-side // UNet.MULTIPLE) * UNet.MULTIPLE + 2 * UNet.REACH for side in (place.h, place.w))
         seen = predict(network, _read_mirrored(view, Window(place.y - UNet.REACH, place.x - UNet.REACH, h, w)))
-        inside = seen[UNet.REACH : UNet.REACH + place.h, UNet.REACH : UNet.REACH + place.w]
-        result[rows, columns] = np.where(view.status[rows, columns] == TileStatus.TISSUE, np.rint(inside * 255), 0)
-    return result
+        inside = seen[:, UNet.REACH : UNet.REACH + place.h, UNet.REACH : UNet.REACH + place.w]
+        tissue = view.status[rows, columns] == TileStatus.TISSUE
+        for result, probability in zip(maps, inside, strict=True):
+            result[rows, columns] = np.where(tissue, np.rint(probability * 255), 0)
+    return ProbabilityMaps(*maps)
 
 
 def _around_tissue(view: TileView, window: Window) -> Window | None:
@@ -94,7 +92,7 @@ def _read_mirrored(view: TileView, window: Window) -> np.ndarray:
 
 @torch.inference_mode()
 def predict(network: UNet, pixels: np.ndarray) -> np.ndarray:
-    """Compute the probability of glomerulus, float32 [h, w], of pixels uint8 [h, w, 3]."""
+    """Compute the probabilities of the network's outputs, float32 [outputs, h, w], of pixels uint8 [h, w, 3]."""
     probability: np.ndarray = torch.sigmoid(network(to_tensor(pixels[None])))[0].numpy()
     return probability
 
