@@ -55,6 +55,7 @@ def pages(inputs, tmp_path_factory):
             crops=root / "crops",
             glomeruli=20,
             fullest_section=9 if slide.patient_id == "P001" else 3,
+            fullest_sclerosed=2 if slide.patient_id == "P001" else None,
             drawn=i == 0,
         )
         for i, slide in enumerate(inputs.slides)
@@ -136,3 +137,8 @@ def test_few_glomeruli_are_flagged(pages, case, ending):
     count = {"P001": 9, "P002": 3}[case]
     sentence = f"{count} glomeruli in the fullest section ({case}-OM; 20 on the whole slide), {ending}"
     assert sentence in text(pages[case]).replace("&#39;", "'")
+
+
+def test_sclerosed_glomeruli_are_counted_where_they_are_known(pages):
+    assert "Globally sclerosed: 2 of 9 (22&nbsp;%)." in text(pages["P001"])
+    assert "sclerosed" not in text(pages["P002"])
