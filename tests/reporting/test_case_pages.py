@@ -57,6 +57,7 @@ def pages(inputs, tmp_path_factory):
             crops=root / "crops",
             glomeruli=20,
             fullest_section=9 if slide.patient_id == "P001" else 3,
+            fullest_sclerosed=2 if slide.patient_id == "P001" else None,
             drawn=i == 0,
         )
         for i, slide in enumerate(inputs.slides)
@@ -138,6 +139,11 @@ def test_few_glomeruli_are_flagged(pages, case, ending):
     count = {"P001": 9, "P002": 3}[case]
     sentence = f"{count} glomeruli in the fullest section ({case}-OM; 20 on the whole slide), {ending}"
     assert sentence in text(pages[case]).replace("&#39;", "'")
+
+
+def test_sclerosed_glomeruli_are_counted_where_they_are_known(pages):
+    assert "Globally sclerosed: 2 of 9 (22&nbsp;%)." in text(pages["P001"])
+    assert "sclerosed" not in text(pages["P002"])
 
 
 def test_external_cases_have_pages_of_the_ensemble(inputs, tmp_path):

@@ -239,6 +239,7 @@ def _count_glomeruli(slides: Sequence[SlidePicture]) -> dict[str, object] | None
         "count": count,
         "image": fullest.image_id,
         "total": fullest.glomeruli,
+        "sclerosed": fullest.fullest_sclerosed,
         "by": _counter(fullest),
         "few": few,
     }

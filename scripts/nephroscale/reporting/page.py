@@ -21,6 +21,7 @@ from nephroscale.reporting.case_pages import order_cases
 from nephroscale.reporting.facts_of_cases import describe_unread_dates
 from nephroscale.reporting.pictures import slide_card, tem_cards
 from nephroscale.reporting.plots import colour_of
+from nephroscale.reporting.segmenter_check import describe_segmenter_check
 from nephroscale.reporting.test_set_use import describe_test_set_use
 
 if TYPE_CHECKING:
@@ -159,6 +160,7 @@ def render_page(
             *_corrections(inputs),
             *describe_unread_dates(inputs),
             *describe_searches(inputs.stages),
+            *describe_segmenter_check(inputs.stages),
             *describe_test_set_use(inputs.test_set_uses, len(models)),
             *([f"External patients: {inputs.external_opened}."] if inputs.external_opened else []),
         ],

@@ -33,6 +33,7 @@ from nephroscale.reporting.plots import (
 )
 from nephroscale.reporting.repeats import summarise_repeats
 from nephroscale.reporting.results import read_results
+from nephroscale.reporting.segmenter_check import summarise_segmenter_check
 from nephroscale.reporting.table_one import make_table_one
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
         "left_out_sites": as_json(content.left_out_sites),
         "near_patients": as_json(content.near_patients),
         "table_one": as_json(content.table_one),
+        "segmenter_check": as_json(summarise_segmenter_check(inputs.stages)),
         "trained": as_json(inputs.trained),
         "reference_standard": settings.reference_standard.to_mapping(),
         **as_json(content.further),
