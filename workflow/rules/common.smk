@@ -171,10 +171,16 @@ def count_gpus(wildcards):
     return 1 if plan.config.compute.device == "cuda" else 0
 
 
-def print_summary():
-    """Print the final summary: what was rejected and why, the headline figures, where the report is."""
-    if workflow.is_main_process:
-        print(summary(Plan(config, stage_table())), file=sys.stderr)
+def end_run():
+    """Print the final summary: what was rejected and why, the headline figures, where the report is.
+
+    Returns whether a job of a group failed, which Snakemake does not know (engine/snakemake/job_groups.py).
+    """
+    if not workflow.is_main_process:
+        return False
+    ended = Plan(config, stage_table())
+    print(summary(ended), file=sys.stderr)
+    return has_notes(ended)
 
 
 wildcard_constraints:
