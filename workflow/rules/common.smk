@@ -22,6 +22,7 @@ from nephroscale.engine.snakemake.job_groups import (
     has_notes,
 )
 from nephroscale.engine.snakemake.pre_pass import PrePass
+from nephroscale.engine.snakemake.quick_plan import quicken_plan
 from nephroscale.engine.snakemake.screen import show
 from nephroscale.engine.snakemake.stale_lock import clear_dead_run, note_run
 from nephroscale.engine.snakemake.status import summary
@@ -74,6 +75,7 @@ export_package(SCRIPTS)
 plan, pre_pass = make_plan()
 if workflow.is_main_process:
     show(plan, changes)
+    quicken_plan()
 export_attempt(sys.argv, plan.config.compute.device)
 set_numerical_environment(plan.config.compute.to_mapping())
 
