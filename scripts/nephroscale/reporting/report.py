@@ -101,8 +101,20 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
     (out / "figures" / "flow.svg").write_text(plots["flow"] + "\n", encoding="utf-8")
     (out / "index.html").write_text(render_page(content, inputs, settings, plots, suspects) + "\n", encoding="utf-8")
     write_contact_sheet(out / "slides.html", settings.title, inputs.tiles, inputs.images)
-    if patients := order_cases(content.patients)[: settings.case_pages]:
-        write_case_pages(out, inputs, content.models, metrics.headline, patients, title=settings.title)
+    patients, external = (
+        order_cases(found)[: settings.case_pages] for found in (content.patients, content.external_patients)
+    )
+    if patients:
+        write_case_pages(
+            out,
+            inputs,
+            content.models,
+            metrics.headline,
+            patients,
+            title=settings.title,
+            external=external,
+            metrics=content.external,
+        )
     rejections = list_rejections(inputs.stages, content.cohort.summary.excluded)
     return {
         "headline": _headline_lines(metrics),
