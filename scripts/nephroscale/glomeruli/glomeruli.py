@@ -198,6 +198,7 @@ def find_glomeruli(  # noqa: PLR0917
             sclerosed=sclerosed,
             **searched,
         )
+    glomeruli = [*cropped, *(one for one in glomeruli if one not in cropped)]  # numbers of outlines are those of crops
     size = settings.crop_px
     crops = [
         fit_whole(opened, size) if whole else cut_crop(opened, one.centre, settings.crop_um, size) for one in cropped
