@@ -16,7 +16,7 @@ from nephroscale.engine.job import make_units
 from nephroscale.engine.plan import NOT_IN_RECIPES, Plan
 from nephroscale.stages.registry import ORDER, stage_table
 from nephroscale.store.code import read_source
-from support.small_study import deposits_config, small_config, write_study
+from support.small_study import PATIENTS, deposits_config, small_config, write_study
 
 pytestmark = pytest.mark.slow
 
@@ -130,7 +130,7 @@ class Made:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recipes") / "study"
-    write_study(folder, deposits=True)
+    write_study(folder, deposits=True, patients=[*PATIENTS, ("S1", "MN", "segmentation")])
     trace = Trace()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

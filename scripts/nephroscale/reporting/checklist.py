@@ -158,6 +158,11 @@ def write_methods(study: Study) -> str:
         encoders = "; ".join(f"{modality}: {encoder}" for modality, encoder in trained["encoders"].items())
         text += [
             f"{name} ({trained['family']}) was trained on features of these encoders: {encoders}.",
+            *(
+                ["Each channel was standardised by its mean and standard deviation on the training side of the fold."]
+                if trained["standardised"]
+                else []
+            ),
             f"Adam with a learning rate of {trained['learning_rate']:g} and a weight decay of",
             f"{trained['weight_decay']:g} ran for at most {trained['epochs']} epochs in batches of",
             f"{trained['batch_size']}. The epoch with the least loss on the validation patients of the fold was kept.",
