@@ -79,4 +79,5 @@ def test_page_and_text_say_the_same(study, tmp_path):
     text, page = ((tmp_path / "out" / name).read_text() for name in ("checklist.md", "index.html"))
     assert text.count("**You must write this.**") == page.count("You must write this.") == sum(counts.values())
     assert "(../results/report.html#cohort)" in text
+    assert "`" not in page
     assert find_violations(tmp_path / "out" / "index.html", tmp_path, 400) == []

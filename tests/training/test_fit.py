@@ -297,4 +297,6 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
     array[0] = np.nan
     chunk.write_bytes(array.tobytes())
     with pytest.raises(NephroscaleError, match="is not finite in epoch 1"):
+        train(cohort, tmp_path, standardise=False)
+    with pytest.raises(NephroscaleError, match="OM features of patient P000 are not finite"):
         train(cohort, tmp_path)

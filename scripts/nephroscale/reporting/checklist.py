@@ -83,7 +83,7 @@ def collect_evidence(study: Study) -> dict[str, Evidence]:
         "selection": Evidence("The epoch with the least loss on the fold's validation patients", "#training"),
         "ensemble": Evidence("Figures of one network; the ensemble of the seeds is a row of its own", "#headline"),
         "statistics": Evidence("Wilson intervals on an effective n, swap tests", "#reading"),
-        "explanation": Evidence("Weights of TEM images; attention is not shown, for want of a deletion test", "#tem"),
+        "explanation": Evidence("Weights of TEM images; attention, in case pages, beside its deletion test", "#tem"),
         "headline": Evidence(f"Balanced accuracy of {name} {_interval(accuracy)}", "#headline"),
         "table_one": Evidence("Table 1 by class and fold", "#cohort"),
         "errors": Evidence("A page per case, errors first", "#classes"),
