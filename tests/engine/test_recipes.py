@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections import Counter, defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -232,11 +233,22 @@ def counted(plan, made, key):
     return [path for path in made.found[key] if path.suffix == ".py" and path.relative_to(SCRIPTS).as_posix() in known]
 
 
+@cache
+def parsed(source):
+    return read_source(source.encode())
+
+
+@cache
+def changed(path, change):
+    """The text of a source after a change; most sources are part of many recipes."""
+    return change(path.read_text())
+
+
 def recipe_with(plan, key, sources):
     """A unit's recipe with other text in some sources."""
     code = plan.code
     before = {path: code._source(path) for path in sources}
-    code._sources.update({path: read_source(source.encode()) for path, source in sources.items()})
+    code._sources.update({path: parsed(source) for path, source in sources.items()})
     code._closures.clear()
     try:
         return plan.recipe(*key)
@@ -284,7 +296,7 @@ def test_an_edit_of_code_that_ran_changes_the_recipe(made, plan):
     for key in units_that_differ(made):
         known = plan.recipe(*key)
         paths = counted(plan, made, key)
-        edited = {path: change_constant(path.read_text()) for path in paths}
+        edited = {path: changed(path, change_constant) for path in paths}
         # Each file has a digest of its own in the recipe, so all can be edited at once.
         code = recipe_with(plan, key, edited).code
         for path in paths:
@@ -297,7 +309,7 @@ def test_an_edit_of_code_that_ran_changes_the_recipe(made, plan):
 
 def test_edited_comments_and_docstrings_change_no_recipe(made, plan):
     for key in units_that_differ(made):
-        edited = {path: change_english(path.read_text()) for path in counted(plan, made, key)}
+        edited = {path: changed(path, change_english) for path in counted(plan, made, key)}
         known, found = plan.recipe(*key), recipe_with(plan, key, edited)
         assert found.code == known.code, key
         assert found.digest == known.digest, key
