@@ -8,6 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 LITTLE, SPARSE = 0.1, 0.01  # set pixels, as shares of a mask
+SMALL = 40_000  # pixels of a mask with whose background OpenCV is quick
 THIN = 1.8  # area of a thin shape, in squares of its thickness
 
 
@@ -29,7 +30,7 @@ def label_shapes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         int32 [labels, 5]: x, y, width, height and area; of label 0 they mean nothing.
     """
     number = cv2.countNonZero(mask.view(np.uint8))
-    if number > LITTLE * mask.size:
+    if number > LITTLE * mask.size or mask.size <= SMALL:
         return cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)[1:3]
     if number <= SPARSE * mask.size:
         return _label_runs(mask)
