@@ -48,6 +48,11 @@ def letters(pen: ImageDraw.ImageDraw, x: int, y: int, tone: int) -> None:
     pen.text((x, y), "BM", fill=tone, font=ImageFont.truetype(FONTS / "DejaVuSerif-Bold.ttf", 28))
 
 
+def arrowhead(pen: ImageDraw.ImageDraw, x: int, y: int, tone: int) -> None:
+    pen.polygon([(x, y), (x + 20, y + 8), (x + 8, y + 20)], fill=tone)
+    pen.polygon([(x + 10, y + 28), (x + 2, y + 58), (x + 11, y + 52), (x + 20, y + 58)], fill=tone)
+
+
 def outlined(pen: ImageDraw.ImageDraw, x: int, y: int, tone: int) -> None:
     """Letters of the tissue's own level in an outline."""
     font = ImageFont.truetype(FONTS / "DejaVuSans-Bold.ttf", 32)
@@ -56,7 +61,7 @@ def outlined(pen: ImageDraw.ImageDraw, x: int, y: int, tone: int) -> None:
 
 @pytest.mark.parametrize("quality", [0, 80, 92])
 @pytest.mark.parametrize("tone", [255, 0])
-@pytest.mark.parametrize("draw", [arrow, asterisk, letters, outlined])
+@pytest.mark.parametrize("draw", [arrow, arrowhead, asterisk, letters, outlined])
 def test_a_mark_amid_the_tissue_is_found_and_little_else(draw, tone, quality):
     found, lost = [], []
     for seed in range(3):

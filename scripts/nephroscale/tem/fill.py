@@ -56,7 +56,7 @@ def fill_marks(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def _spread_into(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Interpolate values, float32 [h, w], where they are not known, from averages over ever larger areas."""
     weights = known.astype(np.float32)
-    levels = [(values * weights, weights)]
+    levels: list[tuple[np.ndarray, np.ndarray]] = [(values * weights, weights)]
     while min(levels[-1][1].shape) > 1 and (levels[-1][1] == 0).any():
         levels.append((cv2.pyrDown(levels[-1][0]), np.minimum(cv2.pyrDown(levels[-1][1]), 1)))
     total, weights = levels.pop()

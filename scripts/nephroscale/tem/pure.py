@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from nephroscale.tem.screen import PURE, Levels
-from nephroscale.tem.shapes import dilated, is_thin, label_shapes, spread_of
+from nephroscale.tem.shapes import dilated, is_arrowhead, is_thin, label_shapes, spread_of
 
 PALE = 200  # level of the smoothed edges of what was drawn in white; 255 minus this in black
 LEAST = 12  # pure pixels of a shape
@@ -91,7 +91,7 @@ def _thin_shapes(tone: np.ndarray, pure: np.ndarray, whole: tuple[int, ...], *, 
         y0, x0 = max(0, y - REACH), max(0, x - REACH)
         window = np.s_[y0 : y + h + REACH, x0 : x + w + REACH]
         shape, others = labels[window] == index, loose[window]
-        if amounts[index] < solid * shape.sum() or not is_thin(shape):
+        if amounts[index] < solid * shape.sum() or not (is_thin(shape) or is_arrowhead(shape)):
             continue
         away = 255 - tone[window]
         edge, near = dilated(shape, 1) & ~shape, dilated(shape, 3) & ~dilated(shape, 1) & ~others

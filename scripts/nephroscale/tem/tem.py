@@ -264,7 +264,7 @@ def make_instances(
         Kind and size of the instances.
     """
     if settings.instance == "image":
-        return [whole_image(picture, cleaned.top, nm_per_px, settings.size_px)]
+        return [whole_image(picture, (cleaned.top, cleaned.left), nm_per_px, settings.size_px)]
     return cut_patches(picture, cleaned, nm_per_px, settings)
 
 
@@ -307,15 +307,15 @@ def percentiles(image: np.ndarray, mask: np.ndarray, *shares: float) -> list[flo
     return values
 
 
-def whole_image(picture: np.ndarray, top: int, nm_per_px: float | None, size: int) -> Instance:
+def whole_image(picture: np.ndarray, corner: tuple[int, int], nm_per_px: float | None, size: int) -> Instance:
     """Fit a whole image into a square, with its aspect ratio and a margin of its median grey.
 
     Parameters
     ----------
     picture
         uint8 [h, w].
-    top
-        Row of the raw image that is row 0 of `picture`.
+    corner
+        Row and column of the raw image that are row 0 and column 0 of `picture`.
     nm_per_px
         Scale of the raw image.
     size
@@ -324,7 +324,7 @@ def whole_image(picture: np.ndarray, top: int, nm_per_px: float | None, size: in
     h, w = picture.shape
     factor = size / max(h, w)
     square, valid = _in_square(picture, factor, size, _median(picture))
-    return Instance(square, (top, 0, h, w), valid, np.nan if nm_per_px is None else nm_per_px / factor)
+    return Instance(square, (*corner, h, w), valid, np.nan if nm_per_px is None else nm_per_px / factor)
 
 
 def _in_square(part: np.ndarray, factor: float, size: int, margin: int) -> tuple[np.ndarray, tuple[int, int, int, int]]:
@@ -375,7 +375,7 @@ def cut_patches(
     made = []
     for rows, columns in free:
         pixels, valid = _in_square(picture[rows, columns], factor, size, margin)
-        box = (cleaned.top + rows.start, columns.start, high, wide)
+        box = (cleaned.top + rows.start, cleaned.left + columns.start, high, wide)
         made.append(Instance(pixels, box, valid, nm_per_px / factor, small))
     return made
 
