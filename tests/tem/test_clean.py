@@ -65,6 +65,22 @@ def test_a_data_strip_is_cut_off(ground: int, ink: int, top: bool) -> None:
     assert not cleaned.inner_mask.any()
 
 
+@pytest.mark.parametrize("right", [False, True])
+@pytest.mark.parametrize("ground", [0, 90, 205])
+def test_a_strip_at_a_side_is_cut_off_and_places_count_from_the_raw_image(ground: int, right: bool) -> None:
+    picture = tissue()
+    strip = np.full((400, 48), ground, np.uint8)
+    strip[20:40, 8:36] = 255 - ground
+    cleaned = clean_burned_in(np.hstack([picture, strip] if right else [strip, picture]))
+    first = 0 if right else 48
+    assert cleaned.left == pytest.approx(first, abs=4)
+    assert cleaned.image.shape[1] == pytest.approx(520, abs=4)
+    assert cleaned.mask[:, 520:].all() if right else cleaned.mask[:, :48].all()
+    assert not cleaned.inner_mask.any()
+    start = cleaned.left - first
+    assert np.array_equal(cleaned.image, picture[:, start : start + cleaned.image.shape[1]])
+
+
 def test_a_bright_lumen_at_the_border_is_no_strip() -> None:
     picture = tissue()
     rows, columns = np.mgrid[:400, :520]

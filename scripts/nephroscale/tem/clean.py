@@ -25,16 +25,20 @@ class Cleaned:
         bool, of the shape of the raw image, pixels of marks and strips.
     top
         Row of the raw image that is row 0 of `image`.
+    left
+        Column of the raw image that is column 0 of `image`.
     """
 
     image: np.ndarray
     mask: np.ndarray
     top: int
+    left: int = 0
 
     @property
     def inner_mask(self) -> np.ndarray:
         """The mask of filled pixels, of the shape of `image`."""
-        return self.mask[self.top : self.top + self.image.shape[0]]
+        height, width = self.image.shape
+        return self.mask[self.top : self.top + height, self.left : self.left + width]
 
 
 def clean_burned_in(image: np.ndarray, drawn: np.ndarray | None = None) -> Cleaned:
@@ -53,11 +57,12 @@ def clean_burned_in(image: np.ndarray, drawn: np.ndarray | None = None) -> Clean
         The image without marks, and their mask.
     """
     top, bottom = find_strips(image)
-    mask = np.zeros(image.shape, bool)
-    mask[:top] = mask[bottom:] = True
-    inner = image[top:bottom]
+    left, right = find_strips(image[top:bottom].T)
+    picture = np.s_[top:bottom, left:right]
+    mask = np.ones(image.shape, bool)
+    inner = np.ascontiguousarray(image[picture])
     marks = find_marks(inner)
     if drawn is not None and drawn.any():
-        marks |= dilated(drawn, COLOUR_REACH)[top:bottom]
-    mask[top:bottom] = marks
-    return Cleaned(fill_marks(inner, marks), mask, top)
+        marks |= dilated(drawn, COLOUR_REACH)[picture]
+    mask[picture] = marks
+    return Cleaned(fill_marks(inner, marks), mask, top, left)

@@ -12,13 +12,15 @@ SAMPLES = 400  # pixels of a ring, and of a mark, that are compared
 BLOCK = 8  # pixels; tissue is copied by whole blocks of JPEG, so that its grain fits
 STEPS = 9  # places looked at in each direction
 SMOOTH = 3.0  # pixels; what is coarser is fitted to the place
+LEAST_WEIGHT = 1e-6
 
 
 def fill_marks(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Fill each mark with the tissue of the place beside it whose surroundings are most alike.
 
-    Inpainting alone leaves smooth patches, by which a network finds where marks were. The difference of the inpainted
-    mark and of the equally inpainted place, smoothed, fits the coarse grey levels.
+    Inpainting alone leaves smooth patches, by which a network finds where marks were. The difference of the two
+    surroundings, interpolated smoothly into the mark, fits the coarse grey levels. Where no place has room, the mark is
+    inpainted.
 
     Parameters
     ----------
@@ -29,29 +31,43 @@ def fill_marks(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
     References
     ----------
-    Telea, "An image inpainting technique based on the fast marching method", Journal of Graphics Tools 9 (2004).
     Criminisi, Pérez, Toyama, "Region filling and object removal by exemplar-based image inpainting", IEEE Transactions
     on Image Processing 13 (2004).
+    Gortler, Grzeszczuk, Szeliski, Cohen, "The lumigraph", SIGGRAPH 1996, section 3.5 (pull and push).
+    Telea, "An image inpainting technique based on the fast marching method", Journal of Graphics Tools 9 (2004).
     """
     result = image.copy()
     labels, stats = label_shapes(mask)
     for index, (x, y, w, h, _area) in enumerate(stats[1:].tolist(), start=1):
         rows = slice(max(0, y - 16), min(image.shape[0], y + h + 16))
         columns = slice(max(0, x - 16), min(image.shape[1], x + w + 16))
-        hole = labels[rows, columns] == index
-        filled = _inpainted(result[rows, columns], hole)
-        if (offset := _like_place(image, mask, hole, (rows, columns))) is not None:
-            place = _shifted(image, (rows, columns), offset)
-            coarse = filled.astype(np.float32) - _inpainted(place, hole)
-            fitted = place + cv2.GaussianBlur(coarse, (0, 0), SMOOTH)
-            filled[hole] = np.clip(np.rint(fitted[hole]), 0, 255).astype(np.uint8)
-        result[rows, columns] = filled
+        hole, own = labels[rows, columns] == index, result[rows, columns]
+        if (offset := _like_place(image, mask, hole, (rows, columns))) is None:
+            result[rows, columns] = cv2.inpaint(own, hole.view(np.uint8), 5, cv2.INPAINT_TELEA)
+            continue
+        place = _shifted(image, (rows, columns), offset)
+        known = ~(mask[rows, columns] | _shifted(mask, (rows, columns), offset))
+        coarse = _spread_into(np.where(known, own.astype(np.float32) - place, 0), known)
+        fitted = place + cv2.GaussianBlur(coarse, (0, 0), SMOOTH)
+        own[hole] = np.clip(np.rint(fitted[hole]), 0, 255).astype(np.uint8)
     return result
 
 
-def _inpainted(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    filled: np.ndarray = cv2.inpaint(image, hole.view(np.uint8), 5, cv2.INPAINT_TELEA)
-    return filled
+def _spread_into(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Interpolate values, float32 [h, w], where they are not known, from averages over ever larger areas."""
+    weights = known.astype(np.float32)
+    levels: list[tuple[np.ndarray, np.ndarray]] = [(values * weights, weights)]
+    while min(levels[-1][1].shape) > 1 and (levels[-1][1] == 0).any():
+        levels.append((cv2.pyrDown(levels[-1][0]), np.minimum(cv2.pyrDown(levels[-1][1]), 1)))
+    total, weights = levels.pop()
+    result = total / np.maximum(weights, LEAST_WEIGHT)
+    while levels:
+        total, weights = levels.pop()
+        coarser = cv2.resize(result, total.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        result = total / np.maximum(weights, LEAST_WEIGHT)
+        result = weights * result + (1 - weights) * coarser
+    spread: np.ndarray = result
+    return spread
 
 
 def _shifted(image: np.ndarray, window: tuple[slice, slice], offset: tuple[int, int]) -> np.ndarray:

@@ -6,13 +6,15 @@ their grey levels are even, without noise, and jump at their edges within a pixe
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from nephroscale.tem.pure import find_pure_shapes, is_saturated
-from nephroscale.tem.shapes import dilated, extremes, is_thin, label_shapes, percentile, spread_of
+from nephroscale.tem.pure import find_pure_shapes
+from nephroscale.tem.screen import PALE_END, Levels, find_even, find_parts
+from nephroscale.tem.shapes import dilated, is_thin, label_shapes, spread_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,16 +24,13 @@ Glyph = tuple[int, int, int, int, int]  # y, x, height, width, tone (0 white, 1 
 WHITE, BLACK = 244, 11  # after JPEG, levels of letters drawn in white and in black
 LEVELS = (250, 241, 230)  # thresholds for white bars and boxes on bright tissue; 255 minus these for black ones
 PALE, DUSKY = 200, 55  # levels of the anti-aliased edges of white and of black letters
+LEAST_BAR_SATURATED = 48  # pixels; a shorter bar on tissue as white or black can be a membrane
+STEP, STEP_SATURATED = 45, 90  # levels at the edge of a letter; of one on tissue as white or black
 MAX_STRIP = 0.3  # height of a data strip, as a fraction of the image
-EVEN = 0.2  # spread of the levels among neighbours in a drawn shape, as a share of the median spread
-MOST_SPREAD = 6.0  # and in levels at most
 ROUGH = 0.6  # spread beside a drawn shape, as a share of the median spread
-NOISY = 0.65  # spread after a median filter, as a share: in less noisy images evenness alone says nothing
 LEAST_EVEN = 12  # pixels of a shape that are even with all neighbours
-LEAST_EVEN_GREY = 80  # the same of a shape that differs from the tissue by its evenness alone
-MOST_EVEN = 0.2  # of an image
+LEAST_EVEN_GREY = 80  # the same of a shape that differs from the tissue by its evenness alone, or not by its level
 JUMP = 30  # grey levels
-PALE_END = 25  # levels at the ends of the range, which tissue reaches too where it is saturated
 SHARP = 0.85  # step at the edge of a drawn shape two pixels outside it, as a share of the whole step
 ALL_AROUND = 0.85  # share of the pixels round a shape
 FLAT = 6  # grey levels around that of a data strip that belong to it
@@ -63,11 +62,11 @@ def _strip_rows(image: np.ndarray) -> int:
     head = image[: limit + 8]
     edge = max(3, height // 200)
     level = int(np.bincount(head[: 3 * edge].ravel(), minlength=256).argmax())
-    near = np.abs(head.astype(np.int16) - level) <= FLAT
+    if not (_near(head[: edge + 1], level).mean(axis=1) >= 0.5).any():
+        return 0
+    near = _near(head, level)
     share = near.mean(axis=1)
     rows = np.flatnonzero(share >= 0.5)
-    if rows.size == 0 or rows[0] > edge:
-        return 0
     # Dense text or a ruled line may interrupt the run; the picture ends it.
     gaps = np.flatnonzero(np.diff(rows) > edge + 1)
     end = int(rows[gaps[0]] if gaps.size else rows[-1]) + 1
@@ -87,6 +86,11 @@ def _strip_rows(image: np.ndarray) -> int:
     return int(min(end + max(1, edge // 3), height))
 
 
+def _near(image: np.ndarray, level: int) -> np.ndarray:
+    near: np.ndarray = cv2.absdiff(image, np.full_like(image, level)) <= FLAT
+    return near
+
+
 def find_marks(image: np.ndarray) -> np.ndarray:
     """Find scale bars, opaque labels and text drawn on a TEM image.
 
@@ -100,42 +104,67 @@ def find_marks(image: np.ndarray) -> np.ndarray:
     numpy.ndarray
         bool [h, w], dilated to include the blurred edges of the marks.
     """
-    pure = find_pure_shapes(image)
-    mask = pure.copy()
-    tallest = 0.05 * image.shape[0] + 12
-
-    def may_be_glyph(h: np.ndarray, w: np.ndarray, filled: np.ndarray) -> np.ndarray:
-        fits: np.ndarray = (h >= 5) & (h <= tallest) & (w <= 1.8 * h) & (filled >= 0.08)
-        return fits
-
-    bars: list[Glyph] = []
-    glyphs: list[Glyph] = []
-    letters: list[Glyph] = []  # those that are no areas of saturated tissue
-    for tone, upright in enumerate((image, 255 - image)):
-        for level in LEVELS:
-            for y, x, part in _components(upright >= level, _may_be_box_or_bar):
-                h, w = part.shape
-                if _is_box(part):
-                    mask[y : y + h, x : x + w] = True
-                elif _is_bar(part):
-                    mask[y : y + h, x : x + w] |= part
-                    bars.append((y, x, h, w, tone))
-        strict, loose = (image <= BLACK, image <= DUSKY) if tone else (image >= WHITE, image >= PALE)
-        # Small letters are anti-aliased, so only some of their pixels are white or black; saturated tissue is alike.
-        unsure = is_saturated(upright)
-        for y, x, part in _components(loose, may_be_glyph, strict):
-            if _has_drawn_edge(image, part, y, x):
-                glyphs.append((y, x, *part.shape, tone))
-                if not unsure or pure[y : y + part.shape[0], x : x + part.shape[1]][part].any():
-                    letters.append(glyphs[-1])
+    levels = Levels(image)
+    mask = np.zeros(image.shape, bool)
+    drawn = _Drawn([], [], [])
+    for rows, columns in find_parts(levels):
+        found = _find_in_part(image[rows, columns], (rows.start or 0, columns.start or 0), levels, drawn)
+        mask[rows, columns] |= found
+    glyphs, letters, bars = drawn.glyphs, drawn.letters, drawn.bars
     for y, x, h, w, tone in _text(glyphs, letters, bars, image.shape):
         mask[y : y + h, x : x + w] |= _strokes(image[y : y + h, x : x + w], tone)
     for (y, x, h, w), tone in _label_lines(glyphs, bars):
         rows, columns = slice(max(0, y), y + h), slice(max(0, x), x + w)
         mask[rows, columns] |= _strokes(image[rows, columns], tone)
-    for y, x, part in _even_shapes(image):
-        mask[y : y + part.shape[0], x : x + part.shape[1]] |= part
     return dilated(mask, max(2, round(0.002 * max(image.shape)))) if mask.any() else mask
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What the parts of an image have: bars, shapes that can be letters, and those of them that are no tissue."""
+
+    bars: list[Glyph]
+    glyphs: list[Glyph]
+    letters: list[Glyph]
+
+
+def _find_in_part(image: np.ndarray, corner: tuple[int, int], levels: Levels, drawn: _Drawn) -> np.ndarray:
+    """Find bars, boxes, and shapes that are marks by themselves in a part of an image: bool [h, w].
+
+    Bars and what can be letters are appended to `drawn`, at their places in the image.
+    """
+    top, left = corner
+    height, width = levels.image.shape
+    pure = find_pure_shapes(image, levels)
+    mask = pure.copy()
+    tallest = 0.05 * height + 12
+
+    def may_be_glyph(h: np.ndarray, w: np.ndarray, filled: np.ndarray) -> np.ndarray:
+        fits: np.ndarray = (h >= 5) & (h <= tallest) & (w <= 1.8 * h) & (filled >= 0.08)
+        return fits
+
+    for tone, upright in enumerate((image, 255 - image)):
+        # Small letters are anti-aliased, so only some of their pixels are white or black; saturated tissue is alike.
+        unsure = levels.saturated[tone]
+        for level in LEVELS:
+            for y, x, part in _components(upright >= level, (height, width), _may_be_box_or_bar):
+                h, w = part.shape
+                if _is_box(part):
+                    mask[y : y + h, x : x + w] = True
+                elif _is_bar(part) and (not unsure or max(h, w) >= LEAST_BAR_SATURATED):
+                    mask[y : y + h, x : x + w] |= part
+                    drawn.bars.append((top + y, left + x, h, w, tone))
+        strict, loose = (image <= BLACK, image <= DUSKY) if tone else (image >= WHITE, image >= PALE)
+        for y, x, part in _components(loose, (height, width), may_be_glyph, strict):
+            is_letter = not unsure or bool(pure[y : y + part.shape[0], x : x + part.shape[1]][part].any())
+            if _has_drawn_edge(image, part, y, x, STEP if is_letter else STEP_SATURATED):
+                drawn.glyphs.append((top + y, left + x, *part.shape, tone))
+                if is_letter:
+                    drawn.letters.append(drawn.glyphs[-1])
+    if not levels.smooth:
+        for y, x, part in _even_shapes(image, levels):
+            mask[y : y + part.shape[0], x : x + part.shape[1]] |= part
+    return mask
 
 
 def _strokes(image: np.ndarray, tone: int) -> np.ndarray:
@@ -144,23 +173,16 @@ def _strokes(image: np.ndarray, tone: int) -> np.ndarray:
     return (upright >= WHITE) | (dilated(upright >= WHITE, 2) & (upright >= PALE))
 
 
-def _even_shapes(image: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Yield row, column and mask of shapes of one grey level anywhere in the image: arrows, letters, bars.
+def _even_shapes(image: np.ndarray, levels_of_all: Levels) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield row, column and mask of shapes of one grey level anywhere in a part of an image: arrows, letters, bars.
 
     A drawn shape is even up to its edge, and all around it the level or the texture changes within a few pixels. Tissue
     is even where it is saturated or empty, but that fades.
     """
-    low, high = extremes(image)
-    spread = cv2.subtract(high, low)
-    usual = percentile(spread, 50)
-    limit = min(MOST_SPREAD, EVEN * usual)
-    # JPEG makes even white and black a little uneven.
-    even = (spread <= limit) | (low >= 255 - PALE_END) | (high <= PALE_END)
-    if cv2.countNonZero(even.view(np.uint8)) > MOST_EVEN * even.size:  # a smoothed image: evenness says nothing
-        return
-    noisy: bool | None = None
-    height, width = image.shape
-    labels, stats = label_shapes(even)
+    usual, limit = levels_of_all.spread, levels_of_all.even
+    height, width = levels_of_all.image.shape
+    labels, stats = label_shapes(find_even(image, limit) > 0)
+    spread = spread_of(image)
     fits = (stats[:, 4] >= LEAST_EVEN) & (stats[:, 2] <= 0.95 * width) & (stats[:, 3] <= 0.5 * height)
     for index in np.flatnonzero(fits[1:]) + 1:
         x, y, w, h, area = (int(value) for value in stats[index])
@@ -178,15 +200,15 @@ def _even_shapes(image: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
             continue
         # Saturated tissue is as even, and a round hole as sharp.
         jumps = float(changes.mean()) >= ALL_AROUND and _is_sharp(levels, shape, level)
+        if saturated and area < LEAST_EVEN_GREY and levels_of_all.saturated[level <= PALE_END]:
+            continue
         if jumps and (not saturated or is_thin(shape)):
             yield y0, x0, shape
             continue
         rough = spread[window][ring] >= ROUGH * usual
         if saturated or area < LEAST_EVEN_GREY or float((changes | rough).mean()) < ALL_AROUND:
             continue
-        if noisy is None:
-            noisy = percentile(spread_of(cv2.medianBlur(image, 3)), 50) < NOISY * usual
-        if noisy:
+        if levels_of_all.noisy:
             yield y0, x0, shape
 
 
@@ -199,15 +221,17 @@ def _is_sharp(levels: np.ndarray, shape: np.ndarray, level: int) -> bool:
 
 def _components(
     drawn: np.ndarray,
+    whole: tuple[int, int],
     may_be: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
     seeds: np.ndarray | None = None,
 ) -> Iterator[tuple[int, int, np.ndarray]]:
     """Yield row, column and mask of each component that is small enough for a mark and may be one.
 
+    `drawn` is a part of an image of the height and width `whole`.
     `may_be` selects by heights, widths and shares of their boxes that are filled, since there are many specks of noise;
     with `seeds`, a component has one of these pixels.
     """
-    height, width = drawn.shape
+    height, width = whole
     if not drawn.any():
         return
     labels, stats = label_shapes(drawn)
@@ -259,7 +283,7 @@ def _is_bar(part: np.ndarray) -> bool:
     return solid and w >= 6 * thickness and (others.size == 0 or float(others.mean()) < 0.5)
 
 
-def _has_drawn_edge(image: np.ndarray, part: np.ndarray, y: int, x: int) -> bool:
+def _has_drawn_edge(image: np.ndarray, part: np.ndarray, y: int, x: int, least: int) -> bool:
     """Whether grey levels jump at the border of a component, as at a letter drawn over an image."""
     y0, x0 = max(0, y - 3), max(0, x - 3)
     window = image[y0 : y + part.shape[0] + 3, x0 : x + part.shape[1] + 3].astype(np.float32)
@@ -268,7 +292,7 @@ def _has_drawn_edge(image: np.ndarray, part: np.ndarray, y: int, x: int) -> bool
     ring = (cv2.dilate(inside, np.ones((5, 5), np.uint8)) > 0) & (cv2.dilate(inside, np.ones((3, 3), np.uint8)) == 0)
     if not ring.any():
         return False
-    return abs(float(np.median(window[ring])) - float(window[inside > 0].mean())) > 45
+    return abs(float(np.median(window[ring])) - float(window[inside > 0].mean())) > least
 
 
 def _text(glyphs: list[Glyph], letters: list[Glyph], bars: list[Glyph], shape: tuple[int, ...]) -> list[Glyph]:

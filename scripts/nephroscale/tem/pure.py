@@ -10,13 +10,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from nephroscale.tem.shapes import dilated, is_thin, label_shapes, percentile, spread_of
+from nephroscale.tem.screen import PURE, Levels
+from nephroscale.tem.shapes import dilated, is_arrowhead, is_thin, label_shapes, spread_of
 
-PURE, PALE = 244, 200  # levels of what was drawn in white, and of its smoothed edges; 255 minus these in black
+PALE = 200  # level of the smoothed edges of what was drawn in white; 255 minus this in black
 LEAST = 12  # pure pixels of a shape
 SOLID = 0.5  # share of a drawn shape that is pure
-CLOSE = (PURE - 24, PURE - 4)  # levels that tissue which reaches pure ones has more often, and drawn shapes have rarely
-FEW = 0.002  # share of pure pixels that cost little tissue even if they are tissue
 LEAST_SATURATED, SOLID_SATURATED, SHARP_SATURATED = 40, 0.6, 0.75  # limits where the tissue itself is saturated
 STEP = 30  # levels between a shape and what surrounds it
 AROUND, AROUND_NEXT = 0.85, 0.6  # share of the surroundings that have this step; for a shape next to a certain one
@@ -43,27 +42,30 @@ class _Shape:
         return np.s_[self.y : self.y + height, self.x : self.x + width]
 
 
-def find_pure_shapes(image: np.ndarray) -> np.ndarray:
+def find_pure_shapes(image: np.ndarray, levels: Levels | None = None) -> np.ndarray:
     """Find thin white and black shapes with a sharp edge, and the letters and arrows that such a shape outlines.
 
     Parameters
     ----------
     image
         uint8 [h, w] without data strips.
+    levels
+        Of the whole image, if this is a part of it.
 
     Returns
     -------
     numpy.ndarray
         bool [h, w].
     """
+    levels = levels or Levels(image)
     found = np.zeros(image.shape, bool)
-    for tone in (image, cv2.bitwise_not(image)):
+    for tone, saturated in zip((image, cv2.bitwise_not(image)), levels.saturated, strict=True):
         pure = tone >= PURE
         if cv2.countNonZero(pure.view(np.uint8)) < LEAST:
             continue
-        shapes = _thin_shapes(tone, pure)
+        shapes = _thin_shapes(tone, pure, levels.image.shape, saturated=saturated)
         near = np.zeros(image.shape, bool)
-        sharp = SHARP_SATURATED if is_saturated(tone) else SHARP
+        sharp = SHARP_SATURATED if saturated else SHARP
         for shape in shapes:
             if shape.sharpness >= sharp and shape.around >= AROUND:
                 found[shape.window] |= shape.mask
@@ -72,23 +74,15 @@ def find_pure_shapes(image: np.ndarray) -> np.ndarray:
         for shape in shapes:
             if shape.sharpness >= SHARP_NEXT and shape.around >= AROUND_NEXT and near[shape.window][shape.mask].all():
                 found[shape.window] |= shape.mask
-    return found | _outlined(image, found) if found.any() else found
+    return found | _outlined(image, found, EVEN * levels.spread) if found.any() else found
 
 
-def is_saturated(tone: np.ndarray) -> bool:
-    """Whether tissue reaches white in an image, uint8 [h, w]: levels a little darker are then more frequent."""
-    counts = cv2.calcHist([tone], [0], None, [256], [0, 256]).ravel()
-    pure = counts[PURE:].sum()
-    return bool(pure > FEW * tone.size and counts[slice(*CLOSE)].sum() > pure)
-
-
-def _thin_shapes(tone: np.ndarray, pure: np.ndarray) -> list[_Shape]:
-    """Shapes of pure pixels and their smoothed edges that are thin, of an image in which the drawn ones are white."""
+def _thin_shapes(tone: np.ndarray, pure: np.ndarray, whole: tuple[int, ...], *, saturated: bool) -> list[_Shape]:
+    """Thin shapes of pure pixels and their smoothed edges, in a part of an image where the drawn ones are white."""
     loose = dilated(pure, 2) & (tone >= PALE)
     labels, stats = label_shapes(loose)
     amounts = np.bincount(labels[pure], minlength=len(stats))
-    height, width = tone.shape
-    saturated = is_saturated(tone)
+    height, width = whole
     least, solid = (LEAST_SATURATED, SOLID_SATURATED) if saturated else (LEAST, SOLID)
     fits = (amounts >= least) & (stats[:, 2] <= 0.95 * width) & (stats[:, 3] <= 0.5 * height)
     shapes = []
@@ -97,7 +91,7 @@ def _thin_shapes(tone: np.ndarray, pure: np.ndarray) -> list[_Shape]:
         y0, x0 = max(0, y - REACH), max(0, x - REACH)
         window = np.s_[y0 : y + h + REACH, x0 : x + w + REACH]
         shape, others = labels[window] == index, loose[window]
-        if amounts[index] < solid * shape.sum() or not is_thin(shape):
+        if amounts[index] < solid * shape.sum() or not (is_thin(shape) or is_arrowhead(shape)):
             continue
         away = 255 - tone[window]
         edge, near = dilated(shape, 1) & ~shape, dilated(shape, 3) & ~dilated(shape, 1) & ~others
@@ -109,23 +103,31 @@ def _thin_shapes(tone: np.ndarray, pure: np.ndarray) -> list[_Shape]:
     return shapes
 
 
-def _outlined(image: np.ndarray, outlines: np.ndarray) -> np.ndarray:
-    """Areas that found shapes enclose, if they are narrow, or even and not wide: letters and arrows with a halo."""
+def _outlined(image: np.ndarray, outlines: np.ndarray, most: float) -> np.ndarray:
+    """Areas that found shapes enclose, if they are narrow, or of a spread of at most `most` and not wide.
+
+    These are letters and arrows with a halo.
+    """
     inner = np.zeros(image.shape, bool)
-    _, stats = label_shapes(outlines)
-    spread = spread_of(image)
-    most = EVEN * percentile(spread, 50)
-    for x, y, w, h, _ in stats[1:].tolist():
+    for x, y, w, h, _ in label_shapes(outlines)[1][1:].tolist():
         window = np.s_[y : y + h, x : x + w]
         free = np.pad(~outlines[window], 1, constant_values=True)
-        count, parts = cv2.connectedComponents(free.view(np.uint8), connectivity=4)
-        for part in range(1, count):
-            hole = (parts == part)[1:-1, 1:-1]
-            if part == parts[0, 0] or not hole.any():
+        _, parts, stats, _ = cv2.connectedComponentsWithStats(free.view(np.uint8), connectivity=4)
+        outside = parts[0, 0]
+        for part, (left, top, across, down, _) in enumerate(stats.tolist()):
+            if part in {0, outside}:
                 continue
-            width = 2 * float(cv2.distanceTransform(np.pad(hole, 1).view(np.uint8), cv2.DIST_L2, 3).max())
-            core = hole & ~dilated(~hole, 2)
-            even = core.any() and float(np.median(spread[window][core])) <= most
-            if width <= NARROW or (even and width <= WIDE):
-                inner[window] |= hole
+            hole = parts[top : top + down, left : left + across] == part
+            place = np.s_[y + top - 1 : y + top - 1 + down, x + left - 1 : x + left - 1 + across]
+            if min(across, down) < NARROW or _is_narrow_or_even(image, place, hole, most):
+                inner[place] |= hole
     return inner
+
+
+def _is_narrow_or_even(image: np.ndarray, place: tuple[slice, slice], hole: np.ndarray, most: float) -> bool:
+    padded = np.pad(hole, 1)
+    width = 2 * float(cv2.distanceTransform(padded.view(np.uint8), cv2.DIST_L2, 3).max())
+    if width <= NARROW or width > WIDE:
+        return width <= NARROW
+    core = hole & ~dilated(~padded, 2)[1:-1, 1:-1]
+    return bool(core.any()) and float(np.median(spread_of(image[place])[core])) <= most

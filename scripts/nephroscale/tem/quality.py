@@ -200,10 +200,11 @@ def _knife_marks(image: np.ndarray) -> float:
     side = STREAKS
     small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
     small -= cv2.GaussianBlur(small, (0, 0), 8)
-    inner = slice(side // 2 - 66, side // 2 + 66)  # a square that all directions fill
+    inner = 132  # side of a square that all directions fill
     strength = []
     for angle in np.arange(ANGLES) * (180 / ANGLES):
         turn = cv2.getRotationMatrix2D((side / 2, side / 2), float(angle), 1.0)
-        turned = cv2.warpAffine(small, turn, (side, side), flags=cv2.INTER_LINEAR)[inner, inner]
+        turn[:, 2] -= (side - inner) // 2
+        turned = cv2.warpAffine(small, turn, (inner, inner), flags=cv2.INTER_LINEAR)
         strength.append(float(turned.mean(axis=1).std()))
     return 1 - float(np.median(strength)) / max(strength) if max(strength) > 0 else 0.0

@@ -8,6 +8,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 LITTLE, SPARSE = 0.1, 0.01  # set pixels, as shares of a mask
+SMALL = 40_000  # pixels of a mask with whose background OpenCV is quick
+TRIANGULAR = 0.8  # share of the smallest triangle round an arrowhead that it fills
 THIN = 1.8  # area of a thin shape, in squares of its thickness
 
 
@@ -29,7 +31,7 @@ def label_shapes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         int32 [labels, 5]: x, y, width, height and area; of label 0 they mean nothing.
     """
     number = cv2.countNonZero(mask.view(np.uint8))
-    if number > LITTLE * mask.size:
+    if number > LITTLE * mask.size or mask.size <= SMALL:
         return cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)[1:3]
     if number <= SPARSE * mask.size:
         return _label_runs(mask)
@@ -103,6 +105,16 @@ def spread_of(image: np.ndarray) -> np.ndarray:
     low, high = extremes(image)
     spread: np.ndarray = cv2.subtract(high, low)
     return spread
+
+
+def is_arrowhead(shape: np.ndarray) -> bool:
+    """Whether a shape is a triangle, perhaps with a notch; a disc fills 60 % of the triangle round it."""
+    points = cv2.findContours(shape.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
+    if len(points) != 1 or len(points[0]) < 3:
+        return False
+    around = cv2.minEnclosingTriangle(points[0].astype(np.float32))[0]
+    hull = cv2.contourArea(cv2.convexHull(points[0]))
+    return bool(hull >= TRIANGULAR * around) and cv2.contourArea(points[0]) >= hull / 2
 
 
 def is_thin(shape: np.ndarray) -> bool:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 MIN_LEVELS = 4.0  # from the 5th to the 95th percentile; an image of fewer grey levels is blank
 MAX_MARKED_PATCH = 0.05  # fraction of a patch that marks may cover if every patch of the image has some
 NO_PIXELS = np.empty((0, 0), np.uint8)
+SAMPLED = 1_000_000  # pixels on which percentiles are measured
 MOST_ENLARGED = 1.5  # times; beyond, a network would see interpolation
 
 
@@ -263,7 +264,7 @@ def make_instances(
         Kind and size of the instances.
     """
     if settings.instance == "image":
-        return [whole_image(picture, cleaned.top, nm_per_px, settings.size_px)]
+        return [whole_image(picture, (cleaned.top, cleaned.left), nm_per_px, settings.size_px)]
     return cut_patches(picture, cleaned, nm_per_px, settings)
 
 
@@ -285,6 +286,8 @@ def normalise_contrast(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def percentiles(image: np.ndarray, mask: np.ndarray, *shares: float) -> list[float]:
     """Give percentiles of the pixels that are not masked, as `numpy.percentile` does, by their histogram.
 
+    Of an image with more than two million pixels, every second row or fewer rows are used.
+
     Parameters
     ----------
     image
@@ -294,6 +297,8 @@ def percentiles(image: np.ndarray, mask: np.ndarray, *shares: float) -> list[flo
     shares
         From 0 to 100.
     """
+    step = max(1, image.size // SAMPLED)  # whole rows, so many that more would not change a level
+    image, mask = image[::step], mask[::step]
     seen = (~mask).view(np.uint8) if mask.any() else None
     below = cv2.calcHist([image], [0], seen, [256], [0, 256]).ravel().astype(np.int64).cumsum()
     places = np.asarray(shares) / 100 * (below[-1] - 1)
@@ -302,15 +307,15 @@ def percentiles(image: np.ndarray, mask: np.ndarray, *shares: float) -> list[flo
     return values
 
 
-def whole_image(picture: np.ndarray, top: int, nm_per_px: float | None, size: int) -> Instance:
+def whole_image(picture: np.ndarray, corner: tuple[int, int], nm_per_px: float | None, size: int) -> Instance:
     """Fit a whole image into a square, with its aspect ratio and a margin of its median grey.
 
     Parameters
     ----------
     picture
         uint8 [h, w].
-    top
-        Row of the raw image that is row 0 of `picture`.
+    corner
+        Row and column of the raw image that are row 0 and column 0 of `picture`.
     nm_per_px
         Scale of the raw image.
     size
@@ -319,7 +324,7 @@ def whole_image(picture: np.ndarray, top: int, nm_per_px: float | None, size: in
     h, w = picture.shape
     factor = size / max(h, w)
     square, valid = _in_square(picture, factor, size, _median(picture))
-    return Instance(square, (top, 0, h, w), valid, np.nan if nm_per_px is None else nm_per_px / factor)
+    return Instance(square, (*corner, h, w), valid, np.nan if nm_per_px is None else nm_per_px / factor)
 
 
 def _in_square(part: np.ndarray, factor: float, size: int, margin: int) -> tuple[np.ndarray, tuple[int, int, int, int]]:
@@ -370,13 +375,16 @@ def cut_patches(
     made = []
     for rows, columns in free:
         pixels, valid = _in_square(picture[rows, columns], factor, size, margin)
-        box = (cleaned.top + rows.start, columns.start, high, wide)
+        box = (cleaned.top + rows.start, cleaned.left + columns.start, high, wide)
         made.append(Instance(pixels, box, valid, nm_per_px / factor, small))
     return made
 
 
 def resample(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize an image: by area averages if it gets smaller, by linear interpolation if larger."""
+    while 4 * height <= picture.shape[0] and 4 * width <= picture.shape[1]:  # halves are quick
+        rows, columns = (side // 2 for side in picture.shape)
+        picture = cv2.resize(picture[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA)
     smaller = height <= picture.shape[0] and width <= picture.shape[1]
     return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
