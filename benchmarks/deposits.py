@@ -3,9 +3,10 @@
     python benchmarks/deposits.py [--images 180] [--size 112] [--rounds 3] [--device cpu]
 
 Drawn micrographs of patients with three images each; dark blots are deposits. Prints images per second of the pooled
-features in float32 and in bfloat16 (channels-last, autocast), their ratio, and the largest difference of the decision
-values of an SVM that was fitted on the float32 features, beside their spread. On a CPU without bfloat16 it is emulated,
-so the ratio says nothing there. Then the CPU seconds of one `svm` training and of `fit_priors` on the same images.
+features in float32 and in bfloat16 (`deposits.backbone.precision`), their ratio, and the largest difference of the
+decision values of an SVM that was fitted on the float32 features, beside their spread. On a CPU without bfloat16 it is
+emulated, so the ratio says nothing there. Then the CPU seconds of one `svm` training and of `fit_priors` on the same
+images.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import argparse
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from nephroscale.arrays import write_arrays
 from nephroscale.cohort.deposits import Deposits
@@ -66,15 +67,18 @@ def main() -> None:
         folder = Path(temporary)
         bags, readings = write_bags(folder, patients, arguments.size)
         pictures = load_pictures(bags, None, arguments.size)
-        backbone = make_backbone(settings, SVM, 0)
-        seconds: dict[str, list[float]] = {"float32": [], "bfloat16": []}
+        backbones = {
+            name: make_backbone(replace(settings, backbone=replace(settings.backbone, precision=name)), SVM, 0)
+            for name in ("float32", "bfloat16")
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in backbones}
         features = {}
         for _ in range(arguments.rounds):
             for name, measured in seconds.items():
-                with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=name == "bfloat16"):
-                    begun = time.process_time() if device == "cpu" else time.perf_counter()
-                    features[name] = join_stages(pooled_features(backbone, pictures, device, settings.batch_size), SVM)
-                    measured.append((time.process_time() if device == "cpu" else time.perf_counter()) - begun)
+                begun = time.process_time() if device == "cpu" else time.perf_counter()
+                pooled = pooled_features(backbones[name], pictures, device, settings.batch_size)
+                features[name] = join_stages(pooled, SVM)
+                measured.append((time.process_time() if device == "cpu" else time.perf_counter()) - begun)
         labels = np.array([bool(readings[p.patient][p.id].at("any")) for p in pictures])
         svm = fit_svm(features["float32"], labels, [p.patient for p in pictures], 1)
         values = {name: svm.decision_values(found) for name, found in features.items()}

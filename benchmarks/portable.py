@@ -51,7 +51,7 @@ def _unet_step() -> Callable[[], None]:
 
     def step() -> None:
         optimizer.zero_grad()
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(network(images), (images[:, 0] > 0.5).float())
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(network(images)[:, 0], (images[:, 0] > 0.5).float())
         loss.backward()
         optimizer.step()
 

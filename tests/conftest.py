@@ -22,6 +22,19 @@ hypothesis.settings.load_profile("busy")
 os.environ["NEPHROSCALE_CHECK_INPUTS"] = "1"  # a job that opens an input which its stage does not declare fails
 
 
+#: Tests that take minutes come first, so that no worker is left alone with one of them at the end.
+LONGEST = ("test_portable.py", "workflow", "engine/test_recipes.py", "commands/test_package.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests first; all others keep their order."""
+
+    def place(item: pytest.Item) -> int:
+        return next((k for k, name in enumerate(LONGEST) if item.path.is_relative_to(ROOT / "tests" / name)), 99)
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository's root."""

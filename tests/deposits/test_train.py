@@ -158,6 +158,17 @@ def test_features_do_not_depend_on_how_instances_are_read(tmp_path):
         np.testing.assert_allclose(found, np.stack(means).astype(np.float32), rtol=1e-6)
 
 
+def test_bfloat16_rounds_the_features(tmp_path):
+    own = pictures(tmp_path, [3, 1])
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        settings = replace(SETTINGS, backbone=replace(SETTINGS.backbone, precision=precision))
+        found[precision] = pooled_features(make_backbone(settings, "svm", 0), own, "cpu", 4)
+    for full, reduced in zip(*found.values(), strict=True):
+        assert reduced.dtype == np.float32
+        assert 0 < np.abs(full - reduced).max() < 0.05 * np.abs(full).max()
+
+
 def test_patches_of_an_image_weigh_as_much_as_an_image(tmp_path):
     assert load_pictures({}, None, SIZE) == []
     items = list_items([replace(picture, label=picture.id == "A") for picture in pictures(tmp_path, [3, 1])])

@@ -117,7 +117,7 @@ def test_a_model_overrides_single_keys_of_the_training() -> None:
 def test_the_preset_of_the_paper_serves_the_study_or_one_model() -> None:
     paper = {"preset": "paper", "epochs": 3}
     whole = load_config(config(train=paper)).train
-    assert (whole.learning_rate, whole.patience, whole.epochs) == (5e-5, 40, 3)
+    assert (whole.learning_rate, whole.patience, whole.epochs, whole.standardise) == (5e-5, 40, 3, False)
     filled = load_config(config(models={"tuned": {"train": paper}, "frozen": None}))
     rates = {name: model.training(filled.train).learning_rate for name, model in filled.models.items()}
     assert rates == {"tuned": 5e-5, "frozen": TrainSettings().learning_rate}

@@ -15,7 +15,7 @@ from nephroscale.engine.job import make_units
 from nephroscale.engine.plan import NOT_IN_RECIPES, Plan
 from nephroscale.stages.registry import ORDER, stage_table
 from nephroscale.store.code import read_source
-from support.small_study import deposits_config, small_config, write_study
+from support.small_study import PATIENTS, deposits_config, small_config, write_study
 
 pytestmark = pytest.mark.slow
 
@@ -129,7 +129,7 @@ class Made:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recipes") / "study"
-    write_study(folder, deposits=True)
+    write_study(folder, deposits=True, patients=[*PATIENTS, ("S1", "MN", "segmentation")])
     trace = Trace()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -232,17 +232,22 @@ def counted(plan, made, key):
     return [path for path in made.found[key] if path.suffix == ".py" and path.relative_to(SCRIPTS).as_posix() in known]
 
 
-def digest_with(plan, key, path, source):
-    """The digest of a unit's recipe with other text in one source."""
+def recipe_with(plan, key, sources):
+    """A unit's recipe with other text in some sources."""
     code = plan.code
-    before = code._source(path)
-    code._sources[path] = read_source(source.encode())
+    before = {path: code._source(path) for path in sources}
+    code._sources.update({path: read_source(source.encode()) for path, source in sources.items()})
     code._closures.clear()
     try:
-        return plan.recipe(*key).digest
+        return plan.recipe(*key)
     finally:
-        code._sources[path] = before
+        code._sources.update(before)
         code._closures.clear()
+
+
+def digest_with(plan, key, path, source):
+    """The digest of a unit's recipe with other text in one source."""
+    return recipe_with(plan, key, {path: source}).digest
 
 
 def change_constant(source):
@@ -277,18 +282,25 @@ def change_english(source):
 def test_an_edit_of_code_that_ran_changes_the_recipe(made, plan):
     edits = 0
     for key in units_that_differ(made):
-        known = plan.recipe(*key).digest
-        for path in counted(plan, made, key):
-            assert digest_with(plan, key, path, change_constant(path.read_text())) != known, f"{key}: {path}"
-            edits += 1
+        known = plan.recipe(*key)
+        paths = counted(plan, made, key)
+        edited = {path: change_constant(path.read_text()) for path in paths}
+        # Each file has a digest of its own in the recipe, so all can be edited at once.
+        code = recipe_with(plan, key, edited).code
+        for path in paths:
+            name = path.relative_to(SCRIPTS).as_posix()
+            assert code[name] != known.code[name], f"{key}: {path}"
+        assert digest_with(plan, key, paths[-1], edited[paths[-1]]) != known.digest, key
+        edits += len(paths)
     assert edits > 100
 
 
 def test_edited_comments_and_docstrings_change_no_recipe(made, plan):
     for key in units_that_differ(made):
-        known = plan.recipe(*key).digest
-        for path in counted(plan, made, key):
-            assert digest_with(plan, key, path, change_english(path.read_text())) == known, f"{key}: {path}"
+        edited = {path: change_english(path.read_text()) for path in counted(plan, made, key)}
+        known, found = plan.recipe(*key), recipe_with(plan, key, edited)
+        assert found.code == known.code, key
+        assert found.digest == known.digest, key
 
 
 def test_the_documentation_of_settings_changes_no_recipe(plan):

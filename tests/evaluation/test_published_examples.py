@@ -66,3 +66,10 @@ def test_brier_score_and_log_loss_are_those_of_scikit_learn_and_of_the_definitio
     found = measure_calibration(labels, chances)
     assert found.nll == pytest.approx(log_loss(labels, chances, labels=[0, 1, 2]))
     assert found.brier == pytest.approx(((chances - np.eye(3)[labels]) ** 2).sum(axis=1).mean())
+
+
+@pytest.mark.parametrize(("label", "score"), [(1, (0.015 + 0.035 + 0.095) / 3), (2, (1.715 + 1.535 + 1.295) / 3)])
+def test_brier_score_of_an_example(label, score):
+    """A good and a bad classifier in the documentation of `brierScore` of the R package aqp, by hand."""
+    chances = np.array([[0.05, 0.90, 0.05], [0.05, 0.85, 0.10], [0.10, 0.75, 0.15]])
+    assert measure_calibration(np.full(3, label), chances).brier == pytest.approx(score)

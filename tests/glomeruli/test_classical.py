@@ -19,7 +19,7 @@ SETTINGS = DetectionSettings()
 
 def find(path: Path) -> list[Polygon]:
     view = TileView.at_scale(open_tiles(path), 4.0)
-    found = find_instances(view, classical.detect(view, None, SETTINGS), SETTINGS)
+    found = find_instances(view, classical.detect(view, None, SETTINGS).glomerulus, SETTINGS)
     return [one.polygon for one in found.glomeruli]
 
 

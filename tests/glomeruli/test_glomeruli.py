@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
-from shapely.geometry import box
+from shapely.geometry import box, mapping
 
 from nephroscale.arrays import read_array, read_attributes
 from nephroscale.cohort.image import ImageRow
@@ -103,6 +103,38 @@ def test_corrected_outlines_replace_the_detection(
         assert same.polygon.symmetric_difference(polygon).area < 0.01 * polygon.area
         assert same.area_um2 == pytest.approx(polygon.area, rel=0.01)  # a raw pixel is 1 µm wide
     assert read_array(tmp_path / "out/crops", "crops").shape[0] == 3
+
+
+def test_sclerosed_glomeruli_that_a_person_drew(om_slide: tuple[Path, list[Polygon]], tmp_path: Path) -> None:
+    def draw(*names: str) -> Path:
+        features = [
+            {"type": "Feature", "geometry": mapping(polygon), "properties": {"classification": {"name": name}}}
+            for polygon, name in zip(om_slide[1], names, strict=False)
+        ]
+        path = tmp_path / f"{'-'.join(names)}.geojson"
+        path.write_text(json.dumps(features))
+        return path
+
+    def find(settings: DetectionSettings, name: str, *classes: str) -> Any:
+        return find_glomeruli(om_slide[0], None, OM, settings, tmp_path / name, "d1", draw(*classes))
+
+    classes = ("Glomerulus", "Sclerosed", "Glomerulus")
+    figures = find(SETTINGS, "all", *classes)
+    assert (figures["glomeruli"], figures["sclerosed"], figures["fullest_sclerosed"]) == (3, 1, 1)
+    content = json.loads((tmp_path / "all/glomeruli.geojson").read_text())["features"]
+    names = sorted(one["properties"]["classification"]["name"] for one in content)
+    assert names == ["Glomerulus", "Glomerulus", "Sclerosed"]
+    assert sorted(one.sclerosed or 0.0 for one in read_geojson(tmp_path / "all/glomeruli.geojson")) == [0, 0, 1]
+    assert len(read_array(tmp_path / "all/crops", "crops")) == 3
+    without = replace(SETTINGS, crop_sclerosed=False)
+    assert find(without, "without", *classes)["glomeruli"] == 3
+    assert (tmp_path / "without/glomeruli.geojson").read_bytes() == (tmp_path / "all/glomeruli.geojson").read_bytes()
+    assert len(read_array(tmp_path / "without/crops", "crops")) == 2
+    with pytest.raises(Rejected, match=r"all of its glomeruli \(2\) are sclerosed") as verdict:
+        find(without, "none", "Sclerosed", "Sclerosed")
+    assert verdict.value.figures["sclerosed"] == 2
+    assert "sclerosed" not in find(SETTINGS, "unknown", "Glomerulus", "Glomerulus")
+    assert "sclerosed" not in (tmp_path / "unknown/glomeruli.geojson").read_text()
 
 
 def test_corrected_outlines_that_cannot_be_used_reject_the_slide(

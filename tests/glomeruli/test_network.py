@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def test_the_output_has_the_size_of_the_input() -> None:
-    assert tuple(UNet(4).eval()(torch.zeros(1, 3, 48, 80)).shape) == (1, 48, 80)
+    assert tuple(UNet(4).eval()(torch.zeros(1, 3, 48, 80)).shape) == (1, 1, 48, 80)
 
 
 def test_width_and_scale_are_read_from_the_weights(tmp_path: Path) -> None:
@@ -34,6 +34,13 @@ def test_width_and_scale_are_read_from_the_weights(tmp_path: Path) -> None:
     assert (loaded.width, mpp, loaded.training) == (4, 2.5, False)
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name])
+
+
+def test_the_second_output_is_read_from_the_weights(tmp_path: Path) -> None:
+    for outputs in (1, 2):
+        save_weights(SegmenterWeights(UNet(4, outputs), 2.0, np.ones((1, 3), np.float32)), tmp_path / f"{outputs}")
+        network = load_weights(tmp_path / f"{outputs}").network
+        assert tuple(network(torch.zeros(1, 3, 16, 16)).shape) == (1, outputs, 16, 16)
 
 
 def test_damaged_and_other_weights_are_errors(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -35,12 +36,21 @@ def slide(tmp_path: Path, make_tiles: Callable[..., Path], make_om: Callable[...
 
 def test_serial_sections_are_counted_once(slide: Path) -> None:
     first, torn, last = [(100, 100), (300, 700)], [(500, 400)], [(1000, 100), (1100, 500)]
-    assert count_by_section(open_tiles(slide), at(*first, *last)) == (2, 2)
-    assert count_by_section(open_tiles(slide), at(*first, *torn, *last)) == (2, 3)
-    assert count_by_section(open_tiles(slide), at(*last)) == (1, 2)
-    assert count_by_section(open_tiles(slide), at((1279, 895))) == (1, 1)
+    assert count_by_section(open_tiles(slide), at(*first, *last)) == (2, 2, 0)
+    assert count_by_section(open_tiles(slide), at(*first, *torn, *last)) == (2, 3, 0)
+    assert count_by_section(open_tiles(slide), at(*last)) == (1, 2, 0)
+    assert count_by_section(open_tiles(slide), at((1279, 895))) == (1, 1, 0)
 
 
 def test_a_slide_without_mask_is_one_section(slide: Path) -> None:
     (slide / "mask.png").unlink()
-    assert count_by_section(open_tiles(slide), at((100, 100), (1100, 500))) == (1, 2)
+    assert count_by_section(open_tiles(slide), at((100, 100), (1100, 500))) == (1, 2, 0)
+
+
+def test_sclerosed_glomeruli_are_those_of_the_fullest_section(slide: Path) -> None:
+    first, last = at((100, 100), (300, 700)), at((1000, 100), (1100, 500), (1100, 700))
+    scarred = [replace(one, sclerosed=0.7) for one in (first[0], *last[:2])]
+    found = count_by_section(open_tiles(slide), [*scarred, first[1], last[2]])
+    assert found == (2, 3, 2)
+    (slide / "mask.png").unlink()
+    assert count_by_section(open_tiles(slide), [*scarred, first[1], last[2]]) == (1, 5, 3)

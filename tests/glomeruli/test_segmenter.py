@@ -9,17 +9,18 @@ import pytest
 import torch
 from shapely.geometry import Polygon, box, mapping
 
+from nephroscale.arrays import read_array
 from nephroscale.cohort.image import ImageRow
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.glomeruli import score_calibration, segmenter
-from nephroscale.glomeruli.contours import rasterise
+from nephroscale.glomeruli.contours import rasterise, read_geojson
 from nephroscale.glomeruli.glomeruli import find_glomeruli
 from nephroscale.glomeruli.held_out import search_held_out
 from nephroscale.glomeruli.labelled_slide import AnnotatedSlide, load_annotated
 from nephroscale.glomeruli.metrics import dice
 from nephroscale.glomeruli.network import load_weights, save_weights
 from nephroscale.glomeruli.patches import change_stains, sample_batch
-from nephroscale.glomeruli.segmenter import segmentation_loss, train_segmenter
+from nephroscale.glomeruli.segmenter import sclerosis_loss, segmentation_loss, train_segmenter
 from nephroscale.glomeruli.settings import DetectionSettings
 from nephroscale.glomeruli.tile_view import TileView
 from nephroscale.slides.tile_reader import open_tiles
@@ -121,8 +122,9 @@ def test_the_reference_mask_is_that_of_the_annotation(trained: Trained, om_slide
 
 def test_patches_and_reference_masks_rotate_together(trained: Trained) -> None:
     slide = load_annotated(trained.slides[0], trained.settings)
-    pixels, truth, weight = sample_batch([slide], 16, 64, np.random.default_rng(0))
+    pixels, truth, weight, sclerosed = sample_batch([slide], 16, 64, np.random.default_rng(0))
     assert tuple(pixels.shape) == (16, 3, 64, 64)
+    assert sclerosed is None
     inside, outside = pixels[:, 1][truth > 0].mean(), pixels[:, 1][truth == 0].mean()
     assert inside < outside - 0.15
     assert bool((weight[truth > 0] == 1).all())
@@ -172,7 +174,7 @@ def test_training_ignores_what_is_outside_annotated_areas(
     rim = 15  # pixels of 60 µm
     assert slide.known[rim + 1 : -rim - 1, rim + 1 : 160 - rim - 1].all()
     assert not (slide.known & ~slide.truth)[:, 160 - rim + 1 :].any()
-    _, truth, weight = sample_batch([slide], 8, 64, np.random.default_rng(0))
+    _, truth, weight, _ = sample_batch([slide], 8, 64, np.random.default_rng(0))
     assert 0 < float(weight.mean()) < 1
     moved = replace(slide, truth=slide.truth | ~slide.known)
     again = sample_batch([moved], 8, 64, np.random.default_rng(0))
@@ -195,3 +197,63 @@ def test_stains_change_and_glass_does_not() -> None:
     assert changed[0].dtype == np.float32
     assert np.allclose(changed[0][1], 244 / 255, atol=1e-3)
     assert np.abs(changed[0][0] - changed[1][0]).max() > 0.01
+
+
+@pytest.fixture(scope="session")
+def scarred(
+    om_slide: tuple[Path, list[Polygon]],
+    tmp_path_factory: pytest.TempPathFactory,
+    make_tiles: Callable[..., Path],
+    make_om: Callable[..., np.ndarray],
+) -> tuple[AnnotatedSlide, list[Polygon]]:
+    """The slide of the other tests with the second and fourth glomerulus sclerosed: pale, and without grain."""
+    folder = tmp_path_factory.mktemp("scarred")
+    discs = [(110.0, 120.0, 45.0), (150.0, 420.0, 52.0), (330.0, 260.0, 48.0), (380.0, 520.0, 40.0)]
+    pixels = make_om(448, 640, discs)
+    rows, columns = np.mgrid[:448, :640]
+    for y, x, radius in discs[1::2]:
+        pixels[np.hypot(rows - y, columns - x) < radius] = (206, 96, 160)
+    path = make_tiles(folder / "om.ome.zarr", pixels, origin=(100.0, 40.0), scale=2.0)
+    features = [
+        {"type": "Feature", "geometry": mapping(polygon), "properties": {"classification": {"name": name}}}
+        for polygon, name in zip(om_slide[1], ("Glomerulus", "Sclerosed") * 2, strict=True)
+    ]
+    annotation = folder / "a.geojson"
+    annotation.write_text(json.dumps(features))
+    return AnnotatedSlide("S1", path, annotation), om_slide[1]
+
+
+def test_sclerosed_glomeruli_are_a_class_of_the_network(
+    trained: Trained, scarred: tuple[AnnotatedSlide, list[Polygon]], tmp_path: Path
+) -> None:
+    slide, polygons = scarred
+    figures = train_segmenter([slide], trained.settings, 1, tmp_path / "model")
+    assert figures["sclerosed"] == 1
+    assert "sclerosed" not in trained.figures
+    assert load_weights(trained.model).network.head.out_channels == 1
+    row = ImageRow(id="I", patient_id="P", modality="OM")
+    settings = DetectionSettings(mpp=trained.settings.mpp, crop_px=64, crop_sclerosed=False)
+    found = find_glomeruli(slide.tiles, tmp_path / "model", row, settings, tmp_path / "out", "d1")
+    assert (found["method"], found["glomeruli"], found["sclerosed"], found["fullest_sclerosed"]) == ("unet", 4, 2, 2)
+    glomeruli = read_geojson(tmp_path / "out/glomeruli.geojson")
+    for polygon, scarred_one in zip(polygons, (False, True) * 2, strict=True):
+        (one,) = (each for each in glomeruli if each.polygon.intersects(polygon))
+        assert one.is_sclerosed == scarred_one
+    assert len(read_array(tmp_path / "out/crops", "crops")) == 2
+
+
+def test_patches_know_sclerosed_glomeruli(trained: Trained, scarred: tuple[AnnotatedSlide, list[Polygon]]) -> None:
+    slide = load_annotated(scarred[0], trained.settings)
+    other = replace(slide, sclerosed=None)
+    batch = sample_batch([slide], 16, 64, np.random.default_rng(0))
+    assert batch.sclerosed is not None
+    assert 0 < float(batch.sclerosed.sum()) < float(batch.truth.sum())
+    assert bool((batch.truth[batch.sclerosed > 0] == 1).all())
+    plain = sample_batch([other], 16, 64, np.random.default_rng(0))
+    assert plain.sclerosed is None
+    assert torch.equal(plain.pixels, batch.pixels)
+    logits = torch.zeros_like(batch.truth)
+    outside = logits + 9 * (1 - batch.truth)  # what the network says outside of glomeruli does not count
+    losses = [sclerosis_loss(each, batch.sclerosed, batch.truth) for each in (logits, outside)]
+    assert torch.equal(*losses)
+    assert float(losses[0]) == pytest.approx(float(np.log(2)))

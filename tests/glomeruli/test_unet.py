@@ -9,6 +9,7 @@ import torch
 from nephroscale.errors import NephroscaleError
 from nephroscale.glomeruli import unet
 from nephroscale.glomeruli.metrics import dice
+from nephroscale.glomeruli.network import UNet
 from nephroscale.glomeruli.settings import DetectionSettings
 from nephroscale.glomeruli.tile_view import TileView
 from nephroscale.slides.tile_reader import open_tiles
@@ -29,7 +30,7 @@ def _one_thread() -> None:
 
 
 def detect(path: Path, model: Path | None, mpp: float = 4.0) -> np.ndarray:
-    return unet.detect(TileView.at_scale(open_tiles(path), mpp), model, DetectionSettings())
+    return unet.detect(TileView.at_scale(open_tiles(path), mpp), model, DetectionSettings()).glomerulus
 
 
 def test_glomeruli_of_another_slide_are_found(
@@ -51,10 +52,33 @@ def test_windows_give_the_result_of_the_whole_slide(
     monkeypatch.setattr(unet, "WINDOW_PX", 128)
     parts = detect(om_slide[0], trained.model)
     assert np.abs(parts.astype(int) - whole).max() <= 1
-    monkeypatch.setattr(unet, "LOOKS", ())
-    once = detect(om_slide[0], trained.model).astype(int)
-    assert np.abs(once - whole).max() > 8  # the other scales were looked at
-    assert dice(once >= 128, whole >= 128) > 0.9
+
+
+def test_only_tissue_is_computed(
+    trained: Any,
+    tmp_path: Path,
+    make_tiles: Callable[..., Path],
+    make_om: Callable[..., np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    status = np.zeros((7, 9), np.uint8)
+    status[2:4, 3:6] = 1
+    path = make_tiles(tmp_path / "s", make_om(448, 576, [(192.0, 288.0, 48.0)], seed=9), status=status)
+    seen: list[tuple[int, ...]] = []
+    computed = unet.predict
+    monkeypatch.setattr(
+        unet, "predict", lambda network, pixels: (seen.append(pixels.shape), computed(network, pixels))[1]
+    )
+    monkeypatch.setattr(unet, "WINDOW_PX", 96)
+    parts = detect(path, trained.model)
+    assert len(seen) == 2  # of nine windows
+    monkeypatch.setattr(unet, "WINDOW_PX", 1024)
+    whole = detect(path, trained.model)
+    assert seen[2][:2] == (64 + 2 * UNet.REACH, 96 + 2 * UNet.REACH)
+    assert np.abs(parts.astype(int) - whole).max() <= 1
+    assert (whole[64:128, 96:192] >= 128).any()
+    assert not whole[:64].any()
+    assert not whole[:, :96].any()
 
 
 def test_missing_weights_and_another_scale_are_errors(trained: Any, om_slide: tuple[Path, list[Polygon]]) -> None:

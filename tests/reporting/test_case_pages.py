@@ -7,9 +7,11 @@ import pytest
 from nephroscale.arrays import write_arrays
 from nephroscale.deposits.predictions import Prediction, write_predictions
 from nephroscale.evaluation.deletion import Deletion
+from nephroscale.evaluation.evidence import InstanceEvidence
 from nephroscale.evaluation.removed import write_removed
 from nephroscale.evaluation.tables import PoolingWeight, read_predictions, write_rows
 from nephroscale.reporting.case_pages import order_cases, write_case_pages
+from nephroscale.reporting.external_metrics import ExternalCase, ExternalMetrics
 from nephroscale.reporting.page import PatientRow
 from nephroscale.reporting.report_inputs import ListedCase, ListedImage
 from nephroscale.reporting.results import read_results
@@ -55,6 +57,7 @@ def pages(inputs, tmp_path_factory):
             crops=root / "crops",
             glomeruli=20,
             fullest_section=9 if slide.patient_id == "P001" else 3,
+            fullest_sclerosed=2 if slide.patient_id == "P001" else None,
             drawn=i == 0,
         )
         for i, slide in enumerate(inputs.slides)
@@ -136,3 +139,45 @@ def test_few_glomeruli_are_flagged(pages, case, ending):
     count = {"P001": 9, "P002": 3}[case]
     sentence = f"{count} glomeruli in the fullest section ({case}-OM; 20 on the whole slide), {ending}"
     assert sentence in text(pages[case]).replace("&#39;", "'")
+
+
+def test_sclerosed_glomeruli_are_counted_where_they_are_known(pages):
+    assert "Globally sclerosed: 2 of 9 (22&nbsp;%)." in text(pages["P001"])
+    assert "sclerosed" not in text(pages["P002"])
+
+
+def test_external_cases_have_pages_of_the_ensemble(inputs, tmp_path):
+    predictions = tmp_path / "predict"
+    predictions.mkdir()
+    rows = [InstanceEvidence("P005", "TEM", "P005-T1", 0, 0, "image", 4, 3, 0.625, 0.1)]
+    rows += [InstanceEvidence("P005", "TEM", "P005-T2", 1, 0, "image", 4, 0, 0.0, 0.0)]
+    write_rows(predictions / "instances.csv", InstanceEvidence, rows)
+    found = [
+        ExternalCase("P005", "MN", "LN", False, [0.1, 0.2, 0.7], 0.75, "scale outside the range"),
+        ExternalCase("P004", "LN", "LN", True, [0.1, 0.3, 0.6], 1.0, ""),
+    ]
+    alone = [ExternalCase("P005", "MN", "MN", True, [0.15, 0.55, 0.3], 1.0, "")]
+    metrics = {
+        "cmusnet": ExternalMetrics(2, {}, 0, found, {}, members=4),
+        "om-only": ExternalMetrics(1, {}, 0, alone, {}, members=4),
+    }
+    external = [
+        PatientRow("P005", "MN", "LN", False, [0.1, 0.2, 0.7], 0.7),
+        PatientRow("P004", "LN", "LN", True, [0.1, 0.3, 0.6], 0.6),
+    ]
+    models = {name: read_results(name, runs, CLASSES) for name, runs in inputs.models.items()}
+    study = replace(inputs, external={"cmusnet": predictions})
+    write_case_pages(tmp_path, study, models, "cmusnet", ROWS[:1], title="A study", external=external, metrics=metrics)
+    pages = {path.stem: path.read_text(encoding="utf-8") for path in (tmp_path / "cases").iterdir()}
+    assert set(pages) == {"P001", "P005", "P004"}
+    shown = text(pages["P005"])
+    assert "external case 1 of 2" in shown
+    assert "mean over 4 networks of all folds and seeds, after temperature scaling. 75&nbsp;% of the networks" in shown
+    assert "0.62 P005-T1" in shown
+    assert "dropped P005-T2" in shown
+    assert "om-only 0.150 0.550 0.300" in shown
+    assert "Warnings of the prediction: scale outside the range." in shown
+    assert "without" not in shown.partition("Electron microscopy")[0].partition("Prediction")[2]
+    assert re.findall(r'href="([^"#]+)"', pages["P005"]) == ["../index.html", "P004.html"]
+    assert "Warnings" not in text(pages["P004"])
+    assert re.findall(r'href="([^"#]+)"', pages["P001"]) == ["../index.html"]

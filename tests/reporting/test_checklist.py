@@ -18,7 +18,7 @@ def study(inputs, tmp_path_factory):
     write_report(inputs, ReportSettings(swaps=200, case_pages=0), out, seed=1)
     metrics = json.loads((out / "metrics.json").read_text())
     encoders = {"OM": "resnet50, frozen"}
-    trained = Trained("cmusnet", encoders, False, 1e-3, 1e-5, 5e-5, 4, 60, 20, [3, 40], 1000)
+    trained = Trained("cmusnet", encoders, False, 1e-3, 1e-5, 5e-5, 4, 60, 20, [3, 40], 1000, standardised=True)
     metrics["trained"] = {"cmusnet": vars(trained)}
     return Study(metrics, "macenko", "mask", True, "9.9"), (out / "index.html").read_text()
 
@@ -54,7 +54,8 @@ def test_evidence_is_linked_to_sections_that_exist_and_absent_evidence_is_not_cl
 def test_the_paragraph_has_the_numbers_of_the_study(study):
     text = write_methods(study[0])
     value = study[0].metrics["models"]["cmusnet"]["pooled"]["balanced_accuracy"]["value"]
-    for part in ("27 patients (9 IgAN, 9 MN, 9 LN)", "5 folds", "resnet50", "0.001", "60 epochs", f"{value:.3f}"):
+    parts = ("27 patients (9 IgAN, 9 MN, 9 LN)", "5 folds", "resnet50", "0.001", "60 epochs", f"{value:.3f}")
+    for part in (*parts, "standardised by its mean and standard deviation on the training side"):
         assert part in text
 
 
@@ -78,4 +79,5 @@ def test_page_and_text_say_the_same(study, tmp_path):
     text, page = ((tmp_path / "out" / name).read_text() for name in ("checklist.md", "index.html"))
     assert text.count("**You must write this.**") == page.count("You must write this.") == sum(counts.values())
     assert "(../results/report.html#cohort)" in text
+    assert "`" not in page
     assert find_violations(tmp_path / "out" / "index.html", tmp_path, 400) == []

@@ -1,8 +1,9 @@
 import pytest
 
+from nephroscale.evaluation.evidence import InstanceEvidence
 from nephroscale.evaluation.predict import prediction_columns
-from nephroscale.evaluation.tables import probability_cells, write_table
-from nephroscale.reporting.external_section import summarise_external
+from nephroscale.evaluation.tables import probability_cells, write_rows, write_table
+from nephroscale.reporting.external_section import read_tem_weights, summarise_external
 from nephroscale.reporting.metric_values import as_json
 from support.ordered_classes import CLASSES, make_probabilities
 
@@ -42,3 +43,19 @@ def test_external_patients_are_scored(tmp_path):
     assert found["not_predicted"] == {"E7": "not predicted: the model requires TEM"}
     assert {case["id"]: case["right"] for case in found["cases"]}["E6"]
     assert found["confusion"] == [[2, 0, 0], [0, 2, 0], [1, 0, 1]]
+
+
+def test_weights_of_tem_images_are_those_that_the_ensemble_wrote(tmp_path):
+    rows = [
+        InstanceEvidence("E1", "OM", "E1-OM", 0, 0, "image", 4, 4, 1.0, 0.0),
+        InstanceEvidence("E1", "TEM", "E1-T1", 0, 0, "image", 4, 1, 0.25, 0.1),
+        InstanceEvidence("E1", "TEM", "E1-T2", 1, 0, "image", 3, 0, 0.0, 0.0),
+        InstanceEvidence("E2", "IM", "", None, 2, "negative", 4, 4, 0.5, 0.0),
+    ]
+    write_rows(tmp_path / "instances.csv", InstanceEvidence, rows)
+    found = read_tem_weights(tmp_path)
+    assert [(row.image_id, row.index, row.kept, row.weight) for row in found["E1"]] == [
+        ("E1-T1", 0, True, 0.25),
+        ("E1-T2", 1, False, 0.0),
+    ]
+    assert "E2" not in found

@@ -66,3 +66,16 @@ def test_external_cases_and_biopsies_are_in_the_table(inputs, models, tmp_path):
     assert (first["predicted"], first["correct"], first["cmusnet_p_MN"]) == ("MN", "1", "0.70000000")
     assert first["warnings"] == "no IM image"
     assert (second["predicted"], second["correct"], second["warnings"]) == ("", "", "no image at all")
+
+
+def test_glomeruli_of_the_fullest_section_are_counted(inputs, models, tmp_path):
+    slide = next(slide for slide in inputs.slides if slide.image_id == "P001-OM")
+    counts = ((4, 4), (9, 2), (7, None))
+    slides = [
+        replace(slide, image_id=f"P001-{k}", fullest_section=count, fullest_sclerosed=sclerosed)
+        for k, (count, sclerosed) in enumerate(counts)
+    ]
+    slides.append(replace(slide, patient_id="P002", fullest_section=3))
+    rows = write(replace(inputs, slides=slides), models, tmp_path / "patients.csv")
+    found = {case: (rows[case]["glomeruli"], rows[case]["sclerosed_glomeruli"]) for case in ("P001", "P002", "P003")}
+    assert found == {"P001": ("9", "2"), "P002": ("3", ""), "P003": ("", "")}

@@ -22,6 +22,8 @@ def test_a_model_on_features_has_frozen_encoders():
         "OM": "swin-b (weights 0123456789ab), frozen",
     }
     assert (found.encoder_trained, found.epochs, found.best_epochs, found.parameters) == (False, 50, [4, 9], 100)
+    assert found.standardised
+    assert not describe_training("cmusnet", model, encoders, TrainSettings(standardise=False), UNITS).standardised
 
 
 def test_an_encoder_of_the_model_is_fine_tuned():
@@ -32,6 +34,7 @@ def test_an_encoder_of_the_model_is_fine_tuned():
     assert found.encoders["OM"] == "small-cnn (random weights), its last part fine-tuned"
     assert found.encoders["IM"] == "texture (filter bank without weights)"
     assert (found.encoder_trained, found.best_epochs, found.parameters) == (True, [], None)
+    assert not found.standardised
 
 
 @pytest.mark.parametrize(

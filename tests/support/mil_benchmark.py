@@ -264,7 +264,7 @@ def train_folds(
         steps.append(Step(build(settings, {"TEM": shape}, 1 if settings.family in ONE_UNIT else 2)))
     template = steps[0]
     learnt, buffers = torch.func.stack_module_state(steps)
-    state = {**learnt, **buffers}
+    learnt = {name: _turn(tensor) for name, tensor in learnt.items()}
     optimizer = torch.optim.SGD(
         [tensor for tensor in learnt.values() if tensor.requires_grad],
         lr=options.learning_rate,
@@ -277,11 +277,14 @@ def train_folds(
         batch = Batch({"TEM": values[:, :, None, None]}, {"TEM": mask}, {}, labels, ())
         return torch.func.functional_call(template, weights, (batch,))
 
+    def state() -> dict[str, Tensor]:
+        return {name: tensor.mT if tensor.ndim == 3 else tensor for name, tensor in learnt.items()} | buffers
+
     stacked = torch.vmap(call, randomness="different")
     for tensor in learnt.values():  # torch would start with the first gradient, also in folds that rest
         optimizer.state[tensor]["momentum_buffer"] = torch.zeros_like(tensor)
     momenta = [found["momentum_buffer"] for found in optimizer.state.values()]
-    changing = [*state.values(), *momenta]
+    changing = [*learnt.values(), *buffers.values(), *momenta]
     train = torch.from_numpy(np.stack(sides))
     generator = torch.Generator().manual_seed(seeds[0])
     size = BAGS_A_STEP.get(settings.family, 1)
@@ -293,10 +296,10 @@ def train_folds(
         for chosen, learning in take_turns(order, train, size):
             before = [tensor.detach()[~learning] for tensor in changing]
             optimizer.zero_grad(set_to_none=True)
-            stacked(state, *bags.take(chosen)).sum().backward()
+            stacked(state(), *bags.take(chosen)).sum().backward()
             optimizer.step()
             if follows:  # an elementwise move, which serves stacked weights as it is
-                torch.func.functional_call(template, state, ())
+                torch.func.functional_call(template, state(), ())
             if not learning.all():
                 with torch.no_grad():
                     for tensor, rows in zip(changing, before, strict=True):
@@ -304,8 +307,14 @@ def train_folds(
     template.eval()
     tests = [torch.from_numpy(np.flatnonzero(~side)) for side in sides]
     with torch.no_grad():
-        logits = stacked(state, *bags.take(even(tests)))
+        logits = stacked(state(), *bags.take(even(tests)))
     return [row[: len(tested)] for row, tested in zip(logits, tests, strict=True)]
+
+
+def _turn(stacked: Tensor) -> Tensor:
+    """Store stacked matrices [F, out, in] as leaves [F, in, out], whose gradients need no copy then."""
+    leaf = stacked.detach().mT.contiguous() if stacked.ndim == 3 else stacked.detach()
+    return leaf.requires_grad_(stacked.requires_grad)
 
 
 def take_turns(order: Tensor, train: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -9,7 +9,12 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+from support.forked import SECONDS, Ended, run_module
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", "parity", "tests")
@@ -40,6 +45,9 @@ def generate_tiny(folder: Path) -> None:
 class Project:
     """A checkout in which commands are run."""
 
+    #: Whether Snakemake is forked off a process that has imported it, instead of started.
+    forked = True
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = "config/tiny.yaml"
@@ -67,34 +75,36 @@ class Project:
     def run(self, *targets: str, cores: int = 2, config: tuple[str, ...] = (), options: tuple[str, ...] = ()) -> Run:
         """Run Snakemake, and list the units that it computed according to records."""
         before = self.runs()
-        command = [sys.executable, "-m", "snakemake", "--configfile", self.config]
-        command += [*(["--config", *config] if config else []), "--cores", str(cores), *options]
-        command += ["--", *(targets or ("all",))]
-        done = subprocess.run(
-            command,
-            cwd=self.path,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=1200,
-            check=False,
-            env={**os.environ, "PYTHONPATH": "", "NEPHROSCALE_CHECK_INPUTS": "1"},
-        )
+        arguments = ["--configfile", self.config, *(["--config", *config] if config else [])]
+        arguments += ["--cores", str(cores), *options, "--", *(targets or ("all",))]
+        done = self.snakemake(*arguments)
         after = self.runs()
-        return Run(done.returncode, done.stdout, sorted(after[key] for key in after.keys() - before.keys()))
+        return Run(done.code, done.output, sorted(after[key] for key in after.keys() - before.keys()))
+
+    def snakemake(self, *arguments: str) -> Ended:
+        """Run Snakemake with nothing but these arguments."""
+        return self._call("snakemake", arguments, "", in_order=True)
 
     def nephroscale(self, *arguments: str) -> tuple[int, str]:
         """Run the command `nephroscale`; return its exit status and its output."""
+        scripts = str(self.path / "scripts")
+        return self._call("nephroscale", [*arguments, "--configfile", self.config], scripts, in_order=False)
+
+    def _call(self, name: str, arguments: Sequence[str], paths: str, *, in_order: bool) -> Ended:
+        environment = {**os.environ, "PYTHONPATH": paths, "NEPHROSCALE_CHECK_INPUTS": "1"}
+        if self.forked:
+            return run_module(name, arguments, folder=self.path, environment=environment, in_order=in_order)
         done = subprocess.run(
-            [sys.executable, "-m", "nephroscale", *arguments, "--configfile", self.config],
+            [sys.executable, "-m", name, *arguments],
             cwd=self.path,
             text=True,
-            capture_output=True,
-            timeout=1200,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if in_order else subprocess.PIPE,
+            timeout=SECONDS,
             check=False,
-            env={**os.environ, "PYTHONPATH": str(self.path / "scripts"), "NEPHROSCALE_CHECK_INPUTS": "1"},
+            env=environment,
         )
-        return done.returncode, done.stdout + done.stderr
+        return Ended(done.returncode, done.stdout + (done.stderr or ""))
 
     def runs(self) -> dict[str, str]:
         """List every recorded run, except those of the audit: file of the record to `stage/unit`."""

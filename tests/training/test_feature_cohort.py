@@ -29,7 +29,9 @@ pytestmark = pytest.mark.slow
 SHORT = TrainSettings(epochs=10, patience=10, batch_size=32, learning_rate=3e-3, final_learning_rate=3e-4)
 """For many trainings."""
 
-SHORTEST = TrainSettings(epochs=4, patience=4, batch_size=64, learning_rate=1e-2, final_learning_rate=1e-3)
+SHORTEST = TrainSettings(
+    epochs=4, patience=4, batch_size=64, learning_rate=1e-2, final_learning_rate=1e-3, standardise=False
+)
 """For hundreds of trainings of a network without attention."""
 
 

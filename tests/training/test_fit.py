@@ -61,12 +61,41 @@ def test_it_learns(cohort: Cohort, tmp_path: Path) -> None:
 
 def test_the_stored_curve(cohort: Cohort, tmp_path: Path) -> None:
     """Guards refactoring: the same features, settings and seed give the same losses, also on another CPU."""
-    train(cohort, tmp_path)
+    train(cohort, tmp_path, standardise=False)
     curve = json.loads((tmp_path / "out" / "curve.json").read_text())
     stored = json.loads((Path(__file__).parent / "data" / "curve.json").read_text())
     assert len(curve) == len(stored)
     for now, then in zip(curve, stored, strict=True):
         assert now == pytest.approx(then, rel=1e-4)
+
+
+@pytest.mark.parametrize("family", ["cmusnet", "abmil"])
+def test_the_scales_are_those_of_the_training_side_and_part_of_the_weights(
+    family: str, cohort: Cohort, tmp_path: Path
+) -> None:
+    model: dict[str, Any] = {"family": family}
+    train(cohort, tmp_path / "on", model, epochs=2)
+    train(cohort, tmp_path / "off", model, epochs=2, standardise=False)
+    network, card = load_model(tmp_path / "on" / "out")
+    assert card.standardised
+    assert network.standardisation is not None
+    bags = BagSource(cohort.features, cohort.labels).open(cohort.ids[:6], card.modalities)
+    for name, scale in network.standardisation.scales.items():
+        cells = np.concatenate([bag.modalities[name].source.reshape(-1, 8) for bag in bags]).astype(np.float64)
+        np.testing.assert_allclose(scale.mean, cells.mean(axis=0), rtol=1e-6)
+        np.testing.assert_allclose(scale.deviation, cells.std(axis=0), rtol=1e-6)
+
+    plain, card = load_model(tmp_path / "off" / "out")
+    assert not card.standardised
+    assert plain.standardisation is None
+    assert not [name for name in plain.state_dict() if "standardisation" in name]
+
+
+def test_pixels_are_not_standardised(pixel_cohort: Cohort, tmp_path: Path) -> None:
+    train(pixel_cohort, tmp_path, PIXEL_MODEL, epochs=1)
+    network, card = load_model(tmp_path / "out")
+    assert network.standardisation is None
+    assert not card.standardised
 
 
 @pytest.mark.slow
@@ -268,4 +297,6 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
     array[0] = np.nan
     chunk.write_bytes(array.tobytes())
     with pytest.raises(NephroscaleError, match="is not finite in epoch 1"):
+        train(cohort, tmp_path, standardise=False)
+    with pytest.raises(NephroscaleError, match="OM features of patient P000 are not finite"):
         train(cohort, tmp_path)

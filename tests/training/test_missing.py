@@ -149,7 +149,7 @@ def test_balanced_classes_weigh_the_losses_of_training_and_validation(cohort: Co
     }
     shapes = dict.fromkeys(ALL, (2, 2, 8))
     for chosen, weight in weights.items():
-        settings = {**TRAIN, "epochs": 1, "class_weights": chosen}
+        settings = {**TRAIN, "epochs": 1, "class_weights": chosen, "standardise": False}
         train_fold(data, tmp_path / chosen, model, settings)
         trained = tmp_path / chosen / "out"
         (point,) = json.loads((trained / "curve.json").read_text())

@@ -39,15 +39,18 @@ def check_forced(project, options, expected):
     assert project.run().idle
 
 
-@pytest.mark.parametrize("name", ["prepare_tem", "tem"])
-def test_a_rule_and_a_target_make_every_unit_of_the_stage_again(project, name):
-    check_forced(project, ("--forcerun", name), units(project, "tem"))
-
-
-def test_receipts_make_their_units_alone_again(project):
+def test_a_target_makes_every_unit_of_the_stage_again_and_receipts_theirs_alone(project):
     receipts = [f"results/tiny/{unit}.json" for unit in ("folds", "tem/P02", "tiles/P01-OM")]
-    options = ("-R", "./results/tiny/tem/P01.json", *receipts)
-    check_forced(project, options, ["folds/cohort", "tem/P01", "tem/P02", "tiles/P01-OM"])
+    options = ("-R", "tem", "./results/tiny/tem/P01.json", *receipts)
+    check_forced(project, options, sorted(["folds/cohort", "tiles/P01-OM", *units(project, "tem")]))
+
+
+def test_a_rule_plans_every_unit_of_the_stage_and_a_receipt_its_unit_alone(project):
+    for option, number in (("prepare_tem", len(units(project, "tem"))), ("./results/tiny/tem/P01.json", 1)):
+        planned = project.run(options=("-n", "--forcerun", option))
+        assert planned.code == 0, planned.output
+        assert re.search(rf"^prepare_tem +{number}$", planned.output, re.MULTILINE), planned.output
+    assert number < len(units(project, "tem"))
 
 
 def test_forceall_makes_a_target_and_all_that_it_depends_on_again(project):

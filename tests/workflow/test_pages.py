@@ -3,7 +3,9 @@
 import base64
 import csv
 import json
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +22,10 @@ def copies(project):
 
 
 def pages(project):
-    return {name: copy.replace(b'"report/cases/', b'"cases/') for name, copy in copies(project).items()}
+    return {
+        name: copy.replace(b'"report/cases/', b'"cases/').replace(b'"audit.html#', b'"../audit.html#')
+        for name, copy in copies(project).items()
+    }
 
 
 def test_a_page_is_a_copy_of_the_one_in_its_object(made):
@@ -33,6 +38,13 @@ def test_the_copied_report_leads_to_the_pages_of_the_cases(made):
     links = re.findall(r'href="(report/cases/[^"]+)"', (top / "report.html").read_text())
     assert links
     assert all((top / link).is_file() for link in links)
+
+
+@pytest.mark.parametrize("page", ["report.html", "report/index.html"])
+def test_the_report_leads_to_the_costs_in_the_audit(made, page):
+    path = made.path / "results/tiny" / page
+    (link,) = re.findall(r'href="([^"]+)#costs"', path.read_text())
+    assert 'id="costs"' in Path(os.path.normpath(path.parent / link)).read_text()
 
 
 def test_the_table_of_cases_has_a_line_per_patient_with_reasons(made):

@@ -22,6 +22,7 @@ from nephroscale.engine.snakemake.job_groups import (
     has_notes,
 )
 from nephroscale.engine.snakemake.pre_pass import PrePass
+from nephroscale.engine.snakemake.quick_plan import quicken_plan
 from nephroscale.engine.snakemake.screen import show
 from nephroscale.engine.snakemake.stale_lock import clear_dead_run, note_run
 from nephroscale.engine.snakemake.status import summary
@@ -74,6 +75,7 @@ export_package(SCRIPTS)
 plan, pre_pass = make_plan()
 if workflow.is_main_process:
     show(plan, changes)
+    quicken_plan()
 export_attempt(sys.argv, plan.config.compute.device)
 set_numerical_environment(plan.config.compute.to_mapping())
 
@@ -171,10 +173,16 @@ def count_gpus(wildcards):
     return 1 if plan.config.compute.device == "cuda" else 0
 
 
-def print_summary():
-    """Print the final summary: what was rejected and why, the headline figures, where the report is."""
-    if workflow.is_main_process:
-        print(summary(Plan(config, stage_table())), file=sys.stderr)
+def end_run():
+    """Print the final summary: what was rejected and why, the headline figures, where the report is.
+
+    Returns whether a job of a group failed, which Snakemake does not know (engine/snakemake/job_groups.py).
+    """
+    if not workflow.is_main_process:
+        return False
+    ended = Plan(config, stage_table())
+    print(summary(ended), file=sys.stderr)
+    return has_notes(ended)
 
 
 wildcard_constraints:

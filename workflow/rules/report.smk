@@ -45,8 +45,9 @@ rule show_page:
     message:
         "Copy the page of the {wildcards.page}"
     shell:
-        # The page's links to the pages of cases lead into the folder beside the copy.
-        "sed 's|href=\"cases/|href=\"{wildcards.page}/cases/|g' {params.page:q} > {output.page:q} 2> {log:q}"
+        # The page's links to the pages of cases lead into the folder beside the copy, that to the audit to its copy.
+        "sed -e 's|href=\"cases/|href=\"{wildcards.page}/cases/|g' -e 's|href=\"../audit.html|href=\"audit.html|g'"
+        " {params.page:q} > {output.page:q} 2> {log:q}"
 
 
 # The table of cases, beside the page.

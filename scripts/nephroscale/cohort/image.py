@@ -81,7 +81,8 @@ class ImageRow:
 
     def to_mapping(self) -> dict[str, object]:
         """Return the row as it enters recipes, in JSON types."""
-        return asdict(self)
+        row = {name: getattr(self, name) for name in self.__slots__}
+        return row | {"scale": asdict(self.scale) if self.scale else None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nephroscale.deposits.images import Instances
 from nephroscale.features.encoders import efficientnet_lite0
+from nephroscale.training.precision import autocast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +40,7 @@ class Backbone(nn.Module):
 
     def __init__(self, settings: BackboneSettings, *, pretrained: bool = True) -> None:
         super().__init__()
-        self.name = settings.name
+        self.name, self.precision = settings.name, settings.precision
         if settings.name == "efficientnet-lite0":
             plain = efficientnet_lite0
             self.network: Any = plain.load_network(settings) if pretrained else _random_network()
@@ -91,9 +92,10 @@ def pooled_features(
     backbone.to(device).eval()
     instances = Instances(pictures)
     stages: list[list[np.ndarray]] = []
-    for pixels in instances.batches(batch_size):
-        batch = torch.from_numpy(pixels).to(device)
-        stages.append([stage.float().cpu().numpy() for stage in backbone.pooled(batch)])
+    with autocast(device, backbone.precision):
+        for pixels in instances.batches(batch_size):
+            batch = torch.from_numpy(pixels).to(device)
+            stages.append([stage.float().cpu().numpy() for stage in backbone.pooled(batch)])
     owner, counts = instances.owner, instances.counts[:, None]
     found = []
     for parts in zip(*stages, strict=True):

@@ -25,6 +25,11 @@ class BackboneSettings(Settings):
     weights: str | None = setting("Local safetensors file; `efficientnet-lite0` needs none.", None)
     digest: str | None = setting("BLAKE3 digest that the weights must have.", None)
     size_px: int = setting("Side to which TEM instances are scaled.", 224, minimum=64)
+    precision: Literal["float32", "bfloat16"] = setting(
+        "Precision in which the features of the SVM are computed; the plain network is always trained in float32. "
+        "bfloat16 is faster on GPUs and processors that have it, but changes the SVM's decisions.",
+        "float32",
+    )
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nephroscale.store.recipe import SharedPart
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -71,11 +73,16 @@ def package_versions(imports: Iterable[str]) -> dict[str, str]:
     dict
         Distribution to version, or ``absent``, sorted by name.
     """
+    return _package_versions(tuple(imports))
+
+
+@cache
+def _package_versions(imports: tuple[str, ...]) -> SharedPart:
     packages = {"python": platform.python_version()}
     for name in imports:
         for distribution in (*_distributions_of(name), *ALSO_DECIDING.get(name, ())):
             packages[distribution] = _version(distribution)
-    return dict(sorted(packages.items()))
+    return SharedPart(sorted(packages.items()))
 
 
 def _distributions_of(name: str) -> tuple[str, ...]:

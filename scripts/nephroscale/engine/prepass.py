@@ -196,10 +196,14 @@ def _time_of_equal_receipt(plan: Plan, key: tuple[str, str], receipt: Receipt) -
 
 
 def _copy_page(page: Path, path: Path) -> None:
-    """Make the copy of a page equal to the one in the object; its links to the pages of cases lead into the folder."""
+    """Make the copy of a page equal to the one in the object.
+
+    Its links to the pages of cases lead into the folder, and its link to the audit to the copy beside it.
+    """
     text = page.read_bytes()
     if page.suffix == ".html":
         text = text.replace(b'href="cases/', b'href="%s/cases/' % path.stem.encode())
+        text = text.replace(b'href="../audit.html', b'href="audit.html')
     if path.is_file() and path.read_bytes() == text:
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

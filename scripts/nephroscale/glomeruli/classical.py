@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from nephroscale.glomeruli.instances import ProbabilityMaps
 from nephroscale.glomeruli.shape import MAX_ELONGATION, disc, is_round, to_convex
 from nephroscale.glomeruli.tile_view import GLASS, TileView, Window
 from nephroscale.slides.tile_status import TileStatus
@@ -47,7 +48,7 @@ class Blob:
     response: float
 
 
-def detect(view: TileView, weights: Path | None, settings: DetectionSettings) -> np.ndarray:  # noqa: ARG001
+def detect(view: TileView, weights: Path | None, settings: DetectionSettings) -> ProbabilityMaps:  # noqa: ARG001
     """Find glomeruli without training.
 
     Parameters
@@ -61,8 +62,8 @@ def detect(view: TileView, weights: Path | None, settings: DetectionSettings) ->
 
     Returns
     -------
-    numpy.ndarray
-        uint8 [h, w]: 255 times the score of a glomerulus within its outline (at least 128), 0 elsewhere.
+    ProbabilityMaps
+        255 times the score of a glomerulus within its outline (at least 128), 0 elsewhere.
 
     References
     ----------
@@ -90,7 +91,7 @@ def detect(view: TileView, weights: Path | None, settings: DetectionSettings) ->
         free = ~ndimage.binary_dilation(result[window] > 0)
         whole = cv2.dilate(mask.astype(np.uint8), disc(capsule)) > 0
         result[window][whole & free] = max(128, round(255 * score))
-    return np.where(view.status == TileStatus.TISSUE, result, 0).astype(np.uint8)
+    return ProbabilityMaps(np.where(view.status == TileStatus.TISSUE, result, 0).astype(np.uint8))
 
 
 def tuft_map_om(view: TileView) -> np.ndarray:

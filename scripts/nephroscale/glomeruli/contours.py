@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PIXEL_DIGITS, MEASURE_DIGITS = 2, 4
 #: Namespace of the ids of outlines.
 OUTLINES = uuid.uuid5(uuid.NAMESPACE_OID, "nephroscale outlines")
-COLOUR = [255, 196, 0]
+COLOUR, SCLEROSED_COLOUR = [255, 196, 0], [90, 110, 200]
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,20 @@ class Glomerulus:
         Fraction of the outline that is not cut by a border of slide or tissue, 0 to 1.
     area_um2
         Area in µm²; None where the scale is unknown.
+    sclerosed
+        Probability that it is globally sclerosed, 0 to 1; None where unknown.
     """
 
     polygon: Polygon
     score: float
     completeness: float
     area_um2: float | None
+    sclerosed: float | None = None
+
+    @property
+    def is_sclerosed(self) -> bool:
+        """Whether it is more likely sclerosed than not."""
+        return self.sclerosed is not None and self.sclerosed >= 0.5
 
     @property
     def diameter_um(self) -> float | None:
@@ -156,7 +164,9 @@ def _feature(index: int, one: Glomerulus, slide: str) -> dict[str, object]:
         "completeness": one.completeness,
         "area_um2": one.area_um2,
         "diameter_um": one.diameter_um,
+        "sclerosed": one.sclerosed,
     }
+    name, colour = ("Sclerosed", SCLEROSED_COLOUR) if one.is_sclerosed else ("Glomerulus", COLOUR)
     return {
         "type": "Feature",
         "id": str(uuid.uuid5(OUTLINES, f"{slide} {json.dumps(rings)}")),
@@ -164,7 +174,7 @@ def _feature(index: int, one: Glomerulus, slide: str) -> dict[str, object]:
         "properties": {
             "objectType": "annotation",
             "name": f"glomerulus-{index:04d}",
-            "classification": {"name": "Glomerulus", "color": COLOUR},
+            "classification": {"name": name, "color": colour},
             "isLocked": False,
             "measurements": {k: round(v, MEASURE_DIGITS) for k, v in measurements.items() if v is not None},
         },
@@ -184,5 +194,7 @@ def read_geojson(path: Path) -> list[Glomerulus]:
     for feature in content["features"]:
         known = feature["properties"]["measurements"]
         polygon = Polygon(feature["geometry"]["coordinates"][0])
-        glomeruli.append(Glomerulus(polygon, known["score"], known["completeness"], known.get("area_um2")))
+        glomeruli.append(
+            Glomerulus(polygon, known["score"], known["completeness"], known.get("area_um2"), known.get("sclerosed"))
+        )
     return glomeruli

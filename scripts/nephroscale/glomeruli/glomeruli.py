@@ -13,7 +13,7 @@ from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.glomeruli.contours import Glomerulus, rank, write_geojson
 from nephroscale.glomeruli.crops import cut_crop, fit_whole
-from nephroscale.glomeruli.instances import find_instances, measure_outlines
+from nephroscale.glomeruli.instances import ProbabilityMaps, find_instances, measure_outlines
 from nephroscale.glomeruli.outlines import Annotation, LeftOut, list_left_out, outlines_on
 from nephroscale.glomeruli.overlay import draw_overlay
 from nephroscale.glomeruli.sections import count_by_section
@@ -36,8 +36,8 @@ class Detector(Protocol):
     """A module that finds glomeruli."""
 
     @staticmethod
-    def detect(view: TileView, weights: Path | None, settings: DetectionSettings) -> np.ndarray:
-        """Compute the probability of glomerulus, uint8 [h, w], times 255."""
+    def detect(view: TileView, weights: Path | None, settings: DetectionSettings) -> ProbabilityMaps:
+        """Compute the probability of glomerulus, and of its being sclerosed where the detector can tell."""
 
 
 class Searched(TypedDict, total=False):
@@ -63,7 +63,8 @@ class GlomeruliFigures(Searched):
 
     `score`, `completeness` and `diameter_um` are those of the representative glomerulus; `outlines_left_out`
     has the objects of a person's annotation that were left out. `sections` is the number of sections with glomeruli,
-    `fullest_section` the number of glomeruli in the fullest of them.
+    `fullest_section` the number of glomeruli in the fullest of them. `sclerosed` and `fullest_sclerosed` are numbers
+    of sclerosed ones among these, where it is known which are sclerosed.
     """
 
     method: str
@@ -73,6 +74,8 @@ class GlomeruliFigures(Searched):
     diameter_um: float | None
     sections: int
     fullest_section: int
+    sclerosed: NotRequired[int]
+    fullest_sclerosed: NotRequired[int]
     outlines_left_out: NotRequired[list[LeftOut]]
 
 
@@ -150,7 +153,7 @@ def find_glomeruli(  # noqa: PLR0917
     elif annotation:
         view = TileView.at_scale(opened, settings.mpp)
         drawn = _corrected(view, annotation, row.id, settings)
-        method, glomeruli = "annotation", measure_outlines(view, drawn.polygons)
+        method, glomeruli = "annotation", measure_outlines(view, drawn.outlines)
         left_out = drawn.left_out
     else:
         method = choose_detector(opened.modality, settings.method, has_segmenter=segmenter is not None)
@@ -168,7 +171,8 @@ def find_glomeruli(  # noqa: PLR0917
                 calibration = known.calibration
         detector = cast("Detector", importlib.import_module(DETECTORS[method]))
         view = TileView.at_scale(opened, max(settings.mpp, getattr(detector, "FINEST_MPP", 0.0)))
-        found = find_instances(view, detector.detect(view, segmenter, settings), settings)
+        maps = detector.detect(view, segmenter, settings)
+        found = find_instances(view, maps.glomerulus, settings, maps.sclerosed)
         glomeruli = found.glomeruli
         searched["too_small"], searched["too_large"] = found.too_small, found.too_large
         searched["not_round"], searched["under_pen"] = found.not_round, found.under_pen
@@ -183,20 +187,31 @@ def find_glomeruli(  # noqa: PLR0917
                 glomeruli=0,
                 **searched,
             )
+    classified = any(one.sclerosed is not None for one in glomeruli)
+    sclerosed = sum(one.is_sclerosed for one in glomeruli)
+    cropped = [one for one in glomeruli if settings.crop_sclerosed or not one.is_sclerosed]
+    if not cropped:
+        raise Rejected(
+            f"all of its glomeruli ({sclerosed}) are sclerosed, and glomeruli.crop_sclerosed is false",
+            method=method,
+            glomeruli=len(glomeruli),
+            sclerosed=sclerosed,
+            **searched,
+        )
     size = settings.crop_px
     crops = [
-        fit_whole(opened, size) if whole else cut_crop(opened, one.centre, settings.crop_um, size) for one in glomeruli
+        fit_whole(opened, size) if whole else cut_crop(opened, one.centre, settings.crop_um, size) for one in cropped
     ]
     out.mkdir(parents=True)
     write_geojson(out / "glomeruli.geojson", glomeruli, slide)
     arrays = {
         "crops": np.stack(crops),
-        "score": np.asarray([one.score for one in glomeruli], np.float32),
-        "centre": np.round(np.asarray([one.centre for one in glomeruli], np.float64), 2),
+        "score": np.asarray([one.score for one in cropped], np.float32),
+        "centre": np.round(np.asarray([one.centre for one in cropped], np.float64), 2),
     }
     write_arrays(out / "crops", arrays, _attributes(opened, settings, whole=whole))
     draw_overlay(opened, glomeruli, out / "overlay.png")
-    first = glomeruli[0]
+    first = cropped[0]
     of_first = {
         "score": round(first.score, 4),
         "completeness": round(first.completeness, 4),
@@ -205,6 +220,8 @@ def find_glomeruli(  # noqa: PLR0917
     counted = count_by_section(opened, glomeruli)
     counts = {"glomeruli": len(glomeruli), "sections": counted.sections, "fullest_section": counted.fullest}
     figures = cast("GlomeruliFigures", {**searched, "method": method, **counts, **of_first})
+    if classified:
+        figures["sclerosed"], figures["fullest_sclerosed"] = sclerosed, counted.sclerosed
     if left_out:
         figures["outlines_left_out"] = list_left_out(row.id, left_out)
     return figures

@@ -72,7 +72,7 @@ def search_held_out(
     view = TileView.at_scale(open_tiles(slide.tiles), settings.mpp)
     least = load_weights(weights).least_um(settings.min_diameter_um)
     search = DetectionSettings(min_diameter_um=least, max_diameter_um=settings.max_diameter_um, mpp=settings.mpp)
-    glomeruli = find_instances(view, detect(view, weights, search), search).glomeruli
+    glomeruli = find_instances(view, detect(view, weights, search).glomerulus, search).glomeruli
     true = outlines_on(view, slide.annotation, settings).polygons
     found: list[tuple[Polygon, float]] = []
     for one in glomeruli:

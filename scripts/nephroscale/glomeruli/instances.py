@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from shapely.geometry import Polygon
 
+    from nephroscale.glomeruli.outlines import Outline
     from nephroscale.glomeruli.settings import DetectionSettings
 
 NECK = 0.75  # two regions are separate if the neck between them is narrower than this part of the smaller one
@@ -32,6 +33,21 @@ GAP_UM = 60.0  # glass that a disc of this diameter fits in is outside the tissu
 MIN_SOLIDITY = 0.7  # a horseshoe around an infiltrate is filled; whatever is less convex is no glomerulus
 MOST_UNDER_PEN = 0.25  # part of a contour that a pen mark may cover
 BRIGHT = 0.9  # a pixel brighter than this part of the level of glass is empty
+
+
+class ProbabilityMaps(NamedTuple):
+    """What a detector sees in a slide.
+
+    Attributes
+    ----------
+    glomerulus
+        uint8 [h, w]: probability of glomerulus times 255, 0 outside tissue.
+    sclerosed
+        uint8 [h, w]: probability times 255 that a glomerulus is sclerosed; None where the detector cannot tell.
+    """
+
+    glomerulus: np.ndarray
+    sclerosed: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +61,9 @@ class FoundGlomeruli:
     under_pen: int
 
 
-def find_instances(view: TileView, probability: np.ndarray, settings: DetectionSettings) -> FoundGlomeruli:
+def find_instances(
+    view: TileView, probability: np.ndarray, settings: DetectionSettings, sclerosed: np.ndarray | None = None
+) -> FoundGlomeruli:
     """Separate a probability map into glomeruli.
 
     Parameters
@@ -57,6 +75,8 @@ def find_instances(view: TileView, probability: np.ndarray, settings: DetectionS
     settings
         `threshold`, `min_diameter_um` and `max_diameter_um`. Holes and notches of a contour are filled, and parts
         narrower than its radius removed.
+    sclerosed
+        As in :class:`ProbabilityMaps`; of a glomerulus it is the mean within the outline.
     """
     mpp = view.mpp or 1.0
     smallest, largest = (np.pi / 4 * diameter**2 for diameter in (settings.min_diameter_um, settings.max_diameter_um))
@@ -88,7 +108,8 @@ def find_instances(view: TileView, probability: np.ndarray, settings: DetectionS
         score = float(probability[box][part].mean()) / 255
         raw = _to_raw(polygon, view, (box[1].start, box[0].start))
         completeness = _completeness(part, box, outside, max(1, round(RIM_UM / mpp)))
-        glomeruli.append(Glomerulus(raw, score, completeness, area))
+        scarred = None if sclerosed is None else float(sclerosed[box][part].mean()) / 255
+        glomeruli.append(Glomerulus(raw, score, completeness, area, scarred))
     return FoundGlomeruli(rank(glomeruli), too_small, too_large, not_round, under_pen)
 
 
@@ -98,15 +119,15 @@ def _has_shape(part: np.ndarray, box: tuple[slice, slice], shape: tuple[int, int
     return is_round(part, MIN_SOLIDITY, np.inf if is_cut else MAX_ELONGATION)
 
 
-def measure_outlines(view: TileView, polygons: Sequence[Polygon]) -> list[Glomerulus]:
+def measure_outlines(view: TileView, outlines: Sequence[Outline]) -> list[Glomerulus]:
     """Measure outlines that a person drew; their score is 1, and their size is not limited.
 
     Parameters
     ----------
     view
         The slide; its scale is known.
-    polygons
-        In pixels of the view.
+    outlines
+        In pixels of the view. If none is sclerosed, it is unknown whether some are.
 
     Returns
     -------
@@ -116,13 +137,15 @@ def measure_outlines(view: TileView, polygons: Sequence[Polygon]) -> list[Glomer
     mpp = view.mpp or 1.0
     outside, rim = _outside(view), max(1, round(RIM_UM / mpp))
     glomeruli = []
-    for polygon in polygons:
+    classified = any(outline.sclerosed for outline in outlines)
+    for polygon, sclerosed in outlines:
         left, top, right, bottom = polygon.bounds
         x, y = math.floor(left), math.floor(top)
         height, width = math.ceil(bottom) - y, math.ceil(right) - x
         part = rasterise([translate(polygon, -x, -y)], (height, width))
         completeness = _completeness(part, (slice(y, y + height), slice(x, x + width)), outside, rim)
-        glomeruli.append(Glomerulus(_to_raw(polygon, view, (0, 0)), 1.0, completeness, polygon.area * mpp**2))
+        raw, area = _to_raw(polygon, view, (0, 0)), polygon.area * mpp**2
+        glomeruli.append(Glomerulus(raw, 1.0, completeness, area, float(sclerosed) if classified else None))
     return rank(glomeruli)
 
 

@@ -67,6 +67,8 @@ class LabelledSlide:
         By :func:`.stain_likeness.describe_colours`.
     left_out
         Why objects of the annotation were left out, to their number.
+    sclerosed
+        bool [h, w], sclerosed glomeruli; None where no outline has that class.
     """
 
     name: str
@@ -78,6 +80,7 @@ class LabelledSlide:
     diameters_um: np.ndarray
     colours: np.ndarray
     left_out: Mapping[str, int]
+    sclerosed: np.ndarray | None = None
 
 
 def load_all(
@@ -137,4 +140,16 @@ def load_annotated(slide: AnnotatedSlide, settings: SegmenterSettings) -> Labell
     centres = np.array([[polygon.centroid.y, polygon.centroid.x] for polygon in drawn.polygons]).reshape(-1, 2)
     diameters = 2 * settings.mpp * np.sqrt(np.array([polygon.area for polygon in drawn.polygons]) / np.pi)
     colours = describe_colours(view.tiles)
-    return LabelledSlide(slide.id, view.whole(), truth, view.status, known, centres, diameters, colours, drawn.left_out)
+    scarred = [outline.polygon for outline in drawn.outlines if outline.sclerosed]
+    return LabelledSlide(
+        slide.id,
+        view.whole(),
+        truth,
+        view.status,
+        known,
+        centres,
+        diameters,
+        colours,
+        drawn.left_out,
+        rasterise(scarred, view.shape) if scarred else None,
+    )

@@ -46,6 +46,8 @@ class UNet(nn.Module):
     ----------
     width
         Channels of the first level; the second has twice, the deeper ones four times as many.
+    outputs
+        1: glomerulus. 2: also whether a glomerulus is sclerosed, which means nothing outside of glomeruli.
 
     References
     ----------
@@ -55,7 +57,7 @@ class UNet(nn.Module):
     REACH = 96  # receptive field: inputs farther away in pixels do not change an output
     MULTIPLE = 16  # the sides of the input are multiples of this
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, outputs: int = 1) -> None:
         super().__init__()
         w = width
         self.width = width
@@ -64,10 +66,10 @@ class UNet(nn.Module):
         )
         self.down1, self.down2, self.down3 = block(w, 2 * w), block(2 * w, 4 * w), block(4 * w, 4 * w)
         self.up2, self.up1, self.up0 = block(8 * w, 2 * w), block(4 * w, w), block(2 * w, w)
-        self.head = nn.Conv2d(w, 1, 1)
+        self.head = nn.Conv2d(w, outputs, 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Compute logits [n, h, w] of pixels [n, 3, h, w] from 0 to 1."""
+        """Compute logits [n, outputs, h, w] of pixels [n, 3, h, w] from 0 to 1."""
         half = self.stem((pixels - 0.7) / 0.25)
         quarter = self.down1(nn.functional.max_pool2d(half, 2))
         eighth = self.down2(nn.functional.max_pool2d(quarter, 2))
@@ -75,9 +77,7 @@ class UNet(nn.Module):
         x = self.up2(torch.cat([_twice(deep), eighth], dim=1))
         x = self.up1(torch.cat([_twice(x), quarter], dim=1))
         x = self.up0(torch.cat([_twice(x), half], dim=1))
-        logits = nn.functional.interpolate(self.head(x), scale_factor=2, mode="bilinear", align_corners=False)
-        first: Tensor = logits[:, 0]
-        return first
+        return nn.functional.interpolate(self.head(x), scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def _twice(x: Tensor) -> Tensor:
@@ -162,8 +162,8 @@ def load_weights(path: Path) -> SegmenterWeights:
         raise NephroscaleError(
             "These are not weights of the glomerulus segmenter.", where=path.name, fix="Train the segmenter again."
         )
-    network = UNet(int(metadata["width"]))
     colours = tensors.pop(COLOURS).numpy()
+    network = UNet(int(metadata["width"]), outputs=len(tensors["head.weight"]))
     network.load_state_dict(tensors)
     fitted = metadata["calibration"]
     calibration = ScoreCalibration(*fitted) if fitted else None

@@ -25,6 +25,7 @@ Colour = tuple[int, int, int]
 ROUND_LENGTHS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)  # of the scale bar, µm
 BEST, OTHER = (220, 30, 60), (255, 176, 0)  # colours of the representative glomerulus and of the others
 BEST_DARK, OTHER_DARK = (255, 90, 120), (255, 220, 90)
+SCLEROSED = (70, 90, 230)
 
 
 def draw_overlay(tiles: Tiles, glomeruli: Sequence[Glomerulus], path: Path) -> None:
@@ -51,7 +52,7 @@ def draw_overlay(tiles: Tiles, glomeruli: Sequence[Glomerulus], path: Path) -> N
             picture,
             [line],
             isClosed=True,
-            color=best if index == 0 else other,
+            color=SCLEROSED if one.is_sclerosed else best if index == 0 else other,
             thickness=thick,
             lineType=cv2.LINE_AA,
             shift=4,

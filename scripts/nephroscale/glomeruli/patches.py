@@ -34,11 +34,14 @@ class PatchBatch(NamedTuple):
         float32 [n, side, side], 1 in glomeruli.
     weight
         float32 [n, side, side], 0 where the slide is unreadable or nothing is known of it, else 1.
+    sclerosed
+        float32 [n, side, side], 1 in sclerosed glomeruli; None where no slide has one.
     """
 
     pixels: Tensor
     truth: Tensor
     weight: Tensor
+    sclerosed: Tensor | None = None
 
 
 def sample_batch(slides: Sequence[LabelledSlide], count: int, side: int, rng: np.random.Generator) -> PatchBatch:
@@ -56,7 +59,7 @@ def sample_batch(slides: Sequence[LabelledSlide], count: int, side: int, rng: np
         Random number generator.
     """
     pixels = np.empty((count, side, side, 3), np.uint8)
-    truth, weight = np.empty((2, count, side, side), np.float32)
+    truth, weight, sclerosed = np.zeros((3, count, side, side), np.float32)
     for index in range(count):
         slide = slides[int(rng.integers(len(slides)))]
         if index % 2 == 0 and len(slide.centres):
@@ -68,10 +71,15 @@ def sample_batch(slides: Sequence[LabelledSlide], count: int, side: int, rng: np
             (slide.pixels, pixels),
             (slide.truth, truth),
             (slide.known, weight),
+            (slide.sclerosed, sclerosed),
         ):
-            target[index] = _cut(source, place, side)
+            if source is not None:
+                target[index] = _cut(source, place, side)
     tinted = torch.from_numpy(np.stack([change_stains(patch, rng) for patch in pixels])).permute(0, 3, 1, 2)
-    return PatchBatch(tinted, torch.from_numpy(truth), torch.from_numpy(weight))
+    known = any(slide.sclerosed is not None for slide in slides)
+    return PatchBatch(
+        tinted, torch.from_numpy(truth), torch.from_numpy(weight), torch.from_numpy(sclerosed) if known else None
+    )
 
 
 def change_stains(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -17,10 +17,11 @@ JOIN_UM = 300.0  # pieces of tissue that are nearer are one section, torn
 
 
 class SectionCount(NamedTuple):
-    """Number of sections with glomeruli, and number of glomeruli in the fullest one."""
+    """Number of sections with glomeruli, and numbers of glomeruli and of sclerosed ones in the fullest section."""
 
     sections: int
     fullest: int
+    sclerosed: int
 
 
 def count_by_section(tiles: Tiles, glomeruli: Sequence[Glomerulus]) -> SectionCount:
@@ -37,7 +38,7 @@ def count_by_section(tiles: Tiles, glomeruli: Sequence[Glomerulus]) -> SectionCo
     """
     tissue = tiles.tissue
     if tiles.mpp is None or not tissue.any():
-        return SectionCount(1, len(glomeruli))
+        return SectionCount(1, len(glomeruli), sum(one.is_sclerosed for one in glomeruli))
     height, width = tissue.shape
     um_per_px = tiles.slide_px[0] / width * tiles.mpp / tiles.scale
     away = cv2.distanceTransform((~tissue).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -45,5 +46,7 @@ def count_by_section(tiles: Tiles, glomeruli: Sequence[Glomerulus]) -> SectionCo
     _, pieces = cv2.connectedComponents(joined, connectivity=8)
     places = np.array([one.centre for one in glomeruli]) / tiles.slide_px * (width, height)
     x, y = np.clip(places.astype(int), 0, (width - 1, height - 1)).T
-    _, counts = np.unique(pieces[y, x], return_counts=True)
-    return SectionCount(len(counts), int(counts.max()))
+    names, counts = np.unique(pieces[y, x], return_counts=True)
+    sclerosed = np.array([one.is_sclerosed for one in glomeruli])
+    fullest = names[np.argmax(counts)]
+    return SectionCount(len(counts), int(counts.max()), int(sclerosed[pieces[y, x] == fullest].sum()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, TypedDict, cast
+from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ class SegmenterFigures(TypedDict):
     """Figures of a training.
 
     The validation ones are None if no slide was held out. `outlines_left_out` has slides and objects of annotations.
-    `scores` is `calibrated` or `uncalibrated`.
+    `scores` is `calibrated` or `uncalibrated`. `sclerosed` counts the slides with outlines of that class, if any.
     """
 
     slides: int
@@ -53,6 +53,7 @@ class SegmenterFigures(TypedDict):
     validation_slide: str | None
     validation_dice: float | None
     scores: str
+    sclerosed: NotRequired[int]
 
 
 def train_segmenter(
@@ -61,7 +62,8 @@ def train_segmenter(
     """Train the U-Net on annotated slides; the weights are a moving average over the last steps.
 
     Half of the patches are around glomeruli, half anywhere in tissue. If there are at least four slides, the last one
-    by id is held out for validation; scores are calibrated if it has enough outlines (:mod:`.score_calibration`).
+    by id is held out for validation; scores are calibrated if it has enough outlines (:mod:`.score_calibration`). If
+    outlines have the class of a sclerosed glomerulus, the network learns to tell these from others.
 
     Parameters
     ----------
@@ -96,10 +98,12 @@ def train_segmenter(
         )
     loaded, left_out = load_all(slides, settings)
     held_out = loaded.pop() if len(loaded) >= MIN_SLIDES_FOR_VALIDATION else None
+    sclerosed = sum(slide.sclerosed is not None for slide in loaded)
     rng = np.random.default_rng(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = UNet(settings.unet.width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = UNet(settings.unet.width, outputs=2 if sclerosed else 1)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
     warm = max(1, round(WARM_UP * steps))
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -111,9 +115,12 @@ def train_segmenter(
     averaged = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
     losses = []
     for _ in range(steps):
-        pixels, truth, weight = sample_batch(loaded, settings.unet.batch_size, settings.unet.patch_px, rng)
+        batch = sample_batch(loaded, settings.unet.batch_size, settings.unet.patch_px, rng)
         optimiser.zero_grad(set_to_none=True)
-        loss = segmentation_loss(network(pixels), truth, weight)
+        logits = network(batch.pixels)
+        loss = segmentation_loss(logits[:, 0], batch.truth, batch.weight)
+        if batch.sclerosed is not None:
+            loss = loss + sclerosis_loss(logits[:, 1], batch.sclerosed, batch.truth * batch.weight)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT)
         optimiser.step()
@@ -133,6 +140,8 @@ def train_segmenter(
         "validation_dice": round(_dice_on(network, held_out), 4) if held_out else None,
         "scores": "uncalibrated",
     }
+    if sclerosed:
+        figures["sclerosed"] = sclerosed
     curve = [round(float(np.mean(losses[start : start + EVERY])), 5) for start in range(0, steps, EVERY)]
     out.mkdir(parents=True)
     diameters = np.concatenate([slide.diameters_um for slide in loaded])
@@ -155,7 +164,7 @@ def _dice_on(network: UNet, slide: LabelledSlide) -> float:
     multiple = UNet.MULTIPLE
     h, w = slide.truth.shape
     pads = ((0, -h % multiple), (0, -w % multiple), (0, 0))
-    found = predict(network, np.pad(slide.pixels, pads, mode="symmetric"))[:h, :w] >= 0.5
+    found = predict(network, np.pad(slide.pixels, pads, mode="symmetric"))[0, :h, :w] >= 0.5
     return dice(found & slide.known & (slide.status == TileStatus.TISSUE), slide.truth & slide.known)
 
 
@@ -171,3 +180,15 @@ def segmentation_loss(logits: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     found = torch.sigmoid(logits) * weight
     overlap = 2 * (found * truth).sum() + 1
     return entropy + 1 - overlap / (found.sum() + (truth * weight).sum() + 1)
+
+
+def sclerosis_loss(logits: Tensor, sclerosed: Tensor, weight: Tensor) -> Tensor:
+    """Compute the mean cross-entropy of sclerosed against other glomeruli, within glomeruli.
+
+    Parameters
+    ----------
+    logits, sclerosed, weight
+        float32 [n, h, w]; the weight is 0 outside of glomeruli.
+    """
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits(logits, sclerosed, weight=weight, reduction="sum")
+    return entropy / weight.sum().clamp(min=1)

@@ -72,6 +72,10 @@ class DetectionSettings(OutlineSettings):
     threshold: float = setting("Probability from which a pixel counts as glomerulus.", 0.5, minimum=0, maximum=1)
     crop_um: float = setting("Side of a glomerulus crop, µm.", 256.0, above=0)
     crop_px: int = setting("Side of a glomerulus crop, pixels.", 224, minimum=32)
+    crop_sclerosed: bool = setting(
+        "Whether sclerosed glomeruli are among the crops that models read. They are outlined and counted anyway.",
+        default=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -79,3 +83,10 @@ class GlomeruliSettings(DetectionSettings):
     """Finding glomeruli and cutting them out."""
 
     unet: UNetSettings = section(UNetSettings)
+    check_folds: int = setting(
+        "The patients set apart are divided into up to this many folds. Each fold is held out of a further training of "
+        "the segmenter, and the report gives what was found in it, with intervals. Only the report waits for that. "
+        "With 0 there is no such test.",
+        5,
+        minimum=0,
+    )

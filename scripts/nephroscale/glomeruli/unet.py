@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import torch
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.glomeruli.instances import ProbabilityMaps
 from nephroscale.glomeruli.network import UNet, load_weights
 from nephroscale.glomeruli.tile_view import TileView, Window
 from nephroscale.slides.tile_status import TileStatus
@@ -20,18 +20,13 @@ if TYPE_CHECKING:
 
     from nephroscale.glomeruli.settings import DetectionSettings
 
-WINDOW_PX = 768  # side of the windows in which a slide is segmented
-CANDIDATE = 0.2  # a window in which no pixel is more probable is not looked at again
-#: Eighths of the scale, and quarter turns, of the further looks at windows with candidates; within what is trained.
-LOOKS = ((7, 1), (9, 2))
-#: Windows start and end at multiples of this, so that pixels of all looks are at the same places in every window.
-GRID = 8 * UNet.MULTIPLE
+WINDOW_PX = 1024  # side of the windows in which a slide is segmented
 
 
-def detect(view: TileView, weights: Path | None, settings: DetectionSettings) -> np.ndarray:  # noqa: ARG001
+def detect(view: TileView, weights: Path | None, settings: DetectionSettings) -> ProbabilityMaps:  # noqa: ARG001
     """Compute the probability of glomerulus over a slide, window by window.
 
-    Where the network sees a candidate, it looks again at two more scales, and the mean of the three is taken.
+    Of a window, only the rectangle around its tissue is computed.
 
     Parameters
     ----------
@@ -42,19 +37,10 @@ def detect(view: TileView, weights: Path | None, settings: DetectionSettings) ->
     settings
         Not used: the weights decide.
 
-    Returns
-    -------
-    numpy.ndarray
-        uint8 [h, w]: probability times 255, 0 outside tissue.
-
     Raises
     ------
     NephroscaleError
         When there are no weights, or they were trained at another scale.
-
-    References
-    ----------
-    A coarse search first and several scales for candidates: Pedersen et al., "H2G-Net", arXiv 2112.03455 (2021).
     """
     if weights is None:
         raise NephroscaleError(
@@ -70,22 +56,29 @@ def detect(view: TileView, weights: Path | None, settings: DetectionSettings) ->
             fix="Train the segmenter again.",
         )
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    result = np.zeros(view.shape, np.uint8)
-    margin = GRID  # the reach of the network at the finest scale is less
+    maps = [np.zeros(view.shape, np.uint8) for _ in range(network.head.out_channels)]
     for window in view.windows(WINDOW_PX):
-        rows, columns = slice(window.y, window.y + window.h), slice(window.x, window.x + window.w)
-        tissue = view.status[rows, columns] == TileStatus.TISSUE
-        if not tissue.any():
+        place = _around_tissue(view, window)
+        if place is None:
             continue
-        h = -(-window.h // GRID) * GRID + 2 * margin
-        w = -(-window.w // GRID) * GRID + 2 * margin
-        pixels = _read_mirrored(view, Window(window.y - margin, window.x - margin, h, w))
-        inside = slice(margin, margin + window.h), slice(margin, margin + window.w)
-        seen = predict(network, pixels)
-        if seen[inside][tissue].max() >= CANDIDATE:
-            seen = (seen + sum(_look(network, pixels, eighths, turns) for eighths, turns in LOOKS)) / (1 + len(LOOKS))
-        result[rows, columns] = np.where(tissue, np.rint(seen[inside] * 255), 0)
-    return result
+        rows, columns = slice(place.y, place.y + place.h), slice(place.x, place.x + place.w)
+        h, w = (-(-side // UNet.MULTIPLE) * UNet.MULTIPLE + 2 * UNet.REACH for side in (place.h, place.w))
+        seen = predict(network, _read_mirrored(view, Window(place.y - UNet.REACH, place.x - UNet.REACH, h, w)))
+        inside = seen[:, UNet.REACH : UNet.REACH + place.h, UNet.REACH : UNet.REACH + place.w]
+        tissue = view.status[rows, columns] == TileStatus.TISSUE
+        for result, probability in zip(maps, inside, strict=True):
+            result[rows, columns] = np.where(tissue, np.rint(probability * 255), 0)
+    return ProbabilityMaps(*maps)
+
+
+def _around_tissue(view: TileView, window: Window) -> Window | None:
+    """Shrink a window to the rectangle around its tissue, from a multiple of the network's on; None where is none."""
+    tissue = view.status[window.y : window.y + window.h, window.x : window.x + window.w] == TileStatus.TISSUE
+    rows, columns = np.flatnonzero(tissue.any(axis=1)), np.flatnonzero(tissue.any(axis=0))
+    if not len(rows):
+        return None
+    y, x = (int(places[0]) // UNet.MULTIPLE * UNet.MULTIPLE for places in (rows, columns))
+    return Window(window.y + y, window.x + x, int(rows[-1]) + 1 - y, int(columns[-1]) + 1 - x)
 
 
 def _read_mirrored(view: TileView, window: Window) -> np.ndarray:
@@ -98,21 +91,8 @@ def _read_mirrored(view: TileView, window: Window) -> np.ndarray:
 
 
 @torch.inference_mode()
-def _look(network: UNet, pixels: np.ndarray, eighths: int, turns: int) -> np.ndarray:
-    """Compute the probability of glomerulus at another scale and turned, float32 [h, w] as the pixels are."""
-    h, w = pixels.shape[:2]
-    how = cv2.INTER_AREA if eighths < 8 else cv2.INTER_LINEAR
-    scaled = cv2.resize(pixels, (w * eighths // 8, h * eighths // 8), interpolation=how)
-    found = np.ascontiguousarray(np.rot90(predict(network, np.rot90(scaled, turns)), -turns))
-    there = torch.from_numpy(found)[None, None]
-    back = torch.nn.functional.interpolate(there, (h, w), mode="bilinear", align_corners=False)
-    seen: np.ndarray = back[0, 0].numpy()
-    return seen
-
-
-@torch.inference_mode()
 def predict(network: UNet, pixels: np.ndarray) -> np.ndarray:
-    """Compute the probability of glomerulus, float32 [h, w], of pixels uint8 [h, w, 3]."""
+    """Compute the probabilities of the network's outputs, float32 [outputs, h, w], of pixels uint8 [h, w, 3]."""
     probability: np.ndarray = torch.sigmoid(network(to_tensor(pixels[None])))[0].numpy()
     return probability
 

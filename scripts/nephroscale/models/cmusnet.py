@@ -155,7 +155,7 @@ class CMUSNet(ModalityEncoder):
         regions
             [D, tokens] bool: what is deleted each time, never all.
         """
-        encoded = self.encode_modalities(batch)
+        encoded = self.encode_modalities(self.prepare(batch))
         times = len(regions)
         maps = {name: found.expand(times, *found.shape[1:]) for name, found in encoded.maps.items()}
         tokens, deleted = maps[modality].flatten(1, 2), regions[:, :, None]

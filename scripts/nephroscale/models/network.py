@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nephroscale.models.batch import Batch, Output
+    from nephroscale.models.standardisation import Standardisation
 
 
 def sum_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -22,6 +23,12 @@ class Network(nn.Module):
     """A network over bags: a forward pass for a batch, and the loss that belongs to it.
 
     A subclass is built from `(shapes, classes, config)`, and from `slots` too where `reads_slots` is true.
+
+    Attributes
+    ----------
+    standardisation
+        Standardises the features before each forward pass; None to read them as they are. What reads a batch beside the
+        forward pass calls :meth:`prepare` first.
     """
 
     #: Loss [] of logits [B, classes] and labels [B], summed over the batch; the training may replace it.
@@ -38,6 +45,16 @@ class Network(nn.Module):
 
     #: Fraction of the training that is done, from 0 to below 1; the training sets it at the start of each epoch.
     progress: float = 0.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.standardisation: Standardisation | None = None
+        self.register_forward_pre_hook(_prepare)
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Standardise the features of a batch, if the network does so."""
+        prepared: Batch = batch if self.standardisation is None else self.standardisation(batch)
+        return prepared
 
     def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:
         """Predict a batch; with `need_attention` the output has attention maps, if the network attends."""
@@ -85,3 +102,8 @@ class Network(nn.Module):
 
     def after_step(self) -> None:
         """Update what follows the optimizer's step, such as a momentum teacher; by default nothing."""
+
+
+def _prepare(network: nn.Module, inputs: tuple[Batch, ...]) -> tuple[Batch, ...]:
+    assert isinstance(network, Network)
+    return (network.prepare(inputs[0]), *inputs[1:])

@@ -59,7 +59,9 @@ def modules_of(settings: ModelSettings) -> list[str]:
     return modules
 
 
-def build(settings: ModelSettings, shapes: Shapes, classes: int, *, slots: int = 1) -> Network:
+def build(
+    settings: ModelSettings, shapes: Shapes, classes: int, *, slots: int = 1, standardise: bool = False
+) -> Network:
     """Build a network with new weights, drawn from torch's global generator.
 
     Parameters
@@ -73,6 +75,8 @@ def build(settings: ModelSettings, shapes: Shapes, classes: int, *, slots: int =
         Number of classes.
     slots
         Slots of the IM marker panel, as found in the data.
+    standardise
+        Whether the network standardises its features, for any family alike. The scales are to be set or loaded.
 
     Returns
     -------
@@ -85,11 +89,15 @@ def build(settings: ModelSettings, shapes: Shapes, classes: int, *, slots: int =
         When the family is unknown, or a modality of the model has no shape.
     """
     from nephroscale.models.portable_linear import use_portable_linear
+    from nephroscale.models.standardisation import Standardisation
 
     config = config_of(settings.family).from_mapping(settings.options)
     kind = import_module(_module_of(settings.family)).NETWORK
     panel = {"slots": slots} if kind.reads_slots else {}
-    network: Network = kind(select_modalities(shapes, settings.modalities), classes, config, **panel)
+    shapes = select_modalities(shapes, settings.modalities)
+    network: Network = kind(shapes, classes, config, **panel)
+    if standardise:
+        network.standardisation = Standardisation(shapes)
     use_portable_linear(network)
     return network
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nephroscale.models.batch import Shapes
     from nephroscale.models.network import Network
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class ModelCard:
         Most TEM instances of a bag.
     modality_dropout
         Fraction of the modalities that were masked in training.
+    standardised
+        Whether the network standardises its features; the weights have the scales.
     """
 
     settings: ModelSettings
@@ -60,6 +62,7 @@ class ModelCard:
     best_epoch: int
     max_tem_instances: int
     modality_dropout: float
+    standardised: bool = False
 
     @property
     def modalities(self) -> list[str]:
@@ -128,7 +131,7 @@ def load_model(folder: Path, device: str | torch.device = "cpu") -> tuple[Networ
     try:
         card = ModelCard.from_json((Path(folder) / "model.json").read_text(encoding="utf-8"))
         state = load_file(Path(folder) / "weights.safetensors")
-        network = build(card.settings, card.shapes, len(card.classes), slots=card.slots)
+        network = build(card.settings, card.shapes, len(card.classes), slots=card.slots, standardise=card.standardised)
         network.load_state_dict(state)
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise NephroscaleError(

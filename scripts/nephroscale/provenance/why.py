@@ -27,6 +27,7 @@ MOST_NAMED, MOST_CHANGES, MOST_TEXT = 3, 20, 60
 NOUNS = {
     "register": ("registration", "registrations"),
     "tiles": ("tiling", "tilings"),
+    "segmenter_check": ("check of the segmenter", "checks of the segmenter"),
     "glomeruli": ("search for glomeruli", "searches for glomeruli"),
     "tem": ("TEM preparation", "TEM preparations"),
     "features": ("feature extraction", "feature extractions"),

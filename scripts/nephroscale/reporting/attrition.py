@@ -16,6 +16,7 @@ UNITS = {
     "reference": ("cohort", "cohorts"),
     "tiles": ("slide or field", "slides and fields"),
     "segmenter": ("cohort", "cohorts"),
+    "segmenter_check": ("fold", "folds"),
     "glomeruli": ("slide or field", "slides and fields"),
     "tem": ("patient", "patients"),
     "features": ("patient and modality", "patients and modalities"),
@@ -156,7 +157,7 @@ def list_dropped_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[Dro
 def list_outlines_left_out(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[OutlinesLeftOut]:
     """List the objects that were left out of annotations, those of rejected slides included."""
     found = set()
-    for unit in [*stages.get("segmenter", []), *stages.get("glomeruli", [])]:
+    for unit in [unit for stage in ("segmenter", "segmenter_check", "glomeruli") for unit in stages.get(stage, [])]:
         left_out = unit.figures.get("outlines_left_out", [])
         for entry in left_out if isinstance(left_out, list) else []:
             found.add(OutlinesLeftOut(str(entry["id"]), str(entry["reason"]), entry.get("count")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +13,7 @@ from nephroscale.deposits.predictions import read_predictions
 from nephroscale.deposits.settings import COMBINED
 from nephroscale.html import template_environment
 from nephroscale.reporting.attention import attention_cards, pool_deletions, read_attended
+from nephroscale.reporting.external_section import read_tem_weights
 from nephroscale.reporting.patients_table import list_missing, list_rejected
 from nephroscale.reporting.pictures import CropCard, SlideCard, crop_cards, slide_card, tem_cards
 from nephroscale.reporting.plots import colour_of
@@ -20,6 +22,8 @@ from nephroscale.reporting.report_inputs import ListedCase
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from nephroscale.evaluation.tables import InstanceWeight
+    from nephroscale.reporting.external_metrics import ExternalCase, ExternalMetrics
     from nephroscale.reporting.page import PatientRow
     from nephroscale.reporting.report_inputs import ListedImage, ReportInputs, SlidePicture
     from nephroscale.reporting.results import ModelResults
@@ -53,6 +57,43 @@ class ImCard(NamedTuple):
     image: ListedImage
 
 
+@dataclass(frozen=True)
+class CaseGroup:
+    """Cases whose pages lead to each other, with the predictions and weights that the pages show.
+
+    Attributes
+    ----------
+    patients
+        The cases, in the order of their pages.
+    weights
+        Case to the weights of its TEM images.
+    single
+        Model of one modality to case to probabilities.
+    removed
+        Case to modality to the probabilities without it.
+    external
+        Case to its prediction by the ensemble, for external cases.
+    """
+
+    patients: Sequence[PatientRow]
+    weights: Mapping[str, Sequence[InstanceWeight]]
+    single: Mapping[str, Mapping[str, Sequence[float]]]
+    removed: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    external: Mapping[str, ExternalCase] = field(default_factory=dict)
+
+    def rows(self, patient: PatientRow, modalities: Sequence[str]) -> list[Probabilities]:
+        """Probabilities of a case with all modalities, and without each."""
+        without = self.removed.get(patient.id, {})
+        return [
+            Probabilities(", ".join(modalities), patient.probabilities),
+            *(Probabilities(f"without {name}", found) for name, found in without.items()),
+        ]
+
+    def alone(self, case: str) -> list[Probabilities]:
+        """Probabilities of a case by each model of one modality."""
+        return [Probabilities(name, found[case]) for name, found in self.single.items() if case in found]
+
+
 def order_cases(patients: Sequence[PatientRow]) -> list[PatientRow]:
     """Order cases: wrong predictions, the most certain one first; then right ones, the least certain first."""
     return sorted(patients, key=lambda row: (row.right, row.certainty if row.right else -row.certainty, row.id))
@@ -66,6 +107,8 @@ def write_case_pages(
     patients: Sequence[PatientRow],
     *,
     title: str,
+    external: Sequence[PatientRow] = (),
+    metrics: Mapping[str, ExternalMetrics] | None = None,
 ) -> None:
     """Write `cases/<case>.html` for some cases.
 
@@ -83,70 +126,97 @@ def write_case_pages(
         Its out-of-fold predictions, in the order of the pages.
     title
         Title of the report.
+    external
+        Its predictions of external cases, in the order of their pages, which follow those of the folds.
+    metrics
+        Model to its results on external cases.
     """
     (out / FOLDER).mkdir()
     results = models[headline]
-    weights, removed, deposits = results.first_instances, results.removed, _read_deposits(inputs.deposits)
+    deposits = _read_deposits(inputs.deposits)
     missing, rejected = list_missing(inputs), list_rejected(inputs)
     slides, fields = _by_case(inputs.slides), _by_case(inputs.fields)
     runs = inputs.models[headline].runs
     tests = pool_deletions(runs, {case: row.person for case, row in inputs.cases.items() if row.person})
     attended = read_attended(runs) if tests else {}
     crops = {picture.image_id: picture.crops for picture in [*inputs.slides, *inputs.fields] if picture.crops}
-    singles = {name: other.pooled for name, other in models.items() if len(other.modalities) == 1}
-    single = {
-        name: dict(zip(found.patients, found.probabilities.tolist(), strict=True))
-        for name, found in singles.items()
-        if found
-    }
+    groups = [_of_folds(models, results, patients)]
+    if external:
+        groups.append(_of_external(inputs, models, headline, external, metrics or {}))
     environment = template_environment(TEMPLATES)
     environment.filters["value"] = lambda value, digits=3: "–" if value is None else f"{value:z.{digits}f}"
     template = environment.get_template("case.html.j2")
     classes = list(inputs.classes)
-    for place, patient in enumerate(patients):
-        case = patient.id
-        own = slides.get(case, [])
-        rows = [
-            Probabilities(", ".join(results.modalities), patient.probabilities),
-            *(Probabilities(f"without {name}", found) for name, found in removed.get(case, {}).items()),
-        ]
-        alone = [Probabilities(name, found[case]) for name, found in single.items() if case in found]
-        attention = attended.get(case)
-        page = {
-            "title": title,
-            "attention": {
-                modality: (test, cards)
-                for modality, test in tests.items()
-                if attention and modality in attention.maps
-                if (cards := attention_cards(attention, modality, crops))
-            },
-            "patient": patient,
-            "case": inputs.cases.get(case) or ListedCase("diagnosis"),
-            "before": patients[place - 1].id if place else None,
-            "after": patients[place + 1].id if place + 1 < len(patients) else None,
-            "number": place + 1,
-            "total": len(patients),
-            "classes": classes,
-            "colours": {name: colour_of(c) for c, name in enumerate(classes)},
-            "headline": headline,
-            "seeds": len({run.seed for run in results.runs if run.predictions}),
-            "rows": rows,
-            "removable": case in removed,
-            "alone": alone,
-            "missing": missing.get(case, []),
-            "rejected": rejected.get(case, []),
-            "glomeruli": _count_glomeruli(own),
-            "slides": [_om_card(slide) for slide in own],
-            "fields": [
-                ImCard(slide_card(picture, FIELD_PX), inputs.images[picture.image_id])
-                for picture in fields.get(case, [])
-                if picture.image_id in inputs.images
-            ],
-            "tem": tem_cards(inputs.tem[case], weights.get(case, []), TEM_PX) if case in inputs.tem else [],
-            "weighted": case in weights,
-            "deposits": deposits,
-        }
-        (out / FOLDER / f"{case}.html").write_text(template.render(page) + "\n", encoding="utf-8")
+    for group in groups:
+        shown = group.patients
+        for place, patient in enumerate(shown):
+            case = patient.id
+            own = slides.get(case, [])
+            attention = attended.get(case)
+            page = {
+                "title": title,
+                "attention": {
+                    modality: (test, cards)
+                    for modality, test in tests.items()
+                    if attention and modality in attention.maps
+                    if (cards := attention_cards(attention, modality, crops))
+                },
+                "patient": patient,
+                "case": inputs.cases.get(case) or ListedCase("diagnosis"),
+                "external": group.external.get(case),
+                "before": shown[place - 1].id if place else None,
+                "after": shown[place + 1].id if place + 1 < len(shown) else None,
+                "number": place + 1,
+                "total": len(shown),
+                "classes": classes,
+                "colours": {name: colour_of(c) for c, name in enumerate(classes)},
+                "headline": headline,
+                "seeds": len({run.seed for run in results.runs if run.predictions}),
+                "members": (metrics or {})[headline].members if group.external else 0,
+                "rows": group.rows(patient, results.modalities),
+                "removable": case in group.removed,
+                "alone": group.alone(case),
+                "missing": missing.get(case, []),
+                "rejected": rejected.get(case, []),
+                "glomeruli": _count_glomeruli(own),
+                "slides": [_om_card(slide) for slide in own],
+                "fields": [
+                    ImCard(slide_card(picture, FIELD_PX), inputs.images[picture.image_id])
+                    for picture in fields.get(case, [])
+                    if picture.image_id in inputs.images
+                ],
+                "tem": tem_cards(inputs.tem[case], group.weights.get(case, []), TEM_PX) if case in inputs.tem else [],
+                "weighted": case in group.weights,
+                "deposits": deposits,
+            }
+            (out / FOLDER / f"{case}.html").write_text(template.render(page) + "\n", encoding="utf-8")
+
+
+def _of_folds(models: Mapping[str, ModelResults], results: ModelResults, patients: Sequence[PatientRow]) -> CaseGroup:
+    """Cases of the folds: predictions on the test side, with the weights of the first seed's network."""
+    single = {
+        name: dict(zip(found.patients, found.probabilities.tolist(), strict=True))
+        for name, other in models.items()
+        if len(other.modalities) == 1 and (found := other.pooled)
+    }
+    return CaseGroup(patients, results.first_instances, single, results.removed)
+
+
+def _of_external(
+    inputs: ReportInputs,
+    models: Mapping[str, ModelResults],
+    headline: str,
+    patients: Sequence[PatientRow],
+    metrics: Mapping[str, ExternalMetrics],
+) -> CaseGroup:
+    """External cases: predictions and weights of the ensemble."""
+    single = {
+        name: {case.id: case.probabilities for case in found.cases}
+        for name, found in metrics.items()
+        if len(models[name].modalities) == 1
+    }
+    weights = read_tem_weights(inputs.external[headline])
+    return CaseGroup(patients, weights, single, external={case.id: case for case in metrics[headline].cases})
 
 
 def _by_case(slides: Iterable[SlidePicture]) -> dict[str, list[SlidePicture]]:
@@ -169,6 +239,7 @@ def _count_glomeruli(slides: Sequence[SlidePicture]) -> dict[str, object] | None
         "count": count,
         "image": fullest.image_id,
         "total": fullest.glomeruli,
+        "sclerosed": fullest.fullest_sclerosed,
         "by": _counter(fullest),
         "few": few,
     }

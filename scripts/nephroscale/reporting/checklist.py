@@ -83,7 +83,7 @@ def collect_evidence(study: Study) -> dict[str, Evidence]:
         "selection": Evidence("The epoch with the least loss on the fold's validation patients", "#training"),
         "ensemble": Evidence("Figures of one network; the ensemble of the seeds is a row of its own", "#headline"),
         "statistics": Evidence("Wilson intervals on an effective n, swap tests", "#reading"),
-        "explanation": Evidence("Weights of TEM images; attention is not shown, for want of a deletion test", "#tem"),
+        "explanation": Evidence("Weights of TEM images; attention, in case pages, beside its deletion test", "#tem"),
         "headline": Evidence(f"Balanced accuracy of {name} {_interval(accuracy)}", "#headline"),
         "table_one": Evidence("Table 1 by class and fold", "#cohort"),
         "errors": Evidence("A page per case, errors first", "#classes"),
@@ -158,6 +158,11 @@ def write_methods(study: Study) -> str:
         encoders = "; ".join(f"{modality}: {encoder}" for modality, encoder in trained["encoders"].items())
         text += [
             f"{name} ({trained['family']}) was trained on features of these encoders: {encoders}.",
+            *(
+                ["Each channel was standardised by its mean and standard deviation on the training side of the fold."]
+                if trained["standardised"]
+                else []
+            ),
             f"Adam with a learning rate of {trained['learning_rate']:g} and a weight decay of",
             f"{trained['weight_decay']:g} ran for at most {trained['epochs']} epochs in batches of",
             f"{trained['batch_size']}. The epoch with the least loss on the validation patients of the fold was kept.",

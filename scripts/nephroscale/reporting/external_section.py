@@ -10,7 +10,7 @@ import numpy as np
 
 from nephroscale.evaluation.metrics import METRICS, confusion
 from nephroscale.evaluation.networks import Networks
-from nephroscale.evaluation.tables import Predictions, read_probabilities
+from nephroscale.evaluation.tables import InstanceWeight, Predictions, read_probabilities
 from nephroscale.reporting.calibration_section import summarise_calibration
 from nephroscale.reporting.calibration_values import TemperatureScaling
 from nephroscale.reporting.estimates import estimate_metrics
@@ -68,6 +68,27 @@ def summarise_external(folder: Path, classes: Sequence[str], *, ordinal: bool) -
         calibration=TemperatureScaling(summarise_calibration(before, people), summarise_calibration(after, people)),
         ordinal=estimate_ordinal_metrics(ensemble) if ordinal else None,
     )
+
+
+def read_tem_weights(folder: Path) -> dict[str, list[InstanceWeight]]:
+    """Read what the TEM images counted in an ensemble's predictions: case to the weights of its images.
+
+    An image is kept if any member kept it. The members have no common medoid, so no image is the centre of its bag.
+    """
+    found: dict[str, list[InstanceWeight]] = {}
+    for row in _read_rows(folder / "instances.csv"):
+        if row["modality"] == "TEM" and row["index"]:
+            weight = InstanceWeight(
+                patient_id=row["patient_id"],
+                image_id=row["image_id"],
+                index=int(row["index"]),
+                kept=int(row["kept"]) > 0,
+                centre=False,
+                weight=float(row["weight"]),
+                distance=None,
+            )
+            found.setdefault(weight.patient_id, []).append(weight)
+    return found
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:

@@ -21,6 +21,7 @@ from nephroscale.reporting.case_pages import order_cases
 from nephroscale.reporting.facts_of_cases import describe_unread_dates
 from nephroscale.reporting.pictures import slide_card, tem_cards
 from nephroscale.reporting.plots import colour_of
+from nephroscale.reporting.segmenter_check import describe_segmenter_check
 from nephroscale.reporting.test_set_use import describe_test_set_use
 
 if TYPE_CHECKING:
@@ -83,6 +84,22 @@ class ReportContent:
         pooled = self.models[self.metrics.headline].pooled
         return _patient_rows(pooled, self.metrics.classes) if pooled else []
 
+    @property
+    def external_patients(self) -> list[PatientRow]:
+        """Predictions of external cases by the ensemble of the headline model."""
+        found = self.external.get(self.metrics.headline)
+        return [
+            PatientRow(
+                id=case.id,
+                true=case.true,
+                predicted=case.predicted,
+                right=case.right,
+                probabilities=[round(p, 3) for p in case.probabilities],
+                certainty=round(max(case.probabilities), 3),
+            )
+            for case in (found.cases if found else [])
+        ]
+
 
 class BestSingle(NamedTuple):
     """Best model of a single modality, its balanced accuracy and the difference of the headline model from it."""
@@ -93,7 +110,7 @@ class BestSingle(NamedTuple):
 
 
 class PatientRow(NamedTuple):
-    """Out-of-fold prediction of one patient; `true` names the true class, or both classes of a soft label."""
+    """Prediction of one patient, out of fold or external; `true` names the true class, or both of a soft label."""
 
     id: str
     true: str
@@ -143,6 +160,7 @@ def render_page(
             *_corrections(inputs),
             *describe_unread_dates(inputs),
             *describe_searches(inputs.stages),
+            *describe_segmenter_check(inputs.stages),
             *describe_test_set_use(inputs.test_set_uses, len(models)),
             *([f"External patients: {inputs.external_opened}."] if inputs.external_opened else []),
         ],
@@ -153,6 +171,7 @@ def render_page(
         "table_one": content.table_one,
         "suspects": suspects,
         "trained": inputs.trained,
+        "trainings": sum(unit.accepted for unit in inputs.stages.get("train", ())),
         "reference": settings.reference_standard,
         "metrics": metrics,
         "primary": metrics.primary,
@@ -178,6 +197,7 @@ def render_page(
         "plots": plots,
         "patients": content.patients,
         "pages": {row.id for row in order_cases(content.patients)[: settings.case_pages]},
+        "external_pages": {row.id for row in order_cases(content.external_patients)[: settings.case_pages]},
         "stages": count_stages(inputs.stages),
         "rejections": list_rejections(inputs.stages, content.cohort.summary.excluded),
         "dropped_images": list_dropped_images(inputs.stages),

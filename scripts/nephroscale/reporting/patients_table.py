@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nephroscale.reporting.results import ModelResults
 
 WHO = ["patient_id", "patient", "biopsy_id", "use", "label", "second_label", "fold", "predicted", "correct"]
+COUNTS = ["glomeruli", "sclerosed_glomeruli"]
 WHY = ["left_out", "missing_modalities", "rejected_images", "warnings"]
 
 
@@ -77,13 +78,17 @@ def write_patients(path: Path, inputs: ReportInputs, models: Mapping[str, ModelR
         row["predicted"] = row.get(f"{headline}_predicted")
         if row["predicted"] and row.get("label"):
             row["correct"] = row["predicted"] in {row["label"], row.get("second_label")}
+    for slide in sorted(inputs.slides, key=lambda slide: (slide.fullest_section or 0, slide.image_id)):
+        if slide.fullest_section is not None and slide.patient_id in rows:
+            counts = {"glomeruli": slide.fullest_section, "sclerosed_glomeruli": slide.fullest_sclerosed}
+            rows[slide.patient_id] |= counts
     for column, texts in (("missing_modalities", list_missing(inputs)), ("rejected_images", list_rejected(inputs))):
         for case, reasons in texts.items():
             if case in rows:
                 rows[case][column] = "; ".join(reasons)
     names = [headline, *(name for name in models if name != headline)]
     columns = [c for name in names for c in (f"{name}_predicted", *probability_columns(f"{name}_p", classes))]
-    write_table(path, [*WHO, *columns, *WHY], rows.values())
+    write_table(path, [*WHO, *columns, *COUNTS, *WHY], rows.values())
     path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
 
 

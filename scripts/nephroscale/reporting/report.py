@@ -33,6 +33,7 @@ from nephroscale.reporting.plots import (
 )
 from nephroscale.reporting.repeats import summarise_repeats
 from nephroscale.reporting.results import read_results
+from nephroscale.reporting.segmenter_check import summarise_segmenter_check
 from nephroscale.reporting.table_one import make_table_one
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
         "left_out_sites": as_json(content.left_out_sites),
         "near_patients": as_json(content.near_patients),
         "table_one": as_json(content.table_one),
+        "segmenter_check": as_json(summarise_segmenter_check(inputs.stages)),
         "trained": as_json(inputs.trained),
         "reference_standard": settings.reference_standard.to_mapping(),
         **as_json(content.further),
@@ -99,8 +101,20 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
     (out / "figures" / "flow.svg").write_text(plots["flow"] + "\n", encoding="utf-8")
     (out / "index.html").write_text(render_page(content, inputs, settings, plots, suspects) + "\n", encoding="utf-8")
     write_contact_sheet(out / "slides.html", settings.title, inputs.tiles, inputs.images)
-    if patients := order_cases(content.patients)[: settings.case_pages]:
-        write_case_pages(out, inputs, content.models, metrics.headline, patients, title=settings.title)
+    patients, external = (
+        order_cases(found)[: settings.case_pages] for found in (content.patients, content.external_patients)
+    )
+    if patients:
+        write_case_pages(
+            out,
+            inputs,
+            content.models,
+            metrics.headline,
+            patients,
+            title=settings.title,
+            external=external,
+            metrics=content.external,
+        )
     rejections = list_rejections(inputs.stages, content.cohort.summary.excluded)
     return {
         "headline": _headline_lines(metrics),

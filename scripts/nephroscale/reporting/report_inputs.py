@@ -153,6 +153,8 @@ class SlidePicture:
         Number of glomeruli found; None where the slide was not searched.
     fullest_section
         Number of them in the fullest of its sections.
+    fullest_sclerosed
+        Number of sclerosed ones among these; None where it is unknown which are sclerosed.
     tiles
         Object of the stage `tiles`, if the tissue is to be outlined on the overlay.
     mpp
@@ -169,6 +171,7 @@ class SlidePicture:
     overlay: Path | None = None
     glomeruli: int | None = None
     fullest_section: int | None = None
+    fullest_sclerosed: int | None = None
     tiles: Path | None = None
     mpp: float | None = None
     drawn: bool = False

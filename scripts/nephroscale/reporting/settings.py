@@ -88,7 +88,8 @@ class ReportSettings(Settings):
         "Smallest number of patients of a subgroup for which figures are given.", 10, minimum=2
     )
     case_pages: int = setting(
-        "Largest number of case pages, wrong predictions first; 0 for none. A page has about half a megabyte.",
+        "Largest number of pages of cases of the folds, and of external cases, wrong predictions first; 0 for none. A "
+        "page has about half a megabyte.",
         500,
         minimum=0,
     )

@@ -28,6 +28,8 @@ class Trained:
         Smallest and largest epoch whose weights were kept; empty without a training.
     parameters
         Number of parameters of the network; None without a training.
+    standardised
+        Whether each channel of the features was standardised by its mean and deviation on the training side.
     """
 
     family: str
@@ -41,6 +43,7 @@ class Trained:
     patience: int
     best_epochs: list[int]
     parameters: int | None
+    standardised: bool
 
 
 @dataclass(frozen=True)

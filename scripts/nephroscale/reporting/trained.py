@@ -60,6 +60,7 @@ def describe_training(
         patience=train.patience,
         best_epochs=[min(best), max(best)] if best else [],
         parameters=max(parameters, default=None),
+        standardised=train.standardise and own is None,
     )
 
 

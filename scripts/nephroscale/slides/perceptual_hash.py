@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.fft import dctn
 
 from nephroscale.slides.slide_view import SlideView
 
@@ -30,6 +29,8 @@ def perceptual_hash(reader: SlideReader) -> str | None:
     str or None
         256 bits as 64 hexadecimal digits; None for an image without content, whose overview has one grey level.
     """
+    from scipy.fft import dctn  # slow to import, and every start of a run imports this module
+
     factor = min(reader.width, reader.height) / OVERVIEW_PX
     finer = [down for down in reader.downsamples if down <= factor] or [1.0]
     # Whole squares of a level's pixels are averaged in integers, to the same bytes on every processor.

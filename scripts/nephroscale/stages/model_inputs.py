@@ -44,10 +44,11 @@ def modalities_of(plan: PlanView, model: str) -> list[str]:
 def features_of(plan: PlanView, model: str, patients: Iterable[str]) -> list[Need]:
     """The features that a model reads of some patients; with `missing_modalities: mask` each may be absent."""
     optional = plan.config.task.missing_modalities == "mask"
+    modalities = modalities_of(plan, model)
     return [
         Need("features", str(PatientModality(patient, modality)), optional=optional)
         for patient in patients
-        for modality in modalities_of(plan, model)
+        for modality in modalities
     ]
 
 

@@ -16,6 +16,7 @@ ORDER = (
     "reference",
     "tiles",
     "segmenter",
+    "segmenter_check",
     "glomeruli",
     "tem",
     "features",

@@ -201,6 +201,7 @@ def _picture(unit: UnitOutcome, objects: Mapping[tuple[str, str], Path], case: s
         return None
     count = unit.figures.get("glomeruli")
     fullest = unit.figures.get("fullest_section", count)
+    sclerosed = unit.figures.get("fullest_sclerosed")
     return SlidePicture(
         image_id=unit.name,
         patient_id=case,
@@ -208,6 +209,7 @@ def _picture(unit: UnitOutcome, objects: Mapping[tuple[str, str], Path], case: s
         overlay=glomeruli / "overlay.png" if glomeruli else None,
         glomeruli=count if isinstance(count, int) else None,
         fullest_section=fullest if isinstance(fullest, int) else None,
+        fullest_sclerosed=sclerosed if isinstance(sclerosed, int) else None,
         drawn=unit.figures.get("method") == "annotation",
         crops=glomeruli / "crops" if glomeruli else None,
         tiles=tiles,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nephroscale.store.digest import digest_bytes, digest_file, digest_json
+from nephroscale.store.recipe import SharedPart
 from nephroscale.store.syntax import digest_syntax
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class Code:
         for folder in {path.parent for path in files} - {self.scripts, self.package}:
             code |= {self._name(path): self._data_digest(path) for path in _data_in(folder)}
         tops = {name.partition(".")[0] for name in imports}
-        return Closure(dict(sorted(code.items())), tuple(sorted(tops)), tuple(sorted(imports)))
+        return Closure(SharedPart(sorted(code.items())), tuple(sorted(tops)), tuple(sorted(imports)))
 
     def _name(self, path: Path) -> str:
         if path.parent == self.scripts:

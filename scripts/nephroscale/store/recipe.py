@@ -6,12 +6,22 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from nephroscale.store.digest import digest_json
+from nephroscale.json_text import canonical_json
+from nephroscale.store.digest import digest_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nephroscale.json_text import JSON
+
+
+class SharedPart(dict[str, str]):
+    """A part of many recipes, which never changes; its canonical JSON is made once."""
+
+    @cached_property
+    def canonical(self) -> bytes:
+        """The part as it is hashed."""
+        return canonical_json(self)
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,10 @@ class Recipe:
     @cached_property
     def digest(self) -> str:
         """The name of the recipe: BLAKE3 of its canonical JSON."""
-        return digest_json(self.as_json())
+        parts = sorted(self.as_json().items())
+        texts = (part.canonical if isinstance(part, SharedPart) else canonical_json(part) for _, part in parts)
+        named = (b'"%s":%s' % (name.encode(), text) for (name, _), text in zip(parts, texts, strict=True))
+        return digest_bytes(b"{%s}" % b",".join(named))
 
     def as_json(self) -> dict[str, object]:
         """The recipe as a JSON object."""

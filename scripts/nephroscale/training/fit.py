@@ -16,6 +16,7 @@ from nephroscale.models.encoders.registry import describe_encoder
 from nephroscale.models.losses import make_criterion
 from nephroscale.models.registry import build, config_of
 from nephroscale.models.weights import ModelCard, save_model
+from nephroscale.training.channels import measure_channels
 from nephroscale.training.checkpoint import CurvePoint, copy_state
 from nephroscale.training.data import class_counts, holds_pixels, layouts_of, thinned
 from nephroscale.training.epoch import (
@@ -115,9 +116,14 @@ def fit(
     shapes = {name: layout.shape for name, layout in sides.layouts.items()}
     slots = max(1, *(layout.slots for layout in sides.layouts.values()))
 
+    standardise = settings.standardise and not model.options.get("encoder")
+
     torch.manual_seed(seed)
-    network = build(model, shapes, len(data.classes), slots=slots).to(device)
+    network = build(model, shapes, len(data.classes), slots=slots, standardise=standardise)
     sides = _choose_cases(sides, network)
+    if network.standardisation is not None:
+        network.standardisation.set({name: measure_channels(sides.training, name) for name in shapes})
+    network.to(device)
     network.criterion = make_criterion(
         settings.loss,
         settings.class_weights,
@@ -139,6 +145,7 @@ def fit(
         best_epoch=best.epoch,
         max_tem_instances=settings.max_tem_instances,
         modality_dropout=settings.modality_dropout or 0.0,
+        standardised=standardise,
     )
     out.mkdir(parents=True, exist_ok=True)
     save_model(out, progress.best, card)

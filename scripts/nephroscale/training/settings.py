@@ -15,6 +15,7 @@ PAPER = {
     "learning_rate": 5e-5,
     "final_learning_rate": 5e-6,
     "weight_decay": 5e-5,
+    "standardise": False,
 }
 """The preset `paper`: how the paper of CMUS-Net (arXiv 2512.15171) fine-tunes its encoders with the network."""
 
@@ -37,6 +38,12 @@ class TrainSettings(Settings):
     learning_rate: float = setting("Adam's learning rate at the start.", 1e-3, above=0)
     final_learning_rate: float = setting("Learning rate at the end of the cosine.", 1e-5, minimum=0)
     weight_decay: float = setting("Weight decay.", 5e-5, minimum=0)
+    standardise: bool = setting(
+        "Whether a network standardises stored features: minus the mean, divided by the standard deviation of each "
+        "channel of a modality on the fold's training side. The values are part of the weights. Ignored by models with "
+        "an `encoder`, which read pixels.",
+        default=True,
+    )
     random_flips: bool = setting(
         "Random flips of pixel bags and of feature maps while training.", default=True, was="flips"
     )

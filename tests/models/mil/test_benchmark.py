@@ -156,12 +156,13 @@ def test_a_malformed_mat_file_gets_one_clear_message(tmp_path: Path, content: di
 @pytest.mark.slow
 def test_the_command_fails_without_a_traceback(root: Path, tmp_path: Path) -> None:
     (tmp_path / "MIDatasets_Musk1.jld").write_text("not HDF5")
-    for name, message in (("musk1", "not a MIL data set"), ("fox", "no file of the data set fox")):
-        command = [sys.executable, str(root / "benchmarks/mil.py"), "--dataset", name, str(tmp_path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode != 0
-        assert message in done.stderr
-        assert "Traceback" not in done.stderr
+    command = [sys.executable, str(root / "benchmarks/mil.py"), "--dataset", "musk1", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "not a MIL data set" in done.stderr
+    assert "Traceback" not in done.stderr
+    with pytest.raises(NephroscaleError, match="no file of the data set fox"):
+        mil.find_dataset(tmp_path, "fox")
 
 
 @pytest.mark.parametrize("name", ["Musk1", "Elephant"])

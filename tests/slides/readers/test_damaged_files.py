@@ -99,14 +99,19 @@ HEADS = [head_of(data) for data in SAMPLES]
 VALUES = st.sampled_from([0, 1, 2, 127, 128, 254, 255]) | st.integers(0, 255)
 
 
-@settings(max_examples=2000, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(st.data())
-def test_damaged_headers(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+@pytest.mark.parametrize("examples", [500, pytest.param(5000, marks=pytest.mark.long)])
+def test_damaged_headers(tmp_path: Path, examples: int) -> None:
+    chosen = settings(max_examples=examples, derandomize=True, suppress_health_check=list(HealthCheck))
+    chosen(given(data=st.data())(damage_header))(tmp_path)
+
+
+def damage_header(tmp_path: Path, data: st.DataObject) -> None:
+    """Look at a sample whose header has one to four other bytes."""
     kind = data.draw(st.integers(0, len(SAMPLES) - 1))
     content = bytearray(SAMPLES[kind])
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.sampled_from(HEADS[kind]))] = data.draw(VALUES)
-    path = tmp_path_factory.getbasetemp() / "damaged.bin"
+    path = tmp_path / "damaged.bin"
     path.write_bytes(content)
     before = peak()
     with warnings.catch_warnings():
