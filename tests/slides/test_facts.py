@@ -10,6 +10,7 @@ from PIL import Image
 from nephroscale.cohort.image import TableScale
 from nephroscale.errors import Rejected
 from nephroscale.slides.facts import ImageFacts, Scale, describe_image, read_facts, with_scale, write_facts
+from nephroscale.slides.headers import describe_header
 from nephroscale.slides.raw import link_raw
 from nephroscale.slides.scale_bar import BarScale
 
@@ -70,7 +71,7 @@ def test_a_table_that_wins_counts_before_the_file_and_the_conflict_is_recorded(m
 
 
 def test_a_scale_that_cannot_be_used_is_refused_with_its_reason(make_row):
-    with pytest.raises(Rejected, match="not square, or give µm per pixel in the table"):
+    with pytest.raises(Rejected, match="not square, or give its scale in the table with scale_from"):
         with_scale(ImageFacts(), None, make_row("OM"), generic=False, fault="its pixels are not square")
 
 
@@ -156,6 +157,28 @@ def test_om_needs_eight_bit_colour(tmp_path, make_row):
     Image.fromarray(np.full((64, 64), 900, np.uint16)).save(tmp_path / "a.png")
     with pytest.raises(Rejected):
         describe_image(tmp_path / "a.png", make_row("OM", scale=table(0.5)))
+    bright = np.full((64, 64, 3), 60000, np.uint16)
+    for tile in (None, (16, 16)):
+        tifffile.imwrite(tmp_path / "a.tif", bright, photometric="rgb", tile=tile, metadata=None)
+        with pytest.raises(Rejected, match="16 bits in each colour, but OM needs 8"):
+            describe_image(tmp_path / "a.tif", make_row("OM", scale=table(0.5)))
+
+
+@pytest.mark.parametrize(("sides", "refused"), [((0.25, 0.26), False), ((0.25, 0.27), True), ((0.25, 0.5), True)])
+def test_pixels_that_are_not_square_have_no_scale_in_the_table_either(tmp_path, make_row, sides, refused):
+    path = tmp_path / "a.ome.tif"
+    pixels = np.random.default_rng(0).integers(0, 4000, (64, 80), np.uint16)
+    metadata = dict(zip(("PhysicalSizeX", "PhysicalSizeY"), sides, strict=True))
+    tifffile.imwrite(path, pixels, ome=True, photometric="minisblack", metadata={"axes": "YX", **metadata})
+    row = make_row("IM", marker="IgG", scale=table(0.25))
+    if not refused:
+        assert describe_image(path, row).mpp == pytest.approx(0.255)
+        return
+    with pytest.raises(Rejected, match=r"not square \(0.25 x .*resample it, or .* scale_from: table"):
+        describe_image(path, row)
+    assert "not square" in (describe_header(path, row).reason or "")
+    believed = make_row("IM", marker="IgG", scale=replace(table(0.25), wins=True))
+    assert describe_image(path, believed).mpp == 0.25
 
 
 @pytest.fixture

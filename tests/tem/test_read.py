@@ -51,6 +51,12 @@ def test_white_is_zero_images_are_inverted(tmp_path: Path, grey: np.ndarray) -> 
     assert np.array_equal(read_tem(tmp_path / "a.tif").grey, grey)
 
 
+def test_black_and_white_is_no_micrograph(tmp_path: Path, grey: np.ndarray) -> None:
+    Image.fromarray(grey > 100).save(tmp_path / "a.bmp")
+    with pytest.raises(Rejected, match="black and white"):
+        read_tem(tmp_path / "a.bmp")
+
+
 def test_bad_bytes_are_rejected_but_a_missing_file_is_an_error(tmp_path: Path, grey: np.ndarray) -> None:
     buffer = io.BytesIO()
     Image.fromarray(np.tile(grey, (4, 4))).save(buffer, "JPEG")

@@ -14,6 +14,7 @@ from nephroscale.json_text import pretty_json
 from nephroscale.slides.perceptual_hash import perceptual_hash
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
 from nephroscale.slides.readers.registry import MICROGRAPH, choose_reader, open_slide
+from nephroscale.slides.readers.stated_mpp import NOT_SQUARE
 from nephroscale.slides.scale_bar import WITHOUT_OCR, BarScale, can_read_bars, read_bar
 
 if TYPE_CHECKING:
@@ -207,6 +208,9 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
         )
         bar = _read_bar(slide, row)
         facts = with_scale(facts, slide.mpp, row, generic=slide.mpp_is_generic, fault=slide.scale_fault, bar=bar)
+    if row.modality == "OM" and slide.rgb and slide.dtype != np.uint8:
+        bits = 8 * slide.dtype.itemsize
+        raise Rejected(f"it has {bits} bits in each colour, but OM needs 8; save it as RGB with 8 bits")
     expected = {"OM": "bright", "IM": "dark"}.get(row.modality)
     if expected and facts.background != expected:
         raise Rejected(
@@ -328,6 +332,8 @@ def with_scale(
             facts = replace(facts, scale_not_believed=round(stated, 6))
     found = [in_file] if in_file and not generic else []
     wins = row.scale is not None and row.scale.wins
+    if fault.startswith(NOT_SQUARE) and not generic and not wins:  # no single scale holds for it
+        raise Rejected(f"{fault}, or give its scale in the table with scale_from: table where the file is wrong")
     if row.scale is not None:
         table = float(row.scale.value) * {"um": 1.0, "nm": 1e-3}[row.scale.unit] * factor
         if (wins or not found) and not plausible[0] <= table <= plausible[1]:

@@ -60,6 +60,8 @@ def read_tem(path: Path, page: int | None = None) -> TemPicture:
         drawn = np.zeros(pixels.shape, bool)
     if grey.min() == grey.max():
         raise Rejected("image has only one grey level")
+    if grey.dtype == np.uint8 and np.count_nonzero(np.bincount(grey.ravel(), minlength=256)) == 2:
+        raise Rejected("image is black and white, without grey levels; save it in grey, with 8 or 16 bits")
     if grey.dtype == np.uint8:
         return TemPicture(grey, drawn)
     levels: np.ndarray = np.rint(grey if pixels.dtype == np.uint8 else _stretch(grey, drawn))

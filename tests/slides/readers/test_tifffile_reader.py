@@ -144,6 +144,19 @@ def test_the_largest_image_is_the_picture(tmp_path):
         choose_reader(tmp_path / "b.tif")
 
 
+@pytest.mark.parametrize("options", [{}, {"tile": (32, 32)}, {"tile": (32, 32), "compression": "jpeg"}])
+def test_of_two_colour_pictures_of_one_size_none_is_chosen(tmp_path, options):
+    rgb, path = picture(), tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as tiff:
+        for pixels in (rgb, np.ascontiguousarray(rgb[::-1]), np.ascontiguousarray(rgb[::2, ::2])):
+            tiff.write(pixels, photometric="rgb", metadata=None, **options)
+    with pytest.raises(Rejected, match=r"2 pictures .*; name one"):
+        choose_reader(path)
+    with open_slide(path, choose_reader(path, 2), 2) as slide:
+        pixels, _ = slide.read_level(0, 0, 0, 128, 96)
+    assert np.abs(pixels.astype(int) - rgb[::-1]).mean() < (30 if "compression" in options else 0.1)
+
+
 @pytest.mark.parametrize("tile", [None, (32, 32)])
 def test_colours_that_are_no_rgb_are_converted_or_refused(tmp_path, tile):
     rgb, path = picture(), tmp_path / "a.tif"
@@ -158,6 +171,19 @@ def test_colours_that_are_no_rgb_are_converted_or_refused(tmp_path, tile):
             choose_reader(path)
     tifffile.imwrite(path, np.dstack([rgb, rgb[..., 0]]), photometric="separated", metadata=None)
     with pytest.raises(Rejected, match="CMYK"):
+        choose_reader(path)
+    tifffile.imwrite(path, rgb.view(np.int8), photometric="rgb", tile=tile, metadata=None)
+    with pytest.raises(Rejected, match="type int8"):
+        choose_reader(path)
+
+
+def test_subsampled_colours_without_jpeg_are_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, picture(), photometric="ycbcr", metadata=None)
+    whole, halved = (struct.pack("<HHIHH", 530, 3, 2, side, side) for side in (1, 2))
+    assert whole in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(whole, halved))
+    with pytest.raises(Rejected, match="YCbCr of an uncommon layout"):
         choose_reader(path)
 
 

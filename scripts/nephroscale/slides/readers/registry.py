@@ -164,7 +164,7 @@ def _vendor(path: Path) -> str | None:
 
 
 def _check_tiff(path: Path) -> bool:
-    """Whether the first page is 8-bit RGB and the largest; an image that its orientation tag rotates is rejected."""
+    """Whether the first page is 8-bit RGB and larger than all others; an image that its tag rotates is rejected."""
     import tifffile
 
     try:
@@ -179,7 +179,7 @@ def _check_tiff(path: Path) -> bool:
             plain = (
                 page.dtype == "uint8"
                 and not lab
-                and all(other.imagelength * other.imagewidth <= area for other in whole)
+                and [other.imagelength * other.imagewidth >= area for other in whole].count(True) == 1
                 and page.samplesperpixel >= 3
                 and not (tiff.is_ome and len(tiff.series[0].shape) > 3)
             )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     import tifffile
 
+NOT_SQUARE = "its pixels are not square"
 SQUARE = 0.05  # relative difference up to which the mean of the sides of a pixel is its scale
 _UNITS: Mapping[str, float] = {
     "pm": 1e-6,
@@ -69,7 +70,7 @@ def square_pixels(x: float | str | None, y: float | str | None, *, generic: bool
     if not all(0 < side < math.inf for side in sides):
         return StatedMpp()
     if abs(sides[0] / sides[1] - 1) > SQUARE:
-        text = f"its pixels are not square ({sides[0]:g} x {sides[1]:g} µm); resample it"
+        text = f"{NOT_SQUARE} ({sides[0]:g} x {sides[1]:g} µm); resample it"
         return StatedMpp(fault=text, generic=generic)
     return StatedMpp(sum(sides) / 2 if sides[0] != sides[1] else sides[0], generic)
 

@@ -25,6 +25,7 @@ REFUSED = {
     PHOTOMETRIC.ICCLAB: "its colours are CIELab; save it as RGB",
     PHOTOMETRIC.ITULAB: "its colours are CIELab; save it as RGB",
 }
+DTYPES = (np.uint8, np.uint16, np.int16)
 JPEGS = (6, 7, 33003, 33005, 34712)  # compressions whose decoders give RGB
 COLOURS = ({"red", "r"}, {"green", "g"}, {"blue", "b"})
 OME_COLOURS = (0xFF0000FF, 0x00FF00FF, 0x0000FFFF)  # red, green and blue, opaque
@@ -64,14 +65,14 @@ class TifffileReader(SlideReader):
         refused = REFUSED.get(PHOTOMETRIC(page.photometric))
         if refused:
             raise UnreadableSlide(refused)
-        if series.dtype is None or series.dtype.kind not in "ui" or series.dtype.itemsize > 2:
+        if series.dtype not in DTYPES:
             raise UnreadableSlide(f"pixels of type {series.dtype} are not supported; save 8 or 16 bits")
         self._inverted = page.photometric == PHOTOMETRIC.MINISWHITE
         self._ycbcr = page.photometric == PHOTOMETRIC.YCBCR and page.compression not in JPEGS
         self._levels = [(level, _Axes(level)) for level in series.levels]
         first = self._levels[0][1]
-        if self._ycbcr and (series.dtype != np.uint8 or first.count != 3):
-            raise UnreadableSlide("its colours are YCbCr of an uncommon layout; save it as RGB")
+        if self._ycbcr and (series.dtype != np.uint8 or first.count != 3 or page.subsampling not in {None, (1, 1)}):
+            raise UnreadableSlide("its colours are YCbCr of an uncommon layout (subsampled, say); save it as RGB")
         self.sizes = tuple((axes.width, axes.height) for _, axes in self._levels)
         self.width, self.height = self.sizes[0]
         self.downsamples = tuple((self.width / w + self.height / h) / 2 for w, h in self.sizes)
