@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 IMAGES = {".svs", ".ndpi", ".tif", ".tiff", ".scn", ".bif", ".svslide", ".mrxs", ".png", ".jpg", ".jpeg", ".bmp"}
-IMAGES |= {".jp2", ".mrc", ".dm3", ".dm4", ".emd", ".ser"}
+IMAGES |= {".jp2", ".mrc", ".dm3", ".dm4", ".emd", ".ser", ".czi", ".lif"}
 # The best kind first, where several lie beside one image; masks come last.
 OUTLINES = (".geojson", ".json", ".xml", ".annotations", ".zip", ".roi")
 _EXTENSIONS = "|".join(each[1:] for each in sorted(IMAGES | HAMAMATSU | DICOM))

@@ -1,3 +1,5 @@
+import importlib.util
+
 import numpy as np
 import pytest
 import tifffile
@@ -111,11 +113,9 @@ def test_strips_that_are_absent_or_too_large_are_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "start", "kind"),
     [
-        ("a.lif", b"p\0\0\0\x0e\0\0\0*", "a LIF file of Leica"),
         ("a.nd2", b"\xda\xce\xbe\n", "an ND2 file of Nikon"),
         ("a.oib", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an OIB file of Olympus"),
         ("a.oif", "\ufeff[FileInformation]".encode("utf-16-le"), "an OIF file of Olympus"),
-        ("a.czi", b"ZISRAWFILE", "a CZI file of Zeiss"),
         ("a.vsi", b"II*\0", "a VSI file of Olympus, whose TIFF holds previews alone"),
     ],
 )
@@ -123,6 +123,18 @@ def test_files_of_microscopes_programs_are_refused_by_name(tmp_path, name, start
     (tmp_path / name).write_bytes(start + bytes(64))
     with pytest.raises(Rejected, match=f"it is {kind}.*, which is not read; export the picture as OME-TIFF"):
         choose_reader(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "kind"),
+    [("a.lif", b"p\0\0\0\x0e\0\0\0*", "a LIF file of Leica"), ("a.czi", b"ZISRAWFILE", "a CZI file of Zeiss")],
+)
+def test_files_that_need_the_extra_are_refused_without_it(tmp_path, monkeypatch, name, start, kind):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    (tmp_path / name).write_bytes(start + bytes(64))
+    for page in (None, 2):
+        with pytest.raises(Rejected, match=f"it is {kind}, which is read only with the extra `im-formats` .*OME-TIFF"):
+            choose_reader(tmp_path / name, page)
 
 
 def test_a_file_with_one_picture_has_no_second(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
     from nephroscale.slides.readers.base import SlideReader
 
 READERS = {
+    "czi_reader": "nephroscale.slides.readers.czi_reader",
     "image_reader": "nephroscale.slides.readers.image_reader",
     "jpeg_tiff_reader": "nephroscale.slides.readers.jpeg_tiff_reader",
+    "lif_reader": "nephroscale.slides.readers.lif_reader",
     "openslide_reader": "nephroscale.slides.readers.openslide_reader",
     "samples_reader": "nephroscale.slides.readers.samples_reader",
     "tifffile_reader": "nephroscale.slides.readers.tifffile_reader",
@@ -25,15 +28,20 @@ SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "image_reader",
     b"\xff\xd8\xff": "image_reader",
     b"BM": "image_reader",
+    b"p\0\0\0": "lif_reader",
+    b"ZISRAWFI": "czi_reader",
 }
 """First bytes of a file (8 at most) to the one reader of its format."""
+EXTRA = {
+    "czi_reader": ("czifile", "a CZI file of Zeiss"),
+    "lif_reader": ("liffile", "a LIF file of Leica"),
+}
+"""Readers whose package is in the extra `im-formats`: the package, and the name of the format."""
 FOREIGN = {
-    b"p\0\0\0": "a LIF file of Leica",
     b"\xda\xce\xbe\n": "an ND2 file of Nikon",
     b"\0\0\0\x0cjP  ": "a JPEG 2000 file (or an old ND2 file of Nikon)",
     b"\xd0\xcf\x11\xe0": "an OIB file of Olympus or a ZVI file of Zeiss",
     b"\xff\xfe[\0": "an OIF file of Olympus",
-    b"ZISRAWFI": "a CZI file of Zeiss",
     b"\x89HDF\r\n": "an HDF5 file (such as IMS of Imaris)",
 }
 """First bytes of the files of microscopes' programs that are not read."""
@@ -41,7 +49,7 @@ ORIENTATION = 274
 SEPARATE = 2
 MOST_SEGMENT_BYTES = 2**28
 MICROGRAPH = "samples_reader"
-PAGED = (MICROGRAPH, "tifffile_reader")
+PAGED = (MICROGRAPH, "tifffile_reader", *EXTRA)
 """The readers of files with several pictures."""
 FAST = "jpeg_tiff_reader"
 """The reader that replaces OpenSlide where sample tiles are equal."""
@@ -57,7 +65,7 @@ def open_slide(path: Path, reader: str | None = None, page: int | None = None) -
     reader
         Key of `READERS`; by default it is chosen by the content of the file (:func:`choose_reader`).
     page
-        Picture of a TIFF of several, or page of an electron micrograph (from 1).
+        Picture of a file of several, or page of an electron micrograph (from 1).
 
     Raises
     ------
@@ -95,7 +103,7 @@ def choose_reader(path: Path, page: int | None = None) -> str:
     path
         File that the format is opened by. An electron micrograph always has the reader `MICROGRAPH`.
     page
-        Picture of a TIFF of several (from 1), where the table names one.
+        Picture of a file of several (from 1), where the table names one.
 
     Returns
     -------
@@ -133,11 +141,14 @@ def candidate_readers(path: Path, page: int | None = None) -> list[str]:
     if page is not None and magic.startswith(TIFF):
         _check_tiff(path)
         return ["tifffile_reader"]
+    reader = next((reader for start, reader in SIGNATURES.items() if magic.startswith(start)), None)
+    if reader in EXTRA:
+        _check_extra(reader)
+        return [reader]
     if page is not None and page > 1:
         raise Rejected(f"it has no picture #{page}, but one")
-    for signature, reader in SIGNATURES.items():
-        if magic.startswith(signature):
-            return [reader]
+    if reader is not None:
+        return [reader]
     vendor = _vendor(path)
     if not magic.startswith(TIFF):
         if vendor is None:
@@ -155,6 +166,16 @@ def _foreign(path: Path, magic: bytes) -> str | None:
     if magic.startswith(TIFF) and path.suffix.lower() == ".vsi":
         return "a VSI file of Olympus, whose TIFF holds previews alone"
     return next((name for start, name in FOREIGN.items() if magic.startswith(start)), None)
+
+
+def _check_extra(reader: str) -> None:
+    """Refuse a file whose reader needs a package that is not installed."""
+    package, name = EXTRA[reader]
+    if importlib.util.find_spec(package) is None:
+        raise Rejected(
+            f"it is {name}, which is read only with the extra `im-formats` (see README); or export the picture as "
+            "OME-TIFF with all its bits"
+        )
 
 
 def _vendor(path: Path) -> str | None:

@@ -1,0 +1,43 @@
+"""Choose one of the pictures of a microscope's file, and refuse stacks and scenes of which none is named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from nephroscale.slides.readers.base import UnreadableSlide
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Picture = TypeVar("Picture")
+
+
+def choose_picture(pictures: Sequence[Picture], number: int | None, kinds: str, suffix: str) -> Picture:
+    """Choose a picture by the number that the table gives.
+
+    Parameters
+    ----------
+    pictures
+        Plane by plane and scene by scene.
+    number
+        From 1; None where the table names none.
+    kinds
+        What the pictures are, as `3 scenes`, for the message.
+    suffix
+        Of the format, for the example in the message.
+
+    Raises
+    ------
+    UnreadableSlide
+        When there is none, none of several is named, or the one named does not exist.
+    """
+    count = len(pictures)
+    if not count:
+        raise UnreadableSlide("it has no picture")
+    if number is None and count > 1:
+        raise UnreadableSlide(
+            f"it has {count} pictures ({kinds}); name one in the column path, as a.{suffix}#2, or save a projection"
+        )
+    if number is not None and number > count:
+        raise UnreadableSlide(f"it has no picture #{number}, but {count}")
+    return pictures[0 if number is None else number - 1]
