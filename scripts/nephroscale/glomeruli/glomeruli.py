@@ -189,6 +189,8 @@ def find_glomeruli(  # noqa: PLR0917
             )
     classified = any(one.sclerosed is not None for one in glomeruli)
     sclerosed = sum(one.is_sclerosed for one in glomeruli)
+    # The numbers of outlines are those of crops, so outlines without a crop come last.
+    glomeruli = sorted(glomeruli, key=lambda one: one.is_sclerosed and not settings.crop_sclerosed)
     cropped = [one for one in glomeruli if settings.crop_sclerosed or not one.is_sclerosed]
     if not cropped:
         raise Rejected(
@@ -198,7 +200,6 @@ def find_glomeruli(  # noqa: PLR0917
             sclerosed=sclerosed,
             **searched,
         )
-    glomeruli = [*cropped, *(one for one in glomeruli if one not in cropped)]  # numbers of outlines are those of crops
     size = settings.crop_px
     crops = [
         fit_whole(opened, size) if whole else cut_crop(opened, one.centre, settings.crop_um, size) for one in cropped
