@@ -137,7 +137,7 @@ def test_tem_images_take_the_scale_of_the_table(shared, make_row):
     ("name", "reason"),
     [
         ("histolab-broken.svs", "image format is unknown"),
-        ("lfs_pointer_as_a.tiff", "image format is unknown"),
+        ("lfs_pointer_as_a.tiff", "a pointer of Git LFS"),
         ("truncated.svs", "truncated"),
         ("unopenable.tiff", "only 1 x 1"),
         ("unreadable.svs", "no region of it can be read"),
@@ -247,3 +247,29 @@ def test_a_damaged_picture_without_a_scale_is_rejected_and_no_crash(tmp_path, ma
     os.truncate(path, path.stat().st_size // 3)
     with pytest.raises(Rejected):
         describe_image(path, make_row("OM"))
+
+
+def test_an_inverted_picture_of_sixteen_bits_is_bright(tmp_path, make_row):
+    light = np.random.default_rng(0).integers(100, 4000, (64, 80)).astype(np.uint16)
+    light[:56] = 150
+    for picture, accepted in ((light, True), (4095 - light, False), (65535 - 16 * light, False)):
+        tifffile.imwrite(tmp_path / "a.tif", picture)
+        if accepted:
+            assert describe_image(tmp_path / "a.tif", make_row("IM", scale=table(0.5))).background == "dark"
+        else:
+            with pytest.raises(Rejected, match="its background is bright"):
+                describe_image(tmp_path / "a.tif", make_row("IM", scale=table(0.5)))
+
+
+def test_grey_and_transparent_pictures_are_no_om(tmp_path, make_row):
+    grey = np.random.default_rng(0).integers(120, 250, (64, 80)).astype(np.uint8)
+    for pixels in (grey, np.repeat(grey[..., None], 3, 2)):
+        Image.fromarray(pixels).save(tmp_path / "a.png")
+        with pytest.raises(Rejected, match=r"not an 8-bit colour image.* it is grey"):
+            describe_image(tmp_path / "a.png", make_row("OM", scale=table(0.5)))
+    Image.fromarray(np.full((64, 64), 900, np.uint16)).save(tmp_path / "b.png")
+    with pytest.raises(Rejected, match="16 bits in grey, but OM needs 8"):
+        describe_image(tmp_path / "b.png", make_row("OM", scale=table(0.5)))
+    Image.fromarray(np.zeros((64, 64, 4), np.uint8)).save(tmp_path / "c.png")
+    with pytest.raises(Rejected, match="none of its pixels counts: all are transparent"):
+        describe_image(tmp_path / "c.png", make_row("OM", scale=table(0.5)))

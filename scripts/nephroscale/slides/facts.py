@@ -11,10 +11,11 @@ import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.json_text import pretty_json
+from nephroscale.slides.dye import full_scale
 from nephroscale.slides.perceptual_hash import perceptual_hash
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
 from nephroscale.slides.readers.registry import MICROGRAPH, choose_reader, open_slide
-from nephroscale.slides.readers.stated_mpp import NOT_SQUARE
+from nephroscale.slides.readers.stated_mpp import NOT_SQUARE, PLAUSIBLE_GENERIC_UM
 from nephroscale.slides.scale_bar import WITHOUT_OCR, BarScale, can_read_bars, read_bar
 
 if TYPE_CHECKING:
@@ -25,12 +26,11 @@ if TYPE_CHECKING:
 
 # Plausible scales of a light microscope, µm per pixel: a 1x objective gives at most about 10.
 PLAUSIBLE_UM = (0.05, 10.0)
-# A generic resolution tag may come from a printer or desktop scanner, whose 10160 dpi are 2.5 µm per pixel.
-PLAUSIBLE_GENERIC_UM = (0.05, 2.5)
 PLAUSIBLE_NM = (0.05, 500.0)
 CONFLICT = 0.05
 MOST_BAR_PIXELS = 400_000_000  # of a photograph in which a scale bar is looked for
 PROBE_PX = 256
+GREY_SPREAD, GREY_CONTRAST = 3, 60  # levels of 255: most between the colours, and least between dark and bright
 MIN_PX = 16
 
 Status = Literal["accepted", "rejected"]
@@ -208,17 +208,20 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
         )
         bar = _read_bar(slide, row)
         facts = with_scale(facts, slide.mpp, row, generic=slide.mpp_is_generic, fault=slide.scale_fault, bar=bar)
-    if row.modality == "OM" and slide.rgb and slide.dtype != np.uint8:
+    if row.modality != "TEM" and facts.perceptual_hash is None and not any(map(len, probes)):
+        raise Rejected("none of its pixels counts: all are transparent, or their tiles are not in the file")
+    if row.modality == "OM" and slide.dtype != np.uint8:
         bits = 8 * slide.dtype.itemsize
-        raise Rejected(f"it has {bits} bits in each colour, but OM needs 8; save it as RGB with 8 bits")
+        what = f"it has {bits} bits in each colour" if slide.rgb else f"it has {bits} bits in grey"
+        raise Rejected(f"{what}, but OM needs 8 in each colour; save it as RGB with 8 bits, or check the modality")
     expected = {"OM": "bright", "IM": "dark"}.get(row.modality)
     if expected and facts.background != expected:
         raise Rejected(
             f"its background is {facts.background}, but {row.modality} images have a {expected} one; "
             "check the modality in the table"
         )
-    if row.modality == "OM" and not (slide.rgb and slide.dtype == np.uint8):
-        raise Rejected("it is not an 8-bit colour image, which OM needs")
+    if row.modality == "OM" and (not slide.rgb or _is_grey(probes)):
+        raise Rejected("it is not an 8-bit colour image, which OM needs: it is grey; check the modality in the table")
     return facts
 
 
@@ -255,15 +258,23 @@ def _hash(slide: SlideReader) -> str | None:
 
 def _background(slide: SlideReader, probes: list[np.ndarray]) -> str:
     """Bright or dark."""
-    if slide.dtype != np.uint8:
-        return "dark"  # cameras of more than 8 bits are used for fluorescence, which never fills their range
     pixels = np.concatenate(probes)
     if not len(pixels):
         return "bright"
-    if slide.rgb:  # the mean of the channels: a single pseudo-colour stays below a third, however bright it is
+    if slide.rgb and slide.dtype == np.uint8:
+        # The mean of the channels: a single pseudo-colour stays below a third, however bright it is.
         return "bright" if np.percentile(pixels.mean(-1), 75) >= 100 else "dark"
-    # A strong grey signal may fill much of a field, but not three quarters of it.
-    return "bright" if np.percentile(pixels.max(-1), 25) >= 128 else "dark"
+    # A strong grey signal may fill much of a field, but not three quarters of it. Dim pictures of a camera with more
+    # than 8 bits lie little above its offset.
+    full = 255.0 if slide.dtype == np.uint8 else max(full_scale(pixels), 4095.0)
+    return "bright" if np.percentile(pixels.max(-1), 25) > full / 2 else "dark"
+
+
+def _is_grey(probes: list[np.ndarray]) -> bool:
+    """Whether a picture in colour has grey content alone."""
+    pixels = np.concatenate(probes)
+    spread = np.ptp(pixels, axis=-1)
+    return bool(len(pixels) and np.ptp(pixels) > GREY_CONTRAST and np.percentile(spread, 99.9) <= GREY_SPREAD)
 
 
 def _read_bar(slide: SlideReader, row: ImageRow) -> BarScale | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import cv2
@@ -52,13 +53,19 @@ def named_channel(reader: SlideReader, row: ImageRow) -> int | None:
     if reader.rgb or reader.channels == 1:
         return None if reader.rgb else 0
     marker = (row.marker or row.stain or "").casefold()
-    fitting = [n for n, name in enumerate(names) if marker and marker in name]
+    fitting = [n for n, name in enumerate(names) if marker and _has_words(name, marker)]
     if len(fitting) != 1:
         raise Rejected(
             f"it has {reader.channels} channels, and not exactly one is named after the marker; save only that "
             "channel, or name it in the column channel"
         )
     return fitting[0]
+
+
+def _has_words(name: str, marker: str) -> bool:
+    """Whether a name has the words of the marker in a row, as `anti-IgG (FITC)` has IgG; `IgG4` is another marker."""
+    words, wanted = (re.findall(r"\w+", text.replace("_", " ")) for text in (name, marker))
+    return any(words[n : n + len(wanted)] == wanted for n in range(len(words))) if wanted else False
 
 
 def open_field(reader: SlideReader, row: ImageRow) -> SlideReader:

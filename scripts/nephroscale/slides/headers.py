@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
-
-from PIL import Image
 
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides.facts import MIN_PX, ImageFacts, with_scale
 from nephroscale.slides.raw import list_files
-from nephroscale.slides.readers.image_reader import FAULTS
+from nephroscale.slides.readers.base import UnreadableSlide
+from nephroscale.slides.readers.image_reader import open_picture, resolution_mpp
 from nephroscale.slides.readers.registry import FAST, candidate_readers, open_slide
 from nephroscale.slides.samples import read_picture_header
 from nephroscale.slides.scale_bar import can_read_bars
@@ -60,17 +58,17 @@ def read_header(path: Path, modality: str = "", page: int | None = None) -> Head
     if not path.is_file():
         path = list_files(path)[0][1]
     if modality == "TEM":
-        width, height, scale = read_picture_header(path, page)
+        width, height, scale, fault = read_picture_header(path, page)
         if scale is None:
-            return Header("micrograph", width, height)
+            return Header("micrograph", width, height, scale_fault=fault)
         return Header(scale.source, width, height, scale.nm_per_px / 1000)
     readers = [name for name in candidate_readers(path, page) if name != FAST]
     if readers == ["image_reader"]:  # it would decode the whole image
         try:
-            with Image.open(path, formats=("PNG", "JPEG", "BMP")) as image:
-                return Header("picture", image.width, image.height)
-        except FAULTS as fault:
-            raise Rejected("cannot be opened: the image cannot be opened") from fault
+            with open_picture(path) as image:
+                return Header("picture", image.width, image.height, resolution_mpp(image), mpp_is_generic=True)
+        except UnreadableSlide as fault:
+            raise Rejected(f"cannot be opened: {fault}") from fault
     for reader in readers:
         try:
             with open_slide(path, reader, page) as slide:
@@ -125,8 +123,7 @@ def read_in_parallel(read: Callable[[T], U], files: Iterable[T]) -> list[U]:
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
     try:
-        with warnings.catch_warnings(), ThreadPoolExecutor(THREADS) as pool:
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with ThreadPoolExecutor(THREADS) as pool:
             return list(pool.map(read, files))
     finally:
         logger.setLevel(level)

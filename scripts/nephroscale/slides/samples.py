@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from nephroscale.errors import Rejected
+from nephroscale.slides.foreign_formats import foreign_format
 from nephroscale.slides.microscope_scale import MicroscopeScale, read_sidecar_scale, read_tiff_scale
+from nephroscale.slides.readers.claims import claim_fault
 from nephroscale.slides.stacks import choose_plane, kind_of_stack, open_stack
 
 if TYPE_CHECKING:
@@ -24,25 +26,24 @@ UPRIGHT = (0, 1)  # 0 is not defined, and written all the same
 LAB = ("CIELAB", "ICCLAB", "ITULAB")
 MOST_PIXELS = 180_000_000  # cleaning takes up to 18 bytes each, and the job of a patient has 4 GB
 
-FOREIGN = (
-    (0, b"GIF8", "a GIF"),
-    (8, b"WEBP", "a WebP"),
-    (0, b"%PDF", "a PDF"),
-    (0, b"8BPS", "a Photoshop file"),
-    (4, b"ftyp", "a HEIC, AVIF or film"),
-    (0, b"ZISRAWFILE", "a CZI of Zeiss"),
-    (128, b"DICM", "a DICOM file"),
-    (0, b"PK\3\4", "a ZIP archive or an Office file"),
-)
-"""Formats that are not read: place and first bytes, and the name."""
-
 
 class PictureHeader(NamedTuple):
-    """What is known of a picture without its pixels: its size in pixels, and the scale that a microscope wrote."""
+    """What is known of a picture without its pixels.
+
+    Attributes
+    ----------
+    width, height
+        Pixels.
+    scale
+        What a microscope wrote; None where there is none.
+    scale_fault
+        Why a scale in the file cannot be used; empty otherwise.
+    """
 
     width: int
     height: int
     scale: MicroscopeScale | None
+    scale_fault: str = ""
 
 
 def read_samples(path: Path, page: int | None = None) -> np.ndarray:
@@ -141,15 +142,22 @@ def _refuse_large(width: int, height: int) -> None:
         )
 
 
+def _refuse_claim(page: tifffile.TiffPage, size: int) -> None:
+    """Refuse a page that states far more pixels than its tiles or strips, or the file, can hold."""
+    bytes_per_pixel = page.samplesperpixel * max(1, page.bitspersample // 8)
+    held = min(size, sum(page.databytecounts))
+    if reason := claim_fault(page.imagewidth, page.imagelength, bytes_per_pixel, held):
+        raise Rejected(reason)
+
+
 def _refuse_turned(orientation: object) -> None:
     if orientation not in UPRIGHT:
         raise Rejected("its orientation tag rotates the image; save it upright")
 
 
 def _refuse_foreign(head: bytes) -> None:
-    for place, magic, name in FOREIGN:
-        if head[place:].startswith(magic):
-            raise Rejected(f"it is {name}, which is not read; export it as TIFF with all its bits")
+    if name := foreign_format(head):
+        raise Rejected(f"it is {name}, which is not read; export it as TIFF with all its bits")
 
 
 def _tiff_header(path: Path, page: int | None) -> PictureHeader:
@@ -160,11 +168,13 @@ def _tiff_header(path: Path, page: int | None) -> PictureHeader:
     with tifffile.TiffFile(path) as tiff:
         pages = _pages(tiff)
         chosen = _choose_page(pages, page)
-        scale = read_tiff_scale(chosen, pages)
+        scale, fault = read_tiff_scale(chosen, pages), ""
         if scale is None:
-            mpp, generic, _ = read_mpp(tiff)
+            mpp, generic, fault = read_mpp(tiff)
             scale = None if mpp is None or generic else MicroscopeScale(1000 * mpp, "OME" if tiff.is_ome else "ImageJ")
-        return PictureHeader(int(chosen.imagewidth), int(chosen.imagelength), scale)
+            fault = "" if generic else fault
+        _refuse_claim(chosen, tiff.filehandle.size)
+        return PictureHeader(int(chosen.imagewidth), int(chosen.imagelength), scale, fault)
 
 
 def _decode_tiff(path: Path, number: int | None) -> np.ndarray:
@@ -173,6 +183,7 @@ def _decode_tiff(path: Path, number: int | None) -> np.ndarray:
     with tifffile.TiffFile(path) as tiff:
         page = _choose_page(_pages(tiff), number)
         _refuse_large(page.imagewidth, page.imagelength)
+        _refuse_claim(page, tiff.filehandle.size)
         _refuse_turned(page.tags.valueof(ORIENTATION, 1))
         ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
         if max(ends, default=0) > tiff.filehandle.size:  # a decoder of JPEG would fill the rest with grey
@@ -269,15 +280,20 @@ def _open_raster(path: Path, head: bytes, page: int | None) -> Image.Image:
         raise Rejected(f"it has no page #{page}, but one picture")
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours
     image = Image.open(path, formats=RASTERS)
-    if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
+    try:
+        _refuse_large(image.width, image.height)
+        if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
+            raise Rejected("it is an animated PNG, which is not read; save one picture of it")
+        if reason := claim_fault(image.width, image.height, len(image.getbands()), path.stat().st_size):
+            raise Rejected(reason)
+    except Rejected:
         image.close()
-        raise Rejected("it is an animated PNG, which is not read; save one picture of it")
+        raise
     return image
 
 
 def _decode_raster(path: Path, head: bytes, page: int | None) -> np.ndarray:
     with _open_raster(path, head, page) as opened:
-        _refuse_large(opened.width, opened.height)
         opened.load()  # raises if the file is truncated; OpenCV would fill it with grey
         _refuse_turned(opened.getexif().get(ORIENTATION, 1))  # in a PNG it follows the pixels
         image: Image.Image = opened

@@ -1,8 +1,11 @@
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
 
 from nephroscale.errors import Rejected
+from nephroscale.slides.headers import read_header
+from nephroscale.slides.readers import image_reader
 from nephroscale.slides.readers.registry import choose_reader, open_slide
 
 
@@ -29,3 +32,51 @@ def test_a_rotated_image_is_rejected(tmp_path):
     Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
     with pytest.raises(Rejected, match="orientation"):
         choose_reader(tmp_path / "a.jpg")
+
+
+def test_sixteen_bits_of_a_png_are_kept_in_colour_too(tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 65536, (20, 30, 3)).astype(np.uint16)
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(rgb))
+    with open_slide(tmp_path / "a.png") as slide:
+        assert slide.rgb
+        np.testing.assert_array_equal(slide.read_level(0, 0, 0, 30, 20)[0], rgb)
+    (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:1500])
+    with pytest.raises(Rejected, match="damaged or truncated"):
+        open_slide(tmp_path / "cut.png")
+
+
+def test_a_grey_picture_with_transparency_stays_grey(tmp_path):
+    grey = np.full((20, 30, 2), 200, np.uint8)
+    grey[:5, :, 1] = 0
+    Image.fromarray(grey, "LA").save(tmp_path / "a.png")
+    with open_slide(tmp_path / "a.png") as slide:
+        pixels, valid = slide.read_level(0, 0, 0, 30, 20)
+        assert pixels.shape == (20, 30, 1)
+        assert (~valid).sum() == 150
+
+
+def test_the_resolution_is_a_plain_tag_where_it_may_be_that_of_a_microscope(tmp_path):
+    for name, options, mpp in (
+        ("a.png", {"dpi": (50800, 50800)}, 0.5),
+        ("a.bmp", {"dpi": (50800, 50800)}, 0.5),
+        ("a.jpg", {"dpi": (50800, 50800)}, 0.5),
+        ("b.png", {"dpi": (300, 300)}, None),
+        ("c.png", {"dpi": (50800, 25400)}, None),
+    ):
+        Image.new("RGB", (20, 30)).save(tmp_path / name, **options)
+        with open_slide(tmp_path / name) as slide:
+            assert slide.mpp == (None if mpp is None else pytest.approx(mpp, rel=1e-4))
+            assert slide.mpp_is_generic
+        assert read_header(tmp_path / name)[3] == slide.mpp
+
+
+def test_animations_and_too_many_pixels_are_refused(tmp_path, monkeypatch):
+    picture = Image.new("RGB", (20, 30), "white")
+    picture.save(tmp_path / "a.png", save_all=True, append_images=[Image.new("RGB", (20, 30))])
+    with pytest.raises(Rejected, match="animated"):
+        open_slide(tmp_path / "a.png")
+    picture.save(tmp_path / "b.png")
+    monkeypatch.setattr(image_reader, "MAX_PIXELS", 599)
+    for read in (open_slide, read_header):
+        with pytest.raises(Rejected, match="20 x 30 pixels, which is too large"):
+            read(tmp_path / "b.png")

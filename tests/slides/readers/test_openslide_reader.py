@@ -1,4 +1,7 @@
+import cv2
+import numpy as np
 import pytest
+import tifffile
 
 from nephroscale.slides.readers.base import UnreadableRegion
 from nephroscale.slides.readers.openslide_reader import OpenslideReader
@@ -10,3 +13,16 @@ def test_a_failed_read_leaves_the_slide_readable(shared):
             with pytest.raises(UnreadableRegion):
                 slide.read_level(0, 0, 0, 8, 8)
         assert slide._slide.dimensions == (16, 16)
+
+
+def test_a_reduced_page_of_another_shape_is_no_level(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 255, (512, 768, 3)).astype(np.uint8)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        for number, (height, width) in enumerate(((512, 768), (300, 768), (128, 192))):
+            options = {"photometric": "rgb", "tile": (64, 64), "metadata": None, "subfiletype": int(number > 0)}
+            tiff.write(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), **options)
+    with OpenslideReader(tmp_path / "a.tif") as slide:
+        assert slide.sizes == ((768, 512), (192, 128))
+        small, valid = slide.read_level(1, 0, 0, 192, 128)
+        assert valid.all()
+        np.testing.assert_array_equal(small, cv2.resize(picture, (192, 128), interpolation=cv2.INTER_AREA))

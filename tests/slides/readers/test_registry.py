@@ -51,7 +51,7 @@ def test_readers_of_real_files(shared, name, reader):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("malformed/lfs_pointer_as_a.tiff", "image format is unknown"),
+        ("malformed/lfs_pointer_as_a.tiff", "a pointer of Git LFS"),
         ("malformed/histolab-broken.svs", "image format is unknown"),
         ("malformed/truncated.svs", "truncated"),
         ("test_orient6.tif", "orientation tag is 6"),
@@ -142,3 +142,54 @@ def test_a_file_with_one_picture_has_no_second(tmp_path):
     assert choose_reader(tmp_path / "a.png", 1) == "image_reader"
     with pytest.raises(Rejected, match="no picture #2, but one"):
         choose_reader(tmp_path / "a.png", 2)
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"GIF89a", "a GIF"),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "a WebP"),
+        (b"\0\0\0\x18ftypheic", "a HEIC"),
+        (b"\xff\x0a", "a JPEG XL file"),
+        (b"%PDF-1.7", "a PDF"),
+        (b"PK\3\4", "a ZIP archive"),
+        (b'<?xml version="1.0"?><svg xmlns="">', "an SVG"),
+        (b"<!DOCTYPE html>", "a web page"),
+        (b"P6 2 2 255\n", "a Netpbm picture"),
+        (bytes(128) + b"DICM", "a DICOM file of another kind than a whole slide"),
+    ],
+)
+def test_a_foreign_format_is_refused_by_name_whatever_the_file_is_called(tmp_path, start, kind):
+    (tmp_path / "a.tif").write_bytes(start + bytes(300))
+    with pytest.raises(Rejected, match=f"it is {kind}.*, which is not read"):
+        choose_reader(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("tile", [None, (32, 32)])
+def test_a_compression_without_decoder_and_a_preview_of_a_larger_picture_are_refused(tmp_path, tile):
+    picture, path = np.zeros((64, 96, 3), np.uint8), tmp_path / "a.tif"
+    tifffile.imwrite(path, picture, photometric="rgb", tile=tile, metadata=None)
+    with tifffile.TiffFile(path) as tiff:
+        place = tiff.pages[0].tags["Compression"].valueoffset
+    data = bytearray(path.read_bytes())
+    data[place : place + 2] = (34661).to_bytes(2, "little")
+    (tmp_path / "b.tif").write_bytes(data)
+    with pytest.raises(Rejected, match=r"its compression \(JBIG, number 34661\) is not read"):
+        choose_reader(tmp_path / "b.tif")
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(picture[::2, ::2], photometric="rgb", tile=tile, subifds=1, metadata=None)
+        tiff.write(picture, photometric="rgb", tile=tile, metadata=None)
+    with pytest.raises(Rejected, match=r"a preview \(48 x 32 pixels\) of a picture below it \(96 x 64, a SubIFD\)"):
+        choose_reader(path)
+
+
+def test_a_sample_whose_kind_is_not_specified_is_opacity_for_each_reader(tmp_path):
+    rgba = np.full((64, 96, 4), 200, np.uint8)
+    rgba[:20, :, 3] = 0
+    for tile in (None, (32, 32)):
+        options = {"photometric": "rgb", "extrasamples": ["unspecified"], "tile": tile}
+        tifffile.imwrite(tmp_path / "a.tif", rgba, metadata=None, **options)
+        with open_slide(tmp_path / "a.tif") as slide:
+            pixels, valid = slide.read_level(0, 0, 0, 96, 64)
+        np.testing.assert_array_equal(valid, rgba[..., 3] > 0)
+        assert (pixels == 200).all()

@@ -1,7 +1,11 @@
+import re
+
 import numpy as np
 import pytest
 import tifffile
 
+from nephroscale.cohort.image import TableScale
+from nephroscale.slides.headers import describe_header
 from nephroscale.slides.readers.registry import choose_reader, open_slide
 from nephroscale.slides.readers.stated_mpp import micrometres, read_mpp, square_pixels
 
@@ -23,6 +27,7 @@ RGB = np.full((64, 64, 3), 200, np.uint8)
         ("inch", 25400.0),
         ("inches", 25400.0),
         ("in", 25400.0),
+        ("thou", 25.4),
         ("pixel", None),
         ("ms", None),
         ("", None),
@@ -37,8 +42,11 @@ def test_pixels_that_are_not_square_are_refused_with_the_reason():
     assert square_pixels(0.25, 0.26) == (0.255, False, "")
     assert "not square" in square_pixels(0.25, 0.265).fault
     assert square_pixels("0.25", "0.5") == (None, False, "its pixels are not square (0.25 x 0.5 µm); resample it")
-    for x, y in ((None, "0.25"), ("-1", "-1"), ("a", "1"), ("inf", "1"), ("nan", "nan")):
-        assert square_pixels(x, y) == (None, False, "")
+    assert square_pixels("0,25", "0.25") == (0.25, False, "")
+    assert square_pixels(None, None) == square_pixels("", " ") == (None, False, "")
+    assert square_pixels(None, "0.25").fault == "the file gives the size of a pixel along one axis alone (0.25 µm)"
+    for x, y in (("-1", "-1"), ("a", "1"), ("inf", "1"), ("nan", "nan"), (0, 0)):
+        assert square_pixels(x, y) == (None, False, f"the file gives {x} x {y} µm as the size of a pixel")
 
 
 def write_ome(path, tile=None, resolution=(10000, 10000), **metadata):
@@ -88,3 +96,47 @@ def test_the_descriptions_of_imagej_and_aperio_and_plain_tags(tmp_path):
     assert write("Aperio Image Library v11.2.1\r\n64x64 |AppMag = 20|MPP = 0.4990") == (0.499, False, "")
     assert write(resolution=(20000, 20000), unit=3) == (0.5, True, "")
     assert write(resolution=(20000, 20000), unit=1) == (None, False, "")
+    for written in ("0,4990", "4.99E-001", "0.25|MPP = 0.499"):
+        assert write(f"Aperio Image Library v11.2.1\r\n64x64 |AppMag = 20|MPP = {written}|X = 1").mpp == 0.499
+    for written in ("0", "-0.5", "none"):
+        assert write(f"Aperio v11|MPP = {written}").fault == f"the file gives {written!r} as its MPP"
+        assert write(f"Aperio v11|MPP = {written}", (20000, 20000), 3) == (0.5, True, "")
+
+
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+@pytest.mark.parametrize(
+    ("stated", "fault"),
+    [
+        ({"PhysicalSizeX": 0.5}, "along one axis alone"),
+        ({"PhysicalSizeY": 0.5}, "along one axis alone"),
+        ({"PhysicalSizeX": 0, "PhysicalSizeY": 0}, r"gives 0(\.0)? x 0(\.0)? µm"),
+        ({"PhysicalSizeX": -0.5, "PhysicalSizeY": -0.5}, "gives -0.5 x -0.5 µm"),
+        (
+            {"PhysicalSizeX": 500, "PhysicalSizeXUnit": "nm", "PhysicalSizeY": 1, "PhysicalSizeYUnit": "pixel"},
+            "'pixel'",
+        ),
+        ({"PhysicalSizeX": 1, "PhysicalSizeXUnit": "reference frame", "PhysicalSizeY": 1}, "'reference frame'"),
+    ],
+)
+def test_a_scale_that_ome_xml_states_in_part_has_its_reason(tmp_path, make_row, tile, stated, fault):
+    path = write_ome(tmp_path / "a.ome.tif", tile, resolution=None, **stated)
+    with open_slide(path) as slide:
+        assert slide.mpp is None
+        assert re.search(fault, slide.scale_fault)
+    assert re.search(fault, describe_header(path, make_row("OM")).reason)
+
+
+def test_a_plain_tag_counts_where_ome_xml_gives_no_number(tmp_path):
+    path = write_ome(tmp_path / "a.ome.tif", PhysicalSizeX=0, PhysicalSizeY=0, resolution=(20000, 20000))
+    with open_slide(path) as slide:
+        assert (slide.mpp, slide.mpp_is_generic) == (0.5, True)
+
+
+def test_a_micrograph_has_the_reason_too(tmp_path, make_row):
+    def write(**stated):
+        with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as tiff:
+            tiff.write(np.arange(64 * 64, dtype=np.uint16).reshape(64, 64), metadata=stated)
+        return describe_header(tmp_path / "a.ome.tif", make_row("TEM", scale=TableScale(5, "nm")))
+
+    assert write(PhysicalSizeX=5, PhysicalSizeXUnit="nm").scale.source == "table"
+    assert "not square" in write(PhysicalSizeX=0.005, PhysicalSizeY=0.009).reason

@@ -225,3 +225,21 @@ def test_large_strips_are_decoded_once(tmp_path, monkeypatch, compression):
     with open_slide(path, "tifffile_reader") as slide:
         np.testing.assert_array_equal(slide.read_level(0, 10, 150, 40, 100)[0][..., 0], image[150:250, 10:50])
         assert not isinstance(slide._array(0), np.ndarray)
+
+
+def test_samples_beside_grey_are_channels_unless_they_are_opacity(tmp_path):
+    planes = np.random.default_rng(0).integers(0, 4000, (48, 64, 2)).astype(np.uint16)
+    for kind, channels in (("unspecified", 2), ("unassalpha", 1)):
+        options = {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": [kind]}
+        tifffile.imwrite(tmp_path / "a.tif", planes, metadata=None, **options)
+        with open_slide(tmp_path / "a.tif") as slide:
+            pixels, valid = slide.read_level(0, 0, 0, 64, 48)
+            np.testing.assert_array_equal(pixels, planes[..., :channels])
+            assert valid.all() == (kind == "unspecified")
+
+
+def test_the_labels_of_imagej_are_names_of_channels(tmp_path):
+    metadata = {"axes": "CYX", "Labels": ["DAPI", "IgG"]}
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 48, 64), np.uint16), imagej=True, metadata=metadata)
+    with open_slide(tmp_path / "a.tif") as slide:
+        assert slide.channel_names == ("DAPI", "IgG")

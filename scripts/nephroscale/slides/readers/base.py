@@ -25,15 +25,16 @@ def split_alpha(rgba: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     Parameters
     ----------
     rgba
-        Unsigned integers [h, w, 4]; the colours are not multiplied by the last channel.
+        Unsigned integers [h, w, 4], or [h, w, 2] of a grey picture; not multiplied by the last channel, which is the
+        opacity.
 
     Returns
     -------
     tuple of (ndarray, ndarray or None)
-        Colours [h, w, 3], and bool [h, w], the pixels that count; None if all do.
+        Colours [h, w, 3] or grey [h, w, 1], and bool [h, w], the pixels that count; None if all do.
     """
-    opaque = rgba[..., 3] > np.iinfo(rgba.dtype).max // 2
-    return np.ascontiguousarray(rgba[..., :3]), None if opaque.all() else opaque
+    opaque = rgba[..., -1] > np.iinfo(rgba.dtype).max // 2
+    return np.ascontiguousarray(rgba[..., :-1]), None if opaque.all() else opaque
 
 
 class SlideReader(ABC):

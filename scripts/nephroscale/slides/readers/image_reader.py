@@ -3,48 +3,46 @@
 from __future__ import annotations
 
 import struct
-import warnings
 import zlib
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import imagecodecs
 import numpy as np
 from PIL import Image
 
 from nephroscale.slides.readers.base import SlideReader, UnreadableSlide, split_alpha
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from nephroscale.slides.readers.claims import claim_fault
+from nephroscale.slides.readers.stated_mpp import PLAUSIBLE_GENERIC_UM
 
 ORIENTATION = 0x0112
-MAX_PIXELS = 400_000_000
-FAULTS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, OverflowError, Image.DecompressionBombError)
-"""What Pillow raises on damaged files."""
+MAX_PIXELS = 180_000_000  # decoding takes up to ten bytes each
+FAULTS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, OverflowError, imagecodecs.PngError)
+"""What Pillow and imagecodecs raise on damaged files."""
+UPRIGHT = (0, 1)  # 0 is not defined, and written all the same
+JPEG = b"\xff\xd8\xff"
+PNG_DEPTH, PNG_KIND = 24, 25  # places of bits per sample and kind of colour in a PNG
+PNG_GREY = 0
+
+Image.MAX_IMAGE_PIXELS = None  # the limit is ours
 
 
 class ImageReader(SlideReader):
-    """A whole image in memory, with one level.
+    """A whole image in memory, with one level, in 8 or 16 bits.
 
-    Pillow rejects truncated files, which other decoders fill with grey. The resolution in such files is meant for
-    printing, so `mpp` is None.
+    Pillow rejects truncated files, which other decoders fill with grey. The resolution in such files is mostly that of
+    a printer; `mpp` is given where it may be that of a light microscope.
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                image = Image.open(path, formats=("PNG", "JPEG", "BMP"))
-        except FAULTS as fault:
-            raise UnreadableSlide("the image cannot be opened") from fault
-        with image:
-            if image.width * image.height > MAX_PIXELS:
-                raise UnreadableSlide("the image is too large for its format; save it as a pyramidal TIFF")
+        with open_picture(path) as image:
             self.vendor = (image.format or "image").lower()
+            self.mpp, self.mpp_is_generic = resolution_mpp(image), True
             try:
                 orientation = image.getexif().get(ORIENTATION, 1)  # in a PNG it follows the pixels
-                self._pixels, self._valid = _as_array(image)
+                self._pixels, self._valid = _as_array(image, path)
             except FAULTS as fault:
                 raise UnreadableSlide("the image is damaged or truncated") from fault
-            if orientation not in {0, 1}:
+            if orientation not in UPRIGHT:
                 raise UnreadableSlide("its orientation tag rotates the image; save it upright")
         self.height, self.width, self.channels = self._pixels.shape
         self.dtype, self.rgb = self._pixels.dtype, self.channels == 3
@@ -59,14 +57,70 @@ class ImageReader(SlideReader):
         """Do nothing: the file is already closed."""
 
 
-def _as_array(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+def open_picture(path: Path) -> Image.Image:
+    """Open a PNG, JPEG or BMP without decoding its pixels.
+
+    Raises
+    ------
+    UnreadableSlide
+        When it is damaged as far as its header shows, too large, or an animation.
+    """
+    try:
+        image = Image.open(path, formats=("PNG", "JPEG", "BMP"))
+    except FAULTS as fault:
+        with Path(path).open("rb") as file:
+            jpeg = file.read(len(JPEG)) == JPEG
+        kinds = "; of JPEG, the common kind with 8 bits is read" if jpeg else ""
+        raise UnreadableSlide(f"the image is damaged, or of a kind that is not read{kinds}") from fault
+    reason = ""
+    if image.width * image.height > MAX_PIXELS:
+        reason = (
+            f"the image has {image.width} x {image.height} pixels, which is too large for its format (more than "
+            f"{MAX_PIXELS // 10**6} million); save it as a pyramid, for instance with `vips tiffsave IN OUT --tile "
+            "--pyramid --compression deflate`"
+        )
+    elif image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
+        reason = "it is an animated PNG, which is not read; save one picture of it"
+    else:
+        reason = claim_fault(image.width, image.height, len(image.getbands()), Path(path).stat().st_size)
+    if reason:
+        image.close()
+        raise UnreadableSlide(reason)
+    return image
+
+
+def resolution_mpp(image: Image.Image) -> float | None:
+    """Give the resolution of an open picture as µm per pixel, where it may be that of a light microscope."""
+    sides = [25400 / float(dpi) for dpi in image.info.get("dpi", ()) if dpi and float(dpi) > 0]
+    low, high = PLAUSIBLE_GENERIC_UM
+    plausible = len(sides) == 2 and all(low <= side <= high for side in sides)
+    return float(f"{sum(sides) / 2:.5g}") if plausible and abs(sides[0] / sides[1] - 1) < 0.05 else None
+
+
+def _as_array(image: Image.Image, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    if image.format == "PNG" and (deep := _decode_deep(Path(path))) is not None:
+        return split_alpha(deep) if deep.shape[2] in {2, 4} else (deep, None)
     if image.mode.startswith("I"):  # 16 bits, stored in 16 or 32
         return np.clip(np.asarray(image), 0, 65535).astype(np.uint16)[..., None], None
-    if image.mode in {"L", "1"}:
+    transparent = "transparency" in image.info
+    if image.mode in {"L", "1"} and not transparent:
         return np.asarray(image.convert("L"))[..., None], None
-    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
+    if image.mode in {"LA", "L", "1"}:
+        return split_alpha(np.asarray(image.convert("LA")))
+    if image.mode in {"RGBA", "PA"} or transparent:
         return split_alpha(np.asarray(image.convert("RGBA")))
     return np.asarray(image.convert("RGB")), None
+
+
+def _decode_deep(path: Path) -> np.ndarray | None:
+    """Decode a PNG of 16 bits in colour or with transparency [h, w, channels], of which Pillow keeps 8; else None."""
+    with path.open("rb") as file:
+        head = file.read(PNG_KIND + 1)
+        if head[PNG_DEPTH] != 16 or head[PNG_KIND] == PNG_GREY:
+            return None
+        file.seek(0)
+        decoded: np.ndarray = imagecodecs.png_decode(file.read())
+    return decoded
 
 
 Reader = ImageReader

@@ -13,9 +13,12 @@ from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, Unrea
 from nephroscale.slides.readers.stated_mpp import StatedMpp, read_mpp, square_pixels
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 FAULTS = (openslide.OpenSlideError, OSError)
+OTHER_IMAGE = "Slide contains unexpected image"
+SAME_SHAPE = 0.02  # difference of width by height up to which a level is a copy of the first
 
 
 class OpenslideReader(SlideReader):
@@ -26,15 +29,26 @@ class OpenslideReader(SlideReader):
         try:
             self._slide = self._open()
             properties = self._slide.properties
-            self.sizes = tuple(self._slide.level_dimensions)
-            self.downsamples = tuple(float(d) for d in self._slide.level_downsamples)
+            sizes = tuple(self._slide.level_dimensions)
+            downsamples = tuple(float(d) for d in self._slide.level_downsamples)
         except FAULTS as fault:
+            if OTHER_IMAGE in str(fault):
+                raise UnreadableSlide(
+                    "its DICOM series holds several slides; move the files of each into a folder of its own"
+                ) from fault
             raise UnreadableSlide(f"OpenSlide cannot open it: {fault}") from fault
+        self._numbers = [number for number, size in enumerate(sizes) if _is_copy(size, sizes[0])]
+        self.sizes = tuple(sizes[number] for number in self._numbers)
+        self.downsamples = tuple(downsamples[number] for number in self._numbers)
         self.width, self.height = self.sizes[0]
         self.vendor = properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
         stated = _stated(path) if self.vendor == "generic-tiff" else None  # OpenSlide reads only its plain tags
         if stated is None:
-            sides = (properties.get(name) for name in (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y))
+            sides = [properties.get(name) for name in (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y)]
+            if sides == [None, None] and self.vendor == "dicom":
+                sides = [_volume_mpp(properties, axis) for axis in (("Width", "Columns"), ("Height", "Rows"))]
+            if sides == [None, None] and self.vendor == "aperio":
+                sides = 2 * [properties.get("aperio.MPP")]  # OpenSlide keeps silent about a number that it cannot read
             stated = square_pixels(*sides, generic=self.vendor == "generic-tiff")
         self.mpp, self.mpp_is_generic, self.scale_fault = stated
 
@@ -46,7 +60,7 @@ class OpenslideReader(SlideReader):
         factor = self.downsamples[level]
         corner = (round(x * factor), round(y * factor))
         try:
-            rgba = np.asarray(self._slide.read_region(corner, level, (width, height)))
+            rgba = np.asarray(self._slide.read_region(corner, self._numbers[level], (width, height)))
         except FAULTS as fault:
             # After a failed read every later call on the handle fails, so it is opened again.
             with contextlib.suppress(*FAULTS):
@@ -62,6 +76,22 @@ class OpenslideReader(SlideReader):
         """Close the file."""
         with contextlib.suppress(*FAULTS):
             self._slide.close()
+
+
+def _is_copy(size: tuple[int, int], first: tuple[int, int]) -> bool:
+    """Whether a level has the shape of the first, but for rounding; labels and macro images have others."""
+    across, along = first[0] / size[0], first[1] / size[1]
+    rounding = 1 / min(size)
+    return abs(across / along - 1) <= SAME_SHAPE + rounding
+
+
+def _volume_mpp(properties: Mapping[str, str], names: tuple[str, str]) -> str | None:
+    """The side of a pixel in a DICOM file without a spacing, of the imaged volume (mm) and the pixels along it."""
+    extent, count = (
+        properties.get(f"dicom.{kind}{name}")
+        for kind, name in zip(("ImagedVolume", "TotalPixelMatrix"), names, strict=True)
+    )
+    return None if not extent or not count or not int(count) else f"{1000 * float(extent) / int(count):.6g}"
 
 
 def _stated(path: Path) -> StatedMpp | None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError, Rejected
+from nephroscale.slides.foreign_formats import foreign_format
+from nephroscale.slides.readers.claims import claim_fault
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
@@ -47,6 +49,10 @@ FOREIGN = {
 """First bytes of the files of microscopes' programs that are not read."""
 ORIENTATION = 274
 SEPARATE = 2
+UNSPECIFIED = 0
+EXPANDING = (1, 5, 7, 8, 32773, 32946)
+"""Compressions of TIFF whose ratio has a limit (:data:`.claims.MOST_EXPANSION`): none, LZW, JPEG, deflate, PackBits."""
+OPENED = "cannot be opened: "
 MOST_SEGMENT_BYTES = 2**28
 MICROGRAPH = "samples_reader"
 PAGED = (MICROGRAPH, "tifffile_reader", *EXTRA)
@@ -88,7 +94,7 @@ def open_slide(path: Path, reader: str | None = None, page: int | None = None) -
         more = {} if page is None or reader not in PAGED else {"page": page}
         slide: SlideReader = importlib.import_module(READERS[reader]).Reader(Path(path), **more)
     except UnreadableSlide as fault:
-        raise Rejected(f"cannot be opened: {_without_path(path, fault)}") from fault
+        raise Rejected(f"{OPENED}{_without_path(path, fault).removeprefix(OPENED)}") from fault
     return slide
 
 
@@ -133,7 +139,8 @@ def candidate_readers(path: Path, page: int | None = None) -> list[str]:
     """
     path = Path(path)
     with path.open("rb") as file:
-        magic = file.read(8)
+        head = file.read(256)
+    magic = head[:8]
     if not magic:
         raise Rejected("cannot be opened: the file is empty (0 bytes)")
     if name := _foreign(path, magic):
@@ -152,7 +159,12 @@ def candidate_readers(path: Path, page: int | None = None) -> list[str]:
     vendor = _vendor(path)
     if not magic.startswith(TIFF):
         if vendor is None:
-            raise Rejected("cannot be opened: its image format is unknown")
+            name = foreign_format(head)
+            raise Rejected(
+                f"it is {name}, which is not read; save the picture as TIFF or PNG"
+                if name
+                else "cannot be opened: its image format is unknown"
+            )
         return ["openslide_reader"]
     plain = _check_tiff(path)
     if vendor is None or (vendor == "generic-tiff" and not plain):
@@ -195,13 +207,19 @@ def _check_tiff(path: Path) -> bool:
             whole = [tiff.pages.get(number).aspage() for number in range(len(tiff.pages))]
             for each in whole:
                 _check_segments(each)
+                _check_parts(each)
             lab = "LAB" in tifffile.PHOTOMETRIC(page.photometric).name
             area = page.imagelength * page.imagewidth
+            largest = max(each.imagelength * each.imagewidth for each in whole)
+            for each in whole:
+                if each.imagelength * each.imagewidth == largest:
+                    _check_decoder(each)
             plain = (
                 page.dtype == "uint8"
                 and not lab
                 and [other.imagelength * other.imagewidth >= area for other in whole].count(True) == 1
                 and page.samplesperpixel >= 3
+                and UNSPECIFIED not in map(int, page.extrasamples)
                 and not (tiff.is_ome and len(tiff.series[0].shape) > 3)
             )
     except Rejected:
@@ -228,6 +246,39 @@ def _check_segments(page: TiffPage) -> None:
         )
 
 
+def _check_parts(page: TiffPage) -> None:
+    """Refuse a page below which a larger one hangs: the page is then a preview."""
+    for part in page.pages or ():
+        below = part.aspage()
+        if below.imagelength * below.imagewidth > page.imagelength * page.imagewidth:
+            raise Rejected(
+                f"its first page is a preview ({page.imagewidth} x {page.imagelength} pixels) of a picture below it "
+                f"({below.imagewidth} x {below.imagelength}, a SubIFD), which is not read; save the picture as a page"
+            )
+
+
+def _check_decoder(page: TiffPage) -> None:
+    """Refuse a page whose compression has no decoder, or that states more pixels than its bytes can hold."""
+    import tifffile
+
+    kind = page.compression
+    try:
+        tifffile.TIFF.DECOMPRESSORS[kind]
+    except KeyError as fault:
+        name = getattr(kind, "name", "")
+        raise Rejected(
+            f"its compression ({f'{name}, ' if name else ''}number {int(kind)}) is not read; save it with deflate, LZW "
+            "or JPEG"
+        ) from fault
+    if kind not in EXPANDING or not page.dataoffsets:
+        return
+    present = [count for count in page.databytecounts if count]
+    rows = max(1, round(page.imagelength * len(present) / len(page.dataoffsets)))
+    bytes_per_pixel = page.samplesperpixel * max(1, page.bitspersample // 8)
+    if claim_fault(page.imagewidth, rows, bytes_per_pixel, sum(present)):
+        raise Rejected(claim_fault(page.imagewidth, page.imagelength, bytes_per_pixel, sum(present)))
+
+
 def _opened(path: Path, readers: list[str], page: int | None) -> str:
     """Choose the first of the readers that can open the file."""
     reasons = []
@@ -242,4 +293,5 @@ def _opened(path: Path, readers: list[str], page: int | None) -> str:
 
 def _without_path(path: Path, fault: Exception) -> str:
     """Give the text of an error without the path in it."""
-    return str(fault).replace(str(path), "the file").replace(Path(path).name, "the file")
+    text = str(fault).replace(str(path), "the file").replace(Path(path).name, "the file")
+    return text.replace(f"{Path(path).parent}/", "")

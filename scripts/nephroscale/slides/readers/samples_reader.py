@@ -19,13 +19,14 @@ class SamplesReader(SlideReader):
 
     def __init__(self, path: Path, page: int | None = None) -> None:
         try:
-            scale = read_picture_header(path, page).scale
+            header = read_picture_header(path, page)
             pixels = read_samples(path, page)
         except Rejected as verdict:
             raise UnreadableSlide(verdict.reason) from verdict
         self._pixels = _as_unsigned(pixels if pixels.ndim == 3 else pixels[..., None])
         self.vendor = "micrograph"
-        self.mpp = None if scale is None else scale.nm_per_px / 1000
+        self.mpp = None if header.scale is None else header.scale.nm_per_px / 1000
+        self.scale_fault = "" if header.scale else header.scale_fault
         self.height, self.width, self.channels = self._pixels.shape
         self.dtype, self.rgb = self._pixels.dtype, self.channels == 3
         self.sizes, self.downsamples = ((self.width, self.height),), (1.0,)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import tifffile
 
 NOT_SQUARE = "its pixels are not square"
+NO_LENGTH = "the file gives its scale in the unit"
 SQUARE = 0.05  # relative difference up to which the mean of the sides of a pixel is its scale
 _UNITS: Mapping[str, float] = {
     "pm": 1e-6,
@@ -24,8 +25,12 @@ _UNITS: Mapping[str, float] = {
     **dict.fromkeys(("cm", "centimeter", "centimetre"), 1e4),
     **dict.fromkeys(("m", "meter", "metre"), 1e6),
     **dict.fromkeys(("in", "inch", "inche", '"'), 25400.0),
+    "thou": 25.4,
+    "pt": 25400.0 / 72,
 }
 PER_UNIT = {2: 25400.0, 3: 10000.0}
+PLAUSIBLE_GENERIC_UM = (0.05, 2.5)
+"""Scales that a plain resolution tag may state, µm per pixel: 10160 dpi of a desktop scanner are 2.5."""
 
 
 class StatedMpp(NamedTuple):
@@ -59,20 +64,31 @@ def square_pixels(x: float | str | None, y: float | str | None, *, generic: bool
     Parameters
     ----------
     x, y
-        Numbers or texts; what is no positive number states nothing.
+        Numbers or texts, which may have a decimal comma; None where a side is not stated.
     generic
         Whether they are in plain tags.
     """
-    try:
-        sides = float(x), float(y)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
+    stated = [side for side in (x, y) if side is not None and str(side).strip()]
+    if not stated:
         return StatedMpp()
+    if len(stated) == 1:
+        text = f"the file gives the size of a pixel along one axis alone ({str(stated[0])[:20]} µm)"
+        return StatedMpp(fault=text, generic=generic)
+    sides = [_number(side) for side in stated]
     if not all(0 < side < math.inf for side in sides):
-        return StatedMpp()
+        text = f"the file gives {' x '.join(str(side)[:20] for side in stated)} µm as the size of a pixel"
+        return StatedMpp(fault=text, generic=generic)
     if abs(sides[0] / sides[1] - 1) > SQUARE:
         text = f"{NOT_SQUARE} ({sides[0]:g} x {sides[1]:g} µm); resample it"
         return StatedMpp(fault=text, generic=generic)
     return StatedMpp(sum(sides) / 2 if sides[0] != sides[1] else sides[0], generic)
+
+
+def _number(side: float | str) -> float:
+    try:
+        return float(side.replace(",", ".") if isinstance(side, str) else side)
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def ome_pixels(tiff: tifffile.TiffFile, scene: int = 0) -> ET.Element | None:
@@ -102,12 +118,30 @@ def read_mpp(tiff: tifffile.TiffFile, page: tifffile.TiffPage | None = None, sce
     """
     pixels = ome_pixels(tiff, scene)
     stated = StatedMpp() if pixels is None else _of_ome(pixels)
-    if stated.mpp is not None or stated.fault:
+    if stated.mpp is not None or stated.fault.startswith((NOT_SQUARE, NO_LENGTH)):
         return stated
     page = tiff.pages.first if page is None else page
-    aperio = re.search(r"\|\s*MPP\s*=\s*([\d.]+)", page.description)
-    if aperio is not None:
-        return square_pixels(aperio[1], aperio[1])
+    for other in (_of_aperio(page.description), _of_tags(tiff, page)):
+        if stated.fault and other.mpp is not None and other.generic:
+            low, high = PLAUSIBLE_GENERIC_UM
+            if not low <= other.mpp <= high:  # 72 dpi, or 1 pixel per cm
+                continue
+        if other.mpp is not None or (other.fault and not stated.fault):
+            stated = other
+        if stated.mpp is not None:
+            break
+    return stated
+
+
+def _of_aperio(description: str) -> StatedMpp:
+    """The scale in the description of a scanner of Aperio, where the last value of a name counts, as for OpenSlide."""
+    found: list[str] = re.findall(r"\|\s*MPP\s*=([^|\r\n]*)", description)
+    side = found[-1].strip() if found else ""
+    stated = square_pixels(side, side)
+    return StatedMpp(fault=f"the file gives {side[:20]!r} as its MPP") if stated.fault else stated
+
+
+def _of_tags(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> StatedMpp:
     tags = [page.tags.valueof(tag) for tag in ("XResolution", "YResolution")]
     if not all(isinstance(tag, tuple) and len(tag) == 2 and all(tag) for tag in tags):
         return StatedMpp()
@@ -119,17 +153,15 @@ def read_mpp(tiff: tifffile.TiffFile, page: tifffile.TiffPage | None = None, sce
 
 
 def _of_ome(pixels: ET.Element) -> StatedMpp:
-    sides = [pixels.get(f"PhysicalSize{axis}") for axis in "XY"]
-    if None in sides:
-        return StatedMpp()
-    units = [pixels.get(f"PhysicalSize{axis}Unit", "µm") for axis in "XY"]
-    factors = [micrometres(unit) for unit in units]
-    if None in factors:
-        return StatedMpp(fault=f"the file gives its scale in the unit {units[0]!r}, which is no length")
-    try:
-        return square_pixels(*(float(side or "") * (factor or 0) for side, factor in zip(sides, factors, strict=True)))
-    except ValueError:
-        return StatedMpp()
+    sides: list[float | str | None] = []
+    for axis in "XY":
+        side, unit = pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")
+        factor = micrometres(unit)
+        if side is not None and factor is None:
+            return StatedMpp(fault=f"{NO_LENGTH} {unit[:20]!r}, which is no length")
+        number = math.nan if side is None else _number(side)
+        sides.append(number * (factor or 0) if math.isfinite(number) else side)
+    return square_pixels(*sides)
 
 
 def _in_unit(sides: list[float], unit: str) -> StatedMpp:
@@ -138,4 +170,4 @@ def _in_unit(sides: list[float], unit: str) -> StatedMpp:
         return square_pixels(*(factor * side for side in sides))
     if unit.casefold() in {"", "pixel", "pixels"}:
         return StatedMpp()
-    return StatedMpp(fault=f"the file gives its scale in the unit {unit[:20]!r}, which is no length")
+    return StatedMpp(fault=f"{NO_LENGTH} {unit[:20]!r}, which is no length")

@@ -26,6 +26,7 @@ REFUSED = {
     PHOTOMETRIC.ITULAB: "its colours are CIELab; save it as RGB",
 }
 DTYPES = (np.uint8, np.uint16, np.int16)
+GREY = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK)
 JPEGS = (6, 7, 33003, 33005, 34712)  # compressions whose decoders give RGB
 COLOURS = ({"red", "r"}, {"green", "g"}, {"blue", "b"})
 OME_COLOURS = (0xFF0000FF, 0x00FF00FF, 0x0000FFFF)  # red, green and blue, opaque
@@ -77,10 +78,12 @@ class TifffileReader(SlideReader):
         self.width, self.height = self.sizes[0]
         self.downsamples = tuple((self.width / w + self.height / h) / 2 for w, h in self.sizes)
         self.channels, self.dtype = first.channels, np.dtype(np.uint8 if series.dtype.itemsize == 1 else np.uint16)
-        self.rgb = first.samples and self.channels == 3
+        if page.photometric in GREY and first.samples:  # samples beside grey are channels, if not its opacity
+            self.channels = first.count - (_alpha(page) is not None)
+        self.rgb = first.samples and self.channels == 3 and page.photometric not in GREY
         self.vendor = "ome-tiff" if tiff.is_ome else "imagej" if tiff.is_imagej else "tiff"
         self.mpp, self.mpp_is_generic, self.scale_fault = read_mpp(tiff, page, scene)
-        self._alpha = _alpha(page) if self.rgb and first.count == 4 else None
+        self._alpha = _alpha(page) if first.samples and first.count == self.channels + 1 else None
         self._arrays: dict[int, Any] = {}
         self._absent = [_absent_segments(level) for level, _ in self._levels]
         self._order: tuple[int, ...] | None = None
@@ -88,7 +91,8 @@ class TifffileReader(SlideReader):
             self._order = self._colour_order()
             self.rgb = self._order is not None
         if not self.rgb:
-            self.channel_names = _channel_names(tiff)
+            names = _channel_names(tiff)
+            self.channel_names = names if tiff.is_ome or len(names) == self.channels else ()
 
     def _colour_order(self) -> tuple[int, ...] | None:
         """Places of red, green and blue among three grey channels; None if they are others."""
@@ -225,19 +229,23 @@ def _choose_picture(tiff: tifffile.TiffFile, number: int | None) -> tuple[tifffi
 
 
 def _alpha(page: tifffile.TiffPage) -> int | None:
-    """The kind of transparency that the fourth sample is; None if it is something else."""
+    """The kind of transparency that the last sample is; None if it is something else.
+
+    A fourth sample beside red, green and blue whose kind is not specified is opacity to most programs.
+    """
     kinds = {int(kind) for kind in page.extrasamples}
-    return next(
-        (kind for kind in (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA) if kind in kinds), None
-    )
+    alphas = [tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA]
+    if page.photometric not in GREY:
+        alphas.append(tifffile.EXTRASAMPLE.UNSPECIFIED)
+    return next((kind for kind in alphas if kind in kinds), None)
 
 
 def _unmultiplied(rgba: np.ndarray) -> np.ndarray:
     """Divide colours by the transparency that they were multiplied by."""
     full = np.iinfo(rgba.dtype).max
-    alpha = np.maximum(rgba[..., 3:].astype(np.float32), 1)
-    colours = np.minimum(np.rint(rgba[..., :3] * (full / alpha)), full).astype(rgba.dtype)
-    return np.concatenate([colours, rgba[..., 3:]], axis=-1)
+    alpha = np.maximum(rgba[..., -1:].astype(np.float32), 1)
+    colours = np.minimum(np.rint(rgba[..., :-1] * (full / alpha)), full).astype(rgba.dtype)
+    return np.concatenate([colours, rgba[..., -1:]], axis=-1)
 
 
 def _absent_segments(level: tifffile.TiffPageSeries) -> np.ndarray | None:
@@ -254,7 +262,11 @@ def _absent_segments(level: tifffile.TiffPageSeries) -> np.ndarray | None:
 
 
 def _channel_names(tiff: tifffile.TiffFile) -> tuple[str, ...]:
+    """Names of the channels in OME-XML, or the labels that ImageJ gives the slices of a picture."""
     pixels = ome_pixels(tiff)
+    if pixels is None and tiff.is_imagej:
+        labels = (tiff.imagej_metadata or {}).get("Labels") or ()
+        return tuple(map(str, [labels] if isinstance(labels, str) else labels))
     return () if pixels is None else tuple(e.get("Name") or "" for e in pixels if e.tag.endswith("}Channel"))
 
 

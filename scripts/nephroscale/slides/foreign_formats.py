@@ -1,0 +1,53 @@
+"""Names of formats that are not read, by their first bytes: a file under a wrong name is refused with what it is."""
+
+from __future__ import annotations
+
+STARTS = (
+    (0, b"GIF8", "a GIF"),
+    (8, b"WEBP", "a WebP"),
+    (0, b"%PDF", "a PDF"),
+    (0, b"%!PS", "a PostScript file"),
+    (0, b"8BPS", "a Photoshop file"),
+    (4, b"ftyp", "a HEIC, AVIF or film"),
+    (0, b"\xff\x0a", "a JPEG XL file"),
+    (4, b"JXL ", "a JPEG XL file"),
+    (0, b"ZISRAWFILE", "a CZI of Zeiss"),
+    (128, b"DICM", "a DICOM file of another kind than a whole slide"),
+    (0, b"PK\3\4", "a ZIP archive or an Office file"),
+    (0, b"\x1f\x8b", "a file packed by gzip"),
+    (0, b"Rar!", "a RAR archive"),
+    (0, b"7z\xbc\xaf", "a 7z archive"),
+    (0, b"\x93NUMPY", "a NumPy array"),
+    (0, b"\0\0\1\0", "an icon"),
+    (0, b"version https://git-lfs", "a pointer of Git LFS; fetch the file itself (`git lfs pull`)"),
+)
+"""Place and first bytes of each format, and its name."""
+TEXTS = (
+    (b"<svg", "an SVG, which has no pixels"),
+    (b"<html", "a web page, as a failed download leaves it"),
+    (b"<!doctype html", "a web page, as a failed download leaves it"),
+    (b"<", "a file of XML"),
+    (b"{", "a file of JSON"),
+)
+"""Beginning of a text, in small letters, and its name; the first that is found counts."""
+NETPBM = (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
+
+
+def foreign_format(head: bytes) -> str:
+    """Name the format of a file that is not read; empty for others.
+
+    Parameters
+    ----------
+    head
+        Its first 256 bytes.
+    """
+    found = next((name for place, magic, name in STARTS if head[place:].startswith(magic)), "")
+    if found:
+        return found
+    if head[:2] in NETPBM and head[2:3].isspace():
+        return "a Netpbm picture"
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for start, name in TEXTS:
+        if text.startswith(start):
+            return TEXTS[0][1] if start == b"<" and b"<svg" in text else name
+    return ""

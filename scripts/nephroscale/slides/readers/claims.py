@@ -1,0 +1,27 @@
+"""Refuse a picture whose header states far more pixels than the bytes of its file can hold."""
+
+from __future__ import annotations
+
+MOST_EXPANSION = 2000
+"""Decoded bytes of one byte at most: deflate reaches 1032, LZW and JPEG about 1400, run lengths 127."""
+SMALL = 1 << 22  # decoded bytes that are no risk to memory
+
+
+def claim_fault(width: int, height: int, bytes_per_pixel: int, held: int) -> str:
+    """Say why a picture cannot be what its header states; empty where it can.
+
+    Without this check, memory follows the header, and decoders fill with grey what is not there.
+
+    Parameters
+    ----------
+    width, height
+        As the header states them, pixels.
+    bytes_per_pixel
+        Of the decoded picture.
+    held
+        Bytes that the file has for these pixels, compressed.
+    """
+    stated = width * height * bytes_per_pixel
+    if stated <= max(SMALL, MOST_EXPANSION * held):
+        return ""
+    return f"it states {width} x {height} pixels but holds only {held} bytes: it is damaged or truncated"
