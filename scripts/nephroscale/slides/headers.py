@@ -66,7 +66,8 @@ def read_header(path: Path, modality: str = "", page: int | None = None) -> Head
     if readers == ["image_reader"]:  # it would decode the whole image
         try:
             with open_picture(path) as image:
-                return Header("picture", image.width, image.height, resolution_mpp(image), mpp_is_generic=True)
+                mpp = resolution_mpp(image)
+                return Header("picture", image.width, image.height, mpp, mpp_is_generic=mpp is not None)
         except UnreadableSlide as fault:
             raise Rejected(f"cannot be opened: {fault}") from fault
     for reader in readers:

@@ -10,7 +10,7 @@ import numpy as np
 from nephroscale.errors import Rejected
 from nephroscale.slides.foreign_formats import foreign_format
 from nephroscale.slides.microscope_scale import MicroscopeScale, read_sidecar_scale, read_tiff_scale
-from nephroscale.slides.readers.claims import claim_fault
+from nephroscale.slides.readers.claims import claim_fault, least_bytes
 from nephroscale.slides.stacks import choose_plane, kind_of_stack, open_stack
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ def _open_raster(path: Path, head: bytes, page: int | None) -> Image.Image:
         _refuse_large(image.width, image.height)
         if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
             raise Rejected("it is an animated PNG, which is not read; save one picture of it")
-        if reason := claim_fault(image.width, image.height, len(image.getbands()), path.stat().st_size):
+        if reason := claim_fault(image.width, image.height, least_bytes(image.mode), path.stat().st_size):
             raise Rejected(reason)
     except Rejected:
         image.close()

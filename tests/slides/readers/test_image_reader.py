@@ -66,7 +66,7 @@ def test_the_resolution_is_a_plain_tag_where_it_may_be_that_of_a_microscope(tmp_
         Image.new("RGB", (20, 30)).save(tmp_path / name, **options)
         with open_slide(tmp_path / name) as slide:
             assert slide.mpp == (None if mpp is None else pytest.approx(mpp, rel=1e-4))
-            assert slide.mpp_is_generic
+            assert slide.mpp_is_generic == (mpp is not None)
         assert read_header(tmp_path / name)[3] == slide.mpp
 
 

@@ -7,7 +7,12 @@ MOST_EXPANSION = 2000
 SMALL = 1 << 22  # decoded bytes that are no risk to memory
 
 
-def claim_fault(width: int, height: int, bytes_per_pixel: int, held: int) -> str:
+def least_bytes(mode: str) -> float:
+    """Give the least bytes that a pixel of a mode of Pillow takes in a file: grey and palettes may have one bit."""
+    return {"1": 0.125, "L": 0.125, "P": 0.125, "LA": 2, "PA": 2, "I": 2, "I;16": 2, "I;16B": 2}.get(mode, 3)
+
+
+def claim_fault(width: int, height: int, bytes_per_pixel: float, held: int) -> str:
     """Say why a picture cannot be what its header states; empty where it can.
 
     Without this check, memory follows the header, and decoders fill with grey what is not there.

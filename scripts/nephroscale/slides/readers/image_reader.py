@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from nephroscale.slides.readers.base import SlideReader, UnreadableSlide, split_alpha
-from nephroscale.slides.readers.claims import claim_fault
+from nephroscale.slides.readers.claims import claim_fault, least_bytes
 from nephroscale.slides.readers.stated_mpp import PLAUSIBLE_GENERIC_UM
 
 ORIENTATION = 0x0112
@@ -36,7 +36,8 @@ class ImageReader(SlideReader):
     def __init__(self, path: Path) -> None:
         with open_picture(path) as image:
             self.vendor = (image.format or "image").lower()
-            self.mpp, self.mpp_is_generic = resolution_mpp(image), True
+            self.mpp = resolution_mpp(image)
+            self.mpp_is_generic = self.mpp is not None
             try:
                 orientation = image.getexif().get(ORIENTATION, 1)  # in a PNG it follows the pixels
                 self._pixels, self._valid = _as_array(image, path)
@@ -82,7 +83,7 @@ def open_picture(path: Path) -> Image.Image:
     elif image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
         reason = "it is an animated PNG, which is not read; save one picture of it"
     else:
-        reason = claim_fault(image.width, image.height, len(image.getbands()), Path(path).stat().st_size)
+        reason = claim_fault(image.width, image.height, least_bytes(image.mode), Path(path).stat().st_size)
     if reason:
         image.close()
         raise UnreadableSlide(reason)
