@@ -61,7 +61,7 @@ def draw_pictures(seed: int, patient: str, diagnosis: str) -> Pictures:
 def posterior(pictures: Pictures, modalities: Iterable[str]) -> np.ndarray:
     """Compute the probability [K] of each of `CLASSES`, which are equally frequent, given what modalities show."""
     chances = _likelihood(pictures, modalities)
-    return chances / chances.sum()
+    return np.asarray(chances / chances.sum())
 
 
 def ceiling(modalities: Iterable[str]) -> tuple[float, float]:
