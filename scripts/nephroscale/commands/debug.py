@@ -6,7 +6,7 @@ import code
 import pdb  # noqa: T100  (post mortem is what `--run` is for)
 import traceback
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nephroscale.commands.run import open_plan
 from nephroscale.engine.job import open_job
@@ -79,7 +79,7 @@ def find_unit(plan: Plan, text: str) -> tuple[Stage, str]:
     return stage, unit
 
 
-def names_at_prompt(job: Job) -> dict[str, object]:
+def names_at_prompt(job: Job[Any]) -> dict[str, object]:
     """What is at hand at the prompt, by name."""
     return {
         "job": job,
@@ -90,7 +90,7 @@ def names_at_prompt(job: Job) -> dict[str, object]:
     }
 
 
-def _prompt(job: Job) -> int:
+def _prompt(job: Job[Any]) -> int:
     names = names_at_prompt(job)
     banner = "\n".join(
         [
@@ -111,7 +111,7 @@ def _prompt(job: Job) -> int:
     return 0
 
 
-def _run(job: Job) -> int:
+def _run(job: Job[Any]) -> int:
     try:
         figures: Mapping[str, object] = job.stage.make(job)
     except Rejected as verdict:

@@ -21,6 +21,7 @@ from nephroscale.evaluation.tables import (
     write_predictions,
     write_rows,
 )
+from nephroscale.grouped import grouped
 from nephroscale.models.weights import load_model
 from nephroscale.training.data import layouts_from, thinned
 from nephroscale.training.missing import choose_cases, missing_modalities
@@ -176,10 +177,11 @@ def stack_predictions(predicted: Sequence[PatientPrediction], *, soft: bool) -> 
 
 def _stack_attention(predicted: Sequence[PatientPrediction]) -> dict[str, np.ndarray]:
     """Collect the attention of each modality, [patients, tokens, tokens] float32."""
-    maps: dict[str, list[np.ndarray]] = {}
-    for one in predicted:
-        for modality, weight in one.output.attention.items():
-            maps.setdefault(modality, []).append(weight[0].float().cpu().numpy())
+    maps = grouped(
+        (modality, weight[0].float().cpu().numpy())
+        for one in predicted
+        for modality, weight in one.output.attention.items()
+    )
     return {modality: np.stack(found) for modality, found in maps.items()}
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from typing import TYPE_CHECKING
 
-from nephroscale.evaluation.tables import probability_cells, probability_columns, read_probabilities, write_table
+from nephroscale.evaluation.tables import (
+    probability_cells,
+    probability_columns,
+    read_probabilities,
+    read_rows,
+    write_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,7 +38,5 @@ def write_removed(path: Path, rows: Iterable[tuple[str, str, np.ndarray]], class
 
 def read_removed(path: Path, classes: Sequence[str]) -> dict[tuple[str, str], list[float]]:
     """Read `removed.csv`: patient id and modality left out to probabilities; empty without such a file."""
-    if not path.is_file():
-        return {}
-    with path.open(newline="", encoding="utf-8") as stream:
-        return {(r["patient_id"], r["removed"]): read_probabilities(r, "p", classes) for r in csv.DictReader(stream)}
+    rows = read_rows(path, needed=False)
+    return {(row["patient_id"], row["removed"]): read_probabilities(row, "p", classes) for row in rows}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from nephroscale.engine.prepass import outdated
 from nephroscale.engine.raw_cache import raw_paths
+from nephroscale.grouped import grouped
 from nephroscale.provenance.recipe_diff import changed_values
 from nephroscale.provenance.record_index import RecordIndex
 from nephroscale.store.recipe import Recipe
@@ -202,18 +203,18 @@ def changes(plan: Plan, keys: Collection[Key] | None = None) -> list[str]:
         Such as ``label of P02: IgAN, was MN: folds, then 4 trainings, report (may be cache hits)``.
     """
     found = findings(plan, keys)
-    grouped: dict[str, dict[Cause, None]] = {}
+    by_cause: dict[str, dict[Cause, None]] = {}
     direct: dict[str, dict[Key, None]] = {}
     later: dict[str, dict[Key, None]] = {}
     for key, finding in found.items():
         for cause in finding.roots:
-            grouped.setdefault(cause.text, {})[cause] = None
+            by_cause.setdefault(cause.text, {})[cause] = None
             if cause in finding.own:
                 direct.setdefault(cause.text, {})[key] = None
             elif finding.may_be_hit:  # else it is listed with its own cause
                 later.setdefault(cause.text, {})[key] = None
     lines = []
-    for text, causes in grouped.items():
+    for text, causes in by_cause.items():
         subjects = name_some(sorted(cause.subject for cause in causes), MOST_NAMED)
         line = f"{Cause(text, subjects)}: {_jobs(direct.get(text, {}))}"
         lines.append(line + (f", then {_jobs(later[text])} (may be cache hits)" if text in later else ""))
@@ -222,10 +223,7 @@ def changes(plan: Plan, keys: Collection[Key] | None = None) -> list[str]:
 
 
 def _jobs(keys: Iterable[Key]) -> str:
-    by_stage: dict[str, list[str]] = {}
-    for stage, unit in keys:
-        by_stage.setdefault(stage, []).append(unit)
-    return ", ".join(_job(stage, units) for stage, units in by_stage.items())
+    return ", ".join(_job(stage, units) for stage, units in grouped(keys).items())
 
 
 def _job(stage: str, units: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from nephroscale.deposits.predictions import read_predictions
 from nephroscale.deposits.settings import COMBINED
+from nephroscale.grouped import grouped
 from nephroscale.html import template_environment
 from nephroscale.reporting.attention import attention_cards, pool_deletions, read_attended
 from nephroscale.reporting.external_section import read_tem_weights
@@ -20,7 +21,7 @@ from nephroscale.reporting.plots import colour_of
 from nephroscale.reporting.report_inputs import ListedCase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from nephroscale.evaluation.tables import InstanceWeight
     from nephroscale.reporting.external_metrics import ExternalCase, ExternalMetrics
@@ -135,7 +136,10 @@ def write_case_pages(
     results = models[headline]
     deposits = _read_deposits(inputs.deposits)
     missing, rejected = list_missing(inputs), list_rejected(inputs)
-    slides, fields = _by_case(inputs.slides), _by_case(inputs.fields)
+    slides, fields = (
+        grouped((slide.patient_id, slide) for slide in sorted(found, key=lambda slide: slide.image_id))
+        for found in (inputs.slides, inputs.fields)
+    )
     runs = inputs.models[headline].runs
     tests = pool_deletions(runs, {case: row.person for case, row in inputs.cases.items() if row.person})
     attended = read_attended(runs) if tests else {}
@@ -217,13 +221,6 @@ def _of_external(
     }
     weights = read_tem_weights(inputs.external[headline])
     return CaseGroup(patients, weights, single, external={case.id: case for case in metrics[headline].cases})
-
-
-def _by_case(slides: Iterable[SlidePicture]) -> dict[str, list[SlidePicture]]:
-    found: dict[str, list[SlidePicture]] = {}
-    for slide in sorted(slides, key=lambda slide: slide.image_id):
-        found.setdefault(slide.patient_id, []).append(slide)
-    return found
 
 
 def _count_glomeruli(slides: Sequence[SlidePicture]) -> dict[str, object] | None:

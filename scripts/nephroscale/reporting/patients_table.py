@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import json
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,10 @@ from nephroscale.evaluation.tables import (
     probability_cells,
     probability_columns,
     read_probabilities,
+    read_rows,
     write_table,
 )
+from nephroscale.grouped import grouped
 from nephroscale.reporting.attrition import list_dropped_images
 from nephroscale.reporting.report_inputs import ListedCase
 
@@ -67,13 +68,12 @@ def write_patients(path: Path, inputs: ReportInputs, models: Mapping[str, ModelR
             for case, probabilities in zip(pooled.patients, pooled.probabilities, strict=True):
                 rows[case] |= _prediction(name, classes[int(probabilities.argmax())], probabilities, classes)
     for name, predictions in inputs.external.items():
-        with (predictions / "predictions.csv").open(newline="", encoding="utf-8") as stream:
-            for found in csv.DictReader(stream):
-                row = rows.setdefault(found["patient_id"], {"patient_id": found["patient_id"], "use": "external"})
-                if found["predicted"]:
-                    row |= _prediction(name, found["predicted"], read_probabilities(found, "p", classes), classes)
-                if name == headline or "warnings" not in row:
-                    row["warnings"] = found["warnings"]
+        for found in read_rows(predictions / "predictions.csv"):
+            row = rows.setdefault(found["patient_id"], {"patient_id": found["patient_id"], "use": "external"})
+            if found["predicted"]:
+                row |= _prediction(name, found["predicted"], read_probabilities(found, "p", classes), classes)
+            if name == headline or "warnings" not in row:
+                row["warnings"] = found["warnings"]
     for row in rows.values():
         row["predicted"] = row.get(f"{headline}_predicted")
         if row["predicted"] and row.get("label"):
@@ -98,12 +98,9 @@ def _prediction(model: str, predicted: str, probabilities: Sequence[float], clas
 
 def list_missing(inputs: ReportInputs) -> dict[str, list[str]]:
     """Case to its modalities without features, each with the reason."""
-    missing: dict[str, list[str]] = {}
-    for unit in inputs.stages.get("features", ()):
-        if not unit.accepted:
-            case, _, modality = unit.name.rpartition("-")
-            missing.setdefault(case, []).append(f"{modality}: {unit.reason or 'no reason given'}")
-    return missing
+    lost = [unit for unit in inputs.stages.get("features", ()) if not unit.accepted]
+    named = ((unit.name.rpartition("-"), unit.reason or "no reason given") for unit in lost)
+    return grouped((case, f"{modality}: {reason}") for (case, _, modality), reason in named)
 
 
 def list_rejected(inputs: ReportInputs) -> dict[str, list[str]]:
@@ -120,7 +117,4 @@ def list_rejected(inputs: ReportInputs) -> dict[str, list[str]]:
             found.setdefault((case, unit.name), unit.reason or "no reason given")
     for dropped in list_dropped_images(inputs.stages):
         found.setdefault((dropped.patient, dropped.image), dropped.reason)
-    rejected: dict[str, list[str]] = {}
-    for (case, image), reason in sorted(found.items()):
-        rejected.setdefault(case, []).append(f"{image}: {reason}")
-    return rejected
+    return grouped((case, f"{image}: {reason}") for (case, image), reason in sorted(found.items()))

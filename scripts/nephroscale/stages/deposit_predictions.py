@@ -73,19 +73,17 @@ class DepositPredictions(Stage):
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
         return backbone_modules(plan)
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[DepositEvaluation]) -> Mapping[str, object]:
         from nephroscale.deposits.evaluate import evaluate_deposits
         from nephroscale.deposits.folds import read_deposit_folds
 
-        settings = job.settings
-        assert isinstance(settings, DepositEvaluation)
         folds = read_deposit_folds(job.input("folds").object)
         return evaluate_deposits(
             {DepositRun.parse(each.unit).variant: each.path for each in job.inputs("models") if each.path},
-            folds.labels(folds.side(str(settings.fold), "test"), settings.site),
+            folds.labels(folds.side(str(job.settings.fold), "test"), job.settings.site),
             bags_of(job),
-            with_weights(job, settings.deposits),
-            seed=settings.seed,
+            with_weights(job, job.settings.deposits),
+            seed=job.settings.seed,
             out=job.out,
             device=job.device,
         )

@@ -61,16 +61,14 @@ class DepositPriors(Stage):
     def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
         return backbone_files(plan)
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[DepositTraining]) -> Mapping[str, object]:
         from nephroscale.deposits.folds import read_deposit_folds
         from nephroscale.deposits.priors import fit_priors
         from nephroscale.deposits.train import Task
 
-        settings = job.settings
-        assert isinstance(settings, DepositTraining)
         folds = read_deposit_folds(job.input("folds").object)
-        task = Task(folds, str(settings.fold), settings.site, settings.variant, settings.seed)
-        return fit_priors(task, bags_of(job), with_weights(job, settings.deposits), out=job.out, device=job.device)
+        task = Task(folds, str(job.settings.fold), job.settings.site, job.settings.variant, job.settings.seed)
+        return fit_priors(task, bags_of(job), with_weights(job, job.settings.deposits), out=job.out, device=job.device)
 
 
 STAGE = DepositPriors()

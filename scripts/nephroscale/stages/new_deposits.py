@@ -61,18 +61,16 @@ class NewDeposits(Stage):
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
         return backbone_modules(plan)
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[DepositEvaluation]) -> Mapping[str, object]:
         from nephroscale.deposits.evaluate import predict_new_deposits
 
-        settings = job.settings
-        assert isinstance(settings, DepositEvaluation)
         members: dict[tuple[int, int], dict[str, Path]] = {}
         for each in job.inputs("models"):
             if each.path:
                 run = DepositRun.parse(each.unit)
                 members.setdefault((run.fold, run.seed), {})[run.variant] = each.path
         return predict_new_deposits(
-            members, bags_of(job), with_weights(job, settings.deposits), out=job.out, device=job.device
+            members, bags_of(job), with_weights(job, job.settings.deposits), out=job.out, device=job.device
         )
 
 

@@ -15,6 +15,7 @@ from nephroscale.engine.image_findings import describe_findings
 from nephroscale.engine.past_reports import past_reports
 from nephroscale.engine.prepass import outdated, outdated_receipts
 from nephroscale.engine.snakemake.attempt import SUFFIX, AttemptState, cluster_logs
+from nephroscale.grouped import grouped
 from nephroscale.store.results_index import REPORTS, receipts_of
 
 if TYPE_CHECKING:
@@ -92,13 +93,12 @@ def _history(plan: Plan) -> list[str]:
 
 def _rejections(plan: Plan) -> dict[str, list[str]]:
     """Each reason and its units; rejections that follow from another one are not listed."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for stage in plan.stages:
-        for unit in plan.units(stage):
-            receipt = plan.receipt(stage, unit)
-            if receipt and not receipt.accepted and "because" not in receipt.figures:
-                found[str(receipt.reason)].append(f"{stage} of {unit}")
-    return found
+    return grouped(
+        (str(receipt.reason), f"{stage} of {unit}")
+        for stage in plan.stages
+        for unit in plan.units(stage)
+        if (receipt := plan.receipt(stage, unit)) and not receipt.accepted and "because" not in receipt.figures
+    )
 
 
 def _failures(plan: Plan) -> dict[str, list[str]]:
