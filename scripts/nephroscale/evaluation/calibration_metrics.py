@@ -9,6 +9,7 @@ Review 78, 1950.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,8 @@ FLOOR = 1e-9
 """Lower limit of a probability before its logarithm is taken: tables store eight decimals."""
 
 
-class ReliabilityBin(NamedTuple):
+@dataclass(frozen=True)
+class ReliabilityBin:
     """One bin of a reliability diagram.
 
     Attributes

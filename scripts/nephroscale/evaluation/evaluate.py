@@ -12,13 +12,13 @@ from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.evaluation.deletion import Deletion, delete_regions
 from nephroscale.evaluation.inference import infer
 from nephroscale.evaluation.metrics import check_predictions, class_rates, confusion
-from nephroscale.evaluation.removed import write_removed
 from nephroscale.evaluation.tables import (
     InstanceWeight,
     PoolingWeight,
     Predictions,
     write_heads,
     write_predictions,
+    write_removed,
     write_rows,
 )
 from nephroscale.grouped import grouped

@@ -282,3 +282,26 @@ def read_heads(path: Path, predictions: Predictions, classes: Sequence[str]) -> 
         ordered = np.array([found[patient] for patient in predictions.patients])
         heads[head] = replace(predictions, probabilities=ordered)
     return heads
+
+
+def write_removed(path: Path, rows: Iterable[tuple[str, str, np.ndarray]], classes: Sequence[str]) -> None:
+    """Write `removed.csv`, `patient_id,removed,p_<class>...`: probabilities [classes] with one modality left out.
+
+    Parameters
+    ----------
+    path
+        The file.
+    rows
+        Patient id, modality left out, probabilities.
+    classes
+        Names of the classes, in the order of their indices.
+    """
+    columns = ["patient_id", "removed", *probability_columns("p", classes)]
+    cells = ({"patient_id": who, "removed": name, **probability_cells("p", p, classes)} for who, name, p in rows)
+    write_table(path, columns, cells)
+
+
+def read_removed(path: Path, classes: Sequence[str]) -> dict[tuple[str, str], list[float]]:
+    """Read `removed.csv`: patient id and modality left out to probabilities; empty without such a file."""
+    rows = read_rows(path, needed=False)
+    return {(row["patient_id"], row["removed"]): read_probabilities(row, "p", classes) for row in rows}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -88,8 +87,3 @@ def patients(artifacts: Sequence[ArtifactEntry]) -> list[str | None]:
         named.discard(None)
         found.append(named.pop() if len(named) == 1 else None)
     return found
-
-
-def count(names: Iterable[str]) -> dict[str, int]:
-    """Count equal names, in the order of first appearance."""
-    return dict(Counter(names))

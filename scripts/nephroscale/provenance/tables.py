@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nephroscale.grouped import grouped
 from nephroscale.provenance.page_data import run_of
-from nephroscale.provenance.status import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -151,8 +150,8 @@ def machines(artifacts: Sequence[ArtifactEntry]) -> list[Machine]:
         Machine(
             device,
             len(found),
-            count(str(artifact["made"].get("node")) for artifact in found),
-            count(artifact["stage"] for artifact in found),
+            dict(Counter(str(artifact["made"].get("node")) for artifact in found)),
+            dict(Counter(artifact["stage"] for artifact in found)),
             sum(artifact["made"].get("seconds") or 0 for artifact in found),
         )
         for device, found in sorted(members.items())

@@ -203,21 +203,15 @@ def changes(plan: Plan, keys: Collection[Key] | None = None) -> list[str]:
         Such as ``label of P02: IgAN, was MN: folds, then 4 trainings, report (may be cache hits)``.
     """
     found = findings(plan, keys)
-    by_cause: dict[str, dict[Cause, None]] = {}
-    direct: dict[str, dict[Key, None]] = {}
-    later: dict[str, dict[Key, None]] = {}
-    for key, finding in found.items():
-        for cause in finding.roots:
-            by_cause.setdefault(cause.text, {})[cause] = None
-            if cause in finding.own:
-                direct.setdefault(cause.text, {})[key] = None
-            elif finding.may_be_hit:  # else it is listed with its own cause
-                later.setdefault(cause.text, {})[key] = None
+    entries = grouped((cause.text, (cause, key)) for key, finding in found.items() for cause in finding.roots)
     lines = []
-    for text, causes in by_cause.items():
-        subjects = name_some(sorted(cause.subject for cause in causes), MOST_NAMED)
-        line = f"{Cause(text, subjects)}: {_jobs(direct.get(text, {}))}"
-        lines.append(line + (f", then {_jobs(later[text])} (may be cache hits)" if text in later else ""))
+    for text, pairs in entries.items():
+        subjects = name_some(sorted({cause.subject for cause, _ in pairs}), MOST_NAMED)
+        direct = dict.fromkeys(key for cause, key in pairs if cause in found[key].own)
+        # What is certain to be computed is listed with its own cause.
+        later = dict.fromkeys(k for cause, k in pairs if cause not in found[k].own and found[k].may_be_hit)
+        line = f"{Cause(text, subjects)}: {_jobs(direct)}"
+        lines.append(line + (f", then {_jobs(later)} (may be cache hits)" if later else ""))
     more = len(lines) - MOST_CHANGES
     return [*lines[:MOST_CHANGES], f"and {more} more changes"] if more > 0 else lines
 

@@ -147,9 +147,7 @@ def write_case_pages(
     groups = [_of_folds(models, results, patients)]
     if external:
         groups.append(_of_external(inputs, models, headline, external, metrics or {}))
-    environment = template_environment(TEMPLATES)
-    environment.filters["value"] = lambda value, digits=3: "–" if value is None else f"{value:z.{digits}f}"
-    template = environment.get_template("case.html.j2")
+    template = template_environment(TEMPLATES, value=_format_value).get_template("case.html.j2")
     classes = list(inputs.classes)
     for group in groups:
         shown = group.patients
@@ -194,6 +192,10 @@ def write_case_pages(
                 "deposits": deposits,
             }
             (out / FOLDER / f"{case}.html").write_text(template.render(page) + "\n", encoding="utf-8")
+
+
+def _format_value(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:z.{digits}f}"
 
 
 def _of_folds(models: Mapping[str, ModelResults], results: ModelResults, patients: Sequence[PatientRow]) -> CaseGroup:

@@ -13,10 +13,9 @@ from nephroscale.evaluation.tables import InstanceWeight, Predictions, read_prob
 from nephroscale.grouped import grouped
 from nephroscale.reporting.calibration_section import summarise_calibration
 from nephroscale.reporting.calibration_values import TemperatureScaling
-from nephroscale.reporting.estimates import estimate_metrics
+from nephroscale.reporting.estimates import estimate_metrics, estimate_ordinal_metrics
 from nephroscale.reporting.external_metrics import ExternalCase, ExternalMetrics
 from nephroscale.reporting.metric_values import Estimate
-from nephroscale.reporting.ordinal_section import estimate_ordinal_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -21,8 +21,7 @@ from nephroscale.reporting.headline_metrics import (
     FactsAlone,
     HeadlineMetrics,
 )
-from nephroscale.reporting.metric_values import Estimate
-from nephroscale.reporting.rounding import rounded
+from nephroscale.reporting.metric_values import Estimate, rounded
 from nephroscale.reporting.subgroups import collect_traits, summarise_subgroups
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import json
 from typing import TYPE_CHECKING
 
 from nephroscale.evaluation.tables import (
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from nephroscale.cohort.fold_table import FoldTable
     from nephroscale.evaluation.tables import Cell
     from nephroscale.reporting.report_inputs import ReportInputs
     from nephroscale.reporting.results import ModelResults
@@ -30,7 +30,9 @@ COUNTS = ["glomeruli", "sclerosed_glomeruli"]
 WHY = ["left_out", "missing_modalities", "rejected_images", "warnings"]
 
 
-def write_patients(path: Path, inputs: ReportInputs, models: Mapping[str, ModelResults], headline: str) -> None:
+def write_patients(
+    path: Path, inputs: ReportInputs, folds: FoldTable, models: Mapping[str, ModelResults], headline: str
+) -> None:
     """Write the table in UTF-8 with a byte order mark, from which Excel knows the encoding.
 
     Parameters
@@ -39,20 +41,19 @@ def write_patients(path: Path, inputs: ReportInputs, models: Mapping[str, ModelR
         CSV file to write; `docs/dataflow.md` describes its columns.
     inputs
         Inputs of the report.
+    folds
+        The folds of all models.
     models
         Results of each model.
     headline
         The model whose prediction is in `predicted`.
     """
-    folder = inputs.folds
-    folds = json.loads((folder / "folds.json" if folder.is_dir() else folder).read_text(encoding="utf-8"))
     classes = list(inputs.classes)
-    first = folds["folds"][: (len(folds["folds"]) - folds.get("left_out_sites", 0)) // folds.get("repeats", 1)]
-    tested = {case: fold["name"] for fold in first for case in fold["test"]}
+    tested = {case: fold.name for fold in folds.divisions[0] for case in fold.test}
     rows: dict[str, dict[str, Cell]] = {}
-    for case in sorted({*inputs.cases, *folds["labels"], *folds["excluded"]}):
+    for case in sorted({*inputs.cases, *folds.labels, *folds.excluded}):
         listed = inputs.cases.get(case) or ListedCase("diagnosis")
-        label, second = folds["labels"].get(case), folds.get("second", {}).get(case)
+        label, second = folds.labels.get(case), folds.second.get(case)
         rows[case] = {
             "patient_id": case,
             "patient": listed.person or case,
@@ -61,7 +62,7 @@ def write_patients(path: Path, inputs: ReportInputs, models: Mapping[str, ModelR
             "label": listed.label if label is None else classes[label],
             "second_label": listed.second if second is None else classes[second],
             "fold": tested.get(case),
-            "left_out": folds["excluded"].get(case) or listed.reason,
+            "left_out": folds.excluded.get(case) or listed.reason,
         }
     for name, results in models.items():
         if pooled := results.pooled:

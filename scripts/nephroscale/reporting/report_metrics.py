@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nephroscale.evaluation.comparison import Discordant
     from nephroscale.reporting.model_metrics import ModelMetrics
 
 
@@ -22,14 +23,6 @@ class Difference:
     high: float
     p: float
     p_holm: float | None = None
-
-
-@dataclass(frozen=True)
-class Discordant:
-    """Number of patients of whom the headline model predicts more, or fewer, correctly than another model."""
-
-    better: int
-    worse: int
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.evaluation.calibration_metrics import apply_temperature
 from nephroscale.evaluation.fitted_temperature import FittedTemperature, read_temperature
 from nephroscale.evaluation.networks import Networks
-from nephroscale.evaluation.removed import read_removed
 from nephroscale.evaluation.tables import (
     InstanceWeight,
     Predictions,
     read_heads,
     read_instances,
     read_predictions,
+    read_removed,
 )
 from nephroscale.grouped import grouped
 

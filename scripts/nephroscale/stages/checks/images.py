@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.grouped import grouped
 from nephroscale.slides.facts import ImageFacts
 from nephroscale.slides.headers import describe_headers
 from nephroscale.slides.slide_view import TOLERANCE
@@ -61,10 +62,7 @@ def find_rejections(plan: Plan) -> list[Rejection]:
 
 def list_rejections(rejections: list[Rejection]) -> Iterator[NephroscaleError]:
     """Turn rejections into one warning for each reason, which names the images and their files."""
-    groups: dict[tuple[str, str], list[Rejection]] = {}
-    for each in rejections:
-        groups.setdefault((each.reason, each.fix), []).append(each)
-    for (reason, fix), found in groups.items():
+    for (reason, fix), found in grouped(((each.reason, each.fix), each) for each in rejections).items():
         count = "1 image" if len(found) == 1 else f"{len(found)} images"
         where = name_some([f"{each.image.id} ({each.image.path})" for each in found], SHOWN)
         yield NephroscaleError(f"{count} will be rejected: {reason}.", where=where, fix=fix)
