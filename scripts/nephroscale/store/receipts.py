@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -59,17 +59,12 @@ class Receipt:
         """The receipt's file."""
         return pretty_json(self.as_json())
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Read a receipt from its JSON object."""
-        return cls(**value)
-
 
 def read_receipt(path: Path | str) -> Receipt | None:
     """Read a receipt; None where the file is missing or is not a complete receipt."""
     try:
         with open(path, "rb") as stream:  # noqa: PTH123  (read for every artifact)
-            return Receipt.from_json(orjson.loads(stream.read()))
+            return Receipt(**orjson.loads(stream.read()))
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
 

@@ -16,6 +16,7 @@ from nephroscale.engine.past_reports import past_reports
 from nephroscale.engine.prepass import outdated, outdated_receipts
 from nephroscale.engine.snakemake.attempt import SUFFIX, AttemptState, cluster_logs
 from nephroscale.grouped import grouped
+from nephroscale.store.gc import is_alive
 from nephroscale.store.results_index import REPORTS, receipts_of
 
 if TYPE_CHECKING:
@@ -150,15 +151,7 @@ def _cluster_log(state: AttemptState | None, logs: dict[str, Path]) -> str:
 
 def _is_running(state: AttemptState) -> bool:
     """Whether a process runs; one on another machine is taken to be running."""
-    if state.host != socket.gethostname():
-        return True
-    try:
-        os.kill(state.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return state.host != socket.gethostname() or is_alive(os.kill, state.pid)
 
 
 def _queue() -> set[str]:
