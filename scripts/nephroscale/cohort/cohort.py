@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nephroscale.grouped import grouped
+from nephroscale.collect import grouped
 
 if TYPE_CHECKING:
     from nephroscale.cohort.image import Image, Negative

@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from nephroscale.collect import grouped
 from nephroscale.errors import NephroscaleError
-from nephroscale.grouped import grouped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

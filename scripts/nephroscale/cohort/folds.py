@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from nephroscale.cohort.fold_table import SIDES, FoldSides, FoldTable, assert_disjoint
 from nephroscale.cohort.stratified_groups import PatientGroup, Subset, divide, draw
+from nephroscale.collect import grouped
 from nephroscale.errors import NephroscaleError
-from nephroscale.grouped import grouped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from nephroscale.cohort.schemas import read_schema
+from nephroscale.collect import grouped
 from nephroscale.engine.config_completion import families_of, types_of
-from nephroscale.grouped import grouped
 from nephroscale.models.settings import COMMON_KEYS
 from nephroscale.places import workflow_folder
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.grouped import grouped
+from nephroscale.collect import grouped
 from nephroscale.slides.duplicates import find_alike, identity_rows, read_identities
 
 if TYPE_CHECKING:

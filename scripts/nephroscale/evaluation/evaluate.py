@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nephroscale.arrays import write_arrays
+from nephroscale.collect import grouped
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.evaluation.deletion import Deletion, delete_regions
 from nephroscale.evaluation.inference import infer
@@ -21,7 +22,6 @@ from nephroscale.evaluation.tables import (
     write_removed,
     write_rows,
 )
-from nephroscale.grouped import grouped
 from nephroscale.models.weights import load_model
 from nephroscale.training.data import layouts_from, thinned
 from nephroscale.training.missing import choose_cases, missing_modalities

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from nephroscale.grouped import grouped
+from nephroscale.collect import grouped
 from nephroscale.provenance.crate_entities import times
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nephroscale.collect import grouped
 from nephroscale.engine.batches import names_of_batches
 from nephroscale.errors import NephroscaleError
-from nephroscale.grouped import grouped
 from nephroscale.store.digest import digest_json
 from nephroscale.store.folder import remove_tree
 from nephroscale.store.receipts import read_receipt

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from nephroscale.collect import grouped
 from nephroscale.engine.raw_cache import raw_paths
-from nephroscale.grouped import grouped
 from nephroscale.provenance.recipe_diff import differences
 from nephroscale.provenance.record_index import RecordIndex, same_outcome
 from nephroscale.store.receipts import Receipt

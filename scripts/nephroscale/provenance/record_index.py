@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from nephroscale.grouped import grouped
+from nephroscale.collect import grouped
 from nephroscale.provenance.recipe_diff import differences
 from nephroscale.store.digest import digest_json
 

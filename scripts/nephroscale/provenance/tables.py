@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from nephroscale.grouped import grouped
+from nephroscale.collect import grouped
 from nephroscale.provenance.page_data import run_of
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nephroscale.grouped import grouped
+from nephroscale.collect import grouped
 from nephroscale.provenance.graph import CURRENT
 
 if TYPE_CHECKING:

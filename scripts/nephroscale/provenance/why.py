@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from nephroscale.collect import grouped
 from nephroscale.engine.prepass import outdated
 from nephroscale.engine.raw_cache import raw_paths
-from nephroscale.grouped import grouped
 from nephroscale.provenance.recipe_diff import changed_values
 from nephroscale.provenance.record_index import RecordIndex
 from nephroscale.store.recipe import Recipe

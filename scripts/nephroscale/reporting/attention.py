@@ -9,10 +9,10 @@ import numpy as np
 from scipy.stats import ttest_1samp
 
 from nephroscale.arrays import read_array, read_attributes
+from nephroscale.collect import grouped
 from nephroscale.evaluation.deletion import SHARE, read_deletions
 from nephroscale.evaluation.tables import read_pooling
 from nephroscale.glomeruli.crops import to_display
-from nephroscale.grouped import grouped
 from nephroscale.reporting.pictures import scale_bar, to_data_uri
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from nephroscale.grouped import grouped
+from nephroscale.collect import grouped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

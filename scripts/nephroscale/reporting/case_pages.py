@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from nephroscale.collect import grouped
 from nephroscale.deposits.predictions import read_predictions
 from nephroscale.deposits.settings import COMBINED
-from nephroscale.grouped import grouped
 from nephroscale.html import template_environment
 from nephroscale.reporting.attention import attention_cards, pool_deletions, read_attended
 from nephroscale.reporting.external_section import read_tem_weights

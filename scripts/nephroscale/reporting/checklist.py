@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nephroscale.collect import grouped
 from nephroscale.evaluation.tables import read_rows
-from nephroscale.grouped import grouped
 from nephroscale.html import cases_of, template_environment
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nephroscale.collect import grouped
 from nephroscale.evaluation.metrics import METRICS, confusion
 from nephroscale.evaluation.networks import Networks
 from nephroscale.evaluation.tables import InstanceWeight, Predictions, read_probabilities, read_rows
-from nephroscale.grouped import grouped
 from nephroscale.reporting.calibration_section import summarise_calibration
 from nephroscale.reporting.calibration_values import TemperatureScaling
 from nephroscale.reporting.estimates import estimate_metrics, estimate_ordinal_metrics

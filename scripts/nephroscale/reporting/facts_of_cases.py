@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nephroscale.cohort.parse import date
-from nephroscale.grouped import grouped
+from nephroscale.collect import grouped
 from nephroscale.reporting.report_inputs import ListedCase
 from nephroscale.slides.facts import read_facts
 

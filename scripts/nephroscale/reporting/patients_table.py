@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 from typing import TYPE_CHECKING
 
+from nephroscale.collect import grouped
 from nephroscale.evaluation.tables import (
     probability_cells,
     probability_columns,
@@ -12,7 +13,6 @@ from nephroscale.evaluation.tables import (
     read_rows,
     write_table,
 )
-from nephroscale.grouped import grouped
 from nephroscale.reporting.attrition import list_dropped_images
 from nephroscale.reporting.report_inputs import ListedCase
 

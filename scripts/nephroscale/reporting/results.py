@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from nephroscale.collect import grouped
 from nephroscale.errors import NephroscaleError
 from nephroscale.evaluation.calibration_metrics import apply_temperature
 from nephroscale.evaluation.fitted_temperature import FittedTemperature, read_temperature
@@ -20,7 +21,6 @@ from nephroscale.evaluation.tables import (
     read_predictions,
     read_removed,
 )
-from nephroscale.grouped import grouped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

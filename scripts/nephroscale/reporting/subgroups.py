@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nephroscale.cohort.parse import number
+from nephroscale.collect import grouped
 from nephroscale.evaluation.networks import estimate_figures
-from nephroscale.grouped import grouped
 from nephroscale.reporting.headline_metrics import Subgroup
 from nephroscale.reporting.metric_values import Estimate
 

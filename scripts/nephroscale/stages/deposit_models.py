@@ -32,13 +32,21 @@ class DepositTraining(Settings):
     seed: int = setting("Seed of the training.", 0)
 
 
-class DepositModels(Stage):
+class DepositStage(Stage):
+    """A stage that computes with the network on deposits."""
+
+    torch = True
+
+    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        return backbone_modules(plan)
+
+
+class DepositModels(DepositStage):
     """One job per site, variant, fold and seed. It depends only on the training and validation patients of the fold."""
 
     name = "deposit_models"
     rule = "train_deposits"
     pattern = "{site}-{variant}/fold{fold}-seed{seed}"
-    torch = True
 
     def units(self, plan: PlanView) -> list[str]:
         if not deposit_patients(plan):
@@ -65,9 +73,6 @@ class DepositModels(Stage):
     def settings(self, plan: PlanView, unit: str) -> DepositTraining:
         site, variant, fold, seed = DepositRun.parse(unit)
         return DepositTraining(deciding(plan), site, variant, fold, seed)
-
-    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
-        return backbone_modules(plan)
 
     def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
         return backbone_files(plan)

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from nephroscale.collect import grouped
 from nephroscale.errors import NephroscaleError
-from nephroscale.grouped import grouped
 from nephroscale.store.digest import digest_bytes
 from nephroscale.store.receipts import read_receipt
 

@@ -10,12 +10,12 @@ import subprocess
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from nephroscale.collect import grouped
 from nephroscale.engine.batches import describe_batches
 from nephroscale.engine.image_findings import describe_findings
 from nephroscale.engine.past_reports import past_reports
 from nephroscale.engine.prepass import outdated, outdated_receipts
 from nephroscale.engine.snakemake.attempt import SUFFIX, AttemptState, cluster_logs
-from nephroscale.grouped import grouped
 from nephroscale.store.gc import is_alive
 from nephroscale.store.results_index import REPORTS, receipts_of
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from nephroscale.collect import grouped
 from nephroscale.errors import NephroscaleError
-from nephroscale.grouped import grouped
 from nephroscale.slides.facts import ImageFacts
 from nephroscale.slides.headers import describe_headers
 from nephroscale.slides.slide_view import TOLERANCE
