@@ -80,7 +80,6 @@ def class_rates(matrix: np.ndarray) -> ClassRates:
     matrix
         [classes, classes] counts, true class by row.
     """
-    matrix = np.asarray(matrix)
     hit, true, predicted, total = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0), matrix.sum()
     negatives = total - true
     correct_negatives = total - true - predicted + hit

@@ -56,7 +56,8 @@ class RecordIndex:
         return grouped((_outcome(record.receipt), record) for record in self._all)
 
     @cached_property
-    def _newest(self) -> dict[tuple[str, str], Record]:
+    def newest(self) -> dict[tuple[str, str], Record]:
+        """The newest record of each stage and unit."""
         ordered = sorted(self._all, key=lambda record: record.made["started"])
         return {(record.receipt.stage, record.receipt.unit): record for record in ordered}
 
@@ -70,10 +71,6 @@ class RecordIndex:
     def _work(record: Record) -> tuple[str, str, str]:
         work = digest_json([getattr(record.recipe, part) for part in WORK])
         return record.receipt.stage, record.receipt.unit, work
-
-    def newest_of(self, stage: str, unit: str) -> Record | None:
-        """Find the newest record of a unit, or None."""
-        return self._newest.get((stage, unit))
 
     def all_that_gave(self, receipt: Receipt) -> list[Record]:
         """List every record with this receipt, newest first: several recipes may give the same."""

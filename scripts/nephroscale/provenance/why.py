@@ -107,7 +107,7 @@ def _finding(plan: Plan, stage: Stage, unit: str, index: RecordIndex) -> Finding
     now = plan.examine(stage, unit)
     recipe = now if isinstance(now, Recipe) else None
     receipt = outdated(plan, *key)
-    before = (index.closest_that_gave(receipt, recipe) if receipt else None) or index.newest_of(*key)
+    before = (index.closest_that_gave(receipt, recipe) if receipt else None) or index.newest.get(key)
     if key in plan.forced:
         return Finding([FORCED], waits_for)
     if before is None:

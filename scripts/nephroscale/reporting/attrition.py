@@ -155,7 +155,7 @@ def list_outlines_left_out(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[
         OutlinesLeftOut(str(entry["id"]), str(entry["reason"]), entry.get("count"))
         for stage in ("segmenter", "segmenter_check", "glomeruli")
         for unit in stages.get(stage, [])
-        for entry in cast("list[Mapping[str, Any]]", unit.figures.get("outlines_left_out", []))
+        for entry in cast("list[Any]", unit.figures.get("outlines_left_out", []))
     }
     return sorted(found, key=str)
 

@@ -9,7 +9,7 @@ import numpy as np
 from nephroscale.evaluation.metrics import ORDINAL_METRICS
 from nephroscale.evaluation.networks import Samples, estimate_figures, summarise
 from nephroscale.reporting.metric_values import Estimate
-from nephroscale.reporting.model_metrics import OrdinalMetrics, PredictiveValues
+from nephroscale.reporting.report_metrics import OrdinalMetrics, PredictiveValues
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

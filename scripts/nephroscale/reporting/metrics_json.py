@@ -16,17 +16,20 @@ from nephroscale.evaluation.precision_recall import average_precision
 from nephroscale.reporting.calibration_section import summarise_model_calibration
 from nephroscale.reporting.estimates import estimate_metrics, estimate_predictive_values, summarise_ordinal_model
 from nephroscale.reporting.metric_values import Estimate, rounded
-from nephroscale.reporting.model_metrics import (
+from nephroscale.reporting.report_metrics import (
     ClassMetrics,
     ClassSpread,
+    Difference,
     FoldMetrics,
     FoldSpread,
     ModelMetrics,
     PairCount,
     Precision,
+    Primary,
+    ReportMetrics,
     SoftLabels,
+    Swaps,
 )
-from nephroscale.reporting.report_metrics import Difference, Primary, ReportMetrics, Swaps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -32,15 +32,13 @@ if TYPE_CHECKING:
     from nephroscale.evaluation.tables import Predictions
     from nephroscale.reporting.cohort_summary import CohortSummary
     from nephroscale.reporting.external_metrics import ExternalMetrics
-    from nephroscale.reporting.headline_metrics import HeadlineMetrics
     from nephroscale.reporting.metric_values import Estimate
-    from nephroscale.reporting.model_metrics import FoldSpread, ModelMetrics
     from nephroscale.reporting.pictures import TemCard
     from nephroscale.reporting.report_inputs import ReportInputs, SlidePicture
-    from nephroscale.reporting.report_metrics import Difference, ReportMetrics
+    from nephroscale.reporting.report_metrics import Difference, FoldSpread, ModelMetrics, ReportMetrics
     from nephroscale.reporting.results import ModelResults
     from nephroscale.reporting.settings import ReportSettings
-    from nephroscale.reporting.study_values import LeftOutSites, Repeats, TableOne
+    from nephroscale.reporting.study_values import HeadlineMetrics, LeftOutSites, Repeats, TableOne
 
 METRIC_NAMES = {
     "balanced_accuracy": "Balanced accuracy",

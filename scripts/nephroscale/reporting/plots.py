@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 
     from nephroscale.evaluation.networks import Networks
     from nephroscale.reporting.calibration_values import Calibration, TemperatureScaling
-    from nephroscale.reporting.headline_metrics import ConfidentShare, DecisionCurve
     from nephroscale.reporting.metric_values import Estimate
-    from nephroscale.reporting.model_metrics import ClassMetrics
-    from nephroscale.reporting.report_metrics import ReportMetrics
+    from nephroscale.reporting.report_metrics import ClassMetrics, ReportMetrics
     from nephroscale.reporting.results import ModelResults
+    from nephroscale.reporting.study_values import ConfidentShare, DecisionCurve
 
 INK, MUTED, RULE, ACCENT, PALE = "#1c2733", "#596671", "#d9dfe4", "#1f5c7a", "#9fb4c0"
 CLASS_COLOURS = ("#1f5c7a", "#c0603f", "#5f8a4a", "#85659c", "#a88616", "#4f6d7a", "#a34a6b", "#6f6f6f")

@@ -9,8 +9,8 @@ import numpy as np
 from nephroscale.cohort.parse import number
 from nephroscale.collect import grouped
 from nephroscale.evaluation.networks import estimate_figures
-from nephroscale.reporting.headline_metrics import Subgroup
 from nephroscale.reporting.metric_values import Estimate
+from nephroscale.reporting.study_values import Subgroup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
