@@ -74,10 +74,8 @@ def package_versions(imports: tuple[str, ...]) -> SharedPart:
     SharedPart
         Distribution to version, or ``absent``, sorted by name.
     """
-    packages = {"python": platform.python_version()}
-    for name in imports:
-        for distribution in (*_distributions_of(name), *ALSO_DECIDING.get(name, ())):
-            packages[distribution] = _version(distribution)
+    named = {each for name in imports for each in (*_distributions_of(name), *ALSO_DECIDING.get(name, ()))}
+    packages = {"python": platform.python_version()} | {name: _version(name) for name in named}
     return SharedPart(sorted(packages.items()))
 
 

@@ -104,7 +104,5 @@ def collect_readings(inputs: ReportInputs, cases: Iterable[str]) -> Facts:
 
 
 def _images_by_case(inputs: ReportInputs) -> dict[str, dict[str, ListedImage]]:
-    images: dict[str, dict[str, ListedImage]] = {}
-    for name, image in sorted(inputs.images.items()):
-        images.setdefault(image.case, {})[name] = image
-    return images
+    images = grouped((image.case, (name, image)) for name, image in sorted(inputs.images.items()))
+    return {case: dict(found) for case, found in images.items()}

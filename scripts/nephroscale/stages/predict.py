@@ -206,10 +206,8 @@ def cases(job: Job[PredictionSettings]) -> dict[str, Case]:
     from nephroscale.slides.facts import read_facts
 
     modalities = job.settings.modalities
-    facts: dict[str, ImageFacts] = {}
-    for each in job.inputs("facts"):
-        if each.path:
-            facts |= read_facts(each.path)
+    paths = [each.path for each in job.inputs("facts") if each.path]
+    facts = {image: found for path in paths for image, found in read_facts(path).items()}
     ranges = job.rows.get("ranges") or known_ranges(extents(job.rows["study"], facts, modalities).values())
     features = {each.unit: each.receipt for each in job.inputs("features")}
     uncalibrated = {

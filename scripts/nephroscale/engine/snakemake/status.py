@@ -42,9 +42,7 @@ def summary(plan: Plan) -> str:
     str
         Some lines of text.
     """
-    lines = ["", "nephroscale"]
-    for name in plan.stages:
-        lines += _stage_line(plan, name)
+    lines = ["", "nephroscale", *(line for name in plan.stages for line in _stage_line(plan, name))]
     running, ended = _unfinished(plan)
     sections = {"Running": running, "Rejected": _rejections(plan), "Ended before they were done": ended}
     for title, found in (sections | describe_findings(plan) | {"Failed": _failures(plan)}).items():

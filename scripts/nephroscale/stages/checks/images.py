@@ -43,10 +43,11 @@ def find_rejections(plan: Plan) -> list[Rejection]:
     images = [image for patient in plan.segmentation_patients for image in plan.images(patient, "OM")]
     taking_part = [*plan.patients, *plan.new_patients]
     images += [image for patient in taking_part for image in plan.images(patient, *plan.modalities)]
-    facts: dict[str, ImageFacts] = {}
-    for patient in dict.fromkeys(image.patient_id for image in images):
-        known = _registered(plan, patient) or {}
-        facts.update((name, ImageFacts.from_json(content)) for name, content in known.items())
+    facts = {
+        name: ImageFacts.from_json(content)
+        for patient in dict.fromkeys(image.patient_id for image in images)
+        for name, content in (_registered(plan, patient) or {}).items()
+    }
     unknown = {image.id: (image.path, image.row()) for image in images if image.id not in facts}
     facts |= describe_headers(unknown)
     found = []
