@@ -70,10 +70,9 @@ class Glomeruli(Stage):
         image = plan.cohort.images[unit]
         return [image] if _corrected(image) else []
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[DetectionSettings]) -> Mapping[str, object]:
         from nephroscale.glomeruli.glomeruli import find_glomeruli
 
-        assert isinstance(job.settings, DetectionSettings)
         segmenter = job.optional_input("segmenter")
         image = job.plan.cohort.images[job.unit]
         weights = segmenter.path if segmenter else None

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from nephroscale.collect import reachable
 from nephroscale.store.digest import digest_bytes, digest_file, digest_json
 from nephroscale.store.recipe import SharedPart
 from nephroscale.store.syntax import digest_syntax
@@ -132,16 +133,11 @@ class Code:
         return [*self._sources, *self._data]
 
     def _collect(self, script: str, modules: tuple[str, ...]) -> Closure:
-        files: set[Path] = set()
-        imports: set[str] = set()
-        pending = [self.scripts / script, *(path for module in modules for path in self._files(module))]
-        while pending:
-            path = pending.pop()
-            if path not in files:
-                files.add(path)
-                source = self._source(path)
-                imports |= source.outside
-                pending += [file for module in source.inside for file in self._files(module)]
+        start = [self.scripts / script, *(path for module in modules for path in self._files(module))]
+        files = reachable(
+            start, lambda path: [file for name in self._source(path).inside for file in self._files(name)]
+        )
+        imports = {name for path in files for name in self._source(path).outside}
         code = {self._name(path): self._source(path).digest for path in files}
         for folder in {path.parent for path in files} - {self.scripts, self.package}:
             code |= {self._name(path): self._data_digest(path) for path in _data_in(folder)}

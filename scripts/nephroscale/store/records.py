@@ -107,9 +107,9 @@ class Record:
         if not is_intact(data):
             return None
         value = orjson.loads(data)
-        recipe = Recipe.from_json(value["recipe"])
+        recipe = Recipe(**value["recipe"])
         vars(recipe)["digest"] = value["recipe_digest"]  # sealed with the rest, so not computed again
-        return cls(recipe, Receipt.from_json(value["receipt"]), value["made"], value.get("agrees"))
+        return cls(recipe, Receipt(**value["receipt"]), value["made"], value.get("agrees"))
 
 
 def is_intact(data: bytes) -> bool:
