@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from nephroscale.engine.cards import take_card
@@ -304,7 +305,7 @@ def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, *, begun: floa
         "device": describe_device(job.computed_on, plan.config.compute),
         "dispatch": job.dispatch,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        "git": _git_commit(plan.scripts),
+        "git": git_commit(plan.scripts),
         "run": os.environ.get("NEPHROSCALE_RUN", started),
     }
     if allocation := describe_allocation():
@@ -357,8 +358,12 @@ def open_job(plan: Plan, stage: Stage, unit: str, scratch: Path) -> Job[Any]:
     return Job(plan, stage, unit, recipe, scratch / "out", work=scratch / "work")
 
 
-def _git_commit(folder: Path) -> str | None:
-    """The commit of the code, with a plus where the working tree differs; None outside a checkout."""
+@cache
+def git_commit(folder: Path) -> str | None:
+    """The commit of the code when a process first asks, with a plus where the working tree differs.
+
+    None outside a checkout.
+    """
     command = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603

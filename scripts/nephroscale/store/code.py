@@ -112,6 +112,8 @@ class Code:
         self._closures: dict[tuple[str, tuple[str, ...]], Closure] = {}
         self._sources: dict[Path, Source] = {}
         self._data: dict[Path, str] = {}
+        self._places: dict[str, list[Path]] = {}
+        self._folders: dict[Path, list[Path]] = {}
 
     def closure(self, script: str, modules: tuple[str, ...] = ()) -> Closure:
         """Collect what a script runs.
@@ -140,7 +142,9 @@ class Code:
         imports = {name for path in files for name in self._source(path).outside}
         code = {self._name(path): self._source(path).digest for path in files}
         for folder in {path.parent for path in files} - {self.scripts, self.package}:
-            code |= {self._name(path): self._data_digest(path) for path in _data_in(folder)}
+            if folder not in self._folders:
+                self._folders[folder] = _data_in(folder)
+            code |= {self._name(path): self._data_digest(path) for path in self._folders[folder]}
         tops = {name.partition(".")[0] for name in imports}
         return Closure(SharedPart(sorted(code.items())), tuple(sorted(tops)), tuple(sorted(imports)))
 
@@ -151,6 +155,11 @@ class Code:
 
     def _files(self, module: str) -> list[Path]:
         """The files that importing a module runs: itself and the `__init__` of the folders above it."""
+        if module not in self._places:
+            self._places[module] = self._find(module)
+        return self._places[module]
+
+    def _find(self, module: str) -> list[Path]:
         if module == PACKAGE or any(module == name or module.startswith(f"{name}.") for name in self.excluded):
             return []
         parts = module.split(".")[1:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -66,4 +66,4 @@ class Recipe:
 
     def as_json(self) -> dict[str, object]:
         """The recipe as a JSON object."""
-        return {key.name: getattr(self, key.name) for key in fields(self)}
+        return {name: getattr(self, name) for name in self.__match_args__}  # all fields, in order

@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 import orjson
@@ -18,7 +19,6 @@ from nephroscale.store.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from nephroscale.store.objects import Store
 
@@ -135,7 +135,7 @@ class Records:
 
     def path(self, recipe: str) -> Path:
         """The file of the record of a recipe (named by its digest), whether it exists or not."""
-        return self.store.path / "records" / recipe[:2] / f"{recipe}.json"
+        return Path(f"{self.store.path}/records/{recipe[:2]}/{recipe}.json")
 
     def read(self, recipe: str) -> Record | None:
         """Read the record of a recipe (named by its digest), or None."""
