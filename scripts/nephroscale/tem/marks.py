@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from nephroscale.tem.lines import find_lines
 from nephroscale.tem.pure import find_pure_shapes
 from nephroscale.tem.screen import PALE_END, Levels, find_even, find_parts
 from nephroscale.tem.shapes import dilated, is_thin, label_shapes, spread_of
@@ -110,6 +111,7 @@ def find_marks(image: np.ndarray) -> np.ndarray:
     for rows, columns in find_parts(levels):
         found = _find_in_part(image[rows, columns], (rows.start or 0, columns.start or 0), levels, drawn)
         mask[rows, columns] |= found
+    mask |= find_lines(levels)
     glyphs, letters, bars = drawn.glyphs, drawn.letters, drawn.bars
     for y, x, h, w, tone in _text(glyphs, letters, bars, image.shape):
         mask[y : y + h, x : x + w] |= _strokes(image[y : y + h, x : x + w], tone)
