@@ -1,9 +1,12 @@
 """Lines, bars, boxes and frames of any grey level, and what is filled in for those that go round the whole picture."""
 
+from pathlib import Path
+
 import cv2
+import matplotlib as mpl
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from nephroscale.tem.fill import fill_marks
 from nephroscale.tem.lines import find_lines
@@ -11,6 +14,8 @@ from nephroscale.tem.marks import find_marks
 from nephroscale.tem.read import read_tem
 from nephroscale.tem.screen import Levels
 from nephroscale.tem.shapes import dilated
+
+FONTS = Path(mpl.get_data_path()) / "fonts/ttf"
 
 
 def tissue(seed: int) -> np.ndarray:
@@ -59,6 +64,21 @@ def test_lines_of_any_grey_are_found_and_little_else(draw, tone, quality):
         lost.append((mask & ~dilated(truth, 3)).mean())
     assert np.mean(found) > 0.9
     assert np.mean(lost) < 0.005
+
+
+@pytest.mark.parametrize(("tone", "quality"), [(200, 0), (200, 90), (60, 0), (60, 90)])
+def test_ticks_and_most_of_the_text_at_a_grey_bar_are_found(tone, quality):
+    picture = tissue(5)
+    image = Image.fromarray(picture)
+    pen = ImageDraw.Draw(image)
+    pen.line([250, 320, 380, 320], fill=tone, width=3)
+    for end in (250, 380):
+        pen.line([end, 312, end, 328], fill=tone, width=2)
+    pen.text((280, 280), "500 nm", fill=tone, font=ImageFont.truetype(FONTS / "DejaVuSans-Bold.ttf", 20))
+    truth = np.asarray(image) != picture
+    mask = find_marks(jpeg(np.asarray(image), quality))
+    assert mask[truth].mean() > 0.75  # dark letters merge with dark tissue
+    assert (mask & ~dilated(truth, 3)).mean() < 0.005
 
 
 @pytest.mark.parametrize("quality", [0, 90, 75])

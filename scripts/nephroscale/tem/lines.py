@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from nephroscale.tem.beside import find_beside
 from nephroscale.tem.screen import PALE_END, Levels
 
 LEAST, STEP = 48, 4  # pixels; length of the shortest line, and of the steps in which it is looked for
@@ -21,17 +22,19 @@ ROUGH = 2.5  # deviation beside a line, in deviations along it
 JUMP, CLEAR, ALL_ALONG = 30, 10, 0.85  # levels, and the share of the pixels beside a line that differ so much
 ALL_CLIPPED = 0.95  # the same beside a line that is white or black
 ENDS = 16  # pixels by which a line may be longer than found
+LONGEST_BAR = 0.5  # length of a line that can have text, as a share of the side
+MOST = 0.05  # share of the samples that begin an even segment; with more, evenness says nothing
+AT_ONCE = 100_000  # segments
 BORDER = 0.8  # length of a line at the image's border, as a share of the side
 
 
 @dataclass(frozen=True)
 class _Line:
-    """Rows and columns of a line along a row, its level, and the deviation from it."""
+    """Rows and columns of a line along a row, and its level."""
 
     rows: slice
     columns: slice
     level: float
-    deviation: float
 
 
 def find_lines(levels: Levels) -> np.ndarray:
@@ -52,6 +55,9 @@ def find_lines(levels: Levels) -> np.ndarray:
     for picture, mask in ((image, found), (np.ascontiguousarray(image.T), found.T)):
         for line in _lines_along_rows(picture, levels.saturated):
             mask[line.rows, line.columns] = True
+            if line.columns.stop - line.columns.start <= LONGEST_BAR * picture.shape[1]:
+                window, beside = find_beside(picture, (line.rows, line.columns), line.level)
+                mask[window] |= beside
     return found
 
 
@@ -72,10 +78,17 @@ def _lines_along_rows(image: np.ndarray, saturated: tuple[bool, bool]) -> list[_
     low, high = cv2.erode(samples, window, anchor=(0, 0)), cv2.dilate(samples, window, anchor=(0, 0))
     even = cv2.subtract(high, low) <= RANGE * most
     even[:, samples.shape[1] - window.size + 1 :] = False
-    rows, places = np.nonzero(even)
+    # Most even tissue is thicker than a line.
+    thick = cv2.morphologyEx(even.view(np.uint8), cv2.MORPH_OPEN, np.ones((THICKEST + 1, 1), np.uint8))
+    rows, places = np.nonzero(even & (thick == 0))
+    if len(rows) > MOST * samples.size:
+        return []
     left = np.minimum(places * STEP, image.shape[1] - LEAST)
-    segments = image[rows[:, None], left[:, None] + np.arange(LEAST)].astype(np.float32)
-    keep = segments.std(axis=1) <= most if len(rows) else np.zeros(0, bool)
+    keep = np.zeros(len(rows), bool)
+    for first in range(0, len(rows), AT_ONCE):
+        some = slice(first, first + AT_ONCE)
+        segments = image[rows[some, None], left[some, None] + np.arange(LEAST)]
+        keep[some] = segments.std(axis=1, dtype=np.float32) <= most
     rows, left = rows[keep], left[keep]
     lines: list[_Line] = []
     done = np.zeros(image.shape, bool)
@@ -133,7 +146,7 @@ def _line_at(image: np.ndarray, run: tuple[int, int, int], most: float, saturate
     if not sharp or (clipped and not jumps):
         return None
     columns = _to_its_ends(image[top + first : top + last + 1], start, end, level, deviation)
-    return _Line(slice(top + first, top + last + 1), columns, level, deviation)
+    return _Line(slice(top + first, top + last + 1), columns, level)
 
 
 def _to_its_ends(band: np.ndarray, start: int, end: int, level: float, deviation: float) -> slice:

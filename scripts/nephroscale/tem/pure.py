@@ -13,13 +13,15 @@ import numpy as np
 from nephroscale.tem.screen import PURE, Levels
 from nephroscale.tem.shapes import dilated, is_arrowhead, is_thin, label_shapes, spread_of
 
-PALE = 200  # level of the smoothed edges of what was drawn in white; 255 minus this in black
-LEAST = 12  # pure pixels of a shape
-SOLID = 0.5  # share of a drawn shape that is pure
+# Levels of what was drawn in white, and of its smoothed edges; 255 minus these in black. Hardly any pixel of small
+# letters and thin lines is white, so a second pair is tried where the tissue is not as white.
+LIMITS = ((PURE, 200), (232, 190))
+LEAST = 8  # pure pixels of a shape
+SOLID = 0.35  # share of a drawn shape that is pure
 LEAST_SATURATED, SOLID_SATURATED, SHARP_SATURATED = 40, 0.6, 0.75  # limits where the tissue itself is saturated
 STEP = 30  # levels between a shape and what surrounds it
 AROUND, AROUND_NEXT = 0.85, 0.6  # share of the surroundings that have this step; for a shape next to a certain one
-SHARP, SHARP_NEXT = 0.6, 0.5  # change from pixel to pixel along most of an edge, as a share of the whole step
+SHARP, SHARP_NEXT = 0.55, 0.5  # change from pixel to pixel along most of an edge, as a share of the whole step
 BLUNT = 25  # percent of an edge that may be less sharp
 NARROW, WIDE = 9, 40  # pixels; width of an outlined area of any texture, and of an even one
 EVEN = 0.5  # spread in an outlined area that was drawn, as a share of the image's
@@ -60,10 +62,11 @@ def find_pure_shapes(image: np.ndarray, levels: Levels | None = None) -> np.ndar
     levels = levels or Levels(image)
     found = np.zeros(image.shape, bool)
     for tone, saturated in zip((image, cv2.bitwise_not(image)), levels.saturated, strict=True):
-        pure = tone >= PURE
-        if cv2.countNonZero(pure.view(np.uint8)) < LEAST:
-            continue
-        shapes = _thin_shapes(tone, pure, levels.image.shape, saturated=saturated)
+        shapes = [
+            shape
+            for limits in (LIMITS[:1] if saturated else LIMITS)
+            for shape in _thin_shapes(tone, limits, levels.image.shape, saturated=saturated)
+        ]
         near = np.zeros(image.shape, bool)
         sharp = SHARP_SATURATED if saturated else SHARP
         for shape in shapes:
@@ -77,9 +80,12 @@ def find_pure_shapes(image: np.ndarray, levels: Levels | None = None) -> np.ndar
     return found | _outlined(image, found, EVEN * levels.spread) if found.any() else found
 
 
-def _thin_shapes(tone: np.ndarray, pure: np.ndarray, whole: tuple[int, ...], *, saturated: bool) -> list[_Shape]:
+def _thin_shapes(tone: np.ndarray, limits: tuple[int, int], whole: tuple[int, ...], *, saturated: bool) -> list[_Shape]:
     """Thin shapes of pure pixels and their smoothed edges, in a part of an image where the drawn ones are white."""
-    loose = dilated(pure, 2) & (tone >= PALE)
+    pure = tone >= limits[0]
+    if cv2.countNonZero(pure.view(np.uint8)) < LEAST:
+        return []
+    loose = dilated(pure, 2) & (tone >= limits[1])
     labels, stats = label_shapes(loose)
     amounts = np.bincount(labels[pure], minlength=len(stats))
     height, width = whole
