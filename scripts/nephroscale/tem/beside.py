@@ -61,14 +61,14 @@ def _letters(away: np.ndarray, own: np.ndarray) -> np.ndarray:
     fitting = np.flatnonzero(fits[1:]) + 1
     candidates = np.isin(labels, fitting)
     letters = []
-    for index in fitting:
+    for index in fitting.tolist():
         at = np.s_[max(0, y[index] - 5) : y[index] + h[index] + 5, max(0, x[index] - 5) : x[index] + w[index] + 5]
         shape = labels[at] == index
         # Letters of a word are as near to each other.
         ring = dilated(shape, 3) & ~dilated(shape, 1) & ~dilated(candidates[at] & ~shape, 1)
         even = float(np.median(away[at][shape])) <= MEDIAN
         if even and ring.any() and is_thin(shape) and float((away[at][ring] > STEP).mean()) >= ALL_AROUND:
-            letters.append((int(index), at, shape))
+            letters.append((index, at, shape))
     for index, at, shape in letters:
         middle = y[index] + h[index] / 2
         beside = sum(y[other] <= middle <= y[other] + h[other] for other, _, _ in letters)
