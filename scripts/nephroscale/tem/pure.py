@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from nephroscale.tem.screen import BLACK_KIND, PURE, WHITE_KIND, Levels, find_groups
+from nephroscale.tem.screen import BLACK_KIND, DARK_KIND, PALE_KIND, PURE, WHITE_KIND, Levels, find_groups
 from nephroscale.tem.shapes import (
     Window,
     dilated,
@@ -23,13 +23,15 @@ from nephroscale.tem.shapes import (
     widened,
 )
 
-PALE = 200  # level of the smoothed edges of what was drawn in white; 255 minus this in black
-LEAST = 12  # pure pixels of a shape
-SOLID = 0.5  # share of a drawn shape that is pure
+# Levels of what was drawn in white, and of its smoothed edges; 255 minus these in black. Hardly any pixel of small
+# letters and thin lines is white, so a second pair is tried where the tissue is not as white.
+LIMITS = ((PURE, 200), (232, 190))
+LEAST = 8  # pure pixels of a shape
+SOLID = 0.35  # share of a drawn shape that is pure
 LEAST_SATURATED, SOLID_SATURATED, SHARP_SATURATED = 40, 0.6, 0.75  # limits where the tissue itself is saturated
 STEP = 30  # levels between a shape and what surrounds it
 AROUND, AROUND_NEXT = 0.85, 0.6  # share of the surroundings that have this step; for a shape next to a certain one
-SHARP, SHARP_NEXT = 0.6, 0.5  # change from pixel to pixel along most of an edge, as a share of the whole step
+SHARP, SHARP_NEXT = 0.55, 0.5  # change from pixel to pixel along most of an edge, as a share of the whole step
 BLUNT = 25  # percent of an edge that may be less sharp
 NARROW, WIDE = 9, 40  # pixels; width of an outlined area of any texture, and of an even one
 EVEN = 0.5  # spread in an outlined area that was drawn, as a share of the image's
@@ -71,7 +73,11 @@ def find_pure_shapes(image: np.ndarray, levels: Levels | None = None) -> np.ndar
     levels = levels or Levels(image)
     found = np.zeros(image.shape, bool)
     for kind, saturated in zip((WHITE_KIND, BLACK_KIND), levels.saturated, strict=True):
-        shapes = _thin_shapes(image, levels, kind)
+        shapes = [
+            shape
+            for limits in (LIMITS[:1] if saturated else LIMITS)
+            for shape in _thin_shapes(image, levels, kind, limits)
+        ]
         if not shapes:
             continue
         near = np.zeros(image.shape, bool)
@@ -89,15 +95,18 @@ def find_pure_shapes(image: np.ndarray, levels: Levels | None = None) -> np.ndar
     return found
 
 
-def _thin_shapes(image: np.ndarray, levels: Levels, kind: int) -> list[_Shape]:
+def _thin_shapes(image: np.ndarray, levels: Levels, kind: int, limits: tuple[int, int]) -> list[_Shape]:
     """Thin shapes of white or black pixels and their smoothed edges, in a part of an image."""
     height, width = levels.image.shape
     least, solid = (LEAST_SATURATED, SOLID_SATURATED) if levels.saturated[kind] else (LEAST, SOLID)
     shapes = []
-    for window, own in find_groups(image, levels, kind, least):
+    pure, pale = limits
+    wider = kind if pure == PURE else (PALE_KIND, DARK_KIND)[kind]  # pale pixels are a little less white than these
+    for window, group in find_groups(image, levels, wider, least):
         around, place = widened(window, REACH + EDGE, image.shape)
         near = cv2.bitwise_not(image[around]) if kind == BLACK_KIND else image[around]
-        loose = dilated(near >= PURE, EDGE) & (near >= PALE)
+        own = group & (near[place] >= pure)
+        loose = dilated(near >= pure, EDGE) & (near >= pale)
         labels, stats = label_window(loose)
         amounts = np.bincount(labels[place][own], minlength=len(stats))
         fits = (amounts >= least) & (stats[:, 2] <= 0.95 * width) & (stats[:, 3] <= 0.5 * height)
