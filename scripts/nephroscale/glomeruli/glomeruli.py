@@ -115,6 +115,8 @@ def find_glomeruli(  # noqa: PLR0917
     out: Path,
     slide: str,
     annotation: Path | None = None,
+    *,
+    raw: Path | None = None,
 ) -> GlomeruliFigures:
     """Find the glomeruli of an image, and write outlines and crops.
 
@@ -135,13 +137,15 @@ def find_glomeruli(  # noqa: PLR0917
     annotation
         Corrected outlines (see :func:`nephroscale.glomeruli.outlines.read_outlines`), which are used instead of
         detected ones; None where there are none.
+    raw
+        The raw file, needed if the tiles have no pixels.
 
     Raises
     ------
     Rejected
         When no glomerulus is found, the scale of the image is unknown, or the corrected outlines cannot be used.
     """
-    opened = open_tiles(tiles)
+    opened = open_tiles(tiles, raw)
     whole = is_whole_field(row)
     searched: Searched = {"too_small": 0, "too_large": 0, "not_round": 0, "under_pen": 0}
     left_out: dict[str, int] = {}

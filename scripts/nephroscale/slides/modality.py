@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 import cv2
 import numpy as np
 
+from nephroscale.arrays import write_arrays
 from nephroscale.errors import Rejected
-from nephroscale.slides.background import IntensityScale, calibrate_intensity, estimate_background
+from nephroscale.slides.background import BACKGROUND, IntensityScale, calibrate_intensity, estimate_background
 from nephroscale.slides.dye import full_scale, separate_dye
 from nephroscale.slides.facts import is_whole_field
 from nephroscale.slides.field import Field, named_channel
@@ -21,7 +22,6 @@ from nephroscale.slides.stain import (
     choose_normalisation,
     fit_macenko,
     fit_reinhard,
-    split_planes,
 )
 from nephroscale.slides.tile_grid import TileGrid, sample_tiles, sample_tissue
 from nephroscale.slides.tissue import TissueMask, estimate_white_point, find_bright_tissue, find_dark_tissue
@@ -29,6 +29,7 @@ from nephroscale.slides.vahadane import fit_vahadane
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from nephroscale.cohort.image import ImageRow
     from nephroscale.slides.facts import ImageFacts
@@ -76,6 +77,10 @@ class Modality(ABC):
     @abstractmethod
     def transform(self, pixels: np.ndarray, valid: np.ndarray, x: int, y: int) -> np.ndarray:
         """Turn a tile of the view, [h, w, c] at x, y in pixels of level 0, into the one that is stored, [c, h, w]."""
+
+    @abstractmethod
+    def describe_transform(self, out: Path) -> dict[str, object]:
+        """Describe :meth:`transform` for :mod:`.slide_pixels`: JSON values, and arrays in the folder `out`."""
 
     @abstractmethod
     def to_grey(self, pixels: np.ndarray) -> np.ndarray:
@@ -126,12 +131,11 @@ class Brightfield(Modality):
 
     def transform(self, pixels: np.ndarray, valid: np.ndarray, x: int, y: int) -> np.ndarray:  # noqa: ARG002
         """Normalise a tile."""
-        if self.normalisation.apply is None:
-            return split_planes(pixels)
-        normalised = self.normalisation.apply.planes(np.ascontiguousarray(pixels))
-        if not valid.all():
-            normalised[:, ~valid] = WHITE  # not scanned: glass, which is not normalised
-        return normalised
+        return self.normalisation.planes(pixels, valid)
+
+    def describe_transform(self, out: Path) -> dict[str, object]:  # noqa: ARG002
+        """Give the normalisation; it needs no array."""
+        return {"normalisation": self.normalisation.to_json()}
 
     def to_grey(self, pixels: np.ndarray) -> np.ndarray:
         """Convert pixels to grey levels from 0 to 255."""
@@ -164,6 +168,8 @@ class Fluorescence(Modality):
         self.quality["channel"] = reader.channel if isinstance(reader, Field) else self.channel
         self.quality["marked_share"] = round(reader.marked, 5) if isinstance(reader, Field) else None
         self._scale = IntensityScale(self._background, scales.ratio, 1.0)
+        # A photograph is opened as a field again, with the channel that was asked for.
+        self._field = {"field": True, "named": reader.named} if isinstance(reader, Field) else {"field": False}
 
     def view(self, reader: SlideReader, scale: float) -> SlideView:
         """View the marker's channel at a scale."""
@@ -191,9 +197,12 @@ class Fluorescence(Modality):
 
     def transform(self, pixels: np.ndarray, valid: np.ndarray, x: int, y: int) -> np.ndarray:
         """Subtract the background of a tile and scale it to 16 bits."""
-        stored = self._scale(pixels[..., 0], x, y)
-        stored[~valid] = 0
-        return stored[None]
+        return self._scale.plane(pixels, valid, x, y)
+
+    def describe_transform(self, out: Path) -> dict[str, object]:
+        """Give the channel and the factor of the intensity, and write the background."""
+        write_arrays(out / BACKGROUND, {BACKGROUND: self._background})
+        return {"channel": self.channel, "ratio": self._scale.ratio, "factor": self._scale.factor, **self._field}
 
     def to_grey(self, pixels: np.ndarray) -> np.ndarray:
         """Convert pixels to grey levels from 0 to 255."""

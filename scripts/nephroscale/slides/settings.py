@@ -44,6 +44,12 @@ class TilingSettings(Settings):
         minimum=0,
         maximum=1,
     )
+    keep: Literal["pixels", "coordinates"] = setting(
+        "What is stored of the tiles: their `pixels`, or `coordinates` only (the tile table and how pixels are "
+        "normalised; the stages that read pixels then read the slide again, with equal results). `coordinates` takes "
+        "almost no disk space, but the raw files have to stay, and each of those stages takes longer.",
+        "pixels",
+    )
     codec: Literal["zstd", "lz4"] = setting(
         "How pixels are compressed, without loss: `zstd` (level 1), or `lz4` (in Blosc, with shuffled bits), which "
         "takes less time and more disk.",

@@ -16,11 +16,12 @@ from nephroscale.errors import Rejected
 from nephroscale.slides.facts import is_whole_field
 from nephroscale.slides.field import open_field
 from nephroscale.slides.modality import Brightfield, Fluorescence, Modality
-from nephroscale.slides.pyramid import write_pyramid, write_tissue_label
+from nephroscale.slides.pyramid import count_levels, write_coordinates, write_pyramid, write_tissue_label
 from nephroscale.slides.readers.base import UnreadableRegion, UnreadableSlide
 from nephroscale.slides.readers.registry import open_slide
 from nephroscale.slides.scales import Scales, choose_scales
 from nephroscale.slides.settings import ImTilingSettings, OmTilingSettings
+from nephroscale.slides.slide_pixels import describe_pixels
 from nephroscale.slides.tile_grid import TileGrid, make_grid
 from nephroscale.slides.tile_reader import PEN_LEVEL
 from nephroscale.slides.tile_status import TileStatus
@@ -96,7 +97,8 @@ def tile_slide(  # noqa: PLR0917
     references
         References by stain (OM), or None.
     out
-        Folder to create: pyramid, `labels/tissue`, `tiles.csv`, `qc.json`, `thumbnail.png`, `mask.png`.
+        Folder to create: pyramid, `labels/tissue`, `tiles.csv`, `qc.json`, `thumbnail.png`, `mask.png`; without the
+        arrays of the pyramid if `settings.keep` is `coordinates`.
     threads
         Tiles that are processed at the same time; the bytes do not depend on it.
     report
@@ -119,13 +121,14 @@ def tile_slide(  # noqa: PLR0917
                 modality = Fluorescence(reader, scales, row, settings, facts)
             with ThreadPoolExecutor(threads) as pool:
                 workers = pool if threads > 1 else None
-                return _tile(reader, scales, modality, row, settings, out, workers, report)
+                return _tile(reader, facts, scales, modality, row, settings, out, workers, report)
         except UnreadableSlide as fault:
             raise Rejected("the file became unreadable while it was being read") from fault
 
 
 def _tile(  # noqa: PLR0917
     reader: SlideReader,
+    facts: ImageFacts,
     scales: Scales,
     modality: Modality,
     row: ImageRow,
@@ -148,18 +151,24 @@ def _tile(  # noqa: PLR0917
         "modality": row.modality,
         **modality.attributes,
     }
-    levels = write_pyramid(
-        out,
-        (modality.channels, grid.height, grid.width),
-        modality.dtype,
-        stream,
-        tile_px=grid.side,
-        mpp=scales.mpp,
-        attributes=attributes,
-        colours=modality.colours,
-        codec=settings.codec,
-        pool=pool,
-    )
+    if settings.keep == "pixels":
+        levels = write_pyramid(
+            out,
+            (modality.channels, grid.height, grid.width),
+            modality.dtype,
+            stream,
+            tile_px=grid.side,
+            mpp=scales.mpp,
+            attributes=attributes,
+            colours=modality.colours,
+            codec=settings.codec,
+            pool=pool,
+        )
+    else:
+        stream.read_all(pool)
+        pixels = describe_pixels(facts, scales, grid, modality, out)
+        write_coordinates(out, {**attributes, "pixels": pixels})
+        levels = count_levels(grid.height, grid.width)
     _check_unreadable(grid, settings.max_unreadable_fraction)
     write_tissue_label(out, grid.status, tile_px=grid.side, mpp=scales.mpp, levels=levels)
     reasons = _explain(grid, stream.focus, settings.max_pen_fraction)
@@ -208,7 +217,7 @@ class _Stream:
         report: Callable[[int, int], None] | None,
     ) -> None:
         self.view, self.grid, self.modality, self.report = view, grid, modality, report
-        self.min_focus = settings.min_focus
+        self.min_focus, self.keep = settings.min_focus, settings.keep
         self.focus = np.full(grid.status.shape, np.nan)
         self.done, self.total = 0, int((grid.status == TileStatus.TISSUE).sum())
         self._counting = Lock()
@@ -226,6 +235,16 @@ class _Stream:
                 self.report(self.done, self.total)
         return tile
 
+    def read_all(self, pool: Executor | None) -> None:
+        """Read all tiles for their status and focus alone."""
+
+        def read(place: tuple[int, int]) -> None:
+            left, top, width, height = self.grid.box(*place)
+            self(top, left, height, width)
+
+        for _ in (map if pool is None else pool.map)(read, np.ndindex(*self.grid.status.shape)):
+            pass
+
     def _tile(self, row: int, column: int, height: int, width: int) -> np.ndarray | None:
         """Read a tile, [c, height, width]; None if it cannot be read or is out of focus."""
         grid, (left, top, _, _) = self.grid, self.grid.box(row, column)
@@ -238,6 +257,8 @@ class _Stream:
         self.focus[row, column] = focus = measure_focus(self.modality.to_grey(pixels))
         if focus < self.min_focus:
             grid.status[row, column] = TileStatus.BACKGROUND
+            return None
+        if self.keep == "coordinates":
             return None
         return self.modality.transform(pixels, valid, grid.x + left, grid.y + top)
 
