@@ -248,7 +248,7 @@ def _whole(tiles: Tiles) -> Glomerulus:
     """Give the outline of the whole image; the size of the glomerulus in it is unknown."""
     _, height, width = tiles.shape(0)
     x, y = tiles.origin
-    right, bottom = x + width * tiles.scale, y + height * tiles.scale
+    right, bottom = x + width * tiles.raw_px[0], y + height * tiles.raw_px[1]
     return Glomerulus(Polygon([(x, y), (right, y), (right, bottom), (x, bottom)]), 1.0, 1.0, None)
 
 

@@ -75,7 +75,7 @@ class SlidePixels:
         self.shapes: list[tuple[int, int, int]] = [tuple(shape) for shape in pixels["shapes"]]
         self._shape, self.status = self.shapes[0], status
         self._side, self._corner = attributes["tile_px"], (pixels["y"], pixels["x"])
-        opened = open_slide(slide, pixels["reader"], pixels["page"])
+        opened = open_slide(slide, pixels["reader"], pixels["page"], attributes.get("stretch"))
         weakref.finalize(self, opened.close)
         if attributes["modality"] == "OM":
             self.dtype: np.dtype = np.dtype(np.uint8)

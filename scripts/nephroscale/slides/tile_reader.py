@@ -64,7 +64,9 @@ class Tiles:
     origin
         x and y of the corner of level 0, in raw level-0 pixels.
     scale
-        Raw level-0 pixels per pixel of level 0.
+        Raw level-0 pixels per pixel of level 0; along the shorter side of a raw pixel that is not square.
+    raw_px
+        The same along x and y.
     tile_px
         Side of a tile in pixels of level 0.
     slide_px
@@ -88,6 +90,8 @@ class Tiles:
         self.mpp: float | None = attributes["mpp"]
         self.origin: tuple[float, float] = tuple(attributes["origin"])
         self.scale: float = attributes["scale"]
+        across, along = attributes.get("stretch", (1.0, 1.0))
+        self.raw_px: tuple[float, float] = (self.scale / across, self.scale / along)
         self.tile_px: int = attributes["tile_px"]
         self.slide_px: tuple[int, int] = tuple(attributes.get("slide_px", (1, 1)))
         self.modality: str = attributes["modality"]

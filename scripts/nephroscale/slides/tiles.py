@@ -109,7 +109,7 @@ def tile_slide(  # noqa: PLR0917
     Rejected
         When the slide cannot be read, is too coarse, or has no tissue.
     """
-    with open_slide(path, facts.reader, facts.page) as opened:
+    with open_slide(path, facts.reader, facts.page, facts.stretch) as opened:
         reader = opened
         try:
             scales = choose_scales(reader, facts.mpp, settings, whole_field=is_whole_field(row))
@@ -142,13 +142,15 @@ def _tile(  # noqa: PLR0917
     modality.fit(view, grid, scales)
     stream = _Stream(view, grid, modality, settings, report)
     mpp = None if scales.mpp is None else round(scales.mpp, 6)
+    across, along = facts.stretch or (1.0, 1.0)
     attributes = {
         "mpp": mpp,
-        "origin": [round(grid.x * scales.tile, 6), round(grid.y * scales.tile, 6)],
-        "slide_px": [reader.width, reader.height],
+        "origin": [round(grid.x * scales.tile / across, 6), round(grid.y * scales.tile / along, 6)],
+        "slide_px": [facts.width, facts.height] if facts.stretch else [reader.width, reader.height],
         "scale": round(scales.tile, 9),
         "tile_px": grid.side,
         "modality": row.modality,
+        **({"stretch": facts.stretch} if facts.stretch else {}),
         **modality.attributes,
     }
     if settings.keep == "pixels":
