@@ -15,6 +15,7 @@ from nephroscale.slides.background import BACKGROUND, IntensityScale, calibrate_
 from nephroscale.slides.dye import full_scale, separate_dye
 from nephroscale.slides.facts import is_whole_field
 from nephroscale.slides.field import Field, named_channel
+from nephroscale.slides.folds import find_folds
 from nephroscale.slides.slide_view import WHITE, Overview, SlideView
 from nephroscale.slides.stain import (
     Normalisation,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from nephroscale.slides.settings import ImTilingSettings, OmTilingSettings
 
 
+ABSORBS = 25  # levels below glass, from which on a pixel is stained
 SATURATED = 0.98  # of the full scale of the camera; JPEG lowers it a little
 
 
@@ -48,8 +50,10 @@ class Modality(ABC):
     ----------
     dtype, channels, colours
         Of the stored arrays; name of each channel to its hexadecimal colour, for viewers.
-    overview, mask
-        The slide at a coarse scale, and its tissue.
+    overview, mask, folds
+        The slide at a coarse scale, its tissue, and its folds (None where they are not looked for).
+    max_fold
+        Fraction of a tile that folds may cover.
     attributes, quality
         JSON values for the pyramid and for `qc.json`.
     """
@@ -57,6 +61,8 @@ class Modality(ABC):
     dtype: ClassVar[np.dtype]
     channels: ClassVar[int]
     colours: Mapping[str, str]
+    folds: np.ndarray | None = None
+    max_fold: float = 1.0
 
     def __init__(self, overview: Overview, mask: TissueMask, row: ImageRow, stain: str) -> None:
         if not (overview.valid | overview.unreadable).any():
@@ -108,6 +114,11 @@ class Brightfield(Modality):
         overview = self.view(reader, scales.overview).overview()
         mpp = scales.overview_mpp or settings.tissue_mpp
         super().__init__(overview, find_bright_tissue(overview.pixels, overview.valid, mpp, stain), row, stain)
+        self.max_fold = settings.max_fold_fraction
+        if scales.overview_mpp is not None:
+            self.folds = find_folds(overview.pixels, overview.valid, self.mask, mpp)
+            share = self.folds.sum() / max(1, self.mask.tissue.sum())
+            self.quality["fold_share"] = round(float(share), 4)
 
     def view(self, reader: SlideReader, scale: float) -> SlideView:
         """View the slide at a scale."""
@@ -117,6 +128,9 @@ class Brightfield(Modality):
         """Fit stains, and choose the normalisation."""
         pixels = sample_tissue(view, grid, self.mask.tissue, scales.ratio)
         white = estimate_white_point(self.overview.pixels, self.overview.valid & ~self.mask.pen)
+        self.quality["clipped_share"] = clipped = round(_clipped_share(pixels, white), 4)
+        if clipped > self.settings.max_clipped_fraction:
+            raise Rejected(f"{clipped:.0%} of its tissue is over- or underexposed (om.max_clipped_fraction)")
         method = "vahadane" if self.settings.normalisation == "vahadane" else "macenko"
         stains = (fit_vahadane if method == "vahadane" else fit_macenko)(pixels, white)
         reinhard = fit_reinhard(pixels, white)
@@ -140,6 +154,14 @@ class Brightfield(Modality):
     def to_grey(self, pixels: np.ndarray) -> np.ndarray:
         """Convert pixels to grey levels from 0 to 255."""
         return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
+
+
+def _clipped_share(pixels: np.ndarray, white: tuple[float, ...]) -> float:
+    """Share of pixels of tissue, uint8 [n, 3], with a channel at 0, or at 255 where another one absorbs light."""
+    if not len(pixels):
+        return 0.0
+    low, high = pixels.min(axis=1), pixels.max(axis=1)
+    return float(((low == 0) | ((high == 255) & (low < min(white) - ABSORBS))).mean())
 
 
 class Fluorescence(Modality):

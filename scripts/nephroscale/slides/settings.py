@@ -70,6 +70,20 @@ class OmTilingSettings(TilingSettings):
         None,
         was="reference",
     )
+    max_fold_fraction: float = setting(
+        "Fraction of a tile that may be covered by a fold of the tissue; beyond it the tile is left out, with its "
+        "reason in `tiles.csv`. The default leaves none out: dense epithelium may be taken for a fold.",
+        1.0,
+        minimum=0,
+        maximum=1,
+    )
+    max_clipped_fraction: float = setting(
+        "Fraction of a slide's tissue that may be over- or underexposed (a channel clipped at 255 or 0); beyond it the "
+        "slide is rejected.",
+        0.5,
+        minimum=0,
+        maximum=1,
+    )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import zarr
 
 from nephroscale.errors import NephroscaleError
 
-PEN_LEVEL = 128  # grey level of pen marks in `mask.png`
+PEN_LEVEL, FOLD_LEVEL = 128, 192  # grey levels of pen marks, and of folds in tissue, in `mask.png`
 #: Module that reads the pixels of tiles that keep coordinates only; it has a function `open_pixels`.
 SLIDE_PIXELS = "nephroscale.slides.slide_pixels"
 

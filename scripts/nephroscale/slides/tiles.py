@@ -23,7 +23,7 @@ from nephroscale.slides.scales import Scales, choose_scales
 from nephroscale.slides.settings import ImTilingSettings, OmTilingSettings
 from nephroscale.slides.slide_pixels import describe_pixels
 from nephroscale.slides.tile_grid import TileGrid, make_grid
-from nephroscale.slides.tile_reader import PEN_LEVEL
+from nephroscale.slides.tile_reader import FOLD_LEVEL, PEN_LEVEL
 from nephroscale.slides.tile_status import TileStatus
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 THUMBNAIL_PX = 1024
 THUMBNAIL_MAX_READ = 40_000_000  # pixels of the raw level that a thumbnail may be made from
 BLURRED = 0.36  # focus below which a tile counts as blurred: a Gaussian of about 1 µm
-COLUMNS = ("row", "column", "x", "y", "status", "tissue_fraction", "pen_fraction", "focus", "reason")
+COLUMNS = ("row", "column", "x", "y", "status", "tissue_fraction", "pen_fraction", "fold_fraction", "focus", "reason")
 
 
 class TileFigures(TypedDict):
@@ -138,7 +138,8 @@ def _tile(  # noqa: PLR0917
     report: Callable[[int, int], None] | None,
 ) -> TileFigures:
     view = modality.view(reader, scales.tile)
-    grid = make_grid(view, modality.mask, modality.overview.unreadable, scales.ratio, settings)
+    lost, folds, max_fold = modality.overview.unreadable, modality.folds, modality.max_fold
+    grid = make_grid(view, modality.mask, lost, scales.ratio, settings, folds=folds, max_fold=max_fold)
     modality.fit(view, grid, scales)
     stream = _Stream(view, grid, modality, settings, report)
     mpp = None if scales.mpp is None else round(scales.mpp, 6)
@@ -173,11 +174,11 @@ def _tile(  # noqa: PLR0917
         levels = count_levels(grid.height, grid.width)
     _check_unreadable(grid, settings.max_unreadable_fraction)
     write_tissue_label(out, grid.status, tile_px=grid.side, mpp=scales.mpp, levels=levels)
-    reasons = _explain(grid, stream.focus, settings.max_pen_fraction)
+    reasons = _explain(grid, stream.focus, settings.max_pen_fraction, max_fold)
     _write_table(out / "tiles.csv", grid, stream.focus, reasons)
     as_grey = modality.to_grey if modality.channels == 1 else None
     _write_thumbnail(out / "thumbnail.png", _thumbnail_source(reader, modality), as_grey)
-    _write_mask(out / "mask.png", modality.mask)
+    _write_mask(out / "mask.png", modality.mask, folds)
     quality = _quality(modality, grid, stream.focus, reasons, scales)
     content = {**modality.quality, **quality}
     (out / "qc.json").write_text(json.dumps(content, sort_keys=True, indent=2) + "\n", encoding="utf-8")
@@ -301,10 +302,12 @@ def _quality(modality: Modality, grid: TileGrid, focus: np.ndarray, reasons: np.
     }
 
 
-def _explain(grid: TileGrid, focus: np.ndarray, max_pen: float) -> np.ndarray:
-    """Name why tiles were left out: `pen`, `out of focus`, or nothing; str [rows, columns]."""
+def _explain(grid: TileGrid, focus: np.ndarray, max_pen: float, max_fold: float) -> np.ndarray:
+    """Name why tiles were left out: `pen`, `fold`, `out of focus`, or nothing; str [rows, columns]."""
     absent = grid.status == TileStatus.BACKGROUND
-    return np.where(absent & (grid.pen > max_pen), "pen", np.where(absent & np.isfinite(focus), "out of focus", ""))
+    blurred = np.where(absent & np.isfinite(focus), "out of focus", "")
+    folded = np.where(absent & (grid.fold > max_fold), "fold", blurred)
+    return np.where(absent & (grid.pen > max_pen), "pen", folded)
 
 
 def _write_table(path: Path, grid: TileGrid, focus: np.ndarray, reasons: np.ndarray) -> None:
@@ -316,7 +319,7 @@ def _write_table(path: Path, grid: TileGrid, focus: np.ndarray, reasons: np.ndar
             x, y, _, _ = grid.box(row, column)
             status = TileStatus(int(grid.status[here])).name.lower()
             sharp = f"{focus[here]:.3f}" if np.isfinite(focus[here]) else ""
-            shares = (f"{grid.fraction[here]:.3f}", f"{grid.pen[here]:.3f}")
+            shares = [f"{each[here]:.3f}" for each in (grid.fraction, grid.pen, grid.fold)]
             writer.writerow([row, column, x, y, status, *shares, sharp, reasons[here]])
 
 
@@ -340,9 +343,12 @@ def _write_thumbnail(path: Path, overview: Overview, as_grey: Callable[[np.ndarr
     _write_png(path, picture, cv2.INTER_AREA)
 
 
-def _write_mask(path: Path, mask: TissueMask) -> None:
-    """Write the mask that tiles are chosen by: tissue is white, pen marks are grey."""
-    _write_png(path, (255 * mask.tissue + PEN_LEVEL * (mask.pen & ~mask.tissue)).astype(np.uint8), cv2.INTER_NEAREST)
+def _write_mask(path: Path, mask: TissueMask, folds: np.ndarray | None) -> None:
+    """Write the mask that tiles are chosen by: tissue is white, folds in it are light grey, pen marks grey."""
+    levels = (255 * mask.tissue + PEN_LEVEL * (mask.pen & ~mask.tissue)).astype(np.uint8)
+    if folds is not None:
+        levels[folds] = FOLD_LEVEL
+    _write_png(path, levels, cv2.INTER_NEAREST)
 
 
 def _write_png(path: Path, picture: np.ndarray, interpolation: int) -> None:
