@@ -23,7 +23,7 @@ from nephroscale.slides.stain import Normalisation
 from nephroscale.slides.tile_status import TileStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from nephroscale.slides.facts import ImageFacts
@@ -63,14 +63,14 @@ class SlidePixels:
     path
         Folder of the tiles.
     attributes
-        As stored under `nephroscale`; `pixels` is what :func:`describe_pixels` gave.
+        JSON object, as stored under `nephroscale`; `pixels` is what :func:`describe_pixels` gave.
     status
         uint8 [rows, columns], values of :class:`TileStatus`.
     slide
         The raw file.
     """
 
-    def __init__(self, path: Path, attributes: Mapping[str, Any], status: np.ndarray, slide: Path) -> None:
+    def __init__(self, path: Path, attributes: Any, status: np.ndarray, slide: Path) -> None:
         pixels = attributes["pixels"]
         self.shapes: list[tuple[int, int, int]] = [tuple(shape) for shape in pixels["shapes"]]
         self._shape, self.status = self.shapes[0], status
@@ -141,7 +141,7 @@ class SlidePixels:
         return tile
 
 
-def open_pixels(path: Path, attributes: Mapping[str, Any], status: np.ndarray, slide: Path) -> SlidePixels:
+def open_pixels(path: Path, attributes: Any, status: np.ndarray, slide: Path) -> SlidePixels:
     """Open the pixels of tiles that were not stored."""
     return SlidePixels(path, attributes, status, slide)
 

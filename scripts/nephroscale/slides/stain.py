@@ -249,8 +249,8 @@ class Normalisation:
         return {"method": self.method, "fits": self.fits and [asdict(fit) for fit in self.fits]}
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Read the JSON that :meth:`to_json` gives."""
+    def from_json(cls, content: Any) -> Self:
+        """Read the JSON object that :meth:`to_json` gives."""
         method = content["method"]
         if method == "identity":
             return cls(method)
