@@ -135,7 +135,9 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         tem = {**small_config()["tem"], "prior": "deposits"}
-        plan = Plan({**small_config(), "tem": tem, "deposits": deposits_config()}, stage_table())
+        # The tiles of OM are read from the slides, those of IM are stored.
+        om = {**small_config()["om"], "keep": "coordinates"}
+        plan = Plan({**small_config(), "om": om, "tem": tem, "deposits": deposits_config()}, stage_table())
         for stage in plan.stages.values():
             patch.setattr(stage, "make", stage.make)  # restored afterwards: stages are shared by the process
             trace.follow(stage, plan)

@@ -129,7 +129,7 @@ def _crop_side(plan: Plan, image: str) -> float | None:
     opened, um_per_px = open_tiles(tiles), read_attributes(glomeruli / "crops")["um_per_px"]
     if um_per_px is None or opened.mpp is None:
         return None
-    side: float = read_array(glomeruli / "crops", "crops").shape[1] * um_per_px / opened.mpp * opened.scale
+    side: float = read_array(glomeruli / "crops", "crops").shape[1] * um_per_px / opened.mpp * opened.raw_px[0]
     return side
 
 

@@ -162,8 +162,9 @@ def _tiff_header(path: Path, page: int | None) -> PictureHeader:
         chosen = _choose_page(pages, page)
         scale = read_tiff_scale(chosen, pages)
         if scale is None:
-            mpp, generic, _ = read_mpp(tiff)
-            scale = None if mpp is None or generic else MicroscopeScale(1000 * mpp, "OME" if tiff.is_ome else "ImageJ")
+            stated = read_mpp(tiff)
+            if stated.mean is not None and not stated.generic:
+                scale = MicroscopeScale(1000 * stated.mean, "OME" if tiff.is_ome else "ImageJ")
         return PictureHeader(int(chosen.imagewidth), int(chosen.imagelength), scale)
 
 

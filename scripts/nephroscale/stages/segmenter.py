@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from nephroscale.engine.stage import Need, PlanView, Stage, need
 from nephroscale.errors import NephroscaleError
 from nephroscale.glomeruli.settings import SegmenterSettings
+from nephroscale.stages.tile_pixels import pixel_modules, read_from_slide
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +33,17 @@ class OutlinedSlidesStage(Stage):
         """The registered outlines of these slides."""
         return [Need("register", image.patient_id, part=f"{image.id}.annotation") for image in self.raw(plan, unit)]
 
+    @need("register")
+    def facts(self, plan: PlanView, unit: str) -> list[Need]:
+        """The facts of those slides whose tiles keep no pixels: the digest of the raw file, which is read."""
+        slides = read_from_slide(plan, self.raw(plan, unit))
+        return [Need("register", image.patient_id, part=image.id) for image in slides]
+
     def settings(self, plan: PlanView, unit: str) -> SegmenterSettings:
         return plan.config.glomeruli.narrow(SegmenterSettings)
+
+    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        return pixel_modules(plan, self.raw(plan, unit))
 
 
 class Segmenter(OutlinedSlidesStage):
@@ -70,8 +80,9 @@ def annotated_slides(job: Job[SegmenterSettings]) -> dict[str, AnnotatedSlide]:
     from nephroscale.glomeruli.labelled_slide import AnnotatedSlide
 
     tiles = {each.unit: each.path for each in job.inputs("tiles") if each.path}
+    raw = {image.id: job.raw(image) for image in read_from_slide(job.plan, job.images())}
     return {
-        image.id: AnnotatedSlide(image.id, tiles[image.id], job.annotation(image))
+        image.id: AnnotatedSlide(image.id, tiles[image.id], job.annotation(image), raw.get(image.id))
         for image in job.images()
         if image.id in tiles
     }

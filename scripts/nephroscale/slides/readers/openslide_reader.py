@@ -36,7 +36,7 @@ class OpenslideReader(SlideReader):
         if stated is None:
             sides = (properties.get(name) for name in (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y))
             stated = square_pixels(*sides, generic=self.vendor == "generic-tiff")
-        self.mpp, self.mpp_is_generic, self.scale_fault = stated
+        self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = stated
 
     def _open(self) -> openslide.OpenSlide:
         return openslide.OpenSlide(self.path)

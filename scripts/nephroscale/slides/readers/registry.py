@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tifffile import TiffPage
 
     from nephroscale.slides.readers.base import SlideReader
+    from nephroscale.slides.readers.stated_mpp import Stretch
 
 READERS = {
     "czi_reader": "nephroscale.slides.readers.czi_reader",
@@ -55,7 +56,9 @@ FAST = "jpeg_tiff_reader"
 """The reader that replaces OpenSlide where sample tiles are equal."""
 
 
-def open_slide(path: Path, reader: str | None = None, page: int | None = None) -> SlideReader:
+def open_slide(
+    path: Path, reader: str | None = None, page: int | None = None, stretch: Stretch | None = None
+) -> SlideReader:
     """Open a raw image.
 
     Parameters
@@ -66,6 +69,8 @@ def open_slide(path: Path, reader: str | None = None, page: int | None = None) -
         Key of `READERS`; by default it is chosen by the content of the file (:func:`choose_reader`).
     page
         Picture of a file of several, or page of an electron micrograph (from 1).
+    stretch
+        Square pixels per pixel of the file along x and y, where its pixels are not square.
 
     Raises
     ------
@@ -89,7 +94,11 @@ def open_slide(path: Path, reader: str | None = None, page: int | None = None) -
         slide: SlideReader = importlib.import_module(READERS[reader]).Reader(Path(path), **more)
     except UnreadableSlide as fault:
         raise Rejected(f"cannot be opened: {_without_path(path, fault)}") from fault
-    return slide
+    if stretch is None:
+        return slide
+    from nephroscale.slides.readers.square_pixels import SquarePixels
+
+    return SquarePixels(slide, stretch)
 
 
 def choose_reader(path: Path, page: int | None = None) -> str:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import tifffile
 
 NOT_SQUARE = "its pixels are not square"
-SQUARE = 0.05  # relative difference up to which the mean of the sides of a pixel is its scale
+SQUARE = 0.05  # relative difference of the sides of a pixel up to which a slide is resampled to square pixels
+ALIKE = 0.005  # and up to which it is not, and their mean is its scale: half a pixel at the rim of a large glomerulus
 _UNITS: Mapping[str, float] = {
     "pm": 1e-6,
     **dict.fromkeys(("å", "angstrom", "ångström"), 1e-4),
@@ -26,6 +27,7 @@ _UNITS: Mapping[str, float] = {
     **dict.fromkeys(("in", "inch", "inche", '"'), 25400.0),
 }
 PER_UNIT = {2: 25400.0, 3: 10000.0}
+Stretch = tuple[float, float]
 
 
 class StatedMpp(NamedTuple):
@@ -34,16 +36,25 @@ class StatedMpp(NamedTuple):
     Attributes
     ----------
     mpp
-        µm per pixel; None where the file states none, or one that cannot be used.
+        µm per pixel, along the shorter side if `stretch` is not 1; None where the file states none, or one that cannot
+        be used.
     generic
         Whether it is in a plain resolution tag.
     fault
         Why what the file states cannot be used; empty otherwise.
+    stretch
+        Square pixels per pixel of the file along x and y; one of them is 1.
     """
 
     mpp: float | None = None
     generic: bool = False
     fault: str = ""
+    stretch: Stretch = (1.0, 1.0)
+
+    @property
+    def mean(self) -> float | None:
+        """Mean of the sides of a pixel, µm."""
+        return None if self.mpp is None else self.mpp * sum(self.stretch) / 2
 
 
 def micrometres(unit: str) -> float | None:
@@ -54,7 +65,7 @@ def micrometres(unit: str) -> float | None:
 
 
 def square_pixels(x: float | str | None, y: float | str | None, *, generic: bool = False) -> StatedMpp:
-    """Combine the sides of a pixel in µm, whose mean is the scale.
+    """Combine the sides of a pixel in µm.
 
     Parameters
     ----------
@@ -69,9 +80,13 @@ def square_pixels(x: float | str | None, y: float | str | None, *, generic: bool
         return StatedMpp()
     if not all(0 < side < math.inf for side in sides):
         return StatedMpp()
-    if abs(sides[0] / sides[1] - 1) > SQUARE:
+    shorter = min(sides)
+    unlike = max(sides) / shorter - 1
+    if unlike > SQUARE + 1e-9:
         text = f"{NOT_SQUARE} ({sides[0]:g} x {sides[1]:g} µm); resample it"
         return StatedMpp(fault=text, generic=generic)
+    if unlike > ALIKE:
+        return StatedMpp(shorter, generic, stretch=(sides[0] / shorter, sides[1] / shorter))
     return StatedMpp(sum(sides) / 2 if sides[0] != sides[1] else sides[0], generic)
 
 

@@ -79,7 +79,7 @@ class TifffileReader(SlideReader):
         self.channels, self.dtype = first.channels, np.dtype(np.uint8 if series.dtype.itemsize == 1 else np.uint16)
         self.rgb = first.samples and self.channels == 3
         self.vendor = "ome-tiff" if tiff.is_ome else "imagej" if tiff.is_imagej else "tiff"
-        self.mpp, self.mpp_is_generic, self.scale_fault = read_mpp(tiff, page, scene)
+        self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = read_mpp(tiff, page, scene)
         self._alpha = _alpha(page) if self.rgb and first.count == 4 else None
         self._arrays: dict[int, Any] = {}
         self._absent = [_absent_segments(level) for level, _ in self._levels]
