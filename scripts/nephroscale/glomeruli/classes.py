@@ -22,6 +22,7 @@ Verdict = tuple[Kind | None, str]
 """What a label means, None where it matches no class; and why it is `other` although a class matches."""
 
 NEGATIONS = {"non", "not", "no", "without", "except", "excluding", "exclude", "never", "ohne", "kein", "nicht"}
+NEGATIONS |= {"segmental", "segmentally", "partially", "partly"}  # sclerosed means globally sclerosed
 #: Words between a negation and what it negates.
 BETWEEN = {"a", "an", "any", "the", "of", "globally", "global", "completely", "fully", "yet"}
 #: Words by which a label means something around, in or beside a glomerulus.
@@ -30,8 +31,27 @@ ELSEWHERE = {
     *("region", "regions", "area", "areas", "roi", "rois", "tissue", "field", "patch", "box", "cortex", "medulla"),
     *("apparatus", "basement", "membrane", "capsule", "space", "lumen", "wall", "pole", "cell", "cells", "nucleus"),
     *("nuclei", "tubule", "tubules", "tubulus", "tubuli", "vessel", "vessels", "artery", "arteries", "arteriole"),
-    *("arterioles", "interstitium", "fibrosis", "artefact", "artifact", "background", "ignore", "false", "unsure"),
+    *("arterioles", "interstitium", "fibrosis", "artefact", "artifact", "background", "ignore", "false"),
+    *("excluded", "pseudo", "hilum"),
 }
+#: Words by which a label says that it is not known whether there is a glomerulus, and the same as parts of a label.
+UNCERTAIN = {
+    *(
+        "unsure",
+        "uncertain",
+        "unclear",
+        "possible",
+        "possibly",
+        "probable",
+        "probably",
+        "maybe",
+        "perhaps",
+        "suspected",
+    ),
+    *("questionable", "doubtful", "negative", "neg", "fraglich", "unsicher"),
+}
+UNCERTAIN_CHARACTERS = ("?", "疑", "do not use")
+UNKNOWN = "it is uncertain"
 #: Characters of labels without spaces, with the same meaning.
 ELSEWHERE_CHARACTERS = frozenset("非无無不没未旁周外囊膜管細细區区비")
 IGNORED = "*"
@@ -43,7 +63,8 @@ def classify(labels: tuple[str, ...], classes: Mapping[str, Kind]) -> Verdict:
 
     A label matches a class if it is its name (ignoring case), or has all words of the name in a row. A negation before
     them (`Non-glomerulus`), a word for something beside a glomerulus (`juxtaglomerular` is another word anyway), and
-    QuPath's `*` after an ignored class make an object `other`.
+    QuPath's `*` after an ignored class make an object `other`. So does a word of doubt (`Glomerulus?`); nothing is then
+    known there.
 
     Parameters
     ----------
@@ -66,6 +87,8 @@ def classify(labels: tuple[str, ...], classes: Mapping[str, Kind]) -> Verdict:
         kinds = {kind for words, kind in words_of.items() if _has(label, words, affirmed=True)}
         if not kinds:
             return "other", "it is negated"
+        if UNCERTAIN & set(_words(label)) or any(part in _normal(label) for part in UNCERTAIN_CHARACTERS):
+            return "other", UNKNOWN
         if kinds != {"annotated area"} and (ELSEWHERE & set(_words(label)) or ELSEWHERE_CHARACTERS & set(label)):
             return "other", "it means something beside a glomerulus"
         return next(kind for kind in ("other", "annotated area", "sclerosed", "glomerulus") if kind in kinds), ""

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict
 
-from shapely import make_valid
+from shapely import STRtree, make_valid
 from shapely.geometry import Polygon, box
 
 from nephroscale.errors import Rejected
 from nephroscale.glomeruli.annotation_formats.base import DrawnObject, UnreadableAnnotationError
 from nephroscale.glomeruli.annotation_formats.registry import read_objects
-from nephroscale.glomeruli.classes import DEFAULT_CLASSES, Kind, classify, is_named
+from nephroscale.glomeruli.classes import DEFAULT_CLASSES, UNKNOWN, Kind, classify, is_named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ON_SLIDE = 0.2  # smallest part of an outline that is on the slide's tiles
 MOST_OUTSIDE = 0.5  # fraction of the outlines; beyond it the annotation is not of this slide
+SAME_SIZE = 0.01  # relative difference of the sides of slide and annotated picture
+INSIDE = 0.9  # part of an outline that lies in another one
 SLIVER = 0.02  # smallest piece of a repaired outline, as a fraction of the largest
 
 
@@ -58,12 +60,15 @@ class Annotation:
         Outlines of glomeruli that were left out.
     left_out
         Why objects were left out, to their number.
+    frame
+        Width and height of the picture that it was drawn on, pixels, where the file states them.
     """
 
     outlines: list[Outline]
     areas: list[Polygon] | None = None
     unknown: list[Polygon] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
+    frame: tuple[int, int] | None = None
 
     @property
     def polygons(self) -> list[Polygon]:
@@ -109,16 +114,19 @@ def read_outlines(path: Path, classes: Mapping[str, Kind] | None = None) -> Anno
     named = any(kind in {"glomerulus", "sclerosed"} for kind, _ in verdicts)
     outlines: list[Outline] = []
     areas: list[Polygon] = []
+    unknown: list[Polygon] = []
     left_out: Counter[str] = Counter()
     for one, (kind, why) in zip(objects, verdicts, strict=True):
         reason = why or one.fault or ("has no class, but others have one" if kind is None and named else "")
         if reason:
             left_out[reason] += 1
+            unknown += polygons_of(one.area) if why.endswith(UNKNOWN) else []
         elif kind == "annotated area":
             areas += polygons_of(one.area)
         elif kind != "other":  # a class that the settings call `other` is left out without a word
             outlines += [Outline(polygon, kind == "sclerosed") for polygon in polygons_of(one.area)]
-    return Annotation(outlines, areas or None, left_out=dict(sorted(left_out.items())))
+    frame = next((one.frame for one in objects if one.frame), None)
+    return Annotation(outlines, areas or None, unknown, dict(sorted(left_out.items())), frame)
 
 
 def outlines_on(view: TileView, path: Path, settings: OutlineSettings) -> Annotation:
@@ -137,19 +145,20 @@ def outlines_on(view: TileView, path: Path, settings: OutlineSettings) -> Annota
     -------
     Annotation
         In pixels of the view. Left out, and counted, are outlines of which less than a fifth is on the slide's tiles,
-        and those beyond the limits of size.
+        those beyond the limits of size, and those inside another one.
 
     Raises
     ------
     Rejected
-        When the file cannot be used: it is damaged, its outlines are not on the slide, or are all too small or too
-        large.
+        When the file cannot be used: it is damaged, was drawn on a picture of another size, its outlines are not on the
+        slide, or are all too small or too large.
     """
     drawn = read_outlines(path, settings.classes)
+    _refuse_other_frame(drawn.frame, view)
     height, width = view.shape
     frame, mpp = box(0, 0, width, height), view.mpp or 1.0
     kept: list[Outline] = []
-    unknown: list[Polygon] = []
+    unknown = [view.polygon_from_raw(polygon) for polygon in drawn.unknown]
     left_out = Counter(drawn.left_out)
     outside = 0
     for outline in drawn.outlines:
@@ -171,10 +180,37 @@ def outlines_on(view: TileView, path: Path, settings: OutlineSettings) -> Annota
         )
     if outside:
         left_out["is outside the slide"] += outside
+    if inner := _inside_others(kept):
+        left_out["lies inside another outline"] += len(inner)
+        kept = [outline for number, outline in enumerate(kept) if number not in inner]
     if not kept and (drawn.areas is None or drawn.outlines):
         raise Rejected(f"its annotation has no usable outline of a glomerulus ({describe(left_out)})")
     areas = None if drawn.areas is None else [view.polygon_from_raw(area) for area in drawn.areas]
     return Annotation(kept, areas, unknown, dict(sorted(left_out.items())))
+
+
+def _refuse_other_frame(frame: tuple[int, int] | None, view: TileView) -> None:
+    """Refuse an annotation that was drawn on a picture of another size, a reduced copy for instance."""
+    width, height = (int(side) for side in view.tiles.slide_px)
+    if frame is None or min(width, height) <= 1:  # tiles of an earlier version do not have the size of the slide
+        return
+    if any(abs(side / own - 1) > SAME_SIZE for side, own in zip(frame, (width, height), strict=True)):
+        raise Rejected(
+            f"its annotation was drawn on a picture of {frame[0]} x {frame[1]} pixels, but the slide has {width} x "
+            f"{height}: it belongs to another slide, or is not in pixels of full resolution"
+        )
+
+
+def _inside_others(outlines: list[Outline]) -> set[int]:
+    """Find outlines that lie inside a larger one, or are the copy of an earlier one: a glomerulus counts once."""
+    polygons = [outline.polygon for outline in outlines]
+    tree, inner = STRtree(polygons), set()
+    for number, polygon in enumerate(polygons):
+        for other in map(int, tree.query(polygon)):
+            larger = (polygons[other].area, -other) > (polygon.area, -number)
+            if larger and polygon.intersection(polygons[other]).area >= INSIDE * polygon.area:
+                inner.add(number)
+    return inner
 
 
 def list_left_out(image: str, left_out: Mapping[str, int]) -> list[LeftOut]:

@@ -69,3 +69,13 @@ def test_cells_cores_and_detections_without_class_are_no_outlines(tmp_path: Path
 def test_a_geometry_collection_has_the_areas_in_it(tmp_path: Path) -> None:
     polygon, point = {"type": "Polygon", "coordinates": [RING]}, {"type": "Point", "coordinates": [1, 2]}
     assert read_one(tmp_path, {"type": "GeometryCollection", "geometries": [polygon, point]}).area.area == 10000
+
+
+def test_collections_within_collections_and_features(tmp_path: Path) -> None:
+    feature = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [RING]}, "properties": {}}
+    inner = {"type": "FeatureCollection", "features": [feature, feature]}
+    for content in ({**inner, "features": [inner]}, {"type": "Feature", "geometry": inner, "properties": {}}, [inner]):
+        (tmp_path / "a.geojson").write_text(json.dumps(content))
+        assert [one.area.area for one in read_objects(tmp_path / "a.geojson")] == [10000, 10000]
+    (tmp_path / "a.geojson").write_text('{"type": "FeatureCollection", "features": null}')
+    assert read_objects(tmp_path / "a.geojson") == []

@@ -33,6 +33,7 @@ def test_coco(tmp_path: Path) -> None:
     one, two, three, four = read(tmp_path, content)
     assert (one.area.area, one.labels, one.fault) == (90000, ("glomerulus",), "")
     assert (two.area.area, two.labels) == (90050, ("tubule",))
+    assert (one.frame, three.frame) == (None, (20, 8))
     assert three.area.centroid.coords[0] == pytest.approx((4.5, 4), abs=0.1)
     assert "box" in four.fault
     content["annotations"][0]["image_id"] = 8
@@ -58,9 +59,11 @@ def test_labelme(tmp_path: Path) -> None:
         {"label": "glomerulus", "points": [[50, 50]], "shape_type": "point"},
     ]
     content = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": "a.png", "imageData": None}
+    content |= {"imageWidth": 640, "imageHeight": 480}
     *areas, point = read(tmp_path, content)
     assert [one.area.area for one in areas] == pytest.approx([90000, 600, np.pi * 100], rel=0.01)
     assert {one.labels for one in areas} == {("glomerulus",)}
+    assert {one.frame for one in areas} == {(640, 480)}
     assert "point" in point.fault
 
 

@@ -66,6 +66,8 @@ def test_shapes_and_labels_of_imagescope(tmp_path: Path) -> None:
     )
     ellipse, rectangle, arrow, labelled = read(tmp_path, document(shapes))
     assert ellipse.area.area == pytest.approx(np.pi * 50, rel=0.01)
+    (circle,) = read(tmp_path, document(layer(region(box(100, 100, 20), kind=2))))  # the box around it
+    assert circle.area.area == pytest.approx(np.pi * 100, rel=0.01)
     assert rectangle.area.area == 200
     assert arrow.fault
     assert labelled.labels == ("Glomerulus 3", "Layer 1", "PAS")

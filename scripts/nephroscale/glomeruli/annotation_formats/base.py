@@ -38,12 +38,21 @@ class DrawnObject:
         Its own name, which may or may not be that of a class.
     fault
         Why the object cannot be an outline, for instance because it is a line; empty where it can.
+    frame
+        Width and height of the picture that it was drawn on, pixels; None where the file does not state them.
     """
 
     area: BaseGeometry | None
     labels: tuple[str, ...] = ()
     name: str = ""
     fault: str = ""
+    frame: tuple[int, int] | None = None
+
+
+def frame_of(width: object, height: object) -> tuple[int, int] | None:
+    """Give the size of a picture as a file states it; None if it states no two positive numbers."""
+    sides = [side for side in (width, height) if isinstance(side, int) and side > 0]
+    return (sides[0], sides[1]) if len(sides) == 2 else None
 
 
 def to_object(

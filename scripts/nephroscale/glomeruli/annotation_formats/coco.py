@@ -7,6 +7,7 @@ Lin et al., "Microsoft COCO: common objects in context", ECCV 2014, and its data
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from nephroscale.glomeruli.annotation_formats.base import (
     DrawnObject,
     UnreadableAnnotationError,
+    frame_of,
     join,
     ring,
     to_object,
@@ -50,10 +52,16 @@ def read(content: Any) -> Iterable[DrawnObject]:
     images = {each.get("image_id") for each in content["annotations"]}
     if len(images) > 1:
         raise UnreadableAnnotationError(f"it has outlines of {len(images)} images; save one file for each slide")
+    sizes = {
+        image.get("id"): frame_of(image.get("width"), image.get("height")) for image in content.get("images") or []
+    }
     names = {category["id"]: category.get("name") for category in content["categories"]}
     for each in content["annotations"]:
         labels = [names.get(each.get("category_id"))]
-        yield to_object(partial(_area_of, each.get("segmentation")), labels, otherwise="has no outline, only a box")
+        drawn = each.get("segmentation")
+        one = to_object(partial(_area_of, drawn), labels, otherwise="has no outline, only a box")
+        of_mask = frame_of(*reversed(drawn["size"])) if isinstance(drawn, dict) and one.area else None
+        yield replace(one, frame=of_mask or sizes.get(each.get("image_id")))
 
 
 def _area_of(segmentation: Any) -> BaseGeometry | None:

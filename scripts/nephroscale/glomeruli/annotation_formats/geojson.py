@@ -47,10 +47,21 @@ def read(content: Any) -> Iterable[DrawnObject]:
         Of the JSON.
     """
     for entry in content if isinstance(content, list) else [content]:
-        for feature in entry.get("features", [entry]):
-            if not isinstance(feature, Mapping):
-                raise UnreadableAnnotationError("one of its features is no object of JSON")
-            yield _read_feature(feature)
+        yield from _objects_of(entry)
+
+
+def _objects_of(entry: object) -> Iterable[DrawnObject]:
+    """Read a feature, or those of a collection, which may hold collections, or be the geometry of a feature."""
+    if not isinstance(entry, Mapping):
+        raise UnreadableAnnotationError("one of its features is no object of JSON")
+    geometry = entry.get("geometry")
+    if "features" in entry:
+        for part in entry["features"] or []:
+            yield from _objects_of(part)
+    elif isinstance(geometry, Mapping) and "features" in geometry:
+        yield from _objects_of(geometry)
+    else:
+        yield _read_feature(entry)
 
 
 def _read_feature(feature: Mapping[str, Any]) -> DrawnObject:

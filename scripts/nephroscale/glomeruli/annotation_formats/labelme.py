@@ -8,6 +8,7 @@ Wada, labelme: image polygonal annotation with Python, doi:10.5281/zenodo.571122
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from nephroscale.glomeruli.annotation_formats.base import (
     DrawnObject,
     between,
     ellipse,
+    frame_of,
     rectangle,
     ring,
     to_number,
@@ -42,10 +44,14 @@ def read(content: Any) -> Iterable[DrawnObject]:
     content
         Of the JSON.
     """
+    frame = frame_of(content.get("imageWidth"), content.get("imageHeight"))
     for shape in content["shapes"]:
         kind = shape.get("shape_type") or "polygon"
         area = partial(_area_of, kind, shape["points"])
-        yield to_object(area, [shape.get("label")], otherwise=f"is no area, but of the type {kind}")
+        fault = (
+            "is a mask, which is not read; save polygons" if kind == "mask" else f"is no area, but of the type {kind}"
+        )
+        yield replace(to_object(area, [shape.get("label")], otherwise=fault), frame=frame)
 
 
 def _area_of(kind: str, points: Any) -> BaseGeometry | None:
@@ -53,7 +59,7 @@ def _area_of(kind: str, points: Any) -> BaseGeometry | None:
         return ring(points)
     if kind == "rectangle":
         return rectangle(*between(points)) if len(points) == 2 else ring(points)
-    if kind == "circle":
+    if kind == "circle" and len(points) == 2:
         (x, y), rim = ([to_number(value) for value in point] for point in points)
         radius = math.dist((x, y), rim)
         return ellipse(x, y, 2 * radius, 2 * radius)

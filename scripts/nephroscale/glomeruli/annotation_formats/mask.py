@@ -51,5 +51,7 @@ def read(data: bytes) -> Iterable[DrawnObject]:
     for number, (rows, columns) in enumerate(ndimage.find_objects(regions), start=1):
         polygon = outline(regions[rows, columns] == number)
         yield DrawnObject(
-            polygon and translate(polygon, columns.start, rows.start), fault="" if polygon else "has no area"
+            polygon and translate(polygon, columns.start, rows.start),
+            fault="" if polygon else "has no area",
+            frame=(pixels.shape[1], pixels.shape[0]),
         )

@@ -13,6 +13,7 @@ from nephroscale.glomeruli.annotation_formats.base import (
     ellipse,
     rectangle,
     ring,
+    to_number,
     to_object,
 )
 
@@ -84,8 +85,10 @@ def _cut(region: ET.Element, shapes: Shapes, holes: Sequence[BaseGeometry]) -> B
 def _area_of(region: ET.Element, shapes: Shapes) -> BaseGeometry | None:
     points = [(corner.get("X"), corner.get("Y")) for corner in region.iter(shapes.corner)]
     kind = region.get("Type") or shapes.polygon[0]
-    if kind == shapes.ellipse and len(points) == 2:
-        return ellipse(*between(points))
+    if kind == shapes.ellipse and len(points) in {2, 4}:  # of the box around it
+        corners = [[to_number(value) for value in point] for point in points]
+        lowest, highest = ([side(values) for values in zip(*corners, strict=True)] for side in (min, max))
+        return ellipse(*between([lowest, highest]))
     if kind == shapes.rectangle and len(points) == 2:
         return rectangle(*between(points))
     return ring(points) if kind in {*shapes.polygon, shapes.rectangle, shapes.ellipse} else None
