@@ -263,7 +263,7 @@ def report_differences(draws: int) -> None:
             for _ in range(2):
                 noise = np.sqrt(0.5) * (common + random.normal(size=(networks, len(labels), CLASSES)))
                 pair.append(Networks.of(labels, probabilities(noise + lead), people, folds))
-            discordant.append(sum(count_discordant(*pair)))
+            discordant.append(sum(vars(count_discordant(*pair)).values()))
             for name, d in compare_networks(*pair, swaps=500, seed=number).items():
                 found[name].append(
                     (d.p < 0.05, d.interval.low <= 0 <= d.interval.high, d.interval.high - d.interval.low)

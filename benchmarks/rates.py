@@ -11,11 +11,13 @@ machine should do nothing else while the cohorts run. Prints the rates as JSON; 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import subprocess
 import sys
 from collections import defaultdict
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,7 @@ import tifffile
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 from nephroscale.commands.run import open_plan  # noqa: E402
-from nephroscale.engine.rates import RATES, Sample, collect_samples, fit_rate, rates_text  # noqa: E402
+from nephroscale.engine.rates import RATES, Sample, collect_samples, fit_rate  # noqa: E402
 
 SIDE = 16384
 LARGE = """data: {{root: {folder}, patients: {folder}/patients.csv, images: {folder}/images.csv}}
@@ -77,7 +79,9 @@ def main() -> int:
         return 0
     names = ", ".join([*map(str, options.config), *("one large slide" for _ in large)])
     rates = {stage: fit_rate(samples[stage]) for stage in order if stage in samples}
-    text = rates_text(rates, f"{names}, {os.cpu_count()} cores, {platform.machine()}")
+    measured = f"{names}, {os.cpu_count()} cores, {platform.machine()}"
+    content = {"measured": measured, "stages": {stage: asdict(rate) for stage, rate in rates.items()}}
+    text = json.dumps(content, indent=2) + "\n"
     print(text, end="")
     if options.write:
         RATES.write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ import pytest
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 PACKAGE = SCRIPTS / "nephroscale"
-HELPERS = ("ahead", "errors", "settings", "json_text", "digest_on_write", "arrays", "html", "places", "text")
+HELPERS = ("ahead", "errors", "settings", "json_text", "digest_on_write", "arrays", "html", "places", "text", "collect")
 DOMAIN = (
     "cohort",
     "slides",

@@ -27,16 +27,26 @@ from nephroscale.commands import (
 from nephroscale.errors import NephroscaleError, name_files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 MODULES = (init, check, scales, estimate, workflow, run, audit, store, features, export, package, unlock, forget, debug)
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser with the options of the configuration, which may come before the command or after it."""
+    """A parser with the options of the configuration, which may come before the command or after it.
 
-    def __init__(self, **options: Any) -> None:
+    Parameters
+    ----------
+    run
+        What the command does: from the options to the exit status.
+    options
+        As for `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, *, run: Callable[[argparse.Namespace], int] | None = None, **options: Any) -> None:
         super().__init__(**options)
+        if run:
+            self.set_defaults(run=run)
         self.add_argument(
             "--configfile",
             type=Path,

@@ -1,5 +1,6 @@
 import json
 import random
+from dataclasses import asdict
 from pathlib import Path
 
 import openpyxl
@@ -340,7 +341,7 @@ def test_negative_and_not_photographed_is_not_missing(tables) -> None:
     )
     cohort = tables.load()
     assert list(cohort.images) == ["I1", "I3"]
-    assert [negative.to_mapping() for negative in cohort.negatives_of("A1")] == [
+    assert [asdict(negative) for negative in cohort.negatives_of("A1")] == [
         {"id": "I2", "patient_id": "A1", "biopsy_id": None, "marker": "C1q"}
     ]
     assert cohort.negatives_of("M1") == []

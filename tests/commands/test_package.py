@@ -41,15 +41,21 @@ def readable(path):
     return data[: 8 + int.from_bytes(data[:8], "little")] if path.suffix == ".safetensors" else data
 
 
-@pytest.fixture(scope="module", params=["none", "deposits"])
-def predicted(tmp_path_factory, request):
-    """The small study, trained without or with a prior, and its predictions of a new patient: the folder of each."""
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The small study and a new patient, before any run; what does not depend on the prior is made once."""
     folder = tmp_path_factory.mktemp("package") / "study"
-    write_study(folder, deposits=request.param == "deposits")
-    study = small_config()
+    write_study(folder, deposits=True)
+    write_new_patient(folder)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["none", "deposits"])
+def predicted(folder, request):
+    """The small study, trained without or with a prior, and its predictions of a new patient: the folder of each."""
+    study = small_config() | {"deposits": {"sites": []}}
     if request.param == "deposits":
         study |= {"tem": {**study["tem"], "prior": "deposits"}, "deposits": deposits_config()}
-    write_new_patient(folder)
     new = {"patients": "new.csv", "images": "new_images.csv", "root": "raw"}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

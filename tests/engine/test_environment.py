@@ -89,7 +89,7 @@ def test_native_pins_nothing(processor):
 
 
 def test_packages_are_named_by_the_distributions_that_decide_what_comes_out():
-    versions = package_versions(["cv2", "numpy", "openslide", "tifffile", "yaml", "zarr"])
+    versions = package_versions(("cv2", "numpy", "openslide", "tifffile", "yaml", "zarr"))
     assert list(versions) == sorted(
         ["python", "opencv-python-headless", "numpy", "openslide-python", "openslide-bin", "tifffile", "imagecodecs",
          "PyYAML", "zarr", "numcodecs"]
@@ -99,7 +99,7 @@ def test_packages_are_named_by_the_distributions_that_decide_what_comes_out():
 
 
 def test_a_package_that_is_not_installed_is_absent():
-    assert package_versions(["no_such_package"])["no_such_package"] == "absent"
+    assert package_versions(("no_such_package",))["no_such_package"] == "absent"
 
 
 def test_the_known_distributions_are_those_that_the_installed_metadata_names():

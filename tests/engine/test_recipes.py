@@ -31,7 +31,7 @@ ALLOWED = {
     "engine/job.py": {
         *("Input.object", "Job._read", "Job._sound", "Job.annotation", "Job.device", "Job.facts", "Job.images"),
         *("Job.input", "Job.inputs", "Job.optional_input", "Job.raw", "Job.raw_digests", "Job.readable_facts"),
-        *("Job.threads", "Job.work"),
+        *("Job.seed", "Job.threads", "Job.work"),
     },
     "stages/registry.py": {"_StageTable.__getitem__", "_StageTable.__iter__", "_StageTable.__len__"},
     "engine/plan.py": {
@@ -51,7 +51,7 @@ ALLOWED = {
         *("RawCache._entry_path", "RawCache._read", "RawCache.digest", "RawCache.entry", "RawCache.known"),
         "RawCache._sizes",
     },
-    "engine/stage.py": {"NamedInput.needs"},
+    "engine/stage.py": {"NamedInput.needs", "receipts_before"},
     "errors.py": {"NephroscaleError.__init__", "Rejected.__init__"},
     "settings.py": {
         *("Settings.describe", "Settings.from_mapping", "Settings.to_mapping", "_hints", "_is_required", "_plain"),
@@ -135,7 +135,9 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         tem = {**small_config()["tem"], "prior": "deposits"}
-        plan = Plan({**small_config(), "tem": tem, "deposits": deposits_config()}, stage_table())
+        # The tiles of OM are read from the slides, those of IM are stored.
+        om = {**small_config()["om"], "keep": "coordinates"}
+        plan = Plan({**small_config(), "om": om, "tem": tem, "deposits": deposits_config()}, stage_table())
         for stage in plan.stages.values():
             patch.setattr(stage, "make", stage.make)  # restored afterwards: stages are shared by the process
             trace.follow(stage, plan)

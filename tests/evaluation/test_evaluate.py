@@ -11,8 +11,7 @@ from nephroscale.cohort.fold_table import FoldSides, FoldTable
 from nephroscale.errors import NephroscaleError
 from nephroscale.evaluation.deletion import read_deletions
 from nephroscale.evaluation.evaluate import evaluate_model
-from nephroscale.evaluation.removed import read_removed
-from nephroscale.evaluation.tables import read_instances, read_predictions
+from nephroscale.evaluation.tables import read_instances, read_predictions, read_removed
 from nephroscale.models.registry import build
 from nephroscale.models.weights import ModelCard, save_model
 from nephroscale.training.fold_data import FoldData

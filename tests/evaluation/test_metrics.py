@@ -10,9 +10,9 @@ from nephroscale.evaluation.metrics import (
     ORDINAL_METRICS,
     class_rates,
     compute_metrics,
-    compute_ordinal_metrics,
     confusion,
 )
+from nephroscale.evaluation.networks import confusion_metrics
 
 
 def random_predictions(seed, n=30, classes=3, sharp=1.0):
@@ -84,21 +84,25 @@ LABELS = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 2])
 PREDICTED = np.array([0, 1, 2, 1, 1, 2, 2, 2, 1, 0])
 
 
+def ordinal_metrics(labels, predicted):
+    return confusion_metrics(confusion(labels, predicted, 3), ordered=True)
+
+
 def test_ordinal_metrics_of_a_small_example():
-    found = {name: value.value for name, value in compute_ordinal_metrics(LABELS, PREDICTED, 3).items()}
+    found = ordinal_metrics(LABELS, PREDICTED)
     assert found["mean_class_error"] == pytest.approx(0.7)
     assert found["one_class_off"] == pytest.approx(0.3)
     assert found["within_one_class"] == pytest.approx(0.8)
-    assert tuple(found) == ORDINAL_METRICS
+    assert set(found) >= set(ORDINAL_METRICS)
 
 
 def test_an_error_of_two_classes_counts_more_than_one():
     near, far = LABELS.copy(), LABELS.copy()
     near[0], far[0] = 1, 2
-    kappa = [compute_ordinal_metrics(LABELS, p, 3)["quadratic_kappa"].value for p in (LABELS, near, far)]
+    kappa = [ordinal_metrics(LABELS, p)["quadratic_kappa"] for p in (LABELS, near, far)]
     assert kappa[0] == 1.0
     assert kappa[0] > kappa[1] > kappa[2]
 
 
 def test_kappa_of_a_single_class_is_undefined():
-    assert compute_ordinal_metrics(np.zeros(3), np.zeros(3), 3)["quadratic_kappa"].value is None
+    assert np.isnan(ordinal_metrics(np.zeros(3, int), np.zeros(3, int))["quadratic_kappa"])

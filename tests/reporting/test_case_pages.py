@@ -8,8 +8,7 @@ from nephroscale.arrays import write_arrays
 from nephroscale.deposits.predictions import Prediction, write_predictions
 from nephroscale.evaluation.deletion import Deletion
 from nephroscale.evaluation.evidence import InstanceEvidence
-from nephroscale.evaluation.removed import write_removed
-from nephroscale.evaluation.tables import PoolingWeight, read_predictions, write_rows
+from nephroscale.evaluation.tables import PoolingWeight, read_predictions, write_removed, write_rows
 from nephroscale.reporting.case_pages import order_cases, write_case_pages
 from nephroscale.reporting.external_metrics import ExternalCase, ExternalMetrics
 from nephroscale.reporting.page import PatientRow

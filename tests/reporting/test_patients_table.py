@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from nephroscale.cohort.fold_table import read_folds
 from nephroscale.evaluation.predict import prediction_columns
 from nephroscale.evaluation.tables import write_table
 from nephroscale.reporting.patients_table import write_patients
@@ -18,7 +19,7 @@ def models(inputs):
 
 
 def write(inputs, models, path):
-    write_patients(path, inputs, models, "cmusnet")
+    write_patients(path, inputs, read_folds(inputs.folds), models, "cmusnet")
     assert path.read_bytes().startswith(b"\xef\xbb\xbfpatient_id,")
     with path.open(newline="", encoding="utf-8-sig") as stream:
         return {row["patient_id"]: row for row in csv.DictReader(stream)}

@@ -172,7 +172,8 @@ def test_pixels_that_are_not_square_have_no_scale_in_the_table_either(tmp_path, 
     tifffile.imwrite(path, pixels, ome=True, photometric="minisblack", metadata={"axes": "YX", **metadata})
     row = make_row("IM", marker="IgG", scale=table(0.25))
     if not refused:
-        assert describe_image(path, row).mpp == pytest.approx(0.255)
+        facts = describe_image(path, row)
+        assert (facts.mpp, facts.stretch) == (0.25, (1.0, pytest.approx(1.04)))
         return
     with pytest.raises(Rejected, match=r"not square \(0.25 x .*resample it, or .* scale_from: table"):
         describe_image(path, row)

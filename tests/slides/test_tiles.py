@@ -13,7 +13,7 @@ from nephroscale.slides.facts import describe_image
 from nephroscale.slides.readers.registry import open_slide
 from nephroscale.slides.slide_view import SlideView
 from nephroscale.slides.stain import StainReference
-from nephroscale.slides.tile_reader import open_tiles
+from nephroscale.slides.tile_reader import FOLD_LEVEL, open_tiles
 from nephroscale.slides.tile_status import TileStatus
 from nephroscale.slides.tiles import BLURRED, COLUMNS, measure_focus, tile_slide
 from slides.conftest import write_slide
@@ -101,6 +101,41 @@ def test_focus_separates_sharp_from_blurred_whatever_the_stain(shared, name):
     assert measure_focus(cv2.convertScaleAbs(grey, alpha=0.3, beta=170)) > BLURRED + 0.1  # a pale stain
     assert measure_focus(cv2.GaussianBlur(grey, (0, 0), 2.5)) < BLURRED
     assert measure_focus(np.full((256, 256), 200, np.uint8)) == 0
+
+
+@pytest.mark.parametrize("most", [1.0, 0.2])
+def test_tiles_in_a_fold_are_left_out_where_that_is_asked_for(tmp_path, picture, om_settings, make_row, most):
+    band = cv2.line(np.zeros(picture.shape[:2], np.float32), (700, 800), (1300, 700), 1.0, 80)[..., None]
+    density = -np.log(np.maximum(picture, 1) / 245)
+    folded = np.clip(245 * np.exp(-density * (1 + band)), 0, 255).astype(np.uint8)
+    path, row = write_slide(tmp_path / "slide.tiff", [folded], 0.5), make_row("OM", stain="HE")
+    settings = replace(om_settings, normalisation="none", max_fold_fraction=most)
+    tile_slide(path, describe_image(path, row), row, settings, None, tmp_path / "a")
+    quality = json.loads((tmp_path / "a/qc.json").read_text())
+    area = 80 * np.hypot(600, 100) * 0.5**2 / 1e6
+    assert quality["fold_share"] * quality["tissue_mm2"] == pytest.approx(area, rel=0.3)
+    with (tmp_path / "a/tiles.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    covered = [r for r in rows if float(r["fold_fraction"]) > 0.2]
+    assert len(covered) >= 5
+    assert {r["reason"] for r in covered} == ({"fold"} if most < 1 else {""})
+    assert {r["status"] for r in covered} == ({"background"} if most < 1 else {"tissue"})
+    mask = cv2.imread(str(tmp_path / "a/mask.png"), cv2.IMREAD_GRAYSCALE)
+    assert (mask == FOLD_LEVEL).mean() == pytest.approx(quality["fold_share"] * quality["tissue_share"], rel=0.05)
+    assert open_tiles(tmp_path / "a").tissue.mean() == pytest.approx(quality["tissue_share"], rel=0.01)
+
+
+def test_an_overexposed_slide_is_rejected_with_the_reason(tmp_path, picture, om_settings, make_row):
+    path, row = tmp_path / "slide.tiff", make_row("OM", stain="HE")
+    for gain, rejected in ((1.0, False), (1.45, True)):
+        write_slide(path, [cv2.convertScaleAbs(picture, alpha=gain)], 0.5)
+        make = (path, describe_image(path, row), row, replace(om_settings, normalisation="none"), None)
+        if not rejected:
+            tile_slide(*make, tmp_path / "a")
+            assert json.loads((tmp_path / "a/qc.json").read_text())["clipped_share"] < 0.01
+            continue
+        with pytest.raises(Rejected, match="% of its tissue is over- or underexposed"):
+            tile_slide(*make, tmp_path / "b")
 
 
 def test_tiles_out_of_focus_are_left_out_with_their_reason(tmp_path, picture, om_settings, make_row):

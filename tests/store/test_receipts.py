@@ -3,7 +3,7 @@ import os
 import pytest
 
 from nephroscale.store.objects import Store
-from nephroscale.store.receipts import Receipt, read_receipt, settle_receipt
+from nephroscale.store.receipts import Receipt, raise_time, read_receipt, settle_receipt
 from nephroscale.store.recipe import Recipe
 from nephroscale.store.records import Records
 
@@ -36,9 +36,11 @@ def test_settling_again_changes_nothing_but_a_time_that_is_too_old(store, tmp_pa
     path, link = tmp_path / "unit.json", tmp_path / "unit"
     settle_receipt(path, link, receipt, store)
     os.utime(path, (1000, 1000))
-    settle_receipt(path, link, receipt, store, not_before_ns=500 * 10**9)
+    settle_receipt(path, link, receipt, store)
+    raise_time(path, 500 * 10**9)
     assert path.stat().st_mtime == 1000
-    settle_receipt(path, link, receipt, store, not_before_ns=2000500000001)
+    settle_receipt(path, link, receipt, store)
+    raise_time(path, 2000500000001)
     assert path.stat().st_mtime_ns == 2000500000001
 
 

@@ -14,8 +14,7 @@ import numpy as np
 
 from nephroscale.arrays import write_arrays
 from nephroscale.evaluation.fitted_temperature import FittedTemperature, write_temperature
-from nephroscale.evaluation.removed import write_removed
-from nephroscale.evaluation.tables import InstanceWeight, Predictions, write_predictions, write_rows
+from nephroscale.evaluation.tables import InstanceWeight, Predictions, write_predictions, write_removed, write_rows
 from nephroscale.reporting.report import write_report
 from nephroscale.reporting.report_inputs import (
     FoldRun,

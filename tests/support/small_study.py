@@ -37,7 +37,7 @@ def small_config() -> dict[str, Any]:
         "folds": {"n_folds": 2, "validation_fraction": 0.34},
         "train": {"epochs": 1, "patience": 1, "seeds": [1]},
         "models": {"cmusnet": {}},
-        "report": {"swaps": 100},
+        "report": {"swaps": 100, "permutations": 19},
     }
 
 

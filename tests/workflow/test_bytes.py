@@ -12,11 +12,11 @@ def test_another_folder_number_of_cores_and_order_give_the_same_digests(checked_
     monkeypatch.setenv("PYTHONHASHSEED", "17")
     monkeypatch.setenv("TZ", "Asia/Shanghai")
     monkeypatch.setenv("LC_ALL", "C")
-    # Patients from the last to the first, one job after the other. The first run ran two jobs at a time, forked off one
-    # process; without hooks, each job is a process of its own.
-    for unit in sorted(units_of(made, "tem"), reverse=True)[:3]:
-        run = other.run(f"results/tiny/features/{unit}-TEM.json", cores=1, options=("--no-hooks",))
-        assert (run.code, run.computed) == (0, [f"features/{unit}-TEM", f"register/{unit}", f"tem/{unit}"]), run.output
+    # The last patient first, one job after the other. The first run ran two jobs at a time, forked off one process;
+    # without hooks, each job is a process of its own.
+    unit = max(units_of(made, "tem"))
+    run = other.run(f"results/tiny/features/{unit}-TEM.json", cores=1, options=("--no-hooks",))
+    assert (run.code, run.computed) == (0, [f"features/{unit}-TEM", f"register/{unit}", f"tem/{unit}"]), run.output
     run = other.run("report", cores=1, options=("--scheduler", "greedy"))
     assert run.code == 0, run.output
     assert other.receipts() == made.receipts()

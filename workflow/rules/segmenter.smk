@@ -12,6 +12,7 @@ rule train_segmenter:
     input:
         tiles=segmenter_stage.tiles,
         outlines=segmenter_stage.outlines,
+        facts=segmenter_stage.facts,
     output:
         receipt="<results>/segmenter.json",
     log:

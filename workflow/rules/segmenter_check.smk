@@ -12,6 +12,7 @@ rule check_segmenter:
     input:
         tiles=segmenter_check_stage.tiles,
         outlines=segmenter_check_stage.outlines,
+        facts=segmenter_check_stage.facts,
     output:
         receipt="<results>/segmenter_check/fold{fold}.json",
     log:

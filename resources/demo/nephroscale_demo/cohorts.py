@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from nephroscale_demo.draft import Draft, Sizes
 from nephroscale_demo.lesions import LESIONS
 from nephroscale_demo.noise import stream
+from nephroscale_demo.pictures import CLASSES, SHARES, TYPICAL, draw_pictures
 from nephroscale_demo.tables import PATIENT_COLUMNS, InstrumentRow, PatientRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 # Vendor format and ending of the slides, and ending of the micrographs, by site.
 SLIDES = {"north": ("aperio", ".svs"), "south": ("generic", ".tif")}
@@ -93,9 +94,8 @@ def _duplicate(draft: Draft, count: int) -> None:
 
 
 def _row(number: int, lesion: str, site: str, *, use: str = "diagnosis") -> PatientRow:
-    subtype = lesion.removesuffix("-loop")
     return PatientRow(
-        f"P{number:02d}", LESIONS[lesion].diagnosis, use, site=site, scanner=SCANNERS[site], subtype=subtype
+        f"P{number:02d}", LESIONS[lesion].diagnosis, use, site=site, scanner=SCANNERS[site], subtype=lesion
     )
 
 
@@ -121,34 +121,22 @@ def _set_apart(draft: Draft, first: int, lesions: list[str], glomeruli: tuple[in
         )
 
 
-# Twelve of each class. Each modality alone confuses some: normal sections are IgAN M0 or MN I, expanded mesangium is
-# IgAN M1 or LN II, spikes are MN II or LN V; mesangial IgG of middle strength is IgAN M0 or LN II, granular capillary
-# IgG is MN or LN V; mesangial deposits are IgAN or LN II, and the one loop that was photographed is MN or LN V.
-DEMO = {
-    "IgAN-M0": 7,
-    "IgAN-M1": 5,
-    "MN-I": 4,
-    "MN-II": 5,
-    "MN-III": 3,
-    "LN-II": 4,
-    "LN-III": 1,
-    "LN-IV": 1,
-    "LN-V": 5,
-    "LN-V-loop": 1,
-}
+DEMO = dict.fromkeys(CLASSES, 12)
+DRAW = 22
+"""Seed of what the modalities show: one with which the cohort's own ceilings are near those of new patients."""
 
-# Irregularities of real cohorts, by lesion and index among the patients with that lesion.
+# Irregularities of real cohorts, by diagnosis and index among the patients with that diagnosis.
 ODDITIES = {
-    ("IgAN-M0", 1): "Chinese file name",
-    ("IgAN-M0", 2): "pen",
-    ("IgAN-M1", 0): "scale in the table only",
-    ("IgAN-M1", 3): "blur",
-    ("MN-I", 0): "spaces and braces",
-    ("MN-II", 0): "two slides",
-    ("MN-III", 0): "two micrographs",
-    ("MN-III", 1): "blur",
-    ("LN-II", 0): "pen",
-    ("LN-IV", 0): "two biopsies",
+    ("IgAN", 1): "Chinese file name",
+    ("IgAN", 2): "pen",
+    ("IgAN", 7): "scale in the table only",
+    ("IgAN", 10): "blur",
+    ("MN", 0): "spaces and braces",
+    ("MN", 4): "two slides",
+    ("MN", 9): "two micrographs",
+    ("MN", 10): "blur",
+    ("LN", 0): "pen",
+    ("LN", 5): "two biopsies",
 }
 
 
@@ -160,26 +148,28 @@ def _demo(*, shortcut: bool = False) -> Draft:
     """
     draft = Draft("demo", 11, Sizes((6144, 2048), 0.5, 512, 0.5, (640, 520)), instruments=INSTRUMENTS)
     people: list[tuple[str, str, str]] = []
-    for lesion, count in DEMO.items():
-        people += [(lesion, SITES[(len(people) + n) % 2], ODDITIES.get((lesion, n), "")) for n in range(count)]
-    people += [("IgAN-M1", "south", "corrupt slide"), ("LN-II", "north", "no micrographs")]
+    for diagnosis, count in DEMO.items():
+        people += [(diagnosis, SITES[(len(people) + n) % 2], ODDITIES.get((diagnosis, n), "")) for n in range(count)]
+    people += [("IgAN", "south", "corrupt slide"), ("LN", "north", "no micrographs")]
     if shortcut:  # every tenth patient is of the other site
-        south = [(LESIONS[lesion].diagnosis == "LN") != (place % 10 == 0) for place, (lesion, *_) in enumerate(people)]
-        people = [(lesion, SITES[at], oddity) for at, (lesion, _, oddity) in zip(south, people, strict=True)]
+        south = [(diagnosis == "LN") != (place % 10 == 0) for place, (diagnosis, *_) in enumerate(people)]
+        people = [(diagnosis, SITES[at], oddity) for at, (diagnosis, _, oddity) in zip(south, people, strict=True)]
     order = stream(draft.seed, "order").permutation(len(people))
     for number, place in enumerate(order.tolist(), start=1):
-        lesion, site, oddity = people[place]
-        _photograph(draft, draft.patient(_row(number, lesion, site)), lesion, oddity)
+        diagnosis, site, oddity = people[place]
+        row = draft.patient(replace(_row(number, TYPICAL[diagnosis], site), subtype=""))
+        pictures = draft.pictures[row.patient_id] = draw_pictures(DRAW, row.patient_id, diagnosis)
+        _photograph(draft, row, {modality: TYPICAL[shown] for modality, shown in pictures.items()}, oddity)
     left_out = replace(
         _row(len(people) + 1, "IgAN-M0", "north", use="exclude"), reason="biopsy of a transplanted kidney"
     )
-    _photograph(draft, draft.patient(left_out), "IgAN-M0", "two micrographs")
+    _photograph(draft, draft.patient(left_out), dict.fromkeys(SHARES, "IgAN-M0"), "two micrographs")
     _set_apart(draft, len(people) + 2, ["IgAN-M0", "IgAN-M1", "MN-II", "MN-III", "LN-IV"], glomeruli=(8, 11))
     return draft
 
 
-def _photograph(draft: Draft, row: PatientRow, lesion: str, oddity: str) -> None:
-    """Add a patient's images, with their irregularity if any."""
+def _photograph(draft: Draft, row: PatientRow, lesions: Mapping[str, str], oddity: str) -> None:
+    """Add a patient's images, of a lesion for each modality, with their irregularity if any."""
     name = row.patient_id
     vendor, ending = SLIDES[row.site]
     slide, field = f"om/{name}{ending}", f"im/{name}-IgG.tif"
@@ -198,14 +188,16 @@ def _photograph(draft: Draft, row: PatientRow, lesion: str, oddity: str) -> None
     for biopsy in ("B1", "B2") if oddity == "two biopsies" else ("",):
         tag = f"{name}-{biopsy}" if biopsy else name
         path = slide.replace(name, tag)
-        draft.slide(row, lesion, f"{tag}-OM", path, biopsy=biopsy, **options)
+        draft.slide(row, lesions["OM"], f"{tag}-OM", path, biopsy=biopsy, **options)
         if oddity == "two slides":
-            draft.slide(row, lesion, f"{tag}-OM2", path.replace(name, f"{name}-2"), **options)
-        draft.field(row, lesion, f"{tag}-IgG", field.replace(name, tag), biopsy=biopsy)
+            draft.slide(row, lesions["OM"], f"{tag}-OM2", path.replace(name, f"{name}-2"), **options)
+        draft.field(row, lesions["IM"], f"{tag}-IgG", field.replace(name, tag), biopsy=biopsy)
         if oddity != "no micrographs":
             count = int(stream(draft.seed, tag, "count").integers(4, 8, endpoint=True))
             count = 2 if oddity == "two micrographs" else count
-            draft.micrographs(row, lesion, count, f"tem/{tag}", MICROGRAPHS[row.site], biopsy=biopsy, prefix=tag)
+            draft.micrographs(
+                row, lesions["TEM"], count, f"tem/{tag}", MICROGRAPHS[row.site], biopsy=biopsy, prefix=tag
+            )
 
 
 def _demo_panel() -> Draft:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nephroscale_demo.fluorescence import FieldPlan
 from nephroscale_demo.kidney import SlidePlan
@@ -11,6 +11,9 @@ from nephroscale_demo.lesions import LESIONS
 from nephroscale_demo.noise import stream
 from nephroscale_demo.tables import PATIENT_COLUMNS, ImageRow, InstrumentRow, PatientRow
 from nephroscale_demo.tem import MicrographPlan
+
+if TYPE_CHECKING:
+    from nephroscale_demo.pictures import Pictures
 
 Plan = SlidePlan | FieldPlan | MicrographPlan
 
@@ -85,8 +88,8 @@ class Draft:
         Rows of the tables.
     works
         Raw files, in the order of the tables.
-    lesions
-        Patient id to the key of `LESIONS` that the images show.
+    pictures
+        Patient id to what the patient's modalities show (`pictures.draw_pictures`); empty where one lesion decides all.
     columns
         Columns of the table of patients.
     """
@@ -98,7 +101,7 @@ class Draft:
     images: list[ImageRow] = field(default_factory=list)
     instruments: list[InstrumentRow] = field(default_factory=list)
     works: list[Work] = field(default_factory=list)
-    lesions: dict[str, str] = field(default_factory=dict)
+    pictures: dict[str, Pictures] = field(default_factory=dict)
     columns: tuple[str, ...] = PATIENT_COLUMNS
 
     def patient(self, row: PatientRow) -> PatientRow:
@@ -115,7 +118,6 @@ class Draft:
         vendor: str = "aperio",
     ) -> None:  # fmt: skip
         """Add an OM slide. `stated`: the file states the scale; otherwise the table does."""
-        self.lesions[row.patient_id] = lesion
         random = stream(self.seed, image_id, "plan")
         count = int(random.integers(*glomeruli, endpoint=True))
         sclerosed = int(random.integers(0, 3)) if count > 6 else 0

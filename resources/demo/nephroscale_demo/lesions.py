@@ -71,8 +71,7 @@ def _membranous(stage: int, pattern: str) -> Lesion:
 _STRONG_IGA = {"IgA": Staining((0.55, 0.85)), "C3": Staining((0.25, 0.5)), "IgM": Staining((0.03, 0.12))}
 
 LESIONS = {
-    # IgG is nearly co-dominant where the mesangium is near normal, and weak where it is expanded. So neither the
-    # section nor IgG alone separates IgA nephropathy from class II lupus nephritis.
+    # IgG is nearly co-dominant where the mesangium is near normal, and weak where it is expanded.
     "IgAN-M0": Lesion(
         "IgAN", "normal", {**_STRONG_IGA, "IgG": Staining((0.24, 0.44))}, mesangial=(0.7, 1.0), stalk=0.75
     ),
@@ -86,15 +85,6 @@ LESIONS = {
     "MN-IV": _membranous(4, "chains"),
     # Between two stages: some loops show the first, some the second.
     "MN-I-II": replace(_membranous(1, "spikes"), subepithelial=(1, 2), varied=True),
-    "LN-II": Lesion("LN", "mesangial", _full_house((0.3, 0.5), (0.0, 0.02), 0.0), mesangial=(0.7, 1.0), stalk=0.75),
-    "LN-III": Lesion(
-        "LN",
-        "endocapillary",
-        _full_house((0.55, 0.8), (0.5, 0.75), 0.65),
-        subendothelial=(0.5, 0.8),
-        mesangial=(0.6, 0.9),
-        inclusions=True,
-    ),
     "LN-IV": Lesion(
         "LN",
         "endocapillary",
@@ -112,13 +102,5 @@ LESIONS = {
         mesangial=(0.9, 1.0),
         inclusions=True,
         stalk=0.85,
-    ),
-    # Class V with micrographs of a capillary loop only, but mesangial fluorescence.
-    "LN-V-loop": Lesion(
-        "LN",
-        "spikes",
-        _full_house((0.6, 0.85), (0.5, 0.8), 0.5),
-        subepithelial=(2,),
-        stalk=0.0,
     ),
 }

@@ -62,7 +62,7 @@ def deposits_geojson(sites: np.ndarray) -> str:
 
 
 def cohort_json(draft: Draft) -> str:
-    """List the subtype of each patient, and the stage, sites and strengths of each image.
+    """List the subtype of each patient, what the modalities show, and the stage, sites and strengths of each image.
 
     Parameters
     ----------
@@ -70,8 +70,10 @@ def cohort_json(draft: Draft) -> str:
         The cohort.
     """
     plans = {work.plan.image_id: work.plan for work in draft.works}
-    subtypes = {row.patient_id: row.subtype for row in draft.patients}
-    patients: dict[str, Any] = {name: {"subtype": subtype, "images": {}} for name, subtype in subtypes.items()}
+    patients: dict[str, Any] = {
+        row.patient_id: {"subtype": row.subtype, "pictures": draft.pictures.get(row.patient_id, {}), "images": {}}
+        for row in draft.patients
+    }
     for row in draft.images:
         if row.image_id in plans:
             shown = {key: value for key, value in asdict(plans[row.image_id]).items() if key in PLAN_KEYS}

@@ -84,7 +84,7 @@ def test_manifest_digest_covers_every_rendering_module(root):
         new = set(re.findall(r"from nephroscale_demo\.(\w+) import", text)) - found
         found |= new
         queue += sorted(new)
-    assert found - {"write", "ceiling", "cohorts", "draft", "lesions", "tables"} == set(RENDERING)
+    assert found - {"write", "ceiling", "cohorts", "draft", "lesions", "pictures", "tables"} == set(RENDERING)
 
 
 def test_no_temporary_file_remains_after_a_failure(tmp_path):

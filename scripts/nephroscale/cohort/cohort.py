@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from nephroscale.collect import grouped
+
 if TYPE_CHECKING:
     from nephroscale.cohort.image import Image, Negative
     from nephroscale.cohort.patient import Patient
@@ -41,15 +43,11 @@ class Cohort:
     _negatives_of: dict[str, list[Negative]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        images: dict[tuple[str, str | None], list[Image]] = {}
-        for _, image in sorted(self.images.items()):
-            images.setdefault((image.patient_id, None), []).append(image)
-            images.setdefault((image.patient_id, image.modality), []).append(image)
-        negatives: dict[str, list[Negative]] = {}
-        for _, negative in sorted(self.negatives.items()):
-            negatives.setdefault(negative.patient_id, []).append(negative)
-        object.__setattr__(self, "_images_of", images)
-        object.__setattr__(self, "_negatives_of", negatives)
+        images = [image for _, image in sorted(self.images.items())]
+        kinds = (((image.patient_id, modality), image) for image in images for modality in (None, image.modality))
+        negatives = (negative for _, negative in sorted(self.negatives.items()))
+        object.__setattr__(self, "_images_of", grouped(kinds))
+        object.__setattr__(self, "_negatives_of", grouped((each.patient_id, each) for each in negatives))
 
     def images_of(self, patient_id: str, modality: str | None = None) -> list[Image]:
         """List a patient's images of one modality, or of all, by image id; empty where there are none."""

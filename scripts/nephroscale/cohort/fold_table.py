@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from nephroscale.collect import grouped
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
@@ -74,10 +76,6 @@ class LabelCount:
     meaning: str | None
     patients: int
     in_folds: int
-
-    def to_mapping(self) -> dict[str, object]:
-        """Return the count in JSON types."""
-        return {"text": self.text, "meaning": self.meaning, "patients": self.patients, "in_folds": self.in_folds}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +185,7 @@ class FoldTable:
             "second": self.second,
             "mixed": self.mixed_to_mapping(),
             "people": self.people,
-            "texts": [count.to_mapping() for count in self.texts],
+            "texts": [asdict(count) for count in self.texts],
             "lacking": self.lacking,
         }
 
@@ -279,20 +277,13 @@ def assert_disjoint(table: FoldTable) -> None:
 
 
 def _repeated(patients: Iterable[str]) -> set[str]:
-    seen: set[str] = set()
-    repeated: set[str] = set()
-    for patient in patients:
-        (repeated if patient in seen else seen).add(patient)
-    return repeated
+    return {patient for patient, count in Counter(patients).items() if count > 1}
 
 
 def _apart(fold: FoldSides, groups: Mapping[str, str]) -> set[str]:
     side_of = {patient: side for side in SIDES for patient in fold.side(side)}
-    sides: dict[str, set[str]] = {}
-    for patient, group in groups.items():
-        if patient in side_of:
-            sides.setdefault(group, set()).add(side_of[patient])
-    return {patient for patient, group in groups.items() if len(sides.get(group, ())) > 1}
+    sides = grouped((group, side_of[patient]) for patient, group in groups.items() if patient in side_of)
+    return {patient for patient, group in groups.items() if len(set(sides.get(group, ()))) > 1}
 
 
 def _refuse(patients: set[str], what: str, where: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nephroscale.cohort.fold_table import SIDES, FoldSides, FoldTable, assert_disjoint
 from nephroscale.cohort.stratified_groups import PatientGroup, Subset, divide, draw
+from nephroscale.collect import grouped
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
@@ -121,9 +122,7 @@ def exchange_labels(labels: Mapping[str, int], groups: Mapping[str, str], seed: 
     seed
         Decides the order.
     """
-    members: dict[tuple[str, str], list[str]] = {}
-    for name in labels:
-        members.setdefault(("group", groups[name]) if name in groups else ("", name), []).append(name)
+    members = _members(labels, groups)
     order = sorted(members.values(), key=lambda names: draw(seed, "permuted labels", names[0]))
     return {
         name: others[place % len(others)]
@@ -144,12 +143,9 @@ class _Roster:
 
     def together(self, names: Iterable[str]) -> list[PatientGroup]:
         """Join patients of one group; every other patient is a group alone."""
-        members: dict[tuple[str, str], list[str]] = {}
-        for name in sorted(names):
-            members.setdefault(("group", self.groups[name]) if name in self.groups else ("", name), []).append(name)
         all_sites = sorted(set(self.sites.values()))
         groups = []
-        for patients in members.values():
+        for patients in _members(sorted(names), self.groups).values():
             counts = Counter(self.labels[name] for name in patients)
             strata = Counter((self.labels[name], self.sites[name]) for name in patients)
             groups.append(
@@ -160,6 +156,11 @@ class _Roster:
                 )
             )
         return groups
+
+
+def _members(names: Iterable[str], groups: Mapping[str, str]) -> dict[tuple[str, str], list[str]]:
+    """Collect the patients of each group; every other patient is a group alone."""
+    return grouped((("group", groups[name]) if name in groups else ("", name), name) for name in names)
 
 
 def _check_ids(patients: Sequence[PatientRow]) -> None:
@@ -226,10 +227,8 @@ def _by_site(roster: _Roster, number: int, key: str) -> list[tuple[str | None, l
             where=key,
             fix="To leave one site out, both numbers have to be equal (and at least 2).",
         )
-    sites_of_group: dict[str, set[str]] = {}
-    for name, group in groups.items():
-        sites_of_group.setdefault(group, set()).add(sites[name])
-    spread = sorted(group for group, found in sites_of_group.items() if len(found) > 1)
+    sites_of_group = grouped((group, sites[name]) for name, group in groups.items())
+    spread = sorted(group for group, found in sites_of_group.items() if len(set(found)) > 1)
     if spread:
         raise NephroscaleError(
             f"The groups {', '.join(spread)} have patients at several sites, so no site can be held out alone.",

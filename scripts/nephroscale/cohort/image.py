@@ -151,7 +151,3 @@ class Negative:
     patient_id: str
     biopsy_id: str | None
     marker: str
-
-    def to_mapping(self) -> dict[str, object]:
-        """Return the negative in JSON types."""
-        return asdict(self)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     """Add the commands to the parser."""
-    audit = commands.add_parser("audit", help="write results/audit: the provenance and status of every artifact")
+    audit = commands.add_parser(
+        "audit", help="write results/audit: the provenance and status of every artifact", run=write_audit
+    )
     audit.add_argument(
         "--public",
         type=Path,
@@ -25,19 +27,21 @@ def add(commands: Commands) -> None:
         help="write an audit for publication to this folder instead: without ids, names of files, paths, table "
         "rows and names of machines",
     )
-    audit.set_defaults(run=write_audit)
-    trace = commands.add_parser("trace", help="print everything that an artifact was made from, back to raw files")
+    trace = commands.add_parser(
+        "trace", help="print everything that an artifact was made from, back to raw files", run=print_trace
+    )
     trace.add_argument("artifact", help="STAGE/UNIT, the path of a receipt or its link, or a digest")
     trace.add_argument(
         "--all", action="store_true", help="print every input; without it, one example of many is printed"
     )
-    trace.set_defaults(run=print_trace)
-    why = commands.add_parser("why", help="explain why a unit would be recomputed: what changed since its last result")
+    why = commands.add_parser(
+        "why", help="explain why a unit would be recomputed: what changed since its last result", run=print_why
+    )
     why.add_argument("unit", help="STAGE/UNIT, such as tiles/P01-OM, or the path of a receipt")
-    why.set_defaults(run=print_why)
-    diff = commands.add_parser("diff", help="explain why two runs differ: the first differing artifacts and the cause")
+    diff = commands.add_parser(
+        "diff", help="explain why two runs differ: the first differing artifacts and the cause", run=print_difference
+    )
     diff.add_argument("runs", nargs=2, type=Path, metavar="RESULTS", help="results folder of a run")
-    diff.set_defaults(run=print_difference)
     replay = commands.add_parser("replay", help="recompute one artifact in a scratch folder and compare the bytes")
     replay.add_argument("artifact", help="STAGE/UNIT, the path of a receipt or its link, or a digest")
     replay.set_defaults(run=print_replay, computes=True)

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
     text = "check tables, configuration, headers of files and the machine, as every run does before its first job"
-    parser = commands.add_parser("check", help=text)
+    parser = commands.add_parser("check", help=text, run=check)
     parser.add_argument("--profile", metavar="NAME", help="profile of Snakemake that the study will run with")
-    parser.set_defaults(run=check)
 
 
 def check(options: argparse.Namespace) -> int:

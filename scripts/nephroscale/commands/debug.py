@@ -6,13 +6,13 @@ import code
 import pdb  # noqa: T100  (post mortem is what `--run` is for)
 import traceback
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nephroscale.commands.run import open_plan
 from nephroscale.engine.job import open_job
 from nephroscale.engine.prepass import link_raw_files
-from nephroscale.errors import NephroscaleError, Rejected
-from nephroscale.text import name_some
+from nephroscale.errors import Rejected
+from nephroscale.provenance.find import find_unit
 
 if TYPE_CHECKING:
     import argparse
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
     from nephroscale.commands.run import Commands
     from nephroscale.engine.job import Job
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.stage import Stage
-
-MOST_NAMED = 5
 
 
 def add(commands: Commands) -> None:
@@ -48,38 +44,13 @@ def debug_job(options: argparse.Namespace) -> int:
     plan = open_plan(options)
     stage, unit = find_unit(plan, options.unit)
     with plan.store.scratch() as scratch:
-        job = open_job(plan, stage, unit, scratch)
-        if stage.name == "register":
+        job = open_job(plan, plan.stages[stage], unit, scratch)
+        if stage == "register":
             link_raw_files(plan, unit)
         return _run(job) if options.run_once else _prompt(job)
 
 
-def find_unit(plan: Plan, text: str) -> tuple[Stage, str]:
-    """Find the stage and the unit that a text such as `tiles/P01-OM` names.
-
-    Raises
-    ------
-    NephroscaleError
-        When there is no such stage, or it has no such unit.
-    """
-    name, _, unit = text.partition("/")
-    stage = plan.stages.get(name)
-    if stage is None:
-        raise NephroscaleError(
-            f"There is no stage {name!r}.", where=text, fix=f"Name one of {', '.join(plan.stages)}, then / and a unit."
-        )
-    units = plan.units(name)
-    unit = unit or (units[0] if len(units) == 1 else "")
-    if unit not in units:
-        raise NephroscaleError(
-            f"The stage {name} has no unit {unit!r}." if unit else f"The stage {name} has several units, or none.",
-            where=text,
-            fix=f"Its units are {name_some(units, MOST_NAMED)}." if units else "No unit of it is configured.",
-        )
-    return stage, unit
-
-
-def names_at_prompt(job: Job) -> dict[str, object]:
+def names_at_prompt(job: Job[Any]) -> dict[str, object]:
     """What is at hand at the prompt, by name."""
     return {
         "job": job,
@@ -90,7 +61,7 @@ def names_at_prompt(job: Job) -> dict[str, object]:
     }
 
 
-def _prompt(job: Job) -> int:
+def _prompt(job: Job[Any]) -> int:
     names = names_at_prompt(job)
     banner = "\n".join(
         [
@@ -111,7 +82,7 @@ def _prompt(job: Job) -> int:
     return 0
 
 
-def _run(job: Job) -> int:
+def _run(job: Job[Any]) -> int:
     try:
         figures: Mapping[str, object] = job.stage.make(job)
     except Rejected as verdict:

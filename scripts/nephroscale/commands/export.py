@@ -18,22 +18,24 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     """Add the commands to the parser."""
-    report = commands.add_parser("export-report", help="write the report, its figures and tables into one zip file")
+    report = commands.add_parser(
+        "export-report", help="write the report, its figures and tables into one zip file", run=write_report_archive
+    )
     report.add_argument("out", type=Path, metavar="OUT.zip")
     report.add_argument("--report", type=Path, metavar="FOLDER", help="report folder (default: the last report)")
-    report.set_defaults(run=write_report_archive)
-    checklist = commands.add_parser("checklist", help="fill CLAIM, TRIPOD+AI and STARD-AI from the report, for a paper")
+    checklist = commands.add_parser(
+        "checklist", help="fill CLAIM, TRIPOD+AI and STARD-AI from the report, for a paper", run=write_checklists
+    )
     checklist.add_argument("out", type=Path, metavar="FOLDER", help="folder to create")
-    checklist.set_defaults(run=write_checklists)
-    h5 = commands.add_parser("export-h5", help="write bags of features as h5 for CLAM or TRIDENT")
+    h5 = commands.add_parser("export-h5", help="write bags of features as h5 for CLAM or TRIDENT", run=export_bags)
     h5.add_argument("features", type=Path, nargs="?", help="one bag, such as results/features/P001-TEM.zarr")
     h5.add_argument("out", type=Path, nargs="?")
     h5.add_argument("--all", type=Path, metavar="FOLDER", help="write the bags of the whole cohort to a new folder")
     h5.add_argument("--per", choices=("slide", "patient"), default="patient", help="with --all, one file for each")
-    h5.set_defaults(run=export_bags)
-    qupath = commands.add_parser("qupath", help="write the outlines of glomeruli, and QuPath scripts to correct them")
+    qupath = commands.add_parser(
+        "qupath", help="write the outlines of glomeruli, and QuPath scripts to correct them", run=write_outlines
+    )
     qupath.add_argument("out", type=Path, metavar="FOLDER", help="folder to create, such as one in a QuPath project")
-    qupath.set_defaults(run=write_outlines)
 
 
 def write_report_archive(options: argparse.Namespace) -> int:
@@ -127,7 +129,7 @@ def _crop_side(plan: Plan, image: str) -> float | None:
     opened, um_per_px = open_tiles(tiles), read_attributes(glomeruli / "crops")["um_per_px"]
     if um_per_px is None or opened.mpp is None:
         return None
-    side: float = read_array(glomeruli / "crops", "crops").shape[1] * um_per_px / opened.mpp * opened.scale
+    side: float = read_array(glomeruli / "crops", "crops").shape[1] * um_per_px / opened.mpp * opened.raw_px[0]
     return side
 
 

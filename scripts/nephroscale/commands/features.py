@@ -19,13 +19,16 @@ def add(commands: Commands) -> None:
         "weights", help="check or prepare the weights of encoders, or print the digest of a weights file"
     )
     actions = weights.add_subparsers(dest="action", required=True)
-    check = actions.add_parser("check", help="list the weights that the configuration needs, and known encoders")
-    check.set_defaults(run=check_weights)
-    digest = actions.add_parser("digest", help="print the digest of a file or folder for the configuration")
+    actions.add_parser(
+        "check", help="list the weights that the configuration needs, and known encoders", run=check_weights
+    )
+    digest = actions.add_parser(
+        "digest", help="print the digest of a file or folder for the configuration", run=digest_of_weights
+    )
     digest.add_argument("path", type=Path)
-    digest.set_defaults(run=digest_of_weights)
-    prepare = actions.add_parser("prepare", help="convert the weights that installed packages carry (once)")
-    prepare.set_defaults(run=prepare_all_weights)
+    actions.add_parser(
+        "prepare", help="convert the weights that installed packages carry (once)", run=prepare_all_weights
+    )
 
 
 def check_weights(options: argparse.Namespace) -> int:

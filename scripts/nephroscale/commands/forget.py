@@ -19,10 +19,10 @@ def add(commands: Commands) -> None:
     forget = commands.add_parser(
         "forget",
         help="list, or delete, everything in results and store that contains or was computed from a patient's data",
+        run=forget_patient,
     )
     forget.add_argument("patient", help="patient id, as in the table of patients")
     forget.add_argument("--delete", action="store_true", help="delete it")
-    forget.set_defaults(run=forget_patient)
 
 
 def forget_patient(options: argparse.Namespace) -> int:

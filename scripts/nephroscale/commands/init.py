@@ -41,7 +41,7 @@ FOLDS = 5
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
     text = "write the tables and the configuration of a new study, from a folder of images"
-    init = commands.add_parser("init", help=text)
+    init = commands.add_parser("init", help=text, run=init_study)
     init.add_argument("study", type=Path, metavar="STUDY", help="folder of the study; made if needed")
     init.add_argument("--from", dest="source", type=Path, metavar="FOLDER", help="folder of the images, only read")
     init.add_argument(
@@ -55,7 +55,6 @@ def add(commands: Commands) -> None:
         metavar="KEYFILE",
         help="number the patients at random; this CSV outside the study links patients to numbers (or already does)",
     )
-    init.set_defaults(run=init_study)
 
 
 @dataclass

@@ -42,11 +42,14 @@ REFERENCE_FILE = "reference_file.json"
 
 def add(commands: Commands) -> None:
     """Add the commands to the parser."""
-    package = commands.add_parser("package", help="write a trained model into a folder, without patient data")
+    package = commands.add_parser(
+        "package", help="write a trained model into a folder, without patient data", run=package_model
+    )
     package.add_argument("model", help="name of the model, as under `models` in the configuration")
     package.add_argument("out", type=Path, help="folder to create")
-    package.set_defaults(run=package_model)
-    predict = commands.add_parser("predict", help="predict patients by a packaged model, without a study")
+    predict = commands.add_parser(
+        "predict", help="predict patients by a packaged model, without a study", run=predict_elsewhere
+    )
     predict.add_argument("--model", type=Path, required=True, metavar="PACKAGE", help="folder made by `package`")
     predict.add_argument("--patients", type=Path, required=True, help="table of patients (CSV or xlsx)")
     predict.add_argument("--images", type=Path, required=True, help="table of their images")
@@ -57,7 +60,6 @@ def add(commands: Commands) -> None:
     )
     predict.add_argument("--cores", default="all", help="processor cores (default: all)")
     predict.add_argument("options", nargs="*", help="more options of Snakemake, after --")
-    predict.set_defaults(run=predict_elsewhere)
 
 
 def package_model(options: argparse.Namespace) -> int:

@@ -32,7 +32,7 @@ STUDY = Path("study.yaml")
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
     text = "print the progress of the run, what was rejected and what failed"
-    commands.add_parser("status", help=text).set_defaults(run=status)
+    commands.add_parser("status", help=text, run=status)
 
 
 def enter_study(options: argparse.Namespace) -> None:

@@ -25,11 +25,12 @@ LISTED = 50
 
 def add(commands: Commands) -> None:
     """Add the commands to the parser."""
-    check = commands.add_parser("verify", help="hash every object of the store again and report damage")
+    check = commands.add_parser(
+        "verify", help="hash every object of the store again and report damage", run=verify_store
+    )
     check.add_argument("--restart", action="store_true", help="start over instead of resuming an interrupted check")
     check.add_argument("--workers", type=int, help="number of processes (default: one per core)")
-    check.set_defaults(run=verify_store)
-    garbage = commands.add_parser("gc", help="list or delete the objects that no receipt names")
+    garbage = commands.add_parser("gc", help="list or delete the objects that no receipt names", run=collect)
     garbage.add_argument("--delete", action="store_true", help="delete them")
     garbage.add_argument("--keep-days", type=float, default=1.0, help="keep objects younger than this (default: 1)")
     garbage.add_argument(
@@ -48,14 +49,15 @@ def add(commands: Commands) -> None:
     garbage.add_argument(
         "--delete-reports-before", type=int, metavar="NUMBER", help="first delete the past reports with lower numbers"
     )
-    garbage.set_defaults(run=collect)
-    out = commands.add_parser("export", help="write results and everything that they come from into one tar file")
+    out = commands.add_parser(
+        "export", help="write results and everything that they come from into one tar file", run=export_results
+    )
     out.add_argument("results", type=Path, nargs="+", metavar="RESULT", help="receipts, or folders of receipts")
     out.add_argument("file", type=Path, metavar="OUT.tar")
-    out.set_defaults(run=export_results)
-    into = commands.add_parser("import", help="import exported results into the store, checking every byte")
+    into = commands.add_parser(
+        "import", help="import exported results into the store, checking every byte", run=import_results
+    )
     into.add_argument("file", type=Path)
-    into.set_defaults(run=import_results)
 
 
 def verify_store(options: argparse.Namespace) -> int:

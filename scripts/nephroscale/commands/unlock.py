@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    unlock = commands.add_parser("unlock", help="open the external patients, and keep when this was")
-    unlock.set_defaults(run=unlock_external)
+    commands.add_parser("unlock", help="open the external patients, and keep when this was", run=unlock_external)
 
 
 def unlock_external(options: argparse.Namespace) -> int:

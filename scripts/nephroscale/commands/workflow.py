@@ -26,9 +26,9 @@ def add(commands: Commands) -> None:
         help="run the workflow of a study from any folder, with the options and targets of snakemake",
         usage="nephroscale run [STUDY] [options and targets of snakemake]",
         description=f"STUDY is a folder with {STUDY} (default: this folder). Without an option for it, all cores work.",
+        run=run_study,
     )
     run.add_argument("arguments", nargs="*", help=argparse.SUPPRESS)
-    run.set_defaults(run=run_study)
 
 
 def run_study(options: argparse.Namespace) -> int:

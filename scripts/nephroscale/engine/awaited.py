@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nephroscale.collect import reachable
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
@@ -42,13 +43,7 @@ def check_task(plan: Plan, target: str, stages: Iterable[str]) -> set[str]:
     NephroscaleError
         When there is none; `target` is what was asked for.
     """
-    wanted: set[str] = set()
-    pending = list(stages)
-    while pending:
-        name = pending.pop()
-        if name not in wanted:
-            wanted.add(name)
-            pending += plan.stages[name].after_in(plan)
+    wanted = reachable(stages, lambda name: plan.stages[name].after_in(plan))
     if "folds" in wanted and not plan.config.task.classes:
         raise NephroscaleError(
             f"The target {target} needs the labels of the patients, and the configuration has no task.",

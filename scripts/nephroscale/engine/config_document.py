@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from nephroscale.cohort.schemas import read_schema
+from nephroscale.collect import grouped
 from nephroscale.engine.config_completion import families_of, types_of
 from nephroscale.models.settings import COMMON_KEYS
 from nephroscale.places import workflow_folder
@@ -160,10 +161,10 @@ def _rows(section: Schema, path: str) -> Iterator[tuple[str, ...]]:
 
 def _merge_equal(properties: dict[str, Schema]) -> dict[str, Schema]:
     """Merge the subsections that have equal keys, as `<OM or IM or TEM>`, so that the page describes these once."""
-    merged: dict[str, list[str]] = {}
-    for key, described in properties.items():
-        same = json.dumps(described, sort_keys=True) if described.get("properties") else key
-        merged.setdefault(same, []).append(key)
+    merged = grouped(
+        (json.dumps(described, sort_keys=True) if described.get("properties") else key, key)
+        for key, described in properties.items()
+    )
     return {f"<{' or '.join(keys)}>" if keys[1:] else keys[0]: properties[keys[0]] for keys in merged.values()}
 
 

@@ -6,6 +6,7 @@ import ctypes
 import os
 import socket
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,7 @@ def read_dispatch(modules: Mapping[str, ModuleType]) -> dict[str, str]:
     if numpy := modules.get("numpy._core._multiarray_umath"):
         chosen = [name for name in numpy.__cpu_dispatch__ if numpy.__cpu_features__.get(name)]
         found["numpy"] = " ".join(chosen) or "baseline"
-        if blas := _openblas():
+        if blas := _openblas(_loaded("openblas")):
             found["OpenBLAS"] = blas
     if cv2 := modules.get("cv2"):
         # such as `SSE *AVX *AVX2 *AVX512-SKX?`: an asterisk where code is chosen at run time, ? where it is disabled
@@ -74,7 +75,16 @@ def _mkl(library: Path) -> str:
     return "COMPATIBLE" if mode == _MKL_COMPATIBLE else f"mode {mode}"
 
 
-def _openblas() -> str:
+def _loaded(name: str) -> frozenset[str]:
+    """The files with this name that the process has loaded; none on systems other than Linux."""
+    try:
+        return frozenset(line for line in Path("/proc/self/maps").read_text().split() if name in line)
+    except OSError:
+        return frozenset()
+
+
+@cache
+def _openblas(loaded: frozenset[str]) -> str:  # noqa: ARG001  (asked again only when another copy is loaded)
     """The kernels of the loaded copies of OpenBLAS."""
     from threadpoolctl import threadpool_info
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nephroscale.store.recipe import SharedPart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from nephroscale.engine.settings import ComputeSettings
     from nephroscale.json_text import JSON
@@ -60,7 +60,8 @@ DISTRIBUTIONS = {
 ALSO_DECIDING = {"openslide": ("openslide-bin",), "tifffile": ("imagecodecs",), "zarr": ("numcodecs",)}
 
 
-def package_versions(imports: Iterable[str]) -> dict[str, str]:
+@cache
+def package_versions(imports: tuple[str, ...]) -> SharedPart:
     """Look up the installed versions of the packages behind some imported names, and of Python.
 
     Parameters
@@ -70,18 +71,11 @@ def package_versions(imports: Iterable[str]) -> dict[str, str]:
 
     Returns
     -------
-    dict
+    SharedPart
         Distribution to version, or ``absent``, sorted by name.
     """
-    return _package_versions(tuple(imports))
-
-
-@cache
-def _package_versions(imports: tuple[str, ...]) -> SharedPart:
-    packages = {"python": platform.python_version()}
-    for name in imports:
-        for distribution in (*_distributions_of(name), *ALSO_DECIDING.get(name, ())):
-            packages[distribution] = _version(distribution)
+    named = {each for name in imports for each in (*_distributions_of(name), *ALSO_DECIDING.get(name, ()))}
+    packages = {"python": platform.python_version()} | {name: _version(name) for name in named}
     return SharedPart(sorted(packages.items()))
 
 

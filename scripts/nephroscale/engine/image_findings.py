@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from nephroscale.collect import grouped
 from nephroscale.slides.duplicates import find_alike, identity_rows, read_identities
 
 if TYPE_CHECKING:
@@ -48,12 +48,9 @@ def describe_findings(plan: Plan) -> dict[str, Findings]:
     plan
         Its receipts are read.
     """
-    copies: Findings = defaultdict(list)
-    for pair in find_duplicates(plan):
-        if pair.is_fault:
-            copies[pair.likeness].append(pair.names)
+    faults = (pair for pair in find_duplicates(plan) if pair.is_fault)
     return {
-        "The same image under two patients": copies,
+        "The same image under two patients": grouped((pair.likeness, pair.names) for pair in faults),
         "Scales of one image that differ by more than 5 %": _differing_scales(plan),
         "Saturated images": _saturated(plan),
         "Exposures of one marker that differ by more than 50 times": _differing_exposures(plan),
@@ -72,27 +69,23 @@ def _figures(plan: Plan, stage: str, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _differing_scales(plan: Plan) -> Findings:
-    found: Findings = defaultdict(list)
-    for patient, differing in _figures(plan, "register", "differing_scales"):
-        for image, scales in differing.items():
-            found[str(scales)].append(f"{image} of {patient}")
-    return found
+    return grouped(
+        (str(scales), f"{image} of {patient}")
+        for patient, differing in _figures(plan, "register", "differing_scales")
+        for image, scales in differing.items()
+    )
 
 
 def _saturated(plan: Plan) -> Findings:
-    found: Findings = defaultdict(list)
-    for image, share in _figures(plan, "tiles", "saturated_share"):
-        if share > MOST_SATURATED:
-            found["more than 1 % of the pixels of tissue have the highest value"].append(f"{image} ({share:.0%})")
-    return found
+    shares = _figures(plan, "tiles", "saturated_share")
+    reason = "more than 1 % of the pixels of tissue have the highest value"
+    return grouped((reason, f"{image} ({share:.0%})") for image, share in shares if share > MOST_SATURATED)
 
 
 def _differing_exposures(plan: Plan) -> Findings:
     """Compare the exposures in the table of images, in which another unit is easily overlooked."""
-    markers: dict[str, list[tuple[float, str]]] = defaultdict(list)
-    for image in plan.cohort.images.values():
-        if image.marker and image.exposure_ms:
-            markers[image.marker].append((image.exposure_ms, image.id))
+    images = plan.cohort.images.values()
+    markers = grouped((i.marker, (i.exposure_ms, i.id)) for i in images if i.marker and i.exposure_ms)
     found: Findings = {}
     for marker, exposures in sorted(markers.items()):
         (shortest, first), (longest, last) = min(exposures), max(exposures)
@@ -102,28 +95,31 @@ def _differing_exposures(plan: Plan) -> Findings:
 
 
 def _left_out(plan: Plan) -> Findings:
-    found: Findings = defaultdict(list)
-    for patient, dropped in _figures(plan, "tem", "dropped"):
-        for image in dropped:
-            found[str(image["reason"])].append(f"{image['id']} of {patient}")
-    return found
+    return grouped(
+        (str(image["reason"]), f"{image['id']} of {patient}")
+        for patient, dropped in _figures(plan, "tem", "dropped")
+        for image in dropped
+    )
 
 
 def _unknown_stains(plan: Plan) -> Findings:
-    found: Findings = defaultdict(list)
     methods = dict(_figures(plan, "glomeruli", "method"))
-    for image, _ in _figures(plan, "glomeruli", "stain_unknown"):
-        found[f"the method {methods[image]} searched for glomeruli; check the outlines"].append(image)
-    return found
+    return grouped(
+        (f"the method {methods[image]} searched for glomeruli; check the outlines", image)
+        for image, _ in _figures(plan, "glomeruli", "stain_unknown")
+    )
 
 
 def _outlines_left_out(plan: Plan) -> Findings:
     """Name the files as the tables do: receipts have no names of files."""
-    found: Findings = defaultdict(list)
-    for stage in ("segmenter", "glomeruli"):
-        for _, left_out in _figures(plan, stage, "outlines_left_out"):
-            for entry in left_out:
-                image = plan.cohort.images[str(entry["id"])]
-                file = f"{image.annotation.name} ({image.id})" if image.annotation else image.id
-                found[str(entry["reason"])].append(f"{entry['count']} in {file}" if "count" in entry else file)
+    entries = (
+        (entry, plan.cohort.images[str(entry["id"])])
+        for stage in ("segmenter", "glomeruli")
+        for _, left_out in _figures(plan, stage, "outlines_left_out")
+        for entry in left_out
+    )
+    named = (
+        (entry, f"{image.annotation.name} ({image.id})" if image.annotation else image.id) for entry, image in entries
+    )
+    found = grouped((str(e["reason"]), f"{e['count']} in {file}" if "count" in e else file) for e, file in named)
     return {reason: sorted(set(files)) for reason, files in sorted(found.items())}

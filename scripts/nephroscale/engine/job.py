@@ -9,7 +9,8 @@ import socket
 import subprocess
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from nephroscale.engine.cards import take_card
 from nephroscale.engine.device import choose_device, describe_allocation, describe_device
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from nephroscale.json_text import JSON
     from nephroscale.settings import Settings
     from nephroscale.slides.facts import ImageFacts
+
+S = TypeVar("S", bound="Settings")
 
 
 class NotMadeError(NephroscaleError):
@@ -69,8 +72,8 @@ class Input:
         return self.path
 
 
-class Job:
-    """What a stage is given to make one artifact.
+class Job(Generic[S]):
+    """What a stage is given to make one artifact; `S` is the class of the stage's settings.
 
     Attributes
     ----------
@@ -100,9 +103,9 @@ class Job:
         node_copies: Path | None = None,
     ) -> None:
         self.stage, self.unit, self.out = stage, unit, out
-        self.settings: Settings = stage.settings(plan, unit)
-        self.rows = recipe.rows
-        self.seed: int | None = recipe.seed
+        self.settings = cast("S", stage.settings(plan, unit))
+        self.rows: Any = recipe.rows
+        self._seed = recipe.seed
         self.recipe_digest = recipe.digest
         self.parts: dict[str, str] = {}
         self.computed_on = "cpu"
@@ -110,6 +113,12 @@ class Job:
         #: For what is not part of the recipe: locations of files.
         self.plan = plan
         self._work, self._node_copies = work, node_copies
+
+    @property
+    def seed(self) -> int:
+        """The seed of a stage that makes a random choice."""
+        assert self._seed is not None, self.stage.name
+        return self._seed
 
     @property
     def work(self) -> Path:
@@ -280,7 +289,7 @@ def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, *, begun: floa
         node_folder(wanted=plan.config.compute.copy_raw_to_node) as node_copies,
         pinned(plan.store, digests),
     ):
-        job = Job(plan, stage, unit, recipe, scratch / "out", node_copies=node_copies)
+        job: Job[Any] = Job(plan, stage, unit, recipe, scratch / "out", node_copies=node_copies)
         making, cpu = time.monotonic(), time.process_time()
         receipt = _make(plan, job)
         making, cpu = time.monotonic() - making, time.process_time() - cpu
@@ -296,7 +305,7 @@ def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, *, begun: floa
         "device": describe_device(job.computed_on, plan.config.compute),
         "dispatch": job.dispatch,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        "git": _git_commit(plan.scripts),
+        "git": git_commit(plan.scripts),
         "run": os.environ.get("NEPHROSCALE_RUN", started),
     }
     if allocation := describe_allocation():
@@ -306,7 +315,7 @@ def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, *, begun: floa
     return recorded
 
 
-def _make(plan: Plan, job: Job) -> Receipt:
+def _make(plan: Plan, job: Job[Any]) -> Receipt:
     """Let a stage make its artifact: the receipt, without the digest of what is at ``job.out`` now."""
     name = job.stage.name
     if name == "register":
@@ -332,7 +341,7 @@ def make_again(plan: Plan, stage: Stage, unit: str, scratch: Path) -> Receipt:
     return _make(plan, open_job(plan, stage, unit, scratch))
 
 
-def open_job(plan: Plan, stage: Stage, unit: str, scratch: Path) -> Job:
+def open_job(plan: Plan, stage: Stage, unit: str, scratch: Path) -> Job[Any]:
     """Give the job of a unit whose inputs are made, to be run or looked at outside a run.
 
     Raises
@@ -349,8 +358,12 @@ def open_job(plan: Plan, stage: Stage, unit: str, scratch: Path) -> Job:
     return Job(plan, stage, unit, recipe, scratch / "out", work=scratch / "work")
 
 
-def _git_commit(folder: Path) -> str | None:
-    """The commit of the code, with a plus where the working tree differs; None outside a checkout."""
+@cache
+def git_commit(folder: Path) -> str | None:
+    """The commit of the code when a process first asks, with a plus where the working tree differs.
+
+    None outside a checkout.
+    """
     command = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Self
 from nephroscale.engine.stage import NamedInput, PlanView, Stage
 from nephroscale.errors import NephroscaleError
 from nephroscale.json_text import JSON, pretty_json
-from nephroscale.settings import Settings
 from nephroscale.store.digest import digest_file, digest_tree
 from nephroscale.store.receipts import Receipt
 from nephroscale.store.records import Made, now
@@ -137,10 +136,6 @@ class Given(Stage):
     def units(self, plan: PlanView) -> list[str]:  # noqa: ARG002
         """The units that the package has."""
         return self.package.units(self.name)
-
-    def settings(self, plan: PlanView, unit: str) -> Settings:  # noqa: ARG002
-        """No settings: the artifacts are given."""
-        return Settings()
 
     def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:  # noqa: ARG002
         """The digest of the artifact."""

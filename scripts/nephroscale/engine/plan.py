@@ -304,7 +304,9 @@ class Plan(ResultsFolder):
             return None
         receipt = self.records.look_up(recipe.digest)
         # The same recipe may serve several units (a slide under two names): the receipt has the name that is asked for.
-        return replace(receipt, stage=stage.name, unit=unit) if receipt else None
+        if receipt and (receipt.stage, receipt.unit) != (stage.name, unit):
+            return replace(receipt, stage=stage.name, unit=unit)
+        return receipt
 
     def recipe(self, stage: str, unit: str) -> Recipe | None:
         """The recipe of a unit, or None if something that decides it is not known yet."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from nephroscale.engine.batches import remember_batch
 from nephroscale.engine.past_reports import keep_report
 from nephroscale.slides.raw import link_raw
+from nephroscale.store.disk import write_whole
 from nephroscale.store.receipts import holds, link_target, raise_time, read_receipt, settle_receipt
 from nephroscale.store.records import now
 from nephroscale.store.results_index import OUTDATED, register_results
@@ -204,14 +205,8 @@ def _copy_page(page: Path, path: Path) -> None:
     if page.suffix == ".html":
         text = text.replace(b'href="cases/', b'href="%s/cases/' % path.stem.encode())
         text = text.replace(b'href="../audit.html', b'href="audit.html')
-    if path.is_file() and path.read_bytes() == text:
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(text)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    if not path.is_file() or path.read_bytes() != text:
+        write_whole(path, text)
 
 
 def record_test_set_use(plan: Plan, stage: Stage, unit: str, receipt: Receipt) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -185,9 +185,3 @@ def estimate(plan: Plan, shipped: Mapping[str, Rate]) -> list[StageEstimate]:
         source = f"{rate.jobs} jobs of this study" if stage in own else "shipped rates"
         found.append(StageEstimate(stage, len(units), len(left), seconds / 3600, rate.peak_mb, size, source))
     return found
-
-
-def rates_text(rates: Mapping[str, Rate], measured: str) -> str:
-    """The file of rates."""
-    content = {"measured": measured, "stages": {stage: asdict(rate) for stage, rate in rates.items()}}
-    return json.dumps(content, indent=2) + "\n"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
+from nephroscale.settings import Settings
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
     from nephroscale.engine.config import Config
     from nephroscale.engine.package import Package
     from nephroscale.engine.raw_cache import RawCache
-    from nephroscale.settings import Settings
     from nephroscale.store.receipts import Receipt
     from nephroscale.store.recipe import Recipe
     from nephroscale.store.records import Records
@@ -221,8 +222,8 @@ class Stage:
         return self.after
 
     def units(self, plan: PlanView) -> list[str]:
-        """The units of work, in order."""
-        raise NotImplementedError
+        """The units of work, in order; by default the one of a stage for the whole cohort."""
+        return ["cohort"]
 
     def new_units(self, plan: PlanView) -> list[str]:
         """The units of new patients; only `predict` depends on them."""
@@ -233,8 +234,8 @@ class Stage:
         return False
 
     def settings(self, plan: PlanView, unit: str) -> Settings:
-        """The slice of the configuration that decides a unit's artifact."""
-        raise NotImplementedError
+        """The slice of the configuration that decides a unit's artifact; by default there is none."""
+        return Settings()
 
     def rows(self, plan: PlanView, unit: str) -> object:
         """The rows of the tables, without paths, that decide a unit's artifact, as JSON values."""
@@ -285,6 +286,15 @@ class Stage:
     def upstream(self, plan: PlanView, unit: str) -> list[Need]:
         """What a unit's rule waits for; with what those wait for, a superset of its needs."""
         return list(dict.fromkeys(each for name in self.inputs for each in self.waits_for(plan, unit, name)))
+
+
+def receipts_before(stage: Stage, plan: PlanView, unit: str) -> list[Need]:  # noqa: ARG001
+    """The receipt of every unit of the study before the stage."""
+    return [
+        Need(other, each, part=RECEIPT, optional=True)
+        for other in plan.stages_before(stage.name)
+        for each in plan.study_units(other)
+    ]
 
 
 def last_receipts(stage: Stage, plan: PlanView, unit: str) -> list[Need]:  # noqa: ARG001

@@ -22,7 +22,6 @@ PHASES: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("report",),),
     (("audit",),),
 )
-PHASED = frozenset(stage for phase in PHASES for group in phase for stage in group)
 #: Seconds that a job waits on a cluster, in the queue and until its end is noticed, as long as none has finished.
 USUAL_DELAY = 30.0
 #: From how many submissions, the last ones, that is measured.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from nephroscale.collect import reachable
+from nephroscale.engine.raw_cache import raw_paths
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.bundle import Contents, Item
 
@@ -39,22 +41,14 @@ def with_upstream(plan: Plan, results: Iterable[Path]) -> Contents:
         for unit in plan.units(stage)
         for path in (plan.receipt_path(stage, unit), plan.link_path(stage, unit))
     }
-    pending = [key for path in results for key in _named(plan, path, places)]
-    wanted: set[Key] = set()
-    while pending:
-        key = pending.pop()
-        if key not in wanted:
-            wanted.add(key)
-            pending += [(need.stage, need.unit) for need in plan.stages[key[0]].needs(plan, key[1])]
+    named = [key for path in results for key in _named(plan, path, places)]
+    wanted = reachable(named, lambda key: [need[:2] for need in plan.stages[key[0]].needs(plan, key[1])])
     ordered = [(stage, unit) for stage in plan.stages for unit in plan.units(stage) if (stage, unit) in wanted]
     items = [_item(plan, *key) for key in ordered]
-    raw: dict[str, int] = {}  # known by now: a look-up has asked for the digest of each
-    for stage, unit in ordered:
-        for image in plan.stages[stage].raw(plan, unit):
-            for path in (image.path, image.annotation):
-                if path and (entry := plan.raw_cache.entry(path)):
-                    raw[entry["digest"]] = entry["size"]
-    return Contents(items, raw)
+    raw = [path for stage, unit in ordered for path in raw_paths(plan.stages[stage].raw(plan, unit)).values()]
+    # Known by now: a look-up has asked for the digest of each.
+    entries = [entry for path in raw if (entry := plan.raw_cache.entry(path))]
+    return Contents(items, {entry["digest"]: entry["size"] for entry in entries})
 
 
 def _named(plan: Plan, path: Path, places: dict[str, Key]) -> list[Key]:

@@ -9,6 +9,7 @@ Review 78, 1950.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,8 @@ FLOOR = 1e-9
 """Lower limit of a probability before its logarithm is taken: tables store eight decimals."""
 
 
-class ReliabilityBin(NamedTuple):
+@dataclass(frozen=True)
+class ReliabilityBin:
     """One bin of a reliability diagram.
 
     Attributes
@@ -75,7 +77,6 @@ def negative_log_likelihood(probabilities: np.ndarray, targets: np.ndarray) -> f
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[ReliabilityBin]:
     """Sort patients by the probability of their predicted class into bins of equal width; empty bins are left out."""
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities)
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
     bins = []
@@ -97,7 +98,6 @@ def measure_calibration(labels: np.ndarray, probabilities: np.ndarray) -> Calibr
     probabilities
         [n, K].
     """
-    labels, probabilities = np.asarray(labels, np.int64), np.asarray(probabilities, np.float64)
     targets = np.eye(probabilities.shape[1])[labels]
     bins = reliability(labels, probabilities)
     gaps = sum(b.patients * abs(b.accuracy - b.confidence) for b in bins)
@@ -127,7 +127,6 @@ def expect_calibration_error(probabilities: np.ndarray, draws: int = 1000, seed:
     draws, seed
         Number of simulated cohorts, and seed.
     """
-    probabilities = np.asarray(probabilities, np.float64)
     confidence, n = probabilities.max(axis=1), len(probabilities)
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
     bins = np.eye(BINS)[place]

@@ -64,7 +64,8 @@ class Difference:
     p: float
 
 
-class Discordant(NamedTuple):
+@dataclass(frozen=True)
+class Discordant:
     """Number of persons of whom one model predicts more correctly than the other."""
 
     better: int
@@ -103,7 +104,7 @@ def compare_networks(
     ours, theirs = (
         Networks(each.labels, each.probabilities[:count], each.people, each.folds) for each in (ours, theirs)
     )
-    discordant = sum(count_discordant(ours, theirs))
+    discordant = count_discordant(ours, theirs)
     sizes = equal_sizes(ours, ordered=ordered)
     samples = [sample_metrics(each, ordered=ordered) for each in (ours, theirs)]
     areas = [[count_won(each, c) for c in range(each.classes)] for each in (ours, theirs)]
@@ -120,7 +121,7 @@ def compare_networks(
             continue
         interval = _difference(ours, samples[0][metric], samples[1][metric], sizes[metric], metric)
         if interval:
-            exact = discordant < LEAST_DISCORDANT and metric != "macro_auc"
+            exact = discordant.better + discordant.worse < LEAST_DISCORDANT and metric != "macro_auc"
             result[metric] = Difference(interval, swap_p(interval.value, nulls[metric], exact=exact))
     return result
 

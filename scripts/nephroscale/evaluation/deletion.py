@@ -9,7 +9,6 @@ comparison).
 
 from __future__ import annotations
 
-import csv
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from nephroscale.evaluation.tables import read_rows
 from nephroscale.models.ordinal import class_log_probabilities
 from nephroscale.training.data import collate
 
@@ -129,16 +129,13 @@ def choose_regions(attention: np.ndarray, deleted: int, name: str) -> np.ndarray
 
 def read_deletions(path: Path) -> list[Deletion]:
     """Read `deletion.csv`; empty without such a file."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as stream:
-        return [
-            Deletion(
-                row["patient_id"],
-                row["modality"],
-                int(row["regions"]),
-                int(row["deleted"]),
-                *(float(row[name]) for name in ("whole", "highest", "random")),
-            )
-            for row in csv.DictReader(stream)
-        ]
+    return [
+        Deletion(
+            row["patient_id"],
+            row["modality"],
+            int(row["regions"]),
+            int(row["deleted"]),
+            *(float(row[name]) for name in ("whole", "highest", "random")),
+        )
+        for row in read_rows(path, needed=False)
+    ]

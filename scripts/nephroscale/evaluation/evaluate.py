@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nephroscale.arrays import write_arrays
+from nephroscale.collect import grouped
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.evaluation.deletion import Deletion, delete_regions
 from nephroscale.evaluation.inference import infer
 from nephroscale.evaluation.metrics import check_predictions, class_rates, confusion
-from nephroscale.evaluation.removed import write_removed
 from nephroscale.evaluation.tables import (
     InstanceWeight,
     PoolingWeight,
     Predictions,
     write_heads,
     write_predictions,
+    write_removed,
     write_rows,
 )
 from nephroscale.models.weights import load_model
@@ -176,10 +177,11 @@ def stack_predictions(predicted: Sequence[PatientPrediction], *, soft: bool) -> 
 
 def _stack_attention(predicted: Sequence[PatientPrediction]) -> dict[str, np.ndarray]:
     """Collect the attention of each modality, [patients, tokens, tokens] float32."""
-    maps: dict[str, list[np.ndarray]] = {}
-    for one in predicted:
-        for modality, weight in one.output.attention.items():
-            maps.setdefault(modality, []).append(weight[0].float().cpu().numpy())
+    maps = grouped(
+        (modality, weight[0].float().cpu().numpy())
+        for one in predicted
+        for modality, weight in one.output.attention.items()
+    )
     return {modality: np.stack(found) for modality, found in maps.items()}
 
 

@@ -80,7 +80,6 @@ def class_rates(matrix: np.ndarray) -> ClassRates:
     matrix
         [classes, classes] counts, true class by row.
     """
-    matrix = np.asarray(matrix)
     hit, true, predicted, total = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0), matrix.sum()
     negatives = total - true
     correct_negatives = total - true - predicted + hit
@@ -134,35 +133,4 @@ def compute_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, 
         "balanced_accuracy": Value(float(np.mean([s for s in sensitivity if s is not None]))),
         "macro_auc": macro_auc(labels, probabilities),
         "macro_f1": Value(float(f1_score(labels, predicted, average="macro", zero_division=0))),
-    }
-
-
-def compute_ordinal_metrics(labels: np.ndarray, predicted: np.ndarray, classes: int) -> dict[str, Value]:
-    """Compute the metrics of ordered classes.
-
-    Parameters
-    ----------
-    labels, predicted
-        [n] class indices, in the order of the classes.
-    classes
-        Number of classes.
-
-    Returns
-    -------
-    dict
-        Each of :data:`ORDINAL_METRICS` to its value. Kappa is at most 1, and 0 for agreement by chance; it is not
-        defined where all true and predicted classes are the same. The error is in classes, the shares are in [0, 1].
-    """
-    from sklearn.metrics import cohen_kappa_score
-
-    labels, predicted = np.asarray(labels, np.int64), np.asarray(predicted, np.int64)
-    off = np.abs(labels - predicted)
-    kappa = Value(None, "all true and predicted classes are the same")
-    if len(np.union1d(labels, predicted)) > 1:
-        kappa = Value(float(cohen_kappa_score(labels, predicted, labels=np.arange(classes), weights="quadratic")))
-    return {
-        "quadratic_kappa": kappa,
-        "mean_class_error": Value(float(off.mean())),
-        "one_class_off": Value(float((off == 1).mean())),
-        "within_one_class": Value(float((off <= 1).mean())),
     }

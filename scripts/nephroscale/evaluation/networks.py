@@ -168,8 +168,9 @@ def confusion_metrics(matrices: np.ndarray, *, ordered: bool = False) -> dict[st
     Returns
     -------
     dict
-        Metric to [...], as :func:`nephroscale.evaluation.metrics.compute_metrics` and
-        :func:`~nephroscale.evaluation.metrics.compute_ordinal_metrics` define it; NaN where it is not defined.
+        Metric to [...], as :func:`nephroscale.evaluation.metrics.compute_metrics` defines it; NaN where it is not
+        defined. Of ordered classes, kappa is at most 1, and 0 for agreement by chance; it is not defined where all true
+        and predicted classes are the same. The error is in classes, the shares are in [0, 1].
     """
     hit = np.diagonal(matrices, axis1=-2, axis2=-1)
     true, guessed = matrices.sum(axis=-1), matrices.sum(axis=-2)

@@ -142,38 +142,44 @@ def write_rows(path: Path, kind: type[DataclassInstance], rows: Iterable[Datacla
     write_table(path, [key.name for key in fields(kind)], (vars(row) for row in rows))
 
 
+def read_rows(path: Path, *, needed: bool = True) -> list[dict[str, str]]:
+    """Read the rows of a CSV in UTF-8; with `needed=False`, a file that is not there has none."""
+    if not needed and not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
 def read_instances(path: Path) -> list[InstanceWeight]:
     """Read `instances.csv`."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        return [
-            InstanceWeight(
-                patient_id=row["patient_id"],
-                image_id=row["image_id"],
-                index=int(row["index"]),
-                kept=row["kept"] == "1",
-                centre=row["centre"] == "1",
-                weight=float(row["weight"]),
-                distance=float(row["distance"]) if row["distance"] else None,
-            )
-            for row in csv.DictReader(stream)
-        ]
+    return [
+        InstanceWeight(
+            patient_id=row["patient_id"],
+            image_id=row["image_id"],
+            index=int(row["index"]),
+            kept=row["kept"] == "1",
+            centre=row["centre"] == "1",
+            weight=float(row["weight"]),
+            distance=float(row["distance"]) if row["distance"] else None,
+        )
+        for row in read_rows(path)
+    ]
 
 
 def read_pooling(path: Path) -> list[PoolingWeight]:
     """Read `pooling.csv`."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        return [
-            PoolingWeight(
-                patient_id=row["patient_id"],
-                modality=row["modality"],
-                image_id=row["image_id"],
-                index=int(row["index"]) if row["index"] else None,
-                slot=int(row["slot"]),
-                state=row["state"],
-                weight=float(row["weight"]),
-            )
-            for row in csv.DictReader(stream)
-        ]
+    return [
+        PoolingWeight(
+            patient_id=row["patient_id"],
+            modality=row["modality"],
+            image_id=row["image_id"],
+            index=int(row["index"]) if row["index"] else None,
+            slot=int(row["slot"]),
+            state=row["state"],
+            weight=float(row["weight"]),
+        )
+        for row in read_rows(path)
+    ]
 
 
 def probability_cells(prefix: str, probabilities: Iterable[float], classes: Sequence[str]) -> dict[str, Cell]:
@@ -223,9 +229,7 @@ def read_predictions(path: Path, classes: Sequence[str]) -> Predictions:
     NephroscaleError
         When a column is missing or a label is not among the classes.
     """
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    names = list(classes)
+    rows, names = read_rows(path), list(classes)
     try:
         labels = np.array([names.index(row["label"]) for row in rows], np.int64)
         probabilities = np.array([read_probabilities(row, "p", names) for row in rows], np.float64)
@@ -271,13 +275,33 @@ def write_heads(path: Path, heads: Mapping[str, Mapping[str, np.ndarray]], class
 
 def read_heads(path: Path, predictions: Predictions, classes: Sequence[str]) -> dict[str, Predictions]:
     """Read the probabilities of each output head of the same patients from `heads.csv`; empty without such a file."""
-    if not path.is_file():
-        return {}
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = read_rows(path, needed=False)
     heads = {}
     for head in dict.fromkeys(row["head"] for row in rows):
         found = {row["patient_id"]: read_probabilities(row, "p", classes) for row in rows if row["head"] == head}
         ordered = np.array([found[patient] for patient in predictions.patients])
         heads[head] = replace(predictions, probabilities=ordered)
     return heads
+
+
+def write_removed(path: Path, rows: Iterable[tuple[str, str, np.ndarray]], classes: Sequence[str]) -> None:
+    """Write `removed.csv`, `patient_id,removed,p_<class>...`: probabilities [classes] with one modality left out.
+
+    Parameters
+    ----------
+    path
+        The file.
+    rows
+        Patient id, modality left out, probabilities.
+    classes
+        Names of the classes, in the order of their indices.
+    """
+    columns = ["patient_id", "removed", *probability_columns("p", classes)]
+    cells = ({"patient_id": who, "removed": name, **probability_cells("p", p, classes)} for who, name, p in rows)
+    write_table(path, columns, cells)
+
+
+def read_removed(path: Path, classes: Sequence[str]) -> dict[tuple[str, str], list[float]]:
+    """Read `removed.csv`: patient id and modality left out to probabilities; empty without such a file."""
+    rows = read_rows(path, needed=False)
+    return {(row["patient_id"], row["removed"]): read_probabilities(row, "p", classes) for row in rows}

@@ -115,6 +115,8 @@ def find_glomeruli(  # noqa: PLR0917
     out: Path,
     slide: str,
     annotation: Path | None = None,
+    *,
+    raw: Path | None = None,
 ) -> GlomeruliFigures:
     """Find the glomeruli of an image, and write outlines and crops.
 
@@ -135,13 +137,15 @@ def find_glomeruli(  # noqa: PLR0917
     annotation
         Corrected outlines (see :func:`nephroscale.glomeruli.outlines.read_outlines`), which are used instead of
         detected ones; None where there are none.
+    raw
+        The raw file, needed if the tiles have no pixels.
 
     Raises
     ------
     Rejected
         When no glomerulus is found, the scale of the image is unknown, or the corrected outlines cannot be used.
     """
-    opened = open_tiles(tiles)
+    opened = open_tiles(tiles, raw)
     whole = is_whole_field(row)
     searched: Searched = {"too_small": 0, "too_large": 0, "not_round": 0, "under_pen": 0}
     left_out: dict[str, int] = {}
@@ -244,7 +248,7 @@ def _whole(tiles: Tiles) -> Glomerulus:
     """Give the outline of the whole image; the size of the glomerulus in it is unknown."""
     _, height, width = tiles.shape(0)
     x, y = tiles.origin
-    right, bottom = x + width * tiles.scale, y + height * tiles.scale
+    right, bottom = x + width * tiles.raw_px[0], y + height * tiles.raw_px[1]
     return Glomerulus(Polygon([(x, y), (right, y), (right, bottom), (x, bottom)]), 1.0, 1.0, None)
 
 

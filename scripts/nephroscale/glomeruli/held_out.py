@@ -69,7 +69,7 @@ def search_held_out(
     settings
         Of the training: scale, and limits of size.
     """
-    view = TileView.at_scale(open_tiles(slide.tiles), settings.mpp)
+    view = TileView.at_scale(open_tiles(slide.tiles, slide.raw), settings.mpp)
     least = load_weights(weights).least_um(settings.min_diameter_um)
     search = DetectionSettings(min_diameter_um=least, max_diameter_um=settings.max_diameter_um, mpp=settings.mpp)
     glomeruli = find_instances(view, detect(view, weights, search).glomerulus, search).glomeruli

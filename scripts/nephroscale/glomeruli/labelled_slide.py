@@ -35,11 +35,14 @@ class AnnotatedSlide(NamedTuple):
         OME-Zarr of the slide.
     annotation
         File with outlines of its glomeruli.
+    raw
+        Its raw file, needed if its tiles have no pixels.
     """
 
     id: str
     tiles: Path
     annotation: Path
+    raw: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def load_annotated(slide: AnnotatedSlide, settings: SegmenterSettings) -> Labell
     Rejected
         When its annotation cannot be used.
     """
-    view = TileView.at_scale(open_tiles(slide.tiles), settings.mpp)
+    view = TileView.at_scale(open_tiles(slide.tiles, slide.raw), settings.mpp)
     if not view.bright:
         raise NephroscaleError(
             f"The segmenter is trained on OM slides, but this one is {view.tiles.modality}.",

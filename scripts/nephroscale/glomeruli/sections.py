@@ -40,7 +40,7 @@ def count_by_section(tiles: Tiles, glomeruli: Sequence[Glomerulus]) -> SectionCo
     if tiles.mpp is None or not tissue.any():
         return SectionCount(1, len(glomeruli), sum(one.is_sclerosed for one in glomeruli))
     height, width = tissue.shape
-    um_per_px = tiles.slide_px[0] / width * tiles.mpp / tiles.scale
+    um_per_px = tiles.slide_px[0] / width * tiles.mpp / tiles.raw_px[0]
     away = cv2.distanceTransform((~tissue).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     joined = (away * um_per_px <= JOIN_UM / 2).astype(np.uint8)
     _, pieces = cv2.connectedComponents(joined, connectivity=8)

@@ -17,7 +17,7 @@ class UNetSettings(Settings):
     """The U-Net that segments glomeruli, and its training."""
 
     width: int = setting("Channels of the first level.", 16, was="glomeruli.width", minimum=4)
-    steps: int = setting("Training steps.", 450, was="glomeruli.steps", minimum=1)
+    steps: int = setting("Training steps.", 900, was="glomeruli.steps", minimum=1)
     batch_size: int = setting("Patches in a training step.", 8, was="glomeruli.batch", minimum=1)
     patch_px: int = setting(
         "Side of a training patch in pixels at the scale of segmentation.",

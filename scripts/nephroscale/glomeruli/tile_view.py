@@ -170,7 +170,7 @@ class TileView:
 
     def to_raw(self, points: np.ndarray) -> np.ndarray:
         """Convert x, y [n, 2] from pixels of the view to raw level-0 pixels."""
-        return np.asarray(self.tiles.origin) + points * (self.ratio * self.tiles.scale)
+        return np.asarray(self.tiles.origin) + points * (self.ratio * np.asarray(self.tiles.raw_px))
 
     def polygon_from_raw(self, polygon: Polygon) -> Polygon:
         """Convert a polygon from raw level-0 pixels to pixels of the view."""
@@ -178,5 +178,6 @@ class TileView:
 
     def from_raw(self, points: np.ndarray) -> np.ndarray:
         """Convert x, y [n, 2] from raw level-0 pixels to pixels of the view."""
-        converted: np.ndarray = (points - np.asarray(self.tiles.origin)) / (self.ratio * self.tiles.scale)
+        per_pixel = self.ratio * np.asarray(self.tiles.raw_px)
+        converted: np.ndarray = (points - np.asarray(self.tiles.origin)) / per_pixel
         return converted

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jinja2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -14,23 +18,27 @@ def cases_of(cases: int, people: int) -> str:
     return f"{people} patients" if cases == people else f"{cases} cases of {people} patients"
 
 
-def template_environment(*folders: Path) -> jinja2.Environment:
+def template_environment(folder: Path, **filters: Callable[..., object]) -> jinja2.Environment:
     """Make the environment that a page is rendered in.
 
     Parameters
     ----------
-    folders
+    folder
         Where a page's own templates are; the common ``base.css`` is found beside this module.
+    filters
+        The page's own filters.
 
     Returns
     -------
     jinja2.Environment
         It escapes whatever is put in, and refuses names that are not defined.
     """
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader([*folders, TEMPLATES]),
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([folder, TEMPLATES]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= filters
+    return environment

@@ -58,7 +58,9 @@ def write_audit(plan: Plan, out: Path) -> AuditFigures:
     (out / "audit.json").write_bytes(lines_json(document))
     # Page and crate take equally long, so another process writes the page; the crate lists the page among its files.
     command = [sys.executable, "-m", "nephroscale.provenance.page", str(out / "audit.json"), str(out / "index.html")]
-    environment = {**os.environ, "PYTHONPATH": _python_path(plan.code.package.parent)}
+    # The project's folder of modules stands before those that the environment gives, such as a cluster's modules.
+    paths = [str(plan.code.package.parent), os.environ.get("PYTHONPATH")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as page:  # noqa: S603
         write_crate(document, plan.workflow, out, wait_for_page=lambda: _wait(page))
     return {
@@ -66,11 +68,6 @@ def write_audit(plan: Plan, out: Path) -> AuditFigures:
         "states": count_states(document),
         "conflicts": len(document["conflicts"]),
     }
-
-
-def _python_path(folder: Path) -> str:
-    """The project's folder of modules before those that the environment gives, such as a cluster's modules."""
-    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
 
 def _wait(page: subprocess.Popen[str]) -> None:

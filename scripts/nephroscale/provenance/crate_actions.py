@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from nephroscale.collect import grouped
 from nephroscale.provenance.crate_entities import times
 
 if TYPE_CHECKING:
@@ -64,11 +65,8 @@ class Actions:
         self._scripts = {stage["name"]: stage["script"] for stage in document["stages"]}
         self.tools: dict[str, dict[tuple[int | None, int | None], ContextEntity]] = defaultdict(dict)
         self.runs: dict[str, _Run] = defaultdict(_Run)
-        records: dict[str, list[int]] = defaultdict(list)
-        for place, entry in enumerate(document["artifacts"]):
-            if entry["recipe"]:
-                records[entry["recipe"]].append(place)
-        for places in records.values():
+        recipes = ((entry["recipe"], place) for place, entry in enumerate(document["artifacts"]) if entry["recipe"])
+        for places in grouped(recipes).values():
             self._add(places)
 
     def __iter__(self) -> Iterator[ContextEntity]:

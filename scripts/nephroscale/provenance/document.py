@@ -170,9 +170,10 @@ def _excluded(plan: Plan, graph: Graph) -> list[Exclusion]:
     ]
     folds = _content(plan, graph.artifacts.get(("folds", "cohort")), "folds.json")
     excluded = folds.get("excluded") if isinstance(folds, dict) else None
-    if isinstance(excluded, dict):
-        for name, reason in excluded.items():
-            found.append({"what": f"patient {name}", "reason": str(reason), "by": "stage folds"})
+    found += [
+        {"what": f"patient {name}", "reason": str(reason), "by": "stage folds"}
+        for name, reason in (excluded.items() if isinstance(excluded, dict) else ())
+    ]
     found += [
         {"what": artifact.name, "reason": artifact.receipt.reason or "", "by": f"stage {artifact.receipt.stage}"}
         for artifact in graph

@@ -80,17 +80,19 @@ def find_unit(plan: Plan, text: str) -> tuple[str, str]:
         When the plan has no such unit.
     """
     stage, _, unit = _within(plan.results, text).removesuffix(".json").partition("/")
-    key = (stage, unit or "cohort")
-    if stage not in plan.stages or key[1] not in plan.units(stage):
-        units = plan.units(stage)[:3] if stage in plan.stages else []
+    if stage not in plan.stages:
+        stages = ", ".join(plan.stages)
+        raise NephroscaleError(f"There is no stage {stage!r}.", where=text, fix=f"The stages are {stages}.")
+    units = plan.units(stage)
+    unit = unit or (units[0] if len(units) == 1 else "")
+    if unit not in units:
+        named = ", ".join(f"{stage}/{each}" for each in units[:3])
         raise NephroscaleError(
-            f"No unit of this run is named {text!r}.",
-            where=f"the stage {stage}" if units else "command line",
-            fix=f"Name it as stage/unit, such as {', '.join(f'{stage}/{each}' for each in units)}."
-            if units
-            else f"The stages are {', '.join(plan.stages)}.",
+            f"The stage {stage} has no unit {unit!r}." if unit else f"The stage {stage} has several units, or none.",
+            where=text,
+            fix=f"Name one as stage/unit, such as {named}." if units else "No unit of it is configured.",
         )
-    return key
+    return stage, unit
 
 
 def _within(results: Path, text: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nephroscale.collect import grouped
 from nephroscale.engine.batches import names_of_batches
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.digest import digest_json
@@ -237,16 +239,13 @@ def delete_holdings(plan: Plan, held: Holdings) -> list[str]:
 
 def describe(plan: Plan, held: Holdings) -> list[str]:
     """List what was found, one line for each stage and each kind of file."""
-    by_stage: dict[str, list[str]] = {}
-    for name in sorted(held.objects.values()):
-        by_stage.setdefault(name.partition("/")[0], []).append(name.partition("/")[2])
+    by_stage = grouped(
+        (stage, unit) for stage, _, unit in (name.partition("/") for name in sorted(held.objects.values()))
+    )
     ordered = sorted(by_stage, key=[*plan.stages, *by_stage].index)
     lines = [f"objects of {stage}: {_some(by_stage[stage])}" for stage in ordered]
     lines += [f"results: {_some([os.path.relpath(path) for path in held.files])}"] if held.files else []
-    kinds: dict[str, int] = {}
-    for path in held.entries:
-        kind = path.relative_to(plan.store.path).parts[0]
-        kinds[kind] = kinds.get(kind, 0) + 1
+    kinds = Counter(path.relative_to(plan.store.path).parts[0] for path in held.entries)
     return lines + [f"{plan.store.path}/{kind}: {number} entries" for kind, number in kinds.items()]
 
 

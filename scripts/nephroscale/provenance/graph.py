@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from nephroscale.collect import grouped
 from nephroscale.engine.raw_cache import raw_paths
 from nephroscale.provenance.recipe_diff import differences
 from nephroscale.provenance.record_index import RecordIndex, same_outcome
@@ -128,16 +128,7 @@ def read_graph(plan: Plan, stages: Iterable[str] | None = None, index: RecordInd
                 missing.append((stage, unit))
             elif receipt is not None:
                 receipts[stage, unit] = receipt
-    repeats: dict[str, list[RepeatEntry]] = defaultdict(list)
-    for record in plan.records.repeats():
-        repeats[record.recipe.digest].append(
-            {
-                "made": record.made,
-                "agrees": bool(record.agrees),
-                "digest": record.receipt.digest,
-                "reason": record.receipt.reason,
-            }
-        )
+    repeats = grouped((record.recipe.digest, _repeat(record)) for record in plan.records.repeats())
     index = index or RecordIndex(plan.records)
     absent = _use_recorded_digests(plan, receipts, index)
     artifacts = {
@@ -147,6 +138,15 @@ def read_graph(plan: Plan, stages: Iterable[str] | None = None, index: RecordInd
         if artifact.record:
             artifact.repeats = repeats.get(artifact.record.recipe.digest, [])
     return Graph(artifacts, missing)
+
+
+def _repeat(record: Record) -> RepeatEntry:
+    return {
+        "made": record.made,
+        "agrees": bool(record.agrees),
+        "digest": record.receipt.digest,
+        "reason": record.receipt.reason,
+    }
 
 
 def _use_recorded_digests(plan: Plan, receipts: Mapping[Key, Receipt], index: RecordIndex) -> dict[Key, list[str]]:

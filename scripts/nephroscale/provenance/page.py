@@ -72,16 +72,16 @@ def render_page(document: AuditDocument) -> str:
         "script": Markup(script),  # noqa: S704  (files of this package)
         "policy": f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
     }
-    environment = template_environment(TEMPLATES)
-    environment.filters |= {
-        "figure": lambda value: "–" if value is None else f"{value:.3f}",
-        "percent": lambda value: f"{100 * min(max(value, 0), 1):.2f}",
-        "duration": duration,
-        "moment": lambda text: str(text).replace("T", " ").replace("Z", " UTC"),
-        "anchor": lambda name: "#" + quote(str(name), safe="/"),
-        "find": lambda value, key: f"#find?{key}={quote(str(value), safe='')}",
-        "short": lambda digest: str(digest)[:12],
-    }
+    environment = template_environment(
+        TEMPLATES,
+        figure=lambda value: "–" if value is None else f"{value:.3f}",
+        percent=lambda value: f"{100 * min(max(value, 0), 1):.2f}",
+        duration=duration,
+        moment=lambda text: str(text).replace("T", " ").replace("Z", " UTC"),
+        anchor=lambda name: "#" + quote(str(name), safe="/"),
+        find=lambda value, key: f"#find?{key}={quote(str(value), safe='')}",
+        short=lambda digest: str(digest)[:12],
+    )
     return environment.get_template("audit.html.j2").render(page) + "\n"
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from nephroscale.collect import grouped
 from nephroscale.provenance.recipe_diff import differences
 from nephroscale.store.digest import digest_json
 
@@ -22,6 +22,10 @@ WORK = ("stage", "format", "code", "packages", "settings", "rows", "seed")
 def same_outcome(record: Record, receipt: Receipt) -> bool:
     """Whether a record has this receipt, under any unit name (one recipe may serve several units)."""
     return replace(record.receipt, stage=receipt.stage, unit=receipt.unit) == receipt
+
+
+def _outcome(receipt: Receipt) -> tuple[str, str]:
+    return receipt.stage, str(receipt.digest or receipt.reason)
 
 
 class RecordIndex:
@@ -49,40 +53,28 @@ class RecordIndex:
 
     @cached_property
     def _by_outcome(self) -> dict[tuple[str, str], list[Record]]:
-        found: dict[tuple[str, str], list[Record]] = defaultdict(list)
-        for record in self._all:
-            receipt = record.receipt
-            found[receipt.stage, str(receipt.digest or receipt.reason)].append(record)
-        return found
+        return grouped((_outcome(record.receipt), record) for record in self._all)
 
     @cached_property
-    def _newest(self) -> dict[tuple[str, str], Record]:
+    def newest(self) -> dict[tuple[str, str], Record]:
+        """The newest record of each stage and unit."""
         ordered = sorted(self._all, key=lambda record: record.made["started"])
         return {(record.receipt.stage, record.receipt.unit): record for record in ordered}
 
     @cached_property
     def _by_work(self) -> dict[tuple[str, str, str], list[Record]]:
-        found: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
-        machines: dict[str, set[str]] = defaultdict(set)
-        for record in self._all:
-            machines[record.receipt.stage].add(repr(record.recipe.compute))
-        for record in self._all:
-            if len(machines[record.receipt.stage]) > 1:
-                found[self._work(record)].append(record)
-        return found
+        machines = grouped((record.receipt.stage, repr(record.recipe.compute)) for record in self._all)
+        several = {stage for stage, found in machines.items() if len(set(found)) > 1}
+        return grouped((self._work(record), record) for record in self._all if record.receipt.stage in several)
 
     @staticmethod
     def _work(record: Record) -> tuple[str, str, str]:
         work = digest_json([getattr(record.recipe, part) for part in WORK])
         return record.receipt.stage, record.receipt.unit, work
 
-    def newest_of(self, stage: str, unit: str) -> Record | None:
-        """Find the newest record of a unit, or None."""
-        return self._newest.get((stage, unit))
-
     def all_that_gave(self, receipt: Receipt) -> list[Record]:
         """List every record with this receipt, newest first: several recipes may give the same."""
-        candidates = self._by_outcome.get((receipt.stage, str(receipt.digest or receipt.reason)), [])
+        candidates = self._by_outcome.get(_outcome(receipt), [])
         fitting = [record for record in candidates if same_outcome(record, receipt)]
         return sorted(fitting, key=lambda record: record.made["started"], reverse=True)
 

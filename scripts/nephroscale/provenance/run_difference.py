@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
@@ -141,10 +141,8 @@ def compare_runs(a: Run, b: Run, stages: Sequence[str]) -> RunDifference:
         for key in _ordered(a.receipts.keys() ^ b.receipts.keys(), stages)
         if key[0] != "audit"
     }
-    counts: dict[str, int] = defaultdict(int)
-    for stage, _ in differing:
-        counts[stage] += 1
-    return RunDifference(_changes(a, b, differing, only), dict(counts), only, _metrics(a, b))
+    counts = dict(Counter(stage for stage, _ in differing))
+    return RunDifference(_changes(a, b, differing, only), counts, only, _metrics(a, b))
 
 
 def _ordered(keys: Iterable[Key], stages: Sequence[str]) -> list[Key]:

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from nephroscale.provenance.page_data import describe_cases
-from nephroscale.provenance.status import INVALID, ancestors_of_model, count
+from nephroscale.provenance.status import INVALID, ancestors_of_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,7 +85,7 @@ def mismatches(artifacts: Sequence[ArtifactEntry]) -> tuple[list[Mismatch], dict
             number,
             head,
             len(members[head]),
-            count(artifact["stage"] for artifact in members[head]),
+            dict(Counter(artifact["stage"] for artifact in members[head])),
             [artifact["name"] for artifact in members[head][:MOST_NAMES]],
         )
         for number, head in enumerate(order)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
+
+from nephroscale.collect import reachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -53,14 +54,7 @@ def statuses(artifacts: Sequence[ArtifactEntry]) -> list[str]:
 
 def ancestors(artifacts: Sequence[ArtifactEntry], places: Iterable[int]) -> set[int]:
     """Find the places of some artifacts and of everything that they were made from."""
-    found = set(places)
-    pending = list(found)
-    while pending:
-        for _, _, place in artifacts[pending.pop()]["inputs"]:
-            if place is not None and place not in found:
-                found.add(place)
-                pending.append(place)
-    return found
+    return reachable(places, lambda place: [each for *_, each in artifacts[place]["inputs"] if each is not None])
 
 
 def ancestors_of_model(artifacts: Sequence[ArtifactEntry], model: str) -> set[int]:
@@ -88,8 +82,3 @@ def patients(artifacts: Sequence[ArtifactEntry]) -> list[str | None]:
         named.discard(None)
         found.append(named.pop() if len(named) == 1 else None)
     return found
-
-
-def count(names: Iterable[str]) -> dict[str, int]:
-    """Count equal names, in the order of first appearance."""
-    return dict(Counter(names))

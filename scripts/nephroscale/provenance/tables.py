@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
+from nephroscale.collect import grouped
 from nephroscale.provenance.page_data import run_of
-from nephroscale.provenance.status import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -98,9 +98,7 @@ class Weights(NamedTuple):
 
 def exclusions(excluded: Sequence[Exclusion]) -> list[ExclusionGroup]:
     """Group what was left out by reason and by who decided it."""
-    members: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for entry in excluded:
-        members[entry["by"], entry["reason"]].append(entry["what"])
+    members = grouped(((entry["by"], entry["reason"]), entry["what"]) for entry in excluded)
     return [ExclusionGroup(by, reason, list(dict.fromkeys(what))) for (by, reason), what in members.items()]
 
 
@@ -147,16 +145,13 @@ def _versions(shared: Sequence[Mapping[str, str]], used: Mapping[int | None, int
 
 def machines(artifacts: Sequence[ArtifactEntry]) -> list[Machine]:
     """List the devices with the nodes and stages that computed on each."""
-    members: dict[str, list[ArtifactEntry]] = defaultdict(list)
-    for artifact in artifacts:
-        if device := artifact["made"].get("device"):
-            members[device].append(artifact)
+    members = grouped((device, artifact) for artifact in artifacts if (device := artifact["made"].get("device")))
     return [
         Machine(
             device,
             len(found),
-            count(str(artifact["made"].get("node")) for artifact in found),
-            count(artifact["stage"] for artifact in found),
+            dict(Counter(str(artifact["made"].get("node")) for artifact in found)),
+            dict(Counter(artifact["stage"] for artifact in found)),
             sum(artifact["made"].get("seconds") or 0 for artifact in found),
         )
         for device, found in sorted(members.items())
@@ -165,14 +160,10 @@ def machines(artifacts: Sequence[ArtifactEntry]) -> list[Machine]:
 
 def costs(artifacts: Sequence[ArtifactEntry]) -> list[Cost]:
     """Sum what the records of the present artifacts say about time, memory and devices; the last row is the total."""
-    made: dict[str, list[Made]] = defaultdict(list)
-    for artifact in artifacts:
-        if artifact["made"]:
-            made[artifact["stage"]].append(artifact["made"])
+    made = [(artifact["stage"], artifact["made"]) for artifact in artifacts if artifact["made"]]
     if not made:
         return []
-    every = [record for records in made.values() for record in records]
-    return [_cost(stage, records) for stage, records in [*made.items(), ("total", every)]]
+    return [_cost(*each) for each in [*grouped(made).items(), ("total", [record for _, record in made])]]
 
 
 def _cost(stage: str, records: Sequence[Made]) -> Cost:

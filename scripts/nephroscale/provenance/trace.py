@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from nephroscale.collect import grouped
 from nephroscale.provenance.graph import CURRENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nephroscale.provenance.graph import Artifact, Graph, Input
+    from nephroscale.provenance.graph import Artifact, Graph
 
 #: More inputs of one stage than this are shown as one example, unless all are wanted.
 MOST_NAMED = 3
@@ -49,10 +49,8 @@ def _lines(
     shown.add(key)
     for sentence in artifact.because:
         yield f"{indent}    ! {sentence}"
-    by_stage: dict[str, list[Input]] = defaultdict(list)
     distinct = {need.artifact or need.label: need for need in reversed(artifact.inputs)}  # parts of an artifact once
-    for need in reversed(distinct.values()):
-        by_stage[need.artifact[0] if need.artifact else ""].append(need)
+    by_stage = grouped((need.artifact[0] if need.artifact else "", need) for need in reversed(distinct.values()))
     for stage, needs in sorted(by_stage.items()):
         few = needs if everything or len(needs) <= MOST_NAMED else needs[:1]
         for need in few:

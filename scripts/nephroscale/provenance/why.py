@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from nephroscale.collect import grouped
 from nephroscale.engine.prepass import outdated
 from nephroscale.engine.raw_cache import raw_paths
 from nephroscale.provenance.recipe_diff import changed_values
@@ -106,7 +107,7 @@ def _finding(plan: Plan, stage: Stage, unit: str, index: RecordIndex) -> Finding
     now = plan.examine(stage, unit)
     recipe = now if isinstance(now, Recipe) else None
     receipt = outdated(plan, *key)
-    before = (index.closest_that_gave(receipt, recipe) if receipt else None) or index.newest_of(*key)
+    before = (index.closest_that_gave(receipt, recipe) if receipt else None) or index.newest.get(key)
     if key in plan.forced:
         return Finding([FORCED], waits_for)
     if before is None:
@@ -202,30 +203,21 @@ def changes(plan: Plan, keys: Collection[Key] | None = None) -> list[str]:
         Such as ``label of P02: IgAN, was MN: folds, then 4 trainings, report (may be cache hits)``.
     """
     found = findings(plan, keys)
-    grouped: dict[str, dict[Cause, None]] = {}
-    direct: dict[str, dict[Key, None]] = {}
-    later: dict[str, dict[Key, None]] = {}
-    for key, finding in found.items():
-        for cause in finding.roots:
-            grouped.setdefault(cause.text, {})[cause] = None
-            if cause in finding.own:
-                direct.setdefault(cause.text, {})[key] = None
-            elif finding.may_be_hit:  # else it is listed with its own cause
-                later.setdefault(cause.text, {})[key] = None
+    entries = grouped((cause.text, (cause, key)) for key, finding in found.items() for cause in finding.roots)
     lines = []
-    for text, causes in grouped.items():
-        subjects = name_some(sorted(cause.subject for cause in causes), MOST_NAMED)
-        line = f"{Cause(text, subjects)}: {_jobs(direct.get(text, {}))}"
-        lines.append(line + (f", then {_jobs(later[text])} (may be cache hits)" if text in later else ""))
+    for text, pairs in entries.items():
+        subjects = name_some(sorted({cause.subject for cause, _ in pairs}), MOST_NAMED)
+        direct = dict.fromkeys(key for cause, key in pairs if cause in found[key].own)
+        # What is certain to be computed is listed with its own cause.
+        later = dict.fromkeys(k for cause, k in pairs if cause not in found[k].own and found[k].may_be_hit)
+        line = f"{Cause(text, subjects)}: {_jobs(direct)}"
+        lines.append(line + (f", then {_jobs(later)} (may be cache hits)" if later else ""))
     more = len(lines) - MOST_CHANGES
     return [*lines[:MOST_CHANGES], f"and {more} more changes"] if more > 0 else lines
 
 
 def _jobs(keys: Iterable[Key]) -> str:
-    by_stage: dict[str, list[str]] = {}
-    for stage, unit in keys:
-        by_stage.setdefault(stage, []).append(unit)
-    return ", ".join(_job(stage, units) for stage, units in by_stage.items())
+    return ", ".join(_job(stage, units) for stage, units in grouped(keys).items())
 
 
 def _job(stage: str, units: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import ttest_1samp
 
 from nephroscale.arrays import read_array, read_attributes
+from nephroscale.collect import grouped
 from nephroscale.evaluation.deletion import SHARE, read_deletions
 from nephroscale.evaluation.tables import read_pooling
 from nephroscale.glomeruli.crops import to_display
@@ -94,10 +95,10 @@ def pool_deletions(runs: Iterable[FoldRun], people: Mapping[str, str]) -> dict[s
     found = {}
     for modality in sorted({row.modality for row in rows}, reverse=True):  # OM before IM
         own = [row for row in rows if row.modality == modality]
-        by_person: dict[str, list[tuple[float, float]]] = {}
-        for row in own:
-            both = (row.whole - row.highest, row.whole - row.random)
-            by_person.setdefault(people.get(row.patient_id, row.patient_id), []).append(both)
+        by_person = grouped(
+            (people.get(row.patient_id, row.patient_id), (row.whole - row.highest, row.whole - row.random))
+            for row in own
+        )
         falls = np.array([np.mean(several, axis=0) for several in by_person.values()])
         difference = falls[:, 0] - falls[:, 1]
         if len(falls) < 2 or not np.ptp(difference):
@@ -121,9 +122,7 @@ def read_attended(runs: Iterable[FoldRun]) -> dict[str, Attended]:
         tested = {(row.patient_id, row.modality) for row in read_deletions(run.evaluation / "deletion.csv")}
         folder = run.evaluation / "attention"
         cases = [str(case) for case in read_attributes(folder)["patients"]]
-        pooled: dict[str, list[PoolingWeight]] = {}
-        for row in read_pooling(run.evaluation / "pooling.csv"):
-            pooled.setdefault(row.patient_id, []).append(row)
+        pooled = grouped((row.patient_id, row) for row in read_pooling(run.evaluation / "pooling.csv"))
         for modality in sorted({modality for _, modality in tested}):
             means = np.asarray(read_array(folder, modality)).mean(axis=1)
             side = round(means.shape[1] ** 0.5)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from nephroscale.collect import grouped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,19 +128,13 @@ def list_rejections(stages: Mapping[str, Sequence[UnitOutcome]], excluded: Mappi
     """
     groups = []
     for stage, units in stages.items():
-        reasons: dict[str, list[str]] = {}
-        follows = 0
-        for unit in units:
-            if unit.accepted:
-                continue
-            if "because" in unit.figures:
-                follows += 1
-            else:
-                reasons.setdefault(unit.reason or "no reason given", []).append(unit.name)
+        rejected = [unit for unit in units if not unit.accepted]
+        first = [unit for unit in rejected if "because" not in unit.figures]
+        follows = len(rejected) - len(first)
+        named = [(unit.reason or "no reason given", unit.name) for unit in first]
         if stage == "folds":
-            for patient, reason in sorted(excluded.items()):
-                reasons.setdefault(f"excluded from the folds: {reason}", []).append(patient)
-        listed = [Reason(reason, sorted(names)) for reason, names in sorted(reasons.items())]
+            named += [(f"excluded from the folds: {reason}", patient) for patient, reason in excluded.items()]
+        listed = [Reason(reason, sorted(names)) for reason, names in sorted(grouped(named).items())]
         if listed or follows:
             groups.append(StageRejections(stage, listed, follows))
     return groups
@@ -146,21 +142,21 @@ def list_rejections(stages: Mapping[str, Sequence[UnitOutcome]], excluded: Mappi
 
 def list_dropped_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[DroppedImage]:
     """List the TEM images that were left out, also of patients who have no usable one."""
-    dropped = []
-    for unit in stages.get("tem", []):
-        images = unit.figures.get("dropped", [])
-        if isinstance(images, list):
-            dropped += [DroppedImage(unit.name, str(image["id"]), str(image["reason"])) for image in images]
-    return dropped
+    return [
+        DroppedImage(unit.name, str(image["id"]), str(image["reason"]))
+        for unit in stages.get("tem", [])
+        for image in cast("list[Mapping[str, object]]", unit.figures.get("dropped", []))
+    ]
 
 
 def list_outlines_left_out(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[OutlinesLeftOut]:
     """List the objects that were left out of annotations, those of rejected slides included."""
-    found = set()
-    for unit in [unit for stage in ("segmenter", "segmenter_check", "glomeruli") for unit in stages.get(stage, [])]:
-        left_out = unit.figures.get("outlines_left_out", [])
-        for entry in left_out if isinstance(left_out, list) else []:
-            found.add(OutlinesLeftOut(str(entry["id"]), str(entry["reason"]), entry.get("count")))
+    found = {
+        OutlinesLeftOut(str(entry["id"]), str(entry["reason"]), entry.get("count"))
+        for stage in ("segmenter", "segmenter_check", "glomeruli")
+        for unit in stages.get(stage, [])
+        for entry in cast("list[Any]", unit.figures.get("outlines_left_out", []))
+    }
     return sorted(found, key=str)
 
 
@@ -182,12 +178,11 @@ def describe_searches(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[str]:
 
 def list_differing_scales(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[DifferingScales]:
     """List the images of which two sources give scales that differ."""
-    found = []
-    for unit in stages.get("register", []):
-        images = unit.figures.get("differing_scales", {})
-        if isinstance(images, dict):
-            found += [DifferingScales(unit.name, str(image), str(scales)) for image, scales in images.items()]
-    return found
+    return [
+        DifferingScales(unit.name, image, str(scales))
+        for unit in stages.get("register", [])
+        for image, scales in cast("Mapping[str, object]", unit.figures.get("differing_scales", {})).items()
+    ]
 
 
 def list_alike_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[AlikePair]:

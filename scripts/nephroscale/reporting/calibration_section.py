@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nephroscale.evaluation.calibration_metrics import expect_calibration_error, measure_calibration, reliability
+from nephroscale.evaluation.calibration_metrics import (
+    ReliabilityBin,
+    expect_calibration_error,
+    measure_calibration,
+    reliability,
+)
 from nephroscale.evaluation.recalibration import recalibrate
-from nephroscale.reporting.calibration_values import Bin, Calibration, ModelCalibration, Slope
-from nephroscale.reporting.metric_values import Estimate
-from nephroscale.reporting.rounding import rounded
+from nephroscale.reporting.calibration_values import Calibration, ModelCalibration, Slope
+from nephroscale.reporting.metric_values import Estimate, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +57,7 @@ def summarise_calibration(predictions: Predictions, people: Mapping[str, str]) -
     metrics, expected = measure_calibration(labels, probabilities), expect_calibration_error(probabilities)
     persons = np.array([people.get(case, case) for case in predictions.patients])
     bins = [
-        Bin(b.patients, rounded(b.confidence), rounded(b.accuracy), rounded(b.low), rounded(b.high))
+        ReliabilityBin(b.patients, *map(rounded, (b.confidence, b.accuracy, b.low, b.high)))
         for b in reliability(labels, probabilities)
     ]
     return Calibration(
@@ -68,8 +72,4 @@ def summarise_calibration(predictions: Predictions, people: Mapping[str, str]) -
 
 
 def _slope(found: Recalibration | None) -> Slope | None:
-    return (
-        None
-        if found is None
-        else Slope(*(Estimate(*map(rounded, (c.value, c.low, c.high))) for c in (found.slope, found.intercept)))
-    )
+    return Slope(Estimate.of(found.slope), Estimate.of(found.intercept)) if found else None

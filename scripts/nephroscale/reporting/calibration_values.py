@@ -6,18 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nephroscale.evaluation.calibration_metrics import ReliabilityBin
     from nephroscale.reporting.metric_values import Estimate
-
-
-@dataclass(frozen=True)
-class Bin:
-    """One bin of a reliability diagram, see :class:`nephroscale.evaluation.calibration_metrics.ReliabilityBin`."""
-
-    patients: int
-    confidence: float
-    accuracy: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -45,7 +35,7 @@ class Calibration:
     brier: float
     nll: float
     slopes: list[Slope | None]
-    bins: list[Bin]
+    bins: list[ReliabilityBin]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from nephroscale.collect import grouped
 from nephroscale.deposits.predictions import read_predictions
 from nephroscale.deposits.settings import COMBINED
 from nephroscale.html import template_environment
@@ -20,7 +21,7 @@ from nephroscale.reporting.plots import colour_of
 from nephroscale.reporting.report_inputs import ListedCase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from nephroscale.evaluation.tables import InstanceWeight
     from nephroscale.reporting.external_metrics import ExternalCase, ExternalMetrics
@@ -135,7 +136,10 @@ def write_case_pages(
     results = models[headline]
     deposits = _read_deposits(inputs.deposits)
     missing, rejected = list_missing(inputs), list_rejected(inputs)
-    slides, fields = _by_case(inputs.slides), _by_case(inputs.fields)
+    slides, fields = (
+        grouped((slide.patient_id, slide) for slide in sorted(found, key=lambda slide: slide.image_id))
+        for found in (inputs.slides, inputs.fields)
+    )
     runs = inputs.models[headline].runs
     tests = pool_deletions(runs, {case: row.person for case, row in inputs.cases.items() if row.person})
     attended = read_attended(runs) if tests else {}
@@ -143,9 +147,7 @@ def write_case_pages(
     groups = [_of_folds(models, results, patients)]
     if external:
         groups.append(_of_external(inputs, models, headline, external, metrics or {}))
-    environment = template_environment(TEMPLATES)
-    environment.filters["value"] = lambda value, digits=3: "–" if value is None else f"{value:z.{digits}f}"
-    template = environment.get_template("case.html.j2")
+    template = template_environment(TEMPLATES, value=_format_value).get_template("case.html.j2")
     classes = list(inputs.classes)
     for group in groups:
         shown = group.patients
@@ -192,6 +194,10 @@ def write_case_pages(
             (out / FOLDER / f"{case}.html").write_text(template.render(page) + "\n", encoding="utf-8")
 
 
+def _format_value(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:z.{digits}f}"
+
+
 def _of_folds(models: Mapping[str, ModelResults], results: ModelResults, patients: Sequence[PatientRow]) -> CaseGroup:
     """Cases of the folds: predictions on the test side, with the weights of the first seed's network."""
     single = {
@@ -217,13 +223,6 @@ def _of_external(
     }
     weights = read_tem_weights(inputs.external[headline])
     return CaseGroup(patients, weights, single, external={case.id: case for case in metrics[headline].cases})
-
-
-def _by_case(slides: Iterable[SlidePicture]) -> dict[str, list[SlidePicture]]:
-    found: dict[str, list[SlidePicture]] = {}
-    for slide in sorted(slides, key=lambda slide: slide.image_id):
-        found.setdefault(slide.patient_id, []).append(slide)
-    return found
 
 
 def _count_glomeruli(slides: Sequence[SlidePicture]) -> dict[str, object] | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nephroscale.collect import grouped
+from nephroscale.evaluation.tables import read_rows
 from nephroscale.html import cases_of, template_environment
 
 if TYPE_CHECKING:
@@ -134,12 +135,9 @@ def _interval(estimate: Mapping[str, float | None]) -> str:
 def fill_checklists(study: Study) -> dict[str, list[Item]]:
     """Fill each checklist: name to its items in order."""
     evidence = collect_evidence(study)
-    lists: dict[str, list[Item]] = {}
-    with LISTS.open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            item = Item(row["number"], row["item"], evidence.get(row["evidence"]))
-            lists.setdefault(row["list"], []).append(item)
-    return lists
+    return grouped(
+        (row["list"], Item(row["number"], row["item"], evidence.get(row["evidence"]))) for row in read_rows(LISTS)
+    )
 
 
 def write_methods(study: Study) -> str:

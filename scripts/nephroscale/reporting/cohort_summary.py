@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping
+
+    from nephroscale.cohort.fold_table import FoldTable, LabelCount
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class CohortSummary:
     excluded
         Patient to the reason for the exclusion.
     texts
-        Label texts of the table: `text`, `meaning`, `patients`, `in_folds`.
+        Label texts of the table.
     mixed
         Treatment of labels that name two classes: `policy` and `patients`.
     people
@@ -45,47 +45,26 @@ class CohortSummary:
     folds: int
     scheme: str
     excluded: dict[str, str]
-    texts: list[dict[str, object]]
+    texts: list[LabelCount]
     mixed: dict[str, object]
     people: dict[str, str]
     lacking: dict[str, dict[str, str]]
     looks: dict[str, int]
 
 
-@dataclass(frozen=True)
-class Cohort:
-    """Summary of the cohort, and the number of its patients."""
-
-    summary: CohortSummary
-    people: int
-
-
-def read_cohort(folds: Path, classes: Sequence[str], test_set_uses: Mapping[str, int]) -> Cohort:
-    """Summarise the fold table.
-
-    Parameters
-    ----------
-    folds
-        Object of the stage `folds`, or its file `folds.json`.
-    classes
-        Names of the classes, in the order of their indices.
-    test_set_uses
-        Fold to the number of configurations ever scored on its test patients.
-    """
-    table = json.loads((folds / "folds.json" if folds.is_dir() else folds).read_text(encoding="utf-8"))
-    labels, second, people = table["labels"], table.get("second", {}), table.get("people", {})
-    certain = [label for case, label in labels.items() if case not in second]
-    summary = CohortSummary(
-        patients=len(labels),
-        classes={name: certain.count(c) for c, name in enumerate(classes)},
-        between=len(second),
-        folds=(len(table["folds"]) - table.get("left_out_sites", 0)) // table.get("repeats", 1),
-        scheme=table["scheme"],
-        excluded=table["excluded"],
-        texts=table.get("texts", []),
-        mixed=table.get("mixed", {"policy": None, "patients": {}}),
-        people=people,
-        lacking=table.get("lacking", {}),
+def summarise_cohort(table: FoldTable, test_set_uses: Mapping[str, int]) -> CohortSummary:
+    """Summarise the fold table; `test_set_uses` is fold to the number of configurations scored on its test patients."""
+    certain = [label for case, label in table.labels.items() if case not in table.second]
+    return CohortSummary(
+        patients=len(table.labels),
+        classes={name: certain.count(c) for c, name in enumerate(table.classes)},
+        between=len(table.second),
+        folds=len(table.divisions[0]),
+        scheme=table.scheme,
+        excluded=table.excluded,
+        texts=list(table.texts),
+        mixed=table.mixed_to_mapping(),
+        people=table.people,
+        lacking=table.lacking,
         looks=dict(test_set_uses),
     )
-    return Cohort(summary, len({people.get(case, case) for case in labels}))

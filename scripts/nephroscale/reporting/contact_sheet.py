@@ -1,4 +1,4 @@
-"""A contact sheet: thumbnails of all slides with the outlines of tissue and pen marks, and their quality figures."""
+"""A contact sheet: thumbnails of all slides with the outlines of tissue, pen marks and folds, and quality figures."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST_PX = 320
 PAGE = 24
-PEN = (200, 0, 140)
-TISSUE_LEVEL, PEN_LEVEL = 255, 128  # grey levels of `mask.png`
+PEN, FOLD = (200, 0, 140), (0, 70, 220)
+PEN_LEVEL, FOLD_LEVEL = 128, 192  # grey levels of `mask.png`; tissue is brighter than pen marks
+CLIPPED_SHARE = 0.01  # of a slide's tissue, from which on the figure is marked
 BLURRED_SHARE = 0.25  # of a slide's tiles, from which on the figure is marked
 
 
@@ -69,8 +70,8 @@ def _card(name: str, tiles: Path, image: ListedImage) -> SheetCard:
     mask = cv2.imread(str(tiles / "mask.png"), cv2.IMREAD_GRAYSCALE)
     if mask is not None:
         mask = cv2.resize(mask, picture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-        for level, colour in ((TISSUE_LEVEL, TISSUE), (PEN_LEVEL, PEN)):
-            contours, _ = cv2.findContours((mask == level).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        for area, colour in ((mask > PEN_LEVEL, TISSUE), (mask == PEN_LEVEL, PEN), (mask == FOLD_LEVEL, FOLD)):
+            contours, _ = cv2.findContours(area.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(picture, contours, -1, colour, 1, cv2.LINE_8)
     figures = _figures(tiles / "qc.json")
     return SheetCard(name, image.case, image.channel, to_data_uri(picture), picture.shape[1], picture.shape[0], figures)
@@ -84,6 +85,11 @@ def _figures(path: Path) -> list[Figure]:
     figures.append(Figure(focus, blurred >= BLURRED_SHARE))
     if pen:
         figures.append(Figure(f"pen on {_percent(pen)}", marked=True))
+    if quality.get("fold_share"):
+        figures.append(Figure(f"folds on {_percent(quality['fold_share'])} of the tissue", marked=True))
+    if "clipped_share" in quality:
+        clipped = quality["clipped_share"]
+        figures.append(Figure(f"{_percent(clipped)} of the tissue clipped", clipped > CLIPPED_SHARE))
     if quality["left_out"]:
         figures.append(Figure(f"{quality['left_out']} tiles left out", marked=True))
     if quality["unreadable_tiles"]:

@@ -178,12 +178,11 @@ def write_deposits_page(inputs: DepositsInputs, out: Path) -> dict[str, object]:
     (out / "predictions.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     metrics = {result.site: _as_json(result) for result in results}
     (out / "metrics.json").write_text(pretty_json(metrics), encoding="utf-8")
-    environment = template_environment(TEMPLATES)
-    environment.filters |= {"figure": format_figure, "range": format_range}
+    environment = template_environment(TEMPLATES, figure=format_figure, range=format_range)
     page = {"results": results, "metrics": METRICS, "skipped": inputs.skipped, "backbone": inputs.backbone}
-    for name in ("index", "errors"):
-        template = environment.get_template("deposits.html.j2" if name == "index" else "deposits_errors.html.j2")
-        (out / f"{name}.html").write_text(template.render(page), encoding="utf-8")
+    for name, template in (("index", "deposits"), ("errors", "deposits_errors")):
+        text = environment.get_template(f"{template}.html.j2").render(page)
+        (out / f"{name}.html").write_text(text, encoding="utf-8")
     return {
         "headline": [_headline(result) for result in results] or ["Deposits: no fold could be evaluated"],
         "accuracy": {result.site: {r.variant: r.figures["accuracy"].value for r in result.rows} for result in results},

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nephroscale.collect import grouped
 from nephroscale.evaluation.metrics import METRICS, confusion
 from nephroscale.evaluation.networks import Networks
-from nephroscale.evaluation.tables import InstanceWeight, Predictions, read_probabilities
+from nephroscale.evaluation.tables import InstanceWeight, Predictions, read_probabilities, read_rows
 from nephroscale.reporting.calibration_section import summarise_calibration
 from nephroscale.reporting.calibration_values import TemperatureScaling
-from nephroscale.reporting.estimates import estimate_metrics
+from nephroscale.reporting.estimates import estimate_metrics, estimate_ordinal_metrics
 from nephroscale.reporting.external_metrics import ExternalCase, ExternalMetrics
 from nephroscale.reporting.metric_values import Estimate
-from nephroscale.reporting.ordinal_section import estimate_ordinal_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +34,7 @@ def summarise_external(folder: Path, classes: Sequence[str], *, ordinal: bool) -
     ordinal
         Whether the classes are ordered.
     """
-    rows, members = (_read_rows(folder / name) for name in ("predictions.csv", "members.csv"))
+    rows, members = (read_rows(folder / name) for name in ("predictions.csv", "members.csv"))
     predicted = [row for row in rows if row["predicted"]]
     certain = [row for row in predicted if not row["second"]]
     metrics = ExternalMetrics(
@@ -51,10 +50,9 @@ def summarise_external(folder: Path, classes: Sequence[str], *, ordinal: bool) -
     people = {row["patient_id"]: row["patient"] for row in certain}
     persons = list(people.values())
     ensemble = Networks.of(after.labels, after.probabilities, persons)
-    by_member: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for row in members:
-        by_member.setdefault((row["fold"], row["seed"]), {})[row["patient_id"]] = read_probabilities(row, "p", classes)
-    whole = [found for found in by_member.values() if people.keys() <= found.keys()]
+    by_member = grouped(((row["fold"], row["seed"]), row) for row in members).values()
+    found_by = [{row["patient_id"]: read_probabilities(row, "p", classes) for row in found} for found in by_member]
+    whole = [found for found in found_by if people.keys() <= found.keys()]
     return replace(
         metrics,
         pooled=estimate_metrics(ensemble),
@@ -75,10 +73,10 @@ def read_tem_weights(folder: Path) -> dict[str, list[InstanceWeight]]:
 
     An image is kept if any member kept it. The members have no common medoid, so no image is the centre of its bag.
     """
-    found: dict[str, list[InstanceWeight]] = {}
-    for row in _read_rows(folder / "instances.csv"):
-        if row["modality"] == "TEM" and row["index"]:
-            weight = InstanceWeight(
+    return grouped(
+        (
+            row["patient_id"],
+            InstanceWeight(
                 patient_id=row["patient_id"],
                 image_id=row["image_id"],
                 index=int(row["index"]),
@@ -86,14 +84,11 @@ def read_tem_weights(folder: Path) -> dict[str, list[InstanceWeight]]:
                 centre=False,
                 weight=float(row["weight"]),
                 distance=None,
-            )
-            found.setdefault(weight.patient_id, []).append(weight)
-    return found
-
-
-def _read_rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+            ),
+        )
+        for row in read_rows(folder / "instances.csv")
+        if row["modality"] == "TEM" and row["index"]
+    )
 
 
 def _read_predictions(rows: Sequence[Mapping[str, str]], classes: Sequence[str], prefix: str) -> Predictions:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nephroscale.cohort.parse import date
+from nephroscale.collect import grouped
 from nephroscale.reporting.report_inputs import ListedCase
 from nephroscale.slides.facts import read_facts
 
@@ -75,11 +76,12 @@ def collect_acquisition(inputs: ReportInputs, cases: Iterable[str]) -> Facts:
 
 def describe_unread_dates(inputs: ReportInputs) -> list[str]:
     """Name the columns of dates with cells that are no dates, in sentences."""
-    unread: dict[str, list[str]] = {}
-    for case, listed in sorted(inputs.cases.items()):
-        for name, cell in listed.dates.items():
-            if date(cell) is None:
-                unread.setdefault(name, []).append(f"{cell!r} of {case}")
+    unread = grouped(
+        (name, f"{cell!r} of {case}")
+        for case, listed in sorted(inputs.cases.items())
+        for name, cell in listed.dates.items()
+        if date(cell) is None
+    )
     return [
         f"Cells of the column {name} of the table of patients that cannot be read as dates: {len(cells)} (first: "
         f"{cells[0]}). They count as unknown; write them as 2024-05-31."
@@ -102,7 +104,5 @@ def collect_readings(inputs: ReportInputs, cases: Iterable[str]) -> Facts:
 
 
 def _images_by_case(inputs: ReportInputs) -> dict[str, dict[str, ListedImage]]:
-    images: dict[str, dict[str, ListedImage]] = {}
-    for name, image in sorted(inputs.images.items()):
-        images.setdefault(image.case, {})[name] = image
-    return images
+    images = grouped((image.case, (name, image)) for name, image in sorted(inputs.images.items()))
+    return {case: dict(found) for case, found in images.items()}

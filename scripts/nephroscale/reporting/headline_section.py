@@ -13,7 +13,8 @@ from nephroscale.evaluation.networks import Networks
 from nephroscale.evaluation.shortcuts import predict_from_facts
 from nephroscale.reporting.estimates import estimate_metrics
 from nephroscale.reporting.facts_of_cases import collect_acquisition, collect_readings
-from nephroscale.reporting.headline_metrics import (
+from nephroscale.reporting.metric_values import Estimate, rounded
+from nephroscale.reporting.study_values import (
     Agreement,
     ConfidentShare,
     DecisionCurve,
@@ -21,8 +22,6 @@ from nephroscale.reporting.headline_metrics import (
     FactsAlone,
     HeadlineMetrics,
 )
-from nephroscale.reporting.metric_values import Estimate
-from nephroscale.reporting.rounding import rounded
 from nephroscale.reporting.subgroups import collect_traits, summarise_subgroups
 
 if TYPE_CHECKING:

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Any
-
-from nephroscale.reporting.rounding import rounded
+from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
     from nephroscale.evaluation.intervals import Interval
+    from nephroscale.evaluation.recalibration import Coefficient
 
 INLINE: Mapping[str, bool] = {"inline": True}
 """Metadata of a field whose entries are written beside the other fields of its class."""
+
+
+@overload
+def rounded(value: float) -> float: ...
+@overload
+def rounded(value: None) -> None: ...
+@overload
+def rounded(value: float | None) -> float | None: ...
+def rounded(value: float | None) -> float | None:
+    """Round to six decimals: further digits are noise and differ between machines."""
+    return None if value is None else round(float(value), 6) + 0.0
 
 
 @dataclass(frozen=True)
@@ -24,7 +34,7 @@ class Estimate:
     high: float | None = None
 
     @classmethod
-    def of(cls, interval: Interval | None) -> Estimate:
+    def of(cls, interval: Interval | Coefficient | None) -> Estimate:
         """Round a value and its interval."""
         return cls() if interval is None else cls(*map(rounded, (interval.value, interval.low, interval.high)))
 

@@ -14,21 +14,22 @@ from nephroscale.evaluation.metrics import METRICS, class_rates, compute_metrics
 from nephroscale.evaluation.networks import count_won, estimate_classes, estimate_figures, estimate_macro_auc
 from nephroscale.evaluation.precision_recall import average_precision
 from nephroscale.reporting.calibration_section import summarise_model_calibration
-from nephroscale.reporting.estimates import estimate_metrics, estimate_predictive_values
-from nephroscale.reporting.metric_values import Estimate
-from nephroscale.reporting.model_metrics import (
+from nephroscale.reporting.estimates import estimate_metrics, estimate_predictive_values, summarise_ordinal_model
+from nephroscale.reporting.metric_values import Estimate, rounded
+from nephroscale.reporting.report_metrics import (
     ClassMetrics,
     ClassSpread,
+    Difference,
     FoldMetrics,
     FoldSpread,
     ModelMetrics,
     PairCount,
     Precision,
+    Primary,
+    ReportMetrics,
     SoftLabels,
+    Swaps,
 )
-from nephroscale.reporting.ordinal_section import summarise_ordinal_model
-from nephroscale.reporting.report_metrics import Difference, Discordant, Primary, ReportMetrics, Swaps
-from nephroscale.reporting.rounding import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,7 +100,7 @@ def build_metrics(
                 one.networks, other.networks, swaps=settings.swaps, seed=seed, ordered=ordinal
             ).items()
         }
-        discordant[name] = Discordant(*count_discordant(one.networks, other.networks))
+        discordant[name] = count_discordant(one.networks, other.networks)
     primary = settings.primary
     return ReportMetrics(
         headline=leading,

@@ -27,19 +27,18 @@ from nephroscale.reporting.test_set_use import describe_test_set_use
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from nephroscale.cohort.fold_table import FoldTable
     from nephroscale.evaluation.near_patients import NearPatients
     from nephroscale.evaluation.tables import Predictions
-    from nephroscale.reporting.cohort_summary import Cohort
+    from nephroscale.reporting.cohort_summary import CohortSummary
     from nephroscale.reporting.external_metrics import ExternalMetrics
-    from nephroscale.reporting.headline_metrics import HeadlineMetrics
     from nephroscale.reporting.metric_values import Estimate
-    from nephroscale.reporting.model_metrics import FoldSpread, ModelMetrics
     from nephroscale.reporting.pictures import TemCard
     from nephroscale.reporting.report_inputs import ReportInputs, SlidePicture
-    from nephroscale.reporting.report_metrics import Difference, ReportMetrics
+    from nephroscale.reporting.report_metrics import Difference, FoldSpread, ModelMetrics, ReportMetrics
     from nephroscale.reporting.results import ModelResults
     from nephroscale.reporting.settings import ReportSettings
-    from nephroscale.reporting.study_values import LeftOutSites, Repeats, TableOne
+    from nephroscale.reporting.study_values import HeadlineMetrics, LeftOutSites, Repeats, TableOne
 
 METRIC_NAMES = {
     "balanced_accuracy": "Balanced accuracy",
@@ -63,7 +62,8 @@ MOST_NEAR_PATIENTS = 20
 class ReportContent:
     """Results that the page shows; `further` has further metrics of the headline model."""
 
-    cohort: Cohort
+    folds: FoldTable
+    cohort: CohortSummary
     models: dict[str, ModelResults]
     metrics: ReportMetrics
     external: dict[str, ExternalMetrics]
@@ -179,8 +179,8 @@ def render_page(
         "networks": len(content.leading.networks.get("accuracy", [])),
         "least_discordant": LEAST_DISCORDANT,
         "most_enumerated": MOST_ENUMERATED,
-        "cohort": content.cohort.summary,
-        "people": content.cohort.people,
+        "cohort": content.cohort,
+        "people": len(set(map(content.folds.person, content.folds.labels))),
         "external": content.external,
         "further": content.further,
         "shortcut": content.further.shortcut,
@@ -199,7 +199,7 @@ def render_page(
         "pages": {row.id for row in order_cases(content.patients)[: settings.case_pages]},
         "external_pages": {row.id for row in order_cases(content.external_patients)[: settings.case_pages]},
         "stages": count_stages(inputs.stages),
-        "rejections": list_rejections(inputs.stages, content.cohort.summary.excluded),
+        "rejections": list_rejections(inputs.stages, content.cohort.excluded),
         "dropped_images": list_dropped_images(inputs.stages),
         "outlines_left_out": list_outlines_left_out(inputs.stages),
         "alike_images": list_alike_images(inputs.stages),
@@ -210,10 +210,16 @@ def render_page(
         "tem_total": len(inputs.tem),
         "tem_per_class": TEM_PATIENTS_PER_CLASS,
     }
-    environment = template_environment(TEMPLATES)
-    environment.filters |= {"value": format_value, "interval": format_interval, "spread": format_spread}
-    environment.filters |= {"signed": format_signed, "p_value": format_p_value, "cases_of": cases_of}
-    environment.filters["lower_first"] = lambda text: text[:1].lower() + text[1:]
+    environment = template_environment(
+        TEMPLATES,
+        value=format_value,
+        interval=format_interval,
+        spread=format_spread,
+        signed=format_signed,
+        p_value=format_p_value,
+        cases_of=cases_of,
+        lower_first=lambda text: text[:1].lower() + text[1:],
+    )
     return environment.get_template("report.html.j2").render(page)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import codecs
-import csv
-import json
 from typing import TYPE_CHECKING
 
+from nephroscale.collect import grouped
 from nephroscale.evaluation.tables import (
     probability_cells,
     probability_columns,
     read_probabilities,
+    read_rows,
     write_table,
 )
 from nephroscale.reporting.attrition import list_dropped_images
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from nephroscale.cohort.fold_table import FoldTable
     from nephroscale.evaluation.tables import Cell
     from nephroscale.reporting.report_inputs import ReportInputs
     from nephroscale.reporting.results import ModelResults
@@ -29,7 +30,9 @@ COUNTS = ["glomeruli", "sclerosed_glomeruli"]
 WHY = ["left_out", "missing_modalities", "rejected_images", "warnings"]
 
 
-def write_patients(path: Path, inputs: ReportInputs, models: Mapping[str, ModelResults], headline: str) -> None:
+def write_patients(
+    path: Path, inputs: ReportInputs, folds: FoldTable, models: Mapping[str, ModelResults], headline: str
+) -> None:
     """Write the table in UTF-8 with a byte order mark, from which Excel knows the encoding.
 
     Parameters
@@ -38,20 +41,19 @@ def write_patients(path: Path, inputs: ReportInputs, models: Mapping[str, ModelR
         CSV file to write; `docs/dataflow.md` describes its columns.
     inputs
         Inputs of the report.
+    folds
+        The folds of all models.
     models
         Results of each model.
     headline
         The model whose prediction is in `predicted`.
     """
-    folder = inputs.folds
-    folds = json.loads((folder / "folds.json" if folder.is_dir() else folder).read_text(encoding="utf-8"))
     classes = list(inputs.classes)
-    first = folds["folds"][: (len(folds["folds"]) - folds.get("left_out_sites", 0)) // folds.get("repeats", 1)]
-    tested = {case: fold["name"] for fold in first for case in fold["test"]}
+    tested = {case: fold.name for fold in folds.divisions[0] for case in fold.test}
     rows: dict[str, dict[str, Cell]] = {}
-    for case in sorted({*inputs.cases, *folds["labels"], *folds["excluded"]}):
+    for case in sorted({*inputs.cases, *folds.labels, *folds.excluded}):
         listed = inputs.cases.get(case) or ListedCase("diagnosis")
-        label, second = folds["labels"].get(case), folds.get("second", {}).get(case)
+        label, second = folds.labels.get(case), folds.second.get(case)
         rows[case] = {
             "patient_id": case,
             "patient": listed.person or case,
@@ -60,20 +62,19 @@ def write_patients(path: Path, inputs: ReportInputs, models: Mapping[str, ModelR
             "label": listed.label if label is None else classes[label],
             "second_label": listed.second if second is None else classes[second],
             "fold": tested.get(case),
-            "left_out": folds["excluded"].get(case) or listed.reason,
+            "left_out": folds.excluded.get(case) or listed.reason,
         }
     for name, results in models.items():
         if pooled := results.pooled:
             for case, probabilities in zip(pooled.patients, pooled.probabilities, strict=True):
                 rows[case] |= _prediction(name, classes[int(probabilities.argmax())], probabilities, classes)
     for name, predictions in inputs.external.items():
-        with (predictions / "predictions.csv").open(newline="", encoding="utf-8") as stream:
-            for found in csv.DictReader(stream):
-                row = rows.setdefault(found["patient_id"], {"patient_id": found["patient_id"], "use": "external"})
-                if found["predicted"]:
-                    row |= _prediction(name, found["predicted"], read_probabilities(found, "p", classes), classes)
-                if name == headline or "warnings" not in row:
-                    row["warnings"] = found["warnings"]
+        for found in read_rows(predictions / "predictions.csv"):
+            row = rows.setdefault(found["patient_id"], {"patient_id": found["patient_id"], "use": "external"})
+            if found["predicted"]:
+                row |= _prediction(name, found["predicted"], read_probabilities(found, "p", classes), classes)
+            if name == headline or "warnings" not in row:
+                row["warnings"] = found["warnings"]
     for row in rows.values():
         row["predicted"] = row.get(f"{headline}_predicted")
         if row["predicted"] and row.get("label"):
@@ -98,12 +99,9 @@ def _prediction(model: str, predicted: str, probabilities: Sequence[float], clas
 
 def list_missing(inputs: ReportInputs) -> dict[str, list[str]]:
     """Case to its modalities without features, each with the reason."""
-    missing: dict[str, list[str]] = {}
-    for unit in inputs.stages.get("features", ()):
-        if not unit.accepted:
-            case, _, modality = unit.name.rpartition("-")
-            missing.setdefault(case, []).append(f"{modality}: {unit.reason or 'no reason given'}")
-    return missing
+    lost = [unit for unit in inputs.stages.get("features", ()) if not unit.accepted]
+    named = ((unit.name.rpartition("-"), unit.reason or "no reason given") for unit in lost)
+    return grouped((case, f"{modality}: {reason}") for (case, _, modality), reason in named)
 
 
 def list_rejected(inputs: ReportInputs) -> dict[str, list[str]]:
@@ -120,7 +118,4 @@ def list_rejected(inputs: ReportInputs) -> dict[str, list[str]]:
             found.setdefault((case, unit.name), unit.reason or "no reason given")
     for dropped in list_dropped_images(inputs.stages):
         found.setdefault((dropped.patient, dropped.image), dropped.reason)
-    rejected: dict[str, list[str]] = {}
-    for (case, image), reason in sorted(found.items()):
-        rejected.setdefault(case, []).append(f"{image}: {reason}")
-    return rejected
+    return grouped((case, f"{image}: {reason}") for (case, image), reason in sorted(found.items()))

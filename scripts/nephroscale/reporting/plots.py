@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 
     from nephroscale.evaluation.networks import Networks
     from nephroscale.reporting.calibration_values import Calibration, TemperatureScaling
-    from nephroscale.reporting.headline_metrics import ConfidentShare, DecisionCurve
     from nephroscale.reporting.metric_values import Estimate
-    from nephroscale.reporting.model_metrics import ClassMetrics
-    from nephroscale.reporting.report_metrics import ReportMetrics
+    from nephroscale.reporting.report_metrics import ClassMetrics, ReportMetrics
     from nephroscale.reporting.results import ModelResults
+    from nephroscale.reporting.study_values import ConfidentShare, DecisionCurve
 
 INK, MUTED, RULE, ACCENT, PALE = "#1c2733", "#596671", "#d9dfe4", "#1f5c7a", "#9fb4c0"
 CLASS_COLOURS = ("#1f5c7a", "#c0603f", "#5f8a4a", "#85659c", "#a88616", "#4f6d7a", "#a34a6b", "#6f6f6f")
@@ -155,15 +154,20 @@ def paint_roc(networks: Networks, classes: Mapping[str, ClassMetrics]) -> Callab
             label = f"{name}  {area.value:.3f} ({area.low:.3f}–{area.high:.3f})"
             axis.plot(grid, _mean_roc(networks, c, grid), color=colour_of(c), lw=1.8, label=label, clip_on=False)
         axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="1 − specificity", ylabel="Sensitivity", aspect="equal")
-        axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
-        axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
-        axis.grid(color=RULE, lw=0.5)
-        axis.set_axisbelow(True)
+        _set_unit_square(axis)
         axis.legend(
             loc="lower right", title="AUC (95 % interval)", title_fontsize=8, handlelength=1.4, alignment="left"
         )
 
     return paint
+
+
+def _set_unit_square(axis: Axes) -> None:
+    """Set ticks and a grid behind the plot for two shares."""
+    axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+    axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+    axis.grid(color=RULE, lw=0.5)
+    axis.set_axisbelow(True)
 
 
 def _mean_roc(networks: Networks, c: int, grid: np.ndarray) -> np.ndarray:
@@ -194,10 +198,7 @@ def paint_precision(networks: Networks, classes: Mapping[str, ClassMetrics]) -> 
             label = f"{name}  {metrics.average_precision:.3f} (guessing {share:.2f})"
             axis.plot(grid, mean_precision(networks, c, grid), color=colour_of(c), lw=1.8, label=label, clip_on=False)
         axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="Recall (sensitivity)", ylabel="Precision", aspect="equal")
-        axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
-        axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
-        axis.grid(color=RULE, lw=0.5)
-        axis.set_axisbelow(True)
+        _set_unit_square(axis)
         axis.legend(loc="lower left", title="Average precision", title_fontsize=8, handlelength=1.4, alignment="left")
 
     return paint
@@ -249,10 +250,7 @@ def paint_reliability(calibration: TemperatureScaling) -> Callable[[Figure], Non
             )  # fmt: skip
         axis.set_title(f"{title}: Brier {found.brier:.3f}, NLL {found.nll:.3f}", pad=12)
         axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="Probability of the predicted class", aspect="equal")
-        axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
-        axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
-        axis.grid(color=RULE, lw=0.5)
-        axis.set_axisbelow(True)
+        _set_unit_square(axis)
 
     def paint(figure: Figure) -> None:
         first, second = figure.subplots(1, 2)

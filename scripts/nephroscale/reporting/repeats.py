@@ -9,7 +9,7 @@ import numpy as np
 from nephroscale.evaluation.comparison import corrected_t
 from nephroscale.evaluation.metrics import compute_metrics
 from nephroscale.evaluation.networks import estimate_figures
-from nephroscale.reporting.rounding import rounded
+from nephroscale.reporting.metric_values import rounded
 from nephroscale.reporting.study_values import CorrectedTest, Repeats
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from nephroscale.cohort.fold_table import read_folds
 from nephroscale.html import cases_of
 from nephroscale.reporting.attrition import list_rejections
 from nephroscale.reporting.case_pages import order_cases, write_case_pages
-from nephroscale.reporting.cohort_summary import read_cohort
+from nephroscale.reporting.cohort_summary import summarise_cohort
 from nephroscale.reporting.contact_sheet import write_contact_sheet
 from nephroscale.reporting.external_section import summarise_external
 from nephroscale.reporting.flow_diagram import draw_flow, list_boxes
@@ -73,7 +73,7 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
     content = _analyse(inputs, settings, seed)
     metrics = content.metrics
     document = as_json(metrics) | {
-        "cohort": as_json(content.cohort.summary),
+        "cohort": as_json(content.cohort),
         "external": as_json(content.external),
         "repeats": as_json(content.repeats),
         "left_out_sites": as_json(content.left_out_sites),
@@ -86,13 +86,13 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
     }
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (out / "metrics.json").write_text(text, encoding="utf-8")
-    write_patients(out / "patients.csv", inputs, content.models, metrics.headline)
+    write_patients(out / "patients.csv", inputs, content.folds, content.models, metrics.headline)
     suspects = write_label_review(out, content.models[metrics.headline].pooled, seed)
     plots = _draw_plots(content, out / "figures")
     plots["flow"] = draw_flow(
         list_boxes(
             inputs.cases,
-            content.cohort.summary,
+            content.cohort,
             content.models[metrics.headline].pooled,
             max((found.patients for found in content.external.values()), default=0),
             metrics.classes,
@@ -115,7 +115,7 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
             external=external,
             metrics=content.external,
         )
-    rejections = list_rejections(inputs.stages, content.cohort.summary.excluded)
+    rejections = list_rejections(inputs.stages, content.cohort.excluded)
     return {
         "headline": _headline_lines(metrics),
         "model": metrics.headline,
@@ -128,8 +128,8 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
 def _analyse(inputs: ReportInputs, settings: ReportSettings, seed: int) -> ReportContent:
     """Read the results and compute all metrics."""
     classes = list(inputs.classes)
-    cohort = read_cohort(inputs.folds, classes, inputs.test_set_uses)
     folds = read_folds(inputs.folds)
+    cohort = summarise_cohort(folds, inputs.test_set_uses)
     every = {name: read_results(name, runs, classes) for name, runs in inputs.models.items()}
     models = {name: results.of_folds(folds.divisions[0]) for name, results in every.items()}
     metrics = build_metrics(
@@ -138,7 +138,7 @@ def _analyse(inputs: ReportInputs, settings: ReportSettings, seed: int) -> Repor
         settings,
         seed=seed,
         ordinal=inputs.ordinal,
-        people=cohort.summary.people,
+        people=folds.people,
     )
     external = {
         name: summarise_external(folder, classes, ordinal=inputs.ordinal) for name, folder in inputs.external.items()
@@ -147,7 +147,7 @@ def _analyse(inputs: ReportInputs, settings: ReportSettings, seed: int) -> Repor
     repeats = summarise_repeats(every, folds, metrics.headline)
     sites = summarise_left_out_sites(every, folds, classes, settings, seed)
     table_one, near = make_table_one(inputs, folds), list_near_patients(inputs, folds)
-    return ReportContent(cohort, models, metrics, external, further, table_one, repeats, sites, near)
+    return ReportContent(folds, cohort, models, metrics, external, further, table_one, repeats, sites, near)
 
 
 def _headline_lines(metrics: ReportMetrics) -> list[str]:
@@ -170,7 +170,7 @@ def _draw_plots(content: ReportContent, folder: Path) -> dict[str, str]:
     """Draw the plots: name to SVG data URI; plots without data are left out."""
     models, metrics, leading = content.models, content.metrics, content.leading
     plots = {"models": draw("models", (9.6, 0.9 + 0.42 * len(models)), paint_models(metrics, METRIC_NAMES), folder)}
-    stacked = models[metrics.headline].stack(content.cohort.summary.people)
+    stacked = models[metrics.headline].stack(content.cohort.people)
     if stacked and leading.confusion:
         plots["roc"] = draw("roc", (4.6, 4.4), paint_roc(stacked.networks, leading.classes), folder)
         plots["precision"] = draw("precision", (4.6, 4.4), paint_precision(stacked.networks, leading.classes), folder)

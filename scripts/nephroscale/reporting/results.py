@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from nephroscale.collect import grouped
 from nephroscale.errors import NephroscaleError
 from nephroscale.evaluation.calibration_metrics import apply_temperature
 from nephroscale.evaluation.fitted_temperature import FittedTemperature, read_temperature
 from nephroscale.evaluation.networks import Networks
-from nephroscale.evaluation.removed import read_removed
 from nephroscale.evaluation.tables import (
     InstanceWeight,
     Predictions,
     read_heads,
     read_instances,
     read_predictions,
+    read_removed,
 )
 
 if TYPE_CHECKING:
@@ -135,24 +136,16 @@ class ModelResults:
     @property
     def first_instances(self) -> dict[str, list[InstanceWeight]]:
         """Patient to the weights of the TEM images in the first seed's network of the fold."""
-        found: dict[str, list[InstanceWeight]] = {}
-        for fold in self.folds:
-            run = next(run for run in self.runs if run.fold == fold and run.predictions)
-            for row in run.instances:
-                found.setdefault(row.patient_id, []).append(row)
-        return found
+        first = [next(run for run in self.runs if run.fold == fold and run.predictions) for fold in self.folds]
+        return grouped((row.patient_id, row) for run in first for row in run.instances)
 
     @property
     def removed(self) -> dict[str, dict[str, list[float]]]:
         """Patient to modality left out to the probabilities without it, averaged over the seeds."""
-        found: dict[str, dict[str, list[list[float]]]] = {}
-        for run in self.runs:
-            for (patient, modality), probabilities in run.removed.items():
-                found.setdefault(patient, {}).setdefault(modality, []).append(probabilities)
-        return {
-            patient: {modality: np.mean(seeds, axis=0).tolist() for modality, seeds in own.items()}
-            for patient, own in found.items()
-        }
+        found: dict[str, dict[str, list[float]]] = {}
+        for (patient, modality), seeds in grouped(entry for run in self.runs for entry in run.removed.items()).items():
+            found.setdefault(patient, {})[modality] = np.mean(seeds, axis=0).tolist()
+        return found
 
     @property
     def last_epochs(self) -> int:

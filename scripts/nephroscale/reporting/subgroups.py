@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nephroscale.cohort.parse import number
+from nephroscale.collect import grouped
 from nephroscale.evaluation.networks import estimate_figures
-from nephroscale.reporting.headline_metrics import Subgroup
 from nephroscale.reporting.metric_values import Estimate
+from nephroscale.reporting.study_values import Subgroup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,11 +46,8 @@ def collect_traits(inputs: ReportInputs, cases: Sequence[str]) -> Traits:
     listed = {case: inputs.cases[case].columns if case in inputs.cases else {} for case in cases}
     columns = dict.fromkeys(name for cells in listed.values() for name in cells)
     traits = {name: _divide({case: cells.get(name, "") for case, cells in listed.items()}) for name in columns}
-    lacking: dict[str, list[str]] = {}
-    for unit in inputs.stages.get("features", ()):
-        if not unit.accepted:
-            case, _, modality = unit.name.rpartition("-")
-            lacking.setdefault(case, []).append(modality)
+    lost = (unit.name.rpartition("-") for unit in inputs.stages.get("features", ()) if not unit.accepted)
+    lacking = grouped((case, modality) for case, _, modality in lost)
     traits["modalities"] = {
         case: f"without {' and '.join(lacking[case])}" if case in lacking else "all present" for case in cases
     }
@@ -89,9 +87,7 @@ def summarise_subgroups(
     """
     found = {}
     for name, values in traits.items():
-        groups: dict[str, list[str]] = {}
-        for case in stacked.cases:
-            groups.setdefault(values[case], []).append(case)
+        groups = grouped((values[case], case) for case in stacked.cases)
         if len(groups) > 1:
             ordered = sorted(groups.items(), key=lambda entry: (entry[0] == NOT_STATED, entry[0]))
             found[name] = [summarise_subgroup(value, stacked.of(cases), classes, fewest) for value, cases in ordered]

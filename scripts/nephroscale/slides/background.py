@@ -17,6 +17,7 @@ REFERENCE_EXPOSURE_MS = 100.0
 # round this percentile is less coarse than one of 256 counts.
 PATTERN_TOP = 60000.0
 TOP_SHARES = (0.9982, 0.9998)
+BACKGROUND = "background"  # array and folder of tiles that keep no pixels
 
 
 def estimate_background(
@@ -97,6 +98,12 @@ class IntensityScale:
     def __call__(self, pixels: np.ndarray, x: int, y: int) -> np.ndarray:
         """Subtract the background and scale; gives uint16 [h, w]."""
         return np.rint(np.minimum(self.subtract(pixels, x, y) * self.factor, 65535)).astype(np.uint16)
+
+    def plane(self, pixels: np.ndarray, valid: np.ndarray, x: int, y: int) -> np.ndarray:
+        """Convert a tile, [h, w, 1] with the mask [h, w] of pixels that the file has; gives uint16 [1, h, w]."""
+        stored = self(pixels[..., 0], x, y)
+        stored[~valid] = 0
+        return stored[None]
 
 
 class Calibration(NamedTuple):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nephroscale.cohort.image import ImageRow
+    from nephroscale.slides.readers.stated_mpp import Stretch
 
 # Plausible scales of a light microscope, µm per pixel: a 1x objective gives at most about 10.
 PLAUSIBLE_UM = (0.05, 10.0)
@@ -94,6 +95,9 @@ class ImageFacts:
         Implausible scale in the file, which is ignored, µm per pixel.
     unreadable_probes
         Fraction of the probed regions that could not be read; None where all could.
+    stretch
+        Square pixels per pixel of the file along x and y, where its pixels are not square, and are resampled; `scale`
+        is then that of the square pixels, while `width` and `height` count those of the file.
     perceptual_hash
         What the image shows, 64 hexadecimal digits (:func:`~nephroscale.slides.perceptual_hash.perceptual_hash`); None
         for an image without content.
@@ -115,6 +119,7 @@ class ImageFacts:
     other_scales: tuple[Scale, ...] = ()
     scale_not_believed: float | None = None
     unreadable_probes: float | None = None
+    stretch: Stretch | None = None
     perceptual_hash: str | None = None
 
     @classmethod
@@ -136,7 +141,8 @@ class ImageFacts:
         """Convert to the JSON of the facts file, without the keys that do not apply."""
         if self.status == "rejected":
             return {"status": self.status, "reason": self.reason, "digest": self.digest}
-        optional = {"page", "scale", "other_scales", "scale_not_believed", "unreadable_probes", "perceptual_hash"}
+        optional = {"page", "scale", "other_scales", "scale_not_believed", "unreadable_probes"}
+        optional |= {"stretch", "perceptual_hash"}
         content = asdict(self) | {"other_scales": [asdict(scale) for scale in self.other_scales]}
         del content["reason"]
         return {key: value for key, value in content.items() if value not in (None, []) or key not in optional}
@@ -144,10 +150,11 @@ class ImageFacts:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Read the JSON that :meth:`to_json` gives."""
-        scale = content.get("scale")
+        scale, stretch = content.get("scale"), content.get("stretch")
         parsed = {
             "scale": None if scale is None else Scale(**scale),
             "other_scales": tuple(Scale(**other) for other in content.get("other_scales", ())),
+            "stretch": stretch and tuple(stretch),
         }
         return cls(**{**content, **parsed})
 
@@ -208,6 +215,8 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
         )
         bar = _read_bar(slide, row)
         facts = with_scale(facts, slide.mpp, row, generic=slide.mpp_is_generic, fault=slide.scale_fault, bar=bar)
+        if slide.stretch != (1.0, 1.0) and facts.scale and facts.scale.source == "file" and row.modality != "TEM":
+            facts = replace(facts, stretch=slide.stretch)
     if row.modality != "TEM" and facts.perceptual_hash is None and not any(map(len, probes)):
         raise Rejected("none of its pixels counts: all are transparent, or their tiles are not in the file")
     if row.modality == "OM" and slide.dtype != np.uint8:

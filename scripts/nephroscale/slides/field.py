@@ -94,8 +94,8 @@ class Field(SlideReader):
 
     Attributes
     ----------
-    channel
-        Channel that was read.
+    named, channel
+        The channel as it was given, and the one that was read.
     marked
         Share of the pixels that was drawn on.
 
@@ -110,7 +110,7 @@ class Field(SlideReader):
     def __init__(self, reader: SlideReader, channel: int | None) -> None:
         for name in ("width", "height", "vendor", "mpp", "mpp_is_generic", "sizes", "downsamples", "dtype"):
             setattr(self, name, getattr(reader, name))
-        self.channels, self.rgb = 1, False
+        self.channels, self.rgb, self.named = 1, False, channel
         pixels, valid = reader.read_level(0, 0, 0, self.width, self.height)
         drawn = np.zeros(valid.shape, bool)
         top, bottom = find_strips(pixels.max(axis=-1))

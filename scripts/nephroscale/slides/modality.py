@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 import cv2
 import numpy as np
 
+from nephroscale.arrays import write_arrays
 from nephroscale.errors import Rejected
-from nephroscale.slides.background import IntensityScale, calibrate_intensity, estimate_background
+from nephroscale.slides.background import BACKGROUND, IntensityScale, calibrate_intensity, estimate_background
 from nephroscale.slides.dye import full_scale, separate_dye
 from nephroscale.slides.facts import is_whole_field
 from nephroscale.slides.field import Field, named_channel
+from nephroscale.slides.folds import find_folds
 from nephroscale.slides.slide_view import WHITE, Overview, SlideView
 from nephroscale.slides.stain import (
     Normalisation,
@@ -21,7 +23,6 @@ from nephroscale.slides.stain import (
     choose_normalisation,
     fit_macenko,
     fit_reinhard,
-    split_planes,
 )
 from nephroscale.slides.tile_grid import TileGrid, sample_tiles, sample_tissue
 from nephroscale.slides.tissue import TissueMask, estimate_white_point, find_bright_tissue, find_dark_tissue
@@ -29,6 +30,7 @@ from nephroscale.slides.vahadane import fit_vahadane
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from nephroscale.cohort.image import ImageRow
     from nephroscale.slides.facts import ImageFacts
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from nephroscale.slides.settings import ImTilingSettings, OmTilingSettings
 
 
+ABSORBS = 25  # levels below glass, from which on a pixel is stained
 SATURATED = 0.98  # of the full scale of the camera; JPEG lowers it a little
 
 
@@ -47,8 +50,10 @@ class Modality(ABC):
     ----------
     dtype, channels, colours
         Of the stored arrays; name of each channel to its hexadecimal colour, for viewers.
-    overview, mask
-        The slide at a coarse scale, and its tissue.
+    overview, mask, folds
+        The slide at a coarse scale, its tissue, and its folds (None where they are not looked for).
+    max_fold
+        Fraction of a tile that folds may cover.
     attributes, quality
         JSON values for the pyramid and for `qc.json`.
     """
@@ -56,6 +61,8 @@ class Modality(ABC):
     dtype: ClassVar[np.dtype]
     channels: ClassVar[int]
     colours: Mapping[str, str]
+    folds: np.ndarray | None = None
+    max_fold: float = 1.0
 
     def __init__(self, overview: Overview, mask: TissueMask, row: ImageRow, stain: str) -> None:
         if not (overview.valid | overview.unreadable).any():
@@ -76,6 +83,10 @@ class Modality(ABC):
     @abstractmethod
     def transform(self, pixels: np.ndarray, valid: np.ndarray, x: int, y: int) -> np.ndarray:
         """Turn a tile of the view, [h, w, c] at x, y in pixels of level 0, into the one that is stored, [c, h, w]."""
+
+    @abstractmethod
+    def describe_transform(self, out: Path) -> dict[str, object]:
+        """Describe :meth:`transform` for :mod:`.slide_pixels`: JSON values, and arrays in the folder `out`."""
 
     @abstractmethod
     def to_grey(self, pixels: np.ndarray) -> np.ndarray:
@@ -103,6 +114,11 @@ class Brightfield(Modality):
         overview = self.view(reader, scales.overview).overview()
         mpp = scales.overview_mpp or settings.tissue_mpp
         super().__init__(overview, find_bright_tissue(overview.pixels, overview.valid, mpp, stain), row, stain)
+        self.max_fold = settings.max_fold_fraction
+        if scales.overview_mpp is not None:
+            self.folds = find_folds(overview.pixels, overview.valid, self.mask, mpp)
+            share = self.folds.sum() / max(1, self.mask.tissue.sum())
+            self.quality["fold_share"] = round(float(share), 4)
 
     def view(self, reader: SlideReader, scale: float) -> SlideView:
         """View the slide at a scale."""
@@ -112,6 +128,9 @@ class Brightfield(Modality):
         """Fit stains, and choose the normalisation."""
         pixels = sample_tissue(view, grid, self.mask.tissue, scales.ratio)
         white = estimate_white_point(self.overview.pixels, self.overview.valid & ~self.mask.pen)
+        self.quality["clipped_share"] = clipped = round(_clipped_share(pixels, white), 4)
+        if clipped > self.settings.max_clipped_fraction:
+            raise Rejected(f"{clipped:.0%} of its tissue is over- or underexposed (om.max_clipped_fraction)")
         method = "vahadane" if self.settings.normalisation == "vahadane" else "macenko"
         stains = (fit_vahadane if method == "vahadane" else fit_macenko)(pixels, white)
         reinhard = fit_reinhard(pixels, white)
@@ -126,16 +145,23 @@ class Brightfield(Modality):
 
     def transform(self, pixels: np.ndarray, valid: np.ndarray, x: int, y: int) -> np.ndarray:  # noqa: ARG002
         """Normalise a tile."""
-        if self.normalisation.apply is None:
-            return split_planes(pixels)
-        normalised = self.normalisation.apply.planes(np.ascontiguousarray(pixels))
-        if not valid.all():
-            normalised[:, ~valid] = WHITE  # not scanned: glass, which is not normalised
-        return normalised
+        return self.normalisation.planes(pixels, valid)
+
+    def describe_transform(self, out: Path) -> dict[str, object]:  # noqa: ARG002
+        """Give the normalisation; it needs no array."""
+        return {"normalisation": self.normalisation.to_json()}
 
     def to_grey(self, pixels: np.ndarray) -> np.ndarray:
         """Convert pixels to grey levels from 0 to 255."""
         return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
+
+
+def _clipped_share(pixels: np.ndarray, white: tuple[float, ...]) -> float:
+    """Share of pixels of tissue, uint8 [n, 3], with a channel at 0, or at 255 where another one absorbs light."""
+    if not len(pixels):
+        return 0.0
+    low, high = pixels.min(axis=1), pixels.max(axis=1)
+    return float(((low == 0) | ((high == 255) & (low < min(white) - ABSORBS))).mean())
 
 
 class Fluorescence(Modality):
@@ -164,6 +190,8 @@ class Fluorescence(Modality):
         self.quality["channel"] = reader.channel if isinstance(reader, Field) else self.channel
         self.quality["marked_share"] = round(reader.marked, 5) if isinstance(reader, Field) else None
         self._scale = IntensityScale(self._background, scales.ratio, 1.0)
+        # A photograph is opened as a field again, with the channel that was asked for.
+        self._field = {"field": True, "named": reader.named} if isinstance(reader, Field) else {"field": False}
 
     def view(self, reader: SlideReader, scale: float) -> SlideView:
         """View the marker's channel at a scale."""
@@ -191,9 +219,12 @@ class Fluorescence(Modality):
 
     def transform(self, pixels: np.ndarray, valid: np.ndarray, x: int, y: int) -> np.ndarray:
         """Subtract the background of a tile and scale it to 16 bits."""
-        stored = self._scale(pixels[..., 0], x, y)
-        stored[~valid] = 0
-        return stored[None]
+        return self._scale.plane(pixels, valid, x, y)
+
+    def describe_transform(self, out: Path) -> dict[str, object]:
+        """Give the channel and the factor of the intensity, and write the background."""
+        write_arrays(out / BACKGROUND, {BACKGROUND: self._background})
+        return {"channel": self.channel, "ratio": self._scale.ratio, "factor": self._scale.factor, **self._field}
 
     def to_grey(self, pixels: np.ndarray) -> np.ndarray:
         """Convert pixels to grey levels from 0 to 255."""

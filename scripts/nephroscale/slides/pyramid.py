@@ -90,15 +90,15 @@ def write_pyramid(
     ----------
     Moore et al, OME-Zarr: a cloud-optimized bioimaging file format, Histochem Cell Biol 160:223 (2023); NGFF 0.5.
     """
-    channels, height, width = shape
-    levels = count_levels(height, width)
+    shapes = list_shapes(*shape)
+    channels, levels = shape[0], len(shapes)
     shard = tile_px * max(2, SHARD_PX // tile_px // 2 * 2)
     group = zarr.open_group(digesting_store(path), mode="w-", zarr_format=3)
     group.attrs.update(json.loads(json.dumps(_image_metadata(levels, mpp, dtype, colours, attributes), sort_keys=True)))
     arrays = [
         group.create_array(
-            str(level),
-            shape=(channels, *_size(height, width, level)),
+            str(number),
+            shape=level,
             dtype=dtype,
             chunks=(channels, tile_px, tile_px),
             shards=(channels, shard, shard),
@@ -108,15 +108,26 @@ def write_pyramid(
             dimension_names=["c", "y", "x"],
             config={"write_empty_chunks": False},
         )
-        for level in range(levels)
+        for number, level in enumerate(shapes)
     ]
     _Writer(arrays, source, ShardWriter(path, shard, tile_px, codec, pool)).write(levels - 1)
     return levels
 
 
+def write_coordinates(path: Path, attributes: Mapping[str, object]) -> None:
+    """Write the group of a pyramid whose pixels are not stored, with `attributes` under `nephroscale`."""
+    group = zarr.open_group(digesting_store(path), mode="a", zarr_format=3)
+    group.attrs.update(json.loads(json.dumps({"nephroscale": dict(attributes)}, sort_keys=True)))
+
+
 def count_levels(height: int, width: int) -> int:
     """Count the levels of a pyramid: until the longer side is 128 px or less, at most seven."""
     return min(LEVELS, 1 + max(0, math.ceil(math.log2(max(height, width) / SMALLEST_PX))))
+
+
+def list_shapes(channels: int, height: int, width: int) -> list[tuple[int, int, int]]:
+    """List channels, height and width of the levels of a pyramid."""
+    return [(channels, *_size(height, width, level)) for level in range(count_levels(height, width))]
 
 
 class _Writer:

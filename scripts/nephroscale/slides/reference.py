@@ -149,7 +149,7 @@ def _sample(slide: ReferenceSlide, settings: OmTilingSettings) -> tuple[np.ndarr
     facts = slide.facts
     if facts.status == "rejected":
         raise Rejected(facts.reason or "rejected when registered")
-    with open_slide(slide.path, facts.reader, facts.page) as reader:
+    with open_slide(slide.path, facts.reader, facts.page, facts.stretch) as reader:
         scales = choose_scales(reader, facts.mpp, settings)
         overview = SlideView(reader, scales.overview, fill=WHITE).overview()
         found = find_bright_tissue(

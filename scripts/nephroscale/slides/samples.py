@@ -89,7 +89,7 @@ def read_samples(path: Path, page: int | None = None) -> np.ndarray:
         pixels = pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., 0]
     if pixels.ndim not in {2, 3}:
         raise Rejected(f"image has the shape {'x'.join(map(str, pixels.shape))}, which is not a picture")
-    if not np.isfinite(pixels).all():
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise Rejected("image has values that are not finite")
     return pixels
 
@@ -170,9 +170,10 @@ def _tiff_header(path: Path, page: int | None) -> PictureHeader:
         chosen = _choose_page(pages, page)
         scale, fault = read_tiff_scale(chosen, pages), ""
         if scale is None:
-            mpp, generic, fault = read_mpp(tiff)
-            scale = None if mpp is None or generic else MicroscopeScale(1000 * mpp, "OME" if tiff.is_ome else "ImageJ")
-            fault = "" if generic else fault
+            stated = read_mpp(tiff)
+            fault = "" if stated.generic else stated.fault
+            if stated.mean is not None and not stated.generic:
+                scale = MicroscopeScale(1000 * stated.mean, "OME" if tiff.is_ome else "ImageJ")
         _refuse_claim(chosen, tiff.filehandle.size)
         return PictureHeader(int(chosen.imagewidth), int(chosen.imagelength), scale, fault)
 

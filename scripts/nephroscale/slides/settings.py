@@ -44,6 +44,12 @@ class TilingSettings(Settings):
         minimum=0,
         maximum=1,
     )
+    keep: Literal["pixels", "coordinates"] = setting(
+        "What is stored of the tiles: their `pixels`, or `coordinates` only (the tile table and how pixels are "
+        "normalised; the stages that read pixels then read the slide again, with equal results). `coordinates` takes "
+        "almost no disk space, but the raw files have to stay, and each of those stages takes longer.",
+        "pixels",
+    )
     codec: Literal["zstd", "lz4"] = setting(
         "How pixels are compressed, without loss: `zstd` (level 1), or `lz4` (in Blosc, with shuffled bits), which "
         "takes less time and more disk.",
@@ -63,6 +69,20 @@ class OmTilingSettings(TilingSettings):
         "are fitted on the patients set apart for segmentation.",
         None,
         was="reference",
+    )
+    max_fold_fraction: float = setting(
+        "Fraction of a tile that may be covered by a fold of the tissue; beyond it the tile is left out, with its "
+        "reason in `tiles.csv`. The default leaves none out: dense epithelium may be taken for a fold.",
+        1.0,
+        minimum=0,
+        maximum=1,
+    )
+    max_clipped_fraction: float = setting(
+        "Fraction of a slide's tissue that may be over- or underexposed (a channel clipped at 255 or 0); beyond it the "
+        "slide is rejected.",
+        0.5,
+        minimum=0,
+        maximum=1,
     )
 
 

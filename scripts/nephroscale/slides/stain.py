@@ -235,11 +235,52 @@ class Normalisation:
         Normalises pixels; None for `identity`.
     fallback
         Why the configured method is not used; None where it is.
+    fits
+        The slide's and the reference's, which decide `apply`; None for `identity`.
     """
 
     method: str
     apply: Applier | None = None
     fallback: str | None = None
+    fits: tuple[MacenkoFit, MacenkoFit] | tuple[ReinhardFit, ReinhardFit] | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Convert to JSON, from which :meth:`from_json` makes a normalisation of equal bytes."""
+        return {"method": self.method, "fits": self.fits and [asdict(fit) for fit in self.fits]}
+
+    @classmethod
+    def from_json(cls, content: Any) -> Self:
+        """Read the JSON object that :meth:`to_json` gives."""
+        method = content["method"]
+        if method == "identity":
+            return cls(method)
+        if method == "reinhard":
+            mine, target = (ReinhardFit(**fit) for fit in content["fits"])
+            return cls(method, ReinhardApplier(mine, target), fits=(mine, target))
+        source, reference = (MacenkoFit(**fit) for fit in content["fits"])
+        return cls(method, MacenkoApplier(source, reference), fits=(source, reference))
+
+    def planes(self, pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """Normalise a tile.
+
+        Parameters
+        ----------
+        pixels
+            uint8 [h, w, 3].
+        valid
+            bool [h, w]: pixels that the file has; the others become white, the colour of glass that is not normalised.
+
+        Returns
+        -------
+        numpy.ndarray
+            uint8 [3, h, w].
+        """
+        if self.apply is None:
+            return split_planes(pixels)
+        normalised = self.apply.planes(np.ascontiguousarray(pixels))
+        if not valid.all():
+            normalised[:, ~valid] = 255
+        return normalised
 
 
 def choose_normalisation(
@@ -270,13 +311,14 @@ def choose_normalisation(
         elif stains.fault:
             reasons.append(f"{method}: {stains.fault}")
         else:
-            return Normalisation(method, MacenkoApplier(stains, target))
+            return Normalisation(method, MacenkoApplier(stains, target), fits=(stains, target))
     if reference.reinhard is None or reference.reinhard.fault:
         reasons.append("reinhard: the reference has no fit")
     elif reinhard.fault:
         reasons.append(f"reinhard: {reinhard.fault}")
     else:
-        return Normalisation("reinhard", ReinhardApplier(reinhard, reference.reinhard), "; ".join(reasons) or None)
+        apply, fits = ReinhardApplier(reinhard, reference.reinhard), (reinhard, reference.reinhard)
+        return Normalisation("reinhard", apply, "; ".join(reasons) or None, fits)
     return Normalisation("identity", fallback="; ".join(reasons))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -12,11 +13,49 @@ import zarr
 
 from nephroscale.errors import NephroscaleError
 
-PEN_LEVEL = 128  # grey level of pen marks in `mask.png`
+PEN_LEVEL, FOLD_LEVEL = 128, 192  # grey levels of pen marks, and of folds in tissue, in `mask.png`
+#: Module that reads the pixels of tiles that keep coordinates only; it has a function `open_pixels`.
+SLIDE_PIXELS = "nephroscale.slides.slide_pixels"
+
+
+class Pixels(Protocol):
+    """Where the pixels of tiles come from: the stored pyramid, or the slide."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """uint8 (OM) or uint16 (IM)."""
+
+    @property
+    def shapes(self) -> list[tuple[int, int, int]]:
+        """Channels, height and width of each level."""
+
+    def read(self, level: int, y0: int, x0: int, y1: int, x1: int) -> np.ndarray:
+        """Read a region inside a level, [c, y1 - y0, x1 - x0]; absent tiles are 0."""
+
+
+class StoredPixels:
+    """The stored pyramid of a slide's tiles."""
+
+    def __init__(self, group: Any) -> None:
+        self._arrays = [group[dataset["path"]] for dataset in group.attrs["ome"]["multiscales"][0]["datasets"]]
+        self.dtype: np.dtype = self._arrays[0].dtype
+        self.shapes: list[tuple[int, int, int]] = [array.shape for array in self._arrays]
+
+    def read(self, level: int, y0: int, x0: int, y1: int, x1: int) -> np.ndarray:
+        """Read a region inside a level, [c, y1 - y0, x1 - x0]; absent tiles are 0."""
+        inside: np.ndarray = self._arrays[level][:, y0:y1, x0:x1]
+        return inside
 
 
 class Tiles:
-    """The stored tiles of a slide.
+    """The tiles of a slide.
+
+    Parameters
+    ----------
+    path
+        Folder that :func:`nephroscale.slides.tiles.tile_slide` wrote.
+    slide
+        The raw file, from which pixels are read where the folder has none.
 
     Attributes
     ----------
@@ -25,7 +64,9 @@ class Tiles:
     origin
         x and y of the corner of level 0, in raw level-0 pixels.
     scale
-        Raw level-0 pixels per pixel of level 0.
+        Raw level-0 pixels per pixel of level 0; along the shorter side of a raw pixel that is not square.
+    raw_px
+        The same along x and y.
     tile_px
         Side of a tile in pixels of level 0.
     slide_px
@@ -36,8 +77,8 @@ class Tiles:
         `calibrated` or `pattern-only`; None for OM.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path, slide: Path | None = None) -> None:
+        self.path, self._slide = Path(path), slide
         try:
             self._group = zarr.open_group(self.path, mode="r", zarr_format=3)
             attributes: dict[str, Any] = dict(self._group.attrs["nephroscale"])  # type: ignore[arg-type]
@@ -49,30 +90,48 @@ class Tiles:
         self.mpp: float | None = attributes["mpp"]
         self.origin: tuple[float, float] = tuple(attributes["origin"])
         self.scale: float = attributes["scale"]
+        across, along = attributes.get("stretch", (1.0, 1.0))
+        self.raw_px: tuple[float, float] = (self.scale / across, self.scale / along)
         self.tile_px: int = attributes["tile_px"]
         self.slide_px: tuple[int, int] = tuple(attributes.get("slide_px", (1, 1)))
         self.modality: str = attributes["modality"]
         self.stain: str | None = attributes["stain"]
         self.calibration: str | None = attributes.get("calibration")
-        group: Any = self._group
-        multiscale = group.attrs["ome"]["multiscales"][0]
-        self._arrays: list[Any] = [group[dataset["path"]] for dataset in multiscale["datasets"]]
+
+    @cached_property
+    def _pixels(self) -> Pixels:
+        if "pixels" not in self._attributes:
+            return StoredPixels(self._group)
+        if self._slide is None:
+            raise NephroscaleError(
+                "These tiles have no pixels (keep: coordinates), and the slide to read them from is not given.",
+                where=self.path.name,
+                fix="Set om.keep and im.keep to `pixels`, or read them by a stage that has the slide.",
+            )
+        pixels: Pixels = importlib.import_module(SLIDE_PIXELS).open_pixels(
+            self.path, self._attributes, self.status, self._slide
+        )
+        return pixels
+
+    @cached_property
+    def _shapes(self) -> list[tuple[int, int, int]]:
+        # Also of tiles without pixels whose slide is not at hand: a report draws them on a thumbnail.
+        pixels = self._attributes.get("pixels")
+        return [tuple(shape) for shape in pixels["shapes"]] if pixels else self._pixels.shapes
 
     @property
     def levels(self) -> int:
         """Number of levels, each at half the resolution of the one before."""
-        return len(self._arrays)
+        return len(self._shapes)
 
     def shape(self, level: int = 0) -> tuple[int, int, int]:
         """Give channels, height and width of a level."""
-        channels, height, width = self._arrays[level].shape
-        return channels, height, width
+        return self._shapes[level]
 
     @property
     def dtype(self) -> np.dtype:
         """uint8 (OM) or uint16 (IM)."""
-        dtype: np.dtype = self._arrays[0].dtype
-        return dtype
+        return self._pixels.dtype
 
     def read(self, level: int, y: int, x: int, h: int, w: int) -> np.ndarray:
         """Read a region of a level; absent tiles and pixels beyond the edges are 0.
@@ -89,15 +148,14 @@ class Tiles:
         ndarray
             [c, h, w].
         """
-        array = self._arrays[level]
-        channels, high, wide = array.shape
+        channels, high, wide = self.shape(level)
         y0, x0, y1, x1 = max(y, 0), max(x, 0), min(y + h, high), min(x + w, wide)
         if y0 >= y1 or x0 >= x1:
-            return np.zeros((channels, h, w), array.dtype)
-        inside: np.ndarray = array[:, y0:y1, x0:x1]
+            return np.zeros((channels, h, w), self.dtype)
+        inside = self._pixels.read(level, y0, x0, y1, x1)
         if inside.shape[1:] == (h, w):
             return inside
-        out = np.zeros((channels, h, w), array.dtype)
+        out = np.zeros((channels, h, w), self.dtype)
         out[:, y0 - y : y1 - y, x0 - x : x1 - x] = inside
         return out
 
@@ -126,6 +184,6 @@ class Tiles:
         return np.zeros((1, 1), np.uint8) if mask is None else mask
 
 
-def open_tiles(path: Path) -> Tiles:
-    """Open the tiles of a slide, as :func:`nephroscale.slides.tiles.tile_slide` wrote them."""
-    return Tiles(path)
+def open_tiles(path: Path, slide: Path | None = None) -> Tiles:
+    """Open the tiles of a slide (:class:`Tiles`)."""
+    return Tiles(path, slide)

@@ -16,13 +16,14 @@ from nephroscale.errors import Rejected
 from nephroscale.slides.facts import is_whole_field
 from nephroscale.slides.field import open_field
 from nephroscale.slides.modality import Brightfield, Fluorescence, Modality
-from nephroscale.slides.pyramid import write_pyramid, write_tissue_label
+from nephroscale.slides.pyramid import count_levels, write_coordinates, write_pyramid, write_tissue_label
 from nephroscale.slides.readers.base import UnreadableRegion, UnreadableSlide
 from nephroscale.slides.readers.registry import open_slide
 from nephroscale.slides.scales import Scales, choose_scales
 from nephroscale.slides.settings import ImTilingSettings, OmTilingSettings
+from nephroscale.slides.slide_pixels import describe_pixels
 from nephroscale.slides.tile_grid import TileGrid, make_grid
-from nephroscale.slides.tile_reader import PEN_LEVEL
+from nephroscale.slides.tile_reader import FOLD_LEVEL, PEN_LEVEL
 from nephroscale.slides.tile_status import TileStatus
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 THUMBNAIL_PX = 1024
 THUMBNAIL_MAX_READ = 40_000_000  # pixels of the raw level that a thumbnail may be made from
 BLURRED = 0.36  # focus below which a tile counts as blurred: a Gaussian of about 1 µm
-COLUMNS = ("row", "column", "x", "y", "status", "tissue_fraction", "pen_fraction", "focus", "reason")
+COLUMNS = ("row", "column", "x", "y", "status", "tissue_fraction", "pen_fraction", "fold_fraction", "focus", "reason")
 
 
 class TileFigures(TypedDict):
@@ -96,7 +97,8 @@ def tile_slide(  # noqa: PLR0917
     references
         References by stain (OM), or None.
     out
-        Folder to create: pyramid, `labels/tissue`, `tiles.csv`, `qc.json`, `thumbnail.png`, `mask.png`.
+        Folder to create: pyramid, `labels/tissue`, `tiles.csv`, `qc.json`, `thumbnail.png`, `mask.png`; without the
+        arrays of the pyramid if `settings.keep` is `coordinates`.
     threads
         Tiles that are processed at the same time; the bytes do not depend on it.
     report
@@ -107,7 +109,7 @@ def tile_slide(  # noqa: PLR0917
     Rejected
         When the slide cannot be read, is too coarse, or has no tissue.
     """
-    with open_slide(path, facts.reader, facts.page) as opened:
+    with open_slide(path, facts.reader, facts.page, facts.stretch) as opened:
         reader = opened
         try:
             scales = choose_scales(reader, facts.mpp, settings, whole_field=is_whole_field(row))
@@ -119,13 +121,14 @@ def tile_slide(  # noqa: PLR0917
                 modality = Fluorescence(reader, scales, row, settings, facts)
             with ThreadPoolExecutor(threads) as pool:
                 workers = pool if threads > 1 else None
-                return _tile(reader, scales, modality, row, settings, out, workers, report)
+                return _tile(reader, facts, scales, modality, row, settings, out, workers, report)
         except UnreadableSlide as fault:
             raise Rejected("the file became unreadable while it was being read") from fault
 
 
 def _tile(  # noqa: PLR0917
     reader: SlideReader,
+    facts: ImageFacts,
     scales: Scales,
     modality: Modality,
     row: ImageRow,
@@ -135,38 +138,47 @@ def _tile(  # noqa: PLR0917
     report: Callable[[int, int], None] | None,
 ) -> TileFigures:
     view = modality.view(reader, scales.tile)
-    grid = make_grid(view, modality.mask, modality.overview.unreadable, scales.ratio, settings)
+    lost, folds, max_fold = modality.overview.unreadable, modality.folds, modality.max_fold
+    grid = make_grid(view, modality.mask, lost, scales.ratio, settings, folds=folds, max_fold=max_fold)
     modality.fit(view, grid, scales)
     stream = _Stream(view, grid, modality, settings, report)
     mpp = None if scales.mpp is None else round(scales.mpp, 6)
+    across, along = facts.stretch or (1.0, 1.0)
     attributes = {
         "mpp": mpp,
-        "origin": [round(grid.x * scales.tile, 6), round(grid.y * scales.tile, 6)],
-        "slide_px": [reader.width, reader.height],
+        "origin": [round(grid.x * scales.tile / across, 6), round(grid.y * scales.tile / along, 6)],
+        "slide_px": [facts.width, facts.height] if facts.stretch else [reader.width, reader.height],
         "scale": round(scales.tile, 9),
         "tile_px": grid.side,
         "modality": row.modality,
+        **({"stretch": facts.stretch} if facts.stretch else {}),
         **modality.attributes,
     }
-    levels = write_pyramid(
-        out,
-        (modality.channels, grid.height, grid.width),
-        modality.dtype,
-        stream,
-        tile_px=grid.side,
-        mpp=scales.mpp,
-        attributes=attributes,
-        colours=modality.colours,
-        codec=settings.codec,
-        pool=pool,
-    )
+    if settings.keep == "pixels":
+        levels = write_pyramid(
+            out,
+            (modality.channels, grid.height, grid.width),
+            modality.dtype,
+            stream,
+            tile_px=grid.side,
+            mpp=scales.mpp,
+            attributes=attributes,
+            colours=modality.colours,
+            codec=settings.codec,
+            pool=pool,
+        )
+    else:
+        stream.read_all(pool)
+        pixels = describe_pixels(facts, scales, grid, modality, out)
+        write_coordinates(out, {**attributes, "pixels": pixels})
+        levels = count_levels(grid.height, grid.width)
     _check_unreadable(grid, settings.max_unreadable_fraction)
     write_tissue_label(out, grid.status, tile_px=grid.side, mpp=scales.mpp, levels=levels)
-    reasons = _explain(grid, stream.focus, settings.max_pen_fraction)
+    reasons = _explain(grid, stream.focus, settings.max_pen_fraction, max_fold)
     _write_table(out / "tiles.csv", grid, stream.focus, reasons)
     as_grey = modality.to_grey if modality.channels == 1 else None
     _write_thumbnail(out / "thumbnail.png", _thumbnail_source(reader, modality), as_grey)
-    _write_mask(out / "mask.png", modality.mask)
+    _write_mask(out / "mask.png", modality.mask, folds)
     quality = _quality(modality, grid, stream.focus, reasons, scales)
     content = {**modality.quality, **quality}
     (out / "qc.json").write_text(json.dumps(content, sort_keys=True, indent=2) + "\n", encoding="utf-8")
@@ -208,7 +220,7 @@ class _Stream:
         report: Callable[[int, int], None] | None,
     ) -> None:
         self.view, self.grid, self.modality, self.report = view, grid, modality, report
-        self.min_focus = settings.min_focus
+        self.min_focus, self.keep = settings.min_focus, settings.keep
         self.focus = np.full(grid.status.shape, np.nan)
         self.done, self.total = 0, int((grid.status == TileStatus.TISSUE).sum())
         self._counting = Lock()
@@ -226,6 +238,16 @@ class _Stream:
                 self.report(self.done, self.total)
         return tile
 
+    def read_all(self, pool: Executor | None) -> None:
+        """Read all tiles for their status and focus alone."""
+
+        def read(place: tuple[int, int]) -> None:
+            left, top, width, height = self.grid.box(*place)
+            self(top, left, height, width)
+
+        for _ in (map if pool is None else pool.map)(read, np.ndindex(*self.grid.status.shape)):
+            pass
+
     def _tile(self, row: int, column: int, height: int, width: int) -> np.ndarray | None:
         """Read a tile, [c, height, width]; None if it cannot be read or is out of focus."""
         grid, (left, top, _, _) = self.grid, self.grid.box(row, column)
@@ -238,6 +260,8 @@ class _Stream:
         self.focus[row, column] = focus = measure_focus(self.modality.to_grey(pixels))
         if focus < self.min_focus:
             grid.status[row, column] = TileStatus.BACKGROUND
+            return None
+        if self.keep == "coordinates":
             return None
         return self.modality.transform(pixels, valid, grid.x + left, grid.y + top)
 
@@ -278,10 +302,12 @@ def _quality(modality: Modality, grid: TileGrid, focus: np.ndarray, reasons: np.
     }
 
 
-def _explain(grid: TileGrid, focus: np.ndarray, max_pen: float) -> np.ndarray:
-    """Name why tiles were left out: `pen`, `out of focus`, or nothing; str [rows, columns]."""
+def _explain(grid: TileGrid, focus: np.ndarray, max_pen: float, max_fold: float) -> np.ndarray:
+    """Name why tiles were left out: `pen`, `fold`, `out of focus`, or nothing; str [rows, columns]."""
     absent = grid.status == TileStatus.BACKGROUND
-    return np.where(absent & (grid.pen > max_pen), "pen", np.where(absent & np.isfinite(focus), "out of focus", ""))
+    blurred = np.where(absent & np.isfinite(focus), "out of focus", "")
+    folded = np.where(absent & (grid.fold > max_fold), "fold", blurred)
+    return np.where(absent & (grid.pen > max_pen), "pen", folded)
 
 
 def _write_table(path: Path, grid: TileGrid, focus: np.ndarray, reasons: np.ndarray) -> None:
@@ -293,7 +319,7 @@ def _write_table(path: Path, grid: TileGrid, focus: np.ndarray, reasons: np.ndar
             x, y, _, _ = grid.box(row, column)
             status = TileStatus(int(grid.status[here])).name.lower()
             sharp = f"{focus[here]:.3f}" if np.isfinite(focus[here]) else ""
-            shares = (f"{grid.fraction[here]:.3f}", f"{grid.pen[here]:.3f}")
+            shares = [f"{each[here]:.3f}" for each in (grid.fraction, grid.pen, grid.fold)]
             writer.writerow([row, column, x, y, status, *shares, sharp, reasons[here]])
 
 
@@ -317,9 +343,12 @@ def _write_thumbnail(path: Path, overview: Overview, as_grey: Callable[[np.ndarr
     _write_png(path, picture, cv2.INTER_AREA)
 
 
-def _write_mask(path: Path, mask: TissueMask) -> None:
-    """Write the mask that tiles are chosen by: tissue is white, pen marks are grey."""
-    _write_png(path, (255 * mask.tissue + PEN_LEVEL * (mask.pen & ~mask.tissue)).astype(np.uint8), cv2.INTER_NEAREST)
+def _write_mask(path: Path, mask: TissueMask, folds: np.ndarray | None) -> None:
+    """Write the mask that tiles are chosen by: tissue is white, folds in it are light grey, pen marks grey."""
+    levels = (255 * mask.tissue + PEN_LEVEL * (mask.pen & ~mask.tissue)).astype(np.uint8)
+    if folds is not None:
+        levels[folds] = FOLD_LEVEL
+    _write_png(path, levels, cv2.INTER_NEAREST)
 
 
 def _write_png(path: Path, picture: np.ndarray, interpolation: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nephroscale.engine.stage import RECEIPT, Need, PlanView, Stage, last_receipts, need
+from nephroscale.engine.stage import PlanView, Stage, last_receipts, need, receipts_before
 from nephroscale.settings import Settings, setting
 from nephroscale.store.digest import digest_file, digest_json
 
@@ -30,17 +30,7 @@ class Audit(Stage):
     reads_records = True
     pages = (("audit.html", "index.html"),)
 
-    def units(self, plan: PlanView) -> list[str]:
-        return ["cohort"]
-
-    @need("report", through=last_receipts)
-    def receipts(self, plan: PlanView, unit: str) -> list[Need]:
-        """The receipt of every unit of the study."""
-        return [
-            Need(stage, other, part=RECEIPT, optional=True)
-            for stage in plan.stages_before(self.name)
-            for other in plan.study_units(stage)
-        ]
+    receipts = need("report", through=last_receipts)(receipts_before)
 
     def settings(self, plan: PlanView, unit: str) -> AuditSettings:
         return AuditSettings(plan.config.report.title)
@@ -65,7 +55,7 @@ class Audit(Stage):
             },
         }
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[AuditSettings]) -> Mapping[str, object]:
         from nephroscale.provenance.audit import write_audit
 
         return write_audit(job.plan, job.out)

@@ -54,12 +54,10 @@ class DepositFolds(Stage):
             for patient in deposit_patients(plan)
         }
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[DepositFoldsSettings]) -> Mapping[str, object]:
         from nephroscale.cohort.fold_table import read_folds
         from nephroscale.deposits.folds import DepositPatient, write_deposit_folds
 
-        assert isinstance(job.settings, DepositFoldsSettings)
-        assert job.seed is not None
         usable = {each.unit for each in job.inputs("tem") if each.receipt.accepted}
         patients = [
             DepositPatient(

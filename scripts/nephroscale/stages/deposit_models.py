@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nephroscale.deposits.settings import DepositsSettings
 from nephroscale.engine.stage import Need, PlanView, Stage, need
@@ -32,13 +32,21 @@ class DepositTraining(Settings):
     seed: int = setting("Seed of the training.", 0)
 
 
-class DepositModels(Stage):
+class DepositStage(Stage):
+    """A stage that computes with the network on deposits."""
+
+    torch = True
+
+    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        return backbone_modules(plan)
+
+
+class DepositModels(DepositStage):
     """One job per site, variant, fold and seed. It depends only on the training and validation patients of the fold."""
 
     name = "deposit_models"
     rule = "train_deposits"
     pattern = "{site}-{variant}/fold{fold}-seed{seed}"
-    torch = True
 
     def units(self, plan: PlanView) -> list[str]:
         if not deposit_patients(plan):
@@ -66,24 +74,19 @@ class DepositModels(Stage):
         site, variant, fold, seed = DepositRun.parse(unit)
         return DepositTraining(deciding(plan), site, variant, fold, seed)
 
-    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
-        return backbone_modules(plan)
-
     def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
         return backbone_files(plan)
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[DepositTraining]) -> Mapping[str, object]:
         from nephroscale.deposits.folds import read_deposit_folds
         from nephroscale.deposits.train import Task, train_deposits
         from nephroscale.training.checkpoint import Checkpoint
 
-        settings = job.settings
-        assert isinstance(settings, DepositTraining)
         folds = read_deposit_folds(job.input("folds").object)
         return train_deposits(
-            Task(folds, str(settings.fold), settings.site, settings.variant, settings.seed),
+            Task(folds, str(job.settings.fold), job.settings.site, job.settings.variant, job.settings.seed),
             bags_of(job),
-            with_weights(job, settings.deposits),
+            with_weights(job, job.settings.deposits),
             Checkpoint(job.work, job.recipe_digest),
             out=job.out,
             device=job.device,
@@ -97,7 +100,7 @@ def deciding(plan: PlanView) -> DepositsSettings:
     return replace(settings, sites=(), variants=(), seeds=(), backbone=replace(settings.backbone, weights=None))
 
 
-def with_weights(job: Job, settings: DepositsSettings) -> DepositsSettings:
+def with_weights(job: Job[Any], settings: DepositsSettings) -> DepositsSettings:
     """Add the location of the weights, which is not part of the recipe."""
     weights = job.plan.config.deposits.backbone.weights
     return replace(settings, backbone=replace(settings.backbone, weights=weights))
@@ -118,7 +121,7 @@ def read_folds(plan: PlanView) -> DepositFolds | None:
     return plan.read_object("deposit_folds", "cohort", folds.DepositFolds.from_mapping, folds.FILE)
 
 
-def bags_of(job: Job) -> dict[str, Path]:
+def bags_of(job: Job[Any]) -> dict[str, Path]:
     """Patient to cleaned images; without patients who have none that can be used."""
     return {each.unit: each.path for each in job.inputs("tem") if each.path}
 

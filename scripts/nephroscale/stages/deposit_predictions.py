@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nephroscale.deposits.settings import DepositsSettings
-from nephroscale.engine.stage import Need, PlanView, Stage, need
+from nephroscale.engine.stage import Need, PlanView, need
 from nephroscale.settings import Settings, section, setting
-from nephroscale.stages.deposit_models import bags_of, deciding, tem_of, with_weights
+from nephroscale.stages.deposit_models import DepositStage, bags_of, deciding, tem_of, with_weights
 from nephroscale.stages.patients import deposit_patients
-from nephroscale.stages.priors import backbone_modules
 from nephroscale.stages.units import DepositFold, DepositRun
 
 if TYPE_CHECKING:
@@ -29,13 +28,12 @@ class DepositEvaluation(Settings):
     seed: int = setting("Seed of the trainings.", 0)
 
 
-class DepositPredictions(Stage):
+class DepositPredictions(DepositStage):
     """One job per site, fold and seed: every variant, and both systems joined."""
 
     name = "deposit_predictions"
     rule = "evaluate_deposits"
     pattern = "{site}/fold{fold}-seed{seed}"
-    torch = True
 
     def units(self, plan: PlanView) -> list[str]:
         if not deposit_patients(plan):
@@ -70,22 +68,17 @@ class DepositPredictions(Stage):
     def settings(self, plan: PlanView, unit: str) -> DepositEvaluation:
         return DepositEvaluation(deciding(plan), *DepositFold.parse(unit))
 
-    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
-        return backbone_modules(plan)
-
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[DepositEvaluation]) -> Mapping[str, object]:
         from nephroscale.deposits.evaluate import evaluate_deposits
         from nephroscale.deposits.folds import read_deposit_folds
 
-        settings = job.settings
-        assert isinstance(settings, DepositEvaluation)
         folds = read_deposit_folds(job.input("folds").object)
         return evaluate_deposits(
             {DepositRun.parse(each.unit).variant: each.path for each in job.inputs("models") if each.path},
-            folds.labels(folds.side(str(settings.fold), "test"), settings.site),
+            folds.labels(folds.side(str(job.settings.fold), "test"), job.settings.site),
             bags_of(job),
-            with_weights(job, settings.deposits),
-            seed=settings.seed,
+            with_weights(job, job.settings.deposits),
+            seed=job.settings.seed,
             out=job.out,
             device=job.device,
         )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nephroscale.engine.stage import Need, PlanView, Stage, need
-from nephroscale.stages.deposit_models import DepositTraining, bags_of, deciding, tem_of, with_weights
+from nephroscale.engine.stage import Need, PlanView, need
+from nephroscale.stages.deposit_models import DepositStage, DepositTraining, bags_of, deciding, tem_of, with_weights
 from nephroscale.stages.model_inputs import fold_patients, uses_prior
 from nephroscale.stages.patients import deposit_patients
-from nephroscale.stages.priors import backbone_files, backbone_modules
+from nephroscale.stages.priors import backbone_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nephroscale.engine.job import Job
 
 
-class DepositPriors(Stage):
+class DepositPriors(DepositStage):
     """One job per fold, where a model uses the prior. It depends only on the fold's training and validation patients.
 
     The prior of a test patient is computed where the patient is predicted.
@@ -25,7 +25,6 @@ class DepositPriors(Stage):
     name = "deposit_priors"
     rule = "fit_deposit_priors"
     pattern = "fold{fold}"
-    torch = True
 
     def units(self, plan: PlanView) -> list[str]:
         if not deposit_patients(plan) or not any(uses_prior(plan, model) for model in plan.config.models):
@@ -55,22 +54,17 @@ class DepositPriors(Stage):
             deciding(plan), settings.sites[0], "svm", int(unit.removeprefix("fold")), settings.seeds[0]
         )
 
-    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
-        return backbone_modules(plan)
-
     def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
         return backbone_files(plan)
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[DepositTraining]) -> Mapping[str, object]:
         from nephroscale.deposits.folds import read_deposit_folds
         from nephroscale.deposits.priors import fit_priors
         from nephroscale.deposits.train import Task
 
-        settings = job.settings
-        assert isinstance(settings, DepositTraining)
         folds = read_deposit_folds(job.input("folds").object)
-        task = Task(folds, str(settings.fold), settings.site, settings.variant, settings.seed)
-        return fit_priors(task, bags_of(job), with_weights(job, settings.deposits), out=job.out, device=job.device)
+        task = Task(folds, str(job.settings.fold), job.settings.site, job.settings.variant, job.settings.seed)
+        return fit_priors(task, bags_of(job), with_weights(job, job.settings.deposits), out=job.out, device=job.device)
 
 
 STAGE = DepositPriors()

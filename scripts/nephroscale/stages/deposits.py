@@ -68,11 +68,9 @@ class DepositsPage(Stage):
             if image.deposit_outlines
         }
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[DepositsPageSettings]) -> Mapping[str, object]:
         from nephroscale.reporting.deposits_page import DepositsInputs, DepositsRun, write_deposits_page
 
-        settings = job.settings
-        assert isinstance(settings, DepositsPageSettings)
         plain = {DepositRun.parse(each.unit): each.path for each in job.inputs("networks")}
         runs = []
         skipped = {
@@ -87,7 +85,7 @@ class DepositsPage(Stage):
                 runs.append(DepositsRun(site, str(fold), seed, each.path, network))
         people = {patient.id: patient.person or patient.id for patient in deposit_patients(job.plan)}
         outlines = {image.id: image.deposit_outlines for image in _outlined(job.plan) if image.deposit_outlines}
-        inputs = DepositsInputs(runs, skipped, bags_of(job), people, outlines, settings.backbone)
+        inputs = DepositsInputs(runs, skipped, bags_of(job), people, outlines, job.settings.backbone)
         return write_deposits_page(inputs, job.out)
 
 

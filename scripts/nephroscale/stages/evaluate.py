@@ -59,14 +59,12 @@ class Evaluate(ModelRunStage):
         test = sorted(table.folds[ModelRun.parse(unit).fold].test)
         return ScoredTestSet(digest_json(test), digest_json(decides))
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[RunSettings]) -> Mapping[str, object]:
         from nephroscale.evaluation.evaluate import evaluate_model
 
-        settings = job.settings
-        assert isinstance(settings, RunSettings)
         fitted = job.optional_input("priors")
-        data = fold_data(job, settings.fold, predicted_priors(job, fitted.object) if fitted else None)
-        return evaluate_model(data, job.input("weights").object, job.out, job.device, settings.prediction)
+        data = fold_data(job, job.settings.fold, predicted_priors(job, fitted.object) if fitted else None)
+        return evaluate_model(data, job.input("weights").object, job.out, job.device, job.settings.prediction)
 
 
 STAGE = Evaluate()

@@ -80,10 +80,9 @@ class Features(Stage):
         require_digest(encoder.weights, encoder.digest, where=f"features.encoders.{modality}")
         return {}
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[ExtractionSettings]) -> Mapping[str, object]:
         from nephroscale.features.features import extract_features
 
-        assert isinstance(job.settings, ExtractionSettings)
         patient, modality = PatientModality.parse(job.unit)
         encoder = self._encoder(job.plan, job.unit)
         sources = slide_bags(job, Path(encoder.h5_folder or "")) if encoder.name == H5 else choose_sources(job)
@@ -93,7 +92,7 @@ class Features(Stage):
         return plan.config.features.encoders.of(PatientModality.parse(unit).modality)
 
 
-def choose_sources(job: Job) -> list[Source]:
+def choose_sources(job: Job[ExtractionSettings]) -> list[Source]:
     """Choose what a bag is made from, by what is declared, never by a label.
 
     OM: the glomeruli of every slide of the best stain available. IM: each image, in the slot that its marker has in the
@@ -106,8 +105,6 @@ def choose_sources(job: Job) -> list[Source]:
     """
     from nephroscale.features.source import Source
 
-    settings = job.settings
-    assert isinstance(settings, ExtractionSettings)
     patient, modality = PatientModality.parse(job.unit)
     if modality == "TEM":
         return [Source(patient, job.input("tem").object, 0)]
@@ -118,7 +115,7 @@ def choose_sources(job: Job) -> list[Source]:
     return _by_slot(job, modality, usable)
 
 
-def slide_bags(job: Job, folder: Path) -> list[Source]:
+def slide_bags(job: Job[ExtractionSettings], folder: Path) -> list[Source]:
     """List the h5 files of single images in a folder: of OM those of the best stain, of IM each in its slot."""
     patient, modality = PatientModality.parse(job.unit)
     paths = {image.id: folder / f"{image.id}.h5" for image in job.plan.images(patient, modality)}
@@ -126,17 +123,15 @@ def slide_bags(job: Job, folder: Path) -> list[Source]:
     return _by_slot(job, modality, found) if found else []
 
 
-def _by_slot(job: Job, modality: str, usable: Mapping[str, Path]) -> list[Source]:
+def _by_slot(job: Job[ExtractionSettings], modality: str, usable: Mapping[str, Path]) -> list[Source]:
     from nephroscale.features.source import Source
 
-    settings = job.settings
-    assert isinstance(settings, ExtractionSettings)
     images = {image: job.plan.cohort.images[image] for image in usable}
     if modality == "OM":
-        best = min((str(image.stain) for image in images.values()), key=settings.stains.index)
+        best = min((str(image.stain) for image in images.values()), key=job.settings.stains.index)
         slots = {name: 0 for name, image in images.items() if image.stain == best}
     elif modality == "IM":
-        slots = {name: settings.panel.index(str(image.marker)) for name, image in images.items()}
+        slots = {name: job.settings.panel.index(str(image.marker)) for name, image in images.items()}
     else:
         slots = dict.fromkeys(images, 0)
     return [Source(image, usable[image], slot) for image, slot in sorted(slots.items())]

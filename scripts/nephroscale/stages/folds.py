@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nephroscale.cohort.eligibility import EligibilitySettings
 from nephroscale.engine.stage import STATUS, Need, PlanView, Stage, need
@@ -25,9 +25,6 @@ class Folds(Stage):
     name = "folds"
     rule = "make_folds"
     seeded = True
-
-    def units(self, plan: PlanView) -> list[str]:
-        return ["cohort"]
 
     @need("features")
     def features(self, plan: PlanView, unit: str) -> list[Need]:
@@ -62,15 +59,12 @@ class Folds(Stage):
             "images": identity_rows(plan.cohort, plan.study_units("register")),
         }
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[EligibilitySettings]) -> Mapping[str, object]:
         from nephroscale.cohort.eligibility import write_folds
         from nephroscale.cohort.groups import join_linked
         from nephroscale.slides.duplicates import check_no_copies, find_alike, read_identities
 
-        assert isinstance(job.settings, EligibilitySettings)
-        assert job.seed is not None
-        rows: Any = job.rows
-        alike = find_alike(rows["images"], read_identities(each.path for each in job.inputs("facts")))
+        alike = find_alike(job.rows["images"], read_identities(each.path for each in job.inputs("facts")))
         check_no_copies(alike)
         missing: dict[str, dict[str, str]] = {}
         for each in job.inputs("features"):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nephroscale.engine.stage import Need, PlanView, Stage, need
 from nephroscale.glomeruli.settings import DetectionSettings
+from nephroscale.stages.tile_pixels import pixel_modules, read_from_slide
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +37,7 @@ class Glomeruli(Stage):
 
     @need("register")
     def facts(self, plan: PlanView, unit: str) -> Need:
-        """The facts of the image, its digest among them."""
+        """The facts of the image, the digest of its raw file among them."""
         return Need("register", plan.cohort.images[unit].patient_id, part=unit)
 
     @need("register")
@@ -58,28 +59,30 @@ class Glomeruli(Stage):
 
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
         image = plan.cohort.images[unit]
+        pixels = pixel_modules(plan, [image])
         if image.roi == "whole" or _corrected(image):
-            return ()
+            return pixels
         classical = "nephroscale.glomeruli.classical"  # also where the segmenter knows no slide of that stain
-        return ("nephroscale.glomeruli.unet", classical) if _by_network(plan, image) else (classical,)
+        return (*pixels, *(["nephroscale.glomeruli.unet"] if _by_network(plan, image) else []), classical)
 
     def rows(self, plan: PlanView, unit: str) -> object:
         return plan.cohort.images[unit].row().to_mapping()
 
     def raw(self, plan: PlanView, unit: str) -> list[Image]:
         image = plan.cohort.images[unit]
-        return [image] if _corrected(image) else []
+        return [image] if _corrected(image) or read_from_slide(plan, [image]) else []
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[DetectionSettings]) -> Mapping[str, object]:
         from nephroscale.glomeruli.glomeruli import find_glomeruli
 
-        assert isinstance(job.settings, DetectionSettings)
         segmenter = job.optional_input("segmenter")
         image = job.plan.cohort.images[job.unit]
         weights = segmenter.path if segmenter else None
         annotation = job.annotation(image) if _corrected(image) else None
         slide = job.facts(image.id).digest
-        return find_glomeruli(job.input("tiles").object, weights, image.row(), job.settings, job.out, slide, annotation)
+        raw = job.raw(image) if read_from_slide(job.plan, [image]) else None
+        tiles = job.input("tiles").object
+        return find_glomeruli(tiles, weights, image.row(), job.settings, job.out, slide, annotation, raw=raw)
 
 
 def _corrected(image: Image) -> bool:

@@ -86,11 +86,10 @@ class ModelRunStage(Stage):
         return tuple(modules_of(plan.config.models[ModelRun.parse(unit).model]))
 
 
-def fold_data(job: Job, fold: int, priors: TemPriors | None) -> FoldData:
+def fold_data(job: Job[Any], fold: int, priors: TemPriors | None) -> FoldData:
     """The fold of a job, with the features that it declares and the negative markers of its rows."""
     from nephroscale.cohort.fold_table import read_folds
     from nephroscale.training.fold_data import FoldData
 
-    negatives: Any = job.rows or {}
     folds = read_folds(job.input("folds").object)
-    return FoldData(folds, str(fold), features_by_patient(job.inputs("features")), negatives, priors)
+    return FoldData(folds, str(fold), features_by_patient(job.inputs("features")), job.rows or {}, priors)

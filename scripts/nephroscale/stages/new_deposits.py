@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nephroscale.deposits.settings import PLAIN, SVM
-from nephroscale.engine.stage import Need, PlanView, Stage, need
-from nephroscale.stages.deposit_models import bags_of, deciding, with_weights
+from nephroscale.engine.stage import Need, PlanView, need
+from nephroscale.stages.deposit_models import DepositStage, bags_of, deciding, with_weights
 from nephroscale.stages.deposit_predictions import DepositEvaluation
 from nephroscale.stages.patients import deposit_patients
-from nephroscale.stages.priors import backbone_modules
 from nephroscale.stages.units import DepositRun, SiteBatch
 
 if TYPE_CHECKING:
@@ -19,13 +18,12 @@ if TYPE_CHECKING:
     from nephroscale.engine.job import Job
 
 
-class NewDeposits(Stage):
+class NewDeposits(DepositStage):
     """One job per site and batch of new patients. Nothing depends on it."""
 
     name = "new_deposits"
     rule = "predict_deposits"
     pattern = "{site}/{set}"
-    torch = True
 
     def units(self, plan: PlanView) -> list[str]:
         return []
@@ -58,21 +56,16 @@ class NewDeposits(Stage):
     def settings(self, plan: PlanView, unit: str) -> DepositEvaluation:
         return DepositEvaluation(deciding(plan), SiteBatch.parse(unit).site)
 
-    def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
-        return backbone_modules(plan)
-
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[DepositEvaluation]) -> Mapping[str, object]:
         from nephroscale.deposits.evaluate import predict_new_deposits
 
-        settings = job.settings
-        assert isinstance(settings, DepositEvaluation)
         members: dict[tuple[int, int], dict[str, Path]] = {}
         for each in job.inputs("models"):
             if each.path:
                 run = DepositRun.parse(each.unit)
                 members.setdefault((run.fold, run.seed), {})[run.variant] = each.path
         return predict_new_deposits(
-            members, bags_of(job), with_weights(job, settings.deposits), out=job.out, device=job.device
+            members, bags_of(job), with_weights(job, job.settings.deposits), out=job.out, device=job.device
         )
 
 

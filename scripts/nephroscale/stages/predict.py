@@ -166,12 +166,10 @@ class Predict(Stage):
         configurations = sorted({use.configuration for use in uses if use})
         return ScoredTestSet(digest_json(patients_of(plan, EXTERNAL)), digest_json(configurations))
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[PredictionSettings]) -> Mapping[str, object]:
         from nephroscale.evaluation.predict import predict_patients
 
         settings = job.settings
-        assert isinstance(settings, PredictionSettings)
-        assert isinstance(job.rows, dict)
         check_new_images(job)
         fitted = job.inputs("priors")
         return predict_patients(
@@ -187,7 +185,7 @@ class Predict(Stage):
         )
 
 
-def members(job: Job) -> list[Member]:
+def members(job: Job[Any]) -> list[Member]:
     """The networks of the ensemble and their temperatures."""
     from nephroscale.evaluation.fitted_temperature import read_temperature
     from nephroscale.evaluation.predict import Member
@@ -201,26 +199,22 @@ def members(job: Job) -> list[Member]:
     return found
 
 
-def cases(job: Job) -> dict[str, Case]:
+def cases(job: Job[PredictionSettings]) -> dict[str, Case]:
     """The patients (or biopsies) to predict: what each lacks, and what is unusual about its images."""
     from nephroscale.evaluation.out_of_range import known_ranges, list_warnings
     from nephroscale.evaluation.predict import Case
     from nephroscale.slides.facts import read_facts
 
-    assert isinstance(job.settings, PredictionSettings)
-    rows: Any = job.rows
     modalities = job.settings.modalities
-    facts: dict[str, ImageFacts] = {}
-    for each in job.inputs("facts"):
-        if each.path:
-            facts |= read_facts(each.path)
-    ranges = rows.get("ranges") or known_ranges(extents(rows["study"], facts, modalities).values())
+    paths = [each.path for each in job.inputs("facts") if each.path]
+    facts = {image: found for path in paths for image, found in read_facts(path).items()}
+    ranges = job.rows.get("ranges") or known_ranges(extents(job.rows["study"], facts, modalities).values())
     features = {each.unit: each.receipt for each in job.inputs("features")}
     uncalibrated = {
         each.unit for each in job.inputs("tiles") if each.receipt.figures.get("calibration") == "pattern-only"
     }
     found = {}
-    for case, row in rows["patients"].items():
+    for case, row in job.rows["patients"].items():
         receipts = {modality: features[str(PatientModality(case, modality))] for modality in modalities}
         missing = {m: receipt.reason or "no reason given" for m, receipt in receipts.items() if not receipt.accepted}
         images = extents(row["images"], facts, modalities)
@@ -252,12 +246,11 @@ def study_ranges(plan: Plan, modalities: Sequence[str]) -> Ranges:
     return known_ranges(found)
 
 
-def check_new_images(job: Job) -> None:
+def check_new_images(job: Job[Any]) -> None:
     """Stop where a new patient has an image of the study, or of another new patient."""
     from nephroscale.slides.duplicates import check_no_copies, find_alike, read_identities
 
-    rows: Any = job.rows
-    alike = find_alike(rows["images"], read_identities(each.path for each in job.inputs("facts")))
+    alike = find_alike(job.rows["images"], read_identities(each.path for each in job.inputs("facts")))
     check_no_copies([pair for pair in alike if "new" in pair.uses])  # the others have stopped the folds
 
 

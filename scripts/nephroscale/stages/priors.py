@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nephroscale.engine.stage import Need
 from nephroscale.features.weights import require_digest
@@ -49,7 +49,7 @@ def backbone_files(plan: PlanView) -> dict[str, str]:
     return {}
 
 
-def predicted_priors(job: Job, folder: Path) -> TemPriors:
+def predicted_priors(job: Job[Any], folder: Path) -> TemPriors:
     """The priors of the images under a job's input `tem`, by the SVM in a folder."""
     bags = {each.unit: each.path for each in job.inputs("tem") if each.path}
     weights = job.plan.config.deposits.backbone.weights

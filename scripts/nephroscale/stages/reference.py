@@ -45,10 +45,9 @@ class Reference(Stage):
     def raw(self, plan: PlanView, unit: str) -> list[Image]:
         return [image for patient in plan.segmentation_patients for image in plan.images(patient, "OM")]
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[OmTilingSettings]) -> Mapping[str, object]:
         from nephroscale.slides.reference import ReferenceSlide, write_reference
 
-        assert isinstance(job.settings, OmTilingSettings)
         slides = [ReferenceSlide(job.raw(image), job.facts(image.id), str(image.stain)) for image in job.images()]
         return write_reference(slides, job.settings, job.out)
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from nephroscale.engine.raw_cache import raw_paths
 from nephroscale.engine.stage import PlanView, Stage
-from nephroscale.settings import Settings
 from nephroscale.slides.readers.registry import READERS
 from nephroscale.stages.patients import prepared_patients
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
     from nephroscale.cohort.image import Image
     from nephroscale.engine.job import Job
+    from nephroscale.settings import Settings
 
 
 class Register(Stage):
@@ -30,9 +30,6 @@ class Register(Stage):
 
     def new_units(self, plan: PlanView) -> list[str]:
         return plan.new_patients
-
-    def settings(self, plan: PlanView, unit: str) -> Settings:
-        return Settings()
 
     def rows(self, plan: PlanView, unit: str) -> object:
         return {image.id: image.row().to_mapping() for image in plan.cohort.images_of(unit)}
@@ -52,7 +49,7 @@ class Register(Stage):
     def raw(self, plan: PlanView, unit: str) -> list[Image]:
         return plan.cohort.images_of(unit)
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[Settings]) -> Mapping[str, object]:
         from nephroscale.slides.register import RawImage, register_images
 
         images = {i.id: RawImage(job.raw(i), i.row(), *job.raw_digests(i)) for i in job.images()}

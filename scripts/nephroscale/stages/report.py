@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nephroscale.engine.stage import RECEIPT, Need, PlanView, Stage, last_receipts, need
+from nephroscale.engine.stage import PlanView, Stage, last_receipts, need, receipts_before
 from nephroscale.features.settings import EncodersSettings
 from nephroscale.models.settings import ModelSettings
 from nephroscale.reporting.report_inputs import (
@@ -54,17 +54,7 @@ class Report(Stage):
     numbered = True
     seeded = True
 
-    def units(self, plan: PlanView) -> list[str]:
-        return ["cohort"]
-
-    @need("temperature", "evaluate", "predict", "deposits", through=last_receipts)
-    def receipts(self, plan: PlanView, unit: str) -> list[Need]:
-        """The receipt of every unit of the study before the report."""
-        return [
-            Need(stage, other, part=RECEIPT, optional=True)
-            for stage in plan.stages_before(self.name)
-            for other in plan.study_units(stage)
-        ]
+    receipts = need("temperature", "evaluate", "predict", "deposits", through=last_receipts)(receipts_before)
 
     def settings(self, plan: PlanView, unit: str) -> ReportStageSettings:
         report, models = plan.config.report, plan.config.models
@@ -123,19 +113,15 @@ class Report(Stage):
             "external_opened": describe_opening(plan),
         }
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[ReportStageSettings]) -> Mapping[str, object]:
         from nephroscale.reporting.report import write_report
 
-        assert isinstance(job.settings, ReportStageSettings)
-        assert job.seed is not None
         return write_report(report_inputs(job), job.settings.report, job.out, job.seed)
 
 
-def report_inputs(job: Job) -> ReportInputs:
+def report_inputs(job: Job[ReportStageSettings]) -> ReportInputs:
     """Collect the inputs of the report from receipts and objects."""
     settings = job.settings
-    rows: Any = job.rows
-    assert isinstance(settings, ReportStageSettings)
     objects: dict[tuple[str, str], Path] = {}
     stages: dict[str, list[UnitOutcome]] = {}
     for each in job.inputs("receipts"):
@@ -160,12 +146,12 @@ def report_inputs(job: Job) -> ReportInputs:
             if run.model == name
         )
         models[name] = ModelRuns(model.modalities, bool(model.options.get("attention", True)), folds)
-    images = {name: ListedImage(**row) for name, row in rows["images"].items()}
+    images = {name: ListedImage(**row) for name, row in job.rows["images"].items()}
     pictures = [
         picture for unit in stages.get("glomeruli", []) if (picture := _picture(unit, objects, images[unit.name].case))
     ]
     readings: dict[str, dict[str, str | None]] = {}
-    for reader, case, label in rows["readings"]:
+    for reader, case, label in job.rows["readings"]:
         readings.setdefault(reader, {})[case] = label
     return ReportInputs(
         classes=settings.classes,
@@ -177,11 +163,11 @@ def report_inputs(job: Job) -> ReportInputs:
         fields=[picture for picture in pictures if images[picture.image_id].modality == "IM"],
         deposits={unit: path for (stage, unit), path in sorted(objects.items()) if stage == "deposit_predictions"},
         tem={unit: path for (stage, unit), path in objects.items() if stage == "tem"},
-        test_set_uses=rows["test_set_uses"],
-        external_opened=rows.get("external_opened"),
+        test_set_uses=job.rows["test_set_uses"],
+        external_opened=job.rows.get("external_opened"),
         ordinal=settings.ordinal,
         external={PatientSet.parse(u).model: path for (stage, u), path in objects.items() if stage == "predict"},
-        cases={case: ListedCase(**row) for case, row in rows["cases"].items()},
+        cases={case: ListedCase(**row) for case, row in job.rows["cases"].items()},
         images=images,
         features={PatientModality.parse(unit): path for (stage, unit), path in objects.items() if stage == "features"},
         registered={unit: path for (stage, unit), path in objects.items() if stage == "register"},

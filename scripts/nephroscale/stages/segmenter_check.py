@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nephroscale.engine.stage import Need, PlanView, Stage, need
-from nephroscale.glomeruli.settings import SegmenterSettings
+from nephroscale.stages.segmenter import OutlinedSlidesStage, annotated_slides
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nephroscale.cohort.image import Image
     from nephroscale.engine.job import Job
+    from nephroscale.engine.stage import PlanView
+    from nephroscale.glomeruli.settings import SegmenterSettings
 
 
 @dataclass(frozen=True)
@@ -23,30 +24,15 @@ class Fold:
     training: list[Image]
 
 
-class SegmenterCheck(Stage):
+class SegmenterCheck(OutlinedSlidesStage):
     """One job per fold of the patients set apart; only the report waits for it."""
 
     name = "segmenter_check"
     rule = "check_segmenter"
     pattern = "fold{fold}"
-    torch = True
-    seeded = True
 
     def units(self, plan: PlanView) -> list[str]:
         return [f"fold{fold}" for fold in range(len(_folds(plan)))]
-
-    @need("tiles")
-    def tiles(self, plan: PlanView, unit: str) -> list[Need]:
-        """The pyramids of the outlined slides; a rejected one is left out."""
-        return [Need("tiles", image.id, optional=True) for image in self.raw(plan, unit)]
-
-    @need("register")
-    def outlines(self, plan: PlanView, unit: str) -> list[Need]:
-        """The registered outlines of these slides."""
-        return [Need("register", image.patient_id, part=f"{image.id}.annotation") for image in self.raw(plan, unit)]
-
-    def settings(self, plan: PlanView, unit: str) -> SegmenterSettings:
-        return plan.config.glomeruli.narrow(SegmenterSettings)
 
     def rows(self, plan: PlanView, unit: str) -> object:
         fold = _fold(plan, unit)
@@ -59,24 +45,15 @@ class SegmenterCheck(Stage):
         fold = _fold(plan, unit)
         return [*fold.training, *(image for images in fold.held_out.values() for image in images)]
 
-    def make(self, job: Job) -> Mapping[str, object]:
-        from nephroscale.glomeruli.labelled_slide import AnnotatedSlide
+    def make(self, job: Job[SegmenterSettings]) -> Mapping[str, object]:
         from nephroscale.glomeruli.leave_out import HeldOutPatient, check_segmenter
 
-        assert isinstance(job.settings, SegmenterSettings)
-        assert job.seed is not None
-        tiles = {each.unit: each.path for each in job.inputs("tiles") if each.path}
-        slides = {
-            image.id: AnnotatedSlide(image.id, tiles[image.id], job.annotation(image))
-            for image in job.images()
-            if image.id in tiles
-        }
-        rows: Any = job.rows
+        slides = annotated_slides(job)
         return check_segmenter(
-            [slides[image] for image in rows["training"] if image in slides],
+            [slides[image] for image in job.rows["training"] if image in slides],
             [
                 HeldOutPatient(patient, [slides[image] for image in images if image in slides])
-                for patient, images in rows["held_out"].items()
+                for patient, images in job.rows["held_out"].items()
             ],
             job.settings,
             job.seed,

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from nephroscale.engine.stage import Need, PlanView, Stage, need
 from nephroscale.stages.patients import prepared_patients
-from nephroscale.tem.settings import TemSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nephroscale.cohort.image import Image
     from nephroscale.engine.job import Job
+    from nephroscale.tem.settings import TemSettings
 
 
 class Tem(Stage):
@@ -47,10 +47,9 @@ class Tem(Stage):
     def raw(self, plan: PlanView, unit: str) -> list[Image]:
         return plan.images(unit, "TEM")
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[TemSettings]) -> Mapping[str, object]:
         from nephroscale.tem.tem import TemImage, prepare_tem
 
-        assert isinstance(job.settings, TemSettings)
         images = [TemImage(image.id, job.raw(image), job.facts(image.id)) for image in job.images()]
         return prepare_tem(images, job.settings, job.out)
 

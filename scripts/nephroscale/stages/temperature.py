@@ -54,18 +54,15 @@ class Temperature(Stage):
         cases = [plan.cohort.patients[case] for case in fold_patients(plan, ModelFold.parse(unit).fold, "validation")]
         return {case.id: case.person for case in cases if case.person} or None
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[TemperatureSettings]) -> Mapping[str, object]:
         from nephroscale.cohort.fold_table import read_folds
         from nephroscale.evaluation.fitted_temperature import write_temperature
         from nephroscale.evaluation.temperature import fit_fold_temperature
         from nephroscale.evaluation.validation import read_validation_predictions
 
-        settings = job.settings
-        assert isinstance(settings, TemperatureSettings)
-        assert job.rows is None or isinstance(job.rows, dict)
         classes = read_folds(job.input("folds").object).classes
         seeds = [
-            read_validation_predictions(each.object, classes, settings.prediction) for each in job.inputs("weights")
+            read_validation_predictions(each.object, classes, job.settings.prediction) for each in job.inputs("weights")
         ]
         fitted = fit_fold_temperature(seeds, len(classes), job.rows)
         write_temperature(job.out, fitted)

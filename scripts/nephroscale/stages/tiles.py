@@ -94,7 +94,7 @@ class Tiles(Stage):
         """The image itself: its raw file is read."""
         return [plan.cohort.images[unit]]
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[OmTilingSettings | ImTilingSettings]) -> Mapping[str, object]:
         """Tile the raw file by the facts (input `facts`), the row, the settings and the stain references.
 
         An image that `register` rejected is rejected here, with the same reason.
@@ -104,7 +104,6 @@ class Tiles(Stage):
 
         (image,) = job.images()
         settings = job.settings
-        assert isinstance(settings, OmTilingSettings | ImTilingSettings)
         references = None
         if isinstance(settings, OmTilingSettings):
             fitted = job.optional_input("reference")

@@ -54,14 +54,13 @@ class Train(ModelRunStage):
         require_digest(encoder.get("weights"), encoder.get("digest"), where=f"models.{model}.encoder")
         return {}
 
-    def make(self, job: Job) -> Mapping[str, object]:
+    def make(self, job: Job[TrainingSettings]) -> Mapping[str, object]:
         from nephroscale.evaluation.validation import write_validation_predictions
         from nephroscale.training.checkpoint import Checkpoint
         from nephroscale.training.fit import fit
         from nephroscale.training.tem_priors import read_priors
 
         settings = job.settings
-        assert isinstance(settings, TrainingSettings)
         model = settings.model
         if model.options.get("encoder"):  # where its weights are is not part of the recipe; their digest is
             configured = job.plan.config.models[ModelRun.parse(job.unit).model].options["encoder"]["weights"]

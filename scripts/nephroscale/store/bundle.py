@@ -102,11 +102,9 @@ def write_bundle(store: Store, contents: Contents, out: Path) -> int:
     recipes = sorted({item.recipe_digest for item in contents.items if item.recipe_digest})
     objects = {digest: _checked_files(store, digest) for digest in digests}
     texts = {f"records/{recipe}.json": Records(store).path(recipe).read_bytes() for recipe in recipes}
-    for recipe in recipes:
-        for path in sorted(store.path.glob(f"repeats/{recipe}-*.json")):
-            texts[f"repeats/{path.name}"] = path.read_bytes()
-    for path in sorted(store.path.glob(f"{test_set_exposure.FOLDER}/*/*.json")):
-        texts[f"{test_set_exposure.FOLDER}/{path.parent.name}/{path.name}"] = path.read_bytes()
+    further = [path for recipe in recipes for path in sorted(store.path.glob(f"repeats/{recipe}-*.json"))]
+    further += sorted(store.path.glob(f"{test_set_exposure.FOLDER}/*/*.json"))
+    texts |= {path.relative_to(store.path).as_posix(): path.read_bytes() for path in further}
     index: _Index = {
         "format": FORMAT,
         "results": [

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from nephroscale.collect import reachable
 from nephroscale.store.digest import digest_bytes, digest_file, digest_json
 from nephroscale.store.recipe import SharedPart
 from nephroscale.store.syntax import digest_syntax
@@ -111,6 +112,8 @@ class Code:
         self._closures: dict[tuple[str, tuple[str, ...]], Closure] = {}
         self._sources: dict[Path, Source] = {}
         self._data: dict[Path, str] = {}
+        self._places: dict[str, list[Path]] = {}
+        self._folders: dict[Path, list[Path]] = {}
 
     def closure(self, script: str, modules: tuple[str, ...] = ()) -> Closure:
         """Collect what a script runs.
@@ -132,19 +135,16 @@ class Code:
         return [*self._sources, *self._data]
 
     def _collect(self, script: str, modules: tuple[str, ...]) -> Closure:
-        files: set[Path] = set()
-        imports: set[str] = set()
-        pending = [self.scripts / script, *(path for module in modules for path in self._files(module))]
-        while pending:
-            path = pending.pop()
-            if path not in files:
-                files.add(path)
-                source = self._source(path)
-                imports |= source.outside
-                pending += [file for module in source.inside for file in self._files(module)]
+        start = [self.scripts / script, *(path for module in modules for path in self._files(module))]
+        files = reachable(
+            start, lambda path: [file for name in self._source(path).inside for file in self._files(name)]
+        )
+        imports = {name for path in files for name in self._source(path).outside}
         code = {self._name(path): self._source(path).digest for path in files}
         for folder in {path.parent for path in files} - {self.scripts, self.package}:
-            code |= {self._name(path): self._data_digest(path) for path in _data_in(folder)}
+            if folder not in self._folders:
+                self._folders[folder] = _data_in(folder)
+            code |= {self._name(path): self._data_digest(path) for path in self._folders[folder]}
         tops = {name.partition(".")[0] for name in imports}
         return Closure(SharedPart(sorted(code.items())), tuple(sorted(tops)), tuple(sorted(imports)))
 
@@ -155,6 +155,11 @@ class Code:
 
     def _files(self, module: str) -> list[Path]:
         """The files that importing a module runs: itself and the `__init__` of the folders above it."""
+        if module not in self._places:
+            self._places[module] = self._find(module)
+        return self._places[module]
+
+    def _find(self, module: str) -> list[Path]:
         if module == PACKAGE or any(module == name or module.startswith(f"{name}.") for name in self.excluded):
             return []
         parts = module.split(".")[1:]

@@ -46,6 +46,16 @@ def full_disk(path: Path) -> Iterator[None]:
         ) from error
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name and rename it, so that nobody ever reads a part of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def is_full_disk(error: Exception) -> bool:
     """Whether an error means a full disk, an exceeded quota or a size limit, and is not yet reported as such."""
     if isinstance(error, OSError) and error.errno is not None:

@@ -18,7 +18,7 @@ from nephroscale.store.records import Records
 from nephroscale.store.results_index import absent_results, objects, receipts_by_digest, unknown_need
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from nephroscale.store.objects import Store
@@ -168,8 +168,13 @@ def _is_running(process: str) -> bool | None:
     host, _, pid = process.rpartition("-")
     if host != socket.gethostname() or not pid.isdecimal():
         return None
+    return is_alive(os.kill, int(pid))
+
+
+def is_alive(signal: Callable[[int, int], None], number: int) -> bool:
+    """Whether a process, or any process of a group, runs: `signal` is `os.kill` or `os.killpg`."""
     try:
-        os.kill(int(pid), 0)
+        signal(number, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # of another user

@@ -55,6 +55,8 @@ class Store(StoreFolder):
         self._top = str(self.path)  # paths of objects are put together as text, which is faster
         self.verify_on_read = verify_on_read
         self._warned = False
+        #: From a working directory and a folder to the relative path of the objects.
+        self._ways: dict[tuple[str, str], str] = {}
 
     # -- places ---------------------------------------------------------------------------------------------------
 
@@ -64,7 +66,12 @@ class Store(StoreFolder):
 
     def relative_path(self, digest: str | None, folder: Path) -> str | None:
         """The path of an object relative to a folder, for a link; None for no object."""
-        return os.path.relpath(self.object_path(digest), folder) if digest else None
+        if not digest:
+            return None
+        key = (os.getcwd(), str(folder))  # noqa: PTH109
+        if key not in self._ways:
+            self._ways[key] = os.path.relpath(f"{self._top}/objects", folder)
+        return f"{self._ways[key]}/{digest[:2]}/{digest}"
 
     def manifest_path(self, digest: str) -> Path:
         """The path of an object's manifest, whether it exists or not."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -59,22 +59,17 @@ class Receipt:
         """The receipt's file."""
         return pretty_json(self.as_json())
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Read a receipt from its JSON object."""
-        return cls(**value)
-
 
 def read_receipt(path: Path | str) -> Receipt | None:
     """Read a receipt; None where the file is missing or is not a complete receipt."""
     try:
         with open(path, "rb") as stream:  # noqa: PTH123  (read for every artifact)
-            return Receipt.from_json(orjson.loads(stream.read()))
+            return Receipt(**orjson.loads(stream.read()))
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
 
 
-def settle_receipt(path: Path, link: Path, receipt: Receipt, store: Store, not_before_ns: int = 0) -> bool:
+def settle_receipt(path: Path, link: Path, receipt: Receipt, store: Store) -> None:
     """Write a receipt and its link if they are missing or differ: first the link, then the receipt, each atomically.
 
     Parameters
@@ -85,19 +80,10 @@ def settle_receipt(path: Path, link: Path, receipt: Receipt, store: Store, not_b
         What to write.
     store
         The store of the object.
-    not_before_ns
-        Nanoseconds since the epoch: the modification time of an older receipt is raised to it, so that Snakemake does
-        not take the receipt for older than its inputs (times as floats may differ in their last bits).
-
-    Returns
-    -------
-    bool
-        Whether anything but the time was written.
     """
     target = store.relative_path(receipt.digest, link.parent)
     if link_target(link) == target and holds(path, receipt):
-        raise_time(path, not_before_ns)
-        return False
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     new_link = link.with_name(f".{link.name}.{os.getpid()}.tmp")
@@ -114,8 +100,6 @@ def settle_receipt(path: Path, link: Path, receipt: Receipt, store: Store, not_b
     finally:
         temporary.unlink(missing_ok=True)
         new_link.unlink(missing_ok=True)
-    raise_time(path, not_before_ns)
-    return True
 
 
 def link_target(link: Path) -> str | None:
@@ -135,6 +119,9 @@ def holds(path: Path, receipt: Receipt) -> bool:
 
 
 def raise_time(path: Path, not_before_ns: int) -> None:
-    """Raise the modification time of an older file to a time in nanoseconds since the epoch."""
+    """Raise the modification time of an older file to a time in nanoseconds since the epoch.
+
+    Snakemake does not take a receipt for older than its inputs then (times as floats may differ in their last bits).
+    """
     if os.stat(path).st_mtime_ns < not_before_ns:  # noqa: PTH116
         os.utime(path, ns=(not_before_ns, not_before_ns))

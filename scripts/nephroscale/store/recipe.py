@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 from nephroscale.json_text import canonical_json
 from nephroscale.store.digest import digest_bytes
@@ -66,9 +66,4 @@ class Recipe:
 
     def as_json(self) -> dict[str, object]:
         """The recipe as a JSON object."""
-        return {key.name: getattr(self, key.name) for key in fields(self)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Read a recipe from its JSON object."""
-        return cls(**value)
+        return {name: getattr(self, name) for name in self.__match_args__}  # all fields, in order

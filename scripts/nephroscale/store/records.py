@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 import orjson
@@ -18,7 +19,6 @@ from nephroscale.store.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from nephroscale.store.objects import Store
 
@@ -107,9 +107,9 @@ class Record:
         if not is_intact(data):
             return None
         value = orjson.loads(data)
-        recipe = Recipe.from_json(value["recipe"])
+        recipe = Recipe(**value["recipe"])
         vars(recipe)["digest"] = value["recipe_digest"]  # sealed with the rest, so not computed again
-        return cls(recipe, Receipt.from_json(value["receipt"]), value["made"], value.get("agrees"))
+        return cls(recipe, Receipt(**value["receipt"]), value["made"], value.get("agrees"))
 
 
 def is_intact(data: bytes) -> bool:
@@ -135,7 +135,7 @@ class Records:
 
     def path(self, recipe: str) -> Path:
         """The file of the record of a recipe (named by its digest), whether it exists or not."""
-        return self.store.path / "records" / recipe[:2] / f"{recipe}.json"
+        return Path(f"{self.store.path}/records/{recipe[:2]}/{recipe}.json")
 
     def read(self, recipe: str) -> Record | None:
         """Read the record of a recipe (named by its digest), or None."""

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from nephroscale.collect import grouped
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.digest import digest_bytes
 from nephroscale.store.receipts import read_receipt
@@ -128,12 +129,12 @@ def receipts_by_digest(store: Store, on_error: Callable[[OSError], None] | None 
     NephroscaleError
         When one cannot be read and `on_error` is not given.
     """
-    named: dict[str, list[str]] = {}
-    for results in registered_results(store):
-        for path, receipt in _receipts(results, on_error):
-            if receipt.digest:
-                named.setdefault(receipt.digest, []).append(str(path))
-    return named
+    return grouped(
+        (receipt.digest, str(path))
+        for results in registered_results(store)
+        for path, receipt in _receipts(results, on_error)
+        if receipt.digest
+    )
 
 
 def receipts_of(results: Path) -> list[Receipt]:

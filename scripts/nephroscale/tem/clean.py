@@ -10,7 +10,7 @@ from nephroscale.tem.fill import fill_marks
 from nephroscale.tem.marks import find_marks, find_strips
 from nephroscale.tem.shapes import dilated
 
-COLOUR_REACH = 3  # pixels round a coloured mark that its smoothing may have changed
+COLOUR_REACH = 2  # pixels round a coloured mark that its smoothing may have changed
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ SAMPLES = 400  # pixels of a ring, and of a mark, that are compared
 BLOCK = 8  # pixels; tissue is copied by whole blocks of JPEG, so that its grain fits
 STEPS = 9  # places looked at in each direction
 SMOOTH = 3.0  # pixels; what is coarser is fitted to the place
+LONG, PIECE = 0.4, 64  # share of the image's side from which on a mark is filled in pieces, and their side in pixels
 LEAST_WEIGHT = 1e-6
 
 
@@ -37,8 +38,10 @@ def fill_marks(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     Telea, "An image inpainting technique based on the fast marching method", Journal of Graphics Tools 9 (2004).
     """
     result = image.copy()
-    labels, stats = label_shapes(mask)
+    labels, stats = _in_pieces(*label_shapes(mask))
     for index, (x, y, w, h, _area) in enumerate(stats[1:].tolist(), start=1):
+        if not w:
+            continue
         rows = slice(max(0, y - 16), min(image.shape[0], y + h + 16))
         columns = slice(max(0, x - 16), min(image.shape[1], x + w + 16))
         hole, own = labels[rows, columns] == index, result[rows, columns]
@@ -51,6 +54,29 @@ def fill_marks(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         fitted = place + cv2.GaussianBlur(coarse, (0, 0), SMOOTH)
         own[hole] = np.clip(np.rint(fitted[hole]), 0, 255).astype(np.uint8)
     return result
+
+
+def _in_pieces(labels: np.ndarray, stats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Label the pieces of marks that are too long, such as frames, to find a like place for the whole."""
+    height, width = labels.shape
+    long = np.flatnonzero((stats[1:, 2] > LONG * width) | (stats[1:, 3] > LONG * height)) + 1
+    if not len(long):
+        return labels, stats
+    labels, added = labels.copy(), [stats]
+    count = len(stats)
+    for index in long.tolist():
+        x, y, w, h = stats[index, :4].tolist()
+        for top in range(y, y + h, PIECE):
+            for left in range(x, x + w, PIECE):
+                cell = labels[top : min(y + h, top + PIECE), left : min(x + w, left + PIECE)]
+                _, parts, found, _ = cv2.connectedComponentsWithStats((cell == index).view(np.uint8), connectivity=8)
+                cell[parts > 0] = parts[parts > 0] + count - 1
+                added.append(found[1:] + np.array([left, top, 0, 0, 0], np.int32))
+                count += len(found) - 1
+    # The places of the long marks themselves hold nothing any more.
+    kept = np.concatenate(added)
+    kept[long, 2:] = 0
+    return labels, kept
 
 
 def _spread_into(values: np.ndarray, known: np.ndarray) -> np.ndarray:

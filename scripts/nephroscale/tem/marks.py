@@ -6,28 +6,35 @@ their grey levels are even, without noise, and jump at their edges within a pixe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from nephroscale.tem.letters import BLACK, WHITE, Drawn, find_glyphs, find_label_lines, select_text, strokes
+from nephroscale.tem.lines import find_lines
 from nephroscale.tem.pure import find_pure_shapes
-from nephroscale.tem.screen import PALE_END, Levels, find_even, find_parts
-from nephroscale.tem.shapes import dilated, is_thin, label_shapes, spread_of
+from nephroscale.tem.screen import DARK_KIND, EVEN_KIND, PALE_END, PALE_KIND, Levels, find_groups, find_parts
+from nephroscale.tem.shapes import (
+    Window,
+    dilated,
+    is_thin,
+    label_window,
+    median,
+    sparsely_dilated,
+    spread_of,
+    widened,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-Glyph = tuple[int, int, int, int, int]  # y, x, height, width, tone (0 white, 1 black)
 
-WHITE, BLACK = 244, 11  # after JPEG, levels of letters drawn in white and in black
-LEVELS = (250, 241, 230)  # thresholds for white bars and boxes on bright tissue; 255 minus these for black ones
-PALE, DUSKY = 200, 55  # levels of the anti-aliased edges of white and of black letters
+LEVELS = (230, 241, 250)  # thresholds for white bars and boxes on bright tissue; 255 minus these for black ones
 LEAST_BAR_SATURATED = 48  # pixels; a shorter bar on tissue as white or black can be a membrane
-STEP, STEP_SATURATED = 45, 90  # levels at the edge of a letter; of one on tissue as white or black
 MAX_STRIP = 0.3  # height of a data strip, as a fraction of the image
 ROUGH = 0.6  # spread beside a drawn shape, as a share of the median spread
+LEAST_LONG = 20  # pixels of a bar or box, and its length
 LEAST_EVEN = 12  # pixels of a shape that are even with all neighbours
 LEAST_EVEN_GREY = 80  # the same of a shape that differs from the tissue by its evenness alone, or not by its level
 JUMP = 30  # grey levels
@@ -61,7 +68,7 @@ def _strip_rows(image: np.ndarray) -> int:
     limit = int(height * MAX_STRIP)
     head = image[: limit + 8]
     edge = max(3, height // 200)
-    level = int(np.bincount(head[: 3 * edge].ravel(), minlength=256).argmax())
+    level = int(cv2.calcHist([np.ascontiguousarray(head[: 3 * edge])], [0], None, [256], [0, 256]).argmax())
     if not (_near(head[: edge + 1], level).mean(axis=1) >= 0.5).any():
         return 0
     near = _near(head, level)
@@ -106,71 +113,58 @@ def find_marks(image: np.ndarray) -> np.ndarray:
     """
     levels = Levels(image)
     mask = np.zeros(image.shape, bool)
-    drawn = _Drawn([], [], [])
-    for rows, columns in find_parts(levels):
-        found = _find_in_part(image[rows, columns], (rows.start or 0, columns.start or 0), levels, drawn)
-        mask[rows, columns] |= found
+    drawn = Drawn([], [], [])
+    parts = find_parts(levels)
+    pure = [_find_in_part(image[part], part, levels, drawn, mask[part]) for part in parts]
+    for part, shapes in zip(parts, pure, strict=True):
+        find_glyphs(image[part], part, levels, drawn, shapes)
+    mask |= find_lines(levels)
     glyphs, letters, bars = drawn.glyphs, drawn.letters, drawn.bars
-    for y, x, h, w, tone in _text(glyphs, letters, bars, image.shape):
-        mask[y : y + h, x : x + w] |= _strokes(image[y : y + h, x : x + w], tone)
-    for (y, x, h, w), tone in _label_lines(glyphs, bars):
+    for y, x, h, w, tone in select_text(glyphs, letters, bars, image.shape):
+        mask[y : y + h, x : x + w] |= strokes(image[y : y + h, x : x + w], tone)
+    for (y, x, h, w), tone in find_label_lines(glyphs, bars):
         rows, columns = slice(max(0, y), y + h), slice(max(0, x), x + w)
-        mask[rows, columns] |= _strokes(image[rows, columns], tone)
-    return dilated(mask, max(2, round(0.002 * max(image.shape)))) if mask.any() else mask
+        mask[rows, columns] |= strokes(image[rows, columns], tone)
+    return sparsely_dilated(mask, max(2, round(0.002 * max(image.shape))))
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """What the parts of an image have: bars, shapes that can be letters, and those of them that are no tissue."""
+def _find_in_part(image: np.ndarray, part: Window, levels: Levels, drawn: Drawn, mask: np.ndarray) -> np.ndarray:
+    """Find bars, boxes, and shapes that are marks by themselves in a part of an image, and set them in its mask.
 
-    bars: list[Glyph]
-    glyphs: list[Glyph]
-    letters: list[Glyph]
-
-
-def _find_in_part(image: np.ndarray, corner: tuple[int, int], levels: Levels, drawn: _Drawn) -> np.ndarray:
-    """Find bars, boxes, and shapes that are marks by themselves in a part of an image: bool [h, w].
-
-    Bars and what can be letters are appended to `drawn`, at their places in the image.
+    Bars are appended to `drawn`, at their places in the image. White and black shapes are given: bool [h, w].
     """
-    top, left = corner
-    height, width = levels.image.shape
+    top, left = part[0].start, part[1].start
     pure = find_pure_shapes(image, levels)
-    mask = pure.copy()
-    tallest = 0.05 * height + 12
-
-    def may_be_glyph(h: np.ndarray, w: np.ndarray, filled: np.ndarray) -> np.ndarray:
-        fits: np.ndarray = (h >= 5) & (h <= tallest) & (w <= 1.8 * h) & (filled >= 0.08)
-        return fits
-
-    for tone, upright in enumerate((image, 255 - image)):
-        # Small letters are anti-aliased, so only some of their pixels are white or black; saturated tissue is alike.
-        unsure = levels.saturated[tone]
-        for level in LEVELS:
-            for y, x, part in _components(upright >= level, (height, width), _may_be_box_or_bar):
-                h, w = part.shape
-                if _is_box(part):
-                    mask[y : y + h, x : x + w] = True
-                elif _is_bar(part) and (not unsure or max(h, w) >= LEAST_BAR_SATURATED):
-                    mask[y : y + h, x : x + w] |= part
-                    drawn.bars.append((top + y, left + x, h, w, tone))
-        strict, loose = (image <= BLACK, image <= DUSKY) if tone else (image >= WHITE, image >= PALE)
-        for y, x, part in _components(loose, (height, width), may_be_glyph, strict):
-            is_letter = not unsure or bool(pure[y : y + part.shape[0], x : x + part.shape[1]][part].any())
-            if _has_drawn_edge(image, part, y, x, STEP if is_letter else STEP_SATURATED):
-                drawn.glyphs.append((top + y, left + x, *part.shape, tone))
-                if is_letter:
-                    drawn.letters.append(drawn.glyphs[-1])
+    mask |= pure
+    for tone, unsure in enumerate(levels.saturated):
+        for y, x, shape in _long_shapes(image, levels, tone):
+            h, w = shape.shape
+            if _is_box(shape):
+                mask[y : y + h, x : x + w] = True
+            elif _is_bar(shape) and (not unsure or max(h, w) >= LEAST_BAR_SATURATED):
+                mask[y : y + h, x : x + w] |= shape
+                drawn.bars.append((top + y, left + x, h, w, tone))
     if not levels.smooth:
-        for y, x, part in _even_shapes(image, levels):
-            mask[y : y + part.shape[0], x : x + part.shape[1]] |= part
-    return mask
+        for y, x, shape in _even_shapes(image, levels):
+            mask[y : y + shape.shape[0], x : x + shape.shape[1]] |= shape
+    return pure
 
 
-def _strokes(image: np.ndarray, tone: int) -> np.ndarray:
-    """Pixels of letters in an image of text: white or black ones, and the smoothed edges of these."""
-    upright = 255 - image if tone else image
-    return (upright >= WHITE) | (dilated(upright >= WHITE, 2) & (upright >= PALE))
+def _long_shapes(image: np.ndarray, levels: Levels, tone: int) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield row, column and mask of the shapes of a tone that may be bars or boxes in a part of an image."""
+    whole = levels.image.shape
+    for (rows, columns), own in find_groups(image, levels, (PALE_KIND, DARK_KIND)[tone], LEAST_LONG):
+        if max(own.shape) < LEAST_LONG:
+            continue
+        for level in LEVELS:
+            own &= image[rows, columns] <= 255 - level if tone else image[rows, columns] >= level  # noqa: PLW2901
+            labels, stats = label_window(own)
+            large = np.flatnonzero(stats[1:, 4] >= LEAST_LONG) + 1
+            if not large.size or stats[large, 2:4].max() < LEAST_LONG:
+                break
+            for index, (x, y, w, h, area) in zip(large.tolist(), stats[large].tolist(), strict=True):
+                if w <= 0.95 * whole[1] and h <= 0.5 * whole[0] and _may_be_box_or_bar(h, w, area):
+                    yield rows.start + y, columns.start + x, labels[y : y + h, x : x + w] == index
 
 
 def _even_shapes(image: np.ndarray, levels_of_all: Levels) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -181,77 +175,60 @@ def _even_shapes(image: np.ndarray, levels_of_all: Levels) -> Iterator[tuple[int
     """
     usual, limit = levels_of_all.spread, levels_of_all.even
     height, width = levels_of_all.image.shape
-    labels, stats = label_shapes(find_even(image, limit) > 0)
-    spread = spread_of(image)
-    fits = (stats[:, 4] >= LEAST_EVEN) & (stats[:, 2] <= 0.95 * width) & (stats[:, 3] <= 0.5 * height)
-    for index in np.flatnonzero(fits[1:]) + 1:
-        x, y, w, h, area = (int(value) for value in stats[index])
-        y0, x0 = max(0, y - 6), max(0, x - 6)
-        window = np.s_[y0 : y + h + 6, x0 : x + w + 6]
-        core = labels[window] == index
-        levels = image[window].astype(np.int16)
-        level = int(np.median(levels[core]))
-        saturated = not PALE_END < level < 255 - PALE_END
-        near = PALE_END if saturated else max(6, 2 * limit)
-        shape = core | (dilated(core, 2) & (np.abs(levels - level) <= near))
-        ring = dilated(shape, 4) & ~dilated(shape, 2)
-        changes = np.abs(levels[ring] - level) > JUMP
-        if not ring.any():
-            continue
+    for window, own in find_groups(image, levels_of_all, EVEN_KIND, LEAST_EVEN):
         # Saturated tissue is as even, and a round hole as sharp.
-        jumps = float(changes.mean()) >= ALL_AROUND and _is_sharp(levels, shape, level)
-        if saturated and area < LEAST_EVEN_GREY and levels_of_all.saturated[level <= PALE_END]:
+        if np.count_nonzero(own) < LEAST_EVEN_GREY and _is_saturated(image[window][own], levels_of_all):
             continue
-        if jumps and (not saturated or is_thin(shape)):
-            yield y0, x0, shape
-            continue
-        rough = spread[window][ring] >= ROUGH * usual
-        if saturated or area < LEAST_EVEN_GREY or float((changes | rough).mean()) < ALL_AROUND:
-            continue
-        if levels_of_all.noisy:
-            yield y0, x0, shape
+        labels, stats = label_window(own)
+        fits = (stats[:, 4] >= LEAST_EVEN) & (stats[:, 2] <= 0.95 * width) & (stats[:, 3] <= 0.5 * height)
+        for index in (np.flatnonzero(fits[1:]) + 1).tolist():
+            x, y, w, h, area = stats[index].tolist()
+            tight = np.s_[y : y + h, x : x + w]
+            level = int(median(image[window][tight][labels[tight] == index]))
+            saturated = not PALE_END < level < 255 - PALE_END
+            if saturated and area < LEAST_EVEN_GREY and levels_of_all.saturated[level <= PALE_END]:
+                continue
+            place = np.s_[window[0].start + y : window[0].start + y + h, window[1].start + x : window[1].start + x + w]
+            wide, inner = widened(place, 6, image.shape)
+            look = image[wide]
+            core = np.zeros(look.shape, bool)
+            core[inner] = labels[tight] == index
+            away = cv2.absdiff(look, np.full_like(look, level))
+            shape = core | (dilated(core, 2) & (away <= (PALE_END if saturated else max(6, 2 * limit))))
+            ring = dilated(shape, 4) & ~dilated(shape, 2)
+            if not ring.any():
+                continue
+            changes = away > JUMP
+            if _share(changes, ring) >= ALL_AROUND and _is_sharp(away, shape) and (not saturated or is_thin(shape)):
+                yield wide[0].start, wide[1].start, shape
+            elif not saturated and area >= LEAST_EVEN_GREY and levels_of_all.noisy:
+                beyond, at = widened(wide, 1, image.shape)
+                rough = spread_of(image[beyond])[at] >= ROUGH * usual
+                if _share(changes | rough, ring) >= ALL_AROUND:
+                    yield wide[0].start, wide[1].start, shape
 
 
-def _is_sharp(levels: np.ndarray, shape: np.ndarray, level: int) -> bool:
+def _is_saturated(pixels: np.ndarray, levels: Levels) -> bool:
+    """Whether all pixels are white where tissue is, or all black."""
+    white, black = levels.saturated
+    return bool((white and pixels.min() >= 255 - PALE_END) or (black and pixels.max() <= PALE_END))
+
+
+def _share(mask: np.ndarray, among: np.ndarray) -> float:
+    return np.count_nonzero(mask & among) / np.count_nonzero(among)
+
+
+def _is_sharp(away: np.ndarray, shape: np.ndarray) -> bool:
     """Whether the step at the edge of a shape is over two pixels outside it; that of an imaged structure is blurred."""
-    beyond = np.abs(levels - level).astype(np.float32)
     near, far = dilated(shape, 3) & ~dilated(shape, 2), dilated(shape, 6) & ~dilated(shape, 4)
-    return bool(near.any() and far.any()) and float(beyond[near].mean()) >= SHARP * float(beyond[far].mean())
+    away = away.astype(np.float32)
+    return bool(near.any() and far.any()) and float(away[near].mean()) >= SHARP * float(away[far].mean())
 
 
-def _components(
-    drawn: np.ndarray,
-    whole: tuple[int, int],
-    may_be: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
-    seeds: np.ndarray | None = None,
-) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Yield row, column and mask of each component that is small enough for a mark and may be one.
-
-    `drawn` is a part of an image of the height and width `whole`.
-    `may_be` selects by heights, widths and shares of their boxes that are filled, since there are many specks of noise;
-    with `seeds`, a component has one of these pixels.
-    """
-    height, width = whole
-    if not drawn.any():
-        return
-    labels, stats = label_shapes(drawn)
-    heights, widths = stats[:, 3], stats[:, 2]
-    fits = (widths <= 0.95 * width) & (heights <= 0.5 * height)
-    fits &= may_be(heights, widths, stats[:, 4] / (heights * widths))
-    if seeds is not None:
-        seeded = np.zeros(len(stats), bool)
-        seeded[labels.ravel()[np.flatnonzero(seeds)]] = True
-        fits &= seeded
-    for index in np.flatnonzero(fits[1:]) + 1:
-        x, y, w, h = (int(value) for value in stats[index, :4])
-        yield y, x, labels[y : y + h, x : x + w] == index
-
-
-def _may_be_box_or_bar(h: np.ndarray, w: np.ndarray, filled: np.ndarray) -> np.ndarray:
-    longer, shorter = np.maximum(h, w), np.minimum(h, w)
-    box = (h >= 10) & (w >= 20) & (w >= 1.2 * h) & (filled >= 0.45)
-    fits: np.ndarray = box | ((longer >= 24) & (longer >= 3 * shorter))
-    return fits
+def _may_be_box_or_bar(h: int, w: int, area: int) -> bool:
+    longer, shorter = max(h, w), min(h, w)
+    box = h >= 10 and w >= 20 and w >= 1.2 * h and area / (h * w) >= 0.45
+    return box or (longer >= 24 and longer >= 3 * shorter)
 
 
 def _is_box(part: np.ndarray) -> bool:
@@ -281,72 +258,3 @@ def _is_bar(part: np.ndarray) -> bool:
     solid = bool(full[band[0] : band[-1] + 1].all())
     others = part[~full]
     return solid and w >= 6 * thickness and (others.size == 0 or float(others.mean()) < 0.5)
-
-
-def _has_drawn_edge(image: np.ndarray, part: np.ndarray, y: int, x: int, least: int) -> bool:
-    """Whether grey levels jump at the border of a component, as at a letter drawn over an image."""
-    y0, x0 = max(0, y - 3), max(0, x - 3)
-    window = image[y0 : y + part.shape[0] + 3, x0 : x + part.shape[1] + 3].astype(np.float32)
-    inside = np.zeros(window.shape, np.uint8)
-    inside[y - y0 : y - y0 + part.shape[0], x - x0 : x - x0 + part.shape[1]] = part
-    ring = (cv2.dilate(inside, np.ones((5, 5), np.uint8)) > 0) & (cv2.dilate(inside, np.ones((3, 3), np.uint8)) == 0)
-    if not ring.any():
-        return False
-    return abs(float(np.median(window[ring])) - float(window[inside > 0].mean())) > least
-
-
-def _text(glyphs: list[Glyph], letters: list[Glyph], bars: list[Glyph], shape: tuple[int, ...]) -> list[Glyph]:
-    """Select the glyphs that are next to a bar, and those of `letters` that form a line of text."""
-    chosen = [glyph for glyph in glyphs if any(_beside(glyph, bar) for bar in bars)] + [
-        letter
-        for letter in letters
-        if _near_border(letter, shape) and sum(_same_line(letter, other) for other in letters) >= 3  # including itself
-    ]
-    # Letters that are shorter or longer than their neighbours are in the line of text, too.
-    lines = [(y - h // 3, x - 2 * h, h + 2 * (h // 3), w + 4 * h) for y, x, h, w, _ in chosen]
-    return chosen + [letter for letter in letters if any(_within(letter, line) for line in lines)]
-
-
-def _label_lines(glyphs: list[Glyph], bars: list[Glyph]) -> list[tuple[tuple[int, int, int, int], int]]:
-    """Find the line of text at each bar, where letters may merge with tissue of the same tone."""
-    lines = []
-    for bar in bars:
-        letters = [glyph for glyph in glyphs if _beside(glyph, bar)]
-        if not letters:
-            continue
-        tallest = max(h for _, _, h, _, _ in letters)
-        y = min(glyph[0] for glyph in letters) - tallest // 4
-        end = max(glyph[0] + glyph[2] for glyph in letters) + tallest // 4
-        x = min(bar[1], *(glyph[1] for glyph in letters)) - tallest
-        right = max(bar[1] + bar[3], *(glyph[1] + glyph[3] for glyph in letters)) + tallest
-        lines.append(((y, x, end - y, right - x), bar[4]))
-    return lines
-
-
-def _near_border(glyph: Glyph, shape: tuple[int, ...]) -> bool:
-    return glyph[0] < 0.2 * shape[0] or glyph[0] + glyph[2] > 0.8 * shape[0]
-
-
-def _same_line(glyph: Glyph, other: Glyph) -> bool:
-    """Whether two glyphs have the same tone, a similar size, and are neighbours on one line."""
-    y, x, h, w, tone = glyph
-    v, u, k, m, shade = other
-    apart = u - (x + w) if u > x else x - (u + m)
-    return (
-        shade == tone and abs((v + k) - (y + h)) <= 0.35 * max(h, k) and 0.5 <= k / h <= 2 and apart <= 1.2 * max(h, k)
-    )
-
-
-def _beside(glyph: Glyph, bar: Glyph) -> bool:
-    y, x, h, w, tone = glyph
-    v, u, k, m, shade = bar
-    reach = 1.2 * h + 4
-    vertical = max(v - (y + h), y - (v + k))
-    sideways = max(u - (x + w), x - (u + m))
-    return tone == shade and vertical <= reach and sideways <= reach
-
-
-def _within(glyph: Glyph, line: tuple[int, int, int, int]) -> bool:
-    y, x, h, w, _ = glyph
-    v, u, k, m = line
-    return y >= v and x >= u and y + h <= v + k and x + w <= u + m

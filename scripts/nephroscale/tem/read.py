@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from nephroscale.errors import Rejected
@@ -13,6 +14,8 @@ from nephroscale.slides.tint import separate_tint
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+FEW_ROWS = 8  # that show whether a picture has grey levels
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,23 @@ def read_tem(path: Path, page: int | None = None) -> TemPicture:
     else:
         grey = pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32)
         drawn = np.zeros(pixels.shape, bool)
-    if grey.min() == grey.max():
-        raise Rejected("image has only one grey level")
-    if grey.dtype == np.uint8 and np.count_nonzero(np.bincount(grey.ravel(), minlength=256)) == 2:
-        raise Rejected("image is black and white, without grey levels; save it in grey, with 8 or 16 bits")
+    if not _has_three_levels(grey[:: max(1, len(grey) // FEW_ROWS)]):  # the rest need not be looked at
+        _refuse_few_levels(grey)
     if grey.dtype == np.uint8:
         return TemPicture(grey, drawn)
     levels: np.ndarray = np.rint(grey if pixels.dtype == np.uint8 else _stretch(grey, drawn))
     return TemPicture(levels.astype(np.uint8), drawn)
+
+
+def _has_three_levels(grey: np.ndarray) -> bool:
+    return grey.dtype == np.uint8 and cv2.countNonZero(cv2.calcHist([grey], [0], None, [256], [0, 256])) > 2
+
+
+def _refuse_few_levels(grey: np.ndarray) -> None:
+    if grey.min() == grey.max():
+        raise Rejected("image has only one grey level")
+    if grey.dtype == np.uint8 and not _has_three_levels(grey):
+        raise Rejected("image is black and white, without grey levels; save it in grey, with 8 or 16 bits")
 
 
 def _stretch(grey: np.ndarray, drawn: np.ndarray) -> np.ndarray:

@@ -7,11 +7,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from nephroscale.tem.shapes import extremes, percentile, spread_of
+from nephroscale.tem.shapes import (
+    SMALL,
+    Window,
+    extremes,
+    find_islands,
+    islands_of,
+    percentile,
+    spread_of,
+    widened,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WHITE_KIND, BLACK_KIND, PALE_KIND, DARK_KIND, EVEN_KIND = range(5)  # places in `Blocks`
 
 PURE, PALE_END = 244, 25  # the level of what was drawn in white, and levels at the ends of the range
 CLOSE = (PURE - 24, PURE - 4)  # levels that tissue which reaches pure ones has more often, and drawn shapes have rarely
@@ -27,7 +42,24 @@ BLOCK = 2**HALVINGS
 LEAST_PURE = {False: (2, 12), True: (8, 40)}  # by whether tissue is as white or black
 LEAST_PALE, LEAST_EVEN = (12, 24), (4, 12)
 SAMPLE, SAMPLED = 32, 256  # rows, of so many, on which the texture is measured
+BAND = 200_000  # pixels that are looked at at once
 MOSTLY = 0.5  # of the image: all of it is one part then
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Where an image has white, black, pale, dark and, unless evenness says nothing, even pixels.
+
+    Parameters
+    ----------
+    numbers
+        Of each kind, about how many pixels a block of 16 pixels has, uint8 [rows, columns].
+    shares
+        About the share of a block of 8 pixels that is of the kind, from 0 to 255; 0 only if no pixel is.
+    """
+
+    numbers: list[np.ndarray]
+    shares: list[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -70,6 +102,11 @@ class Levels:
         return cv2.countNonZero(find_even(self._sample, self.even)) > MOST_EVEN * self._sample.size
 
     @cached_property
+    def blocks(self) -> Blocks:
+        """Where the image has white, black, pale, dark and even pixels."""
+        return _count_blocks(self.image, None if self.smooth else self.even)
+
+    @cached_property
     def _sample(self) -> np.ndarray:
         """Some bands of rows, one on the other."""
         if len(self.image) <= 2 * SAMPLED:
@@ -107,6 +144,34 @@ def find_even(image: np.ndarray, limit: float) -> np.ndarray:
     return found
 
 
+def find_groups(image: np.ndarray, levels: Levels, kind: int, least: int) -> Iterator[tuple[Window, np.ndarray]]:
+    """Yield groups of pixels of a kind in a part of an image, as :func:`find_islands` does.
+
+    Parameters
+    ----------
+    image
+        uint8 [h, w], a part of the image or all of it.
+    levels
+        Of the whole image.
+    kind
+        WHITE_KIND, BLACK_KIND, PALE_KIND, DARK_KIND or EVEN_KIND.
+    least
+        Pixels of a group.
+    """
+
+    def draw(window: Window) -> np.ndarray:
+        if kind == EVEN_KIND:
+            wide, inner = widened(window, 1, image.shape)
+            return np.asarray(find_even(image[wide], levels.even)[inner] > 0)
+        look = image[window]
+        level = (PURE, 255 - PURE, 255 - PALE_END, PALE_END)[kind]
+        return np.asarray(look >= level if kind in {WHITE_KIND, PALE_KIND} else look <= level)
+
+    if image.shape == levels.image.shape and image.size > SMALL:
+        return islands_of(levels.blocks.shares[kind], image.shape, draw, least)
+    return find_islands(draw(np.s_[0 : image.shape[0], 0 : image.shape[1]]), least)
+
+
 def find_parts(levels: Levels) -> list[tuple[slice, slice]]:
     """Choose the parts of an image that can have marks.
 
@@ -122,17 +187,10 @@ def find_parts(levels: Levels) -> list[tuple[slice, slice]]:
     """
     image = levels.image
     height, width = image.shape
-    pure_white = cv2.threshold(image, PURE - 1, 255, cv2.THRESH_BINARY)[1]
-    pure_black = cv2.threshold(image, 255 - PURE, 255, cv2.THRESH_BINARY_INV)[1]
-    counted = [
-        # A letter has few white pixels, a grey bar or box many pale ones.
-        (_count(pure_white), LEAST_PURE[levels.saturated[0]]),
-        (_count(pure_black), LEAST_PURE[levels.saturated[1]]),
-        (_count(cv2.threshold(image, 254 - PALE_END, 255, cv2.THRESH_BINARY)[1]), LEAST_PALE),
-        (_count(cv2.threshold(image, PALE_END, 255, cv2.THRESH_BINARY_INV)[1]), LEAST_PALE),
-    ]
-    if not levels.smooth:
-        counted.append((_count(find_even(image, levels.even)), LEAST_EVEN))
+    numbers = levels.blocks.numbers
+    # A letter has few white pixels, a grey bar or box many pale ones.
+    least_of = (LEAST_PURE[levels.saturated[0]], LEAST_PURE[levels.saturated[1]], LEAST_PALE, LEAST_PALE, LEAST_EVEN)
+    counted = list(zip(numbers, least_of[: len(numbers)], strict=True))
     dense = [number >= least for number, (least, _) in counted]
     grown = cv2.dilate(np.logical_or.reduce(dense).view(np.uint8), np.ones((3, 3), np.uint8))
     groups, labels = cv2.connectedComponents(grown, connectivity=8)
@@ -147,7 +205,7 @@ def find_parts(levels: Levels) -> list[tuple[slice, slice]]:
             grown[y : y + h, x : x + w] = 1
         boxes = _boxes(grown)
     if covered > MOSTLY * grown.size:
-        return [np.s_[:height, :width]]
+        return [np.s_[0:height, 0:width]]
     return [
         np.s_[BLOCK * y : min(height, BLOCK * (y + h)), BLOCK * x : min(width, BLOCK * (x + w))] for x, y, w, h in boxes
     ]
@@ -158,11 +216,41 @@ def _boxes(grown: np.ndarray) -> list[tuple[int, int, int, int]]:
     return [tuple(box[:4]) for box in cv2.connectedComponentsWithStats(grown, connectivity=8)[2][1:].tolist()]
 
 
-def _count(marked: np.ndarray) -> np.ndarray:
-    """Count the pixels that are 255, not 0, in each block, by repeated averages of four: uint8 [rows, columns]."""
+def _count_blocks(image: np.ndarray, even: float | None) -> Blocks:
+    """Count white, black, pale, dark and, with a limit of the spread, even pixels by blocks.
+
+    A band of rows at a time stays in the processor's cache.
+    """
+    height, width = image.shape
+    rows = BLOCK * max(1, BAND // (BLOCK * width))
+    counts: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(4 if even is None else 5)]
+    kinds = [(each, kind) for each in (PURE - 1, 254 - PALE_END) for kind in (cv2.THRESH_BINARY, cv2.THRESH_BINARY_INV)]
+    marked = np.empty((min(rows, height), width), np.uint8)
+    for start in range(0, height, rows):
+        band = image[start : start + rows]
+        for bands, (level, kind) in zip(counts, kinds, strict=False):
+            limit = level if kind == cv2.THRESH_BINARY else 254 - level
+            bands.append(_count(cv2.threshold(band, limit, 255, kind, dst=marked[: len(band)])[1]))
+        if even is not None:
+            first = max(0, start - 1)
+            found = find_even(image[first : start + rows + 1], even)
+            counts[4].append(_count(found[start - first : start - first + len(band)]))
+    shares, numbers = ([np.concatenate([each[size] for each in bands]) for bands in counts] for size in (0, 1))
+    return Blocks(numbers, shares)
+
+
+def _count(marked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Count the pixels that are 255, not 0, in blocks of 8 pixels and of 16, by repeated averages of four.
+
+    uint8 [rows, columns] each; the first is not 0 where a block has at least one, the second about their number.
+    """
     bottom, right = (-side % BLOCK for side in marked.shape)
     if bottom or right:
         marked = cv2.copyMakeBorder(marked, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=0)
+    fine = marked
     for _ in range(HALVINGS):
-        marked = cv2.resize(marked, (marked.shape[1] // 2, marked.shape[0] // 2), interpolation=cv2.INTER_AREA)
-    return marked
+        fine, marked = (
+            marked,
+            cv2.resize(marked, (marked.shape[1] // 2, marked.shape[0] // 2), interpolation=cv2.INTER_AREA),
+        )
+    return fine, marked

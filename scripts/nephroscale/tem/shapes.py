@@ -2,21 +2,94 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-LITTLE, SPARSE = 0.1, 0.01  # set pixels, as shares of a mask
-SMALL = 40_000  # pixels of a mask with whose background OpenCV is quick
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+LITTLE, SPARSE = 0.2, 0.01  # shares of a mask that are set
+SMALL = 40_000  # pixels of a mask that is looked at as a whole
+BLOCK = 8  # pixels; the bytes of a word
+ROUNDED = 1.5  # by how much a share of a block, from 0 to 255, may be too low
 TRIANGULAR = 0.8  # share of the smallest triangle round an arrowhead that it fills
 THIN = 1.8  # area of a thin shape, in squares of its thickness
+
+Window = tuple[slice, slice]
+
+
+def find_islands(mask: np.ndarray, least: int = 1) -> Iterator[tuple[Window, np.ndarray]]:
+    """Yield the groups of set pixels of a mask, which has few: connected blocks of 8 x 8 pixels with at least one each.
+
+    A connected shape is in one group, so that only the windows of groups need to be looked at.
+
+    Parameters
+    ----------
+    mask
+        bool [h, w].
+    least
+        Set pixels of a group.
+
+    Yields
+    ------
+    tuple
+        Rows and columns of the window of a group in the mask, and its own pixels there, bool.
+    """
+    if mask.size <= SMALL:
+        if np.count_nonzero(mask) >= least:
+            yield np.s_[0 : mask.shape[0], 0 : mask.shape[1]], mask
+        return
+    yield from islands_of(_occupied(mask) * 255, mask.shape, mask.__getitem__, least)
+
+
+def islands_of(
+    shares: np.ndarray, shape: tuple[int, ...], draw: Callable[[Window], np.ndarray], least: int
+) -> Iterator[tuple[Window, np.ndarray]]:
+    """Yield the same where it is about known how many set pixels blocks have.
+
+    Parameters
+    ----------
+    shares
+        uint8 [rows, columns], about the share of each block that is set, from 0 to 255; 0 only if no pixel is.
+    shape
+        Height and width of the mask.
+    draw
+        Gives a window of the mask.
+    least
+        Set pixels of a group.
+    """
+    _, groups, stats, _ = cv2.connectedComponentsWithStats((shares > 0).view(np.uint8), connectivity=8)
+    places = np.flatnonzero(shares)
+    most = np.bincount(groups.ravel()[places], (shares.ravel()[places] + ROUNDED) * (BLOCK * BLOCK / 255))
+    for group in np.flatnonzero(most >= least).tolist():
+        x, y, w, h, blocks = stats[group].tolist()
+        window = np.s_[BLOCK * y : min(shape[0], BLOCK * (y + h)), BLOCK * x : min(shape[1], BLOCK * (x + w))]
+        own = draw(window)
+        if blocks < w * h:
+            inside = (groups[y : y + h, x : x + w] == group).repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
+            own = own & inside[: own.shape[0], : own.shape[1]]
+        if np.count_nonzero(own) >= least:
+            yield window, own
+
+
+def _occupied(mask: np.ndarray) -> np.ndarray:
+    """Whether each block has a set pixel: uint8 [rows, columns]."""
+    bottom, right = (-side % BLOCK for side in mask.shape)
+    marked: np.ndarray = np.ascontiguousarray(mask).view(np.uint8)
+    if bottom or right:
+        marked = cv2.copyMakeBorder(marked, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=0)
+    words = marked.view(np.uint64).reshape(len(marked) // BLOCK, BLOCK, -1)
+    occupied: np.ndarray = np.bitwise_or.reduce(words, axis=1) != 0
+    return occupied.view(np.uint8)
 
 
 def label_shapes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Label the connected shapes of a mask.
 
-    Where little is set, OpenCV's own statistics would take several times as long, since they count the background too.
+    The order of labels is that of OpenCV, in a large mask with very few pixels that of the first pixels.
 
     Parameters
     ----------
@@ -30,12 +103,27 @@ def label_shapes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     stats
         int32 [labels, 5]: x, y, width, height and area; of label 0 they mean nothing.
     """
-    number = cv2.countNonZero(mask.view(np.uint8))
-    if number > LITTLE * mask.size or mask.size <= SMALL:
-        return cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)[1:3]
-    if number <= SPARSE * mask.size:
-        return _label_runs(mask)
-    count, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
+    number = np.count_nonzero(mask)
+    if mask.size <= SMALL or number > LITTLE * mask.size:
+        return label_window(mask)
+    labels, stats = np.zeros(mask.shape, np.int32), [[0] * 5]
+    order = _first_pixel if number <= SPARSE * mask.size else _first_square
+    for index, (y, x, shape) in enumerate(sorted(find_shapes(mask), key=order), start=1):
+        h, w = shape.shape
+        labels[y : y + h, x : x + w][shape] = index
+        stats.append([x, y, w, h, int(np.count_nonzero(shape))])
+    return labels, np.array(stats, np.int32)
+
+
+def label_window(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Label the same in a window full of shapes, in OpenCV's order.
+
+    Where little is set, OpenCV's own statistics would take several times as long, since they count the background too.
+    """
+    marked = mask.view(np.uint8)
+    if mask.size <= SMALL or cv2.countNonZero(marked) > LITTLE * mask.size:
+        return cv2.connectedComponentsWithStats(marked, connectivity=8)[1:3]
+    count, labels = cv2.connectedComponents(marked, connectivity=8)
     stats = np.zeros((count, 5), np.int32)
     places = np.flatnonzero(mask)
     own = labels.ravel()[places].astype(np.intp)
@@ -49,43 +137,66 @@ def label_shapes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return labels, stats
 
 
-def _label_runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Label the shapes of a mask with few pixels by its runs along rows, several times as fast as OpenCV does."""
-    labels, width = np.zeros(mask.shape, np.int32), mask.shape[1]
-    places = np.flatnonzero(mask)
-    if places.size == 0:
-        return labels, np.zeros((1, 5), np.int32)
-    rows = places // width
-    first = np.flatnonzero(np.concatenate([[True], (np.diff(places) != 1) | (np.diff(rows) != 0)]))
-    lengths = np.diff(np.append(first, places.size))
-    row = rows[first]
-    start = places[first] - row * width
-    end = start + lengths  # exclusive
-    # A run touches those of the row above that begin before or at its end, and end after or at its start.
-    stride = width + 2
-    low = np.searchsorted(row * stride + end, (row - 1) * stride + start)
-    high = np.searchsorted(row * stride + start, (row - 1) * stride + end, side="right")
-    touching = np.maximum(high - low, 0)
-    below = np.repeat(np.arange(row.size), touching)
-    above = np.arange(below.size) - np.repeat(touching.cumsum() - touching, touching) + low[below]
-    links = coo_array((np.ones(below.size, bool), (below, above)), shape=(row.size, row.size))
-    count, own = connected_components(links, directed=False)
-    own = own.astype(np.int32) + 1
-    stats = np.full((count + 1, 5), max(mask.shape), np.int32)
-    beyond = np.zeros((count + 1, 2), np.int32)
-    for axis, (lowest, highest) in enumerate(((start, end), (row, row + 1))):
-        np.minimum.at(stats[:, axis], own, lowest.astype(np.int32))
-        np.maximum.at(beyond[:, axis], own, highest.astype(np.int32))
-    stats[:, 2:4] = beyond - stats[:, :2]
-    stats[:, 4] = np.bincount(own, lengths, count + 1)
-    labels.ravel()[places] = np.repeat(own, lengths)
-    return labels, stats
+def find_shapes(mask: np.ndarray) -> list[tuple[int, int, np.ndarray]]:
+    """Find the connected shapes of a mask that has few pixels: row, column and mask of each."""
+    found = []
+    for (rows, columns), own in find_islands(mask):
+        labels, stats = label_window(own)
+        for index, (x, y, w, h, _) in enumerate(stats[1:].tolist(), start=1):
+            found.append((rows.start + y, columns.start + x, labels[y : y + h, x : x + w] == index))
+    return found
+
+
+def _first_pixel(shape: tuple[int, int, np.ndarray]) -> tuple[int, int]:
+    y, x, mask = shape
+    return y, x + int(mask[0].argmax())
+
+
+def _first_square(shape: tuple[int, int, np.ndarray]) -> tuple[int, int]:
+    """Place of the first square of 2 x 2 pixels that has a part of a shape; by these, OpenCV numbers shapes."""
+    y, x, mask = shape
+    return y // 2, (x + int(mask[: 2 - y % 2].any(axis=0).argmax())) // 2
+
+
+@cache
+def square(reach: int) -> np.ndarray:
+    """The neighbourhood of a pixel for OpenCV: all within a number of pixels to each side."""
+    return np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
 
 
 def dilated(mask: np.ndarray, reach: int) -> np.ndarray:
     """Grow a mask, bool [h, w], by a number of pixels to each side."""
-    grown: np.ndarray = cv2.dilate(mask.view(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+    grown: np.ndarray = cv2.dilate(mask.view(np.uint8), square(reach)).view(bool)
     return grown
+
+
+def sparsely_dilated(mask: np.ndarray, reach: int) -> np.ndarray:
+    """Grow a mask that has few pixels."""
+    grown = np.zeros(mask.shape, bool)
+    for window, own in find_islands(mask):
+        around, place = widened(window, reach, mask.shape)
+        wide = np.zeros((around[0].stop - around[0].start, around[1].stop - around[1].start), bool)
+        wide[place] = own
+        grown[around] |= dilated(wide, reach)
+    return grown
+
+
+def widened(window: Window, reach: int, shape: tuple[int, ...]) -> tuple[Window, Window]:
+    """Widen a window by a number of pixels within an image of a shape; give the place of the old one in it, too."""
+    wide = [
+        slice(max(0, side.start - reach), min(length, side.stop + reach))
+        for side, length in zip(window, shape, strict=False)
+    ]
+    inner = [
+        slice(side.start - around.start, side.stop - around.start) for side, around in zip(window, wide, strict=True)
+    ]
+    return (wide[0], wide[1]), (inner[0], inner[1])
+
+
+def median(levels: np.ndarray) -> float:
+    """Median of grey levels, uint8 [n], n not 0."""
+    ordered = np.sort(levels)
+    return (int(ordered[len(levels) // 2]) + int(ordered[(len(levels) - 1) // 2])) / 2
 
 
 def percentile(image: np.ndarray, share: float) -> float:
@@ -96,8 +207,7 @@ def percentile(image: np.ndarray, share: float) -> float:
 
 def extremes(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest level among each pixel and its eight neighbours, uint8 [h, w] each."""
-    square = np.ones((3, 3), np.uint8)
-    return cv2.erode(image, square), cv2.dilate(image, square)
+    return cv2.erode(image, square(1)), cv2.dilate(image, square(1))
 
 
 def spread_of(image: np.ndarray) -> np.ndarray:
@@ -119,6 +229,6 @@ def is_arrowhead(shape: np.ndarray) -> bool:
 
 def is_thin(shape: np.ndarray) -> bool:
     """Whether a shape is a letter, a line or an arrow rather than a blob: its area holds several inscribed squares."""
-    padded = np.pad(shape, 1).astype(np.uint8)
+    padded = cv2.copyMakeBorder(shape.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     thickness = 2 * float(cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max())
-    return float(shape.sum()) >= THIN * thickness**2
+    return bool(np.count_nonzero(shape) >= THIN * thickness**2)

@@ -111,7 +111,7 @@ def fit(
         loss is not finite.
     """
     make_deterministic(device)
-    settings = settings.with_changes(model.train)
+    settings = model.training(settings)
     sides = _open_sides(data, model, settings, seed)
     shapes = {name: layout.shape for name, layout in sides.layouts.items()}
     slots = max(1, *(layout.slots for layout in sides.layouts.values()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Literal
 
 from nephroscale.settings import Settings, setting
 
@@ -86,16 +86,6 @@ class TrainSettings(Settings):
         "on a GPU if the training encodes more than 250,000 images.",
         None,
     )
-
-    def with_changes(self, changes: Mapping[str, Any]) -> Self:
-        """Replace the keys that a model's own `train` sets.
-
-        Raises
-        ------
-        TypeError
-            When a key is unknown.
-        """
-        return type(self).from_mapping({**self.to_mapping(), **changes})
 
 
 def expand_preset(config: Mapping[str, object]) -> dict[str, object]:

@@ -7,7 +7,7 @@ import tifffile
 from nephroscale.cohort.image import TableScale
 from nephroscale.slides.headers import describe_header
 from nephroscale.slides.readers.registry import choose_reader, open_slide
-from nephroscale.slides.readers.stated_mpp import micrometres, read_mpp, square_pixels
+from nephroscale.slides.readers.stated_mpp import StatedMpp, micrometres, read_mpp, square_pixels
 
 RGB = np.full((64, 64, 3), 200, np.uint8)
 
@@ -38,15 +38,27 @@ def test_units(unit, factor):
 
 
 def test_pixels_that_are_not_square_are_refused_with_the_reason():
-    assert square_pixels("0.25", "0.25") == (0.25, False, "")
-    assert square_pixels(0.25, 0.26) == (0.255, False, "")
+    square = (1.0, 1.0)
+    assert square_pixels("0.25", "0.25") == (0.25, False, "", square)
+    assert square_pixels(0.25, 0.251) == (pytest.approx(0.2505), False, "", square)  # too like to be resampled
     assert "not square" in square_pixels(0.25, 0.265).fault
-    assert square_pixels("0.25", "0.5") == (None, False, "its pixels are not square (0.25 x 0.5 µm); resample it")
-    assert square_pixels("0,25", "0.25") == (0.25, False, "")
-    assert square_pixels(None, None) == square_pixels("", " ") == (None, False, "")
+    assert "not square" in square_pixels(0.265, 0.25).fault
+    refused = "its pixels are not square (0.25 x 0.5 µm); resample it"
+    assert square_pixels("0.25", "0.5") == (None, False, refused, square)
+    assert square_pixels("0,25", "0.25") == (0.25, False, "", square)
+    assert square_pixels(None, None) == square_pixels("", " ") == (None, False, "", square)
     assert square_pixels(None, "0.25").fault == "the file gives the size of a pixel along one axis alone (0.25 µm)"
     for x, y in (("-1", "-1"), ("a", "1"), ("inf", "1"), ("nan", "nan"), (0, 0)):
-        assert square_pixels(x, y) == (None, False, f"the file gives {x} x {y} µm as the size of a pixel")
+        fault = f"the file gives {x} x {y} µm as the size of a pixel"
+        assert square_pixels(x, y) == (None, False, fault, square)
+
+
+@pytest.mark.parametrize("sides", [(0.25, 0.26), (0.26, 0.25)])
+def test_pixels_that_are_nearly_square_are_resampled_to_the_shorter_side(sides):
+    stated = square_pixels(*sides)
+    assert stated.mpp == 0.25
+    assert [stated.mpp * stretch for stretch in stated.stretch] == pytest.approx(sides)
+    assert stated.mean == pytest.approx(0.255)
 
 
 def write_ome(path, tile=None, resolution=(10000, 10000), **metadata):
@@ -88,19 +100,21 @@ def test_the_descriptions_of_imagej_and_aperio_and_plain_tags(tmp_path):
             resolutionunit=unit,
         )
         with tifffile.TiffFile(path) as tiff:
-            return read_mpp(tiff)
+            stated = read_mpp(tiff)
+        assert stated.stretch == (1.0, 1.0)
+        return stated
 
-    assert write("ImageJ=1.53q\nunit=\\u00B5m\n", unit=1) == (0.25, False, "")
-    assert write("ImageJ=1.53q\nunit=pixel\n", unit=1) == (None, False, "")
+    assert write("ImageJ=1.53q\nunit=\\u00B5m\n", unit=1) == StatedMpp(0.25, False)
+    assert write("ImageJ=1.53q\nunit=pixel\n", unit=1) == StatedMpp(None, False)
     assert "'furlong'" in write("ImageJ=1.53q\nunit=furlong\n", unit=1).fault
-    assert write("Aperio Image Library v11.2.1\r\n64x64 |AppMag = 20|MPP = 0.4990") == (0.499, False, "")
-    assert write(resolution=(20000, 20000), unit=3) == (0.5, True, "")
-    assert write(resolution=(20000, 20000), unit=1) == (None, False, "")
+    assert write("Aperio Image Library v11.2.1\r\n64x64 |AppMag = 20|MPP = 0.4990") == StatedMpp(0.499, False)
+    assert write(resolution=(20000, 20000), unit=3) == StatedMpp(0.5, True)
+    assert write(resolution=(20000, 20000), unit=1) == StatedMpp(None, False)
     for written in ("0,4990", "4.99E-001", "0.25|MPP = 0.499"):
         assert write(f"Aperio Image Library v11.2.1\r\n64x64 |AppMag = 20|MPP = {written}|X = 1").mpp == 0.499
     for written in ("0", "-0.5", "none"):
         assert write(f"Aperio v11|MPP = {written}").fault == f"the file gives {written!r} as its MPP"
-        assert write(f"Aperio v11|MPP = {written}", (20000, 20000), 3) == (0.5, True, "")
+        assert write(f"Aperio v11|MPP = {written}", (20000, 20000), 3) == StatedMpp(0.5, True)
 
 
 @pytest.mark.parametrize("tile", [None, (16, 16)])

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from nephroscale.engine.device import NodeError
 from nephroscale.engine.snakemake.job_groups import ATTEMPT, GROUPED, RETRIES
 from nephroscale.errors import NephroscaleError
+from nephroscale.store.disk import write_whole
 from nephroscale.store.records import now
 
 SUFFIX = ".attempt"
@@ -118,10 +119,4 @@ class Attempt:
 
     def _write(self, state: AttemptState) -> None:
         self._state = state
-        values = state._asdict()
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_text(json.dumps(values) + "\n")
-            temporary.replace(self._path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(self._path, f"{json.dumps(state._asdict())}\n".encode())

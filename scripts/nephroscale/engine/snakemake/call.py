@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from nephroscale.collect import reachable
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
@@ -93,13 +94,7 @@ class Call(NamedTuple):
         """Give the stages that it needs; all of them where a target is not the name of a stage."""
         if not self.targets or any(target not in stages for target in self.targets):
             return list(stages)
-        pending, wanted = list(self.targets), set()
-        while pending:
-            name = pending.pop()
-            if name not in wanted:
-                wanted.add(name)
-                pending += stages[name].after
-        return wanted
+        return reachable(self.targets, lambda name: stages[name].after)
 
 
 def check_executor(call: Call) -> list[NephroscaleError]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from nephroscale.json_text import JSON
 
 #: What every job imports.
-ALWAYS = ("snakemake.cli", "snakemake.iocontainers", "snakemake.logging", "yaml", "jsonschema")
+ALWAYS = ("snakemake.io", "snakemake.iocontainers", "snakemake.logging", "yaml", "jsonschema")
 
 
 class ForkedJobs:

@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from nephroscale.store.disk import write_whole
 from nephroscale.store.records import now
 
 if TYPE_CHECKING:
@@ -81,9 +82,7 @@ def wait_for_receipts(paths: Sequence[Path], seconds: float = 30.0) -> None:
 def write_note(path: Path, message: str) -> None:
     """Write a failure note in place of a receipt."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps({"not made": message}) + "\n")
-    temporary.replace(path)
+    write_whole(path, f"{json.dumps({'not made': message})}\n".encode())
 
 
 def has_notes(plan: Plan) -> bool:

@@ -14,6 +14,9 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from nephroscale.engine.dispatch import read_dispatch
+from nephroscale.engine.environment import package_versions
+from nephroscale.engine.job import git_commit
 from nephroscale.engine.plan import Plan
 from nephroscale.engine.snakemake import script
 from nephroscale.errors import NephroscaleError
@@ -115,13 +118,19 @@ def _prepare(given: Given) -> Signatures:
     with suppress(NephroscaleError):  # of tables that were just edited; the job gives the reason
         for _ in range(2):  # the second time, no file is older than its signature
             plan = Plan(given.config, given.stages())
-            code = {name for closure in given.closures for name in plan.code.closure(*closure).code}
+            closures = [plan.code.closure(*closure) for closure in given.closures]
+            code = {name for closure in closures for name in closure.code}
             read = [*plan.code.files(), *plan.tables()]
             signed = {path: signed.get(path) or _sign(path) for path in read}
         for name in sorted(code):
             if "/" in name and name.endswith(".py"):
                 with suppress(Exception):  # the same
                     import_module(name.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+        # What else each job asks for; the answers are kept.
+        for closure in closures:
+            package_versions(closure.imports)
+        read_dispatch(sys.modules)
+        git_commit(plan.scripts)
         script.prepared = given.config, plan
     return signed
 

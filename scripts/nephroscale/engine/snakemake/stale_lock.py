@@ -17,6 +17,8 @@ import sys
 import time
 from pathlib import Path
 
+from nephroscale.store.gc import is_alive
+
 NOTE = "nephroscale-run.json"
 # Longest time until cancelled jobs have ended.
 SECONDS = 120
@@ -51,7 +53,7 @@ def clear_dead_run(folder: Path = Path(".snakemake")) -> bool:
         return False
     if not locks or note["host"] != socket.gethostname() or _started(note["pid"]) == note["started"]:
         return False
-    if note["group"] and _group_lives(note["group"]):
+    if note["group"] and is_alive(os.killpg, note["group"]):  # a job that outlived a killed local run
         return False
     cancelled = _cancel_jobs(folder, note["time"])
     for lock in locks:
@@ -82,17 +84,6 @@ def _cancel_jobs(folder: Path, since: float) -> int:
 def _words(command: list[str]) -> list[str]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
     return done.stdout.split()
-
-
-def _group_lives(group: int) -> bool:
-    """Whether any process of a group runs: a job that outlived a killed local run."""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _started(pid: int) -> str:

@@ -10,11 +10,13 @@ import subprocess
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from nephroscale.collect import grouped
 from nephroscale.engine.batches import describe_batches
 from nephroscale.engine.image_findings import describe_findings
 from nephroscale.engine.past_reports import past_reports
 from nephroscale.engine.prepass import outdated, outdated_receipts
 from nephroscale.engine.snakemake.attempt import SUFFIX, AttemptState, cluster_logs
+from nephroscale.store.gc import is_alive
 from nephroscale.store.results_index import REPORTS, receipts_of
 
 if TYPE_CHECKING:
@@ -40,9 +42,7 @@ def summary(plan: Plan) -> str:
     str
         Some lines of text.
     """
-    lines = ["", "nephroscale"]
-    for name in plan.stages:
-        lines += _stage_line(plan, name)
+    lines = ["", "nephroscale", *(line for name in plan.stages for line in _stage_line(plan, name))]
     running, ended = _unfinished(plan)
     sections = {"Running": running, "Rejected": _rejections(plan), "Ended before they were done": ended}
     for title, found in (sections | describe_findings(plan) | {"Failed": _failures(plan)}).items():
@@ -92,13 +92,12 @@ def _history(plan: Plan) -> list[str]:
 
 def _rejections(plan: Plan) -> dict[str, list[str]]:
     """Each reason and its units; rejections that follow from another one are not listed."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for stage in plan.stages:
-        for unit in plan.units(stage):
-            receipt = plan.receipt(stage, unit)
-            if receipt and not receipt.accepted and "because" not in receipt.figures:
-                found[str(receipt.reason)].append(f"{stage} of {unit}")
-    return found
+    return grouped(
+        (str(receipt.reason), f"{stage} of {unit}")
+        for stage in plan.stages
+        for unit in plan.units(stage)
+        if (receipt := plan.receipt(stage, unit)) and not receipt.accepted and "because" not in receipt.figures
+    )
 
 
 def _failures(plan: Plan) -> dict[str, list[str]]:
@@ -150,15 +149,7 @@ def _cluster_log(state: AttemptState | None, logs: dict[str, Path]) -> str:
 
 def _is_running(state: AttemptState) -> bool:
     """Whether a process runs; one on another machine is taken to be running."""
-    if state.host != socket.gethostname():
-        return True
-    try:
-        os.kill(state.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return state.host != socket.gethostname() or is_alive(os.kill, state.pid)
 
 
 def _queue() -> set[str]:

@@ -214,6 +214,4 @@ class EfficientNetEncoder:
         return np.ascontiguousarray(maps)
 
 
-def create(settings: EncoderSettings, device: str) -> EfficientNetEncoder:
-    """Create the encoder from its settings."""
-    return EfficientNetEncoder(settings, device)
+create = EfficientNetEncoder

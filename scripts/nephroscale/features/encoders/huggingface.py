@@ -281,6 +281,4 @@ class HuggingFaceEncoder:
         return encoded
 
 
-def create(settings: EncoderSettings, device: str) -> HuggingFaceEncoder:
-    """Create the encoder from its settings."""
-    return HuggingFaceEncoder(settings, device)
+create = HuggingFaceEncoder

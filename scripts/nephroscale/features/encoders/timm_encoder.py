@@ -124,6 +124,4 @@ def _read_folder(model: str, folder: Path) -> tuple[Path, dict[str, object], dic
     return folder / "model.safetensors", dict(layout.get("model_args", {})), dict(layout.get("pretrained_cfg", {}))
 
 
-def create(settings: EncoderSettings, device: str) -> TimmEncoder:
-    """Create the encoder from its settings."""
-    return TimmEncoder(settings, device)
+create = TimmEncoder

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from nephroscale.models.mil.attention import AttentionConfig, AttentionPooling
-from nephroscale.models.mil.bag import InstanceEmbedding, Instances, draw_glorot
-from nephroscale.models.network import Network
+from nephroscale.models.mil.bag import InstanceNetwork, Instances, draw_glorot
 
 if TYPE_CHECKING:
     from nephroscale.models.batch import Batch, Output, Shapes
@@ -28,7 +27,7 @@ class Config(AttentionConfig):
     """Attention-based multiple-instance learning."""
 
 
-class ABMIL(Network):
+class ABMIL(InstanceNetwork):
     """Weight the embedded instances by attention, average and classify.
 
     Parameters
@@ -45,11 +44,8 @@ class ABMIL(Network):
     The paper's last layer is one sigmoid unit for two classes; here it has one logit for each class.
     """
 
-    supports_missing_modalities = True  # a bag of fewer instances
-
     def __init__(self, shapes: Shapes, classes: int, config: Config) -> None:
-        super().__init__()
-        self.embedding = InstanceEmbedding(shapes, config)
+        super().__init__(shapes, config)
         self.attention = AttentionPooling(self.embedding.width, config.attention_width, gated=config.gated)
         self.classifier = nn.Linear(self.embedding.width, classes)
         draw_glorot(self.classifier)

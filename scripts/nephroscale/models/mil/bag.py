@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nephroscale.models.batch import MODALITIES, Output
 from nephroscale.models.encoders.registry import build_encoder
+from nephroscale.models.network import Network
 from nephroscale.models.settings import TrainableEncoderSettings
 from nephroscale.settings import Settings, setting
 
@@ -130,6 +131,24 @@ class InstanceEmbedding(nn.Module):
             pooled = self.encoders[name](bag.flatten(0, 1).index_select(0, rows)).float().mean((1, 2))
             vectors = vectors.index_copy(0, rows, pooled)
         return torch.unflatten(vectors, 0, bag.shape[:2])
+
+
+class InstanceNetwork(Network):
+    """A network over the embedded instances of all modalities in one bag.
+
+    Parameters
+    ----------
+    shapes
+        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
+    config
+        Settings of the embedding.
+    """
+
+    supports_missing_modalities = True  # a bag of fewer instances
+
+    def __init__(self, shapes: Shapes, config: EmbeddingConfig) -> None:
+        super().__init__()
+        self.embedding = InstanceEmbedding(shapes, config)
 
 
 def draw_glorot(module: nn.Module) -> None:

@@ -20,8 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
 from nephroscale.models.mil.attention import AttentionConfig, AttentionPooling
-from nephroscale.models.mil.bag import InstanceEmbedding, Instances, draw_glorot
-from nephroscale.models.network import Network
+from nephroscale.models.mil.bag import InstanceNetwork, Instances, draw_glorot
 from nephroscale.settings import Settings, section, setting
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class Config(AttentionConfig):
     instance_loss: InstanceLoss = section(InstanceLoss)
 
 
-class CLAMSB(Network):
+class CLAMSB(InstanceNetwork):
     """The single-branch network, with mutually exclusive classes.
 
     Parameters
@@ -63,13 +62,10 @@ class CLAMSB(Network):
     as least attended, so that no instance is both; the only instance of a bag is most attended.
     """
 
-    supports_missing_modalities = True  # a bag of fewer instances
-
     def __init__(self, shapes: Shapes, classes: int, config: Config) -> None:
-        super().__init__()
+        super().__init__(shapes, config)
         self.instance_weight, self.most = config.instance_loss.weight, config.instance_loss.instances
         self.classes = classes
-        self.embedding = InstanceEmbedding(shapes, config)
         self.attention = AttentionPooling(self.embedding.width, config.attention_width, gated=config.gated)
         self.classifier = nn.Linear(self.embedding.width, classes)
         self.instance_classifiers = nn.Linear(self.embedding.width, classes * 2)

@@ -19,8 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from nephroscale.models.masked import masked_maximum, masked_softmax
-from nephroscale.models.mil.bag import EmbeddingConfig, InstanceEmbedding, Instances, draw_glorot
-from nephroscale.models.network import Network
+from nephroscale.models.mil.bag import EmbeddingConfig, InstanceNetwork, Instances, draw_glorot
 from nephroscale.settings import setting
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ class Config(EmbeddingConfig):
     attention_width: int = setting("Width of the queries.", 128, minimum=1)
 
 
-class DSMIL(Network):
+class DSMIL(InstanceNetwork):
     """The aggregator of the paper, without its multi-scale self-supervised features, which an encoder may provide.
 
     Parameters
@@ -51,11 +50,8 @@ class DSMIL(Network):
     Each stream has the criterion of the training, such as cross-entropy; the paper has a sigmoid for each class.
     """
 
-    supports_missing_modalities = True  # a bag of fewer instances
-
     def __init__(self, shapes: Shapes, classes: int, config: Config) -> None:
-        super().__init__()
-        self.embedding = InstanceEmbedding(shapes, config)
+        super().__init__(shapes, config)
         width, queries = self.embedding.width, config.attention_width
         self.instance_classifier = nn.Linear(width, classes)
         self.query = nn.Sequential(nn.Linear(width, queries), nn.ReLU(), nn.Linear(queries, queries), nn.Tanh())

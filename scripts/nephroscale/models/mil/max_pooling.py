@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from nephroscale.models.masked import masked_maximum, mean_weights
-from nephroscale.models.mil.bag import EmbeddingConfig, InstanceEmbedding, Instances, draw_glorot
-from nephroscale.models.network import Network
+from nephroscale.models.mil.bag import EmbeddingConfig, InstanceNetwork, Instances, draw_glorot
 
 if TYPE_CHECKING:
     from nephroscale.models.batch import Batch, Output, Shapes
@@ -27,7 +26,7 @@ class Config(EmbeddingConfig):
     """The largest value of each embedded feature."""
 
 
-class MaxPooling(Network):
+class MaxPooling(InstanceNetwork):
     """Take the largest value of each embedded feature and classify.
 
     Parameters
@@ -40,11 +39,8 @@ class MaxPooling(Network):
         Settings of the family.
     """
 
-    supports_missing_modalities = True  # a bag of fewer instances
-
     def __init__(self, shapes: Shapes, classes: int, config: Config) -> None:
-        super().__init__()
-        self.embedding = InstanceEmbedding(shapes, config)
+        super().__init__(shapes, config)
         self.classifier = nn.Linear(self.embedding.width, classes)
         draw_glorot(self.classifier)
 

@@ -16,8 +16,7 @@ import torch
 from torch import nn
 
 from nephroscale.models.masked import mean_weights
-from nephroscale.models.mil.bag import EmbeddingConfig, InstanceEmbedding, Instances, draw_glorot
-from nephroscale.models.network import Network
+from nephroscale.models.mil.bag import EmbeddingConfig, InstanceNetwork, Instances, draw_glorot
 
 if TYPE_CHECKING:
     from nephroscale.models.batch import Batch, Output, Shapes
@@ -28,7 +27,7 @@ class Config(EmbeddingConfig):
     """The mean of the embedded instances."""
 
 
-class MeanPooling(Network):
+class MeanPooling(InstanceNetwork):
     """Average the embedded instances and classify.
 
     Parameters
@@ -41,11 +40,8 @@ class MeanPooling(Network):
         Settings of the family.
     """
 
-    supports_missing_modalities = True  # a bag of fewer instances
-
     def __init__(self, shapes: Shapes, classes: int, config: Config) -> None:
-        super().__init__()
-        self.embedding = InstanceEmbedding(shapes, config)
+        super().__init__(shapes, config)
         self.classifier = nn.Linear(self.embedding.width, classes)
         draw_glorot(self.classifier)
 

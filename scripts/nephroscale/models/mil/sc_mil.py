@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from nephroscale.models.mil.attention import AttentionConfig, AttentionPooling
-from nephroscale.models.mil.bag import InstanceEmbedding, Instances, draw_glorot
-from nephroscale.models.network import Network
+from nephroscale.models.mil.bag import InstanceNetwork, Instances, draw_glorot
 from nephroscale.models.precision import full_precision
 from nephroscale.settings import Settings, section, setting
 
@@ -45,7 +44,7 @@ class Config(AttentionConfig):
     contrast: Contrast = section(Contrast)
 
 
-class SCMIL(Network):
+class SCMIL(InstanceNetwork):
     """Attention pooling with a loss that shifts from contrast between bags to their classification.
 
     Parameters
@@ -64,12 +63,9 @@ class SCMIL(Network):
     are comparable between epochs.
     """
 
-    supports_missing_modalities = True  # a bag of fewer instances
-
     def __init__(self, shapes: Shapes, classes: int, config: Config) -> None:
-        super().__init__()
+        super().__init__(shapes, config)
         self.temperature = config.contrast.temperature
-        self.embedding = InstanceEmbedding(shapes, config)
         width = self.embedding.width
         self.attention = AttentionPooling(width, config.attention_width, gated=config.gated)
         self.projection = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, config.contrast.width))

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.masked import masked_softmax
-from nephroscale.models.mil.bag import EmbeddingConfig, InstanceEmbedding, Instances
-from nephroscale.models.network import Network
+from nephroscale.models.mil.bag import EmbeddingConfig, InstanceNetwork, Instances
 from nephroscale.settings import setting
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ class PositionEncoding(nn.Module):
         return encoded
 
 
-class TransMIL(Network):
+class TransMIL(InstanceNetwork):
     """Two layers of self-attention with position encoding between them; the class token is the bag.
 
     Parameters
@@ -93,11 +92,8 @@ class TransMIL(Network):
     tiles of a slide, and adds a convolution of the values along the sequence; bags here have tens of instances.
     """
 
-    supports_missing_modalities = True  # a bag of fewer instances
-
     def __init__(self, shapes: Shapes, classes: int, config: Config) -> None:
-        super().__init__()
-        self.embedding = InstanceEmbedding(shapes, config)
+        super().__init__(shapes, config)
         width, heads = self.embedding.width, config.heads
         if width % heads:
             raise NephroscaleError(

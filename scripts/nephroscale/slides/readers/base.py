@@ -10,6 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nephroscale.slides.readers.stated_mpp import Stretch
+
 
 class UnreadableSlide(Exception):  # noqa: N818  (a verdict on the data)
     """The file cannot be opened as an image, or no longer be read."""
@@ -52,6 +54,8 @@ class SlideReader(ABC):
         Whether `mpp` comes from a generic resolution tag rather than from the metadata of a scanner.
     scale_fault
         Why a scale that the file states cannot be used; empty otherwise.
+    stretch
+        Square pixels per pixel of the file along x and y (:class:`.stated_mpp.StatedMpp`); see :class:`.SquarePixels`.
     sizes
         (width, height) of each level, largest first.
     downsamples
@@ -72,6 +76,7 @@ class SlideReader(ABC):
     mpp: float | None = None
     mpp_is_generic: bool = False
     scale_fault: str = ""
+    stretch: Stretch = (1.0, 1.0)
     sizes: tuple[tuple[int, int], ...]
     downsamples: tuple[float, ...]
     channels: int = 3

@@ -107,7 +107,8 @@ class CziReader(SlideReader):
         self.dtype = np.dtype(max((DTYPES[kind] for kind in kinds), key=lambda kind: np.dtype(kind).itemsize))
         self.sizes, self.downsamples, self.vendor = ((self.width, self.height),), (1.0,), "czi"
         root = _parse(self._czi.metadata())
-        self.mpp, self.mpp_is_generic, self.scale_fault = square_pixels(*(_micrometres(root, axis) for axis in "XY"))
+        stated = square_pixels(*(_micrometres(root, axis) for axis in "XY"))
+        self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = stated
         if not self.rgb:
             names = _channel_names(root)
             self.channel_names = tuple(names[each] if 0 <= each < len(names) else "" for each in numbers)

@@ -94,7 +94,7 @@ class LifReader(SlideReader):
         self.sizes, self.downsamples = ((self.width, self.height),), (1.0,)
         self.channel_names = tuple(_name(channel) for channel in channels)
         stated = square_pixels(axes[X].um, axes[Y].um) if axes[X].um and axes[Y].um else StatedMpp()
-        self.mpp, self.mpp_is_generic, self.scale_fault = stated
+        self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = stated
 
     def read_inside(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray | None]:  # noqa: ARG002
         """Read a region: pixels, all of which the file has."""

@@ -50,7 +50,7 @@ class OpenslideReader(SlideReader):
             if sides == [None, None] and self.vendor == "aperio":
                 sides = 2 * [properties.get("aperio.MPP")]  # OpenSlide keeps silent about a number that it cannot read
             stated = square_pixels(*sides, generic=self.vendor == "generic-tiff")
-        self.mpp, self.mpp_is_generic, self.scale_fault = stated
+        self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = stated
 
     def _open(self) -> openslide.OpenSlide:
         return openslide.OpenSlide(self.path)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tifffile import TiffPage
 
     from nephroscale.slides.readers.base import SlideReader
+    from nephroscale.slides.readers.stated_mpp import Stretch
 
 READERS = {
     "czi_reader": "nephroscale.slides.readers.czi_reader",
@@ -61,7 +62,9 @@ FAST = "jpeg_tiff_reader"
 """The reader that replaces OpenSlide where sample tiles are equal."""
 
 
-def open_slide(path: Path, reader: str | None = None, page: int | None = None) -> SlideReader:
+def open_slide(
+    path: Path, reader: str | None = None, page: int | None = None, stretch: Stretch | None = None
+) -> SlideReader:
     """Open a raw image.
 
     Parameters
@@ -72,6 +75,8 @@ def open_slide(path: Path, reader: str | None = None, page: int | None = None) -
         Key of `READERS`; by default it is chosen by the content of the file (:func:`choose_reader`).
     page
         Picture of a file of several, or page of an electron micrograph (from 1).
+    stretch
+        Square pixels per pixel of the file along x and y, where its pixels are not square.
 
     Raises
     ------
@@ -95,7 +100,11 @@ def open_slide(path: Path, reader: str | None = None, page: int | None = None) -
         slide: SlideReader = importlib.import_module(READERS[reader]).Reader(Path(path), **more)
     except UnreadableSlide as fault:
         raise Rejected(f"{OPENED}{_without_path(path, fault).removeprefix(OPENED)}") from fault
-    return slide
+    if stretch is None:
+        return slide
+    from nephroscale.slides.readers.square_pixels import SquarePixels
+
+    return SquarePixels(slide, stretch)
 
 
 def choose_reader(path: Path, page: int | None = None) -> str:

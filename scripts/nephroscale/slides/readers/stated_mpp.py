@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 NOT_SQUARE = "its pixels are not square"
 NO_LENGTH = "the file gives its scale in the unit"
-SQUARE = 0.05  # relative difference up to which the mean of the sides of a pixel is its scale
+SQUARE = 0.05  # relative difference of the sides of a pixel up to which a slide is resampled to square pixels
+ALIKE = 0.005  # and up to which it is not, and their mean is its scale: half a pixel at the rim of a large glomerulus
 _UNITS: Mapping[str, float] = {
     "pm": 1e-6,
     **dict.fromkeys(("å", "angstrom", "ångström"), 1e-4),
@@ -31,6 +32,7 @@ _UNITS: Mapping[str, float] = {
 PER_UNIT = {2: 25400.0, 3: 10000.0}
 PLAUSIBLE_GENERIC_UM = (0.05, 2.5)
 """Scales that a plain resolution tag may state, µm per pixel: 10160 dpi of a desktop scanner are 2.5."""
+Stretch = tuple[float, float]
 
 
 class StatedMpp(NamedTuple):
@@ -39,16 +41,25 @@ class StatedMpp(NamedTuple):
     Attributes
     ----------
     mpp
-        µm per pixel; None where the file states none, or one that cannot be used.
+        µm per pixel, along the shorter side if `stretch` is not 1; None where the file states none, or one that cannot
+        be used.
     generic
         Whether it is in a plain resolution tag.
     fault
         Why what the file states cannot be used; empty otherwise.
+    stretch
+        Square pixels per pixel of the file along x and y; one of them is 1.
     """
 
     mpp: float | None = None
     generic: bool = False
     fault: str = ""
+    stretch: Stretch = (1.0, 1.0)
+
+    @property
+    def mean(self) -> float | None:
+        """Mean of the sides of a pixel, µm."""
+        return None if self.mpp is None else self.mpp * sum(self.stretch) / 2
 
 
 def micrometres(unit: str) -> float | None:
@@ -59,7 +70,7 @@ def micrometres(unit: str) -> float | None:
 
 
 def square_pixels(x: float | str | None, y: float | str | None, *, generic: bool = False) -> StatedMpp:
-    """Combine the sides of a pixel in µm, whose mean is the scale.
+    """Combine the sides of a pixel in µm.
 
     Parameters
     ----------
@@ -78,9 +89,13 @@ def square_pixels(x: float | str | None, y: float | str | None, *, generic: bool
     if not all(0 < side < math.inf for side in sides):
         text = f"the file gives {' x '.join(str(side)[:20] for side in stated)} µm as the size of a pixel"
         return StatedMpp(fault=text, generic=generic)
-    if abs(sides[0] / sides[1] - 1) > SQUARE:
+    shorter = min(sides)
+    unlike = max(sides) / shorter - 1
+    if unlike > SQUARE + 1e-9:
         text = f"{NOT_SQUARE} ({sides[0]:g} x {sides[1]:g} µm); resample it"
         return StatedMpp(fault=text, generic=generic)
+    if unlike > ALIKE:
+        return StatedMpp(shorter, generic, stretch=(sides[0] / shorter, sides[1] / shorter))
     return StatedMpp(sum(sides) / 2 if sides[0] != sides[1] else sides[0], generic)
 
 

@@ -82,7 +82,7 @@ class TifffileReader(SlideReader):
             self.channels = first.count - (_alpha(page) is not None)
         self.rgb = first.samples and self.channels == 3 and page.photometric not in GREY
         self.vendor = "ome-tiff" if tiff.is_ome else "imagej" if tiff.is_imagej else "tiff"
-        self.mpp, self.mpp_is_generic, self.scale_fault = read_mpp(tiff, page, scene)
+        self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = read_mpp(tiff, page, scene)
         self._alpha = _alpha(page) if first.samples and first.count == self.channels + 1 else None
         self._arrays: dict[int, Any] = {}
         self._absent = [_absent_segments(level) for level, _ in self._levels]

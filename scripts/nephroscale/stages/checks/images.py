@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from nephroscale.collect import grouped
 from nephroscale.errors import NephroscaleError
 from nephroscale.slides.facts import ImageFacts
 from nephroscale.slides.headers import describe_headers
@@ -42,10 +43,11 @@ def find_rejections(plan: Plan) -> list[Rejection]:
     images = [image for patient in plan.segmentation_patients for image in plan.images(patient, "OM")]
     taking_part = [*plan.patients, *plan.new_patients]
     images += [image for patient in taking_part for image in plan.images(patient, *plan.modalities)]
-    facts: dict[str, ImageFacts] = {}
-    for patient in dict.fromkeys(image.patient_id for image in images):
-        known = _registered(plan, patient) or {}
-        facts.update((name, ImageFacts.from_json(content)) for name, content in known.items())
+    facts = {
+        name: ImageFacts.from_json(content)
+        for patient in dict.fromkeys(image.patient_id for image in images)
+        for name, content in (_registered(plan, patient) or {}).items()
+    }
     unknown = {image.id: (image.path, image.row()) for image in images if image.id not in facts}
     facts |= describe_headers(unknown)
     found = []
@@ -61,10 +63,7 @@ def find_rejections(plan: Plan) -> list[Rejection]:
 
 def list_rejections(rejections: list[Rejection]) -> Iterator[NephroscaleError]:
     """Turn rejections into one warning for each reason, which names the images and their files."""
-    groups: dict[tuple[str, str], list[Rejection]] = {}
-    for each in rejections:
-        groups.setdefault((each.reason, each.fix), []).append(each)
-    for (reason, fix), found in groups.items():
+    for (reason, fix), found in grouped(((each.reason, each.fix), each) for each in rejections).items():
         count = "1 image" if len(found) == 1 else f"{len(found)} images"
         where = name_some([f"{each.image.id} ({each.image.path})" for each in found], SHOWN)
         yield NephroscaleError(f"{count} will be rejected: {reason}.", where=where, fix=fix)
