@@ -11,6 +11,7 @@ run_job(
     inputs={
         "tiles": snakemake.input.tiles,
         "outlines": snakemake.input.outlines,
+        "facts": snakemake.input.facts,
     },
     settings=snakemake.params.settings,
     receipt=snakemake.output.receipt,
