@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from nephroscale.engine.prepass import settle
 from nephroscale.engine.snakemake.script import run_job
+from nephroscale.stages.registry import stage_table
 from nephroscale.store.folder import remove_tree
 from nephroscale.store.records import Records
 
@@ -221,3 +223,16 @@ def test_a_damaged_input_is_found_before_its_use_if_configured(study, capfd, loo
         run(plan, "train", UNITS[0], use, store=store)
     assert bool(read) != looked_at
     assert ("The object of folds of cohort is damaged" in capfd.readouterr().err) == looked_at
+
+
+@pytest.mark.parametrize("stage", stage_table().values(), ids=lambda stage: stage.name)
+def test_rule_and_script_name_the_inputs_that_the_stage_declares(root, stage):
+    script = (root / f"scripts/{stage.rule}.py").read_text()
+    assert set(re.findall(r'"(\w+)": snakemake\.input\.\1\b', script)) == set(stage.inputs)
+    (rule,) = [
+        found
+        for path in (root / "workflow/rules").glob("*.smk")
+        for found in re.findall(rf"^rule {stage.rule}:\n(.*?)(?=^\S|\Z)", path.read_text(), re.MULTILINE | re.DOTALL)
+    ]
+    declared = re.search(r"^    input:\n(.*?)(?=^    \w)", rule, re.MULTILINE | re.DOTALL)
+    assert set(re.findall(r"^        (\w+)=", declared[1] if declared else "", re.MULTILINE)) == set(stage.inputs)
