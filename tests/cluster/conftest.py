@@ -38,8 +38,6 @@ def first_run(cluster, tmp_path_factory) -> tuple[ClusterProject, Run, list[Fini
     project.cluster = cluster
     (project.path / "config/tiny.yaml").replace(project.path / "config/config.yaml")
     project.edit(PROFILE, "checks: 10", "checks: 2")
-    # Without IM, whose rules are those of OM: a quarter of the jobs, and of each project that is copied.
-    project.edit("config/config.yaml", "cmusnet: {}", "cmusnet: {modalities: [TEM, OM]}")
     before = len(cluster.finished())
     run = project.slurm("all")
     assert run.code == 0, run.output
