@@ -12,10 +12,9 @@ import numpy as np
 import zarr
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.slides.tile_status import SLIDE_PIXELS
 
 PEN_LEVEL, FOLD_LEVEL = 128, 192  # grey levels of pen marks, and of folds in tissue, in `mask.png`
-#: Module that reads the pixels of tiles that keep coordinates only; it has a function `open_pixels`.
-SLIDE_PIXELS = "nephroscale.slides.slide_pixels"
 
 
 class Pixels(Protocol):

@@ -1,8 +1,11 @@
-"""The status of a tile."""
+"""The status of a tile, and where the pixels of tiles that keep coordinates only come from."""
 
 from __future__ import annotations
 
 from enum import IntEnum
+
+SLIDE_PIXELS = "nephroscale.slides.slide_pixels"
+"""Module that reads the pixels of tiles that keep coordinates only; it has a function `open_pixels`."""
 
 
 class TileStatus(IntEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nephroscale.slides.readers.registry import READERS
-from nephroscale.slides.tile_reader import SLIDE_PIXELS
+from nephroscale.slides.tile_status import SLIDE_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
