@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -82,9 +83,10 @@ class ClusterProject(Project):
     def insert(self, stage: str, code: str) -> None:
         """Insert code where a stage begins to make its artifact."""
         path = self.path / "scripts/nephroscale/stages" / f"{stage}.py"
-        head, mark, rest = path.read_text().partition("    def make(self, job: Job) -> Mapping[str, object]:\n")
+        text = path.read_text()
+        mark = re.search(r"    def make\(self, job: Job\[[^\]]+\]\) -> .*:\n", text)
         assert mark, f"{path} has no make"
-        path.write_text(head + mark + indent(code, "    ") + rest)
+        path.write_text(text[: mark.end()] + indent(code, "    ") + text[mark.end() :])
 
     def hold(self) -> Path:
         """Let jobs with HOLD in their stage wait; they go on when the file is deleted."""
