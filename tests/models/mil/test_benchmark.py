@@ -19,6 +19,7 @@ from nephroscale.models.batch import Batch
 from nephroscale.models.registry import build
 from nephroscale.models.settings import ModelSettings
 from support import mil_benchmark as mil
+from support.mil_abmil import train_abmil
 
 BITS = np.dtype([("chunks_", h5py.ref_dtype), ("len_", "<i8"), ("dims_", h5py.ref_dtype)])
 OPTIONS = Namespace(epochs=3, learning_rate=0.01, weight_decay=5e-3, momentum=0.9, runs=1, seed=1)
@@ -245,3 +246,18 @@ def plainly(
     with torch.no_grad():
         found = network.eval()(batch(np.flatnonzero(~side).tolist())).logits["fusion"]
         return torch.cat([torch.zeros_like(found), found], 1) if unit else found
+
+
+@pytest.mark.parametrize("name", ["abmil", "abmil-gated"])
+def test_written_out_gradients_of_abmil_equal_autograd(name: str) -> None:
+    data = mil.Dataset(*synthetic_bags())
+    settings = mil.settings_of({**mil.NETWORKS[name], "embedding": [8, 6], "embedding_dropout": 0.0})
+    arguments = (settings, data, data.folds[0][:1], [5], OPTIONS)
+    assert torch.allclose(train_abmil(*arguments)[0], mil.train_folds(*arguments)[0], atol=1e-4)
+
+
+def test_abmil_with_dropout_learns_what_is_easy() -> None:
+    data = mil.Dataset(*synthetic_bags())
+    settings = mil.settings_of({**mil.NETWORKS["abmil"], "embedding": [64], "embedding_dropout": 0.5})
+    for logits, side in zip(train_abmil(settings, data, data.folds[0], [5, 6, 7], OPTIONS), data.folds[0], strict=True):
+        assert (logits.argmax(1).numpy() == data.labels[~side]).mean() > 0.8
