@@ -224,3 +224,20 @@ def test_layouts_survive_the_trained_model(cohort: Cohort, tmp_path: Path) -> No
     alone = collate([bag for bag in bags if bag.patient == "P010"], layouts)
     assert list(alone.features) == ["TEM", "OM", "IM"]
     assert alone.present_idx.keys() == {"OM", "IM"}
+
+
+@pytest.mark.parametrize("lost", ALL)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_fold_that_trains_without_a_modality_is_rejected_with_a_reason(
+    cohort: Cohort, tmp_path: Path, family: str, lost: str
+) -> None:
+    for without in (cohort.ids[:6], cohort.ids[:9], cohort.ids):  # the training side, validation too, everybody
+        lacking = {patient: {lost: "no image"} for patient in without}
+        features = {
+            p: {m: f for m, f in paths.items() if m not in lacking.get(p, {})} for p, paths in cohort.features.items()
+        }
+        folds = replace(cohort.folds, lacking=lacking)
+        data = cohort.data(folds=folds, features=features, negatives={"P000": (0,)})
+        with pytest.raises(Rejected, match=f"no training patient has {lost} features"):
+            train_fold(data, tmp_path, {"family": family}, TRAIN)
+        assert not (tmp_path / "out").exists()

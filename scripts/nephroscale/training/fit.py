@@ -105,7 +105,8 @@ def fit(
     Raises
     ------
     Rejected
-        When no patient of the training or the validation side has what the network needs.
+        When no patient of the training or the validation side has what the network needs, or no training patient has
+        features of one of its modalities.
     NephroscaleError
         When a patient is on two sides of the fold, has no features of a modality and is not known to lack it, or the
         loss is not finite.
@@ -171,6 +172,8 @@ def _open_sides(data: FoldData, model: ModelSettings, settings: TrainSettings, s
     training = data.bags("train", modalities, max_tem_instances=most, seed=seed)
     validation = data.bags("validation", modalities, max_tem_instances=most, seed=seed)
     _check_kind(holds_pixels([*training, *validation]), encoder=bool(model.options.get("encoder")))
+    if unseen := [name for name in modalities if not any(name in bag.modalities for bag in training)]:
+        raise Rejected(f"no training patient has {' or '.join(unseen)} features, and the model would not learn them")
     return Sides(training, validation, layouts_of([*training, *validation]), {})
 
 
