@@ -14,6 +14,7 @@ from nephroscale.evaluation.comparison import (
     holm,
     swap_p,
     swap_predictions,
+    widen,
 )
 from nephroscale.evaluation.networks import Networks, sample_metrics
 from nephroscale.reporting.settings import ORDERED_METRICS
@@ -119,6 +120,24 @@ def test_the_test_keeps_its_level_for_equally_good_models(networks):
         null = swap_predictions(*pair, 200, seed)["balanced_accuracy"]
         p_values.append(swap_p(values[0] - values[1], null, exact=False))
     assert 0.015 < np.mean(np.array(p_values) < 0.05) < 0.075
+
+
+def test_exchanged_differences_are_scaled_up_and_never_down():
+    narrow, none = (Exchanged(np.array(d), enumerated=True) for d in ([0.1, -0.1], [0.0, 0.0]))
+    assert widen(narrow, 0.04).differences == pytest.approx([0.2, -0.2])
+    for variance in (0.0001, np.nan):
+        assert widen(narrow, variance).differences.tolist() == [0.1, -0.1]
+    assert widen(none, 0.04).differences.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.long
+def test_p_of_the_auc_keeps_its_level_for_equally_good_models():
+    """Of these p-values 0.02 are below 0.05, and 0.06 without the scaling."""
+    labels, below = np.arange(20) % 3, []
+    for seed in range(200):
+        pair = [predictions(0.7, 1000 * side + seed, 3, labels) for side in (1, 2)]
+        below.append(compare_networks(*pair, swaps=150, seed=seed)["macro_auc"].p < 0.05)
+    assert np.mean(below) <= 0.04
 
 
 def test_p_counts_the_observed_difference_and_ignores_rounding_errors():

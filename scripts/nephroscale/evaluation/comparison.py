@@ -2,7 +2,8 @@
 
 The p-values come from exchanging the two models' outputs, person by person, with all networks and biopsies: if the
 models were equal, each exchange would be as likely as the observed outputs. For metrics of predicted classes these
-classes are exchanged, for areas under ROC curves the ranks of the cases within their fold.
+classes are exchanged, for areas under ROC curves the ranks of the cases within their fold; there, the exchanged
+differences are scaled up to the jackknife variance of the observed one where they vary less.
 
 References
 ----------
@@ -11,8 +12,9 @@ The McNemar test for binary matched-pairs data: mid-p and asymptotic are better 
 Research Methodology 13, 2013. Venkatraman ES, Begg CB. A distribution-free procedure for comparing receiver operating
 characteristic curves from a paired experiment. Biometrika 83, 1996. Phipson B, Smyth GK. Permutation p-values should
 never be zero. Statistical Applications in Genetics and Molecular Biology 9, 2010. Holm S. A simple sequentially
-rejective multiple test procedure. Scandinavian Journal of Statistics 6, 1979. Nadeau C, Bengio Y. Inference for the
-generalization error. Machine Learning 52, 2003.
+rejective multiple test procedure. Scandinavian Journal of Statistics 6, 1979. Janssen A. Studentized permutation tests
+for non-i.i.d. hypotheses and the generalized Behrens-Fisher problem. Statistics & Probability Letters 36, 1997.
+Nadeau C, Bengio Y. Inference for the generalization error. Machine Learning 52, 2003.
 """
 
 from __future__ import annotations
@@ -114,7 +116,9 @@ def compare_networks(
             found["macro_auc"] = mean_samples(its)
     nulls = swap_predictions(ours, theirs, swaps, seed, ordered=ordered)
     if "macro_auc" in sizes:
-        nulls["macro_auc"] = swap_ranks(ours, theirs, swaps, seed)
+        spread = (samples[0]["macro_auc"].left_out - samples[1]["macro_auc"].left_out).mean(axis=0)
+        variance = jackknife_variance(spread, ours.strata)
+        nulls["macro_auc"] = widen(swap_ranks(ours, theirs, swaps, seed), variance)
     result = {}
     for metric in [*METRICS, *(COMPARED_ORDINAL_METRICS if ordered else ())]:
         if metric not in sizes:
@@ -187,6 +191,27 @@ def swap_ranks(ours: Networks, theirs: Networks, swaps: int, seed: int) -> Excha
                     won += count * (rank_area(left, own) - rank_area(right, own))
         total += won / pairs / len(ours.probabilities)
     return Exchanged(total / ours.classes, enumerated)
+
+
+def widen(exchanged: Exchanged, variance: float) -> Exchanged:
+    """Scale differences after exchanges up to a variance, if theirs is smaller.
+
+    A case's rank depends on the other cases of its fold, so that ranks of two models are not exchangeable case by case,
+    and areas of mixed ranks vary less than those of new cohorts: their standard deviation is 3 to 23 % smaller for 20
+    to 100 persons. A permutation test keeps its level if its statistic is divided by its standard error (Janssen 1997):
+    here that of the observed difference, by the jackknife, and that of the exchanged ones.
+
+    Parameters
+    ----------
+    exchanged
+        The differences [B], with mean 0 over all exchanges.
+    variance
+        Variance of the observed difference over persons.
+    """
+    own = float(np.mean(exchanged.differences**2))
+    if not np.isfinite(variance) or own <= 1e-18:
+        return exchanged
+    return exchanged._replace(differences=exchanged.differences * max(1.0, float(np.sqrt(variance / own))))
 
 
 def rank(scores: np.ndarray) -> np.ndarray:
