@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from nephroscale.engine.snakemake.job_server import OUTDATED, STARTED, Ended, Given, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from multiprocessing.context import ForkServerContext
 
     from nephroscale.engine.plan import Plan
@@ -190,6 +190,44 @@ def fork_jobs(
     plan.keep_parsed_code()  # the jobs' code is parsed now
     jobs = ForkedJobs(sorted(modules), Given(config, stages, sorted(closures)), PythonScript.execute_script)
     PythonScript.execute_script = lambda script, path, edit=False: jobs.execute(script, path, edit)
+
+
+def fork_group(
+    workflow: Any,
+    plan: Plan,
+    arguments: Sequence[str],
+    config: Mapping[str, JSON],
+    stages: Callable[[], Mapping[str, Stage]],
+) -> None:
+    """Let the process of Snakemake that has a group of jobs on a node run these itself, forked.
+
+    Slurm's executor would start Snakemake for each of them. That process runs no hooks, and knows its jobs only when it
+    starts the first.
+
+    Parameters
+    ----------
+    workflow
+        Snakemake's object, of which `localrules` and `dag` are used (Snakemake 9).
+    plan, config, stages
+        As for :func:`fork_jobs`.
+    arguments
+        Of this process. In those of a group is its number.
+    """
+    if "--local-groupid" not in arguments:
+        return
+    from snakemake.script import PythonScript
+
+    workflow.localrules(*(stage.rule for stage in plan.stages.values()))
+    start_anew, lock = PythonScript.execute_script, threading.Lock()
+
+    def execute(script: Any, path: str, edit: bool = False) -> None:
+        with lock:
+            if PythonScript.execute_script is execute:
+                PythonScript.execute_script = start_anew
+                fork_jobs(plan, workflow.dag.needrun_jobs(), config, stages)
+        PythonScript.execute_script(script, path, edit)
+
+    PythonScript.execute_script = execute
 
 
 def _fill(record: Any, seconds: float, used: Used | None) -> None:
