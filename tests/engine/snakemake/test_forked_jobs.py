@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from snakemake.benchmark import BenchmarkRecord
+from snakemake.script import PythonScript
 
 from nephroscale.engine.snakemake import forked_jobs
-from nephroscale.engine.snakemake.forked_jobs import ForkedJobs
+from nephroscale.engine.snakemake.forked_jobs import ForkedJobs, fork_group
 from nephroscale.engine.snakemake.job_server import Given
 from nephroscale.stages.registry import stage_table
 from support.mock_study import IMAGES, make_project
@@ -147,3 +148,25 @@ def test_what_a_job_of_a_kept_process_used_is_its_own(run):
     run("pass", "extract_features.py", bench_record=small)
     assert large.max_rss > small.max_rss + 250
     assert large.cpu_time > small.cpu_time + 0.05
+
+
+def test_the_process_of_a_group_on_a_node_forks_its_jobs_when_the_first_starts(monkeypatch):
+    run, local, planned = [], [], ["a job", "another"]
+
+    def fork_jobs(plan, jobs, *_):
+        run.append(jobs)
+        PythonScript.execute_script = lambda script, path, edit=False: run.append((script, path))
+
+    monkeypatch.setattr(forked_jobs, "fork_jobs", fork_jobs)
+    monkeypatch.setattr(PythonScript, "execute_script", pytest.fail)
+    dag = SimpleNamespace(needrun_jobs=lambda: planned)
+    workflow = SimpleNamespace(localrules=lambda *names: local.extend(names), dag=dag)
+    plan = SimpleNamespace(stages=stage_table())
+    fork_group(workflow, plan, ["snakemake", "--target-jobs", "tile_slide:image=A"], {}, stage_table)
+    assert PythonScript.execute_script is pytest.fail
+    fork_group(workflow, plan, ["snakemake", "--local-groupid", "7"], {}, stage_table)
+    assert {"tile_slide", "extract_features"} <= set(local)
+    assert run == []
+    for script in ("one", "two"):
+        PythonScript.execute_script(script, "script.py")
+    assert run == [planned, ("one", "script.py"), ("two", "script.py")]
