@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 from subprocess import CalledProcessError
 from types import SimpleNamespace
 
@@ -19,7 +20,8 @@ pytestmark = pytest.mark.slow
 REPORT = """
 import json, os, sys, tempfile
 from nephroscale.engine.snakemake import script
-found = {"name": __name__, "folder": tempfile.gettempdir(), "home": os.environ.get("HOME"), "server": os.getppid()}
+found = {"name": __name__, "folder": tempfile.gettempdir(), "home": os.environ.get("HOME")}
+found |= {"server": os.getppid(), "job": os.getpid()}
 found["known"] = [name for name in ("wave", "nephroscale.slides.tiles") if name in sys.modules]
 found["patients"] = sorted(script.prepared[1].cohort.patients) if script.prepared else None
 with open(sys.argv[0] + ".json", "w") as stream:
@@ -46,8 +48,8 @@ def run(jobs, tmp_path):
 def runs(jobs, tmp_path):
     """Make a function that runs a source as the script of a job and gives the script's path."""
 
-    def execute(source, **changed):
-        path = tmp_path / "script.py"
+    def execute(source, name="script.py", **changed):
+        path = tmp_path / name
         path.write_text(source)
         known = {"container_img": None, "conda_env": None, "env_modules": None, "shadow_dir": None}
         known |= {"resources": {"tmpdir": str(tmp_path)}, "bench_record": BenchmarkRecord()}
@@ -89,6 +91,7 @@ def test_jobs_share_modules_and_plan_until_a_table_is_edited(tmp_path, monkeypat
     run = runs(jobs, tmp_path)
     first, second = (json.loads(run(REPORT).with_suffix(".py.json").read_text()) for _ in range(2))
     assert "nephroscale.slides.tiles" in first["known"]
+    assert first.pop("job") != second.pop("job")
     assert first == second
     for name in ("patients", "images"):
         table = tmp_path / config["data"][name]
@@ -116,3 +119,31 @@ def test_a_container_and_an_installation_during_the_run_are_left_to_snakemake(ru
     monkeypatch.setattr(forked_jobs, "_time_of_packages", lambda: 0)
     run("raise SystemExit(1)")
     assert len(passed_on) == 2
+
+
+def test_one_process_makes_the_units_of_a_stage_that_keeps_it(run, tmp_path):
+    def made(source=REPORT, name="extract_features.py", **changed):
+        return json.loads(run(source, name, **changed).with_suffix(".py.json").read_text())
+
+    first = made("import sys; sys.path.insert(0, 'mine'); kept = 1\n" + REPORT)
+    with pytest.raises(CalledProcessError) as caught:
+        run("import sys; sys.exit(3)", "extract_features.py")
+    assert caught.value.returncode == 3
+    second = made(f"import sys; assert 'mine' not in sys.path and 'kept' not in globals(){REPORT}")
+    assert second["job"] == first["job"]
+    with pytest.raises(CalledProcessError) as caught:
+        run("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "extract_features.py")
+    assert caught.value.returncode == -9
+    third = made()
+    assert third["job"] != first["job"]
+    made(name="train_model.py")  # may need the memory of the card
+    assert not Path(f"/proc/{third['job']}").exists()
+    assert made()["job"] != third["job"]
+
+
+def test_what_a_job_of_a_kept_process_used_is_its_own(run):
+    large, small = BenchmarkRecord(), BenchmarkRecord()
+    run("wide = bytearray(300 << 20); end = sum(range(10_000_000))", "extract_features.py", bench_record=large)
+    run("pass", "extract_features.py", bench_record=small)
+    assert large.max_rss > small.max_rss + 250
+    assert large.cpu_time > small.cpu_time + 0.05
