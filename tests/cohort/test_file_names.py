@@ -52,8 +52,8 @@ def test_a_pattern_without_sense_is_refused(pattern):
 
 
 def test_ids_are_valid_and_unique():
-    texts = ["K 001.2 (left)", "Dr. Ö/3", "_x_", "a--b"]
-    assert [make_id(text) for text in texts] == ["K-001-2-left", "Dr-O-3", "x", "a-b"]
+    texts = ["K 001.2 (left)", "Dr. Ö/3", "_x_", "a--b", "Groß, Łukasz", "Sørensen"]
+    assert [make_id(text) for text in texts] == ["K-001-2-left", "Dr-O-3", "x", "a-b", "Gross-Lukasz", "Sorensen"]
     assert all(re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", make_id(text)) for text in texts)
     assert make_id("张三") == ""
     assert make_unique("P1", {"p1", "p1-2"}) == "P1-3"

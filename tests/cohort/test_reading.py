@@ -40,6 +40,19 @@ def test_the_separator_is_detected_by_the_expected_columns(tmp_path) -> None:
     assert table.columns == ("patient_id", "a,b,c,d")
 
 
+def test_decimal_commas_are_read_where_semicolons_separate(tmp_path) -> None:
+    content = "patient_id;mpp;text;doubtful\nA;0,25;1,5;1,300\nB;1;x;1,5\nC;;2,5;2,5\n"
+    table, errors = read(tmp_path / "t.csv", content.encode())
+    assert not errors
+    assert [list(cells.values()) for _, cells in table.rows] == [
+        ["A", "0.25", "1,5", "1,300"],  # a text column and one that may have thousands stay
+        ["B", "1", "x", "1,5"],
+        ["C", "", "2,5", "2,5"],
+    ]
+    table, _ = read(tmp_path / "t.csv", b'patient_id,mpp\nA,"0,25"\n')
+    assert table.rows[0][1]["mpp"] == "0,25"
+
+
 def test_excels_separator_line_is_used_and_not_counted(tmp_path) -> None:
     table, errors = read(tmp_path / "t.csv", b"sep=;\r\npatient_id;b\r\nA;1\r\n")
     assert not errors

@@ -57,6 +57,12 @@ def test_a_fault_of_the_configuration_is_one_too(ask):
     assert printed.endswith("1 fault, 0 warnings.\n")
 
 
+def test_the_default_configuration_of_a_folder_is_named(painted, monkeypatch, capsys):
+    monkeypatch.chdir(painted)
+    assert main(["check", "--config", "om={mppp: 0.5}"]) == 1
+    assert "where: study.yaml" in capsys.readouterr().out
+
+
 def test_a_missing_file_is_a_fault(ask):
     status, printed = ask("--config", "data={root: .}")
     assert (status, "there is no file 'P0-OM.tif' in data.root" in printed) == (1, True)

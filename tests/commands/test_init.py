@@ -57,7 +57,7 @@ def test_tables_are_written_from_names_and_headers(raw, tmp_path, capsys):
     assert (
         "nm_per_px is empty (or name instrument and magnification): Case-1-1, Case-1-2, patient-1, patient-2" in printed
     )
-    assert "no images: notes.txt" in printed
+    assert "not images: notes.txt" in printed
     config = yaml.safe_load((study / "study.yaml").read_text(encoding="utf-8"))
     assert config["data"]["root"] == "../raw"
     assert config["om"]["stains"] == ["PAS"]
@@ -81,6 +81,12 @@ def test_labels_become_classes(raw, tmp_path, capsys):
     patients = read(study / "patients.csv")
     assert (patients["Case-3"]["Diagnose"], patients["Case-3"]["site"]) == ("MN", "43")
     assert "without images: case 9" in capsys.readouterr().out
+
+
+def test_the_printed_command_works_in_a_shell(raw, tmp_path, capsys):
+    study = tmp_path / "My study"
+    assert main(["init", str(study), "--from", str(raw)]) == 0
+    assert f"nephroscale check --configfile '{study}/study.yaml'\n" in capsys.readouterr().out
 
 
 def test_pseudonyms_are_kept_outside_and_stay(raw, tmp_path, capsys):
@@ -118,12 +124,14 @@ def test_nothing_is_overwritten(raw, tmp_path, capsys):
         (["--from", "absent"], "no such folder"),
         (["--from", "raw", "--pattern", "{patient}/x"], "No image fits"),
         (["--from", "raw/notes"], "no image in this folder"),
-        (["--from", "raw", "--labels", "raw/notes.txt"], "column patient_id"),
+        (["--from", "raw", "--labels", "raw/notes.txt"], "the columns here are x"),
+        (["--from", "raw", "--labels", "raw/labels.csv"], "the columns here are date, age.\n"),
     ],
 )
 def test_faults_are_named_before_anything_is_written(raw, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(raw.parent)
     (raw / "notes").mkdir()
+    (raw / "labels.csv").write_text("patient_id,date,age\nCase 1,2021,40\n")
     assert main(["init", "study", *arguments]) == 1
     assert message in capsys.readouterr().err
     assert not Path("study").exists()

@@ -86,7 +86,7 @@ def test_gc_lists_unneeded_objects_with_their_stage(project, capsys):
     assert printed.startswith("1 objects, 0.0 MB, can be deleted")
     assert printed.splitlines()[1].split() == [free[:12], "0.000", "MB", "stage/free"]
     assert named[:12] not in printed
-    assert f"registered: {project.results}\n" in printed
+    assert f"results in this store: {project.results}\n" in printed
 
 
 def test_gc_lists_at_most_fifty_objects(project, capsys):
@@ -104,7 +104,7 @@ def test_gc_deletes_nothing_while_registered_results_are_missing(project, tmp_pa
     results_index.register_results(project.store, tmp_path / "other")
     (tmp_path / "other").rename(tmp_path / "away")
     assert main(["gc", "--keep-days", "-1"]) == 0
-    assert f"registered: {tmp_path}/other (missing" in capsys.readouterr().out
+    assert f"results in this store: {tmp_path}/other (missing" in capsys.readouterr().out
     assert main(["gc", "--keep-days", "-1", "--delete"]) == 1
     assert f"{tmp_path}/other" in capsys.readouterr().err
     assert all(project.store.find(digest) for digest in (named, free, moved))

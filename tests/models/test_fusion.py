@@ -75,7 +75,7 @@ def test_grids_widths_and_inputs_may_differ(family: str) -> None:
     assert network(family, shapes)(batch(shapes)).logits["fusion"].isfinite().all()
     one = network(family, modalities=["IM"])
     assert one(batch()).logits["fusion"].shape == (4, CLASSES)
-    with pytest.raises(NephroscaleError, match="OM, IM have no features"):
+    with pytest.raises(NephroscaleError, match="No patient has features of OM, IM"):
         network(family, {"TEM": (2, 2, 8)})
 
 

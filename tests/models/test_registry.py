@@ -55,7 +55,7 @@ def test_a_key_of_another_family_is_an_error() -> None:
 
 def test_modalities_are_selected_in_the_fixed_order() -> None:
     assert list(select_modalities(SHAPES, ["IM", "TEM"])) == ["TEM", "IM"]
-    with pytest.raises(NephroscaleError, match="modalities IM have no features"):
+    with pytest.raises(NephroscaleError, match="No patient has features of IM"):
         select_modalities({"TEM": (7, 7, 8)}, ["TEM", "IM"])
 
 

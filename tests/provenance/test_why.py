@@ -11,6 +11,7 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.provenance.find import find_unit
 from nephroscale.provenance.why import changes, why
 from nephroscale.store.folder import remove_tree
+from nephroscale.store.receipts import Receipt
 from support.mock_study import Study
 
 TRAIN = ("train", "cmusnet/fold0-seed1")
@@ -97,6 +98,24 @@ def test_a_changed_raw_file_is_named_and_what_waits_for_its_registration(study):
         "raw file of P000001-OM0, P000004-OM0 changed: registration of P000001 and P000004, then 4 tilings"
     )
     assert "waits for register of P000001" in why(plan, "tiles", "P000001-OM0")
+
+
+def test_what_follows_a_rejection_waits_for_it_to_be_made_again(study):
+    plan = known(study)
+    unit = "P000003-OM0"
+    rejected = Receipt("tiles", unit, "rejected", "it is empty")
+    follows = Receipt("glomeruli", unit, "rejected", "it is empty", figures={"because": f"tiles/{unit}"})
+    for receipt in (rejected, follows):
+        path = plan.receipt_path(receipt.stage, unit)
+        path.chmod(0o600)
+        path.write_bytes(receipt.text().encode())
+    for record in study.folder.glob("store/records/**/*.json"):
+        if f'"{unit}"' in (text := record.read_text()) and '"glomeruli"' in text:
+            record.unlink()
+    configure(study, "om", mpp=0.7)
+    text = why(known(study), "glomeruli", unit)
+    assert "never made" not in text
+    assert f"waits for tiles of {unit}, which would be made because: setting om.mpp" in text
 
 
 def test_what_was_never_made_is_forced_or_lost_is_called_so(study):

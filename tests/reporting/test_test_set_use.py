@@ -18,7 +18,9 @@ def test_earlier_configurations_are_counted_separately():
 def test_a_first_run_has_no_earlier_configurations():
     (sentence,) = describe_test_set_use({"0": 2, "1": 3}, 3)
     assert "the test fold used most often" in sentence
-    assert "all 3 in this run" in sentence
+    assert "3 configurations have been scored so far, all in this run." in sentence
+    (sentence,) = describe_test_set_use({"0": 1}, 1)
+    assert "1 configuration has been scored so far, in this run." in sentence
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_an_audit_of_edited_code_lists_stale_artifacts_with_reasons(project):
         stream.write("\nREMARK = 1\n")
     code, text = project.nephroscale("audit")
     assert code == 1
-    assert "stale" in text
+    assert "6 outdated" in text
     stale = {entry["name"]: entry["because"] for entry in document(project)["artifacts"] if entry["state"] == "stale"}
     assert set(stale) == {f"tem/P0{n}" for n in range(1, 7)}
     assert stale["tem/P01"] == ["nephroscale/tem/clean.py was edited"]
@@ -113,7 +113,7 @@ def test_without_raw_files_audit_and_trace_use_records_and_a_run_fails(project):
     assert (code, text.splitlines()[0].split()[0]) == (0, "features/P01-TEM")
     assert "of its raw files are missing now" in text
     code, text = project.nephroscale("audit")
-    assert (code, "stale" in text) == (0, False), text
+    assert (code, "outdated" in text) == (0, False), text
     audit = document(project)
     assert {entry["state"] for entry in audit["artifacts"]} == {"current"}
     assert {entry["stage"] for entry in audit["artifacts"] if entry["because"]} == {"register"}

@@ -51,7 +51,7 @@ def check_columns(table: Table, schema: Schema, errors: ValidationErrors) -> boo
         if _folded(column) in folded:
             errors.add(table.name, f"is written `{folded[_folded(column)]}`.", row=1, column=column)
         elif schema["additionalProperties"] is False:
-            hint = nearest(column, known) or f"; the columns here are {', '.join(known)}."
+            hint = nearest(column, known) or f"; remove or rename it. The known columns are {', '.join(known)}."
             errors.add(table.name, f"unknown column{hint}", row=1, column=column)
     return complete
 

@@ -41,6 +41,11 @@ MARKERS = {
 FIELDS = ("patient", "biopsy", "modality", "stain", "marker")
 _GENERIC = {"slides", "images", "image", "raw", "data", "pictures", "photos"}
 _LIGHT_CHAIN = re.compile(r"light[ _-]?chains?")
+#: Letters that have no ASCII letter within them.
+_LETTERS = str.maketrans(
+    {"ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L"}
+    | {"đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th", "ı": "i"}
+)
 _WORD = re.compile(r"[^\W_]+(?:&[^\W_]+)?")
 
 
@@ -183,7 +188,7 @@ def _name_in(parts: tuple[str, ...], table: dict[str, set[str]]) -> str:
 
 def make_id(text: str) -> str:
     """Make an id of ``A-Z a-z 0-9 _ -`` from any text; empty where nothing of it can be kept."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    plain = unicodedata.normalize("NFKD", text.translate(_LETTERS)).encode("ascii", "ignore").decode()
     return re.sub(r"-{2,}", "-", re.sub(r"[^A-Za-z0-9_-]+", "-", plain)).strip("-_")
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SEPARATORS = (",", ";", "\t")
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
+#: A number of a table with decimal commas. `1,300` is none, since it may also mean thousands.
+_DECIMAL = re.compile(r"[+-]?([0-9]+|0,[0-9]+|[0-9]+,([0-9]{1,2}|[0-9]{4,}))")
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 
 
@@ -57,8 +59,8 @@ def read_table(
     Parameters
     ----------
     path
-        A CSV file (comma, semicolon or tab; any line ends) or an xlsx workbook. The first bytes decide which it is, not
-        the name.
+        A CSV file (comma, semicolon or tab; any line ends; with semicolons also decimal commas) or an xlsx workbook.
+        The first bytes decide which it is, not the name.
     sheet
         Sheet to read from a workbook; if it has no sheet of this name, its only one.
     required
@@ -107,8 +109,9 @@ def _read_csv(path: str, text: str, required: Sequence[str], errors: ValidationE
     if re.fullmatch(r"sep=.\r?", first.lstrip(_INVISIBLE)):  # a line that Excel writes, obeys and hides
         text = rest
     records: list[list[str]] = []
+    separator = _separator(text, required)
     try:
-        for record in csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text, required), strict=True):
+        for record in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True):
             records.append(record)  # noqa: PERF402  (the rows read before an error give its row)
     except csv.Error as error:
         errors.add(
@@ -117,6 +120,16 @@ def _read_csv(path: str, text: str, required: Sequence[str], errors: ValidationE
             row=len(records) + 1,
         )
         return None
+    return _with_decimal_points(records) if separator == ";" else records
+
+
+def _with_decimal_points(records: list[list[str]]) -> list[list[str]]:
+    """Replace decimal commas in columns of numbers; spreadsheets that write them separate cells by semicolons."""
+    for place in range(len(records[0]) if records else 0):
+        rows = [row for row in records[1:] if len(row) > place and row[place].strip()]
+        if all(_DECIMAL.fullmatch(row[place].strip()) for row in rows):
+            for row in rows:
+                row[place] = row[place].replace(",", ".")
     return records
 
 

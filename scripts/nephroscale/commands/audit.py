@@ -57,6 +57,7 @@ def write_audit(options: argparse.Namespace) -> int:
     """Write the audit of a run in its present state; exit with 1 where any artifact does not match."""
     from nephroscale.provenance.audit import publish_audit
     from nephroscale.provenance.public import write_public_audit
+    from nephroscale.provenance.status import STATUSES
 
     plan = open_plan(options)
     if options.public:
@@ -64,8 +65,8 @@ def write_audit(options: argparse.Namespace) -> int:
         print(f"Audit without ids and paths: {options.public / 'index.html'}")
         return 0
     figures = publish_audit(plan)
-    states = ", ".join(f"{count} {state}" for state, count in sorted(figures["states"].items()))
-    print(f"{figures['artifacts']} artifacts: {states}; {figures['conflicts']} with conflicts.")
+    states = ", ".join(f"{count} {STATUSES.get(state, state)}" for state, count in sorted(figures["states"].items()))
+    print(f"{figures['artifacts']} artifacts: {states}; {figures['conflicts']} in conflict with another run.")
     print(f"Audit: {plan.link_path('audit', 'cohort') / 'index.html'}")
     outdated = sum(figures["states"].get(name, 0) for name in ("stale", "lost", "unrecorded"))
     return 1 if outdated + figures["conflicts"] else 0

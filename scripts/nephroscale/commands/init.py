@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import random
+import shlex
 import shutil
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ TEMPLATES = PACKAGE / "commands" / "templates"
 #: Columns of a table of labels that are copied with the label if ids are pseudonyms.
 KNOWN_COLUMNS = ("use", "reason", "group", "site", "scanner")
 SHOWN = 5
-FOLDS = 5
+FOLDS, SEEDS = 5, 3
 
 
 def add(commands: Commands) -> None:
@@ -142,7 +143,7 @@ def _make_tables(
     else:
         notes.append("patients.csv, column diagnosis is empty; `folds` and all that follows needs it")
     notes += _note("left out, since the path does not fit --pattern", unmatched)
-    notes += _note("left out, since they are no images", found.others)
+    notes += _note("left out, since they are not images", found.others)
     return _Tables(people, [_filled(row, images) for row in images], notes)
 
 
@@ -259,16 +260,17 @@ def _read_labels(path: Path) -> _Labels:
     errors = ValidationErrors()
     table = read_table(str(path), "patients", ["patient_id"], errors)
     if table is not None and "patient_id" not in table.columns:
-        errors.add(str(path), "the column is missing.", row=1, column="patient_id")
-    errors.raise_if_any(fix="The table needs a column patient_id with the patients as the files name them.")
+        here = ", ".join(table.columns)
+        errors.add(str(path), f"the column is missing; the columns here are {here}.", row=1, column="patient_id")
+    errors.raise_if_any(fix="Rename the column that holds the patients, as the files name them, to `patient_id`.")
     assert table is not None
     columns = [column for column in table.columns if column != "patient_id"]
     free = [column for column in columns if column not in KNOWN_COLUMNS]
     if "diagnosis" not in free and len(free) != 1:
         raise NephroscaleError(
-            f"Which column is the label? There are {', '.join(free) or 'none'}.",
+            f"It is not clear which column is the label; the columns here are {', '.join(free) or 'none but the ids'}.",
             where=str(path),
-            fix="Name the column of the label `diagnosis`.",
+            fix="Rename the column of the label to `diagnosis`.",
         )
     rows = {cells["patient_id"].casefold(): cells for _, cells in table.rows}
     notes = [str(note) for note in errors.notes]
@@ -290,6 +292,7 @@ def _study_yaml(options: argparse.Namespace, labels: _Labels, tables: _Tables) -
     modalities = found("modality", ["TEM", "OM", "IM"])
     counts = Counter(row[labels.label] for row in tables.patients if row.get(labels.label))
     classes = [name for name, count in counts.most_common() if count > 1]
+    folds = max(2, min([FOLDS, *(counts[name] for name in classes)]))
     return (
         (TEMPLATES / "study.yaml")
         .read_text(encoding="utf-8")
@@ -299,7 +302,8 @@ def _study_yaml(options: argparse.Namespace, labels: _Labels, tables: _Tables) -
             stains=json.dumps(found("stain", ["PASM", "PAS", "Masson", "HE"]) or ["PASM", "PAS"], ensure_ascii=False),
             panel=json.dumps(found("marker", ["IgA", "IgG", "IgM", "C3", "C1q"]) or ["IgG"], ensure_ascii=False),
             modalities="{}" if len(modalities) in {0, 3} else f"{{modalities: [{', '.join(modalities)}]}}",
-            folds=max(2, min([FOLDS, *(counts[name] for name in classes)])),
+            folds=folds,
+            trainings=SEEDS * folds,
             title=json.dumps(options.study.resolve().name, ensure_ascii=False),
         )
     )
@@ -335,7 +339,8 @@ def _print_summary(study: Path, files: list[str], tables: _Tables) -> None:
             rows = [row for row in tables.images if (row["modality"] or "unknown modality") == modality]
             names = Counter(row["stain"] or row["marker"] for row in rows if row["stain"] or row["marker"])
             scaled = Counter(row["scale_source"] for row in rows if row["scale_source"])
-            parts = [f"{name} {number}" for name, number in (names + scaled).most_common()]
+            parts = [f"{name} {number}" for name, number in names.most_common()]
+            parts += [f"scale from {name} {number}" for name, number in scaled.most_common()]
             print(f"  {modality:<4} {count:>5}" + (f"   {', '.join(parts)}" if parts else ""))
         outlined = sum(bool(row.get("annotation") or row.get("deposit_outlines")) for row in tables.images)
         if outlined:
@@ -346,5 +351,5 @@ def _print_summary(study: Path, files: list[str], tables: _Tables) -> None:
             print(f"  {note}")
     print(f"Written to {study}: {', '.join(files)}")
     print(f"Next: fill in what is listed above, edit {study / 'study.yaml'}, and list the remaining faults with")
-    print(f"  nephroscale check --configfile {study / 'study.yaml'}")
+    print(f"  nephroscale check --configfile {shlex.quote(str(study / 'study.yaml'))}")
     print("Then, in that folder, `snakemake --cores all features` or `nephroscale run features`.")

@@ -64,7 +64,7 @@ def open_plan(options: argparse.Namespace, *, check_files: bool = False) -> Plan
 
 def config_files(options: argparse.Namespace) -> list[Path]:
     """List the files of the configuration that the command line names."""
-    return list(options.configfile or [DEFAULT])
+    return list(options.configfile or [_default()])
 
 
 def read_config(options: argparse.Namespace) -> dict[str, JSON]:
@@ -76,12 +76,16 @@ def read_config(options: argparse.Namespace) -> dict[str, JSON]:
             raise NephroscaleError(f"{text!r} has no value.", where="--config", fix="Write KEY=VALUE.")
         layers.append({key: _parse(value, f"--config {key}")})
     if not any("data" in layer for layer in layers):
-        default = STUDY if STUDY.is_file() else DEFAULT
+        default = _default()
         layers.insert(0, _section(_parse(_read(default), str(default)), str(default)))
     config: dict[str, JSON] = {}
     for layer in layers:
         _update(config, layer)
     return config
+
+
+def _default() -> Path:
+    return STUDY if STUDY.is_file() else DEFAULT
 
 
 def _read(path: Path) -> str:

@@ -122,7 +122,7 @@ def collect(options: argparse.Namespace) -> int:
         print(f"{len(found.others)} objects were kept: they belong to other users, who alone can delete them")
     absent = results_index.absent_results(store)
     for folder in results_index.registered_results(store):
-        print(f"registered: {folder}{' (missing, or without receipts)' if folder in absent else ''}")
+        print(f"results in this store: {folder}{' (missing, or without receipts)' if folder in absent else ''}")
     return 0
 
 

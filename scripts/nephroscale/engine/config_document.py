@@ -65,8 +65,9 @@ TABLES = """\
 
 Tables are CSV (UTF-8, or see `data.encoding`; comma, semicolon or tab; any line endings) or xlsx
 (the sheet named `patients`, `images`, `instruments` or `readers`, or the only sheet). Every cell is text: `001` stays
-`001`. Cells are trimmed and converted to composed Unicode (NFC). Decimal numbers have a point. The order of rows and
-columns does not matter. For tens of thousands of rows, CSV is read several times faster than xlsx.
+`001`. Cells are trimmed and converted to composed Unicode (NFC). Decimal numbers have a point. If semicolons separate
+the cells, as in tables that Excel saves in German or French, columns of numbers may have decimal commas. The order of
+rows and columns does not matter. For tens of thousands of rows, CSV is read several times faster than xlsx.
 
 Ids begin with a letter or a digit and consist of letters, digits, `_` and `-`. They are unique regardless of case,
 since they become file names. They also appear in the report: use study numbers, not names.

@@ -113,9 +113,9 @@ def select_modalities(shapes: Shapes, modalities: Iterable[str]) -> Shapes:
     missing = [name for name in modalities if name not in shapes]
     if missing:
         raise NephroscaleError(
-            f"The model's modalities {', '.join(missing)} have no features.",
+            f"No patient has features of {', '.join(missing)}, which the model reads.",
             where="models: modalities",
-            fix="Remove them from the model, or add their images to the cohort.",
+            fix="See in `nephroscale status` why their images were rejected, or remove the modality from the model.",
         )
     return {name: shapes[name] for name in MODALITIES if name in modalities}
 

@@ -16,9 +16,9 @@ STATUSES = {
     "match": "matches",
     "rejected": "rejected",
     "follows": "follows a rejection",
-    "stale_upstream": "stale upstream",
+    "stale_upstream": "outdated upstream",
     "unrecorded": "unrecorded",
-    "stale": "stale",
+    "stale": "outdated",
     "lost": "lost",
 }
 #: The statuses of artifacts that are not, or may not be, what the present code, configuration and data give.

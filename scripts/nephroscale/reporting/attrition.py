@@ -165,7 +165,7 @@ def describe_searches(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[str]:
     slides = stages.get("glomeruli", ())
     notes = []
     if any(unit.figures.get("scores") == "uncalibrated" for unit in slides):
-        notes.append("Scores of glomeruli are uncalibrated: they rank outlines, and are no probabilities.")
+        notes.append("Scores of glomeruli are uncalibrated: they rank outlines, and are not probabilities.")
     unknown = sorted(unit.name for unit in slides if unit.figures.get("stain_unknown"))
     if unknown:
         more = f" and {len(unknown) - 12} more" if len(unknown) > 12 else ""

@@ -23,8 +23,10 @@ def describe_test_set_use(uses: Mapping[str, int], models: int) -> list[str]:
     most = max(uses.values())
     folds = "the test folds" if len(set(uses.values())) == 1 else "the test fold used most often"
     earlier = most - models
-    counted = f"{models} in this run and {earlier} earlier" if earlier > 0 else f"all {models} in this run"
-    sentence = f"{ordinal(most)} use of {folds}: {most} configurations have been scored so far, {counted}."
+    counted = f"{models} in this run and {earlier} earlier" if earlier > 0 else "all in this run"
+    scored = "1 configuration has" if most == 1 else f"{most} configurations have"
+    scored += f" been scored so far, {counted if most > 1 else 'in this run'}"
+    sentence = f"{ordinal(most)} use of {folds}: {scored}."
     return [f"{sentence} The more configurations are compared, the more optimistic the result of the best one is."]
 
 

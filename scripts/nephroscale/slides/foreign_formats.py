@@ -21,16 +21,31 @@ STARTS = (
     (0, b"\0\0\1\0", "an icon"),
     (0, b"version https://git-lfs", "a pointer of Git LFS; fetch the file itself (`git lfs pull`)"),
 )
-"""Place and first bytes of each format, and its name."""
+"""Place and first bytes of each format, and its name; after a semicolon what to do instead of the usual."""
+WEB_PAGE = "a web page, as a failed download leaves it; download the file again"
 TEXTS = (
-    (b"<svg", "an SVG, which has no pixels"),
-    (b"<html", "a web page, as a failed download leaves it"),
-    (b"<!doctype html", "a web page, as a failed download leaves it"),
+    (b"<svg", "an SVG, which has no pixels; export it as PNG"),
+    (b"<html", WEB_PAGE),
+    (b"<!doctype html", WEB_PAGE),
     (b"<", "a file of XML"),
     (b"{", "a file of JSON"),
 )
 """Beginning of a text, in small letters, and its name; the first that is found counts."""
 NETPBM = (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
+
+
+def foreign_fault(head: bytes, fix: str) -> str:
+    """State why a file of another format is rejected, and what to do; empty for formats that are read.
+
+    Parameters
+    ----------
+    head
+        Its first 256 bytes.
+    fix
+        What to do with a picture that is not read, such as ``save it as TIFF``.
+    """
+    name = foreign_format(head)
+    return name and f"it is {name}" + ("" if "; " in name else f", which is not read; {fix}")
 
 
 def foreign_format(head: bytes) -> str:

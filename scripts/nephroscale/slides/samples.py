@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from nephroscale.errors import Rejected
-from nephroscale.slides.foreign_formats import foreign_format
+from nephroscale.slides.foreign_formats import foreign_fault
 from nephroscale.slides.microscope_scale import MicroscopeScale, read_sidecar_scale, read_tiff_scale
 from nephroscale.slides.readers.claims import claim_fault, least_bytes
 from nephroscale.slides.stacks import choose_plane, kind_of_stack, open_stack
@@ -156,8 +156,8 @@ def _refuse_turned(orientation: object) -> None:
 
 
 def _refuse_foreign(head: bytes) -> None:
-    if name := foreign_format(head):
-        raise Rejected(f"it is {name}, which is not read; export it as TIFF with all its bits")
+    if fault := foreign_fault(head, "export it as TIFF with all its bits"):
+        raise Rejected(fault)
 
 
 def _tiff_header(path: Path, page: int | None) -> PictureHeader:

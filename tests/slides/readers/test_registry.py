@@ -161,7 +161,7 @@ def test_a_file_with_one_picture_has_no_second(tmp_path):
 )
 def test_a_foreign_format_is_refused_by_name_whatever_the_file_is_called(tmp_path, start, kind):
     (tmp_path / "a.tif").write_bytes(start + bytes(300))
-    with pytest.raises(Rejected, match=f"it is {kind}.*, which is not read"):
+    with pytest.raises(Rejected, match=f"it is {kind}.*(, which is not read|; )"):
         choose_reader(tmp_path / "a.tif")
 
 

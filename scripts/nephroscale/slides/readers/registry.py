@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError, Rejected
-from nephroscale.slides.foreign_formats import foreign_format
+from nephroscale.slides.foreign_formats import foreign_fault
 from nephroscale.slides.readers.claims import claim_fault
 
 if TYPE_CHECKING:
@@ -168,12 +168,8 @@ def candidate_readers(path: Path, page: int | None = None) -> list[str]:
     vendor = _vendor(path)
     if not magic.startswith(TIFF):
         if vendor is None:
-            name = foreign_format(head)
-            raise Rejected(
-                f"it is {name}, which is not read; save the picture as TIFF or PNG"
-                if name
-                else "cannot be opened: its image format is unknown"
-            )
+            fault = foreign_fault(head, "save the picture as TIFF or PNG")
+            raise Rejected(fault or "cannot be opened: its image format is unknown")
         return ["openslide_reader"]
     plain = _check_tiff(path)
     if vendor is None or (vendor == "generic-tiff" and not plain):

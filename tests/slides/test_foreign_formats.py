@@ -1,0 +1,22 @@
+"""Reasons for files of formats that are not read."""
+
+import pytest
+
+from nephroscale.slides.foreign_formats import foreign_fault
+
+
+@pytest.mark.parametrize(
+    ("head", "reason"),
+    [
+        (b"GIF89a", "it is a GIF, which is not read; save it as TIFF"),
+        (b"version https://git-lfs.github.com/spec/v1", "it is a pointer of Git LFS; fetch the file itself"),
+        (b" <!DOCTYPE html><html>", "it is a web page, as a failed download leaves it; download the file again"),
+        (b"<?xml version='1.0'?><svg width='1'>", "it is an SVG, which has no pixels; export it as PNG"),
+        (b"II*\0", ""),
+    ],
+)
+def test_the_fix_fits_the_format(head, reason):
+    fault = foreign_fault(head, "save it as TIFF")
+    assert fault.startswith(reason)
+    assert fault.count("which") <= 1
+    assert bool(fault) == bool(reason)
