@@ -1,6 +1,9 @@
+import io
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.dye import full_scale, separate_dye
@@ -32,7 +35,10 @@ def test_two_pictures_and_false_colours_are_refused():
     merge = np.dstack([np.zeros_like(first), first, second])
     false = cv2.applyColorMap(first, cv2.COLORMAP_JET)
     for picture in (merge, false):
-        with pytest.raises(Rejected, match="merge of several channels, or false-coloured; save the marker's channel"):
+        with pytest.raises(
+            Rejected,
+            match=r"false-coloured.* save the marker's channel",
+        ):
             separate_dye(picture, EVERYWHERE)
 
 
@@ -50,3 +56,30 @@ def test_a_picture_without_pixels_has_no_marks():
 )
 def test_full_scale_of_a_camera(top, full):
     assert full_scale(np.array([0, top], np.uint16)) == full
+
+
+def as_jpeg(picture, quality):
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=quality, subsampling=2)
+    return np.asarray(Image.open(buffer))
+
+
+@pytest.mark.parametrize("quality", [75, 95])
+@pytest.mark.parametrize("tone", [(255, 0, 0), (255, 255, 0), (0, 255, 255)])
+def test_thin_coloured_text_in_a_jpeg_with_coarse_colours_is_drawn(quality, tone):
+    plain = in_colour(draw_glomerulus(), (0, 0.3, 1))
+    place = {"org": (20, 480), "fontFace": 0, "fontScale": 0.6, "thickness": 1}
+    marked = cv2.putText(plain.copy(), "IgG 3+ 50 um", color=tone, **place)
+    cv2.rectangle(marked, (300, 470), (400, 474), tone, -1)
+    dye = separate_dye(as_jpeg(marked, quality), EVERYWHERE)
+    changed = (marked != plain).any(axis=-1)
+    assert dye.channel == 2
+    assert dye.drawn[changed].mean() > 0.9
+    assert dye.drawn[~cv2.dilate(changed.astype(np.uint8), np.ones((37, 37))).astype(bool)].mean() == 0
+
+
+def test_two_pictures_in_a_jpeg_with_coarse_colours_are_refused():
+    first, second = draw_glomerulus(), draw_glomerulus(seed=1, centre=(330, 330))
+    merge = write_over(np.dstack([second, first, np.zeros_like(first)]), (255, 255, 255))
+    with pytest.raises(Rejected, match="merge of several channels"):
+        separate_dye(as_jpeg(merge, 90), EVERYWHERE)

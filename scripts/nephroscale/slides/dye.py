@@ -1,7 +1,8 @@
 """The one dye of a fluorescence picture in colour, and what was drawn on the picture in other colours.
 
 The picture of one dye is a line in RGB: from the background into the dye's colour, whatever its hue. Bars, text and
-arrows in another colour lie off it, in few colours and with sharp edges. What else lies off it is a second picture.
+arrows in another colour lie off it, in few colours or with sharp edges. What else lies off it is a second picture.
+JPEG keeps colours at half the resolution of brightness, so they are smeared over blocks of 16 pixels.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import cv2
 import numpy as np
 
 from nephroscale.errors import Rejected
+from nephroscale.slides.false_colour import colour_table
+from nephroscale.slides.tint import LUMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +30,12 @@ COLOURS, SHARE, LIKE = 4, 0.1, 24  # colours of marks: how many, their least sha
 PEAKED = 0.45  # share of the pixels in a mark's colour that are within a third of the reach
 DRAWN = 45.0  # distance of a mark
 STEP = 0.5  # distance from the line beside a mark, as a share of that in it
+SMEAR = 16  # pixels over which JPEG spreads a colour
+THIN = 0.3  # distance that it causes, as a share of the strongest colour, or of the range of levels, that is so near
+OWN = 0.5  # the same where the dye's own structures are as thin as the strokes of letters
+SHARP = (0.33, 0.28)  # least steepness of a mark's edge, per pixel, in brightness and in colour, as shares of its range
+EVEN, EVEN_REACH = 0.55, 0.1  # least share of the pixels in sharp marks near their median brightness, as shares
+MOST_SHARP = 0.03  # share of the picture in marks with sharp edges
 MOST_DRAWN, LARGEST_REST = 0.06, 0.005  # shares of the picture in a mark's colour, and in neither that nor the dye's
 COARSE = 4  # pixels
 EXPOSURES = (1.4, 2.0, 2.8, 4.0)  # of clipped pixels, in terms of the one that would just clip
@@ -72,6 +81,10 @@ def separate_dye(rgb: np.ndarray, valid: np.ndarray) -> Dye:
     sample = rgb[valid][:: max(1, int(valid.sum()) // FITTED)].astype(np.float32)
     full = full_scale(sample) / 255
     sample /= full
+    if table := colour_table(sample):
+        raise Rejected(
+            f"it is false-coloured (by a colour table like {table}); save the marker's channel in grey or in one colour"
+        )
     inside = sample[sample.max(axis=1) < CLIPPED]
     line = _fit_line(inside if len(inside) > len(sample) // 2 else sample)
     channel = int(np.argmax(np.round(line[1] + 1e-3 * line[0], 6)))
@@ -82,26 +95,82 @@ def separate_dye(rgb: np.ndarray, valid: np.ndarray) -> Dye:
         [_distances(rgb[y : y + ROWS] / np.float32(full), line).astype(np.float16) for y in range(0, len(rgb), ROWS)]
     )
     distance[~valid] = 0
-    off = _in_company(distance > max(limit, DRAWN))
+    contrast = _range_of_levels(rgb) / np.float32(full)
+    drawn = _marks_of_few_colours(rgb, distance, max(limit, DRAWN), max(1, int(LIKE * full)))
+    drawn |= _marks_with_sharp_edges(rgb, distance, np.maximum(OWN * contrast, max(limit, OFF)))
+    if drawn.mean() > MOST_DRAWN:
+        raise Rejected(MERGE)
+    _refuse_merge(rgb, drawn, distance, ~valid, full, line, np.maximum(THIN * contrast, limit))
+    return Dye(channel, dilated(drawn | (dilated(drawn, SMEAR) & (distance > limit)), 1) if drawn.any() else drawn)
+
+
+def _range_of_levels(rgb: np.ndarray) -> np.ndarray:
+    """Range of the strongest channel in the block of JPEG around each pixel."""
+    kernel = np.ones((SMEAR + 1, SMEAR + 1), np.uint8)
+    around: np.ndarray = cv2.morphologyEx(rgb.max(axis=-1), cv2.MORPH_GRADIENT, kernel)
+    return around
+
+
+def _marks_of_few_colours(rgb: np.ndarray, distance: np.ndarray, limit: float, width: int) -> np.ndarray:
+    """Mark parts of few colours, beside which the picture has its own colours again."""
+    off = _in_company(distance > limit)
     drawn = np.zeros_like(off)
-    for window, part in components(off & _in_few_colours(rgb, off, max(1, int(LIKE * full))), NEIGHBOURS):
+    for window, part in components(off & _in_few_colours(rgb, off, width), NEIGHBOURS):
         ring = dilated(part, 3) & ~dilated(part, 2)
         if ring.any() and np.median(distance[window][ring]) <= STEP * np.median(distance[window][part]):
             drawn[window] |= part
-    if drawn.mean() > MOST_DRAWN:
-        raise Rejected(MERGE)
-    near = dilated(drawn, 4)
-    _refuse_merge(rgb, near | ~valid, full, line, limit)
-    return Dye(channel, dilated(drawn | (near & (distance > limit)), 1) if drawn.any() else drawn)
+    return drawn
 
 
-def _refuse_merge(rgb: np.ndarray, known: np.ndarray, full: float, line: np.ndarray, limit: float) -> None:
+def _marks_with_sharp_edges(rgb: np.ndarray, distance: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    """Mark parts along whose edge both brightness and colour change within a pixel or two, unlike tissue.
+
+    There are none where they would cover much of the picture, or where most are not of one brightness.
+    """
+    off = _in_company(distance > limit)
+    closed = cv2.morphologyEx(off.view(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)) > 0
+    drawn, even = np.zeros_like(off), 0.0
+    for window, part in components(closed, 2 * NEIGHBOURS):
+        if part.sum() > MOST_SHARP * off.size:
+            return np.zeros_like(off)
+        edge = dilated(part, 1) & (cv2.erode(part.view(np.uint8), np.ones((5, 5), np.uint8)) == 0)
+        colour, luma = distance[window].astype(np.float32), rgb[window].astype(np.float32) @ LUMA
+        if _steepness(luma, edge) < SHARP[0] or _steepness(colour, edge) < SHARP[1]:
+            continue
+        drawn[window] |= part
+        core = luma[part & (colour > colour[part].max() / 2)]
+        reach = EVEN_REACH * float(np.ptp(np.percentile(luma, [5, 99.5])))
+        even += float((np.abs(core - np.median(core)) <= reach).mean()) * part.sum()
+    fits = drawn.mean() <= MOST_SHARP and even >= EVEN * drawn.sum()
+    return drawn if fits else np.zeros_like(off)
+
+
+def _steepness(levels: np.ndarray, edge: np.ndarray) -> float:
+    """Steepest change per pixel along an edge (90th percentile), as a share of the range of levels [h, w]."""
+    low, high = np.percentile(levels, [5, 99.5])
+    along = [cv2.Sobel(levels, cv2.CV_32F, *step, ksize=3, scale=1 / 8)[edge] for step in ((1, 0), (0, 1))]
+    return float(np.percentile(np.hypot(*along), 90)) / max(float(high - low), 1e-6)
+
+
+def _refuse_merge(  # noqa: PLR0917
+    rgb: np.ndarray,
+    drawn: np.ndarray,
+    distance: np.ndarray,
+    absent: np.ndarray,
+    full: float,
+    line: np.ndarray,
+    limit: np.ndarray,
+) -> None:
     """Refuse structure off the line, in means of 4 x 4 pixels, in which the colours of JPEG are right."""
     size = (max(1, rgb.shape[1] // COARSE), max(1, rgb.shape[0] // COARSE))
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA) / np.float32(full)
-    left = cv2.resize(known.view(np.uint8), size, interpolation=cv2.INTER_NEAREST) == 0
+    left = cv2.resize((dilated(drawn, 4) | absent).view(np.uint8), size, interpolation=cv2.INTER_NEAREST) == 0
     left &= ~dilated(~left, 1)
-    if left.any() and float((_distances(small, line) > limit)[left].mean()) > LARGEST_REST:
+    strongest = cv2.dilate(
+        np.where(drawn, distance, 0).astype(np.float32), np.ones((2 * SMEAR + 1, 2 * SMEAR + 1), np.uint8)
+    )
+    most = cv2.resize(np.maximum(limit, THIN * strongest), size, interpolation=cv2.INTER_NEAREST)
+    if left.any() and float((_distances(small, line) > most)[left].mean()) > LARGEST_REST:
         raise Rejected(MERGE)
 
 
