@@ -30,9 +30,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,GPU-7")
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     monkeypatch.setattr(cards.tempfile, "tempdir", None)
-    monkeypatch.setattr(cards, "_held", [])
+    monkeypatch.setattr(cards, "_held", {})
     yield tmp_path
-    for lock in cards._held:
+    for lock in cards._held.values():
         lock.close()
     cards.tempfile.tempdir = None
 
@@ -57,6 +57,9 @@ def test_jobs_take_different_cards_and_free_them(place: Path) -> None:
         cards.take_card()
     assert "--resources gpu=2" in str(caught.value)
     end(first)
+    assert cards.take_card() == "0"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
+    os.environ["CUDA_VISIBLE_DEVICES"] = "0,GPU-7"  # the next job of the same process
     assert cards.take_card() == "0"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
     end(second)

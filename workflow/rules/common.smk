@@ -12,7 +12,7 @@ from nephroscale.engine.awaited import receipts_of_stages
 from nephroscale.engine.environment import set_numerical_environment
 from nephroscale.engine.plan import Plan
 from nephroscale.engine.snakemake.call import Call
-from nephroscale.engine.snakemake.forked_jobs import fork_jobs
+from nephroscale.engine.snakemake.forked_jobs import fork_group, fork_jobs
 from nephroscale.engine.snakemake.forced import read_forced
 from nephroscale.engine.snakemake.inputs import StageOfRule
 from nephroscale.engine.snakemake.job_groups import (
@@ -76,6 +76,8 @@ plan, pre_pass = make_plan()
 if workflow.is_main_process:
     show(plan, changes)
     quicken_plan()
+else:
+    fork_group(workflow, plan, sys.argv, config, stage_table)
 export_attempt(sys.argv, plan.config.compute.device)
 set_numerical_environment(plan.config.compute.to_mapping())
 

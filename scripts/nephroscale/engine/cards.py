@@ -10,8 +10,8 @@ from typing import IO
 
 from nephroscale.errors import NephroscaleError
 
-_held: list[IO[str]] = []
-"""The lock of this process. It is free again when the process ends, however it ends."""
+_held: dict[str, IO[str]] = {}
+"""The card of this process and its lock, which is free again when the process ends, however it ends."""
 
 
 def take_card(jobs_per_gpu: int = 1) -> str | None:
@@ -34,8 +34,11 @@ def take_card(jobs_per_gpu: int = 1) -> str | None:
     NephroscaleError
         When jobs of this user occupy all cards.
     """
+    if _held:  # by an earlier job of this process
+        os.environ["CUDA_VISIBLE_DEVICES"] = next(iter(_held))
+        return next(iter(_held))
     cards = visible_cards()
-    if _held or len(cards) < 2 or "SLURM_JOB_ID" in os.environ:
+    if len(cards) < 2 or "SLURM_JOB_ID" in os.environ:
         return None
     folder = Path(tempfile.gettempdir()) / f"nephroscale-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -47,7 +50,7 @@ def take_card(jobs_per_gpu: int = 1) -> str | None:
             except OSError:
                 lock.close()
                 continue
-            _held.append(lock)
+            _held[card] = lock
             os.environ["CUDA_VISIBLE_DEVICES"] = card
             return card
     raise NephroscaleError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -98,9 +99,13 @@ class Plan(ResultsFolder):
         self.records = Records(self.store)
         self.ledger = ExposureLedger(self.store)
         self.raw_cache = RawCache(self.store)
-        self.forced = Forced.from_environment()
         self._parsed = ParsedSources(self.store.path / "code")
         self.read_code()
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget what is known of artifacts."""
+        self.forced = Forced.from_environment()
         #: Whether the pre-pass has brought every receipt to what is known.
         self.settled = False
         self._receipts: dict[tuple[str, str], Receipt | None] = {}
@@ -109,6 +114,12 @@ class Plan(ResultsFolder):
         self._digests: dict[tuple[str, str], str] = {}
         self._units: dict[str, list[str]] = {}
         self._study_units: dict[str, list[str]] = {}
+
+    def afresh(self) -> Plan:
+        """The same tables and code, without what is known of artifacts: for the next job of a process."""
+        other = copy(self)
+        other.forget()
+        return other
 
     def read_code(self) -> None:
         """Read the code that is part of recipes, as its files are now."""

@@ -201,6 +201,8 @@ class Stage:
     numbered: ClassVar[bool] = False
     #: Whether torch computes here, so that its device is part of the recipe.
     torch: ClassVar[bool] = False
+    #: Whether one process makes unit after unit, where jobs are forked: it keeps the card open and weights in memory.
+    keeps_process: ClassVar[bool] = False
     #: Whether a random choice is made here, so that the seed is part of the recipe.
     seeded: ClassVar[bool] = False
     #: Whether it describes how all artifacts were made, and so may open any of them.

@@ -180,7 +180,7 @@ def extract_features(  # noqa: PLR0917  (one argument per input of a job)
             "TEM": "no TEM instance",
         }
         raise Rejected(f"{what[modality]}, so the bag is empty")
-    network = registry.create(encoder, device)
+    network = registry.kept(encoder, device)
     maps: np.ndarray | None = None
     size, done = settings.batch_size or (64 if device == "cuda" else 8), 0
     batches = [chosen[start : start + size] for start in range(0, len(chosen), size)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -90,3 +91,7 @@ def create(settings: EncoderSettings, device: str = "cpu") -> Encoder:
     """
     encoder: Encoder = load_module(settings.name).create(settings, device)
     return encoder
+
+
+kept = lru_cache(maxsize=1)(create)
+"""The same, but the last encoder is kept: one process encodes the bags of many patients, one after the other."""

@@ -24,6 +24,7 @@ class Evaluate(ModelRunStage):
     name = "evaluate"
     rule = "evaluate_model"
     sides = ("test",)
+    keeps_process = True
 
     @need("tem", through="folds")
     def tem(self, plan: PlanView, unit: str) -> list[Need]:

@@ -28,6 +28,7 @@ class Features(Stage):
     pattern = "{patient}-{modality}"
     suffix = ".zarr"
     torch = True
+    keeps_process = True
 
     def units(self, plan: PlanView) -> list[str]:
         return [str(PatientModality(patient, modality)) for patient in plan.patients for modality in plan.modalities]

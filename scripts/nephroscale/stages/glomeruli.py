@@ -23,6 +23,7 @@ class Glomeruli(Stage):
     rule = "find_glomeruli"
     pattern = "{image}"
     torch = True
+    keeps_process = True
 
     def units(self, plan: PlanView) -> list[str]:
         return [image.id for patient in plan.patients for image in plan.images(patient, "OM", "IM")]

@@ -13,6 +13,7 @@ import numpy as np
 
 from nephroscale.tem.beside import find_beside
 from nephroscale.tem.screen import PALE_END, Levels
+from nephroscale.tem.shapes import median
 
 LEAST, STEP = 48, 4  # pixels; length of the shortest line, and of the steps in which it is looked for
 THICKEST, SLENDER = 16, 6  # pixels, and length in thicknesses at least
@@ -52,7 +53,7 @@ def find_lines(levels: Levels) -> np.ndarray:
     """
     image = levels.image
     found = np.zeros(image.shape, bool)
-    for picture, mask in ((image, found), (np.ascontiguousarray(image.T), found.T)):
+    for picture, mask in ((image, found), (cv2.transpose(image), found.T)):
         for line in _lines_along_rows(picture, levels.saturated):
             mask[line.rows, line.columns] = True
             if line.columns.stop - line.columns.start <= LONGEST_BAR * picture.shape[1]:
@@ -64,8 +65,9 @@ def find_lines(levels: Levels) -> np.ndarray:
 def measure_noise(image: np.ndarray) -> float:
     """Deviation of the noise from pixel to pixel along rows, by the median absolute difference of neighbours."""
     some = image[:: max(1, len(image) // 128)]
-    apart = cv2.absdiff(some[:, 1:], some[:, :-1])
-    return float(np.median(apart)) / (0.6745 * 2**0.5)
+    counts = np.bincount(cv2.absdiff(some[:, 1:], some[:, :-1]).ravel()).cumsum()
+    middle = [int(np.searchsorted(counts, place, side="right")) for place in ((counts[-1] - 1) // 2, counts[-1] // 2)]
+    return sum(middle) / 2 / (0.6745 * 2**0.5)
 
 
 def _lines_along_rows(image: np.ndarray, saturated: tuple[bool, bool]) -> list[_Line]:
@@ -76,19 +78,20 @@ def _lines_along_rows(image: np.ndarray, saturated: tuple[bool, bool]) -> list[_
     samples = np.ascontiguousarray(image[:, ::STEP])
     window = np.ones((1, LEAST // STEP), np.uint8)
     low, high = cv2.erode(samples, window, anchor=(0, 0)), cv2.dilate(samples, window, anchor=(0, 0))
-    even = cv2.subtract(high, low) <= RANGE * most
-    even[:, samples.shape[1] - window.size + 1 :] = False
+    even = cv2.threshold(cv2.subtract(high, low), int(RANGE * most), 1, cv2.THRESH_BINARY_INV)[1]
+    even[:, samples.shape[1] - window.size + 1 :] = 0
     # Most even tissue is thicker than a line.
-    thick = cv2.morphologyEx(even.view(np.uint8), cv2.MORPH_OPEN, np.ones((THICKEST + 1, 1), np.uint8))
-    rows, places = np.nonzero(even & (thick == 0))
-    if len(rows) > MOST * samples.size:
+    even = cv2.subtract(even, cv2.morphologyEx(even, cv2.MORPH_OPEN, np.ones((THICKEST + 1, 1), np.uint8)))
+    places = np.flatnonzero(even.view(bool))
+    if len(places) > MOST * samples.size:
         return []
-    left = np.minimum(places * STEP, image.shape[1] - LEAST)
+    rows, left = np.divmod(places, samples.shape[1])
+    left = np.minimum(left * STEP, image.shape[1] - LEAST)
     keep = np.zeros(len(rows), bool)
+    segments = np.lib.stride_tricks.sliding_window_view(image, LEAST, axis=1)
     for first in range(0, len(rows), AT_ONCE):
         some = slice(first, first + AT_ONCE)
-        segments = image[rows[some, None], left[some, None] + np.arange(LEAST)]
-        keep[some] = segments.std(axis=1, dtype=np.float32) <= most
+        keep[some] = _variances(segments[rows[some], left[some]]) <= most * most
     rows, left = rows[keep], left[keep]
     lines: list[_Line] = []
     done = np.zeros(image.shape, bool)
@@ -99,6 +102,14 @@ def _lines_along_rows(image: np.ndarray, saturated: tuple[bool, bool]) -> list[_
             lines.append(line)
             done[line.rows, line.columns] = True
     return lines
+
+
+def _variances(segments: np.ndarray) -> np.ndarray:
+    """Variance of the levels of each segment, uint8 [n, LEAST]."""
+    levels = segments.astype(np.int32)
+    sums, squares = levels.sum(axis=1), np.einsum("ij,ij->i", levels, levels)
+    variances: np.ndarray = (LEAST * squares - sums * sums) / LEAST**2
+    return variances
 
 
 def _runs(rows: np.ndarray, left: np.ndarray) -> list[tuple[int, int, int]]:
@@ -114,46 +125,58 @@ def _runs(rows: np.ndarray, left: np.ndarray) -> list[tuple[int, int, int]]:
 def _line_at(image: np.ndarray, run: tuple[int, int, int], most: float, saturated: tuple[bool, bool]) -> _Line | None:
     """Return the line that a run of even pixels belongs to, None where it is tissue."""
     row, start, end = run
-    height = len(image)
-    top, bottom = max(0, row - THICKEST - 3), min(height, row + THICKEST + 4)
-    part = image[top:bottom, start:end].astype(np.float32)
-    levels, deviations = np.median(part, axis=1), part.std(axis=1)
-    own = row - top
-    level, deviation = float(levels[own]), max(1.0, float(deviations[own]))
+    level, deviation = _level_and_deviation(image[row, start:end])
+    deviation = max(1.0, deviation)
     if deviation > most:
         return None
-    alike = (np.abs(levels - level) <= max(3.0, deviation)) & (deviations <= max(2.5, 1.6 * deviation))
-    first, last = own, own
-    while first > 0 and alike[first - 1]:
-        first -= 1
-    while last < len(alike) - 1 and alike[last + 1]:
-        last += 1
-    if last - first + 1 > min(THICKEST, (end - start) / SLENDER):
+    thickest = min(THICKEST, int((end - start) / SLENDER))
+
+    def count_alike(side: range) -> int:
+        """Rows from the line's own one on that have its level."""
+        for number, at in enumerate(side):
+            middle, spread = _level_and_deviation(image[at, start:end])
+            if abs(middle - level) > max(3.0, deviation) or spread > max(2.5, 1.6 * deviation):
+                return number
+        return len(side)
+
+    first = row - count_alike(range(row - 1, max(-1, row - thickest - 1), -1))
+    last = row + count_alike(range(row + 1, min(len(image), first + thickest + 1)))
+    if last - first + 1 > thickest:
         return None
     sharp = jumps = True
     for beside in (first - 2, last + 2):
-        if not 0 <= top + beside < height:
+        if not 0 <= beside < len(image):
             if end - start < BORDER * image.shape[1]:
                 return None
             continue
-        away = np.abs(part[beside] - level)
+        pixels = image[beside, start:end].astype(np.float32)
+        away = np.abs(pixels - level)
         # Most of a row beside a round shape is as even as the shape.
-        rough = 1.4826 * float(np.median(np.abs(part[beside] - levels[beside]))) >= ROUGH * deviation
-        sharp &= rough or float((away > max(CLEAR, 3 * deviation)).mean()) >= ALL_ALONG
-        jumps &= float((away > JUMP).mean()) >= ALL_CLIPPED
+        rough = 1.4826 * median(np.abs(pixels - median(pixels))) >= ROUGH * deviation
+        sharp = sharp and (rough or _share(away > max(CLEAR, 3 * deviation)) >= ALL_ALONG)
+        jumps = jumps and _share(away > JUMP) >= ALL_CLIPPED
     # Tissue that is white or black is as even.
     clipped = (saturated[0] and level >= 255 - PALE_END) or (saturated[1] and level <= PALE_END)
     if not sharp or (clipped and not jumps):
         return None
-    columns = _to_its_ends(image[top + first : top + last + 1], start, end, level, deviation)
-    return _Line(slice(top + first, top + last + 1), columns, level)
+    columns = _to_its_ends(image[first : last + 1], start, end, level, deviation)
+    return _Line(slice(first, last + 1), columns, level)
+
+
+def _share(mask: np.ndarray) -> float:
+    return np.count_nonzero(mask) / mask.size
+
+
+def _level_and_deviation(pixels: np.ndarray) -> tuple[float, float]:
+    """Median and standard deviation of grey levels, uint8 [n]."""
+    return median(pixels), float(cv2.meanStdDev(pixels)[1].item())
 
 
 def _to_its_ends(band: np.ndarray, start: int, end: int, level: float, deviation: float) -> slice:
-    near = (np.abs(np.median(band, axis=0) - level) <= max(4.0, 3 * deviation)).astype(bool)
-    least, most = max(0, start - ENDS), min(len(near), end + ENDS)
-    while start > least and near[start - 1]:
+    least, most = max(0, start - ENDS), min(band.shape[1], end + ENDS)
+    near = np.abs(np.median(band[:, least:most], axis=0) - level) <= max(4.0, 3 * deviation)
+    while start > least and near[start - 1 - least]:
         start -= 1
-    while end < most and near[end]:
+    while end < most and near[end - least]:
         end += 1
     return slice(start, end)

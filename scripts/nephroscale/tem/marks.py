@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from nephroscale.tem.letters import BLACK, WHITE, Drawn, find_glyphs, find_label_lines, select_text, strokes
+from nephroscale.tem.level import find_one_level
 from nephroscale.tem.lines import find_lines
 from nephroscale.tem.pure import find_pure_shapes
 from nephroscale.tem.screen import DARK_KIND, EVEN_KIND, PALE_END, PALE_KIND, Levels, find_groups, find_parts
@@ -118,7 +119,7 @@ def find_marks(image: np.ndarray) -> np.ndarray:
     pure = [_find_in_part(image[part], part, levels, drawn, mask[part]) for part in parts]
     for part, shapes in zip(parts, pure, strict=True):
         find_glyphs(image[part], part, levels, drawn, shapes)
-    mask |= find_lines(levels)
+    mask |= find_lines(levels) | find_one_level(levels)
     glyphs, letters, bars = drawn.glyphs, drawn.letters, drawn.bars
     for y, x, h, w, tone in select_text(glyphs, letters, bars, image.shape):
         mask[y : y + h, x : x + w] |= strokes(image[y : y + h, x : x + w], tone)

@@ -75,10 +75,15 @@ class Levels:
     image: np.ndarray
 
     @cached_property
+    def counts(self) -> np.ndarray:
+        """Number of pixels of each level, int64 [256]."""
+        counts: np.ndarray = cv2.calcHist([self.image], [0], None, [256], [0, 256]).ravel().astype(np.int64)
+        return counts
+
+    @cached_property
     def saturated(self) -> tuple[bool, bool]:
         """Whether tissue reaches white, and black: levels a little inside are then more frequent."""
-        counts = cv2.calcHist([self.image], [0], None, [256], [0, 256]).ravel()
-        white, black = (_is_saturated(each, self.image.size) for each in (counts, counts[::-1]))
+        white, black = (_is_saturated(each, self.image.size) for each in (self.counts, self.counts[::-1]))
         return white, black
 
     @cached_property

@@ -194,9 +194,9 @@ def widened(window: Window, reach: int, shape: tuple[int, ...]) -> tuple[Window,
 
 
 def median(levels: np.ndarray) -> float:
-    """Median of grey levels, uint8 [n], n not 0."""
+    """Median of grey levels or of their differences, [n], n not 0."""
     ordered = np.sort(levels)
-    return (int(ordered[len(levels) // 2]) + int(ordered[(len(levels) - 1) // 2])) / 2
+    return (float(ordered[len(levels) // 2]) + float(ordered[(len(levels) - 1) // 2])) / 2
 
 
 def percentile(image: np.ndarray, share: float) -> float:

@@ -15,16 +15,17 @@ import sysconfig
 import threading
 import time
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import wait
+from itertools import count
 from pathlib import Path
+from queue import SimpleQueue
 from subprocess import CalledProcessError
 from typing import TYPE_CHECKING, Any
 
-from nephroscale.engine.snakemake.job_server import Given, serve
+from nephroscale.engine.snakemake.job_server import OUTDATED, STARTED, Ended, Given, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from multiprocessing.connection import Connection
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from multiprocessing.context import ForkServerContext
 
     from nephroscale.engine.plan import Plan
     from nephroscale.engine.snakemake.job_server import Used
@@ -57,9 +58,8 @@ class ForkedJobs:
         self._given = given
         self._otherwise = otherwise
         self._installed = _time_of_packages()
-        # One request at a time: Snakemake has a thread for each running job.
-        self._lock = threading.Lock()
-        self._server: Connection | None = None
+        self._lock = threading.Lock()  # Snakemake has a thread for each running job
+        self._server: _Server | None = None
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([*ALWAYS, *modules])
         atexit.register(self.close)
@@ -86,40 +86,90 @@ class ForkedJobs:
         if folder := script.resources.get("tmpdir"):
             environment |= dict.fromkeys(("TMPDIR", "TMP", "TEMPDIR", "TEMP"), str(folder))
         begun = time.time()
-        try:
-            with self._lock:
-                server, number = self._start(path, environment)
-        except (EOFError, OSError):  # the server could not import what it should, or was killed
-            self._server = None
+        answers = self._start(path, environment)
+        if answers is None:
             self._otherwise(script, path, edit)
             return
-        with suppress(ProcessLookupError):  # ended
-            ended = os.pidfd_open(number)
-            wait([ended])
-            os.close(ended)
-        try:
-            with self._lock:
-                server.send(number)
-                status, used = server.recv()
-        except (EOFError, OSError):
-            raise CalledProcessError(1, f"{sys.executable} {path}") from None
-        _fill(script.bench_record, time.time() - begun, used)
-        if status:
-            raise CalledProcessError(status, f"{sys.executable} {path}")
+        ended = answers.get() or Ended(1, None)
+        _fill(script.bench_record, time.time() - begun, ended.used)
+        if ended.status:
+            raise CalledProcessError(ended.status, f"{sys.executable} {path}")
 
-    def _start(self, path: str, environment: Mapping[str, str]) -> tuple[Connection, int]:
-        """Start a job; give the connection to the server that has it, and the process's number."""
-        if self._server:
-            self._server.send((path, environment))
-            if number := self._server.recv():
-                return self._server, number
-            # Outdated. It is asked for the ends of its jobs, and closed when the last of these threads is through.
-        self._server, other = multiprocessing.Pipe()
+    def _start(self, path: str, environment: Mapping[str, str]) -> SimpleQueue[Any] | None:
+        """Start a job; give the queue that its end will come from, or None where no server could start it."""
+        while True:
+            with self._lock:
+                server = self._server
+                if server is None:
+                    try:
+                        server = self._server = _Server(self._context, self._given)
+                    except (EOFError, OSError):
+                        return None
+            answers = server.ask(path, environment)
+            answer = answers.get()
+            if answer == STARTED:
+                return answers
+            with self._lock:
+                if self._server is server:
+                    self._server = None
+                    server.close()
+            if answer != OUTDATED:  # it could not import what it should, or was killed
+                return None
+
+
+class _Server:
+    """A job server as Snakemake's process sees it.
+
+    Parameters
+    ----------
+    context
+        Of the fork server.
+    given
+        What the job server reads.
+    """
+
+    def __init__(self, context: ForkServerContext, given: Given) -> None:
+        self._connection, other = multiprocessing.Pipe()
         with _main_hidden():
-            self._context.Process(target=serve, args=(other, self._given)).start()
+            context.Process(target=serve, args=(other, given)).start()
         other.close()
-        self._server.send((path, environment))
-        return self._server, self._server.recv()
+        self._lock = threading.Lock()
+        self._numbers = count()
+        self._answers: dict[int, SimpleQueue[Any]] | None = {}
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def ask(self, path: str, environment: Mapping[str, str]) -> SimpleQueue[Any]:
+        """Ask for a job; give the queue of the answers, which ends with None where the server has ended."""
+        answers: SimpleQueue[Any] = SimpleQueue()
+        with self._lock:
+            if self._answers is None:
+                answers.put(None)
+                return answers
+            number = next(self._numbers)
+            self._answers[number] = answers
+            with suppress(OSError):  # else the listener is about to find that it has ended
+                self._connection.send((number, path, environment))
+        return answers
+
+    def close(self) -> None:
+        """Ask for no more: it ends when its jobs have ended."""
+        with self._lock, suppress(OSError):
+            self._connection.send(None)
+
+    def _listen(self) -> None:
+        with suppress(EOFError, OSError):
+            while True:
+                number, answer = self._connection.recv()
+                with self._lock:
+                    assert self._answers is not None
+                    self._answers[number].put(answer)
+                    if answer != STARTED:
+                        del self._answers[number]
+        with self._lock:
+            open_ones, self._answers = self._answers or {}, None
+        self._connection.close()
+        for answers in open_ones.values():
+            answers.put(None)
 
 
 def fork_jobs(
@@ -128,7 +178,7 @@ def fork_jobs(
     """Let Snakemake's main process fork the planned jobs (Snakemake's objects), instead of starting each anew."""
     from snakemake.script import PythonScript
 
-    if not hasattr(os, "pidfd_open"):  # another system than Linux
+    if not sys.platform.startswith("linux"):
         return
     by_rule = {stage.rule: stage for stage in plan.stages.values()}
     closures: set[tuple[str, tuple[str, ...]]] = set()
@@ -140,6 +190,44 @@ def fork_jobs(
     plan.keep_parsed_code()  # the jobs' code is parsed now
     jobs = ForkedJobs(sorted(modules), Given(config, stages, sorted(closures)), PythonScript.execute_script)
     PythonScript.execute_script = lambda script, path, edit=False: jobs.execute(script, path, edit)
+
+
+def fork_group(
+    workflow: Any,
+    plan: Plan,
+    arguments: Sequence[str],
+    config: Mapping[str, JSON],
+    stages: Callable[[], Mapping[str, Stage]],
+) -> None:
+    """Let the process of Snakemake that has a group of jobs on a node run these itself, forked.
+
+    Slurm's executor would start Snakemake for each of them. That process runs no hooks, and knows its jobs only when it
+    starts the first.
+
+    Parameters
+    ----------
+    workflow
+        Snakemake's object, of which `localrules` and `dag` are used (Snakemake 9).
+    plan, config, stages
+        As for :func:`fork_jobs`.
+    arguments
+        Of this process. In those of a group is its number.
+    """
+    if "--local-groupid" not in arguments:
+        return
+    from snakemake.script import PythonScript
+
+    workflow.localrules(*(stage.rule for stage in plan.stages.values()))
+    start_anew, lock = PythonScript.execute_script, threading.Lock()
+
+    def execute(script: Any, path: str, edit: bool = False) -> None:
+        with lock:
+            if PythonScript.execute_script is execute:
+                PythonScript.execute_script = start_anew
+                fork_jobs(plan, workflow.dag.needrun_jobs(), config, stages)
+        PythonScript.execute_script(script, path, edit)
+
+    PythonScript.execute_script = execute
 
 
 def _fill(record: Any, seconds: float, used: Used | None) -> None:

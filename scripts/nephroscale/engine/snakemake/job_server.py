@@ -10,9 +10,12 @@ import runpy
 import signal
 import sys
 import tempfile
+import traceback
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from nephroscale.engine.dispatch import read_dispatch
 from nephroscale.engine.environment import package_versions
@@ -22,15 +25,16 @@ from nephroscale.engine.snakemake import script
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from multiprocessing.connection import Connection
-    from pathlib import Path
+    from multiprocessing.context import ForkProcess
 
     from nephroscale.engine.stage import Stage
     from nephroscale.json_text import JSON
 
 
 Signatures: TypeAlias = "dict[Path, tuple[int, ...]]"
+CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
 class Used(NamedTuple):
@@ -70,12 +74,46 @@ class Given(NamedTuple):
     closures: Sequence[tuple[str, tuple[str, ...]]]
 
 
-def serve(connection: Connection, given: Given) -> None:
-    """Fork jobs until the other end of the connection is closed.
+STARTED, OUTDATED = "started", "outdated"
 
-    A request is a job's script and environment, answered by the process's number, or by None where a file that was read
-    here is no longer the same: then this process has to be replaced. A number is answered by the ended job's exit
-    status and what it used (None where it was killed).
+
+class Ended(NamedTuple):
+    """How a job ended.
+
+    Attributes
+    ----------
+    status
+        Exit status; negative for the signal that ended it.
+    used
+        None where it was killed.
+    """
+
+    status: int
+    used: Used | None
+
+
+class Worker(NamedTuple):
+    """A forked process that runs the script `path` once, or again and again (`stays`)."""
+
+    path: str
+    stays: bool
+    process: ForkProcess
+    connection: Connection
+
+    def end(self) -> int:
+        """Wait until it has ended, which an idle one does at once, and give its status."""
+        self.connection.close()
+        self.process.join()
+        return self.process.exitcode or 0
+
+
+def serve(connection: Connection, given: Given) -> None:
+    """Run jobs in forks of this process until the other end asks for no more.
+
+    A request is a number, a job's script and its environment; the last one is None. It is answered by its number with
+    `STARTED` and later `Ended`, or with `OUTDATED` where a file that was read here is no longer the same: then this
+    process has to be replaced. The script of a stage that `keeps_process` is run by a process that has run it before,
+    if one is idle: it has a card open and weights in memory. An idle one ends before another stage may want the card.
 
     Parameters
     ----------
@@ -85,31 +123,62 @@ def serve(connection: Connection, given: Given) -> None:
         What is read first.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a job has the usual handler
-    context = multiprocessing.get_context("fork")
     signed = _prepare(given)
+    stages = {f"{stage.rule}.py": stage for stage in given.stages().values()}
     gc.freeze()  # no collection of a job visits, and so copies, what is here
-    jobs: dict[int | None, tuple[Any, Connection]] = {}
-    while True:
+    asked: list[Connection] = [connection]
+    busy: dict[Connection, tuple[int, Worker]] = {}
+    idle: list[Worker] = []
+
+    def answer(number: int, content: str | Ended) -> None:
+        with suppress(OSError):  # nobody waits any more
+            connection.send((number, content))
+
+    def start(number: int, path: str, environment: Mapping[str, str]) -> None:
+        stage = stages.get(os.path.basename(path))  # noqa: PTH119
+        worker = next((each for each in idle if each.path == path), None)
+        if worker:
+            idle.remove(worker)
+        elif stage and stage.torch:
+            while idle:
+                idle.pop().end()
+        if worker is None or not worker.process.is_alive():
+            others = [connection, *busy, *(each.connection for each in idle)]
+            worker = _fork(path, bool(stage and stage.keeps_process), others)
+        with suppress(OSError):  # it was just killed, which is read from its end of the connection
+            worker.connection.send((path, environment))
+        busy[worker.connection] = number, worker
+        answer(number, STARTED)
+
+    def finish(number: int, worker: Worker) -> None:
         try:
-            request = connection.recv()
-        except EOFError:
-            return
-        if isinstance(request, int):
-            process, reader = jobs.pop(request)
-            process.join()
-            used = None
-            with reader, suppress(EOFError):  # it was killed
-                used = reader.recv() if reader.poll() else None
-            connection.send((process.exitcode, used))
-        elif any(_sign(path) != signature for path, signature in signed.items()):
-            connection.send(None)
+            ended = Ended(*worker.connection.recv())
+        except (EOFError, OSError):
+            ended = Ended(worker.end(), None)
         else:
-            reader, writer = context.Pipe(duplex=False)
-            process = context.Process(target=_run, args=(*request, writer))
-            process.start()
-            writer.close()
-            jobs[process.pid] = process, reader
-            connection.send(process.pid)
+            if worker.stays:
+                idle.append(worker)
+            else:
+                ended = ended._replace(status=worker.end())
+        answer(number, ended)
+
+    while asked or busy:
+        for each in wait([*asked, *busy]):
+            if each is not connection:
+                finish(*busy.pop(cast("Connection", each)))
+                continue
+            try:
+                request = connection.recv()
+            except (EOFError, OSError):
+                request = None
+            if request is None:
+                asked.clear()
+            elif any(_sign(path) != signature for path, signature in signed.items()):
+                answer(request[0], OUTDATED)
+            else:
+                start(*request)
+    for worker in idle:
+        worker.end()
 
 
 def _prepare(given: Given) -> Signatures:
@@ -144,17 +213,54 @@ def _sign(path: Path) -> tuple[int, ...]:
     return now.st_ino, now.st_size, now.st_mtime_ns
 
 
-def _run(path: str, environment: Mapping[str, str], writer: Connection) -> None:
-    """In the job's process: run a script as `python path` does."""
+def _fork(path: str, stays: bool, others: Iterable[Connection]) -> Worker:
+    """Fork a process that waits for requests; it closes the connections of others that it inherits."""
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(theirs, stays, [ours, *others]))
+    process.start()
+    theirs.close()
+    return Worker(path, stays, process, ours)
+
+
+def _work(connection: Connection, stays: bool, inherited: Iterable[Connection]) -> None:
+    """In a forked process: run one job, or one after the other until the connection is closed."""
+    for other in inherited:
+        other.close()
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    with suppress(EOFError):
+        while True:
+            request = connection.recv()
+            before = _used().cpu_seconds
+            with suppress(OSError):
+                CLEAR_REFS.write_text("5")  # the highest memory is that of this job
+            status = _run(*request)
+            used = _used()
+            connection.send((status, used._replace(cpu_seconds=used.cpu_seconds - before)))
+            if not stays:
+                sys.exit(status)
+
+
+def _run(path: str, environment: Mapping[str, str]) -> int:
+    """Run a script as `python path` does, and give its exit status."""
     os.environ.clear()
     os.environ.update(environment)
     tempfile.tempdir = None
-    sys.argv = [path]
+    sys.argv, found = [path], list(sys.path)
     try:
         runpy.run_path(path, run_name="__main__")
+    except SystemExit as end:
+        if isinstance(end.code, int | None):
+            return end.code or 0
+        print(end.code, file=sys.stderr)
+        return 1
+    except BaseException:  # an interrupt, too, ends the job alone
+        traceback.print_exc()
+        return 1
     finally:
-        writer.send(_used())
+        sys.path[:] = found
+        sys.stdout.flush()
+    return 0
 
 
 def _used() -> Used:

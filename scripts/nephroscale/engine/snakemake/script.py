@@ -68,7 +68,8 @@ def run_job(
     with JobLog(log) as stream, redirect_stdout(stream), redirect_stderr(stream):
         try:
             with full_disk(log.parent):
-                plan = prepared[1] if prepared and prepared[0] == snakemake.config else Plan(snakemake.config, stages)
+                same = prepared if prepared and prepared[0] == snakemake.config else None
+                plan = same[1].afresh() if same else Plan(snakemake.config, stages)
                 unit = stage.pattern.format(**dict(snakemake.wildcards.items()))
                 where = f"{stage.name} of {unit}"
                 stream.redact = PathRedactor(plan.cohort, stage.raw(plan, unit))
