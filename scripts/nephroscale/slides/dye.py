@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from nephroscale.errors import Rejected
+from nephroscale.slides.false_colour import colour_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +73,10 @@ def separate_dye(rgb: np.ndarray, valid: np.ndarray) -> Dye:
     sample = rgb[valid][:: max(1, int(valid.sum()) // FITTED)].astype(np.float32)
     full = full_scale(sample) / 255
     sample /= full
+    if table := colour_table(sample):
+        raise Rejected(
+            f"it is false-coloured (by a colour table like {table}); save the marker's channel in grey or in one colour"
+        )
     inside = sample[sample.max(axis=1) < CLIPPED]
     line = _fit_line(inside if len(inside) > len(sample) // 2 else sample)
     channel = int(np.argmax(np.round(line[1] + 1e-3 * line[0], 6)))

@@ -1,0 +1,72 @@
+"""Colour tables by which programs show a grey picture in false colours, such as INFERNO, VIRIDIS and JET."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import cv2
+import numpy as np
+
+TABLES = (
+    "INFERNO",
+    "MAGMA",
+    "PLASMA",
+    "VIRIDIS",
+    "CIVIDIS",
+    "JET",
+    "TURBO",
+    "HOT",
+    "PARULA",
+    "RAINBOW",
+    "HSV",
+    "OCEAN",
+)
+"""Tables of OpenCV whose colours do not lie on a straight line; those of matplotlib and MATLAB among them."""
+NEAR = 16.0  # distance from a colour of the table, in levels of 255; JPEG changes colours
+LEAST_NEAR = 0.85  # share of the pixels above the background that are so near
+ABOVE = 0.15  # of the range of levels, from which on a pixel is above the background
+BENT = 25.0  # distance of the table's used colours from a straight line
+SAMPLE = 4_000  # pixels
+LEAST = 100  # pixels that suffice
+
+
+def colour_table(sample: np.ndarray) -> str:
+    """Name the colour table that the colours of a picture follow; empty where they follow none, or a straight part.
+
+    Parameters
+    ----------
+    sample
+        float [n, 3], pixels in RGB, in levels of 255.
+    """
+    level = sample.max(axis=1)
+    low, high = np.percentile(level, [50, 99.5])
+    signal = sample[level > low + ABOVE * max(1.0, float(high - low))]
+    if len(signal) < LEAST:  # the picture is bright all over, or has no signal
+        signal = sample
+    signal = signal[:: max(1, len(signal) // SAMPLE)].astype(np.float32)
+    for name in TABLES:
+        table = _table(name)
+        apart = np.linalg.norm(signal[:, None] - table, axis=-1)
+        if (apart.min(axis=1) <= NEAR).mean() >= LEAST_NEAR:
+            first, last = np.percentile(apart.argmin(axis=1), [1, 99]).astype(int)
+            if _bend(table[first : last + 1]) > BENT:
+                return name
+    return ""
+
+
+def _bend(colours: np.ndarray) -> float:
+    """Largest distance of colours [n, 3] from the straight line through the first and the last."""
+    along = colours[-1] - colours[0]
+    length = float(np.linalg.norm(along))
+    if length == 0:
+        return 0.0
+    from_first = colours - colours[0]
+    feet = (from_first @ along / length**2)[:, None] * along
+    return float(np.linalg.norm(from_first - feet, axis=1).max())
+
+
+@cache
+def _table(name: str) -> np.ndarray:
+    grey = np.arange(256, dtype=np.uint8)[:, None]
+    colours = cv2.applyColorMap(grey, getattr(cv2, f"COLORMAP_{name}"))[:, 0, ::-1]
+    return np.ascontiguousarray(colours, np.float32)
