@@ -10,6 +10,7 @@ import openslide
 import tifffile
 
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide, split_alpha
+from nephroscale.slides.readers.dicom_colours import disagreeing_colours
 from nephroscale.slides.readers.stated_mpp import StatedMpp, read_mpp, square_pixels
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FAULTS = (openslide.OpenSlideError, OSError)
+PHOTOMETRIC = "dicom.PhotometricInterpretation"
 OTHER_IMAGE = "Slide contains unexpected image"
 SAME_SHAPE = 0.02  # difference of width by height up to which a level is a copy of the first
 
@@ -42,6 +44,8 @@ class OpenslideReader(SlideReader):
         self.downsamples = tuple(downsamples[number] for number in self._numbers)
         self.width, self.height = self.sizes[0]
         self.vendor = properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
+        if self.vendor == "dicom" and (wrong := disagreeing_colours(path, properties.get(PHOTOMETRIC, ""))):
+            raise UnreadableSlide(f"{wrong}; correct PhotometricInterpretation in its header")
         stated = _stated(path) if self.vendor == "generic-tiff" else None  # OpenSlide reads only its plain tags
         if stated is None:
             sides = [properties.get(name) for name in (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y)]
