@@ -75,6 +75,7 @@ def main() -> None:
             times.append((time.perf_counter() - start) / len(pixels))
         del network
         places = {"results": str(folder / "results"), "store": {"path": str(folder / "store")}}
+        places |= {"compute": {"instruction_set": "native"}}  # as in this process
         features = {"encoders": dict.fromkeys(("OM", "IM", "TEM"), encoder)}
         (folder / "features.yaml").write_text(yaml.safe_dump({**places, "features": features}))
         run(folder, "--", "glomeruli", "tem")

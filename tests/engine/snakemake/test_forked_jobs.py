@@ -123,29 +123,29 @@ def test_a_container_and_an_installation_during_the_run_are_left_to_snakemake(ru
 
 
 def test_one_process_makes_the_units_of_a_stage_that_keeps_it(run, tmp_path):
-    def made(source=REPORT, name="extract_features.py", **changed):
+    def made(source=REPORT, name="tmp1.extract_features.py", **changed):
         return json.loads(run(source, name, **changed).with_suffix(".py.json").read_text())
 
     first = made("import sys; sys.path.insert(0, 'mine'); kept = 1\n" + REPORT)
     with pytest.raises(CalledProcessError) as caught:
-        run("import sys; sys.exit(3)", "extract_features.py")
+        run("import sys; sys.exit(3)", "tmp2.extract_features.py")
     assert caught.value.returncode == 3
     second = made(f"import sys; assert 'mine' not in sys.path and 'kept' not in globals(){REPORT}")
     assert second["job"] == first["job"]
     with pytest.raises(CalledProcessError) as caught:
-        run("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "extract_features.py")
+        run("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "tmp3.extract_features.py")
     assert caught.value.returncode == -9
     third = made()
     assert third["job"] != first["job"]
-    made(name="train_model.py")  # may need the memory of the card
+    made(name="tmp4.train_model.py")  # may need the memory of the card
     assert not Path(f"/proc/{third['job']}").exists()
     assert made()["job"] != third["job"]
 
 
 def test_what_a_job_of_a_kept_process_used_is_its_own(run):
     large, small = BenchmarkRecord(), BenchmarkRecord()
-    run("wide = bytearray(300 << 20); end = sum(range(10_000_000))", "extract_features.py", bench_record=large)
-    run("pass", "extract_features.py", bench_record=small)
+    run("wide = bytearray(300 << 20); end = sum(range(10_000_000))", "tmp5.extract_features.py", bench_record=large)
+    run("pass", "tmp6.extract_features.py", bench_record=small)
     assert large.max_rss > small.max_rss + 250
     assert large.cpu_time > small.cpu_time + 0.05
 

@@ -93,9 +93,9 @@ class Ended(NamedTuple):
 
 
 class Worker(NamedTuple):
-    """A forked process that runs the script `path` once, or again and again (`stays`)."""
+    """A forked process that runs a script once, or again and again (`stays`)."""
 
-    path: str
+    script: str
     stays: bool
     process: ForkProcess
     connection: Connection
@@ -135,8 +135,9 @@ def serve(connection: Connection, given: Given) -> None:
             connection.send((number, content))
 
     def start(number: int, path: str, environment: Mapping[str, str]) -> None:
-        stage = stages.get(os.path.basename(path))  # noqa: PTH119
-        worker = next((each for each in idle if each.path == path), None)
+        script = ".".join(path.split(".")[-2:]).rpartition("/")[2]  # Snakemake runs a copy, tmp1234.tile_slide.py
+        stage = stages.get(script)
+        worker = next((each for each in idle if each.script == script), None)
         if worker:
             idle.remove(worker)
         elif stage and stage.torch:
@@ -144,7 +145,7 @@ def serve(connection: Connection, given: Given) -> None:
                 idle.pop().end()
         if worker is None or not worker.process.is_alive():
             others = [connection, *busy, *(each.connection for each in idle)]
-            worker = _fork(path, bool(stage and stage.keeps_process), others)
+            worker = _fork(script, bool(stage and stage.keeps_process), others)
         with suppress(OSError):  # it was just killed, which is read from its end of the connection
             worker.connection.send((path, environment))
         busy[worker.connection] = number, worker
@@ -213,14 +214,14 @@ def _sign(path: Path) -> tuple[int, ...]:
     return now.st_ino, now.st_size, now.st_mtime_ns
 
 
-def _fork(path: str, stays: bool, others: Iterable[Connection]) -> Worker:
+def _fork(script: str, stays: bool, others: Iterable[Connection]) -> Worker:
     """Fork a process that waits for requests; it closes the connections of others that it inherits."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, stays, [ours, *others]))
     process.start()
     theirs.close()
-    return Worker(path, stays, process, ours)
+    return Worker(script, stays, process, ours)
 
 
 def _work(connection: Connection, stays: bool, inherited: Iterable[Connection]) -> None:
