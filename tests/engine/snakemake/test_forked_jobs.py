@@ -127,11 +127,12 @@ def test_one_process_makes_the_units_of_a_stage_that_keeps_it(run, tmp_path):
         return json.loads(run(source, name, **changed).with_suffix(".py.json").read_text())
 
     first = made("import sys; sys.path.insert(0, 'mine'); kept = 1\n" + REPORT)
+    second = made(f"import sys; assert 'mine' not in sys.path and 'kept' not in globals(){REPORT}")
+    assert second["job"] == first["job"]
     with pytest.raises(CalledProcessError) as caught:
         run("import sys; sys.exit(3)", "tmp2.extract_features.py")
     assert caught.value.returncode == 3
-    second = made(f"import sys; assert 'mine' not in sys.path and 'kept' not in globals(){REPORT}")
-    assert second["job"] == first["job"]
+    assert not Path(f"/proc/{first['job']}").exists()
     with pytest.raises(CalledProcessError) as caught:
         run("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "tmp3.extract_features.py")
     assert caught.value.returncode == -9

@@ -157,10 +157,10 @@ def serve(connection: Connection, given: Given) -> None:
         except (EOFError, OSError):
             ended = Ended(worker.end(), None)
         else:
-            if worker.stays:
+            if worker.stays and not ended.status:
                 idle.append(worker)
-            else:
-                ended = ended._replace(status=worker.end())
+            else:  # after a failure, the card may be unusable in that process
+                ended = ended._replace(status=worker.end() or ended.status)
         answer(number, ended)
 
     while asked or busy:
