@@ -64,7 +64,7 @@ class Config(ModalityEncoderConfig):
         "default",
     )
     attention: bool = setting("Cross-modal scale attention; without it the OM and IM maps are unchanged.", default=True)
-    heads: int = setting("Attention heads; they enter through the softmax scale.", 4, minimum=1)
+    heads: int = setting("Attention heads; only the scale of the softmax depends on their number.", 4, minimum=1)
     ordinal: bool = setting(
         "An ordinal head (CORN) beside the softmax where `task.ordinal` is set; families other than cmusnet have none.",
         default=True,
