@@ -33,19 +33,6 @@ from nephroscale.settings import section, setting
 if TYPE_CHECKING:
     from nephroscale.models.batch import Batch
 
-RELEASED_NAMES = {
-    "CrossAttn.W_q": "attention.query",
-    "CrossAttn.W_k": "attention.key",
-    "CrossAttn.W_v": "attention.value",
-    "CrossAttn.proj": "attention.projection",
-    "MLP.linear1": "fusion.0",
-    "MLP.linear2": "fusion.3",
-    "TEM_fc.linear": "branches.TEM.linear",
-    "OM_fc.linear": "branches.OM.linear",
-    "IM_fc.linear": "branches.IM.linear",
-}
-"""Names of the layers in the authors' code, and here."""
-
 
 @dataclass(frozen=True)
 class LossWeights(BranchWeights):

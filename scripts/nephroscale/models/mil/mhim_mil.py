@@ -68,15 +68,6 @@ class Pooled(nn.Module):
 class MHIMMIL(Network):
     """ABMIL trained with masked hard instances and a momentum teacher.
 
-    Parameters
-    ----------
-    shapes
-        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
-    classes
-        Number of classes.
-    config
-        Settings of the family.
-
     Notes
     -----
     Predictions do not use the teacher, and at least one instance of a bag stays unmasked.
