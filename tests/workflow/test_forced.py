@@ -68,7 +68,7 @@ def test_forceall_makes_a_target_and_all_that_it_depends_on_again(project):
 
 def test_a_differing_result_is_recorded_and_the_first_one_stays(project):
     receipt = project.receipt("tem/P01")
-    with (project.path / "scripts/nephroscale/engine/job.py").open("a") as stream:  # in no recipe
+    with (project.path / "scripts/nephroscale/engine/make_units.py").open("a") as stream:  # in no recipe
         stream.write(
             "\n_made = _make\n"
             "def _make(plan, job):\n"
