@@ -1,3 +1,5 @@
+import pytest
+
 from nephroscale.reporting.attrition import (
     Reason,
     StageRejections,
@@ -7,6 +9,7 @@ from nephroscale.reporting.attrition import (
     list_dropped_images,
     list_outlines_left_out,
     list_rejections,
+    shorten_reason,
 )
 from nephroscale.reporting.report_inputs import UnitOutcome
 
@@ -73,3 +76,16 @@ def test_uncalibrated_scores_and_unknown_stains_are_stated():
     assert "uncalibrated" in scores
     assert stains.startswith("1 of 2 slides")
     assert stains.endswith(": A.")
+
+
+@pytest.mark.parametrize(
+    ("reason", "short"),
+    [
+        ("tem of P19: patient has no usable TEM image", "patient has no usable TEM image"),
+        ("no OM (P17-OM: tiles of P17-OM: 25 of its 45 tiles)", "no OM (P17-OM: 25 of its 45 tiles)"),
+        ("features of P1-TEM: tem of P1: 3 items of glass", "3 items of glass"),
+        ("one of two systems: none", "one of two systems: none"),
+    ],
+)
+def test_a_reason_names_no_units_that_only_handed_it_on(reason, short):
+    assert shorten_reason(reason) == short

@@ -118,8 +118,8 @@ def list_predictions(wildcards):
             where="configuration, predict.patients and predict.images",
             fix="Name tables of new patients there, or give patients of the study the use `external`.",
         )
-    deposits = ["new_deposits"] if plan.units("new_deposits") else []
-    return receipts_of_stages(plan, "predict", *deposits, new=True)
+    more = [stage for stage in ("new_deposits", "new_cases") if plan.units(stage)]
+    return receipts_of_stages(plan, "predict", *more, new=True)
 
 
 def list_deposits(wildcards):

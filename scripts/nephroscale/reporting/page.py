@@ -17,6 +17,7 @@ from nephroscale.reporting.attrition import (
     list_outlines_left_out,
     list_rejections,
 )
+from nephroscale.reporting.case_groups import PatientRow, row_of
 from nephroscale.reporting.case_pages import order_cases
 from nephroscale.reporting.facts_of_cases import describe_unread_dates
 from nephroscale.reporting.pictures import slide_card, tem_cards
@@ -88,17 +89,7 @@ class ReportContent:
     def external_patients(self) -> list[PatientRow]:
         """Predictions of external cases by the ensemble of the headline model."""
         found = self.external.get(self.metrics.headline)
-        return [
-            PatientRow(
-                id=case.id,
-                true=case.true,
-                predicted=case.predicted,
-                right=case.right,
-                probabilities=[round(p, 3) for p in case.probabilities],
-                certainty=round(max(case.probabilities), 3),
-            )
-            for case in (found.cases if found else [])
-        ]
+        return [row_of(case) for case in (found.cases if found else [])]
 
 
 class BestSingle(NamedTuple):
@@ -107,17 +98,6 @@ class BestSingle(NamedTuple):
     name: str
     value: float
     difference: Difference
-
-
-class PatientRow(NamedTuple):
-    """Prediction of one patient, out of fold or external; `true` names the true class, or both of a soft label."""
-
-    id: str
-    true: str
-    predicted: str
-    right: bool
-    probabilities: list[float]
-    certainty: float
 
 
 class TemRow(NamedTuple):
@@ -225,7 +205,7 @@ def render_page(
 
 def format_value(value: float | None, digits: int = 3) -> str:
     """Format a value, or a dash where it is not defined."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "–" if value is None else f"{value:z.{digits}f}".replace("-", "−")
 
 
 def format_interval(found: Estimate) -> str:
