@@ -101,6 +101,14 @@ class DifferingScales(NamedTuple):
     scales: str
 
 
+class DoubtfulImage(NamedTuple):
+    """An image that a person should check, and why."""
+
+    patient: str
+    image: str
+    doubt: str
+
+
 def count_stages(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[StageCount]:
     """Count the units that each stage accepted, in the order of the stages; a stage without units is left out."""
     return [
@@ -182,6 +190,15 @@ def list_differing_scales(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[D
         DifferingScales(unit.name, image, str(scales))
         for unit in stages.get("register", [])
         for image, scales in cast("Mapping[str, object]", unit.figures.get("differing_scales", {})).items()
+    ]
+
+
+def list_doubtful_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[DoubtfulImage]:
+    """List the images of which a person should check the scale or the colours."""
+    return [
+        DoubtfulImage(unit.name, image, str(doubt))
+        for unit in stages.get("register", [])
+        for image, doubt in cast("Mapping[str, object]", unit.figures.get("doubtful_images", {})).items()
     ]
 
 
