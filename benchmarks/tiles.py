@@ -79,9 +79,7 @@ def write_slide(path: Path, width: int, height: int, step: int = 2) -> None:
 
             mosaic = [reduce_mosaic(tissue, step**level, first) for first in range(KINDS)]
 
-            def tiles(
-                scale: int = step**level, wide: int = wide, high: int = high, mosaic: list[np.ndarray] = mosaic
-            ):
+            def tiles(scale: int = step**level, wide: int = wide, high: int = high, mosaic: list[np.ndarray] = mosaic):
                 for y in range(0, high, TILE):
                     for x in range(0, wide, TILE):
                         across = (np.arange(x, x + TILE) * scale / width - 0.5) / 0.29
