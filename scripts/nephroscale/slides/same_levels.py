@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import cv2
@@ -35,8 +36,9 @@ def find_other_picture(slide: SlideReader) -> str:
         An open slide.
     """
     places = _places(slide)
+    full = _brightest(slide, places)
     for level in range(1, len(slide.sizes)):
-        found = [one for place in places if (one := _likeness(slide, level, place)) is not None]
+        found = [one for place in places if (one := _likeness(slide, level, place, full)) is not None]
         if found and float(np.median(found)) < ALIKE:
             width, height = slide.sizes[level]
             return f"its level of {width} x {height} pixels shows another picture than the next larger one"
@@ -66,7 +68,21 @@ def _places(slide: SlideReader) -> list[tuple[float, float]]:
     return places + spread[:3]
 
 
-def _likeness(slide: SlideReader, level: int, place: tuple[float, float]) -> float | None:
+def _brightest(slide: SlideReader, places: list[tuple[float, float]]) -> float:
+    """Find the range of a slide's values: 255 for 8 bits, else the largest value near the places, at least 1."""
+    if slide.dtype == np.uint8:
+        return 255.0
+    last, (width, height) = len(slide.sizes) - 1, slide.sizes[-1]
+    across, along = min(PATCH_PX, width), min(PATCH_PX, height)
+    found = [1.0]
+    for x, y in places:
+        with suppress(UnreadableRegion):
+            pixels, _ = slide.read_level(last, round(x * (width - across)), round(y * (height - along)), across, along)
+            found.append(float(pixels.max()))
+    return max(found)
+
+
+def _likeness(slide: SlideReader, level: int, place: tuple[float, float], full: float) -> float | None:
     """Correlate a region of a level with the next finer one; None without structure, or if one cannot be read."""
     (width, height), (fine_width, fine_height) = slide.sizes[level], slide.sizes[level - 1]
     across, along = fine_width / width, fine_height / height
@@ -82,7 +98,6 @@ def _likeness(slide: SlideReader, level: int, place: tuple[float, float]) -> flo
         return None
     reduced = cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA)
     one, other = (cv2.GaussianBlur(g, (0, 0), FINE) - cv2.GaussianBlur(g, (0, 0), COARSE) for g in (coarse, reduced))
-    full = 255.0 if slide.dtype == np.uint8 else max(1.0, float(reduced.max()))
     spreads = one.std() / full, other.std() / full
     if max(spreads) < LEAST_STRUCTURE:
         return None
