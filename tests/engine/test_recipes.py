@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nephroscale.engine.job import make_units
+from nephroscale.engine.make_units import make_units
 from nephroscale.engine.plan import NOT_IN_RECIPES, Plan
 from nephroscale.stages.registry import ORDER, stage_table
 from nephroscale.store.code import read_source

@@ -6,6 +6,7 @@ from nephroscale.reporting.attrition import (
     count_stages,
     describe_searches,
     list_differing_scales,
+    list_doubtful_images,
     list_dropped_images,
     list_outlines_left_out,
     list_rejections,
@@ -64,6 +65,11 @@ def test_outlines_left_out_are_listed_once():
 def test_scales_that_differ_are_listed():
     stages = {"register": [unit("P1", differing_scales={"P1-T1": "file: 8; bar: 4"}), unit("P2", differing_scales={})]}
     assert list_differing_scales(stages) == [("P1", "P1-T1", "file: 8; bar: 4")]
+
+
+def test_images_to_check_are_listed():
+    stages = {"register": [unit("P1", doubtful_images={"P1-a": "it has a gamma of 1"}), unit("P2")]}
+    assert list_doubtful_images(stages) == [("P1", "P1-a", "it has a gamma of 1")]
 
 
 def test_uncalibrated_scores_and_unknown_stains_are_stated():

@@ -103,6 +103,14 @@ class DifferingScales(NamedTuple):
     scales: str
 
 
+class DoubtfulImage(NamedTuple):
+    """An image that a person should check, and why."""
+
+    patient: str
+    image: str
+    doubt: str
+
+
 def shorten_reason(reason: str) -> str:
     """Leave out which earlier units a reason was handed on from: `tem of P19: no image` becomes `no image`."""
     return re.sub(rf"\b(?:{'|'.join(UNITS)}) of [A-Za-z0-9][A-Za-z0-9_-]*: ", "", reason)
@@ -191,6 +199,15 @@ def list_differing_scales(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[D
         DifferingScales(unit.name, image, str(scales))
         for unit in stages.get("register", [])
         for image, scales in cast("Mapping[str, object]", unit.figures.get("differing_scales", {})).items()
+    ]
+
+
+def list_doubtful_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[DoubtfulImage]:
+    """List the images of which a person should check the scale or the colours."""
+    return [
+        DoubtfulImage(unit.name, image, str(doubt))
+        for unit in stages.get("register", [])
+        for image, doubt in cast("Mapping[str, object]", unit.figures.get("doubtful_images", {})).items()
     ]
 
 
