@@ -84,6 +84,9 @@ class NewCases(Stage):
         units = [str(PatientModality(patient, name)) for patient in plan.new_patients for name in modalities]
         return [Need("features", each, part=RECEIPT, optional=True) for each in units]
 
+    def after_in(self, plan: PlanView) -> tuple[str, ...]:
+        return tuple(stage for stage in self.after if stage != "new_deposits" or plan.units(stage))
+
     def settings(self, plan: PlanView, unit: str) -> NewCasesSettings:
         model = PatientSet.parse(unit).model
         return NewCasesSettings(
