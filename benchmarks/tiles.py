@@ -51,6 +51,24 @@ def draw_tile(seed: int) -> np.ndarray:
     return np.clip(243 * np.exp(-density) + rng.normal(0, 2, density.shape), 0, 255).astype(np.uint8)
 
 
+def reduce_mosaic(tissue: list[np.ndarray], factor: int, first: int) -> np.ndarray:
+    """A tile of a coarser level, uint8 [256, 256, 3]: the means of `factor` x `factor` tiles of the first level.
+
+    Parameters
+    ----------
+    tissue
+        The kinds of tiles, of which the one at column i and row j of the first level is number 7 i + 13 j.
+    factor
+        Pixels of the first level per pixel.
+    first
+        Number of the upper left one.
+    """
+    side = TILE // factor
+    small = [cv2.resize(kind, (side, side), interpolation=cv2.INTER_AREA) for kind in tissue]
+    rows = [[small[(first + 7 * i + 13 * j) % KINDS] for i in range(factor)] for j in range(factor)]
+    return np.concatenate([np.concatenate(row, axis=1) for row in rows])
+
+
 def write_slide(path: Path, width: int, height: int, step: int = 2) -> None:
     """Write the pyramid tile by tile: tissue in an ellipse of 27 % of the slide."""
     tissue = [draw_tile(seed) for seed in range(KINDS)]
@@ -59,13 +77,15 @@ def write_slide(path: Path, width: int, height: int, step: int = 2) -> None:
         for level in range(6 if step == 2 else 3):
             wide, high = width // step**level, height // step**level
 
-            def tiles(scale: int = step**level, wide: int = wide, high: int = high):
+            mosaic = [reduce_mosaic(tissue, step**level, first) for first in range(KINDS)]
+
+            def tiles(scale: int = step**level, wide: int = wide, high: int = high, mosaic: list[np.ndarray] = mosaic):
                 for y in range(0, high, TILE):
                     for x in range(0, wide, TILE):
                         across = (np.arange(x, x + TILE) * scale / width - 0.5) / 0.29
                         along = (np.arange(y, y + TILE) * scale / height - 0.5) / 0.29
                         inside = np.add.outer(along**2, across**2) < 1
-                        yield np.where(inside[..., None], tissue[(x * 7 + y * 13) // TILE % KINDS], glass)
+                        yield np.where(inside[..., None], mosaic[(x * 7 + y * 13) // TILE * scale % KINDS], glass)
 
             tiff.write(
                 tiles(),

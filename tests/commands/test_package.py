@@ -9,7 +9,7 @@ import yaml
 
 from nephroscale.cli import main
 from nephroscale.commands import package as commands
-from nephroscale.engine.job import make_units
+from nephroscale.engine.make_units import make_units
 from nephroscale.engine.package import RUN
 from nephroscale.engine.plan import Plan
 from nephroscale.engine.prepass import settle

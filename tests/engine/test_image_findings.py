@@ -86,6 +86,13 @@ def test_scales_of_one_image_that_differ_are_named(tmp_path):
     assert found == {"file: 8 nm per pixel (used); bar: 4 nm per pixel": ["P1-a of P1"]}
 
 
+def test_images_to_check_are_named_by_their_reason(tmp_path):
+    plan = Plan(tmp_path, P1="d", P2="e")
+    figures = {"doubtful_images": {"P1-a": "it has a gamma of 1"}}
+    plan.receipts["register", "P1"] = Receipt("register", "P1", "accepted", digest="00", figures=figures)
+    assert describe_findings(plan)["Images to check"] == {"it has a gamma of 1": ["P1-a of P1"]}
+
+
 def test_saturated_images_and_exposures_in_another_unit_are_named(tmp_path):
     plan = Plan(tmp_path, P1="d", P2="e")
     plan.stages |= {"tiles": None}

@@ -13,7 +13,7 @@ from snakemake.settings.types import OutputSettings
 
 from nephroscale.engine import open_check
 from nephroscale.engine.awaited import receipts_of_input
-from nephroscale.engine.job import make_units
+from nephroscale.engine.make_units import make_units
 from nephroscale.engine.plan import Plan
 from nephroscale.engine.stage import STATUS, Need, Stage, need
 from nephroscale.errors import NephroscaleError

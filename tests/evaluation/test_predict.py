@@ -6,8 +6,9 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.evaluation.calibration_metrics import apply_temperature
 from nephroscale.evaluation.inference import infer
 from nephroscale.evaluation.predict import Case, predict_patients
+from nephroscale.models.batch import MODALITIES
 from nephroscale.models.weights import load_model
-from nephroscale.training.data import BagSource
+from nephroscale.training.data import BagSource, layouts_from
 from support.ensemble import CLASSES, probabilities_of, read_table
 
 torch.set_num_threads(1)
@@ -58,6 +59,22 @@ def test_every_member_reports_the_requested_head(ensemble, tmp_path):
             mine = [heads[row["patient_id"], str(m.seed)][prediction] for m in members]
             calibrated = [apply_temperature(p, m.temperature) for p, m in zip(mine, members, strict=True)]
             np.testing.assert_allclose(probabilities_of(row, "p"), np.mean(calibrated, axis=0), atol=1e-6)
+
+
+def test_each_modality_is_left_out_by_every_member(ensemble, tmp_path):
+    features, members = ensemble
+    predict_patients(members, make_cases(), features, CLASSES, tmp_path / "out")
+    rows = read_table(tmp_path / "out/removed.csv")
+    assert {(row["patient_id"], row["removed"]) for row in rows} == {(n, m) for n in ("N1", "N2") for m in MODALITIES}
+    for row in rows:
+        rest = {m: path for m, path in features[row["patient_id"]].items() if m != row["removed"]}
+        expected = []
+        for member in members:
+            network, card = load_model(member.weights)
+            source = BagSource({row["patient_id"]: rest}, lacking={row["patient_id"]: [row["removed"]]})
+            (one,) = infer(network, source.open([row["patient_id"]], card.modalities), layouts_from(card))
+            expected.append(apply_temperature(one.probabilities, member.temperature))
+        np.testing.assert_allclose(probabilities_of(row, "p"), np.mean(expected, axis=0), atol=1e-6)
 
 
 def test_instance_weights_are_shares_with_counts_of_members(ensemble, tmp_path):

@@ -101,6 +101,33 @@ class TestOnASlide:
         lowered = replace(OutlineSettings(), min_diameter_um=20.0)
         assert len(outlines_on(view, write(tmp_path, *shrunk), lowered).outlines) == 4
 
+    def test_outlines_on_glass_are_left_out_and_most_of_them_reject_the_slide(
+        self, om_slide: tuple[Path, list[Polygon]], tmp_path: Path
+    ) -> None:
+        """The left half of the slide is tissue; outlines of a mirrored slide are on the right one."""
+        tiles = open_tiles(om_slide[0])
+        width, height = (int(side) for side in tiles.slide_px)
+        mask = np.zeros((height // 8, width // 8), np.uint8)
+        mask[:, : width // 16] = 255
+        vars(tiles)["_mask"] = mask
+        view = TileView.at_scale(tiles, 4.0)
+        left = [box(x, 300, x + 160, 460) for x in (120, 300, 480)]
+        right = [box(width - x - 160, 300, width - x, 460) for x in (20, 200, 380)]
+        drawn = outlines_on(view, write(tmp_path, *map(feature, [*left, right[0]])), OutlineSettings())
+        assert len(drawn.outlines) == 3
+        assert drawn.left_out == {"lies where no tissue was found": 1}
+        with pytest.raises(Rejected, match="3 of the 4 outlines of its annotation lie where no tissue was found"):
+            outlines_on(view, write(tmp_path, *map(feature, [left[0], *right])), OutlineSettings())
+        tiles.modality = "IM"  # a negative glomerulus is as dark as its surroundings
+        assert len(outlines_on(view, write(tmp_path, *map(feature, right)), OutlineSettings()).outlines) == 3
+
+    def test_two_outlines_of_one_glomerulus_count_once(self, view: TileView, tmp_path: Path) -> None:
+        pair = [box(300, 300, 500, 500), box(340, 310, 540, 510)]
+        beside = box(520, 300, 720, 500)
+        drawn = outlines_on(view, write(tmp_path, *map(feature, [*pair, beside])), OutlineSettings())
+        assert [round(one.bounds[0]) for one in drawn.polygons] == [50, 105]
+        assert drawn.left_out == {"is a second outline of a glomerulus": 1}
+
     def test_an_annotated_area_may_be_without_glomeruli(self, view: TileView, tmp_path: Path) -> None:
         drawn = outlines_on(view, write(tmp_path, feature(box(100, 40, 500, 440), "Annotated area")), OutlineSettings())
         assert drawn.outlines == []

@@ -1,12 +1,16 @@
+import pytest
+
 from nephroscale.reporting.attrition import (
     Reason,
     StageRejections,
     count_stages,
     describe_searches,
     list_differing_scales,
+    list_doubtful_images,
     list_dropped_images,
     list_outlines_left_out,
     list_rejections,
+    shorten_reason,
 )
 from nephroscale.reporting.report_inputs import UnitOutcome
 
@@ -63,6 +67,11 @@ def test_scales_that_differ_are_listed():
     assert list_differing_scales(stages) == [("P1", "P1-T1", "file: 8; bar: 4")]
 
 
+def test_images_to_check_are_listed():
+    stages = {"register": [unit("P1", doubtful_images={"P1-a": "it has a gamma of 1"}), unit("P2")]}
+    assert list_doubtful_images(stages) == [("P1", "P1-a", "it has a gamma of 1")]
+
+
 def test_uncalibrated_scores_and_unknown_stains_are_stated():
     assert describe_searches({"glomeruli": [unit("A", method="whole")]}) == []
     found = [
@@ -73,3 +82,16 @@ def test_uncalibrated_scores_and_unknown_stains_are_stated():
     assert "uncalibrated" in scores
     assert stains.startswith("1 of 2 slides")
     assert stains.endswith(": A.")
+
+
+@pytest.mark.parametrize(
+    ("reason", "short"),
+    [
+        ("tem of P19: patient has no usable TEM image", "patient has no usable TEM image"),
+        ("no OM (P17-OM: tiles of P17-OM: 25 of its 45 tiles)", "no OM (P17-OM: 25 of its 45 tiles)"),
+        ("features of P1-TEM: tem of P1: 3 items of glass", "3 items of glass"),
+        ("one of two systems: none", "one of two systems: none"),
+    ],
+)
+def test_a_reason_names_no_units_that_only_handed_it_on(reason, short):
+    assert shorten_reason(reason) == short

@@ -151,6 +151,7 @@ def test_external_cases_have_pages_of_the_ensemble(inputs, tmp_path):
     rows = [InstanceEvidence("P005", "TEM", "P005-T1", 0, 0, "image", 4, 3, 0.625, 0.1)]
     rows += [InstanceEvidence("P005", "TEM", "P005-T2", 1, 0, "image", 4, 0, 0.0, 0.0)]
     write_rows(predictions / "instances.csv", InstanceEvidence, rows)
+    write_removed(predictions / "removed.csv", [("P005", "IM", np.array([0.4, 0.35, 0.25]))], CLASSES)
     found = [
         ExternalCase("P005", "MN", "LN", False, [0.1, 0.2, 0.7], 0.75, "scale outside the range"),
         ExternalCase("P004", "LN", "LN", True, [0.1, 0.3, 0.6], 1.0, ""),
@@ -176,7 +177,9 @@ def test_external_cases_have_pages_of_the_ensemble(inputs, tmp_path):
     assert "dropped P005-T2" in shown
     assert "om-only 0.150 0.550 0.300" in shown
     assert "Warnings of the prediction: scale outside the range." in shown
-    assert "without" not in shown.partition("Electron microscopy")[0].partition("Prediction")[2]
+    assert "without IM 0.400 0.350 0.250" in shown
+    assert "Attention maps are not drawn here" in shown
+    assert "No row without a modality" in text(pages["P004"])
     assert re.findall(r'href="([^"#]+)"', pages["P005"]) == ["../index.html", "P004.html"]
     assert "Warnings" not in text(pages["P004"])
     assert re.findall(r'href="([^"#]+)"', pages["P001"]) == ["../index.html"]

@@ -55,6 +55,7 @@ def test_the_paragraph_has_the_numbers_of_the_study(study):
     text = write_methods(study[0])
     value = study[0].metrics["models"]["cmusnet"]["pooled"]["balanced_accuracy"]["value"]
     parts = ("27 patients (9 IgAN, 9 MN, 9 LN)", "5 folds", "resnet50", "0.001", "60 epochs", f"{value:.3f}")
+    parts += ("excluded cases: 1 (no TEM: 1)", "OM: resnet50, frozen.")
     for part in (*parts, "standardised by its mean and standard deviation on the training side"):
         assert part in text
 

@@ -18,9 +18,9 @@ FACTS = {
 def inputs(tmp_path):
     write_facts(tmp_path / "P1.json", FACTS)
     return ReportInputs(
-        ("A", "B"),
-        tmp_path,
-        {},
+        classes=("A", "B"),
+        folds=tmp_path,
+        models={},
         stages={
             "features": [
                 UnitOutcome("P1-OM", "accepted", figures={"instances": 3}),

@@ -31,7 +31,7 @@ def results():
 
 @pytest.fixture
 def inputs(tmp_path):
-    return ReportInputs(CLASSES, tmp_path, {})
+    return ReportInputs(classes=CLASSES, folds=tmp_path, models={})
 
 
 def test_without_an_action_and_readers_there_are_confident_shares_alone(results, inputs):

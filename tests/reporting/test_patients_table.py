@@ -49,7 +49,7 @@ def test_the_table_gives_reasons(inputs, models, tmp_path):
     assert rows["P001"]["rejected_images"] == "P001-T9: image is blank"
     assert rows["P002"]["rejected_images"] == "P002-OM: not a TIFF file"
     assert rows["P031"]["left_out"] == "no TEM: patient has no usable TEM image"
-    assert rows["P031"]["missing_modalities"] == "TEM: tem of P031: patient has no usable TEM image"
+    assert rows["P031"]["missing_modalities"] == "TEM: patient has no usable TEM image"
     assert (rows["P032"]["use"], rows["P032"]["left_out"]) == ("exclude", "withdrawn")
     assert rows["P032"]["rejected_images"] == "P032-OM: the slide cannot be opened: not a TIFF file"
     assert rows["S01"]["predicted"] == rows["S01"]["label"] == rows["S01"]["left_out"] == ""

@@ -23,7 +23,7 @@ def stacked():
 
 @pytest.fixture
 def inputs(tmp_path):
-    return ReportInputs(CLASSES, tmp_path, {})
+    return ReportInputs(classes=CLASSES, folds=tmp_path, models={})
 
 
 def values(traits):

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import tifffile
 
 from nephroscale.cohort.image import TableScale
 from nephroscale.slides.facts import read_facts
@@ -45,3 +46,12 @@ def test_scales_that_differ_are_among_the_figures(slide, make_row, tmp_path):
     row = make_row("OM", scale=TableScale(0.5, "um"))
     figures, _ = register_images({"A": RawImage(slide, row, "digest of a")}, tmp_path / "facts.json")
     assert figures["differing_scales"] == {"A": "table: 0.5 µm per pixel (used); file: 0.25 µm per pixel"}
+
+
+def test_what_a_person_should_check_is_among_the_figures(picture, make_row, tmp_path):
+    path = tmp_path / "a.tif"
+    description = "Aperio Image Library v11\r\n8192x6144 (256x256)|AppMag = 20|MPP = 0.4990"
+    tifffile.imwrite(path, picture, photometric="rgb", tile=(256, 256), description=description, metadata=None)
+    figures, _ = register_images({"A": RawImage(path, make_row("OM"), "digest of a")}, tmp_path / "facts.json")
+    doubt = "its description has an MPP of 0.499, but for a picture of 8192x6144 pixels instead of 2048x1536"
+    assert figures["doubtful_images"] == {"A": f"{doubt}: check the scale"}

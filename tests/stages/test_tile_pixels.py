@@ -2,7 +2,7 @@
 
 import pytest
 
-from nephroscale.engine.job import make_units
+from nephroscale.engine.make_units import make_units
 from nephroscale.engine.plan import Plan
 from nephroscale.errors import NephroscaleError
 from nephroscale.stages.registry import stage_table

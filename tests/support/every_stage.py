@@ -18,7 +18,7 @@ from nephroscale.engine.environment import set_numerical_environment
 
 set_numerical_environment({})
 
-from nephroscale.engine.job import NotMadeError, make_units  # noqa: E402
+from nephroscale.engine.make_units import NotMadeError, make_units  # noqa: E402
 from nephroscale.engine.plan import Plan  # noqa: E402
 from nephroscale.stages.registry import stage_table  # noqa: E402
 

@@ -73,9 +73,9 @@ def make_inputs(root: Path, cases: int) -> ReportInputs:
     ]
     bag = _write_bag(root / "tem", random)
     return ReportInputs(
-        CLASSES,
-        root / "folds",
-        {name: _evaluate(root / name, name, tests, labels, random) for name in MODELS},
+        classes=CLASSES,
+        folds=root / "folds",
+        models={name: _evaluate(root / name, name, tests, labels, random) for name in MODELS},
         stages=_outcomes(names),
         slides=slides,
         tem=dict.fromkeys(names[:SLIDES], bag),

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from nephroscale.models.batch import Batch, Output
-from nephroscale.models.cmusnet import RELEASED_NAMES, CMUSNet, Config
+from nephroscale.models.cmusnet import CMUSNet, Config
 from nephroscale.training.epoch import cosine_rate, make_optimizer
 from nephroscale.training.settings import TrainSettings
 
@@ -16,6 +16,18 @@ MOST_INSTANCES = 10  # the released code uses the first ten instances, without t
 STEPS = 5
 TRAIN = TrainSettings(learning_rate=5e-5, final_learning_rate=5e-6, weight_decay=5e-5, epochs=40)
 Case = dict[str, np.ndarray]
+RELEASED_NAMES = {
+    "CrossAttn.W_q": "attention.query",
+    "CrossAttn.W_k": "attention.key",
+    "CrossAttn.W_v": "attention.value",
+    "CrossAttn.proj": "attention.projection",
+    "MLP.linear1": "fusion.0",
+    "MLP.linear2": "fusion.3",
+    "TEM_fc.linear": "branches.TEM.linear",
+    "OM_fc.linear": "branches.OM.linear",
+    "IM_fc.linear": "branches.IM.linear",
+}
+"""Names of the layers in the authors' code, and here."""
 
 
 def ours(name: str) -> str:

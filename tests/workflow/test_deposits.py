@@ -68,6 +68,8 @@ def test_deposits_beside_a_diagnosis_and_of_new_patients(project):
     predicted = rows(folder / "predictions.csv")
     assert {row["patient_id"] for row in predicted} == {"N01", "N02"}
     assert all(0 <= float(row["plain"]) <= 1 for row in predicted)
+    (pages,) = (results / "new_cases/cmusnet").glob("20??-??-??")
+    assert (pages / "cases/N01.html").read_text().count("deposits, mesangial: p = ") == 6
 
 
 def test_deposits_need_no_task_and_no_other_modality(checked_out, tmp_path):

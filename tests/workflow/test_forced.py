@@ -60,6 +60,7 @@ def test_forceall_makes_a_target_and_all_that_it_depends_on_again(project):
     assert run.code == 0, run.output
     assert run.computed == expected
     assert repeats(project) == dict.fromkeys(expected, True)
+    assert project.receipts() == before  # the report too, which the target does not reach
     again = project.run()
     assert (again.code, again.computed) == (0, []), again.output  # only the audit runs again, because it lists repeats
     assert project.receipts() == before
@@ -67,7 +68,7 @@ def test_forceall_makes_a_target_and_all_that_it_depends_on_again(project):
 
 def test_a_differing_result_is_recorded_and_the_first_one_stays(project):
     receipt = project.receipt("tem/P01")
-    with (project.path / "scripts/nephroscale/engine/job.py").open("a") as stream:  # in no recipe
+    with (project.path / "scripts/nephroscale/engine/make_units.py").open("a") as stream:  # in no recipe
         stream.write(
             "\n_made = _make\n"
             "def _make(plan, job):\n"

@@ -30,8 +30,9 @@ def test_new_patients_are_predicted_and_nothing_else_changes(project):
     before = project.receipts()
     run = project.run("predict", config=(NEW,))
     assert run.code == 0, run.output
-    assert stages(run) == {"register", "tiles", "glomeruli", "tem", "features", "predict"}
-    assert all(name.partition("/")[2].startswith("N0") for name in run.computed if not name.startswith("predict"))
+    assert stages(run) == {"register", "tiles", "glomeruli", "tem", "features", "predict", "new_cases"}
+    of_batch = ("predict/", "new_cases/")
+    assert all(name.partition("/")[2].startswith("N0") for name in run.computed if not name.startswith(of_batch))
     after = project.receipts()
     assert {name: after.get(name) for name in before} == before
     (folder,) = project.path.glob("results/tiny/predict/cmusnet/20??-??-??")
@@ -46,6 +47,14 @@ def test_new_patients_are_predicted_and_nothing_else_changes(project):
     assert "the model requires TEM" in found["N03"]["warnings"]
     assert {row["fold"] for row in rows(folder / "members.csv")} == {"0", "1"}
     assert {row["modality"] for row in rows(folder / "instances.csv")} >= {"TEM"}
+    (pages,) = project.path.glob("results/tiny/new_cases/cmusnet/20??-??-??")
+    assert f"cases: results/tiny/new_cases/cmusnet/{pages.name}/index.html" in run.output
+    shown = {path.stem: path.read_text() for path in (pages / "cases").iterdir()}
+    assert set(shown) == set(found)
+    assert shown["N01"].count('alt="TEM image N01-TEM') == 6
+    assert "IgG, grade 4+" in shown["N01"]
+    assert "not predicted" in shown["N03"]
+    assert "No features of TEM" in shown["N03"]
     # The study itself does not wait for new patients, and its report does not change with them.
     assert project.run(config=(NEW,)).idle
     # Neither does a later run of the study alone take the predictions away.

@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 
 from nephroscale.engine.forced import Forced
-from nephroscale.engine.job import make_units
+from nephroscale.engine.make_units import make_units
 from nephroscale.engine.plan import Plan
 from nephroscale.errors import NephroscaleError
 from nephroscale.stages.registry import stage_table

@@ -10,7 +10,9 @@ if (SCRIPTS / "nephroscale").is_dir():  # a checkout, whatever else is installed
 
 from nephroscale.engine.awaited import receipts_of_stages
 from nephroscale.engine.environment import set_numerical_environment
+from nephroscale.engine.forced import Forced
 from nephroscale.engine.plan import Plan
+from nephroscale.engine.prepass import settle
 from nephroscale.engine.snakemake.call import Call
 from nephroscale.engine.snakemake.forked_jobs import fork_group, fork_jobs
 from nephroscale.engine.snakemake.forced import read_forced
@@ -116,8 +118,8 @@ def list_predictions(wildcards):
             where="configuration, predict.patients and predict.images",
             fix="Name tables of new patients there, or give patients of the study the use `external`.",
         )
-    deposits = ["new_deposits"] if plan.units("new_deposits") else []
-    return receipts_of_stages(plan, "predict", *deposits, new=True)
+    more = [stage for stage in ("new_deposits", "new_cases") if plan.units(stage)]
+    return receipts_of_stages(plan, "predict", *more, new=True)
 
 
 def list_deposits(wildcards):
@@ -183,6 +185,11 @@ def end_run():
     if not workflow.is_main_process:
         return False
     ended = Plan(config, stage_table())
+    if plan.forced.names:
+        ended.forced = (
+            Forced()
+        )  # what depends on artifacts that came out the same is known again
+        settle(ended)
     print(summary(ended), file=sys.stderr)
     return has_notes(ended)
 

@@ -1,6 +1,7 @@
 """Predict: the ensemble's predictions for patients outside the folds."""
 
 predict_stage = stage_of_rule("predict")
+new_cases_stage = stage_of_rule("new_cases")
 
 
 rule predict:
@@ -34,3 +35,30 @@ rule predict_patients:
         "Predict {wildcards.set} by the ensemble of {wildcards.model}"
     script:
         "../../scripts/predict_patients.py"
+
+
+rule write_new_cases:
+    input:
+        predictions=new_cases_stage.predictions,
+        deposits=new_cases_stage.deposits,
+        facts=new_cases_stage.facts,
+        tiles=new_cases_stage.tiles,
+        glomeruli=new_cases_stage.glomeruli,
+        tem=new_cases_stage.tem,
+        features=new_cases_stage.features,
+    output:
+        receipt="<results>/new_cases/{model}/{set}.json",
+    log:
+        "<results>/logs/new_cases/{model}/{set}.log",
+    benchmark:
+        "<results>/benchmarks/new_cases/{model}/{set}.tsv"
+    threads: plan.config.compute.threads
+    resources:
+        mem_mb=scale_with_attempt(4000),
+        runtime=scale_with_attempt(60),
+    params:
+        settings=new_cases_stage.settings,
+    message:
+        "Write the pages of the cases of {wildcards.set}, predicted by {wildcards.model}"
+    script:
+        "../../scripts/write_new_cases.py"

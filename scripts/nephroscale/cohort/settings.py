@@ -17,17 +17,19 @@ class DataSettings(Settings):
     images: str = setting("Table of images (CSV or xlsx).")
     root: str = setting("Folder that the paths in images.csv are relative to.", ".")
     encoding: str | None = setting(
-        "Encoding of all CSV tables, those of `predict` too: cp1252, gb18030, cp950 (Big5), cp932 (Shift-JIS), cp949 "
-        "(EUC-KR) or another that Python knows. Without this key, a table that is not UTF-8 is read in the one of "
-        "these five encodings that fits its cells, and the encoding is printed; if several may fit, the run stops. A "
-        "table with a byte-order mark of UTF-8 is always read as UTF-8.",
+        "Encoding of all CSV tables, including those of `predict`: cp1252, gb18030, cp950 (Big5), cp932 (Shift-JIS), "
+        "cp949 (EUC-KR) or another that Python knows. Without this key, the encoding of a table that is not UTF-8 is "
+        "the one of these five that fits its cells, and is printed; if several fit, the run stops. A table with a "
+        "UTF-8 byte-order mark is always read as UTF-8.",
         None,
     )
     instruments: str | None = setting(
         "Table that gives the nm per pixel of an electron microscope at each magnification.", None
     )
     readers: str | None = setting(
-        "Table of diagnoses by single readers, for their agreement with each other and with the headline model.", None
+        "Table of diagnoses by single readers; the report gives their agreement with each other and with the headline "
+        "model.",
+        None,
     )
 
 
@@ -43,21 +45,21 @@ class TaskSettings(Settings):
         values={"minItems": 2, "maxItems": 2},
     )
     preset: Literal["mn_stage"] | None = setting(
-        "A task that comes with the workflow; keys given beside it take precedence, and texts in `classes` are added "
-        "to its own. `task: mn_stage` is short for `task: {preset: mn_stage}`: stages I, II, III of membranous "
+        "A predefined task; other keys of `task` take precedence over its keys, and texts in `classes` are added to "
+        "its texts. `task: mn_stage` is short for `task: {preset: mn_stage}`: stages I, II, III of membranous "
         "nephropathy in the column `mn_stage`; the meaning of IV has to be given.",
         None,
     )
     label: str = setting("Column of patients.csv with the label.", "diagnosis")
     ordinal: bool = setting(
-        "Whether the classes are ordered stages: then networks of the family cmusnet have an ordinal head, and the "
+        "Whether the classes are ordered stages. If so, networks of the family cmusnet have an ordinal head, and the "
         "report has quadratic-weighted kappa and stage errors.",
         default=False,
     )
     mixed: Literal["exclude", "lower", "higher", "soft"] = setting(
         "Use of a patient whose label is between two classes: left out (`exclude`), in the lower or the higher class, "
-        "or trained with half the loss of each (`soft`; such patients are predicted, but enter no performance "
-        "figure). Folds and report give their number.",
+        "or trained with half the loss of each (`soft`; such patients are predicted, but enter no metric). Folds and "
+        "report give their number.",
         "exclude",
     )
     prediction: Literal["softmax", "ordinal", "mean"] = setting(
@@ -66,8 +68,8 @@ class TaskSettings(Settings):
         "softmax",
     )
     missing_modalities: Literal["exclude", "mask"] = setting(
-        "What happens to a patient without usable images of a modality that some model reads: `exclude` leaves the "
-        "patient out of all folds and records the reason; `mask` trains and predicts with the available modalities. "
+        "Use of a patient without usable images of a modality that some model reads: `exclude` leaves the patient out "
+        "of all folds and records the reason; `mask` trains and predicts with the available modalities. "
         "Networks that need every modality skip such patients and report it.",
         "exclude",
     )
@@ -92,15 +94,15 @@ class FoldsSettings(Settings):
         "Number of folds. With leave_one_site_out it must equal the number of sites.", 5, was="count", minimum=2
     )
     repeats: int = setting(
-        "Number of random divisions into n_folds folds. The figures of the report are of the first one, whose "
-        "networks also predict new and external patients. The others show how much the figures depend on the "
-        "division. Must be 1 with leave_one_site_out.",
+        "Number of random divisions into n_folds folds. The results of the report are those of the first division, "
+        "whose networks also predict new and external patients. The other divisions show how much the results depend "
+        "on the division. Must be 1 with leave_one_site_out.",
         1,
         minimum=1,
     )
     left_out_sites: int = setting(
-        "Number of sites, to train every model once more for each of them with this site held out for testing. The "
-        "report gives these figures beside those of the stratified folds. 0 for none.",
+        "Number of sites: every model is trained once more for each site, with this site held out for testing. The "
+        "report compares the results with those of the stratified folds. 0 for none.",
         0,
         minimum=0,
     )
@@ -138,8 +140,8 @@ class PredictSettings(Settings):
         None,
     )
     package: str | None = setting(
-        "Folder of a packaged model, which predicts instead of networks of the study; `nephroscale predict` sets it. "
-        "The tables of `data` are not read then.",
+        "Folder of a packaged model, which predicts instead of the networks of the study; `nephroscale predict` sets "
+        "it. The tables of `data` are not read then.",
         None,
     )
     external: Literal["open", "locked"] = setting(

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from nephroscale.commands.run import open_plan
-from nephroscale.engine.job import open_job
+from nephroscale.engine.make_units import open_job
 from nephroscale.engine.prepass import link_raw_files
 from nephroscale.errors import Rejected
 from nephroscale.provenance.find import find_unit

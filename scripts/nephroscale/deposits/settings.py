@@ -18,8 +18,8 @@ class BackboneSettings(Settings):
     """The pretrained network whose features are read, and fine-tuned as the plain network."""
 
     name: Literal["efficientnet-lite0", "resnet18", "resnet50"] = setting(
-        "`efficientnet-lite0` (ImageNet weights that `make setup` prepares), or the paper's kind of network, with "
-        "weights of your own.",
+        "`efficientnet-lite0` (ImageNet weights that `make setup` prepares), or a ResNet as in the paper, with weights "
+        "of your own.",
         "efficientnet-lite0",
     )
     weights: str | None = setting("Local safetensors file; `efficientnet-lite0` needs none.", None)
@@ -37,8 +37,8 @@ class DepositsSettings(Settings):
     """Electron-dense deposits in TEM images, learnt from the column `deposits` of the table of images."""
 
     sites: tuple[Site, ...] = setting(
-        "Questions, each with its own models: deposits at `any` site, or at one site. An empty list turns deposits "
-        "off.",
+        "What the models predict, each with its own models: deposits at `any` site, or at one site. With an empty "
+        "list, no models are trained.",
         ("any",),
         unique=True,
     )
@@ -52,10 +52,10 @@ class DepositsSettings(Settings):
     backbone: BackboneSettings = section(BackboneSettings)
     seeds: tuple[int, ...] = setting("Seeds of the trainings.", (1,), min_items=1, unique=True)
     head_steps: int = setting(
-        "Steps of the plain network's head alone, on features of the frozen network.", 100, minimum=1
+        "Training steps of the plain network's head, on features of the frozen backbone.", 100, minimum=1
     )
     epochs: int = setting(
-        "Epochs of the plain network after the steps of the head; all layers are trained.", 12, minimum=1
+        "Epochs of the plain network after these steps, in which all layers are trained.", 12, minimum=1
     )
     learning_rate: float = setting(
         "Learning rate at the start of these epochs; it falls to zero along a cosine.", 1e-4, above=0

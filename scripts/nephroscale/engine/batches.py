@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FOLDER = "batches"
 STAGE = "predict"
+STAGES_OF_BATCHES = (STAGE, "new_deposits", "new_cases")
+"""Stages with units of batches, which stay."""
 
 
 def batch_name(plan: Plan) -> str:
@@ -84,6 +86,10 @@ def describe_batches(plan: Plan) -> list[str]:
         if plan.new_patients and name == plan.batch:
             table = plan.link_path(STAGE, f"{model}/{name}") / "predictions.csv"
             lines.append(f"Predictions of batch {name} by {model}: {table}")
+            pages = plan.receipt("new_cases", f"{model}/{name}")
+            if pages and pages.accepted:
+                page = plan.link_path("new_cases", f"{model}/{name}") / "index.html"
+                lines.append(f"Pages of its cases: {page}")
         else:
             others.append(str(plan.link_path(STAGE, f"{model}/{name}")))
     return lines + ([f"Other batches: {', '.join(sorted(others))}"] if others else [])

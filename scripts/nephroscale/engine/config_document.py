@@ -30,10 +30,10 @@ A run is defined by one YAML file and two or three tables:
 - a table of patients, a table of images and, for electron microscopes that do not write their scale into the file, a
   table of instruments. A table of readers is optional.
 
-Before any job starts, the workflow checks the configuration and lists all its faults at once. Then it checks the tables
-and lists all their faults, each with its file, row and column. A key that was renamed gives a message with its new
-name. `nephroscale check` does the same without a run; [docs/checks.md](../docs/checks.md) lists all checks. A path may
-begin with `~/`.
+Before any job starts, the workflow checks the configuration and reports all its errors together. Then it checks the
+tables and reports all their errors, each with file, row and column. The message about a renamed key gives the new
+name. `nephroscale check` does the same without a run; [docs/checks.md](../docs/checks.md) lists all checks. A path
+may begin with `~/`.
 
 The smallest configuration:
 
@@ -56,18 +56,19 @@ Paths in a configuration called `study.yaml` are relative to its folder, those i
 in which Snakemake runs; paths in the table of images are relative to `data.root`. Numbers may be written as `5e-5` or
 `"5e-5"`. Label texts that YAML would read as a number or a truth value (`1`, `NO`) need quotes.
 
-A result is stored under a digest of everything that can change it. If a key is changed, only the results that depend on
-it are computed again. If it is changed back, the earlier results are found in the store.
+If a key is changed, only the results that depend on it are computed again. If it is changed back, the earlier results
+are found in the store.
 """
 
 TABLES = """\
 ## Tables
 
-Tables are CSV (UTF-8, or see `data.encoding`; comma, semicolon or tab; any line endings) or xlsx
-(the sheet named `patients`, `images`, `instruments` or `readers`, or the only sheet). Every cell is text: `001` stays
-`001`. Cells are trimmed and converted to composed Unicode (NFC). Decimal numbers have a point. If semicolons separate
-the cells, as in tables that Excel saves in German or French, columns of numbers may have decimal commas. The order of
-rows and columns does not matter. For tens of thousands of rows, CSV is read several times faster than xlsx.
+Tables are CSV (UTF-8, or see `data.encoding`; comma, semicolon or tab; any line endings) or xlsx (the sheet named
+`patients`, `images`, `instruments` or `readers`, or the only sheet). Every cell is text: `001` stays `001`. An empty
+cell is a missing value. Cells are trimmed and converted to composed Unicode (NFC). Decimal numbers have a point. If
+semicolons separate the cells, as in tables that Excel saves in German or French, columns of numbers may have decimal
+commas. The order of rows and columns does not matter. For tens of thousands of rows, CSV is read several times faster
+than xlsx.
 
 Ids begin with a letter or a digit and consist of letters, digits, `_` and `-`. They are unique regardless of case,
 since they become file names. They also appear in the report: use study numbers, not names.
@@ -81,11 +82,11 @@ A label text that `task.classes` does not map is an error, with the number of pa
     "images": """\
 The scale is read from the file or, if the file has none, from this table: `mpp`, or `nm_per_px`, or `instrument` with
 `magnification`, or `roi: whole`. A magnification alone is never converted into a scale. If both `nm_per_px` and the
-table of instruments give a scale, the two have to agree within 5 %. What else gives the scale of a photograph, and of
-an electron micrograph, is described in [docs/tem.md](../docs/tem.md#scale).
+table of instruments give a scale, the two have to agree within 5 %. [docs/tem.md](../docs/tem.md#scale) describes the
+other sources of a scale.
 
 A marker that was examined and found negative, without a photograph, is a row with the grade 0 and no path. A marker
-without a row is missing. Models treat the two differently.
+without a row is missing. Models distinguish the two.
 """,
     "instruments": "",
     "readers": "",

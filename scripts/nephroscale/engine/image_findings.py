@@ -52,6 +52,7 @@ def describe_findings(plan: Plan) -> dict[str, Findings]:
     return {
         "The same image under two patients": grouped((pair.likeness, pair.names) for pair in faults),
         "Scales of one image that differ by more than 5 %": _differing_scales(plan),
+        "Images to check": _doubtful(plan),
         "Saturated images": _saturated(plan),
         "Exposures of one marker that differ by more than 50 times": _differing_exposures(plan),
         "TEM images left out": _left_out(plan),
@@ -73,6 +74,14 @@ def _differing_scales(plan: Plan) -> Findings:
         (str(scales), f"{image} of {patient}")
         for patient, differing in _figures(plan, "register", "differing_scales")
         for image, scales in differing.items()
+    )
+
+
+def _doubtful(plan: Plan) -> Findings:
+    return grouped(
+        (str(doubt), f"{image} of {patient}")
+        for patient, doubts in _figures(plan, "register", "doubtful_images")
+        for image, doubt in doubts.items()
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nephroscale.engine.batches import remember_batch
+from nephroscale.engine.batches import STAGES_OF_BATCHES, remember_batch
 from nephroscale.engine.past_reports import keep_report
 from nephroscale.slides.raw import link_raw
 from nephroscale.store.disk import write_whole
@@ -168,7 +168,7 @@ def delete_outdated(plan: Plan) -> int:
     count = 0
     for path in outdated_receipts(plan.results):
         stage, _, unit = path.relative_to(plan.results / OUTDATED).with_suffix("").as_posix().partition("/")
-        if stage not in plan.stages or plan.stages[stage].pages or stage in {"predict", "new_deposits"}:
+        if stage not in plan.stages or plan.stages[stage].pages or stage in STAGES_OF_BATCHES:
             continue
         path.unlink()
         link = plan.link_path(stage, unit or "cohort")

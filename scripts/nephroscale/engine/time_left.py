@@ -17,7 +17,12 @@ PHASES: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("folds",),),
     (("deposit_folds",),),
     (("deposit_priors",),),
-    (("train", "deposit_models"), ("temperature", "evaluate", "deposit_predictions"), ("predict", "new_deposits")),
+    (
+        ("train", "deposit_models"),
+        ("temperature", "evaluate", "deposit_predictions"),
+        ("predict", "new_deposits"),
+        ("new_cases",),
+    ),
     (("deposits",),),
     (("report",),),
     (("audit",),),

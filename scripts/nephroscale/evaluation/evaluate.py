@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +23,7 @@ from nephroscale.evaluation.tables import (
 )
 from nephroscale.models.weights import load_model
 from nephroscale.training.data import layouts_from, thinned
-from nephroscale.training.missing import choose_cases, missing_modalities
+from nephroscale.training.missing import choose_cases, leave_out_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
     from nephroscale.evaluation.inference import PatientPrediction
     from nephroscale.models.weights import ModelCard
-    from nephroscale.training.data import Bag
     from nephroscale.training.fold_data import FoldData
 
 
@@ -103,7 +101,7 @@ def evaluate_model(
     if deletions := delete_regions(network, predicted, layouts_from(card), prediction, device):
         write_rows(out / "deletion.csv", Deletion, deletions)
     if network.supports_missing_modalities:
-        fewer = _leave_out_each(bags, card.modalities)
+        fewer = leave_out_each(bags, card.modalities)
         found = infer(network, [bag for _, bag in fewer], layouts_from(card), prediction, device)
         rows = [(one.bag.patient, name, one.probabilities) for (name, _), one in zip(fewer, found, strict=True)]
         write_removed(out / "removed.csv", rows, data.classes)
@@ -130,18 +128,6 @@ def _count_correct(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, f
         "accuracy": round(correct / len(labels), 6),
         "balanced_accuracy": round(balanced, 6),
     }
-
-
-def _leave_out_each(bags: Sequence[Bag], modalities: Sequence[str]) -> list[tuple[str, Bag]]:
-    """Give each patient with several modalities without each of them in turn: the modality left out, and the rest."""
-    found = []
-    for bag in bags:
-        lacking = missing_modalities(bag, modalities)
-        present = [name for name in modalities if name not in lacking]
-        for name in present if len(present) > 1 else ():
-            rest = {other: content for other, content in bag.modalities.items() if other != name}
-            found.append((name, replace(bag, modalities=rest, negative=() if name == "IM" else bag.negative)))
-    return found
 
 
 def check_match(card: ModelCard, data: FoldData) -> None:

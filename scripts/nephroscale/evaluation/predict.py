@@ -18,10 +18,16 @@ from nephroscale.evaluation.evidence import (
     modality_rows,
 )
 from nephroscale.evaluation.inference import infer
-from nephroscale.evaluation.tables import probability_cells, probability_columns, write_rows, write_table
+from nephroscale.evaluation.tables import (
+    probability_cells,
+    probability_columns,
+    write_removed,
+    write_rows,
+    write_table,
+)
 from nephroscale.models.weights import load_model
 from nephroscale.training.data import BagSource, layouts_from
-from nephroscale.training.missing import choose_cases, missing_modalities
+from nephroscale.training.missing import choose_cases, leave_out_each, missing_modalities
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,7 +118,8 @@ def predict_patients(  # noqa: PLR0917
     classes
         Names of the classes, in the order of their indices.
     out
-        Folder to create: `predictions.csv`, `members.csv`, `instances.csv`, `modalities.csv`, `attention`.
+        Folder to create: `predictions.csv`, `members.csv`, `instances.csv`, `modalities.csv`, `attention`,
+        `removed.csv` (mean calibrated probabilities with one modality left out; no rows where the networks need all).
     device
         `cpu` or `cuda`.
     negatives
@@ -140,6 +147,7 @@ def predict_patients(  # noqa: PLR0917
     lacking = {name: list(case.missing) for name, case in cases.items()}
     predicted: dict[str, list[MemberPrediction]] = {}
     refused: dict[str, str] = {}
+    removed: dict[tuple[str, str], list[np.ndarray]] = {}
     for member in members:
         network, card = load_model(member.weights, device)
         if list(card.classes) != list(classes):
@@ -159,12 +167,20 @@ def predict_patients(  # noqa: PLR0917
         refused |= {
             name: f"not predicted: the model requires {' and '.join(lacks)}" for name, lacks in left_out.items()
         }
-        for one in infer(network, bags, layouts_from(card), prediction, device):
+        layouts = layouts_from(card)
+        for one in infer(network, bags, layouts, prediction, device):
             predicted.setdefault(one.bag.patient, []).append(MemberPrediction(member, one))
+        fewer = leave_out_each(bags, card.modalities) if network.supports_missing_modalities else []
+        found = infer(network, [bag for _, bag in fewer], layouts, prediction, device)
+        for (modality, bag), one in zip(fewer, found, strict=True):
+            calibrated = MemberPrediction(member, one).calibrated
+            removed.setdefault((bag.patient, modality), []).append(calibrated)
 
     out.mkdir(parents=True)
     rows = [_case_row(name, cases[name], predicted.get(name, []), classes, refused.get(name)) for name in cases]
     write_table(out / "predictions.csv", prediction_columns(classes), rows)
+    means = ((case, modality, np.mean(several, axis=0)) for (case, modality), several in removed.items())
+    write_removed(out / "removed.csv", means, classes)
     by_case = {name: predicted[name] for name in cases if name in predicted}
     member_rows = [_member_row(one, classes) for found in by_case.values() for one in found]
     write_table(out / "members.csv", _member_columns(classes), member_rows)

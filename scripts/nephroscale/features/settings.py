@@ -13,9 +13,9 @@ class EncoderSettings(Settings):
     """The encoder of one modality."""
 
     name: str = setting(
-        "`texture` (filter bank, needs no weights), `pixels` (the images themselves, for fine-tuning), `h5` (bags made "
-        "elsewhere, see `h5_folder`), `efficientnet-lite0` (ImageNet weights that `make setup` prepares), or a network "
-        "with weights of your own such as `swin-b` or `resnet50`.",
+        "`texture` (filter bank, needs no weights), `pixels` (the images themselves, for fine-tuning), `h5` (bags that "
+        "another program made, see `h5_folder`), `efficientnet-lite0` (ImageNet weights that `make setup` prepares), "
+        "or a network with weights of your own such as `swin-b` or `resnet50`.",
         "texture",
     )
     weights: str | None = setting(
@@ -27,8 +27,8 @@ class EncoderSettings(Settings):
     )
     size_px: int = setting("Side to which images are scaled for this encoder.", 224, minimum=32)
     precision: Literal["auto", "float32", "bfloat16"] = setting(
-        "Precision in which a network of transformers encodes; `auto` is bfloat16 on a GPU that supports it, float32 "
-        "elsewhere.",
+        "Precision in which a network of the transformers library encodes; `auto` is bfloat16 on a GPU that supports "
+        "it, float32 elsewhere.",
         "auto",
     )
 
@@ -54,10 +54,10 @@ class FeaturesSettings(Settings):
     encoders: EncodersSettings = section(EncodersSettings)
     dtype: Literal["float16", "float32"] = setting("Precision in which features are stored.", "float32")
     batch_size: int | None = setting(
-        "Images encoded at once; null is 8 on a CPU and 64 on a GPU.", None, was="batch", minimum=1
+        "Images encoded in one step; null is 8 on a CPU and 64 on a GPU.", None, was="batch", minimum=1
     )
     om_glomeruli: int = setting(
-        "Largest number of glomeruli of a patient in the OM bag. With 1, it is the representative glomerulus.",
+        "Largest number of glomeruli of a patient in the OM bag. With 1, the bag has the representative glomerulus.",
         1,
         minimum=1,
     )

@@ -32,7 +32,7 @@ ELSEWHERE = {
     *("apparatus", "basement", "membrane", "capsule", "space", "lumen", "wall", "pole", "cell", "cells", "nucleus"),
     *("nuclei", "tubule", "tubules", "tubulus", "tubuli", "vessel", "vessels", "artery", "arteries", "arteriole"),
     *("arterioles", "interstitium", "fibrosis", "artefact", "artifact", "background", "ignore", "false"),
-    *("excluded", "pseudo", "hilum"),
+    *("excluded", "pseudo", "hilum", "hole"),
 }
 #: Words by which a label says that it is not known whether there is a glomerulus, and the same as parts of a label.
 UNCERTAIN = {
@@ -49,6 +49,8 @@ UNCERTAIN = {
         "suspected",
     ),
     *("questionable", "doubtful", "negative", "neg", "fraglich", "unsicher"),
+    *("missing", "absent", "wrong", "incorrect", "error", "delete", "deleted", "remove", "removed", "discard"),
+    *("discarded", "rejected", "draft", "todo"),
 }
 UNCERTAIN_CHARACTERS = ("?", "疑", "do not use")
 UNKNOWN = "it is uncertain"
@@ -87,9 +89,11 @@ def classify(labels: tuple[str, ...], classes: Mapping[str, Kind]) -> Verdict:
         kinds = {kind for words, kind in words_of.items() if _has(label, words, affirmed=True)}
         if not kinds:
             return "other", "it is negated"
-        if UNCERTAIN & set(_words(label)) or any(part in _normal(label) for part in UNCERTAIN_CHARACTERS):
+        written = _words(label)
+        doubt = UNCERTAIN & set(written) or any(part in _normal(label) for part in UNCERTAIN_CHARACTERS)
+        if doubt or written[-1:] == ["no"]:
             return "other", UNKNOWN
-        if kinds != {"annotated area"} and (ELSEWHERE & set(_words(label)) or ELSEWHERE_CHARACTERS & set(label)):
+        if kinds != {"annotated area"} and (ELSEWHERE & set(written) or ELSEWHERE_CHARACTERS & set(label)):
             return "other", "it means something beside a glomerulus"
         return next(kind for kind in ("other", "annotated area", "sclerosed", "glomerulus") if kind in kinds), ""
     return None, ""

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict
 
 from shapely import STRtree, make_valid
+from shapely.affinity import translate
 from shapely.geometry import Polygon, box
 
 from nephroscale.errors import Rejected
 from nephroscale.glomeruli.annotation_formats.base import DrawnObject, UnreadableAnnotationError
 from nephroscale.glomeruli.annotation_formats.registry import read_objects
 from nephroscale.glomeruli.classes import DEFAULT_CLASSES, UNKNOWN, Kind, classify, is_named
+from nephroscale.glomeruli.contours import rasterise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 ON_SLIDE = 0.2  # smallest part of an outline that is on the slide's tiles
 MOST_OUTSIDE = 0.5  # fraction of the outlines; beyond it the annotation is not of this slide
 SAME_SIZE = 0.01  # relative difference of the sides of slide and annotated picture
+ON_TISSUE = 0.5  # smallest part of an outline that is on tissue
+SAME = 0.5  # intersection over union of two outlines of one glomerulus
 INSIDE = 0.9  # part of an outline that lies in another one
 SLIVER = 0.02  # smallest piece of a repaired outline, as a fraction of the largest
 
@@ -145,7 +149,7 @@ def outlines_on(view: TileView, path: Path, settings: OutlineSettings) -> Annota
     -------
     Annotation
         In pixels of the view. Left out, and counted, are outlines of which less than a fifth is on the slide's tiles,
-        those beyond the limits of size, and those inside another one.
+        or less than half on tissue (OM), those beyond the limits of size, and second outlines of one glomerulus.
 
     Raises
     ------
@@ -160,12 +164,14 @@ def outlines_on(view: TileView, path: Path, settings: OutlineSettings) -> Annota
     kept: list[Outline] = []
     unknown = [view.polygon_from_raw(polygon) for polygon in drawn.unknown]
     left_out = Counter(drawn.left_out)
-    outside = 0
+    outside = on_glass = 0
     for outline in drawn.outlines:
         placed = view.polygon_from_raw(outline.polygon)
         diameter = 2 * math.sqrt(placed.area / math.pi) * mpp
         if placed.intersection(frame).area <= ON_SLIDE * placed.area:
             outside += 1
+        elif view.bright and _tissue_share(view, placed) < ON_TISSUE:
+            on_glass += 1
         elif diameter > settings.max_diameter_um:
             left_out[f"is larger than {settings.max_diameter_um:g} µm (glomeruli.max_diameter_um)"] += 1
         elif diameter < settings.min_diameter_um:
@@ -178,11 +184,18 @@ def outlines_on(view: TileView, path: Path, settings: OutlineSettings) -> Annota
             f"{outside} of the {len(drawn.outlines)} outlines of its annotation are outside the slide: it belongs to "
             "another slide, or is not in pixels of full resolution"
         )
+    if on_glass > MOST_OUTSIDE * len(drawn.outlines):
+        raise Rejected(
+            f"{on_glass} of the {len(drawn.outlines)} outlines of its annotation lie where no tissue was found: it "
+            "belongs to another slide, is mirrored, or is not in pixels of full resolution"
+        )
+    if on_glass:
+        left_out["lies where no tissue was found"] += on_glass
     if outside:
         left_out["is outside the slide"] += outside
-    if inner := _inside_others(kept):
-        left_out["lies inside another outline"] += len(inner)
-        kept = [outline for number, outline in enumerate(kept) if number not in inner]
+    if again := _second_outlines(kept):
+        left_out.update(again.values())
+        kept = [outline for number, outline in enumerate(kept) if number not in again]
     if not kept and (drawn.areas is None or drawn.outlines):
         raise Rejected(f"its annotation has no usable outline of a glomerulus ({describe(left_out)})")
     areas = None if drawn.areas is None else [view.polygon_from_raw(area) for area in drawn.areas]
@@ -201,16 +214,30 @@ def _refuse_other_frame(frame: tuple[int, int] | None, view: TileView) -> None:
         )
 
 
-def _inside_others(outlines: list[Outline]) -> set[int]:
-    """Find outlines that lie inside a larger one, or are the copy of an earlier one: a glomerulus counts once."""
+def _tissue_share(view: TileView, polygon: Polygon) -> float:
+    """Share of an outline that lies on tissue; 1 where tissue is unknown, or the outline has less than a pixel."""
+    if view.tissue is None:
+        return 1.0
+    x0, y0 = (max(0, math.floor(low)) for low in polygon.bounds[:2])
+    x1, y1 = (min(n, math.ceil(high)) for n, high in zip(view.shape[::-1], polygon.bounds[2:], strict=True))
+    inside = rasterise([translate(polygon, -x0, -y0)], (y1 - y0, x1 - x0))
+    return float(view.tissue[y0:y1, x0:x1][inside].mean()) if inside.any() else 1.0
+
+
+def _second_outlines(outlines: list[Outline]) -> dict[int, str]:
+    """Find outlines inside a larger one, and copies of one, with the reason: a glomerulus counts once."""
     polygons = [outline.polygon for outline in outlines]
-    tree, inner = STRtree(polygons), set()
+    tree, second = STRtree(polygons), dict[int, str]()
     for number, polygon in enumerate(polygons):
         for other in map(int, tree.query(polygon)):
-            larger = (polygons[other].area, -other) > (polygon.area, -number)
-            if larger and polygon.intersection(polygons[other]).area >= INSIDE * polygon.area:
-                inner.add(number)
-    return inner
+            if (polygons[other].area, -other) <= (polygon.area, -number):
+                continue
+            shared = polygon.intersection(polygons[other]).area
+            if shared >= INSIDE * polygon.area:
+                second[number] = "lies inside another outline"
+            elif shared >= SAME * (polygon.area + polygons[other].area - shared):
+                second.setdefault(number, "is a second outline of a glomerulus")
+    return second
 
 
 def list_left_out(image: str, left_out: Mapping[str, int]) -> list[LeftOut]:

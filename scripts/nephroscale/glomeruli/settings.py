@@ -69,7 +69,7 @@ class DetectionSettings(OutlineSettings):
         "`auto` uses the U-Net if patients with outlines are set apart, otherwise the classical detector.", "auto"
     )
     mpp: float = setting(_MPP, 2.0, above=0)
-    threshold: float = setting("Probability from which a pixel counts as glomerulus.", 0.5, minimum=0, maximum=1)
+    threshold: float = setting("Smallest probability at which a pixel counts as glomerulus.", 0.5, minimum=0, maximum=1)
     crop_um: float = setting("Side of a glomerulus crop, µm.", 256.0, above=0)
     crop_px: int = setting("Side of a glomerulus crop, pixels.", 224, minimum=32)
     crop_sclerosed: bool = setting(
@@ -84,9 +84,9 @@ class GlomeruliSettings(DetectionSettings):
 
     unet: UNetSettings = section(UNetSettings)
     check_folds: int = setting(
-        "The patients set apart are divided into up to this many folds. Each fold is held out of a further training of "
-        "the segmenter, and the report gives what was found in it, with intervals. Only the report waits for that. "
-        "With 0 there is no such test.",
+        "Number of folds of the patients set apart (at most one per patient), to test the segmenter. For each fold, "
+        "the segmenter is trained once more without its patients and applied to their slides; the report gives the "
+        "results, with intervals. Only the report waits for this test. With 0 there is no test.",
         5,
         minimum=0,
     )

@@ -91,7 +91,16 @@ class TileView:
     @cached_property
     def pen(self) -> np.ndarray:
         """Pixels under pen marks, bool [h, w]."""
-        marks = self.tiles.pen
+        return self._at_pixels(self.tiles.pen)
+
+    @cached_property
+    def tissue(self) -> np.ndarray | None:
+        """Pixels of tissue or under pen marks, bool [h, w]; None where it is unknown."""
+        mask = self.tiles.tissue
+        return self._at_pixels(mask | self.tiles.pen) if mask.any() else None
+
+    def _at_pixels(self, marks: np.ndarray) -> np.ndarray:
+        """Look up a mask of the whole slide at the pixels of the view."""
         height, width = self.shape
         corners = np.stack([np.arange(max(height, width)) + 0.5] * 2, axis=1)
         x, y = (self.to_raw(corners) / self.tiles.slide_px * marks.shape[::-1]).astype(int).T

@@ -33,19 +33,6 @@ from nephroscale.settings import section, setting
 if TYPE_CHECKING:
     from nephroscale.models.batch import Batch
 
-RELEASED_NAMES = {
-    "CrossAttn.W_q": "attention.query",
-    "CrossAttn.W_k": "attention.key",
-    "CrossAttn.W_v": "attention.value",
-    "CrossAttn.proj": "attention.projection",
-    "MLP.linear1": "fusion.0",
-    "MLP.linear2": "fusion.3",
-    "TEM_fc.linear": "branches.TEM.linear",
-    "OM_fc.linear": "branches.OM.linear",
-    "IM_fc.linear": "branches.IM.linear",
-}
-"""Names of the layers in the authors' code, and here."""
-
 
 @dataclass(frozen=True)
 class LossWeights(BranchWeights):
@@ -64,7 +51,7 @@ class Config(ModalityEncoderConfig):
         "default",
     )
     attention: bool = setting("Cross-modal scale attention; without it the OM and IM maps are unchanged.", default=True)
-    heads: int = setting("Attention heads; they enter through the softmax scale.", 4, minimum=1)
+    heads: int = setting("Attention heads; only the scale of the softmax depends on their number.", 4, minimum=1)
     ordinal: bool = setting(
         "An ordinal head (CORN) beside the softmax where `task.ordinal` is set; families other than cmusnet have none.",
         default=True,

@@ -21,8 +21,8 @@ class TrainableEncoderSettings(Settings):
 
     name: str = setting(
         "`small-cnn` (starts from random weights), `efficientnet-lite0` (from ImageNet weights that `make setup` "
-        "prepares), or a network of transformers: `swin-b`, `resnet50`, `vit-b`, `dinov2-b`, or `huggingface` for "
-        "the architecture that the config.json beside the weights describes.",
+        "prepares), or a network of the transformers library: `swin-b`, `resnet50`, `vit-b`, `dinov2-b`, or "
+        "`huggingface` for the architecture that the config.json beside the weights describes.",
         "small-cnn",
     )
     weights: str | None = setting(
@@ -34,11 +34,11 @@ class TrainableEncoderSettings(Settings):
         "BLAKE3 digest that the weights must have; `nephroscale weights digest PATH` prints it.", None
     )
     trainable: Literal["all", "last", "none"] = setting(
-        "What is fine-tuned: everything, the last stage or block with the final norm, or nothing. Frozen parts keep "
-        "their norms' statistics.",
+        "What is fine-tuned: everything, the last stage or block with the final norm, or nothing. In frozen parts, "
+        "normalisation layers keep their stored statistics.",
         "all",
     )
-    width: int = setting("Channels of the feature map, where the encoder leaves a choice.", 64, minimum=8)
+    width: int = setting("Channels of the feature map of `small-cnn`.", 64, minimum=8)
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,11 @@ class ModelSettings(Settings):
     network import that class, since it imports torch.
     """
 
-    family: str = setting("Kind of network, as docs/models.md lists them.", "cmusnet")
-    modalities: tuple[Modality, ...] = setting("Inputs of the model.", ("TEM", "OM", "IM"), min_items=1, unique=True)
-    train: Mapping[str, Any] = setting("Keys of `train` that differ for this model.", {})
+    family: str = setting("Kind of network; docs/models.md describes the families.", "cmusnet")
+    modalities: tuple[Modality, ...] = setting(
+        "Modalities that the model reads.", ("TEM", "OM", "IM"), min_items=1, unique=True
+    )
+    train: Mapping[str, Any] = setting("Keys of `train` with other values for this model.", {})
     options: Mapping[str, Any] = setting("Keys of the family.", {})
 
     @classmethod

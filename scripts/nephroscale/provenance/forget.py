@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nephroscale.collect import grouped
-from nephroscale.engine.batches import names_of_batches
+from nephroscale.engine.batches import STAGES_OF_BATCHES, names_of_batches
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.digest import digest_json
 from nephroscale.store.folder import remove_tree
@@ -212,7 +212,7 @@ def _entries(plan: Plan, held: Holdings, raw: set[str]) -> Iterator[Path]:
         yield from sorted(store.path.glob(f"repeats/{recipe}-*.json"))
     yield from (path for path in sorted(store.path.glob("damaged/*")) if path.name[:64] in held.objects)
     yield from (path for path in sorted(store.path.glob("raw/*/*.json")) if plan.raw_cache.digest_in(path) in raw)
-    batches = {unit.partition("/")[2] for stage, unit in held.units if stage in {"predict", "new_deposits"}}
+    batches = {unit.partition("/")[2] for stage, unit in held.units if stage in STAGES_OF_BATCHES}
     yield from (path for path, name in names_of_batches(store).items() if name in batches)
 
 

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, cast
 
+from nephroscale.engine.batches import STAGES_OF_BATCHES
 from nephroscale.errors import NephroscaleError
 from nephroscale.provenance.audit import check_made, lines_json
 from nephroscale.provenance.document import make_document
@@ -26,7 +27,6 @@ PATH = re.compile(r"(?<![\w.<])(?:[A-Za-z]:[\\/]|\\\\|~?/|\.\.?/)[^\s,;:'\")]+")
 RELATIVE = re.compile(r"\S*[/\\]\S*\.\w+")
 FREE_TEXT = ("name", "unit", "reason", "because", "figures", "inputs", "repeats")
 FIGURES = ("classes", "comparisons", "format", "headline", "level", "models")
-BATCHES = ("predict", "new_deposits")
 
 
 def write_public_audit(plan: Plan, out: Path) -> None:
@@ -112,7 +112,7 @@ def make_public(document: AuditDocument, names: Mapping[str, str]) -> AuditDocum
 
 def _batches(document: AuditDocument) -> Iterable[str]:
     """Names that users gave to batches of new patients."""
-    units = [entry["unit"] for entry in document["artifacts"] if entry["stage"] in BATCHES]
+    units = [entry["unit"] for entry in document["artifacts"] if entry["stage"] in STAGES_OF_BATCHES]
     return {unit.rpartition("/")[2] for unit in units} - {"external"}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from nephroscale.engine.job import make_again
+from nephroscale.engine.make_units import make_again
 from nephroscale.errors import NephroscaleError
 from nephroscale.provenance.graph import CURRENT, FOLLOWS, LOST
 from nephroscale.provenance.tolerance import Distance, measure_distance

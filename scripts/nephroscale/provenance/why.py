@@ -39,6 +39,7 @@ NOUNS = {
     "deposit_priors": ("prior of deposits", "priors of deposits"),
     "deposit_models": ("model of deposits", "models of deposits"),
     "new_deposits": ("prediction of deposits", "predictions of deposits"),
+    "new_cases": ("page of new patients", "pages of new patients"),
     "deposit_predictions": ("prediction of deposits", "predictions of deposits"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -28,6 +29,7 @@ UNITS = {
     "deposit_priors": ("fold", "folds"),
     "deposit_models": ("model of deposits", "models of deposits"),
     "new_deposits": ("site and batch", "sites and batches"),
+    "new_cases": ("set of patients", "sets of patients"),
     "deposit_predictions": ("fold and seed", "folds and seeds"),
     "evaluate": ("run", "runs"),
     "predict": ("set of patients", "sets of patients"),
@@ -101,6 +103,19 @@ class DifferingScales(NamedTuple):
     scales: str
 
 
+class DoubtfulImage(NamedTuple):
+    """An image that a person should check, and why."""
+
+    patient: str
+    image: str
+    doubt: str
+
+
+def shorten_reason(reason: str) -> str:
+    """Leave out which earlier units a reason was handed on from: `tem of P19: no image` becomes `no image`."""
+    return re.sub(rf"\b(?:{'|'.join(UNITS)}) of [A-Za-z0-9][A-Za-z0-9_-]*: ", "", reason)
+
+
 def count_stages(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[StageCount]:
     """Count the units that each stage accepted, in the order of the stages; a stage without units is left out."""
     return [
@@ -133,7 +148,9 @@ def list_rejections(stages: Mapping[str, Sequence[UnitOutcome]], excluded: Mappi
         follows = len(rejected) - len(first)
         named = [(unit.reason or "no reason given", unit.name) for unit in first]
         if stage == "folds":
-            named += [(f"excluded from the folds: {reason}", patient) for patient, reason in excluded.items()]
+            named += [
+                (f"excluded from the folds: {shorten_reason(reason)}", patient) for patient, reason in excluded.items()
+            ]
         listed = [Reason(reason, sorted(names)) for reason, names in sorted(grouped(named).items())]
         if listed or follows:
             groups.append(StageRejections(stage, listed, follows))
@@ -182,6 +199,15 @@ def list_differing_scales(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[D
         DifferingScales(unit.name, image, str(scales))
         for unit in stages.get("register", [])
         for image, scales in cast("Mapping[str, object]", unit.figures.get("differing_scales", {})).items()
+    ]
+
+
+def list_doubtful_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[DoubtfulImage]:
+    """List the images of which a person should check the scale or the colours."""
+    return [
+        DoubtfulImage(unit.name, image, str(doubt))
+        for unit in stages.get("register", [])
+        for image, doubt in cast("Mapping[str, object]", unit.figures.get("doubtful_images", {})).items()
     ]
 
 

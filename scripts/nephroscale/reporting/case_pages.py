@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,7 +13,7 @@ from nephroscale.deposits.predictions import read_predictions
 from nephroscale.deposits.settings import COMBINED
 from nephroscale.html import template_environment
 from nephroscale.reporting.attention import attention_cards, pool_deletions, read_attended
-from nephroscale.reporting.external_section import read_tem_weights
+from nephroscale.reporting.case_groups import of_external, of_folds
 from nephroscale.reporting.patients_table import list_missing, list_rejected
 from nephroscale.reporting.pictures import CropCard, SlideCard, crop_cards, slide_card, tem_cards
 from nephroscale.reporting.plots import colour_of
@@ -23,10 +22,10 @@ from nephroscale.reporting.report_inputs import ListedCase
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nephroscale.evaluation.tables import InstanceWeight
-    from nephroscale.reporting.external_metrics import ExternalCase, ExternalMetrics
-    from nephroscale.reporting.page import PatientRow
-    from nephroscale.reporting.report_inputs import ListedImage, ReportInputs, SlidePicture
+    from nephroscale.reporting.attention import Attended, DeletionTest
+    from nephroscale.reporting.case_groups import CaseGroup, PatientRow
+    from nephroscale.reporting.external_metrics import ExternalMetrics
+    from nephroscale.reporting.report_inputs import CaseInputs, ListedImage, ReportInputs, SlidePicture
     from nephroscale.reporting.results import ModelResults
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -34,13 +33,6 @@ FOLDER = "cases"
 OXFORD, ISN_RPS = 8, 10
 """Glomeruli that the Oxford classification (IgA nephropathy) and ISN/RPS (lupus nephritis) ask for."""
 SLIDE_PX, FIELD_PX, TEM_PX = 1200, 640, 512
-
-
-class Probabilities(NamedTuple):
-    """Class probabilities of one prediction, and which input it used."""
-
-    name: str
-    probabilities: Sequence[float]
 
 
 class OmCard(NamedTuple):
@@ -56,43 +48,6 @@ class ImCard(NamedTuple):
 
     field: SlideCard
     image: ListedImage
-
-
-@dataclass(frozen=True)
-class CaseGroup:
-    """Cases whose pages lead to each other, with the predictions and weights that the pages show.
-
-    Attributes
-    ----------
-    patients
-        The cases, in the order of their pages.
-    weights
-        Case to the weights of its TEM images.
-    single
-        Model of one modality to case to probabilities.
-    removed
-        Case to modality to the probabilities without it.
-    external
-        Case to its prediction by the ensemble, for external cases.
-    """
-
-    patients: Sequence[PatientRow]
-    weights: Mapping[str, Sequence[InstanceWeight]]
-    single: Mapping[str, Mapping[str, Sequence[float]]]
-    removed: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
-    external: Mapping[str, ExternalCase] = field(default_factory=dict)
-
-    def rows(self, patient: PatientRow, modalities: Sequence[str]) -> list[Probabilities]:
-        """Probabilities of a case with all modalities, and without each."""
-        without = self.removed.get(patient.id, {})
-        return [
-            Probabilities(", ".join(modalities), patient.probabilities),
-            *(Probabilities(f"without {name}", found) for name, found in without.items()),
-        ]
-
-    def alone(self, case: str) -> list[Probabilities]:
-        """Probabilities of a case by each model of one modality."""
-        return [Probabilities(name, found[case]) for name, found in self.single.items() if case in found]
 
 
 def order_cases(patients: Sequence[PatientRow]) -> list[PatientRow]:
@@ -132,21 +87,64 @@ def write_case_pages(
     metrics
         Model to its results on external cases.
     """
-    (out / FOLDER).mkdir()
     results = models[headline]
+    runs = inputs.models[headline].runs
+    tests = pool_deletions(runs, {case: row.person for case, row in inputs.cases.items() if row.person})
+    groups = [of_folds(models, results, patients)]
+    if external:
+        groups.append(of_external(inputs, models, headline, external, metrics or {}))
+    write_groups(
+        out,
+        inputs,
+        groups,
+        headline,
+        results.modalities,
+        title=title,
+        seeds=len({run.seed for run in results.runs if run.predictions}),
+        tests=tests,
+        attended=read_attended(runs) if tests else {},
+    )
+
+
+def write_groups(
+    out: Path,
+    inputs: CaseInputs,
+    groups: Sequence[CaseGroup],
+    model: str,
+    modalities: Sequence[str],
+    *,
+    title: str,
+    seeds: int = 1,
+    tests: Mapping[str, DeletionTest] | None = None,
+    attended: Mapping[str, Attended] | None = None,
+) -> None:
+    """Write `cases/<case>.html` for some groups of cases.
+
+    Parameters
+    ----------
+    out
+        Folder of the report, or of the pages of a batch.
+    inputs
+        Pictures, tables and outcomes of the cases.
+    groups
+        The cases with their predictions.
+    model, modalities
+        The model that predicted them, and what it reads.
+    title
+        Title of the report.
+    seeds
+        Number of networks of a fold.
+    tests, attended
+        Modality to the deletion test of its attention, and case to its attention; None where it is not shown.
+    """
+    (out / FOLDER).mkdir()
     deposits = _read_deposits(inputs.deposits)
     missing, rejected = list_missing(inputs), list_rejected(inputs)
     slides, fields = (
         grouped((slide.patient_id, slide) for slide in sorted(found, key=lambda slide: slide.image_id))
         for found in (inputs.slides, inputs.fields)
     )
-    runs = inputs.models[headline].runs
-    tests = pool_deletions(runs, {case: row.person for case, row in inputs.cases.items() if row.person})
-    attended = read_attended(runs) if tests else {}
     crops = {picture.image_id: picture.crops for picture in [*inputs.slides, *inputs.fields] if picture.crops}
-    groups = [_of_folds(models, results, patients)]
-    if external:
-        groups.append(_of_external(inputs, models, headline, external, metrics or {}))
     template = template_environment(TEMPLATES, value=_format_value).get_template("case.html.j2")
     classes = list(inputs.classes)
     for group in groups:
@@ -154,28 +152,29 @@ def write_case_pages(
         for place, patient in enumerate(shown):
             case = patient.id
             own = slides.get(case, [])
-            attention = attended.get(case)
+            attention = (attended or {}).get(case)
             page = {
                 "title": title,
                 "attention": {
                     modality: (test, cards)
-                    for modality, test in tests.items()
+                    for modality, test in (tests or {}).items()
                     if attention and modality in attention.maps
                     if (cards := attention_cards(attention, modality, crops))
                 },
                 "patient": patient,
                 "case": inputs.cases.get(case) or ListedCase("diagnosis"),
-                "external": group.external.get(case),
+                "group": group,
+                "ensemble": group.ensemble.get(case),
                 "before": shown[place - 1].id if place else None,
                 "after": shown[place + 1].id if place + 1 < len(shown) else None,
                 "number": place + 1,
                 "total": len(shown),
                 "classes": classes,
                 "colours": {name: colour_of(c) for c, name in enumerate(classes)},
-                "headline": headline,
-                "seeds": len({run.seed for run in results.runs if run.predictions}),
-                "members": (metrics or {})[headline].members if group.external else 0,
-                "rows": group.rows(patient, results.modalities),
+                "headline": model,
+                "seeds": seeds,
+                "several": len(modalities) > 1,
+                "rows": group.rows(patient, modalities),
                 "removable": case in group.removed,
                 "alone": group.alone(case),
                 "missing": missing.get(case, []),
@@ -196,33 +195,6 @@ def write_case_pages(
 
 def _format_value(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:z.{digits}f}"
-
-
-def _of_folds(models: Mapping[str, ModelResults], results: ModelResults, patients: Sequence[PatientRow]) -> CaseGroup:
-    """Cases of the folds: predictions on the test side, with the weights of the first seed's network."""
-    single = {
-        name: dict(zip(found.patients, found.probabilities.tolist(), strict=True))
-        for name, other in models.items()
-        if len(other.modalities) == 1 and (found := other.pooled)
-    }
-    return CaseGroup(patients, results.first_instances, single, results.removed)
-
-
-def _of_external(
-    inputs: ReportInputs,
-    models: Mapping[str, ModelResults],
-    headline: str,
-    patients: Sequence[PatientRow],
-    metrics: Mapping[str, ExternalMetrics],
-) -> CaseGroup:
-    """External cases: predictions and weights of the ensemble."""
-    single = {
-        name: {case.id: case.probabilities for case in found.cases}
-        for name, found in metrics.items()
-        if len(models[name].modalities) == 1
-    }
-    weights = read_tem_weights(inputs.external[headline])
-    return CaseGroup(patients, weights, single, external={case.id: case for case in metrics[headline].cases})
 
 
 def _count_glomeruli(slides: Sequence[SlidePicture]) -> dict[str, object] | None:

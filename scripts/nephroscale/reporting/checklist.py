@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -98,8 +99,7 @@ def collect_evidence(study: Study) -> dict[str, Evidence]:
         "decisions": Evidence("Accuracy when uncertain cases are rejected", "#decisions"),
     }
     if trained:
-        encoders = ", ".join(f"{modality}: {encoder}" for modality, encoder in trained["encoders"].items())
-        found["model"] = Evidence(f"{trained['family']}; {encoders}", "#study")
+        found["model"] = Evidence(f"{trained['family']}; {_name_encoders(trained['encoders'])}", "#study")
         found["training"] = Evidence(
             f"Learning rate {trained['learning_rate']:g}, at most {trained['epochs']} epochs", "#training"
         )
@@ -145,17 +145,19 @@ def write_methods(study: Study) -> str:
     metrics, name = study.metrics, study.metrics["headline"]
     model, cohort, trained = metrics["models"][name], metrics["cohort"], metrics["trained"].get(name)
     counts = ", ".join(f"{cohort['classes'][label]} {label}" for label in metrics["classes"])
+    reasons = Counter(reason.partition(":")[0] for _, reason in sorted(cohort["excluded"].items()))
+    excluded = f" ({', '.join(f'{reason}: {count}' for reason, count in reasons.items())})" if reasons else ""
     seeds = len(model["seeds"])
     analysed = f"{cases_of(model['patients'], model['people'])} ({counts})"
     text = [
-        f"We analysed {analysed}. Number of excluded cases: {len(cohort['excluded'])}.",
+        f"We analysed {analysed}. Number of excluded cases: {len(cohort['excluded'])}{excluded}.",
         f"Patients were divided into {cohort['folds']} folds ({cohort['scheme'].replace('_', ' ')}).",
         "All biopsies of a patient were in the same fold.",
     ]
     if trained:
-        encoders = "; ".join(f"{modality}: {encoder}" for modality, encoder in trained["encoders"].items())
         text += [
-            f"{name} ({trained['family']}) was trained on features of these encoders: {encoders}.",
+            f"{name} ({trained['family']}) was trained on features of these encoders:",
+            f"{_name_encoders(trained['encoders'])}.",
             *(
                 ["Each channel was standardised by its mean and standard deviation on the training side of the fold."]
                 if trained["standardised"]
@@ -173,6 +175,12 @@ def write_methods(study: Study) -> str:
     )
     text.append(f"Computations ran in nephroscale {study.version}, a Snakemake workflow.")
     return " ".join(text)
+
+
+def _name_encoders(encoders: Mapping[str, str]) -> str:
+    """Name each encoder once, after the modalities that it encodes."""
+    pairs = grouped((encoder, modality) for modality, encoder in encoders.items())
+    return "; ".join(f"{', '.join(modalities)}: {encoder}" for encoder, modalities in pairs.items())
 
 
 def choose_references(study: Study) -> str:

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExternalCase:
-    """Prediction of one external case: `true` names the true class, or both classes of a soft label."""
+    """Prediction of one external or new case by the ensemble.
+
+    `true` names the true class, or both classes of a soft label. It is empty for a new case, which counts as right.
+    """
 
     id: str
     true: str

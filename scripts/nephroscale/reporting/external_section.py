@@ -11,6 +11,7 @@ from nephroscale.collect import grouped
 from nephroscale.evaluation.metrics import METRICS, confusion
 from nephroscale.evaluation.networks import Networks
 from nephroscale.evaluation.tables import InstanceWeight, Predictions, read_probabilities, read_rows
+from nephroscale.reporting.attrition import shorten_reason
 from nephroscale.reporting.calibration_section import summarise_calibration
 from nephroscale.reporting.calibration_values import TemperatureScaling
 from nephroscale.reporting.estimates import estimate_metrics, estimate_ordinal_metrics
@@ -36,12 +37,13 @@ def summarise_external(folder: Path, classes: Sequence[str], *, ordinal: bool) -
     """
     rows, members = (read_rows(folder / name) for name in ("predictions.csv", "members.csv"))
     predicted = [row for row in rows if row["predicted"]]
+    cases, not_predicted = read_cases(rows, classes)
     certain = [row for row in predicted if not row["second"]]
     metrics = ExternalMetrics(
         patients=len(predicted),
-        not_predicted={row["patient_id"]: row["warnings"] for row in rows if not row["predicted"]},
+        not_predicted=not_predicted,
         between=len(predicted) - len(certain),
-        cases=[_read_case(row, classes) for row in predicted],
+        cases=cases,
         pooled=dict.fromkeys(METRICS, Estimate()),
     )
     if not certain:
@@ -65,6 +67,14 @@ def summarise_external(folder: Path, classes: Sequence[str], *, ordinal: bool) -
         confusion=confusion(after.labels, after.probabilities.argmax(axis=1), len(classes)).tolist(),
         calibration=TemperatureScaling(summarise_calibration(before, people), summarise_calibration(after, people)),
         ordinal=estimate_ordinal_metrics(ensemble) if ordinal else None,
+    )
+
+
+def read_cases(rows: Sequence[Mapping[str, str]], classes: Sequence[str]) -> tuple[list[ExternalCase], dict[str, str]]:
+    """Read the rows of an ensemble's `predictions.csv`: the predicted cases, and the reasons of the others."""
+    return (
+        [_read_case(row, classes) for row in rows if row["predicted"]],
+        {row["patient_id"]: shorten_reason(row["warnings"]) for row in rows if not row["predicted"]},
     )
 
 
@@ -102,8 +112,8 @@ def _read_case(row: Mapping[str, str], classes: Sequence[str]) -> ExternalCase:
         id=row["patient_id"],
         true=f"{row['label']} or {row['second']}" if row["second"] else row["label"],
         predicted=row["predicted"],
-        right=row["predicted"] in {row["label"], row["second"]},
+        right=not row["label"] or row["predicted"] in {row["label"], row["second"]},
         probabilities=read_probabilities(row, "p", classes),
         agreement=float(row["agreement"]),
-        warnings=row["warnings"],
+        warnings=shorten_reason(row["warnings"]),
     )

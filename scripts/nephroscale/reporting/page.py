@@ -13,10 +13,12 @@ from nephroscale.reporting.attrition import (
     describe_searches,
     list_alike_images,
     list_differing_scales,
+    list_doubtful_images,
     list_dropped_images,
     list_outlines_left_out,
     list_rejections,
 )
+from nephroscale.reporting.case_groups import PatientRow, row_of
 from nephroscale.reporting.case_pages import order_cases
 from nephroscale.reporting.facts_of_cases import describe_unread_dates
 from nephroscale.reporting.pictures import slide_card, tem_cards
@@ -88,17 +90,7 @@ class ReportContent:
     def external_patients(self) -> list[PatientRow]:
         """Predictions of external cases by the ensemble of the headline model."""
         found = self.external.get(self.metrics.headline)
-        return [
-            PatientRow(
-                id=case.id,
-                true=case.true,
-                predicted=case.predicted,
-                right=case.right,
-                probabilities=[round(p, 3) for p in case.probabilities],
-                certainty=round(max(case.probabilities), 3),
-            )
-            for case in (found.cases if found else [])
-        ]
+        return [row_of(case) for case in (found.cases if found else [])]
 
 
 class BestSingle(NamedTuple):
@@ -107,17 +99,6 @@ class BestSingle(NamedTuple):
     name: str
     value: float
     difference: Difference
-
-
-class PatientRow(NamedTuple):
-    """Prediction of one patient, out of fold or external; `true` names the true class, or both of a soft label."""
-
-    id: str
-    true: str
-    predicted: str
-    right: bool
-    probabilities: list[float]
-    certainty: float
 
 
 class TemRow(NamedTuple):
@@ -204,6 +185,7 @@ def render_page(
         "outlines_left_out": list_outlines_left_out(inputs.stages),
         "alike_images": list_alike_images(inputs.stages),
         "differing_scales": list_differing_scales(inputs.stages),
+        "doubtful_images": list_doubtful_images(inputs.stages),
         "slides": [slide_card(slide) for slide in _choose_slides(inputs.slides)],
         "slides_total": len(inputs.slides),
         "tem": _tem_rows(results, pooled, classes, inputs.tem) if pooled else [],
@@ -225,7 +207,7 @@ def render_page(
 
 def format_value(value: float | None, digits: int = 3) -> str:
     """Format a value, or a dash where it is not defined."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "–" if value is None else f"{value:z.{digits}f}".replace("-", "−")
 
 
 def format_interval(found: Estimate) -> str:

@@ -13,7 +13,7 @@ from nephroscale.evaluation.tables import (
     read_rows,
     write_table,
 )
-from nephroscale.reporting.attrition import list_dropped_images
+from nephroscale.reporting.attrition import list_dropped_images, shorten_reason
 from nephroscale.reporting.report_inputs import ListedCase
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from nephroscale.cohort.fold_table import FoldTable
     from nephroscale.evaluation.tables import Cell
-    from nephroscale.reporting.report_inputs import ReportInputs
+    from nephroscale.reporting.report_inputs import CaseInputs, ReportInputs
     from nephroscale.reporting.results import ModelResults
 
 WHO = ["patient_id", "patient", "biopsy_id", "use", "label", "second_label", "fold", "predicted", "correct"]
@@ -62,7 +62,7 @@ def write_patients(
             "label": listed.label if label is None else classes[label],
             "second_label": listed.second if second is None else classes[second],
             "fold": tested.get(case),
-            "left_out": folds.excluded.get(case) or listed.reason,
+            "left_out": shorten_reason(folds.excluded[case]) if case in folds.excluded else listed.reason,
         }
     for name, results in models.items():
         if pooled := results.pooled:
@@ -97,14 +97,14 @@ def _prediction(model: str, predicted: str, probabilities: Sequence[float], clas
     return {f"{model}_predicted": predicted, **probability_cells(f"{model}_p", probabilities, classes)}
 
 
-def list_missing(inputs: ReportInputs) -> dict[str, list[str]]:
+def list_missing(inputs: CaseInputs) -> dict[str, list[str]]:
     """Case to its modalities without features, each with the reason."""
     lost = [unit for unit in inputs.stages.get("features", ()) if not unit.accepted]
     named = ((unit.name.rpartition("-"), unit.reason or "no reason given") for unit in lost)
-    return grouped((case, f"{modality}: {reason}") for (case, _, modality), reason in named)
+    return grouped((case, f"{modality}: {shorten_reason(reason)}") for (case, _, modality), reason in named)
 
 
-def list_rejected(inputs: ReportInputs) -> dict[str, list[str]]:
+def list_rejected(inputs: CaseInputs) -> dict[str, list[str]]:
     """Case to its rejected images, each with the reason of the first stage that rejected it."""
     found: dict[tuple[str, str], str] = {}
     for unit in inputs.stages.get("register", ()):

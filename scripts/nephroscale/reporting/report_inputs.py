@@ -178,28 +178,50 @@ class SlidePicture:
     crops: Path | None = None
 
 
-@dataclass(frozen=True)
-class ReportInputs:
-    """Everything that the report is made from, except its settings.
+@dataclass(frozen=True, kw_only=True)
+class CaseInputs:
+    """What pages of cases are made from, beside predictions.
 
     Attributes
     ----------
     classes
         Names of the classes, in the order of their indices.
-    folds
-        Object of the stage `folds`, or its file `folds.json`.
-    models
-        Name to runs; the first model leads the report unless the settings name another one.
     stages
         Stage to the outcomes of its units, in the order of the stages.
-    tiles
-        Image id to the object of the stage `tiles`.
     slides, fields
         OM slides and fields; IM fields.
     tem
         Patient id to the object of the stage `tem`.
     deposits
-        Site, fold and seed to the object of the stage `deposit_predictions`.
+        Site, with fold and seed or with the batch, to its predictions of deposits.
+    cases
+        Case id to what the tables have about it.
+    images
+        Image id to what the tables have about it.
+    """
+
+    classes: Sequence[str]
+    stages: Mapping[str, Sequence[UnitOutcome]] = field(default_factory=dict)
+    slides: Sequence[SlidePicture] = ()
+    fields: Sequence[SlidePicture] = ()
+    tem: Mapping[str, Path] = field(default_factory=dict)
+    deposits: Mapping[str, Path] = field(default_factory=dict)
+    cases: Mapping[str, ListedCase] = field(default_factory=dict)
+    images: Mapping[str, ListedImage] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportInputs(CaseInputs):
+    """Everything that the report is made from, except its settings.
+
+    Attributes
+    ----------
+    folds
+        Object of the stage `folds`, or its file `folds.json`.
+    models
+        Name to runs; the first model leads the report unless the settings name another one.
+    tiles
+        Image id to the object of the stage `tiles`.
     test_set_uses
         Fold to the number of configurations ever scored on its test patients, including those of this run.
     external_opened
@@ -208,10 +230,6 @@ class ReportInputs:
         Whether the classes are ordered.
     external
         Model to its object of the stage `predict` for the external patients.
-    cases
-        Case id to what the tables have about it.
-    images
-        Image id to what the tables have about it.
     features
         Case id and modality to the object of the stage `features`.
     registered
@@ -222,21 +240,13 @@ class ReportInputs:
         Reader to case id to the name of the class, or None where the reader named none.
     """
 
-    classes: Sequence[str]
     folds: Path
     models: Mapping[str, ModelRuns]
-    stages: Mapping[str, Sequence[UnitOutcome]] = field(default_factory=dict)
-    slides: Sequence[SlidePicture] = ()
     tiles: Mapping[str, Path] = field(default_factory=dict)
-    fields: Sequence[SlidePicture] = ()
-    tem: Mapping[str, Path] = field(default_factory=dict)
-    deposits: Mapping[str, Path] = field(default_factory=dict)
     test_set_uses: Mapping[str, int] = field(default_factory=dict)
     external_opened: str | None = None
     ordinal: bool = False
     external: Mapping[str, Path] = field(default_factory=dict)
-    cases: Mapping[str, ListedCase] = field(default_factory=dict)
-    images: Mapping[str, ListedImage] = field(default_factory=dict)
     features: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     registered: Mapping[str, Path] = field(default_factory=dict)
     trained: Mapping[str, Trained] = field(default_factory=dict)

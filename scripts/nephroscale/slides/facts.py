@@ -16,6 +16,7 @@ from nephroscale.slides.perceptual_hash import perceptual_hash
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
 from nephroscale.slides.readers.registry import MICROGRAPH, choose_reader, open_slide
 from nephroscale.slides.readers.stated_mpp import NOT_SQUARE, PLAUSIBLE_GENERIC_UM
+from nephroscale.slides.same_levels import find_other_picture
 from nephroscale.slides.scale_bar import WITHOUT_OCR, BarScale, can_read_bars, read_bar
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ class ImageFacts:
     stretch
         Square pixels per pixel of the file along x and y, where its pixels are not square, and are resampled; `scale`
         is then that of the square pixels, while `width` and `height` count those of the file.
+    doubts
+        What a person should check, as the scale that a program copied from another picture.
     perceptual_hash
         What the image shows, 64 hexadecimal digits (:func:`~nephroscale.slides.perceptual_hash.perceptual_hash`); None
         for an image without content.
@@ -120,6 +123,7 @@ class ImageFacts:
     scale_not_believed: float | None = None
     unreadable_probes: float | None = None
     stretch: Stretch | None = None
+    doubts: tuple[str, ...] = ()
     perceptual_hash: str | None = None
 
     @classmethod
@@ -142,10 +146,10 @@ class ImageFacts:
         if self.status == "rejected":
             return {"status": self.status, "reason": self.reason, "digest": self.digest}
         optional = {"page", "scale", "other_scales", "scale_not_believed", "unreadable_probes"}
-        optional |= {"stretch", "perceptual_hash"}
+        optional |= {"stretch", "doubts", "perceptual_hash"}
         content = asdict(self) | {"other_scales": [asdict(scale) for scale in self.other_scales]}
         del content["reason"]
-        return {key: value for key, value in content.items() if value not in (None, []) or key not in optional}
+        return {key: value for key, value in content.items() if value not in (None, [], ()) or key not in optional}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
@@ -155,6 +159,7 @@ class ImageFacts:
             "scale": None if scale is None else Scale(**scale),
             "other_scales": tuple(Scale(**other) for other in content.get("other_scales", ())),
             "stretch": stretch and tuple(stretch),
+            "doubts": tuple(content.get("doubts", ())),
         }
         return cls(**{**content, **parsed})
 
@@ -200,6 +205,8 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
         if min(slide.width, slide.height) < MIN_PX:
             raise Rejected(f"the image has only {slide.width} x {slide.height} pixels")
         probes, failed = _probe(slide)
+        if other := find_other_picture(slide):
+            raise Rejected(f"{other}; save it again with levels that are made from the full resolution")
         facts = ImageFacts(
             reader=reader,
             vendor=slide.vendor,
@@ -217,6 +224,9 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
         facts = with_scale(facts, slide.mpp, row, generic=slide.mpp_is_generic, fault=slide.scale_fault, bar=bar)
         if slide.stretch != (1.0, 1.0) and facts.scale and facts.scale.source == "file" and row.modality != "TEM":
             facts = replace(facts, stretch=slide.stretch)
+        of_file = facts.scale is not None and facts.scale.source == "file"
+        doubts = (slide.scale_doubt if of_file else "", slide.colour_doubt if row.modality == "OM" else "")
+        facts = replace(facts, doubts=tuple(filter(None, doubts)))
     if row.modality != "TEM" and facts.perceptual_hash is None and not any(map(len, probes)):
         raise Rejected("none of its pixels counts: all are transparent, or their tiles are not in the file")
     if row.modality == "OM" and slide.dtype != np.uint8:

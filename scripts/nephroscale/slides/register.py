@@ -40,11 +40,12 @@ class RawImage:
 
 
 class RegisterFigures(TypedDict):
-    """Number of images; by image id the reasons of the rejected ones, and scales of one image that differ."""
+    """Number of images; by image id the reasons of the rejected ones, scales that differ, and what else is doubtful."""
 
     images: int
     rejected_images: dict[str, str]
     differing_scales: dict[str, str]
+    doubtful_images: dict[str, str]
 
 
 class Registered(NamedTuple):
@@ -93,4 +94,10 @@ def register_images(images: Mapping[str, RawImage], out: Path) -> Registered:
         for name, one in facts.items()
         if one.other_scales
     }
-    return Registered({"images": len(facts), "rejected_images": rejected, "differing_scales": differing}, parts)
+    figures: RegisterFigures = {
+        "images": len(facts),
+        "rejected_images": rejected,
+        "differing_scales": differing,
+        "doubtful_images": {name: "; ".join(one.doubts) for name, one in facts.items() if one.doubts},
+    }
+    return Registered(figures, parts)

@@ -170,7 +170,7 @@ def _tiff_header(path: Path, page: int | None) -> PictureHeader:
         chosen = _choose_page(pages, page)
         scale, fault = read_tiff_scale(chosen, pages), ""
         if scale is None:
-            stated = read_mpp(tiff)
+            stated = read_mpp(tiff, chosen)
             fault = "" if stated.generic else stated.fault
             if stated.mean is not None and not stated.generic:
                 scale = MicroscopeScale(1000 * stated.mean, "OME" if tiff.is_ome else "ImageJ")
@@ -180,6 +180,8 @@ def _tiff_header(path: Path, page: int | None) -> PictureHeader:
 
 def _decode_tiff(path: Path, number: int | None) -> np.ndarray:
     import tifffile
+
+    from nephroscale.slides.readers.colour_profile import is_other_ycbcr
 
     with tifffile.TiffFile(path) as tiff:
         page = _choose_page(_pages(tiff), number)
@@ -204,6 +206,8 @@ def _decode_tiff(path: Path, number: int | None) -> np.ndarray:
         if photometric is tifffile.PHOTOMETRIC.MINISWHITE:
             return _inverted(pixels)
         if photometric is tifffile.PHOTOMETRIC.YCBCR and page.compression not in _JPEGS:
+            if is_other_ycbcr(page):
+                raise Rejected("image is in YCbCr of an uncommon layout; save it in grey or RGB")
             return _from_ycbcr(pixels)
     return pixels
 

@@ -24,14 +24,14 @@ class TilingSettings(Settings):
     tissue_mpp: float = setting(_TISSUE_MPP, 8.0, above=0)
     tissue_fraction: float = setting(_TISSUE_FRACTION, 0.1, minimum=0, maximum=1)
     max_unreadable_fraction: float = setting(
-        "Fraction of a slide's tiles that may be unreadable; beyond it the slide is rejected.",
+        "Largest fraction of a slide's tiles that may be unreadable; a slide above it is rejected.",
         0.25,
         was="maximum_unreadable",
         minimum=0,
         maximum=1,
     )
     max_pen_fraction: float = setting(
-        "Fraction of a tile that may be covered by a pen mark; beyond it the tile is left out, with its reason in "
+        "Largest fraction of a tile that a pen mark may cover; a tile above it is left out, with the reason in "
         "`tiles.csv`.",
         0.5,
         minimum=0,
@@ -39,15 +39,15 @@ class TilingSettings(Settings):
     )
     min_focus: float = setting(
         "Smallest focus of a tile (sharp tissue: above 0.45; out of focus: below 0.36); tiles below it are left out, "
-        "with their reason in `tiles.csv`. The default leaves none out.",
+        "with the reason in `tiles.csv`. The default leaves none out.",
         0.0,
         minimum=0,
         maximum=1,
     )
     keep: Literal["pixels", "coordinates"] = setting(
-        "What is stored of the tiles: their `pixels`, or `coordinates` only (the tile table and how pixels are "
-        "normalised; the stages that read pixels then read the slide again, with equal results). `coordinates` takes "
-        "almost no disk space, but the raw files have to stay, and each of those stages takes longer.",
+        "What is stored of the tiles: their `pixels`, or only `coordinates` (the tile table and the parameters of the "
+        "normalisation). With `coordinates`, the stages that read pixels read the slide again, with identical "
+        "results. This takes almost no disk space, but the raw files have to stay, and these stages take longer.",
         "pixels",
     )
     codec: Literal["zstd", "lz4"] = setting(
@@ -65,21 +65,21 @@ class OmTilingSettings(TilingSettings):
         "Stain normalisation, fitted once per slide. `vahadane` needs a reference that was fitted with it.", "macenko"
     )
     reference_file: str | None = setting(
-        "JSON file of the stains that slides are normalised to, such as resources/stain/he.json; when left out they "
-        "are fitted on the patients set apart for segmentation.",
+        "JSON file of the reference stains, such as resources/stain/he.json. Without it, the reference is fitted on "
+        "the patients set apart (`use: segmentation`).",
         None,
         was="reference",
     )
     max_fold_fraction: float = setting(
-        "Fraction of a tile that may be covered by a fold of the tissue; beyond it the tile is left out, with its "
+        "Largest fraction of a tile that a fold of the tissue may cover; a tile above it is left out, with the "
         "reason in `tiles.csv`. The default leaves none out: dense epithelium may be taken for a fold.",
         1.0,
         minimum=0,
         maximum=1,
     )
     max_clipped_fraction: float = setting(
-        "Fraction of a slide's tissue that may be over- or underexposed (a channel clipped at 255 or 0); beyond it the "
-        "slide is rejected.",
+        "Largest fraction of a slide's tissue that may be over- or underexposed (a channel clipped at 255 or 0); a "
+        "slide above it is rejected.",
         0.5,
         minimum=0,
         maximum=1,
@@ -91,7 +91,7 @@ class OmSettings(OmTilingSettings):
     """Optical microscopy."""
 
     stains: tuple[str, ...] = setting(
-        "Stains that may be used, best first: a patient's OM input is the best one available.",
+        "Stains that may be used, in order of preference: each patient enters with the first one available.",
         ("PASM", "PAS", "Masson", "HE"),
         min_items=1,
     )
@@ -116,5 +116,7 @@ class ImSettings(ImTilingSettings):
     """Immunofluorescence microscopy."""
 
     panel: tuple[str, ...] = setting(
-        "Markers, each with its fixed slot. The CMUS-Net paper uses one marker.", ("IgG",), min_items=1
+        "Markers that models read, each with its fixed slot in the bag. The CMUS-Net paper uses one marker.",
+        ("IgG",),
+        min_items=1,
     )

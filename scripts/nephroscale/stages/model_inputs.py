@@ -84,6 +84,12 @@ def uses_prior(plan: PlanView, model: str) -> bool:
     return wanted and plan.config.tem.prior == "deposits" and "TEM" in settings.modalities
 
 
+def predicting_models(plan: PlanView) -> list[str]:
+    """The models whose ensembles predict: `predict.models`, or the headline model if this is empty."""
+    headline = plan.config.report.headline or next(iter(plan.config.models))
+    return list(plan.config.predict.models) or [headline]
+
+
 def network_settings(plan: PlanView, model: str) -> ModelSettings:
     """What decides a network: its entry of `models`, without its training and the location of its encoder's weights.
 

@@ -15,6 +15,7 @@ from nephroscale.stages.model_inputs import (
     features_of,
     modalities_of,
     negative_slots,
+    predicting_models,
     reported_head,
     uses_prior,
 )
@@ -252,12 +253,6 @@ def check_new_images(job: Job[Any]) -> None:
 
     alike = find_alike(job.rows["images"], read_identities(each.path for each in job.inputs("facts")))
     check_no_copies([pair for pair in alike if "new" in pair.uses])  # the others have stopped the folds
-
-
-def predicting_models(plan: PlanView) -> list[str]:
-    """The models whose ensembles predict: `predict.models`, or the headline model if this is empty."""
-    headline = plan.config.report.headline or next(iter(plan.config.models))
-    return list(plan.config.predict.models) or [headline]
 
 
 def patients_of(plan: PlanView, chosen: str) -> list[str]:

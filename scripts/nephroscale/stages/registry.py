@@ -30,6 +30,7 @@ ORDER = (
     "deposit_models",
     "deposit_predictions",
     "new_deposits",
+    "new_cases",
     "deposits",
     "report",
     "audit",

@@ -15,20 +15,17 @@ from nephroscale.reporting.report_inputs import (
     ListedImage,
     ModelRuns,
     ReportInputs,
-    SlidePicture,
-    UnitOutcome,
 )
 from nephroscale.reporting.settings import ReportSettings
 from nephroscale.reporting.trained import describe_training
 from nephroscale.settings import Settings, section, setting
+from nephroscale.stages.case_inputs import collect_outcomes, list_cases, list_images, list_pictures
 from nephroscale.stages.external import describe_opening
 from nephroscale.stages.model_inputs import network_settings
 from nephroscale.stages.units import ModelRun, PatientModality, PatientSet
 from nephroscale.training.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from nephroscale.engine.job import Job
     from nephroscale.json_text import JSON
 
@@ -74,40 +71,10 @@ class Report(Stage):
 
     def rows(self, plan: PlanView, unit: str) -> object:
         new = set(plan.new_patients)
-        images = sorted((name, image) for name, image in plan.cohort.images.items() if image.patient_id not in new)
+        images = [image for image in plan.cohort.images.values() if image.patient_id not in new]
         return {
-            "cases": {
-                case.id: {
-                    "use": case.use,
-                    "label": case.label,
-                    "second": case.second,
-                    "person": case.person,
-                    "biopsy": case.biopsy,
-                    "reason": case.reason,
-                    "site": case.site,
-                    "scanner": case.scanner,
-                    "negatives": [negative.marker for negative in plan.cohort.negatives_of(case.id)],
-                    "columns": {
-                        name: cell
-                        for name in plan.config.report.subgroups
-                        if (cell := {**case.columns, "site": case.site, "scanner": case.scanner}.get(name))
-                    },
-                    "dates": {name: cell for name in plan.config.report.dates if (cell := case.columns.get(name))},
-                }
-                for case in sorted(plan.cohort.patients.values(), key=lambda case: case.id)
-                if case.id not in new
-            },
-            "images": {
-                name: {
-                    "case": image.patient_id,
-                    "modality": image.modality,
-                    "channel": image.marker or image.stain or image.modality,
-                    "exposure_ms": image.exposure_ms,
-                    "gain": image.gain,
-                    "grade": image.grade,
-                }
-                for name, image in images
-            },
+            "cases": list_cases(plan, (case for case in plan.cohort.patients.values() if case.id not in new)),
+            "images": list_images(images),
             "readings": [list(reading) for reading in plan.cohort.readings],
             "test_set_uses": count_test_set_uses(plan),
             "external_opened": describe_opening(plan),
@@ -122,15 +89,7 @@ class Report(Stage):
 def report_inputs(job: Job[ReportStageSettings]) -> ReportInputs:
     """Collect the inputs of the report from receipts and objects."""
     settings = job.settings
-    objects: dict[tuple[str, str], Path] = {}
-    stages: dict[str, list[UnitOutcome]] = {}
-    for each in job.inputs("receipts"):
-        receipt = each.receipt
-        stages.setdefault(receipt.stage, []).append(
-            UnitOutcome(receipt.unit, receipt.status, receipt.reason, receipt.figures)
-        )
-        if each.path:
-            objects[receipt.stage, receipt.unit] = each.path
+    stages, objects = collect_outcomes(job.inputs("receipts"))
     runs = [ModelRun.parse(unit.name) for unit in stages.get("evaluate", [])]
     models = {}
     for name, model in settings.models.items():
@@ -147,9 +106,7 @@ def report_inputs(job: Job[ReportStageSettings]) -> ReportInputs:
         )
         models[name] = ModelRuns(model.modalities, bool(model.options.get("attention", True)), folds)
     images = {name: ListedImage(**row) for name, row in job.rows["images"].items()}
-    pictures = [
-        picture for unit in stages.get("glomeruli", []) if (picture := _picture(unit, objects, images[unit.name].case))
-    ]
+    slides, fields = list_pictures(stages, objects, images)
     readings: dict[str, dict[str, str | None]] = {}
     for reader, case, label in job.rows["readings"]:
         readings.setdefault(reader, {})[case] = label
@@ -159,8 +116,8 @@ def report_inputs(job: Job[ReportStageSettings]) -> ReportInputs:
         models=models,
         stages=stages,
         tiles={unit: path for (stage, unit), path in objects.items() if stage == "tiles"},
-        slides=[picture for picture in pictures if images[picture.image_id].modality == "OM"],
-        fields=[picture for picture in pictures if images[picture.image_id].modality == "IM"],
+        slides=slides,
+        fields=fields,
         deposits={unit: path for (stage, unit), path in sorted(objects.items()) if stage == "deposit_predictions"},
         tem={unit: path for (stage, unit), path in objects.items() if stage == "tem"},
         test_set_uses=job.rows["test_set_uses"],
@@ -177,28 +134,6 @@ def report_inputs(job: Job[ReportStageSettings]) -> ReportInputs:
             if name in settings.trainings
         },
         readings=readings,
-    )
-
-
-def _picture(unit: UnitOutcome, objects: Mapping[tuple[str, str], Path], case: str) -> SlidePicture | None:
-    """Find the pictures of a slide or field; the overlay has a scale bar of its own."""
-    tiles, glomeruli = objects.get(("tiles", unit.name)), objects.get(("glomeruli", unit.name))
-    if tiles is None:
-        return None
-    count = unit.figures.get("glomeruli")
-    fullest = unit.figures.get("fullest_section", count)
-    sclerosed = unit.figures.get("fullest_sclerosed")
-    return SlidePicture(
-        image_id=unit.name,
-        patient_id=case,
-        thumbnail=tiles / "thumbnail.png",
-        overlay=glomeruli / "overlay.png" if glomeruli else None,
-        glomeruli=count if isinstance(count, int) else None,
-        fullest_section=fullest if isinstance(fullest, int) else None,
-        fullest_sclerosed=sclerosed if isinstance(sclerosed, int) else None,
-        drawn=unit.figures.get("method") == "annotation",
-        crops=glomeruli / "crops" if glomeruli else None,
-        tiles=tiles,
     )
 
 

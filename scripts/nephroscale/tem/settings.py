@@ -38,23 +38,38 @@ class TemSettings(Settings):
         "Whether a smooth gradient of brightness over the image is evened, by a factor of at most 1.3.", default=True
     )
     max_empty_fraction: float = setting(
-        "Largest share of an image or patch without tissue (empty resin, holes, grid bars); with more it is left out.",
+        "Largest fraction of an image or patch without tissue (empty resin, holes, grid bars). An image or patch above "
+        "it is left out.",
         0.8,
         minimum=0,
         maximum=1,
     )
     min_sharpness: float = setting(
-        "Least sharpness of an image, as the attribute `quality` of the stage gives it; 0 rejects none.", 0.0, minimum=0
+        "Smallest sharpness of an image (attribute `quality` of the stage, docs/tem.md); images below it are rejected. "
+        "0 rejects none.",
+        0.0,
+        minimum=0,
     )
-    max_drift: float = setting("Largest drift of an image, from 0 to 1; 1 rejects none.", 1.0, minimum=0, maximum=1)
+    max_drift: float = setting(
+        "Largest measure of drift of an image, from 0 to 1; images above it are rejected. 1 rejects none.",
+        1.0,
+        minimum=0,
+        maximum=1,
+    )
     max_knife_marks: float = setting(
-        "Largest figure of knife marks of an image, from 0 to 1; 1 rejects none.", 1.0, minimum=0, maximum=1
+        "Largest measure of knife marks of an image, from 0 to 1; images above it are rejected. 1 rejects none.",
+        1.0,
+        minimum=0,
+        maximum=1,
     )
     prior: Literal["none", "deposits"] = setting(
-        "Factor of SMIL's weights of TEM images: `none`, or the probability of deposits from an SVM that is fitted on "
-        "each fold's training patients (column `deposits` of the table of images).",
+        "What multiplies SMIL's weights of TEM images: nothing (`none`), or the probability of deposits from an SVM "
+        "that is fitted on each fold's training patients (column `deposits` of the table of images).",
         "none",
     )
     max_marked_fraction: float = setting(
-        "Largest share of an image that marks may cover; with more it is rejected.", 0.3, minimum=0, maximum=0.9
+        "Largest fraction of an image that marks may cover; images above it are rejected.",
+        0.3,
+        minimum=0,
+        maximum=0.9,
     )

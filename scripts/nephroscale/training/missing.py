@@ -57,6 +57,18 @@ def missing_modalities(bag: Bag, modalities: Sequence[str]) -> list[str]:
     return [name for name in modalities if name not in bag.modalities and not (name == "IM" and bag.negative)]
 
 
+def leave_out_each(bags: Sequence[Bag], modalities: Sequence[str]) -> list[tuple[str, Bag]]:
+    """Give each patient with several modalities without each of them in turn: the modality left out, and the rest."""
+    found = []
+    for bag in bags:
+        lacking = missing_modalities(bag, modalities)
+        present = [name for name in modalities if name not in lacking]
+        for name in present if len(present) > 1 else ():
+            rest = {other: content for other, content in bag.modalities.items() if other != name}
+            found.append((name, replace(bag, modalities=rest, negative=() if name == "IM" else bag.negative)))
+    return found
+
+
 def drop_modalities(batch: Batch, rate: float, generator: torch.Generator) -> Batch:
     """Mask whole modalities of patients at random, and keep at least one that each patient had.
 

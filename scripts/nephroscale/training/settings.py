@@ -29,26 +29,27 @@ class TrainSettings(Settings):
     )
     preset: Literal["paper"] | None = setting(
         "`paper`: the paper's values for fine-tuning encoders with the network (40 epochs, rate 5e-5 to 5e-6), for "
-        "models with an `encoder`; keys given beside it take precedence. The defaults are for frozen features.",
+        "models with an `encoder`; other keys of `train` take precedence. The defaults are for frozen features.",
         None,
     )
-    epochs: int = setting("Most epochs.", 60, minimum=1)
+    epochs: int = setting("Largest number of epochs.", 60, minimum=1)
     patience: int = setting("Epochs without a lower validation loss after which training stops.", 20, minimum=1)
-    batch_size: int = setting("Patients in a step.", 4, was="batch", minimum=1)
+    batch_size: int = setting("Patients in a training step.", 4, was="batch", minimum=1)
     learning_rate: float = setting("Adam's learning rate at the start.", 1e-3, above=0)
     final_learning_rate: float = setting("Learning rate at the end of the cosine.", 1e-5, minimum=0)
     weight_decay: float = setting("Weight decay.", 5e-5, minimum=0)
     standardise: bool = setting(
-        "Whether a network standardises stored features: minus the mean, divided by the standard deviation of each "
-        "channel of a modality on the fold's training side. The values are part of the weights. Ignored by models with "
-        "an `encoder`, which read pixels.",
+        "Whether a network standardises stored features: it subtracts the mean of each channel of a modality over the "
+        "fold's training patients, and divides by the standard deviation. Both are stored with the weights. Ignored by "
+        "models with an `encoder`, which read pixels.",
         default=True,
     )
     random_flips: bool = setting(
         "Random flips of pixel bags and of feature maps while training.", default=True, was="flips"
     )
     max_tem_instances: int = setting(
-        "Most TEM instances of a patient in a bag. If there are more, a seeded random choice is made and reported.",
+        "Largest number of TEM instances of a patient in a bag. Of more, a random sample is read; it depends on the "
+        "seed, and is reported.",
         10,
         was="maximum_instances",
         minimum=1,
@@ -59,12 +60,12 @@ class TrainSettings(Settings):
     )
     focal_gamma: float = setting("Focusing exponent of the focal loss; 0 is cross-entropy.", 2.0, minimum=0)
     class_weights: Literal["none", "balanced"] = setting(
-        "`balanced` weights each class by the inverse of its count on the fold's training side.", "none"
+        "`balanced` weights each class by the inverse of its number of training patients in the fold.", "none"
     )
     modality_dropout: float | None = setting(
-        "Fraction of the patients' modalities that are masked at random in training, so that a network has seen "
-        "missing ones; null is 0.2 with `task.missing_modalities: mask` and 0 without. Ignored by networks that need "
-        "every modality.",
+        "Fraction of the patients' modalities that are masked at random in training, so that a network learns to "
+        "predict without them; null is 0.2 with `task.missing_modalities: mask` and 0 without. Ignored by networks "
+        "that need every modality.",
         None,
         minimum=0,
         below=1,

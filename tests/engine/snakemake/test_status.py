@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nephroscale.engine.job import not_made
+from nephroscale.engine.make_units import not_made
 from nephroscale.engine.snakemake.job_groups import has_notes, wait_for_receipts, write_note
 from nephroscale.engine.snakemake.status import summary
 from nephroscale.store.receipts import Receipt

@@ -7,7 +7,7 @@ import tifffile
 from nephroscale.cohort.image import TableScale
 from nephroscale.slides.headers import describe_header
 from nephroscale.slides.readers.registry import choose_reader, open_slide
-from nephroscale.slides.readers.stated_mpp import StatedMpp, micrometres, read_mpp, square_pixels
+from nephroscale.slides.readers.stated_mpp import StatedMpp, aperio_doubt, micrometres, read_mpp, square_pixels
 
 RGB = np.full((64, 64, 3), 200, np.uint8)
 
@@ -154,3 +154,41 @@ def test_a_micrograph_has_the_reason_too(tmp_path, make_row):
 
     assert write(PhysicalSizeX=5, PhysicalSizeXUnit="nm").scale.source == "table"
     assert "not square" in write(PhysicalSizeX=0.005, PhysicalSizeY=0.009).reason
+
+
+def test_ome_xml_of_another_picture_gives_no_scale(tmp_path, make_row):
+    """Programs copy the description of a slide onto its reduced copy."""
+    path = write_ome(tmp_path / "a.ome.tif", PhysicalSizeX=0.25, PhysicalSizeY=0.25)
+    with tifffile.TiffFile(path) as tiff:
+        xml, width = tiff.ome_metadata, tiff.pages.first.imagewidth
+    tifffile.tiffcomment(path, xml.replace(f'SizeX="{width}"', f'SizeX="{4 * width}"').encode())
+    with tifffile.TiffFile(path) as tiff:
+        stated = read_mpp(tiff)
+    assert stated.mpp is None or stated.generic
+    tifffile.tiffcomment(path, xml.encode())
+    with tifffile.TiffFile(path) as tiff:
+        assert read_mpp(tiff).mpp == 0.25
+
+
+def test_the_unit_of_imagej_along_y_may_be_another(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", RGB, imagej=True, resolution=(2, 2), metadata={"unit": "um", "yunit": "mm"})
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert read_mpp(tiff).fault.startswith("its pixels are not square (0.5 x 500 µm)")
+
+
+@pytest.mark.parametrize(
+    ("description", "doubt"),
+    [
+        ("46000x32914 [42673,5576 2220x2967] (240x240) JPEG/RGB Q=30|AppMag = 20|MPP = 0.4990", ""),
+        ("|AppMag = 40|MPP = 0.2325", ""),
+        (
+            "8880x11868 (256x256)|AppMag = 20|MPP = 0.4990",
+            "but for a picture of 8880x11868 pixels instead of 2220x2967",
+        ),
+        ("|AppMag = 40|MPP = 0.4990", "an MPP of 0.499 at a magnification of 40"),
+    ],
+)
+def test_an_mpp_copied_from_another_picture_is_doubtful(description, doubt):
+    found = aperio_doubt(f"Aperio Image Library v11\r\n{description}", 2220, 2967)
+    assert (doubt in found) if doubt else not found
+    assert not aperio_doubt(description, 2220, 2967)

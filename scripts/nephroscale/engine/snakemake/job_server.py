@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 from nephroscale.engine.dispatch import read_dispatch
 from nephroscale.engine.environment import package_versions
-from nephroscale.engine.job import git_commit
+from nephroscale.engine.make_units import git_commit
 from nephroscale.engine.plan import Plan
 from nephroscale.engine.snakemake import script
 from nephroscale.errors import NephroscaleError

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nephroscale.engine.environment import set_numerical_environment
-from nephroscale.engine.job import NotMadeError, make_units
 from nephroscale.engine.job_log import JobLog, PathRedactor
+from nephroscale.engine.make_units import NotMadeError, make_units
 from nephroscale.engine.plan import Plan
 from nephroscale.engine.prepass import publish_receipt, record_test_set_use
 from nephroscale.engine.snakemake.attempt import Attempt

@@ -27,19 +27,7 @@ class AttentionFusionConfig(ModalityEncoderConfig):
 
 
 class FusionNetwork(ModalityEncoder):
-    """A network that fuses the maps of the modalities; a subclass defines the fusion.
-
-    Parameters
-    ----------
-    shapes
-        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
-    classes
-        Number of classes.
-    config
-        Settings of the family.
-    slots
-        Slots of the IM marker panel.
-    """
+    """A network that fuses the maps of the modalities; a subclass defines the fusion."""
 
     supports_missing_modalities = True
 

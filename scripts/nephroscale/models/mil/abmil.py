@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from nephroscale.models.mil.attention import AttentionConfig, AttentionPooling
-from nephroscale.models.mil.bag import InstanceNetwork, Instances, draw_glorot
+from nephroscale.models.mil.attention import AttentionConfig, AttentionNetwork
+from nephroscale.models.mil.bag import Instances, draw_glorot
 
 if TYPE_CHECKING:
     from nephroscale.models.batch import Batch, Output, Shapes
@@ -27,17 +27,8 @@ class Config(AttentionConfig):
     """Attention-based multiple-instance learning."""
 
 
-class ABMIL(InstanceNetwork):
+class ABMIL(AttentionNetwork):
     """Weight the embedded instances by attention, average and classify.
-
-    Parameters
-    ----------
-    shapes
-        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
-    classes
-        Number of classes.
-    config
-        Settings of the family.
 
     Notes
     -----
@@ -46,7 +37,6 @@ class ABMIL(InstanceNetwork):
 
     def __init__(self, shapes: Shapes, classes: int, config: Config) -> None:
         super().__init__(shapes, config)
-        self.attention = AttentionPooling(self.embedding.width, config.attention_width, gated=config.gated)
         self.classifier = nn.Linear(self.embedding.width, classes)
         draw_glorot(self.classifier)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from nephroscale.models.masked import masked_softmax
-from nephroscale.models.mil.bag import EmbeddingConfig, draw_glorot
+from nephroscale.models.mil.bag import EmbeddingConfig, InstanceNetwork, draw_glorot
 from nephroscale.settings import setting
+
+if TYPE_CHECKING:
+    from nephroscale.models.batch import Shapes
 
 
 @dataclass(frozen=True)
@@ -51,3 +55,11 @@ class AttentionPooling(nn.Module):
             hidden = hidden * torch.sigmoid(self.gate(vectors))
         weights = masked_softmax(self.score(hidden).squeeze(-1), mask)
         return torch.einsum("bn,bnd->bd", weights.to(vectors.dtype), vectors), weights
+
+
+class AttentionNetwork(InstanceNetwork):
+    """A network that pools the embedded instances of a bag by attention."""
+
+    def __init__(self, shapes: Shapes, config: AttentionConfig) -> None:
+        super().__init__(shapes, config)
+        self.attention = AttentionPooling(self.embedding.width, config.attention_width, gated=config.gated)

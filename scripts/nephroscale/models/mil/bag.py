@@ -134,21 +134,32 @@ class InstanceEmbedding(nn.Module):
 
 
 class InstanceNetwork(Network):
-    """A network over the embedded instances of all modalities in one bag.
-
-    Parameters
-    ----------
-    shapes
-        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
-    config
-        Settings of the embedding.
-    """
+    """A network over the embedded instances of all modalities in one bag."""
 
     supports_missing_modalities = True  # a bag of fewer instances
 
     def __init__(self, shapes: Shapes, config: EmbeddingConfig) -> None:
         super().__init__()
         self.embedding = InstanceEmbedding(shapes, config)
+
+
+class PoolingNetwork(InstanceNetwork):
+    """A network that pools the embedded instances of a bag without weights of its own, and classifies the result."""
+
+    def __init__(self, shapes: Shapes, classes: int, config: EmbeddingConfig) -> None:
+        super().__init__(shapes, config)
+        self.classifier = nn.Linear(self.embedding.width, classes)
+        draw_glorot(self.classifier)
+
+    def pool(self, bag: Instances) -> tuple[Tensor, Tensor]:
+        """Pool bags to vectors [B, D]; the second result is the weight of each instance, [B, N]."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002  (has no maps)
+        """Predict a batch."""
+        bag: Instances = self.embedding(batch)
+        pooled, weights = self.pool(bag)
+        return bag.output({"fusion": self.classifier(pooled)}, weights)
 
 
 def draw_glorot(module: nn.Module) -> None:

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
-from nephroscale.models.mil.attention import AttentionConfig, AttentionPooling
-from nephroscale.models.mil.bag import InstanceNetwork, Instances, draw_glorot
+from nephroscale.models.mil.attention import AttentionConfig, AttentionNetwork
+from nephroscale.models.mil.bag import Instances, draw_glorot
 from nephroscale.settings import Settings, section, setting
 
 if TYPE_CHECKING:
@@ -44,17 +44,8 @@ class Config(AttentionConfig):
     instance_loss: InstanceLoss = section(InstanceLoss)
 
 
-class CLAMSB(InstanceNetwork):
+class CLAMSB(AttentionNetwork):
     """The single-branch network, with mutually exclusive classes.
-
-    Parameters
-    ----------
-    shapes
-        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
-    classes
-        Number of classes.
-    config
-        Settings of the family.
 
     Notes
     -----
@@ -66,7 +57,6 @@ class CLAMSB(InstanceNetwork):
         super().__init__(shapes, config)
         self.instance_weight, self.most = config.instance_loss.weight, config.instance_loss.instances
         self.classes = classes
-        self.attention = AttentionPooling(self.embedding.width, config.attention_width, gated=config.gated)
         self.classifier = nn.Linear(self.embedding.width, classes)
         self.instance_classifiers = nn.Linear(self.embedding.width, classes * 2)
         draw_glorot(self.classifier)

@@ -36,15 +36,6 @@ class Config(EmbeddingConfig):
 class DSMIL(InstanceNetwork):
     """The aggregator of the paper, without its multi-scale self-supervised features, which an encoder may provide.
 
-    Parameters
-    ----------
-    shapes
-        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
-    classes
-        Number of classes.
-    config
-        Settings of the family.
-
     Notes
     -----
     Each stream has the criterion of the training, such as cross-entropy; the paper has a sigmoid for each class.

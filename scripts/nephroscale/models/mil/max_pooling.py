@@ -12,13 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from torch import nn
-
 from nephroscale.models.masked import masked_maximum, mean_weights
-from nephroscale.models.mil.bag import EmbeddingConfig, InstanceNetwork, Instances, draw_glorot
+from nephroscale.models.mil.bag import EmbeddingConfig, PoolingNetwork
 
 if TYPE_CHECKING:
-    from nephroscale.models.batch import Batch, Output, Shapes
+    from torch import Tensor
+
+    from nephroscale.models.mil.bag import Instances
 
 
 @dataclass(frozen=True)
@@ -26,34 +26,17 @@ class Config(EmbeddingConfig):
     """The largest value of each embedded feature."""
 
 
-class MaxPooling(InstanceNetwork):
-    """Take the largest value of each embedded feature and classify.
+class MaxPooling(PoolingNetwork):
+    """Take the largest value of each embedded feature and classify."""
 
-    Parameters
-    ----------
-    shapes
-        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
-    classes
-        Number of classes.
-    config
-        Settings of the family.
-    """
-
-    def __init__(self, shapes: Shapes, classes: int, config: Config) -> None:
-        super().__init__(shapes, config)
-        self.classifier = nn.Linear(self.embedding.width, classes)
-        draw_glorot(self.classifier)
-
-    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002  (has no maps)
-        """Predict a batch; an instance's weight is the fraction of the features whose maximum it attains.
+    def pool(self, bag: Instances) -> tuple[Tensor, Tensor]:
+        """Take the maxima; an instance's weight is the fraction of the features whose maximum it attains.
 
         Instances that attain the same maximum, which is common at 0 after the ReLU, share its weight.
         """
-        bag: Instances = self.embedding(batch)
         pooled = masked_maximum(bag.vectors, bag.mask)
         attains = (bag.vectors == pooled[:, None]) & bag.mask[..., None]
-        weights = mean_weights(attains).mean(2)
-        return bag.output({"fusion": self.classifier(pooled)}, weights)
+        return pooled, mean_weights(attains).mean(2)
 
 
 NETWORK = MaxPooling

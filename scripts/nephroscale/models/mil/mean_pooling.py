@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
 from nephroscale.models.masked import mean_weights
-from nephroscale.models.mil.bag import EmbeddingConfig, InstanceNetwork, Instances, draw_glorot
+from nephroscale.models.mil.bag import EmbeddingConfig, PoolingNetwork
 
 if TYPE_CHECKING:
-    from nephroscale.models.batch import Batch, Output, Shapes
+    from torch import Tensor
+
+    from nephroscale.models.mil.bag import Instances
 
 
 @dataclass(frozen=True)
@@ -27,30 +28,13 @@ class Config(EmbeddingConfig):
     """The mean of the embedded instances."""
 
 
-class MeanPooling(InstanceNetwork):
-    """Average the embedded instances and classify.
+class MeanPooling(PoolingNetwork):
+    """Average the embedded instances and classify."""
 
-    Parameters
-    ----------
-    shapes
-        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
-    classes
-        Number of classes.
-    config
-        Settings of the family.
-    """
-
-    def __init__(self, shapes: Shapes, classes: int, config: Config) -> None:
-        super().__init__(shapes, config)
-        self.classifier = nn.Linear(self.embedding.width, classes)
-        draw_glorot(self.classifier)
-
-    def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:  # noqa: ARG002  (has no maps)
-        """Predict a batch; all instances have the same weight."""
-        bag: Instances = self.embedding(batch)
+    def pool(self, bag: Instances) -> tuple[Tensor, Tensor]:
+        """Average the instances, all with the same weight."""
         weights = mean_weights(bag.mask)
-        pooled = torch.einsum("bn,bnd->bd", weights.to(bag.vectors.dtype), bag.vectors)
-        return bag.output({"fusion": self.classifier(pooled)}, weights)
+        return torch.einsum("bn,bnd->bd", weights.to(bag.vectors.dtype), bag.vectors), weights
 
 
 NETWORK = MeanPooling

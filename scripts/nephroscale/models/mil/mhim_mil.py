@@ -40,8 +40,10 @@ class Masking(Settings):
         minimum=0,
         maximum=0.5,
     )
-    low: float = setting("Share of the least attended instances that is masked.", 0.2, minimum=0, maximum=1)
-    momentum: float = setting("Share of its weights that the teacher keeps in a step.", 0.99, minimum=0, maximum=1)
+    low: float = setting("Fraction of the bag that is masked: its least attended instances.", 0.2, minimum=0, maximum=1)
+    momentum: float = setting(
+        "Fraction of its own weights that the teacher keeps in a step.", 0.99, minimum=0, maximum=1
+    )
     consistency: float = setting("Weight of the loss between the teacher's bag and the student's.", 0.5, minimum=0)
 
 
@@ -65,15 +67,6 @@ class Pooled(nn.Module):
 
 class MHIMMIL(Network):
     """ABMIL trained with masked hard instances and a momentum teacher.
-
-    Parameters
-    ----------
-    shapes
-        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
-    classes
-        Number of classes.
-    config
-        Settings of the family.
 
     Notes
     -----

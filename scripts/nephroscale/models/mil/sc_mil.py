@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from nephroscale.models.mil.attention import AttentionConfig, AttentionPooling
-from nephroscale.models.mil.bag import InstanceNetwork, Instances, draw_glorot
+from nephroscale.models.mil.attention import AttentionConfig, AttentionNetwork
+from nephroscale.models.mil.bag import Instances, draw_glorot
 from nephroscale.models.precision import full_precision
 from nephroscale.settings import Settings, section, setting
 
@@ -44,17 +44,8 @@ class Config(AttentionConfig):
     contrast: Contrast = section(Contrast)
 
 
-class SCMIL(InstanceNetwork):
+class SCMIL(AttentionNetwork):
     """Attention pooling with a loss that shifts from contrast between bags to their classification.
-
-    Parameters
-    ----------
-    shapes
-        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
-    classes
-        Number of classes.
-    config
-        Settings of the family.
 
     Notes
     -----
@@ -67,7 +58,6 @@ class SCMIL(InstanceNetwork):
         super().__init__(shapes, config)
         self.temperature = config.contrast.temperature
         width = self.embedding.width
-        self.attention = AttentionPooling(width, config.attention_width, gated=config.gated)
         self.projection = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, config.contrast.width))
         self.classifier = nn.Linear(width, classes)
         draw_glorot(self.projection)

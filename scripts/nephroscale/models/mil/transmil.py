@@ -73,15 +73,6 @@ class PositionEncoding(nn.Module):
 class TransMIL(InstanceNetwork):
     """Two layers of self-attention with position encoding between them; the class token is the bag.
 
-    Parameters
-    ----------
-    shapes
-        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
-    classes
-        Number of classes.
-    config
-        Settings of the family.
-
     Notes
     -----
     As in the paper, a bag of n instances fills a square of the smallest side s with s * s >= n, row by row, and the

@@ -56,6 +56,10 @@ class SlideReader(ABC):
         Why a scale that the file states cannot be used; empty otherwise.
     stretch
         Square pixels per pixel of the file along x and y (:class:`.stated_mpp.StatedMpp`); see :class:`.SquarePixels`.
+    scale_doubt
+        Why the scale may be that of another picture; empty otherwise.
+    colour_doubt
+        Why colours are not those that the file means (:mod:`.colour_profile`); empty otherwise.
     sizes
         (width, height) of each level, largest first.
     downsamples
@@ -77,6 +81,8 @@ class SlideReader(ABC):
     mpp_is_generic: bool = False
     scale_fault: str = ""
     stretch: Stretch = (1.0, 1.0)
+    scale_doubt: str = ""
+    colour_doubt: str = ""
     sizes: tuple[tuple[int, int], ...]
     downsamples: tuple[float, ...]
     channels: int = 3

@@ -12,6 +12,7 @@ from PIL import Image
 
 from nephroscale.slides.readers.base import SlideReader, UnreadableSlide, split_alpha
 from nephroscale.slides.readers.claims import claim_fault, least_bytes
+from nephroscale.slides.readers.colour_profile import picture_doubt
 from nephroscale.slides.readers.stated_mpp import PLAUSIBLE_GENERIC_UM
 
 ORIENTATION = 0x0112
@@ -41,6 +42,7 @@ class ImageReader(SlideReader):
             try:
                 orientation = image.getexif().get(ORIENTATION, 1)  # in a PNG it follows the pixels
                 self._pixels, self._valid = _as_array(image, path)
+                self.colour_doubt = picture_doubt(image)
             except FAULTS as fault:
                 raise UnreadableSlide("the image is damaged or truncated") from fault
             if orientation not in UPRIGHT:

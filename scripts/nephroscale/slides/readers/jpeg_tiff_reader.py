@@ -71,6 +71,7 @@ class JpegTiffReader(SlideReader):
             self.width, self.height = slide.width, slide.height
             self.vendor, self.mpp, self.mpp_is_generic = slide.vendor, slide.mpp, slide.mpp_is_generic
             self.scale_fault, self.stretch = slide.scale_fault, slide.stretch
+            self.scale_doubt, self.colour_doubt = slide.scale_doubt, slide.colour_doubt
         self._levels = _index(path, self.sizes)
         self._file = os.open(path, os.O_RDONLY)
         self._data = mmap.mmap(self._file, 0, access=mmap.ACCESS_READ)

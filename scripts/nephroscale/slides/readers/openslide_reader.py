@@ -10,8 +10,9 @@ import openslide
 import tifffile
 
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide, split_alpha
+from nephroscale.slides.readers.colour_profile import profile_doubt
 from nephroscale.slides.readers.dicom_colours import disagreeing_colours
-from nephroscale.slides.readers.stated_mpp import StatedMpp, read_mpp, square_pixels
+from nephroscale.slides.readers.stated_mpp import StatedMpp, aperio_doubt, read_mpp, square_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 FAULTS = (openslide.OpenSlideError, OSError)
 PHOTOMETRIC = "dicom.PhotometricInterpretation"
+DESCRIPTION, PROFILE = "tiff.ImageDescription", "openslide.icc-size"
 OTHER_IMAGE = "Slide contains unexpected image"
 SAME_SHAPE = 0.02  # difference of width by height up to which a level is a copy of the first
 
@@ -55,6 +57,9 @@ class OpenslideReader(SlideReader):
                 sides = 2 * [properties.get("aperio.MPP")]  # OpenSlide keeps silent about a number that it cannot read
             stated = square_pixels(*sides, generic=self.vendor == "generic-tiff")
         self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = stated
+        self.scale_doubt = aperio_doubt(properties.get(DESCRIPTION, ""), self.width, self.height)
+        profile = self._slide.color_profile if PROFILE in properties else None
+        self.colour_doubt = profile_doubt(profile.tobytes()) if profile else ""
 
     def _open(self) -> openslide.OpenSlide:
         return openslide.OpenSlide(self.path)

@@ -29,6 +29,7 @@ _UNITS: Mapping[str, float] = {
     "thou": 25.4,
     "pt": 25400.0 / 72,
 }
+MOST_UNLIKE = 1.6  # MPP times magnification over 10 µm, as 40 x 0.25
 PER_UNIT = {2: 25400.0, 3: 10000.0}
 PLAUSIBLE_GENERIC_UM = (0.05, 2.5)
 """Scales that a plain resolution tag may state, µm per pixel: 10160 dpi of a desktop scanner are 2.5."""
@@ -132,10 +133,10 @@ def read_mpp(tiff: tifffile.TiffFile, page: tifffile.TiffPage | None = None, sce
         Image of an OME-TIFF.
     """
     pixels = ome_pixels(tiff, scene)
-    stated = StatedMpp() if pixels is None else _of_ome(pixels)
+    page = tiff.pages.first if page is None else page
+    stated = StatedMpp() if pixels is None else _of_ome(pixels, page)
     if stated.mpp is not None or stated.fault.startswith((NOT_SQUARE, NO_LENGTH)):
         return stated
-    page = tiff.pages.first if page is None else page
     for other in (_of_aperio(page.description), _of_tags(tiff, page)):
         if stated.fault and other.mpp is not None and other.generic:
             low, high = PLAUSIBLE_GENERIC_UM
@@ -146,6 +147,39 @@ def read_mpp(tiff: tifffile.TiffFile, page: tifffile.TiffPage | None = None, sce
         if stated.mpp is not None:
             break
     return stated
+
+
+def aperio_doubt(description: str, width: int, height: int) -> str:
+    """Say why the MPP of a scanner of Aperio may be that of another picture than the one that bears its description.
+
+    Programs copy a description onto a reduced copy of a slide. A description has the sizes of the picture and of those
+    that it was cut from or reduced from, and the magnification, which times the MPP is 10 µm.
+
+    Parameters
+    ----------
+    description
+        Of the picture.
+    width, height
+        Of the picture, pixels.
+    """
+    mpp, power = (_last_number(description, name) for name in ("MPP", "AppMag"))
+    if not description.startswith("Aperio") or mpp is None:
+        return ""
+    sizes = re.findall(r"(?<![\dx(])(\d{3,})x(\d{3,})(?![\dx)])", description)
+    if sizes and (str(width), str(height)) not in sizes:
+        return (
+            f"its description has an MPP of {mpp:g}, but for a picture of {'x'.join(sizes[0])} pixels instead of "
+            f"{width}x{height}: check the scale"
+        )
+    if power is not None and not 1 / MOST_UNLIKE < mpp * power / 10 < MOST_UNLIKE:
+        return f"its description has an MPP of {mpp:g} at a magnification of {power:g}: check the scale"
+    return ""
+
+
+def _last_number(description: str, name: str) -> float | None:
+    found = re.findall(rf"\|\s*{name}\s*=([^|\r\n]*)", description)
+    number = _number(found[-1].strip()) if found else 0.0
+    return number if 0 < number < math.inf else None
 
 
 def _of_aperio(description: str) -> StatedMpp:
@@ -162,12 +196,14 @@ def _of_tags(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> StatedMpp:
         return StatedMpp()
     sides = [below / above for above, below in tags]
     if tiff.is_imagej:
-        return _in_unit(sides, str((tiff.imagej_metadata or {}).get("unit", "")))
+        metadata = tiff.imagej_metadata or {}
+        across = str(metadata.get("unit", ""))
+        return _in_units(sides, (across, str(metadata.get("yunit", across))))
     unit = PER_UNIT.get(int(page.tags.valueof("ResolutionUnit", 1)))
     return StatedMpp() if unit is None else square_pixels(*(unit * side for side in sides), generic=True)
 
 
-def _of_ome(pixels: ET.Element) -> StatedMpp:
+def _of_ome(pixels: ET.Element, page: tifffile.TiffPage) -> StatedMpp:
     sides: list[float | str | None] = []
     for axis in "XY":
         side, unit = pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")
@@ -176,13 +212,20 @@ def _of_ome(pixels: ET.Element) -> StatedMpp:
             return StatedMpp(fault=f"{NO_LENGTH} {unit[:20]!r}, which is no length")
         number = math.nan if side is None else _number(side)
         sides.append(number * (factor or 0) if math.isfinite(number) else side)
-    return square_pixels(*sides)
+    stated = square_pixels(*sides)
+    size = pixels.get("SizeX", ""), pixels.get("SizeY", "")
+    if stated.mpp is not None and all(size) and size != (str(page.imagewidth), str(page.imagelength)):
+        text = f"its OME-XML describes a picture of {size[0][:9]} x {size[1][:9]} pixels"  # copied onto a reduced one
+        return StatedMpp(fault=f"{text} instead of {page.imagewidth} x {page.imagelength}")
+    return stated
 
 
-def _in_unit(sides: list[float], unit: str) -> StatedMpp:
-    factor = micrometres(unit)
-    if factor is not None:
-        return square_pixels(*(factor * side for side in sides))
+def _in_units(sides: list[float], units: tuple[str, str]) -> StatedMpp:
+    factors = [micrometres(unit) for unit in units]
+    known = [factor for factor in factors if factor is not None]
+    if len(known) == len(units):
+        return square_pixels(*(factor * side for factor, side in zip(known, sides, strict=True)))
+    unit = units[factors.index(None)]
     if unit.casefold() in {"", "pixel", "pixels"}:
         return StatedMpp()
     return StatedMpp(fault=f"{NO_LENGTH} {unit[:20]!r}, which is no length")

@@ -12,7 +12,8 @@ import tifffile
 import zarr
 
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide, split_alpha
-from nephroscale.slides.readers.stated_mpp import ome_pixels, read_mpp
+from nephroscale.slides.readers.colour_profile import is_other_ycbcr, page_doubt
+from nephroscale.slides.readers.stated_mpp import aperio_doubt, ome_pixels, read_mpp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +73,12 @@ class TifffileReader(SlideReader):
         self._ycbcr = page.photometric == PHOTOMETRIC.YCBCR and page.compression not in JPEGS
         self._levels = [(level, _Axes(level)) for level in series.levels]
         first = self._levels[0][1]
-        if self._ycbcr and (series.dtype != np.uint8 or first.count != 3 or page.subsampling not in {None, (1, 1)}):
+        if self._ycbcr and (
+            is_other_ycbcr(page)
+            or series.dtype != np.uint8
+            or first.count != 3
+            or page.subsampling not in {None, (1, 1)}
+        ):
             raise UnreadableSlide("its colours are YCbCr of an uncommon layout (subsampled, say); save it as RGB")
         self.sizes = tuple((axes.width, axes.height) for _, axes in self._levels)
         self.width, self.height = self.sizes[0]
@@ -83,6 +89,8 @@ class TifffileReader(SlideReader):
         self.rgb = first.samples and self.channels == 3 and page.photometric not in GREY
         self.vendor = "ome-tiff" if tiff.is_ome else "imagej" if tiff.is_imagej else "tiff"
         self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = read_mpp(tiff, page, scene)
+        self.scale_doubt = aperio_doubt(page.description, self.width, self.height)
+        self.colour_doubt = page_doubt(page)
         self._alpha = _alpha(page) if first.samples and first.count == self.channels + 1 else None
         self._arrays: dict[int, Any] = {}
         self._absent = [_absent_segments(level) for level, _ in self._levels]

@@ -1,0 +1,100 @@
+"""Find levels of a slide that show another picture than the finer ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from nephroscale.slides.readers.base import UnreadableRegion
+
+if TYPE_CHECKING:
+    from nephroscale.slides.readers.base import SlideReader
+
+PATCH_PX = 128  # side of a compared region, pixels of the coarser level
+MOST_FINE_PX = 1024  # and of the finer one
+PLACES = 8
+SHIFT_PX = 6  # by which levels may be displaced
+FINE, COARSE = 1.0, 3.0  # standard deviations that limit the structure that is compared, pixels of the coarser level
+LEAST_STRUCTURE = 0.01  # standard deviation of a region that can be compared, as a share of the slide's range
+ALIKE = 0.6  # least correlation of levels of one picture; those that were tried have at least 0.8, others at most 0.4
+GUIDE_PX = 2048  # largest level in which regions with structure are looked for
+LEAST_PX = 32
+
+
+def find_other_picture(slide: SlideReader) -> str:
+    """Say which level of a slide shows another picture than the next finer one; empty where none does.
+
+    Regions with structure are compared by the correlation of what lies between fine noise and broad shapes, wherever
+    within a few pixels it is highest. Levels without structure are not judged.
+
+    Parameters
+    ----------
+    slide
+        An open slide.
+    """
+    places = _places(slide)
+    for level in range(1, len(slide.sizes)):
+        found = [one for place in places if (one := _likeness(slide, level, place)) is not None]
+        if found and float(np.median(found)) < ALIKE:
+            width, height = slide.sizes[level]
+            return f"its level of {width} x {height} pixels shows another picture than the next larger one"
+    return ""
+
+
+def _places(slide: SlideReader) -> list[tuple[float, float]]:
+    """Choose centres of regions with structure, as fractions of width and height."""
+    spread = [(x, y) for y in (0.25, 0.5, 0.75) for x in (0.25, 0.5, 0.75)]
+    last = len(slide.sizes) - 1
+    if not last or max(slide.sizes[last]) > GUIDE_PX:
+        return spread
+    try:
+        grey = _grey(*slide.read_level(last, 0, 0, *slide.sizes[last]))
+    except UnreadableRegion:
+        return spread
+    side = max(8, min(grey.shape) // 8)
+    mean, square = (cv2.boxFilter(one, -1, (side, side)) for one in (grey, grey * grey))
+    structure = square - mean * mean
+    places = []
+    for _ in range(PLACES):
+        y, x = np.unravel_index(int(structure.argmax()), structure.shape)
+        if structure[y, x] <= 0:
+            break
+        places.append(((x + 0.5) / grey.shape[1], (y + 0.5) / grey.shape[0]))
+        structure[max(0, y - side) : y + side + 1, max(0, x - side) : x + side + 1] = 0
+    return places + spread[:3]
+
+
+def _likeness(slide: SlideReader, level: int, place: tuple[float, float]) -> float | None:
+    """Correlate a region of a level with the next finer one; None without structure, or if one cannot be read."""
+    (width, height), (fine_width, fine_height) = slide.sizes[level], slide.sizes[level - 1]
+    across, along = fine_width / width, fine_height / height
+    side = min(PATCH_PX, int(MOST_FINE_PX / max(across, along)), width, height)
+    if side < LEAST_PX:
+        return None
+    x, y = (min(max(0, round(at * n - side / 2)), n - side) for at, n in zip(place, (width, height), strict=True))
+    box = round(x * across), round(y * along), round(side * across), round(side * along)
+    try:
+        coarse = _grey(*slide.read_level(level, x, y, side, side))
+        fine = _grey(*slide.read_level(level - 1, *box))
+    except UnreadableRegion:
+        return None
+    reduced = cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA)
+    one, other = (cv2.GaussianBlur(g, (0, 0), FINE) - cv2.GaussianBlur(g, (0, 0), COARSE) for g in (coarse, reduced))
+    full = 255.0 if slide.dtype == np.uint8 else max(1.0, float(reduced.max()))
+    spreads = one.std() / full, other.std() / full
+    if max(spreads) < LEAST_STRUCTURE:
+        return None
+    if min(spreads) < LEAST_STRUCTURE / 10:
+        return 0.0
+    inner = one[SHIFT_PX:-SHIFT_PX, SHIFT_PX:-SHIFT_PX]
+    return float(cv2.matchTemplate(other, np.ascontiguousarray(inner), cv2.TM_CCOEFF_NORMED).max())
+
+
+def _grey(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Mean of the channels, float32 [h, w]; what the file does not have takes the mean of the rest."""
+    grey: np.ndarray = pixels.astype(np.float32).mean(axis=-1)
+    if valid.any():
+        grey[~valid] = grey[valid].mean()
+    return grey

@@ -1,0 +1,126 @@
+"""`new_cases`: a page for each case of a batch of new patients, beside the table of their predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nephroscale.engine.stage import RECEIPT, Need, PlanView, Stage, need
+from nephroscale.settings import Settings, setting
+from nephroscale.stages.case_inputs import collect_outcomes, list_cases, list_images, list_pictures
+from nephroscale.stages.model_inputs import modalities_of, predicting_models
+from nephroscale.stages.units import PatientModality, PatientSet, SiteBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nephroscale.engine.job import Job
+
+
+@dataclass(frozen=True)
+class NewCasesSettings(Settings):
+    """Settings of the pages."""
+
+    title: str = setting("Title of the study.")
+    model: str = setting("The model whose ensemble predicted.")
+    modalities: tuple[str, ...] = setting("Modalities that the model reads.")
+    classes: tuple[str, ...] = setting("Names of the classes.")
+
+
+class NewCases(Stage):
+    """One job per model and batch of new patients. Nothing depends on it; external patients are in the report."""
+
+    name = "new_cases"
+    rule = "write_new_cases"
+    pattern = "{model}/{set}"
+
+    def units(self, plan: PlanView) -> list[str]:
+        return []
+
+    def new_units(self, plan: PlanView) -> list[str]:
+        if not plan.new_patients:
+            return []
+        return [str(PatientSet(model, plan.batch)) for model in predicting_models(plan)]
+
+    def stays(self, unit: str) -> bool:
+        return True
+
+    @need("predict")
+    def predictions(self, plan: PlanView, unit: str) -> Need:
+        """The predictions of the ensemble, with the weights of images."""
+        return Need("predict", unit)
+
+    @need("new_deposits")
+    def deposits(self, plan: PlanView, unit: str) -> list[Need]:
+        """Deposits in the TEM images, where they are trained."""
+        made, batch = plan.units("new_deposits"), PatientSet.parse(unit).patients
+        sites = [str(SiteBatch(site, batch)) for site in plan.config.deposits.sites]
+        return [Need("new_deposits", each, part=RECEIPT, optional=True) for each in sites if each in made]
+
+    @need("register")
+    def facts(self, plan: PlanView, unit: str) -> list[Need]:
+        """Which images were rejected."""
+        return [Need("register", patient, part=RECEIPT, optional=True) for patient in plan.new_patients]
+
+    @need("tiles")
+    def tiles(self, plan: PlanView, unit: str) -> list[Need]:
+        """Slides and fields, to show them."""
+        return _of_images(plan, "tiles")
+
+    @need("glomeruli")
+    def glomeruli(self, plan: PlanView, unit: str) -> list[Need]:
+        """Outlines and crops of the glomeruli."""
+        return _of_images(plan, "glomeruli")
+
+    @need("tem")
+    def tem(self, plan: PlanView, unit: str) -> list[Need]:
+        """The cleaned TEM images."""
+        return [Need("tem", patient, part=RECEIPT, optional=True) for patient in plan.new_patients]
+
+    @need("features")
+    def features(self, plan: PlanView, unit: str) -> list[Need]:
+        """Which modalities are missing, and why."""
+        modalities = modalities_of(plan, PatientSet.parse(unit).model)
+        units = [str(PatientModality(patient, name)) for patient in plan.new_patients for name in modalities]
+        return [Need("features", each, part=RECEIPT, optional=True) for each in units]
+
+    def settings(self, plan: PlanView, unit: str) -> NewCasesSettings:
+        model = PatientSet.parse(unit).model
+        return NewCasesSettings(
+            plan.config.report.title, model, tuple(modalities_of(plan, model)), tuple(plan.cohort.classes)
+        )
+
+    def rows(self, plan: PlanView, unit: str) -> object:
+        cases = [plan.cohort.patients[name] for name in plan.new_patients]
+        images = [image for case in cases for image in plan.cohort.images_of(case.id)]
+        return {"cases": list_cases(plan, cases), "images": list_images(images)}
+
+    def make(self, job: Job[NewCasesSettings]) -> Mapping[str, object]:
+        from nephroscale.reporting.new_cases import write_new_cases
+        from nephroscale.reporting.report_inputs import CaseInputs, ListedCase, ListedImage
+
+        settings, names = job.settings, ("facts", "tiles", "glomeruli", "tem", "features")
+        stages, objects = collect_outcomes(each for name in names for each in job.inputs(name))
+        images = {name: ListedImage(**row) for name, row in job.rows["images"].items()}
+        slides, fields = list_pictures(stages, objects, images)
+        inputs = CaseInputs(
+            classes=settings.classes,
+            stages=stages,
+            slides=slides,
+            fields=fields,
+            tem={unit: path for (stage, unit), path in objects.items() if stage == "tem"},
+            deposits={each.unit: each.path for each in job.inputs("deposits") if each.path},
+            cases={name: ListedCase(**row) for name, row in job.rows["cases"].items()},
+            images=images,
+        )
+        predictions = job.input("predictions").object
+        return write_new_cases(inputs, predictions, settings.model, settings.modalities, job.out, title=settings.title)
+
+
+def _of_images(plan: PlanView, stage: str) -> list[Need]:
+    """What a stage made of each slide and field of the new patients."""
+    images = [image for patient in plan.new_patients for image in plan.images(patient, "OM", "IM")]
+    return [Need(stage, image.id, part=RECEIPT, optional=True) for image in images]
+
+
+STAGE = NewCases()
