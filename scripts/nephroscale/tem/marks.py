@@ -26,6 +26,7 @@ from nephroscale.tem.shapes import (
     spread_of,
     widened,
 )
+from nephroscale.tem.sharp import find_sharp_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +120,7 @@ def find_marks(image: np.ndarray) -> np.ndarray:
     pure = [_find_in_part(image[part], part, levels, drawn, mask[part]) for part in parts]
     for part, shapes in zip(parts, pure, strict=True):
         find_glyphs(image[part], part, levels, drawn, shapes)
-    mask |= find_lines(levels) | find_one_level(levels)
+    mask |= find_lines(levels) | find_one_level(levels) | find_sharp_shapes(levels)
     glyphs, letters, bars = drawn.glyphs, drawn.letters, drawn.bars
     for y, x, h, w, tone in select_text(glyphs, letters, bars, image.shape):
         mask[y : y + h, x : x + w] |= strokes(image[y : y + h, x : x + w], tone)
