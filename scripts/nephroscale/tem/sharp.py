@@ -35,10 +35,7 @@ DENSE, DENSE_IN = 6, 5  # squares among those that begin in so many rows and col
 LEAST, LEAST_LARGE, LEAST_BESIDE = 36, 56, 12  # pixels of an even core, of any, and of one near a certain mark
 EVENER, DEVIATION = 2.2, 3.0  # mean difference from the median in an even core and in any, in levels
 STEP, ALL_AROUND, AROUND_BESIDE = 25, 0.75, 0.7  # levels between a mark and its surroundings, and the share of these
-EDGE_BEYOND, EDGE = (
-    60,
-    45,
-)  # change from pixel to pixel along most of an edge, beyond an even core and at any, in levels
+EDGE_BEYOND, EDGE = 60, 45  # change from pixel to pixel along most of an edge, beyond an even core and at any
 EDGE_BESIDE = 30  # the same near a certain mark
 SHARP, SHARP_BESIDE = 0.75, 0.5  # the same at any core as a share of the whole step; near a certain mark
 BLUNT = 25  # percent of an edge that may be less sharp
@@ -179,6 +176,8 @@ class _Look:
         core, look = self.labels[at] == index, self.image[at]
         away = cv2.absdiff(look, np.full_like(look, int(median(look[core]))))
         deviation = float(away[core].mean())
+        if deviation > max(EVENER, DEVIATION):
+            return False
         other = away > STEP
         shape = core | (dilated(core, 2) & (away <= SMOOTHED))
         least, around, sharp = (LEAST_BESIDE, AROUND_BESIDE, SHARP_BESIDE) if certain else (LEAST, ALL_AROUND, SHARP)
