@@ -68,8 +68,9 @@ def test_scales_that_differ_are_listed():
 
 
 def test_images_to_check_are_listed():
-    stages = {"register": [unit("P1", doubtful_images={"P1-a": "it has a gamma of 1"}), unit("P2")]}
-    assert list_doubtful_images(stages) == [("P1", "P1-a", "it has a gamma of 1")]
+    doubts = [{"P1-a": "it has a gamma of 1"}, {}, {"P3-a": "it has a gamma of 1", "P3-b": "its scale is odd"}]
+    stages = {"register": [unit(f"P{n}", doubtful_images=each) for n, each in enumerate(doubts, 1)]}
+    assert list_doubtful_images(stages) == [("it has a gamma of 1", ["P1-a", "P3-a"]), ("its scale is odd", ["P3-b"])]
 
 
 def test_uncalibrated_scores_and_unknown_stains_are_stated():

@@ -103,12 +103,11 @@ class DifferingScales(NamedTuple):
     scales: str
 
 
-class DoubtfulImage(NamedTuple):
-    """An image that a person should check, and why."""
+class Doubt(NamedTuple):
+    """A reason to check images, and their ids."""
 
-    patient: str
-    image: str
-    doubt: str
+    reason: str
+    images: list[str]
 
 
 def shorten_reason(reason: str) -> str:
@@ -202,13 +201,14 @@ def list_differing_scales(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[D
     ]
 
 
-def list_doubtful_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[DoubtfulImage]:
-    """List the images of which a person should check the scale or the colours."""
-    return [
-        DoubtfulImage(unit.name, image, str(doubt))
+def list_doubtful_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[Doubt]:
+    """List the images of which a person should check the scale or the colours, by reason."""
+    found = grouped(
+        (str(doubt), image)
         for unit in stages.get("register", [])
         for image, doubt in cast("Mapping[str, object]", unit.figures.get("doubtful_images", {})).items()
-    ]
+    )
+    return [Doubt(reason, images) for reason, images in found.items()]
 
 
 def list_alike_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[AlikePair]:
