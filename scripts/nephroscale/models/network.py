@@ -22,18 +22,12 @@ def sum_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 class Network(nn.Module):
     """A network over bags: a forward pass for a batch, and the loss that belongs to it.
 
-    The network of a family is built from `(shapes, classes, config)`, and from `slots` too where `reads_slots` is true.
+    The network of a family is built from `(shapes, classes, config)`, and from `slots` too where `reads_slots` is true:
 
-    Parameters
-    ----------
-    shapes
-        Modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder.
-    classes
-        Number of classes.
-    config
-        Settings of the family.
-    slots
-        Slots of the IM marker panel.
+    - `shapes`: modality to (h, w, C) of a feature map, or (S, S, 3) of pixels with a trained encoder,
+    - `classes`: number of classes,
+    - `config`: settings of the family,
+    - `slots`: slots of the IM marker panel.
 
     Attributes
     ----------
