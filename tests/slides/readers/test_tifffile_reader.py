@@ -243,3 +243,19 @@ def test_the_labels_of_imagej_are_names_of_channels(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 48, 64), np.uint16), imagej=True, metadata=metadata)
     with open_slide(tmp_path / "a.tif") as slide:
         assert slide.channel_names == ("DAPI", "IgG")
+
+
+@pytest.mark.parametrize("bright", [40_000, 65_535])
+def test_unsigned_pixels_that_were_stored_as_signed_are_refused(tmp_path, bright):
+    image = np.full((64, 80), 300, np.uint16)
+    image[20:40, 20:40] = bright
+    tifffile.imwrite(tmp_path / "a.tif", image.view(np.int16), tile=(64, 80))
+    if bright == 65_535:  # -1 may be what a subtraction left
+        with open_slide(tmp_path / "a.tif") as slide:
+            assert slide.read_level(0, 0, 0, 80, 64)[0].max() == 300
+    else:
+        with pytest.raises(Rejected, match="signed and go down to -25536"):
+            open_slide(tmp_path / "a.tif")
+    tifffile.imwrite(tmp_path / "b.tif", np.full((64, 80), -5, np.int16), tile=(64, 80))
+    with pytest.raises(Rejected, match="save unsigned 16 bits"):
+        open_slide(tmp_path / "b.tif")

@@ -33,6 +33,7 @@ COLOURS = ({"red", "r"}, {"green", "g"}, {"blue", "b"})
 OME_COLOURS = (0xFF0000FF, 0x00FF00FF, 0x0000FFFF)  # red, green and blue, opaque
 BRIGHT = 128  # mean level from which on three unnamed channels are a brightfield picture
 PROBE_PX = 512
+WRAPPED = -(1 << 14)  # no background that was subtracted leaves pixels as low as this
 LARGE_STRIP = 1 << 21  # samples
 SCENE = 0.25  # least area of a scene, as a share of the largest; previews and labels are smaller
 
@@ -40,9 +41,9 @@ SCENE = 0.25  # least area of a scene, as a share of the largest; previews and l
 class TifffileReader(SlideReader):
     """The largest image of a TIFF, or the picture that is named, read region by region.
 
-    The pictures of a TIFF are the planes of its stacks, scene by scene; previews are none. Negative pixels become zero.
-    Three grey channels that are red, green and blue become RGB. Pixels that are transparent, or lie in tiles that the
-    file does not have, are not valid.
+    The pictures of a TIFF are the planes of its stacks, scene by scene; previews are none. Negative pixels become zero;
+    a file whose signed pixels must have been unsigned is refused. Three grey channels that are red, green and blue
+    become RGB. Pixels that are transparent, or lie in tiles that the file does not have, are not valid.
     """
 
     def __init__(self, path: Path, page: int | None = None) -> None:
@@ -101,6 +102,22 @@ class TifffileReader(SlideReader):
         if not self.rgb:
             names = _channel_names(tiff)
             self.channel_names = names if tiff.is_ome or len(names) == self.channels else ()
+        if series.dtype == np.int16:
+            self._refuse_wrapped()
+
+    def _refuse_wrapped(self) -> None:
+        """Refuse signed pixels that must have been unsigned: their bright half would become black."""
+        level = len(self.sizes) - 1
+        x, y = (max(0, (side - PROBE_PX) // 2) for side in self.sizes[level])
+        try:
+            pixels = self._stored(level, x, y, *(min(side, PROBE_PX) for side in self.sizes[level]))
+        except UnreadableRegion:
+            return
+        if pixels.size and (pixels.max() <= 0 > pixels.min() or pixels.min() < WRAPPED):
+            raise UnreadableSlide(
+                f"its 16-bit pixels are signed and go down to {pixels.min()}, as where unsigned ones were stored as "
+                "signed; save unsigned 16 bits"
+            )
 
     def _colour_order(self) -> tuple[int, ...] | None:
         """Places of red, green and blue among three grey channels; None if they are others."""
@@ -134,14 +151,7 @@ class TifffileReader(SlideReader):
 
     def read_inside(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Read a region inside a level: pixels, and a mask of those that the file has (None for all)."""
-        axes = self._levels[level][1]
-        ranges = {"Y": slice(y, y + height), "X": slice(x, x + width), axes.channel_axis: slice(None)}
-        try:
-            pixels = np.asarray(
-                self._array(level)[tuple(ranges.get(name, self._plane.get(name, 0)) for name in axes.names)]
-            )
-        except Exception as fault:  # decoders raise exceptions of any class
-            raise UnreadableRegion(str(fault)) from fault
+        axes, pixels = self._levels[level][1], self._stored(level, x, y, width, height)
         if axes.channel_axis is None:
             pixels = pixels[..., None]
         elif axes.names.index(axes.channel_axis) < axes.names.index("Y"):
@@ -160,6 +170,17 @@ class TifffileReader(SlideReader):
         if self._ycbcr:
             pixels = cv2.cvtColor(pixels[..., [0, 2, 1]], cv2.COLOR_YCrCb2RGB)
         return np.ascontiguousarray(pixels[..., list(self._order or range(self.channels))]), valid
+
+    def _stored(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
+        """Read a region as it is stored."""
+        axes = self._levels[level][1]
+        ranges = {"Y": slice(y, y + height), "X": slice(x, x + width), axes.channel_axis: slice(None)}
+        try:
+            return np.asarray(
+                self._array(level)[tuple(ranges.get(name, self._plane.get(name, 0)) for name in axes.names)]
+            )
+        except Exception as fault:  # decoders raise exceptions of any class
+            raise UnreadableRegion(str(fault)) from fault
 
     def _present(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray | None:
         """Mark pixels whose tiles or strips the file has; None if it has all."""
