@@ -21,6 +21,7 @@ def test_equal_objects_give_equal_text_whatever_the_order_of_keys(value):
     assert pretty_json(value) == pretty_json(other_order)
 
 
+@pytest.mark.slow
 @given(json_values)
 def test_both_encodings_read_back_as_the_value(value):
     assert json.loads(canonical_json(value)) == json.loads(pretty_json(value)) == value

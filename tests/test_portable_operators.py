@@ -65,6 +65,7 @@ def _is_root(node: ast.AST) -> bool:
     return isinstance(node.right, ast.Constant) and node.right.value == 0.5
 
 
+@pytest.mark.slow
 def test_no_module_has_an_operator_that_differs_between_processors():
     found = {str(path.relative_to(PACKAGE)): faults(path.read_text()) for path in PACKAGE.rglob("*.py")}
     assert len(found) > 200

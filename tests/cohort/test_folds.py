@@ -241,6 +241,7 @@ def test_a_group_of_another_size_gets_labels_too(roster) -> None:
     assert {labels[patients[0].id] for labels in found} == {0, 1}
 
 
+@pytest.mark.slow
 def test_repeats_are_other_divisions_after_the_first_one(roster) -> None:
     patients = roster({"A": 10, "B": 10, "C": 10})
     once, thrice = fold(patients), fold(patients, repeats=3)

@@ -54,6 +54,7 @@ def test_a_stored_svm_gives_equal_bits(tmp_path):
     assert {path.suffix for path in tmp_path.iterdir()} == {".safetensors", ".json"}
 
 
+@pytest.mark.slow
 def test_probabilities_of_new_persons_are_calibrated():
     features, labels, persons = rings(persons=200)
     found = fit_svm(features, labels, persons, seed=1)

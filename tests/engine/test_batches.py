@@ -41,6 +41,7 @@ def predict(study, patient, **more):
     return plan
 
 
+@pytest.mark.slow
 def test_equal_tables_keep_their_name_and_others_of_the_same_day_get_a_number(study, today):
     today("2026-11-26")
     assert [predict(study, name).batch for name in ("N1", "N2")] == ["2026-11-26", "2026-11-26-2"]
@@ -60,6 +61,7 @@ def test_a_name_is_remembered_by_the_pre_pass_alone(study, today):
     assert open_batch(study, "N1").batch == "2026-11-27"
 
 
+@pytest.mark.slow
 def test_batches_stay_side_by_side_whatever_runs_later(study, today):
     today("2026-11-26")
     for name in ("N1", "N2"):
@@ -90,6 +92,7 @@ def test_a_recipe_does_not_depend_on_the_name_of_the_batch(study):
     assert plan.receipt("predict", "one/B").unit == "one/B"
 
 
+@pytest.mark.slow
 def test_a_chosen_name_of_other_tables_is_refused_until_that_batch_is_deleted(study):
     plan = predict(study, "N1", name="A")
     with pytest.raises(NephroscaleError, match="The name A belongs to another batch"):

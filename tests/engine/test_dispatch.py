@@ -29,12 +29,14 @@ def report(environment: dict[str, str]) -> dict[str, str]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_pinned_libraries_report_what_is_expected(monkeypatch):
     monkeypatch.setattr(os, "environ", {**os.environ, "OPENBLAS_CORETYPE": "Prescott"})
     set_numerical_environment({})
     assert report(dict(os.environ)) == EXPECTED
 
 
+@pytest.mark.slow
 def test_each_library_that_is_not_pinned_is_found(monkeypatch):
     monkeypatch.delenv(OVERRIDDEN, raising=False)
     loose = {name: value for name, value in os.environ.items() if name not in {*PINS, "NPY_DISABLE_CPU_FEATURES"}}

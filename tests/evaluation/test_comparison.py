@@ -111,6 +111,7 @@ def test_ranks_are_exchanged_within_folds():
     assert found.p > 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("networks", [1, 2])
 def test_the_test_keeps_its_level_for_equally_good_models(networks):
     p_values = []

@@ -125,6 +125,7 @@ def percentile_interval(networks, random):
     return np.quantile(confusion_metrics(np.stack(drawn, axis=1))["balanced_accuracy"], [0.025, 0.975])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shifts", "percentile_fails"), [((1.9, 2.3), False), ((2.9, 3.5), True), ((3.5, 4.5), True)])
 def test_intervals_cover(shifts, percentile_fails):
     """A short version of benchmarks/coverage.py: balanced accuracies around 0.85, 0.96 and 0.99."""

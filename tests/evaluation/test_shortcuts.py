@@ -33,6 +33,7 @@ def test_facts_that_follow_the_classes_predict_them():
     assert len(np.unique(found.networks.folds)) == 4
 
 
+@pytest.mark.slow
 def test_facts_without_information_have_p_values_of_all_sizes():
     """Over 25 cohorts, p is at most 0.1 in about a tenth, and never below 1 / 20."""
     p = []
@@ -45,6 +46,7 @@ def test_facts_without_information_have_p_values_of_all_sizes():
     assert 0.3 < np.mean(p) < 0.7
 
 
+@pytest.mark.slow
 def test_copies_of_patients_are_permuted_together():
     """Facts that tell persons apart predict the copy in another fold, with any labels of whole persons."""
     person = {case: f"{i // 2}" for i, case in enumerate(CASES)}
@@ -87,6 +89,7 @@ def test_the_detectable_accuracy_is_detected_in_four_of_five_cohorts(size):
     assert power == pytest.approx(0.8, abs=0.07)
 
 
+@pytest.mark.slow
 def test_the_planted_shortcut_of_the_demo_is_found_and_the_plain_demo_has_none():
     for variant, found in ((None, False), ("shortcut", True)):
         people = [row for row in make_cohort("demo", variant).patients if row.use == "diagnosis"]

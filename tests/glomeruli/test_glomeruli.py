@@ -105,6 +105,7 @@ def test_corrected_outlines_replace_the_detection(
     assert read_array(tmp_path / "out/crops", "crops").shape[0] == 3
 
 
+@pytest.mark.slow
 def test_sclerosed_glomeruli_that_a_person_drew(om_slide: tuple[Path, list[Polygon]], tmp_path: Path) -> None:
     def draw(*names: str) -> Path:
         features = [

@@ -56,6 +56,7 @@ def in_file(disc, sides):
     return scale(Point(x, y).buffer(radius, 32), 1 / sides[0], 1 / sides[1], origin=(0, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sides", SIDES)
 @pytest.mark.parametrize(("keep", "tile"), [("pixels", None), ("coordinates", (256, 256))])
 def test_a_circle_stays_a_circle_and_its_outline_on_it(tmp_path, sides, keep, tile):
@@ -82,6 +83,7 @@ def test_a_circle_stays_a_circle_and_its_outline_on_it(tmp_path, sides, keep, ti
         assert not cv2.erode((apart == 0).astype(np.uint8), np.ones((2, 2), np.uint8)).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sides", SIDES)
 def test_contours_crops_and_overlay_are_right(tmp_path, sides):
     path = draw(sides, path=tmp_path / "a.ome.tif")

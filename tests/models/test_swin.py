@@ -64,6 +64,7 @@ def test_stochastic_depth_drops_whole_images_and_keeps_the_mean() -> None:
     assert torch.equal(layer.eval()(torch.ones(5, 3)), torch.ones(5, 3))
 
 
+@pytest.mark.slow
 def test_blocks_of_one_kind_share_compiled_code(monkeypatch: pytest.MonkeyPatch) -> None:
     graphs: list[object] = []
     compile_ = torch.compile

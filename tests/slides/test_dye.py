@@ -27,6 +27,7 @@ def test_marks_in_another_colour_are_drawn(colour):
     assert dye.drawn[~cv2.dilate(changed.astype(np.uint8), np.ones((9, 9))).astype(bool)].mean() == 0
 
 
+@pytest.mark.slow
 def test_two_pictures_and_false_colours_are_refused():
     first, second = draw_glomerulus(), draw_glomerulus(seed=1, centre=(330, 330))
     merge = np.dstack([np.zeros_like(first), first, second])

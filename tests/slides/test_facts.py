@@ -79,6 +79,7 @@ def test_facts_do_not_depend_on_the_path(slide, tmp_path, make_row):
     assert describe_image(link_raw(slide, tmp_path / "links"), make_row("OM")) == describe_image(slide, make_row("OM"))
 
 
+@pytest.mark.slow
 def test_a_scanners_own_scale_counts_before_the_table_and_a_conflict_is_recorded(shared, slide, make_row):
     scanned = describe_image(shared / "data/slides/CMU-1-Small-Region.svs", make_row("OM", scale=table(0.25)))
     assert (scanned.scale, scanned.other_scales) == (Scale(0.499, "um", "file"), (Scale(0.25, "um", "table"),))
@@ -107,6 +108,7 @@ def test_a_field_needs_a_scale_unless_a_glomerulus_fills_it(shared, make_row):
         describe_image(path, make_row("OM", scale=table(352.8)))
 
 
+@pytest.mark.slow
 def test_facts_of_fluorescence_images(shared, make_row):
     facts = describe_image(shared / "data/slides/test3-DAPI-2-(387).ndpi", make_row("IM"))
     assert facts.background == "dark"

@@ -19,6 +19,7 @@ def test_false_colours_are_refused(table):
         separate_dye(coloured(grey, table), np.ones(grey.shape, bool))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hue", [(0, 1, 0), (1, 0, 0), (1, 0.5, 0), (0.1, 0.9, 1), (0.3, 0, 1), (1, 1, 1)])
 def test_one_dye_follows_no_table(hue):
     for gain in (0.3, 1, 3):

@@ -56,6 +56,7 @@ def test_a_bar_burned_in_changes_no_intensity(tmp_path, im_settings, make_row, d
     assert 0.005 < quality["marked_share"] < 0.03
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tone", "ink"), [(255, 0), (0, 255)])
 def test_a_data_strip_is_no_part_of_the_picture(tmp_path, im_settings, make_row, tone, ink):
     plain, row = in_colour(draw_glomerulus(), GREEN), make_row("IM", marker="IgG", roi="whole")
@@ -109,6 +110,7 @@ def test_a_slide_with_levels_is_read_as_it_is(slide, make_row):
         assert open_field(reader, make_row("IM", marker="IgG")) is reader
 
 
+@pytest.mark.slow
 def test_filled_marks_have_the_texture_beside_them(tmp_path, make_row):
     plain = in_colour(draw_glomerulus(), GREEN)
     marked = write_over(plain, WHITE)

@@ -45,6 +45,7 @@ def fold(rgb, mpp, angle, width_um=40):
     return folded, cv2.resize(band, None, fx=mpp / MPP, fy=mpp / MPP, interpolation=cv2.INTER_AREA) > 127
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", KIDNEY)
 def test_kidney_has_no_folds_and_drawn_ones_are_found(shared, field):
     name, mpp, stain = field

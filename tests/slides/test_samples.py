@@ -225,6 +225,7 @@ def test_a_montage_that_memory_cannot_hold_is_refused_before_it_is_decoded(tmp_p
             read(path)
 
 
+@pytest.mark.slow
 def test_a_picture_beyond_the_limit_of_pillow_is_read(tmp_path: Path) -> None:
     Image.new("1", (13_400, 13_400)).save(tmp_path / "a.png")
     assert read_samples(tmp_path / "a.png").shape == (13_400, 13_400)

@@ -143,6 +143,7 @@ def test_real_bars_are_read(shared, name, nm, pixels):
     assert read_bar(picture).nm_per_px == pytest.approx(nm / pixels, rel=0.02)
 
 
+@pytest.mark.slow
 def test_real_bars_are_found(shared):
     for name, length in (("tem/gbm_snider_A1--0024.jpg", 613), ("kidney_om/vegf_ihc_C1.jpg", 148)):
         picture = cv2.imread(str(shared / "data" / name))

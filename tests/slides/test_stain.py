@@ -175,6 +175,7 @@ def test_macenko_applied_is_what_least_squares_give(shared):
     assert np.abs(MacenkoApplier(one, other)(source) - expected).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["stain/source.png", "stain/target.png", "kidney_om/local1.png", "kidney_om/vegf_ihc_C1.jpg"]
 )

@@ -103,6 +103,7 @@ def test_focus_separates_sharp_from_blurred_whatever_the_stain(shared, name):
     assert measure_focus(np.full((256, 256), 200, np.uint8)) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [1.0, 0.2])
 def test_tiles_in_a_fold_are_left_out_where_that_is_asked_for(tmp_path, picture, om_settings, make_row, most):
     band = cv2.line(np.zeros(picture.shape[:2], np.float32), (700, 800), (1300, 700), 1.0, 80)[..., None]
@@ -138,6 +139,7 @@ def test_an_overexposed_slide_is_rejected_with_the_reason(tmp_path, picture, om_
             tile_slide(*make, tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_tiles_out_of_focus_are_left_out_with_their_reason(tmp_path, picture, om_settings, make_row):
     row, blurred = make_row("OM", stain="HE"), picture.copy()
     blurred[:, :1024] = cv2.GaussianBlur(picture, (0, 0), 8)[:, :1024]

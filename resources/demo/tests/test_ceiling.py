@@ -73,6 +73,7 @@ def test_the_cohort_of_features_has_its_ceilings():
     assert latent_ceiling(MEANS, signal=0) == pytest.approx((1 / 3, np.log(3)))
 
 
+@pytest.mark.slow
 def test_posteriors_of_the_cohort_of_features_are_calibrated_and_in_its_features():
     patients = draw_patients(LatentPlan(patients=3000, seed=2))
     labels = np.array([one.label for one in patients])

@@ -174,6 +174,7 @@ def test_a_shortcut_ties_the_site_to_the_diagnosis(demo):
     assert {p.site: p.scanner for p in variant.patients} == {"north": "scanner A", "south": "scanner B"}
 
 
+@pytest.mark.slow
 def test_duplicates_have_the_same_bytes_under_other_names(demo, tmp_path):
     variant = make_cohort("demo", "duplicates")
     added = variant.patients[len(demo.patients) :]

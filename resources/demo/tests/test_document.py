@@ -149,6 +149,7 @@ def test_no_picture_of_a_page_that_is_missing(tmp_path):
         photograph(tmp_path / "none.html", tmp_path / "none.png", (300, 200))
 
 
+@pytest.mark.slow
 def test_a_picture_has_the_size_that_was_asked_for(tmp_path):
     find_chromium()
     page = tmp_path / "page.html"

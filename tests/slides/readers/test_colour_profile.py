@@ -48,6 +48,7 @@ def test_a_profile_counts_by_what_it_changes():
     assert "damaged" in profile_doubt(adobe_rgb()[:200])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["a.png", "a.jpg", "strips.tif", "tiled.tif"])
 def test_the_profile_is_told_whichever_reader_opens_the_file(tmp_path, kind, make_row, picture):
     path, icc = tmp_path / kind, adobe_rgb()
