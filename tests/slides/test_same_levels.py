@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.facts import describe_image
@@ -62,4 +63,16 @@ def test_a_slide_without_structure_is_not_judged(tmp_path):
 def test_levels_of_a_real_slide(shared):
     with open_slide(shared / "data/slides" / "test3-DAPI-2-(387).ndpi") as slide:
         assert len(slide.sizes) == 7
+        assert find_other_picture(slide) == ""
+
+
+@pytest.mark.parametrize("step", [2, 4])
+def test_a_dark_slide_of_noise_alone_is_not_judged(tmp_path, step):
+    """As of a negative marker; single pixels of noise do not stand for their surroundings."""
+    noise = np.clip(np.random.default_rng(0).normal(100, 25, (1024, 1024)), 0, 900).astype(np.uint16)
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as tiff:
+        tiff.write(noise, subifds=1, tile=(256, 256), metadata={"axes": "YX"})
+        tiff.write(noise[::step, ::step], subfiletype=1, tile=(256, 256))
+    with open_slide(tmp_path / "a.ome.tif") as slide:
+        assert len(slide.sizes) == 2
         assert find_other_picture(slide) == ""

@@ -20,6 +20,9 @@ SHIFT_PX = 6  # by which levels may be displaced
 FINE, COARSE = 1.0, 3.0  # standard deviations that limit the structure that is compared, pixels of the coarser level
 LEAST_STRUCTURE = 0.01  # standard deviation of a region that can be compared, as a share of the slide's range
 ALIKE = 0.6  # least correlation of levels of one picture; those that were tried have at least 0.8, others at most 0.4
+LAPLACIANS = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)  # blind to edges
+PASSED = 0.238  # share of the standard deviation of white noise that lies between FINE and COARSE
+MOST_NOISE = 1.3  # times the variance of noise, which is estimated in a small region
 GUIDE_PX = 2048  # largest level in which regions with structure are looked for
 LEAST_PX = 32
 
@@ -97,14 +100,24 @@ def _likeness(slide: SlideReader, level: int, place: tuple[float, float], full: 
     except UnreadableRegion:
         return None
     reduced = cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA)
-    one, other = (cv2.GaussianBlur(g, (0, 0), FINE) - cv2.GaussianBlur(g, (0, 0), COARSE) for g in (coarse, reduced))
-    spreads = one.std() / full, other.std() / full
+    (one, spread), (other, finer) = (_structure(grey) for grey in (coarse, reduced))
+    spreads = spread / full, finer / full
     if max(spreads) < LEAST_STRUCTURE:
         return None
     if min(spreads) < LEAST_STRUCTURE / 10:
         return 0.0
     inner = one[SHIFT_PX:-SHIFT_PX, SHIFT_PX:-SHIFT_PX]
     return float(cv2.matchTemplate(other, np.ascontiguousarray(inner), cv2.TM_CCOEFF_NORMED).max())
+
+
+def _structure(grey: np.ndarray) -> tuple[np.ndarray, float]:
+    """Give what lies between fine noise and broad shapes, and its standard deviation beyond that of white noise.
+
+    The noise is that of Immerkær, "Fast noise variance estimation" (Computer Vision and Image Understanding, 1996).
+    """
+    band: np.ndarray = cv2.GaussianBlur(grey, (0, 0), FINE) - cv2.GaussianBlur(grey, (0, 0), COARSE)
+    noise = np.sqrt(np.pi / 2) / 6 * np.abs(cv2.filter2D(grey, -1, LAPLACIANS)[1:-1, 1:-1]).mean()
+    return band, float(np.sqrt(max(0.0, band.var() - MOST_NOISE * (PASSED * noise) ** 2)))
 
 
 def _grey(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
