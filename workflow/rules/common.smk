@@ -186,9 +186,8 @@ def end_run():
         return False
     ended = Plan(config, stage_table())
     if plan.forced.names:
-        ended.forced = (
-            Forced()
-        )  # what depends on artifacts that came out the same is known again
+        # What depends on artifacts that came out the same is known again.
+        ended.forced = Forced()
         settle(ended)
     print(summary(ended), file=sys.stderr)
     return has_notes(ended)
