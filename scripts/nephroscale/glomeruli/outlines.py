@@ -17,6 +17,7 @@ from nephroscale.glomeruli.annotation_formats.base import DrawnObject, Unreadabl
 from nephroscale.glomeruli.annotation_formats.registry import read_objects
 from nephroscale.glomeruli.classes import DEFAULT_CLASSES, UNKNOWN, Kind, classify, is_named
 from nephroscale.glomeruli.contours import rasterise
+from nephroscale.glomeruli.placement import find_misplacement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -155,10 +156,12 @@ def outlines_on(view: TileView, path: Path, settings: OutlineSettings) -> Annota
     ------
     Rejected
         When the file cannot be used: it is damaged, was drawn on a picture of another size, its outlines are not on the
-        slide, or are all too small or too large.
+        slide or its glomeruli, or are all too small or too large.
     """
     drawn = read_outlines(path, settings.classes)
     _refuse_other_frame(drawn.frame, view)
+    if drawn.frame is None:  # else they are pixels of a picture as large as the slide
+        _refuse_misplaced(drawn, view)
     height, width = view.shape
     frame, mpp = box(0, 0, width, height), view.mpp or 1.0
     kept: list[Outline] = []
@@ -211,6 +214,15 @@ def _refuse_other_frame(frame: tuple[int, int] | None, view: TileView) -> None:
         raise Rejected(
             f"its annotation was drawn on a picture of {frame[0]} x {frame[1]} pixels, but the slide has {width} x "
             f"{height}: it belongs to another slide, or is not in pixels of full resolution"
+        )
+
+
+def _refuse_misplaced(drawn: Annotation, view: TileView) -> None:
+    """Refuse outlines that fit the slide after a simple change alone; sclerosed ones do not stand out."""
+    if what := find_misplacement(view, [one.polygon for one in drawn.outlines if not one.sclerosed]):
+        raise Rejected(
+            f"the outlines of its annotation lie beside the glomeruli: they are {what}; export them in pixels of full "
+            "resolution, counted from the corner of the slide"
         )
 
 
