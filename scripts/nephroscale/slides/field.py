@@ -11,6 +11,7 @@ import numpy as np
 from nephroscale.errors import Rejected
 from nephroscale.slides.drawn_shapes import find_shapes, find_strips
 from nephroscale.slides.dye import components, separate_dye
+from nephroscale.slides.panels import find_panels
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Field(SlideReader):
     Raises
     ------
     Rejected
-        When a picture in colour is that of several dyes.
+        When a picture in colour is that of several dyes, or the file shows several pictures.
     UnreadableRegion
         When it cannot be decoded.
     """
@@ -115,6 +116,8 @@ class Field(SlideReader):
         drawn = np.zeros(valid.shape, bool)
         top, bottom = find_strips(pixels.max(axis=-1))
         valid[:top] = valid[bottom:] = False
+        if panels := find_panels(pixels[top:bottom].max(axis=-1)):
+            raise Rejected(panels)
         if channel is None:
             channel, drawn = separate_dye(pixels, valid)
         self.channel = channel
