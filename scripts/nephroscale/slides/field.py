@@ -43,14 +43,19 @@ def named_channel(reader: SlideReader, row: ImageRow) -> int | None:
     Rejected
         When the named channel does not exist, or not exactly one of several grey channels is named after the marker.
     """
-    names = [name.casefold() for name in (COLOURS if reader.rgb else reader.channel_names)]
+    stated = COLOURS if reader.rgb else reader.channel_names
+    names = [name.casefold() for name in stated]
     if row.channel is not None:
         if row.channel.isdecimal() and 1 <= int(row.channel) <= reader.channels:
             return int(row.channel) - 1
-        if names.count(row.channel.casefold()) == 1:
+        count = names.count(row.channel.casefold())
+        if count == 1:
             return names.index(row.channel.casefold())
-        named = ", ".join(filter(None, names))
-        raise Rejected(f"it has no channel {row.channel!r}, but {reader.channels}{named and f' ({named})'}")
+        which = f"{count} channels {row.channel!r}" if count else f"no channel {row.channel!r}"
+        named = ", ".join(f"{number} {name}".strip() for number, name in enumerate(stated, 1))
+        raise Rejected(
+            f"it has {which} among {reader.channels}{named and f' ({named})'}; give the number of the channel, from 1"
+        )
     if reader.rgb or reader.channels == 1:
         return None if reader.rgb else 0
     marker = (row.marker or row.stain or "").casefold()
