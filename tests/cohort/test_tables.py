@@ -367,3 +367,24 @@ def test_a_home_folder_in_a_path_is_expanded(tables, tmp_path, monkeypatch) -> N
         (tmp_path / name).touch()
     image = tables.load(check_files=True).images["I1"]
     assert (image.path, image.annotation) == (tmp_path / "i1.tif", tmp_path / "a.geojson")
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("https://x.org/a.svs", "addresses are not read"),
+        ("file:///data/a.svs", "addresses are not read"),
+        ("a1.svs#0", r"counted from 1"),
+        ("$HOME/a.svs", "variables are not replaced"),
+        ("%USERPROFILE%/a.svs", "variables are not replaced"),
+    ],
+)
+def test_a_path_that_is_none_is_named_with_what_to_write(tables, path, hint):
+    tables.images = f"image_id,patient_id,modality,stain,marker,path\nA1-OM,A1,OM,PAS,,{path}\n"
+    assert hint in tables.errors(check_files=True)[0]
+
+
+@pytest.mark.parametrize("text", ["1.23E+05", "12E+05", "12345.0"])
+def test_an_id_that_a_spreadsheet_took_for_a_number_is_named_so(tables, text):
+    tables.patients = tables.patients.replace("M2,", f"{text},")
+    assert "a spreadsheet took it for a number" in "".join(tables.errors())

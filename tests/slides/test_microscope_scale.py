@@ -7,7 +7,14 @@ import pytest
 import tifffile
 
 from nephroscale.slides import raw
-from nephroscale.slides.microscope_scale import parse_scale, read_sidecar_scale, read_tiff_scale
+from nephroscale.slides.microscope_scale import (
+    parse_scale,
+    read_sidecar_scale,
+    read_tiff_scale,
+    sidecar_fault,
+    unequal_sides,
+)
+from nephroscale.slides.samples import read_picture_header
 
 PIXELS = np.full((48, 64), 99, np.uint8)
 FEI = b"[User]\r\nDate=1\r\n[Scan]\r\nPixelWidth=3.25e-009\r\nPixelHeight=3.25e-009\r\n"
@@ -53,6 +60,35 @@ def test_pixels_that_are_not_square_give_no_scale(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", PIXELS, **tags(extratags=tags_of_two))
     with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
         assert read_tiff_scale(tiff.pages.first) is None
+        assert unequal_sides(tiff.pages.first) == "3.25 x 6.5 nm"
+    assert read_picture_header(tmp_path / "a.tif").scale_fault.startswith("its pixels are not square (3.25 x 6.5 nm)")
+
+
+@pytest.mark.parametrize(
+    ("text", "nm"),
+    [
+        ("[SemImageFile]\nPixelSize=3,25\n", 3.25),
+        ("PixelSizeX=3,25E-009\n", 3.25),
+        ("$$SM_MICRON_BAR 100\n$$SM_MICRON_MARKER 0,5um", 5.0),
+        ("XpixCal=307,6923\nUnit=micron", 3.25),
+    ],
+)
+def test_decimal_commas_of_a_microscopes_program_are_read(text: str, nm: float) -> None:
+    found = parse_scale(text)
+    assert found is not None
+    assert found.nm_per_px == pytest.approx(nm)
+
+
+def test_a_sidecar_that_gives_no_scale_is_named(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS)
+    assert sidecar_fault(tmp_path / "a.tif", 64) == ""
+    for content, fault in (
+        ("PixelSize=4\nDataSize=128x96", "128 pixels wide instead of 64"),
+        ("PixelSize=", "no size"),
+    ):
+        (tmp_path / "a.txt").write_text(content)
+        raw._names_in.cache_clear()
+        assert fault in read_picture_header(tmp_path / "a.tif").scale_fault
 
 
 def test_the_metadata_may_be_on_another_page_of_the_size_of_the_picture(tmp_path: Path) -> None:

@@ -360,3 +360,17 @@ def test_other_files_and_cut_ones_are_refused(tmp_path: Path, grey: np.ndarray) 
     tifffile.imwrite(tmp_path / "nan.tif", np.full((40, 40), np.nan, np.float32), photometric="minisblack")
     with pytest.raises(Rejected, match="not finite"):
         read_samples(tmp_path / "nan.tif")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_picture_that_is_transparent_in_part_is_refused(tmp_path: Path, grey: np.ndarray, suffix: str) -> None:
+    opacity = np.full_like(grey, 255)
+    path = tmp_path / f"a{suffix}"
+    for part, refused in ((0, False), (40, True)):
+        opacity[:part] = 0
+        Image.fromarray(np.dstack([grey, grey, grey, opacity])).save(path)
+        if refused:
+            with pytest.raises(Rejected, match="a part of it is transparent"):
+                read_samples(path)
+        else:
+            assert read_samples(path).shape == (*grey.shape, 3)

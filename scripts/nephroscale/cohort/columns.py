@@ -112,11 +112,18 @@ def _check_of(schema: Schema) -> Callable[[str], str | None]:
         return lambda cell: None if cell in allowed else _not_among(cell, schema["enum"])
     if "pattern" in schema:
         fits = re.compile(schema["pattern"]).fullmatch
-        return lambda cell: None if fits(cell) else f"{cell!r} is not an id; ids consist of A-Z, a-z, 0-9, _ and -."
+        return lambda cell: None if fits(cell) else _no_id(cell)
     if schema.get("type") == "number":
         words = frozenset(schema.get("x-words", ()))
         return lambda cell: None if cell in words else _not_in_range(cell, schema)
     return lambda _: None
+
+
+def _no_id(cell: str) -> str:
+    reason = f"{cell!r} is not an id; ids consist of A-Z, a-z, 0-9, _ and -."
+    if re.fullmatch(r"[0-9]+(?:[.,][0-9]+)?E\+[0-9]+|[0-9]+[.,]0+", cell, re.IGNORECASE):
+        return f"{reason[:-1]}; a spreadsheet took it for a number: format the column as text and write the id anew."
+    return reason
 
 
 def _not_among(cell: str, allowed: Sequence[str]) -> str:

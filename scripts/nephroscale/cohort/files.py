@@ -57,6 +57,12 @@ class FolderListings:
             return f"there is no file {text!r}, but one of that name {form}; make the names equal."
         if "\\" in text:
             return f"there is no file {text!r}; write / between folders, not \\."
+        if "://" in text:
+            return f"there is no file {text!r}; addresses are not read: write the path of a file."
+        if re.search(r"#0*$", text):
+            return f"there is no file {text!r}; pictures of a file are counted from 1 (#1)."
+        if re.match(r"\$\w|%\w+%", text):
+            return f"there is no file {text!r}; variables are not replaced: write the path in full."
         return f"there is no file {text!r}." if text.startswith("/") else f"there is no file {text!r} in data.root."
 
     def _list(self, folder: str) -> set[str] | None:

@@ -27,8 +27,10 @@ LEAST, MOST = 1e-3, 1e6  # nm per pixel; beyond, it is no length, as in files of
 SQUARE = 0.02
 MOST_BYTES = 1 << 20
 
-_NUMBER = r"\s*[:=]?\s*([0-9.]+(?:[eE][-+]?[0-9]+)?)"
-_LENGTH = re.compile(r"([0-9.]+)\s*([a-zµμ]+)", re.IGNORECASE)
+UNLIKE = 0.05  # relative difference of the sides of a pixel from which on no single scale holds
+
+_NUMBER = r"\s*[:=]?\s*([0-9.,]+(?:[eE][-+]?[0-9]+)?)"
+_LENGTH = re.compile(r"([0-9.,]+)\s*([a-zµμ]+)", re.IGNORECASE)
 
 
 class MicroscopeScale(NamedTuple):
@@ -68,6 +70,14 @@ def read_tiff_scale(chosen: tifffile.TiffPage, pages: Iterable[tifffile.TiffPage
     return None
 
 
+def unequal_sides(page: tifffile.TiffPage) -> str:
+    """Give the sides of a pixel, as `4 x 6 nm`, where the metadata of a microscope state that it is not square."""
+    for nm, across, _ in _page_scales(page):
+        if is_scale(nm) and is_scale(across) and max(nm, across) / min(nm, across) > 1 + UNLIKE:
+            return f"{nm:.4g} x {across:.4g} nm"
+    return ""
+
+
 def read_sidecar_scale(path: Path, width: int) -> MicroscopeScale | None:
     """Read the scale from the file that a microscope's program wrote beside a picture.
 
@@ -83,15 +93,35 @@ def read_sidecar_scale(path: Path, width: int) -> MicroscopeScale | None:
     MicroscopeScale or None
         None where there is no such file, or it is of another width.
     """
+    text = _sidecar(path)
+    return None if _other_width(text, width) else parse_scale(text)
+
+
+def sidecar_fault(path: Path, width: int) -> str:
+    """Say why the file beside a picture gives no scale; empty where there is none.
+
+    Parameters
+    ----------
+    path, width
+        As in :func:`read_sidecar_scale`.
+    """
+    text = _sidecar(path)
+    if other := _other_width(text, width):
+        return f"the microscope's file beside it is of a picture {other} pixels wide instead of {width}"
+    return "the microscope's file beside it has no size of a pixel that can be read" if text else ""
+
+
+def _sidecar(path: Path) -> str:
     sidecar = find_sidecar(path)
     if sidecar is None:
-        return None
+        return ""
     data = sidecar.open("rb").read(MOST_BYTES)
-    text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", errors="replace")
+    return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", errors="replace")
+
+
+def _other_width(text: str, width: int) -> int | None:
     stated = re.search(r"(?:CM_FULL_SIZE|DataSize|ImageSize)\s*=?\s*([0-9]+)", text)
-    if stated is not None and int(stated[1]) != width:
-        return None
-    return parse_scale(text)
+    return int(stated[1]) if stated is not None and int(stated[1]) != width else None
 
 
 def parse_scale(text: str) -> MicroscopeScale | None:
@@ -176,7 +206,7 @@ def _text(value: object) -> str:
 
 def _number(value: object) -> float:
     try:
-        return float(str(value))
+        return float(str(value).replace(",", "."))
     except ValueError:
         return math.nan
 

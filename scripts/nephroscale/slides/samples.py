@@ -9,8 +9,15 @@ import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.foreign_formats import foreign_fault
-from nephroscale.slides.microscope_scale import MicroscopeScale, read_sidecar_scale, read_tiff_scale
+from nephroscale.slides.microscope_scale import (
+    MicroscopeScale,
+    read_sidecar_scale,
+    read_tiff_scale,
+    sidecar_fault,
+    unequal_sides,
+)
 from nephroscale.slides.readers.claims import claim_fault, least_bytes
+from nephroscale.slides.readers.stated_mpp import NOT_SQUARE, read_mpp
 from nephroscale.slides.stacks import choose_plane, kind_of_stack, open_stack
 
 if TYPE_CHECKING:
@@ -23,6 +30,8 @@ TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 RASTERS = ("PNG", "JPEG", "BMP", "JPEG2000")
 ORIENTATION = 274
 UPRIGHT = (0, 1)  # 0 is not defined, and written all the same
+OPAQUE, MOST_TRANSPARENT = 128, 0.001  # opacity of a pixel that counts, and the largest share of others
+TRANSPARENT = "a part of it is transparent; save it without transparency, or cut this part off"
 LAB = ("CIELAB", "ICCLAB", "ITULAB")
 MOST_PIXELS = 180_000_000  # cleaning takes up to 18 bytes each, and the job of a patient has 4 GB
 
@@ -123,7 +132,11 @@ def read_picture_header(path: Path, page: int | None = None) -> PictureHeader:
     except Exception as error:  # decoders raise exceptions of any class
         raise Rejected("cannot be opened: the image is damaged, truncated or of an unknown format") from error
     _refuse_large(header.width, header.height)
-    return header if header.scale else header._replace(scale=read_sidecar_scale(Path(path), header.width))
+    if header.scale or header.scale_fault.startswith(NOT_SQUARE):
+        return header
+    beside = read_sidecar_scale(Path(path), header.width)
+    fault = header.scale_fault or sidecar_fault(Path(path), header.width)
+    return header._replace(scale=beside, scale_fault="" if beside else fault)
 
 
 def _read_head(path: Path) -> bytes:
@@ -163,13 +176,13 @@ def _refuse_foreign(head: bytes) -> None:
 def _tiff_header(path: Path, page: int | None) -> PictureHeader:
     import tifffile
 
-    from nephroscale.slides.readers.stated_mpp import read_mpp
-
     with tifffile.TiffFile(path) as tiff:
         pages = _pages(tiff)
         chosen = _choose_page(pages, page)
         scale, fault = read_tiff_scale(chosen, pages), ""
-        if scale is None:
+        if scale is None and (sides := unequal_sides(chosen)):
+            fault = f"{NOT_SQUARE} ({sides}); resample it"
+        elif scale is None:
             stated = read_mpp(tiff, chosen)
             fault = "" if stated.generic else stated.fault
             if stated.mean is not None and not stated.generic:
@@ -197,6 +210,10 @@ def _decode_tiff(path: Path, number: int | None) -> np.ndarray:
         pixels = page.asarray()
         if page.axes.startswith("S") and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
+        if {1, 2} & set(map(int, page.extrasamples)) and pixels.ndim == 3 and pixels.dtype.kind == "u":
+            opacity = pixels[..., -1] / np.iinfo(pixels.dtype).max
+            if (opacity < OPAQUE / 255).mean() > MOST_TRANSPARENT:
+                raise Rejected(TRANSPARENT)
         if pixels.dtype == bool:
             pixels = pixels.astype(np.uint8) * 255
         if photometric is tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
@@ -302,6 +319,11 @@ def _decode_raster(path: Path, head: bytes, page: int | None) -> np.ndarray:
         opened.load()  # raises if the file is truncated; OpenCV would fill it with grey
         _refuse_turned(opened.getexif().get(ORIENTATION, 1))  # in a PNG it follows the pixels
         image: Image.Image = opened
+        if (
+            image.mode in {"RGBA", "LA", "PA"}
+            and (np.asarray(image.getchannel("A")) < OPAQUE).mean() > MOST_TRANSPARENT
+        ):
+            raise Rejected(TRANSPARENT)
         if image.mode in {"1", "P", "PA", "CMYK", "YCbCr", "RGBA", "LA"}:
             image = image.convert("L" if image.mode in {"1", "LA"} else "RGB")
         return np.asarray(image)
