@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from shapely import transform
 from shapely.affinity import translate
-from shapely.geometry import mapping
+from shapely.geometry import Point, mapping
 
 from nephroscale.errors import Rejected
 from nephroscale.glomeruli.outlines import outlines_on, read_outlines
@@ -64,6 +64,20 @@ def test_outlines_of_a_real_field_are_found_wherever_they_are_moved(
         path.write_text(json.dumps([mapping(transform(one, change)) for one in outlines]))
         with pytest.raises(Rejected, match=f"lie beside the glomeruli: they are {what}; export them in pixels"):
             outlines_on(view, path, OutlineSettings())
+
+
+@pytest.mark.slow
+def test_exchanged_coordinates_are_found(
+    tmp_path: Path, make_tiles: Callable[..., Path], make_om: Callable[..., np.ndarray]
+) -> None:
+    """Near the diagonal of a square slide, exchanged coordinates are still on tissue."""
+    places = [(100.0, 450.0), (200.0, 530.0), (80.0, 250.0), (330.0, 470.0), (430.0, 540.0)]
+    discs = [(y, x, 45.0) for y, x in places]
+    view = TileView.at_scale(open_tiles(make_tiles(tmp_path / "s", make_om(600, 600, discs))), 2.0)
+    true = [Point(x, y).buffer(radius) for y, x, radius in discs]
+    assert find_misplacement(view, true) == ""
+    swapped = [Point(y, x).buffer(radius) for y, x, radius in discs]
+    assert find_misplacement(view, swapped) == "written with x and y exchanged"
 
 
 def test_outlines_of_what_does_not_stand_out_are_kept(

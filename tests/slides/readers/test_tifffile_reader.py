@@ -259,3 +259,18 @@ def test_unsigned_pixels_that_were_stored_as_signed_are_refused(tmp_path, bright
     tifffile.imwrite(tmp_path / "b.tif", np.full((64, 80), -5, np.int16), tile=(64, 80))
     with pytest.raises(Rejected, match="save unsigned 16 bits"):
         open_slide(tmp_path / "b.tif")
+
+
+@pytest.mark.parametrize("kind", ["opacity", "infrared"])
+def test_a_fourth_sample_without_a_kind_is_opacity_only_if_it_looks_so(tmp_path, kind):
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(100, 250, (200, 300, 3)).astype(np.uint8)
+    fourth = np.where(np.arange(300) < 90, 0, 255) if kind == "opacity" else rng.integers(40, 200, 300)
+    image = np.dstack([rgb, np.broadcast_to(fourth.astype(np.uint8), (200, 300))])
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", extrasamples=["unspecified"], tile=(64, 64))
+    if kind == "opacity":
+        with open_slide(tmp_path / "a.tif") as slide:
+            assert not slide.read_level(0, 0, 0, 90, 200)[1].any()
+    else:
+        with pytest.raises(Rejected, match=r"its fourth sample .* is no opacity; save red, green and blue alone"):
+            open_slide(tmp_path / "a.tif")

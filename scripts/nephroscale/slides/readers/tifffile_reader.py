@@ -33,6 +33,8 @@ COLOURS = ({"red", "r"}, {"green", "g"}, {"blue", "b"})
 OME_COLOURS = (0xFF0000FF, 0x00FF00FF, 0x0000FFFF)  # red, green and blue, opaque
 BRIGHT = 128  # mean level from which on three unnamed channels are a brightfield picture
 PROBE_PX = 512
+OPACITY, MOST_BETWEEN = (25, 230), 0.1  # opacity lies outside these levels of 8 bits, but for so many pixels at edges,
+LEVELS = 16  # or has few levels between
 WRAPPED = -(1 << 14)  # no background that was subtracted leaves pixels as low as this
 LARGE_STRIP = 1 << 21  # samples
 SCENE = 0.25  # least area of a scene, as a share of the largest; previews and labels are smaller
@@ -104,6 +106,26 @@ class TifffileReader(SlideReader):
             self.channel_names = names if tiff.is_ome or len(names) == self.channels else ()
         if series.dtype == np.int16:
             self._refuse_wrapped()
+        if self._alpha == tifffile.EXTRASAMPLE.UNSPECIFIED:
+            self._refuse_no_opacity()
+
+    def _refuse_no_opacity(self) -> None:
+        """Refuse a fourth sample of no stated kind that varies like a picture: what is dark in it would be dropped."""
+        level = len(self.sizes) - 1
+        x, y = (max(0, (side - PROBE_PX) // 2) for side in self.sizes[level])
+        try:
+            pixels = self._stored(level, x, y, *(min(side, PROBE_PX) for side in self.sizes[level]))
+        except UnreadableRegion:
+            return
+        axes = self._levels[level][1].names
+        last = np.moveaxis(pixels, 0, -1)[..., -1] if axes.index("S") < axes.index("Y") else pixels[..., -1]
+        full = np.iinfo(last.dtype).max / 255
+        between = last[(last > OPACITY[0] * full) & (last < OPACITY[1] * full)]
+        if between.size > MOST_BETWEEN * last.size and len(np.unique(between)) >= LEVELS:
+            raise UnreadableSlide(
+                "its fourth sample beside red, green and blue has no kind that the file names, and is no opacity; save "
+                "red, green and blue alone"
+            )
 
     def _refuse_wrapped(self) -> None:
         """Refuse signed pixels that must have been unsigned: their bright half would become black."""
