@@ -82,9 +82,9 @@ class PathRedactor:
         if not wanted:
             return text
         kept = {name for name in self._ids if name in text} - wanted.keys()  # `Case-02-A` of the file `A.svs` is an id
-        names = "|".join(re.escape(name) for name in sorted(wanted.keys() | kept, key=len, reverse=True))
+        either = "|".join(re.escape(name) for name in sorted(wanted.keys() | kept, key=len, reverse=True))
         return re.sub(
-            rf"(?<![^\W_])(?:{names})(?![^\W_])",
+            rf"(?<![^\W_])(?:{either})(?![^\W_])",
             lambda match: match[0] if match[0] in kept else f"<{wanted[match[0]]}>",
             text,
         )
