@@ -162,6 +162,8 @@ def _words(plan: Plan, stage: Stage, unit: str, change: Change) -> Cause:
         row, _, column = key.rpartition(".")
         return Cause(f"{column} of {{}}: {_value(new)}, was {_value(old)}", row or unit)
     if part == "settings":
+        if model := re.fullmatch(r"(?:trainings|models)\.([^.]+)", key):  # the whole of its settings
+            return Cause("model {} is " + ("new in" if old is None else "no longer in") + " the configuration", model[1])
         return Cause(f"setting {_configured(plan, stage, unit, key)}: {_value(old)} -> {_value(new)}")
     names = {"packages": f"package {key}", "compute": f"compute.{key}", "format": f"format of {stage.name}"}
     return Cause(f"{names.get(part, part)}: {_value(old)} -> {_value(new)}")
@@ -175,7 +177,8 @@ def _configured(plan: Plan, stage: Stage, unit: str, key: str) -> str:
         return f"models.{unit.partition('/')[0]}{key.removeprefix('model')}"
     if head == "trainings":  # of each model, which the report describes
         _, model, name = key.split(".", 2)
-        return f"models.{model}.train.{name}" if name in plan.config.models[model].train else f"train.{name}"
+        chosen = plan.config.models.get(model)
+        return f"models.{model}.train.{name}" if chosen and name in chosen.train else f"train.{name}"
     if head == "encoders":
         return f"features.{key}"
     if head in sections:
