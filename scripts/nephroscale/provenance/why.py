@@ -163,7 +163,9 @@ def _words(plan: Plan, stage: Stage, unit: str, change: Change) -> Cause:
         return Cause(f"{column} of {{}}: {_value(new)}, was {_value(old)}", row or unit)
     if part == "settings":
         if model := re.fullmatch(r"(?:trainings|models)\.([^.]+)", key):  # the whole of its settings
-            return Cause("model {} is " + ("new in" if old is None else "no longer in") + " the configuration", model[1])
+            return Cause(
+                "model {} is " + ("new in" if old is None else "no longer in") + " the configuration", model[1]
+            )
         return Cause(f"setting {_configured(plan, stage, unit, key)}: {_value(old)} -> {_value(new)}")
     names = {"packages": f"package {key}", "compute": f"compute.{key}", "format": f"format of {stage.name}"}
     return Cause(f"{names.get(part, part)}: {_value(old)} -> {_value(new)}")
