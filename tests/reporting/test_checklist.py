@@ -60,6 +60,27 @@ def test_the_paragraph_has_the_numbers_of_the_study(study):
         assert part in text
 
 
+@pytest.mark.parametrize(
+    ("facts", "text", "place"),
+    [({}, "Subgroups", "#subgroups"), ({"p": 0.1}, "What acquisition data alone predict, subgroups", "#headline")],
+)
+def test_robustness_names_what_the_study_has(study, facts, text, place):
+    metrics = {**study[0].metrics, "facts": facts, "repeats": None, "left_out_sites": None}
+    lists = fill_checklists(Study(metrics, "macenko", "mask", True, "9.9"))
+    robust = next(item for item in lists["CLAIM 2024"] if item.number == "30")
+    assert robust.evidence == (text, place)
+
+
+def test_the_paragraph_has_the_declared_endpoint(study):
+    primary = {"metric": "balanced_accuracy", "contrasts": ["om-only", "tem-only"], "date": "2026-11-01"}
+    declared = Study({**study[0].metrics, "primary": primary}, "macenko", "mask", True, "9.9")
+    sentence = (
+        "declared on 2026-11-01, was the difference in balanced accuracy between cmusnet and om-only and tem-only"
+    )
+    assert sentence in write_methods(declared)
+    assert "primary endpoint, declared" not in write_methods(study[0])
+
+
 def test_references_are_those_of_what_was_used(study):
     keys = re.findall(r"@\w+\{(\w+),", choose_references(study[0]))
     assert {
@@ -70,6 +91,8 @@ def test_references_are_those_of_what_was_used(study):
         "tejani2024",
         "sounderajah2025",
         "bonett2012",
+        "newcombe2006",
+        "northcutt2021",
     } <= set(keys)
     assert not {"reinhard2001", "liu2021", "shao2021", "holm1979", "nadeau2003", "vickers2006", "cohen1968"} & set(keys)
     assert len(keys) == len(set(keys))

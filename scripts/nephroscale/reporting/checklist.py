@@ -84,7 +84,9 @@ def collect_evidence(study: Study) -> dict[str, Evidence]:
         "software": Evidence("Packages and code of every artifact, with digests", "audit.html"),
         "selection": Evidence("The epoch with the least loss on the fold's validation patients", "#training"),
         "ensemble": Evidence("Figures of one network; the ensemble of the seeds is a row of its own", "#headline"),
-        "statistics": Evidence("Wilson intervals on an effective n, swap tests", "#reading"),
+        "statistics": Evidence(
+            "Wilson's intervals on an effective number of patients; paired permutation tests", "#reading"
+        ),
         "explanation": Evidence("Weights of TEM images; attention, in case pages, beside its deletion test", "#tem"),
         "headline": Evidence(f"Balanced accuracy of {name} {_interval(accuracy)}", "#headline"),
         "table_one": Evidence("Table 1 by class and fold", "#cohort"),
@@ -120,8 +122,14 @@ def collect_evidence(study: Study) -> dict[str, Evidence]:
         found["sites"] = Evidence(f"{len(metrics['subgroups']['site'])} sites; write the setting", "#subgroups")
     if model["calibration"]:
         found["calibration"] = Evidence("Temperature scaling: calibration before and after", "#calibration")
-    if metrics["facts"]:
-        found["shortcut"] = Evidence("What facts of acquisition alone predict, with a permutation p", "#models")
+    checks = ["what acquisition data alone predict"] if metrics["facts"] else []
+    checks += ["other divisions into folds"] if metrics["repeats"] else []
+    checks += ["sites left out"] if metrics["left_out_sites"] else []
+    checks += ["subgroups"] if metrics["subgroups"] else []
+    if checks:
+        text = ", ".join(checks)
+        place = "#headline" if metrics["facts"] else "#subgroups" if metrics["subgroups"] else "#models"
+        found["robustness"] = Evidence(text[0].upper() + text[1:], place)
     return found
 
 
@@ -173,6 +181,17 @@ def write_methods(study: Study) -> str:
         f"95 % intervals by Wilson's method on an effective number of patients. The balanced accuracy was "
         f"{_interval(model['pooled']['balanced_accuracy'])}, the macro AUC {_interval(model['pooled']['macro_auc'])}."
     )
+    if primary := metrics["primary"]:
+        text.append(
+            f"The primary endpoint, declared on {primary['date']}, was the difference in "
+            f"{primary['metric'].replace('_', ' ')} between {name} and {' and '.join(primary['contrasts'])}, on the "
+            "same patients, with p-values of a permutation test that were adjusted by Holm's procedure."
+        )
+    elif metrics["comparisons"]:
+        text.append(
+            f"Models were compared with {name} on the same patients by permutation tests; no primary endpoint was "
+            "declared, and p-values were not adjusted."
+        )
     text.append(f"Computations ran in nephroscale {study.version}, a Snakemake workflow.")
     return " ".join(text)
 
