@@ -43,16 +43,18 @@ def check_columns(table: Table, schema: Schema, errors: ValidationErrors) -> boo
     unknown = [column for column in table.columns if column not in known]
     folded = {fold_column(column): column for column in known}
     misspelt = {folded.get(fold_column(column)) for column in unknown}  # a line of their own names these
+    told = ""
     for column in required:
         if column not in table.columns:
             complete = False
             if column not in misspelt:
                 similar = nearest(column, unknown).replace("did you mean", "is it")
                 errors.add(table.name, f"the column is missing{similar or '.'}", row=1, column=column)
+                told += similar
     for column in unknown:
         if fold_column(column) in folded:
             errors.add(table.name, f"has to be written `{folded[fold_column(column)]}`.", row=1, column=column)
-        elif schema["additionalProperties"] is False:
+        elif schema["additionalProperties"] is False and f"`{column}`" not in told:
             hint = nearest(column, known) or f"; remove or rename it. The known columns are {', '.join(known)}."
             errors.add(table.name, f"unknown column{hint}", row=1, column=column)
     return complete
