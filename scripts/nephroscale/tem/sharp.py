@@ -7,13 +7,13 @@ has pixels of about one level, and a step to other levels at once, on both sides
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from nephroscale.tem.screen import PALE_END, Levels
 from nephroscale.tem.shapes import (
     Window,
     dilated,
@@ -25,13 +25,16 @@ from nephroscale.tem.shapes import (
     square,
     widened,
 )
+from nephroscale.tem.survey import EVEN
 
-EVEN = 8  # range of the levels in a square of 2 x 2 pixels of a core
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nephroscale.tem.screen import Levels
+
 NEAR = 7  # levels by which pixels of a mark may differ from its median
 LINKED = 5  # levels by which squares of one core that touch may differ
-STEEP, WITHIN = 40, 2  # range of levels among neighbours at an edge, and pixels from a core to it
 LEAST_SQUARES, MOST = 8, 0.12  # squares of a core; share of the pixels that begin one; with more, evenness says nothing
-DENSE, DENSE_IN = 6, 5  # squares among those that begin in so many rows and columns
 LEAST, LEAST_LARGE, LEAST_BESIDE = 36, 56, 12  # pixels of an even core, of any, and of one near a certain mark
 EVENER, DEVIATION = 2.2, 3.0  # mean difference from the median in an even core and in any, in levels
 STEP, ALL_AROUND, AROUND_BESIDE = 25, 0.75, 0.7  # levels between a mark and its surroundings, and the share of these
@@ -44,6 +47,7 @@ REACH = 48  # pixels round a mark within which others of its level are looked fo
 MOST_BESIDE = 0.08  # share of the pixels there that may have its level
 WIDEST, HIGHEST = 0.95, 0.5  # of the image
 FAR = 7  # pixels round a shape that are looked at
+PAIR = np.ones((2, 2), np.uint8)
 
 
 def find_sharp_shapes(levels: Levels) -> np.ndarray:
@@ -63,48 +67,40 @@ def find_sharp_shapes(levels: Levels) -> np.ndarray:
     found = np.zeros(image.shape, bool)
     if min(image.shape) < 2 * FAR:
         return found
-    places = _find_squares(image, levels.saturated)
+    places = levels.not_saturated(levels.survey.even)
     if not len(places) or len(places) > MOST * image.size:
         return found
-    groups = _group(places, image.ravel()[places].astype(np.int16), image.shape[1])
-    numbers = np.bincount(groups)
-    ordered = np.argsort(groups, kind="stable")
-    ends = np.cumsum(numbers)
-    for group in np.flatnonzero(numbers >= LEAST_SQUARES).tolist():
-        own = places[ordered[ends[group] - numbers[group] : ends[group]]]
-        rows, columns = np.divmod(own, image.shape[1])
-        box = np.s_[int(rows[0]) : int(rows[-1]) + 2, int(columns.min()) : int(columns.max()) + 2]
-        if (
-            box[0].stop - box[0].start > HIGHEST * image.shape[0]
-            or box[1].stop - box[1].start > WIDEST * image.shape[1]
-        ):
-            continue
-        level = round(median(image.ravel()[own]))
-        middle = int(own[int(np.argmin(np.abs(image.ravel()[own].astype(int) - level)))])
-        if not found.ravel()[middle]:
-            window, shapes = _at(image, box, divmod(middle, image.shape[1]), level)
+    flat = found.ravel()
+    for box, middle, level in _candidates(image, places):
+        if not flat[middle] and (mark := _at(image, box, divmod(middle, image.shape[1]), level)) is not None:
+            window, shapes = mark
             found[window] |= shapes
     return found
 
 
-def _find_squares(image: np.ndarray, saturated: tuple[bool, bool]) -> np.ndarray:
-    """Places in the flattened image, ascending, of even squares of 2 x 2 pixels near a steep edge."""
-    pair = np.ones((2, 2), np.uint8)
-    low, high = cv2.erode(image, pair, anchor=(0, 0)), cv2.dilate(image, pair, anchor=(0, 0))
-    even = cv2.threshold(cv2.subtract(high, low), EVEN, 1, cv2.THRESH_BINARY_INV)[1]
-    even[-1], even[:, -1] = 0, 0
-    # The range among all neighbours of a pixel is that of the four squares that hold it.
-    high, low = cv2.dilate(high, pair, anchor=(1, 1)), cv2.erode(low, pair, anchor=(1, 1))
-    steep = cv2.threshold(cv2.subtract(high, low), STEEP - 1, 1, cv2.THRESH_BINARY)[1]
-    cv2.bitwise_and(even, dilated(steep.view(bool), WITHIN).view(np.uint8), dst=even)
-    # Squares of noise lie far from each other.
-    number = cv2.boxFilter(even, -1, (DENSE_IN, DENSE_IN), normalize=False, borderType=cv2.BORDER_CONSTANT)
-    cv2.bitwise_and(even, cv2.threshold(number, DENSE - 1, 1, cv2.THRESH_BINARY)[1], dst=even)
-    places = np.flatnonzero(even.view(bool))
-    level = image.ravel()[places]
-    white, black = saturated
-    kept: np.ndarray = places[(level > (PALE_END if black else -1)) & (level < (255 - PALE_END if white else 256))]
-    return kept
+def _candidates(image: np.ndarray, places: np.ndarray) -> Iterator[tuple[Window, int, int]]:
+    """Yield the window of each group of squares, the place of one of them with about its median level, this level."""
+    groups = _group(places, image.ravel()[places].astype(np.int16), image.shape[1])
+    numbers = np.bincount(groups)
+    own = np.flatnonzero(numbers[groups] >= LEAST_SQUARES)
+    own = own[np.argsort(groups[own], kind="stable")]
+    if not len(own):
+        return
+    groups, places = groups[own], places[own]
+    first = np.flatnonzero(np.diff(groups, prepend=-1))
+    last = np.append(first[1:], len(own))
+    level = image.ravel()[places].astype(np.int64)
+    ordered = np.sort(groups * np.int64(256) + level) % 256  # by group, then by level
+    middles = np.rint((ordered[(first + last) // 2] + ordered[(first + last - 1) // 2]) / 2).astype(np.int64)
+    away = np.abs(level - np.repeat(middles, last - first))
+    nearest = np.minimum.reduceat(away * len(own) + np.arange(len(own)), first) % len(own)
+    rows, columns = np.divmod(places, image.shape[1])
+    top, bottom = rows[first], rows[last - 1] + 2
+    left, right = np.minimum.reduceat(columns, first), np.maximum.reduceat(columns, first) + 2
+    fits = (bottom - top <= HIGHEST * image.shape[0]) & (right - left <= WIDEST * image.shape[1])
+    of_each = np.stack([top, bottom, left, right, places[nearest], middles], axis=1)[fits]
+    for y, end, x, stop, place, tone in of_each.tolist():
+        yield np.s_[y:end, x:stop], place, tone
 
 
 def _group(places: np.ndarray, level: np.ndarray, width: int) -> np.ndarray:
@@ -120,14 +116,14 @@ def _group(places: np.ndarray, level: np.ndarray, width: int) -> np.ndarray:
     return groups
 
 
-def _at(image: np.ndarray, box: Window, place: tuple[int, int], level: int) -> tuple[Window, np.ndarray]:
+def _at(image: np.ndarray, box: Window, place: tuple[int, int], level: int) -> tuple[Window, np.ndarray] | None:
     """Return a window round a box, and in it the mark of a level with a pixel at a place, and others near it."""
     # Few places are marks, so the surroundings are looked at for these only.
     near, _ = widened(box, FAR + 2, image.shape)
     look = _Look(image[near], level)
     index = look.shape_at(place[0] - near[0].start, place[1] - near[1].start)
     if not index or not look.is_drawn(index, certain=False):
-        return near, np.zeros(look.labels.shape, bool)
+        return None
     window, _ = widened(box, REACH, image.shape)
     look = _Look(image[window], level)
     index = look.shape_at(place[0] - window[0].start, place[1] - window[1].start)
@@ -142,12 +138,11 @@ def _at(image: np.ndarray, box: Window, place: tuple[int, int], level: int) -> t
 
 
 def _in_even_square(image: np.ndarray) -> np.ndarray:
-    pair = np.ones((2, 2), np.uint8)
-    low, high = cv2.erode(image, pair, anchor=(0, 0)), cv2.dilate(image, pair, anchor=(0, 0))
-    even = cv2.threshold(cv2.subtract(high, low), EVEN, 1, cv2.THRESH_BINARY_INV)[1]
+    """Pixels of even squares of 2 x 2 pixels: uint8 [h, w], 255 or 0."""
+    low, high = cv2.erode(image, PAIR, anchor=(0, 0)), cv2.dilate(image, PAIR, anchor=(0, 0))
+    even = cv2.threshold(cv2.subtract(high, low, dst=low), EVEN, 255, cv2.THRESH_BINARY_INV)[1]
     even[-1], even[:, -1] = 0, 0
-    covered: np.ndarray = cv2.dilate(even, pair, anchor=(1, 1)).view(bool)
-    return covered
+    return cv2.dilate(even, PAIR, anchor=(1, 1))
 
 
 class _Look:
@@ -155,8 +150,9 @@ class _Look:
 
     def __init__(self, image: np.ndarray, level: int) -> None:
         self.image = image
-        away = cv2.absdiff(image, np.full_like(image, level))
-        self.labels, self.stats = label_window((away <= NEAR) & _in_even_square(image))
+        own = cv2.inRange(image, level - NEAR, level + NEAR)
+        cv2.bitwise_and(own, _in_even_square(image), dst=own)
+        self.labels, self.stats = label_window(own.view(bool))
 
     @cached_property
     def spread(self) -> np.ndarray:
@@ -169,31 +165,39 @@ class _Look:
 
     def is_drawn(self, index: int, *, certain: bool) -> bool:
         """Whether a shape has a step all around it and a sharp edge, and is thin; less is asked near a certain mark."""
-        if not certain and self.stats[index, 4] < LEAST:
+        x, y, w, h, area = self.stats[index].tolist()
+        if not certain and area < LEAST:
             return False
-        x, y, w, h = self.stats[index, :4].tolist()
-        at = np.s_[max(0, y - FAR) : y + h + FAR, max(0, x - FAR) : x + w + FAR]
-        core, look = self.labels[at] == index, self.image[at]
-        away = cv2.absdiff(look, np.full_like(look, int(median(look[core]))))
-        deviation = float(away[core].mean())
+        tight = np.s_[y : y + h, x : x + w]
+        levels = self.image[tight][self.labels[tight] == index]
+        level = int(median(levels))
+        deviation = int(cv2.absdiff(levels, np.full_like(levels, level)).sum()) / area
         if deviation > max(EVENER, DEVIATION):
             return False
+        at = np.s_[max(0, y - FAR) : y + h + FAR, max(0, x - FAR) : x + w + FAR]
+        core, look = self.labels[at] == index, self.image[at]
+        away = cv2.absdiff(look, np.full_like(look, level))
         other = away > STEP
-        shape = core | (dilated(core, 2) & (away <= SMOOTHED))
         least, around, sharp = (LEAST_BESIDE, AROUND_BESIDE, SHARP_BESIDE) if certain else (LEAST, ALL_AROUND, SHARP)
+        shape = core | (dilated(core, 2) & (away <= SMOOTHED))
         # Either all of a small core is even and the edge beyond is sharp, or the edge of a larger core itself is.
         for mark, reach, uneven, steep in ((shape, 2, EVENER, 1.0), (core, 1, DEVIATION, sharp)):
+            if deviation > uneven or area < least:
+                continue
             ring = dilated(mark, reach + 2) & ~dilated(mark, reach)
+            number = np.count_nonzero(ring)
             far = dilated(shape, FAR) & ~dilated(shape, FAR - 2)
-            if not ring.any() or not far.any() or deviation > uneven or self.stats[index, 4] < least:
+            if not number or not far.any():
+                continue
+            least = max(least, 0 if certain else LEAST_LARGE)
+            if np.count_nonzero(other & ring) < around * number:
                 continue
             edge = dilated(mark, 1) & ~mark
             change = _of_most(cv2.dilate(self.spread[at], square(1))[edge] if reach == 2 else self.spread[at][edge])
-            least = max(least, 0 if certain else LEAST_LARGE)
             limits = max(
                 EDGE_BESIDE if certain else EDGE_BEYOND if reach == 2 else EDGE, steep * float(away[far].mean())
             )
-            if change >= limits and np.count_nonzero(other & ring) >= around * np.count_nonzero(ring):
+            if change >= limits:
                 return is_thin(core) or is_arrowhead(core)
         return False
 
