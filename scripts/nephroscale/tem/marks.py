@@ -138,7 +138,10 @@ def _find_in_part(image: np.ndarray, part: Window, levels: Levels, drawn: Drawn,
     top, left = part[0].start, part[1].start
     pure = find_pure_shapes(image, levels)
     mask |= pure
+    lowest, highest, _, _ = cv2.minMaxLoc(image)
     for tone, unsure in enumerate(levels.saturated):
+        if (255 - lowest if tone else highest) < LEVELS[0]:
+            continue
         for y, x, shape in _long_shapes(image, levels, tone):
             h, w = shape.shape
             if _is_box(shape):

@@ -183,19 +183,16 @@ def sparsely_dilated(mask: np.ndarray, reach: int) -> np.ndarray:
 
 def widened(window: Window, reach: int, shape: tuple[int, ...]) -> tuple[Window, Window]:
     """Widen a window by a number of pixels within an image of a shape; give the place of the old one in it, too."""
-    wide = [
-        slice(max(0, side.start - reach), min(length, side.stop + reach))
-        for side, length in zip(window, shape, strict=False)
-    ]
-    inner = [
-        slice(side.start - around.start, side.stop - around.start) for side, around in zip(window, wide, strict=True)
-    ]
-    return (wide[0], wide[1]), (inner[0], inner[1])
+    rows, columns = window
+    top, left = max(0, rows.start - reach), max(0, columns.start - reach)
+    wide = slice(top, min(shape[0], rows.stop + reach)), slice(left, min(shape[1], columns.stop + reach))
+    return wide, (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
 
 
 def median(levels: np.ndarray) -> float:
     """Median of grey levels or of their differences, [n], n not 0."""
-    ordered = np.sort(levels)
+    ordered = levels.copy()
+    ordered.sort()
     return (float(ordered[len(levels) // 2]) + float(ordered[(len(levels) - 1) // 2])) / 2
 
 

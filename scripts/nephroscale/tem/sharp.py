@@ -37,6 +37,7 @@ LINKED = 5  # levels by which squares of one core that touch may differ
 LEAST_SQUARES, MOST = 8, 0.12  # squares of a core; share of the pixels that begin one; with more, evenness says nothing
 LEAST, LEAST_LARGE, LEAST_BESIDE = 36, 56, 12  # pixels of an even core, of any, and of one near a certain mark
 EVENER, DEVIATION = 2.2, 3.0  # mean difference from the median in an even core and in any, in levels
+UNEVEN = 3.6  # mean difference of the squares of a core from their median above which the core is more than this uneven
 STEP, ALL_AROUND, AROUND_BESIDE = 25, 0.75, 0.7  # levels between a mark and its surroundings, and the share of these
 EDGE_BEYOND, EDGE = 60, 45  # change from pixel to pixel along most of an edge, beyond an even core and at any
 EDGE_BESIDE = 30  # the same near a certain mark
@@ -70,15 +71,14 @@ def find_sharp_shapes(levels: Levels) -> np.ndarray:
     places = levels.not_saturated(levels.survey.even)
     if not len(places) or len(places) > MOST * image.size:
         return found
-    flat = found.ravel()
-    for box, middle, level in _candidates(image, places):
-        if not flat[middle] and (mark := _at(image, box, divmod(middle, image.shape[1]), level)) is not None:
+    for box, place, level in _candidates(image, places):
+        if not found[place] and (mark := _at(image, box, place, level)) is not None:
             window, shapes = mark
             found[window] |= shapes
     return found
 
 
-def _candidates(image: np.ndarray, places: np.ndarray) -> Iterator[tuple[Window, int, int]]:
+def _candidates(image: np.ndarray, places: np.ndarray) -> Iterator[tuple[Window, tuple[int, int], int]]:
     """Yield the window of each group of squares, the place of one of them with about its median level, this level."""
     groups = _group(places, image.ravel()[places].astype(np.int16), image.shape[1])
     numbers = np.bincount(groups)
@@ -98,9 +98,11 @@ def _candidates(image: np.ndarray, places: np.ndarray) -> Iterator[tuple[Window,
     top, bottom = rows[first], rows[last - 1] + 2
     left, right = np.minimum.reduceat(columns, first), np.maximum.reduceat(columns, first) + 2
     fits = (bottom - top <= HIGHEST * image.shape[0]) & (right - left <= WIDEST * image.shape[1])
-    of_each = np.stack([top, bottom, left, right, places[nearest], middles], axis=1)[fits]
-    for y, end, x, stop, place, tone in of_each.tolist():
-        yield np.s_[y:end, x:stop], place, tone
+    # Of a core that is uneven, most of the squares are.
+    fits &= np.add.reduceat(away, first) <= UNEVEN * (last - first)
+    of_each = np.stack([top, bottom, left, right, rows[nearest], columns[nearest], middles], axis=1)[fits]
+    for y, end, x, stop, row, column, tone in of_each.tolist():
+        yield np.s_[y:end, x:stop], (row, column), tone
 
 
 def _group(places: np.ndarray, level: np.ndarray, width: int) -> np.ndarray:
@@ -121,6 +123,8 @@ def _at(image: np.ndarray, box: Window, place: tuple[int, int], level: int) -> t
     # Few places are marks, so the surroundings are looked at for these only.
     near, _ = widened(box, FAR + 2, image.shape)
     look = _Look(image[near], level)
+    if cv2.countNonZero(look.own) < LEAST:
+        return None
     index = look.shape_at(place[0] - near[0].start, place[1] - near[1].start)
     if not index or not look.is_drawn(index, certain=False):
         return None
@@ -151,8 +155,21 @@ class _Look:
     def __init__(self, image: np.ndarray, level: int) -> None:
         self.image = image
         own = cv2.inRange(image, level - NEAR, level + NEAR)
-        cv2.bitwise_and(own, _in_even_square(image), dst=own)
-        self.labels, self.stats = label_window(own.view(bool))
+        self.own = cv2.bitwise_and(own, _in_even_square(image), dst=own)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Number of the shape at each pixel, 0 if none is there: int32 [h, w]."""
+        return self._shapes[0]
+
+    @cached_property
+    def stats(self) -> np.ndarray:
+        """Of each shape x, y, width, height and area: int32 [shapes, 5]."""
+        return self._shapes[1]
+
+    @cached_property
+    def _shapes(self) -> tuple[np.ndarray, np.ndarray]:
+        return label_window(self.own.view(bool))
 
     @cached_property
     def spread(self) -> np.ndarray:
