@@ -14,11 +14,14 @@ import cv2
 import numpy as np
 
 from nephroscale.tem.beside import find_beside
-from nephroscale.tem.shapes import median
+from nephroscale.tem.shapes import contiguous, median
 from nephroscale.tem.survey import PALE_END
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nephroscale.tem.screen import Levels
+    from nephroscale.tem.shapes import Window
 
 LEAST, STEP = 48, 4  # pixels; length of the shortest line, and of the steps in which it is looked for
 THICKEST, SLENDER = 16, 6  # pixels, and length in thicknesses at least
@@ -44,7 +47,7 @@ class _Line:
     level: float
 
 
-def find_lines(levels: Levels) -> np.ndarray:
+def find_lines(levels: Levels) -> Iterator[tuple[Window, np.ndarray]]:
     """Find straight lines along rows and columns.
 
     Parameters
@@ -52,20 +55,20 @@ def find_lines(levels: Levels) -> np.ndarray:
     levels
         Of an image without data strips.
 
-    Returns
-    -------
-    numpy.ndarray
-        bool [h, w].
+    Yields
+    ------
+    tuple
+        Rows and columns of a window with a line, or with its text, and bool of its shape.
     """
     image = levels.image
-    found = np.zeros(image.shape, bool)
-    for picture, mask in ((image, found), (image.T, found.T)):
+    for turned, picture in enumerate((image, image.T)):
         for line in _lines_along_rows(picture, levels.saturated):
-            mask[line.rows, line.columns] = True
+            window: Window = (line.rows, line.columns)
+            found = [(window, np.ones_like(picture[window], bool))]
             if line.columns.stop - line.columns.start <= LONGEST_BAR * picture.shape[1]:
-                window, beside = find_beside(picture, (line.rows, line.columns), line.level)
-                mask[window] |= beside
-    return found
+                found.append(find_beside(picture, window, line.level))
+            for (rows, columns), shape in found:
+                yield ((columns, rows), shape.T) if turned else ((rows, columns), shape)
 
 
 def measure_noise(image: np.ndarray) -> float:
@@ -75,11 +78,6 @@ def measure_noise(image: np.ndarray) -> float:
     counts = cv2.calcHist([change], [0], None, [256], [0, 256]).ravel().astype(np.int64).cumsum()
     middle = [int(np.searchsorted(counts, place, side="right")) for place in ((counts[-1] - 1) // 2, counts[-1] // 2)]
     return sum(middle) / 2 / (0.6745 * 2**0.5)
-
-
-def _contiguous(image: np.ndarray) -> np.ndarray:
-    """Copy a part of an image, or of a view of one with rows and columns exchanged, row by row."""
-    return np.ascontiguousarray(image) if image.strides[1] == 1 else cv2.transpose(image.T)
 
 
 def _lines_along_rows(image: np.ndarray, saturated: tuple[bool, bool]) -> list[_Line]:
@@ -101,7 +99,7 @@ def _lines_along_rows(image: np.ndarray, saturated: tuple[bool, bool]) -> list[_
     if not len(places) or len(places) > MOST * samples.size:
         return []
     if len(places) > FEW:
-        image = _contiguous(image)
+        image = contiguous(image)
     rows, left = np.divmod(places, samples.shape[1])
     left = np.minimum(left * STEP, image.shape[1] - LEAST)
     keep = np.zeros(len(rows), bool)
@@ -187,7 +185,7 @@ def _may_jump(image: np.ndarray, run: tuple[int, int, int], level: float, thicke
     """Whether a row above and one below, within the thickness of a line, differ from a level nearly everywhere."""
     row, start, end = run
     top = max(0, row - thickest - 2)
-    band = _contiguous(image[top : row + thickest + 3, start:end])
+    band = contiguous(image[top : row + thickest + 3, start:end])
     alike = cv2.inRange(band, math.ceil(level - JUMP), math.floor(level + JUMP))
     numbers = cv2.reduce(alike, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel() // 255
     jumps = (end - start - numbers) / (end - start) >= ALL_CLIPPED

@@ -51,7 +51,7 @@ FAR = 7  # pixels round a shape that are looked at
 PAIR = np.ones((2, 2), np.uint8)
 
 
-def find_sharp_shapes(levels: Levels) -> np.ndarray:
+def find_sharp_shapes(levels: Levels) -> Iterator[tuple[Window, np.ndarray]]:
     """Find thin shapes and arrowheads of about one grey level with a sharp edge.
 
     Parameters
@@ -59,23 +59,23 @@ def find_sharp_shapes(levels: Levels) -> np.ndarray:
     levels
         Of an image without data strips.
 
-    Returns
-    -------
-    numpy.ndarray
-        bool [h, w].
+    Yields
+    ------
+    tuple
+        Rows and columns of a window with shapes, and bool of its shape.
     """
     image = levels.image
     found = np.zeros(image.shape, bool)
     if min(image.shape) < 2 * FAR:
-        return found
+        return
     places = levels.not_saturated(levels.survey.even)
     if not len(places) or len(places) > MOST * image.size:
-        return found
+        return
     for box, place, level in _candidates(image, places):
         if not found[place] and (mark := _at(image, box, place, level)) is not None:
             window, shapes = mark
             found[window] |= shapes
-    return found
+            yield window, shapes
 
 
 def _candidates(image: np.ndarray, places: np.ndarray) -> Iterator[tuple[Window, tuple[int, int], int]]:

@@ -77,16 +77,17 @@ def survey_image(image: np.ndarray, even: float | None) -> Survey:
     rows = BLOCK * max(1, BAND // (BLOCK * width))
     counts: list[list[np.ndarray]] = [[] for _ in range(4 if even is None else 5)]
     equal, sharp = [], []
+    scratch = np.empty((min(rows, height), width), np.uint8)
     for start in range(0, height, rows):
         stop, first, last = min(height, start + rows), max(0, start - HALO), min(height, start + rows + HALO)
         inner = slice(start - first, stop - first)
         wide = cv2.copyMakeBorder(image[first:last], 1, 1, 1, 1, cv2.BORDER_REPLICATE)
         low, high = _of_four(cv2.min, wide), _of_four(cv2.max, wide)
-        in_square = cv2.subtract(high, low)[1:, 1:]
+        in_square = cv2.subtract(high[1:, 1:], low[1:, 1:])
         low, high = _of_four(cv2.min, low), _of_four(cv2.max, high)
         spread = cv2.subtract(high, low)
-        squares = cv2.threshold(in_square, 0, 1, cv2.THRESH_BINARY_INV)[1]
-        equal.append(_places(_without_last(squares, at_bottom=last == height)[inner], start * width))
+        squares = _without_last(cv2.threshold(in_square, 0, 1, cv2.THRESH_BINARY_INV)[1], at_bottom=last == height)
+        equal.append(_places(squares[inner], start * width))
         squares = _even_near_edges(in_square, spread, at_bottom=last == height)
         sharp.append(_places(squares[inner], start * width))
         lowest, highest, _, _ = cv2.minMaxLoc(image[start:stop])
@@ -95,7 +96,8 @@ def survey_image(image: np.ndarray, even: float | None) -> Survey:
                 of_kind.append(_quarter(np.zeros((stop - start, width), np.uint8)))
                 continue
             limit, kind = (level - 1, cv2.THRESH_BINARY) if white else (level, cv2.THRESH_BINARY_INV)
-            of_kind.append(_quarter(cv2.threshold(image[start:stop], limit, 255, kind)[1]))
+            marked = cv2.threshold(image[start:stop], limit, 255, kind, dst=scratch[: stop - start])[1]
+            of_kind.append(_quarter(marked))
         if even is not None:
             counts[4].append(_quarter(_even(spread[inner], low[inner], high[inner], even)))
     shares = [_half(np.concatenate(each)) for each in counts]
@@ -124,7 +126,7 @@ def _without_last(squares: np.ndarray, *, at_bottom: bool) -> np.ndarray:
 
 def _even_near_edges(in_square: np.ndarray, spread: np.ndarray, *, at_bottom: bool) -> np.ndarray:
     """Find even squares near a steep edge, several together: those of noise lie far from each other."""
-    even = cv2.threshold(in_square, EVEN, 1, cv2.THRESH_BINARY_INV)[1]
+    even = cv2.threshold(in_square, EVEN, 1, cv2.THRESH_BINARY_INV, dst=in_square)[1]
     even = _without_last(even, at_bottom=at_bottom)
     steep = cv2.threshold(spread, STEEP - 1, 1, cv2.THRESH_BINARY)[1]
     cv2.bitwise_and(even, cv2.dilate(steep, square(WITHIN)), dst=even)
@@ -134,9 +136,9 @@ def _even_near_edges(in_square: np.ndarray, spread: np.ndarray, *, at_bottom: bo
 
 def _even(spread: np.ndarray, low: np.ndarray, high: np.ndarray, limit: float) -> np.ndarray:
     """Find pixels like their neighbours; JPEG makes even white and black a little uneven."""
-    found = cv2.threshold(spread, limit, 255, cv2.THRESH_BINARY_INV)[1]
-    cv2.bitwise_or(found, cv2.threshold(low, 254 - PALE_END, 255, cv2.THRESH_BINARY)[1], dst=found)
-    return cv2.bitwise_or(found, cv2.threshold(high, PALE_END, 255, cv2.THRESH_BINARY_INV)[1], dst=found)
+    found = cv2.threshold(spread, limit, 255, cv2.THRESH_BINARY_INV, dst=spread)[1]
+    cv2.bitwise_or(found, cv2.threshold(low, 254 - PALE_END, 255, cv2.THRESH_BINARY, dst=low)[1], dst=found)
+    return cv2.bitwise_or(found, cv2.threshold(high, PALE_END, 255, cv2.THRESH_BINARY_INV, dst=high)[1], dst=found)
 
 
 def _quarter(marked: np.ndarray) -> np.ndarray:
