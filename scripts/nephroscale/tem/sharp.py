@@ -25,7 +25,6 @@ from nephroscale.tem.shapes import (
     square,
     widened,
 )
-from nephroscale.tem.survey import EVEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +47,7 @@ REACH = 48  # pixels round a mark within which others of its level are looked fo
 MOST_BESIDE = 0.08  # share of the pixels there that may have its level
 WIDEST, HIGHEST = 0.95, 0.5  # of the image
 FAR = 7  # pixels round a shape that are looked at
-PAIR = np.ones((2, 2), np.uint8)
+FILLED = 2  # other than 0 and 1
 
 
 def find_sharp_shapes(levels: Levels) -> Iterator[tuple[Window, np.ndarray]]:
@@ -71,8 +70,9 @@ def find_sharp_shapes(levels: Levels) -> Iterator[tuple[Window, np.ndarray]]:
     places = levels.not_saturated(levels.survey.even)
     if not len(places) or len(places) > MOST * image.size:
         return
+    is_even = levels.survey.is_even
     for box, place, level in _candidates(image, places):
-        if not found[place] and (mark := _at(image, box, place, level)) is not None:
+        if not found[place] and (mark := _at(image, is_even, box, place, level)) is not None:
             window, shapes = mark
             found[window] |= shapes
             yield window, shapes
@@ -118,81 +118,72 @@ def _group(places: np.ndarray, level: np.ndarray, width: int) -> np.ndarray:
     return groups
 
 
-def _at(image: np.ndarray, box: Window, place: tuple[int, int], level: int) -> tuple[Window, np.ndarray] | None:
+def _at(
+    image: np.ndarray, is_even: np.ndarray, box: Window, place: tuple[int, int], level: int
+) -> tuple[Window, np.ndarray] | None:
     """Return a window round a box, and in it the mark of a level with a pixel at a place, and others near it."""
     # Few places are marks, so the surroundings are looked at for these only.
     near, _ = widened(box, FAR + 2, image.shape)
-    look = _Look(image[near], level)
-    if cv2.countNonZero(look.own) < LEAST:
+    look = _Look(image[near], is_even[near], level)
+    if np.count_nonzero(look.own) < LEAST:
         return None
-    index = look.shape_at(place[0] - near[0].start, place[1] - near[1].start)
-    if not index or not look.is_drawn(index, certain=False):
+    core = look.core_at(place[0] - near[0].start, place[1] - near[1].start)
+    if core is None or not look.is_drawn(*core, certain=False):
         return None
     window, _ = widened(box, REACH, image.shape)
-    look = _Look(image[window], level)
-    index = look.shape_at(place[0] - window[0].start, place[1] - window[1].start)
-    others = [
-        other
-        for other in np.flatnonzero(look.stats[:, 4] >= LEAST_BESIDE).tolist()
-        if other not in {0, index} and look.is_drawn(other, certain=True)
-    ]
-    shapes: np.ndarray = np.isin(look.labels, [index, *others])
-    rest = np.count_nonzero((look.labels > 0) & ~shapes) / shapes.size
-    return window, shapes if rest <= MOST_BESIDE else look.labels == index
-
-
-def _in_even_square(image: np.ndarray) -> np.ndarray:
-    """Pixels of even squares of 2 x 2 pixels: uint8 [h, w], 255 or 0."""
-    low, high = cv2.erode(image, PAIR, anchor=(0, 0)), cv2.dilate(image, PAIR, anchor=(0, 0))
-    even = cv2.threshold(cv2.subtract(high, low, dst=low), EVEN, 255, cv2.THRESH_BINARY_INV)[1]
-    even[-1], even[:, -1] = 0, 0
-    return cv2.dilate(even, PAIR, anchor=(1, 1))
+    look = _Look(image[window], is_even[window], level)
+    labels, stats = label_window(look.own)
+    row, column = place[0] - window[0].start, place[1] - window[1].start
+    index = int(labels[row : row + 2, column : column + 2].max())
+    others = []
+    for other in np.flatnonzero(stats[:, 4] >= LEAST_BESIDE).tolist():
+        x, y, w, h = stats[other, :4].tolist()
+        shape = labels[y : y + h, x : x + w] == other
+        if other not in {0, index} and look.is_drawn((y, x), shape, certain=True):
+            others.append(other)
+    shapes: np.ndarray = np.isin(labels, [index, *others])
+    rest = np.count_nonzero((labels > 0) & ~shapes) / shapes.size
+    return window, shapes if rest <= MOST_BESIDE else labels == index
 
 
 class _Look:
     """The even shapes of a level in a window."""
 
-    def __init__(self, image: np.ndarray, level: int) -> None:
+    def __init__(self, image: np.ndarray, is_even: np.ndarray, level: int) -> None:
         self.image = image
-        own = cv2.inRange(image, level - NEAR, level + NEAR)
-        self.own = cv2.bitwise_and(own, _in_even_square(image), dst=own)
-
-    @cached_property
-    def labels(self) -> np.ndarray:
-        """Number of the shape at each pixel, 0 if none is there: int32 [h, w]."""
-        return self._shapes[0]
-
-    @cached_property
-    def stats(self) -> np.ndarray:
-        """Of each shape x, y, width, height and area: int32 [shapes, 5]."""
-        return self._shapes[1]
-
-    @cached_property
-    def _shapes(self) -> tuple[np.ndarray, np.ndarray]:
-        return label_window(self.own.view(bool))
+        least, most = max(0, level - NEAR), min(255, level + NEAR)
+        self.own = (image - np.uint8(least) <= np.uint8(most - least)) & _in_squares(is_even)  # 0 - 1 is 255
 
     @cached_property
     def spread(self) -> np.ndarray:
         """Range of the levels among neighbours."""
         return spread_of(self.image)
 
-    def shape_at(self, row: int, column: int) -> int:
-        """Number of the shape at a square, 0 if none is there."""
-        return int(self.labels[row : row + 2, column : column + 2].max())
+    def core_at(self, row: int, column: int) -> tuple[tuple[int, int], np.ndarray] | None:
+        """Row, column and mask of the shape at a square of 2 x 2 pixels, None where none is there."""
+        here = self.own[row : row + 2, column : column + 2]
+        down, right = divmod(int(here.argmax()), here.shape[1])
+        if not here[down, right]:
+            return None
+        filled = self.own.astype(np.uint8)
+        x, y, w, h = cv2.floodFill(filled, None, (column + right, row + down), FILLED, flags=8)[3]
+        return (y, x), filled[y : y + h, x : x + w] == FILLED
 
-    def is_drawn(self, index: int, *, certain: bool) -> bool:
+    def is_drawn(self, corner: tuple[int, int], core: np.ndarray, *, certain: bool) -> bool:
         """Whether a shape has a step all around it and a sharp edge, and is thin; less is asked near a certain mark."""
-        x, y, w, h, area = self.stats[index].tolist()
+        (y, x), (h, w) = corner, core.shape
+        levels = self.image[y : y + h, x : x + w][core]
+        area = len(levels)
         if not certain and area < LEAST:
             return False
-        tight = np.s_[y : y + h, x : x + w]
-        levels = self.image[tight][self.labels[tight] == index]
         level = int(median(levels))
         deviation = int(cv2.absdiff(levels, np.full_like(levels, level)).sum()) / area
         if deviation > max(EVENER, DEVIATION):
             return False
-        at = np.s_[max(0, y - FAR) : y + h + FAR, max(0, x - FAR) : x + w + FAR]
-        core, look = self.labels[at] == index, self.image[at]
+        at, inner = widened(np.s_[y : y + h, x : x + w], FAR, self.image.shape)
+        look, tight = self.image[at], core
+        core = np.zeros(look.shape, bool)
+        core[inner] = tight
         away = cv2.absdiff(look, np.full_like(look, level))
         other = away > STEP
         least, around, sharp = (LEAST_BESIDE, AROUND_BESIDE, SHARP_BESIDE) if certain else (LEAST, ALL_AROUND, SHARP)
@@ -217,6 +208,16 @@ class _Look:
             if change >= limits:
                 return is_thin(core) or is_arrowhead(core)
         return False
+
+
+def _in_squares(begins: np.ndarray) -> np.ndarray:
+    """Pixels of squares of 2 x 2 pixels that lie in a window, by where these begin: uint8 [h, w], 1 or 0, to bool."""
+    begins = begins[:-1, :-1].view(bool)
+    covered = np.zeros((begins.shape[0] + 1, begins.shape[1] + 1), bool)
+    covered[:-1, :-1] = begins
+    covered[:-1, 1:] |= begins
+    covered[1:] |= covered[:-1].copy()
+    return covered
 
 
 def _of_most(changes: np.ndarray) -> float:

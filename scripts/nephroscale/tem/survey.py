@@ -56,11 +56,14 @@ class Survey:
         Places in the flattened image, ascending, of squares of 2 x 2 equal pixels (of their first pixels).
     even
         The same of even squares among others, near a steep edge.
+    is_even
+        Whether an even square of 2 x 2 pixels begins at a pixel: uint8 [h, w], 1 or 0.
     """
 
     blocks: Blocks
     equal: np.ndarray
     even: np.ndarray
+    is_even: np.ndarray
 
 
 def survey_image(image: np.ndarray, even: float | None) -> Survey:
@@ -77,6 +80,7 @@ def survey_image(image: np.ndarray, even: float | None) -> Survey:
     rows = BLOCK * max(1, BAND // (BLOCK * width))
     counts: list[list[np.ndarray]] = [[] for _ in range(4 if even is None else 5)]
     equal, sharp = [], []
+    is_even = np.empty(image.shape, np.uint8)
     scratch = np.empty((min(rows, height), width), np.uint8)
     for start in range(0, height, rows):
         stop, first, last = min(height, start + rows), max(0, start - HALO), min(height, start + rows + HALO)
@@ -88,8 +92,9 @@ def survey_image(image: np.ndarray, even: float | None) -> Survey:
         spread = cv2.subtract(high, low)
         squares = _without_last(cv2.threshold(in_square, 0, 1, cv2.THRESH_BINARY_INV)[1], at_bottom=last == height)
         equal.append(_places(squares[inner], start * width))
-        squares = _even_near_edges(in_square, spread, at_bottom=last == height)
-        sharp.append(_places(squares[inner], start * width))
+        squares = cv2.threshold(in_square, EVEN, 1, cv2.THRESH_BINARY_INV, dst=in_square)[1]
+        is_even[start:stop] = _without_last(squares, at_bottom=last == height)[inner]
+        sharp.append(_places(_near_edges(squares, spread)[inner], start * width))
         lowest, highest, _, _ = cv2.minMaxLoc(image[start:stop])
         for of_kind, (level, white) in zip(counts, ENDS, strict=False):
             if (highest < level) if white else (lowest > level):
@@ -102,7 +107,7 @@ def survey_image(image: np.ndarray, even: float | None) -> Survey:
             counts[4].append(_quarter(_even(spread[inner], low[inner], high[inner], even)))
     shares = [_half(np.concatenate(each)) for each in counts]
     blocks = Blocks([_half(each) for each in shares], shares)
-    return Survey(blocks, np.concatenate(equal), np.concatenate(sharp))
+    return Survey(blocks, np.concatenate(equal), np.concatenate(sharp), is_even)
 
 
 def _of_four(extreme: Callable[[np.ndarray, np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
@@ -124,10 +129,8 @@ def _without_last(squares: np.ndarray, *, at_bottom: bool) -> np.ndarray:
     return squares
 
 
-def _even_near_edges(in_square: np.ndarray, spread: np.ndarray, *, at_bottom: bool) -> np.ndarray:
+def _near_edges(even: np.ndarray, spread: np.ndarray) -> np.ndarray:
     """Find even squares near a steep edge, several together: those of noise lie far from each other."""
-    even = cv2.threshold(in_square, EVEN, 1, cv2.THRESH_BINARY_INV, dst=in_square)[1]
-    even = _without_last(even, at_bottom=at_bottom)
     steep = cv2.threshold(spread, STEEP - 1, 1, cv2.THRESH_BINARY)[1]
     cv2.bitwise_and(even, cv2.dilate(steep, square(WITHIN)), dst=even)
     number = cv2.boxFilter(even, -1, (DENSE_IN, DENSE_IN), normalize=False, borderType=cv2.BORDER_CONSTANT)
