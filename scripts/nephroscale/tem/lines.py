@@ -34,6 +34,7 @@ ENDS = 16  # pixels by which a line may be longer than found
 LONGEST_BAR = 0.5  # length of a line that can have text, as a share of the side
 MOST = 0.05  # share of the samples that begin an even segment; with more, evenness says nothing
 AT_ONCE = 100_000  # segments
+BAND = 128_000  # samples; so many stay in the processor's cache
 FEW = 20_000  # segments that are read down the columns of an image; for more, it is transposed
 BORDER = 0.8  # length of a line at the image's border, as a share of the side
 
@@ -85,22 +86,13 @@ def _lines_along_rows(image: np.ndarray, saturated: tuple[bool, bool]) -> list[_
         return []
     noise = measure_noise(image)
     most = min(MOST_EVEN, max(1.0, EVEN * noise))
-    samples = np.ascontiguousarray(image[:, ::STEP]) if image.strides[1] == 1 else cv2.transpose(image.T[::STEP])
-    window = np.ones((1, LEAST // STEP), np.uint8)
-    low, high = cv2.erode(samples, window, anchor=(0, 0)), cv2.dilate(samples, window, anchor=(0, 0))
-    spread = cv2.subtract(high, low, dst=low)
-    even = cv2.threshold(spread, int(RANGE * most), 1, cv2.THRESH_BINARY_INV, dst=high)[1]
-    even[:, samples.shape[1] - window.size + 1 :] = 0
-    if not cv2.countNonZero(even):
-        return []
-    # Most even tissue is thicker than a line.
-    even = cv2.subtract(even, cv2.morphologyEx(even, cv2.MORPH_OPEN, np.ones((THICKEST + 1, 1), np.uint8)))
-    places = np.flatnonzero(even.view(bool))
-    if not len(places) or len(places) > MOST * samples.size:
+    columns = -(-image.shape[1] // STEP)
+    places = _even_segments(image, int(RANGE * most))
+    if not len(places) or len(places) > MOST * len(image) * columns:
         return []
     if len(places) > FEW:
         image = contiguous(image)
-    rows, left = np.divmod(places, samples.shape[1])
+    rows, left = np.divmod(places, columns)
     left = np.minimum(left * STEP, image.shape[1] - LEAST)
     keep = np.zeros(len(rows), bool)
     segments = np.lib.stride_tricks.sliding_window_view(image, LEAST, axis=1)
@@ -117,6 +109,28 @@ def _lines_along_rows(image: np.ndarray, saturated: tuple[bool, bool]) -> list[_
             lines.append(line)
             done[line.rows, line.columns] = True
     return lines
+
+
+def _even_segments(image: np.ndarray, most: int) -> np.ndarray:
+    """Places where even segments of rows begin that are not one of many, in the flattened samples, ascending."""
+    length = LEAST // STEP
+    places = []
+    height = max(THICKEST, STEP * BAND // image.shape[1])
+    for start in range(0, len(image), height):
+        first = max(0, start - THICKEST)
+        part = image[first : start + height + THICKEST]
+        samples = np.ascontiguousarray(part[:, ::STEP]) if part.strides[1] == 1 else cv2.transpose(part.T[::STEP])
+        window = np.ones((1, length), np.uint8)
+        low, high = cv2.erode(samples, window, anchor=(0, 0)), cv2.dilate(samples, window, anchor=(0, 0))
+        even = cv2.threshold(cv2.subtract(high, low, dst=low), most, 1, cv2.THRESH_BINARY_INV, dst=high)[1]
+        even[:, max(0, samples.shape[1] - length + 1) :] = 0
+        if not cv2.countNonZero(even):
+            continue
+        # Most even tissue is thicker than a line.
+        even = cv2.subtract(even, cv2.morphologyEx(even, cv2.MORPH_OPEN, np.ones((THICKEST + 1, 1), np.uint8)))
+        inner = even[start - first : start - first + height]
+        places.append(np.flatnonzero(inner.view(bool)) + start * samples.shape[1])
+    return np.concatenate(places) if places else np.empty(0, np.intp)
 
 
 def _variances(segments: np.ndarray) -> np.ndarray:
