@@ -72,7 +72,10 @@ def find_pure_shapes(image: np.ndarray, levels: Levels | None = None) -> np.ndar
     """
     levels = levels or Levels(image)
     found = np.zeros(image.shape, bool)
+    lowest, highest, _, _ = cv2.minMaxLoc(image)
     for kind, saturated in zip((WHITE_KIND, BLACK_KIND), levels.saturated, strict=True):
+        if (255 - lowest if kind == BLACK_KIND else highest) < LIMITS[not saturated][0]:
+            continue
         shapes = [
             shape
             for limits in (LIMITS[:1] if saturated else LIMITS)
@@ -106,6 +109,8 @@ def _thin_shapes(image: np.ndarray, levels: Levels, kind: int, limits: tuple[int
         around, place = widened(window, REACH + EDGE, image.shape)
         near = cv2.bitwise_not(image[around]) if kind == BLACK_KIND else image[around]
         own = group & (near[place] >= pure)
+        if np.count_nonzero(own) < least:
+            continue
         loose = dilated(near >= pure, EDGE) & (near >= pale)
         labels, stats = label_window(loose)
         amounts = np.bincount(labels[place][own], minlength=len(stats))
