@@ -27,9 +27,10 @@ def write_batch(study, patient):
 
 
 def open_batch(study, patient, **more):
-    config = study.plan().config.to_mapping()
+    plan = study.plan()
+    config = plan.config.to_mapping()
     predict = {**config["predict"], **write_batch(study, patient), **more}
-    return Plan({**config, "predict": predict}, study.plan().stages, scripts=study.plan().scripts)
+    return Plan({**config, "predict": predict}, plan.stages, scripts=plan.scripts)
 
 
 def predict(study, patient, **more):
