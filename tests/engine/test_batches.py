@@ -79,12 +79,14 @@ def test_batches_stay_side_by_side_whatever_runs_later(study, today):
     assert f"Other batches: {others}" in summary(plan).splitlines()
 
 
+@pytest.mark.slow
 def test_the_last_screen_gives_the_table_of_this_batch(study):
     plan = predict(study, "N1", name="clinic-A")
     lines = summary(plan).splitlines()
     assert "Predictions of batch clinic-A by one: results/demo/predict/one/clinic-A/predictions.csv" in lines
 
 
+@pytest.mark.slow
 def test_a_recipe_does_not_depend_on_the_name_of_the_batch(study):
     first = predict(study, "N1", name="A").recipe_digest("predict", "one/A")
     plan = open_batch(study, "N1", name="B")
