@@ -77,6 +77,7 @@ def test_a_bar_on_real_fluorescence(root, tmp_path, im_settings, make_row, colou
     assert marked[:1000].mean() == pytest.approx(without[:1000].mean(), rel=0.01)
 
 
+@pytest.mark.slow
 def test_a_real_merge_is_refused_unless_a_channel_is_named(root, make_row):
     path = require_real_images(root) / "data/immunofluorescence/Leica-Fluorescence-1_x2500-y2338-600x500.bmp"
     with open_slide(path) as reader:
