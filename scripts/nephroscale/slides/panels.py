@@ -9,12 +9,12 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SPARSE = 16  # pixels between those that show which lines may be even
+SPARSE, MANY = 16, 128  # pixels between those that show which lines may be even, and how many suffice
 EVEN = 0.94  # share of the pixels of a line of a band that have its level
 JPEG = 14  # levels of 255 that JPEG changes a band by
 BESIDE = 0.3  # share of the pixels next to a band that have another level
 SMEAR = 2  # lines next to a band that its edge may smear
-THIN, WIDE = 3, 0.06  # of a band: lines, and share of the side
+THIN, WIDE = 4, 0.06  # of a band: lines, and share of the side
 LEAST = 0.15  # share of the side that a picture has
 SAME = 0.4  # correlation of the lines on both sides of a band from which on they are of one picture
 BROAD = 16  # shapes broader than the side over this are not compared
@@ -43,14 +43,14 @@ def find_panels(grey: np.ndarray) -> str:
 
 def _bands(lines: np.ndarray) -> Iterator[tuple[int, int]]:
     """Yield the first and the last line of each band [lines, pixels]."""
-    sparse = lines[:, ::SPARSE]
+    sparse = lines[:, :: max(SPARSE, lines.shape[1] // MANY)]
     if sparse.shape[1] < 8:
         return
+    levels = np.median(sparse, axis=1)
+    apart = np.abs(sparse - levels[:, None].astype(np.float32))
     full = 255.0 if _has_bytes(lines) else max(1.0, float(sparse.max()))
     for reach in (0.0, JPEG / 255 * full):
-        levels = np.median(sparse, axis=1)
-        off = np.abs(sparse - levels[:, None]) > reach
-        may_be = off.mean(axis=1) <= 3 * (1 - EVEN)
+        may_be = (apart > reach).mean(axis=1) <= 3 * (1 - EVEN)
         ends = np.diff(may_be) | (np.abs(np.diff(levels)) > reach)
         for group in np.split(np.arange(len(lines)), np.flatnonzero(ends) + 1):
             start, end = int(group[0]), int(group[-1])
