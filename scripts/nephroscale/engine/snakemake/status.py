@@ -62,7 +62,7 @@ def _item(text: str, units: list[str]) -> list[str]:
 
 def _stage_lines(plan: Plan) -> list[str]:
     counts = {stage: text for stage in plan.stages if (text := _counts(plan, stage))}
-    width = max(map(len, counts), default=0)
+    width = max(map(len, [*counts, "temperature"]))
     return [f"  {stage:<{width}} {text}" for stage, text in counts.items()]
 
 
