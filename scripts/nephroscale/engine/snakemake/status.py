@@ -42,7 +42,7 @@ def summary(plan: Plan) -> str:
     str
         Some lines of text.
     """
-    lines = ["", "nephroscale", *(line for name in plan.stages for line in _stage_line(plan, name))]
+    lines = ["", "nephroscale", *_stage_lines(plan)]
     running, ended = _unfinished(plan)
     sections = {"Running": running, "Rejected": _rejections(plan), "Ended before they were done": ended}
     for title, found in (sections | describe_findings(plan) | {"Failed": _failures(plan)}).items():
@@ -60,18 +60,25 @@ def _item(text: str, units: list[str]) -> list[str]:
     return [*(f"  {unit}" for unit in named), *(f"    {line.strip()}" for line in text.splitlines())]
 
 
-def _stage_line(plan: Plan, stage: str) -> list[str]:
+def _stage_lines(plan: Plan) -> list[str]:
+    counts = {stage: text for stage in plan.stages if (text := _counts(plan, stage))}
+    width = max(map(len, [*counts, "temperature"]))
+    return [f"  {stage:<{width}} {text}" for stage, text in counts.items()]
+
+
+def _counts(plan: Plan, stage: str) -> str:
+    """How many units of a stage are made, rejected and outdated; empty where the stage has none."""
     study = plan.study_units(stage)
     # New patients are predicted on request: units without a receipt are not waited for.
     units = [*study, *(unit for unit in plan.units(stage)[len(study) :] if plan.receipt(stage, unit))]
     if not units:
-        return []
+        return ""
     receipts = [plan.receipt(stage, unit) for unit in units]
     made = [receipt for receipt in receipts if receipt]
     rejected = sum(not receipt.accepted for receipt in made)
     old = sum(outdated(plan, stage, unit) is not None for unit in units if plan.receipt(stage, unit) is None)
-    text = f"  {stage:<11} {len(made):>6} of {len(units)}"
-    return [text + (f", {rejected} rejected" if rejected else "") + (f", {old} outdated" if old else "")]
+    text = f"{len(made):>6} of {len(units)}"
+    return text + (f", {rejected} rejected" if rejected else "") + (f", {old} outdated" if old else "")
 
 
 def _history(plan: Plan) -> list[str]:
