@@ -16,7 +16,7 @@ from nephroscale.tem.letters import BLACK, WHITE, Drawn, find_glyphs, find_label
 from nephroscale.tem.level import find_one_level
 from nephroscale.tem.lines import find_lines
 from nephroscale.tem.pure import find_pure_shapes
-from nephroscale.tem.screen import DARK_KIND, EVEN_KIND, PALE_END, PALE_KIND, Levels, find_groups, find_parts
+from nephroscale.tem.screen import DARK_KIND, EVEN_KIND, PALE_KIND, Levels, find_groups, find_parts
 from nephroscale.tem.shapes import (
     Window,
     contiguous,
@@ -29,6 +29,7 @@ from nephroscale.tem.shapes import (
     widened,
 )
 from nephroscale.tem.sharp import find_sharp_shapes
+from nephroscale.tem.survey import PALE_END
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

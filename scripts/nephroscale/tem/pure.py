@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from nephroscale.tem.screen import BLACK_KIND, DARK_KIND, PALE_KIND, PURE, WHITE_KIND, Levels, find_groups
+from nephroscale.tem.screen import BLACK_KIND, DARK_KIND, PALE_KIND, WHITE_KIND, Levels, find_groups
 from nephroscale.tem.shapes import (
     Window,
     dilated,
@@ -22,6 +22,7 @@ from nephroscale.tem.shapes import (
     spread_of,
     widened,
 )
+from nephroscale.tem.survey import PURE
 
 # Levels of what was drawn in white, and of its smoothed edges; 255 minus these in black. Hardly any pixel of small
 # letters and thin lines is white, so a second pair is tried where the tissue is not as white.
