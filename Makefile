@@ -11,6 +11,9 @@ CORES ?= all
 TINY := --configfile config/tiny.yaml
 PERMUTED := results/permuted1 results/permuted2 results/permuted3
 
+# Where it is set, each of some hundred processes compiles the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo permuted demo-check demo-docs demo-slurm tiny test test-quick test-long test-slurm lint format types bench docs lock clean
 

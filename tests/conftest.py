@@ -22,15 +22,23 @@ hypothesis.settings.load_profile("busy")
 os.environ["NEPHROSCALE_CHECK_INPUTS"] = "1"  # a job that opens an input which its stage does not declare fails
 
 
-#: Tests that take minutes come first, so that no worker is left alone with one of them at the end.
-LONGEST = ("test_portable.py", "workflow", "engine/test_recipes.py", "commands/test_package.py")
+#: Tests that come first. A worker starts at the front, and another takes over from the end: modules whose fixture takes
+#: half a minute stay with one worker, and whoever is last is left with a short test.
+FIRST = (
+    "engine/test_recipes.py",
+    "commands/test_package.py",
+    "test_wheel.py",
+    "test_portable.py",
+    *(f"workflow/test_{name}.py" for name in ("deposits", "bytes", "privacy", "nothing_lost", "missing")),
+    "workflow",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest tests first; all others keep their order."""
+    """Put some tests first; all others keep their order."""
 
     def place(item: pytest.Item) -> int:
-        return next((k for k, name in enumerate(LONGEST) if item.path.is_relative_to(ROOT / "tests" / name)), 99)
+        return next((k for k, name in enumerate(FIRST) if item.path.is_relative_to(ROOT / "tests" / name)), 99)
 
     items.sort(key=place)
 

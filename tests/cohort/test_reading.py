@@ -95,6 +95,7 @@ def test_empty_columns_at_the_end_are_no_columns(tmp_path) -> None:
     assert table.columns == ("patient_id", "a")
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_cleaning_twice_is_cleaning_once(text) -> None:
     assert clean(clean(text)) == clean(text)

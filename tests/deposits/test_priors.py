@@ -16,6 +16,8 @@ from nephroscale.features.convert_weights import prepare_weights
 from nephroscale.training.tem_priors import FILE, read_priors
 from support.blots import PATIENTS, SIZE, TEST, TRAINING, VALIDATION, write_blots
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = DepositsSettings(backbone=BackboneSettings(size_px=SIZE), batch_size=16)
 
 
@@ -69,7 +71,6 @@ def test_labels_of_validation_and_test_patients_change_no_byte(study, fitted, tm
     assert content(fit(study, tmp_path / "again", **others)) == content(fitted)
 
 
-@pytest.mark.slow
 def test_planted_labels_of_the_training_side_are_not_found_in_its_priors(study, tmp_path):
     """On noise, an SVM that had seen a patient would know the label; one that has not cannot."""
     random = np.random.default_rng(5)
@@ -87,7 +88,6 @@ def test_planted_labels_of_the_training_side_are_not_found_in_its_priors(study, 
     assert roc_auc_score(list(labels.values()), [priors[image] for image in labels]) < 0.75
 
 
-@pytest.mark.slow
 def test_an_unlabelled_training_patient_has_the_prior_of_a_new_one(study, tmp_path):
     who = TRAINING[0]
     out = fit(study, tmp_path / "fold0", **{who: {}})

@@ -23,6 +23,8 @@ from nephroscale.features.convert_weights import prepare_weights
 from nephroscale.training.checkpoint import Checkpoint
 from support.blots import PATIENTS, SIZE, write_blots
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = DepositsSettings(backbone=BackboneSettings(size_px=SIZE), head_steps=60, epochs=2, batch_size=8)
 
 
@@ -76,7 +78,6 @@ def test_both_systems_are_joined_by_a_weight_of_the_validation_side(evaluated, m
     assert all(name[:3] in PATIENTS[10:14] for name in read_validation(models["plain"]))
 
 
-@pytest.mark.slow
 def test_skips_join_the_features_of_all_stages(study, tmp_path, models):
     kinds = {variant: json.loads((models[variant] / "svm.json").read_text()) for variant in SETTINGS.variants[1:]}
     assert set(kinds) == {"svm", "svm-without-skips", "svm-random-weights"}
@@ -84,7 +85,6 @@ def test_skips_join_the_features_of_all_stages(study, tmp_path, models):
     assert train(study, "svm-without-skips", tmp_path / "last")["features"] == 1280
 
 
-@pytest.mark.slow
 def test_a_training_is_equal_to_the_byte_also_after_it_was_killed(study, tmp_path, models, monkeypatch):
     whole = (models["plain"] / "weights.safetensors").read_bytes()
     work = tmp_path / "work"

@@ -27,9 +27,10 @@ def write_batch(study, patient):
 
 
 def open_batch(study, patient, **more):
-    config = study.plan().config.to_mapping()
+    plan = study.plan()
+    config = plan.config.to_mapping()
     predict = {**config["predict"], **write_batch(study, patient), **more}
-    return Plan({**config, "predict": predict}, study.plan().stages, scripts=study.plan().scripts)
+    return Plan({**config, "predict": predict}, plan.stages, scripts=plan.scripts)
 
 
 def predict(study, patient, **more):
@@ -78,12 +79,14 @@ def test_batches_stay_side_by_side_whatever_runs_later(study, today):
     assert f"Other batches: {others}" in summary(plan).splitlines()
 
 
+@pytest.mark.slow
 def test_the_last_screen_gives_the_table_of_this_batch(study):
     plan = predict(study, "N1", name="clinic-A")
     lines = summary(plan).splitlines()
     assert "Predictions of batch clinic-A by one: results/demo/predict/one/clinic-A/predictions.csv" in lines
 
 
+@pytest.mark.slow
 def test_a_recipe_does_not_depend_on_the_name_of_the_batch(study):
     first = predict(study, "N1", name="A").recipe_digest("predict", "one/A")
     plan = open_batch(study, "N1", name="B")

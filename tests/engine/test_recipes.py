@@ -102,16 +102,16 @@ class Trace:
             codes = set()
 
             def note(frame, event, argument):
-                if event == "call":
-                    codes.add(frame.f_code)
+                codes.add(frame.f_code)  # and returns None, so that no line of the function is traced
 
-            threading.setprofile(note)
-            sys.setprofile(note)
+            before = sys.gettrace()
+            threading.settrace(note)
+            sys.settrace(note)
             try:
                 return make(job)
             finally:
-                sys.setprofile(None)
-                threading.setprofile(None)
+                sys.settrace(before)
+                threading.settrace(before)
                 for code in codes:
                     # the bodies of modules and classes are no functions: they run on import, whoever imports first
                     if code.co_filename.startswith(prefix) and code.co_flags & 1:

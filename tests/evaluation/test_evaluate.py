@@ -88,6 +88,7 @@ def test_predictions_weights_and_attention_are_written(tmp_path, features):
     assert not np.array_equal(attention, read_array(tmp_path / "out" / "attention", "IM"))
 
 
+@pytest.mark.slow
 def test_bytes_are_reproducible_and_patients_are_independent(tmp_path, features):
     weights = trained(tmp_path / "w")
     for name in ("one", "two"):
@@ -130,6 +131,7 @@ def test_attention_is_tested_by_deletion_where_there_is_attention(tmp_path, feat
     assert not (tmp_path / "none" / "deletion.csv").exists()
 
 
+@pytest.mark.slow
 def test_the_requested_head_is_reported(tmp_path, features):
     weights, found = trained(tmp_path / "w", ordinal=True), {}
     for prediction in ("softmax", "ordinal", "mean"):

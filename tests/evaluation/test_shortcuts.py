@@ -24,6 +24,7 @@ def folds(labels=LABELS, **rest):
     )
 
 
+@pytest.mark.slow
 def test_facts_that_follow_the_classes_predict_them():
     rng = np.random.default_rng(1)
     facts = {case: {"images": label + rng.normal(0, 0.3), "noise": rng.normal()} for case, label in LABELS.items()}
@@ -35,14 +36,14 @@ def test_facts_that_follow_the_classes_predict_them():
 
 @pytest.mark.slow
 def test_facts_without_information_have_p_values_of_all_sizes():
-    """Over 25 cohorts, p is at most 0.1 in about a tenth, and never below 1 / 20."""
+    """Over 15 cohorts, p is at most 0.1 in about a tenth, and never below 1 / 20."""
     p = []
-    for k in range(25):
+    for k in range(15):
         rng = np.random.default_rng(k)
         facts = {case: {str(i): rng.normal() for i in range(4)} for case in CASES}
         p.append(predict_from_facts(facts, folds(), 19, k).p)
     assert min(p) >= 1 / 20
-    assert binom.cdf(sum(np.array(p) <= 0.1), 25, 0.1) < 0.999
+    assert binom.cdf(sum(np.array(p) <= 0.1), 15, 0.1) < 0.999
     assert 0.3 < np.mean(p) < 0.7
 
 
@@ -96,5 +97,5 @@ def test_the_planted_shortcut_of_the_demo_is_found_and_the_plain_demo_has_none()
         rows = [PatientRow(row.patient_id, row.diagnosis, site=row.site) for row in people]
         table = make_folds(rows, ("IgAN", "MN", "LN"), FoldsSettings(), 1, min_per_class=5, permute_labels=None)
         facts = {row.patient_id: {"site": float(row.site == "south")} for row in people}
-        outcome = predict_from_facts(facts, table, 99, 1)
+        outcome = predict_from_facts(facts, table, 39, 1)
         assert (outcome.p < 0.05) == found, "p < 0.05 is the report's limit for its warning"

@@ -58,6 +58,7 @@ def test_the_encoder_gives_the_mean_of_the_112_channel_stage(network, size, side
     np.testing.assert_allclose(maps, expected, atol=1e-3)  # norms are folded into convolutions
 
 
+@pytest.mark.slow
 def test_the_trainable_encoder_starts_as_the_frozen_one():
     settings = TrainableEncoderSettings(name=NAME)
     encoder = build_encoder(settings, 224).eval()

@@ -23,6 +23,7 @@ def find(path: Path) -> list[Polygon]:
     return [one.polygon for one in found.glomeruli]
 
 
+@pytest.mark.slow
 def test_painted_glomeruli_are_found(om_slide: tuple[Path, list[Polygon]]) -> None:
     path, true = om_slide
     found = find(path)

@@ -88,6 +88,7 @@ def test_an_image_without_glomeruli_is_rejected(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_corrected_outlines_replace_the_detection(
     om_slide: tuple[Path, list[Polygon]], tmp_path: Path, make_annotation: Callable[..., Path]
 ) -> None:

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
-from nephroscale.features.encoders.huggingface import build_network
-from nephroscale.models.encoders import swin
 from nephroscale.training.precision import compile_block
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+pytestmark = pytest.mark.slow  # transformers is imported, and not before these tests run
 
 LAYOUT = {"embed_dim": 16, "depths": [2, 2], "num_heads": [2, 4], "image_size": 56, "window_size": 7}
 
 
-def network(**changes: Any) -> Any:
+@pytest.fixture
+def swin() -> ModuleType:
+    from nephroscale.models.encoders import swin
+
+    return swin
+
+
+def network(swin: ModuleType, **changes: Any) -> Any:
+    from nephroscale.features.encoders.huggingface import build_network
+
     torch.manual_seed(0)
     made: Any = build_network({"kind": "swin", "layout": {**LAYOUT, **changes}, "mean": [0.5] * 3, "std": [0.5] * 3})
     for block in swin.blocks(made.network):
@@ -30,8 +42,8 @@ def passed(inner: Any, images: torch.Tensor) -> tuple[torch.Tensor, dict[str, to
     return maps.detach(), {name: p.grad.clone() for name, p in inner.named_parameters()}
 
 
-def test_maps_and_gradients_are_those_of_transformers() -> None:
-    theirs = network()
+def test_maps_and_gradients_are_those_of_transformers(swin: ModuleType) -> None:
+    theirs = network(swin)
     ours = deepcopy(theirs)
     swin.adapt(ours)
     assert list(ours.state_dict()) == list(theirs.state_dict())
@@ -43,8 +55,8 @@ def test_maps_and_gradients_are_those_of_transformers() -> None:
             torch.testing.assert_close(after[name], gradient, rtol=2e-2, atol=1e-3 * float(gradient.abs().max()))
 
 
-def test_the_gradient_of_the_position_bias_is_allowed_in_deterministic_mode() -> None:
-    inner = network()
+def test_the_gradient_of_the_position_bias_is_allowed_in_deterministic_mode(swin: ModuleType) -> None:
+    inner = network(swin)
     swin.adapt(inner)
     before = torch.get_deterministic_debug_mode()
     torch.set_deterministic_debug_mode("error")
@@ -54,7 +66,7 @@ def test_the_gradient_of_the_position_bias_is_allowed_in_deterministic_mode() ->
         torch.set_deterministic_debug_mode(before)
 
 
-def test_stochastic_depth_drops_whole_images_and_keeps_the_mean() -> None:
+def test_stochastic_depth_drops_whole_images_and_keeps_the_mean(swin: ModuleType) -> None:
     layer = swin.StochasticDepth(0.25)
     torch.manual_seed(1)
     branch = layer(torch.ones(4000, 3))
@@ -64,8 +76,7 @@ def test_stochastic_depth_drops_whole_images_and_keeps_the_mean() -> None:
     assert torch.equal(layer.eval()(torch.ones(5, 3)), torch.ones(5, 3))
 
 
-@pytest.mark.slow
-def test_blocks_of_one_kind_share_compiled_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_of_one_kind_share_compiled_code(swin: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     graphs: list[object] = []
     compile_ = torch.compile
 
@@ -76,7 +87,7 @@ def test_blocks_of_one_kind_share_compiled_code(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(
         torch, "compile", lambda f, *, options, **rest: compile_(f, backend=counted, **rest) if options else f
     )
-    inner = network(drop_path_rate=0.3, depths=[2, 4], image_size=112)
+    inner = network(swin, drop_path_rate=0.3, depths=[2, 4], image_size=112)
     swin.adapt(inner)
     plain = deepcopy(inner)
     for block in swin.blocks(inner):

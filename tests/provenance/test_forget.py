@@ -9,6 +9,8 @@ from nephroscale.engine.prepass import settle
 from nephroscale.provenance.forget import delete_holdings, find_holdings
 from nephroscale.store.results_index import objects
 
+pytestmark = pytest.mark.slow
+
 PATIENT, OTHER = "P000003", "P000004"
 
 

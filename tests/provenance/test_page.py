@@ -259,6 +259,7 @@ def test_safe_json_ends_no_script_and_loses_nothing():
     assert json.loads(text) == {"b": EVIL, "a": ["</script>", "é"]}
 
 
+@pytest.mark.slow
 def test_the_page_loads_nothing_and_equal_documents_are_equal_pages():
     page = render_page(faulty_document())
     assert page == render_page(faulty_document())

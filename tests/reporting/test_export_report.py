@@ -17,6 +17,8 @@ from nephroscale.reporting.report import write_report
 from nephroscale.reporting.report_inputs import ListedCase
 from nephroscale.reporting.settings import ReportSettings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def report(inputs, tmp_path_factory):

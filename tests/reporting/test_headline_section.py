@@ -71,6 +71,7 @@ def test_a_model_without_an_evaluation_has_none_of_them(inputs):
     assert [(pair.first, pair.second) for pair in found.agreement] == [("A", "B")]
 
 
+@pytest.mark.slow
 def test_a_site_with_mostly_one_class_is_a_shortcut(results, inputs):
     cases = {c: ListedCase("diagnosis", site="xyz"[label]) for c, label in FOLDS.labels.items()}
     found = summarise_headline(results, replace(inputs, cases=cases), ReportSettings(permutations=39), FOLDS, 1)

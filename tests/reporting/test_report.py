@@ -146,6 +146,11 @@ def test_equal_inputs_give_equal_bytes(written, inputs, tmp_path):
         assert (first / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
 
 
+def plain(inputs, *models):
+    """The inputs with these models alone, without pictures."""
+    return replace(inputs, models={name: inputs.models[name] for name in models}, slides=(), tem={})
+
+
 def test_unfinished_runs_are_listed(inputs, tmp_path):
     models = {
         name: replace(model, runs=tuple(replace(run, evaluation=None, training=None) for run in model.runs))
@@ -158,14 +163,17 @@ def test_unfinished_runs_are_listed(inputs, tmp_path):
     assert "This model has no evaluation" in html
     assert "fold 0, seed 1" in html
 
-    part = {**models, "cmusnet": replace(models["cmusnet"], runs=inputs.models["cmusnet"].runs[:2])}
-    assert write_report(replace(inputs, models=part), SETTINGS, tmp_path / "part", seed=1)["patients"] == 12
+    part = {
+        "cmusnet": replace(models["cmusnet"], runs=inputs.models["cmusnet"].runs[:2]),
+        "om-only": models["om-only"],
+    }
+    assert write_report(replace(bare, models=part), SETTINGS, tmp_path / "part", seed=1)["patients"] == 12
 
 
 def test_corrected_outlines_are_noted(inputs, tmp_path):
     drawn = replace(inputs.stages["glomeruli"][0], figures={"glomeruli": 2, "method": "annotation"})
     stages = {**inputs.stages, "glomeruli": [drawn, *inputs.stages["glomeruli"][1:]]}
-    bare = replace(inputs, stages=stages, models={"cmusnet": inputs.models["cmusnet"]}, slides=(), tem={})
+    bare = replace(plain(inputs, "cmusnet"), stages=stages)
     write_report(bare, SETTINGS, tmp_path / "out", seed=1)
     assert "Glomeruli of 1 of 55 slides" in (tmp_path / "out/index.html").read_text()
 
@@ -174,7 +182,8 @@ def test_cases_and_patients_are_counted_separately(inputs, tmp_path):
     folds = json.loads((inputs.folds / "folds.json").read_text())
     folds["people"] = {"P004": "P001"}
     (tmp_path / "folds.json").write_text(json.dumps(folds))
-    found = write_report(replace(inputs, folds=tmp_path), SETTINGS, tmp_path / "out", seed=1)
+    two = replace(plain(inputs, "cmusnet", "om-only"), folds=tmp_path)
+    found = write_report(two, SETTINGS, tmp_path / "out", seed=1)
     assert "27 cases of 26 patients" in found["headline"][0]
     html = (tmp_path / "out" / "index.html").read_text()
     assert html.count("27 cases of 26 patients") == 3
@@ -182,7 +191,9 @@ def test_cases_and_patients_are_counted_separately(inputs, tmp_path):
 
 
 def test_several_seeds_and_another_headline_model(two_seeds, tmp_path):
-    write_report(two_seeds, replace(SETTINGS, headline="im-only"), tmp_path / "out", seed=1)
+    models = {name: two_seeds.models[name] for name in ("cmusnet", "im-only")}
+    settings = replace(SETTINGS, case_pages=0)
+    write_report(replace(two_seeds, models=models), replace(settings, headline="im-only"), tmp_path / "out", seed=1)
     html = (tmp_path / "out" / "index.html").read_text()
     assert "the mean over 2 networks" in html
     assert "Ensemble of 2 seeds" in html
@@ -199,7 +210,7 @@ def test_the_declared_endpoint_is_shown_apart_from_exploratory_comparisons(input
     assert "with one seed that between trainings is unknown" in bare
     primary = PrimarySettings("balanced_accuracy", ("om-only", "no-attention"), "2026-11-27")
     settings = replace(SETTINGS, primary=primary, prevalences={"IgAN": 0.6, "MN": 0.3, "LN": 0.1})
-    write_report(inputs, settings, tmp_path / "out", seed=1)
+    write_report(plain(inputs, *inputs.models), settings, tmp_path / "out", seed=1)
     html = " ".join((tmp_path / "out" / "index.html").read_text().split())
     assert "Primary endpoint, declared on 2026-11-27: balanced accuracy, cmusnet against om-only, no-attention" in html
     assert html.count("(Holm)") == 2
@@ -230,8 +241,7 @@ def test_study_subgroups_decisions_and_a_shortcut_are_on_the_page(inputs, tmp_pa
         subgroups=("sex",),
     )
     readings = {"reader A": {case: classes[label] for case, label in labels.items()}}
-    one = {"cmusnet": inputs.models["cmusnet"]}
-    full = replace(inputs, models=one, cases=cases, trained=trained, readings=readings, slides=(), tem={})
+    full = replace(plain(inputs, "cmusnet"), cases=cases, trained=trained, readings=readings)
     write_report(full, settings, tmp_path / "out", seed=1)
     html = " ".join((tmp_path / "out" / "index.html").read_text().split())
     assert "OM, IM by texture (filter bank without weights)" in html

@@ -75,6 +75,7 @@ def test_a_scale_that_cannot_be_used_is_refused_with_its_reason(make_row):
         with_scale(ImageFacts(), None, make_row("OM"), generic=False, fault="its pixels are not square")
 
 
+@pytest.mark.slow
 def test_facts_do_not_depend_on_the_path(slide, tmp_path, make_row):
     assert describe_image(link_raw(slide, tmp_path / "links"), make_row("OM")) == describe_image(slide, make_row("OM"))
 
@@ -119,6 +120,7 @@ def test_facts_of_fluorescence_images(shared, make_row):
     assert (facts.channels, facts.dtype, facts.background) == (1, "uint16", "dark")
 
 
+@pytest.mark.slow
 def test_the_wrong_modality_is_rejected(shared, slide, make_row):
     with pytest.raises(Rejected, match="background is dark"):
         describe_image(shared / "data/slides/test3-DAPI-2-(387).ndpi", make_row("OM"))
@@ -216,6 +218,7 @@ def test_a_scale_that_the_bar_contradicts_is_recorded(tmp_path, make_row, read_n
     assert describe_image(tag, make_row("TEM")).scale.source == "bar"  # a plain tag is not believed
 
 
+@pytest.mark.slow
 def test_a_photograph_takes_the_scale_of_its_bar_but_a_slide_does_not(slide, shared, make_row, monkeypatch):
     monkeypatch.setattr("nephroscale.slides.facts.can_read_bars", lambda: True)
     monkeypatch.setattr("nephroscale.slides.facts.read_bar", lambda pixels: BarScale(500.0))
@@ -243,6 +246,7 @@ def test_a_page_is_described_by_itself(tmp_path, make_row):
     assert first.identity != second.identity
 
 
+@pytest.mark.slow
 def test_a_damaged_picture_without_a_scale_is_rejected_and_no_crash(tmp_path, make_row, monkeypatch):
     monkeypatch.setattr("nephroscale.slides.facts.can_read_bars", lambda: True)
     path = tmp_path / "cut.tif"

@@ -12,6 +12,7 @@ def coloured(grey, table):
     return np.ascontiguousarray(cv2.applyColorMap(grey, getattr(cv2, f"COLORMAP_{table}"))[..., ::-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", TABLES)
 def test_false_colours_are_refused(table):
     grey = np.clip(draw_glomerulus().astype(int) * 2, 0, 255).astype(np.uint8)
@@ -27,6 +28,12 @@ def test_one_dye_follows_no_table(hue):
         assert not colour_table(in_colour(grey, hue).reshape(-1, 3).astype(np.float32))
 
 
+@pytest.mark.parametrize("table", ["INFERNO", "VIRIDIS", "CIVIDIS"])
+def test_dim_false_colours_are_refused_where_they_are_exact(table):
+    assert colour_table(coloured(draw_glomerulus() // 2, table).reshape(-1, 3).astype(np.float32))
+
+
+@pytest.mark.slow
 def test_the_straight_part_of_a_table_is_a_dye():
     dim = (draw_glomerulus() // 3).astype(np.uint8)  # HOT is red below a third of its range
     assert not colour_table(coloured(dim, "HOT").reshape(-1, 3).astype(np.float32))

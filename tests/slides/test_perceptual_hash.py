@@ -18,6 +18,7 @@ def hash_of(path):
         return perceptual_hash(image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tem/isbi2012_1.png", "kidney_om/local1.png", "kidney_om/vegf_ihc_C1.jpg"])
 def test_copies_of_other_format_compression_or_size_have_nearly_the_same_hash(shared, tmp_path, name):
     image = Image.open(shared / "data" / name)

@@ -44,6 +44,7 @@ def test_levels_made_in_another_way_are_levels(picture, tmp_path, change):
         assert find_other_picture(slide) == ""
 
 
+@pytest.mark.slow
 def test_levels_that_take_one_pixel_of_four_are_levels(picture, tmp_path):
     noise = np.random.default_rng(0).normal(0, 6, picture.shape)
     noisy = np.clip(picture + noise, 0, 255).astype(np.uint8)

@@ -14,6 +14,8 @@ from nephroscale.slides.tile_reader import open_tiles
 from nephroscale.slides.tiles import tile_slide
 from support.fluorescence import draw_glomerulus, in_colour, write_over
 
+pytestmark = pytest.mark.slow
+
 TABLES = ("tiles.csv", "qc.json", "thumbnail.png", "mask.png")
 
 
@@ -55,7 +57,6 @@ def twice(tmp_path_factory, slide, he, om_settings, make_row):
     return tile_twice(slide, make_row("OM", stain="HE"), om_settings, he, tmp_path_factory.mktemp("twice"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("chosen", [("none", 0.37), ("reinhard", 0.61)])
 def test_tiles_read_from_the_slide_equal_stored_ones(tmp_path, slide, he, om_settings, make_row, chosen):  # noqa: PLR0917
     settings = replace(om_settings, normalisation=chosen[0], mpp=chosen[1])
@@ -94,7 +95,6 @@ def test_without_the_slide_the_table_can_be_read_and_pixels_cannot(twice):
         alone.read(0, 0, 0, 1, 1)
 
 
-@pytest.mark.slow
 def test_a_photograph_of_one_dye_with_a_bar(tmp_path, im_settings, make_row):
     path = tmp_path / "field.png"
     Image.fromarray(write_over(in_colour(draw_glomerulus(), (0, 1, 0)), (255, 255, 255))).save(path)

@@ -126,6 +126,7 @@ def test_tiles_in_a_fold_are_left_out_where_that_is_asked_for(tmp_path, picture,
     assert open_tiles(tmp_path / "a").tissue.mean() == pytest.approx(quality["tissue_share"], rel=0.01)
 
 
+@pytest.mark.slow
 def test_an_overexposed_slide_is_rejected_with_the_reason(tmp_path, picture, om_settings, make_row):
     path, row = tmp_path / "slide.tiff", make_row("OM", stain="HE")
     for gain, rejected in ((1.0, False), (1.45, True)):

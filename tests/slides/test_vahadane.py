@@ -1,5 +1,6 @@
 import cv2
 import numpy as np
+import pytest
 from PIL import Image
 
 from nephroscale.slides.stain import (
@@ -58,6 +59,7 @@ def test_few_pixels_and_one_dye_are_named():
     assert fit_vahadane(drawn(np.hstack([one, one]))).fault is not None
 
 
+@pytest.mark.slow
 def test_real_tiles_agree_with_another_library(shared):
     """Mean absolute difference from histolab's Macenko, measured 11.2 grey levels; doing nothing gives 16."""
     source, target, expected = (

@@ -123,6 +123,7 @@ def annotated(colour: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
     return image, (image != grey).any(axis=-1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
 @pytest.mark.parametrize("colour", COLOURS)
 def test_marks_anywhere_and_in_any_colour_are_removed(tmp_path: Path, colour: str, suffix: str) -> None:

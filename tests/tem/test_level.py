@@ -70,6 +70,7 @@ def drawn_on(picture: np.ndarray, draw, tone: int) -> tuple[np.ndarray, np.ndarr
     return drawn, drawn != picture
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tone", [210, 150, 90, 48])
 @pytest.mark.parametrize(("draw", "least"), [(text, 0.85), (arrow, 0.95), (circle, 0.9), (diagonal, 0.9)])
 def test_grey_marks_without_a_bar_are_found_and_little_else(unmarked, draw, least, tone):

@@ -59,6 +59,7 @@ def outlined(pen: ImageDraw.ImageDraw, x: int, y: int, tone: int) -> None:
     pen.text((x, y), "En", fill=140, font=font, stroke_width=2, stroke_fill=tone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", [0, 80, 92])
 @pytest.mark.parametrize("tone", [255, 0])
 @pytest.mark.parametrize("draw", [arrow, arrowhead, asterisk, letters, outlined])
@@ -97,6 +98,7 @@ def test_what_a_wide_outline_encloses_is_tissue():
     assert not mask[180:220, 280:320].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", [0, 90, 75])
 @pytest.mark.parametrize(("dark", "bright"), [(1, 1), (3, 3), (5, 5), (0, 5), (5, 0)])
 def test_of_micrographs_with_clipped_contrast_hardly_anything_is_lost(shared, dark, bright, quality):

@@ -58,6 +58,7 @@ def drawn_on(picture: np.ndarray, draw, tone: int) -> tuple[np.ndarray, np.ndarr
     return drawn, drawn != picture
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", [95, 88])
 @pytest.mark.parametrize(("draw", "least"), [(text, 0.65), (arrow, 0.85), (sign, 0.5)])
 def test_grey_marks_in_jpeg_are_found_and_little_else(micrographs, draw, least, quality):

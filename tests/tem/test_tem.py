@@ -65,6 +65,7 @@ def test_order_and_path_of_images_do_not_matter(tmp_path: Path) -> None:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
+@pytest.mark.slow
 def test_patches_have_a_fixed_field_and_no_marks(tmp_path: Path) -> None:
     images = [entry(tmp_path, "A", (760, 1120), 10.0, bar=True), entry(tmp_path, "B", (800, 800), 5.0)]
     figures = prepare_tem(images, replace(SETTINGS, instance="patch"), tmp_path / "bag")
@@ -78,6 +79,7 @@ def test_patches_have_a_fixed_field_and_no_marks(tmp_path: Path) -> None:
     assert np.allclose(read_array(tmp_path / "bag", "nm_per_px"), 3500 / 64)
 
 
+@pytest.mark.slow
 def test_too_many_patches_are_thinned_evenly(tmp_path: Path) -> None:
     images = [entry(tmp_path, "A", (800, 1600), 10.0)]
     prepare_tem(images, replace(SETTINGS, instance="patch", max_patches=3), tmp_path / "bag")

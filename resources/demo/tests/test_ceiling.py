@@ -30,6 +30,7 @@ def test_each_modality_is_needed(ceilings):
         assert score["accuracy"] == pytest.approx(expected[subset], abs=0.09), "its own cases are like new ones"
 
 
+@pytest.mark.slow
 def test_the_ceiling_is_that_of_drawn_patients():
     diagnoses = np.array(CLASSES)[np.arange(3000) % 3]
     drawn = [draw_pictures(5, f"N{number}", diagnosis) for number, diagnosis in enumerate(diagnoses)]
@@ -63,6 +64,7 @@ def test_the_posterior_of_one_modality_follows_its_shares():
     assert posterior({"OM": "LN"}, ["OM"]) == pytest.approx([0.15 / 0.95, 0.80 / 0.95, 0])
 
 
+@pytest.mark.slow
 def test_the_cohort_of_features_has_its_ceilings():
     found = {"+".join(names): latent_ceiling(names)[0] for names in LATENT_SUBSETS}
     assert found["OM"] == pytest.approx(0.65, abs=0.01)

@@ -68,6 +68,7 @@ def test_second_call_generates_nothing_and_an_interrupted_one_continues(tmp_path
     assert write_images(draft, tmp_path) == 0
 
 
+@pytest.mark.slow
 def test_an_image_with_a_changed_plan_is_generated_again(tmp_path):
     draft = smallest()
     write_images(draft, tmp_path)
@@ -148,6 +149,7 @@ def test_unchanged_tables_are_not_written_again(tmp_path):
     assert before == {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
 
 
+@pytest.mark.slow
 def test_command_line(tmp_path, monkeypatch, capsys):
     draft = smallest(1)
     monkeypatch.setitem(COHORTS, "tiny", lambda: draft)

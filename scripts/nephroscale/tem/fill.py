@@ -118,7 +118,7 @@ def _like_place(
     around, inside = (_some(np.argwhere(part) + corner) for part in (ring, hole))
     if not len(around):
         return None
-    first, last = np.array([_ends(np.flatnonzero(grown.any(axis=axis))) for axis in (1, 0)]).T + corner
+    first, last = np.array([_ends(np.asarray(grown.any(axis=axis))) for axis in (1, 0)]).T + corner
     span = np.ceil((last - first + 1) / BLOCK).astype(int)
     steps = [BLOCK * np.unique(np.linspace(-2 * n - 3, 2 * n + 3, 2 * STEPS + 1).round().astype(int)) for n in span]
     offsets = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -138,7 +138,9 @@ def _like_place(
     return row, column
 
 
-def _ends(places: np.ndarray) -> tuple[int, int]:
+def _ends(occupied: np.ndarray) -> tuple[int, int]:
+    """Give the first and the last place that is set."""
+    places = np.flatnonzero(occupied)
     return int(places[0]), int(places[-1])
 
 
