@@ -75,6 +75,21 @@ def test_grey_marks_in_jpeg_are_found_and_little_else(micrographs, draw, least, 
     assert np.max(lost) < 0.005
 
 
+@pytest.mark.parametrize(("number", "tone", "ink", "quality"), [(5, 200, 40, 90), (7, 128, 255, 75), (6, 200, 40, 90)])
+def test_an_opaque_label_of_the_level_of_tissue_beside_it_ends_at_its_border(micrographs, number, tone, ink, quality):
+    picture = micrographs[number]
+    image = Image.fromarray(picture)
+    pen = ImageDraw.Draw(image)
+    x, y = (200, 220) if number == 6 else (300, 400)
+    pen.rectangle([x, y, x + 150, y + 60], fill=tone)
+    pen.text((x + 14, y + 12), "Glom 3", fill=ink, font=ImageFont.truetype(FONTS / "DejaVuSans-Bold.ttf", 32))
+    label = np.zeros(picture.shape, bool)
+    label[y : y + 61, x : x + 151] = True
+    mask = find_marks(jpeg(np.asarray(image), quality))
+    assert mask[label].mean() > 0.95
+    assert (mask & ~dilated(label, 3) & ~find_marks(jpeg(picture, quality))).mean() < 0.003
+
+
 @pytest.mark.parametrize("quality", [0, 92, 75, 60])
 def test_nothing_is_found_on_micrographs_without_marks(micrographs, quality):
     for picture in micrographs:

@@ -22,7 +22,7 @@ from nephroscale.tem.shapes import (
     spread_of,
     widened,
 )
-from nephroscale.tem.survey import BLOCK, PALE_END, PURE, Survey, survey_image
+from nephroscale.tem.survey import BLOCK, PALE_END, PURE, Survey, even_among, survey_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,7 +115,7 @@ def _is_saturated(counts: np.ndarray, pixels: int) -> bool:
 
 
 def find_even(image: np.ndarray, limit: float) -> np.ndarray:
-    """Find pixels whose neighbours have the same level; JPEG makes even white and black a little uneven.
+    """Find pixels whose neighbours have the same level.
 
     Parameters
     ----------
@@ -130,11 +130,7 @@ def find_even(image: np.ndarray, limit: float) -> np.ndarray:
         uint8 [h, w], 255 where even, else 0.
     """
     low, high = extremes(image)
-    found = cv2.threshold(cv2.subtract(high, low), limit, 255, cv2.THRESH_BINARY_INV)[1]
-    for end, kind in ((low, cv2.THRESH_BINARY), (high, cv2.THRESH_BINARY_INV)):
-        level = 254 - PALE_END if end is low else PALE_END
-        cv2.bitwise_or(found, cv2.threshold(end, level, 255, kind)[1], dst=found)
-    return found
+    return even_among(cv2.subtract(high, low), low, high, limit)
 
 
 def find_groups(image: np.ndarray, levels: Levels, kind: int, least: int) -> Iterator[tuple[Window, np.ndarray]]:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from nephroscale.tem.screen import Levels
 
 NEAR = 7  # levels by which pixels of a mark may differ from its median
+LEAST_OPAQUE = 1500  # pixels of a mark that tissue of its level may touch
+NEARER, EDGE_OF_IT = 4, 2  # levels by which most of such a mark may differ, and pixels round these
 LINKED = 5  # levels by which squares of one core that touch may differ
 LEAST_SQUARES, MOST = 8, 0.12  # squares of a core; share of the pixels that begin one; with more, evenness says nothing
 LEAST, LEAST_LARGE, LEAST_BESIDE = 36, 56, 12  # pixels of an even core, of any, and of one near a certain mark
@@ -143,7 +145,19 @@ def _at(
             others.append(other)
     shapes: np.ndarray = np.isin(labels, [index, *others])
     rest = np.count_nonzero((labels > 0) & ~shapes) / shapes.size
-    return window, shapes if rest <= MOST_BESIDE else labels == index
+    own = labels == index
+    beyond = _tissue_of_its_level(look.image, own)
+    return window, (shapes if rest <= MOST_BESIDE else own) & ~beyond
+
+
+def _tissue_of_its_level(image: np.ndarray, mark: np.ndarray) -> np.ndarray:
+    """Pixels of a large mark, such as an opaque label, that are uneven tissue of its level beside it: bool [h, w]."""
+    if np.count_nonzero(mark) < LEAST_OPAQUE:
+        return np.zeros(mark.shape, bool)
+    away = cv2.absdiff(image, np.full_like(image, int(median(image[mark]))))
+    labels, stats = label_window(mark & (away <= NEARER))
+    beyond: np.ndarray = mark & ~dilated(labels == 1 + int(np.argmax(stats[1:, 4])), EDGE_OF_IT)
+    return beyond
 
 
 class _Look:

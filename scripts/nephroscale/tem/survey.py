@@ -104,7 +104,7 @@ def survey_image(image: np.ndarray, even: float | None) -> Survey:
             marked = cv2.threshold(image[start:stop], limit, 255, kind, dst=scratch[: stop - start])[1]
             of_kind.append(_quarter(marked))
         if even is not None:
-            counts[4].append(_quarter(_even(spread[inner], low[inner], high[inner], even)))
+            counts[4].append(_quarter(even_among(spread[inner], low[inner], high[inner], even)))
     shares = [_half(np.concatenate(each)) for each in counts]
     blocks = Blocks([_half(each) for each in shares], shares)
     return Survey(blocks, np.concatenate(equal), np.concatenate(sharp), is_even)
@@ -137,8 +137,21 @@ def _near_edges(even: np.ndarray, spread: np.ndarray) -> np.ndarray:
     return cv2.bitwise_and(even, cv2.threshold(number, DENSE - 1, 1, cv2.THRESH_BINARY)[1])
 
 
-def _even(spread: np.ndarray, low: np.ndarray, high: np.ndarray, limit: float) -> np.ndarray:
-    """Find pixels like their neighbours; JPEG makes even white and black a little uneven."""
+def even_among(spread: np.ndarray, low: np.ndarray, high: np.ndarray, limit: float) -> np.ndarray:
+    """Find pixels like their neighbours; JPEG makes even white and black a little uneven. The arrays are overwritten.
+
+    Parameters
+    ----------
+    spread, low, high
+        Range, lowest and highest of the levels among neighbours, uint8 [h, w].
+    limit
+        Largest range of an even pixel; at the ends of the scale it may be larger.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 [h, w], 255 where even, else 0.
+    """
     found = cv2.threshold(spread, limit, 255, cv2.THRESH_BINARY_INV, dst=spread)[1]
     cv2.bitwise_or(found, cv2.threshold(low, 254 - PALE_END, 255, cv2.THRESH_BINARY, dst=low)[1], dst=found)
     return cv2.bitwise_or(found, cv2.threshold(high, PALE_END, 255, cv2.THRESH_BINARY_INV, dst=high)[1], dst=found)
