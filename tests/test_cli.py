@@ -35,7 +35,13 @@ def test_configurations_are_merged_as_snakemake_does(study):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("data: [", "not YAML"), ("- a", "has no keys"), ("", "has no keys"), (None, "cannot be read")],
+    [
+        ("data: [", "not YAML"),
+        ("data:\n\troot: raw", "line 2, column 1\n  fix: Indent with spaces"),
+        ("- a", "has no keys"),
+        ("", "has no keys"),
+        (None, "cannot be read"),
+    ],
 )
 def test_an_invalid_configuration_is_one_error_message(study, capsys, text, message):
     path = study / "faulty.yaml"
@@ -45,6 +51,7 @@ def test_an_invalid_configuration_is_one_error_message(study, capsys, text, mess
     printed = capsys.readouterr().err
     assert message in printed
     assert str(path) in printed
+    assert "unicode string" not in printed
     assert "Traceback" not in printed
 
 

@@ -149,7 +149,7 @@ def test_columns_that_are_missing_or_unknown(tables) -> None:
     tables.images = tables.images.replace("marker", "markr")
     assert tables.errors() == [
         "patients.csv, row 1, column patient_id: the column is missing; is it `patientid`?",
-        "patients.csv, row 1, column Site: is written `site`.",
+        "patients.csv, row 1, column Site: has to be written `site`.",
         "images.csv, row 1, column markr: unknown column; did you mean `marker`?",
         "images.csv, row 1, column marker: the column is missing; IM images need it.",
     ]

@@ -83,6 +83,15 @@ def test_labels_become_classes(raw, tmp_path, capsys):
     assert "without images: case 9" in capsys.readouterr().out
 
 
+def test_columns_of_the_labels_are_written_as_the_study_reads_them(raw, tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text("Patient ID;Diagnosis;Site;AGE;Hb\nCase 1;MN;north;40;12\n", encoding="utf-8")
+    study = tmp_path / "study"
+    assert main(["init", str(study), "--from", str(raw), "--labels", str(table)]) == 0
+    row = read(study / "patients.csv")["Case-1"]
+    assert (row["diagnosis"], row["site"], row["age"], row["Hb"]) == ("MN", "north", "40", "12")
+
+
 def test_the_printed_command_works_in_a_shell(raw, tmp_path, capsys):
     study = tmp_path / "My study"
     assert main(["init", str(study), "--from", str(raw)]) == 0

@@ -8,6 +8,13 @@ from support.mock_study import Study
 
 
 @pytest.fixture(scope="session")
+def made(tmp_path_factory) -> Study:
+    """Nine patients with everything made."""
+    models = {"cmusnet": {}, "tem-only": {"modalities": ["TEM"]}}
+    return Study.make(tmp_path_factory.mktemp("made"), models=models, files={"tiles": 3})
+
+
+@pytest.fixture(scope="session")
 def twins(tmp_path_factory) -> Study:
     """Nine patients, and two models that are one but for the name."""
     models = {name: {"modalities": ["TEM"]} for name in ("one", "two")}

@@ -228,6 +228,12 @@ def test_a_truth_value_is_no_number() -> None:
     assert faults(config(seed=True)) == ["seed: True is a truth value, but has to be a whole number."]
 
 
+def test_a_model_that_is_no_mapping_is_one_fault() -> None:
+    assert faults(config(models={"cmusnet": True})) == [
+        "models.cmusnet: True is a truth value, but has to be a mapping of keys."
+    ]
+
+
 @pytest.mark.parametrize(
     ("sections", "message"),
     [

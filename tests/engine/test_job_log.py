@@ -21,7 +21,15 @@ IMAGES = {
 
 def cohort(images=None, **annotations):
     made = {
-        image: SimpleNamespace(id=image, path=Path(path), annotation=annotations.get(image[:3]))
+        image: SimpleNamespace(
+            id=image,
+            path=Path(path),
+            annotation=annotations.get(image[:3]),
+            patient_id=image[:3],
+            stain="PASM",
+            marker=None,
+            modality="OM",
+        )
         for image, path in (images or IMAGES).items()
     }
     patients = {image[:3]: SimpleNamespace(person=None) for image in made}
@@ -46,6 +54,25 @@ def cohort(images=None, **annotations):
 def test_names_of_raw_files_are_redacted_and_ids_are_not(text, redacted):
     found = PathRedactor(cohort())(text)
     assert found.replace('"', "'") == redacted
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("tiles of P01-PASM, stain PASM", "tiles of P01-PASM, stain PASM"),
+        ("raw/Zebrowskaja/PASM.svs: PASM.svs is empty", "<P01-PASM>: PASM.svs is empty"),
+        ("no field in raw/Neill/field.tif, field.tif", "no field in <P02-field>, field.tif"),
+        ("P03-Ünsal-x of Ünsal-x.svs", "P03-Ünsal-x of <P03-Ünsal-x>"),
+    ],
+)
+def test_ids_that_contain_a_name_and_names_of_several_patients_stay(text, redacted):
+    files = {
+        "P01-PASM": "raw/Zebrowskaja/PASM.svs",
+        "P01-field": "raw/Zebrowskaja/field.tif",
+        "P02-field": "raw/Neill/field.tif",
+        "P03-Ünsal-x": "raw/Ünsal-x.svs",
+    }
+    assert PathRedactor(cohort(files))(text) == redacted
 
 
 def test_annotations_link_targets_and_neighbouring_dicom_files_are_redacted(tmp_path):

@@ -11,15 +11,7 @@ from nephroscale.engine.prepass import settle
 from nephroscale.errors import NephroscaleError
 from nephroscale.stages.registry import stage_table
 from nephroscale.store.folder import remove_tree
-from support.mock_study import Study
 from support.small_study import small_config, write_study
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Nine patients with everything made."""
-    models = {"cmusnet": {}, "tem-only": {"modalities": ["TEM"]}}
-    return Study.make(tmp_path_factory.mktemp("plan"), models=models)
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ from nephroscale.glomeruli.classes import DEFAULT_CLASSES, classify, is_named
         ("Glomeruli (do not use)", "other"),
         ("Glomeruli excluded", "other"),
         ("missing glomerulus", "other"),
+        ("glomerulus-like structure", "other"),
         ("glomerulus (wrong)", "other"),
         ("Glomerulus_Sclerosed_NO", "other"),
         ("hole in glomerulus", "other"),

@@ -128,6 +128,20 @@ class TestOnASlide:
         assert [round(one.bounds[0]) for one in drawn.polygons] == [50, 105]
         assert drawn.left_out == {"is a second outline of a glomerulus": 1}
 
+    @pytest.mark.parametrize(("stated", "told"), [("1.0", ""), ("0", ""), ("", ""), ("0,5", "0.5"), ("2", "2")])
+    def test_a_scale_in_the_annotation_that_contradicts_the_slide_is_told(
+        self, stated: str, told: str, view: TileView, tmp_path: Path
+    ) -> None:
+        """The raw pixels are 1 µm wide."""
+        corners = "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in ((300, 300), (500, 300), (500, 500), (300, 500)))
+        region = f'<Region Type="0" Text="Glomerulus"><Vertices>{corners}</Vertices></Region>'
+        layer = f"<Annotation><Regions>{region}</Regions></Annotation>"
+        (tmp_path / "a.xml").write_text(f'<Annotations MicronsPerPixel="{stated}">{layer}</Annotations>')
+        drawn = outlines_on(view, tmp_path / "a.xml", OutlineSettings())
+        assert len(drawn.outlines) == 1
+        expected = f"its annotation states {told} µm per pixel, but the slide has 1: check"
+        assert drawn.doubt.startswith(expected) if told else not drawn.doubt
+
     def test_an_annotated_area_may_be_without_glomeruli(self, view: TileView, tmp_path: Path) -> None:
         drawn = outlines_on(view, write(tmp_path, feature(box(100, 40, 500, 440), "Annotated area")), OutlineSettings())
         assert drawn.outlines == []

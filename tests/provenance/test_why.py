@@ -90,6 +90,24 @@ def test_settings_have_the_names_of_the_configuration(study):
     assert "  setting train.epochs: 60 -> 3\n  waits for folds" in why(plan, *TRAIN)
 
 
+@pytest.mark.parametrize(
+    ("models", "expected"),
+    [
+        ({"cmusnet": {}}, "model tem-only is no longer in the configuration: report"),
+        (
+            {"cmusnet": {}, "tem-only": {"modalities": ["TEM"]}, "om-only": {"modalities": ["OM"]}},
+            "model om-only is new in the configuration: report",
+        ),
+        ({"cmusnet": {}, "tem": {"modalities": ["TEM"]}}, "model tem-only is no longer in the configuration: report"),
+    ],
+)
+def test_a_model_that_is_added_or_removed_is_named(study, models, expected):
+    path = study.folder / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(config | {"models": models}))
+    assert any(line.startswith(expected) for line in changes(known(study))), changes(known(study))
+
+
 def test_a_changed_raw_file_is_named_and_what_waits_for_its_registration(study):
     for patient in ("P000001", "P000004"):
         next(study.folder.glob(f"raw/000/{patient}-OM*")).write_bytes(b"changed, and longer than before" * 2)

@@ -22,7 +22,7 @@ def test_a_confident_contradiction_is_suspect_and_a_hesitant_one_is_not():
 def test_suspects_stand_among_as_many_others(tmp_path):
     doubted = predictions([0.9, 0.9, 0.9, 0.1, 0.1, 0.2, 0.2, 0.3, 0.3, 0.3])
     assert write_label_review(tmp_path, doubted, 1) == 2
-    with (tmp_path / "label_review.csv").open() as stream:
+    with (tmp_path / "blinded_reading" / "label_review.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     with (tmp_path / "label_review_key.csv").open() as stream:
         key = {row["patient_id"]: row["suspect"] for row in csv.DictReader(stream)}
@@ -30,6 +30,7 @@ def test_suspects_stand_among_as_many_others(tmp_path):
     assert [row["patient_id"] for row in rows] == list(key)
     assert {case for case, suspect in key.items() if suspect == "1"} == {"P3", "P4"}
     assert len(key) == 4
+    assert [path.name for path in (tmp_path / "blinded_reading").iterdir()] == ["label_review.csv"]
 
 
 def test_without_suspects_there_is_no_table(tmp_path):

@@ -28,6 +28,11 @@ def test_one_dye_follows_no_table(hue):
         assert not colour_table(in_colour(grey, hue).reshape(-1, 3).astype(np.float32))
 
 
+@pytest.mark.parametrize("table", ["INFERNO", "VIRIDIS", "CIVIDIS"])
+def test_dim_false_colours_are_refused_where_they_are_exact(table):
+    assert colour_table(coloured(draw_glomerulus() // 2, table).reshape(-1, 3).astype(np.float32))
+
+
 @pytest.mark.slow
 def test_the_straight_part_of_a_table_is_a_dye():
     dim = (draw_glomerulus() // 3).astype(np.uint8)  # HOT is red below a third of its range

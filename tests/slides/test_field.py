@@ -111,7 +111,7 @@ def test_channels_by_name_and_number(tmp_path, make_row):
         assert named_channel(reader, make_row("IM", marker="C3", channel="2")) == 1
         with pytest.raises(Rejected, match="2 channels, and not exactly one is named after the marker"):
             named_channel(reader, make_row("IM", marker="C3"))
-        with pytest.raises(Rejected, match=r"no channel '3', but 2 \(igg4, anti-igg\)"):
+        with pytest.raises(Rejected, match=r"no channel '3' among 2 \(1 IgG4, 2 Anti-IgG\); give the number"):
             named_channel(reader, make_row("IM", marker="C3", channel="3"))
 
 

@@ -11,10 +11,14 @@ from PIL import Image, ImageDraw, ImageFont
 from nephroscale.tem.marks import find_marks
 from nephroscale.tem.read import read_tem
 from nephroscale.tem.screen import Levels
-from nephroscale.tem.shapes import dilated
+from nephroscale.tem.shapes import dilated, unite
 from nephroscale.tem.sharp import find_sharp_shapes
 
 FONTS = Path(mpl.get_data_path()) / "fonts/ttf"
+
+
+def marked(image: np.ndarray) -> np.ndarray:
+    return unite(image.shape, find_sharp_shapes(Levels(image)))
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +79,7 @@ def test_grey_marks_in_jpeg_are_found_and_little_else(micrographs, draw, least, 
 def test_nothing_is_found_on_micrographs_without_marks(micrographs, quality):
     for picture in micrographs:
         for look in (picture, 255 - picture, cv2.resize(picture, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)):
-            assert not find_sharp_shapes(Levels(jpeg(look, quality) if quality else look)).any()
+            assert not marked(jpeg(look, quality) if quality else look).any()
 
 
 def test_a_shape_that_fades_is_tissue():
@@ -83,6 +87,6 @@ def test_a_shape_that_fades_is_tissue():
     rows, columns = np.mgrid[:300, :400]
     band = 80 * np.exp(-(((rows - 150 - 20 * np.sin(columns / 30)) / 5) ** 2))
     picture = np.clip(100 + band + random.normal(0, 2, band.shape), 0, 255).astype(np.uint8)
-    assert not find_sharp_shapes(Levels(picture)).any()
+    assert not marked(picture).any()
     drawn = cv2.line(picture.copy(), (60, 60), (180, 100), 220, 6)
-    assert find_sharp_shapes(Levels(jpeg(drawn, 90)))[drawn != picture].mean() > 0.6
+    assert marked(jpeg(drawn, 90))[drawn != picture].mean() > 0.6

@@ -77,7 +77,7 @@ export_package(SCRIPTS)
 plan, pre_pass = make_plan()
 if workflow.is_main_process:
     show(plan, changes)
-    quicken_plan()
+    quicken_plan(workflow.logger_manager.plugin_handlers)
 else:
     fork_group(workflow, plan, sys.argv, config, stage_table)
 export_attempt(sys.argv, plan.config.compute.device)

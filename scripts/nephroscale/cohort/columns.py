@@ -41,16 +41,20 @@ def check_columns(table: Table, schema: Schema, errors: ValidationErrors) -> boo
     known, required = schema["properties"], schema["required"]
     complete = True
     unknown = [column for column in table.columns if column not in known]
+    folded = {fold_column(column): column for column in known}
+    misspelt = {folded.get(fold_column(column)) for column in unknown}  # a line of their own names these
+    told = ""
     for column in required:
         if column not in table.columns:
             complete = False
-            similar = nearest(column, unknown).replace("did you mean", "is it")
-            errors.add(table.name, f"the column is missing{similar or '.'}", row=1, column=column)
-    folded = {_folded(column): column for column in known}
+            if column not in misspelt:
+                similar = nearest(column, unknown).replace("did you mean", "is it")
+                errors.add(table.name, f"the column is missing{similar or '.'}", row=1, column=column)
+                told += similar
     for column in unknown:
-        if _folded(column) in folded:
-            errors.add(table.name, f"is written `{folded[_folded(column)]}`.", row=1, column=column)
-        elif schema["additionalProperties"] is False:
+        if fold_column(column) in folded:
+            errors.add(table.name, f"has to be written `{folded[fold_column(column)]}`.", row=1, column=column)
+        elif schema["additionalProperties"] is False and f"`{column}`" not in told:
             hint = nearest(column, known) or f"; remove or rename it. The known columns are {', '.join(known)}."
             errors.add(table.name, f"unknown column{hint}", row=1, column=column)
     return complete
@@ -101,7 +105,8 @@ def check_unique(table: Table, column: str, errors: ValidationErrors) -> None:
             errors.add(table.name, f"{cell!r} is already in row {before}{alike}.", row=row, column=column)
 
 
-def _folded(column: str) -> str:
+def fold_column(column: str) -> str:
+    """Write a column so that capitals, blanks and hyphens make no difference."""
     return re.sub(r"[\s-]+", "_", column.casefold())
 
 

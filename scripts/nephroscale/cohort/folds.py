@@ -186,7 +186,7 @@ def _labels(
             "Too few eligible patients: "
             + ", ".join(f"{name} {counts[index]}" for index, name in enumerate(classes))
             + f"; every class needs at least {min_per_class} (task.min_per_class).",
-            where=f"folds, after the exclusion of {n_excluded} patients",
+            where=f"folds, after the exclusion of {n_excluded} patient{'s' * (n_excluded != 1)}",
             fix="Look up the reasons for exclusion; add patients, or map rare labels to `exclude`.",
         )
     return labels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,7 @@ def write_checklists(options: argparse.Namespace) -> int:
     config = plan.config
     study = Study(
         metrics=json.loads(report.read_text(encoding="utf-8")),
-        normalisation=config.om.normalisation,
+        normalisation=_count_normalisations(plan),
         missing_modalities=config.task.missing_modalities,
         segmenter=bool(plan.units("segmenter")),
         version=__version__,
@@ -76,6 +77,13 @@ def write_checklists(options: argparse.Namespace) -> int:
         print(f"{name}: {count} items to write yourself")
     print(f"Checklists: {out / 'index.html'}")
     return 0
+
+
+def _count_normalisations(plan: Plan) -> dict[str, int]:
+    """Count the slides by the method that normalised their stains."""
+    receipts = (plan.receipt("tiles", unit) for unit in plan.study_units("tiles"))
+    methods = (str(found.figures["normalisation"]) for found in receipts if found and "normalisation" in found.figures)
+    return dict(Counter(methods).most_common())
 
 
 def export_bags(options: argparse.Namespace) -> int:

@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nephroscale.cohort.columns import fold_column
 from nephroscale.cohort.file_names import compile_pattern, make_id, make_unique, parse_path
-from nephroscale.cohort.reading import clean, read_table
+from nephroscale.cohort.reading import Table, clean, read_table
+from nephroscale.cohort.schemas import read_schema
 from nephroscale.cohort.validation_errors import ValidationErrors
 from nephroscale.errors import NephroscaleError
 from nephroscale.places import PACKAGE, workflow_folder
+from nephroscale.reporting.settings import ReportSettings
 from nephroscale.slides.find_images import find_images
 from nephroscale.slides.stated_scale import read_stated_scales
 from nephroscale.text import name_some
@@ -259,6 +262,8 @@ def _pseudonyms(patients: list[str], key: Path) -> dict[str, str]:
 def _read_labels(path: Path) -> _Labels:
     errors = ValidationErrors()
     table = read_table(str(path), "patients", ["patient_id"], errors)
+    if table is not None:
+        table = _with_known_columns(table)
     if table is not None and "patient_id" not in table.columns:
         here = ", ".join(table.columns)
         errors.add(str(path), f"the column is missing; the columns here are {here}.", row=1, column="patient_id")
@@ -275,6 +280,15 @@ def _read_labels(path: Path) -> _Labels:
     rows = {cells["patient_id"].casefold(): cells for _, cells in table.rows}
     notes = [str(note) for note in errors.notes]
     return _Labels(rows, columns, "diagnosis" if "diagnosis" in free else free[0], notes)
+
+
+def _with_known_columns(table: Table) -> Table:
+    """Write columns as nephroscale writes them: `Patient ID`, `Site`, `Age` become `patient_id`, `site`, `age`."""
+    known = {fold_column(name): name for name in (*read_schema("patients")["properties"], *ReportSettings().subgroups)}
+    names = [known.get(fold_column(column), column) for column in table.columns]
+    new = {column: column if names.count(name) > 1 else name for column, name in zip(table.columns, names, strict=True)}
+    rows = [(number, {new[column]: cell for column, cell in cells.items()}) for number, cells in table.rows]
+    return Table(table.name, tuple(new.values()), rows)
 
 
 def _write_table(path: Path, rows: list[dict[str, str]]) -> None:

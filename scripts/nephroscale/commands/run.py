@@ -103,7 +103,13 @@ def _parse(text: str, where: str) -> JSON:
     try:
         return cast("JSON", yaml.safe_load(text))
     except yaml.YAMLError as error:
-        raise NephroscaleError(f"This is not YAML: {' '.join(str(error).split())}.", where=where) from None
+        mark = getattr(error, "problem_mark", None)
+        line = text.splitlines()[mark.line] if mark and mark.line < len(text.splitlines()) else ""
+        raise NephroscaleError(
+            f"This is not YAML: {getattr(error, 'problem', None) or error}.",
+            where=f"{where}, line {mark.line + 1}, column {mark.column + 1}" if mark else where,
+            fix="Indent with spaces: YAML takes no tabs." if "\t" in line else "",
+        ) from None
 
 
 def _section(content: JSON, where: str) -> dict[str, JSON]:

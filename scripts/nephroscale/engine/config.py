@@ -85,7 +85,7 @@ def load_config(mapping: Mapping[str, Any]) -> Config:
     filled = completion.complete(expand_preset(expand_task(mapping)), schema)
     faults = completion.faults + _compose_classes(filled)
     errors = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda error: dotted(error.absolute_path))
-    raise_faults(faults + [describe(error) for error in errors] + ([] if errors else _find_contradictions(filled)))
+    raise_faults([*faults, *dict.fromkeys(map(describe, errors))] + ([] if errors else _find_contradictions(filled)))
     return Config.from_mapping(filled)
 
 

@@ -78,11 +78,14 @@ def _differing_scales(plan: Plan) -> Findings:
 
 
 def _doubtful(plan: Plan) -> Findings:
-    return grouped(
-        (str(doubt), f"{image} of {patient}")
-        for patient, doubts in _figures(plan, "register", "doubtful_images")
+    images = plan.cohort.images
+    found = grouped(
+        (str(doubt), f"{image} of {images[image].patient_id}")
+        for stage in ("register", "segmenter", "glomeruli")
+        for _, doubts in _figures(plan, stage, "doubtful_images")
         for image, doubt in doubts.items()
     )
+    return {doubt: sorted(set(names)) for doubt, names in found.items()}
 
 
 def _saturated(plan: Plan) -> Findings:

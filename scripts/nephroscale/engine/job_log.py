@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 class PathRedactor:
     """Puts ``<image_id>`` in the place of a raw file's path, its name, and its name without suffix.
 
-    Names that are ids of the tables anyway stay.
+    Ids of the tables stay, also where they contain such a name. So do names that tell nothing of a patient: those of a
+    stain or marker (`PASM.svs`), and those that files of several patients have (`1.png`, `slide.tif`); only the whole
+    path of these is replaced.
 
     Parameters
     ----------
@@ -52,21 +54,40 @@ class PathRedactor:
         persons = (patient.person for patient in self._cohort.patients.values() if patient.person)
         return {*self._cohort.patients, *self._cohort.images, *persons}
 
+    @cached_property
+    def _common(self) -> set[str]:
+        """Names of files, with and without suffix, that do not tell whose they are."""
+        images = self._cohort.images
+        kinds = {word for image in images.values() for word in (image.stain, image.marker, image.modality)}
+        owners: dict[str, dict[Path, str]] = {}
+        for _, path, image_id in self._files:
+            for name in (path.name, path.stem):
+                owners.setdefault(name, {})[path] = images[image_id].patient_id
+        several = {name for name, files in owners.items() if len(set(files.values())) > 1 and len(files) > 1}
+        return several | {name for name in owners if Path(name).stem in kinds}
+
     def __call__(self, text: str) -> str:
         """The text without the names."""
         wanted: dict[str, str] = {}
         for stems, path, image in self._files:
             if any(stem in text for stem in stems):
-                for name in (str(path), os.path.abspath(path), path.name):  # noqa: PTH100  (follows no link)
-                    for form in _forms(name):
-                        wanted.setdefault(form, image)
-                if path.stem not in self._ids and not re.fullmatch("[0-9]{1,3}", path.stem):  # those are mere numbers
-                    for form in stems:
-                        wanted.setdefault(form, image)
+                names = [str(path), os.path.abspath(path)]  # noqa: PTH100  (follows no link)
+                if path.name not in self._common:
+                    names.append(path.name)
+                number = re.fullmatch("[0-9]{1,3}", path.stem)
+                if path.stem not in self._ids | self._common and not number:
+                    names.append(path.stem)
+                for form in (form for name in names for form in _forms(name)):
+                    wanted.setdefault(form, image)
         if not wanted:
             return text
-        names = "|".join(re.escape(name) for name in sorted(wanted, key=len, reverse=True))
-        return re.sub(rf"(?<![^\W_])(?:{names})(?![^\W_])", lambda match: f"<{wanted[match[0]]}>", text)
+        kept = {name for name in self._ids if name in text} - wanted.keys()  # `Case-02-A` of the file `A.svs` is an id
+        either = "|".join(re.escape(name) for name in sorted(wanted.keys() | kept, key=len, reverse=True))
+        return re.sub(
+            rf"(?<![^\W_])(?:{either})(?![^\W_])",
+            lambda match: match[0] if match[0] in kept else f"<{wanted[match[0]]}>",
+            text,
+        )
 
 
 def _forms(name: str) -> list[str]:

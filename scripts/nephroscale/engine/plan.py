@@ -112,8 +112,10 @@ class Plan(ResultsFolder):
         self._receipt_digests: dict[tuple[str, str], tuple[Receipt, str]] = {}
         self._objects: dict[tuple[Path, Callable[[Any], Any]], Any] = {}
         self._digests: dict[tuple[str, str], str] = {}
+        self._test_set_uses: dict[tuple[str, str], ScoredTestSet] = {}
         self._units: dict[str, list[str]] = {}
         self._study_units: dict[str, list[str]] = {}
+        self._loose_ends: dict[tuple[str, ...], list[Need]] = {}
 
     def afresh(self) -> Plan:
         """The same tables and code, without what is known of artifacts: for the next job of a process."""
@@ -201,8 +203,10 @@ class Plan(ResultsFolder):
 
     def loose_ends(self, *stages: str) -> list[Need]:
         """Units of the study in some stages that no other of them waits for: to wait for these is to wait for all."""
-        keys = ((name, unit) for name in stages for unit in self.study_units(name))
-        return [Need(*key) for key in self.loose_ends_of(keys)]
+        if stages not in self._loose_ends:
+            keys = ((name, unit) for name in stages for unit in self.study_units(name))
+            self._loose_ends[stages] = [Need(*key) for key in self.loose_ends_of(keys)]
+        return self._loose_ends[stages]
 
     def loose_ends_of(self, keys: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """Those of some stages and units that no other one of them waits for."""
@@ -335,7 +339,17 @@ class Plan(ResultsFolder):
 
     def test_set_use(self, stage: str, unit: str) -> ScoredTestSet | None:
         """Which configuration a unit scores on which test patients; None if it scores none or this is unknown."""
-        return self.stages[stage].test_set_use(self, unit)
+        key = (stage, unit)
+        if key not in self._test_set_uses and (use := self.stages[stage].test_set_use(self, unit)):
+            self._test_set_uses[key] = use
+        return self._test_set_uses.get(key)
+
+    def recall(self, stage: str, unit: str, recipe: str | None, use: ScoredTestSet | None) -> None:
+        """Set what is known of a unit whose recipe need not be worked out again."""
+        if recipe:
+            self._digests[stage, unit] = recipe
+        if use:
+            self._test_set_uses[stage, unit] = use
 
     def _receipt_digest(self, stage: str, unit: str, receipt: Receipt) -> str:
         """The digest of a whole receipt, kept because several stages need it."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nephroscale.engine.batches import STAGES_OF_BATCHES, remember_batch
+from nephroscale.engine.last_plan import LastPlan
 from nephroscale.engine.past_reports import keep_report
 from nephroscale.slides.raw import link_raw
 from nephroscale.store.disk import write_whole
@@ -42,12 +43,15 @@ class Findings:
         Units whose artifact is not known: their jobs have to run.
     pages
         Of each copy of a page that is known: the page in the object, and its time in nanoseconds.
+    last
+        What the next pre-pass may recall.
     """
 
     times: dict[tuple[str, str], int] = field(default_factory=dict)
     rewritten: set[tuple[str, str]] = field(default_factory=set)
     unknown: list[tuple[str, str]] = field(default_factory=list)
     pages: dict[Path, tuple[Path, int]] = field(default_factory=dict)
+    last: LastPlan | None = None
 
     def files(self, plan: Plan) -> Iterator[tuple[str, int | None]]:
         """The files that Snakemake asks about, as :func:`apply` would leave them: path and time, None where absent."""
@@ -71,12 +75,14 @@ def find_out(plan: Plan) -> Findings:
     found = Findings()
     plan.store.defer()
     started = time.time_ns()
+    found.last = last = LastPlan(plan)
     for name, stage in plan.stages.items():
         script_time = (plan.scripts / f"{stage.rule}.py").stat().st_mtime_ns
         for unit in plan.units(name):
             key = (name, unit)
-            known = plan.look_up(stage, unit)
+            known = last.recall(stage, unit) or plan.look_up(stage, unit)
             plan.set_receipt(*key, known)
+            last.keep(stage, unit, known)
             if known is None:
                 found.unknown.append(key)
                 continue
@@ -125,6 +131,8 @@ def apply(plan: Plan, found: Findings) -> None:
         raise_time(copy, time_ns)
     for stage in plan.stages.values():
         _set_others_outdated(plan, stage, set(plan.units(stage.name)))
+    if found.last:
+        found.last.write()
 
 
 def settle(plan: Plan) -> None:
@@ -190,9 +198,9 @@ def _set_outdated(plan: Plan, path: Path) -> None:
 
 def _time_of_equal_receipt(plan: Plan, key: tuple[str, str], receipt: Receipt) -> int | None:
     """When a receipt was written; None if its file or its link is missing or different."""
-    path, link = plan.receipt_path(*key), plan.link_path(*key)
-    if holds(path, receipt) and link_target(link) == plan.store.relative_path(receipt.digest, link.parent):
-        return path.stat().st_mtime_ns
+    path, link = plan.receipt_name(*key), plan.link_name(*key)
+    if holds(path, receipt) and link_target(link) == plan.store.relative_path(receipt.digest, os.path.dirname(link)):  # noqa: PTH120
+        return os.stat(path).st_mtime_ns  # noqa: PTH116
     return None
 
 
@@ -211,7 +219,7 @@ def _copy_page(page: Path, path: Path) -> None:
 
 def record_test_set_use(plan: Plan, stage: Stage, unit: str, receipt: Receipt) -> None:
     """Enter into the ledger that a unit has scored test patients, and when, by its record."""
-    if not receipt.accepted or not (use := stage.test_set_use(plan, unit)):
+    if not receipt.accepted or not (use := plan.test_set_use(stage.name, unit)):
         return
     record = plan.records.read(plan.recipe_digest(stage.name, unit) or "")
     plan.ledger.add(use, record.made["started"] if record else now())

@@ -45,9 +45,9 @@ class RawCache:
         #: is an error.
         self.recorded: dict[Path, str | None] = {}
 
-    def _entry_path(self, path: Path) -> Path:
+    def _entry_path(self, path: Path) -> str:
         key = digest_bytes(os.path.join(os.getcwd(), path).encode())  # noqa: PTH109, PTH118
-        return Path(f"{self.store.path}/raw/{key[:2]}/{key}.json")
+        return f"{self.store.path}/raw/{key[:2]}/{key}.json"
 
     def known(self, path: Path) -> str | None:
         """The digest of a raw image that has not changed since it was hashed, else None."""
@@ -93,7 +93,7 @@ class RawCache:
         entry = {"signature": signature, "size": size, "digest": digest}
         if raw.stat_signature(path)[0] == signature:  # else it changed meanwhile: nothing to remember
             self._hashed[path] = entry
-            self.store.write_text(self._entry_path(path), json.dumps(entry))
+            self.store.write_text(Path(self._entry_path(path)), json.dumps(entry))
         return digest
 
     @cached_property
@@ -107,9 +107,10 @@ class RawCache:
         return entry["digest"] if entry else None
 
     @staticmethod
-    def _read(path: Path) -> dict[str, Any] | None:
+    def _read(path: Path | str) -> dict[str, Any] | None:
         try:
-            entry: dict[str, Any] = orjson.loads(path.read_bytes())
+            with open(path, "rb") as stream:  # noqa: PTH123  (for every raw file of a cohort)
+                entry: dict[str, Any] = orjson.loads(stream.read())
         except (FileNotFoundError, PermissionError, ValueError):
             return None
         return entry

@@ -37,10 +37,12 @@ class ResultsFolder:
 
     def link_path(self, stage: str, unit: str) -> Path:
         """The link to the object, next to the receipt."""
+        return Path(self.link_name(stage, unit))
+
+    def link_name(self, stage: str, unit: str) -> str:
+        """As :meth:`link_path`, as text."""
         suffix = self.stages[stage].suffix
-        return Path(
-            f"{self._results}/{stage}{suffix}" if unit == "cohort" else f"{self._results}/{stage}/{unit}{suffix}"
-        )
+        return f"{self._results}/{stage}{suffix}" if unit == "cohort" else f"{self._results}/{stage}/{unit}{suffix}"
 
     def log_path(self, stage: str, unit: str) -> Path:
         """The file that a job's output goes to."""

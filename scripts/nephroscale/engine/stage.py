@@ -207,6 +207,9 @@ class Stage:
     seeded: ClassVar[bool] = False
     #: Whether it describes how all artifacts were made, and so may open any of them.
     reads_records: ClassVar[bool] = False
+    #: Whether all that decides a unit are tables, configuration, code, its files and the artifacts before it: while
+    #: these are the same, its recipe need not be worked out again.
+    recalled: ClassVar[bool] = True
     #: The named inputs, collected from the methods that :func:`need` marks.
     inputs: ClassVar[dict[str, NamedInput]] = {}
 

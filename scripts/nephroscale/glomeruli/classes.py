@@ -51,6 +51,7 @@ UNCERTAIN = {
     *("questionable", "doubtful", "negative", "neg", "fraglich", "unsicher"),
     *("missing", "absent", "wrong", "incorrect", "error", "delete", "deleted", "remove", "removed", "discard"),
     *("discarded", "rejected", "draft", "todo"),
+    *("like", "lookalike", "resembling", "mimic"),
 }
 UNCERTAIN_CHARACTERS = ("?", "疑", "do not use")
 UNKNOWN = "it is uncertain"

@@ -62,9 +62,10 @@ class GlomeruliFigures(Searched):
     """Figures of an image.
 
     `score`, `completeness` and `diameter_um` are those of the representative glomerulus; `outlines_left_out`
-    has the objects of a person's annotation that were left out. `sections` is the number of sections with glomeruli,
-    `fullest_section` the number of glomeruli in the fullest of them. `sclerosed` and `fullest_sclerosed` are numbers
-    of sclerosed ones among these, where it is known which are sclerosed.
+    has the objects of a person's annotation that were left out, and `doubtful_images` what to check of it. `sections`
+    is the number of sections with glomeruli, `fullest_section` the number of glomeruli in the fullest of them.
+    `sclerosed` and `fullest_sclerosed` are numbers of sclerosed ones among these, where it is known which are
+    sclerosed.
     """
 
     method: str
@@ -77,6 +78,7 @@ class GlomeruliFigures(Searched):
     sclerosed: NotRequired[int]
     fullest_sclerosed: NotRequired[int]
     outlines_left_out: NotRequired[list[LeftOut]]
+    doubtful_images: NotRequired[dict[str, str]]
 
 
 def choose_detector(modality: str, method: str, *, has_segmenter: bool) -> str:
@@ -149,6 +151,7 @@ def find_glomeruli(  # noqa: PLR0917
     whole = is_whole_field(row)
     searched: Searched = {"too_small": 0, "too_large": 0, "not_round": 0, "under_pen": 0}
     left_out: dict[str, int] = {}
+    doubt = ""
     calibration = None
     if whole:
         method, glomeruli = "whole", [_whole(opened)]
@@ -158,7 +161,7 @@ def find_glomeruli(  # noqa: PLR0917
         view = TileView.at_scale(opened, settings.mpp)
         drawn = _corrected(view, annotation, row.id, settings)
         method, glomeruli = "annotation", measure_outlines(view, drawn.outlines)
-        left_out = drawn.left_out
+        left_out, doubt = drawn.left_out, drawn.doubt
     else:
         method = choose_detector(opened.modality, settings.method, has_segmenter=segmenter is not None)
         if method == "unet":
@@ -230,6 +233,8 @@ def find_glomeruli(  # noqa: PLR0917
         figures["sclerosed"], figures["fullest_sclerosed"] = sclerosed, counted.sclerosed
     if left_out:
         figures["outlines_left_out"] = list_left_out(row.id, left_out)
+    if doubt:
+        figures["doubtful_images"] = {row.id: doubt}
     return figures
 
 

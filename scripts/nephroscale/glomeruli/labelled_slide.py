@@ -72,6 +72,8 @@ class LabelledSlide:
         Why objects of the annotation were left out, to their number.
     sclerosed
         bool [h, w], sclerosed glomeruli; None where no outline has that class.
+    doubt
+        What a person should check of its annotation; empty where nothing is doubtful.
     """
 
     name: str
@@ -84,6 +86,7 @@ class LabelledSlide:
     colours: np.ndarray
     left_out: Mapping[str, int]
     sclerosed: np.ndarray | None = None
+    doubt: str = ""
 
 
 def load_all(
@@ -155,4 +158,5 @@ def load_annotated(slide: AnnotatedSlide, settings: SegmenterSettings) -> Labell
         colours,
         drawn.left_out,
         rasterise(scarred, view.shape) if scarred else None,
+        drawn.doubt,
     )

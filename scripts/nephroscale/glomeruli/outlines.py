@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict
 
+import numpy as np
 from shapely import STRtree, make_valid
 from shapely.affinity import translate
 from shapely.geometry import Polygon, box
@@ -17,6 +18,7 @@ from nephroscale.glomeruli.annotation_formats.base import DrawnObject, Unreadabl
 from nephroscale.glomeruli.annotation_formats.registry import read_objects
 from nephroscale.glomeruli.classes import DEFAULT_CLASSES, UNKNOWN, Kind, classify, is_named
 from nephroscale.glomeruli.contours import rasterise
+from nephroscale.glomeruli.placement import find_misplacement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 ON_SLIDE = 0.2  # smallest part of an outline that is on the slide's tiles
 MOST_OUTSIDE = 0.5  # fraction of the outlines; beyond it the annotation is not of this slide
+SAME_MPP = 0.05  # relative difference of the scales of both, beyond which one is wrong
 SAME_SIZE = 0.01  # relative difference of the sides of slide and annotated picture
 ON_TISSUE = 0.5  # smallest part of an outline that is on tissue
 SAME = 0.5  # intersection over union of two outlines of one glomerulus
@@ -66,6 +69,10 @@ class Annotation:
         Why objects were left out, to their number.
     frame
         Width and height of the picture that it was drawn on, pixels, where the file states them.
+    mpp
+        Scale of that picture, µm per pixel, where the file states it.
+    doubt
+        What a person should check; empty where nothing is doubtful.
     """
 
     outlines: list[Outline]
@@ -73,6 +80,8 @@ class Annotation:
     unknown: list[Polygon] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
     frame: tuple[int, int] | None = None
+    mpp: float | None = None
+    doubt: str = ""
 
     @property
     def polygons(self) -> list[Polygon]:
@@ -130,7 +139,8 @@ def read_outlines(path: Path, classes: Mapping[str, Kind] | None = None) -> Anno
         elif kind != "other":  # a class that the settings call `other` is left out without a word
             outlines += [Outline(polygon, kind == "sclerosed") for polygon in polygons_of(one.area)]
     frame = next((one.frame for one in objects if one.frame), None)
-    return Annotation(outlines, areas or None, unknown, dict(sorted(left_out.items())), frame)
+    mpp = next((one.mpp for one in objects if one.mpp), None)
+    return Annotation(outlines, areas or None, unknown, dict(sorted(left_out.items())), frame, mpp)
 
 
 def outlines_on(view: TileView, path: Path, settings: OutlineSettings) -> Annotation:
@@ -155,10 +165,12 @@ def outlines_on(view: TileView, path: Path, settings: OutlineSettings) -> Annota
     ------
     Rejected
         When the file cannot be used: it is damaged, was drawn on a picture of another size, its outlines are not on the
-        slide, or are all too small or too large.
+        slide or its glomeruli, or are all too small or too large.
     """
     drawn = read_outlines(path, settings.classes)
     _refuse_other_frame(drawn.frame, view)
+    if drawn.frame is None:  # else they are pixels of a picture as large as the slide
+        _refuse_misplaced(drawn, view)
     height, width = view.shape
     frame, mpp = box(0, 0, width, height), view.mpp or 1.0
     kept: list[Outline] = []
@@ -199,7 +211,20 @@ def outlines_on(view: TileView, path: Path, settings: OutlineSettings) -> Annota
     if not kept and (drawn.areas is None or drawn.outlines):
         raise Rejected(f"its annotation has no usable outline of a glomerulus ({describe(left_out)})")
     areas = None if drawn.areas is None else [view.polygon_from_raw(area) for area in drawn.areas]
-    return Annotation(kept, areas, unknown, dict(sorted(left_out.items())))
+    return Annotation(kept, areas, unknown, dict(sorted(left_out.items())), doubt=_scale_doubt(drawn.mpp, view))
+
+
+def _scale_doubt(drawn: float | None, view: TileView) -> str:
+    """Say that an annotation was drawn at another scale than that of the slide; empty where it was not."""
+    if drawn is None or view.mpp is None:
+        return ""
+    of_slide = view.mpp / (view.ratio * float(np.mean(view.tiles.raw_px)))
+    if abs(drawn / of_slide - 1) <= SAME_MPP:
+        return ""
+    return (
+        f"its annotation states {drawn:.4g} µm per pixel, but the slide has {of_slide:.4g}: check that it was drawn on "
+        "this file, and the scale of the slide"
+    )
 
 
 def _refuse_other_frame(frame: tuple[int, int] | None, view: TileView) -> None:
@@ -211,6 +236,15 @@ def _refuse_other_frame(frame: tuple[int, int] | None, view: TileView) -> None:
         raise Rejected(
             f"its annotation was drawn on a picture of {frame[0]} x {frame[1]} pixels, but the slide has {width} x "
             f"{height}: it belongs to another slide, or is not in pixels of full resolution"
+        )
+
+
+def _refuse_misplaced(drawn: Annotation, view: TileView) -> None:
+    """Refuse outlines that fit the slide after a simple change alone; sclerosed ones do not stand out."""
+    if what := find_misplacement(view, [one.polygon for one in drawn.outlines if not one.sclerosed]):
+        raise Rejected(
+            f"the outlines of its annotation lie beside the glomeruli: they are {what}; export them in pixels of full "
+            "resolution, counted from the corner of the slide"
         )
 
 

@@ -41,12 +41,14 @@ class SegmenterFigures(TypedDict):
     """Figures of a training.
 
     The validation ones are None if no slide was held out. `outlines_left_out` has slides and objects of annotations.
-    `scores` is `calibrated` or `uncalibrated`. `sclerosed` counts the slides with outlines of that class, if any.
+    `doubtful_images` has what a person should check of an annotation, by image id. `scores` is `calibrated` or
+    `uncalibrated`. `sclerosed` counts the slides with outlines of that class, if any.
     """
 
     slides: int
     glomeruli: int
     outlines_left_out: list[LeftOut]
+    doubtful_images: NotRequired[dict[str, str]]
     parameters: int
     loss: float
     training_dice: float
@@ -97,6 +99,7 @@ def train_segmenter(
             fix="Fill the column `annotation` of their OM images, or set glomeruli.method to classical.",
         )
     loaded, left_out = load_all(slides, settings)
+    doubts = {slide.name: slide.doubt for slide in loaded if slide.doubt}
     held_out = loaded.pop() if len(loaded) >= MIN_SLIDES_FOR_VALIDATION else None
     sclerosed = sum(slide.sclerosed is not None for slide in loaded)
     rng = np.random.default_rng(seed)
@@ -142,6 +145,8 @@ def train_segmenter(
     }
     if sclerosed:
         figures["sclerosed"] = sclerosed
+    if doubts:
+        figures["doubtful_images"] = doubts
     curve = [round(float(np.mean(losses[start : start + EVERY])), 5) for start in range(0, steps, EVERY)]
     out.mkdir(parents=True)
     diameters = np.concatenate([slide.diameters_um for slide in loaded])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from nephroscale.collect import grouped
 from nephroscale.engine.batches import STAGES_OF_BATCHES, names_of_batches
+from nephroscale.engine.last_plan import FOLDER as LAST_PLANS
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.digest import digest_json
 from nephroscale.store.folder import remove_tree
@@ -214,6 +215,7 @@ def _entries(plan: Plan, held: Holdings, raw: set[str]) -> Iterator[Path]:
     yield from (path for path in sorted(store.path.glob("raw/*/*.json")) if plan.raw_cache.digest_in(path) in raw)
     batches = {unit.partition("/")[2] for stage, unit in held.units if stage in STAGES_OF_BATCHES}
     yield from (path for path, name in names_of_batches(store).items() if name in batches)
+    yield from sorted(store.path.glob(f"{LAST_PLANS}/*.json"))  # the next run writes it again
 
 
 def delete_holdings(plan: Plan, held: Holdings) -> list[str]:

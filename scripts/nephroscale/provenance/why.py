@@ -51,7 +51,10 @@ class Cause(NamedTuple):
     subject: str = ""
 
     def __str__(self) -> str:
-        return self.text.replace("{}", self.subject, 1)
+        text = (
+            self.text.replace("{} is ", "{} are ", 1) if ", " in self.subject or " and " in self.subject else self.text
+        )
+        return text.replace("{}", self.subject, 1)
 
 
 NEVER, FORCED = Cause("never made"), Cause("forced")
@@ -158,10 +161,17 @@ def _words(plan: Plan, stage: Stage, unit: str, change: Change) -> Cause:
         if key.startswith("test_set_uses."):
             return Cause(f"configurations scored on the test patients of fold {{}}: {new}, was {old}", key[14:])
         if (old is None or new is None) and isinstance(old or new, dict | list):
-            return Cause("{} is " + ("new in" if old is None else "no longer in") + " the tables", key)
+            # A patient may have got another use: then the tables have the row, but this stage does not read it.
+            left = key in plan.cohort.patients or key in plan.cohort.images
+            where = "the tables" if not left or old is None else f"what {stage.name} reads"
+            return Cause("{} is " + ("new in " if old is None else "no longer in ") + where, key)
         row, _, column = key.rpartition(".")
         return Cause(f"{column} of {{}}: {_value(new)}, was {_value(old)}", row or unit)
     if part == "settings":
+        if model := re.fullmatch(r"(?:trainings|models)\.([^.]+)", key):  # the whole of its settings
+            return Cause(
+                "model {} is " + ("new in" if old is None else "no longer in") + " the configuration", model[1]
+            )
         return Cause(f"setting {_configured(plan, stage, unit, key)}: {_value(old)} -> {_value(new)}")
     names = {"packages": f"package {key}", "compute": f"compute.{key}", "format": f"format of {stage.name}"}
     return Cause(f"{names.get(part, part)}: {_value(old)} -> {_value(new)}")
@@ -175,7 +185,8 @@ def _configured(plan: Plan, stage: Stage, unit: str, key: str) -> str:
         return f"models.{unit.partition('/')[0]}{key.removeprefix('model')}"
     if head == "trainings":  # of each model, which the report describes
         _, model, name = key.split(".", 2)
-        return f"models.{model}.train.{name}" if name in plan.config.models[model].train else f"train.{name}"
+        chosen = plan.config.models.get(model)
+        return f"models.{model}.train.{name}" if chosen and name in chosen.train else f"train.{name}"
     if head == "encoders":
         return f"features.{key}"
     if head in sections:

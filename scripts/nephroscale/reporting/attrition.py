@@ -202,10 +202,11 @@ def list_differing_scales(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[D
 
 
 def list_doubtful_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[Doubt]:
-    """List the images of which a person should check the scale or the colours, by reason."""
+    """List the images of which a person should check the scale, the colours or the annotation, by reason."""
     found = grouped(
         (str(doubt), image)
-        for unit in stages.get("register", [])
+        for stage in ("register", "segmenter", "glomeruli")
+        for unit in stages.get(stage, [])
         for image, doubt in cast("Mapping[str, object]", unit.figures.get("doubtful_images", {})).items()
     )
     return [Doubt(reason, images) for reason, images in found.items()]

@@ -48,7 +48,7 @@ class Study:
     metrics
         Content of the report's `metrics.json`.
     normalisation
-        How the stains were normalised.
+        Method of stain normalisation to the number of slides; a slide may have another than the configured one.
     missing_modalities
         What became of patients without a modality.
     segmenter
@@ -58,7 +58,7 @@ class Study:
     """
 
     metrics: Mapping[str, Any]
-    normalisation: str
+    normalisation: Mapping[str, int]
     missing_modalities: str
     segmenter: bool
     version: str
@@ -73,7 +73,7 @@ def collect_evidence(study: Study) -> dict[str, Evidence]:
     found = {
         "flow": Evidence(f"{cohort['patients']} cases, {len(cohort['excluded'])} excluded, by reason", "#cohort"),
         "preprocessing": Evidence(
-            f"Stain normalisation {study.normalisation}; all settings in the audit", "audit.html"
+            f"Stain normalisation: {_name_normalisation(study)}; all settings in the audit", "audit.html"
         ),
         "instances": Evidence("Glomeruli and TEM images of each case", "#slides"),
         "missing": Evidence(f"Cases without a modality: {study.missing_modalities}", "#rejected"),
@@ -84,7 +84,9 @@ def collect_evidence(study: Study) -> dict[str, Evidence]:
         "software": Evidence("Packages and code of every artifact, with digests", "audit.html"),
         "selection": Evidence("The epoch with the least loss on the fold's validation patients", "#training"),
         "ensemble": Evidence("Figures of one network; the ensemble of the seeds is a row of its own", "#headline"),
-        "statistics": Evidence("Wilson intervals on an effective n, swap tests", "#reading"),
+        "statistics": Evidence(
+            "Wilson's intervals on an effective number of patients; paired permutation tests", "#reading"
+        ),
         "explanation": Evidence("Weights of TEM images; attention, in case pages, beside its deletion test", "#tem"),
         "headline": Evidence(f"Balanced accuracy of {name} {_interval(accuracy)}", "#headline"),
         "table_one": Evidence("Table 1 by class and fold", "#cohort"),
@@ -107,22 +109,39 @@ def collect_evidence(study: Study) -> dict[str, Evidence]:
         found["primary"] = Evidence("Primary endpoint and its contrasts, declared with a date", "#headline")
     standard = metrics["reference_standard"]
     if standard["read_by"]:
-        found["reference"] = Evidence(standard["read_by"], "#study")
+        found["reference"] = Evidence(f"Read by: {standard['read_by']}", "#study")
     if standard["blinded"]:
-        found["blinding"] = Evidence(standard["blinded"], "#study")
+        found["blinding"] = Evidence(f"Blinded: {standard['blinded']}", "#study")
     if metrics["agreement"] or standard["agreement"]:
         found["readers"] = Evidence(standard["agreement"] or "Kappa with and between the readers", "#study")
     if metrics["external"]:
-        found["external"] = Evidence("External patients, predicted by the ensemble", "#external")
+        text = _describe_external(metrics["external"].get(name))
+        found["external"] = Evidence(text or "External patients, predicted by the ensemble", "#external")
     if metrics["subgroups"]:
         found["subgroups"] = Evidence("Subgroups: " + ", ".join(metrics["subgroups"]), "#subgroups")
     if "site" in metrics["subgroups"]:
         found["sites"] = Evidence(f"{len(metrics['subgroups']['site'])} sites; write the setting", "#subgroups")
     if model["calibration"]:
         found["calibration"] = Evidence("Temperature scaling: calibration before and after", "#calibration")
-    if metrics["facts"]:
-        found["shortcut"] = Evidence("What facts of acquisition alone predict, with a permutation p", "#models")
+    checks = ["what acquisition data alone predict"] if metrics["facts"] else []
+    checks += ["other divisions into folds"] if metrics["repeats"] else []
+    checks += ["sites left out"] if metrics["left_out_sites"] else []
+    checks += ["subgroups"] if metrics["subgroups"] else []
+    if checks:
+        text = ", ".join(checks)
+        place = "#headline" if metrics["facts"] else "#subgroups" if metrics["subgroups"] else "#models"
+        found["robustness"] = Evidence(text[0].upper() + text[1:], place)
     return found
+
+
+def _describe_external(found: Mapping[str, Any] | None) -> str:
+    if not found:
+        return ""
+    accuracy = _interval(found["pooled"]["balanced_accuracy"])
+    return (
+        f"The ensemble of all folds and seeds predicted {found['patients']} external cases with a balanced accuracy of "
+        f"{accuracy}"
+    )
 
 
 def _interval(estimate: Mapping[str, float | None]) -> str:
@@ -154,6 +173,8 @@ def write_methods(study: Study) -> str:
         f"Patients were divided into {cohort['folds']} folds ({cohort['scheme'].replace('_', ' ')}).",
         "All biopsies of a patient were in the same fold.",
     ]
+    if study.normalisation:
+        text.append(f"Stain normalisation of the slides: {_name_normalisation(study)}.")
     if trained:
         text += [
             f"{name} ({trained['family']}) was trained on features of these encoders:",
@@ -173,8 +194,26 @@ def write_methods(study: Study) -> str:
         f"95 % intervals by Wilson's method on an effective number of patients. The balanced accuracy was "
         f"{_interval(model['pooled']['balanced_accuracy'])}, the macro AUC {_interval(model['pooled']['macro_auc'])}."
     )
+    if external := _describe_external(metrics["external"].get(name)):
+        text.append(f"{external}.")
+    if primary := metrics["primary"]:
+        text.append(
+            f"The primary endpoint, declared on {primary['date']}, was the difference in "
+            f"{primary['metric'].replace('_', ' ')} between {name} and {' and '.join(primary['contrasts'])}, on the "
+            "same patients, with p-values of a permutation test that were adjusted by Holm's procedure."
+        )
+    elif metrics["comparisons"]:
+        text.append(
+            f"Models were compared with {name} on the same patients by permutation tests; no primary endpoint was "
+            "declared, and p-values were not adjusted."
+        )
     text.append(f"Computations ran in nephroscale {study.version}, a Snakemake workflow.")
     return " ".join(text)
+
+
+def _name_normalisation(study: Study) -> str:
+    used = study.normalisation.items()
+    return ", ".join(f"{method.capitalize()} ({count} slides)" for method, count in used) or "no slides"
 
 
 def _name_encoders(encoders: Mapping[str, str]) -> str:
@@ -187,7 +226,8 @@ def choose_references(study: Study) -> str:
     """Choose the references of what the study used, as BibTeX."""
     trained = list(study.metrics["trained"].values())
     encoders = [encoder for each in trained for encoder in each["encoders"].values()]
-    used = {f"family:{each['family']}" for each in trained} | {f"normalisation:{study.normalisation}", "always"}
+    used = {f"family:{each['family']}" for each in trained} | {"always"}
+    used |= {f"normalisation:{method}" for method in study.normalisation}
     used |= {"segmenter"} if study.segmenter else set()
     used |= {"temperature"} if any(found["calibration"] for found in study.metrics["models"].values()) else set()
     parts = ("primary", "comparisons", "repeats", "facts", "decision", "agreement")

@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 
     from nephroscale.evaluation.tables import Predictions
 
+READING = "blinded_reading"
+"""Folder of what a reader may see."""
+
 
 def write_label_review(folder: Path, pooled: Predictions | None, seed: int) -> int:
-    """Write `label_review.csv`, to be filled in by a reader, and `label_review_key.csv`, for afterwards.
+    """Write `blinded_reading/label_review.csv` for a reader to fill in, and `label_review_key.csv` for afterwards.
+
+    The reader's table has a folder of its own, so that it can be given away without the key and the report.
 
     Parameters
     ----------
@@ -45,7 +50,8 @@ def write_label_review(folder: Path, pooled: Predictions | None, seed: int) -> i
     drawn = rng.permutation(others)[: len(suspects)].tolist()
     order = rng.permutation([*suspects, *drawn]).tolist()
     columns = ["patient_id", "reader", "diagnosis", "remark"]
-    write_table(folder / "label_review.csv", columns, ({"patient_id": case} for case in order))
+    (folder / READING).mkdir()
+    write_table(folder / READING / "label_review.csv", columns, ({"patient_id": case} for case in order))
     key = ({"patient_id": case, "suspect": case in suspects} for case in order)
     write_table(folder / "label_review_key.csv", ["patient_id", "suspect"], key)
     return len(suspects)

@@ -189,7 +189,7 @@ def render_page(
         "slides": [slide_card(slide) for slide in _choose_slides(inputs.slides)],
         "slides_total": len(inputs.slides),
         "tem": _tem_rows(results, pooled, classes, inputs.tem) if pooled else [],
-        "tem_total": len(inputs.tem),
+        "tem_total": len(inputs.tem.keys() & set(pooled.patients)) if pooled else 0,
         "tem_per_class": TEM_PATIENTS_PER_CLASS,
     }
     environment = template_environment(

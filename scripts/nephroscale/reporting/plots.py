@@ -242,11 +242,11 @@ def paint_reliability(calibration: TemperatureScaling) -> Callable[[Figure], Non
             axis.plot([at, at], [entry.low, entry.high], color=PALE, lw=1.4)
             size = 4 + 8 * (entry.patients / most) ** 0.5
             axis.plot(at, entry.accuracy, "o", ms=size, color=ACCENT, mec="white", mew=0.8, clip_on=False)
-            beside = "left" if at < 0.9 else "right"
+            last = at >= 0.9  # on its left, and lower than the number of the bin before
             shift = size / 2 + 3
             axis.annotate(
-                str(entry.patients), (at, entry.accuracy), (shift if beside == "left" else -shift, 0),
-                textcoords="offset points", size=7.5, color=MUTED, ha=beside, va="center",
+                str(entry.patients), (at, entry.accuracy), (-shift if last else shift, -6 if last else 0),
+                textcoords="offset points", size=7.5, color=MUTED, ha="right" if last else "left", va="center",
             )  # fmt: skip
         axis.set_title(f"{title}: Brier {found.brier:.3f}, NLL {found.nll:.3f}", pad=12)
         axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="Probability of the predicted class", aspect="equal")

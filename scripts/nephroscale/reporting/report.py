@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed: int = 0) -> dict[str, object]:
-    """Write `index.html`, `cases/*.html`, `metrics.json`, `patients.csv`, `figures/*` and `label_review.csv`.
+    """Write `index.html`, `cases/*.html`, `metrics.json`, `patients.csv`, `figures/*`, the tables of a blinded reading.
 
     Parameters
     ----------

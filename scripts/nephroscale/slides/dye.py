@@ -33,8 +33,8 @@ COARSE = 4  # pixels
 EXPOSURES = (1.4, 2.0, 2.8, 4.0)  # of clipped pixels, in terms of the one that would just clip
 ROWS = 256  # that are computed at once, so that memory stays small
 MERGE = (
-    "its colours are not those of one dye: it is a merge of several channels, or false-coloured; save the marker's "
-    "channel alone, or name it in the column channel"
+    "its colours are not those of one dye: it is a merge of several channels, false-coloured, or has text in colour "
+    "that JPEG has smeared; save the marker's channel alone, without text, or name it in the column channel"
 )
 
 

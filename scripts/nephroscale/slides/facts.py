@@ -235,9 +235,10 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
         raise Rejected(f"{what}, but OM needs 8 in each colour; save it as RGB with 8 bits, or check the modality")
     expected = {"OM": "bright", "IM": "dark"}.get(row.modality)
     if expected and facts.background != expected:
+        border = ", or cut off a bright border" if row.modality == "IM" else ""
         raise Rejected(
             f"its background is {facts.background}, but {row.modality} images have a {expected} one; "
-            "check the modality in the table"
+            f"check the modality in the table{border}"
         )
     if row.modality == "OM" and (not slide.rgb or _is_grey(probes)):
         raise Rejected("it is not an 8-bit colour image, which OM needs: it is grey; check the modality in the table")

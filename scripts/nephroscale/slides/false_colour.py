@@ -26,6 +26,11 @@ NEAR = 16.0  # distance from a colour of the table, in levels of 255; JPEG chang
 LEAST_NEAR = 0.85  # share of the pixels above the background that are so near
 ABOVE = 0.15  # of the range of levels, from which on a pixel is above the background
 BENT = 25.0  # distance of the table's used colours from a straight line
+EXACT, LEAST_EXACT = (
+    2.0,
+    0.95,
+)  # the same for colours that are those of the table, in a dim picture without JPEG's noise
+BENT_EXACT = 3.0
 SAMPLE = 4_000  # pixels
 LEAST = 100  # pixels that suffice
 
@@ -47,9 +52,11 @@ def colour_table(sample: np.ndarray) -> str:
     for name in TABLES:
         table = _table(name)
         apart = np.linalg.norm(signal[:, None] - table, axis=-1)
-        if (apart.min(axis=1) <= NEAR).mean() >= LEAST_NEAR:
+        nearest = apart.min(axis=1)
+        if (nearest <= NEAR).mean() >= LEAST_NEAR:
             first, last = np.percentile(apart.argmin(axis=1), [1, 99]).astype(int)
-            if _bend(table[first : last + 1]) > BENT:
+            exact = (nearest <= EXACT).mean() >= LEAST_EXACT
+            if _bend(table[first : last + 1]) > (BENT_EXACT if exact else BENT):
                 return name
     return ""
 

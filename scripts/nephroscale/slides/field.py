@@ -11,6 +11,7 @@ import numpy as np
 from nephroscale.errors import Rejected
 from nephroscale.slides.drawn_shapes import find_shapes, find_strips
 from nephroscale.slides.dye import components, separate_dye
+from nephroscale.slides.panels import find_panels
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion
 
 if TYPE_CHECKING:
@@ -42,14 +43,19 @@ def named_channel(reader: SlideReader, row: ImageRow) -> int | None:
     Rejected
         When the named channel does not exist, or not exactly one of several grey channels is named after the marker.
     """
-    names = [name.casefold() for name in (COLOURS if reader.rgb else reader.channel_names)]
+    stated = COLOURS if reader.rgb else reader.channel_names
+    names = [name.casefold() for name in stated]
     if row.channel is not None:
         if row.channel.isdecimal() and 1 <= int(row.channel) <= reader.channels:
             return int(row.channel) - 1
-        if names.count(row.channel.casefold()) == 1:
+        count = names.count(row.channel.casefold())
+        if count == 1:
             return names.index(row.channel.casefold())
-        named = ", ".join(filter(None, names))
-        raise Rejected(f"it has no channel {row.channel!r}, but {reader.channels}{named and f' ({named})'}")
+        which = f"{count} channels {row.channel!r}" if count else f"no channel {row.channel!r}"
+        named = ", ".join(f"{number} {name}".strip() for number, name in enumerate(stated, 1))
+        raise Rejected(
+            f"it has {which} among {reader.channels}{named and f' ({named})'}; give the number of the channel, from 1"
+        )
     if reader.rgb or reader.channels == 1:
         return None if reader.rgb else 0
     marker = (row.marker or row.stain or "").casefold()
@@ -102,7 +108,7 @@ class Field(SlideReader):
     Raises
     ------
     Rejected
-        When a picture in colour is that of several dyes.
+        When a picture in colour is that of several dyes, or the file shows several pictures.
     UnreadableRegion
         When it cannot be decoded.
     """
@@ -115,6 +121,8 @@ class Field(SlideReader):
         drawn = np.zeros(valid.shape, bool)
         top, bottom = find_strips(pixels.max(axis=-1))
         valid[:top] = valid[bottom:] = False
+        if panels := find_panels(pixels[top:bottom].max(axis=-1)):
+            raise Rejected(panels)
         if channel is None:
             channel, drawn = separate_dye(pixels, valid)
         self.channel = channel

@@ -86,10 +86,15 @@ def find_sidecar(path: Path) -> Path | None:
         return None
     places = [path, Path(os.path.realpath(path))] if path.is_symlink() else [path]
     for place in places:
+        try:
+            names = _names_in(str(place.parent), place.parent.stat().st_mtime_ns)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if not names:
+            continue
         stem, suffix = place.stem, place.suffix[1:]
         stems = ["sidecar", stem] if stem == "slide" else [stem]  # a folder of links
         wanted = [name + end for name in stems for end in (".txt", ".hdr", f"-{suffix}.hdr", ".xml", ".mdoc")]
-        names = _names_in(str(place.parent), place.parent.stat().st_mtime_ns) if place.parent.is_dir() else {}
         for name in (*wanted, f"{place.name}.mdoc"):
             if found := names.get(name.casefold()):
                 sidecar = place.parent / found
@@ -176,7 +181,8 @@ def _state_line(name: str, state: os.stat_result) -> bytes:
 
 def _plain_file(path: Path) -> tuple[str, os.stat_result] | None:
     """Give link name and state of an image that is certainly one file, else None."""
-    suffix = Path(path).suffix.lower()
+    path = Path(path)
+    suffix = path.suffix.lower()
     if suffix == ".mrxs" or suffix in HAMAMATSU or suffix in DICOM:
         return None
     try:
@@ -185,7 +191,7 @@ def _plain_file(path: Path) -> tuple[str, os.stat_result] | None:
         return None
     if not stat.S_ISREG(state.st_mode) or find_sidecar(path):
         return None
-    return "slide" + _extension(Path(path)), state
+    return "slide" + _extension(path), state
 
 
 def digest(path: Path) -> str:

@@ -27,6 +27,7 @@ class Audit(Stage):
 
     name = "audit"
     rule = "write_audit"
+    recalled = False
     reads_records = True
     pages = (("audit.html", "index.html"),)
 

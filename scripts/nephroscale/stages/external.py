@@ -56,7 +56,9 @@ def describe_opening(plan: PlanView) -> str | None:
         return None
     found = read_opening(plan)
     if found is None:
-        return "unknown whether these patients were scored before: no entry fits their labels and images"
+        text = "unknown whether these patients were scored before: no entry fits their labels and images"
+        locked = plan.config.predict.external == "locked"
+        return text + ("; they are locked, and not predicted in this report" if locked else "")
     if found.before:
         return f"opened on {found.when[:10]}, after {found.before} configurations had been scored on them"
     return f"first opened on {found.when[:10]}"

@@ -52,6 +52,7 @@ class Predict(Stage):
 
     name = "predict"
     rule = "predict_patients"
+    recalled = False
     pattern = "{model}/{set}"
     torch = True
 

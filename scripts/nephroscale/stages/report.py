@@ -47,6 +47,7 @@ class Report(Stage):
 
     name = "report"
     rule = "write_report"
+    recalled = False
     pages = (("report.html", "index.html"), ("patients.csv", "patients.csv"))
     numbered = True
     seeded = True

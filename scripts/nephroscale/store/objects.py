@@ -64,7 +64,7 @@ class Store(StoreFolder):
         """The path of an object, whether it exists or not."""
         return Path(f"{self._top}/objects/{digest[:2]}/{digest}")
 
-    def relative_path(self, digest: str | None, folder: Path) -> str | None:
+    def relative_path(self, digest: str | None, folder: Path | str) -> str | None:
         """The path of an object relative to a folder, for a link; None for no object."""
         if not digest:
             return None
@@ -214,9 +214,10 @@ class Store(StoreFolder):
                 return False
             if state.st_mtime_ns != mtime_ns or state.st_size != size or not stat.S_ISREG(state.st_mode):
                 return False
-            while name:
-                name = name.rpartition("/")[0]  # noqa: PLW2901
-                folders.add(f"{top}/{name}" if name else top)
+            folder = name.rpartition("/")[0]
+            while folder and (path := f"{top}/{folder}") not in folders:
+                folders.add(path)
+                folder = folder.rpartition("/")[0]
         if files and files[0][0] == "":
             return True
         return all(os.lstat(folder).st_mtime_ns <= written for folder in folders)

@@ -102,7 +102,7 @@ def settle_receipt(path: Path, link: Path, receipt: Receipt, store: Store) -> No
         new_link.unlink(missing_ok=True)
 
 
-def link_target(link: Path) -> str | None:
+def link_target(link: Path | str) -> str | None:
     """The target of a link as it is written in it; None if there is no link."""
     try:
         return os.readlink(link)  # noqa: PTH115  (once for every receipt of a cohort: plain calls are faster)
@@ -110,10 +110,11 @@ def link_target(link: Path) -> str | None:
         return None
 
 
-def holds(path: Path, receipt: Receipt) -> bool:
+def holds(path: Path | str, receipt: Receipt) -> bool:
     """Whether a file contains this receipt."""
     try:
-        return bool(orjson.loads(path.read_bytes()) == receipt.as_json())
+        with open(path, "rb") as stream:  # noqa: PTH123
+            return bool(orjson.loads(stream.read()) == receipt.as_json())
     except (OSError, ValueError):
         return False
 

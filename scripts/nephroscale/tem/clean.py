@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nephroscale.errors import Rejected
+from nephroscale.slides.panels import find_panels
 from nephroscale.tem.fill import fill_marks
 from nephroscale.tem.marks import find_marks, find_strips
 from nephroscale.tem.shapes import dilated
@@ -55,12 +57,19 @@ def clean_burned_in(image: np.ndarray, drawn: np.ndarray | None = None) -> Clean
     -------
     Cleaned
         The image without marks, and their mask.
+
+    Raises
+    ------
+    Rejected
+        When it shows several pictures.
     """
     top, bottom = find_strips(image)
     left, right = find_strips(image[top:bottom].T)
     picture = np.s_[top:bottom, left:right]
     mask = np.ones(image.shape, bool)
     inner = np.ascontiguousarray(image[picture])
+    if panels := find_panels(inner):
+        raise Rejected(panels)
     marks = find_marks(inner)
     if drawn is not None and drawn.any():
         marks |= dilated(drawn, COLOUR_REACH)[picture]

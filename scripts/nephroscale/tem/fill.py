@@ -38,6 +38,7 @@ def fill_marks(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     Telea, "An image inpainting technique based on the fast marching method", Journal of Graphics Tools 9 (2004).
     """
     result = image.copy()
+    mask = np.ascontiguousarray(mask)
     labels, stats = _in_pieces(*label_shapes(mask))
     for index, (x, y, w, h, _area) in enumerate(stats[1:].tolist(), start=1):
         if not w:
@@ -112,28 +113,35 @@ def _like_place(
     Levels are compared but for their mean. None where every place has marks.
     """
     corner = np.array([window[0].start, window[1].start])
-    ring = dilated(hole, RING) & ~hole & ~mask[window]
+    grown = dilated(hole, RING)
+    ring = grown & ~hole & ~mask[window]
     around, inside = (_some(np.argwhere(part) + corner) for part in (ring, hole))
     if not len(around):
         return None
-    outer = np.argwhere(dilated(hole, RING)) + corner
-    first, last = outer.min(axis=0), outer.max(axis=0)
+    first, last = np.array([_ends(np.asarray(grown.any(axis=axis))) for axis in (1, 0)]).T + corner
     span = np.ceil((last - first + 1) / BLOCK).astype(int)
     steps = [BLOCK * np.unique(np.linspace(-2 * n - 3, 2 * n + 3, 2 * STEPS + 1).round().astype(int)) for n in span]
     offsets = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 2)
     fits = ((first + offsets >= 0) & (last + offsets < image.shape)).all(axis=1)
     offsets = offsets[fits & (offsets != 0).any(axis=1)]
-    free = [not mask[tuple((inside + offset).T)].any() for offset in offsets]
-    offsets = offsets[np.array(free, bool)]
+    width = image.shape[1]
+    steps, inner, outer = (each @ np.array([width, 1]) for each in (offsets, inside, around))  # places if flattened
+    free = ~mask.ravel()[inner + steps[:, None]].any(axis=1)
+    offsets, steps = offsets[free], steps[free]
     if not len(offsets):
         return None
-    own = image[tuple(around.T)].astype(np.int64)
-    at = around[None] + offsets[:, None]
-    away = image[at[..., 0], at[..., 1]].astype(np.int64) - own
-    away[mask[at[..., 0], at[..., 1]]] = 255
-    unlike = len(own) * (away**2).sum(axis=1) - away.sum(axis=1) ** 2
+    at = outer + steps[:, None]
+    away = image.ravel()[at].astype(np.int64) - image.ravel()[outer].astype(np.int64)
+    away[mask.ravel()[at]] = 255
+    unlike = len(outer) * (away**2).sum(axis=1) - away.sum(axis=1) ** 2
     row, column = offsets[int(np.argmin(unlike))].tolist()
     return row, column
+
+
+def _ends(occupied: np.ndarray) -> tuple[int, int]:
+    """Give the first and the last place that is set."""
+    places = np.flatnonzero(occupied)
+    return int(places[0]), int(places[-1])
 
 
 def _some(places: np.ndarray) -> np.ndarray:

@@ -6,13 +6,20 @@ pixels of exactly one level. JPEG changes these, and nothing is found there.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from nephroscale.tem.screen import PALE_END, Levels
 from nephroscale.tem.shapes import dilated, is_arrowhead, is_thin, label_window, widened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nephroscale.tem.screen import Levels
+    from nephroscale.tem.shapes import Window
 
 SQUARES = 3  # squares of 2 x 2 equal pixels that touch, for each that usually do in the tissue
 LEAST, LEAST_MORE = 22, 12  # connected pixels of one level, and how many more for each further square as usual
@@ -30,7 +37,7 @@ WIDEST, HIGHEST = 0.95, 0.5  # of the image
 MIXED = 0.3  # share of the surroundings that may have the level of a mark
 
 
-def find_one_level(levels: Levels) -> np.ndarray:
+def find_one_level(levels: Levels) -> Iterator[tuple[Window, np.ndarray]]:
     """Find shapes of exactly one grey level.
 
     Parameters
@@ -38,18 +45,18 @@ def find_one_level(levels: Levels) -> np.ndarray:
     levels
         Of an image without data strips.
 
-    Returns
-    -------
-    numpy.ndarray
-        bool [h, w].
+    Yields
+    ------
+    tuple
+        Rows and columns of a window with shapes, and bool of its shape.
     """
     image = levels.image
     found = np.zeros(image.shape, bool)
     if min(image.shape) < 2:
-        return found
-    places = _find_squares(image, levels.saturated)
+        return
+    places = levels.not_saturated(levels.survey.equal)
     if np.sort(np.bincount(image.ravel()[places], minlength=256))[:-FEW].sum() > MOST_EQUAL * image.size:
-        return found
+        return
     squares = _group(places, image.shape[1])
     numbers = np.bincount(squares, minlength=1)
     below = levels.counts.cumsum() / image.size
@@ -67,20 +74,9 @@ def find_one_level(levels: Levels) -> np.ndarray:
         window, _ = widened(box, REACH, image.shape)
         at_end = not darkest + TAIL_REACH < level < brightest - TAIL_REACH
         place = row - window[0].start, column - window[1].start
-        found[window] |= _at(image[window], place, LEAST + LEAST_MORE * (usual - 1), at_end=at_end)
-    return found
-
-
-def _find_squares(image: np.ndarray, saturated: tuple[bool, bool]) -> np.ndarray:
-    """Places in the flattened image, ascending, of squares of 2 x 2 equal pixels that saturated tissue has not made."""
-    pair = np.ones((2, 2), np.uint8)
-    equal = cv2.erode(image, pair, anchor=(0, 0)) == cv2.dilate(image, pair, anchor=(0, 0))
-    equal[-1], equal[:, -1] = False, False
-    places = np.flatnonzero(equal)
-    level = image.ravel()[places]
-    white, black = saturated
-    kept: np.ndarray = places[(level > (PALE_END if black else -1)) & (level < (255 - PALE_END if white else 256))]
-    return kept
+        shapes = _at(image[window], place, LEAST + LEAST_MORE * (usual - 1), at_end=at_end)
+        found[window] |= shapes
+        yield window, shapes
 
 
 def _group(places: np.ndarray, width: int) -> np.ndarray:

@@ -6,14 +6,22 @@ JPEG too, where no pixel of a thin line is even with all its neighbours.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from nephroscale.tem.beside import find_beside
-from nephroscale.tem.screen import PALE_END, Levels
-from nephroscale.tem.shapes import median
+from nephroscale.tem.shapes import contiguous, median
+from nephroscale.tem.survey import PALE_END
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nephroscale.tem.screen import Levels
+    from nephroscale.tem.shapes import Window
 
 LEAST, STEP = 48, 4  # pixels; length of the shortest line, and of the steps in which it is looked for
 THICKEST, SLENDER = 16, 6  # pixels, and length in thicknesses at least
@@ -26,6 +34,8 @@ ENDS = 16  # pixels by which a line may be longer than found
 LONGEST_BAR = 0.5  # length of a line that can have text, as a share of the side
 MOST = 0.05  # share of the samples that begin an even segment; with more, evenness says nothing
 AT_ONCE = 100_000  # segments
+BAND = 128_000  # samples; so many stay in the processor's cache
+FEW = 20_000  # segments that are read down the columns of an image; for more, it is transposed
 BORDER = 0.8  # length of a line at the image's border, as a share of the side
 
 
@@ -38,7 +48,7 @@ class _Line:
     level: float
 
 
-def find_lines(levels: Levels) -> np.ndarray:
+def find_lines(levels: Levels) -> Iterator[tuple[Window, np.ndarray]]:
     """Find straight lines along rows and columns.
 
     Parameters
@@ -46,26 +56,27 @@ def find_lines(levels: Levels) -> np.ndarray:
     levels
         Of an image without data strips.
 
-    Returns
-    -------
-    numpy.ndarray
-        bool [h, w].
+    Yields
+    ------
+    tuple
+        Rows and columns of a window with a line, or with its text, and bool of its shape.
     """
     image = levels.image
-    found = np.zeros(image.shape, bool)
-    for picture, mask in ((image, found), (cv2.transpose(image), found.T)):
+    for turned, picture in enumerate((image, image.T)):
         for line in _lines_along_rows(picture, levels.saturated):
-            mask[line.rows, line.columns] = True
+            window: Window = (line.rows, line.columns)
+            found = [(window, np.ones_like(picture[window], bool))]
             if line.columns.stop - line.columns.start <= LONGEST_BAR * picture.shape[1]:
-                window, beside = find_beside(picture, (line.rows, line.columns), line.level)
-                mask[window] |= beside
-    return found
+                found.append(find_beside(picture, window, line.level))
+            for (rows, columns), shape in found:
+                yield ((columns, rows), shape.T) if turned else ((rows, columns), shape)
 
 
 def measure_noise(image: np.ndarray) -> float:
     """Deviation of the noise from pixel to pixel along rows, by the median absolute difference of neighbours."""
-    some = image[:: max(1, len(image) // 128)]
-    counts = np.bincount(cv2.absdiff(some[:, 1:], some[:, :-1]).ravel()).cumsum()
+    some = np.ascontiguousarray(image[:: max(1, len(image) // 128)])
+    change = cv2.absdiff(some[:, 1:], some[:, :-1])
+    counts = cv2.calcHist([change], [0], None, [256], [0, 256]).ravel().astype(np.int64).cumsum()
     middle = [int(np.searchsorted(counts, place, side="right")) for place in ((counts[-1] - 1) // 2, counts[-1] // 2)]
     return sum(middle) / 2 / (0.6745 * 2**0.5)
 
@@ -75,17 +86,13 @@ def _lines_along_rows(image: np.ndarray, saturated: tuple[bool, bool]) -> list[_
         return []
     noise = measure_noise(image)
     most = min(MOST_EVEN, max(1.0, EVEN * noise))
-    samples = np.ascontiguousarray(image[:, ::STEP])
-    window = np.ones((1, LEAST // STEP), np.uint8)
-    low, high = cv2.erode(samples, window, anchor=(0, 0)), cv2.dilate(samples, window, anchor=(0, 0))
-    even = cv2.threshold(cv2.subtract(high, low), int(RANGE * most), 1, cv2.THRESH_BINARY_INV)[1]
-    even[:, samples.shape[1] - window.size + 1 :] = 0
-    # Most even tissue is thicker than a line.
-    even = cv2.subtract(even, cv2.morphologyEx(even, cv2.MORPH_OPEN, np.ones((THICKEST + 1, 1), np.uint8)))
-    places = np.flatnonzero(even.view(bool))
-    if len(places) > MOST * samples.size:
+    columns = -(-image.shape[1] // STEP)
+    places = _even_segments(image, int(RANGE * most))
+    if not len(places) or len(places) > MOST * len(image) * columns:
         return []
-    rows, left = np.divmod(places, samples.shape[1])
+    if len(places) > FEW:
+        image = contiguous(image)
+    rows, left = np.divmod(places, columns)
     left = np.minimum(left * STEP, image.shape[1] - LEAST)
     keep = np.zeros(len(rows), bool)
     segments = np.lib.stride_tricks.sliding_window_view(image, LEAST, axis=1)
@@ -102,6 +109,28 @@ def _lines_along_rows(image: np.ndarray, saturated: tuple[bool, bool]) -> list[_
             lines.append(line)
             done[line.rows, line.columns] = True
     return lines
+
+
+def _even_segments(image: np.ndarray, most: int) -> np.ndarray:
+    """Places where even segments of rows begin that are not one of many, in the flattened samples, ascending."""
+    length = LEAST // STEP
+    places = []
+    height = max(THICKEST, STEP * BAND // image.shape[1])
+    for start in range(0, len(image), height):
+        first = max(0, start - THICKEST)
+        part = image[first : start + height + THICKEST]
+        samples = np.ascontiguousarray(part[:, ::STEP]) if part.strides[1] == 1 else cv2.transpose(part.T[::STEP])
+        window = np.ones((1, length), np.uint8)
+        low, high = cv2.erode(samples, window, anchor=(0, 0)), cv2.dilate(samples, window, anchor=(0, 0))
+        even = cv2.threshold(cv2.subtract(high, low, dst=low), most, 1, cv2.THRESH_BINARY_INV, dst=high)[1]
+        even[:, max(0, samples.shape[1] - length + 1) :] = 0
+        if not cv2.countNonZero(even):
+            continue
+        # Most even tissue is thicker than a line.
+        even = cv2.subtract(even, cv2.morphologyEx(even, cv2.MORPH_OPEN, np.ones((THICKEST + 1, 1), np.uint8)))
+        inner = even[start - first : start - first + height]
+        places.append(np.flatnonzero(inner.view(bool)) + start * samples.shape[1])
+    return np.concatenate(places) if places else np.empty(0, np.intp)
 
 
 def _variances(segments: np.ndarray) -> np.ndarray:
@@ -131,6 +160,11 @@ def _line_at(image: np.ndarray, run: tuple[int, int, int], most: float, saturate
         return None
     thickest = min(THICKEST, int((end - start) / SLENDER))
 
+    # Tissue that is white or black is as even.
+    clipped = (saturated[0] and level >= 255 - PALE_END) or (saturated[1] and level <= PALE_END)
+    if clipped and not _may_jump(image, run, level, thickest):
+        return None
+
     def count_alike(side: range) -> int:
         """Rows from the line's own one on that have its level."""
         for number, at in enumerate(side):
@@ -155,12 +189,22 @@ def _line_at(image: np.ndarray, run: tuple[int, int, int], most: float, saturate
         rough = 1.4826 * median(np.abs(pixels - median(pixels))) >= ROUGH * deviation
         sharp = sharp and (rough or _share(away > max(CLEAR, 3 * deviation)) >= ALL_ALONG)
         jumps = jumps and _share(away > JUMP) >= ALL_CLIPPED
-    # Tissue that is white or black is as even.
-    clipped = (saturated[0] and level >= 255 - PALE_END) or (saturated[1] and level <= PALE_END)
     if not sharp or (clipped and not jumps):
         return None
     columns = _to_its_ends(image[first : last + 1], start, end, level, deviation)
     return _Line(slice(first, last + 1), columns, level)
+
+
+def _may_jump(image: np.ndarray, run: tuple[int, int, int], level: float, thickest: int) -> bool:
+    """Whether a row above and one below, within the thickness of a line, differ from a level nearly everywhere."""
+    row, start, end = run
+    top = max(0, row - thickest - 2)
+    band = contiguous(image[top : row + thickest + 3, start:end])
+    alike = cv2.inRange(band, math.ceil(level - JUMP), math.floor(level + JUMP))
+    numbers = cv2.reduce(alike, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel() // 255
+    jumps = (end - start - numbers) / (end - start) >= ALL_CLIPPED
+    above = top > row - thickest - 2 or bool(jumps[: row - 1 - top].any())
+    return above and (row + thickest + 2 >= len(image) or bool(jumps[row + 2 - top :].any()))
 
 
 def _share(mask: np.ndarray) -> float:
@@ -169,6 +213,7 @@ def _share(mask: np.ndarray) -> float:
 
 def _level_and_deviation(pixels: np.ndarray) -> tuple[float, float]:
     """Median and standard deviation of grey levels, uint8 [n]."""
+    pixels = np.ascontiguousarray(pixels)
     return median(pixels), float(cv2.meanStdDev(pixels)[1].item())
 
 

@@ -6,6 +6,7 @@ their grey levels are even, without noise, and jump at their edges within a pixe
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import cv2
@@ -15,9 +16,10 @@ from nephroscale.tem.letters import BLACK, WHITE, Drawn, find_glyphs, find_label
 from nephroscale.tem.level import find_one_level
 from nephroscale.tem.lines import find_lines
 from nephroscale.tem.pure import find_pure_shapes
-from nephroscale.tem.screen import DARK_KIND, EVEN_KIND, PALE_END, PALE_KIND, Levels, find_groups, find_parts
+from nephroscale.tem.screen import DARK_KIND, EVEN_KIND, PALE_KIND, Levels, find_groups, find_parts
 from nephroscale.tem.shapes import (
     Window,
+    contiguous,
     dilated,
     is_thin,
     label_window,
@@ -27,6 +29,7 @@ from nephroscale.tem.shapes import (
     widened,
 )
 from nephroscale.tem.sharp import find_sharp_shapes
+from nephroscale.tem.survey import PALE_END
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,8 +73,8 @@ def _strip_rows(image: np.ndarray) -> int:
     limit = int(height * MAX_STRIP)
     head = image[: limit + 8]
     edge = max(3, height // 200)
-    level = int(cv2.calcHist([np.ascontiguousarray(head[: 3 * edge])], [0], None, [256], [0, 256]).argmax())
-    if not (_near(head[: edge + 1], level).mean(axis=1) >= 0.5).any():
+    level = int(cv2.calcHist([contiguous(head[: 3 * edge])], [0], None, [256], [0, 256]).argmax())
+    if not (_near(contiguous(head[: edge + 1]), level).mean(axis=1) >= 0.5).any():
         return 0
     near = _near(head, level)
     share = near.mean(axis=1)
@@ -120,7 +123,8 @@ def find_marks(image: np.ndarray) -> np.ndarray:
     pure = [_find_in_part(image[part], part, levels, drawn, mask[part]) for part in parts]
     for part, shapes in zip(parts, pure, strict=True):
         find_glyphs(image[part], part, levels, drawn, shapes)
-    mask |= find_lines(levels) | find_one_level(levels) | find_sharp_shapes(levels)
+    for window, shape in chain(find_lines(levels), find_one_level(levels), find_sharp_shapes(levels)):
+        mask[window] |= shape
     glyphs, letters, bars = drawn.glyphs, drawn.letters, drawn.bars
     for y, x, h, w, tone in select_text(glyphs, letters, bars, image.shape):
         mask[y : y + h, x : x + w] |= strokes(image[y : y + h, x : x + w], tone)
@@ -138,7 +142,10 @@ def _find_in_part(image: np.ndarray, part: Window, levels: Levels, drawn: Drawn,
     top, left = part[0].start, part[1].start
     pure = find_pure_shapes(image, levels)
     mask |= pure
+    lowest, highest, _, _ = cv2.minMaxLoc(image)
     for tone, unsure in enumerate(levels.saturated):
+        if (255 - lowest if tone else highest) < LEVELS[0]:
+            continue
         for y, x, shape in _long_shapes(image, levels, tone):
             h, w = shape.shape
             if _is_box(shape):

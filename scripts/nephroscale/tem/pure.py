@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from nephroscale.tem.screen import BLACK_KIND, DARK_KIND, PALE_KIND, PURE, WHITE_KIND, Levels, find_groups
+from nephroscale.tem.screen import BLACK_KIND, DARK_KIND, PALE_KIND, WHITE_KIND, Levels, find_groups
 from nephroscale.tem.shapes import (
     Window,
     dilated,
@@ -22,6 +22,7 @@ from nephroscale.tem.shapes import (
     spread_of,
     widened,
 )
+from nephroscale.tem.survey import PURE
 
 # Levels of what was drawn in white, and of its smoothed edges; 255 minus these in black. Hardly any pixel of small
 # letters and thin lines is white, so a second pair is tried where the tissue is not as white.
@@ -72,7 +73,10 @@ def find_pure_shapes(image: np.ndarray, levels: Levels | None = None) -> np.ndar
     """
     levels = levels or Levels(image)
     found = np.zeros(image.shape, bool)
+    lowest, highest, _, _ = cv2.minMaxLoc(image)
     for kind, saturated in zip((WHITE_KIND, BLACK_KIND), levels.saturated, strict=True):
+        if (255 - lowest if kind == BLACK_KIND else highest) < LIMITS[not saturated][0]:
+            continue
         shapes = [
             shape
             for limits in (LIMITS[:1] if saturated else LIMITS)
@@ -106,6 +110,8 @@ def _thin_shapes(image: np.ndarray, levels: Levels, kind: int, limits: tuple[int
         around, place = widened(window, REACH + EDGE, image.shape)
         near = cv2.bitwise_not(image[around]) if kind == BLACK_KIND else image[around]
         own = group & (near[place] >= pure)
+        if np.count_nonzero(own) < least:
+            continue
         loose = dilated(near >= pure, EDGE) & (near >= pale)
         labels, stats = label_window(loose)
         amounts = np.bincount(labels[place][own], minlength=len(stats))

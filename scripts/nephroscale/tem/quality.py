@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import chain
 
 import cv2
 import numpy as np
@@ -46,7 +47,7 @@ class Quality:
         return {name: round(value, 4) for name, value in asdict(self).items()}
 
 
-def measure_quality(image: np.ndarray, light: np.ndarray) -> Quality:
+def measure_quality(image: np.ndarray, light: np.ndarray, quarter: np.ndarray | None = None) -> Quality:
     """Measure the quality of an image.
 
     Parameters
@@ -55,9 +56,11 @@ def measure_quality(image: np.ndarray, light: np.ndarray) -> Quality:
         uint8 [h, w], with normalised contrast.
     light
         Its illumination, as :func:`illumination` gives it.
+    quarter
+        The image by :func:`quartered`, if it is known.
     """
     sharpness, drift = _fine_structure(image)
-    quarter = quartered(image)
+    quarter = quartered(image) if quarter is None else quarter
     return Quality(
         empty=float(flat_places(quarter).mean()),
         illumination=float(np.ptp(light) / light.mean()),
@@ -67,7 +70,7 @@ def measure_quality(image: np.ndarray, light: np.ndarray) -> Quality:
     )
 
 
-def illumination(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def illumination(image: np.ndarray, mask: np.ndarray, quarter: np.ndarray | None = None) -> np.ndarray:
     """Fit the illumination of an image: a quadratic surface through the medians of blocks that show tissue.
 
     Blocks far off the surface (a lumen, a nucleus) count little (iteratively reweighted least squares).
@@ -78,6 +81,8 @@ def illumination(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         uint8 [h, w].
     mask
         bool [h, w], pixels that do not count.
+    quarter
+        The image by :func:`quartered`, if it is known.
 
     Returns
     -------
@@ -85,7 +90,9 @@ def illumination(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         float32 [rows, columns], grey levels at the centres of blocks; constant where too few blocks show tissue.
     """
     longest = min(SMALL, max(image.shape))
-    small = _shrink(quartered(image) if max(image.shape) >= 4 * SMALL else image, longest)
+    if max(image.shape) >= 4 * SMALL:
+        image = quartered(image) if quarter is None else quarter
+    small = _shrink(image, longest)
     hidden = cv2.resize(mask.view(np.uint8), small.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
     rows, columns = (max(1, side // BLOCK) for side in small.shape)
     hidden |= find_empty(small)
@@ -93,12 +100,12 @@ def illumination(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     unseen = [np.array_split(line, columns, axis=1) for line in np.array_split(hidden, rows, axis=0)]
     y, x = (axis.ravel() for axis in np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j])
     design = np.stack([np.ones_like(y), y, x, y * y, x * x, x * y], axis=1)
-    use = np.array([free.mean() < 0.5 for line in unseen for free in line])
+    covered = [np.count_nonzero(free) / free.size for line in unseen for free in line]
+    use = np.array(covered) < 0.5
     level = np.array(
         [
-            _median(part[~free]) if not free.all() else 0.0
-            for line, behind in zip(parts, unseen, strict=True)
-            for part, free in zip(line, behind, strict=True)
+            _median(part[~free]) if share < 1 else 0.0
+            for part, free, share in zip(chain(*parts), chain(*unseen), covered, strict=True)
         ]
     )
     if use.sum() < 4 * design.shape[1] or min(rows, columns) < 3:
@@ -152,8 +159,9 @@ def flat_places(quarter: np.ndarray) -> np.ndarray:
     """Mark the same, bool [h / 4, w / 4], of an image by :func:`quartered`."""
     values = quarter.astype(np.float32)
     mean = cv2.blur(values, (9, 9))
-    spread = np.sqrt(np.maximum(cv2.blur(values * values, (9, 9)) - mean * mean, 0))
-    flat: np.ndarray = (spread < EVEN) & ((mean > BRIGHT) | (mean < DARK))
+    variance = cv2.blur(np.multiply(values, values, out=values), (9, 9))
+    variance -= np.multiply(mean, mean, out=values)
+    flat: np.ndarray = (variance < EVEN**2) & ((mean > BRIGHT) | (mean < DARK))
     return flat
 
 
@@ -167,8 +175,9 @@ def quartered(image: np.ndarray) -> np.ndarray:
 
 def _median(values: np.ndarray) -> float:
     """Median of grey levels, uint8 [n]; n is not 0."""
-    middle = np.sort(values)[(len(values) - 1) // 2 : len(values) // 2 + 1]
-    return float(middle.mean())
+    first, last = (len(values) - 1) // 2, len(values) // 2
+    ordered = np.partition(values, (first, last))
+    return (float(ordered[first]) + float(ordered[last])) / 2
 
 
 def _shrink(image: np.ndarray, longest: int) -> np.ndarray:
@@ -201,10 +210,12 @@ def _knife_marks(image: np.ndarray) -> float:
     small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32)
     small -= cv2.GaussianBlur(small, (0, 0), 8)
     inner = 132  # side of a square that all directions fill
-    strength = []
+    along = []
     for angle in np.arange(ANGLES) * (180 / ANGLES):
         turn = cv2.getRotationMatrix2D((side / 2, side / 2), float(angle), 1.0)
         turn[:, 2] -= (side - inner) // 2
         turned = cv2.warpAffine(small, turn, (inner, inner), flags=cv2.INTER_LINEAR)
-        strength.append(float(turned.mean(axis=1).std()))
-    return 1 - float(np.median(strength)) / max(strength) if max(strength) > 0 else 0.0
+        along.append(turned.mean(axis=1))
+    strength = np.stack(along).std(axis=1).astype(float)
+    most = float(strength.max())
+    return 1 - float(np.median(strength)) / most if most > 0 else 0.0

@@ -22,13 +22,13 @@ from nephroscale.tem.shapes import (
     spread_of,
     widened,
 )
+from nephroscale.tem.survey import BLOCK, PALE_END, PURE, Survey, survey_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WHITE_KIND, BLACK_KIND, PALE_KIND, DARK_KIND, EVEN_KIND = range(5)  # places in `Blocks`
 
-PURE, PALE_END = 244, 25  # the level of what was drawn in white, and levels at the ends of the range
 CLOSE = (PURE - 24, PURE - 4)  # levels that tissue which reaches pure ones has more often, and drawn shapes have rarely
 FEW = 0.002  # share of pure pixels that cost little tissue even if they are tissue
 EVEN = 0.2  # spread of the levels among neighbours in a drawn shape, as a share of the median spread
@@ -36,30 +36,11 @@ MOST_SPREAD = 6.0  # and in levels at most
 MOST_EVEN = 0.2  # of an image
 NOISY = 0.65  # spread after a median filter, as a share: in less noisy images evenness alone says nothing
 MANY = 0.01  # share of nearly pure pixels that drawn shapes, JPEG and bright tissue do not reach
-HALVINGS = 4  # to blocks of 16 pixels
-BLOCK = 2**HALVINGS
 # Least pixels of a block, and of neighbouring blocks together, with which a mark may be there.
 LEAST_PURE = {False: (2, 12), True: (8, 40)}  # by whether tissue is as white or black
 LEAST_PALE, LEAST_EVEN = (12, 24), (4, 12)
 SAMPLE, SAMPLED = 32, 256  # rows, of so many, on which the texture is measured
-BAND = 200_000  # pixels that are looked at at once
 MOSTLY = 0.5  # of the image: all of it is one part then
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """Where an image has white, black, pale, dark and, unless evenness says nothing, even pixels.
-
-    Parameters
-    ----------
-    numbers
-        Of each kind, about how many pixels a block of 16 pixels has, uint8 [rows, columns].
-    shares
-        About the share of a block of 8 pixels that is of the kind, from 0 to 255; 0 only if no pixel is.
-    """
-
-    numbers: list[np.ndarray]
-    shares: list[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -107,9 +88,16 @@ class Levels:
         return cv2.countNonZero(find_even(self._sample, self.even)) > MOST_EVEN * self._sample.size
 
     @cached_property
-    def blocks(self) -> Blocks:
-        """Where the image has white, black, pale, dark and even pixels."""
-        return _count_blocks(self.image, None if self.smooth else self.even)
+    def survey(self) -> Survey:
+        """Where the image has white, black, pale, dark and even pixels, and squares of equal and of even ones."""
+        return survey_image(self.image, None if self.smooth else self.even)
+
+    def not_saturated(self, places: np.ndarray) -> np.ndarray:
+        """Keep the places in the flattened image whose levels saturated tissue does not have."""
+        level = self.image.ravel()[places]
+        white, black = self.saturated
+        kept: np.ndarray = places[(level > (PALE_END if black else -1)) & (level < (255 - PALE_END if white else 256))]
+        return kept
 
     @cached_property
     def _sample(self) -> np.ndarray:
@@ -173,7 +161,7 @@ def find_groups(image: np.ndarray, levels: Levels, kind: int, least: int) -> Ite
         return np.asarray(look >= level if kind in {WHITE_KIND, PALE_KIND} else look <= level)
 
     if image.shape == levels.image.shape and image.size > SMALL:
-        return islands_of(levels.blocks.shares[kind], image.shape, draw, least)
+        return islands_of(levels.survey.blocks.shares[kind], image.shape, draw, least)
     return find_islands(draw(np.s_[0 : image.shape[0], 0 : image.shape[1]]), least)
 
 
@@ -192,7 +180,7 @@ def find_parts(levels: Levels) -> list[tuple[slice, slice]]:
     """
     image = levels.image
     height, width = image.shape
-    numbers = levels.blocks.numbers
+    numbers = levels.survey.blocks.numbers
     # A letter has few white pixels, a grey bar or box many pale ones.
     least_of = (LEAST_PURE[levels.saturated[0]], LEAST_PURE[levels.saturated[1]], LEAST_PALE, LEAST_PALE, LEAST_EVEN)
     counted = list(zip(numbers, least_of[: len(numbers)], strict=True))
@@ -219,43 +207,3 @@ def find_parts(levels: Levels) -> list[tuple[slice, slice]]:
 def _boxes(grown: np.ndarray) -> list[tuple[int, int, int, int]]:
     """X, y, width and height of the connected areas."""
     return [tuple(box[:4]) for box in cv2.connectedComponentsWithStats(grown, connectivity=8)[2][1:].tolist()]
-
-
-def _count_blocks(image: np.ndarray, even: float | None) -> Blocks:
-    """Count white, black, pale, dark and, with a limit of the spread, even pixels by blocks.
-
-    A band of rows at a time stays in the processor's cache.
-    """
-    height, width = image.shape
-    rows = BLOCK * max(1, BAND // (BLOCK * width))
-    counts: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(4 if even is None else 5)]
-    kinds = [(each, kind) for each in (PURE - 1, 254 - PALE_END) for kind in (cv2.THRESH_BINARY, cv2.THRESH_BINARY_INV)]
-    marked = np.empty((min(rows, height), width), np.uint8)
-    for start in range(0, height, rows):
-        band = image[start : start + rows]
-        for bands, (level, kind) in zip(counts, kinds, strict=False):
-            limit = level if kind == cv2.THRESH_BINARY else 254 - level
-            bands.append(_count(cv2.threshold(band, limit, 255, kind, dst=marked[: len(band)])[1]))
-        if even is not None:
-            first = max(0, start - 1)
-            found = find_even(image[first : start + rows + 1], even)
-            counts[4].append(_count(found[start - first : start - first + len(band)]))
-    shares, numbers = ([np.concatenate([each[size] for each in bands]) for bands in counts] for size in (0, 1))
-    return Blocks(numbers, shares)
-
-
-def _count(marked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Count the pixels that are 255, not 0, in blocks of 8 pixels and of 16, by repeated averages of four.
-
-    uint8 [rows, columns] each; the first is not 0 where a block has at least one, the second about their number.
-    """
-    bottom, right = (-side % BLOCK for side in marked.shape)
-    if bottom or right:
-        marked = cv2.copyMakeBorder(marked, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=0)
-    fine = marked
-    for _ in range(HALVINGS):
-        fine, marked = (
-            marked,
-            cv2.resize(marked, (marked.shape[1] // 2, marked.shape[0] // 2), interpolation=cv2.INTER_AREA),
-        )
-    return fine, marked

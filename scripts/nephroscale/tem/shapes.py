@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 LITTLE, SPARSE = 0.2, 0.01  # shares of a mask that are set
 SMALL = 40_000  # pixels of a mask that is looked at as a whole
 BLOCK = 8  # pixels; the bytes of a word
+BAND = 64  # rows that are looked at at once
 ROUNDED = 1.5  # by how much a share of a block, from 0 to 255, may be too low
 TRIANGULAR = 0.8  # share of the smallest triangle round an arrowhead that it fills
 THIN = 1.8  # area of a thin shape, in squares of its thickness
@@ -77,13 +78,33 @@ def islands_of(
 
 def _occupied(mask: np.ndarray) -> np.ndarray:
     """Whether each block has a set pixel: uint8 [rows, columns]."""
-    bottom, right = (-side % BLOCK for side in mask.shape)
     marked: np.ndarray = np.ascontiguousarray(mask).view(np.uint8)
-    if bottom or right:
-        marked = cv2.copyMakeBorder(marked, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=0)
-    words = marked.view(np.uint64).reshape(len(marked) // BLOCK, BLOCK, -1)
-    occupied: np.ndarray = np.bitwise_or.reduce(words, axis=1) != 0
-    return occupied.view(np.uint8)
+    blocks = np.zeros([-(-side // BLOCK) for side in mask.shape], np.uint8)
+    right = -mask.shape[1] % BLOCK
+    for start in range(0, len(marked), BAND):  # most marks are in few rows
+        band = marked[start : start + BAND]
+        if not cv2.countNonZero(band):
+            continue
+        bottom = -len(band) % BLOCK
+        if bottom or right:
+            band = cv2.copyMakeBorder(band, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=0)
+        words = band.view(np.uint64).reshape(len(band) // BLOCK, BLOCK, -1)
+        first = start // BLOCK
+        blocks[first : first + len(words)] = np.bitwise_or.reduce(words, axis=1) != 0
+    return blocks
+
+
+def unite(shape: tuple[int, ...], found: Iterable[tuple[Window, np.ndarray]]) -> np.ndarray:
+    """Set what was found in windows of an image, bool, in a mask of its shape."""
+    mask = np.zeros(shape, bool)
+    for window, own in found:
+        mask[window] |= own
+    return mask
+
+
+def contiguous(image: np.ndarray) -> np.ndarray:
+    """Copy a part of an image, or of a view of one with rows and columns exchanged, row by row."""
+    return np.ascontiguousarray(image) if image.strides[-1] == 1 else cv2.transpose(image.T)
 
 
 def label_shapes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -183,19 +204,16 @@ def sparsely_dilated(mask: np.ndarray, reach: int) -> np.ndarray:
 
 def widened(window: Window, reach: int, shape: tuple[int, ...]) -> tuple[Window, Window]:
     """Widen a window by a number of pixels within an image of a shape; give the place of the old one in it, too."""
-    wide = [
-        slice(max(0, side.start - reach), min(length, side.stop + reach))
-        for side, length in zip(window, shape, strict=False)
-    ]
-    inner = [
-        slice(side.start - around.start, side.stop - around.start) for side, around in zip(window, wide, strict=True)
-    ]
-    return (wide[0], wide[1]), (inner[0], inner[1])
+    rows, columns = window
+    top, left = max(0, rows.start - reach), max(0, columns.start - reach)
+    wide = slice(top, min(shape[0], rows.stop + reach)), slice(left, min(shape[1], columns.stop + reach))
+    return wide, (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
 
 
 def median(levels: np.ndarray) -> float:
     """Median of grey levels or of their differences, [n], n not 0."""
-    ordered = np.sort(levels)
+    ordered = levels.copy()
+    ordered.sort()
     return (float(ordered[len(levels) // 2]) + float(ordered[(len(levels) - 1) // 2])) / 2
 
 

@@ -228,8 +228,9 @@ def normalise(cleaned: Cleaned, settings: TemSettings) -> tuple[np.ndarray, Qual
         When the quality is beyond a limit.
     """
     picture = normalise_contrast(cleaned.image, cleaned.inner_mask)
-    light = illumination(picture, cleaned.inner_mask)
-    quality = measure_quality(picture, light)
+    quarter = quartered(picture)
+    light = illumination(picture, cleaned.inner_mask, quarter)
+    quality = measure_quality(picture, light, quarter)
     if quality.empty > settings.max_empty_fraction:
         raise Rejected(
             f"{quality.empty:.0%} of it is empty resin, hole or grid bar, more than tem.max_empty_fraction allows"

@@ -76,7 +76,12 @@ def test_a_script_finds_packages_imported(run, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("source", "status"),
-    [("import sys; sys.exit(3)", 3), ("1 / 0", 1), ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -9)],
+    [
+        ("import sys; sys.exit(3)", 3),
+        ("1 / 0", 1),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -9),
+        ("import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(9)", 130),
+    ],
 )
 def test_a_failed_script_gives_its_status(run, source, status):
     with pytest.raises(CalledProcessError) as caught:

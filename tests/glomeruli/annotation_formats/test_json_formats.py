@@ -40,6 +40,10 @@ def test_coco(tmp_path: Path) -> None:
     with pytest.raises(UnreadableAnnotationError, match="2 images"):
         read(tmp_path, content)
     del content["annotations"][0]
+    content["images"].append({"id": 8, "file_name": "b.svs"})
+    with pytest.raises(UnreadableAnnotationError, match="2 images"):
+        read(tmp_path, content)
+    del content["images"][1]
     content["annotations"][1]["segmentation"]["counts"] = "05b0"
     assert "compressed" in read(tmp_path, content)[1].fault
 

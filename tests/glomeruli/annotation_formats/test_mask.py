@@ -31,6 +31,22 @@ def test_connected_regions_of_one_value_are_outlines(tmp_path: Path, drawn: np.n
     assert [tuple(round(edge) for edge in one.area.bounds) for one in read_objects(tmp_path / name)] == BOUNDS
 
 
+def test_what_is_transparent_is_background(tmp_path: Path, drawn: np.ndarray) -> None:
+    opacity = np.where(drawn > 0, 255, 0).astype(np.uint8)
+    white, coloured = np.full((*drawn.shape, 4), 255, np.uint8), np.full((*drawn.shape, 4), 9, np.uint8)
+    white[..., 3] = coloured[..., 3] = opacity
+    coloured[drawn == 2, 0] = 200
+    for pixels, bounds in ((white, [(20, 10, 50, 60), BOUNDS[2]]), (coloured, BOUNDS)):
+        cv2.imwrite(str(tmp_path / "a.png"), pixels)
+        assert [tuple(round(edge) for edge in one.area.bounds) for one in read_objects(tmp_path / "a.png")] == bounds
+
+
+def test_a_mask_with_smoothed_edges_is_refused(tmp_path: Path, drawn: np.ndarray) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), cv2.GaussianBlur(np.where(drawn > 0, 255, 0).astype(np.uint8), (0, 0), 1))
+    with pytest.raises(UnreadableAnnotationError, match="its edges are smoothed"):
+        read_objects(tmp_path / "a.png")
+
+
 def test_pictures_are_no_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = np.random.default_rng(0).integers(1, 255, (100, 100, 3)).astype(np.uint8)
     monkeypatch.setattr(mask, "MOST_REGIONS", 500)

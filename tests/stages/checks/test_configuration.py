@@ -25,7 +25,15 @@ def test_a_right_study_has_no_fault(study):
     assert not [*configuration.check_model_inputs(plan), *configuration.check_weights(plan, "features", load=True)]
     assert not [*configuration.check_stain_files(plan), *configuration.check_modalities(plan, ())]
     assert not [*configuration.check_folds(plan, ()), *configuration.find_unnamed(plan)]
-    assert not [*configuration.find_incomplete(plan, ())]
+    assert not [*configuration.find_incomplete(plan, ()), *configuration.find_absent_columns(plan)]
+
+
+def test_columns_of_subgroups_that_the_table_lacks_or_writes_otherwise_are_named(study):
+    study.change("patients", lambda row: row | {"Age": "40", "centre": "north"})
+    study.set(report={"subgroups": ["site", "age", "centre", "center"]})
+    first, second = map(str, configuration.find_absent_columns(study.plan()))
+    assert "The table of patients has no column `age`, but `Age`." in first
+    assert "The table of patients has no column `center`.\n  where: configuration, report.subgroups" in second
 
 
 # -- models against features -------------------------------------------------------------------------------------------

@@ -229,7 +229,7 @@ def _work(connection: Connection, stays: bool, inherited: Iterable[Connection]) 
     for other in inherited:
         other.close()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with suppress(EOFError):
+    with suppress(EOFError, KeyboardInterrupt):  # Ctrl-C reaches a process that waits, too
         while True:
             request = connection.recv()
             before = _used().cpu_seconds
@@ -255,7 +255,9 @@ def _run(path: str, environment: Mapping[str, str]) -> int:
             return end.code or 0
         print(end.code, file=sys.stderr)
         return 1
-    except BaseException:  # an interrupt, too, ends the job alone
+    except KeyboardInterrupt:  # the summary names the job
+        return 128 + signal.SIGINT
+    except BaseException:  # ends the job alone
         traceback.print_exc()
         return 1
     finally:

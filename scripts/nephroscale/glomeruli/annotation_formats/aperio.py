@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from nephroscale.glomeruli.annotation_formats.base import UnreadableAnnotationError, to_number
 from nephroscale.glomeruli.annotation_formats.regions import Shapes, read_layers
 
 if TYPE_CHECKING:
@@ -23,14 +25,24 @@ def matches(root: ET.Element) -> bool:
 
 
 def read(root: ET.Element) -> Iterable[DrawnObject]:
-    """Read the regions of all layers.
+    """Read the regions of all layers, with the scale that ImageScope had for the slide.
 
     Parameters
     ----------
     root
         Of the document.
     """
-    return read_layers(root, SHAPES, _labels_of)
+    mpp = _scale_of(root)
+    return [replace(one, mpp=mpp) for one in read_layers(root, SHAPES, _labels_of)]
+
+
+def _scale_of(root: ET.Element) -> float | None:
+    """The scale of the slide, µm per pixel; ImageScope writes 0 where it is unknown."""
+    try:
+        mpp = to_number(root.get("MicronsPerPixel", "0"))
+    except UnreadableAnnotationError:
+        return None
+    return mpp if mpp > 0 else None
 
 
 def _labels_of(layer: ET.Element, region: ET.Element) -> list[str | None]:

@@ -40,6 +40,8 @@ class DrawnObject:
         Why the object cannot be an outline, for instance because it is a line; empty where it can.
     frame
         Width and height of the picture that it was drawn on, pixels; None where the file does not state them.
+    mpp
+        Scale of that picture, µm per pixel; None where the file does not state it.
     """
 
     area: BaseGeometry | None
@@ -47,6 +49,7 @@ class DrawnObject:
     name: str = ""
     fault: str = ""
     frame: tuple[int, int] | None = None
+    mpp: float | None = None
 
 
 def frame_of(width: object, height: object) -> tuple[int, int] | None:

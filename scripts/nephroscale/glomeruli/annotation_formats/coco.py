@@ -47,11 +47,13 @@ def read(content: Any) -> Iterable[DrawnObject]:
     Raises
     ------
     UnreadableAnnotationError
-        When the file has objects of several images.
+        When the file has several images, or objects of several.
     """
     images = {each.get("image_id") for each in content["annotations"]}
     if len(images) > 1:
         raise UnreadableAnnotationError(f"it has outlines of {len(images)} images; save one file for each slide")
+    if len(content.get("images") or []) > 1:  # those without outlines may be the slide
+        raise UnreadableAnnotationError(f"it is of {len(content['images'])} images; save one file for each slide")
     sizes = {
         image.get("id"): frame_of(image.get("width"), image.get("height")) for image in content.get("images") or []
     }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 NAME = "mask"
 MAGIC = (b"\x89PNG", b"II*\0", b"MM\0*", b"BM")
 MOST_REGIONS = 50_000
+SMALL, MOST_SMALL = 12, 0.02  # pixels of a region that smoothing leaves, and share of the pixels in such regions
 
 
 def read(data: bytes) -> Iterable[DrawnObject]:
@@ -27,12 +28,13 @@ def read(data: bytes) -> Iterable[DrawnObject]:
     Parameters
     ----------
     data
-        PNG, TIFF or BMP, grey or in colours; black is background, and transparency is ignored.
+        PNG, TIFF or BMP, grey or in colours; black is background, and so is what is transparent. If the colours are all
+        the same, the mask is its opacity.
 
     Raises
     ------
     UnreadableAnnotationError
-        When the pixels cannot be decoded, or are those of a picture rather than of a mask.
+        When the pixels cannot be decoded, or are those of a picture rather than of a mask, or of a smoothed mask.
     """
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -41,13 +43,23 @@ def read(data: bytes) -> Iterable[DrawnObject]:
     if pixels is None:
         raise UnreadableAnnotationError("its pixels cannot be decoded")
     if pixels.ndim == 3:
+        opaque = pixels[..., 3] > 0 if pixels.shape[2] == 4 else np.ones(pixels.shape[:2], bool)
         colours = pixels[..., :3].astype(np.int64)
-        pixels = (colours[..., 0] << 32) | (colours[..., 1] << 16) | colours[..., 2]
+        values = (colours[..., 0] << 32) | (colours[..., 1] << 16) | colours[..., 2]
+        if opaque.any() and not opaque.all():
+            values = opaque.astype(np.int64) if (values == values[0, 0]).all() else np.where(opaque, values, 0)
+        pixels = values
     if pixels.dtype.kind == "f":
         pixels = np.rint(pixels).astype(np.int64)
     regions, count = label(pixels, background=0, connectivity=1, return_num=True)  # type: ignore[no-untyped-call]
     if count > MOST_REGIONS:
         raise UnreadableAnnotationError(f"it has {count} regions of equal value: it is a picture, not a mask")
+    sizes = np.bincount(regions.ravel())[1:]
+    if sizes.size and sizes[sizes < SMALL].sum() > MOST_SMALL * sizes.sum():
+        raise UnreadableAnnotationError(
+            f"it has {int((sizes < SMALL).sum())} regions of a few pixels: its edges are smoothed, or it is a picture; "
+            "save the mask with one value inside each outline"
+        )
     for number, (rows, columns) in enumerate(ndimage.find_objects(regions), start=1):
         polygon = outline(regions[rows, columns] == number)
         yield DrawnObject(

@@ -25,6 +25,7 @@ from nephroscale.glomeruli.annotation_formats import (
     mask,
 )
 from nephroscale.glomeruli.annotation_formats.base import DrawnObject, UnreadableAnnotationError
+from nephroscale.glomeruli.annotation_formats.foreign import foreign_json, foreign_xml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,6 +78,8 @@ def _read(data: bytes) -> Iterable[DrawnObject]:
     if data[:3] == b"\xff\xd8\xff":
         raise UnreadableAnnotationError("it is a JPEG, in which the values of a mask are changed; save it as PNG")
     text = _to_text(data)
+    if not text:
+        raise UnreadableAnnotationError("the file is empty")
     if text[:1] == "<":
         return _read_xml(text)
     if text[:1] in {"{", "["}:
@@ -111,7 +114,7 @@ def _read_json(text: str) -> Iterable[DrawnObject]:
         if module.matches(content):
             yield from module.read(content)
             return
-    raise UnreadableAnnotationError(f"its JSON is of no known format; known are {NAMES}")
+    raise UnreadableAnnotationError(foreign_json(content) or f"its JSON is of no known format; known are {NAMES}")
 
 
 def _read_xml(text: str) -> Iterable[DrawnObject]:
@@ -120,7 +123,8 @@ def _read_xml(text: str) -> Iterable[DrawnObject]:
         if module.matches(root):
             yield from module.read(root)
             return
-    raise UnreadableAnnotationError(f"its XML begins with <{root.tag[:40]}>, which is of no known format")
+    begins = f"its XML begins with <{root.tag[:40]}>, which is of no known format; known are {NAMES}"
+    raise UnreadableAnnotationError(foreign_xml(root) or begins)
 
 
 def _parse_xml(text: str) -> ET.Element:

@@ -6,10 +6,12 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from nephroscale.cohort.columns import fold_column
 from nephroscale.errors import NephroscaleError
 from nephroscale.features.check_weights import check_encoders
 from nephroscale.features.registry import H5
 from nephroscale.models.settings import TrainableEncoderSettings
+from nephroscale.reporting.settings import ReportSettings
 from nephroscale.stages.model_inputs import uses_prior
 from nephroscale.stages.patients import diagnosis_patients
 from nephroscale.text import name_some
@@ -175,6 +177,25 @@ def find_unnamed(plan: Plan) -> Iterator[NephroscaleError]:
                 where=f"configuration, {key}",
                 fix=f"Add the {column} there, if a model is to read these images.",
             )
+
+
+def find_absent_columns(plan: Plan) -> Iterator[NephroscaleError]:
+    """Find columns for subgroups and dates that the table of patients does not have, or writes in another way."""
+    report, usual = plan.config.report, ReportSettings()
+    columns = {column for patient in plan.cohort.patients.values() for column in patient.columns}
+    written = {fold_column(column): column for column in columns}
+    for key, names, default in (
+        ("subgroups", report.subgroups, usual.subgroups),
+        ("dates", report.dates, usual.dates),
+    ):
+        for name in (each for each in names if each not in columns | {"site", "scanner"}):
+            other = written.get(fold_column(name))
+            if other or name not in default:
+                yield NephroscaleError(
+                    f"The table of patients has no column `{name}`" + (f", but `{other}`." if other else "."),
+                    where=f"configuration, report.{key}; {plan.config.data.patients}",
+                    fix=f"Write the column as `{name}`, or name it in report.{key} as it is written.",
+                )
 
 
 def find_incomplete(plan: Plan, unusable: Collection[str]) -> Iterator[NephroscaleError]:

@@ -91,6 +91,7 @@ def find_all(plan: Plan, call: Call, *, with_known: bool = False) -> Findings:
     (faults if call.starts_jobs else warnings).extend(check_machine(plan, call, to_do))
     warnings += configuration.find_unnamed(plan)
     warnings += configuration.find_incomplete(plan, unusable)
+    warnings += configuration.find_absent_columns(plan)
     warnings += list_rejections([each for each in rejections if with_known or not each.known])
     if with_known:
         faults += find_copies(find_duplicates(plan))

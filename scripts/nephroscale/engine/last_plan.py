@@ -1,0 +1,157 @@
+"""What the pre-pass found last time, so that it need not work out again what cannot have changed.
+
+Working out the recipe of an artifact takes a millisecond; to see that its raw files, its record and its object are as
+they were takes a tenth of that. Nothing is taken on trust beyond what a full pre-pass trusts: sizes and times of files.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from nephroscale.engine.environment import numerical_environment
+from nephroscale.places import PACKAGE
+from nephroscale.store.digest import digest_bytes, digest_file, digest_json
+from nephroscale.store.receipts import Receipt
+from nephroscale.store.test_set_exposure import ScoredTestSet
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nephroscale.engine.plan import Plan
+    from nephroscale.engine.stage import Stage
+
+FOLDER = "plans"
+_DIGEST_LENGTH = 64
+
+
+class Entry(NamedTuple):
+    """What was known of one unit.
+
+    Attributes
+    ----------
+    receipt
+        The receipt.
+    recipe
+        The digest of its recipe; None where a rejected input had decided.
+    record
+        Inode, size and time of the record's file.
+    files
+        What :meth:`nephroscale.engine.stage.Stage.files` gave.
+    scored
+        Patients and configuration, where test patients were scored.
+    """
+
+    receipt: Receipt
+    recipe: str | None
+    record: list[int] | None
+    files: dict[str, str] | None
+    scored: list[str] | None
+
+
+class LastPlan:
+    """The artifacts that the last pre-pass of a results folder found, in the order of the plan.
+
+    A unit depends on tables, configuration, code, packages, its files, and the artifacts before it. As long as all
+    these are the same, :meth:`recall` answers; from the first difference on it does not.
+
+    Parameters
+    ----------
+    plan
+        The present plan.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._path = plan.store.path / FOLDER / f"{digest_bytes(os.fsencode(plan.results.absolute()))}.json"
+        self._basis = _digest_basis(plan)
+        self._entries = self._read()
+        self._unchanged = True
+        self._found: dict[tuple[str, str], Entry] = {}
+        self._complete = True
+
+    def recall(self, stage: Stage, unit: str) -> Receipt | None:
+        """Give the receipt of a unit if nothing that decides it, and nothing before it, has changed."""
+        entry = self._entries.get((stage.name, unit)) if self._unchanged and stage.recalled else None
+        if entry is None or not self._holds(stage, unit, entry):
+            self._unchanged = False
+            return None
+        scored = ScoredTestSet(*entry.scored) if entry.scored else None
+        self._plan.recall(stage.name, unit, entry.recipe, scored)
+        return entry.receipt
+
+    def keep(self, stage: Stage, unit: str, receipt: Receipt | None) -> None:
+        """Remember what is known of a unit; nothing from the first one on that is not known."""
+        if receipt is None or not stage.recalled:
+            self._complete = False
+        elif self._complete:
+            entry = self._entries.get((stage.name, unit)) if self._unchanged else None
+            self._found[stage.name, unit] = entry or self._entry(stage, unit, receipt)
+
+    def write(self) -> None:
+        """Store what was found, unless the file holds just that."""
+        if self._found != self._entries:
+            body = orjson.dumps([self._basis, [[*key, *entry] for key, entry in self._found.items()]])
+            self._plan.store.write_text(self._path, digest_bytes(body) + body.decode())
+
+    def _entry(self, stage: Stage, unit: str, receipt: Receipt) -> Entry:
+        plan = self._plan
+        recipe = plan.recipe_digest(stage.name, unit)
+        if recipe is None:
+            return Entry(receipt, None, None, None, None)
+        scored = plan.test_set_use(stage.name, unit)
+        record = _state(plan.records.path(recipe))
+        return Entry(receipt, recipe, record, stage.files(plan, unit), list(scored) if scored else None)
+
+    def _holds(self, stage: Stage, unit: str, entry: Entry) -> bool:
+        if (stage.name, unit) in self._plan.forced:
+            return False
+        if entry.recipe is None:
+            return True
+        return (
+            _state(self._plan.records.path(entry.recipe)) == entry.record
+            and stage.files(self._plan, unit) == entry.files
+            and (entry.receipt.digest is None or self._plan.store.find(entry.receipt.digest) is not None)
+        )
+
+    def _read(self) -> dict[tuple[str, str], Entry]:
+        try:
+            data = self._path.read_bytes()
+        except OSError:
+            return {}
+        body = memoryview(data)[_DIGEST_LENGTH:]
+        if digest_bytes(body) != data[:_DIGEST_LENGTH].decode(errors="replace"):
+            return {}
+        basis, entries = orjson.loads(body)
+        if basis != self._basis:
+            return {}
+        return {(stage, unit): Entry(Receipt(**receipt), *rest) for stage, unit, receipt, *rest in entries}
+
+
+def _state(path: Path) -> list[int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116  (once for every artifact of a cohort)
+    except OSError:
+        return None
+    return [found.st_ino, found.st_size, found.st_mtime_ns]
+
+
+def _digest_basis(plan: Plan) -> str:
+    """Digest all that decides artifacts beside raw files and the artifacts before them."""
+    sources = {path for folder in {plan.scripts, PACKAGE} for path in folder.rglob("*") if _is_source(path.name)}
+    basis: list[Any] = [
+        plan.config.to_mapping(),
+        digest_bytes(repr(plan.cohort).encode()),
+        [digest_file(path) for path in plan.tables()],
+        sorted([str(path), digest_file(path)] for path in sources if path.is_file()),
+        sorted([str(each.name), each.version] for each in importlib.metadata.distributions()),
+        [numerical_environment(plan.config.compute, torch=torch) for torch in (False, True)],
+    ]
+    return digest_json(basis)
+
+
+def _is_source(name: str) -> bool:
+    return not name.endswith(".pyc") and not name.startswith(".")

@@ -1,0 +1,91 @@
+"""Pictures side by side in one file, as a figure has them: even bands from border to border divide it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SPARSE = 16  # pixels between those that show which lines may be even
+EVEN = 0.94  # share of the pixels of a line of a band that have its level
+JPEG = 14  # levels of 255 that JPEG changes a band by
+BESIDE = 0.3  # share of the pixels next to a band that have another level
+SMEAR = 2  # lines next to a band that its edge may smear
+THIN, WIDE = 3, 0.06  # of a band: lines, and share of the side
+LEAST = 0.15  # share of the side that a picture has
+SAME = 0.4  # correlation of the lines on both sides of a band from which on they are of one picture
+BROAD = 16  # shapes broader than the side over this are not compared
+
+
+def find_panels(grey: np.ndarray) -> str:
+    """Say where a file is divided into several pictures; empty where it is one.
+
+    A band has one level (but for what is written into it), is narrow, and ends within two pixels on both sides. A line
+    that was drawn across one picture is no band: the picture goes on behind it.
+
+    Parameters
+    ----------
+    grey
+        [h, w] of any type of number.
+    """
+    for lines, what in ((grey.T, "column"), (grey, "row")):
+        for first, last in _bands(lines):
+            if not _goes_on(lines, first, last):
+                return (
+                    f"it shows several pictures: an even band divides it at {what} {first}; save each picture as a "
+                    "file with a row of its own"
+                )
+    return ""
+
+
+def _bands(lines: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last line of each band [lines, pixels]."""
+    sparse = lines[:, ::SPARSE]
+    if sparse.shape[1] < 8:
+        return
+    full = 255.0 if _has_bytes(lines) else max(1.0, float(sparse.max()))
+    for reach in (0.0, JPEG / 255 * full):
+        levels = np.median(sparse, axis=1)
+        off = np.abs(sparse - levels[:, None]) > reach
+        may_be = off.mean(axis=1) <= 3 * (1 - EVEN)
+        ends = np.diff(may_be) | (np.abs(np.diff(levels)) > reach)
+        for group in np.split(np.arange(len(lines)), np.flatnonzero(ends) + 1):
+            start, end = int(group[0]), int(group[-1])
+            if may_be[start] and _is_band(lines, start, end, float(np.median(levels[group])), reach):
+                yield start, end
+
+
+def _has_bytes(lines: np.ndarray) -> bool:
+    """Whether the values are of 8 bits."""
+    return lines.dtype == np.uint8
+
+
+def _is_band(lines: np.ndarray, first: int, last: int, level: float, reach: float) -> bool:
+    count = len(lines)
+    if not THIN <= last - first + 1 <= WIDE * count or min(first, count - last - 1) < LEAST * count:
+        return False
+    middle = lines[first + 1 : last].astype(np.float32)
+    if (np.abs(middle - level) <= reach).mean() < EVEN:
+        return False
+    before, after = lines[first - SMEAR - 1], lines[last + SMEAR + 1]
+    return all((np.abs(side.astype(np.float32) - level) > 2 * reach).mean() >= BESIDE for side in (before, after))
+
+
+def _goes_on(lines: np.ndarray, first: int, last: int) -> bool:
+    """Whether the lines before and after a band are alike, so that it was drawn on one picture."""
+    sides = [lines[first - SMEAR - 3 : first - SMEAR], lines[last + SMEAR + 1 : last + SMEAR + 4]]
+    before, after = (_fine(side.astype(np.float64).mean(axis=0)) for side in sides)
+    length = float(np.linalg.norm(before) * np.linalg.norm(after))
+    return length > 0 and float(before @ after) / length >= SAME
+
+
+def _fine(values: np.ndarray) -> np.ndarray:
+    """Subtract broad shapes, by a moving average, and smooth noise."""
+    width = max(3, len(values) // BROAD)
+    means = np.convolve(np.pad(values, width, mode="edge"), np.ones(width) / width, mode="same")[width:-width]
+    smooth = np.convolve(np.pad(values, 2, mode="edge"), np.ones(5) / 5, mode="valid")
+    fine: np.ndarray = smooth - means
+    return fine
