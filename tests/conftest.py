@@ -1,5 +1,6 @@
 """Fixtures of all tests."""
 
+import gc
 import json
 import os
 import shutil
@@ -41,6 +42,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((k for k, name in enumerate(FIRST) if item.path.is_relative_to(ROOT / "tests" / name)), 99)
 
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what has been imported out of every later search for garbage."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

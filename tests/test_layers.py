@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import networkx as nx
@@ -59,9 +60,12 @@ def subpackage(module):
     return "engine.snakemake" if names[:2] == ["engine", "snakemake"] else names[0]
 
 
+parsed = cache(ast.parse)  # of most sources, several tests want the imports
+
+
 def imported(source, *, typing):
     """The names that a source imports, with or without those under `if TYPE_CHECKING`."""
-    found, pending = set(), [ast.parse(source)]
+    found, pending = set(), [parsed(source)]
     while pending:
         node = pending.pop()
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) and not typing:

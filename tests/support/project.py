@@ -7,9 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
+
+from support.snakemake_calls import calls
 
 ROOT = Path(__file__).resolve().parents[2]
 IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", "parity", "tests")
@@ -43,6 +46,8 @@ class Project:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = "config/tiny.yaml"
+        #: Whether Python starts anew for each call of Snakemake, as it has to where a variable is read at its start.
+        self.fresh = False
 
     @classmethod
     def check_out(cls, path: Path) -> Self:
@@ -67,21 +72,24 @@ class Project:
     def run(self, *targets: str, cores: int = 2, config: tuple[str, ...] = (), options: tuple[str, ...] = ()) -> Run:
         """Run Snakemake, and list the units that it computed according to records."""
         before = self.runs()
-        command = [sys.executable, "-m", "snakemake", "--configfile", self.config]
-        command += [*(["--config", *config] if config else []), "--cores", str(cores), *options]
-        command += ["--", *(targets or ("all",))]
-        done = subprocess.run(
-            command,
-            cwd=self.path,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=1200,
-            check=False,
-            env={**os.environ, "PYTHONPATH": "", "NEPHROSCALE_CHECK_INPUTS": "1"},
-        )
+        options = (*(["--config", *config] if config else []), "--cores", str(cores), *options)
+        code, output = self.snakemake(*options, "--", *(targets or ("all",)))
         after = self.runs()
-        return Run(done.returncode, done.stdout, sorted(after[key] for key in after.keys() - before.keys()))
+        return Run(code, output, sorted(after[key] for key in after.keys() - before.keys()))
+
+    def snakemake(self, *arguments: str) -> tuple[int, str]:
+        """Run Snakemake with the configuration; return its exit status and its output."""
+        environment = {**os.environ, "PYTHONPATH": "", "NEPHROSCALE_CHECK_INPUTS": "1"}
+        arguments = ("--configfile", self.config, *arguments)
+        with tempfile.NamedTemporaryFile(suffix=".log") as log:
+            if self.fresh:
+                command = [sys.executable, "-m", "snakemake", *arguments]
+                streams = {"stdout": log, "stderr": subprocess.STDOUT}
+                done = subprocess.run(command, cwd=self.path, **streams, timeout=1200, check=False, env=environment)
+                code = done.returncode
+            else:
+                code = calls().run([*arguments], str(self.path), log.name, environment)
+            return code, Path(log.name).read_text(encoding="utf-8")
 
     def nephroscale(self, *arguments: str) -> tuple[int, str]:
         """Run the command `nephroscale`; return its exit status and its output."""

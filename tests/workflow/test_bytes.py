@@ -9,6 +9,7 @@ pytestmark = pytest.mark.workflow
 
 def test_another_folder_number_of_cores_and_order_give_the_same_digests(checked_out, made, tmp_path, monkeypatch):
     other = checked_out.copy_to(tmp_path / "a much longer parent" / "projét")
+    other.fresh = True
     monkeypatch.setenv("PYTHONHASHSEED", "17")
     monkeypatch.setenv("TZ", "Asia/Shanghai")
     monkeypatch.setenv("LC_ALL", "C")

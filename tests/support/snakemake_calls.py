@@ -1,0 +1,82 @@
+"""Calls of Snakemake, each in a process of its own, which is forked off one that has imported Snakemake.
+
+The import takes half the time of a call that starts no job. The project's own code is imported by each call.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+from functools import cache
+
+SECONDS = 1200
+
+
+class Calls:
+    """The process that is forked; it ends with the tests."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, __file__]
+        environment = {**os.environ, "PYTHONPATH": ""}
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+
+    def run(self, arguments: list[str], folder: str, log: str, environment: dict[str, str]) -> int:
+        """Run `snakemake` with these arguments in a folder; its output goes to the file `log`."""
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps([arguments, folder, log, environment]) + "\n")
+        process.stdin.flush()
+        if not select.select([process.stdout], [], [], SECONDS)[0]:
+            process.kill()
+            raise TimeoutError(f"snakemake {' '.join(arguments)} did not end")
+        return int(process.stdout.readline())
+
+
+@cache
+def calls() -> Calls:
+    """The process of this worker."""
+    return Calls()
+
+
+def serve() -> None:
+    """Fork for each line of the standard input, and print the exit status; only a fork returns before the last line."""
+    for line in iter(sys.stdin.readline, ""):
+        child = os.fork()
+        if not child:
+            become(*json.loads(line))
+            return
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    sys.exit()
+
+
+def become(arguments: list[str], folder: str, log: str, environment: dict[str, str]) -> None:
+    """Make this process that of `python -m snakemake`."""
+    for path, flags, numbers in ((os.devnull, os.O_RDONLY, (0,)), (log, os.O_WRONLY | os.O_CREAT, (1, 2))):
+        opened = os.open(path, flags, 0o644)
+        for number in numbers:
+            os.dup2(opened, number)
+        os.close(opened)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv[1:] = arguments
+    sys.path.insert(0, folder)  # as `python -m` does
+
+
+if __name__ == "__main__":
+    del sys.path[0]  # this folder
+    import gc
+    import runpy
+    import tempfile
+
+    import snakemake.cli  # noqa: F401
+
+    gc.freeze()
+    serve()
+    tempfile.tempdir = None  # that of the environment
+    runpy.run_module("snakemake", run_name="__main__", alter_sys=True)
