@@ -26,10 +26,8 @@ NEAR = 16.0  # distance from a colour of the table, in levels of 255; JPEG chang
 LEAST_NEAR = 0.85  # share of the pixels above the background that are so near
 ABOVE = 0.15  # of the range of levels, from which on a pixel is above the background
 BENT = 25.0  # distance of the table's used colours from a straight line
-EXACT, LEAST_EXACT = (
-    2.0,
-    0.95,
-)  # the same for colours that are those of the table, in a dim picture without JPEG's noise
+# The same for colours that are those of the table, in a dim picture without JPEG's noise.
+EXACT, LEAST_EXACT = 2.0, 0.95
 BENT_EXACT = 3.0
 SAMPLE = 4_000  # pixels
 LEAST = 100  # pixels that suffice
