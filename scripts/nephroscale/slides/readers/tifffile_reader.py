@@ -109,15 +109,21 @@ class TifffileReader(SlideReader):
         if self._alpha == tifffile.EXTRASAMPLE.UNSPECIFIED:
             self._refuse_no_opacity()
 
-    def _refuse_no_opacity(self) -> None:
-        """Refuse a fourth sample of no stated kind that varies like a picture: what is dark in it would be dropped."""
+    def _probe(self) -> np.ndarray | None:
+        """The middle of the smallest level as it is stored; None where it cannot be decoded."""
         level = len(self.sizes) - 1
         x, y = (max(0, (side - PROBE_PX) // 2) for side in self.sizes[level])
         try:
-            pixels = self._stored(level, x, y, *(min(side, PROBE_PX) for side in self.sizes[level]))
+            return self._stored(level, x, y, *(min(side, PROBE_PX) for side in self.sizes[level]))
         except UnreadableRegion:
+            return None
+
+    def _refuse_no_opacity(self) -> None:
+        """Refuse a fourth sample of no stated kind that varies like a picture: what is dark in it would be dropped."""
+        pixels = self._probe()
+        if pixels is None:
             return
-        axes = self._levels[level][1].names
+        axes = self._levels[-1][1].names
         last = np.moveaxis(pixels, 0, -1)[..., -1] if axes.index("S") < axes.index("Y") else pixels[..., -1]
         full = np.iinfo(last.dtype).max / 255
         between = last[(last > OPACITY[0] * full) & (last < OPACITY[1] * full)]
@@ -129,11 +135,8 @@ class TifffileReader(SlideReader):
 
     def _refuse_wrapped(self) -> None:
         """Refuse signed pixels that must have been unsigned: their bright half would become black."""
-        level = len(self.sizes) - 1
-        x, y = (max(0, (side - PROBE_PX) // 2) for side in self.sizes[level])
-        try:
-            pixels = self._stored(level, x, y, *(min(side, PROBE_PX) for side in self.sizes[level]))
-        except UnreadableRegion:
+        pixels = self._probe()
+        if pixels is None:
             return
         if pixels.size and (pixels.max() <= 0 > pixels.min() or pixels.min() < WRAPPED):
             raise UnreadableSlide(
