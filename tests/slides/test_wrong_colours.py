@@ -1,5 +1,6 @@
 """Negatives, and red exchanged for blue, are recognised in the stains whose dyes tell them apart."""
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +8,7 @@ from PIL import Image
 from nephroscale.cohort.image import TableScale
 from nephroscale.errors import Rejected
 from nephroscale.slides.facts import describe_image
-from nephroscale.slides.wrong_colours import EXCHANGED, NEGATIVE, colour_order_doubt, negative_fault
+from nephroscale.slides.wrong_colours import CAST, EXCHANGED, NEGATIVE, colour_order_doubt, negative_fault
 
 REAL = {
     "stain/source.png": "HE",
@@ -54,3 +55,10 @@ def test_a_negative_is_rejected_and_an_exchange_is_told(tmp_path, shared, make_r
     assert describe_image(tmp_path / "exchanged.png", row).doubts == (EXCHANGED,)
     with pytest.raises(Rejected, match="its colours are inverted"):
         describe_image(tmp_path / "negative.png", row)
+
+
+def test_luma_and_chroma_read_as_colours_are_told(real):
+    rgb, stain = real
+    if stain == "HE":
+        stored = cv2.cvtColor(rgb[None], cv2.COLOR_RGB2YCrCb)[0][:, [0, 2, 1]]
+        assert colour_order_doubt(stored, stain) == CAST

@@ -14,7 +14,7 @@ from nephroscale.json_text import pretty_json
 from nephroscale.slides.dye import full_scale
 from nephroscale.slides.perceptual_hash import perceptual_hash
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
-from nephroscale.slides.readers.registry import MICROGRAPH, choose_reader, open_slide
+from nephroscale.slides.readers.registry import MICROGRAPH, choose_reader, count_other_pages, open_slide
 from nephroscale.slides.readers.stated_mpp import NOT_SQUARE, PLAUSIBLE_GENERIC_UM
 from nephroscale.slides.same_levels import find_other_picture
 from nephroscale.slides.scale_bar import WITHOUT_OCR, BarScale, can_read_bars, read_bar
@@ -221,6 +221,11 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
             unreadable_probes=round(failed, 3) if failed else None,
             perceptual_hash=_hash(slide),
         )
+        if facts.perceptual_hash is None and row.page is None and (others := count_other_pages(path)) > 0:
+            raise Rejected(
+                f"its largest page is blank, but it has {others} more; name the one with the picture in the column "
+                "path, as a.tif#2"
+            )
         bar = _read_bar(slide, row)
         facts = with_scale(facts, slide.mpp, row, generic=slide.mpp_is_generic, fault=slide.scale_fault, bar=bar)
         if slide.stretch != (1.0, 1.0) and facts.scale and facts.scale.source == "file" and row.modality != "TEM":

@@ -42,8 +42,19 @@ def named_channel(reader: SlideReader, row: ImageRow) -> int | None:
     Raises
     ------
     Rejected
-        When the named channel does not exist, or not exactly one of several grey channels is named after the marker.
+        When the named channel does not exist, its plane is not in the file, or not exactly one of several grey
+        channels is named after the marker.
     """
+    found = _find_channel(reader, row)
+    if found in reader.absent_channels:
+        raise Rejected(
+            f"its metadata name the channel {found + 1}, but the file does not have its pixels, as one of several "
+            "files of an OME-TIFF; give the file with this channel, or save all in one file"
+        )
+    return found
+
+
+def _find_channel(reader: SlideReader, row: ImageRow) -> int | None:
     stated = COLOURS if reader.rgb else reader.channel_names
     names = [name.casefold() for name in stated]
     if row.channel is not None:

@@ -23,6 +23,7 @@ BESIDE = 8  # lines from a seam to those beside it, more than the border of an i
 WINDOW = 0.1  # share of the side in which lines are compared for insets
 GAP = 0.06  # share of the side that a seam may be interrupted for
 CORNER = 0.08  # share of the side within which two seams of an inset meet
+NARROW, EVEN = 3, 0.2  # lines at a seam without a border; structure of a border at most, as a share of that beside it
 TELLING = 0.25  # correlation of lines of one picture, as far from each other as those before and after a seam;
 SAME = 0.5  # share of it from which on these are of one picture
 BROADLY_TELLING, BROADLY_SAME = 0.6, 0.6  # the same with broad shapes
@@ -142,20 +143,23 @@ def _breaks_off(lines: _Lines, like: np.ndarray, line: int, start: int, end: int
     while unlike[last + 1] and last - line < BESIDE:
         last += 1
     before, after = first - 1, last + 2
+    power = np.abs(lines.fine[[before, *range(first + 1, last + 1), after], start:end]).mean(axis=1)
+    if last - first >= NARROW and power[1:-1].max() > EVEN * min(power[0], power[-1]):
+        return False  # an empty part of one picture, and no border
     distance = after - before
     places = [place for place in (before - distance, after) if 0 <= place < len(lines.fine) - distance]
     broad = lines.means[:, start:end]
-    told = False
+    comparable = False
     for fine, telling, same in (
         (lines.fine[:, start:end], TELLING, SAME),
         (broad - broad.mean(axis=1, keepdims=True), BROADLY_TELLING, BROADLY_SAME),
     ):
         usual = max((_alike(fine[place], fine[place + distance]) for place in places), default=0.0)
         if usual >= telling:
-            told = True
+            comparable = True
             if _alike(fine[before], fine[after]) >= same * usual:
                 return False
-    return told
+    return comparable
 
 
 def _alike(one: np.ndarray, other: np.ndarray) -> float:

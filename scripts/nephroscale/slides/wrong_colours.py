@@ -23,7 +23,9 @@ LEAST_TINTED, MOSTLY_GREEN = 0.05, 0.4  # shares: of pixels with hue, and of the
 STAINED = 0.45  # sum of the optical densities
 DENSE, PALE = 85, 60  # percentiles of density
 REDDER, BLUEST = 0.025, 0.25  # shares of density; a picture that is bluer than the latter has another stain
+CAST_LEVELS = 80.0  # levels between the colours of the brightest pixels; in real fields at most 24
 NO_GREEN = ("HE", "PAS")
+CAST = "its brightest pixels are strongly coloured and no glass, as where YCbCr or CIELab was read as RGB"
 NEGATIVE = "its colours are inverted, as in a photographic negative; save it as it was photographed"
 EXCHANGED = (
     "its densest structures are redder than the rest, as where red and blue are exchanged (BGR for RGB) or the stain "
@@ -45,16 +47,26 @@ def negative_fault(rgb: np.ndarray, stain: str) -> str:
 
 
 def colour_order_doubt(rgb: np.ndarray, stain: str) -> str:
-    """Say that a picture may be a negative, or have red and blue exchanged; empty where nothing hints at it.
+    """Say that a picture may be a negative, have red and blue exchanged, or be no RGB; empty where nothing hints at it.
 
     Parameters
     ----------
     rgb, stain
         As above.
     """
+    if _has_coloured_glass(rgb):
+        return CAST
     if stain == "Masson" and _is_inverted(rgb):
         return "its colours look inverted, as in a photographic negative"
     return EXCHANGED if stain in NO_GREEN and _is_exchanged(rgb, stain) else ""
+
+
+def _has_coloured_glass(rgb: np.ndarray) -> bool:
+    pixels = _some(rgb)
+    if len(pixels) < LEAST:
+        return False
+    brightest = pixels[np.argsort(pixels.sum(axis=1), kind="stable")[-max(1, int(ENDS * len(pixels))) :]]
+    return float(np.median(np.ptp(brightest, axis=1))) >= CAST_LEVELS
 
 
 def _some(rgb: np.ndarray) -> np.ndarray:
