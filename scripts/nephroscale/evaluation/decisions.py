@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nephroscale.evaluation.networks import Samples, summarise
+from nephroscale.evaluation.networks import Figure, Networks, Samples, summarise
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-
-    from nephroscale.evaluation.networks import Figure, Networks
 
 
 def estimate_confident(networks: Networks, coverage: float) -> Figure:

@@ -10,7 +10,7 @@ from nephroscale.arrays import write_arrays
 from nephroscale.collect import grouped
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.evaluation.deletion import Deletion, delete_regions
-from nephroscale.evaluation.inference import infer
+from nephroscale.evaluation.inference import PatientPrediction, infer
 from nephroscale.evaluation.metrics import check_predictions, class_rates, confusion
 from nephroscale.evaluation.tables import (
     InstanceWeight,
@@ -21,7 +21,7 @@ from nephroscale.evaluation.tables import (
     write_removed,
     write_rows,
 )
-from nephroscale.models.weights import load_model
+from nephroscale.models.weights import ModelCard, load_model
 from nephroscale.training.data import layouts_from, thinned
 from nephroscale.training.missing import choose_cases, leave_out_each
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from nephroscale.evaluation.inference import PatientPrediction
-    from nephroscale.models.weights import ModelCard
     from nephroscale.training.fold_data import FoldData
 
 

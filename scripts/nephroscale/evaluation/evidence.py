@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from nephroscale.evaluation.tables import probability_cells, probability_columns
+from nephroscale.evaluation.tables import Cell, probability_cells, probability_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nephroscale.evaluation.inference import PatientPrediction
-    from nephroscale.evaluation.tables import Cell
     from nephroscale.training.data import Bag
 
 

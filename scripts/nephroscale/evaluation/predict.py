@@ -17,8 +17,9 @@ from nephroscale.evaluation.evidence import (
     modality_columns,
     modality_rows,
 )
-from nephroscale.evaluation.inference import infer
+from nephroscale.evaluation.inference import PatientPrediction, infer
 from nephroscale.evaluation.tables import (
+    Cell,
     probability_cells,
     probability_columns,
     write_removed,
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from nephroscale.evaluation.inference import PatientPrediction
-    from nephroscale.evaluation.tables import Cell
     from nephroscale.training.tem_priors import TemPriors
 
 

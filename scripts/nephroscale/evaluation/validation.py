@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nephroscale.evaluation.tables import read_heads, read_predictions, write_heads, write_predictions
+from nephroscale.evaluation.tables import Predictions, read_heads, read_predictions, write_heads, write_predictions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nephroscale.evaluation.tables import Predictions
     from nephroscale.training.fold_data import FoldData
 
 FILE_NAME = "validation.csv"

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.glomeruli.held_out import search_held_out
-from nephroscale.glomeruli.labelled_slide import load_all
+from nephroscale.glomeruli.labelled_slide import AnnotatedSlide, LabelledSlide, load_all
 from nephroscale.glomeruli.metrics import dice
 from nephroscale.glomeruli.network import SegmenterWeights, UNet, save_weights
 from nephroscale.glomeruli.patches import sample_batch
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from nephroscale.glomeruli.labelled_slide import AnnotatedSlide, LabelledSlide
     from nephroscale.glomeruli.outlines import LeftOut
     from nephroscale.glomeruli.settings import SegmenterSettings
 

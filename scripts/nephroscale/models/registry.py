@@ -6,16 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.models.batch import MODALITIES
+from nephroscale.models.batch import MODALITIES, Shapes
 from nephroscale.models.encoders.registry import module_of_encoder
-from nephroscale.models.settings import TrainedEncoderSettings
+from nephroscale.models.settings import ModelSettings, TrainedEncoderSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nephroscale.models.batch import Shapes
     from nephroscale.models.network import Network
-    from nephroscale.models.settings import ModelSettings
     from nephroscale.settings import Settings
 
 FAMILIES = {

@@ -12,14 +12,13 @@ from nephroscale.evaluation.calibration_metrics import (
     measure_calibration,
     reliability,
 )
-from nephroscale.evaluation.recalibration import recalibrate
+from nephroscale.evaluation.recalibration import Recalibration, recalibrate
 from nephroscale.reporting.calibration_values import Calibration, ModelCalibration, Slope
 from nephroscale.reporting.metric_values import Estimate, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nephroscale.evaluation.recalibration import Recalibration
     from nephroscale.evaluation.tables import Predictions
     from nephroscale.reporting.results import ModelResults
 

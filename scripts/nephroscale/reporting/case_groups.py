@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from nephroscale.evaluation.tables import read_removed, read_rows
+from nephroscale.evaluation.tables import InstanceWeight, read_removed, read_rows
 from nephroscale.reporting.external_section import read_cases, read_tem_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from nephroscale.evaluation.tables import InstanceWeight
     from nephroscale.reporting.external_metrics import ExternalCase, ExternalMetrics
     from nephroscale.reporting.report_inputs import ReportInputs
     from nephroscale.reporting.results import ModelResults

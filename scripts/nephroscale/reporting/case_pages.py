@@ -12,20 +12,17 @@ from nephroscale.collect import grouped
 from nephroscale.deposits.predictions import read_predictions
 from nephroscale.deposits.settings import COMBINED
 from nephroscale.html import template_environment
-from nephroscale.reporting.attention import attention_cards, pool_deletions, read_attended
-from nephroscale.reporting.case_groups import of_external, of_folds
+from nephroscale.reporting.attention import Attended, DeletionTest, attention_cards, pool_deletions, read_attended
+from nephroscale.reporting.case_groups import CaseGroup, PatientRow, of_external, of_folds
 from nephroscale.reporting.patients_table import list_missing, list_rejected
 from nephroscale.reporting.pictures import CropCard, SlideCard, crop_cards, slide_card, tem_cards
 from nephroscale.reporting.plots import colour_of
-from nephroscale.reporting.report_inputs import ListedCase
+from nephroscale.reporting.report_inputs import CaseInputs, ListedCase, ListedImage, ReportInputs, SlidePicture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nephroscale.reporting.attention import Attended, DeletionTest
-    from nephroscale.reporting.case_groups import CaseGroup, PatientRow
     from nephroscale.reporting.external_metrics import ExternalMetrics
-    from nephroscale.reporting.report_inputs import CaseInputs, ListedImage, ReportInputs, SlidePicture
     from nephroscale.reporting.results import ModelResults
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nephroscale.evaluation.tables import write_table
+from nephroscale.evaluation.tables import Predictions, write_table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nephroscale.evaluation.tables import Predictions
 
 READING = "blinded_reading"
 """Folder of what a reader may see."""

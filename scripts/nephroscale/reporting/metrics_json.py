@@ -11,7 +11,7 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.evaluation.comparison import compare_networks, count_discordant, holm
 from nephroscale.evaluation.intervals import LEVEL, persons_for_width
 from nephroscale.evaluation.metrics import METRICS, class_rates, compute_metrics, confusion
-from nephroscale.evaluation.networks import count_won, estimate_classes, estimate_figures, estimate_macro_auc
+from nephroscale.evaluation.networks import Figure, count_won, estimate_classes, estimate_figures, estimate_macro_auc
 from nephroscale.evaluation.precision_recall import average_precision
 from nephroscale.reporting.calibration_section import summarise_model_calibration
 from nephroscale.reporting.estimates import estimate_metrics, estimate_predictive_values, summarise_ordinal_model
@@ -34,7 +34,6 @@ from nephroscale.reporting.report_metrics import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nephroscale.evaluation.networks import Figure
     from nephroscale.evaluation.tables import Predictions
     from nephroscale.reporting.results import ModelResults, Stacked
     from nephroscale.reporting.settings import ReportSettings

@@ -21,7 +21,7 @@ from nephroscale.reporting.attrition import (
 from nephroscale.reporting.case_groups import PatientRow, row_of
 from nephroscale.reporting.case_pages import order_cases
 from nephroscale.reporting.facts_of_cases import describe_unread_dates
-from nephroscale.reporting.pictures import slide_card, tem_cards
+from nephroscale.reporting.pictures import TemCard, slide_card, tem_cards
 from nephroscale.reporting.plots import colour_of
 from nephroscale.reporting.segmenter_check import describe_segmenter_check
 from nephroscale.reporting.test_set_use import describe_test_set_use
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from nephroscale.reporting.cohort_summary import CohortSummary
     from nephroscale.reporting.external_metrics import ExternalMetrics
     from nephroscale.reporting.metric_values import Estimate
-    from nephroscale.reporting.pictures import TemCard
     from nephroscale.reporting.report_inputs import ReportInputs, SlidePicture
     from nephroscale.reporting.report_metrics import Difference, FoldSpread, ModelMetrics, ReportMetrics
     from nephroscale.reporting.results import ModelResults

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nephroscale.collect import grouped
 from nephroscale.evaluation.tables import (
+    Cell,
     probability_cells,
     probability_columns,
     read_probabilities,
@@ -14,15 +15,13 @@ from nephroscale.evaluation.tables import (
     write_table,
 )
 from nephroscale.reporting.attrition import list_dropped_images, shorten_reason
-from nephroscale.reporting.report_inputs import ListedCase
+from nephroscale.reporting.report_inputs import CaseInputs, ListedCase, ReportInputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from nephroscale.cohort.fold_table import FoldTable
-    from nephroscale.evaluation.tables import Cell
-    from nephroscale.reporting.report_inputs import CaseInputs, ReportInputs
     from nephroscale.reporting.results import ModelResults
 
 WHO = ["patient_id", "patient", "biopsy_id", "use", "label", "second_label", "fold", "predicted", "correct"]

@@ -13,7 +13,7 @@ from nephroscale.arrays import write_arrays
 from nephroscale.errors import Rejected
 from nephroscale.slides.background import BACKGROUND, IntensityScale, calibrate_intensity, estimate_background
 from nephroscale.slides.dye import full_scale, separate_dye
-from nephroscale.slides.facts import is_whole_field
+from nephroscale.slides.facts import ImageFacts, is_whole_field
 from nephroscale.slides.field import Field, named_channel
 from nephroscale.slides.folds import find_folds
 from nephroscale.slides.slide_view import WHITE, Overview, SlideView
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nephroscale.cohort.image import ImageRow
-    from nephroscale.slides.facts import ImageFacts
     from nephroscale.slides.readers.base import SlideReader
     from nephroscale.slides.scales import Scales
     from nephroscale.slides.settings import ImTilingSettings, OmTilingSettings

@@ -13,13 +13,12 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from nephroscale.tem.shapes import dilated, is_arrowhead, is_thin, label_window, widened
+from nephroscale.tem.shapes import Window, dilated, is_arrowhead, is_thin, label_window, widened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nephroscale.tem.screen import Levels
-    from nephroscale.tem.shapes import Window
 
 SQUARES = 3  # squares of 2 x 2 equal pixels that touch, for each that usually do in the tissue
 LEAST, LEAST_MORE = 22, 12  # connected pixels of one level, and how many more for each further square as usual

@@ -14,14 +14,13 @@ import cv2
 import numpy as np
 
 from nephroscale.tem.beside import find_beside
-from nephroscale.tem.shapes import contiguous, median
+from nephroscale.tem.shapes import Window, contiguous, median
 from nephroscale.tem.survey import PALE_END
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nephroscale.tem.screen import Levels
-    from nephroscale.tem.shapes import Window
 
 LEAST, STEP = 48, 4  # pixels; length of the shortest line, and of the steps in which it is looked for
 THICKEST, SLENDER = 16, 6  # pixels, and length in thicknesses at least

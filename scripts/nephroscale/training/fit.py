@@ -17,8 +17,8 @@ from nephroscale.models.losses import make_criterion
 from nephroscale.models.registry import build, config_of
 from nephroscale.models.weights import ModelCard, save_model
 from nephroscale.training.channels import measure_channels
-from nephroscale.training.checkpoint import CurvePoint, copy_state
-from nephroscale.training.data import class_counts, holds_pixels, layouts_of, thinned
+from nephroscale.training.checkpoint import Checkpoint, CurvePoint, Progress, copy_state
+from nephroscale.training.data import Bag, Layout, class_counts, holds_pixels, layouts_of, thinned
 from nephroscale.training.epoch import (
     cosine_rate,
     make_optimizer,
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
     from nephroscale.models.network import Network
     from nephroscale.models.settings import ModelSettings
-    from nephroscale.training.checkpoint import Checkpoint, Progress
-    from nephroscale.training.data import Bag, Layout
     from nephroscale.training.epoch import Step
     from nephroscale.training.fold_data import FoldData
     from nephroscale.training.settings import TrainSettings
