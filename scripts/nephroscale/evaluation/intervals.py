@@ -18,14 +18,11 @@ binomial proportions based on paired data. Journal of Educational and Behavioral
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import ndtri
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 LEVEL = 0.95
 Z = float(ndtri((1 + LEVEL) / 2))

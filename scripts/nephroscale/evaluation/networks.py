@@ -8,16 +8,14 @@ pairs of cases within folds: the scores of different folds come from different n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from nephroscale.evaluation.intervals import Interval, equal_size, jackknife_variance, pairs_size, score_interval
 from nephroscale.evaluation.metrics import METRICS, ORDINAL_METRICS, check_predictions
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)

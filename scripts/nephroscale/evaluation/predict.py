@@ -172,8 +172,7 @@ def predict_patients(  # noqa: PLR0917
         fewer = leave_out_each(bags, card.modalities) if network.supports_missing_modalities else []
         found = infer(network, [bag for _, bag in fewer], layouts, prediction, device)
         for (modality, bag), one in zip(fewer, found, strict=True):
-            calibrated = MemberPrediction(member, one).calibrated
-            removed.setdefault((bag.patient, modality), []).append(calibrated)
+            removed.setdefault((bag.patient, modality), []).append(MemberPrediction(member, one).calibrated)
 
     out.mkdir(parents=True)
     rows = [_case_row(name, cases[name], predicted.get(name, []), classes, refused.get(name)) for name in cases]

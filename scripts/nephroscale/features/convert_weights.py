@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import metadata
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
@@ -12,9 +12,6 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.features.prepared_weights import PREPARED, prepared_path
 from nephroscale.features.registry import load_module
 from nephroscale.store.digest import digest_file
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def prepare_weights(name: str) -> Path:

@@ -199,8 +199,7 @@ def _fill_holes(mask: np.ndarray) -> np.ndarray:
     """Fill holes that are not connected with the border; faster than scipy's on whole slides."""
     around = np.pad(mask.astype(np.uint8), 1)
     cv2.floodFill(around, None, (0, 0), 2)
-    filled: np.ndarray = around[1:-1, 1:-1] != 2
-    return filled
+    return np.asarray(around[1:-1, 1:-1] != 2)
 
 
 def _outside(view: TileView) -> np.ndarray:

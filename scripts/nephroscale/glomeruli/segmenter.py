@@ -112,8 +112,7 @@ def train_segmenter(
         optimiser,
         lambda step: min((step + 1) / warm, 0.5 * (1 + np.cos(np.pi * max(0, step - warm) / max(1, steps - warm)))),
     )
-    decay = 1 - 1 / max(1.0, AVERAGED * steps)
-    averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    averaging = get_ema_multi_avg_fn(1 - 1 / max(1.0, AVERAGED * steps))  # type: ignore[no-untyped-call]
     averaged = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
     losses = []
     for _ in range(steps):

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from nephroscale.collect import grouped
 from nephroscale.evaluation.tables import read_rows
 from nephroscale.html import cases_of, template_environment
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 TEMPLATES = Path(__file__).parent / "templates"
 LISTS, REFERENCES = TEMPLATES / "checklists.csv", TEMPLATES / "references.bib"

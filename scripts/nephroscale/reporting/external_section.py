@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
@@ -17,10 +18,6 @@ from nephroscale.reporting.calibration_values import TemperatureScaling
 from nephroscale.reporting.estimates import estimate_metrics, estimate_ordinal_metrics
 from nephroscale.reporting.external_metrics import ExternalCase, ExternalMetrics
 from nephroscale.reporting.metric_values import Estimate
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 
 def summarise_external(folder: Path, classes: Sequence[str], *, ordinal: bool) -> ExternalMetrics:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -10,10 +10,6 @@ from nephroscale.cohort.parse import date
 from nephroscale.collect import grouped
 from nephroscale.reporting.report_inputs import ListedCase, ListedImage, ReportInputs
 from nephroscale.slides.facts import read_facts
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 
 MODALITIES = ("TEM", "OM", "IM")
 

@@ -8,15 +8,11 @@ Intelligence Research 70, 2021.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
 from nephroscale.evaluation.tables import Predictions, write_table
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 READING = "blinded_reading"
 """Folder of what a reader may see."""

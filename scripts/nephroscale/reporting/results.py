@@ -274,5 +274,4 @@ def _read_run(run: FoldRun, classes: Sequence[str]) -> Run:
 
 
 def _read_curve(path: Path) -> list[Epoch]:
-    rows = json.loads(path.read_text())
-    return [Epoch(row["epoch"], row["train_loss"], row["validation_loss"]) for row in rows]
+    return [Epoch(row["epoch"], row["train_loss"], row["validation_loss"]) for row in json.loads(path.read_text())]

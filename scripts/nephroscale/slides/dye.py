@@ -6,16 +6,14 @@ arrows in another colour lie off it, in few colours and with sharp edges. What e
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.false_colour import colour_table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 FITTED = 200_000  # pixels that the line is fitted on
 BINS = 24  # of the strongest channel, each with equally many pixels, and as many of equal width
@@ -118,8 +116,7 @@ def full_scale(counts: np.ndarray) -> float:
 
 def dilated(mask: np.ndarray, reach: int) -> np.ndarray:
     """Grow a mask by some pixels to all sides."""
-    grown: np.ndarray = cv2.dilate(mask.view(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
-    return grown
+    return np.asarray(cv2.dilate(mask.view(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0)
 
 
 def components(mask: np.ndarray, least: int) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:

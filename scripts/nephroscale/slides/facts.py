@@ -170,8 +170,7 @@ def write_facts(path: Path, facts: Mapping[str, ImageFacts]) -> None:
 
 def read_facts(path: Path) -> dict[str, ImageFacts]:
     """Read the facts of a patient's images, by image id."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return {name: ImageFacts.from_json(one) for name, one in content.items()}
+    return {name: ImageFacts.from_json(one) for name, one in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
 def is_whole_field(row: ImageRow) -> bool:

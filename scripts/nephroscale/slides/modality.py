@@ -227,5 +227,4 @@ class Fluorescence(Modality):
 
     def to_grey(self, pixels: np.ndarray) -> np.ndarray:
         """Convert pixels to grey levels from 0 to 255."""
-        grey: np.ndarray = np.clip((pixels[..., 0].astype(np.float32) - self._low) * self._gain, 0, 255)
-        return grey
+        return np.asarray(np.clip((pixels[..., 0].astype(np.float32) - self._low) * self._gain, 0, 255))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import zarr
@@ -13,11 +16,6 @@ from zarr.codecs import ZstdCodec
 from nephroscale.arrays import digesting_store
 from nephroscale.slides.shards import CODECS, Codec, ShardWriter
 from nephroscale.slides.tile_status import TileStatus
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from concurrent.futures import Executor
-    from pathlib import Path
 
 SHARD_PX = 2048
 SMALLEST_PX = 128

@@ -8,16 +8,14 @@ from __future__ import annotations
 import importlib.util
 import math
 import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 SHORTEST = 24  # pixels of a bar
 LONGEST = 0.9  # of the width

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from threading import local
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import cv2
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 DIGITS = 6
 MIN_PIXELS = 500
@@ -148,8 +146,7 @@ def fit_macenko(rgb: np.ndarray, white: tuple[float, ...] = WHITE, *, percentile
     plane = vectors[:, [2, 1]]
     plane *= np.where(plane.sum(0) < 0, -1, 1)
     along = stained @ plane
-    angle = np.arctan2(along[:, 1], along[:, 0])
-    low, high = np.percentile(angle, [percentile, 100 - percentile])
+    low, high = np.percentile(np.arctan2(along[:, 1], along[:, 0]), [percentile, 100 - percentile])
     pair = plane @ np.array([[np.cos(low), np.cos(high)], [np.sin(low), np.sin(high)]])
     return judge_stains(pair, stained, glass.tolist())
 
@@ -166,8 +163,7 @@ def judge_stains(vectors: np.ndarray, stained: np.ndarray, white: list[float]) -
     white
         R, G and B of empty glass.
     """
-    pair = vectors[:, np.argsort(-vectors[0], kind="stable")]
-    matrix = np.round(pair, DIGITS)
+    matrix = np.round(vectors[:, np.argsort(-vectors[0], kind="stable")], DIGITS)
     condition = float(np.linalg.cond(matrix))
     maximum = np.percentile(stained @ np.linalg.pinv(matrix).T, 99, axis=0)
     fault = None
@@ -209,8 +205,7 @@ def fit_reinhard(rgb: np.ndarray, white: tuple[float, ...] = WHITE) -> ReinhardF
 
 
 def _lab(rgb: np.ndarray) -> np.ndarray:
-    lab: np.ndarray = cv2.cvtColor((rgb[None] / 255).astype(np.float32), cv2.COLOR_RGB2LAB)[0]
-    return lab
+    return np.asarray(cv2.cvtColor((rgb[None] / 255).astype(np.float32), cv2.COLOR_RGB2LAB)[0])
 
 
 class Applier(Protocol):
@@ -418,12 +413,10 @@ def split_planes(pixels: np.ndarray) -> np.ndarray:
 def macenko_matrix(source: MacenkoFit, reference: MacenkoFit) -> np.ndarray:
     """Compute the 3 x 3 matrix, float64, from optical densities of the source to those of the reference."""
     gain = np.asarray(reference.maximum) / np.asarray(source.maximum)
-    matrix: np.ndarray = np.asarray(reference.matrix) @ np.diag(gain) @ np.linalg.pinv(np.asarray(source.matrix))
-    return matrix
+    return np.asarray(np.asarray(reference.matrix) @ np.diag(gain) @ np.linalg.pinv(np.asarray(source.matrix)))
 
 
 def reinhard_gain(source: ReinhardFit, reference: ReinhardFit) -> np.ndarray:
     """Compute the gain of L*, a*, b*, from 1/3 to 3."""
     ratio = np.asarray(reference.deviation) / np.maximum(np.asarray(source.deviation), 1e-3)
-    gain: np.ndarray = np.clip(ratio, 1 / GAIN_LIMIT, GAIN_LIMIT)
-    return gain
+    return np.asarray(np.clip(ratio, 1 / GAIN_LIMIT, GAIN_LIMIT))

@@ -166,8 +166,7 @@ def _tile(  # noqa: PLR0917
         )
     else:
         stream.read_all(pool)
-        pixels = describe_pixels(facts, scales, grid, modality, out)
-        write_coordinates(out, {**attributes, "pixels": pixels})
+        write_coordinates(out, {**attributes, "pixels": describe_pixels(facts, scales, grid, modality, out)})
         levels = count_levels(grid.height, grid.width)
     _check_unreadable(grid, settings.max_unreadable_fraction)
     write_tissue_label(out, grid.status, tile_px=grid.side, mpp=scales.mpp, levels=levels)

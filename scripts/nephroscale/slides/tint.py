@@ -101,8 +101,7 @@ def _distance_from_line(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
     """
     step = max(1, luma.size // FITTED)
     some, colours = luma.ravel()[::step], chroma.reshape(-1, 3)[::step]
-    order = np.argsort(some, kind="stable")
-    parts = np.array_split(order, BINS)
+    parts = np.array_split(np.argsort(some, kind="stable"), BINS)
     levels = np.array([np.median(some[part]) for part in parts])
     medians = np.array([np.median(colours[part], axis=0) for part in parts])
     design = np.stack([np.ones_like(levels), levels], axis=1)

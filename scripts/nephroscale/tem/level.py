@@ -89,8 +89,7 @@ def _group(places: np.ndarray, width: int) -> np.ndarray:
         pairs.append(np.stack([one, at[one]]))
     one, other = np.concatenate(pairs, axis=1)
     links = coo_array((np.ones(len(one), np.uint8), (one, other)), (len(places), len(places)))
-    groups: np.ndarray = connected_components(links, directed=False)[1]
-    return groups
+    return np.asarray(connected_components(links, directed=False)[1])
 
 
 def _usual(numbers: np.ndarray, levels: np.ndarray) -> int:

@@ -83,8 +83,7 @@ def measure_noise(image: np.ndarray) -> float:
 def _lines_along_rows(image: np.ndarray, saturated: tuple[bool, bool]) -> list[_Line]:
     if image.shape[1] < LEAST or image.shape[0] < 8:
         return []
-    noise = measure_noise(image)
-    most = min(MOST_EVEN, max(1.0, EVEN * noise))
+    most = min(MOST_EVEN, max(1.0, EVEN * measure_noise(image)))
     columns = -(-image.shape[1] // STEP)
     places = _even_segments(image, int(RANGE * most))
     if not len(places) or len(places) > MOST * len(image) * columns:
@@ -136,8 +135,7 @@ def _variances(segments: np.ndarray) -> np.ndarray:
     """Variance of the levels of each segment, uint8 [n, LEAST]."""
     levels = segments.astype(np.int32)
     sums, squares = levels.sum(axis=1), np.einsum("ij,ij->i", levels, levels)
-    variances: np.ndarray = (LEAST * squares - sums * sums) / LEAST**2
-    return variances
+    return np.asarray((LEAST * squares - sums * sums) / LEAST**2)
 
 
 def _runs(rows: np.ndarray, left: np.ndarray) -> list[tuple[int, int, int]]:

@@ -118,8 +118,7 @@ def illumination(image: np.ndarray, mask: np.ndarray, quarter: np.ndarray | None
         off = np.abs(level - surface)
         width = max(1.0, 1.5 * float(np.median(off[use])))
         weights = use / np.maximum(1.0, off / width)
-    fitted: np.ndarray = np.maximum(surface, 1.0).reshape(rows, columns).astype(np.float32)
-    return fitted
+    return np.asarray(np.maximum(surface, 1.0).reshape(rows, columns).astype(np.float32))
 
 
 def even_illumination(image: np.ndarray, light: np.ndarray) -> np.ndarray:
@@ -134,8 +133,7 @@ def even_illumination(image: np.ndarray, light: np.ndarray) -> np.ndarray:
     """
     gain = np.clip(light.mean() / light, 1 / MOST_GAIN, MOST_GAIN)
     full = cv2.resize(gain, image.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    evened: np.ndarray = cv2.multiply(image, full, dtype=cv2.CV_8U)
-    return evened
+    return np.asarray(cv2.multiply(image, full, dtype=cv2.CV_8U))
 
 
 def find_empty(image: np.ndarray) -> np.ndarray:
@@ -161,8 +159,7 @@ def flat_places(quarter: np.ndarray) -> np.ndarray:
     mean = cv2.blur(values, (9, 9))
     variance = cv2.blur(np.multiply(values, values, out=values), (9, 9))
     variance -= np.multiply(mean, mean, out=values)
-    flat: np.ndarray = (variance < EVEN**2) & ((mean > BRIGHT) | (mean < DARK))
-    return flat
+    return np.asarray((variance < EVEN**2) & ((mean > BRIGHT) | (mean < DARK)))
 
 
 def quartered(image: np.ndarray) -> np.ndarray:

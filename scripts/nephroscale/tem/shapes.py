@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
 
 LITTLE, SPARSE = 0.2, 0.01  # shares of a mask that are set
 SMALL = 40_000  # pixels of a mask that is looked at as a whole
@@ -187,8 +184,7 @@ def square(reach: int) -> np.ndarray:
 
 def dilated(mask: np.ndarray, reach: int) -> np.ndarray:
     """Grow a mask, bool [h, w], by a number of pixels to each side."""
-    grown: np.ndarray = cv2.dilate(mask.view(np.uint8), square(reach)).view(bool)
-    return grown
+    return np.asarray(cv2.dilate(mask.view(np.uint8), square(reach)).view(bool))
 
 
 def sparsely_dilated(mask: np.ndarray, reach: int) -> np.ndarray:
@@ -231,8 +227,7 @@ def extremes(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def spread_of(image: np.ndarray) -> np.ndarray:
     """Range of levels among each pixel and its eight neighbours, [h, w] uint8."""
     low, high = extremes(image)
-    spread: np.ndarray = cv2.subtract(high, low)
-    return spread
+    return np.asarray(cv2.subtract(high, low))
 
 
 def is_arrowhead(shape: np.ndarray) -> bool:

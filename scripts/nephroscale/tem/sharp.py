@@ -116,8 +116,7 @@ def _group(places: np.ndarray, level: np.ndarray, width: int) -> np.ndarray:
         pairs.append(np.stack([one, at[one]]))
     one, other = np.concatenate(pairs, axis=1)
     links = coo_array((np.ones(len(one), np.uint8), (one, other)), (len(places), len(places)))
-    groups: np.ndarray = connected_components(links, directed=False)[1]
-    return groups
+    return np.asarray(connected_components(links, directed=False)[1])
 
 
 def _at(
@@ -156,8 +155,7 @@ def _tissue_of_its_level(image: np.ndarray, mark: np.ndarray) -> np.ndarray:
         return np.zeros(mark.shape, bool)
     away = cv2.absdiff(image, np.full_like(image, int(median(image[mark]))))
     labels, stats = label_window(mark & (away <= NEARER))
-    beyond: np.ndarray = mark & ~dilated(labels == 1 + int(np.argmax(stats[1:, 4])), EDGE_OF_IT)
-    return beyond
+    return np.asarray(mark & ~dilated(labels == 1 + int(np.argmax(stats[1:, 4])), EDGE_OF_IT))
 
 
 class _Look:

@@ -392,8 +392,7 @@ def resample(picture: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def _grid(length: int, edge: int) -> list[int]:
     """Spread patches evenly over a length; neighbours overlap by at most a third."""
-    count = max(1, int(length / edge + 0.67))
-    return [round(start) for start in np.linspace(0, length - edge, count)]
+    return [round(start) for start in np.linspace(0, length - edge, max(1, int(length / edge + 0.67)))]
 
 
 def _quarter_of(view: tuple[slice, slice]) -> tuple[slice, ...]:

@@ -95,8 +95,7 @@ def _pool(values: np.ndarray) -> np.ndarray:
 
 def _peak(values: np.ndarray) -> np.ndarray:
     """Generalised mean of power 4 over each cell: near the maximum, so that one spot in a cell counts."""
-    peak: np.ndarray = np.sqrt(np.sqrt(_pool(values * values * values * values)))
-    return peak
+    return np.asarray(np.sqrt(np.sqrt(_pool(values * values * values * values))))
 
 
 def _colour(rgb: np.ndarray, grey: np.ndarray) -> list[np.ndarray]:

@@ -59,6 +59,5 @@ def build(settings: TrainableEncoderSettings, size_px: int) -> EfficientNetEncod
 
     A trained model is rebuilt without them, since it has its own.
     """
-    trained = isinstance(settings, TrainedEncoderSettings)
-    network = EfficientNetLite0().eval() if trained else load_network(settings)
+    network = EfficientNetLite0().eval() if isinstance(settings, TrainedEncoderSettings) else load_network(settings)
     return EfficientNetEncoder(network, size_px)
