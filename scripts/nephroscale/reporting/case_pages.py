@@ -22,7 +22,7 @@ from nephroscale.reporting.report_inputs import CaseInputs, ListedCase, ListedIm
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nephroscale.reporting.external_metrics import ExternalMetrics
+    from nephroscale.reporting.external_section import ExternalMetrics
     from nephroscale.reporting.results import ModelResults
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -1,9 +1,9 @@
-"""Metrics of the ensemble on external patients."""
+"""Metrics of the ensemble on external patients, as `metrics.json` and the page have them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,61 @@ from nephroscale.evaluation.metrics import METRICS, confusion
 from nephroscale.evaluation.networks import Networks
 from nephroscale.evaluation.tables import InstanceWeight, Predictions, read_probabilities, read_rows
 from nephroscale.reporting.attrition import shorten_reason
-from nephroscale.reporting.calibration_section import summarise_calibration
-from nephroscale.reporting.calibration_values import TemperatureScaling
+from nephroscale.reporting.calibration_section import TemperatureScaling, summarise_calibration
 from nephroscale.reporting.estimates import estimate_metrics, estimate_ordinal_metrics
-from nephroscale.reporting.external_metrics import ExternalCase, ExternalMetrics
 from nephroscale.reporting.metric_values import Estimate
+
+
+@dataclass(frozen=True)
+class ExternalCase:
+    """Prediction of one external or new case by the ensemble.
+
+    `true` names the true class, or both classes of a soft label. It is empty for a new case, which counts as right.
+    """
+
+    id: str
+    true: str
+    predicted: str
+    right: bool
+    probabilities: list[float]
+    agreement: float
+    warnings: str
+
+
+@dataclass(frozen=True)
+class ExternalMetrics:
+    """Metrics of the ensemble on external patients.
+
+    Attributes
+    ----------
+    patients
+        Number of predicted cases.
+    not_predicted
+        Case to the reason why it was not predicted.
+    between
+        Number of cases with a soft label, who are excluded from all metrics.
+    cases
+        Predicted cases.
+    pooled
+        Metric of the ensemble.
+    single
+        Metric of a single network: mean over the members.
+    members
+        Number of members.
+    confusion, calibration, ordinal
+        As in :class:`ModelMetrics`; None where no case has one true class.
+    """
+
+    patients: int
+    not_predicted: dict[str, str]
+    between: int
+    cases: list[ExternalCase]
+    pooled: dict[str, Estimate]
+    single: dict[str, Estimate] = field(default_factory=dict)
+    members: int = 0
+    confusion: list[list[int]] | None = None
+    calibration: TemperatureScaling | None = None
+    ordinal: dict[str, Estimate] | None = None
 
 
 def summarise_external(folder: Path, classes: Sequence[str], *, ordinal: bool) -> ExternalMetrics:

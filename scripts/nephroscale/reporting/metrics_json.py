@@ -25,7 +25,6 @@ from nephroscale.reporting.report_metrics import (
     ModelMetrics,
     PairCount,
     Precision,
-    Primary,
     ReportMetrics,
     SoftLabels,
     Swaps,
@@ -106,7 +105,7 @@ def build_metrics(
         classes=list(classes),
         level=LEVEL,
         swaps=Swaps(settings.swaps, seed),
-        primary=Primary(primary.metric, list(primary.contrasts), primary.date) if primary.contrasts else None,
+        primary=primary if primary.contrasts else None,
         models={
             name: _summarise_model(results, stacked[name], classes, settings.prevalences, people or {}, ordinal=ordinal)
             for name, results in models.items()
@@ -202,7 +201,7 @@ def _count_soft_labels(pooled: Predictions | None) -> SoftLabels | None:
 
 def _summarise_folds(results: ModelResults, classes: Sequence[str]) -> FoldMetrics:
     """Compute each metric over the folds; the value of a fold is the mean over its seeds."""
-    certain = {fold: _certain(results, fold) for fold in results.folds}
+    certain = {fold: [p.certain for p in results.of_fold(fold) if p.certain.patients] for fold in results.folds}
     runs = {fold: [compute_metrics(p.labels, p.probabilities) for p in seeds] for fold, seeds in certain.items()}
     spreads, undefined = {}, {}
     for metric in METRICS:
@@ -227,11 +226,6 @@ def _summarise_folds(results: ModelResults, classes: Sequence[str]) -> FoldMetri
         for c, name in enumerate(classes)
     }
     return FoldMetrics(results.folds, spreads, by_class, undefined)
-
-
-def _certain(results: ModelResults, fold: str) -> list[Predictions]:
-    """Predictions of a fold's patients with one true class, one for each seed; empty without such a patient."""
-    return [p.certain for p in results.of_fold(fold) if p.certain.patients]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

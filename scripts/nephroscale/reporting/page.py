@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from nephroscale.evaluation.near_patients import NearPatients
     from nephroscale.evaluation.tables import Predictions
     from nephroscale.reporting.cohort_summary import CohortSummary
-    from nephroscale.reporting.external_metrics import ExternalMetrics
+    from nephroscale.reporting.external_section import ExternalMetrics
     from nephroscale.reporting.metric_values import Estimate
     from nephroscale.reporting.report_inputs import ReportInputs, SlidePicture
     from nephroscale.reporting.report_metrics import Difference, FoldSpread, ModelMetrics, ReportMetrics
@@ -216,9 +216,8 @@ def format_interval(found: Estimate) -> str:
 
 def format_spread(found: FoldSpread) -> str:
     """Format mean ± standard deviation."""
-    if found.mean is None:
-        return "–"
-    return f"{found.mean:.3f}" + ("" if found.sd is None else f" ± {found.sd:.3f}")
+    spread = "" if found.sd is None else f" ± {found.sd:.3f}"
+    return "–" if found.mean is None else f"{found.mean:.3f}{spread}"
 
 
 def format_signed(value: float | None) -> str:

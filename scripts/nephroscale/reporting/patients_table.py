@@ -98,9 +98,12 @@ def _prediction(model: str, predicted: str, probabilities: Sequence[float], clas
 
 def list_missing(inputs: CaseInputs) -> dict[str, list[str]]:
     """Case to its modalities without features, each with the reason."""
-    lost = [unit for unit in inputs.stages.get("features", ()) if not unit.accepted]
-    named = ((unit.name.rpartition("-"), unit.reason or "no reason given") for unit in lost)
-    return grouped((case, f"{modality}: {shorten_reason(reason)}") for (case, _, modality), reason in named)
+    return grouped(
+        (case, f"{modality}: {shorten_reason(unit.reason or 'no reason given')}")
+        for unit in inputs.stages.get("features", ())
+        for case, _, modality in [unit.name.rpartition("-")]
+        if not unit.accepted
+    )
 
 
 def list_rejected(inputs: CaseInputs) -> dict[str, list[str]]:
