@@ -91,8 +91,7 @@ def _spread_into(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     while levels:
         total, weights = levels.pop()
         coarser = cv2.resize(result, total.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        result = total / np.maximum(weights, LEAST_WEIGHT)
-        result = weights * result + (1 - weights) * coarser
+        result = weights * (total / np.maximum(weights, LEAST_WEIGHT)) + (1 - weights) * coarser
     return np.asarray(result)
 
 
@@ -100,7 +99,7 @@ def _shifted(image: np.ndarray, window: tuple[slice, slice], offset: tuple[int, 
     """Give a window moved by rows and columns; beyond the image, its border is repeated."""
     lines = (np.arange(side.start, side.stop) + step for side, step in zip(window, offset, strict=True))
     at = [np.clip(line, 0, side - 1) for line, side in zip(lines, image.shape, strict=True)]
-    return np.asarray(np.ascontiguousarray(image[np.ix_(*at)]))
+    return np.ascontiguousarray(image[np.ix_(*at)])
 
 
 def _like_place(

@@ -8,6 +8,8 @@ from itertools import chain
 import cv2
 import numpy as np
 
+from nephroscale.tem.shapes import median
+
 SMALL = 512  # pixels of the longer side, where large structures are measured
 BLOCK = 32  # pixels there, of which a median is taken
 EVEN = 4.0  # spread of grey levels below which a place has no structure
@@ -104,7 +106,7 @@ def illumination(image: np.ndarray, mask: np.ndarray, quarter: np.ndarray | None
     use = np.array(covered) < 0.5
     level = np.array(
         [
-            _median(part[~free]) if share < 1 else 0.0
+            median(part[~free]) if share < 1 else 0.0
             for part, free, share in zip(chain(*parts), chain(*unseen), covered, strict=True)
         ]
     )
@@ -168,13 +170,6 @@ def quartered(image: np.ndarray) -> np.ndarray:
         height, width = (max(1, side // 2) for side in image.shape)
         image = cv2.resize(image[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
     return image
-
-
-def _median(values: np.ndarray) -> float:
-    """Median of grey levels, uint8 [n]; n is not 0."""
-    first, last = (len(values) - 1) // 2, len(values) // 2
-    ordered = np.partition(values, (first, last))
-    return (float(ordered[first]) + float(ordered[last])) / 2
 
 
 def _shrink(image: np.ndarray, longest: int) -> np.ndarray:
