@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from nephroscale.models.ordinal import NAME as ORDINAL
-from nephroscale.models.ordinal import class_log_probabilities
+from nephroscale.models.ordinal import ORDINAL, class_log_probabilities
 from nephroscale.training.data import Bag, Layout, collate
 
 if TYPE_CHECKING:

@@ -338,9 +338,7 @@ def estimate_classes(networks: Networks) -> list[ClassFigures]:
 def estimate_auc(networks: Networks, c: int) -> Figure:
     """Estimate the area under the ROC curve of one class against all others, over the pairs within folds."""
     area = count_won(networks, c)
-    if not area.pairs:
-        return Figure(None, reason="no pair within a fold")
-    return summarise(networks, area.samples, area.size)
+    return summarise(networks, area.samples, area.size) if area.pairs else Figure(None, reason="no pair within a fold")
 
 
 def estimate_macro_auc(networks: Networks) -> Figure:

@@ -110,10 +110,8 @@ def _choose(
     slides = [_crops_of(source) for source in ordered]
     if modality == "OM":
         return _best(slides, om_glomeruli), names
-    chosen = []
-    for slot in range(slots):
-        chosen += _best([s for s in slides if s and s[0].slot == slot], 1)
-    return chosen, names
+    best = (_best([slide for slide in slides if slide and slide[0].slot == slot], 1) for slot in range(slots))
+    return [instance for chosen in best for instance in chosen], names
 
 
 def _read(instance: _Instance, size_px: int) -> np.ndarray:

@@ -26,8 +26,7 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.models.batch import Batch, Output, Shapes
 from nephroscale.models.cmsa import CrossModalScaleAttention
 from nephroscale.models.modality_encoder import BranchWeights, ModalityEncoder, ModalityEncoderConfig, ModalityMaps
-from nephroscale.models.ordinal import NAME as ORDINAL
-from nephroscale.models.ordinal import OrdinalHead, ordinal_loss
+from nephroscale.models.ordinal import ORDINAL, OrdinalHead, ordinal_loss
 from nephroscale.settings import section, setting
 
 

@@ -208,8 +208,8 @@ _SCALING = {
 
 def _kind(channel: str) -> str:
     endings = ("peak", "coherence", "at_edge", "in_dark", "at_line")
-    if channel.endswith(endings):
-        return next(ending for ending in endings if channel.endswith(ending))
+    if found := next(filter(channel.endswith, endings), ""):
+        return found
     if "_grain_" in channel:
         return channel.partition("_")[2]
     words = channel.split("_")
