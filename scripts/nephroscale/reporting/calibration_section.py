@@ -13,7 +13,7 @@ from nephroscale.evaluation.calibration_metrics import (
     measure_calibration,
     reliability,
 )
-from nephroscale.evaluation.recalibration import Recalibration, recalibrate
+from nephroscale.evaluation.recalibration import recalibrate
 from nephroscale.reporting.metric_values import Estimate, rounded
 
 if TYPE_CHECKING:
@@ -101,20 +101,18 @@ def summarise_calibration(predictions: Predictions, people: Mapping[str, str]) -
     labels, probabilities = predictions.labels, predictions.probabilities
     metrics, expected = measure_calibration(labels, probabilities), expect_calibration_error(probabilities)
     persons = np.array([people.get(case, case) for case in predictions.patients])
-    bins = [
-        ReliabilityBin(b.patients, *map(rounded, (b.confidence, b.accuracy, b.low, b.high)))
-        for b in reliability(labels, probabilities)
-    ]
     return Calibration(
         ece=rounded(metrics.ece),
         ece_expected=rounded(expected.mean),
         ece_upper=rounded(expected.upper),
         brier=rounded(metrics.brier),
         nll=rounded(metrics.nll),
-        slopes=[_slope(recalibrate(labels == c, scores, persons)) for c, scores in enumerate(probabilities.T)],
-        bins=bins,
+        slopes=[
+            Slope(Estimate.of(fit.slope), Estimate.of(fit.intercept)) if fit else None
+            for fit in (recalibrate(labels == c, scores, persons) for c, scores in enumerate(probabilities.T))
+        ],
+        bins=[
+            ReliabilityBin(b.patients, *map(rounded, (b.confidence, b.accuracy, b.low, b.high)))
+            for b in reliability(labels, probabilities)
+        ],
     )
-
-
-def _slope(found: Recalibration | None) -> Slope | None:
-    return Slope(Estimate.of(found.slope), Estimate.of(found.intercept)) if found else None

@@ -210,8 +210,8 @@ def write_methods(study: Study) -> str:
 
 
 def _name_normalisation(study: Study) -> str:
-    used = study.normalisation.items()
-    return ", ".join(f"{method.capitalize()} ({count} slides)" for method, count in used) or "no slides"
+    named = (f"{method.capitalize()} ({count} slides)" for method, count in study.normalisation.items())
+    return ", ".join(named) or "no slides"
 
 
 def _name_encoders(encoders: Mapping[str, str]) -> str:

@@ -166,8 +166,7 @@ def write_deposits_page(inputs: DepositsInputs, out: Path) -> dict[str, object]:
     results = []
     lines = ["site,seed,fold,image_id,patient_id,deposits,variant,probability"]
     for site in dict.fromkeys(run.site for run in inputs.runs):
-        runs = [run for run in inputs.runs if run.site == site]
-        found = {run: read_predictions(run.predictions) for run in runs}
+        found = {run: read_predictions(run.predictions) for run in inputs.runs if run.site == site}
         results.append(_evaluate_site(site, found, inputs, figures))
         lines += [
             f"{site},{run.seed},{run.fold},{row.image},{row.patient},{int(bool(row.label))},{variant},{p:.6f}"

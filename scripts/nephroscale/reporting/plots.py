@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from nephroscale.evaluation.networks import Networks
-    from nephroscale.reporting.calibration_section import Calibration, TemperatureScaling
+    from nephroscale.reporting.calibration_section import TemperatureScaling
     from nephroscale.reporting.metric_values import Estimate
     from nephroscale.reporting.report_metrics import ClassMetrics, ReportMetrics
     from nephroscale.reporting.results import ModelResults
@@ -230,8 +230,9 @@ def paint_confusion(figure: Figure, matrix: Sequence[Sequence[float]], classes: 
 
 def paint_reliability(figure: Figure, calibration: TemperatureScaling) -> None:
     """Plot reliability diagrams before and after temperature scaling."""
-
-    def panel(axis: Axes, title: str, found: Calibration) -> None:
+    axes = figure.subplots(1, 2)
+    titled = {"As trained": calibration.before, "After the temperature": calibration.after}
+    for axis, (title, found) in zip(axes, titled.items(), strict=True):
         axis.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=(0, (1, 2)))
         most = max(entry.patients for entry in found.bins)
         for entry in found.bins:
@@ -246,11 +247,7 @@ def paint_reliability(figure: Figure, calibration: TemperatureScaling) -> None:
         axis.set_title(f"{title}: Brier {found.brier:.3f}, NLL {found.nll:.3f}", pad=12)
         axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="Probability of the predicted class", aspect="equal")
         _set_unit_square(axis)
-
-    first, second = figure.subplots(1, 2)
-    panel(first, "As trained", calibration.before)
-    panel(second, "After the temperature", calibration.after)
-    first.set_ylabel("Share that was right")
+    axes[0].set_ylabel("Share that was right")
 
 
 def paint_decisions(figure: Figure, confident: Sequence[ConfidentShare], decision: DecisionCurve | None) -> None:
@@ -283,8 +280,11 @@ def _band(axis: Axes, places: Sequence[float], found: Sequence[Estimate], label:
 
 def paint_curves(figure: Figure, models: Mapping[str, ModelResults], headline: str) -> None:
     """Plot the training and validation loss of each run by epoch; circles mark the kept epochs."""
-
-    def panel(axis: Axes, name: str, results: ModelResults) -> None:
+    columns = min(len(models), 5)
+    axes = figure.subplots(-(-len(models) // columns), columns, squeeze=False, sharey=True)
+    for axis in axes.flat[len(models) :]:
+        axis.set_visible(False)
+    for axis, (name, results) in zip(axes.flat, models.items(), strict=False):
         colour = ACCENT if name == headline else MUTED
         for run in results.runs:
             epochs = [row.epoch for row in run.curve]
@@ -298,16 +298,7 @@ def paint_curves(figure: Figure, models: Mapping[str, ModelResults], headline: s
         axis.set_xlabel("Epoch")
         axis.grid(axis="y", color=RULE, lw=0.6)
         axis.set_axisbelow(True)
-
-    columns = min(len(models), 5)
-    rows = -(-len(models) // columns)
-    axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
-    for axis in axes.flat[len(models) :]:
-        axis.set_visible(False)
-    for axis, (name, results) in zip(axes.flat, models.items(), strict=False):
-        panel(axis, name, results)
-    top = _loss_ceiling(models)
-    if top:
+    if top := _loss_ceiling(models):
         axes.flat[0].set_ylim(0, top)
     for row in axes:
         row[0].set_ylabel("Loss of a patient")
