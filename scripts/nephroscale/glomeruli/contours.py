@@ -186,11 +186,14 @@ def read_geojson(path: Path) -> list[Glomerulus]:
         The file.
     """
     content = json.loads(Path(path).read_text(encoding="utf-8"))
-    glomeruli = []
-    for feature in content["features"]:
-        known = feature["properties"]["measurements"]
-        polygon = Polygon(feature["geometry"]["coordinates"][0])
-        glomeruli.append(
-            Glomerulus(polygon, known["score"], known["completeness"], known.get("area_um2"), known.get("sclerosed"))
+    return [
+        Glomerulus(
+            Polygon(feature["geometry"]["coordinates"][0]),
+            known["score"],
+            known["completeness"],
+            known.get("area_um2"),
+            known.get("sclerosed"),
         )
-    return glomeruli
+        for feature in content["features"]
+        for known in [feature["properties"]["measurements"]]
+    ]

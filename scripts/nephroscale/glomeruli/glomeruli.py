@@ -181,9 +181,13 @@ def find_glomeruli(  # noqa: PLR0917
         maps = detector.detect(view, segmenter, settings)
         found = find_instances(view, maps.glomerulus, settings, maps.sclerosed)
         glomeruli = found.glomeruli
-        searched["too_small"], searched["too_large"] = found.too_small, found.too_large
-        searched["not_round"], searched["under_pen"] = found.not_round, found.under_pen
-        searched["scores"] = "calibrated" if calibration else "uncalibrated"
+        searched |= {
+            "too_small": found.too_small,
+            "too_large": found.too_large,
+            "not_round": found.not_round,
+            "under_pen": found.under_pen,
+            "scores": "calibrated" if calibration else "uncalibrated",
+        }
         if calibration:
             glomeruli = rank([replace(one, score=calibration.apply(one.score)) for one in glomeruli])
         if not glomeruli:

@@ -191,8 +191,7 @@ def _split_body(mask: np.ndarray, smallest_px: float) -> np.ndarray:
     seeds, count = ndimage.label(peaks, structure=np.ones((3, 3)))  # flat peaks are plateaus
     if count < 2:
         return mask.astype(np.int32)
-    labels: np.ndarray = watershed(-distance, seeds, mask=mask)  # type: ignore[no-untyped-call]
-    return labels.astype(np.int32)
+    return np.asarray(watershed(-distance, seeds, mask=mask), np.int32)  # type: ignore[no-untyped-call]
 
 
 def _fill_holes(mask: np.ndarray) -> np.ndarray:

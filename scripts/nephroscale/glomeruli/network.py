@@ -130,10 +130,9 @@ def save_weights(weights: SegmenterWeights, path: Path) -> None:
         "smallest_um": smallest_um,
         "calibration": calibration,
     }
-    metadata = json.dumps(content, sort_keys=True)
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in sorted(network.state_dict().items())}
     tensors[COLOURS] = torch.from_numpy(colours)
-    save_file(tensors, path, metadata={"nephroscale": metadata})
+    save_file(tensors, path, metadata={"nephroscale": json.dumps(content, sort_keys=True)})
 
 
 def load_weights(path: Path) -> SegmenterWeights:

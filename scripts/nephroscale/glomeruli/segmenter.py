@@ -149,8 +149,7 @@ def train_segmenter(
     out.mkdir(parents=True)
     diameters = np.concatenate([slide.diameters_um for slide in loaded])
     smallest = round(float(diameters.min()), 1) if len(diameters) >= MIN_OUTLINES_FOR_SIZE else 0.0
-    colours = np.stack([slide.colours for slide in loaded])
-    weights = SegmenterWeights(network, settings.mpp, colours, smallest)
+    weights = SegmenterWeights(network, settings.mpp, np.stack([slide.colours for slide in loaded]), smallest)
     save_weights(weights, out / "weights.safetensors")
     if held_out and len(held_out.centres) >= MIN_OUTLINES:
         slide = next(slide for slide in slides if slide.id == held_out.name)

@@ -116,8 +116,7 @@ class TileView:
         bright = pixels[:, pixels.min(axis=0) > EMPTY]
         if bright.shape[1] < 0.001 * pixels.shape[1]:
             return np.full(channels, GLASS, np.uint8)
-        median: np.ndarray = np.rint(np.median(bright, axis=1))
-        return median.astype(np.uint8)
+        return np.asarray(np.rint(np.median(bright, axis=1)), np.uint8)
 
     def read(self, window: Window) -> np.ndarray:
         """Read a window, which may reach beyond the slide.
