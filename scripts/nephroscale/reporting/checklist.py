@@ -67,7 +67,6 @@ def collect_evidence(study: Study) -> dict[str, Evidence]:
     metrics = study.metrics
     name = metrics["headline"]
     model, cohort, trained = metrics["models"][name], metrics["cohort"], metrics["trained"].get(name)
-    accuracy = model["pooled"]["balanced_accuracy"]
     found = {
         "flow": Evidence(f"{cohort['patients']} cases, {len(cohort['excluded'])} excluded, by reason", "#cohort"),
         "preprocessing": Evidence(
@@ -86,7 +85,9 @@ def collect_evidence(study: Study) -> dict[str, Evidence]:
             "Wilson's intervals on an effective number of patients; paired permutation tests", "#reading"
         ),
         "explanation": Evidence("Weights of TEM images; attention, in case pages, beside its deletion test", "#tem"),
-        "headline": Evidence(f"Balanced accuracy of {name} {_interval(accuracy)}", "#headline"),
+        "headline": Evidence(
+            f"Balanced accuracy of {name} {_interval(model['pooled']['balanced_accuracy'])}", "#headline"
+        ),
         "table_one": Evidence("Table 1 by class and fold", "#cohort"),
         "errors": Evidence("A page per case, errors first", "#classes"),
         "availability": Evidence(f"nephroscale {study.version}; `nephroscale package` writes the model", "audit.html"),
@@ -98,47 +99,55 @@ def collect_evidence(study: Study) -> dict[str, Evidence]:
         "blinded_test": Evidence("The network reads no label of a test patient", "#reading"),
         "decisions": Evidence("Accuracy when uncertain cases are rejected", "#decisions"),
     }
-    if trained:
-        found["model"] = Evidence(f"{trained['family']}; {_name_encoders(trained['encoders'])}", "#study")
-        found["training"] = Evidence(
-            f"Learning rate {trained['learning_rate']:g}, at most {trained['epochs']} epochs", "#training"
-        )
-    if metrics["primary"]:
-        found["primary"] = Evidence("Primary endpoint and its contrasts, declared with a date", "#headline")
-    standard = metrics["reference_standard"]
-    if standard["read_by"]:
-        found["reference"] = Evidence(f"Read by: {standard['read_by']}", "#study")
-    if standard["blinded"]:
-        found["blinding"] = Evidence(f"Blinded: {standard['blinded']}", "#study")
-    if metrics["agreement"] or standard["agreement"]:
-        found["readers"] = Evidence(standard["agreement"] or "Kappa with and between the readers", "#study")
-    if metrics["external"]:
-        text = _describe_external(metrics["external"].get(name))
-        found["external"] = Evidence(text or "External patients, predicted by the ensemble", "#external")
-    if metrics["subgroups"]:
-        found["subgroups"] = Evidence("Subgroups: " + ", ".join(metrics["subgroups"]), "#subgroups")
-    if "site" in metrics["subgroups"]:
-        found["sites"] = Evidence(f"{len(metrics['subgroups']['site'])} sites; write the setting", "#subgroups")
-    if model["calibration"]:
-        found["calibration"] = Evidence("Temperature scaling: calibration before and after", "#calibration")
-    checks = ["what acquisition data alone predict"] if metrics["facts"] else []
-    checks += ["other divisions into folds"] if metrics["repeats"] else []
-    checks += ["sites left out"] if metrics["left_out_sites"] else []
-    checks += ["subgroups"] if metrics["subgroups"] else []
-    if checks:
-        text = ", ".join(checks)
-        place = "#headline" if metrics["facts"] else "#subgroups" if metrics["subgroups"] else "#models"
-        found["robustness"] = Evidence(text[0].upper() + text[1:], place)
-    return found
+    standard, subgroups = metrics["reference_standard"], metrics["subgroups"]
+    checks = {
+        "facts": "what acquisition data alone predict",
+        "repeats": "other divisions into folds",
+        "left_out_sites": "sites left out",
+        "subgroups": "subgroups",
+    }
+    robust = ", ".join(check for key, check in checks.items() if metrics[key])
+    optional = {
+        "model": (f"{trained['family']}; {_name_encoders(trained['encoders'])}" if trained else "", "#study"),
+        "training": (
+            f"Learning rate {trained['learning_rate']:g}, at most {trained['epochs']} epochs" if trained else "",
+            "#training",
+        ),
+        "primary": (
+            "Primary endpoint and its contrasts, declared with a date" if metrics["primary"] else "",
+            "#headline",
+        ),
+        "reference": (f"Read by: {standard['read_by']}" if standard["read_by"] else "", "#study"),
+        "blinding": (f"Blinded: {standard['blinded']}" if standard["blinded"] else "", "#study"),
+        "readers": (
+            standard["agreement"] or ("Kappa with and between the readers" if metrics["agreement"] else ""),
+            "#study",
+        ),
+        "external": (
+            _describe_external(metrics["external"].get(name))
+            or ("External patients, predicted by the ensemble" if metrics["external"] else ""),
+            "#external",
+        ),
+        "subgroups": ("Subgroups: " + ", ".join(subgroups) if subgroups else "", "#subgroups"),
+        "sites": (f"{len(subgroups['site'])} sites; write the setting" if "site" in subgroups else "", "#subgroups"),
+        "calibration": (
+            "Temperature scaling: calibration before and after" if model["calibration"] else "",
+            "#calibration",
+        ),
+        "robustness": (
+            robust[:1].upper() + robust[1:],
+            "#headline" if metrics["facts"] else "#subgroups" if subgroups else "#models",
+        ),
+    }
+    return found | {name: Evidence(text, place) for name, (text, place) in optional.items() if text}
 
 
 def _describe_external(found: Mapping[str, Any] | None) -> str:
     if not found:
         return ""
-    accuracy = _interval(found["pooled"]["balanced_accuracy"])
     return (
         f"The ensemble of all folds and seeds predicted {found['patients']} external cases with a balanced accuracy of "
-        f"{accuracy}"
+        f"{_interval(found['pooled']['balanced_accuracy'])}"
     )
 
 
