@@ -181,7 +181,9 @@ def predict_patients(  # noqa: PLR0917
     write_removed(out / "removed.csv", means, classes)
     by_case = {name: predicted[name] for name in cases if name in predicted}
     member_rows = [_member_row(one, classes) for found in by_case.values() for one in found]
-    write_table(out / "members.csv", _member_columns(classes), member_rows)
+    probabilities = [column for prefix in ("p", "raw") for column in probability_columns(prefix, classes)]
+    columns = ["patient_id", "fold", "seed", "temperature", "predicted", *probabilities]
+    write_table(out / "members.csv", columns, member_rows)
     _write_evidence(out, {name: [one.prediction for one in found] for name, found in by_case.items()}, classes)
     return {
         "patients": len(cases),
@@ -201,11 +203,6 @@ def prediction_columns(classes: Sequence[str]) -> list[str]:
     probabilities = [column for prefix in ("p", "raw", "sd") for column in probability_columns(prefix, classes)]
     about = ["patient_id", "patient", "biopsy_id", "label", "second", "predicted"]
     return [*about, *probabilities, "agreement", "members", "warnings"]
-
-
-def _member_columns(classes: Sequence[str]) -> list[str]:
-    probabilities = [column for prefix in ("p", "raw") for column in probability_columns(prefix, classes)]
-    return ["patient_id", "fold", "seed", "temperature", "predicted", *probabilities]
 
 
 def _case_row(

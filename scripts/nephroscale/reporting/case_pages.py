@@ -177,7 +177,10 @@ def write_groups(
                 "missing": missing.get(case, []),
                 "rejected": rejected.get(case, []),
                 "glomeruli": _count_glomeruli(own),
-                "slides": [_om_card(slide) for slide in own],
+                "slides": [
+                    OmCard(slide_card(slide, SLIDE_PX), _counter(slide), crop_cards(slide.crops) if slide.crops else [])
+                    for slide in own
+                ],
                 "fields": [
                     ImCard(slide_card(picture, FIELD_PX), inputs.images[picture.image_id])
                     for picture in fields.get(case, [])
@@ -215,10 +218,6 @@ def _count_glomeruli(slides: Sequence[SlidePicture]) -> dict[str, object] | None
 
 def _counter(slide: SlidePicture) -> str:
     return "outlined by a person" if slide.drawn else "the segmenter's count"
-
-
-def _om_card(slide: SlidePicture) -> OmCard:
-    return OmCard(slide_card(slide, SLIDE_PX), _counter(slide), crop_cards(slide.crops) if slide.crops else [])
 
 
 def _read_deposits(folders: Mapping[str, Path]) -> dict[str, dict[str, float]]:

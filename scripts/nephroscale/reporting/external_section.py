@@ -120,7 +120,19 @@ def summarise_external(folder: Path, classes: Sequence[str], *, ordinal: bool) -
 def read_cases(rows: Sequence[Mapping[str, str]], classes: Sequence[str]) -> tuple[list[ExternalCase], dict[str, str]]:
     """Read the rows of an ensemble's `predictions.csv`: the predicted cases, and the reasons of the others."""
     return (
-        [_read_case(row, classes) for row in rows if row["predicted"]],
+        [
+            ExternalCase(
+                id=row["patient_id"],
+                true=f"{row['label']} or {row['second']}" if row["second"] else row["label"],
+                predicted=row["predicted"],
+                right=not row["label"] or row["predicted"] in {row["label"], row["second"]},
+                probabilities=read_probabilities(row, "p", classes),
+                agreement=float(row["agreement"]),
+                warnings=shorten_reason(row["warnings"]),
+            )
+            for row in rows
+            if row["predicted"]
+        ],
         {row["patient_id"]: shorten_reason(row["warnings"]) for row in rows if not row["predicted"]},
     )
 
@@ -152,15 +164,3 @@ def _read_predictions(rows: Sequence[Mapping[str, str]], classes: Sequence[str],
     labels = np.array([list(classes).index(row["label"]) for row in rows], np.int64)
     probabilities = np.array([read_probabilities(row, prefix, classes) for row in rows])
     return Predictions([row["patient_id"] for row in rows], labels, probabilities)
-
-
-def _read_case(row: Mapping[str, str], classes: Sequence[str]) -> ExternalCase:
-    return ExternalCase(
-        id=row["patient_id"],
-        true=f"{row['label']} or {row['second']}" if row["second"] else row["label"],
-        predicted=row["predicted"],
-        right=not row["label"] or row["predicted"] in {row["label"], row["second"]},
-        probabilities=read_probabilities(row, "p", classes),
-        agreement=float(row["agreement"]),
-        warnings=shorten_reason(row["warnings"]),
-    )

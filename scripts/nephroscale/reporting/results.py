@@ -24,7 +24,6 @@ from nephroscale.evaluation.tables import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
-    from pathlib import Path
 
     from nephroscale.cohort.fold_table import FoldSides
     from nephroscale.reporting.report_inputs import FoldRun, ModelRuns
@@ -264,13 +263,12 @@ def _read_run(run: FoldRun, classes: Sequence[str]) -> Run:
         seed=run.seed,
         predictions=predictions,
         instances=read_instances(evaluation / "instances.csv") if evaluation else [],
-        curve=_read_curve(training / "curve.json") if training else [],
+        curve=[
+            Epoch(row["epoch"], row["train_loss"], row["validation_loss"])
+            for row in (json.loads((training / "curve.json").read_text()) if training else [])
+        ],
         best_epoch=json.loads((training / "model.json").read_text()).get("best_epoch") if training else None,
         temperature=read_temperature(run.temperature) if run.temperature else None,
         heads=read_heads(evaluation / "heads.csv", predictions, classes) if evaluation and predictions else {},
         removed=read_removed(evaluation / "removed.csv", classes) if evaluation else {},
     )
-
-
-def _read_curve(path: Path) -> list[Epoch]:
-    return [Epoch(row["epoch"], row["train_loss"], row["validation_loss"]) for row in json.loads(path.read_text())]

@@ -125,7 +125,8 @@ def count_levels(height: int, width: int) -> int:
 
 def list_shapes(channels: int, height: int, width: int) -> list[tuple[int, int, int]]:
     """List channels, height and width of the levels of a pyramid."""
-    return [(channels, *_size(height, width, level)) for level in range(count_levels(height, width))]
+    levels = range(count_levels(height, width))
+    return [(channels, -(-height // 2**level), -(-width // 2**level)) for level in levels]
 
 
 class _Writer:
@@ -217,10 +218,6 @@ def write_tissue_label(path: Path, status: np.ndarray, *, tile_px: int, mpp: flo
         rows, columns = status.shape
         padded = np.pad(status, ((0, rows % 2), (0, columns % 2)))
         status = padded.reshape(padded.shape[0] // 2, 2, padded.shape[1] // 2, 2).max((1, 3))
-
-
-def _size(height: int, width: int, level: int) -> tuple[int, int]:
-    return -(-height // 2**level), -(-width // 2**level)
 
 
 def _multiscale(name: str, axes: str, levels: int, unit: float, mpp: float | None) -> dict[str, object]:

@@ -168,11 +168,6 @@ def _refuse_turned(orientation: object) -> None:
         raise Rejected("its orientation tag rotates the image; save it upright")
 
 
-def _refuse_foreign(head: bytes) -> None:
-    if fault := foreign_fault(head, "export it as TIFF with all its bits"):
-        raise Rejected(fault)
-
-
 def _tiff_header(path: Path, page: int | None) -> PictureHeader:
     import tifffile
 
@@ -297,7 +292,8 @@ def _inverted(pixels: np.ndarray) -> np.ndarray:
 def _open_raster(path: Path, head: bytes, page: int | None) -> Image.Image:
     from PIL import Image
 
-    _refuse_foreign(head)
+    if fault := foreign_fault(head, "export it as TIFF with all its bits"):
+        raise Rejected(fault)
     if page is not None and page > 1:
         raise Rejected(f"it has no page #{page}, but one picture")
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours
