@@ -322,17 +322,15 @@ def estimate_share(hits: np.ndarray, people: Sequence[object] | np.ndarray) -> F
 
 def estimate_classes(networks: Networks) -> list[ClassFigures]:
     """Estimate sensitivity, specificity and area under the ROC curve (pairs within folds) of each class."""
-    found = []
-    for c in range(networks.classes):
-        own, predicted = networks.labels == c, networks.predicted == c
-        found.append(
-            ClassFigures(
-                estimate_share(predicted[:, own], networks.people[own]),
-                estimate_share(~predicted[:, ~own], networks.people[~own]),
-                estimate_auc(networks, c),
-            )
+    predicted = networks.predicted
+    return [
+        ClassFigures(
+            estimate_share(predicted[:, own] == c, networks.people[own]),
+            estimate_share(predicted[:, ~own] != c, networks.people[~own]),
+            estimate_auc(networks, c),
         )
-    return found
+        for c, own in enumerate(networks.labels == np.arange(networks.classes)[:, None])
+    ]
 
 
 def estimate_auc(networks: Networks, c: int) -> Figure:

@@ -25,14 +25,17 @@ COLOURS = "colours"  # name of the tensor beside those of the network
 
 def block(inputs: int, outputs: int) -> nn.Sequential:
     """Create two 3 x 3 convolutions, each with batch normalisation and ReLU."""
-    layers: list[nn.Module] = []
-    for channels in (inputs, outputs):
-        layers += [
-            nn.Conv2d(channels, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
-        ]
-    return nn.Sequential(*layers)
+    return nn.Sequential(
+        *(
+            layer
+            for channels in (inputs, outputs)
+            for layer in (
+                nn.Conv2d(channels, outputs, 3, padding=1, bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(inplace=True),
+            )
+        )
+    )
 
 
 class UNet(nn.Module):

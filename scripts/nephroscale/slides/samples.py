@@ -230,12 +230,8 @@ _JPEGS = (6, 7, 33003, 33005, 34712)
 
 def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     """All pages, with those that hang below others."""
-    found = []
-    for page in tiff.pages:
-        whole = page.aspage()
-        found.append(whole)
-        found += [sub.aspage() for sub in whole.pages or ()]
-    return found
+    tops = (page.aspage() for page in tiff.pages)
+    return [page for top in tops for page in (top, *(sub.aspage() for sub in top.pages or ()))]
 
 
 def _choose_page(pages: Sequence[tifffile.TiffPage], number: int | None) -> tifffile.TiffPage:

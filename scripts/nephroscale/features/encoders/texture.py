@@ -116,8 +116,7 @@ def _lines_and_spots(grey: np.ndarray) -> tuple[list[np.ndarray], dict[float, tu
         middle, half = (xx + yy) / 2, np.sqrt(((xx - yy) / 2) ** 2 + xy * xy)
         low, high = middle - half, middle + half
         dark_spot, bright_spot = np.maximum(low, 0), np.maximum(-high, 0)
-        dark_line = np.maximum(high - np.abs(low), 0)
-        bright_line = np.maximum(-low - np.abs(high), 0)
+        dark_line, bright_line = np.maximum(high - np.abs(low), 0), np.maximum(-low - np.abs(high), 0)
         pooled += [_pool(m) for m in (dark_line, bright_line, dark_spot, bright_spot)]
         pooled += [_peak(dark_spot), _peak(bright_spot)]
         maps[sigma] = dark_spot, dark_line
@@ -146,8 +145,8 @@ def _grains(grey: np.ndarray) -> list[np.ndarray]:
     pooled = []
     for diameter in TOP_HATS:
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter, diameter))
-        pooled.append(_pool(cv2.morphologyEx(grey, cv2.MORPH_CLOSE, disc) - grey))
-        pooled.append(_pool(grey - cv2.morphologyEx(grey, cv2.MORPH_OPEN, disc)))
+        closed, opened = (cv2.morphologyEx(grey, kind, disc) for kind in (cv2.MORPH_CLOSE, cv2.MORPH_OPEN))
+        pooled += [_pool(closed - grey), _pool(grey - opened)]
     return pooled
 
 
