@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from nephroscale.tem.beside import find_beside
-from nephroscale.tem.shapes import Window, contiguous, median
+from nephroscale.tem.shapes import Window, contiguous, median, share
 from nephroscale.tem.survey import PALE_END
 
 if TYPE_CHECKING:
@@ -184,8 +184,8 @@ def _line_at(image: np.ndarray, run: tuple[int, int, int], most: float, saturate
         away = np.abs(pixels - level)
         # Most of a row beside a round shape is as even as the shape.
         rough = 1.4826 * median(np.abs(pixels - median(pixels))) >= ROUGH * deviation
-        sharp = sharp and (rough or _share(away > max(CLEAR, 3 * deviation)) >= ALL_ALONG)
-        jumps = jumps and _share(away > JUMP) >= ALL_CLIPPED
+        sharp = sharp and (rough or share(away > max(CLEAR, 3 * deviation)) >= ALL_ALONG)
+        jumps = jumps and share(away > JUMP) >= ALL_CLIPPED
     if not sharp or (clipped and not jumps):
         return None
     columns = _to_its_ends(image[first : last + 1], start, end, level, deviation)
@@ -202,10 +202,6 @@ def _may_jump(image: np.ndarray, run: tuple[int, int, int], level: float, thicke
     jumps = (end - start - numbers) / (end - start) >= ALL_CLIPPED
     above = top > row - thickest - 2 or bool(jumps[: row - 1 - top].any())
     return above and (row + thickest + 2 >= len(image) or bool(jumps[row + 2 - top :].any()))
-
-
-def _share(mask: np.ndarray) -> float:
-    return np.count_nonzero(mask) / mask.size
 
 
 def _level_and_deviation(pixels: np.ndarray) -> tuple[float, float]:

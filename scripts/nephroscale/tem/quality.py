@@ -17,6 +17,7 @@ BRIGHT, DARK = 170, 30  # grey levels of empty resin and holes, and of grid bars
 CROP, CROPS = 256, 3  # pixels, and number in each direction, of the parts where fine structures are measured
 STREAKS = 192  # pixels of the side of the whole image where knife marks are measured
 ANGLES = 90  # directions of knife marks
+SAMPLED = 1_000_000  # pixels on which percentiles are measured
 MOST_GAIN = 1.3  # of evening: a lumen or a dense cell at one side is no illumination
 
 
@@ -136,6 +137,45 @@ def even_illumination(image: np.ndarray, light: np.ndarray) -> np.ndarray:
     gain = np.clip(light.mean() / light, 1 / MOST_GAIN, MOST_GAIN)
     full = cv2.resize(gain, image.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(cv2.multiply(image, full, dtype=cv2.CV_8U))
+
+
+def normalise_contrast(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Stretch grey levels from the 1st to the 99th percentile of the pixels without marks.
+
+    Parameters
+    ----------
+    image
+        uint8 [h, w].
+    mask
+        bool [h, w], pixels of burned-in marks.
+    """
+    low, high = percentiles(image, mask, 1, 99)
+    levels = np.clip((np.arange(256) - low) / max(high - low, 1.0), 0, 1)
+    return cv2.LUT(image, np.rint(levels * 255).astype(np.uint8))
+
+
+def percentiles(image: np.ndarray, mask: np.ndarray, *shares: float) -> list[float]:
+    """Give percentiles of the pixels that are not masked, as `numpy.percentile` does, by their histogram.
+
+    Of an image with more than two million pixels, every second row or fewer rows are used.
+
+    Parameters
+    ----------
+    image
+        uint8 [h, w].
+    mask
+        bool [h, w].
+    shares
+        From 0 to 100.
+    """
+    step = max(1, image.size // SAMPLED)  # whole rows, so many that more would not change a level
+    image, mask = image[::step], mask[::step]
+    seen = (~mask).view(np.uint8) if mask.any() else None
+    below = cv2.calcHist([image], [0], seen, [256], [0, 256]).ravel().astype(np.int64).cumsum()
+    places = np.asarray(shares) / 100 * (below[-1] - 1)
+    lower, upper = (np.searchsorted(below, rounded, side="right") for rounded in (np.floor(places), np.ceil(places)))
+    values: list[float] = (lower + (upper - lower) * (places % 1)).tolist()
+    return values
 
 
 def find_empty(image: np.ndarray) -> np.ndarray:

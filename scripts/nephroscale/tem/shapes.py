@@ -229,6 +229,11 @@ def widened(window: Window, reach: int, shape: tuple[int, ...]) -> tuple[Window,
     return wide, (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
 
 
+def share(mask: np.ndarray) -> float:
+    """Share of a mask that is set."""
+    return np.count_nonzero(mask) / mask.size
+
+
 def median(levels: np.ndarray) -> float:
     """Median of grey levels or of their differences, [n], n not 0."""
     ordered = levels.copy()
