@@ -16,14 +16,9 @@ from nephroscale.slides.dye import full_scale, separate_dye
 from nephroscale.slides.facts import ImageFacts, is_whole_field
 from nephroscale.slides.field import Field, named_channel
 from nephroscale.slides.folds import find_folds
+from nephroscale.slides.normalisation import Normalisation, choose_normalisation
 from nephroscale.slides.slide_view import WHITE, Overview, SlideView
-from nephroscale.slides.stain import (
-    Normalisation,
-    StainReference,
-    choose_normalisation,
-    fit_macenko,
-    fit_reinhard,
-)
+from nephroscale.slides.stain import StainReference, fit_macenko, fit_reinhard
 from nephroscale.slides.tile_grid import TileGrid, sample_tiles, sample_tissue
 from nephroscale.slides.tissue import TissueMask, estimate_white_point, find_bright_tissue, find_dark_tissue
 from nephroscale.slides.vahadane import fit_vahadane
