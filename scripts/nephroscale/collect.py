@@ -20,6 +20,24 @@ def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
     return found
 
 
+class Kept(dict[K, V]):
+    """Values that are made when they are first asked for, and kept.
+
+    Parameters
+    ----------
+    make
+        Makes the value of a key.
+    """
+
+    def __init__(self, make: Callable[[K], V]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: K) -> V:
+        value = self[key] = self._make(key)
+        return value
+
+
 def reachable(start: Iterable[H], following: Callable[[H], Iterable[H]]) -> set[H]:
     """Collect some things and all that follow from them, directly or through others."""
     found: set[H] = set()

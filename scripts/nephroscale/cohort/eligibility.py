@@ -122,8 +122,12 @@ def _count_texts(
         meaning = settings.meanings.get(text)
         between = isinstance(meaning, tuple | list)
         words = f"{' or '.join(meaning)} ({settings.mixed})" if meaning and between else meaning
-        patients = len({row.person or row.id for row in cases})
         counts.append(
-            LabelCount(text, str(words) if words else None, patients, sum(row.id in included for row in cases))
+            LabelCount(
+                text,
+                str(words) if words else None,
+                len({row.person or row.id for row in cases}),
+                sum(row.id in included for row in cases),
+            )
         )
     return tuple(counts)

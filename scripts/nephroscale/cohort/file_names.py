@@ -126,9 +126,13 @@ def parse_path(path: str, pattern: re.Pattern[str] | None = None) -> NamedParts 
     if found is None:
         return None
     given = {name: text for name, text in found.groupdict().items() if text}
-    modality = _name_in((given.pop("modality", ""),), MODALITIES)
     named = _complete(
-        NamedParts(patient=given.pop("patient"), biopsy=given.pop("biopsy", ""), modality=modality), parts
+        NamedParts(
+            patient=given.pop("patient"),
+            biopsy=given.pop("biopsy", ""),
+            modality=_name_in((given.pop("modality", ""),), MODALITIES),
+        ),
+        parts,
     )
     text = given.get("stain") or given.get("marker")
     if text and named.modality == "OM" and not named.stain:
@@ -160,8 +164,7 @@ def _patient(parts: tuple[str, ...]) -> str:
 
 
 def _words(name: str) -> list[str]:
-    text = _LIGHT_CHAIN.sub("", unicodedata.normalize("NFC", name).casefold())
-    return _WORD.findall(text)
+    return _WORD.findall(_LIGHT_CHAIN.sub("", unicodedata.normalize("NFC", name).casefold()))
 
 
 def _is_known(word: str) -> bool:

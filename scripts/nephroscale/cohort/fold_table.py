@@ -272,8 +272,11 @@ def assert_disjoint(table: FoldTable) -> None:
         tested = [name for fold in folds for name in fold.test]
         _refuse(_repeated(tested), "are tested in more than one fold", "all folds")
         _refuse(everyone - set(tested), "are tested in no fold", "all folds")
-    without = {name for name, label in table.labels.items() if not 0 <= label < len(table.classes)}
-    _refuse(without, "have no class", "all folds")
+    _refuse(
+        {name for name, label in table.labels.items() if not 0 <= label < len(table.classes)},
+        "have no class",
+        "all folds",
+    )
 
 
 def _repeated(patients: Iterable[str]) -> set[str]:

@@ -83,8 +83,7 @@ def make_folds(
             held_out += _by_site(roster, settings.left_out_sites, "folds.left_out_sites")
     folds = []
     for number, (site, test) in enumerate(held_out):
-        rest = sorted(set(labels) - set(test))
-        train, validation = _validation(roster, rest, settings.validation_fraction, number)
+        train, validation = _validation(roster, sorted(set(labels) - set(test)), settings.validation_fraction, number)
         folds.append(FoldSides(str(number), train, validation, tuple(sorted(test)), site))
     table = FoldTable(
         classes=tuple(classes),

@@ -81,8 +81,9 @@ class ImageRow:
 
     def to_mapping(self) -> dict[str, object]:
         """Return the row as it enters recipes, in JSON types."""
-        row = {name: getattr(self, name) for name in self.__slots__}
-        return row | {"scale": asdict(self.scale) if self.scale else None}
+        return {name: getattr(self, name) for name in self.__slots__} | {
+            "scale": asdict(self.scale) if self.scale else None
+        }
 
 
 @dataclass(frozen=True, slots=True)

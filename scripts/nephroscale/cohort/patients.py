@@ -26,8 +26,7 @@ def patients_schema(task: TaskSettings) -> Schema:
     The column is required where the task has classes.
     """
     schema = copy.deepcopy(read_schema("patients"))
-    described = schema["properties"].pop("diagnosis")
-    schema["properties"].setdefault(task.label, described)
+    schema["properties"].setdefault(task.label, schema["properties"].pop("diagnosis"))
     schema["required"] = ["patient_id", *([task.label] if task.classes else [])]
     return schema
 
@@ -99,8 +98,12 @@ def read_patients(
         )
     if unmapped:
         counts = ", ".join(f"{text!r} ({len(rows)})" for text, rows in sorted(unmapped.items()))
-        what = f"task.classes has no meaning for these texts: {counts}; map each to a class, exclude or ambiguous."
-        errors.add(table.name, what, row=min(min(rows) for rows in unmapped.values()), column=task.label)
+        errors.add(
+            table.name,
+            f"task.classes has no meaning for these texts: {counts}; map each to a class, exclude or ambiguous.",
+            row=min(min(rows) for rows in unmapped.values()),
+            column=task.label,
+        )
     elif task.classes and not bad:
         _check_counts(table, patients.values(), task, folds, errors)
     return patients
@@ -164,6 +167,5 @@ def _check_counts(
             what = f"is empty for {', '.join(without)}; leaving one site out needs it of eligible patients."
             errors.add(table.name, what, column="site")
         elif len(sites) != number:
-            names = ", ".join(sites)
-            what = f"there are {len(sites)} sites ({names}), but {key} is {number}; make them agree."
+            what = f"there are {len(sites)} sites ({', '.join(sites)}), but {key} is {number}; make them agree."
             errors.add(table.name, what, column="site")

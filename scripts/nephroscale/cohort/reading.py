@@ -165,8 +165,11 @@ def _decode_as_named(path: str, content: bytes, errors: ValidationErrors, encodi
         errors.add(path, f"cannot be read: data.encoding {encoding!r} is no encoding; write cp1252 or gb18030, say.")
         return None
     except UnicodeDecodeError as error:
-        row = content.count(b"\n", 0, error.start) + 1
-        errors.add(path, f"is not {encoding} (data.encoding) here; correct the key, or leave it out.", row=row)
+        errors.add(
+            path,
+            f"is not {encoding} (data.encoding) here; correct the key, or leave it out.",
+            row=content.count(b"\n", 0, error.start) + 1,
+        )
         return None
     return text.removeprefix("\ufeff")
 

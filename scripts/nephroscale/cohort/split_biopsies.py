@@ -56,11 +56,15 @@ def split_biopsies(
         for biopsy in sorted(biopsies[name]):
             case = f"{name}-{biopsy}"
             if case.casefold() in taken:
-                what = f"the biopsy {biopsy!r} of {name} would be called {case}, a name that is already taken."
-                errors.add(table, what, column="biopsy_id")
+                errors.add(
+                    table,
+                    f"the biopsy {biopsy!r} of {name} would be called {case}, a name that is already taken.",
+                    column="biopsy_id",
+                )
             taken.add(case.casefold())
-            group = patient.group or f"biopsies of {name}"
-            kept[case] = replace(patient, id=case, group=group, person=name, biopsy=biopsy)
+            kept[case] = replace(
+                patient, id=case, group=patient.group or f"biopsies of {name}", person=name, biopsy=biopsy
+            )
 
     return (
         kept,

@@ -85,8 +85,10 @@ def divide(
     list of list of PatientGroup
         Groups of each subset.
     """
-    starts = STARTS if len(groups) <= FEW else 1
-    divisions = [_division(groups, subsets, seed, f"{purpose}, start {start}") for start in range(starts)]
+    divisions = [
+        _division(groups, subsets, seed, f"{purpose}, start {start}")
+        for start in range(STARTS if len(groups) <= FEW else 1)
+    ]
     best = min(divisions, key=_Division.cost)
     return [[group for group, at in zip(best.groups, best.place, strict=True) if at == p] for p in range(len(subsets))]
 

@@ -71,8 +71,9 @@ def load_cohort(
         With every error of all tables, each with file, row (the header is row 1) and column.
     """
     errors = ValidationErrors()
-    schema = images_schema(stains, panel)
-    tables = _Tables(schema, errors, check_files=check_files, encoding=data.encoding, known=task.classes)
+    tables = _Tables(
+        images_schema(stains, panel), errors, check_files=check_files, encoding=data.encoding, known=task.classes
+    )
     patients: dict[str, Patient] | None
     if predict.package is None:
         table = tables.read(data.patients, "patients", patients_schema(task))
@@ -153,8 +154,9 @@ def _check_same_as(rows: _Rows, table: str, errors: ValidationErrors) -> None:
     known = {image.id for image in rows.images}
     for image in rows.images:
         if image.same_as and image.same_as not in known - {image.id}:
-            what = f"{image.same_as!r}, which {image.id} names, is no other image of the tables."
-            errors.add(table, what, column="same_as")
+            errors.add(
+                table, f"{image.same_as!r}, which {image.id} names, is no other image of the tables.", column="same_as"
+            )
 
 
 def _check_new(rows: _Rows, new: _Rows, patients: str, images: str, errors: ValidationErrors) -> None:
@@ -167,8 +169,11 @@ def _check_new(rows: _Rows, new: _Rows, patients: str, images: str, errors: Vali
         if {patient.id.casefold(), (patient.person or patient.id).casefold()} & taken
     }
     for name in sorted(known):
-        what = f"{name} is a patient of the study, and the networks may have been trained on this patient."
-        errors.add(patients, what, column="patient_id")
+        errors.add(
+            patients,
+            f"{name} is a patient of the study, and the networks may have been trained on this patient.",
+            column="patient_id",
+        )
     used = {image.id.casefold() for image in rows.images} | {negative.id.casefold() for negative in rows.negatives}
     added: list[Image | Negative] = [*new.images, *new.negatives]
     for image in added:

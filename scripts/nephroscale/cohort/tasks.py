@@ -73,5 +73,4 @@ def expand_task(config: Mapping[str, Any]) -> Mapping[str, Any]:
             fix=f"Choose one of {', '.join(PRESETS)}, or write the task out: label, classes.",
         )
     preset = PRESETS[name]
-    classes = {**preset["classes"], **(given.get("classes") or {})}
-    return {**config, "task": {**preset, **given, "classes": classes}}
+    return {**config, "task": {**preset, **given, "classes": {**preset["classes"], **(given.get("classes") or {})}}}

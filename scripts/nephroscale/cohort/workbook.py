@@ -91,8 +91,11 @@ def _with_values(
     for row, valued in zip(cells, values, strict=True):
         for cell, value in zip(row, valued, strict=True):
             if cell.data_type == "f" and value.value is None:
-                what = f"cell {cell.coordinate} is a formula without a stored value; open and save it in a spreadsheet."
-                errors.add(path, what, row=cell.row)
+                errors.add(
+                    path,
+                    f"cell {cell.coordinate} is a formula without a stored value; open and save it in a spreadsheet.",
+                    row=cell.row,
+                )
     return values
 
 

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    text = "estimate hours, memory and disk of each stage for this cohort"
-    commands.add_parser("estimate", help=text, run=print_estimate)
+    commands.add_parser(
+        "estimate", help="estimate hours, memory and disk of each stage for this cohort", run=print_estimate
+    )
 
 
 def print_estimate(options: argparse.Namespace) -> int:

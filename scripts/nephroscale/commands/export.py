@@ -64,11 +64,10 @@ def write_checklists(options: argparse.Namespace) -> int:
             where=str(out if out.exists() else report),
             fix="Name a new folder." if out.exists() else "Run the target `report`.",
         )
-    config = plan.config
     study = Study(
         metrics=json.loads(report.read_text(encoding="utf-8")),
         normalisation=_count_normalisations(plan),
-        missing_modalities=config.task.missing_modalities,
+        missing_modalities=plan.config.task.missing_modalities,
         segmenter=bool(plan.units("segmenter")),
         version=__version__,
     )

@@ -44,8 +44,9 @@ FOLDS, SEEDS = 5, 3
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    text = "write the tables and the configuration of a new study, from a folder of images"
-    init = commands.add_parser("init", help=text, run=init_study)
+    init = commands.add_parser(
+        "init", help="write the tables and the configuration of a new study, from a folder of images", run=init_study
+    )
     init.add_argument("study", type=Path, metavar="STUDY", help="folder of the study; made if needed")
     init.add_argument("--from", dest="source", type=Path, metavar="FOLDER", help="folder of the images, only read")
     init.add_argument(
@@ -139,10 +140,14 @@ def _make_tables(
     notes += [f"cannot be used: {fault}" for fault in faults]
     people = [_patient_row(name, ids[name], labels, pseudonym=key is not None) for name in patients]
     if labels.rows:
-        absent = sorted({*labels.rows} - {form for name in patients for form in _forms(name)})
-        notes += _note("in the table of labels, but without images", absent)
-        without = [row["patient_id"] for row in people if not row[labels.label]]
-        notes += _note(f"patients.csv, column {labels.label} is empty", without)
+        notes += _note(
+            "in the table of labels, but without images",
+            sorted({*labels.rows} - {form for name in patients for form in _forms(name)}),
+        )
+        notes += _note(
+            f"patients.csv, column {labels.label} is empty",
+            [row["patient_id"] for row in people if not row[labels.label]],
+        )
     else:
         notes.append("patients.csv, column diagnosis is empty; `folds` and all that follows needs it")
     notes += _note("left out, since the path does not fit --pattern", unmatched)
@@ -233,8 +238,7 @@ def _forms(name: str) -> tuple[str, str]:
 def _ids_from_names(patients: Iterable[str]) -> dict[str, str]:
     ids: dict[str, str] = {}
     for name in patients:
-        taken = {each.casefold() for each in ids.values()}
-        ids[name] = make_unique(make_id(name) or "patient", taken)
+        ids[name] = make_unique(make_id(name) or "patient", {each.casefold() for each in ids.values()})
     return ids
 
 
@@ -278,8 +282,7 @@ def _read_labels(path: Path) -> _Labels:
             fix="Rename the column of the label to `diagnosis`.",
         )
     rows = {cells["patient_id"].casefold(): cells for _, cells in table.rows}
-    notes = [str(note) for note in errors.notes]
-    return _Labels(rows, columns, "diagnosis" if "diagnosis" in free else free[0], notes)
+    return _Labels(rows, columns, "diagnosis" if "diagnosis" in free else free[0], [str(note) for note in errors.notes])
 
 
 def _with_known_columns(table: Table) -> Table:

@@ -94,8 +94,11 @@ def write_package(plan: Plan, model: str, out: Path) -> Package:
     from nephroscale.stages.predict import folds_of, members_of, study_ranges
 
     if model not in plan.config.models:
-        fix = f"Name one of {', '.join(plan.config.models)}."
-        raise NephroscaleError(f"There is no model {model!r}.", where="configuration, models", fix=fix)
+        raise NephroscaleError(
+            f"There is no model {model!r}.",
+            where="configuration, models",
+            fix=f"Name one of {', '.join(plan.config.models)}.",
+        )
     if out.exists():
         raise NephroscaleError("This folder or file exists.", where=str(out), fix="Name a new folder.")
     whole = plan.config.to_mapping()
@@ -181,8 +184,9 @@ def predict_elsewhere(options: argparse.Namespace) -> int:
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     study = out / "study.yaml"
-    text = yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False, allow_unicode=True)
-    study.write_text(text, encoding="utf-8")
+    study.write_text(
+        yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
     package.publish(_plan_in(out, options))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow_folder() / "Snakefile")]
     command += ["--configfile", study.name, *(["--config", *options.config] if options.config else [])]

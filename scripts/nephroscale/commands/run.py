@@ -31,8 +31,7 @@ STUDY = Path("study.yaml")
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    text = "print the progress of the run, what was rejected and what failed"
-    commands.add_parser("status", help=text, run=status)
+    commands.add_parser("status", help="print the progress of the run, what was rejected and what failed", run=status)
 
 
 def enter_study(options: argparse.Namespace) -> None:
@@ -51,8 +50,7 @@ def enter_study(options: argparse.Namespace) -> None:
 def set_environment(options: argparse.Namespace, *, restart: bool) -> None:
     """Set the environment of numerical libraries. If they are already imported, `restart` starts this command again."""
     compute = read_config(options).get("compute")
-    changed = set_numerical_environment(compute if isinstance(compute, dict) else {})
-    if changed and restart and "numpy" in sys.modules:
+    if set_numerical_environment(compute if isinstance(compute, dict) else {}) and restart and "numpy" in sys.modules:
         sys.stdout.flush()
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606
 

@@ -35,8 +35,9 @@ HEADER = ScaleRow("image", "modality", "file states", "table gives", "used", "")
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    text = "list the scale in each file, in the tables, and the one that is used"
-    commands.add_parser("scales", help=text, run=list_scales)
+    commands.add_parser(
+        "scales", help="list the scale in each file, in the tables, and the one that is used", run=list_scales
+    )
 
 
 def list_scales(options: argparse.Namespace) -> int:

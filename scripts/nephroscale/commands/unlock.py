@@ -24,8 +24,7 @@ def unlock_external(options: argparse.Namespace) -> int:
     from nephroscale.store.records import now
 
     plan = open_plan(options)
-    before = plan.ledger.ever(digest_json(external_patients(plan)))
-    opening, new = open_external(plan, now(), before)
+    opening, new = open_external(plan, now(), plan.ledger.ever(digest_json(external_patients(plan))))
     earlier = f" {opening.before} configurations had been scored on them before." if opening.before else ""
     print(f"The external patients {'are open now' if new else f'were opened on {opening.when[:10]}'}.{earlier}")
     print(f"Ledger: {ledger_path(plan)}. Keep it with the tables; without it the report states that this is unknown.")

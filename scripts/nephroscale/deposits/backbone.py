@@ -91,11 +91,11 @@ def pooled_features(
     """Give the pooled features of each picture, [pictures, C] float32 for each stage; means over its instances."""
     backbone.to(device).eval()
     instances = Instances(pictures)
-    stages: list[list[np.ndarray]] = []
     with autocast(device, backbone.precision):
-        for pixels in instances.batches(batch_size):
-            batch = torch.from_numpy(pixels).to(device)
-            stages.append([stage.float().cpu().numpy() for stage in backbone.pooled(batch)])
+        stages = [
+            [stage.float().cpu().numpy() for stage in backbone.pooled(torch.from_numpy(pixels).to(device))]
+            for pixels in instances.batches(batch_size)
+        ]
     owner, counts = instances.owner, instances.counts[:, None]
     found = []
     for parts in zip(*stages, strict=True):

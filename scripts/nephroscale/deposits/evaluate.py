@@ -160,13 +160,13 @@ def predict_variants(
     pooled: dict[bool, list[np.ndarray]] = {}
     for variant, folder in models.items():
         if variant == PLAIN:
-            network = load_plain(folder, settings, device)
-            found[variant] = predict(network, pictures, device, settings.batch_size)
+            found[variant] = predict(load_plain(folder, settings, device), pictures, device, settings.batch_size)
             continue
         random = variant == "svm-random-weights"
         if random not in pooled:
-            backbone = make_backbone(settings, variant, seed)
-            pooled[random] = pooled_features(backbone, pictures, device, settings.batch_size)
+            pooled[random] = pooled_features(
+                make_backbone(settings, variant, seed), pictures, device, settings.batch_size
+            )
         found[variant] = load_svm(folder).probabilities(join_stages(pooled[random], variant))
     return found
 
@@ -204,8 +204,7 @@ def activation_maps(network: PlainNetwork, picture: TemPicture, device: str) -> 
         network.zero_grad(set_to_none=True)
         stages = network.backbone.stage_maps(pixels)
         maps = stages[HEAT_STAGE]
-        logit = network.classify(stages[-1].mean((2, 3)))
-        (gradient,) = torch.autograd.grad(logit.sum(), maps)
+        (gradient,) = torch.autograd.grad(network.classify(stages[-1].mean((2, 3))).sum(), maps)
         found.append((maps * gradient.clamp(min=0)).sum(1).clamp(min=0)[0].detach().float().cpu().numpy())
     return np.stack(found)
 

@@ -207,8 +207,7 @@ def _place(patients: Sequence[DepositPatient], diagnosis: FoldTable, site: str, 
         added: dict[str, list[str]] = {side: [p for p in fold.side(side) if p in read] for side in SIDES}
         for patient in further:
             together = patient.group or patient.person or patient.id
-            turn = "test" if turns[together] == index else "train"
-            added[side_of_group.get(together, turn)].append(patient.id)
+            added[side_of_group.get(together, "test" if turns[together] == index else "train")].append(patient.id)
         train, validation, test = (tuple(sorted(added[side])) for side in SIDES)
         placed.append(FoldSides(fold.name, train, validation, test, fold.site))
     return placed

@@ -120,6 +120,16 @@ def load_pictures(bags: Mapping[str, Path], labels: Mapping[str, bool] | None, s
             if labels is not None and name not in labels:
                 continue
             own = np.flatnonzero(owner == index)
-            label = None if labels is None else labels[name]
-            found.append(TemPicture(name, patient, label, path, own, size_px, box[own], valid[own] * scale))
+            found.append(
+                TemPicture(
+                    name,
+                    patient,
+                    None if labels is None else labels[name],
+                    path,
+                    own,
+                    size_px,
+                    box[own],
+                    valid[own] * scale,
+                )
+            )
     return found

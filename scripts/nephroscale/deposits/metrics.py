@@ -140,6 +140,5 @@ def _with_interval(figure: Callable[[Scored, np.ndarray], float], seeds: Sequenc
     persons = np.unique(seeds[0].persons)
     left_out = np.array([np.mean([figure(found, found.persons != person) for found in seeds]) for person in persons])
     between = float(np.var(values, ddof=1)) if len(values) > 1 else 0.0
-    variance = jackknife_variance(left_out, np.zeros(len(persons))) + between
-    found = score_interval(float(np.mean(values)), variance, size)
+    found = score_interval(float(np.mean(values)), jackknife_variance(left_out, np.zeros(len(persons))) + between, size)
     return Figure(found.value, found.low, found.high)

@@ -204,8 +204,7 @@ def _turn(image: Tensor, generator: torch.Generator) -> Tensor:
 @torch.inference_mode()
 def _instance_probabilities(network: PlainNetwork, items: Items, device: str, batch_size: int) -> np.ndarray:
     network.eval()
-    parts = [network(pixels).sigmoid().cpu() for pixels in _batches(items, device, batch_size)]
-    return torch.cat(parts).numpy()
+    return torch.cat([network(pixels).sigmoid().cpu() for pixels in _batches(items, device, batch_size)]).numpy()
 
 
 def _batches(items: Items, device: str, batch_size: int) -> Iterator[Tensor]:

@@ -95,8 +95,7 @@ class Completion:
             if others is False:
                 self.faults.append(self._unknown_key(str(key), known, path))
             else:
-                inner = others if isinstance(others, dict) else {}
-                completed[str(key)] = self.complete(value[key], inner, here)
+                completed[str(key)] = self.complete(value[key], others if isinstance(others, dict) else {}, here)
         return completed
 
     def _resolve(self, schema: Schema, value: Any, path: str) -> Schema:

@@ -41,8 +41,7 @@ def raise_faults(faults: Sequence[str]) -> None:
 
 def dotted(path: Iterable[str | int]) -> str:
     """Write the path of a key as in ``train.seeds[0]``."""
-    written = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return written.removeprefix(".")
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
 def describe(error: ValidationError) -> str:

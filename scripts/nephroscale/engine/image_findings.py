@@ -36,8 +36,10 @@ def find_duplicates(plan: Plan) -> list[AlikeImages]:
     if "register" not in plan.stages:
         return []
     patients = [unit for unit in plan.units("register") if plan.receipt("register", unit)]
-    facts = read_identities(plan.object_path("register", patient) for patient in patients)
-    return find_alike(identity_rows(plan.cohort, patients), facts)
+    return find_alike(
+        identity_rows(plan.cohort, patients),
+        read_identities(plan.object_path("register", patient) for patient in patients),
+    )
 
 
 def describe_findings(plan: Plan) -> dict[str, Findings]:

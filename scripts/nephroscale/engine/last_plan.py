@@ -103,8 +103,13 @@ class LastPlan:
         if recipe is None:
             return Entry(receipt, None, None, None, None)
         scored = plan.test_set_use(stage.name, unit)
-        record = _state(plan.records.path(recipe))
-        return Entry(receipt, recipe, record, stage.files(plan, unit), list(scored) if scored else None)
+        return Entry(
+            receipt,
+            recipe,
+            _state(plan.records.path(recipe)),
+            stage.files(plan, unit),
+            list(scored) if scored else None,
+        )
 
     def _holds(self, stage: Stage, unit: str, entry: Entry) -> bool:
         if (stage.name, unit) in self._plan.forced:

@@ -367,5 +367,10 @@ def _inherited(stage: Stage, unit: str, need: Need, receipt: Receipt) -> Receipt
     """The receipt of a unit whose input was rejected. It names the artifact that was rejected first."""
     if "because" in receipt.figures:
         return Receipt(stage.name, unit, "rejected", receipt.reason, figures=receipt.figures)
-    reason = f"{need.stage} of {need.unit}: {receipt.reason}"
-    return Receipt(stage.name, unit, "rejected", reason, figures={"because": f"{need.stage}/{need.unit}"})
+    return Receipt(
+        stage.name,
+        unit,
+        "rejected",
+        f"{need.stage} of {need.unit}: {receipt.reason}",
+        figures={"because": f"{need.stage}/{need.unit}"},
+    )

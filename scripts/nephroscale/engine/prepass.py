@@ -90,8 +90,9 @@ def find_out(plan: Plan) -> Findings:
             written = _time_of_equal_receipt(plan, key, known)
             if written is None:
                 found.rewritten.add(key)
-            upstream = (found.times.get(need[:2], 0) for need in stage.upstream(plan, unit))
-            found.times[key] = max(script_time, written or started, *upstream)
+            found.times[key] = max(
+                script_time, written or started, *(found.times.get(need[:2], 0) for need in stage.upstream(plan, unit))
+            )
         artifact = plan.object_path(name, "cohort") if stage.pages else None
         for copy, page in stage.pages:
             if artifact and (artifact / page).is_file():
@@ -164,8 +165,7 @@ def outdated(plan: Plan, stage: str, unit: str) -> Receipt | None:
 
 def outdated_receipts(results: Path) -> dict[Path, Receipt]:
     """The receipts of outdated artifacts whose links people may still open, by the receipt's path."""
-    paths = sorted((results / OUTDATED).rglob("*.json"))
-    return {path: receipt for path in paths if (receipt := read_receipt(path))}
+    return {path: receipt for path in sorted((results / OUTDATED).rglob("*.json")) if (receipt := read_receipt(path))}
 
 
 def delete_outdated(plan: Plan) -> int:

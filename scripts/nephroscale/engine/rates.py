@@ -92,8 +92,7 @@ def size_of_task(plan: Plan, stage: str, unit: str) -> float:
         return sum(stat_signature(image.path)[1] for image in images if image.path.exists()) / 1e6
     if stage == "train":
         model, _, _ = unit.partition("/")
-        epochs = plan.config.models[model].training(plan.config.train).epochs
-        return float(len(plan.patients) * epochs)
+        return float(len(plan.patients) * plan.config.models[model].training(plan.config.train).epochs)
     return float(len(plan.patients)) if stage in {"evaluate", "report", "audit"} else 0.0
 
 
@@ -129,21 +128,19 @@ def fit_rate(samples: list[Sample]) -> Rate:
         each = (values.mean(0) - values.min(0)) / task[0] if task[0] else np.zeros(2)
         fixed = values.min(0) if task[0] else values.mean(0)
         (seconds, size), (seconds_each, size_each) = fixed.tolist(), each.tolist()
-    peak = max(sample.peak_mb for sample in samples)
     return Rate(
         seconds=round(seconds, 6),
         seconds_each=round(seconds_each, 6),
         size=round(size, 6),
         size_each=round(size_each, 6),
-        peak_mb=peak,
+        peak_mb=max(sample.peak_mb for sample in samples),
         jobs=len(samples),
     )
 
 
 def read_rates() -> dict[str, Rate]:
     """Read the rates that ``benchmarks/rates.py`` wrote."""
-    content = json.loads(RATES.read_text(encoding="utf-8"))
-    return {stage: Rate(**rate) for stage, rate in content["stages"].items()}
+    return {stage: Rate(**rate) for stage, rate in json.loads(RATES.read_text(encoding="utf-8"))["stages"].items()}
 
 
 def rates_of(plan: Plan, shipped: Mapping[str, Rate]) -> tuple[dict[str, Rate], set[str]]:

@@ -131,5 +131,4 @@ class TimeLeft:
         mean = self._mean(stage, now)
         running = [now - since for name, since in self._running.values() if name == stage]
         rest = [max(mean - seconds, 0.2 * mean) for seconds in running]
-        longest = mean if waiting > len(running) else max(rest)
-        return sum(rest) + mean * (waiting - len(running)), longest
+        return sum(rest) + mean * (waiting - len(running)), mean if waiting > len(running) else max(rest)

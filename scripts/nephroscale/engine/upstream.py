@@ -41,8 +41,10 @@ def with_upstream(plan: Plan, results: Iterable[Path]) -> Contents:
         for unit in plan.units(stage)
         for path in (plan.receipt_path(stage, unit), plan.link_path(stage, unit))
     }
-    named = [key for path in results for key in _named(plan, path, places)]
-    wanted = reachable(named, lambda key: [need[:2] for need in plan.stages[key[0]].needs(plan, key[1])])
+    wanted = reachable(
+        [key for path in results for key in _named(plan, path, places)],
+        lambda key: [need[:2] for need in plan.stages[key[0]].needs(plan, key[1])],
+    )
     ordered = [(stage, unit) for stage in plan.stages for unit in plan.units(stage) if (stage, unit) in wanted]
     items = [_item(plan, *key) for key in ordered]
     raw = [path for stage, unit in ordered for path in raw_paths(plan.stages[stage].raw(plan, unit)).values()]

@@ -86,8 +86,11 @@ def lines_json(document: AuditDocument) -> bytes:
 
     Equal documents give equal text.
     """
-    lines = [_encode(key) + b": " + _lines(value) for key, value in sorted(document.items())]
-    return b"{\n" + b",\n".join(lines) + b"\n}\n"
+    return (
+        b"{\n"
+        + b",\n".join([_encode(key) + b": " + _lines(value) for key, value in sorted(document.items())])
+        + b"\n}\n"
+    )
 
 
 def _encode(value: object) -> bytes:

@@ -244,8 +244,10 @@ def describe(plan: Plan, held: Holdings) -> list[str]:
     by_stage = grouped(
         (stage, unit) for stage, _, unit in (name.partition("/") for name in sorted(held.objects.values()))
     )
-    ordered = sorted(by_stage, key=[*plan.stages, *by_stage].index)
-    lines = [f"objects of {stage}: {_some(by_stage[stage])}" for stage in ordered]
+    lines = [
+        f"objects of {stage}: {_some(by_stage[stage])}"
+        for stage in sorted(by_stage, key=[*plan.stages, *by_stage].index)
+    ]
     lines += [f"results: {_some([os.path.relpath(path) for path in held.files])}"] if held.files else []
     kinds = Counter(path.relative_to(plan.store.path).parts[0] for path in held.entries)
     return lines + [f"{plan.store.path}/{kind}: {number} entries" for kind, number in kinds.items()]

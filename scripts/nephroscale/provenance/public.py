@@ -71,8 +71,7 @@ def replacer(names: Mapping[str, str]) -> Callable[[str], str]:
     known = re.compile(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])") if words else None
 
     def replace(text: str) -> str:
-        renamed = known.sub(lambda match: names[match[0]], text) if known else text
-        return PATH.sub("<path>", renamed)
+        return PATH.sub("<path>", known.sub(lambda match: names[match[0]], text) if known else text)
 
     return replace
 

@@ -58,8 +58,10 @@ class RecordIndex:
     @cached_property
     def newest(self) -> dict[tuple[str, str], Record]:
         """The newest record of each stage and unit."""
-        ordered = sorted(self._all, key=lambda record: record.made["started"])
-        return {(record.receipt.stage, record.receipt.unit): record for record in ordered}
+        return {
+            (record.receipt.stage, record.receipt.unit): record
+            for record in sorted(self._all, key=lambda record: record.made["started"])
+        }
 
     @cached_property
     def _by_work(self) -> dict[tuple[str, str, str], list[Record]]:
@@ -69,13 +71,11 @@ class RecordIndex:
 
     @staticmethod
     def _work(record: Record) -> tuple[str, str, str]:
-        work = digest_json([getattr(record.recipe, part) for part in WORK])
-        return record.receipt.stage, record.receipt.unit, work
+        return record.receipt.stage, record.receipt.unit, digest_json([getattr(record.recipe, part) for part in WORK])
 
     def all_that_gave(self, receipt: Receipt) -> list[Record]:
         """List every record with this receipt, newest first: several recipes may give the same."""
-        candidates = self._by_outcome.get(_outcome(receipt), [])
-        fitting = [record for record in candidates if same_outcome(record, receipt)]
+        fitting = [record for record in self._by_outcome.get(_outcome(receipt), []) if same_outcome(record, receipt)]
         return sorted(fitting, key=lambda record: record.made["started"], reverse=True)
 
     def closest_that_gave(self, receipt: Receipt, recipe: Recipe | None) -> Record | None:

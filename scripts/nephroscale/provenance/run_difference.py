@@ -59,8 +59,7 @@ def open_run(folder: Path) -> Run:
 def _store_of(folder: Path) -> Store | None:
     for link in sorted(folder.glob("*/*")) + sorted(folder.glob("*")):
         if link.is_symlink() and "objects" in link.readlink().parts:
-            path = (link.parent / link.readlink()).resolve()
-            return Store(path.parents[2])
+            return Store((link.parent / link.readlink()).resolve().parents[2])
     return None
 
 
@@ -141,8 +140,9 @@ def compare_runs(a: Run, b: Run, stages: Sequence[str]) -> RunDifference:
         for key in _ordered(a.receipts.keys() ^ b.receipts.keys(), stages)
         if key[0] != "audit"
     }
-    counts = dict(Counter(stage for stage, _ in differing))
-    return RunDifference(_changes(a, b, differing, only), counts, only, _metrics(a, b))
+    return RunDifference(
+        _changes(a, b, differing, only), dict(Counter(stage for stage, _ in differing)), only, _metrics(a, b)
+    )
 
 
 def _ordered(keys: Iterable[Key], stages: Sequence[str]) -> list[Key]:

@@ -77,8 +77,9 @@ def list_pictures(
     images: Mapping[str, ListedImage],
 ) -> tuple[list[SlidePicture], list[SlidePicture]]:
     """Find the pictures of all OM slides and fields, and of all IM fields."""
-    units = stages.get("glomeruli", [])
-    found = [picture for unit in units if (picture := _picture(unit, objects, images[unit.name].case))]
+    found = [
+        picture for unit in stages.get("glomeruli", []) if (picture := _picture(unit, objects, images[unit.name].case))
+    ]
     om, im = ([each for each in found if images[each.image_id].modality == name] for name in ("OM", "IM"))
     return om, im
 

@@ -82,9 +82,14 @@ class DepositModels(DepositStage):
         from nephroscale.deposits.train import Task, train_deposits
         from nephroscale.training.checkpoint import Checkpoint
 
-        folds = read_deposit_folds(job.input("folds").object)
         return train_deposits(
-            Task(folds, str(job.settings.fold), job.settings.site, job.settings.variant, job.settings.seed),
+            Task(
+                read_deposit_folds(job.input("folds").object),
+                str(job.settings.fold),
+                job.settings.site,
+                job.settings.variant,
+                job.settings.seed,
+            ),
             bags_of(job),
             with_weights(job, job.settings.deposits),
             Checkpoint(job.work, job.recipe_digest),
@@ -102,8 +107,7 @@ def deciding(plan: PlanView) -> DepositsSettings:
 
 def with_weights(job: Job[Any], settings: DepositsSettings) -> DepositsSettings:
     """Add the location of the weights, which is not part of the recipe."""
-    weights = job.plan.config.deposits.backbone.weights
-    return replace(settings, backbone=replace(settings.backbone, weights=weights))
+    return replace(settings, backbone=replace(settings.backbone, weights=job.plan.config.deposits.backbone.weights))
 
 
 def tem_of(plan: PlanView, fold: int, *sides: Side) -> list[Need]:

@@ -81,8 +81,9 @@ class DepositsPage(Stage):
         for each in job.inputs("predictions"):
             site, fold, seed = DepositFold.parse(each.unit)
             if each.path:
-                network = plain.get(DepositRun(site, PLAIN, fold, seed))
-                runs.append(DepositsRun(site, str(fold), seed, each.path, network))
+                runs.append(
+                    DepositsRun(site, str(fold), seed, each.path, plain.get(DepositRun(site, PLAIN, fold, seed)))
+                )
         people = {patient.id: patient.person or patient.id for patient in deposit_patients(job.plan)}
         outlines = {image.id: image.deposit_outlines for image in _outlined(job.plan) if image.deposit_outlines}
         inputs = DepositsInputs(runs, skipped, bags_of(job), people, outlines, job.settings.backbone)

@@ -95,8 +95,10 @@ class NewCases(Stage):
 
     def rows(self, plan: PlanView, unit: str) -> object:
         cases = [plan.cohort.patients[name] for name in plan.new_patients]
-        images = [image for case in cases for image in plan.cohort.images_of(case.id)]
-        return {"cases": list_cases(plan, cases), "images": list_images(images)}
+        return {
+            "cases": list_cases(plan, cases),
+            "images": list_images([image for case in cases for image in plan.cohort.images_of(case.id)]),
+        }
 
     def make(self, job: Job[NewCasesSettings]) -> Mapping[str, object]:
         from nephroscale.reporting.new_cases import write_new_cases

@@ -39,8 +39,10 @@ class Reference(Stage):
 
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
         facts = [(plan.object_json("register", i.patient_id) or {}).get(i.id, {}) for i in self.raw(plan, unit)]
-        readers = {READERS[each["reader"]] for each in facts if each.get("reader") in READERS}
-        return ("nephroscale.slides.facts", *sorted(readers))
+        return (
+            "nephroscale.slides.facts",
+            *sorted({READERS[each["reader"]] for each in facts if each.get("reader") in READERS}),
+        )
 
     def raw(self, plan: PlanView, unit: str) -> list[Image]:
         return [image for patient in plan.segmentation_patients for image in plan.images(patient, "OM")]

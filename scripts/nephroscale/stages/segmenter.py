@@ -36,8 +36,9 @@ class OutlinedSlidesStage(Stage):
     @need("register")
     def facts(self, plan: PlanView, unit: str) -> list[Need]:
         """The facts of those slides whose tiles keep no pixels: the digest of the raw file, which is read."""
-        slides = read_from_slide(plan, self.raw(plan, unit))
-        return [Need("register", image.patient_id, part=image.id) for image in slides]
+        return [
+            Need("register", image.patient_id, part=image.id) for image in read_from_slide(plan, self.raw(plan, unit))
+        ]
 
     def settings(self, plan: PlanView, unit: str) -> SegmenterSettings:
         return plan.config.glomeruli.narrow(SegmenterSettings)

@@ -13,14 +13,14 @@ import json
 import re
 import tarfile
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple, TypedDict, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypedDict, cast
 
 from blake3 import blake3
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.json_text import pretty_json
 from nephroscale.store import test_set_exposure
-from nephroscale.store.digest import FileEntry, digest_bytes, digest_entries
+from nephroscale.store.digest import FileEntry, copy_digested, digest_bytes, digest_entries
 from nephroscale.store.disk import full_disk
 from nephroscale.store.records import Record, Records, is_intact
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from nephroscale.store.receipts import Receipt
 
 FORMAT = 2
-_BLOCK = 1 << 20
 _SAFE_MODE = 0o444
 _TEXT = re.compile(r"(records|repeats|raw|test_sets/[0-9a-f]{64})/[0-9a-f]{64}(-[0-9a-f]+)?(\.json)?")
 
@@ -230,8 +229,7 @@ def read_bundle(store: Store, source: Path) -> Imported:
             new = 0
             for digest in index["objects"]:
                 known = store.find(digest) is not None
-                published = store.publish(scratch / digest)
-                if published.digest != digest:
+                if store.publish(scratch / digest).digest != digest:
                     raise _damaged(source, f"object {digest}")
                 new += not known
     except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError) as error:
@@ -296,7 +294,7 @@ def _unpack(tar: tarfile.TarFile, index: _Index, scratch: Path, source: Path) ->
             digest, path, wanted = files.pop(member.name)
             target = scratch / digest / path if path else scratch / digest
             target.parent.mkdir(parents=True, exist_ok=True)
-            found = _copy(stream, target)
+            found = copy_digested(stream, target)
         else:
             wanted = index["texts"][member.name]
             texts[member.name] = stream.read()
@@ -306,15 +304,6 @@ def _unpack(tar: tarfile.TarFile, index: _Index, scratch: Path, source: Path) ->
     if missing := [*files, *(index["texts"].keys() - texts.keys())]:
         raise _damaged(source, f"{len(missing)} files are missing, such as {missing[0]}")
     return texts
-
-
-def _copy(stream: IO[bytes], target: Path) -> str:
-    hasher = blake3()
-    with target.open("xb") as out:
-        while block := stream.read(_BLOCK):
-            hasher.update(block)
-            out.write(block)
-    return hasher.hexdigest()
 
 
 def _add_records(store: Store, index: _Index, texts: dict[str, bytes]) -> None:

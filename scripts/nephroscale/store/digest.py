@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from blake3 import blake3
 
@@ -42,6 +42,16 @@ def digest_file(path: Path | str) -> str:
     with open(path, "rb", buffering=0) as stream:  # noqa: PTH123  (done for every file of a store)
         while block := stream.read(_CHUNK):
             hasher.update(block)
+    return hasher.hexdigest()
+
+
+def copy_digested(source: IO[bytes], target: Path) -> str:
+    """Copy a stream to a new file, and return the BLAKE3 of its bytes."""
+    hasher = blake3()
+    with target.open("xb") as out:
+        while block := source.read(_CHUNK):
+            hasher.update(block)
+            out.write(block)
     return hasher.hexdigest()
 
 

@@ -72,8 +72,11 @@ def collect(store: Store, *, keep_seconds: float = 86400.0, delete: bool = False
     """
     needed = _needed(store, all_results=delete)
     oldest = time.time() - keep_seconds
-    old = (digest for digest in objects(store) if digest not in needed and _made(store, digest) < oldest)
-    found = [(digest, _size(store, digest)) for digest in old]
+    found = [
+        (digest, _size(store, digest))
+        for digest in objects(store)
+        if digest not in needed and _made(store, digest) < oldest
+    ]
     leftovers = _leftovers(store, keep_seconds)
     others: list[str] = []
     if delete:

@@ -108,8 +108,13 @@ def check_executor(call: Call) -> list[NephroscaleError]:
         return []
     else:
         what = f"Slurm's controller does not answer: {answer}"
-    fix = "Run on a login node of the cluster, or without --profile: `snakemake --cores all all`."
-    return [NephroscaleError(what, where="executor: slurm", fix=fix)]
+    return [
+        NephroscaleError(
+            what,
+            where="executor: slurm",
+            fix="Run on a login node of the cluster, or without --profile: `snakemake --cores all all`.",
+        )
+    ]
 
 
 def _ping(scontrol: str) -> str | None:

@@ -36,8 +36,9 @@ class StageOfRule:
 
     def __getattr__(self, name: str) -> Callable[[Any], list[str]]:
         if self._check and name not in (declared := self._plan.stages[self._name].inputs):
-            names = ", ".join(declared) or "none"
-            raise AttributeError(f"the stage {self._name} declares no input {name!r}; its inputs are {names}")
+            raise AttributeError(
+                f"the stage {self._name} declares no input {name!r}; its inputs are {', '.join(declared) or 'none'}"
+            )
 
         def receipts(wildcards: Any) -> list[str]:
             self._settle()

@@ -144,8 +144,9 @@ def serve(connection: Connection, given: Given) -> None:
             while idle:
                 idle.pop().end()
         if worker is None or not worker.process.is_alive():
-            others = [connection, *busy, *(each.connection for each in idle)]
-            worker = _fork(script, bool(stage and stage.keeps_process), others)
+            worker = _fork(
+                script, bool(stage and stage.keeps_process), [connection, *busy, *(each.connection for each in idle)]
+            )
         with suppress(OSError):  # it was just killed, which is read from its end of the connection
             worker.connection.send((path, environment))
         busy[worker.connection] = number, worker
@@ -190,8 +191,7 @@ def _prepare(given: Given) -> Signatures:
             plan = Plan(given.config, given.stages())
             closures = [plan.code.closure(*closure) for closure in given.closures]
             code = {name for closure in closures for name in closure.code}
-            read = [*plan.code.files(), *plan.tables()]
-            signed = {path: signed.get(path) or _sign(path) for path in read}
+            signed = {path: signed.get(path) or _sign(path) for path in [*plan.code.files(), *plan.tables()]}
         for name in sorted(code):
             if "/" in name and name.endswith(".py"):
                 with suppress(Exception):  # the same

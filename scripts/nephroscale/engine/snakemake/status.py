@@ -173,10 +173,9 @@ def _queue() -> set[str]:
 
 def headline(plan: Plan) -> list[str]:
     """The headline figures of the pages and where these lie; nothing where there is none."""
-    pages = {"deposits": "Deposits", "report": "Report"}
     return [
         line
-        for stage, title in pages.items()
+        for stage, title in {"deposits": "Deposits", "report": "Report"}.items()
         if stage in plan.stages
         for line in _page_lines(plan.receipt(stage, "cohort"), plan.link_path(stage, "cohort"), title)
     ]

@@ -147,8 +147,7 @@ def check_modalities(plan: Plan, unusable: Collection[str]) -> Iterator[Nephrosc
         models = [name for name, model in plan.config.models.items() if modality in model.modalities]
         read = f"{', '.join(models)} {'reads' if len(models) == 1 else 'read'} {modality}"
         without = _without(plan, models, modality)
-        readable = any(plan.images(patient, modality) for patient in patients)
-        if readable:
+        if any(plan.images(patient, modality) for patient in patients):
             what = f"{read}, but no {modality} image can be used."
             where, fix = "data.images", f"Correct the images listed as rejected, or {without}"
         elif listed:
@@ -200,8 +199,7 @@ def find_absent_columns(plan: Plan) -> Iterator[NephroscaleError]:
 
 def find_incomplete(plan: Plan, unusable: Collection[str]) -> Iterator[NephroscaleError]:
     """Find patients without images, and patients who are left out because a modality is missing."""
-    taking_part = [*plan.patients, *plan.new_patients]
-    bare = [patient for patient in taking_part if not plan.cohort.images_of(patient)]
+    bare = [patient for patient in [*plan.patients, *plan.new_patients] if not plan.cohort.images_of(patient)]
     if bare:
         yield NephroscaleError(
             f"{_patients(len(bare))} no image: {name_some(bare, SHOWN)}.",

@@ -41,8 +41,9 @@ class Rejection(NamedTuple):
 def find_rejections(plan: Plan) -> list[Rejection]:
     """Find the images that will be rejected, as far as their headers and the tables show it."""
     images = [image for patient in plan.segmentation_patients for image in plan.images(patient, "OM")]
-    taking_part = [*plan.patients, *plan.new_patients]
-    images += [image for patient in taking_part for image in plan.images(patient, *plan.modalities)]
+    images += [
+        image for patient in [*plan.patients, *plan.new_patients] for image in plan.images(patient, *plan.modalities)
+    ]
     facts = {
         name: ImageFacts.from_json(content)
         for patient in dict.fromkeys(image.patient_id for image in images)
