@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nephroscale import __version__
 from nephroscale.commands import (
@@ -25,9 +26,6 @@ from nephroscale.commands import (
     workflow,
 )
 from nephroscale.errors import NephroscaleError, name_files
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 MODULES = (init, check, scales, estimate, workflow, run, audit, store, features, export, package, unlock, forget, debug)
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from nephroscale.cohort.image import Image, Negative
+from nephroscale.cohort.patient import Patient
+from nephroscale.cohort.readers import Reading
 from nephroscale.collect import grouped
-
-if TYPE_CHECKING:
-    from nephroscale.cohort.image import Image, Negative
-    from nephroscale.cohort.patient import Patient
-    from nephroscale.cohort.readers import Reading
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from nephroscale.cohort.parse import number
-from nephroscale.cohort.validation_errors import nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from nephroscale.cohort.reading import Table
-    from nephroscale.cohort.validation_errors import ValidationErrors
-    from nephroscale.settings import Schema
+from nephroscale.cohort.reading import Table
+from nephroscale.cohort.validation_errors import ValidationErrors, nearest
+from nephroscale.settings import Schema
 
 SYNONYMS = {"LM": "OM", "BF": "OM", "IF": "IM", "DIF": "IM", "EM": "TEM"}
 """Other names of the modalities."""

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import copy
 import posixpath
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nephroscale.cohort import parse
 from nephroscale.cohort.columns import RowErrors, check_cells, check_unique
 from nephroscale.cohort.deposits import SITES, parse_deposits
 from nephroscale.cohort.files import FolderListings, expand_home, leaves_root, split_page
 from nephroscale.cohort.image import Image, Negative
-from nephroscale.cohort.scales import scale_of
+from nephroscale.cohort.reading import Table
+from nephroscale.cohort.scales import InstrumentScales, scale_of
 from nephroscale.cohort.schemas import read_schema
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from nephroscale.cohort.reading import Table
-    from nephroscale.cohort.scales import InstrumentScales
-    from nephroscale.cohort.validation_errors import ValidationErrors
-    from nephroscale.settings import Schema
+from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.settings import Schema
 
 REQUIRED_COLUMN = {"OM": "stain", "IM": "marker"}
 """The column that images of a modality need."""

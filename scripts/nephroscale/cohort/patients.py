@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from nephroscale.cohort.columns import check_cells, check_unique
 from nephroscale.cohort.patient import Patient
+from nephroscale.cohort.reading import Table
 from nephroscale.cohort.schemas import read_schema
+from nephroscale.cohort.settings import FoldsSettings, TaskSettings
 from nephroscale.cohort.tasks import class_names
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from nephroscale.cohort.reading import Table
-    from nephroscale.cohort.settings import FoldsSettings, TaskSettings
-    from nephroscale.cohort.validation_errors import ValidationErrors
-    from nephroscale.settings import Schema
+from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.settings import Schema
 
 
 def patients_schema(task: TaskSettings) -> Schema:

@@ -7,16 +7,12 @@ import csv
 import io
 import re
 import unicodedata
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nephroscale.cohort.encodings import guess_encoding
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.cohort.validation_errors import ValidationErrors
 
 SEPARATORS = (",", ";", "\t")
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"

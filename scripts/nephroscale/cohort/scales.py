@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from nephroscale.cohort import parse
-from nephroscale.cohort.columns import check_cells
+from nephroscale.cohort.columns import RowErrors, check_cells
 from nephroscale.cohort.image import TableScale
+from nephroscale.cohort.reading import Table
 from nephroscale.cohort.schemas import read_schema
-
-if TYPE_CHECKING:
-    from nephroscale.cohort.columns import RowErrors
-    from nephroscale.cohort.reading import Table
-    from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.cohort.validation_errors import ValidationErrors
 
 InstrumentScales = dict[tuple[str, float], float]
 """nm per pixel by instrument (case-folded) and magnification."""

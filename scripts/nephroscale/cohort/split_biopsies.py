@@ -7,12 +7,10 @@ mix their images. All later steps treat a case as a patient, and the patient as 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from nephroscale.cohort.image import Image, Negative
-    from nephroscale.cohort.patient import Patient
-    from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.cohort.image import Image, Negative
+from nephroscale.cohort.patient import Patient
+from nephroscale.cohort.validation_errors import ValidationErrors
 
 SPLIT = ("diagnosis", "external", "new")
 """Uses of patients who are predicted; patients of other uses stay one case."""

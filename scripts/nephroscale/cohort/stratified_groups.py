@@ -8,11 +8,8 @@ here are ranked: an empty subset, or a class missing from a subset, outweighs an
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 SEARCHED = 240
 """Number of groups, those of the rarest classes, that are moved and swapped to improve the first division."""

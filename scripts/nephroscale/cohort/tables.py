@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from nephroscale.cohort.cohort import Cohort
 from nephroscale.cohort.columns import check_columns
 from nephroscale.cohort.groups import unite_groups
+from nephroscale.cohort.image import Image, Negative
 from nephroscale.cohort.images import images_schema, read_images, report_missing_files
+from nephroscale.cohort.patient import Patient
 from nephroscale.cohort.patients import new_patients_schema, patients_schema, read_new_patients, read_patients
 from nephroscale.cohort.readers import read_readings
-from nephroscale.cohort.reading import read_table
-from nephroscale.cohort.scales import read_scales
+from nephroscale.cohort.reading import Table, read_table
+from nephroscale.cohort.scales import InstrumentScales, read_scales
 from nephroscale.cohort.schemas import read_schema
+from nephroscale.cohort.settings import DataSettings, FoldsSettings, PredictSettings, TaskSettings
 from nephroscale.cohort.split_biopsies import split_biopsies
 from nephroscale.cohort.tasks import class_names
 from nephroscale.cohort.validation_errors import ValidationErrors
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from nephroscale.cohort.image import Image, Negative
-    from nephroscale.cohort.patient import Patient
-    from nephroscale.cohort.reading import Table
-    from nephroscale.cohort.scales import InstrumentScales
-    from nephroscale.cohort.settings import DataSettings, FoldsSettings, PredictSettings, TaskSettings
-    from nephroscale.settings import Schema
+from nephroscale.settings import Schema
 
 
 class _Rows(NamedTuple):

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 SHOWN_PER_COLUMN = 25
 

@@ -7,10 +7,9 @@ import io
 import re
 import warnings
 import zipfile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.cohort.validation_errors import ValidationErrors
 
 _MERGED = b"<mergeCell "
 _ZEROS = re.compile(r"0{2,}")

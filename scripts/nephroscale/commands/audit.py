@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nephroscale.commands.run import open_plan
+from nephroscale.commands.run import Commands, open_plan
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    import argparse
-
-    from nephroscale.commands.run import Commands
-    from nephroscale.provenance.replay import Replay
+from nephroscale.provenance.replay import Replay
 
 
 def add(commands: Commands) -> None:

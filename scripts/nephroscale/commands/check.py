@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
-from typing import TYPE_CHECKING
 
-from nephroscale.commands.run import config_files, open_plan
+from nephroscale.commands.run import Commands, config_files, open_plan
+from nephroscale.engine.plan import Plan
 from nephroscale.errors import NephroscaleError, list_faults, name_files
-
-if TYPE_CHECKING:
-    import argparse
-
-    from nephroscale.commands.run import Commands
-    from nephroscale.engine.plan import Plan
 
 
 def add(commands: Commands) -> None:

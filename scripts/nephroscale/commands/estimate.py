@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
+from collections.abc import Iterable
 
-from nephroscale.commands.run import open_plan
-from nephroscale.engine.rates import ENOUGH, estimate, read_rates
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterable
-
-    from nephroscale.commands.run import Commands
-    from nephroscale.engine.rates import StageEstimate
+from nephroscale.commands.run import Commands, open_plan
+from nephroscale.engine.rates import ENOUGH, StageEstimate, estimate, read_rates
 
 
 def add(commands: Commands) -> None:

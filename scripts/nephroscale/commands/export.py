@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nephroscale.commands.run import open_plan
+from nephroscale.commands.run import Commands, open_plan
+from nephroscale.engine.plan import Plan
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Mapping
-
-    from nephroscale.commands.run import Commands
-    from nephroscale.engine.plan import Plan
 
 
 def add(commands: Commands) -> None:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nephroscale.commands.run import open_plan
-
-if TYPE_CHECKING:
-    import argparse
-
-    from nephroscale.commands.run import Commands
+from nephroscale.commands.run import Commands, open_plan
 
 
 def add(commands: Commands) -> None:

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import os
 import random
+import re
 import shlex
 import shutil
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nephroscale.cohort.columns import fold_column
-from nephroscale.cohort.file_names import compile_pattern, make_id, make_unique, parse_path
+from nephroscale.cohort.file_names import NamedParts, compile_pattern, make_id, make_unique, parse_path
 from nephroscale.cohort.reading import Table, clean, read_table
 from nephroscale.cohort.schemas import read_schema
 from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.commands.run import Commands
 from nephroscale.errors import NephroscaleError
 from nephroscale.places import PACKAGE, workflow_folder
 from nephroscale.reporting.settings import ReportSettings
-from nephroscale.slides.find_images import find_images
-from nephroscale.slides.stated_scale import read_stated_scales
+from nephroscale.slides.find_images import FoundFiles, FoundImage, find_images
+from nephroscale.slides.stated_scale import StatedScale, read_stated_scales
 from nephroscale.text import name_some
-
-if TYPE_CHECKING:
-    import argparse
-    import re
-    from collections.abc import Iterable
-
-    from nephroscale.cohort.file_names import NamedParts
-    from nephroscale.commands.run import Commands
-    from nephroscale.slides.find_images import FoundFiles, FoundImage
-    from nephroscale.slides.stated_scale import StatedScale
 
 TEMPLATES = PACKAGE / "commands" / "templates"
 #: Columns of a table of labels that are copied with the label if ids are pseudonyms.

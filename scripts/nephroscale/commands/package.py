@@ -7,25 +7,20 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
-from nephroscale.commands.run import open_plan
+from nephroscale.commands.run import Commands, open_plan
 from nephroscale.engine.package import CONFIG, Package
+from nephroscale.engine.plan import Plan
 from nephroscale.errors import NephroscaleError
 from nephroscale.features.weights import digest_weights
-from nephroscale.json_text import pretty_json
+from nephroscale.json_text import JSON, pretty_json
 from nephroscale.places import workflow_folder
 from nephroscale.store.digest import digest_file, digest_tree
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.commands.run import Commands
-    from nephroscale.engine.plan import Plan
-    from nephroscale.json_text import JSON
 
 #: The sections of the configuration that decide predictions.
 SECTIONS = ("seed", "compute", "task", "om", "im", "glomeruli", "tem", "features", "folds", "train")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import yaml
 
@@ -15,15 +16,11 @@ from nephroscale.engine.plan import Plan
 from nephroscale.engine.prepass import find_out, outdated
 from nephroscale.engine.snakemake.status import folder_summary, summary
 from nephroscale.errors import NephroscaleError
+from nephroscale.json_text import JSON
 from nephroscale.provenance.why import changes
 from nephroscale.stages.registry import stage_table
 
-if TYPE_CHECKING:
-    import argparse
-
-    from nephroscale.json_text import JSON
-
-    Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 DEFAULT = Path("config/config.yaml")
 STUDY = Path("study.yaml")

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import argparse
+from typing import NamedTuple
 
+from nephroscale.cohort.image import Image
 from nephroscale.cohort.scales import MAX_RELATIVE_DIFFERENCE
-from nephroscale.commands.run import open_plan
+from nephroscale.commands.run import Commands, open_plan
 from nephroscale.errors import Rejected
 from nephroscale.slides.facts import ImageFacts, with_scale
 from nephroscale.slides.scale_bar import can_read_bars
-from nephroscale.slides.stated_scale import read_stated_scales
-
-if TYPE_CHECKING:
-    import argparse
-
-    from nephroscale.cohort.image import Image
-    from nephroscale.commands.run import Commands
-from nephroscale.slides.stated_scale import StatedScale
+from nephroscale.slides.stated_scale import StatedScale, read_stated_scales
 
 
 class ScaleRow(NamedTuple):

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from nephroscale.commands.run import open_plan
+from nephroscale.commands.run import Commands, open_plan
 from nephroscale.engine.past_reports import delete_reports
 from nephroscale.engine.prepass import delete_outdated
 from nephroscale.store import bundle, gc, results_index, verify
-
-if TYPE_CHECKING:
-    import argparse
-
-    from nephroscale.commands.run import Commands
 
 # Objects that `gc` lists one by one.
 LISTED = 50

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
 
-from nephroscale.commands.run import open_plan
-
-if TYPE_CHECKING:
-    import argparse
-
-    from nephroscale.commands.run import Commands
+from nephroscale.commands.run import Commands, open_plan
 
 
 def add(commands: Commands) -> None:

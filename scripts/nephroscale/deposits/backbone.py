@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nephroscale.deposits.images import Instances
+from nephroscale.deposits.images import Instances, TemPicture
+from nephroscale.deposits.settings import BackboneSettings
 from nephroscale.features.encoders import efficientnet_lite0
 from nephroscale.training.precision import autocast
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from nephroscale.deposits.images import TemPicture
-    from nephroscale.deposits.settings import BackboneSettings
 
 FIRST_STAGE = 2
 """Of EfficientNet-Lite0: maps at the full resolution of the stem hold edges alone."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from pathlib import Path
+from typing import Any, Self
 
 from nephroscale.cohort.deposits import ANY, Deposits, parse_deposits
-from nephroscale.cohort.fold_table import SIDES, FoldSides
+from nephroscale.cohort.fold_table import SIDES, FoldSides, FoldTable, Side
 from nephroscale.cohort.folds import make_folds
 from nephroscale.cohort.patient import PatientRow
 from nephroscale.cohort.settings import FoldsSettings
@@ -16,12 +18,6 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.json_text import pretty_json
 from nephroscale.settings import Settings, section, setting
 from nephroscale.store.digest import digest_json
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from nephroscale.cohort.fold_table import FoldTable, Side
 
 FILE = "folds.json"
 CLASSES = ("without deposits", "with deposits", "both kinds of images")

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import rankdata
 
+from nephroscale.deposits.predictions import Prediction
 from nephroscale.evaluation.intervals import jackknife_variance, pairs_size, score_interval
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from nephroscale.deposits.predictions import Prediction
 
 METRICS = {"accuracy": "Accuracy", "auc": "AUC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
 

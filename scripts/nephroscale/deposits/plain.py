@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,18 +12,12 @@ from blake3 import blake3
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nephroscale.deposits.images import Instances
+from nephroscale.deposits.backbone import Backbone
+from nephroscale.deposits.images import Instances, TemPicture
+from nephroscale.deposits.settings import DepositsSettings
 from nephroscale.deposits.svm import log_loss
 from nephroscale.errors import NephroscaleError
-from nephroscale.training.checkpoint import CurvePoint, copy_state
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from nephroscale.deposits.backbone import Backbone
-    from nephroscale.deposits.images import TemPicture
-    from nephroscale.deposits.settings import DepositsSettings
-    from nephroscale.training.checkpoint import Checkpoint, Progress
+from nephroscale.training.checkpoint import Checkpoint, CurvePoint, Progress, copy_state
 
 HEAD_RATE, WEIGHT_DECAY, DROPOUT = 1e-2, 1e-2, 0.2
 

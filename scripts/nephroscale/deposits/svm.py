@@ -9,16 +9,13 @@ machines. Advances in Large Margin Classifiers, 1999.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
 from nephroscale.errors import Rejected
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 KERNELS = ("linear", "rbf")
 COSTS = (0.001, 0.01, 0.1, 1.0, 10.0)

@@ -5,16 +5,12 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from nephroscale.cohort.files import expand_home
 from nephroscale.cohort.validation_errors import nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.settings import Schema
+from nephroscale.settings import Schema
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")

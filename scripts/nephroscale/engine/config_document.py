@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from nephroscale.cohort.schemas import read_schema
 from nephroscale.collect import grouped
 from nephroscale.engine.config_completion import families_of, types_of
 from nephroscale.models.settings import COMMON_KEYS
 from nephroscale.places import workflow_folder
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from nephroscale.settings import Schema
+from nephroscale.settings import Schema
 
 PAGE = workflow_folder().parent / "config" / "README.md"
 

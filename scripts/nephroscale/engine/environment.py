@@ -6,17 +6,14 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from nephroscale.engine.settings import ComputeSettings
+from nephroscale.json_text import JSON
 from nephroscale.store.recipe import SharedPart
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.settings import ComputeSettings
-    from nephroscale.json_text import JSON
 
 #: Environment variables that decide how CUDA libraries compute, with the values that every job has.
 NUMERICAL_ENVIRONMENT = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from nephroscale.collect import grouped
-from nephroscale.slides.duplicates import find_alike, identity_rows, read_identities
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.slides.duplicates import AlikeImages
+from nephroscale.engine.plan import Plan
+from nephroscale.slides.duplicates import AlikeImages, find_alike, identity_rows, read_identities
 
 MOST_SATURATED = 0.01  # share of the pixels of tissue
 MOST_EXPOSED = 50.0  # longest by shortest exposure of one marker; seconds for milliseconds are 1000 times

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
 
+from nephroscale.cohort.image import Image
 from nephroscale.engine.cards import take_card
 from nephroscale.engine.device import choose_device
 from nephroscale.engine.node_copy import copy_raw
-from nephroscale.engine.stage import STATUS
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.stage import STATUS, Need, Stage
 from nephroscale.errors import NephroscaleError, Rejected
+from nephroscale.settings import Settings
 from nephroscale.slides import raw
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from nephroscale.cohort.image import Image
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.stage import Need, Stage
-    from nephroscale.settings import Settings
-    from nephroscale.slides.facts import ImageFacts
-    from nephroscale.store.receipts import Receipt
-    from nephroscale.store.recipe import Recipe
+from nephroscale.slides.facts import ImageFacts
+from nephroscale.store.receipts import Receipt
+from nephroscale.store.recipe import Recipe
 
 S = TypeVar("S", bound="Settings")
 

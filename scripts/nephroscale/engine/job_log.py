@@ -5,19 +5,15 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from nephroscale.cohort.cohort import Cohort
+from nephroscale.cohort.image import Image
 from nephroscale.slides.raw import DICOM
 from nephroscale.store.disk import is_full_disk
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from nephroscale.cohort.cohort import Cohort
-    from nephroscale.cohort.image import Image
 
 
 class PathRedactor:

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import orjson
 
 from nephroscale.engine.environment import numerical_environment
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.stage import Stage
 from nephroscale.places import PACKAGE
 from nephroscale.store.digest import digest_bytes, digest_file, digest_json
 from nephroscale.store.receipts import Receipt
 from nephroscale.store.test_set_exposure import ScoredTestSet
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.stage import Stage
 
 FOLDER = "plans"
 _DIGEST_LENGTH = 64

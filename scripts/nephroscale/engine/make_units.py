@@ -8,9 +8,11 @@ import resource
 import socket
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from nephroscale.engine.device import describe_allocation, describe_device
 from nephroscale.engine.dispatch import check_dispatch
@@ -18,22 +20,17 @@ from nephroscale.engine.invariants import check_nothing_changed, check_registere
 from nephroscale.engine.job import Job
 from nephroscale.engine.node_copy import node_folder
 from nephroscale.engine.open_check import check_opens
+from nephroscale.engine.plan import Plan
 from nephroscale.engine.prepass import link_raw_files
+from nephroscale.engine.stage import Stage
 from nephroscale.errors import NephroscaleError, Rejected
+from nephroscale.json_text import JSON
 from nephroscale.store.folder import remove_tree
 from nephroscale.store.receipts import Receipt
 from nephroscale.store.recipe import Recipe
 from nephroscale.store.records import Made, now
 from nephroscale.store.results_index import pinned
 from nephroscale.text import name_some
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.stage import Stage
-    from nephroscale.json_text import JSON
 
 
 class NotMadeError(NephroscaleError):

@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.slides import raw
 from nephroscale.store.digest import copy_digested, digest_json
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # Space left free for the job's other files.
 MARGIN = 1 << 28

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nephroscale.engine.stage import STATUS
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.stage import STATUS, Stage
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.stage import Stage
 
 VARIABLE = "NEPHROSCALE_CHECK_INPUTS"
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from nephroscale.cohort.cohort import Cohort
+from nephroscale.cohort.image import Image
 from nephroscale.cohort.tables import load_cohort
 from nephroscale.engine.batches import batch_name
 from nephroscale.engine.config import Config, load_config
@@ -17,24 +20,15 @@ from nephroscale.engine.forced import Forced
 from nephroscale.engine.package import CONFIG, MANIFEST, Package, with_package
 from nephroscale.engine.raw_cache import RawCache
 from nephroscale.engine.results_folder import ResultsFolder
-from nephroscale.engine.stage import RECEIPT, STATUS, Need
+from nephroscale.engine.stage import RECEIPT, STATUS, Need, Stage
 from nephroscale.places import PACKAGE, scripts_folder, workflow_folder
-from nephroscale.store.code import Code, ParsedSources
+from nephroscale.store.code import Closure, Code, ParsedSources
 from nephroscale.store.digest import digest_json
 from nephroscale.store.objects import Store
 from nephroscale.store.receipts import Receipt, read_receipt
 from nephroscale.store.recipe import Recipe
 from nephroscale.store.records import Records
-from nephroscale.store.test_set_exposure import ExposureLedger
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from nephroscale.cohort.cohort import Cohort
-    from nephroscale.cohort.image import Image
-    from nephroscale.engine.stage import Stage
-    from nephroscale.store.code import Closure
-    from nephroscale.store.test_set_exposure import ScoredTestSet
+from nephroscale.store.test_set_exposure import ExposureLedger, ScoredTestSet
 
 T = TypeVar("T")
 # If more artifacts than this are there, Snakemake learns only of those that are missing: it needs about a millisecond

@@ -7,26 +7,21 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nephroscale.engine.batches import STAGES_OF_BATCHES, remember_batch
 from nephroscale.engine.last_plan import LastPlan
 from nephroscale.engine.past_reports import keep_report
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.stage import Stage
 from nephroscale.slides.raw import link_raw
 from nephroscale.store.disk import write_whole
-from nephroscale.store.receipts import holds, link_target, raise_time, read_receipt, settle_receipt
+from nephroscale.store.receipts import Receipt, holds, link_target, raise_time, read_receipt, settle_receipt
 from nephroscale.store.records import now
 from nephroscale.store.results_index import OUTDATED, register_results
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.stage import Stage
-    from nephroscale.store.receipts import Receipt
 
 
 @dataclass

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from nephroscale.engine.plan import Plan
 from nephroscale.places import PACKAGE
 from nephroscale.slides.raw import stat_signature
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.plan import Plan
 
 RATES = PACKAGE / "engine" / "templates" / "rates.json"
 #: Records of a stage from which on the study's own rate is used.

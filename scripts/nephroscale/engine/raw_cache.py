@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
+from nephroscale.cohort.image import Image
 from nephroscale.errors import NephroscaleError
 from nephroscale.slides import raw
 from nephroscale.store.digest import digest_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from nephroscale.cohort.image import Image
-    from nephroscale.store.objects import Store
+from nephroscale.store.objects import Store
 
 # The pre-pass hashes at most this many bytes of unknown files: about two seconds.
 PRE_PASS_BYTES = 8 << 30

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from pathlib import Path
 
 from nephroscale.collect import reachable
+from nephroscale.engine.plan import Plan
 from nephroscale.engine.raw_cache import raw_paths
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.bundle import Contents, Item
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from nephroscale.engine.plan import Plan
 
 Key = tuple[str, str]
 

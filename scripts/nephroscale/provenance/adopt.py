@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.stage import Stage
+from nephroscale.json_text import JSON
 from nephroscale.provenance.replay import Replay, recompute
 from nephroscale.store.digest import digest_json
 from nephroscale.store.recipe import Recipe
-from nephroscale.store.records import now
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.stage import Stage
-    from nephroscale.json_text import JSON
-    from nephroscale.store.records import Record
+from nephroscale.store.records import Record, now
 
 #: The parts of a recipe that an upgrade leaves as they are: only code and packages may differ.
 SAME = ("stage", "format", "settings", "rows", "inputs", "seed", "compute")

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Literal, cast
+from collections.abc import Mapping
+from typing import Literal, cast
 
-from nephroscale.json_text import canonical_json
+from nephroscale.engine.plan import Plan
+from nephroscale.json_text import JSON, canonical_json
+from nephroscale.provenance.document_types import (
+    ArtifactEntry,
+    AuditDocument,
+    Comparison,
+    Exclusion,
+    InputEntry,
+    Metrics,
+    RunEntry,
+    Shared,
+)
 from nephroscale.provenance.graph import CURRENT, LOST, Artifact, Graph, Input
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.json_text import JSON
-    from nephroscale.provenance.document_types import (
-        ArtifactEntry,
-        AuditDocument,
-        Comparison,
-        Exclusion,
-        InputEntry,
-        Metrics,
-        RunEntry,
-        Shared,
-    )
 
 
 def make_document(plan: Plan, graph: Graph, elsewhere: list[Comparison] | None = None) -> AuditDocument:

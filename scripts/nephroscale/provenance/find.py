@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from nephroscale.engine.plan import Plan
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    from nephroscale.engine.plan import Plan
-    from nephroscale.provenance.graph import Graph
+from nephroscale.provenance.graph import Graph
 
 SHORTEST_DIGEST = 6
 

@@ -5,26 +5,22 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nephroscale.collect import grouped
 from nephroscale.engine.batches import STAGES_OF_BATCHES, names_of_batches
 from nephroscale.engine.last_plan import FOLDER as LAST_PLANS
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.stage import Stage
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.digest import digest_json
 from nephroscale.store.folder import remove_tree
 from nephroscale.store.receipts import read_receipt
+from nephroscale.store.records import Record
 from nephroscale.store.results_index import registered_results
 from nephroscale.text import name_some
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.stage import Stage
-    from nephroscale.store.records import Record
 
 Key = tuple[str, str]
 TEXTS = {".html", ".json", ".csv", ".txt", ".svg", ".md"}

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from nephroscale.collect import grouped
+from nephroscale.engine.plan import Plan
 from nephroscale.engine.raw_cache import raw_paths
+from nephroscale.provenance.document_types import RepeatEntry
 from nephroscale.provenance.recipe_diff import differences
 from nephroscale.provenance.record_index import RecordIndex, same_outcome
 from nephroscale.store.receipts import Receipt
+from nephroscale.store.recipe import Recipe
+from nephroscale.store.records import Made, Record
 from nephroscale.text import name_some
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.provenance.document_types import RepeatEntry
-    from nephroscale.store.recipe import Recipe
-    from nephroscale.store.records import Made, Record
 
 CURRENT, STALE, UNRECORDED, FOLLOWS, LOST = "current", "stale", "unrecorded", "follows", "lost"
 MOST_NAMED = 4

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Literal, TypeAlias, cast
 
 import orjson
 from markupsafe import Markup
 
 from nephroscale.html import cases_of
+from nephroscale.json_text import JSON
+from nephroscale.provenance.document_types import ArtifactEntry, AuditDocument, InputEntry, ModelMetrics
 from nephroscale.provenance.status import STATUSES, patients
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
-
-    from nephroscale.json_text import JSON
-    from nephroscale.provenance.document_types import ArtifactEntry, AuditDocument, InputEntry, ModelMetrics
 
 #: Artifacts in one chunk of details, which a browser reads in a few milliseconds.
 CHUNK = 500

@@ -5,23 +5,20 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
 
+from nephroscale.cohort.cohort import Cohort
 from nephroscale.engine.batches import STAGES_OF_BATCHES
+from nephroscale.engine.plan import Plan
 from nephroscale.errors import NephroscaleError
 from nephroscale.provenance.audit import check_made, lines_json
 from nephroscale.provenance.document import make_document
+from nephroscale.provenance.document_types import AuditDocument
 from nephroscale.provenance.graph import read_graph
 from nephroscale.provenance.page import render_page
 from nephroscale.provenance.record_index import RecordIndex
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
-
-    from nephroscale.cohort.cohort import Cohort
-    from nephroscale.engine.plan import Plan
-    from nephroscale.provenance.document_types import AuditDocument
 
 PATH = re.compile(r"(?<![\w.<])(?:[A-Za-z]:[\\/]|\\\\|~?/|\.\.?/)[^\s,;:'\")]+")
 RELATIVE = re.compile(r"\S*[/\\]\S*\.\w+")

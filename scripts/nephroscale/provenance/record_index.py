@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from nephroscale.collect import grouped
 from nephroscale.provenance.recipe_diff import differences
 from nephroscale.store.digest import digest_json
-
-if TYPE_CHECKING:
-    from nephroscale.store.receipts import Receipt
-    from nephroscale.store.recipe import Recipe
-    from nephroscale.store.records import Record, Records
+from nephroscale.store.receipts import Receipt
+from nephroscale.store.recipe import Recipe
+from nephroscale.store.records import Record, Records
 
 #: Parts of a recipe that describe the work, without its inputs and the machine.
 WORK = ("stage", "format", "code", "packages", "settings", "rows", "seed")

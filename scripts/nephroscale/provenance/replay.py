@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from nephroscale.engine.make_units import make_again
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.stage import Stage
 from nephroscale.errors import NephroscaleError
-from nephroscale.provenance.graph import CURRENT, FOLLOWS, LOST
+from nephroscale.provenance.graph import CURRENT, FOLLOWS, LOST, Artifact, Graph
 from nephroscale.provenance.tolerance import Distance, measure_distance
 from nephroscale.store.digest import digest_tree
 from nephroscale.store.receipts import Receipt
-
-if TYPE_CHECKING:
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.stage import Stage
-    from nephroscale.provenance.graph import Artifact, Graph
 
 
 class Replay(NamedTuple):

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
+from typing import cast
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.provenance.document_types import Metrics
 from nephroscale.provenance.recipe_diff import Difference, differences
 from nephroscale.provenance.record_index import RecordIndex
 from nephroscale.store.objects import Store
-from nephroscale.store.records import Records
+from nephroscale.store.receipts import Receipt
+from nephroscale.store.recipe import Recipe
+from nephroscale.store.records import Record, Records
 from nephroscale.store.results_index import receipts_of
 from nephroscale.text import name_some
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
-
-    from nephroscale.provenance.document_types import Metrics
-    from nephroscale.store.receipts import Receipt
-    from nephroscale.store.recipe import Recipe
-    from nephroscale.store.records import Record
 
 Key = tuple[str, str]
 MOST_NAMED = 4

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+from nephroscale.provenance.document_types import (
+    ArtifactEntry,
+    AuditDocument,
+    Estimate,
+)
 from nephroscale.provenance.page_data import describe_cases
 from nephroscale.provenance.status import INVALID, ancestors_of_model
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from nephroscale.provenance.document_types import (
-        ArtifactEntry,
-        AuditDocument,
-        Estimate,
-    )
 
 #: The sentences of :mod:`nephroscale.provenance.recipe_diff` about a change further upstream.
 CONSEQUENCE = re.compile(r"the input .+ (changed|was added|was removed)\b.*")

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from nephroscale.collect import grouped
+from nephroscale.json_text import JSON
+from nephroscale.provenance.document_types import ArtifactEntry, AuditDocument, Comparison, Exclusion
 from nephroscale.provenance.page_data import run_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from nephroscale.json_text import JSON
-    from nephroscale.provenance.document_types import ArtifactEntry, AuditDocument, Comparison, Exclusion
-    from nephroscale.store.records import Made
+from nephroscale.store.records import Made
 
 #: Assumed power of a busy processor core and of a GPU, for the estimate of energy.
 CORE_WATTS, GPU_WATTS = 10, 300

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from nephroscale.collect import grouped
-from nephroscale.provenance.graph import CURRENT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.provenance.graph import Artifact, Graph
+from nephroscale.provenance.graph import CURRENT, Artifact, Graph
 
 #: More inputs of one stage than this are shown as one example, unless all are wanted.
 MOST_NAMED = 3

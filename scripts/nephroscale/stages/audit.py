@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from nephroscale.engine.job import Job
 from nephroscale.engine.stage import PlanView, Stage, last_receipts, need, receipts_before
 from nephroscale.settings import Settings, setting
 from nephroscale.store.digest import digest_file, digest_json
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.job import Job
 
 
 @dataclass(frozen=True)

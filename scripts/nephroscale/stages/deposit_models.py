@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+from nephroscale.cohort.fold_table import Side
+from nephroscale.deposits.folds import DepositFolds
 from nephroscale.deposits.settings import DepositsSettings
+from nephroscale.engine.job import Job
 from nephroscale.engine.stage import Need, PlanView, Stage, need
 from nephroscale.settings import Settings, section, setting
 from nephroscale.stages.patients import deposit_patients
 from nephroscale.stages.priors import backbone_files, backbone_modules
 from nephroscale.stages.units import DepositRun
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from nephroscale.cohort.fold_table import Side
-    from nephroscale.deposits.folds import DepositFolds
-    from nephroscale.engine.job import Job
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
+from nephroscale.engine.job import Job
 from nephroscale.engine.stage import Need, PlanView, need
 from nephroscale.stages.deposit_models import DepositStage, DepositTraining, bags_of, deciding, tem_of, with_weights
 from nephroscale.stages.model_inputs import fold_patients, uses_prior
 from nephroscale.stages.patients import deposit_patients
 from nephroscale.stages.priors import backbone_files
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.job import Job
 
 
 class DepositPriors(DepositStage):

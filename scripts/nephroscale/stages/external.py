@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from nephroscale.engine.stage import PlanView
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.digest import digest_json
-
-if TYPE_CHECKING:
-    from nephroscale.engine.stage import PlanView
 
 LEDGER = "external_opened.json"
 """Name of the ledger, beside the table of patients."""

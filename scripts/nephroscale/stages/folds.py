@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from nephroscale.cohort.eligibility import EligibilitySettings
+from nephroscale.engine.job import Job
 from nephroscale.engine.stage import STATUS, Need, PlanView, Stage, need
 from nephroscale.slides.duplicates import IDENTITY, identity_rows
 from nephroscale.stages.patients import diagnosis_patients, listed_patients
 from nephroscale.stages.units import PatientModality
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.job import Job
 
 
 class Folds(Stage):

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from nephroscale.engine.job import Job
 from nephroscale.engine.stage import RECEIPT, Need, PlanView, Stage, need
 from nephroscale.settings import Settings, setting
 from nephroscale.stages.case_inputs import collect_outcomes, list_cases, list_images, list_pictures
 from nephroscale.stages.model_inputs import modalities_of, predicting_models
 from nephroscale.stages.units import PatientModality, PatientSet, SiteBatch
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.job import Job
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import json
 import re
 import tarfile
 from dataclasses import replace
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypedDict, cast
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, TypedDict, cast
 
 from blake3 import blake3
 
@@ -22,13 +23,9 @@ from nephroscale.json_text import pretty_json
 from nephroscale.store import test_set_exposure
 from nephroscale.store.digest import FileEntry, copy_digested, digest_bytes, digest_entries
 from nephroscale.store.disk import full_disk
+from nephroscale.store.objects import Store
+from nephroscale.store.receipts import Receipt
 from nephroscale.store.records import Record, Records, is_intact
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from nephroscale.store.objects import Store
-    from nephroscale.store.receipts import Receipt
 
 FORMAT = 2
 _SAFE_MODE = 0o444

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import IO, TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, NamedTuple
 
 from blake3 import blake3
 
 from nephroscale.json_text import canonical_json
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 _CHUNK = 1 << 22
 

@@ -8,20 +8,17 @@ import os
 import socket
 import stat
 import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.digest import list_files
 from nephroscale.store.folder import remove_tree
+from nephroscale.store.objects import Store
 from nephroscale.store.records import Records
 from nephroscale.store.results_index import absent_results, objects, receipts_by_digest, unknown_need
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
-
-    from nephroscale.store.objects import Store
 
 # A job whose files are older than this was killed, on whatever host it ran.
 PIN_SECONDS = 14 * 24 * 3600

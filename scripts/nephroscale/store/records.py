@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 import orjson
 
 from nephroscale.json_text import JSON, pretty_json
 from nephroscale.store.digest import digest_bytes, digest_json
+from nephroscale.store.objects import Store
 from nephroscale.store.receipts import Receipt
 from nephroscale.store.recipe import Recipe
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.store.objects import Store
-
 
 # The first two lines of a record's file; the digest is that of the file without the second line.
 _HEAD = b'{\n  "digest": "%s",\n'

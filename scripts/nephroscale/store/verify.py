@@ -6,18 +6,16 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from nephroscale.store.objects import MISSING, Store
 from nephroscale.store.records import Records, now
 from nephroscale.store.results_index import receipts_by_digest, shelves
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
 
 # Objects that a worker checks before it reports progress.
 BATCH = 100

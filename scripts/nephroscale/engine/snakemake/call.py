@@ -6,16 +6,13 @@ import contextlib
 import io
 import shutil
 import subprocess
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from nephroscale.collect import reachable
+from nephroscale.engine.stage import Stage
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-
-    from nephroscale.engine.stage import Stage
 
 # Options with which Snakemake starts no job.
 ONLY_SHOWN = (

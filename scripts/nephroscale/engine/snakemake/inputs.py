@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from nephroscale.engine.awaited import receipts_of_input
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from nephroscale.engine.plan import Plan
+from nephroscale.engine.plan import Plan
 
 
 class StageOfRule:

@@ -12,17 +12,13 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from nephroscale.engine.plan import Plan
 from nephroscale.store.disk import write_whole
 from nephroscale.store.records import now
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
-
-    from nephroscale.engine.plan import Plan
 
 GROUPED, RETRIES, ATTEMPT, DEVICE = (f"NEPHROSCALE_{name}" for name in ("GROUPED", "RETRIES", "ATTEMPT", "DEVICE"))
 

@@ -11,27 +11,22 @@ import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 
 from nephroscale.engine.dispatch import read_dispatch
 from nephroscale.engine.environment import package_versions
 from nephroscale.engine.make_units import git_commit
 from nephroscale.engine.plan import Plan
 from nephroscale.engine.snakemake import script
+from nephroscale.engine.stage import Stage
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from multiprocessing.connection import Connection
-    from multiprocessing.context import ForkProcess
-
-    from nephroscale.engine.stage import Stage
-    from nephroscale.json_text import JSON
-
+from nephroscale.json_text import JSON
 
 Signatures: TypeAlias = "dict[Path, tuple[int, ...]]"
 CLEAR_REFS = Path("/proc/self/clear_refs")

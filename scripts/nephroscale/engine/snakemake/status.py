@@ -8,23 +8,19 @@ import shutil
 import socket
 import subprocess
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 from nephroscale.collect import grouped
 from nephroscale.engine.batches import describe_batches
 from nephroscale.engine.image_findings import describe_findings
 from nephroscale.engine.past_reports import past_reports
+from nephroscale.engine.plan import Plan
 from nephroscale.engine.prepass import outdated, outdated_receipts
 from nephroscale.engine.snakemake.attempt import SUFFIX, AttemptState, cluster_logs
 from nephroscale.store.gc import is_alive
+from nephroscale.store.receipts import Receipt
 from nephroscale.store.results_index import REPORTS, receipts_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.store.receipts import Receipt
 
 MOST_NAMED = 5
 

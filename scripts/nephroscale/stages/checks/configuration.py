@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from nephroscale.cohort.columns import fold_column
+from nephroscale.engine.config import Config
+from nephroscale.engine.plan import Plan
 from nephroscale.errors import NephroscaleError
 from nephroscale.features.check_weights import check_encoders
+from nephroscale.features.protocol import NamedWeights
 from nephroscale.features.registry import H5
 from nephroscale.models.settings import TrainableEncoderSettings
 from nephroscale.reporting.settings import ReportSettings
 from nephroscale.stages.model_inputs import uses_prior
 from nephroscale.stages.patients import diagnosis_patients
 from nephroscale.text import name_some
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
-
-    from nephroscale.engine.config import Config
-    from nephroscale.engine.plan import Plan
-    from nephroscale.features.protocol import NamedWeights
 
 PIXELS = "pixels"
 SHOWN = 10

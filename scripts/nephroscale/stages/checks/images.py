@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
+from nephroscale.cohort.image import Image
 from nephroscale.collect import grouped
+from nephroscale.engine.plan import Plan
 from nephroscale.errors import NephroscaleError
 from nephroscale.slides.facts import ImageFacts
 from nephroscale.slides.headers import describe_headers
 from nephroscale.slides.slide_view import TOLERANCE
 from nephroscale.stages.checks.configuration import SHOWN
 from nephroscale.text import name_some
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.cohort.image import Image
-    from nephroscale.engine.plan import Plan
 
 
 class Rejection(NamedTuple):

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from nephroscale.engine.awaited import check_task
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.snakemake.call import Call
 from nephroscale.errors import NephroscaleError, join_faults, list_faults
 from nephroscale.slides.duplicates import find_copies
 from nephroscale.stages.checks import configuration
 from nephroscale.stages.checks.machine import check_machine
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.snakemake.call import Call
 
 
 class Findings(NamedTuple):
