@@ -40,8 +40,11 @@ class Cohort:
     _negatives_of: dict[str, list[Negative]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        images = [image for _, image in sorted(self.images.items())]
-        kinds = (((image.patient_id, modality), image) for image in images for modality in (None, image.modality))
+        kinds = (
+            ((image.patient_id, modality), image)
+            for _, image in sorted(self.images.items())
+            for modality in (None, image.modality)
+        )
         negatives = (negative for _, negative in sorted(self.negatives.items()))
         object.__setattr__(self, "_images_of", grouped(kinds))
         object.__setattr__(self, "_negatives_of", grouped((each.patient_id, each) for each in negatives))

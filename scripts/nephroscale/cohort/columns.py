@@ -73,9 +73,7 @@ def check_cells(table: Table, schema: Schema, filled: Sequence[str], errors: Val
         Row number and column of each cell with an error.
     """
     bad: BadCells = set()
-    for column in table.columns:
-        if column not in schema["properties"]:
-            continue
+    for column in (column for column in table.columns if column in schema["properties"]):
         wrong = _check_of(schema["properties"][column])
         needed = column in filled
         for row, cells in table.rows:

@@ -154,9 +154,7 @@ def _check_counts(
         "folds.n_folds": folds.n_folds if folds.scheme == "leave_one_site_out" else 0,
         "folds.left_out_sites": folds.left_out_sites,
     }
-    for key, number in by_site.items():
-        if not number:
-            continue
+    for key, number in ((key, number) for key, number in by_site.items() if number):
         without = [patient.id for patient in eligible if not patient.site]
         sites = sorted({patient.site for patient in eligible if patient.site})
         if without:

@@ -95,9 +95,7 @@ def read_table(
 
 def clean(text: str) -> str:
     """Trim a cell, of invisible characters too, and compose it (NFC)."""
-    if text.isascii():
-        return text.strip()
-    return unicodedata.normalize("NFC", text.strip().strip(_INVISIBLE).strip())
+    return text.strip() if text.isascii() else unicodedata.normalize("NFC", text.strip().strip(_INVISIBLE).strip())
 
 
 def _read_csv(path: str, text: str, required: Sequence[str], errors: ValidationErrors) -> list[list[str]] | None:

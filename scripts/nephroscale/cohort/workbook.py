@@ -62,8 +62,7 @@ def read_workbook(path: str, content: bytes, sheet: str, errors: ValidationError
 
 def _has_merged_cells(content: bytes) -> bool:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        sheets = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
-        return any(_MERGED in archive.read(name) for name in sheets)
+        return any(_MERGED in archive.read(name) for name in archive.namelist() if name.startswith("xl/worksheets/"))
 
 
 def _choose_sheet(path: str, book: Any, wanted: str, errors: ValidationErrors) -> str | None:

@@ -67,7 +67,7 @@ def write_audit(options: argparse.Namespace) -> int:
     return 1 if outdated + figures["conflicts"] else 0
 
 
-def print_trace(options: argparse.Namespace) -> int:
+def print_trace(options: argparse.Namespace) -> None:
     """Print everything that an artifact was made from."""
     from nephroscale.provenance.find import find_artifact
     from nephroscale.provenance.graph import read_graph
@@ -76,10 +76,9 @@ def print_trace(options: argparse.Namespace) -> int:
     plan = open_plan(options)
     graph = read_graph(plan)
     print(trace(graph, find_artifact(plan, graph, options.artifact), everything=options.all))
-    return 0
 
 
-def print_why(options: argparse.Namespace) -> int:
+def print_why(options: argparse.Namespace) -> None:
     """Print why a unit would be made again; the exit status is 0 in any case, since a change is no error."""
     from nephroscale.engine.prepass import find_out
     from nephroscale.provenance.find import find_unit
@@ -89,17 +88,15 @@ def print_why(options: argparse.Namespace) -> int:
     unit = find_unit(plan, options.unit)
     find_out(plan)
     print(why(plan, *unit))
-    return 0
 
 
-def print_difference(options: argparse.Namespace) -> int:
+def print_difference(options: argparse.Namespace) -> None:
     """Print why two runs differ; the exit status is 0 in any case, since a difference is no error."""
     from nephroscale.provenance.run_difference import compare_runs, open_run
     from nephroscale.stages.registry import ORDER
 
     first, second = (open_run(folder) for folder in options.runs)
     print(compare_runs(first, second, ORDER).text(ORDER))
-    return 0
 
 
 def print_replay(options: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ def add(commands: Commands) -> None:
     )
 
 
-def print_estimate(options: argparse.Namespace) -> int:
+def print_estimate(options: argparse.Namespace) -> None:
     """Print a line for each stage, and the sums."""
     plan = open_plan(options)
     rows = estimate(plan, read_rates())
@@ -32,7 +32,6 @@ def print_estimate(options: argparse.Namespace) -> int:
         print("The shipped rates were measured on a CPU: GPU hours from them are an upper bound.")
     if any(row.source == "shipped rates" for row in rows):
         print(f"The shipped rates come from small images; {ENOUGH} finished jobs of a stage replace its rate.")
-    return 0
 
 
 def _sums(rows: Iterable[StageEstimate], on_gpu: set[str]) -> str:

@@ -34,16 +34,15 @@ def add(commands: Commands) -> None:
     qupath.add_argument("out", type=Path, metavar="FOLDER", help="folder to create, such as one in a QuPath project")
 
 
-def write_report_archive(options: argparse.Namespace) -> int:
+def write_report_archive(options: argparse.Namespace) -> None:
     """Write the report as a zip file."""
     from nephroscale.reporting.export_report import export_report
 
     report = options.report or open_plan(options).results / "report"
     print(f"{options.out}: {len(export_report(report, options.out))} files")
-    return 0
 
 
-def write_checklists(options: argparse.Namespace) -> int:
+def write_checklists(options: argparse.Namespace) -> None:
     """Write the checklists, a paragraph of methods and the references."""
     import json
     import os
@@ -70,7 +69,6 @@ def write_checklists(options: argparse.Namespace) -> int:
     for name, count in write_checklist(study, out, up).items():
         print(f"{name}: {count} items to write yourself")
     print(f"Checklists: {out / 'index.html'}")
-    return 0
 
 
 def _count_normalisations(plan: Plan) -> dict[str, int]:
@@ -135,7 +133,7 @@ def _crop_side(plan: Plan, image: str) -> float | None:
     return side
 
 
-def write_outlines(options: argparse.Namespace) -> int:
+def write_outlines(options: argparse.Namespace) -> None:
     """Write the outlines of all slides, and the scripts, to a folder for QuPath."""
     from nephroscale.glomeruli.qupath import OutlinedSlide, write_qupath
 
@@ -149,4 +147,3 @@ def write_outlines(options: argparse.Namespace) -> int:
         raise NephroscaleError("There are no outlines yet.", where=str(plan.results), fix="Run the target `glomeruli`.")
     write_qupath(slides, options.out)
     print(f"{options.out}: outlines of {len(slides)} slides and fields, load_outlines.groovy, save_outlines.groovy")
-    return 0

@@ -74,7 +74,7 @@ class _Tables:
     notes: list[str]
 
 
-def init_study(options: argparse.Namespace) -> int:
+def init_study(options: argparse.Namespace) -> None:
     """Write a new study; no file is overwritten."""
     study: Path = options.study
     files = ["study.yaml", "Snakefile", "slurm/config.yaml", "profiles/default/config.yaml"]
@@ -107,7 +107,6 @@ def init_study(options: argparse.Namespace) -> int:
     for profile, name in (("slurm", "slurm"), ("default", "profiles/default")):
         shutil.copyfile(workflow_folder() / "profiles" / profile / "config.yaml", study / name / "config.yaml")
     _print_summary(study, files, tables)
-    return 0
 
 
 def _make_tables(
@@ -129,8 +128,11 @@ def _make_tables(
         taken.add(row["image_id"].casefold())
         images.append(row)
     notes = [*labels.notes, *_find_blanks(images)]
-    faults = [f"{row['path']}: {scale.fault}" for row, scale in zip(images, stated, strict=True) if scale.fault]
-    notes += [f"cannot be used: {fault}" for fault in faults]
+    notes += [
+        f"cannot be used: {row['path']}: {scale.fault}"
+        for row, scale in zip(images, stated, strict=True)
+        if scale.fault
+    ]
     people = [_patient_row(name, ids[name], labels, pseudonym=key is not None) for name in patients]
     if labels.rows:
         notes += _note(
@@ -192,21 +194,18 @@ def _find_blanks(images: list[dict[str, str]]) -> list[str]:
     """List the empty cells of images.csv that its user has to fill in."""
     blanks: dict[str, list[str]] = defaultdict(list)
     for row in images:
-        modality, name = row["modality"], row["image_id"]
-        if not modality:
-            blanks["modality is empty (OM, IM or TEM)"].append(name)
-        needed = {"OM": "stain", "IM": "marker"}.get(modality)
-        if needed and not row[needed]:
-            blanks[f"{needed} is empty"].append(name)
-        if modality in {"OM", "IM"} and not row["mpp"]:
-            what = (
-                "mpp is empty (µm per pixel; or write `whole` in a column `roi` where one glomerulus fills the field)"
-            )
-            blanks[what].append(name)
-        if modality == "TEM" and not row["nm_per_px"]:
-            blanks["nm_per_px is empty (or name instrument and magnification)"].append(name)
-        if "resolution tag" in row["scale_source"]:
-            blanks["mpp is from a plain resolution tag; compare it with a scale bar"].append(name)
+        modality, needed = row["modality"], {"OM": "stain", "IM": "marker"}.get(row["modality"], "modality")
+        checks = {
+            "modality is empty (OM, IM or TEM)": not modality,
+            f"{needed} is empty": modality in {"OM", "IM"} and not row[needed],
+            "mpp is empty (µm per pixel; or write `whole` in a column `roi` where one glomerulus fills the field)": (
+                modality in {"OM", "IM"} and not row["mpp"]
+            ),
+            "nm_per_px is empty (or name instrument and magnification)": modality == "TEM" and not row["nm_per_px"],
+            "mpp is from a plain resolution tag; compare it with a scale bar": "resolution tag" in row["scale_source"],
+        }
+        for what in (what for what, holds in checks.items() if holds):
+            blanks[what].append(row["image_id"])
     return [note for what, names in blanks.items() for note in _note(f"images.csv, column {what}", names)]
 
 

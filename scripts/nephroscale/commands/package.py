@@ -57,7 +57,7 @@ def add(commands: Commands) -> None:
     predict.add_argument("options", nargs="*", help="more options of Snakemake, after --")
 
 
-def package_model(options: argparse.Namespace) -> int:
+def package_model(options: argparse.Namespace) -> None:
     """Write a trained model into a folder."""
     package = write_package(open_plan(options), options.model, options.out)
     size = sum(path.stat().st_size for path in package.folder.rglob("*") if path.is_file())
@@ -65,7 +65,6 @@ def package_model(options: argparse.Namespace) -> int:
     for encoder in _encoders(package.settings()):
         if encoder.get("digest"):
             print(f"The weights of the encoder {encoder['name']} are not included; digest {encoder['digest']}.")
-    return 0
 
 
 def write_package(plan: Plan, model: str, out: Path) -> Package:

@@ -123,7 +123,7 @@ def _update(config: dict[str, JSON], changes: dict[str, JSON]) -> None:
             config[key] = value
 
 
-def status(options: argparse.Namespace) -> int:
+def status(options: argparse.Namespace) -> None:
     """Print the progress of a run. If the tables have faults, print these and the contents of the results folder."""
     config = load_config(read_config(options))
     try:
@@ -139,4 +139,3 @@ def status(options: argparse.Namespace) -> int:
     print(summary(plan))
     if old:
         print("\nOutdated, and why:", *(f"  {line}" for line in changes(plan, old)), sep="\n")
-    return 0

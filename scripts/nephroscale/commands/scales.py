@@ -35,7 +35,7 @@ def add(commands: Commands) -> None:
     )
 
 
-def list_scales(options: argparse.Namespace) -> int:
+def list_scales(options: argparse.Namespace) -> None:
     """Print a line for each image, in the order of the ids."""
     images = list(open_plan(options).cohort.images.values())
     stated = read_stated_scales([(image.path, image.modality, image.page) for image in images])
@@ -46,7 +46,6 @@ def list_scales(options: argparse.Namespace) -> int:
     lacking, noted = (sum(getattr(row, name) == "none" for row in rows) for name in ("used", "file"))
     conflicts = sum("differ" in row.note for row in rows)
     print(f"\n{len(rows)} images: {noted} whose file states no scale, {lacking} without any, {conflicts} in conflict.")
-    return 0
 
 
 def _row(image: Image, stated: StatedScale) -> ScaleRow:

@@ -12,7 +12,7 @@ def add(commands: Commands) -> None:
     commands.add_parser("unlock", help="open the external patients, and keep when this was", run=unlock_external)
 
 
-def unlock_external(options: argparse.Namespace) -> int:
+def unlock_external(options: argparse.Namespace) -> None:
     """Enter the external patients into the ledger of the study."""
     from nephroscale.stages.external import external_patients, ledger_path, open_external
     from nephroscale.store.digest import digest_json
@@ -23,4 +23,3 @@ def unlock_external(options: argparse.Namespace) -> int:
     earlier = f" {opening.before} configurations had been scored on them before." if opening.before else ""
     print(f"The external patients {'are open now' if new else f'were opened on {opening.when[:10]}'}.{earlier}")
     print(f"Ledger: {ledger_path(plan)}. Keep it with the tables; without it the report states that this is unknown.")
-    return 0

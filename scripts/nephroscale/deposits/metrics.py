@@ -100,14 +100,6 @@ def _accuracy(found: Scored, kept: np.ndarray) -> float:
     return float(right[kept].mean()) if kept.any() else np.nan
 
 
-def _sensitivity(found: Scored, kept: np.ndarray) -> float:
-    return _accuracy(found, kept & found.labels)
-
-
-def _specificity(found: Scored, kept: np.ndarray) -> float:
-    return _accuracy(found, kept & ~found.labels)
-
-
 def _auc(found: Scored, kept: np.ndarray) -> float:
     """Share of pairs within folds, one image with and one without deposits, that the probabilities order correctly."""
     wins, pairs = 0.0, 0
@@ -123,8 +115,8 @@ def _auc(found: Scored, kept: np.ndarray) -> float:
 _FIGURES: dict[str, Callable[[Scored, np.ndarray], float]] = {
     "accuracy": _accuracy,
     "auc": _auc,
-    "sensitivity": _sensitivity,
-    "specificity": _specificity,
+    "sensitivity": lambda found, kept: _accuracy(found, kept & found.labels),
+    "specificity": lambda found, kept: _accuracy(found, kept & ~found.labels),
 }
 
 

@@ -84,9 +84,7 @@ def _distributions_of(name: str) -> tuple[str, ...]:
     return tuple(sorted(set(_all_distributions().get(name, (name,)))))
 
 
-@cache
-def _all_distributions() -> dict[str, list[str]]:
-    return dict(importlib.metadata.packages_distributions())
+_all_distributions = cache(importlib.metadata.packages_distributions)
 
 
 @cache

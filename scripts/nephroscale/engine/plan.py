@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from nephroscale.cohort.cohort import Cohort
 from nephroscale.cohort.image import Image
 from nephroscale.cohort.tables import load_cohort
+from nephroscale.collect import Kept
 from nephroscale.engine.batches import batch_name
 from nephroscale.engine.config import Config, load_config
 from nephroscale.engine.environment import numerical_environment, package_versions
@@ -102,13 +103,17 @@ class Plan(ResultsFolder):
         self.forced = Forced.from_environment()
         #: Whether the pre-pass has brought every receipt to what is known.
         self.settled = False
-        self._receipts: dict[tuple[str, str], Receipt | None] = {}
+        self._receipts: Kept[tuple[str, str], Receipt | None] = Kept(lambda key: read_receipt(self.receipt_name(*key)))
         self._receipt_digests: dict[tuple[str, str], tuple[Receipt, str]] = {}
-        self._objects: dict[tuple[Path, Callable[[Any], Any]], Any] = {}
+        self._objects: Kept[tuple[Path, Callable[[Any], Any]], Any] = Kept(
+            lambda key: key[1](json.loads(key[0].read_bytes()))
+        )
         self._digests: dict[tuple[str, str], str] = {}
         self._test_set_uses: dict[tuple[str, str], ScoredTestSet] = {}
-        self._units: dict[str, list[str]] = {}
-        self._study_units: dict[str, list[str]] = {}
+        self._units: Kept[str, list[str]] = Kept(
+            lambda stage: [*self.study_units(stage), *self.stages[stage].new_units(self)]
+        )
+        self._study_units: Kept[str, list[str]] = Kept(lambda stage: self.stages[stage].units(self))
         self._loose_ends: dict[tuple[str, ...], list[Need]] = {}
 
     def afresh(self) -> Plan:
@@ -185,14 +190,10 @@ class Plan(ResultsFolder):
 
     def units(self, stage: str) -> list[str]:
         """The units of a stage, those of new patients after the others."""
-        if stage not in self._units:
-            self._units[stage] = [*self.study_units(stage), *self.stages[stage].new_units(self)]
         return self._units[stage]
 
     def study_units(self, stage: str) -> list[str]:
         """The units of a stage that belong to the study, and therefore to `all`, the report and the audit."""
-        if stage not in self._study_units:
-            self._study_units[stage] = self.stages[stage].units(self)
         return self._study_units[stage]
 
     def loose_ends(self, *stages: str) -> list[Need]:
@@ -221,10 +222,7 @@ class Plan(ResultsFolder):
 
     def receipt(self, stage: str, unit: str) -> Receipt | None:
         """The present receipt of a unit, or None if it is not made."""
-        key = (stage, unit)
-        if key not in self._receipts:
-            self._receipts[key] = read_receipt(self.receipt_name(stage, unit))
-        return self._receipts[key]
+        return self._receipts[stage, unit]
 
     def set_receipt(self, stage: str, unit: str, receipt: Receipt | None) -> None:
         """Set the receipt of a unit before it is written (used by the pre-pass)."""
@@ -244,10 +242,7 @@ class Plan(ResultsFolder):
         path = self.object_path(stage, unit)
         if path is None:
             return None
-        key = (path / file if file else path, parse)
-        if key not in self._objects:
-            self._objects[key] = parse(json.loads(key[0].read_bytes()))
-        parsed: T = self._objects[key]
+        parsed: T = self._objects[path / file if file else path, parse]
         return parsed
 
     def examine(self, stage: Stage, unit: str) -> Recipe | Receipt | None:
@@ -278,9 +273,7 @@ class Plan(ResultsFolder):
             else:
                 return _inherited(stage, unit, need, receipt)
         files = stage.files(self, unit)
-        if files is None:
-            return None
-        return self.recipe_with(stage, unit, stage.rows(self, unit), {**inputs, **files})
+        return None if files is None else self.recipe_with(stage, unit, stage.rows(self, unit), {**inputs, **files})
 
     def recipe_with(self, stage: Stage, unit: str, rows: object, inputs: Mapping[str, str]) -> Recipe:
         """The recipe of a unit with given rows and inputs, which may not be known."""

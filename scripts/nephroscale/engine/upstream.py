@@ -45,8 +45,7 @@ def with_upstream(plan: Plan, results: Iterable[Path]) -> Contents:
     items = [_item(plan, *key) for key in ordered]
     raw = [path for stage, unit in ordered for path in raw_paths(plan.stages[stage].raw(plan, unit)).values()]
     # Known by now: a look-up has asked for the digest of each.
-    entries = [entry for path in raw if (entry := plan.raw_cache.entry(path))]
-    return Contents(items, {entry["digest"]: entry["size"] for entry in entries})
+    return Contents(items, {entry["digest"]: entry["size"] for path in raw if (entry := plan.raw_cache.entry(path))})
 
 
 def _named(plan: Plan, path: Path, places: dict[str, Key]) -> list[Key]:

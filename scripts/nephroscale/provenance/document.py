@@ -77,9 +77,7 @@ def make_document(plan: Plan, graph: Graph, elsewhere: list[Comparison] | None =
 
 def _content(plan: Plan, artifact: Artifact | None, file: str) -> JSON:
     """Read a JSON file of an artifact's object; None if there is none, or it is lost."""
-    if artifact is None or artifact.state == LOST:
-        return None
-    return cast("JSON", plan.object_json(*artifact.key, file))
+    return None if artifact is None or artifact.state == LOST else cast("JSON", plan.object_json(*artifact.key, file))
 
 
 def _entry(artifact: Artifact, index: Mapping[tuple[str, str], int], shared: _SharedValues) -> ArtifactEntry:

@@ -251,25 +251,29 @@ def describe(plan: Plan, held: Holdings) -> list[str]:
 
 def describe_rest(plan: Plan, held: Holdings, left: Iterable[str] = ()) -> list[str]:
     """List what stays of a patient after the deletion, and where else to look."""
-    lines = [f"belongs to another user, and only this user can delete it: {path}" for path in left]
+    data, new = plan.config.data, plan.config.predict
+    tables = filter(None, (data.patients, data.images, new.patients, new.images))
     images = [image for case in sorted(held.cases) for image in plan.cohort.images_of(case)]
-    if any(case in plan.cohort.patients for case in held.cases):
-        data, new = plan.config.data, plan.config.predict
-        tables = filter(None, (data.patients, data.images, new.patients, new.images))
-        lines.append(f"tables, which the next run reads again: delete the rows of the patient in {', '.join(tables)}")
-    if images:
-        paths = [str(path) for image in images for path in (image.path, image.annotation) if path]
-        lines.append(f"raw files: {_some(paths)}")
-    if held.shared:
-        lines.append(f"objects that the data of other patients gave too: {_some(held.shared)}")
-    if held.predictions:
-        networks = (
-            "predictions of other patients by networks that were trained on this patient (their records are deleted)"
-        )
-        lines.append(f"{networks}: {_some(sorted(held.predictions))}")
-    lines.append("Snakemake's own folder, with the names of files and the logs of the cluster")
-    lines.append("copies made by hand, exported bundles and reports, packaged models, other stores, backups")
-    return lines
+    paths = [str(path) for image in images for path in (image.path, image.annotation) if path]
+    kinds = (
+        (
+            any(case in plan.cohort.patients for case in held.cases),
+            f"tables, which the next run reads again: delete the rows of the patient in {', '.join(tables)}",
+        ),
+        (paths, f"raw files: {_some(paths)}"),
+        (held.shared, f"objects that the data of other patients gave too: {_some(held.shared)}"),
+        (
+            held.predictions,
+            "predictions of other patients by networks that were trained on this patient (their records are deleted): "
+            + _some(sorted(held.predictions)),
+        ),
+    )
+    return [
+        *(f"belongs to another user, and only this user can delete it: {path}" for path in left),
+        *(line for there, line in kinds if there),
+        "Snakemake's own folder, with the names of files and the logs of the cluster",
+        "copies made by hand, exported bundles and reports, packaged models, other stores, backups",
+    ]
 
 
 def _some(names: list[str]) -> str:

@@ -14,6 +14,7 @@ from nephroscale.provenance.document_types import (
 )
 from nephroscale.provenance.page_data import describe_cases
 from nephroscale.provenance.status import INVALID, ancestors_of_model
+from nephroscale.text import count_of
 
 #: The sentences of :mod:`nephroscale.provenance.recipe_diff` about a change further upstream.
 CONSEQUENCE = re.compile(r"the input .+ (changed|was added|was removed)\b.*")
@@ -146,57 +147,64 @@ def verdict(counts: Mapping[str, int], figures: Numbers | None) -> Verdict:
     """Summarize whether the results are valid."""
     total, off = counts["artifacts"], counts["stale"] + counts["unrecorded"] + counts["lost"]
     downstream = counts["stale_upstream"]
-    sentences = []
-    if not total:
-        sentences.append("Nothing has been made yet.")
-    elif not off and not counts["missing"]:
-        sentences.append("Every artifact matches the present code, configuration and data.")
-    elif off:
-        sentences.append(
+    sentences: list[tuple[object, str]] = [
+        (not total, "Nothing has been made yet."),
+        (
+            total and not off and not counts["missing"],
+            "Every artifact matches the present code, configuration and data.",
+        ),
+        (
+            off,
             f"{off} of {total} artifacts do not match the present code, configuration and data"
-            + (f"; {downstream} more {_was(downstream)} made from these." if downstream else ".")
-        )
-    if figures and off:
-        headline = figures.headline
-        sentences.append(
-            f"{headline.invalid} of the {headline.ancestors} artifacts behind the headline figures ({headline.name}) "
-            f"{_is(headline.invalid)} affected: run the workflow again before using the figures."
-            if headline.invalid
-            else f"None of the artifacts behind the headline figures ({headline.name}) is affected."
-        )
-    if counts["missing"]:
-        sentences.append(f"{_number(counts['missing'], 'artifact')} of the plan {_is(counts['missing'])} not made yet.")
-    if counts["conflicts"]:
-        sentences.append(
-            f"{_number(counts['conflicts'], 'recipe')} gave different results when run again: equal code, settings,"
-            " inputs and seed did not give equal bytes."
-        )
-    elif counts["repeats"]:
-        sentences.append(
-            f"{_number(counts['repeats'], 'artifact')} computed again {_was(counts['repeats'])} byte-identical."
-        )
-    if counts["beyond"]:
-        sentences.append(
-            f"{_number(counts['beyond'], 'artifact')} {_is(counts['beyond'])} further from the result of another"
-            " machine than the tolerance."
-        )
-    if counts["absent"]:
-        sentences.append(
-            f"Raw files of {_number(counts['absent'], 'patient')} are missing now: their recorded digests were used."
-        )
-    if counts["uncommitted"]:
-        sentences.append(
-            f"{_number(counts['uncommitted'], 'artifact')} {_was(counts['uncommitted'])} made by code with uncommitted "
-            "changes; the digest of each file is recorded."
-        )
-    if not figures and total:
-        sentences.append("There is no report yet, and no headline figure.")
+            + (f"; {downstream} more {_was(downstream)} made from these." if downstream else "."),
+        ),
+        (off and figures, _describe_headline(figures.headline) if figures else ""),
+        (
+            counts["missing"],
+            f"{count_of(counts['missing'], 'artifact')} of the plan {_is(counts['missing'])} not made yet.",
+        ),
+        (
+            counts["conflicts"],
+            (
+                f"{count_of(counts['conflicts'], 'recipe')} gave different results when run again: equal code, "
+                "settings, inputs and seed did not give equal bytes."
+            ),
+        ),
+        (
+            counts["repeats"] and not counts["conflicts"],
+            f"{count_of(counts['repeats'], 'artifact')} computed again {_was(counts['repeats'])} byte-identical.",
+        ),
+        (
+            counts["beyond"],
+            (
+                f"{count_of(counts['beyond'], 'artifact')} {_is(counts['beyond'])} further from the result of another"
+                " machine than the tolerance."
+            ),
+        ),
+        (
+            counts["absent"],
+            f"Raw files of {count_of(counts['absent'], 'patient')} are missing now: their recorded digests were used.",
+        ),
+        (
+            counts["uncommitted"],
+            (
+                f"{count_of(counts['uncommitted'], 'artifact')} {_was(counts['uncommitted'])} made by code with "
+                "uncommitted changes; the digest of each file is recorded."
+            ),
+        ),
+        (total and not figures, "There is no report yet, and no headline figure."),
+    ]
     valid = not (off or counts["stale_upstream"] or counts["conflicts"] or counts["missing"]) and bool(total)
-    return Verdict(valid, sentences)
+    return Verdict(valid, [sentence for holds, sentence in sentences if holds])
 
 
-def _number(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _describe_headline(headline: ModelSummary) -> str:
+    if not headline.invalid:
+        return f"None of the artifacts behind the headline figures ({headline.name}) is affected."
+    return (
+        f"{headline.invalid} of the {headline.ancestors} artifacts behind the headline figures ({headline.name}) "
+        f"{_is(headline.invalid)} affected: run the workflow again before using the figures."
+    )
 
 
 def _is(number: int) -> str:

@@ -92,8 +92,7 @@ class DepositsPage(Stage):
 
 def _outlined(plan: PlanView) -> list[Image]:
     """The images with outlined deposits."""
-    images = [image for patient in deposit_patients(plan) for image in plan.images(patient.id, "TEM")]
-    return [image for image in images if image.deposit_outlines]
+    return [i for patient in deposit_patients(plan) for i in plan.images(patient.id, "TEM") if i.deposit_outlines]
 
 
 STAGE = DepositsPage()

@@ -34,9 +34,7 @@ class NewCases(Stage):
         return []
 
     def new_units(self, plan: PlanView) -> list[str]:
-        if not plan.new_patients:
-            return []
-        return [str(PatientSet(model, plan.batch)) for model in predicting_models(plan)]
+        return [str(PatientSet(model, plan.batch)) for model in predicting_models(plan)] if plan.new_patients else []
 
     def stays(self, unit: str) -> bool:
         return True
@@ -77,8 +75,11 @@ class NewCases(Stage):
     def features(self, plan: PlanView, unit: str) -> list[Need]:
         """Which modalities are missing, and why."""
         modalities = modalities_of(plan, PatientSet.parse(unit).model)
-        units = [str(PatientModality(patient, name)) for patient in plan.new_patients for name in modalities]
-        return [Need("features", each, part=RECEIPT, optional=True) for each in units]
+        return [
+            Need("features", str(PatientModality(patient, name)), part=RECEIPT, optional=True)
+            for patient in plan.new_patients
+            for name in modalities
+        ]
 
     def after_in(self, plan: PlanView) -> tuple[str, ...]:
         return tuple(stage for stage in self.after if stage != "new_deposits" or plan.units(stage))
@@ -120,8 +121,11 @@ class NewCases(Stage):
 
 def _of_images(plan: PlanView, stage: str) -> list[Need]:
     """What a stage made of each slide and field of the new patients."""
-    images = [image for patient in plan.new_patients for image in plan.images(patient, "OM", "IM")]
-    return [Need(stage, image.id, part=RECEIPT, optional=True) for image in images]
+    return [
+        Need(stage, image.id, part=RECEIPT, optional=True)
+        for patient in plan.new_patients
+        for image in plan.images(patient, "OM", "IM")
+    ]
 
 
 STAGE = NewCases()

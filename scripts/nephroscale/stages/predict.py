@@ -262,9 +262,7 @@ def check_new_images(job: Job[Any]) -> None:
 
 def patients_of(plan: PlanView, chosen: str) -> list[str]:
     """The patients of a set."""
-    if chosen != EXTERNAL:
-        return plan.new_patients
-    return external_patients(plan)
+    return external_patients(plan) if chosen == EXTERNAL else plan.new_patients
 
 
 def members_of(plan: PlanView, model: str) -> list[str]:

@@ -36,15 +36,11 @@ ORDER = (
 class _StageTable(Mapping[str, "Stage"]):
     """Imports a stage when it is asked for: a job needs few of them."""
 
-    def __init__(self) -> None:
-        self._stages: dict[str, Stage] = {}
-
     def __getitem__(self, name: str) -> Stage:
         if name not in ORDER:
             raise KeyError(name)
-        if name not in self._stages:
-            self._stages[name] = import_module(f"nephroscale.stages.{name}").STAGE
-        return self._stages[name]
+        stage: Stage = import_module(f"nephroscale.stages.{name}").STAGE
+        return stage
 
     def __iter__(self) -> Iterator[str]:
         return iter(ORDER)

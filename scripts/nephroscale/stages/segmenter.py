@@ -67,8 +67,7 @@ class Segmenter(OutlinedSlidesStage):
         return [image.id for image in self.raw(plan, unit)]
 
     def raw(self, plan: PlanView, unit: str) -> list[Image]:
-        found = [image for patient in plan.segmentation_patients for image in plan.images(patient, "OM")]
-        return [image for image in found if image.annotation]
+        return [i for patient in plan.segmentation_patients for i in plan.images(patient, "OM") if i.annotation]
 
     def make(self, job: Job[SegmenterSettings]) -> Mapping[str, object]:
         from nephroscale.glomeruli.segmenter import train_segmenter

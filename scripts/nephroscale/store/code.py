@@ -5,18 +5,16 @@ from __future__ import annotations
 import ast
 import json
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from nephroscale.collect import Kept, reachable
 from nephroscale.store.digest import digest_bytes, digest_file, digest_json
 from nephroscale.store.recipe import SharedPart
 from nephroscale.store.syntax import digest_syntax
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 PACKAGE = "nephroscale"
 
@@ -144,9 +142,7 @@ class Code:
         return Closure(SharedPart(sorted(code.items())), tuple(sorted(tops)), tuple(sorted(imports)))
 
     def _name(self, path: Path) -> str:
-        if path.parent == self.scripts:
-            return path.name
-        return f"{PACKAGE}/{path.relative_to(self.package).as_posix()}"
+        return path.name if path.parent == self.scripts else f"{PACKAGE}/{path.relative_to(self.package).as_posix()}"
 
     def _find(self, module: str) -> list[Path]:
         """The files that importing a module runs: itself and the `__init__` of the folders above it."""

@@ -166,9 +166,7 @@ def _is_dead(pin: Path) -> bool:
 def _is_running(process: str) -> bool | None:
     """Whether the process ``<host>-<pid>`` is running; None where this host cannot know."""
     host, _, pid = process.rpartition("-")
-    if host != socket.gethostname() or not pid.isdecimal():
-        return None
-    return is_alive(os.kill, int(pid))
+    return is_alive(os.kill, int(pid)) if host == socket.gethostname() and pid.isdecimal() else None
 
 
 def is_alive(signal: Callable[[int, int], None], number: int) -> bool:

@@ -122,6 +122,4 @@ def _ping(scontrol: str) -> str | None:
         )
     except subprocess.TimeoutExpired:
         return f"nothing within {SECONDS} seconds"
-    if " is UP" in done.stdout:
-        return None
-    return (done.stdout + done.stderr).strip().partition("\n")[0]
+    return None if " is UP" in done.stdout else (done.stdout + done.stderr).strip().partition("\n")[0]

@@ -13,7 +13,7 @@ from nephroscale.slides.facts import ImageFacts
 from nephroscale.slides.headers import describe_headers
 from nephroscale.slides.slide_view import TOLERANCE
 from nephroscale.stages.checks.configuration import SHOWN
-from nephroscale.text import name_some
+from nephroscale.text import count_of, name_some
 
 
 class Rejection(NamedTuple):
@@ -62,9 +62,8 @@ def find_rejections(plan: Plan) -> list[Rejection]:
 def list_rejections(rejections: list[Rejection]) -> Iterator[NephroscaleError]:
     """Turn rejections into one warning for each reason, which names the images and their files."""
     for (reason, fix), found in grouped(((each.reason, each.fix), each) for each in rejections).items():
-        count = "1 image" if len(found) == 1 else f"{len(found)} images"
         where = name_some([f"{each.image.id} ({each.image.path})" for each in found], SHOWN)
-        yield NephroscaleError(f"{count} will be rejected: {reason}.", where=where, fix=fix)
+        yield NephroscaleError(f"{count_of(len(found), 'image')} will be rejected: {reason}.", where=where, fix=fix)
 
 
 def _registered(plan: Plan, patient: str) -> dict[str, dict[str, object]] | None:

@@ -14,6 +14,7 @@ from nephroscale.errors import NephroscaleError, join_faults, list_faults
 from nephroscale.slides.duplicates import find_copies
 from nephroscale.stages.checks import configuration
 from nephroscale.stages.checks.machine import check_machine
+from nephroscale.text import count_of
 
 
 class Findings(NamedTuple):
@@ -58,7 +59,7 @@ def _report(findings: Findings) -> None:
     """Print the warnings, and raise the faults."""
     faults, warnings = findings
     if warnings:
-        count = "1 warning" if len(warnings) == 1 else f"{len(warnings)} warnings"
+        count = count_of(len(warnings), "warning")
         print(f"nephroscale: {count} before the first job:\n{list_faults(warnings)}", file=sys.stderr)
     if faults:
         raise join_faults(faults)
