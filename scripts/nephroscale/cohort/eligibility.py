@@ -104,12 +104,8 @@ def sort_missing(missing: Missing, settings: EligibilitySettings) -> tuple[dict[
     lacking = {patient: dict(sorted(reasons.items())) for patient, reasons in sorted(missing.items())}
     masked = settings.missing_modalities == "mask"
     taking_part = {p: lacks for p, lacks in lacking.items() if masked and len(lacks) < len(settings.modalities)}
-    reasons = {}
-    for patient, lacks in lacking.items():
-        if patient not in taking_part:
-            modality, reason = next(iter(lacks.items()))
-            reasons[patient] = f"no {modality}: {reason}"
-    return reasons, taking_part
+    first = {patient: next(iter(lacks.items())) for patient, lacks in lacking.items() if patient not in taking_part}
+    return {patient: f"no {modality}: {reason}" for patient, (modality, reason) in first.items()}, taking_part
 
 
 def _count_texts(

@@ -11,6 +11,7 @@ from dataclasses import replace
 from nephroscale.cohort.image import Image, Negative
 from nephroscale.cohort.patient import Patient
 from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.collect import grouped
 
 SPLIT = ("diagnosis", "external", "new")
 """Uses of patients who are predicted; patients of other uses stay one case."""
@@ -37,21 +38,18 @@ def split_biopsies(
         patient's label and group; without a group, the patient's cases form one. A patient with one biopsy keeps the
         id.
     """
-    biopsies: dict[str, set[str]] = {}
     pictures: list[Image | Negative] = [*images, *negatives]
-    for entry in pictures:
-        if entry.biopsy_id:
-            biopsies.setdefault(entry.patient_id, set()).add(entry.biopsy_id)
+    biopsies = grouped((entry.patient_id, entry.biopsy_id) for entry in pictures if entry.biopsy_id)
     several = {
         patient
         for patient, found in biopsies.items()
-        if len(found) > 1 and patient in patients and patients[patient].use in SPLIT
+        if len(set(found)) > 1 and patient in patients and patients[patient].use in SPLIT
     }
     kept = {name: patient for name, patient in patients.items() if name not in several}
     taken = {name.casefold() for name in patients}
     for name in sorted(several):
         patient = patients[name]
-        for biopsy in sorted(biopsies[name]):
+        for biopsy in sorted(set(biopsies[name])):
             case = f"{name}-{biopsy}"
             if case.casefold() in taken:
                 errors.add(

@@ -98,13 +98,9 @@ def _with_values(
 
 
 def _texts(path: str, cells: list[tuple[Any, ...]], errors: ValidationErrors) -> list[list[str]]:
-    texts = []
-    for row in cells:
-        texts.append([_text(cell) for cell in row])
-        for cell in row:
-            if cell.data_type == "e":
-                errors.add(path, f"cell {cell.coordinate} holds the error {cell.value}.", row=cell.row)
-    return texts
+    for cell in (cell for row in cells for cell in row if cell.data_type == "e"):
+        errors.add(path, f"cell {cell.coordinate} holds the error {cell.value}.", row=cell.row)
+    return [[_text(cell) for cell in row] for row in cells]
 
 
 def _text(cell: Any) -> str:

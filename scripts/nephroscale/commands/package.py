@@ -106,10 +106,11 @@ def write_package(plan: Plan, model: str, out: Path) -> Package:
                 where="configuration, features.encoders",
             )
         encoder["weights"] = None
-    members = members_of(plan, model)
-    keys = [(stage, "cohort") for stage in ("reference", "segmenter") if plan.units(stage)]
-    keys += [("train", unit) for unit in members]
-    keys += [("temperature", unit) for unit in folds_of(plan, model)]
+    keys = [
+        *((stage, "cohort") for stage in ("reference", "segmenter") if plan.units(stage)),
+        *(("train", unit) for unit in members_of(plan, model)),
+        *(("temperature", unit) for unit in folds_of(plan, model)),
+    ]
     if uses_prior(plan, model):
         fitted = {unit: plan.receipt("deposit_priors", unit) for unit in plan.units("deposit_priors")}
         keys += [("deposit_priors", unit) for unit, receipt in fitted.items() if receipt is None or receipt.accepted]
@@ -172,8 +173,7 @@ def predict_elsewhere(options: argparse.Namespace) -> int:
             encoder["weights"] = found[digest]
     if config["om"]["reference_file"]:
         config["om"]["reference_file"] = str(package.folder / REFERENCE_FILE)
-    tables = {"patients": str(options.patients.absolute()), "images": str(options.images.absolute())}
-    tables["root"] = str(options.root.absolute())
+    tables = {name: str(getattr(options, name).absolute()) for name in ("patients", "images", "root")}
     config |= {"data": tables, "predict": {**tables, "package": str(package.folder)}}
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
@@ -182,10 +182,12 @@ def predict_elsewhere(options: argparse.Namespace) -> int:
         yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False, allow_unicode=True), encoding="utf-8"
     )
     package.publish(_plan_in(out, options))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow_folder() / "Snakefile")]
-    command += ["--configfile", study.name, *(["--config", *options.config] if options.config else [])]
-    command += ["--cores", str(options.cores), *options.options]
-    return subprocess.run([*command, "--", "predict"], cwd=out, check=False).returncode  # noqa: S603
+    command = [
+        *(sys.executable, "-m", "snakemake", "--snakefile", str(workflow_folder() / "Snakefile")),
+        *("--configfile", study.name, *(["--config", *options.config] if options.config else [])),
+        *("--cores", str(options.cores), *options.options, "--", "predict"),
+    ]
+    return subprocess.run(command, cwd=out, check=False).returncode  # noqa: S603
 
 
 def _plan_in(out: Path, options: argparse.Namespace) -> Plan:

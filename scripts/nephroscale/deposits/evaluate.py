@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nephroscale.arrays import write_arrays
+from nephroscale.collect import grouped
 from nephroscale.deposits.images import load_pictures
 from nephroscale.deposits.predictions import HEAT, Prediction, choose_weight, write_predictions, write_weight
 from nephroscale.deposits.settings import COMBINED, EQUAL, PLAIN, SVM
@@ -120,11 +121,12 @@ def predict_new_deposits(
     pictures = load_pictures(bags, None, settings.backbone.size_px)
     if not pictures or not members:
         raise Rejected("no TEM image can be used" if members else "no model of deposits could be trained")
-    sums: dict[str, list[np.ndarray]] = {}
-    for (_, seed), models in sorted(members.items()):
-        for name, values in predict_joined(models, pictures, settings, seed=seed, device=device)[0].items():
-            sums.setdefault(name, []).append(values)
-    means = {name: np.mean(values, axis=0) for name, values in sums.items()}
+    found = grouped(
+        (name, values)
+        for (_, seed), models in sorted(members.items())
+        for name, values in predict_joined(models, pictures, settings, seed=seed, device=device)[0].items()
+    )
+    means = {name: np.mean(values, axis=0) for name, values in found.items()}
     out.mkdir()
     write_predictions(
         out,

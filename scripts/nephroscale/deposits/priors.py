@@ -113,5 +113,6 @@ def _features(pictures: Sequence[TemPicture], settings: DepositsSettings, device
 
 
 def _as_priors(pictures: Sequence[TemPicture], values: np.ndarray, mean: float) -> TemPriors:
-    found = {p.id: round(max(float(value), LEAST), 6) for p, value in zip(pictures, values, strict=True)}
-    return TemPriors(found, mean)
+    return TemPriors(
+        {p.id: round(max(float(value), LEAST), 6) for p, value in zip(pictures, values, strict=True)}, mean
+    )

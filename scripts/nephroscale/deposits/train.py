@@ -145,9 +145,12 @@ def train_deposits(
         svm = fit_svm(features[:count], labels, persons, seed)
         svm.save(out)
         probabilities = svm.probabilities(features[count:])
-        chosen = svm.parameters
-        figures = {"kernel": chosen.kernel, "cost": chosen.cost, "support_vectors": len(svm.weights)}
-        figures["features"] = features.shape[1]
+        figures = {
+            "kernel": svm.parameters.kernel,
+            "cost": svm.parameters.cost,
+            "support_vectors": len(svm.weights),
+            "features": features.shape[1],
+        }
     _write_validation(out / VALIDATION, sides.validation, probabilities)
     return {
         "train_images": len(sides.training),

@@ -130,11 +130,11 @@ def _common_keys(schema: Schema) -> dict[str, Schema]:
 
 def _keys_of_families(families: dict[str, Schema]) -> Iterator[tuple[str, ...]]:
     """Give key, families, type, default and meaning of each key; keys with one description have one row."""
-    readers: dict[tuple[str, ...], list[str]] = {}
-    for family, entry in families.items():
-        own = {key: value for key, value in entry["properties"].items() if key not in COMMON_KEYS}
-        for row in _rows({"properties": own}, ""):
-            readers.setdefault(row, []).append(family)
+    own = {
+        family: {key: value for key, value in entry["properties"].items() if key not in COMMON_KEYS}
+        for family, entry in families.items()
+    }
+    readers = grouped((row, family) for family, keys in own.items() for row in _rows({"properties": keys}, ""))
     yield ("Key", "Families", "Type", "Default", "Meaning")
     for (key, *others), names in readers.items():
         yield (key, "all" if len(names) == len(families) else ", ".join(names), *others)

@@ -124,10 +124,7 @@ def processor_class() -> str:
     Variables by which somebody limits a library follow, since they change the choice.
     """
     maker, flags = _processor()
-    level = "DEFAULT"
-    for name, needed in LEVELS.items():
-        if needed <= flags:
-            level = name
+    level = next((name for name, needed in reversed(LEVELS.items()) if needed <= flags), "DEFAULT")
     limits = [f"{name}={os.environ[name]}" for name in (*PINS, "NPY_DISABLE_CPU_FEATURES") if name in os.environ]
     return " ".join([f"{maker}-{level}", *limits])
 

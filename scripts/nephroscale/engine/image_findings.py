@@ -49,11 +49,19 @@ def describe_findings(plan: Plan) -> dict[str, Findings]:
     faults = (pair for pair in find_duplicates(plan) if pair.is_fault)
     return {
         "The same image under two patients": grouped((pair.likeness, pair.names) for pair in faults),
-        "Scales of one image that differ by more than 5 %": _differing_scales(plan),
+        "Scales of one image that differ by more than 5 %": grouped(
+            (str(scales), f"{image} of {patient}")
+            for patient, differing in _figures(plan, "register", "differing_scales")
+            for image, scales in differing.items()
+        ),
         "Images to check": _doubtful(plan),
         "Saturated images": _saturated(plan),
         "Exposures of one marker that differ by more than 50 times": _differing_exposures(plan),
-        "TEM images left out": _left_out(plan),
+        "TEM images left out": grouped(
+            (str(image["reason"]), f"{image['id']} of {patient}")
+            for patient, dropped in _figures(plan, "tem", "dropped")
+            for image in dropped
+        ),
         "Outlines left out": _outlines_left_out(plan),
         "Stains that the segmenter was not trained on": _unknown_stains(plan),
     }
@@ -65,14 +73,6 @@ def _figures(plan: Plan, stage: str, name: str) -> Iterator[tuple[str, Any]]:
         receipt = plan.receipt(stage, unit)
         if receipt and receipt.figures.get(name):
             yield unit, receipt.figures[name]
-
-
-def _differing_scales(plan: Plan) -> Findings:
-    return grouped(
-        (str(scales), f"{image} of {patient}")
-        for patient, differing in _figures(plan, "register", "differing_scales")
-        for image, scales in differing.items()
-    )
 
 
 def _doubtful(plan: Plan) -> Findings:
@@ -102,14 +102,6 @@ def _differing_exposures(plan: Plan) -> Findings:
         if longest > MOST_EXPOSED * shortest:
             found[f"{marker}: {shortest:g} to {longest:g} ms"] = [first, last]
     return found
-
-
-def _left_out(plan: Plan) -> Findings:
-    return grouped(
-        (str(image["reason"]), f"{image['id']} of {patient}")
-        for patient, dropped in _figures(plan, "tem", "dropped")
-        for image in dropped
-    )
 
 
 def _unknown_stains(plan: Plan) -> Findings:

@@ -144,8 +144,7 @@ class Job(Generic[S]):
 
     def optional_input(self, name: str) -> Input | None:
         """The artifact of a named input, or None where this unit has none, or it was rejected."""
-        found = [each for each in self.inputs(name) if each.path]
-        return found[0] if found else None
+        return next((each for each in self.inputs(name) if each.path), None)
 
     def _read(self, needs: Sequence[Need]) -> Iterator[Input]:
         for need in needs:
@@ -172,10 +171,12 @@ class Job(Generic[S]):
 
     def raw(self, image: Image) -> Path:
         """The id-named link to an image's raw file, or the copy of it on the node's own disk."""
-        if self._node_copies and self.stage.name != "register":
-            copy = copy_raw(image.path, self.facts(image.id).digest, self._node_copies / image.id)
-            if copy:
-                return copy
+        if (
+            self._node_copies
+            and self.stage.name != "register"
+            and (copy := copy_raw(image.path, self.facts(image.id).digest, self._node_copies / image.id))
+        ):
+            return copy
         return raw.link_raw(image.path, self.plan.raw_folder(image))
 
     def annotation(self, image: Image) -> Path:

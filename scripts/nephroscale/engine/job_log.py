@@ -39,16 +39,14 @@ class PathRedactor:
         """Each file, the word that a text about it must contain, and the id of its image."""
         images = self._cohort.images.values()
         named = [(path, image.id) for image in images for path in (image.path, image.annotation) if path]
-        for image in self._read:
-            named += [(path, image.id) for path in _around(image.path)]
-            if image.annotation:
-                named += [(path, image.id) for path in _around(image.annotation)]
+        read = ((path, image.id) for image in self._read for path in (image.path, image.annotation) if path)
+        named += [(path, image_id) for listed, image_id in read for path in _around(listed)]
         return [(tuple(_forms(path.stem)), path, image) for path, image in named]
 
     @cached_property
     def _ids(self) -> set[str]:
-        persons = (patient.person for patient in self._cohort.patients.values() if patient.person)
-        return {*self._cohort.patients, *self._cohort.images, *persons}
+        patients = self._cohort.patients
+        return {*patients, *self._cohort.images, *(each.person for each in patients.values() if each.person)}
 
     @cached_property
     def _common(self) -> set[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
@@ -18,6 +17,7 @@ from nephroscale.engine.plan import Plan
 from nephroscale.engine.stage import Stage
 from nephroscale.places import PACKAGE
 from nephroscale.store.digest import digest_bytes, digest_file, digest_json
+from nephroscale.store.disk import file_state
 from nephroscale.store.receipts import Receipt
 from nephroscale.store.test_set_exposure import ScoredTestSet
 
@@ -103,7 +103,7 @@ class LastPlan:
         return Entry(
             receipt,
             recipe,
-            _state(plan.records.path(recipe)),
+            file_state(plan.records.path(recipe)),
             stage.files(plan, unit),
             list(scored) if scored else None,
         )
@@ -114,7 +114,7 @@ class LastPlan:
         if entry.recipe is None:
             return True
         return (
-            _state(self._plan.records.path(entry.recipe)) == entry.record
+            file_state(self._plan.records.path(entry.recipe)) == entry.record
             and stage.files(self._plan, unit) == entry.files
             and (entry.receipt.digest is None or self._plan.store.find(entry.receipt.digest) is not None)
         )
@@ -131,14 +131,6 @@ class LastPlan:
         if basis != self._basis:
             return {}
         return {(stage, unit): Entry(Receipt(**receipt), *rest) for stage, unit, receipt, *rest in entries}
-
-
-def _state(path: Path) -> list[int] | None:
-    try:
-        found = os.stat(path)  # noqa: PTH116  (once for every artifact of a cohort)
-    except OSError:
-        return None
-    return [found.st_ino, found.st_size, found.st_mtime_ns]
 
 
 def _digest_basis(plan: Plan) -> str:

@@ -317,12 +317,9 @@ class Plan(ResultsFolder):
 
     def recipe_digest(self, stage: str, unit: str) -> str | None:
         """The digest of a unit's recipe, or None if something that decides it is not known yet."""
-        if (stage, unit) not in self._digests:
-            recipe = self.recipe(stage, unit)
-            if recipe is None:
-                return None
+        if (stage, unit) not in self._digests and (recipe := self.recipe(stage, unit)):
             self._digests[stage, unit] = recipe.digest
-        return self._digests[stage, unit]
+        return self._digests.get((stage, unit))
 
     def test_set_use(self, stage: str, unit: str) -> ScoredTestSet | None:
         """Which configuration a unit scores on which test patients; None if it scores none or this is unknown."""

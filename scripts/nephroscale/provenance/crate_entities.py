@@ -160,5 +160,6 @@ def _compact(properties: dict[str, object]) -> dict[str, object]:
 def times(made: Made) -> tuple[str, str]:
     """Start and end of a job, as ISO 8601 with milliseconds."""
     start = datetime.fromisoformat(made["started"])
-    end = start + timedelta(seconds=made["seconds"])
-    return start.isoformat(timespec="milliseconds"), end.isoformat(timespec="milliseconds")
+    return start.isoformat(timespec="milliseconds"), (start + timedelta(seconds=made["seconds"])).isoformat(
+        timespec="milliseconds"
+    )

@@ -116,15 +116,12 @@ def read_graph(plan: Plan, stages: Iterable[str] | None = None, index: RecordInd
     index
         Index of the store's records; made where it is not given.
     """
-    receipts, missing = {}, []
-    for stage in stages or plan.stages:
-        study = set(plan.study_units(stage))
-        for unit in plan.units(stage):
-            receipt = plan.receipt(stage, unit)
-            if receipt is None and unit in study:  # new patients are predicted on request
-                missing.append((stage, unit))
-            elif receipt is not None:
-                receipts[stage, unit] = receipt
+    stages = list(stages or plan.stages)
+    keys = ((stage, unit) for stage in stages for unit in plan.units(stage))
+    receipts = {key: receipt for key in keys if (receipt := plan.receipt(*key))}
+    # New patients are predicted on request.
+    study = ((stage, unit) for stage in stages for unit in plan.study_units(stage))
+    missing = [key for key in study if key not in receipts]
     repeats = grouped((record.recipe.digest, _repeat(record)) for record in plan.records.repeats())
     index = index or RecordIndex(plan.records)
     absent = _use_recorded_digests(plan, receipts, index)

@@ -37,8 +37,10 @@ def write_public_audit(plan: Plan, out: Path) -> None:
     if out.exists():
         raise NephroscaleError("This folder exists.", where=str(out), fix="Name a new folder.")
     check_made(plan)
-    graph = read_graph(plan, plan.stages_before("audit"), RecordIndex(plan.records, whole=True))
-    document = make_public(make_document(plan, graph), name_anew(plan.cohort))
+    document = make_public(
+        make_document(plan, read_graph(plan, plan.stages_before("audit"), RecordIndex(plan.records, whole=True))),
+        name_anew(plan.cohort),
+    )
     out.mkdir(parents=True)
     (out / "audit.json").write_bytes(lines_json(document))
     (out / "index.html").write_text(render_page(document), encoding="utf-8")

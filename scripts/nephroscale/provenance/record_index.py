@@ -72,8 +72,11 @@ class RecordIndex:
 
     def all_that_gave(self, receipt: Receipt) -> list[Record]:
         """List every record with this receipt, newest first: several recipes may give the same."""
-        fitting = [record for record in self._by_outcome.get(_outcome(receipt), []) if same_outcome(record, receipt)]
-        return sorted(fitting, key=lambda record: record.made["started"], reverse=True)
+        return sorted(
+            (record for record in self._by_outcome.get(_outcome(receipt), []) if same_outcome(record, receipt)),
+            key=lambda record: record.made["started"],
+            reverse=True,
+        )
 
     def closest_that_gave(self, receipt: Receipt, recipe: Recipe | None) -> Record | None:
         """Find the record with this receipt whose recipe is closest to another one; the newest, without one."""

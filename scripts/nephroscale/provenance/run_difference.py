@@ -184,8 +184,7 @@ def _without(recipe: Recipe, names: set[str]) -> Recipe:
 
 def _by_chance(left: Record, right: Record) -> str:
     devices = sorted({left.made["device"], right.made["device"]})
-    where = f"on {devices[0]}" if len(devices) == 1 else f"on {' and '.join(devices)}"
-    return f"the same recipe gave different bytes ({where}): it is not byte-reproducible"
+    return f"the same recipe gave different bytes (on {' and '.join(devices)}): it is not byte-reproducible"
 
 
 def _metrics(a: Run, b: Run) -> dict[str, tuple[float | None, float | None]]:

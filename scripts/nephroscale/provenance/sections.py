@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from nephroscale.collect import grouped
 from nephroscale.provenance.document_types import (
     ArtifactEntry,
     AuditDocument,
@@ -68,15 +69,13 @@ def mismatches(artifacts: Sequence[ArtifactEntry]) -> tuple[list[Mismatch], dict
     numbers
         Sentence to the number of its group.
     """
-    members: dict[str, list[ArtifactEntry]] = defaultdict(list)
-    heads: dict[str, str] = {}
-    for artifact in artifacts:
-        if artifact["state"] == "current":  # its sentences are about missing raw files
-            continue
-        for text in artifact["because"]:
-            heads[text] = CONSEQUENCES if CONSEQUENCE.fullmatch(text) else text
-        for head in dict.fromkeys(heads[text] for text in artifact["because"]):
-            members[head].append(artifact)
+    # The sentences of current ones are about missing raw files.
+    stale = [artifact for artifact in artifacts if artifact["state"] != "current"]
+    texts = dict.fromkeys(text for artifact in stale for text in artifact["because"])
+    heads = {text: CONSEQUENCES if CONSEQUENCE.fullmatch(text) else text for text in texts}
+    members = grouped(
+        (head, artifact) for artifact in stale for head in dict.fromkeys(heads[text] for text in artifact["because"])
+    )
     order = sorted(members, key=lambda head: (head == CONSEQUENCES, -len(members[head]), head))
     groups = [
         Mismatch(
@@ -194,8 +193,10 @@ def verdict(counts: Mapping[str, int], figures: Numbers | None) -> Verdict:
         ),
         (total and not figures, "There is no report yet, and no headline figure."),
     ]
-    valid = not (off or counts["stale_upstream"] or counts["conflicts"] or counts["missing"]) and bool(total)
-    return Verdict(valid, [sentence for holds, sentence in sentences if holds])
+    return Verdict(
+        not (off or counts["stale_upstream"] or counts["conflicts"] or counts["missing"]) and bool(total),
+        [sentence for holds, sentence in sentences if holds],
+    )
 
 
 def _describe_headline(headline: ModelSummary) -> str:

@@ -43,9 +43,13 @@ class Audit(Stage):
         return ("nephroscale.provenance.page",)  # a process of its own writes the page: no import names it
 
     def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
-        recipes = [plan.recipe_digest(each.stage, each.unit) for each in self.needs(plan, unit)]
         return {
-            "records": digest_json([recipes, sorted(path.name for path in plan.records.repeat_paths())]),
+            "records": digest_json(
+                [
+                    [plan.recipe_digest(each.stage, each.unit) for each in self.needs(plan, unit)],
+                    sorted(path.name for path in plan.records.repeat_paths()),
+                ]
+            ),
             **{
                 path.relative_to(plan.workflow).as_posix(): digest_file(path)
                 for path in [plan.workflow / "Snakefile", *sorted(plan.workflow.glob("rules/*.smk"))]

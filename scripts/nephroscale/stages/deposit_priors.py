@@ -41,8 +41,14 @@ class DepositPriors(DepositStage):
     def tem(self, plan: PlanView, unit: str) -> list[Need]:
         """The cleaned images of the patients on these sides."""
         fold = int(unit.removeprefix("fold"))
-        others = [Need("tem", each, optional=True) for each in fold_patients(plan, fold, "train", "validation")]
-        return list(dict.fromkeys([*tem_of(plan, fold, "train", "validation"), *others]))
+        return list(
+            dict.fromkeys(
+                [
+                    *tem_of(plan, fold, "train", "validation"),
+                    *[Need("tem", each, optional=True) for each in fold_patients(plan, fold, "train", "validation")],
+                ]
+            )
+        )
 
     def settings(self, plan: PlanView, unit: str) -> DepositTraining:
         settings = plan.config.deposits

@@ -86,8 +86,9 @@ class DepositsPage(Stage):
                 )
         people = {patient.id: patient.person or patient.id for patient in deposit_patients(job.plan)}
         outlines = {image.id: image.deposit_outlines for image in _outlined(job.plan) if image.deposit_outlines}
-        inputs = DepositsInputs(runs, skipped, bags_of(job), people, outlines, job.settings.backbone)
-        return write_deposits_page(inputs, job.out)
+        return write_deposits_page(
+            DepositsInputs(runs, skipped, bags_of(job), people, outlines, job.settings.backbone), job.out
+        )
 
 
 def _outlined(plan: PlanView) -> list[Image]:

@@ -53,8 +53,7 @@ class Evaluate(ModelRunStage):
             parts = {name: value for name, value in recipe.as_json().items() if name not in {"compute", "seed"}}
             decides.append({**parts, "settings": fixed, "inputs": inputs})
         assert table is not None
-        test = sorted(table.folds[ModelRun.parse(unit).fold].test)
-        return ScoredTestSet(digest_json(test), digest_json(decides))
+        return ScoredTestSet(digest_json(sorted(table.folds[ModelRun.parse(unit).fold].test)), digest_json(decides))
 
     def make(self, job: Job[RunSettings]) -> Mapping[str, object]:
         from nephroscale.evaluation.evaluate import evaluate_model

@@ -96,8 +96,11 @@ def open_external(plan: PlanView, when: str, before: int) -> tuple[Opening, bool
     if found := read_opening(plan):
         return found, False
     path = ledger_path(plan)
-    entries = _read(path) | {digest: {"opened": when, "configurations_before": before}}
-    path.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(_read(path) | {digest: {"opened": when, "configurations_before": before}}, indent=2, sort_keys=True)
+        + "\n",
+        encoding="utf-8",
+    )
     return Opening(when, before), True
 
 

@@ -67,8 +67,10 @@ class Folds(Stage):
             if not each.receipt.accepted:
                 patient, modality = PatientModality.parse(each.unit)
                 missing.setdefault(patient, {})[modality] = each.receipt.reason or "no reason given"
-        patients = [patient.row() for patient in listed_patients(job.plan)]
-        linked = join_linked(patients, [pair.patients for pair in alike if pair.links_patients])
+        linked = join_linked(
+            [patient.row() for patient in listed_patients(job.plan)],
+            [pair.patients for pair in alike if pair.links_patients],
+        )
         figures, parts = write_folds(linked, missing, job.settings, job.seed, job.out)
         job.parts.update(parts)
         return {**figures, **({"alike_images": [pair.to_json() for pair in alike]} if alike else {})}

@@ -48,8 +48,11 @@ class NewCases(Stage):
     def deposits(self, plan: PlanView, unit: str) -> list[Need]:
         """Deposits in the TEM images, where they are trained."""
         made, batch = plan.units("new_deposits"), PatientSet.parse(unit).patients
-        sites = [str(SiteBatch(site, batch)) for site in plan.config.deposits.sites]
-        return [Need("new_deposits", each, part=RECEIPT, optional=True) for each in sites if each in made]
+        return [
+            Need("new_deposits", each, part=RECEIPT, optional=True)
+            for each in [str(SiteBatch(site, batch)) for site in plan.config.deposits.sites]
+            if each in made
+        ]
 
     @need("register")
     def facts(self, plan: PlanView, unit: str) -> list[Need]:
@@ -115,8 +118,9 @@ class NewCases(Stage):
             cases={name: ListedCase(**row) for name, row in job.rows["cases"].items()},
             images=images,
         )
-        predictions = job.input("predictions").object
-        return write_new_cases(inputs, predictions, settings.model, settings.modalities, job.out, title=settings.title)
+        return write_new_cases(
+            inputs, job.input("predictions").object, settings.model, settings.modalities, job.out, title=settings.title
+        )
 
 
 def _of_images(plan: PlanView, stage: str) -> list[Need]:

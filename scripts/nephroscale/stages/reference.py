@@ -50,8 +50,11 @@ class Reference(Stage):
     def make(self, job: Job[OmTilingSettings]) -> Mapping[str, object]:
         from nephroscale.slides.reference import ReferenceSlide, write_reference
 
-        slides = [ReferenceSlide(job.raw(image), job.facts(image.id), str(image.stain)) for image in job.images()]
-        return write_reference(slides, job.settings, job.out)
+        return write_reference(
+            [ReferenceSlide(job.raw(image), job.facts(image.id), str(image.stain)) for image in job.images()],
+            job.settings,
+            job.out,
+        )
 
 
 STAGE = Reference()

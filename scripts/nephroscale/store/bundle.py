@@ -318,8 +318,11 @@ def _add_records(store: Store, index: _Index, texts: dict[str, bytes]) -> None:
             store.write_text(store.path / folder / rest, data.decode(), replace=False)
     for digest, size in index["raw"].items():
         # No file has this entry's name, but the pre-pass hashes raw files of its size.
-        entry = {"signature": "", "size": size, "digest": digest}
-        store.write_text(store.path / "raw" / digest[:2] / f"imported-{digest}.json", json.dumps(entry), replace=False)
+        store.write_text(
+            store.path / "raw" / digest[:2] / f"imported-{digest}.json",
+            json.dumps({"signature": "", "size": size, "digest": digest}),
+            replace=False,
+        )
 
 
 def _damaged(source: Path, what: str) -> NephroscaleError:

@@ -43,6 +43,15 @@ def full_disk(path: Path) -> Iterator[None]:
         ) from error
 
 
+def file_state(path: Path) -> list[int] | None:
+    """Give inode, size and time of a file; None for one that is gone."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  (once for every artifact of a cohort)
+    except OSError:
+        return None
+    return [found.st_ino, found.st_size, found.st_mtime_ns]
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file under a temporary name and rename it, so that nobody ever reads a part of it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -250,8 +250,7 @@ class Store(StoreFolder):
             raise
         except OSError as error:
             return f"cannot be read ({error.strerror})", 0
-        size = sum(entry.size for entry in entries)
-        return (None if actual == digest else self._differences(digest, entries)), size
+        return (None if actual == digest else self._differences(digest, entries)), sum(entry.size for entry in entries)
 
     def _differences(self, digest: str, entries: list[FileEntry]) -> str:
         """Describe how the files of an object differ from its manifest."""

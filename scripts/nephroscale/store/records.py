@@ -175,8 +175,9 @@ class Records:
             return receipt
         known = replace(first.receipt, stage=receipt.stage, unit=receipt.unit)
         repeat = replace(record, agrees=known == receipt)
-        name = f"{recipe.digest}-{digest_json(made)[:16]}.json"
-        self.store.write_text(self.store.path / "repeats" / name, repeat.text())
+        self.store.write_text(
+            self.store.path / "repeats" / f"{recipe.digest}-{digest_json(made)[:16]}.json", repeat.text()
+        )
         if known != receipt and known.digest and self.store.find(known.digest) is None:
             self.store.write_text(path, repeat.text())
             return receipt

@@ -27,8 +27,9 @@ from nephroscale.engine.snakemake import script
 from nephroscale.engine.stage import Stage
 from nephroscale.errors import NephroscaleError
 from nephroscale.json_text import JSON
+from nephroscale.store.disk import file_state
 
-Signatures: TypeAlias = "dict[Path, tuple[int, ...]]"
+Signatures: TypeAlias = "dict[Path, list[int] | None]"
 CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
@@ -170,7 +171,7 @@ def serve(connection: Connection, given: Given) -> None:
                 request = None
             if request is None:
                 asked.clear()
-            elif any(_sign(path) != signature for path, signature in signed.items()):
+            elif any(file_state(path) != signature for path, signature in signed.items()):
                 answer(request[0], OUTDATED)
             else:
                 start(*request)
@@ -186,7 +187,7 @@ def _prepare(given: Given) -> Signatures:
             plan = Plan(given.config, given.stages())
             closures = [plan.code.closure(*closure) for closure in given.closures]
             code = {name for closure in closures for name in closure.code}
-            signed = {path: signed.get(path) or _sign(path) for path in [*plan.code.files(), *plan.tables()]}
+            signed = {path: signed.get(path) or file_state(path) for path in [*plan.code.files(), *plan.tables()]}
         for name in sorted(code):
             if "/" in name and name.endswith(".py"):
                 with suppress(Exception):  # the same
@@ -198,15 +199,6 @@ def _prepare(given: Given) -> Signatures:
         git_commit(plan.scripts)
         script.prepared = given.config, plan
     return signed
-
-
-def _sign(path: Path) -> tuple[int, ...]:
-    """Inode, size and time of a file; nothing for one that is gone."""
-    try:
-        now = path.stat()
-    except FileNotFoundError:
-        return ()
-    return now.st_ino, now.st_size, now.st_mtime_ns
 
 
 def _fork(script: str, stays: bool, others: Iterable[Connection]) -> Worker:

@@ -105,14 +105,15 @@ def _rejections(plan: Plan) -> dict[str, list[str]]:
 
 def _failures(plan: Plan) -> dict[str, list[str]]:
     """Each message of a failed job that has not succeeded since, with its logs."""
-    found: dict[str, list[str]] = defaultdict(list)
     logs = cluster_logs()
-    for stage, unit, log in _missing(plan):
-        error = log.with_suffix(".error")
-        if error.is_file():
-            state = AttemptState.read(log.with_suffix(SUFFIX))
-            found[error.read_text().strip()].append(f"{stage} of {unit}, log {log}{_cluster_log(state, logs)}")
-    return found
+    return grouped(
+        (
+            error.read_text().strip(),
+            f"{stage} of {unit}, log {log}{_cluster_log(AttemptState.read(log.with_suffix(SUFFIX)), logs)}",
+        )
+        for stage, unit, log in _missing(plan)
+        if (error := log.with_suffix(".error")).is_file()
+    )
 
 
 def _unfinished(plan: Plan) -> tuple[dict[str, list[str]], dict[str, list[str]]]:

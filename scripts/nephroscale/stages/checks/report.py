@@ -87,10 +87,12 @@ def find_all(plan: Plan, call: Call, *, with_known: bool = False) -> Findings:
     unusable = {each.image.id for each in rejections if not each.known}
     faults, warnings = _check_configuration(plan, call, unusable, to_do)
     (faults if call.starts_jobs else warnings).extend(check_machine(plan, call, to_do))
-    warnings += configuration.find_unnamed(plan)
-    warnings += configuration.find_incomplete(plan, unusable)
-    warnings += configuration.find_absent_columns(plan)
-    warnings += list_rejections([each for each in rejections if with_known or not each.known])
+    warnings += [
+        *configuration.find_unnamed(plan),
+        *configuration.find_incomplete(plan, unusable),
+        *configuration.find_absent_columns(plan),
+        *list_rejections([each for each in rejections if with_known or not each.known]),
+    ]
     if with_known:
         faults += find_copies(find_duplicates(plan))
     return Findings(faults, warnings)
