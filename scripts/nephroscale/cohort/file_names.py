@@ -150,8 +150,7 @@ def _complete(named: NamedParts, parts: tuple[str, ...]) -> NamedParts:
 
 def _patient(parts: tuple[str, ...]) -> str:
     for folder in parts[:-1]:
-        words = _words(folder)
-        if not all(_is_known(word) for word in words) and folder.casefold() not in _GENERIC:
+        if not all(_is_known(word) for word in _words(folder)) and folder.casefold() not in _GENERIC:
             return folder
     name = parts[-1]
     for place, word in enumerate(_WORD.finditer(name)):

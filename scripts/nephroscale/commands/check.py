@@ -12,8 +12,11 @@ from nephroscale.errors import NephroscaleError, list_faults, name_files
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    text = "check tables, configuration, headers of files and the machine, as every run does before its first job"
-    parser = commands.add_parser("check", help=text, run=check)
+    parser = commands.add_parser(
+        "check",
+        help="check tables, configuration, headers of files and the machine, as every run does before its first job",
+        run=check,
+    )
     parser.add_argument("--profile", metavar="NAME", help="profile of Snakemake that the study will run with")
 
 

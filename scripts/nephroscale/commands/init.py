@@ -273,8 +273,12 @@ def _read_labels(path: Path) -> _Labels:
             where=str(path),
             fix="Rename the column of the label to `diagnosis`.",
         )
-    rows = {cells["patient_id"].casefold(): cells for _, cells in table.rows}
-    return _Labels(rows, columns, "diagnosis" if "diagnosis" in free else free[0], [str(note) for note in errors.notes])
+    return _Labels(
+        {cells["patient_id"].casefold(): cells for _, cells in table.rows},
+        columns,
+        "diagnosis" if "diagnosis" in free else free[0],
+        [str(note) for note in errors.notes],
+    )
 
 
 def _with_known_columns(table: Table) -> Table:

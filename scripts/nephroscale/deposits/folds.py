@@ -204,8 +204,9 @@ def _place(patients: Sequence[DepositPatient], diagnosis: FoldTable, site: str, 
         side_of_group = {group_of[p]: side for side in SIDES for p in fold.side(side) if p in group_of}
         added: dict[str, list[str]] = {side: [p for p in fold.side(side) if p in read] for side in SIDES}
         for patient in further:
-            turn = "test" if turns[patient.together] == index else "train"
-            added[side_of_group.get(patient.together, turn)].append(patient.id)
+            added[side_of_group.get(patient.together, "test" if turns[patient.together] == index else "train")].append(
+                patient.id
+            )
         train, validation, test = (tuple(sorted(added[side])) for side in SIDES)
         placed.append(FoldSides(fold.name, train, validation, test, fold.site))
     return placed

@@ -129,8 +129,11 @@ class Completion:
                 return f"{here}: the family {family} does not read this key; it reads {reads}."
         if hint := nearest(key, known):
             return f"{here}: unknown key{hint}"
-        sections = self.schema["properties"].items()
-        elsewhere = [name for name, section in sections if key in section.get("properties", {}) and name != path]
+        elsewhere = [
+            name
+            for name, section in self.schema["properties"].items()
+            if key in section.get("properties", {}) and name != path
+        ]
         if elsewhere:
             return f"{here}: unknown key; did you mean `{elsewhere[0]}.{key}`?"
         return f"{here}: unknown key; the keys here are {', '.join(known)}."

@@ -72,8 +72,9 @@ def package_versions(imports: tuple[str, ...]) -> SharedPart:
         Distribution to version, or ``absent``, sorted by name.
     """
     named = {each for name in imports for each in (*_distributions_of(name), *ALSO_DECIDING.get(name, ()))}
-    packages = {"python": platform.python_version()} | {name: _version(name) for name in named}
-    return SharedPart(sorted(packages.items()))
+    return SharedPart(
+        sorted(({"python": platform.python_version()} | {name: _version(name) for name in named}).items())
+    )
 
 
 def _distributions_of(name: str) -> tuple[str, ...]:
@@ -155,8 +156,13 @@ def set_numerical_environment(compute: Mapping[str, Any]) -> bool:
         Whether anything was changed: what is already imported has not seen it.
     """
     before = dict(os.environ)
-    libraries = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-    for name in (*libraries, "OPENCV_FOR_THREADS_NUM"):
+    for name in (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "OPENCV_FOR_THREADS_NUM",
+    ):
         os.environ[name] = str(compute.get("threads", 1))
     if compute.get("instruction_set", PORTABLE) == PORTABLE:
         pins = _pins()

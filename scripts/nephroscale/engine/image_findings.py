@@ -94,8 +94,9 @@ def _saturated(plan: Plan) -> Findings:
 
 def _differing_exposures(plan: Plan) -> Findings:
     """Compare the exposures in the table of images, in which another unit is easily overlooked."""
-    images = plan.cohort.images.values()
-    markers = grouped((i.marker, (i.exposure_ms, i.id)) for i in images if i.marker and i.exposure_ms)
+    markers = grouped(
+        (i.marker, (i.exposure_ms, i.id)) for i in plan.cohort.images.values() if i.marker and i.exposure_ms
+    )
     found: Findings = {}
     for marker, exposures in sorted(markers.items()):
         (shortest, first), (longest, last) = min(exposures), max(exposures)

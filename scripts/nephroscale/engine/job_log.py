@@ -37,8 +37,12 @@ class PathRedactor:
     @cached_property
     def _files(self) -> list[tuple[tuple[str, ...], Path, str]]:
         """Each file, the word that a text about it must contain, and the id of its image."""
-        images = self._cohort.images.values()
-        named = [(path, image.id) for image in images for path in (image.path, image.annotation) if path]
+        named = [
+            (path, image.id)
+            for image in self._cohort.images.values()
+            for path in (image.path, image.annotation)
+            if path
+        ]
         read = ((path, image.id) for image in self._read for path in (image.path, image.annotation) if path)
         named += [(path, image_id) for listed, image_id in read for path in _around(listed)]
         return [(tuple(_forms(path.stem)), path, image) for path, image in named]

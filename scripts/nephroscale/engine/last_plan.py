@@ -76,8 +76,7 @@ class LastPlan:
         if entry is None or not self._holds(stage, unit, entry):
             self._unchanged = False
             return None
-        scored = ScoredTestSet(*entry.scored) if entry.scored else None
-        self._plan.recall(stage.name, unit, entry.recipe, scored)
+        self._plan.recall(stage.name, unit, entry.recipe, ScoredTestSet(*entry.scored) if entry.scored else None)
         return entry.receipt
 
     def keep(self, stage: Stage, unit: str, receipt: Receipt | None) -> None:

@@ -69,10 +69,9 @@ def _make_unit(plan: Plan, stage: Stage, unit: str) -> Receipt:
 def not_made(plan: Plan, stage: Stage, unit: str) -> NotMadeError:
     """The error of a unit whose inputs are not all made; it names those."""
     needs = [need for need in stage.needs(plan, unit) if plan.receipt(need.stage, need.unit) is None]
-    names = [f"{need.stage} of {need.unit}" for need in needs]
     return NotMadeError(
         "A required input has not been produced yet.",
-        where=name_some(names, 5),
+        where=name_some([f"{need.stage} of {need.unit}" for need in needs], 5),
         fix="Run the same command again.",
     )
 
@@ -85,8 +84,7 @@ def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, *, begun: floa
     check_registered(plan, stage, unit)
     signatures = raw_signatures(plan, stage, unit)
     started, clock = now(), time.monotonic()
-    receipts = (plan.receipt(need.stage, need.unit) for need in stage.needs(plan, unit))
-    digests = {receipt.digest for receipt in receipts if receipt and receipt.digest}
+    digests = {r.digest for need in stage.needs(plan, unit) if (r := plan.receipt(*need[:2])) and r.digest}
     with (
         plan.store.scratch() as scratch,
         node_folder(wanted=plan.config.compute.copy_raw_to_node) as node_copies,

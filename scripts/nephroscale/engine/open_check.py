@@ -59,8 +59,7 @@ def check_opens(plan: Plan, stage: Stage, unit: str) -> Iterator[None]:
     if not _check.hooked:
         sys.addaudithook(_check)
         _check.hooked = True
-    receipts = [plan.receipt(*need[:2]) for need in _readable(plan, stage, unit)]
-    _check.declared = {receipt.digest for receipt in receipts if receipt and receipt.digest}
+    _check.declared = {r.digest for key in _readable(plan, stage, unit) if (r := plan.receipt(*key)) and r.digest}
     _check.where, _check.fault = f"{stage.name} of {unit}", None
     _check.objects = (plan.store.path / "objects").resolve()
     try:

@@ -199,8 +199,8 @@ class Plan(ResultsFolder):
     def loose_ends(self, *stages: str) -> list[Need]:
         """Units of the study in some stages that no other of them waits for: to wait for these is to wait for all."""
         if stages not in self._loose_ends:
-            keys = ((name, unit) for name in stages for unit in self.study_units(name))
-            self._loose_ends[stages] = [Need(*key) for key in self.loose_ends_of(keys)]
+            keys = self.loose_ends_of((name, unit) for name in stages for unit in self.study_units(name))
+            self._loose_ends[stages] = [Need(*key) for key in keys]
         return self._loose_ends[stages]
 
     def loose_ends_of(self, keys: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

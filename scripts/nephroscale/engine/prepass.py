@@ -241,8 +241,11 @@ def _set_others_outdated(plan: Plan, stage: Stage, units: set[str]) -> None:
                 path.unlink(missing_ok=True)
                 continue
             unit = below + name[:-5]
-            other = name.endswith(".json") and unit not in units and not stage.stays(unit)
-            if other and not path.is_symlink() and not name.startswith("."):
+            if (
+                (name.endswith(".json") and unit not in units and not stage.stays(unit))
+                and not path.is_symlink()
+                and not name.startswith(".")
+            ):
                 _set_outdated(plan, path)
 
 

@@ -95,8 +95,7 @@ class RawCache:
 
     @cached_property
     def _sizes(self) -> set[int]:
-        entries = (self._read(path) for path in self.store.path.glob("raw/*/*.json"))
-        return {entry["size"] for entry in entries if entry}
+        return {entry["size"] for path in self.store.path.glob("raw/*/*.json") if (entry := self._read(path))}
 
     def digest_in(self, path: Path) -> str | None:
         """The digest that a file of the cache holds."""

@@ -85,7 +85,11 @@ def adopt(plan: Plan, stage: Stage, sample: int, report: Callable[[str, Replay],
     if not all(done.agrees_wholly for done in replays):
         return Adoption(candidates, replays, adopted=False)
     for unit, recipe, record in candidates:
-        counts = {"replayed": len(chosen), "of": len(candidates)}
-        origin: dict[str, JSON] = {"recipe": record.recipe.digest, "on": now(), **counts}
+        origin: dict[str, JSON] = {
+            "recipe": record.recipe.digest,
+            "on": now(),
+            "replayed": len(chosen),
+            "of": len(candidates),
+        }
         plan.records.add(recipe, replace(record.receipt, unit=unit), {**record.made, "adopted": origin})
     return Adoption(candidates, replays, adopted=bool(candidates))

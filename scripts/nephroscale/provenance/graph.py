@@ -117,11 +117,14 @@ def read_graph(plan: Plan, stages: Iterable[str] | None = None, index: RecordInd
         Index of the store's records; made where it is not given.
     """
     stages = list(stages or plan.stages)
-    keys = ((stage, unit) for stage in stages for unit in plan.units(stage))
-    receipts = {key: receipt for key in keys if (receipt := plan.receipt(*key))}
+    receipts = {
+        (stage, unit): receipt
+        for stage in stages
+        for unit in plan.units(stage)
+        if (receipt := plan.receipt(stage, unit))
+    }
     # New patients are predicted on request.
-    study = ((stage, unit) for stage in stages for unit in plan.study_units(stage))
-    missing = [key for key in study if key not in receipts]
+    missing = [(stage, unit) for stage in stages for unit in plan.study_units(stage) if (stage, unit) not in receipts]
     repeats = grouped((record.recipe.digest, _repeat(record)) for record in plan.records.repeats())
     index = index or RecordIndex(plan.records)
     absent = _use_recorded_digests(plan, receipts, index)
@@ -147,8 +150,11 @@ def _use_recorded_digests(plan: Plan, receipts: Mapping[Key, Receipt], index: Re
     """Use the recorded digests of raw files that are missing now; return their names by artifact of `register`."""
     absent = {}
     for unit in plan.units("register"):
-        paths = raw_paths(plan.stages["register"].raw(plan, unit))
-        gone = {name: path for name, path in paths.items() if not plan.raw_cache.is_there(path)}
+        gone = {
+            name: path
+            for name, path in raw_paths(plan.stages["register"].raw(plan, unit)).items()
+            if not plan.raw_cache.is_there(path)
+        }
         if gone:
             receipt = receipts.get(("register", unit))
             records = index.all_that_gave(receipt) if receipt else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from nephroscale.engine.make_units import make_again
@@ -82,8 +83,7 @@ def recompute(plan: Plan, stage: Stage, unit: str, before: Receipt) -> Replay:
         distance = None
         if receipt.accepted:
             digest, kind, entries = digest_tree(scratch / "out")
-            size = sum(entry.size for entry in entries)
-            receipt = Receipt(**{**vars(receipt), "digest": digest, "kind": kind, "size": size})
+            receipt = replace(receipt, digest=digest, kind=kind, size=sum(entry.size for entry in entries))
             stored = plan.store.find(str(before.digest)) if before.accepted else None
             if stored and digest != before.digest:
                 distance = measure_distance(scratch / "out", stored)

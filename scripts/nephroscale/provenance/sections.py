@@ -71,8 +71,11 @@ def mismatches(artifacts: Sequence[ArtifactEntry]) -> tuple[list[Mismatch], dict
     """
     # The sentences of current ones are about missing raw files.
     stale = [artifact for artifact in artifacts if artifact["state"] != "current"]
-    texts = dict.fromkeys(text for artifact in stale for text in artifact["because"])
-    heads = {text: CONSEQUENCES if CONSEQUENCE.fullmatch(text) else text for text in texts}
+    heads = {
+        text: CONSEQUENCES if CONSEQUENCE.fullmatch(text) else text
+        for artifact in stale
+        for text in artifact["because"]
+    }
     members = grouped(
         (head, artifact) for artifact in stale for head in dict.fromkeys(heads[text] for text in artifact["because"])
     )
@@ -132,8 +135,14 @@ def numbers(document: AuditDocument, status: Sequence[str]) -> Numbers | None:
     models.sort(key=lambda model: model.name != metrics["headline"])
     order = ("balanced_accuracy", "accuracy", "macro_auc", "macro_f1")
     keys = {key: None for model in models for key in model.pooled}
-    ordered = [*(key for key in order if key in keys), *(key for key in keys if key not in order)]
-    return Numbers(models, models[0], {key: metric_name(key) for key in ordered})
+    return Numbers(
+        models,
+        models[0],
+        {
+            key: metric_name(key)
+            for key in [*(key for key in order if key in keys), *(key for key in keys if key not in order)]
+        },
+    )
 
 
 def metric_name(key: str) -> str:

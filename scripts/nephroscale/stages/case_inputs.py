@@ -61,8 +61,9 @@ def list_images(images: Iterable[Image]) -> dict[str, JSON]:
 def collect_outcomes(inputs: Iterable[Input]) -> tuple[dict[str, list[UnitOutcome]], dict[tuple[str, str], Path]]:
     """Sort what a job reads: stage to the outcomes of its units, and stage and unit to the object."""
     read = [(each.receipt, each.path) for each in inputs]
-    stages = grouped((r.stage, UnitOutcome(r.unit, r.status, r.reason, r.figures)) for r, _ in read)
-    return stages, {(receipt.stage, receipt.unit): path for receipt, path in read if path}
+    return grouped((r.stage, UnitOutcome(r.unit, r.status, r.reason, r.figures)) for r, _ in read), {
+        (receipt.stage, receipt.unit): path for receipt, path in read if path
+    }
 
 
 def list_pictures(

@@ -64,8 +64,13 @@ class DepositPriors(DepositStage):
         from nephroscale.deposits.priors import fit_priors
         from nephroscale.deposits.train import Task
 
-        folds = read_deposit_folds(job.input("folds").object)
-        task = Task(folds, str(job.settings.fold), job.settings.site, job.settings.variant, job.settings.seed)
+        task = Task(
+            read_deposit_folds(job.input("folds").object),
+            str(job.settings.fold),
+            job.settings.site,
+            job.settings.variant,
+            job.settings.seed,
+        )
         return fit_priors(task, bags_of(job), with_weights(job, job.settings.deposits), out=job.out, device=job.device)
 
 

@@ -83,5 +83,8 @@ def write_note(path: Path, message: str) -> None:
 
 def has_notes(plan: Plan) -> bool:
     """Whether any receipt is replaced by a failure note."""
-    units = ((stage, unit) for stage in plan.stages for unit in plan.units(stage))
-    return any(plan.receipt(*each) is None and plan.receipt_path(*each).is_file() for each in units)
+    return any(
+        plan.receipt(stage, unit) is None and plan.receipt_path(stage, unit).is_file()
+        for stage in plan.stages
+        for unit in plan.units(stage)
+    )

@@ -69,8 +69,7 @@ def _counts(plan: Plan, stage: str) -> str:
     units = [*study, *(unit for unit in plan.units(stage)[len(study) :] if plan.receipt(stage, unit))]
     if not units:
         return ""
-    receipts = [plan.receipt(stage, unit) for unit in units]
-    made = [receipt for receipt in receipts if receipt]
+    made = [receipt for unit in units if (receipt := plan.receipt(stage, unit))]
     rejected = sum(not receipt.accepted for receipt in made)
     old = sum(outdated(plan, stage, unit) is not None for unit in units if plan.receipt(stage, unit) is None)
     text = f"{len(made):>6} of {len(units)}"

@@ -51,8 +51,7 @@ def check_model_inputs(plan: Plan) -> Iterator[NephroscaleError]:
     """Compare each model with the features: one that trains an encoder needs pixels, any other one feature maps."""
     for name, model in plan.config.models.items():
         trains = bool(model.options.get("encoder"))
-        encoders = {each: plan.config.features.encoders.of(each).name for each in model.modalities}
-        wrong = [each for each, encoder in encoders.items() if (encoder == PIXELS) != trains]
+        wrong = [each for each in model.modalities if (plan.config.features.encoders.of(each).name == PIXELS) != trains]
         if not wrong:
             continue
         names = ", ".join(wrong)
@@ -103,7 +102,7 @@ def check_weights(plan: Plan, stage: str, *, load: bool) -> Iterator[Nephroscale
 
 def check_prior(plan: Plan) -> Iterator[NephroscaleError]:
     """Check that there are readings of deposits if they are the prior of TEM images."""
-    used = [name for name in plan.config.models if uses_prior(plan, name)]
+    used = any(uses_prior(plan, name) for name in plan.config.models)
     if used and not plan.package and not plan.units("deposit_priors"):
         yield NephroscaleError(
             "The prior of TEM images is the probability of deposits, but no TEM image has a reading of deposits.",
