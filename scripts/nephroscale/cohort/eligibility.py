@@ -91,9 +91,13 @@ def write_folds(
         sides = {side: {p: targets[p] for p in fold.side(side)} for side in SIDES}
         parts[f"fold{fold.name}"] = digest_json([list(table.classes), sides])
         parts[f"fold{fold.name}.train"] = digest_json([list(table.classes), sides["train"], sides["validation"]])
-    between = {"mixed": table.mixed_to_mapping()} if table.mixed else {}
-    incomplete = {"lacking": table.lacking} if table.lacking else {}
-    return {"patients": counts, "excluded": table.excluded, **between, **incomplete}, parts
+    figures = {
+        "patients": counts,
+        "excluded": table.excluded,
+        **({"mixed": table.mixed_to_mapping()} if table.mixed else {}),
+        **({"lacking": table.lacking} if table.lacking else {}),
+    }
+    return figures, parts
 
 
 def sort_missing(missing: Missing, settings: EligibilitySettings) -> tuple[dict[str, str], dict[str, dict[str, str]]]:

@@ -153,8 +153,12 @@ def _check_biopsies(table: Table, errors: ValidationErrors) -> None:
     with_biopsy = {cells["patient_id"] for _, cells in table.rows if cells["biopsy_id"]}
     for row, cells in table.rows:
         if not cells["biopsy_id"] and cells["patient_id"] in with_biopsy:
-            what = f"is empty, but other images of {cells['patient_id']} have one; fill it for all of them or for none."
-            errors.add(table.name, what, row=row, column="biopsy_id")
+            errors.add(
+                table.name,
+                f"is empty, but other images of {cells['patient_id']} have one; fill it for all of them or for none.",
+                row=row,
+                column="biopsy_id",
+            )
 
 
 def _check_paths(table: Table, errors: ValidationErrors) -> None:

@@ -145,11 +145,13 @@ def _check_counts(
     counts = Counter(patient.label for patient in eligible)
     few = [f"{name} {counts[name]}" for name in class_names(task.classes) if counts[name] < task.min_per_class]
     if few:
-        what = f"too few eligible patients ({', '.join(few)}); task.min_per_class is {task.min_per_class}."
-        errors.add(table.name, what, column=task.label)
+        errors.add(
+            table.name,
+            f"too few eligible patients ({', '.join(few)}); task.min_per_class is {task.min_per_class}.",
+            column=task.label,
+        )
     if len(eligible) < folds.n_folds:
-        what = f"{len(eligible)} eligible patients cannot make {folds.n_folds} folds (folds.n_folds)."
-        errors.add(table.name, what)
+        errors.add(table.name, f"{len(eligible)} eligible patients cannot make {folds.n_folds} folds (folds.n_folds).")
     by_site = {
         "folds.n_folds": folds.n_folds if folds.scheme == "leave_one_site_out" else 0,
         "folds.left_out_sites": folds.left_out_sites,
@@ -158,8 +160,14 @@ def _check_counts(
         without = [patient.id for patient in eligible if not patient.site]
         sites = sorted({patient.site for patient in eligible if patient.site})
         if without:
-            what = f"is empty for {', '.join(without)}; leaving one site out needs it of eligible patients."
-            errors.add(table.name, what, column="site")
+            errors.add(
+                table.name,
+                f"is empty for {', '.join(without)}; leaving one site out needs it of eligible patients.",
+                column="site",
+            )
         elif len(sites) != number:
-            what = f"there are {len(sites)} sites ({', '.join(sites)}), but {key} is {number}; make them agree."
-            errors.add(table.name, what, column="site")
+            errors.add(
+                table.name,
+                f"there are {len(sites)} sites ({', '.join(sites)}), but {key} is {number}; make them agree.",
+                column="site",
+            )

@@ -50,8 +50,13 @@ def _counts(plan: Plan) -> str:
     uses = Counter(patient.use for patient in cohort.patients.values())
     modalities = Counter(image.modality for image in cohort.images.values())
     classes = Counter(patient.label or "" for patient in cohort.patients.values() if patient.in_diagnosis)
-    lines = [f"{len(cohort.patients)} patients: {_list(uses)}", f"{len(cohort.images)} images: {_list(modalities)}"]
-    return "\n".join([*lines, f"classes: {_list({name: classes[name] for name in cohort.classes})}"])
+    return "\n".join(
+        [
+            f"{len(cohort.patients)} patients: {_list(uses)}",
+            f"{len(cohort.images)} images: {_list(modalities)}",
+            f"classes: {_list({name: classes[name] for name in cohort.classes})}",
+        ]
+    )
 
 
 def _list(counts: dict[str, int]) -> str:

@@ -333,8 +333,7 @@ def _root(study: Path, source: Path | None) -> str:
 def _task(label: str, counts: Counter[str]) -> str:
     """The section `task`: each label becomes a class, until the user edits it."""
     if len([name for name, count in counts.items() if count > 1]) < 2:
-        text = (TEMPLATES / "task.yaml").read_text(encoding="utf-8").rstrip()
-        return text.format(label=label)
+        return (TEMPLATES / "task.yaml").read_text(encoding="utf-8").rstrip().format(label=label)
     lines = ["task:", f"  label: {json.dumps(label, ensure_ascii=False)}", "  classes:   # text in patients.csv: class"]
     for name, count in counts.most_common():
         text = json.dumps(name, ensure_ascii=False)
@@ -359,10 +358,11 @@ def _print_summary(study: Path, files: list[str], tables: _Tables) -> None:
         if outlined:
             print(f"  {outlined} with outlines; they train the segmenter for patients of the use `segmentation`")
     if tables.notes:
-        print("To check:")
-        for note in tables.notes:
-            print(f"  {note}")
-    print(f"Written to {study}: {', '.join(files)}")
-    print(f"Next: fill in what is listed above, edit {study / 'study.yaml'}, and list the remaining faults with")
-    print(f"  nephroscale check --configfile {shlex.quote(str(study / 'study.yaml'))}")
-    print("Then, in that folder, `snakemake --cores all features` or `nephroscale run features`.")
+        print("To check:", *(f"  {note}" for note in tables.notes), sep="\n")
+    print(
+        f"Written to {study}: {', '.join(files)}",
+        f"Next: fill in what is listed above, edit {study / 'study.yaml'}, and list the remaining faults with",
+        f"  nephroscale check --configfile {shlex.quote(str(study / 'study.yaml'))}",
+        "Then, in that folder, `snakemake --cores all features` or `nephroscale run features`.",
+        sep="\n",
+    )

@@ -52,9 +52,7 @@ def _row(image: Image, stated: StatedScale) -> ScaleRow:
     unit, factor = ("nm", 1000.0) if image.modality == "TEM" else ("µm", 1.0)
     row, notes = image.row(), []
     file = None if stated.mpp is None else stated.mpp * factor
-    table = None
-    if row.scale is not None:
-        table = row.scale.value * {"um": 1.0, "nm": 1e-3}[row.scale.unit] * factor
+    table = None if row.scale is None else row.scale.value * {"um": 1.0, "nm": 1e-3}[row.scale.unit] * factor
     try:
         scale = with_scale(ImageFacts(), stated.mpp, row, generic=stated.generic, bar_unread=can_read_bars()).scale
         used = "from its bar, if any" if scale is None else "whole field"

@@ -138,6 +138,6 @@ def import_results(options: argparse.Namespace) -> None:
     imported = bundle.read_bundle(open_plan(options).store, options.file)
     print(
         f"{imported.results} results: {imported.new} objects imported, {imported.known} already in the store. "
-        "Every digest matches."
+        "Every digest matches.\nWith the same raw files, tables, configuration and code, the workflow computes none of "
+        "them again."
     )
-    print("With the same raw files, tables, configuration and code, the workflow computes none of them again.")

@@ -179,9 +179,10 @@ def fold_weight(models: Mapping[str, Path]) -> float | None:
         return None
     plain, svm = read_validation(models[PLAIN]), read_validation(models[SVM])
     images = sorted(plain)
-    labels = np.array([plain[image][0] for image in images])
     return choose_weight(
-        labels, np.array([plain[image][1] for image in images]), np.array([svm[image][1] for image in images])
+        np.array([plain[image][0] for image in images]),
+        np.array([plain[image][1] for image in images]),
+        np.array([svm[image][1] for image in images]),
     )
 
 

@@ -84,13 +84,11 @@ class Completion:
         for key in value:
             here = f"{path}.{key}" if path else str(key)
             if not isinstance(key, str):
-                what = f"YAML reads this key as {type(key).__name__}, not as text; write it in quotes"
-                self.faults.append(f'{here}: {what} ("...").')
-            if key in known:
-                continue
-            if others is False:
+                kind = type(key).__name__
+                self.faults.append(f'{here}: YAML reads this key as {kind}, not as text; write it in quotes ("...").')
+            if key not in known and others is False:
                 self.faults.append(self._unknown_key(str(key), known, path))
-            else:
+            elif key not in known:
                 completed[str(key)] = self.complete(value[key], others if isinstance(others, dict) else {}, here)
         return completed
 

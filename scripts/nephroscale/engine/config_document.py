@@ -100,9 +100,7 @@ def document() -> str:
     sections = schema["properties"]
     plain = {key: value for key, value in sections.items() if types_of(value) != {"object"}}
     parts = [INTRODUCTION, "## Keys\n", _table(_keys({"properties": plain}, ""))]
-    for name, section in sections.items():
-        if name in plain:
-            continue
+    for name, section in ((name, section) for name, section in sections.items() if name not in plain):
         parts.append(f"### `{name}`\n\n{section['description']}\n")
         if name == "models":
             families = families_of(schema)

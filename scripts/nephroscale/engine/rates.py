@@ -157,11 +157,11 @@ def usual_durations(plan: Plan, shipped: Mapping[str, Rate]) -> dict[str, Usual]
 
 def mean_tasks(plan: Plan) -> dict[str, float]:
     """Mean size of the tasks of each stage that has some, see :func:`size_of_task`."""
-    found = {}
-    for stage in plan.stages:
-        if units := plan.study_units(stage):
-            found[stage] = sum(size_of_task(plan, stage, unit) for unit in units) / len(units)
-    return found
+    return {
+        stage: sum(size_of_task(plan, stage, unit) for unit in units) / len(units)
+        for stage in plan.stages
+        if (units := plan.study_units(stage))
+    }
 
 
 def estimate(plan: Plan, shipped: Mapping[str, Rate]) -> list[StageEstimate]:

@@ -240,13 +240,13 @@ def describe(plan: Plan, held: Holdings) -> list[str]:
     by_stage = grouped(
         (stage, unit) for stage, _, unit in (name.partition("/") for name in sorted(held.objects.values()))
     )
-    lines = [
-        f"objects of {stage}: {_some(by_stage[stage])}"
-        for stage in sorted(by_stage, key=[*plan.stages, *by_stage].index)
-    ]
-    lines += [f"results: {_some([os.path.relpath(path) for path in held.files])}"] if held.files else []
+    ordered = sorted(by_stage, key=[*plan.stages, *by_stage].index)
     kinds = Counter(path.relative_to(plan.store.path).parts[0] for path in held.entries)
-    return lines + [f"{plan.store.path}/{kind}: {number} entries" for kind, number in kinds.items()]
+    return [
+        *(f"objects of {stage}: {_some(by_stage[stage])}" for stage in ordered),
+        *([f"results: {_some([os.path.relpath(path) for path in held.files])}"] if held.files else []),
+        *(f"{plan.store.path}/{kind}: {number} entries" for kind, number in kinds.items()),
+    ]
 
 
 def describe_rest(plan: Plan, held: Holdings, left: Iterable[str] = ()) -> list[str]:

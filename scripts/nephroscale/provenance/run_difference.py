@@ -99,23 +99,27 @@ class RunDifference:
 
     def text(self, stages: Sequence[str]) -> str:
         """Describe the difference in words."""
-        lines = []
         if not self.differing and not self.only:
             return "Every artifact is equal in both runs."
-        for name, (before, after) in self.metrics.items():
-            lines.append(f"{name}: {_figure(before)} changed to {_figure(after)}")
         counts = ", ".join(f"{stage} {self.differing[stage]}" for stage in stages if stage in self.differing)
-        if counts:
-            lines += ["", f"Artifacts that differ: {counts}."]
-        for side in ("a", "b"):
-            alone = ["/".join(key) for key, owner in self.only.items() if owner == side]
-            if alone:
-                lines.append(f"Only in the {'first' if side == 'a' else 'second'} run: {name_some(alone, MOST_NAMED)}.")
-        if self.changes:
-            lines += ["", "The first artifacts that differ, and the causes:"]
-        for change in self.changes:
-            lines.append(f"  {change.difference.cause}: {change.difference.text}")
-            lines.append(f"      first in {change.stage} of {name_some(change.units, MOST_NAMED)}")
+        alone = {
+            place: ["/".join(key) for key, owner in self.only.items() if owner == side]
+            for side, place in (("a", "first"), ("b", "second"))
+        }
+        lines = [
+            *(
+                f"{name}: {_figure(before)} changed to {_figure(after)}"
+                for name, (before, after) in self.metrics.items()
+            ),
+            *(["", f"Artifacts that differ: {counts}."] if counts else []),
+            *(f"Only in the {place} run: {name_some(keys, MOST_NAMED)}." for place, keys in alone.items() if keys),
+            *(["", "The first artifacts that differ, and the causes:"] if self.changes else []),
+            *(
+                f"  {change.difference.cause}: {change.difference.text}\n"
+                f"      first in {change.stage} of {name_some(change.units, MOST_NAMED)}"
+                for change in self.changes
+            ),
+        ]
         return "\n".join(lines).lstrip("\n")
 
 

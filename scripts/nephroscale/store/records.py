@@ -87,14 +87,13 @@ class Record:
 
         The digest can be checked by ``grep -v '^  "digest"' FILE | b3sum``.
         """
-        value: dict[str, object] = {
+        value = {
             "recipe_digest": self.recipe.digest,
             "recipe": self.recipe.as_json(),
             "receipt": self.receipt.as_json(),
             "made": self.made,
+            **({} if self.agrees is None else {"agrees": self.agrees}),
         }
-        if self.agrees is not None:
-            value["agrees"] = self.agrees
         return _sealed(pretty_json(value).encode()).decode()
 
     @classmethod

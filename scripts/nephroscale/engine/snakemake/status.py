@@ -44,10 +44,7 @@ def summary(plan: Plan) -> str:
     for title, found in (sections | describe_findings(plan) | {"Failed": _failures(plan)}).items():
         if found:
             lines += ["", f"{title}:"] + [line for text, units in found.items() for line in _item(text, units)]
-    lines += headline(plan)
-    lines += describe_batches(plan)
-    lines += _history(plan)
-    return "\n".join(lines)
+    return "\n".join([*lines, *headline(plan), *describe_batches(plan), *_history(plan)])
 
 
 def _item(text: str, units: list[str]) -> list[str]:
