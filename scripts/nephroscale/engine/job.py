@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from nephroscale.cohort.image import Image
 from nephroscale.engine.cards import take_card
@@ -16,9 +16,11 @@ from nephroscale.engine.stage import STATUS, Need, Stage
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.settings import Settings
 from nephroscale.slides import raw
-from nephroscale.slides.facts import ImageFacts
 from nephroscale.store.receipts import Receipt
 from nephroscale.store.recipe import Recipe
+
+if TYPE_CHECKING:
+    from nephroscale.slides.facts import ImageFacts  # imports OpenCV, which a cache hit does not need
 
 S = TypeVar("S", bound="Settings")
 
