@@ -79,9 +79,8 @@ class ImageRow:
 
     def to_mapping(self) -> dict[str, object]:
         """Return the row as it enters recipes, in JSON types."""
-        return {name: getattr(self, name) for name in self.__slots__} | {
-            "scale": asdict(self.scale) if self.scale else None
-        }
+        row = {name: getattr(self, name) for name in self.__slots__}
+        return row | {"scale": asdict(self.scale) if self.scale else None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,9 +65,8 @@ def write_checklists(options: argparse.Namespace) -> None:
         segmenter=bool(plan.units("segmenter")),
         version=__version__,
     )
-    for name, count in write_checklist(
-        study, out, Path(os.path.relpath(plan.results.resolve(), out.resolve())).as_posix()
-    ).items():
+    up = Path(os.path.relpath(plan.results.resolve(), out.resolve())).as_posix()
+    for name, count in write_checklist(study, out, up).items():
         print(f"{name}: {count} items to write yourself")
     print(f"Checklists: {out / 'index.html'}")
 

@@ -193,9 +193,8 @@ def _calibrate(values: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
         logits = x[0] * values + x[1]
         error = _sigmoid(logits) - targets
-        return float((np.logaddexp(0, logits) - targets * logits).mean()), np.array(
-            [(error * values).mean(), error.mean()]
-        )
+        cost = np.logaddexp(0, logits) - targets * logits
+        return float(cost.mean()), np.array([(error * values).mean(), error.mean()])
 
     found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS")
     return float(found.x[0]), float(found.x[1])

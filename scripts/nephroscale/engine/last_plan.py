@@ -134,7 +134,12 @@ class LastPlan:
 
 def _digest_basis(plan: Plan) -> str:
     """Digest all that decides artifacts beside raw files and the artifacts before them."""
-    sources = {path for folder in {plan.scripts, PACKAGE} for path in folder.rglob("*") if _is_source(path.name)}
+    sources = {
+        path
+        for folder in {plan.scripts, PACKAGE}
+        for path in folder.rglob("*")
+        if not path.name.endswith(".pyc") and not path.name.startswith(".")
+    }
     basis: list[Any] = [
         plan.config.to_mapping(),
         digest_bytes(repr(plan.cohort).encode()),
@@ -144,7 +149,3 @@ def _digest_basis(plan: Plan) -> str:
         [numerical_environment(plan.config.compute, torch=torch) for torch in (False, True)],
     ]
     return digest_json(basis)
-
-
-def _is_source(name: str) -> bool:
-    return not name.endswith(".pyc") and not name.startswith(".")

@@ -68,10 +68,10 @@ def _make_unit(plan: Plan, stage: Stage, unit: str) -> Receipt:
 
 def not_made(plan: Plan, stage: Stage, unit: str) -> NotMadeError:
     """The error of a unit whose inputs are not all made; it names those."""
-    needs = [need for need in stage.needs(plan, unit) if plan.receipt(need.stage, need.unit) is None]
+    needs = [f"{need.stage} of {need.unit}" for need in stage.needs(plan, unit) if plan.receipt(*need[:2]) is None]
     return NotMadeError(
         "A required input has not been produced yet.",
-        where=name_some([f"{need.stage} of {need.unit}" for need in needs], 5),
+        where=name_some(needs, 5),
         fix="Run the same command again.",
     )
 

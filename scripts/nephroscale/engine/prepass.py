@@ -242,7 +242,9 @@ def _set_others_outdated(plan: Plan, stage: Stage, units: set[str]) -> None:
                 continue
             unit = below + name[:-5]
             if (
-                (name.endswith(".json") and unit not in units and not stage.stays(unit))
+                name.endswith(".json")
+                and unit not in units
+                and not stage.stays(unit)
                 and not path.is_symlink()
                 and not name.startswith(".")
             ):
