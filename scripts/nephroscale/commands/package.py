@@ -192,5 +192,9 @@ def predict_elsewhere(options: argparse.Namespace) -> int:
 
 def _plan_in(out: Path, options: argparse.Namespace) -> Plan:
     """Open the plan of a folder's configuration, with its store and results below that folder."""
-    more = [*(options.config or []), f"store={{path: {json.dumps(str(out / 'store'))}}}"]
-    return open_plan(argparse.Namespace(configfile=[out / "study.yaml"], config=more))
+    return open_plan(
+        argparse.Namespace(
+            configfile=[out / "study.yaml"],
+            config=[*(options.config or []), f"store={{path: {json.dumps(str(out / 'store'))}}}"],
+        )
+    )

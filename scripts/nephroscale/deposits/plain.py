@@ -58,8 +58,11 @@ class Items(NamedTuple):
 def list_items(pictures: Sequence[TemPicture]) -> Items:
     """Put the instances of pictures one after another."""
     instances = Instances(pictures)
-    labels = np.array([bool(picture.label) for picture in pictures])[instances.owner]
-    return Items(instances, labels, (1 / instances.counts)[instances.owner])
+    return Items(
+        instances,
+        np.array([bool(picture.label) for picture in pictures])[instances.owner],
+        (1 / instances.counts)[instances.owner],
+    )
 
 
 def predict(network: PlainNetwork, pictures: Sequence[TemPicture], device: str, batch_size: int) -> np.ndarray:
