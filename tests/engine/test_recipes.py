@@ -249,7 +249,7 @@ def changed(path, change):
 def recipe_with(plan, key, sources):
     """A unit's recipe with other text in some sources."""
     code = plan.code
-    before = {path: code._source(path) for path in sources}
+    before = {path: code._sources[path] for path in sources}
     code._sources.update({path: parsed(source) for path, source in sources.items()})
     code._closures.clear()
     try:

@@ -7,16 +7,12 @@ import csv
 import io
 import re
 import unicodedata
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nephroscale.cohort.encodings import guess_encoding
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.cohort.validation_errors import ValidationErrors
 
 SEPARATORS = (",", ";", "\t")
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
@@ -99,9 +95,7 @@ def read_table(
 
 def clean(text: str) -> str:
     """Trim a cell, of invisible characters too, and compose it (NFC)."""
-    if text.isascii():
-        return text.strip()
-    return unicodedata.normalize("NFC", text.strip().strip(_INVISIBLE).strip())
+    return text.strip() if text.isascii() else unicodedata.normalize("NFC", text.strip().strip(_INVISIBLE).strip())
 
 
 def _read_csv(path: str, text: str, required: Sequence[str], errors: ValidationErrors) -> list[list[str]] | None:
@@ -165,8 +159,11 @@ def _decode_as_named(path: str, content: bytes, errors: ValidationErrors, encodi
         errors.add(path, f"cannot be read: data.encoding {encoding!r} is no encoding; write cp1252 or gb18030, say.")
         return None
     except UnicodeDecodeError as error:
-        row = content.count(b"\n", 0, error.start) + 1
-        errors.add(path, f"is not {encoding} (data.encoding) here; correct the key, or leave it out.", row=row)
+        errors.add(
+            path,
+            f"is not {encoding} (data.encoding) here; correct the key, or leave it out.",
+            row=content.count(b"\n", 0, error.start) + 1,
+        )
         return None
     return text.removeprefix("\ufeff")
 

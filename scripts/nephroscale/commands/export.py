@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nephroscale.commands.run import open_plan
+from nephroscale.commands.run import Commands, open_plan
+from nephroscale.engine.plan import Plan
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Mapping
-
-    from nephroscale.commands.run import Commands
-    from nephroscale.engine.plan import Plan
 
 
 def add(commands: Commands) -> None:
@@ -39,16 +34,15 @@ def add(commands: Commands) -> None:
     qupath.add_argument("out", type=Path, metavar="FOLDER", help="folder to create, such as one in a QuPath project")
 
 
-def write_report_archive(options: argparse.Namespace) -> int:
+def write_report_archive(options: argparse.Namespace) -> None:
     """Write the report as a zip file."""
     from nephroscale.reporting.export_report import export_report
 
     report = options.report or open_plan(options).results / "report"
     print(f"{options.out}: {len(export_report(report, options.out))} files")
-    return 0
 
 
-def write_checklists(options: argparse.Namespace) -> int:
+def write_checklists(options: argparse.Namespace) -> None:
     """Write the checklists, a paragraph of methods and the references."""
     import json
     import os
@@ -64,11 +58,10 @@ def write_checklists(options: argparse.Namespace) -> int:
             where=str(out if out.exists() else report),
             fix="Name a new folder." if out.exists() else "Run the target `report`.",
         )
-    config = plan.config
     study = Study(
         metrics=json.loads(report.read_text(encoding="utf-8")),
         normalisation=_count_normalisations(plan),
-        missing_modalities=config.task.missing_modalities,
+        missing_modalities=plan.config.task.missing_modalities,
         segmenter=bool(plan.units("segmenter")),
         version=__version__,
     )
@@ -76,7 +69,6 @@ def write_checklists(options: argparse.Namespace) -> int:
     for name, count in write_checklist(study, out, up).items():
         print(f"{name}: {count} items to write yourself")
     print(f"Checklists: {out / 'index.html'}")
-    return 0
 
 
 def _count_normalisations(plan: Plan) -> dict[str, int]:
@@ -141,7 +133,7 @@ def _crop_side(plan: Plan, image: str) -> float | None:
     return side
 
 
-def write_outlines(options: argparse.Namespace) -> int:
+def write_outlines(options: argparse.Namespace) -> None:
     """Write the outlines of all slides, and the scripts, to a folder for QuPath."""
     from nephroscale.glomeruli.qupath import OutlinedSlide, write_qupath
 
@@ -155,4 +147,3 @@ def write_outlines(options: argparse.Namespace) -> int:
         raise NephroscaleError("There are no outlines yet.", where=str(plan.results), fix="Run the target `glomeruli`.")
     write_qupath(slides, options.out)
     print(f"{options.out}: outlines of {len(slides)} slides and fields, load_outlines.groovy, save_outlines.groovy")
-    return 0

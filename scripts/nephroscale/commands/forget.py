@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
 
-from nephroscale.commands.run import open_plan
+from nephroscale.commands.run import Commands, open_plan
 from nephroscale.engine.snakemake.stale_lock import snakemake_is_locked
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    import argparse
-
-    from nephroscale.commands.run import Commands
 
 
 def add(commands: Commands) -> None:

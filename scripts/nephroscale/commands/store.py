@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from nephroscale.commands.run import open_plan
+from nephroscale.commands.run import Commands, open_plan
 from nephroscale.engine.past_reports import delete_reports
 from nephroscale.engine.prepass import delete_outdated
 from nephroscale.store import bundle, gc, results_index, verify
-
-if TYPE_CHECKING:
-    import argparse
-
-    from nephroscale.commands.run import Commands
 
 # Objects that `gc` lists one by one.
 LISTED = 50
@@ -94,7 +89,7 @@ def verify_store(options: argparse.Namespace) -> int:
     return 1 if damages else 0
 
 
-def collect(options: argparse.Namespace) -> int:
+def collect(options: argparse.Namespace) -> None:
     """List or delete the objects that no receipt names."""
     plan = open_plan(options)
     store = plan.store
@@ -123,10 +118,9 @@ def collect(options: argparse.Namespace) -> int:
     absent = results_index.absent_results(store)
     for folder in results_index.registered_results(store):
         print(f"results in this store: {folder}{' (missing, or without receipts)' if folder in absent else ''}")
-    return 0
 
 
-def export_results(options: argparse.Namespace) -> int:
+def export_results(options: argparse.Namespace) -> None:
     """Write results and everything that they come from into one file."""
     from nephroscale.engine.upstream import with_upstream
 
@@ -137,15 +131,13 @@ def export_results(options: argparse.Namespace) -> int:
         f"{options.file}: {len(contents.items)} results with everything that they come from except raw images, "
         f"{size / 1e6:.1f} MB"
     )
-    return 0
 
 
-def import_results(options: argparse.Namespace) -> int:
+def import_results(options: argparse.Namespace) -> None:
     """Import results from a file."""
     imported = bundle.read_bundle(open_plan(options).store, options.file)
     print(
         f"{imported.results} results: {imported.new} objects imported, {imported.known} already in the store. "
-        "Every digest matches."
+        "Every digest matches.\nWith the same raw files, tables, configuration and code, the workflow computes none of "
+        "them again."
     )
-    print("With the same raw files, tables, configuration and code, the workflow computes none of them again.")
-    return 0

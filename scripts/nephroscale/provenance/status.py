@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 from nephroscale.collect import reachable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from nephroscale.provenance.document_types import ArtifactEntry
+from nephroscale.provenance.document_types import ArtifactEntry
 
 #: Every status with its name on the page, from valid to invalid.
 STATUSES = {

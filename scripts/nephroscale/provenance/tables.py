@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from nephroscale.collect import grouped
+from nephroscale.json_text import JSON
+from nephroscale.provenance.document_types import ArtifactEntry, AuditDocument, Comparison, Exclusion
 from nephroscale.provenance.page_data import run_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from nephroscale.json_text import JSON
-    from nephroscale.provenance.document_types import ArtifactEntry, AuditDocument, Comparison, Exclusion
-    from nephroscale.store.records import Made
+from nephroscale.store.records import Made
 
 #: Assumed power of a busy processor core and of a GPU, for the estimate of energy.
 CORE_WATTS, GPU_WATTS = 10, 300
@@ -170,9 +167,14 @@ def _cost(stage: str, records: Sequence[Made]) -> Cost:
     cpu = sum(made.get("cpu_seconds") or 0 for made in records)
     gpu = sum(made["seconds"] for made in records if made["device"].startswith("cuda"))
     peaks = [made["peak_mb"] for made in records if made.get("peak_mb")]
-    energy = (cpu * CORE_WATTS + gpu * GPU_WATTS) / 3.6e6
     return Cost(
-        stage, len(records), sum(made["seconds"] for made in records), cpu, gpu, max(peaks, default=None), energy
+        stage,
+        len(records),
+        sum(made["seconds"] for made in records),
+        cpu,
+        gpu,
+        max(peaks, default=None),
+        (cpu * CORE_WATTS + gpu * GPU_WATTS) / 3.6e6,
     )
 
 

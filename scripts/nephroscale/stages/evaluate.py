@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
+from nephroscale.engine.job import Job
 from nephroscale.engine.stage import Need, PlanView, need
 from nephroscale.stages.model_inputs import fold_patients, read_fold_table, uses_prior
 from nephroscale.stages.model_run import ModelRunStage, RunSettings, fold_data
@@ -11,11 +12,6 @@ from nephroscale.stages.priors import predicted_priors, prior_modules
 from nephroscale.stages.units import ModelRun
 from nephroscale.store.digest import digest_json
 from nephroscale.store.test_set_exposure import ScoredTestSet
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.job import Job
 
 
 class Evaluate(ModelRunStage):
@@ -57,8 +53,7 @@ class Evaluate(ModelRunStage):
             parts = {name: value for name, value in recipe.as_json().items() if name not in {"compute", "seed"}}
             decides.append({**parts, "settings": fixed, "inputs": inputs})
         assert table is not None
-        test = sorted(table.folds[ModelRun.parse(unit).fold].test)
-        return ScoredTestSet(digest_json(test), digest_json(decides))
+        return ScoredTestSet(digest_json(sorted(table.folds[ModelRun.parse(unit).fold].test)), digest_json(decides))
 
     def make(self, job: Job[RunSettings]) -> Mapping[str, object]:
         from nephroscale.evaluation.evaluate import evaluate_model

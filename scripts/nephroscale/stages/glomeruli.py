@@ -50,8 +50,7 @@ class Glomeruli(Stage):
     @need("segmenter")
     def segmenter(self, plan: PlanView, unit: str) -> Need | None:
         """The trained segmenter, for OM slides whose glomeruli are to be detected, where the cohort has one."""
-        image = plan.cohort.images[unit]
-        return Need("segmenter", "cohort") if _by_network(plan, image) else None
+        return Need("segmenter", "cohort") if _by_network(plan, plan.cohort.images[unit]) else None
 
     def settings(self, plan: PlanView, unit: str) -> DetectionSettings:
         settings = plan.config.glomeruli.narrow(DetectionSettings)
@@ -82,8 +81,9 @@ class Glomeruli(Stage):
         annotation = job.annotation(image) if _corrected(image) else None
         slide = job.facts(image.id).digest
         raw = job.raw(image) if read_from_slide(job.plan, [image]) else None
-        tiles = job.input("tiles").object
-        return find_glomeruli(tiles, weights, image.row(), job.settings, job.out, slide, annotation, raw=raw)
+        return find_glomeruli(
+            job.input("tiles").object, weights, image.row(), job.settings, job.out, slide, annotation, raw=raw
+        )
 
 
 def _corrected(image: Image) -> bool:

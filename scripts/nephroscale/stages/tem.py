@@ -50,8 +50,9 @@ class Tem(Stage):
     def make(self, job: Job[TemSettings]) -> Mapping[str, object]:
         from nephroscale.tem.tem import TemImage, prepare_tem
 
-        images = [TemImage(image.id, job.raw(image), job.facts(image.id)) for image in job.images()]
-        return prepare_tem(images, job.settings, job.out)
+        return prepare_tem(
+            [TemImage(image.id, job.raw(image), job.facts(image.id)) for image in job.images()], job.settings, job.out
+        )
 
 
 STAGE = Tem()

@@ -108,8 +108,15 @@ class Tiles(Stage):
         if isinstance(settings, OmTilingSettings):
             fitted = job.optional_input("reference")
             references = read_reference(fitted.path if fitted else None, settings)
-        facts = job.readable_facts(image.id)
-        return tile_slide(job.raw(image), facts, image.row(), settings, references, job.out, threads=job.threads)
+        return tile_slide(
+            job.raw(image),
+            job.readable_facts(image.id),
+            image.row(),
+            settings,
+            references,
+            job.out,
+            threads=job.threads,
+        )
 
 
 STAGE = Tiles()

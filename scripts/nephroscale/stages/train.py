@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+from nephroscale.engine.job import Job
+from nephroscale.engine.stage import PlanView
 from nephroscale.features.weights import require_digest
 from nephroscale.models.settings import ModelSettings
 from nephroscale.settings import Settings, section, setting
@@ -12,12 +14,6 @@ from nephroscale.stages.model_inputs import network_settings
 from nephroscale.stages.model_run import ModelRunStage, fold_data
 from nephroscale.stages.units import ModelRun
 from nephroscale.training.settings import TrainSettings
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.job import Job
-    from nephroscale.engine.stage import PlanView
 
 #: Fraction of modalities dropped in training where patients may lack one and `train.modality_dropout` is null.
 MODALITY_DROPOUT = 0.2

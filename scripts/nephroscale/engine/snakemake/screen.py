@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from nephroscale.engine.plan import Plan
 from nephroscale.engine.rates import read_rates, usual_durations
 from nephroscale.engine.snakemake.status import headline
 from nephroscale.engine.time_left import TimeLeft
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable, Collection
-
-    from nephroscale.engine.plan import Plan
 
 # Of no use to the reader of the screen, or given by our own lines; Snakemake's own log file has them.
 UNSAID = (
