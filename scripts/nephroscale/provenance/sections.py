@@ -26,7 +26,7 @@ MOST_ROWS, MOST_NAMES = 200, 12
 
 
 class Mismatch(NamedTuple):
-    """One reason why artifacts are stale: its number, the artifacts in all and by stage, and the names of some."""
+    """One reason why artifacts are outdated: its number, the artifacts in all and by stage, and the names of some."""
 
     group: int
     text: str
@@ -61,7 +61,7 @@ class Verdict(NamedTuple):
 
 
 def mismatches(artifacts: Sequence[ArtifactEntry]) -> tuple[list[Mismatch], dict[str, int]]:
-    """Group artifacts by the reason why they are stale, since one edit can make hundreds stale.
+    """Group artifacts by the reason why they are outdated, since one edit can make hundreds outdated.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def counts(document: AuditDocument, status: Sequence[str]) -> dict[str, int]:
         "artifacts": len(artifacts),
         **{
             name: number[name]
-            for name in ("match", "stale_upstream", "stale", "unrecorded", "lost", "rejected", "follows")
+            for name in ("match", "outdated_upstream", "outdated", "unrecorded", "lost", "rejected", "follows")
         },
         "conflicts": len(document["conflicts"]),
         "missing": len(document["missing"]),
@@ -147,8 +147,8 @@ def metric_name(key: str) -> str:
 
 def verdict(counts: Mapping[str, int], figures: Numbers | None) -> Verdict:
     """Summarize whether the results are valid."""
-    total, off = counts["artifacts"], counts["stale"] + counts["unrecorded"] + counts["lost"]
-    downstream = counts["stale_upstream"]
+    total, off = counts["artifacts"], counts["outdated"] + counts["unrecorded"] + counts["lost"]
+    downstream = counts["outdated_upstream"]
     sentences = []
     if not total:
         sentences.append("Nothing has been made yet.")
@@ -194,7 +194,7 @@ def verdict(counts: Mapping[str, int], figures: Numbers | None) -> Verdict:
         )
     if not figures and total:
         sentences.append("There is no report yet, and no headline figure.")
-    valid = not (off or counts["stale_upstream"] or counts["conflicts"] or counts["missing"]) and bool(total)
+    valid = not (off or counts["outdated_upstream"] or counts["conflicts"] or counts["missing"]) and bool(total)
     return Verdict(valid, sentences)
 
 
