@@ -87,7 +87,7 @@ def collect_evidence(study: Study) -> dict[str, Evidence]:
         "selection": Evidence("The epoch with the least loss on the fold's validation patients", "#training"),
         "ensemble": Evidence("Figures of one network; the ensemble of the seeds is a row of its own", "#headline"),
         "statistics": Evidence(
-            "Wilson's intervals on an effective number of patients; paired permutation tests", "#reading"
+            "Wilson's and mid-p intervals on an effective number of patients; paired permutation tests", "#reading"
         ),
         "explanation": Evidence("Weights of TEM images; attention, in case pages, beside its deletion test", "#tem"),
         "headline": Evidence(f"Balanced accuracy of {name} {_interval(accuracy)}", "#headline"),
@@ -196,7 +196,8 @@ def write_methods(study: Study) -> str:
         ]
     text.append(
         "Each patient was predicted by networks that had not seen this patient. Figures are those of one network, with "
-        f"95 % intervals by Wilson's method on an effective number of patients. The balanced accuracy was "
+        "95 % intervals by Wilson's method on an effective number of patients (mid-p intervals for sensitivity and "
+        f"specificity). The balanced accuracy was "
         f"{_interval(model['pooled']['balanced_accuracy'])}, the macro AUC {_interval(model['pooled']['macro_auc'])}."
     )
     if external := _describe_external(metrics["external"].get(name)):
