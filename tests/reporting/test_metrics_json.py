@@ -139,14 +139,14 @@ def test_models_are_compared_on_the_patients_of_both():
     found = metrics["comparisons"]
     assert set(found) == {"same", "worse", "fewer"}
     assert metrics["compared_patients"] == {"same": 6, "worse": 6, "fewer": 5, "others": 0}
-    assert found["fewer"]["balanced_accuracy"]["value"] == pytest.approx(1 / 6, abs=1e-6)
+    assert found["fewer"]["balanced_accuracy"]["value"] == pytest.approx(-1 / 6, abs=1e-6)
     same, worse = found["same"]["balanced_accuracy"], found["worse"]["balanced_accuracy"]
     assert (same["value"], same["p"], same["p_holm"]) == (0, 1, None)
     assert same["low"] < 0 < same["high"]
-    assert worse["value"] == pytest.approx(0.5, abs=1e-6)
-    assert worse["low"] < 0.5 < worse["high"]
+    assert worse["value"] == pytest.approx(-0.5, abs=1e-6)  # of this model minus the headline model
+    assert worse["low"] < -0.5 < worse["high"]
     assert worse["p"] == 0.25  # three against none, exact
-    assert metrics["discordant"]["worse"] == {"better": 3, "worse": 0}
+    assert metrics["discordant"]["worse"] == {"better": 0, "worse": 3}
 
 
 def test_only_the_declared_contrasts_are_adjusted():

@@ -7,17 +7,12 @@ import csv
 import io
 import re
 import unicodedata
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nephroscale.cohort.encodings import guess_encoding
-from nephroscale.cohort.validation_errors import spans
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.cohort.validation_errors import ValidationErrors, spans
 
 SEPARATORS = (",", ";", "\t")
 #: Columns of paths, in which every character counts; elsewhere all kinds of spaces are one.
@@ -103,9 +98,7 @@ def read_table(
 
 def clean(text: str) -> str:
     """Trim a cell, of invisible characters too, and compose it (NFC)."""
-    if text.isascii():
-        return text.strip()
-    return unicodedata.normalize("NFC", text.strip().strip(_INVISIBLE).strip())
+    return text.strip() if text.isascii() else unicodedata.normalize("NFC", text.strip().strip(_INVISIBLE).strip())
 
 
 def _plain(cell: str, column: str) -> str:
@@ -194,8 +187,11 @@ def _decode_as_named(path: str, content: bytes, errors: ValidationErrors, encodi
         errors.add(path, f"cannot be read: data.encoding {encoding!r} is no encoding; write cp1252 or gb18030, say.")
         return None
     except UnicodeDecodeError as error:
-        row = content.count(b"\n", 0, error.start) + 1
-        errors.add(path, f"is not {encoding} (data.encoding) here; correct the key, or leave it out.", row=row)
+        errors.add(
+            path,
+            f"is not {encoding} (data.encoding) here; correct the key, or leave it out.",
+            row=content.count(b"\n", 0, error.start) + 1,
+        )
         return None
     return text.removeprefix("\ufeff")
 

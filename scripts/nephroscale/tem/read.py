@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,13 +12,8 @@ from nephroscale.errors import Rejected
 from nephroscale.slides.samples import read_samples
 from nephroscale.slides.tint import separate_tint
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-WRAPPED_ROWS, MOST_ENDS = (
-    64,
-    0.2,
-)  # rows that show wrapped levels, and share of black and white ones in a binary picture
+WRAPPED_ROWS = 64  # that show whether levels are wrapped
+MOST_ENDS = 0.2  # share of black and white pixels; more are those of a binary picture
 FEW_ROWS = 8  # that show whether a picture has grey levels
 
 
@@ -111,5 +106,4 @@ def _stretch(grey: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     low, high = np.percentile(inner if inner.size > seen.size // 2 else seen, [0.5, 99.5])
     if high <= low:
         low, high = float(seen.min()), float(seen.max())
-    stretched: np.ndarray = np.clip((grey - low) / (high - low), 0, 1) * 255
-    return stretched
+    return np.asarray(np.clip((grey - low) / (high - low), 0, 1) * 255)
