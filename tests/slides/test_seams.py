@@ -11,7 +11,7 @@ from PIL import Image
 from nephroscale.errors import Rejected
 from nephroscale.slides.field import open_field
 from nephroscale.slides.readers.registry import open_slide
-from nephroscale.slides.seams import find_inset, find_seam
+from nephroscale.slides.seams import find_seams
 from nephroscale.tem.clean import clean_burned_in
 from support.fluorescence import draw_glomerulus
 
@@ -78,8 +78,7 @@ def test_one_picture_has_no_seam(micrographs, shared):
         clean_burned_in(picture)
     field = tifffile.imread(shared / "data/immunofluorescence/Zeiss-1-Merged-ch0.tif")
     for picture in (field, draw_glomerulus()):
-        nothing = np.zeros(picture.shape, bool)
-        assert find_seam(picture, nothing) == find_inset(picture, nothing) == ""
+        assert find_seams(picture, np.zeros(picture.shape, bool)) == ""
 
 
 def test_fields_of_fluorescence_that_abut_are_refused(tmp_path, shared, make_row):

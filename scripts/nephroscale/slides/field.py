@@ -13,7 +13,7 @@ from nephroscale.slides.drawn_shapes import find_shapes, find_strips
 from nephroscale.slides.dye import components, separate_dye
 from nephroscale.slides.panels import find_panels
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion
-from nephroscale.slides.seams import find_inset, find_seam
+from nephroscale.slides.seams import find_seams
 
 if TYPE_CHECKING:
     from nephroscale.cohort.image import ImageRow
@@ -142,7 +142,7 @@ class Field(SlideReader):
         del pixels
         drawn |= find_shapes(_levels(grey, valid, drawn))
         drawn &= valid
-        if several := find_seam(grey, drawn | ~valid) or find_inset(grey, drawn | ~valid):
+        if several := find_seams(grey, drawn | ~valid):
             raise Rejected(several)
         self.marked = float(drawn.mean()) + 1 - (bottom - top) / self.height
         self._pixels, self._valid = _fill(grey, drawn)[..., None], None if valid.all() else valid

@@ -14,6 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+TYPES = (np.uint8, np.uint16, np.float32)
 ALONG = 256  # means along a line that are compared
 LINES = 1500  # that are compared
 BROAD = 24  # shapes broader than the line over this are not compared
@@ -45,8 +46,8 @@ class _Lines(NamedTuple):
     hidden: np.ndarray
 
 
-def find_seam(grey: np.ndarray, masked: np.ndarray) -> str:
-    """Say where the content of a picture breaks off from border to border; empty where it does not.
+def find_seams(grey: np.ndarray, masked: np.ndarray) -> str:
+    """Say where the content of a picture breaks off; empty where it is one picture.
 
     Parameters
     ----------
@@ -54,28 +55,23 @@ def find_seam(grey: np.ndarray, masked: np.ndarray) -> str:
         [h, w] of any type of number.
     masked
         bool [h, w], pixels that do not count.
+
+    Returns
+    -------
+    str
+        That several pictures meet at a seam from border to border, or that another picture lies within the picture, in
+        a corner or amid it.
     """
-    for axis, what in ((1, "column"), (0, "row")):
-        lines = _lines_of(np.moveaxis(grey, axis, 0), np.moveaxis(masked, axis, 0))
-        for seam in () if lines is None else _seams(lines, whole=True):
-            place = round(seam.line * grey.shape[axis])
-            return f"it shows several pictures, which meet at {what} {place}; save each as a file with a row of its own"
-    return ""
-
-
-def find_inset(grey: np.ndarray, masked: np.ndarray) -> str:
-    """Say where another picture lies within a picture, in a corner or amid it; empty where there is none.
-
-    Parameters
-    ----------
-    grey, masked
-        As above.
-    """
-    across, down = _lines_of(grey.T, masked.T), _lines_of(grey, masked)
-    if across is None or down is None or not (columns := list(_seams(across, whole=False))):
+    columns, rows = (_lines_of(grey, masked, axis) for axis in (1, 0))
+    if columns is None or rows is None:
         return ""
-    for row in _seams(down, whole=False):
-        for column in columns:
+    for lines, what, count in ((columns, "column", grey.shape[1]), (rows, "row", grey.shape[0])):
+        for seam in _seams(lines, whole=True):
+            place = round(seam.line * count)
+            return f"it shows several pictures, which meet at {what} {place}; save each as a file with a row of its own"
+    across = list(_seams(columns, whole=False))
+    for row in _seams(rows, whole=False) if across else ():
+        for column in across:
             meet = min(abs(row.line - end) for end in column[1:]), min(abs(column.line - end) for end in row[1:])
             if max(meet) <= CORNER:
                 x, y = round(column.line * grey.shape[1]), round(row.line * grey.shape[0])
@@ -86,20 +82,26 @@ def find_inset(grey: np.ndarray, masked: np.ndarray) -> str:
     return ""
 
 
-def _lines_of(grey: np.ndarray, masked: np.ndarray) -> _Lines | None:
-    """Prepare the lines along the first axis; None of a picture that is too small."""
-    every = max(1, len(grey) // LINES)
-    step = max(1, grey.shape[1] // ALONG)
-    count, length = len(grey[::every]), grey.shape[1] // step
+def _lines_of(grey: np.ndarray, masked: np.ndarray, axis: int) -> _Lines | None:
+    """Prepare the lines along an axis; None of a picture that is too small."""
+    every = max(1, grey.shape[axis] // LINES)
+    step = max(1, grey.shape[1 - axis] // ALONG)
+    count, length = -(-grey.shape[axis] // every), grey.shape[1 - axis] // step
     if min(count, length) < 64:
         return None
-    part = np.s_[::every, : length * step]
-    means = cv2.resize(np.ascontiguousarray(grey[part], np.float32), (length, count), interpolation=cv2.INTER_AREA)
+
+    def averaged(values: np.ndarray) -> np.ndarray:
+        if axis:  # means down the columns of all, of which some are taken
+            part = np.ascontiguousarray(values[: length * step])
+            return cv2.resize(part, (part.shape[1], length), interpolation=cv2.INTER_AREA)[:, ::every].T
+        part = np.ascontiguousarray(values[::every, : length * step])
+        return cv2.resize(part, (length, count), interpolation=cv2.INTER_AREA)
+
+    means = np.ascontiguousarray(averaged(grey if grey.dtype in TYPES else grey.astype(np.float32)), np.float32)
     fine = means - cv2.blur(means, (2 * (length // BROAD) + 1, 1))
     hidden = np.zeros(fine.shape, bool)
     if masked.any():
-        drawn = np.ascontiguousarray(masked[part]).view(np.uint8) * 255
-        hidden = cv2.resize(drawn, (length, count), interpolation=cv2.INTER_AREA) > 0
+        hidden = averaged(masked.view(np.uint8) * np.uint8(255)) > 0
         fine[hidden] = 0
     return _Lines(means, fine, hidden)
 
