@@ -120,7 +120,7 @@ class Field(SlideReader):
     Raises
     ------
     Rejected
-        When a picture in colour is that of several dyes, or the file shows several pictures or an inset.
+        When a picture in colour is that of several dyes, or the file shows several pictures.
     UnreadableRegion
         When it cannot be decoded.
     """
@@ -142,7 +142,7 @@ class Field(SlideReader):
         del pixels
         drawn |= find_shapes(_levels(grey, valid, drawn))
         drawn &= valid
-        if several := find_seams(grey, drawn | ~valid):
+        if several := find_seams(grey, drawn | ~valid, insets=False):
             raise Rejected(several)
         self.marked = float(drawn.mean()) + 1 - (bottom - top) / self.height
         self._pixels, self._valid = _fill(grey, drawn)[..., None], None if valid.all() else valid

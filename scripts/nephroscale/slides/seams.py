@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TYPES = (np.uint8, np.uint16, np.float32)
 ALONG = 256  # means along a line that are compared
+LEAST_PX = 400  # side of a picture in which seams are looked for; in smaller ones, chance makes some
 LINES = 1500  # that are compared
 BROAD = 24  # shapes broader than the line over this are not compared
 LEAST = 0.12  # share of the side that each picture has
@@ -46,7 +47,7 @@ class _Lines(NamedTuple):
     hidden: np.ndarray
 
 
-def find_seams(grey: np.ndarray, masked: np.ndarray) -> str:
+def find_seams(grey: np.ndarray, masked: np.ndarray, *, insets: bool) -> str:
     """Say where the content of a picture breaks off; empty where it is one picture.
 
     Parameters
@@ -55,6 +56,8 @@ def find_seams(grey: np.ndarray, masked: np.ndarray) -> str:
         [h, w] of any type of number.
     masked
         bool [h, w], pixels that do not count.
+    insets
+        Whether insets are looked for. The noise of dark fields can look like a short seam.
 
     Returns
     -------
@@ -62,6 +65,8 @@ def find_seams(grey: np.ndarray, masked: np.ndarray) -> str:
         That several pictures meet at a seam from border to border, or that another picture lies within the picture, in
         a corner or amid it.
     """
+    if min(grey.shape) < LEAST_PX:
+        return ""
     columns, rows = (_lines_of(grey, masked, axis) for axis in (1, 0))
     if columns is None or rows is None:
         return ""
@@ -69,7 +74,7 @@ def find_seams(grey: np.ndarray, masked: np.ndarray) -> str:
         for seam in _seams(lines, whole=True):
             place = round(seam.line * count)
             return f"it shows several pictures, which meet at {what} {place}; save each as a file with a row of its own"
-    across = list(_seams(columns, whole=False))
+    across = list(_seams(columns, whole=False)) if insets else []
     for row in _seams(rows, whole=False) if across else ():
         for column in across:
             meet = min(abs(row.line - end) for end in column[1:]), min(abs(column.line - end) for end in row[1:])
