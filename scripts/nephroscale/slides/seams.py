@@ -47,7 +47,7 @@ class _Lines(NamedTuple):
     hidden: np.ndarray
 
 
-def find_seams(grey: np.ndarray, masked: np.ndarray, *, insets: bool) -> str:
+def find_seams(grey: np.ndarray, masked: np.ndarray) -> str:
     """Say where the content of a picture breaks off; empty where it is one picture.
 
     Parameters
@@ -56,8 +56,6 @@ def find_seams(grey: np.ndarray, masked: np.ndarray, *, insets: bool) -> str:
         [h, w] of any type of number.
     masked
         bool [h, w], pixels that do not count.
-    insets
-        Whether insets are looked for. The noise of dark fields can look like a short seam.
 
     Returns
     -------
@@ -74,7 +72,7 @@ def find_seams(grey: np.ndarray, masked: np.ndarray, *, insets: bool) -> str:
         for seam in _seams(lines, whole=True):
             place = round(seam.line * count)
             return f"it shows several pictures, which meet at {what} {place}; save each as a file with a row of its own"
-    across = list(_seams(columns, whole=False)) if insets else []
+    across = list(_seams(columns, whole=False))
     for row in _seams(rows, whole=False) if across else ():
         for column in across:
             meet = min(abs(row.line - end) for end in column[1:]), min(abs(column.line - end) for end in row[1:])

@@ -74,7 +74,7 @@ def clean_burned_in(image: np.ndarray, drawn: np.ndarray | None = None) -> Clean
     marks = find_marks(inner)
     if drawn is not None and drawn.any():
         marks |= dilated(drawn, COLOUR_REACH)[picture]
-    if several := find_seams(inner, marks, insets=True):
+    if several := find_seams(inner, marks):
         raise Rejected(several)
     mask[picture] = marks
     return Cleaned(fill_marks(inner, marks), mask, top, left)
