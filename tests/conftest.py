@@ -19,6 +19,8 @@ gc.disable()  # what is imported stays; enabled when all tests are collected
 
 from support.installation import Installation  # noqa: E402
 from support.marked_modules import selects_nothing  # noqa: E402
+from support.once import make_once  # noqa: E402
+from support.project import generate_tiny  # noqa: E402
 from support.real_images import require_real_images  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,6 +75,19 @@ def root() -> Path:
 def shared() -> Path:
     """The folder ../shared with real images; without it, tests are skipped, and fail in continuous integration."""
     return require_real_images(ROOT)
+
+
+@pytest.fixture(scope="session")
+def folder_of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this test run see."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def tiny_images(folder_of_all: Path) -> Path:
+    """The raw files of the tiny cohort, generated once for all workers. Copy them before changing them."""
+    return make_once(folder_of_all / "tiny_images", generate_tiny)
 
 
 @pytest.fixture(scope="session")
