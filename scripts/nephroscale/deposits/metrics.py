@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import rankdata
 
-from nephroscale.evaluation.intervals import jackknife_variance, pairs_size, score_interval
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from nephroscale.deposits.predictions import Prediction
+from nephroscale.deposits.predictions import Prediction
+from nephroscale.evaluation.intervals import (
+    jackknife_variance,
+    midp_interval,
+    pairs_size,
+    score_interval,
+    wilson_interval,
+)
 
 METRICS = {"accuracy": "Accuracy", "auc": "AUC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
 
@@ -75,7 +77,7 @@ def evaluate_variant(seeds: Sequence[Scored]) -> dict[str, Figure]:
             [_persons(first, ~first.labels & (first.folds == fold)) for fold in np.unique(first.folds)],
         ),
     }
-    return {name: _with_interval(_FIGURES[name], seeds, sizes[name]) for name in METRICS}
+    return {name: _with_interval(name, seeds, sizes[name]) for name in METRICS}
 
 
 def discordant(first: Scored, second: Scored) -> tuple[int, int]:
@@ -104,14 +106,6 @@ def _accuracy(found: Scored, kept: np.ndarray) -> float:
     return float(right[kept].mean()) if kept.any() else np.nan
 
 
-def _sensitivity(found: Scored, kept: np.ndarray) -> float:
-    return _accuracy(found, kept & found.labels)
-
-
-def _specificity(found: Scored, kept: np.ndarray) -> float:
-    return _accuracy(found, kept & ~found.labels)
-
-
 def _auc(found: Scored, kept: np.ndarray) -> float:
     """Share of pairs within folds, one image with and one without deposits, that the probabilities order correctly."""
     wins, pairs = 0.0, 0
@@ -127,13 +121,13 @@ def _auc(found: Scored, kept: np.ndarray) -> float:
 _FIGURES: dict[str, Callable[[Scored, np.ndarray], float]] = {
     "accuracy": _accuracy,
     "auc": _auc,
-    "sensitivity": _sensitivity,
-    "specificity": _specificity,
+    "sensitivity": lambda found, kept: _accuracy(found, kept & found.labels),
+    "specificity": lambda found, kept: _accuracy(found, kept & ~found.labels),
 }
 
 
-def _with_interval(figure: Callable[[Scored, np.ndarray], float], seeds: Sequence[Scored], size: float) -> Figure:
-    everyone = np.ones(len(seeds[0].labels), bool)
+def _with_interval(name: str, seeds: Sequence[Scored], size: float) -> Figure:
+    figure, everyone = _FIGURES[name], np.ones(len(seeds[0].labels), bool)
     values = [figure(found, everyone) for found in seeds]
     if not np.isfinite(values).all():
         return Figure(None)
@@ -141,5 +135,6 @@ def _with_interval(figure: Callable[[Scored, np.ndarray], float], seeds: Sequenc
     left_out = np.array([np.mean([figure(found, found.persons != person) for found in seeds]) for person in persons])
     between = float(np.var(values, ddof=1)) if len(values) > 1 else 0.0
     variance = jackknife_variance(left_out, np.zeros(len(persons))) + between
-    found = score_interval(float(np.mean(values)), variance, size)
+    of_proportion = midp_interval if name in {"sensitivity", "specificity"} else wilson_interval
+    found = score_interval(float(np.mean(values)), variance, size, of_proportion=of_proportion)
     return Figure(found.value, found.low, found.high)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from nephroscale.collect import grouped
 from nephroscale.evaluation.tables import read_rows
 from nephroscale.html import cases_of, template_environment
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 TEMPLATES = Path(__file__).parent / "templates"
 LISTS, REFERENCES = TEMPLATES / "checklists.csv", TEMPLATES / "references.bib"
 WRITE = "You must write this."
+MISSING = {"exclude": "left out", "mask": "read with a mask"}
+"""What `task.missing_modalities` makes of cases without a modality."""
 
 
 class Evidence(NamedTuple):
@@ -69,14 +69,13 @@ def collect_evidence(study: Study) -> dict[str, Evidence]:
     metrics = study.metrics
     name = metrics["headline"]
     model, cohort, trained = metrics["models"][name], metrics["cohort"], metrics["trained"].get(name)
-    accuracy = model["pooled"]["balanced_accuracy"]
     found = {
         "flow": Evidence(f"{cohort['patients']} cases, {len(cohort['excluded'])} excluded, by reason", "#cohort"),
         "preprocessing": Evidence(
             f"Stain normalisation: {_name_normalisation(study)}; all settings in the audit", "audit.html"
         ),
         "instances": Evidence("Glomeruli and TEM images of each case", "#slides"),
-        "missing": Evidence(f"Cases without a modality: {study.missing_modalities}", "#rejected"),
+        "missing": Evidence(f"Cases without a modality are {MISSING[study.missing_modalities]}", "#rejected"),
         "acquisition": Evidence("Vendor, scale and size of each image in the register; write the protocol", "register"),
         "folds": Evidence(f"{cohort['folds']} folds, {cohort['scheme'].replace('_', ' ')}", "#folds"),
         "disjoint": Evidence("Folds are divided by patient; all biopsies of a patient are on one side", "#cohort"),
@@ -85,10 +84,12 @@ def collect_evidence(study: Study) -> dict[str, Evidence]:
         "selection": Evidence("The epoch with the least loss on the fold's validation patients", "#training"),
         "ensemble": Evidence("Figures of one network; the ensemble of the seeds is a row of its own", "#headline"),
         "statistics": Evidence(
-            "Wilson's intervals on an effective number of patients; paired permutation tests", "#reading"
+            "Wilson's and mid-p intervals on an effective number of patients; paired permutation tests", "#reading"
         ),
         "explanation": Evidence("Weights of TEM images; attention, in case pages, beside its deletion test", "#tem"),
-        "headline": Evidence(f"Balanced accuracy of {name} {_interval(accuracy)}", "#headline"),
+        "headline": Evidence(
+            f"Balanced accuracy of {name} {_interval(model['pooled']['balanced_accuracy'])}", "#headline"
+        ),
         "table_one": Evidence("Table 1 by class and fold", "#cohort"),
         "errors": Evidence("A page per case, errors first", "#classes"),
         "availability": Evidence(f"nephroscale {study.version}; `nephroscale package` writes the model", "audit.html"),
@@ -100,47 +101,55 @@ def collect_evidence(study: Study) -> dict[str, Evidence]:
         "blinded_test": Evidence("The network reads no label of a test patient", "#reading"),
         "decisions": Evidence("Accuracy when uncertain cases are rejected", "#decisions"),
     }
-    if trained:
-        found["model"] = Evidence(f"{trained['family']}; {_name_encoders(trained['encoders'])}", "#study")
-        found["training"] = Evidence(
-            f"Learning rate {trained['learning_rate']:g}, at most {trained['epochs']} epochs", "#training"
-        )
-    if metrics["primary"]:
-        found["primary"] = Evidence("Primary endpoint and its contrasts, declared with a date", "#headline")
-    standard = metrics["reference_standard"]
-    if standard["read_by"]:
-        found["reference"] = Evidence(f"Read by: {standard['read_by']}", "#study")
-    if standard["blinded"]:
-        found["blinding"] = Evidence(f"Blinded: {standard['blinded']}", "#study")
-    if metrics["agreement"] or standard["agreement"]:
-        found["readers"] = Evidence(standard["agreement"] or "Kappa with and between the readers", "#study")
-    if metrics["external"]:
-        text = _describe_external(metrics["external"].get(name))
-        found["external"] = Evidence(text or "External patients, predicted by the ensemble", "#external")
-    if metrics["subgroups"]:
-        found["subgroups"] = Evidence("Subgroups: " + ", ".join(metrics["subgroups"]), "#subgroups")
-    if "site" in metrics["subgroups"]:
-        found["sites"] = Evidence(f"{len(metrics['subgroups']['site'])} sites; write the setting", "#subgroups")
-    if model["calibration"]:
-        found["calibration"] = Evidence("Temperature scaling: calibration before and after", "#calibration")
-    checks = ["what acquisition data alone predict"] if metrics["facts"] else []
-    checks += ["other divisions into folds"] if metrics["repeats"] else []
-    checks += ["sites left out"] if metrics["left_out_sites"] else []
-    checks += ["subgroups"] if metrics["subgroups"] else []
-    if checks:
-        text = ", ".join(checks)
-        place = "#headline" if metrics["facts"] else "#subgroups" if metrics["subgroups"] else "#models"
-        found["robustness"] = Evidence(text[0].upper() + text[1:], place)
-    return found
+    standard, subgroups = metrics["reference_standard"], metrics["subgroups"]
+    checks = {
+        "facts": "what acquisition data alone predict",
+        "repeats": "other divisions into folds",
+        "left_out_sites": "sites left out",
+        "subgroups": "subgroups",
+    }
+    robust = ", ".join(check for key, check in checks.items() if metrics[key])
+    optional = {
+        "model": (f"{trained['family']}; {_name_encoders(trained['encoders'])}" if trained else "", "#study"),
+        "training": (
+            f"Learning rate {trained['learning_rate']:g}, at most {trained['epochs']} epochs" if trained else "",
+            "#training",
+        ),
+        "primary": (
+            "Primary endpoint and its contrasts, declared with a date" if metrics["primary"] else "",
+            "#headline",
+        ),
+        "reference": (f"Read by: {standard['read_by']}" if standard["read_by"] else "", "#study"),
+        "blinding": (f"Blinded: {standard['blinded']}" if standard["blinded"] else "", "#study"),
+        "readers": (
+            standard["agreement"] or ("Kappa with and between the readers" if metrics["agreement"] else ""),
+            "#study",
+        ),
+        "external": (
+            _describe_external(metrics["external"].get(name))
+            or ("External patients, predicted by the ensemble" if metrics["external"] else ""),
+            "#external",
+        ),
+        "subgroups": ("Subgroups: " + ", ".join(subgroups) if subgroups else "", "#subgroups"),
+        "sites": (f"{len(subgroups['site'])} sites; write the setting" if "site" in subgroups else "", "#subgroups"),
+        "calibration": (
+            "Temperature scaling: calibration before and after" if model["calibration"] else "",
+            "#calibration",
+        ),
+        "robustness": (
+            robust[:1].upper() + robust[1:],
+            "#headline" if metrics["facts"] else "#subgroups" if subgroups else "#models",
+        ),
+    }
+    return found | {name: Evidence(text, place) for name, (text, place) in optional.items() if text}
 
 
 def _describe_external(found: Mapping[str, Any] | None) -> str:
     if not found:
         return ""
-    accuracy = _interval(found["pooled"]["balanced_accuracy"])
     return (
         f"The ensemble of all folds and seeds predicted {found['patients']} external cases with a balanced accuracy of "
-        f"{accuracy}"
+        f"{_interval(found['pooled']['balanced_accuracy'])}"
     )
 
 
@@ -177,21 +186,25 @@ def write_methods(study: Study) -> str:
         text.append(f"Stain normalisation of the slides: {_name_normalisation(study)}.")
     if trained:
         text += [
-            f"{name} ({trained['family']}) was trained on features of these encoders:",
+            f"{name}{_name_family(name, trained['family'])} was trained on features of these encoders:",
             f"{_name_encoders(trained['encoders'])}.",
             *(
                 ["Each channel was standardised by its mean and standard deviation on the training side of the fold."]
                 if trained["standardised"]
                 else []
             ),
-            f"Adam with a learning rate of {trained['learning_rate']:g} and a weight decay of",
+            f"Adam with a learning rate from {trained['learning_rate']:g} to {trained['final_learning_rate']:g}",
+            "and a weight decay of",
             f"{trained['weight_decay']:g} ran for at most {trained['epochs']} epochs in batches of",
             f"{trained['batch_size']}. The epoch with the least loss on the validation patients of the fold was kept.",
-            f"Each fold had {seeds} seed{'s' if seeds > 1 else ''}.",
+            "In each fold, one network was trained."
+            if seeds == 1
+            else f"In each fold, {seeds} networks were trained, with different seeds.",
         ]
     text.append(
         "Each patient was predicted by networks that had not seen this patient. Figures are those of one network, with "
-        f"95 % intervals by Wilson's method on an effective number of patients. The balanced accuracy was "
+        "95 % intervals by Wilson's method on an effective number of patients (mid-p intervals for sensitivity and "
+        f"specificity). The balanced accuracy was "
         f"{_interval(model['pooled']['balanced_accuracy'])}, the macro AUC {_interval(model['pooled']['macro_auc'])}."
     )
     if external := _describe_external(metrics["external"].get(name)):
@@ -211,9 +224,13 @@ def write_methods(study: Study) -> str:
     return " ".join(text)
 
 
+def _name_family(name: str, family: str) -> str:
+    return "" if name == family else f" (family {family})"
+
+
 def _name_normalisation(study: Study) -> str:
-    used = study.normalisation.items()
-    return ", ".join(f"{method.capitalize()} ({count} slides)" for method, count in used) or "no slides"
+    named = (f"{method.capitalize()} ({count} slides)" for method, count in study.normalisation.items())
+    return ", ".join(named) or "no slides"
 
 
 def _name_encoders(encoders: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.evaluation.comparison import compare_networks, count_discordant, holm
 from nephroscale.evaluation.intervals import LEVEL, persons_for_width
 from nephroscale.evaluation.metrics import METRICS, class_rates, compute_metrics, confusion
-from nephroscale.evaluation.networks import count_won, estimate_classes, estimate_figures, estimate_macro_auc
+from nephroscale.evaluation.networks import Figure, count_won, estimate_classes, estimate_figures, estimate_macro_auc
 from nephroscale.evaluation.precision_recall import average_precision
 from nephroscale.reporting.calibration_section import summarise_model_calibration
 from nephroscale.reporting.estimates import estimate_metrics, estimate_predictive_values, summarise_ordinal_model
@@ -25,7 +25,6 @@ from nephroscale.reporting.report_metrics import (
     ModelMetrics,
     PairCount,
     Precision,
-    Primary,
     ReportMetrics,
     SoftLabels,
     Swaps,
@@ -34,6 +33,7 @@ from nephroscale.reporting.report_metrics import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from nephroscale.evaluation.comparison import Difference as ModelDifference
     from nephroscale.evaluation.networks import Figure
     from nephroscale.evaluation.tables import Predictions
     from nephroscale.reporting.results import ModelResults, Stacked
@@ -94,20 +94,16 @@ def build_metrics(
         one, other = ours.of(common), theirs.of(common)
         if (one.networks.labels != other.networks.labels).any():
             continue
-        comparisons[name] = {
-            metric: Difference(*map(rounded, (d.interval.value, d.interval.low, d.interval.high, d.p)))
-            for metric, d in compare_networks(
-                one.networks, other.networks, swaps=settings.swaps, seed=seed, ordered=ordinal
-            ).items()
-        }
-        discordant[name] = count_discordant(one.networks, other.networks)
+        differences = compare_networks(one.networks, other.networks, swaps=settings.swaps, seed=seed, ordered=ordinal)
+        comparisons[name] = {metric: _of_the_other(found) for metric, found in differences.items()}
+        discordant[name] = count_discordant(other.networks, one.networks)
     primary = settings.primary
     return ReportMetrics(
         headline=leading,
         classes=list(classes),
         level=LEVEL,
         swaps=Swaps(settings.swaps, seed),
-        primary=Primary(primary.metric, list(primary.contrasts), primary.date) if primary.contrasts else None,
+        primary=primary if primary.contrasts else None,
         models={
             name: _summarise_model(results, stacked[name], classes, settings.prevalences, people or {}, ordinal=ordinal)
             for name, results in models.items()
@@ -203,7 +199,7 @@ def _count_soft_labels(pooled: Predictions | None) -> SoftLabels | None:
 
 def _summarise_folds(results: ModelResults, classes: Sequence[str]) -> FoldMetrics:
     """Compute each metric over the folds; the value of a fold is the mean over its seeds."""
-    certain = {fold: _certain(results, fold) for fold in results.folds}
+    certain = {fold: [p.certain for p in results.of_fold(fold) if p.certain.patients] for fold in results.folds}
     runs = {fold: [compute_metrics(p.labels, p.probabilities) for p in seeds] for fold, seeds in certain.items()}
     spreads, undefined = {}, {}
     for metric in METRICS:
@@ -230,11 +226,6 @@ def _summarise_folds(results: ModelResults, classes: Sequence[str]) -> FoldMetri
     return FoldMetrics(results.folds, spreads, by_class, undefined)
 
 
-def _certain(results: ModelResults, fold: str) -> list[Predictions]:
-    """Predictions of a fold's patients with one true class, one for each seed; empty without such a patient."""
-    return [p.certain for p in results.of_fold(fold) if p.certain.patients]
-
-
 def _mean(values: Sequence[float | None]) -> float | None:
     defined = [value for value in values if value is not None]
     return float(np.mean(defined)) if defined else None
@@ -248,6 +239,12 @@ def _spread(values: Sequence[float | None]) -> FoldSpread:
         sd=rounded(float(np.std(defined, ddof=1))) if len(defined) > 1 else None,
         values=[rounded(value) for value in values],
     )
+
+
+def _of_the_other(found: ModelDifference) -> Difference:
+    """The difference of the other model from the headline model, from that of the headline model from the other."""
+    interval = found.interval
+    return Difference(*map(rounded, (0 - interval.value, 0 - interval.high, 0 - interval.low, found.p)))
 
 
 def _adjust(

@@ -9,7 +9,8 @@ from nephroscale.reporting.metric_values import INLINE, Estimate
 
 if TYPE_CHECKING:
     from nephroscale.evaluation.comparison import Discordant
-    from nephroscale.reporting.calibration_values import ModelCalibration
+    from nephroscale.reporting.calibration_section import ModelCalibration
+    from nephroscale.reporting.settings import PrimarySettings
 
 
 @dataclass(frozen=True)
@@ -198,15 +199,6 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Primary:
-    """The declared primary endpoint: its metric, the models of its contrasts, and the date of the declaration."""
-
-    metric: str
-    contrasts: list[str]
-    date: str | None
-
-
-@dataclass(frozen=True)
 class Swaps:
     """Number and seed of the random exchanges of patients between two models."""
 
@@ -233,10 +225,11 @@ class ReportMetrics:
     models
         Model to metrics.
     comparisons
-        Model to metric to the difference between the headline model and this model, of single networks on the patients
-        that both predict.
+        Model to metric to the difference: this model minus the headline model, of single networks on the patients that
+        both predict.
     discordant
-        Model to the numbers of discordant patients.
+        Model to the numbers of discordant patients: of whom this model is right more often than the headline model
+        (`better`), and less often (`worse`).
     compared_patients
         Model to the number of the patients that both predict.
     format
@@ -247,9 +240,9 @@ class ReportMetrics:
     classes: list[str]
     level: float
     swaps: Swaps
-    primary: Primary | None
+    primary: PrimarySettings | None
     models: dict[str, ModelMetrics]
     comparisons: dict[str, dict[str, Difference]]
     discordant: dict[str, Discordant]
     compared_patients: dict[str, int]
-    format: int = 2
+    format: int = 3

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+JPEG = b"\xff\xd8\xff"
 RASTERS = ("PNG", "JPEG", "BMP", "JPEG2000")
 ORIENTATION = 274
 UPRIGHT = (0, 1)  # 0 is not defined, and written all the same
@@ -130,7 +131,8 @@ def read_picture_header(path: Path, page: int | None = None) -> PictureHeader:
     except (MemoryError, ImportError, Rejected):
         raise
     except Exception as error:  # decoders raise exceptions of any class
-        raise Rejected("cannot be opened: the image is damaged, truncated or of an unknown format") from error
+        kinds = "; of JPEG, the kinds with 8 bits are read" if head.startswith(JPEG) else ""
+        raise Rejected(f"cannot be opened: the image is damaged, truncated or of an unknown format{kinds}") from error
     _refuse_large(header.width, header.height)
     if header.scale or header.scale_fault.startswith(NOT_SQUARE):
         return header
@@ -166,11 +168,6 @@ def _refuse_claim(page: tifffile.TiffPage, size: int) -> None:
 def _refuse_turned(orientation: object) -> None:
     if orientation not in UPRIGHT:
         raise Rejected("its orientation tag rotates the image; save it upright")
-
-
-def _refuse_foreign(head: bytes) -> None:
-    if fault := foreign_fault(head, "export it as TIFF with all its bits"):
-        raise Rejected(fault)
 
 
 def _tiff_header(path: Path, page: int | None) -> PictureHeader:
@@ -235,12 +232,8 @@ _JPEGS = (6, 7, 33003, 33005, 34712)
 
 def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     """All pages, with those that hang below others."""
-    found = []
-    for page in tiff.pages:
-        whole = page.aspage()
-        found.append(whole)
-        found += [sub.aspage() for sub in whole.pages or ()]
-    return found
+    tops = (page.aspage() for page in tiff.pages)
+    return [page for top in tops for page in (top, *(sub.aspage() for sub in top.pages or ()))]
 
 
 def _choose_page(pages: Sequence[tifffile.TiffPage], number: int | None) -> tifffile.TiffPage:
@@ -297,7 +290,8 @@ def _inverted(pixels: np.ndarray) -> np.ndarray:
 def _open_raster(path: Path, head: bytes, page: int | None) -> Image.Image:
     from PIL import Image
 
-    _refuse_foreign(head)
+    if fault := foreign_fault(head, "export it as TIFF with all its bits"):
+        raise Rejected(fault)
     if page is not None and page > 1:
         raise Rejected(f"it has no page #{page}, but one picture")
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours
@@ -324,6 +318,10 @@ def _decode_raster(path: Path, head: bytes, page: int | None) -> np.ndarray:
             and (np.asarray(image.getchannel("A")) < OPAQUE).mean() > MOST_TRANSPARENT
         ):
             raise Rejected(TRANSPARENT)
+        if image.mode == "CMYK" and "adobe" not in image.info:
+            raise Rejected(
+                "its colours are inks (CMYK), and it does not state which value is full ink; save it in grey"
+            )
         if image.mode in {"1", "P", "PA", "CMYK", "YCbCr", "RGBA", "LA"}:
             image = image.convert("L" if image.mode in {"1", "LA"} else "RGB")
         return np.asarray(image)
