@@ -353,6 +353,7 @@ def test_tiles_contain_no_metadata_of_the_file(tmp_path, slide, om_settings, mak
             assert b"slide.tiff" not in data
 
 
+@pytest.mark.slow
 def test_a_slide_of_which_too_much_is_unreadable_is_rejected(tmp_path, damaged, om_settings, make_row, he):
     row = make_row("OM", stain="HE")
     settings = replace(om_settings, max_unreadable_fraction=0.0)
