@@ -22,6 +22,7 @@ READERS = {
     "image_reader": "nephroscale.slides.readers.image_reader",
     "jpeg_tiff_reader": "nephroscale.slides.readers.jpeg_tiff_reader",
     "lif_reader": "nephroscale.slides.readers.lif_reader",
+    "nd2_reader": "nephroscale.slides.readers.nd2_reader",
     "openslide_reader": "nephroscale.slides.readers.openslide_reader",
     "samples_reader": "nephroscale.slides.readers.samples_reader",
     "tifffile_reader": "nephroscale.slides.readers.tifffile_reader",
@@ -33,15 +34,16 @@ SIGNATURES = {
     b"BM": "image_reader",
     b"p\0\0\0": "lif_reader",
     b"ZISRAWFI": "czi_reader",
+    b"\xda\xce\xbe\n": "nd2_reader",
 }
 """First bytes of a file (8 at most) to the one reader of its format."""
 EXTRA = {
     "czi_reader": ("czifile", "a CZI file of Zeiss"),
     "lif_reader": ("liffile", "a LIF file of Leica"),
+    "nd2_reader": ("nd2", "an ND2 file of Nikon"),
 }
 """Readers whose package is in the extra `im-formats`: the package, and the name of the format."""
 FOREIGN = {
-    b"\xda\xce\xbe\n": "an ND2 file of Nikon",
     b"\0\0\0\x0cjP  ": "a JPEG 2000 file (or an old ND2 file of Nikon)",
     b"\xd0\xcf\x11\xe0": "an OIB file of Olympus or a ZVI file of Zeiss",
     b"\xff\xfe[\0": "an OIF file of Olympus",
