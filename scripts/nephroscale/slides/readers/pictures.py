@@ -56,7 +56,7 @@ def refuse_damage(name: str) -> Iterator[None]:
     Raises
     ------
     UnreadableSlide
-        When anything is raised within; one that says why is passed on.
+        When anything is raised within; one that has its own reason is passed on.
     """
     try:
         yield
