@@ -34,9 +34,9 @@ from nephroscale.arrays import read_array, read_attributes  # noqa: E402
 from nephroscale.cohort.fold_table import read_folds  # noqa: E402
 from nephroscale.features import registry  # noqa: E402
 from nephroscale.features.features import extract_features, resize  # noqa: E402
-from nephroscale.features.prepared_weights import PREPARED, prepared_path  # noqa: E402
 from nephroscale.features.settings import EncoderSettings, ExtractionSettings  # noqa: E402
 from nephroscale.features.source import Source  # noqa: E402
+from nephroscale.features.weights import PREPARED, prepared_path  # noqa: E402
 from nephroscale.glomeruli.outlines import read_outlines  # noqa: E402
 from nephroscale.training.settings import TrainSettings  # noqa: E402
 from nephroscale_demo.latent import LatentPatient  # noqa: E402

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from nephroscale.cohort.fold_table import FoldSides, FoldTable
+from nephroscale.evaluation.evaluate import write_validation_predictions
 from nephroscale.evaluation.inference import infer
-from nephroscale.evaluation.validation import read_validation_predictions, write_validation_predictions
+from nephroscale.evaluation.validation import read_validation_predictions
 from nephroscale.models.weights import load_model
 from nephroscale.training.data import BagSource
 from nephroscale.training.fold_data import FoldData

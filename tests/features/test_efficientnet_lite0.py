@@ -9,8 +9,8 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.features.convert_weights import prepare_weights
 from nephroscale.features.encoders import efficientnet_lite0
 from nephroscale.features.encoders.efficientnet_lite0 import load_network, normalise
-from nephroscale.features.prepared_weights import PREPARED, prepared_path
 from nephroscale.features.settings import EncoderSettings
+from nephroscale.features.weights import PREPARED, prepared_path
 from nephroscale.models.encoders.registry import build_encoder, describe_encoder
 from nephroscale.models.settings import TrainableEncoderSettings
 

@@ -10,7 +10,7 @@ from nephroscale.evaluation.deletion import Deletion
 from nephroscale.evaluation.evidence import InstanceEvidence
 from nephroscale.evaluation.tables import PoolingWeight, read_predictions, write_removed, write_rows
 from nephroscale.reporting.case_pages import order_cases, write_case_pages
-from nephroscale.reporting.external_metrics import ExternalCase, ExternalMetrics
+from nephroscale.reporting.external_section import ExternalCase, ExternalMetrics
 from nephroscale.reporting.page import PatientRow
 from nephroscale.reporting.report_inputs import ListedCase, ListedImage
 from nephroscale.reporting.results import read_results

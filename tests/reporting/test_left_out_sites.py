@@ -3,8 +3,7 @@ import pytest
 
 from nephroscale.cohort.fold_table import FoldSides, FoldTable
 from nephroscale.evaluation.tables import Predictions
-from nephroscale.reporting.left_out_sites import summarise_left_out_sites
-from nephroscale.reporting.repeats import summarise_repeats
+from nephroscale.reporting.other_divisions import summarise_left_out_sites, summarise_repeats
 from nephroscale.reporting.results import ModelResults, Run
 from nephroscale.reporting.settings import ReportSettings
 

@@ -4,7 +4,7 @@ from scipy.stats import t as student
 
 from nephroscale.cohort.fold_table import FoldSides, FoldTable
 from nephroscale.evaluation.tables import Predictions
-from nephroscale.reporting.repeats import summarise_repeats
+from nephroscale.reporting.other_divisions import summarise_repeats
 from nephroscale.reporting.results import ModelResults, Run
 
 CASES = [f"P{i}" for i in range(8)]

@@ -7,17 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nephroscale.slides.stain import (
-    DENSITY,
+from nephroscale.slides.normalisation import (
     MacenkoApplier,
     Normalisation,
     ReinhardApplier,
-    StainReference,
     choose_normalisation,
-    fit_macenko,
-    fit_reinhard,
     macenko_matrix,
 )
+from nephroscale.slides.stain import DENSITY, StainReference, fit_macenko, fit_reinhard
 from nephroscale.slides.tissue import estimate_white_point, find_bright_tissue
 
 HE = np.array([[0.5626, 0.2159], [0.7201, 0.8012], [0.4062, 0.5581]])

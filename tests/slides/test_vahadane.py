@@ -3,13 +3,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nephroscale.slides.stain import (
-    MacenkoApplier,
-    StainReference,
-    choose_normalisation,
-    fit_macenko,
-    fit_reinhard,
-)
+from nephroscale.slides.normalisation import MacenkoApplier, choose_normalisation
+from nephroscale.slides.stain import StainReference, fit_macenko, fit_reinhard
 from nephroscale.slides.tissue import estimate_white_point
 from nephroscale.slides.vahadane import PIXELS, fit_vahadane
 

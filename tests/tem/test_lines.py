@@ -13,7 +13,8 @@ from nephroscale.tem.lines import find_lines
 from nephroscale.tem.marks import find_marks
 from nephroscale.tem.read import read_tem
 from nephroscale.tem.screen import Levels
-from nephroscale.tem.shapes import dilated, unite
+from nephroscale.tem.shapes import dilated
+from support.marks import unite
 
 FONTS = Path(mpl.get_data_path()) / "fonts/ttf"
 

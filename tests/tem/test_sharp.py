@@ -11,8 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 from nephroscale.tem.marks import find_marks
 from nephroscale.tem.read import read_tem
 from nephroscale.tem.screen import Levels
-from nephroscale.tem.shapes import dilated, unite
+from nephroscale.tem.shapes import dilated
 from nephroscale.tem.sharp import find_sharp_shapes
+from support.marks import unite
 
 FONTS = Path(mpl.get_data_path()) / "fonts/ttf"
 

@@ -9,8 +9,9 @@ from PIL import Image, ImageDraw
 from nephroscale.arrays import read_array, read_attributes
 from nephroscale.errors import Rejected
 from nephroscale.slides.facts import ImageFacts, Scale
+from nephroscale.tem.quality import percentiles
 from nephroscale.tem.settings import TemSettings
-from nephroscale.tem.tem import TemImage, percentiles, prepare_tem
+from nephroscale.tem.tem import TemImage, prepare_tem
 
 SETTINGS = TemSettings(size_px=64)
 

@@ -25,8 +25,9 @@ from nephroscale.features.encoders import texture
 from nephroscale.features.settings import EncoderSettings
 from nephroscale.slides.tint import separate_tint
 from nephroscale.tem.clean import clean_burned_in
+from nephroscale.tem.instances import make_instances
 from nephroscale.tem.settings import TemSettings
-from nephroscale.tem.tem import make_instances, normalise
+from nephroscale.tem.tem import normalise
 
 Kind = Literal["image", "patch"]
 KINDS: tuple[Kind, ...] = ("patch", "image")

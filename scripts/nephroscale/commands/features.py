@@ -65,7 +65,7 @@ def digest_of_weights(options: argparse.Namespace) -> int:
 def prepare_all_weights(_options: argparse.Namespace) -> int:
     """Convert the weights that installed packages carry."""
     from nephroscale.features.convert_weights import prepare_weights
-    from nephroscale.features.prepared_weights import PREPARED
+    from nephroscale.features.weights import PREPARED
 
     for name in PREPARED:
         print(f"{name}: {prepare_weights(name)}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nephroscale.arrays import read_array, read_attributes
-from nephroscale.tem.tem import resample
+from nephroscale.tem.instances import resample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

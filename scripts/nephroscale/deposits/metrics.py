@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import rankdata
 
-from nephroscale.evaluation.intervals import jackknife_variance, pairs_size, score_interval
+from nephroscale.evaluation.intervals import (
+    jackknife_variance,
+    midp_interval,
+    pairs_size,
+    score_interval,
+    wilson_interval,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -75,7 +81,7 @@ def evaluate_variant(seeds: Sequence[Scored]) -> dict[str, Figure]:
             [_persons(first, ~first.labels & (first.folds == fold)) for fold in np.unique(first.folds)],
         ),
     }
-    return {name: _with_interval(_FIGURES[name], seeds, sizes[name]) for name in METRICS}
+    return {name: _with_interval(name, seeds, sizes[name]) for name in METRICS}
 
 
 def discordant(first: Scored, second: Scored) -> tuple[int, int]:
@@ -132,8 +138,8 @@ _FIGURES: dict[str, Callable[[Scored, np.ndarray], float]] = {
 }
 
 
-def _with_interval(figure: Callable[[Scored, np.ndarray], float], seeds: Sequence[Scored], size: float) -> Figure:
-    everyone = np.ones(len(seeds[0].labels), bool)
+def _with_interval(name: str, seeds: Sequence[Scored], size: float) -> Figure:
+    figure, everyone = _FIGURES[name], np.ones(len(seeds[0].labels), bool)
     values = [figure(found, everyone) for found in seeds]
     if not np.isfinite(values).all():
         return Figure(None)
@@ -141,5 +147,6 @@ def _with_interval(figure: Callable[[Scored, np.ndarray], float], seeds: Sequenc
     left_out = np.array([np.mean([figure(found, found.persons != person) for found in seeds]) for person in persons])
     between = float(np.var(values, ddof=1)) if len(values) > 1 else 0.0
     variance = jackknife_variance(left_out, np.zeros(len(persons))) + between
-    found = score_interval(float(np.mean(values)), variance, size)
+    of_proportion = midp_interval if name in {"sensitivity", "specificity"} else wilson_interval
+    found = score_interval(float(np.mean(values)), variance, size, of_proportion=of_proportion)
     return Figure(found.value, found.low, found.high)

@@ -99,8 +99,7 @@ def measure_calibration(labels: np.ndarray, probabilities: np.ndarray) -> Calibr
         [n, K].
     """
     targets = np.eye(probabilities.shape[1])[labels]
-    bins = reliability(labels, probabilities)
-    gaps = sum(b.patients * abs(b.accuracy - b.confidence) for b in bins)
+    gaps = sum(b.patients * abs(b.accuracy - b.confidence) for b in reliability(labels, probabilities))
     return CalibrationMetrics(
         ece=float(gaps / len(labels)),
         brier=float(((probabilities - targets) ** 2).sum(axis=1).mean()),

@@ -19,8 +19,9 @@ Nadeau C, Bengio Y. Inference for the generalization error. Machine Learning 52,
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,9 +38,6 @@ from nephroscale.evaluation.networks import (
     sample_metrics,
     variance_between,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 COMPARED_ORDINAL_METRICS = ("quadratic_kappa", "mean_class_error")
 

@@ -8,16 +8,11 @@ Decision curve analysis: a novel method for evaluating prediction models. Medica
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from nephroscale.evaluation.networks import Samples, summarise
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from nephroscale.evaluation.networks import Figure, Networks
+from nephroscale.evaluation.networks import Figure, Networks, Samples, summarise
 
 
 def estimate_confident(networks: Networks, coverage: float) -> Figure:

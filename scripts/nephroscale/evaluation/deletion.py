@@ -18,7 +18,7 @@ import torch
 
 from nephroscale.evaluation.tables import read_rows
 from nephroscale.models.ordinal import class_log_probabilities
-from nephroscale.training.data import collate
+from nephroscale.training.data import Layout, collate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from nephroscale.evaluation.inference import PatientPrediction
     from nephroscale.models.network import Network
-    from nephroscale.training.data import Layout
 
 SHARE = 0.2
 """Share of a map's regions that is deleted."""

@@ -10,7 +10,7 @@ from nephroscale.arrays import write_arrays
 from nephroscale.collect import grouped
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.evaluation.deletion import Deletion, delete_regions
-from nephroscale.evaluation.inference import infer
+from nephroscale.evaluation.inference import PatientPrediction, infer
 from nephroscale.evaluation.metrics import check_predictions, class_rates, confusion
 from nephroscale.evaluation.tables import (
     InstanceWeight,
@@ -21,7 +21,8 @@ from nephroscale.evaluation.tables import (
     write_removed,
     write_rows,
 )
-from nephroscale.models.weights import load_model
+from nephroscale.evaluation.validation import VALIDATION, VALIDATION_HEADS
+from nephroscale.models.weights import ModelCard, load_model
 from nephroscale.training.data import layouts_from, thinned
 from nephroscale.training.missing import choose_cases, leave_out_each
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from nephroscale.evaluation.inference import PatientPrediction
-    from nephroscale.models.weights import ModelCard
     from nephroscale.training.fold_data import FoldData
 
 
@@ -112,6 +111,27 @@ def evaluate_model(
         "thinned": thinned(bags),
         **({"left_out": left_out} if left_out else {}),
     }
+
+
+def write_validation_predictions(data: FoldData, weights: Path, device: str = "cpu") -> None:
+    """Predict a fold's validation patients by the stored weights, and write the tables beside these.
+
+    Parameters
+    ----------
+    data
+        The fold, and the features of its patients; test patients are not read.
+    weights
+        Folder with `weights.safetensors` and `model.json`. It gets `validation.csv`, with the columns of
+        `predictions.csv`, and, if the network has an ordinal head, `validation_heads.csv`, with those of `heads.csv`.
+    device
+        `cpu` or `cuda`.
+    """
+    network, card = load_model(weights, device)
+    bags = data.bags("validation", card.modalities, max_tem_instances=card.max_tem_instances, seed=card.seed)
+    bags, _ = choose_cases(bags, card.modalities, network)
+    predicted = list(infer(network, bags, layouts_from(card), device=device))
+    write_predictions(weights / VALIDATION, stack_predictions(predicted, soft=has_soft_labels(data)), data.classes)
+    write_heads(weights / VALIDATION_HEADS, {one.bag.patient: one.heads for one in predicted}, data.classes)
 
 
 def _count_correct(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from nephroscale.evaluation.tables import probability_cells, probability_columns
+from nephroscale.evaluation.tables import Cell, probability_cells, probability_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from torch import Tensor
-
     from nephroscale.evaluation.inference import PatientPrediction
-    from nephroscale.evaluation.tables import Cell
     from nephroscale.training.data import Bag
 
 
@@ -130,7 +127,11 @@ def modality_rows(predicted: Sequence[PatientPrediction], classes: Sequence[str]
     rows = []
     for modality in _modalities(predicted[0].bag):
         content = predicted[0].bag.modalities.get(modality)
-        branches = [_softmax(one.output.logits[modality][0]) for one in predicted if modality in one.output.logits]
+        branches = [
+            one.output.logits[modality][0].double().softmax(0).cpu().numpy()
+            for one in predicted
+            if modality in one.output.logits
+        ]
         row: dict[str, Cell] = {
             "patient_id": predicted[0].bag.patient,
             "modality": modality,
@@ -155,10 +156,6 @@ def mean_attention(predicted: Sequence[PatientPrediction], modality: str) -> np.
     outputs = [one.output for one in predicted if modality in one.output.attention]
     maps = [output.attention[modality][0].float().cpu().numpy() for output in outputs]
     return np.mean(maps, axis=0) if maps and np.any(maps) else None
-
-
-def _softmax(logits: Tensor) -> np.ndarray:
-    return np.asarray(logits.double().softmax(0).cpu())
 
 
 def _modalities(bag: Bag) -> list[str]:

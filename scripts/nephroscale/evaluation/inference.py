@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from nephroscale.models.ordinal import NAME as ORDINAL
-from nephroscale.models.ordinal import class_log_probabilities
-from nephroscale.training.data import collate
+from nephroscale.models.ordinal import ORDINAL, class_log_probabilities
+from nephroscale.training.data import Bag, Layout, collate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from nephroscale.models.batch import Output
     from nephroscale.models.network import Network
-    from nephroscale.training.data import Bag, Layout
 
 
 @dataclass(frozen=True)

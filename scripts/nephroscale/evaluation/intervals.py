@@ -2,30 +2,30 @@
 
 An interval from resampled or estimated variances alone is too narrow near the limits of a figure: where all predictions
 are correct, no person varies, and its width is zero. So the variance is turned into an effective number of persons, the
-number of independent yes-or-no results that would vary as much, and the interval is Wilson's with this number. Where
+number of independent yes-or-no results that would vary as much, and the interval is Wilson's with this number. For a
+sensitivity or specificity it is the mid-p interval, because Wilson's covers too rarely near 1 with few persons. Where
 the variance is smaller than that of equally difficult classes, the effective number is drawn towards that of equally
 difficult classes, entirely where no error was seen.
 
 References
 ----------
-Wilson EB. Probable inference, the law of succession, and statistical inference. JASA 22, 1927. Korn EL, Graubard BI.
-Confidence intervals for proportions with small expected number of positive counts estimated from survey data. Survey
-Methodology 24, 1998 (effective sample size). Efron B, Stein C. The jackknife estimate of variance. Annals of Statistics
-9, 1981. Newcombe RG. Confidence intervals for an effect size measure based on the Mann-Whitney statistic, part 2.
-Statistics in Medicine 25, 2006 (method 5). Bonett DG, Price RM. Adjusted Wald confidence interval for a difference of
-binomial proportions based on paired data. Journal of Educational and Behavioral Statistics 37, 2012.
+Wilson EB. Probable inference, the law of succession, and statistical inference. JASA 22, 1927. Berry G, Armitage P.
+Mid-P confidence intervals: a brief review. The Statistician 44, 1995. Korn EL, Graubard BI. Confidence intervals for
+proportions with small expected number of positive counts estimated from survey data. Survey Methodology 24, 1998
+(effective sample size). Efron B, Stein C. The jackknife estimate of variance. Annals of Statistics 9, 1981. Newcombe
+RG. Confidence intervals for an effect size measure based on the Mann-Whitney statistic, part 2. Statistics in Medicine
+25, 2006 (method 5). Bonett DG, Price RM. Adjusted Wald confidence interval for a difference of binomial proportions
+based on paired data. Journal of Educational and Behavioral Statistics 37, 2012.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtri
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from scipy.optimize import brentq
+from scipy.special import betainc, ndtri
 
 LEVEL = 0.95
 Z = float(ndtri((1 + LEVEL) / 2))
@@ -127,8 +127,56 @@ def effective_size(share: float, variance: float, equal: float) -> float:
     return max(1.0, 1 / estimated)
 
 
-def score_interval(value: float, variance: float, equal: float, limits: tuple[float, float] = (0.0, 1.0)) -> Interval:
-    """Compute Wilson's 95 % interval of a bounded figure on its effective number of persons.
+def wilson_interval(successes: float, trials: float) -> tuple[float, float] | None:
+    """Compute Wilson's 95 % interval of a proportion; None without trials.
+
+    References
+    ----------
+    Wilson EB. Probable inference, the law of succession, and statistical inference. JASA 22, 1927.
+    """
+    if trials == 0:
+        return None
+    share, spread = successes / trials, Z * Z / trials
+    middle = (share + spread / 2) / (1 + spread)
+    half = Z * np.sqrt(share * (1 - share) / trials + spread / trials / 4) / (1 + spread)
+    return float(max(0.0, middle - half)), float(min(1.0, middle + half))
+
+
+def midp_interval(successes: float, trials: float) -> tuple[float, float] | None:
+    """Compute the mid-p 95 % interval of a proportion; None without trials.
+
+    At each limit, the results that are more extreme than the observed one, and the observed one counted half, have a
+    probability of 0.025. The tails are those of beta distributions, so that an effective number need not be whole.
+
+    References
+    ----------
+    Berry G, Armitage P. Mid-P confidence intervals: a brief review. The Statistician 44, 1995.
+    """
+    if trials == 0:
+        return None
+    failures = trials - successes
+
+    def tail(share: float) -> float:
+        """Probability of more successes, and of half of as many, at a share."""
+        more = betainc(successes + 1, failures, share) if failures > 0 else 0.0
+        as_many_or_more = betainc(successes, failures + 1, share) if successes > 0 else 1.0
+        return float(more + as_many_or_more) / 2
+
+    def limit(probability: float) -> float:
+        return float(brentq(lambda share: tail(share) - probability, 0.0, 1.0, xtol=1e-12))
+
+    low = limit((1 - LEVEL) / 2) if successes > 0 else 0.0
+    return low, limit((1 + LEVEL) / 2) if failures > 0 else 1.0
+
+
+def score_interval(
+    value: float,
+    variance: float,
+    equal: float,
+    limits: tuple[float, float] = (0.0, 1.0),
+    of_proportion: Callable[[float, float], tuple[float, float] | None] = wilson_interval,
+) -> Interval:
+    """Compute the 95 % interval of a bounded figure on its effective number of persons.
 
     Parameters
     ----------
@@ -141,11 +189,13 @@ def score_interval(value: float, variance: float, equal: float, limits: tuple[fl
         :func:`pairs_size`; the number of persons for a share of persons.
     limits
         Smallest and largest possible value of the figure.
+    of_proportion
+        :func:`wilson_interval` or :func:`midp_interval`.
     """
     lowest, span = limits[0], limits[1] - limits[0]
     share = min(1.0, max(0.0, (value - lowest) / span))
     effective = effective_size(share, variance / span**2, equal)
-    low, high = wilson_interval(share * effective, effective) or (0.0, 1.0)
+    low, high = of_proportion(share * effective, effective) or (0.0, 1.0)
     return Interval(value, lowest + span * min(low, share), lowest + span * max(high, share), effective)
 
 
@@ -192,18 +242,3 @@ def persons_for_width(found: Interval, persons: int, width: float) -> int:
     linear, constant = z * (squared - 2 * spread), z * z * (squared - 1)
     effective = (np.sqrt(linear**2 - squared * constant) - linear) / squared
     return int(np.ceil(effective * persons / found.effective - 1e-9))
-
-
-def wilson_interval(successes: float, trials: float) -> tuple[float, float] | None:
-    """Compute Wilson's 95 % interval of a proportion; None without trials.
-
-    References
-    ----------
-    Wilson EB. Probable inference, the law of succession, and statistical inference. JASA 22, 1927.
-    """
-    if trials == 0:
-        return None
-    share, spread = successes / trials, Z * Z / trials
-    middle = (share + spread / 2) / (1 + spread)
-    half = Z * np.sqrt(share * (1 - share) / trials + spread / trials / 4) / (1 + spread)
-    return float(max(0.0, middle - half)), float(min(1.0, middle + half))

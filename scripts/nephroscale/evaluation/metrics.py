@@ -80,9 +80,9 @@ def class_rates(matrix: np.ndarray) -> ClassRates:
     matrix
         [classes, classes] counts, true class by row.
     """
-    hit, true, predicted, total = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0), matrix.sum()
-    negatives = total - true
-    correct_negatives = total - true - predicted + hit
+    hit, true, predicted = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+    negatives = matrix.sum() - true
+    correct_negatives = negatives - predicted + hit
     return ClassRates(
         sensitivity=[float(h / t) if t else None for h, t in zip(hit, true, strict=True)],
         specificity=[float(c / n) if n else None for c, n in zip(correct_negatives, negatives, strict=True)],
@@ -94,8 +94,7 @@ def macro_auc(labels: np.ndarray, probabilities: np.ndarray) -> Value:
     from sklearn.metrics import roc_auc_score
 
     classes = probabilities.shape[1]
-    absent = sorted(set(range(classes)) - set(labels.tolist()))
-    if absent:
+    if absent := set(range(classes)) - set(labels.tolist()):
         return Value(None, f"no patient of {len(absent)} of the {classes} classes")
     areas = [roc_auc_score(labels == c, probabilities[:, c]) for c in range(classes)]
     return Value(float(np.mean(areas)))

@@ -8,16 +8,21 @@ pairs of cases within folds: the scores of different folds come from different n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from nephroscale.evaluation.intervals import Interval, equal_size, jackknife_variance, pairs_size, score_interval
+from nephroscale.evaluation.intervals import (
+    Interval,
+    equal_size,
+    jackknife_variance,
+    midp_interval,
+    pairs_size,
+    score_interval,
+)
 from nephroscale.evaluation.metrics import METRICS, ORDINAL_METRICS, check_predictions
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -285,7 +290,8 @@ def summarise(networks: Networks, samples: Samples, equal: float, limits: tuple[
     if not np.isfinite(samples.values).all():
         return Figure(None, reason="not defined for these classes")
     variance = jackknife_variance(samples.left_out.mean(axis=0), networks.strata) + variance_between(samples.values)
-    return _figure(samples.values, variance, equal, limits)
+    interval = score_interval(float(samples.values.mean()), variance, equal, limits)
+    return Figure(interval, tuple(samples.values.tolist()))
 
 
 def variance_between(values: np.ndarray) -> float:
@@ -293,14 +299,10 @@ def variance_between(values: np.ndarray) -> float:
     return float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
 
 
-def _figure(values: np.ndarray, variance: float, equal: float, limits: tuple[float, float] = (0.0, 1.0)) -> Figure:
-    return Figure(score_interval(float(values.mean()), variance, equal, limits), tuple(values.tolist()))
-
-
 def estimate_share(hits: np.ndarray, people: Sequence[object] | np.ndarray) -> Figure:
     """Estimate a share of cases, such as a sensitivity.
 
-    For one network, and one case a person, the interval is Wilson's.
+    The interval is the mid-p interval, on the number of persons for one network and one case a person.
 
     Parameters
     ----------
@@ -319,30 +321,27 @@ def estimate_share(hits: np.ndarray, people: Sequence[object] | np.ndarray) -> F
     if persons > 1:
         left_out = ((each.sum(axis=1, keepdims=True) - each) / (cases.sum() - cases)).mean(axis=0)
         variance += jackknife_variance(left_out, np.zeros(persons)) * (persons - 1) / persons
-    return _figure(values, variance, persons)
+    interval = score_interval(float(values.mean()), variance, persons, of_proportion=midp_interval)
+    return Figure(interval, tuple(values.tolist()))
 
 
 def estimate_classes(networks: Networks) -> list[ClassFigures]:
     """Estimate sensitivity, specificity and area under the ROC curve (pairs within folds) of each class."""
-    found = []
-    for c in range(networks.classes):
-        own, predicted = networks.labels == c, networks.predicted == c
-        found.append(
-            ClassFigures(
-                estimate_share(predicted[:, own], networks.people[own]),
-                estimate_share(~predicted[:, ~own], networks.people[~own]),
-                estimate_auc(networks, c),
-            )
+    predicted = networks.predicted
+    return [
+        ClassFigures(
+            estimate_share(predicted[:, own] == c, networks.people[own]),
+            estimate_share(predicted[:, ~own] != c, networks.people[~own]),
+            estimate_auc(networks, c),
         )
-    return found
+        for c, own in enumerate(networks.labels == np.arange(networks.classes)[:, None])
+    ]
 
 
 def estimate_auc(networks: Networks, c: int) -> Figure:
     """Estimate the area under the ROC curve of one class against all others, over the pairs within folds."""
     area = count_won(networks, c)
-    if not area.pairs:
-        return Figure(None, reason="no pair within a fold")
-    return summarise(networks, area.samples, area.size)
+    return summarise(networks, area.samples, area.size) if area.pairs else Figure(None, reason="no pair within a fold")
 
 
 def estimate_macro_auc(networks: Networks) -> Figure:

@@ -17,8 +17,9 @@ from nephroscale.evaluation.evidence import (
     modality_columns,
     modality_rows,
 )
-from nephroscale.evaluation.inference import infer
+from nephroscale.evaluation.inference import PatientPrediction, infer
 from nephroscale.evaluation.tables import (
+    Cell,
     probability_cells,
     probability_columns,
     write_removed,
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from nephroscale.evaluation.inference import PatientPrediction
-    from nephroscale.evaluation.tables import Cell
     from nephroscale.training.tem_priors import TemPriors
 
 
@@ -173,8 +172,7 @@ def predict_patients(  # noqa: PLR0917
         fewer = leave_out_each(bags, card.modalities) if network.supports_missing_modalities else []
         found = infer(network, [bag for _, bag in fewer], layouts, prediction, device)
         for (modality, bag), one in zip(fewer, found, strict=True):
-            calibrated = MemberPrediction(member, one).calibrated
-            removed.setdefault((bag.patient, modality), []).append(calibrated)
+            removed.setdefault((bag.patient, modality), []).append(MemberPrediction(member, one).calibrated)
 
     out.mkdir(parents=True)
     rows = [_case_row(name, cases[name], predicted.get(name, []), classes, refused.get(name)) for name in cases]
@@ -183,7 +181,9 @@ def predict_patients(  # noqa: PLR0917
     write_removed(out / "removed.csv", means, classes)
     by_case = {name: predicted[name] for name in cases if name in predicted}
     member_rows = [_member_row(one, classes) for found in by_case.values() for one in found]
-    write_table(out / "members.csv", _member_columns(classes), member_rows)
+    probabilities = [column for prefix in ("p", "raw") for column in probability_columns(prefix, classes)]
+    columns = ["patient_id", "fold", "seed", "temperature", "predicted", *probabilities]
+    write_table(out / "members.csv", columns, member_rows)
     _write_evidence(out, {name: [one.prediction for one in found] for name, found in by_case.items()}, classes)
     return {
         "patients": len(cases),
@@ -203,11 +203,6 @@ def prediction_columns(classes: Sequence[str]) -> list[str]:
     probabilities = [column for prefix in ("p", "raw", "sd") for column in probability_columns(prefix, classes)]
     about = ["patient_id", "patient", "biopsy_id", "label", "second", "predicted"]
     return [*about, *probabilities, "agreement", "members", "warnings"]
-
-
-def _member_columns(classes: Sequence[str]) -> list[str]:
-    probabilities = [column for prefix in ("p", "raw") for column in probability_columns(prefix, classes)]
-    return ["patient_id", "fold", "seed", "temperature", "predicted", *probabilities]
 
 
 def _case_row(

@@ -124,9 +124,9 @@ def format_cell(value: Cell) -> str:
     """Format a table cell: floats with eight decimals and without a negative zero, truth values as 1 and 0."""
     if value is None:
         return ""
-    if isinstance(value, bool):
-        return str(int(value))
-    return f"{round(float(value), 8) + 0.0:.8f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{round(float(value), 8) + 0.0:.8f}"
+    return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Cell]]) -> None:

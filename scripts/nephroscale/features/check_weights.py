@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from safetensors import SafetensorError, safe_open
 
 from nephroscale.features.known_encoders import known_encoder
-from nephroscale.features.prepared_weights import PREPARED, prepared_path
 from nephroscale.features.registry import H5
-from nephroscale.features.weights import digest_weights
+from nephroscale.features.weights import PREPARED, digest_weights, prepared_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from importlib import metadata
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.features.prepared_weights import PREPARED, prepared_path
 from nephroscale.features.registry import load_module
+from nephroscale.features.weights import PREPARED, prepared_path
 from nephroscale.store.digest import digest_file
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def prepare_weights(name: str) -> Path:
@@ -23,7 +20,7 @@ def prepare_weights(name: str) -> Path:
     Parameters
     ----------
     name
-        A key of :data:`~nephroscale.features.prepared_weights.PREPARED`.
+        A key of :data:`~nephroscale.features.weights.PREPARED`.
 
     Raises
     ------

@@ -9,17 +9,14 @@ Lu MY et al. Data-efficient and weakly supervised computational pathology on who
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
 
 import h5py
 import numpy as np
 
 from nephroscale.arrays import read_array, read_attributes
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 
 def images_of(features: Path) -> list[str]:

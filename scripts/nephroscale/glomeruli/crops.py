@@ -82,5 +82,4 @@ def to_display(pixels: np.ndarray, bounds: tuple[float, float] | None = None) ->
     values = pixels[..., 0].astype(np.float32)
     low, high = bounds or (float(np.percentile(values, 1)), float(np.percentile(values, 99.7)))
     level = np.clip((values - low) / max(high - low, 1.0), 0, 1)
-    rgb: np.ndarray = cv2.merge([level * 60, level * 255, level * 90]).round().astype(np.uint8)
-    return rgb
+    return np.asarray(cv2.merge([level * 60, level * 255, level * 90]).round().astype(np.uint8))

@@ -181,9 +181,13 @@ def find_glomeruli(  # noqa: PLR0917
         maps = detector.detect(view, segmenter, settings)
         found = find_instances(view, maps.glomerulus, settings, maps.sclerosed)
         glomeruli = found.glomeruli
-        searched["too_small"], searched["too_large"] = found.too_small, found.too_large
-        searched["not_round"], searched["under_pen"] = found.not_round, found.under_pen
-        searched["scores"] = "calibrated" if calibration else "uncalibrated"
+        searched |= {
+            "too_small": found.too_small,
+            "too_large": found.too_large,
+            "not_round": found.not_round,
+            "under_pen": found.under_pen,
+            "scores": "calibrated" if calibration else "uncalibrated",
+        }
         if calibration:
             glomeruli = rank([replace(one, score=calibration.apply(one.score)) for one in glomeruli])
         if not glomeruli:
@@ -218,7 +222,14 @@ def find_glomeruli(  # noqa: PLR0917
         "score": np.asarray([one.score for one in cropped], np.float32),
         "centre": np.round(np.asarray([one.centre for one in cropped], np.float64), 2),
     }
-    write_arrays(out / "crops", arrays, _attributes(opened, settings, whole=whole))
+    attributes = {
+        "modality": opened.modality,
+        "stain": opened.stain,
+        "calibration": opened.calibration,
+        "whole": whole,
+        "um_per_px": None if whole else settings.crop_um / size,
+    }
+    write_arrays(out / "crops", arrays, attributes)
     draw_overlay(opened, glomeruli, out / "overlay.png")
     first = cropped[0]
     of_first = {
@@ -255,13 +266,3 @@ def _whole(tiles: Tiles) -> Glomerulus:
     x, y = tiles.origin
     right, bottom = x + width * tiles.raw_px[0], y + height * tiles.raw_px[1]
     return Glomerulus(Polygon([(x, y), (right, y), (right, bottom), (x, bottom)]), 1.0, 1.0, None)
-
-
-def _attributes(tiles: Tiles, settings: DetectionSettings, *, whole: bool) -> dict[str, object]:
-    return {
-        "modality": tiles.modality,
-        "stain": tiles.stain,
-        "calibration": tiles.calibration,
-        "whole": whole,
-        "um_per_px": None if whole else settings.crop_um / settings.crop_px,
-    }

@@ -12,7 +12,7 @@ from nephroscale.glomeruli.instances import find_instances
 from nephroscale.glomeruli.metrics import match
 from nephroscale.glomeruli.network import load_weights
 from nephroscale.glomeruli.outlines import outlines_on
-from nephroscale.glomeruli.settings import DetectionSettings
+from nephroscale.glomeruli.settings import DetectionSettings, SegmenterSettings
 from nephroscale.glomeruli.tile_view import TileView
 from nephroscale.glomeruli.unet import detect
 from nephroscale.slides.tile_reader import open_tiles
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from shapely.geometry import Polygon
 
     from nephroscale.glomeruli.labelled_slide import AnnotatedSlide, LabelledSlide
-    from nephroscale.glomeruli.settings import SegmenterSettings
 
 MIN_KNOWN = 0.5  # part of a contour without outline that is known to be no glomerulus; others count nowhere
 

@@ -191,16 +191,14 @@ def _split_body(mask: np.ndarray, smallest_px: float) -> np.ndarray:
     seeds, count = ndimage.label(peaks, structure=np.ones((3, 3)))  # flat peaks are plateaus
     if count < 2:
         return mask.astype(np.int32)
-    labels: np.ndarray = watershed(-distance, seeds, mask=mask)  # type: ignore[no-untyped-call]
-    return labels.astype(np.int32)
+    return np.asarray(watershed(-distance, seeds, mask=mask), np.int32)  # type: ignore[no-untyped-call]
 
 
 def _fill_holes(mask: np.ndarray) -> np.ndarray:
     """Fill holes that are not connected with the border; faster than scipy's on whole slides."""
     around = np.pad(mask.astype(np.uint8), 1)
     cv2.floodFill(around, None, (0, 0), 2)
-    filled: np.ndarray = around[1:-1, 1:-1] != 2
-    return filled
+    return np.asarray(around[1:-1, 1:-1] != 2)
 
 
 def _outside(view: TileView) -> np.ndarray:

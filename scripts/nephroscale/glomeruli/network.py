@@ -25,14 +25,17 @@ COLOURS = "colours"  # name of the tensor beside those of the network
 
 def block(inputs: int, outputs: int) -> nn.Sequential:
     """Create two 3 x 3 convolutions, each with batch normalisation and ReLU."""
-    layers: list[nn.Module] = []
-    for channels in (inputs, outputs):
-        layers += [
-            nn.Conv2d(channels, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.ReLU(inplace=True),
-        ]
-    return nn.Sequential(*layers)
+    return nn.Sequential(
+        *(
+            layer
+            for channels in (inputs, outputs)
+            for layer in (
+                nn.Conv2d(channels, outputs, 3, padding=1, bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(inplace=True),
+            )
+        )
+    )
 
 
 class UNet(nn.Module):
@@ -130,10 +133,9 @@ def save_weights(weights: SegmenterWeights, path: Path) -> None:
         "smallest_um": smallest_um,
         "calibration": calibration,
     }
-    metadata = json.dumps(content, sort_keys=True)
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in sorted(network.state_dict().items())}
     tensors[COLOURS] = torch.from_numpy(colours)
-    save_file(tensors, path, metadata={"nephroscale": metadata})
+    save_file(tensors, path, metadata={"nephroscale": json.dumps(content, sort_keys=True)})
 
 
 def load_weights(path: Path) -> SegmenterWeights:

@@ -62,8 +62,6 @@ def draw_overlay(tiles: Tiles, glomeruli: Sequence[Glomerulus], path: Path) -> N
     # The default font of Pillow has no µ; the one in matplotlib has.
     face = Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     font = ImageFont.truetype(face, max(11, round(max(picture.shape[:2]) / 70)))
-    ground: Colour
-    ink: Colour
     ground, ink = ((255, 255, 255), (20, 20, 20)) if view.bright else ((0, 0, 0), (255, 255, 255))
     for index, one in enumerate(glomeruli):
         left, top, right, bottom = one.polygon.bounds

@@ -105,8 +105,7 @@ def change_stains(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     gains = np.exp(rng.normal(0, STAIN_GAIN, 3))
     change = (hed_from_rgb * gains) @ rgb_from_hed
     density = cv2.transform(LOG_LEVELS[pixels], change.T)  # minus the density
-    changed: np.ndarray = np.minimum(np.exp(density) * np.float32(GLASS / 255), 1)
-    return changed
+    return np.asarray(np.minimum(np.exp(density) * np.float32(GLASS / 255), 1))
 
 
 def _placement(centre: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:

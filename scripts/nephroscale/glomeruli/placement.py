@@ -159,8 +159,7 @@ def _at(mask: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Look up a mask at places, y, x [..., 2]; False outside."""
     y, x = np.moveaxis(np.rint(places).astype(int), -1, 0)
     inside = (y >= 0) & (y < mask.shape[0]) & (x >= 0) & (x < mask.shape[1])
-    found: np.ndarray = mask[np.where(inside, y, 0), np.where(inside, x, 0)] & inside
-    return found
+    return np.asarray(mask[np.where(inside, y, 0), np.where(inside, x, 0)] & inside)
 
 
 def _chance(hits: int, outlines: int, share: float) -> float:

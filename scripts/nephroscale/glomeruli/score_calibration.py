@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 MIN_OUTLINES = 30  # from fewer held-out outlines scores are not calibrated
 EDGE = 1e-3  # scores nearer to 0 or 1 are moved to this distance, so that their log-odds are finite

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.glomeruli.held_out import search_held_out
-from nephroscale.glomeruli.labelled_slide import load_all
+from nephroscale.glomeruli.labelled_slide import AnnotatedSlide, LabelledSlide, load_all
 from nephroscale.glomeruli.metrics import dice
 from nephroscale.glomeruli.network import SegmenterWeights, UNet, save_weights
 from nephroscale.glomeruli.patches import sample_batch
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from nephroscale.glomeruli.labelled_slide import AnnotatedSlide, LabelledSlide
     from nephroscale.glomeruli.outlines import LeftOut
     from nephroscale.glomeruli.settings import SegmenterSettings
 
@@ -113,8 +112,7 @@ def train_segmenter(
         optimiser,
         lambda step: min((step + 1) / warm, 0.5 * (1 + np.cos(np.pi * max(0, step - warm) / max(1, steps - warm)))),
     )
-    decay = 1 - 1 / max(1.0, AVERAGED * steps)
-    averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    averaging = get_ema_multi_avg_fn(1 - 1 / max(1.0, AVERAGED * steps))  # type: ignore[no-untyped-call]
     averaged = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True)
     losses = []
     for _ in range(steps):
@@ -151,8 +149,7 @@ def train_segmenter(
     out.mkdir(parents=True)
     diameters = np.concatenate([slide.diameters_um for slide in loaded])
     smallest = round(float(diameters.min()), 1) if len(diameters) >= MIN_OUTLINES_FOR_SIZE else 0.0
-    colours = np.stack([slide.colours for slide in loaded])
-    weights = SegmenterWeights(network, settings.mpp, colours, smallest)
+    weights = SegmenterWeights(network, settings.mpp, np.stack([slide.colours for slide in loaded]), smallest)
     save_weights(weights, out / "weights.safetensors")
     if held_out and len(held_out.centres) >= MIN_OUTLINES:
         slide = next(slide for slide in slides if slide.id == held_out.name)

@@ -61,5 +61,4 @@ def without_horns(mask: np.ndarray) -> np.ndarray:
     padded = np.pad(filled, ball, mode="edge").astype(np.uint8)
     opened = cv2.morphologyEx(padded, cv2.MORPH_OPEN, disc(ball))[ball:-ball, ball:-ball]
     labels, count = ndimage.label(opened)
-    largest: np.ndarray = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:])) if count else opened > 0
-    return largest
+    return np.asarray(labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:])) if count else opened > 0)

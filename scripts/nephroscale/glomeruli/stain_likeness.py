@@ -53,8 +53,7 @@ def describe_colours(tiles: Tiles) -> np.ndarray:
         )
         counts += np.histogramdd(places, counts.shape, [(0, HUES), (0, HUES), (0, STRENGTHS)])[0]
     blurred = ndimage.gaussian_filter(counts, 1.0, mode="constant")
-    shares: np.ndarray = blurred / max(float(blurred.sum()), 1e-9)
-    return shares.astype(np.float32)
+    return np.asarray(blurred / max(float(blurred.sum()), 1e-9), np.float32)
 
 
 def likeness(colours: np.ndarray, known: Iterable[np.ndarray]) -> float:

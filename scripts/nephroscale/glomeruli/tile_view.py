@@ -105,8 +105,7 @@ class TileView:
         corners = np.stack([np.arange(max(height, width)) + 0.5] * 2, axis=1)
         x, y = (self.to_raw(corners) / self.tiles.slide_px * marks.shape[::-1]).astype(int).T
         rows, columns = np.clip(y[:height], 0, marks.shape[0] - 1), np.clip(x[:width], 0, marks.shape[1] - 1)
-        under: np.ndarray = marks[np.ix_(rows, columns)]
-        return under
+        return np.asarray(marks[np.ix_(rows, columns)])
 
     @cached_property
     def glass(self) -> np.ndarray:
@@ -117,8 +116,7 @@ class TileView:
         bright = pixels[:, pixels.min(axis=0) > EMPTY]
         if bright.shape[1] < 0.001 * pixels.shape[1]:
             return np.full(channels, GLASS, np.uint8)
-        median: np.ndarray = np.rint(np.median(bright, axis=1))
-        return median.astype(np.uint8)
+        return np.asarray(np.rint(np.median(bright, axis=1)), np.uint8)
 
     def read(self, window: Window) -> np.ndarray:
         """Read a window, which may reach beyond the slide.
@@ -162,8 +160,7 @@ class TileView:
         down = ((np.arange(shape[0]) + corner[0] + 0.5) * ratio / self.tiles.tile_px).astype(int)
         across = ((np.arange(shape[1]) + corner[1] + 0.5) * ratio / self.tiles.tile_px).astype(int)
         # One axis after the other: eight times as fast as both at once.
-        status: np.ndarray = self.tiles.status[:, np.clip(across, 0, columns - 1)][np.clip(down, 0, rows - 1)]
-        return status
+        return np.asarray(self.tiles.status[:, np.clip(across, 0, columns - 1)][np.clip(down, 0, rows - 1)])
 
     def windows(self, side: int) -> Iterator[Window]:
         """Divide the view into windows of at most `side` pixels, row by row."""
@@ -188,5 +185,4 @@ class TileView:
     def from_raw(self, points: np.ndarray) -> np.ndarray:
         """Convert x, y [n, 2] from raw level-0 pixels to pixels of the view."""
         per_pixel = self.ratio * np.asarray(self.tiles.raw_px)
-        converted: np.ndarray = (points - np.asarray(self.tiles.origin)) / per_pixel
-        return converted
+        return np.asarray((points - np.asarray(self.tiles.origin)) / per_pixel)

@@ -93,8 +93,7 @@ def _read_mirrored(view: TileView, window: Window) -> np.ndarray:
 @torch.inference_mode()
 def predict(network: UNet, pixels: np.ndarray) -> np.ndarray:
     """Compute the probabilities of the network's outputs, float32 [outputs, h, w], of pixels uint8 [h, w, 3]."""
-    probability: np.ndarray = torch.sigmoid(network(to_tensor(pixels[None])))[0].numpy()
-    return probability
+    return np.asarray(torch.sigmoid(network(to_tensor(pixels[None])))[0].numpy())
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:

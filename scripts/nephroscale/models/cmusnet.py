@@ -17,21 +17,17 @@ diagnosis, arXiv 2512.15171.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.models.batch import Output, Shapes
+from nephroscale.models.batch import Batch, Output, Shapes
 from nephroscale.models.cmsa import CrossModalScaleAttention
 from nephroscale.models.modality_encoder import BranchWeights, ModalityEncoder, ModalityEncoderConfig, ModalityMaps
-from nephroscale.models.ordinal import NAME as ORDINAL
-from nephroscale.models.ordinal import OrdinalHead, ordinal_loss
+from nephroscale.models.ordinal import ORDINAL, OrdinalHead, ordinal_loss
 from nephroscale.settings import section, setting
-
-if TYPE_CHECKING:
-    from nephroscale.models.batch import Batch
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,9 +10,6 @@ from torch.nn.functional import cross_entropy, log_softmax
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.network import sum_cross_entropy
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 
 def sum_focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0, weight: Tensor | None = None) -> Tensor:

@@ -23,7 +23,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 if TYPE_CHECKING:
     from nephroscale.models.batch import Output
 
-NAME = "ordinal"
+ORDINAL = "ordinal"
 """The key of its logits in `Output.extra` and of its loss weight, and a choice of `task.prediction`."""
 
 
@@ -89,9 +89,9 @@ def class_log_probabilities(output: Output, prediction: str = "softmax") -> Tens
         ordinal head it is always the softmax.
     """
     softmax = torch.log_softmax(output.logits["fusion"].double(), dim=-1)
-    if prediction == "softmax" or NAME not in output.extra:
+    if prediction == "softmax" or ORDINAL not in output.extra:
         return softmax
-    ordinal = ordinal_log_probabilities(output.extra[NAME])
-    if prediction == NAME:
+    ordinal = ordinal_log_probabilities(output.extra[ORDINAL])
+    if prediction == ORDINAL:
         return ordinal
     return torch.logsumexp(torch.stack([softmax, ordinal]), dim=0) - torch.log(torch.tensor(2.0, dtype=torch.float64))

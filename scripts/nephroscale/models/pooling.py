@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.models.masked import masked_softmax, mean_weights
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 GATE = 128
 """Width of the attention's gate; for narrower maps, the width of the maps."""

@@ -6,16 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.models.batch import MODALITIES
+from nephroscale.models.batch import MODALITIES, Shapes
 from nephroscale.models.encoders.registry import module_of_encoder
-from nephroscale.models.settings import TrainedEncoderSettings
+from nephroscale.models.settings import ModelSettings, TrainedEncoderSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nephroscale.models.batch import Shapes
     from nephroscale.models.network import Network
-    from nephroscale.models.settings import ModelSettings
     from nephroscale.settings import Settings
 
 FAMILIES = {
@@ -53,10 +51,9 @@ def config_of(family: str) -> type[Settings]:
 
 def modules_of(settings: ModelSettings) -> list[str]:
     """Name the modules that are imported by name to build a model: they belong to its recipe."""
-    modules = [_module_of(settings.family)]
-    if encoder := settings.options.get("encoder"):
-        modules.append(module_of_encoder(TrainedEncoderSettings.from_mapping(encoder).name))
-    return modules
+    encoder = settings.options.get("encoder")
+    trained = [module_of_encoder(TrainedEncoderSettings.from_mapping(encoder).name)] if encoder else []
+    return [_module_of(settings.family), *trained]
 
 
 def build(
@@ -110,8 +107,7 @@ def select_modalities(shapes: Shapes, modalities: Iterable[str]) -> Shapes:
     NephroscaleError
         When a modality has no shape.
     """
-    missing = [name for name in modalities if name not in shapes]
-    if missing:
+    if missing := [name for name in modalities if name not in shapes]:
         raise NephroscaleError(
             f"No patient has features of {', '.join(missing)}, which the model reads.",
             where="models: modalities",

@@ -108,8 +108,7 @@ def select_instances(features: Tensor, mask: Tensor, threshold: float = 1.5, *, 
     with full_precision(features.device.type):
         distances = bag_distances(features, mask, released=released)
         count = mask.sum(1)
-        total = distances.sum(2).masked_fill(~mask, torch.inf)
-        centre = total.argmin(1)
+        centre = distances.sum(2).masked_fill(~mask, torch.inf).argmin(1)
         mean_distance = distances.sum((1, 2)) / (count * (count - 1)).clamp(min=1)
         distance = distances.gather(1, centre[:, None, None].expand(-1, 1, mask.shape[1])).squeeze(1)
         kept = mask & (distance <= threshold * mean_distance[:, None])

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from nephroscale.models.batch import MODALITIES
+from nephroscale.models.batch import MODALITIES, Batch, Shapes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
-
-    from nephroscale.models.batch import Batch, Shapes
 
 
 class ChannelScale(nn.Module):

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.models.batch import MODALITIES
+from nephroscale.models.batch import MODALITIES, Shapes
 from nephroscale.models.registry import build
 from nephroscale.models.settings import ModelSettings, TrainedEncoderSettings
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from nephroscale.models.batch import Shapes
     from nephroscale.models.network import Network
 
 FORMAT = 3

@@ -11,16 +11,14 @@ from scipy.stats import ttest_1samp
 from nephroscale.arrays import read_array, read_attributes
 from nephroscale.collect import grouped
 from nephroscale.evaluation.deletion import SHARE, read_deletions
-from nephroscale.evaluation.tables import read_pooling
+from nephroscale.evaluation.tables import PoolingWeight, read_pooling
 from nephroscale.glomeruli.crops import to_display
-from nephroscale.reporting.pictures import scale_bar, to_data_uri
+from nephroscale.reporting.pictures import ScaleBar, scale_bar, to_data_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from nephroscale.evaluation.tables import PoolingWeight
-    from nephroscale.reporting.pictures import ScaleBar
     from nephroscale.reporting.report_inputs import FoldRun
 
 HIGH = (255, 140, 0)

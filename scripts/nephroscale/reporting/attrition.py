@@ -214,14 +214,12 @@ def list_doubtful_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[Do
 
 def list_alike_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[AlikePair]:
     """List the images with equal or similar content that the folds were made with."""
-    figures = stages["folds"][0].figures if stages.get("folds") else {}
-    pairs = figures.get("alike_images", [])
-    assert isinstance(pairs, list)
     return [
         AlikePair(
             pair["names"],
             pair["likeness"],
             pair["reason"] or ("one patient" if pair["same_patient"] else "to be compared by eye"),
         )
-        for pair in pairs
+        for unit in stages.get("folds", ())[:1]
+        for pair in cast("list[Any]", unit.figures.get("alike_images", []))
     ]

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from nephroscale.evaluation.tables import read_removed, read_rows
-from nephroscale.reporting.external_section import read_cases, read_tem_weights
+from nephroscale.collect import grouped
+from nephroscale.evaluation.tables import InstanceWeight, read_removed, read_rows
+from nephroscale.reporting.external_section import ExternalCase, ExternalMetrics, read_cases, read_tem_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from nephroscale.evaluation.tables import InstanceWeight
-    from nephroscale.reporting.external_metrics import ExternalCase, ExternalMetrics
     from nephroscale.reporting.report_inputs import ReportInputs
     from nephroscale.reporting.results import ModelResults
 
@@ -148,7 +147,6 @@ def row_of(case: ExternalCase) -> PatientRow:
 
 def _removed(predictions: Path, classes: Sequence[str]) -> dict[str, dict[str, list[float]]]:
     """Case to modality left out to the ensemble's probabilities without it."""
-    found: dict[str, dict[str, list[float]]] = {}
-    for (case, modality), probabilities in read_removed(predictions / "removed.csv", classes).items():
-        found.setdefault(case, {})[modality] = probabilities
-    return found
+    found = read_removed(predictions / "removed.csv", classes)
+    by_case = grouped((case, (modality, probabilities)) for (case, modality), probabilities in found.items())
+    return {case: dict(without) for case, without in by_case.items()}

@@ -12,20 +12,17 @@ from nephroscale.collect import grouped
 from nephroscale.deposits.predictions import read_predictions
 from nephroscale.deposits.settings import COMBINED
 from nephroscale.html import template_environment
-from nephroscale.reporting.attention import attention_cards, pool_deletions, read_attended
-from nephroscale.reporting.case_groups import of_external, of_folds
+from nephroscale.reporting.attention import Attended, DeletionTest, attention_cards, pool_deletions, read_attended
+from nephroscale.reporting.case_groups import CaseGroup, PatientRow, of_external, of_folds
 from nephroscale.reporting.patients_table import list_missing, list_rejected
 from nephroscale.reporting.pictures import CropCard, SlideCard, crop_cards, slide_card, tem_cards
 from nephroscale.reporting.plots import colour_of
-from nephroscale.reporting.report_inputs import ListedCase
+from nephroscale.reporting.report_inputs import CaseInputs, ListedCase, ListedImage, ReportInputs, SlidePicture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nephroscale.reporting.attention import Attended, DeletionTest
-    from nephroscale.reporting.case_groups import CaseGroup, PatientRow
-    from nephroscale.reporting.external_metrics import ExternalMetrics
-    from nephroscale.reporting.report_inputs import CaseInputs, ListedImage, ReportInputs, SlidePicture
+    from nephroscale.reporting.external_section import ExternalMetrics
     from nephroscale.reporting.results import ModelResults
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -180,7 +177,10 @@ def write_groups(
                 "missing": missing.get(case, []),
                 "rejected": rejected.get(case, []),
                 "glomeruli": _count_glomeruli(own),
-                "slides": [_om_card(slide) for slide in own],
+                "slides": [
+                    OmCard(slide_card(slide, SLIDE_PX), _counter(slide), crop_cards(slide.crops) if slide.crops else [])
+                    for slide in own
+                ],
                 "fields": [
                     ImCard(slide_card(picture, FIELD_PX), inputs.images[picture.image_id])
                     for picture in fields.get(case, [])
@@ -218,10 +218,6 @@ def _count_glomeruli(slides: Sequence[SlidePicture]) -> dict[str, object] | None
 
 def _counter(slide: SlidePicture) -> str:
     return "outlined by a person" if slide.drawn else "the segmenter's count"
-
-
-def _om_card(slide: SlidePicture) -> OmCard:
-    return OmCard(slide_card(slide, SLIDE_PX), _counter(slide), crop_cards(slide.crops) if slide.crops else [])
 
 
 def _read_deposits(folders: Mapping[str, Path]) -> dict[str, dict[str, float]]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from nephroscale.collect import grouped
 from nephroscale.evaluation.tables import read_rows
 from nephroscale.html import cases_of, template_environment
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 TEMPLATES = Path(__file__).parent / "templates"
 LISTS, REFERENCES = TEMPLATES / "checklists.csv", TEMPLATES / "references.bib"
@@ -69,7 +67,6 @@ def collect_evidence(study: Study) -> dict[str, Evidence]:
     metrics = study.metrics
     name = metrics["headline"]
     model, cohort, trained = metrics["models"][name], metrics["cohort"], metrics["trained"].get(name)
-    accuracy = model["pooled"]["balanced_accuracy"]
     found = {
         "flow": Evidence(f"{cohort['patients']} cases, {len(cohort['excluded'])} excluded, by reason", "#cohort"),
         "preprocessing": Evidence(
@@ -85,10 +82,12 @@ def collect_evidence(study: Study) -> dict[str, Evidence]:
         "selection": Evidence("The epoch with the least loss on the fold's validation patients", "#training"),
         "ensemble": Evidence("Figures of one network; the ensemble of the seeds is a row of its own", "#headline"),
         "statistics": Evidence(
-            "Wilson's intervals on an effective number of patients; paired permutation tests", "#reading"
+            "Wilson's and mid-p intervals on an effective number of patients; paired permutation tests", "#reading"
         ),
         "explanation": Evidence("Weights of TEM images; attention, in case pages, beside its deletion test", "#tem"),
-        "headline": Evidence(f"Balanced accuracy of {name} {_interval(accuracy)}", "#headline"),
+        "headline": Evidence(
+            f"Balanced accuracy of {name} {_interval(model['pooled']['balanced_accuracy'])}", "#headline"
+        ),
         "table_one": Evidence("Table 1 by class and fold", "#cohort"),
         "errors": Evidence("A page per case, errors first", "#classes"),
         "availability": Evidence(f"nephroscale {study.version}; `nephroscale package` writes the model", "audit.html"),
@@ -100,47 +99,55 @@ def collect_evidence(study: Study) -> dict[str, Evidence]:
         "blinded_test": Evidence("The network reads no label of a test patient", "#reading"),
         "decisions": Evidence("Accuracy when uncertain cases are rejected", "#decisions"),
     }
-    if trained:
-        found["model"] = Evidence(f"{trained['family']}; {_name_encoders(trained['encoders'])}", "#study")
-        found["training"] = Evidence(
-            f"Learning rate {trained['learning_rate']:g}, at most {trained['epochs']} epochs", "#training"
-        )
-    if metrics["primary"]:
-        found["primary"] = Evidence("Primary endpoint and its contrasts, declared with a date", "#headline")
-    standard = metrics["reference_standard"]
-    if standard["read_by"]:
-        found["reference"] = Evidence(f"Read by: {standard['read_by']}", "#study")
-    if standard["blinded"]:
-        found["blinding"] = Evidence(f"Blinded: {standard['blinded']}", "#study")
-    if metrics["agreement"] or standard["agreement"]:
-        found["readers"] = Evidence(standard["agreement"] or "Kappa with and between the readers", "#study")
-    if metrics["external"]:
-        text = _describe_external(metrics["external"].get(name))
-        found["external"] = Evidence(text or "External patients, predicted by the ensemble", "#external")
-    if metrics["subgroups"]:
-        found["subgroups"] = Evidence("Subgroups: " + ", ".join(metrics["subgroups"]), "#subgroups")
-    if "site" in metrics["subgroups"]:
-        found["sites"] = Evidence(f"{len(metrics['subgroups']['site'])} sites; write the setting", "#subgroups")
-    if model["calibration"]:
-        found["calibration"] = Evidence("Temperature scaling: calibration before and after", "#calibration")
-    checks = ["what acquisition data alone predict"] if metrics["facts"] else []
-    checks += ["other divisions into folds"] if metrics["repeats"] else []
-    checks += ["sites left out"] if metrics["left_out_sites"] else []
-    checks += ["subgroups"] if metrics["subgroups"] else []
-    if checks:
-        text = ", ".join(checks)
-        place = "#headline" if metrics["facts"] else "#subgroups" if metrics["subgroups"] else "#models"
-        found["robustness"] = Evidence(text[0].upper() + text[1:], place)
-    return found
+    standard, subgroups = metrics["reference_standard"], metrics["subgroups"]
+    checks = {
+        "facts": "what acquisition data alone predict",
+        "repeats": "other divisions into folds",
+        "left_out_sites": "sites left out",
+        "subgroups": "subgroups",
+    }
+    robust = ", ".join(check for key, check in checks.items() if metrics[key])
+    optional = {
+        "model": (f"{trained['family']}; {_name_encoders(trained['encoders'])}" if trained else "", "#study"),
+        "training": (
+            f"Learning rate {trained['learning_rate']:g}, at most {trained['epochs']} epochs" if trained else "",
+            "#training",
+        ),
+        "primary": (
+            "Primary endpoint and its contrasts, declared with a date" if metrics["primary"] else "",
+            "#headline",
+        ),
+        "reference": (f"Read by: {standard['read_by']}" if standard["read_by"] else "", "#study"),
+        "blinding": (f"Blinded: {standard['blinded']}" if standard["blinded"] else "", "#study"),
+        "readers": (
+            standard["agreement"] or ("Kappa with and between the readers" if metrics["agreement"] else ""),
+            "#study",
+        ),
+        "external": (
+            _describe_external(metrics["external"].get(name))
+            or ("External patients, predicted by the ensemble" if metrics["external"] else ""),
+            "#external",
+        ),
+        "subgroups": ("Subgroups: " + ", ".join(subgroups) if subgroups else "", "#subgroups"),
+        "sites": (f"{len(subgroups['site'])} sites; write the setting" if "site" in subgroups else "", "#subgroups"),
+        "calibration": (
+            "Temperature scaling: calibration before and after" if model["calibration"] else "",
+            "#calibration",
+        ),
+        "robustness": (
+            robust[:1].upper() + robust[1:],
+            "#headline" if metrics["facts"] else "#subgroups" if subgroups else "#models",
+        ),
+    }
+    return found | {name: Evidence(text, place) for name, (text, place) in optional.items() if text}
 
 
 def _describe_external(found: Mapping[str, Any] | None) -> str:
     if not found:
         return ""
-    accuracy = _interval(found["pooled"]["balanced_accuracy"])
     return (
         f"The ensemble of all folds and seeds predicted {found['patients']} external cases with a balanced accuracy of "
-        f"{accuracy}"
+        f"{_interval(found['pooled']['balanced_accuracy'])}"
     )
 
 
@@ -191,7 +198,8 @@ def write_methods(study: Study) -> str:
         ]
     text.append(
         "Each patient was predicted by networks that had not seen this patient. Figures are those of one network, with "
-        f"95 % intervals by Wilson's method on an effective number of patients. The balanced accuracy was "
+        "95 % intervals by Wilson's method on an effective number of patients (mid-p intervals for sensitivity and "
+        f"specificity). The balanced accuracy was "
         f"{_interval(model['pooled']['balanced_accuracy'])}, the macro AUC {_interval(model['pooled']['macro_auc'])}."
     )
     if external := _describe_external(metrics["external"].get(name)):
@@ -212,8 +220,8 @@ def write_methods(study: Study) -> str:
 
 
 def _name_normalisation(study: Study) -> str:
-    used = study.normalisation.items()
-    return ", ".join(f"{method.capitalize()} ({count} slides)" for method, count in used) or "no slides"
+    named = (f"{method.capitalize()} ({count} slides)" for method, count in study.normalisation.items())
+    return ", ".join(named) or "no slides"
 
 
 def _name_encoders(encoders: Mapping[str, str]) -> str:

@@ -80,28 +80,23 @@ def _card(name: str, tiles: Path, image: ListedImage) -> SheetCard:
 def _figures(path: Path) -> list[Figure]:
     quality = json.loads(path.read_text(encoding="utf-8"))
     area, blurred, pen = quality["tissue_mm2"], quality["blurred_share"], quality["pen_share"]
-    figures = [Figure(f"{quality['tiles']} tiles" + ("" if area is None else f", {area:.3g} mm²"))]
-    focus = f"focus {quality['focus_median']:.2f}, {_percent(blurred)} blurred"
-    figures.append(Figure(focus, blurred >= BLURRED_SHARE))
-    if pen:
-        figures.append(Figure(f"pen on {_percent(pen)}", marked=True))
-    if quality.get("fold_share"):
-        figures.append(Figure(f"folds on {_percent(quality['fold_share'])} of the tissue", marked=True))
-    if "clipped_share" in quality:
-        clipped = quality["clipped_share"]
-        figures.append(Figure(f"{_percent(clipped)} of the tissue clipped", clipped > CLIPPED_SHARE))
-    if quality["left_out"]:
-        figures.append(Figure(f"{quality['left_out']} tiles left out", marked=True))
-    if quality["unreadable_tiles"]:
-        figures.append(Figure(f"{quality['unreadable_tiles']} tiles unreadable", marked=True))
-    if "normalisation" in quality:
-        method, fallback = quality["normalisation"], quality["normalisation_fallback"]
-        used = "not normalised" if method == "identity" else f"normalised by {method.capitalize()}"
-        figures.append(Figure(f"{used} ({fallback})" if fallback else used, bool(fallback)))
-    if "saturated_share" in quality:
-        saturated = quality["saturated_share"]
-        figures.append(Figure(f"{quality['calibration']}, {_percent(saturated)} saturated", saturated > 0.01))
-    return figures
+    folds, clipped, saturated = (quality.get(f"{name}_share") for name in ("fold", "clipped", "saturated"))
+    method, fallback = quality.get("normalisation"), quality.get("normalisation_fallback")
+    used = "not normalised" if method == "identity" else f"normalised by {str(method).capitalize()}"
+    figures = [
+        Figure(f"{quality['tiles']} tiles" + ("" if area is None else f", {area:.3g} mm²")),
+        Figure(f"focus {quality['focus_median']:.2f}, {_percent(blurred)} blurred", blurred >= BLURRED_SHARE),
+        Figure(f"pen on {_percent(pen)}", True) if pen else None,
+        Figure(f"folds on {_percent(folds)} of the tissue", True) if folds else None,
+        None if clipped is None else Figure(f"{_percent(clipped)} of the tissue clipped", clipped > CLIPPED_SHARE),
+        Figure(f"{quality['left_out']} tiles left out", True) if quality["left_out"] else None,
+        Figure(f"{quality['unreadable_tiles']} tiles unreadable", True) if quality["unreadable_tiles"] else None,
+        Figure(f"{used} ({fallback})" if fallback else used, bool(fallback)) if method else None,
+        None
+        if saturated is None
+        else Figure(f"{quality['calibration']}, {_percent(saturated)} saturated", saturated > 0.01),
+    ]
+    return [figure for figure in figures if figure]
 
 
 def _percent(share: float) -> str:

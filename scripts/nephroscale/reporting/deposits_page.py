@@ -24,7 +24,7 @@ from nephroscale.reporting.pictures import to_data_uri
 from nephroscale.reporting.plots import ACCENT, MUTED, PALE, RULE, draw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from matplotlib.figure import Figure as Canvas
 
@@ -166,8 +166,7 @@ def write_deposits_page(inputs: DepositsInputs, out: Path) -> dict[str, object]:
     results = []
     lines = ["site,seed,fold,image_id,patient_id,deposits,variant,probability"]
     for site in dict.fromkeys(run.site for run in inputs.runs):
-        runs = [run for run in inputs.runs if run.site == site]
-        found = {run: read_predictions(run.predictions) for run in runs}
+        found = {run: read_predictions(run.predictions) for run in inputs.runs if run.site == site}
         results.append(_evaluate_site(site, found, inputs, figures))
         lines += [
             f"{site},{run.seed},{run.fold},{row.image},{row.patient},{int(bool(row.label))},{variant},{p:.6f}"
@@ -331,28 +330,25 @@ def _draw_curves(site: str, runs: Sequence[DepositsRun], folder: Path) -> str | 
         for point in curve:
             for side, values in means.items():
                 values[point["epoch"]].append(point[side])
-    return draw(f"learning-{site}", (6.2, 2.6), _paint_curves(curves, means), folder)
+    return draw(f"learning-{site}", (6.2, 2.6), folder, _paint_curves, curves, means)
 
 
 def _paint_curves(
-    curves: Sequence[Sequence[Mapping[str, float]]], means: Mapping[str, Mapping[int, list[float]]]
-) -> Callable[[Canvas], None]:
-    def paint(figure: Canvas) -> None:
-        axes = figure.subplots(1, 2, sharey=True)
-        for axis, (side, title) in zip(
-            axes, {"train_loss": "Training", "validation_loss": "Validation"}.items(), strict=True
-        ):
-            for curve in curves:
-                axis.plot([p["epoch"] for p in curve], [p[side] for p in curve], color=PALE, lw=0.8)
-            mean = {epoch: float(np.mean(values)) for epoch, values in means[side].items()}
-            axis.plot(list(mean), list(mean.values()), color=ACCENT, lw=1.8)
-            axis.axhline(np.log(2), color=MUTED, lw=0.8, ls=(0, (1, 2)))
-            axis.set(title=title, xlabel="epoch (0: the head alone)", ylim=(0, None))
-            axis.xaxis.get_major_locator().set_params(integer=True)
-            axis.grid(axis="y", color=RULE, lw=0.6)
-        axes[0].set_ylabel("log loss, nats")
-
-    return paint
+    figure: Canvas, curves: Sequence[Sequence[Mapping[str, float]]], means: Mapping[str, Mapping[int, list[float]]]
+) -> None:
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, (side, title) in zip(
+        axes, {"train_loss": "Training", "validation_loss": "Validation"}.items(), strict=True
+    ):
+        for curve in curves:
+            axis.plot([p["epoch"] for p in curve], [p[side] for p in curve], color=PALE, lw=0.8)
+        mean = {epoch: float(np.mean(values)) for epoch, values in means[side].items()}
+        axis.plot(list(mean), list(mean.values()), color=ACCENT, lw=1.8)
+        axis.axhline(np.log(2), color=MUTED, lw=0.8, ls=(0, (1, 2)))
+        axis.set(title=title, xlabel="epoch (0: the head alone)", ylim=(0, None))
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(axis="y", color=RULE, lw=0.6)
+    axes[0].set_ylabel("log loss, nats")
 
 
 def _as_json(result: SiteResults) -> dict[str, object]:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nephroscale.evaluation.metrics import ORDINAL_METRICS
-from nephroscale.evaluation.networks import Samples, estimate_figures, summarise
+from nephroscale.evaluation.networks import Networks, Samples, estimate_figures, summarise
 from nephroscale.reporting.metric_values import Estimate
 from nephroscale.reporting.report_metrics import OrdinalMetrics, PredictiveValues
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nephroscale.evaluation.networks import Networks
     from nephroscale.reporting.results import ModelResults, Stacked
 
 

@@ -1,9 +1,10 @@
-"""Metrics of the ensemble on external patients."""
+"""Metrics of the ensemble on external patients, as `metrics.json` and the page have them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -12,15 +13,61 @@ from nephroscale.evaluation.metrics import METRICS, confusion
 from nephroscale.evaluation.networks import Networks
 from nephroscale.evaluation.tables import InstanceWeight, Predictions, read_probabilities, read_rows
 from nephroscale.reporting.attrition import shorten_reason
-from nephroscale.reporting.calibration_section import summarise_calibration
-from nephroscale.reporting.calibration_values import TemperatureScaling
+from nephroscale.reporting.calibration_section import TemperatureScaling, summarise_calibration
 from nephroscale.reporting.estimates import estimate_metrics, estimate_ordinal_metrics
-from nephroscale.reporting.external_metrics import ExternalCase, ExternalMetrics
 from nephroscale.reporting.metric_values import Estimate
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+
+@dataclass(frozen=True)
+class ExternalCase:
+    """Prediction of one external or new case by the ensemble.
+
+    `true` names the true class, or both classes of a soft label. It is empty for a new case, which counts as right.
+    """
+
+    id: str
+    true: str
+    predicted: str
+    right: bool
+    probabilities: list[float]
+    agreement: float
+    warnings: str
+
+
+@dataclass(frozen=True)
+class ExternalMetrics:
+    """Metrics of the ensemble on external patients.
+
+    Attributes
+    ----------
+    patients
+        Number of predicted cases.
+    not_predicted
+        Case to the reason why it was not predicted.
+    between
+        Number of cases with a soft label, who are excluded from all metrics.
+    cases
+        Predicted cases.
+    pooled
+        Metric of the ensemble.
+    single
+        Metric of a single network: mean over the members.
+    members
+        Number of members.
+    confusion, calibration, ordinal
+        As in :class:`ModelMetrics`; None where no case has one true class.
+    """
+
+    patients: int
+    not_predicted: dict[str, str]
+    between: int
+    cases: list[ExternalCase]
+    pooled: dict[str, Estimate]
+    single: dict[str, Estimate] = field(default_factory=dict)
+    members: int = 0
+    confusion: list[list[int]] | None = None
+    calibration: TemperatureScaling | None = None
+    ordinal: dict[str, Estimate] | None = None
 
 
 def summarise_external(folder: Path, classes: Sequence[str], *, ordinal: bool) -> ExternalMetrics:
@@ -73,7 +120,19 @@ def summarise_external(folder: Path, classes: Sequence[str], *, ordinal: bool) -
 def read_cases(rows: Sequence[Mapping[str, str]], classes: Sequence[str]) -> tuple[list[ExternalCase], dict[str, str]]:
     """Read the rows of an ensemble's `predictions.csv`: the predicted cases, and the reasons of the others."""
     return (
-        [_read_case(row, classes) for row in rows if row["predicted"]],
+        [
+            ExternalCase(
+                id=row["patient_id"],
+                true=f"{row['label']} or {row['second']}" if row["second"] else row["label"],
+                predicted=row["predicted"],
+                right=not row["label"] or row["predicted"] in {row["label"], row["second"]},
+                probabilities=read_probabilities(row, "p", classes),
+                agreement=float(row["agreement"]),
+                warnings=shorten_reason(row["warnings"]),
+            )
+            for row in rows
+            if row["predicted"]
+        ],
         {row["patient_id"]: shorten_reason(row["warnings"]) for row in rows if not row["predicted"]},
     )
 
@@ -105,15 +164,3 @@ def _read_predictions(rows: Sequence[Mapping[str, str]], classes: Sequence[str],
     labels = np.array([list(classes).index(row["label"]) for row in rows], np.int64)
     probabilities = np.array([read_probabilities(row, prefix, classes) for row in rows])
     return Predictions([row["patient_id"] for row in rows], labels, probabilities)
-
-
-def _read_case(row: Mapping[str, str], classes: Sequence[str]) -> ExternalCase:
-    return ExternalCase(
-        id=row["patient_id"],
-        true=f"{row['label']} or {row['second']}" if row["second"] else row["label"],
-        predicted=row["predicted"],
-        right=not row["label"] or row["predicted"] in {row["label"], row["second"]},
-        probabilities=read_probabilities(row, "p", classes),
-        agreement=float(row["agreement"]),
-        warnings=shorten_reason(row["warnings"]),
-    )

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import numpy as np
 
 from nephroscale.cohort.parse import date
 from nephroscale.collect import grouped
-from nephroscale.reporting.report_inputs import ListedCase
+from nephroscale.reporting.report_inputs import ListedCase, ListedImage, ReportInputs
 from nephroscale.slides.facts import read_facts
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from nephroscale.reporting.report_inputs import ListedImage, ReportInputs
 
 MODALITIES = ("TEM", "OM", "IM")
 

@@ -51,11 +51,13 @@ def list_boxes(
         Names of the classes, in the order of their indices.
     """
     others = Counter(case.use for case in cases.values() if case.use in {"segmentation", "external"})
-    excluded = {case: reason for case, reason in cohort.excluded.items() if _is_of_study(cases.get(case))}
     # The folds know the excluded cases of the diagnosis; the tables know those that were never eligible.
+    excluded = {name: case.reason or "excluded in the tables" for name, case in cases.items() if case.use == "exclude"}
     excluded |= {
-        name: case.reason or "excluded in the tables" for name, case in cases.items() if case.use == "exclude"
-    } | excluded
+        name: reason
+        for name, reason in cohort.excluded.items()
+        if name not in cases or cases[name].use in {"diagnosis", "exclude"}
+    }
     total = cohort.patients + len(excluded)
     boxes = [Box([f"{total + others.total()} cases in the tables"])]
     if others:
@@ -84,10 +86,6 @@ def list_boxes(
     if external:
         boxes.append(Box([f"External cases predicted by the ensemble: {external}"], aside=True))
     return boxes
-
-
-def _is_of_study(case: ListedCase | None) -> bool:
-    return case is None or case.use in {"diagnosis", "exclude"}
 
 
 def _count_reasons(reasons: Iterable[str]) -> list[str]:

@@ -73,18 +73,18 @@ def summarise_headline(
 
 def _summarise_facts(inputs: ReportInputs, folds: FoldTable, permutations: int, seed: int) -> dict[str, FactsAlone]:
     """Predict the classes from facts of acquisition, and from readings, on the folds of the models."""
-    found = {}
-    for name, collect in (("acquisition", collect_acquisition), ("readings", collect_readings)):
-        if outcome := predict_from_facts(collect(inputs, folds.labels), folds, permutations, seed):
-            found[name] = FactsAlone(
-                outcome.facts,
-                len(outcome.networks.strata),
-                estimate_metrics(outcome.networks),
-                rounded(outcome.p),
-                permutations,
-                rounded(outcome.detectable),
-            )
-    return found
+    return {
+        name: FactsAlone(
+            outcome.facts,
+            len(outcome.networks.strata),
+            estimate_metrics(outcome.networks),
+            rounded(outcome.p),
+            permutations,
+            rounded(outcome.detectable),
+        )
+        for name, collect in (("acquisition", collect_acquisition), ("readings", collect_readings))
+        if (outcome := predict_from_facts(collect(inputs, folds.labels), folds, permutations, seed))
+    }
 
 
 def _summarise_decision(

@@ -8,16 +8,11 @@ Intelligence Research 70, 2021.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
-from nephroscale.evaluation.tables import write_table
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from nephroscale.evaluation.tables import Predictions
+from nephroscale.evaluation.tables import Predictions, write_table
 
 READING = "blinded_reading"
 """Folder of what a reader may see."""

@@ -11,7 +11,7 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.evaluation.comparison import compare_networks, count_discordant, holm
 from nephroscale.evaluation.intervals import LEVEL, persons_for_width
 from nephroscale.evaluation.metrics import METRICS, class_rates, compute_metrics, confusion
-from nephroscale.evaluation.networks import count_won, estimate_classes, estimate_figures, estimate_macro_auc
+from nephroscale.evaluation.networks import Figure, count_won, estimate_classes, estimate_figures, estimate_macro_auc
 from nephroscale.evaluation.precision_recall import average_precision
 from nephroscale.reporting.calibration_section import summarise_model_calibration
 from nephroscale.reporting.estimates import estimate_metrics, estimate_predictive_values, summarise_ordinal_model
@@ -25,7 +25,6 @@ from nephroscale.reporting.report_metrics import (
     ModelMetrics,
     PairCount,
     Precision,
-    Primary,
     ReportMetrics,
     SoftLabels,
     Swaps,
@@ -34,7 +33,6 @@ from nephroscale.reporting.report_metrics import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nephroscale.evaluation.networks import Figure
     from nephroscale.evaluation.tables import Predictions
     from nephroscale.reporting.results import ModelResults, Stacked
     from nephroscale.reporting.settings import ReportSettings
@@ -107,7 +105,7 @@ def build_metrics(
         classes=list(classes),
         level=LEVEL,
         swaps=Swaps(settings.swaps, seed),
-        primary=Primary(primary.metric, list(primary.contrasts), primary.date) if primary.contrasts else None,
+        primary=primary if primary.contrasts else None,
         models={
             name: _summarise_model(results, stacked[name], classes, settings.prevalences, people or {}, ordinal=ordinal)
             for name, results in models.items()
@@ -203,7 +201,7 @@ def _count_soft_labels(pooled: Predictions | None) -> SoftLabels | None:
 
 def _summarise_folds(results: ModelResults, classes: Sequence[str]) -> FoldMetrics:
     """Compute each metric over the folds; the value of a fold is the mean over its seeds."""
-    certain = {fold: _certain(results, fold) for fold in results.folds}
+    certain = {fold: [p.certain for p in results.of_fold(fold) if p.certain.patients] for fold in results.folds}
     runs = {fold: [compute_metrics(p.labels, p.probabilities) for p in seeds] for fold, seeds in certain.items()}
     spreads, undefined = {}, {}
     for metric in METRICS:
@@ -228,11 +226,6 @@ def _summarise_folds(results: ModelResults, classes: Sequence[str]) -> FoldMetri
         for c, name in enumerate(classes)
     }
     return FoldMetrics(results.folds, spreads, by_class, undefined)
-
-
-def _certain(results: ModelResults, fold: str) -> list[Predictions]:
-    """Predictions of a fold's patients with one true class, one for each seed; empty without such a patient."""
-    return [p.certain for p in results.of_fold(fold) if p.certain.patients]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

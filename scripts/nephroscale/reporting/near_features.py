@@ -25,11 +25,13 @@ def list_near_patients(inputs: ReportInputs, folds: FoldTable) -> list[NearPatie
     person = folds.people | folds.groups
     found = []
     for modality in MODALITIES:
-        halves = {}
-        for (case, other), path in sorted(inputs.features.items()):
-            if other == modality and case in folds.labels:
-                features = np.asarray(read_array(path, "features"))
-                if features.dtype != np.uint8 and (pooled := pool_halves(features)) is not None:
-                    halves[case] = pooled
+        halves = {
+            case: pooled
+            for (case, other), path in sorted(inputs.features.items())
+            if other == modality
+            and case in folds.labels
+            and (features := np.asarray(read_array(path, "features"))).dtype != np.uint8
+            and (pooled := pool_halves(features)) is not None
+        }
         found += find_near_patients(halves, person, modality)
     return found

@@ -21,7 +21,7 @@ from nephroscale.reporting.attrition import (
 from nephroscale.reporting.case_groups import PatientRow, row_of
 from nephroscale.reporting.case_pages import order_cases
 from nephroscale.reporting.facts_of_cases import describe_unread_dates
-from nephroscale.reporting.pictures import slide_card, tem_cards
+from nephroscale.reporting.pictures import TemCard, slide_card, tem_cards
 from nephroscale.reporting.plots import colour_of
 from nephroscale.reporting.segmenter_check import describe_segmenter_check
 from nephroscale.reporting.test_set_use import describe_test_set_use
@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from nephroscale.evaluation.near_patients import NearPatients
     from nephroscale.evaluation.tables import Predictions
     from nephroscale.reporting.cohort_summary import CohortSummary
-    from nephroscale.reporting.external_metrics import ExternalMetrics
+    from nephroscale.reporting.external_section import ExternalMetrics
     from nephroscale.reporting.metric_values import Estimate
-    from nephroscale.reporting.pictures import TemCard
     from nephroscale.reporting.report_inputs import ReportInputs, SlidePicture
     from nephroscale.reporting.report_metrics import Difference, FoldSpread, ModelMetrics, ReportMetrics
     from nephroscale.reporting.results import ModelResults
@@ -217,9 +216,8 @@ def format_interval(found: Estimate) -> str:
 
 def format_spread(found: FoldSpread) -> str:
     """Format mean ± standard deviation."""
-    if found.mean is None:
-        return "–"
-    return f"{found.mean:.3f}" + ("" if found.sd is None else f" ± {found.sd:.3f}")
+    spread = "" if found.sd is None else f" ± {found.sd:.3f}"
+    return "–" if found.mean is None else f"{found.mean:.3f}{spread}"
 
 
 def format_signed(value: float | None) -> str:
@@ -248,24 +246,20 @@ def _best_single(metrics: ReportMetrics, models: Mapping[str, ModelResults]) -> 
 
 
 def _patient_rows(pooled: Predictions, classes: Sequence[str]) -> list[PatientRow]:
-    rows = []
     second = pooled.labels if pooled.second is None else pooled.second
-    for patient, label, other, probabilities in zip(
-        pooled.patients, pooled.labels, second, pooled.probabilities, strict=True
-    ):
-        predicted = int(probabilities.argmax())
-        true = classes[int(label)] if other == label else f"{classes[int(label)]} or {classes[int(other)]}"
-        rows.append(
-            PatientRow(
-                id=patient,
-                true=true,
-                predicted=classes[predicted],
-                right=predicted in {int(label), int(other)},
-                probabilities=[round(float(p), 3) for p in probabilities],
-                certainty=round(float(probabilities[predicted]), 3),
-            )
+    return [
+        PatientRow(
+            id=patient,
+            true=classes[label] if other == label else f"{classes[label]} or {classes[other]}",
+            predicted=classes[int(probabilities.argmax())],
+            right=int(probabilities.argmax()) in {label, other},
+            probabilities=[round(float(p), 3) for p in probabilities],
+            certainty=round(float(probabilities.max()), 3),
         )
-    return rows
+        for patient, label, other, probabilities in zip(
+            pooled.patients, pooled.labels.tolist(), second.tolist(), pooled.probabilities, strict=True
+        )
+    ]
 
 
 def _corrections(inputs: ReportInputs) -> list[str]:
@@ -293,11 +287,9 @@ def _tem_rows(
     """Choose patients of each class, wrong predictions first, with the weights of the first seed's network."""
     instances = results.first_instances
     shown = [row for row in _patient_rows(pooled, classes) if row.id in bags and row.id in instances]
-    rows = []
-    for name in classes:
-        members = sorted((row for row in shown if row.true == name), key=lambda row: (row.right, row.id))
-        rows += [
-            TemRow(patient, tem_cards(bags[patient.id], instances[patient.id]))
-            for patient in members[:TEM_PATIENTS_PER_CLASS]
-        ]
-    return rows
+    shown.sort(key=lambda row: (row.right, row.id))
+    return [
+        TemRow(patient, tem_cards(bags[patient.id], instances[patient.id]))
+        for name in classes
+        for patient in [row for row in shown if row.true == name][:TEM_PATIENTS_PER_CLASS]
+    ]

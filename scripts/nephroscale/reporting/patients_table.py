@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nephroscale.collect import grouped
 from nephroscale.evaluation.tables import (
+    Cell,
     probability_cells,
     probability_columns,
     read_probabilities,
@@ -14,15 +15,13 @@ from nephroscale.evaluation.tables import (
     write_table,
 )
 from nephroscale.reporting.attrition import list_dropped_images, shorten_reason
-from nephroscale.reporting.report_inputs import ListedCase
+from nephroscale.reporting.report_inputs import CaseInputs, ListedCase, ReportInputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from nephroscale.cohort.fold_table import FoldTable
-    from nephroscale.evaluation.tables import Cell
-    from nephroscale.reporting.report_inputs import CaseInputs, ReportInputs
     from nephroscale.reporting.results import ModelResults
 
 WHO = ["patient_id", "patient", "biopsy_id", "use", "label", "second_label", "fold", "predicted", "correct"]
@@ -99,9 +98,12 @@ def _prediction(model: str, predicted: str, probabilities: Sequence[float], clas
 
 def list_missing(inputs: CaseInputs) -> dict[str, list[str]]:
     """Case to its modalities without features, each with the reason."""
-    lost = [unit for unit in inputs.stages.get("features", ()) if not unit.accepted]
-    named = ((unit.name.rpartition("-"), unit.reason or "no reason given") for unit in lost)
-    return grouped((case, f"{modality}: {shorten_reason(reason)}") for (case, _, modality), reason in named)
+    return grouped(
+        (case, f"{modality}: {shorten_reason(unit.reason or 'no reason given')}")
+        for unit in inputs.stages.get("features", ())
+        for case, _, modality in [unit.name.rpartition("-")]
+        if not unit.accepted
+    )
 
 
 def list_rejected(inputs: CaseInputs) -> dict[str, list[str]]:

@@ -183,12 +183,13 @@ def crop_cards(crops: Path, most: int = 24) -> list[CropCard]:
     """
     pictures, scores = (read_array(crops, name)[:most] for name in ("crops", "score"))
     um = read_attributes(crops)["um_per_px"]
-    cards = []
-    for number, (crop, score) in enumerate(zip(pictures, scores, strict=True), 1):
-        picture = to_display(np.asarray(crop))
-        bar = scale_bar(picture, float(um), "um") if um else None
-        cards.append(CropCard(number, round(float(score), 3), to_data_uri(picture), bar))
-    return cards
+    shown = (to_display(np.asarray(crop)) for crop in pictures)
+    return [
+        CropCard(
+            number, round(float(score), 3), to_data_uri(picture), scale_bar(picture, float(um), "um") if um else None
+        )
+        for number, (picture, score) in enumerate(zip(shown, scores, strict=True), 1)
+    ]
 
 
 def tem_cards(bag: Path, instances: Sequence[InstanceWeight], longest: int = 168) -> list[TemCard]:
@@ -203,11 +204,10 @@ def tem_cards(bag: Path, instances: Sequence[InstanceWeight], longest: int = 168
     longest
         Longer side of a picture on the page, pixels.
     """
-    names = [str(name) for name in read_attributes(bag)["images"]]
     images, image, valid, scale = (read_array(bag, name) for name in ("images", "image", "valid", "nm_per_px"))
     weights = {row.image_id: row for row in instances}
     cards = []
-    for number, name in enumerate(names):
+    for number, name in enumerate(map(str, read_attributes(bag)["images"])):
         members = np.flatnonzero(np.asarray(image) == number)
         if not len(members):
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from nephroscale.evaluation.networks import Networks
-    from nephroscale.reporting.calibration_values import Calibration, TemperatureScaling
+    from nephroscale.reporting.calibration_section import TemperatureScaling
     from nephroscale.reporting.metric_values import Estimate
     from nephroscale.reporting.report_metrics import ClassMetrics, ReportMetrics
     from nephroscale.reporting.results import ModelResults
     from nephroscale.reporting.study_values import ConfidentShare, DecisionCurve
+
+P = ParamSpec("P")
 
 INK, MUTED, RULE, ACCENT, PALE = "#1c2733", "#596671", "#d9dfe4", "#1f5c7a", "#9fb4c0"
 CLASS_COLOURS = ("#1f5c7a", "#c0603f", "#5f8a4a", "#85659c", "#a88616", "#4f6d7a", "#a34a6b", "#6f6f6f")
@@ -63,7 +65,14 @@ def colour_of(c: int) -> str:
     return CLASS_COLOURS[c % len(CLASS_COLOURS)]
 
 
-def draw(name: str, size: tuple[float, float], paint: Callable[[Figure], None], folder: Path) -> str:
+def draw(
+    name: str,
+    size: tuple[float, float],
+    folder: Path,
+    paint: Callable[Concatenate[Figure, P], None],
+    *values: P.args,
+    **named: P.kwargs,
+) -> str:
     """Draw a plot, save it as PNG and SVG, and return the SVG for the page.
 
     Parameters
@@ -72,10 +81,12 @@ def draw(name: str, size: tuple[float, float], paint: Callable[[Figure], None], 
         File name without ending.
     size
         Width and height in inches.
-    paint
-        Function that draws on an empty figure.
     folder
         Folder of the files.
+    paint
+        Function that draws on an empty figure, its first argument.
+    values, named
+        Its other arguments.
 
     Returns
     -------
@@ -85,14 +96,14 @@ def draw(name: str, size: tuple[float, float], paint: Callable[[Figure], None], 
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=size)
         FigureCanvasAgg(figure)
-        paint(figure)
+        paint(figure, *values, **named)
         figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
         drawing = folder / f"{name}.svg"
         figure.savefig(drawing, metadata={"Date": None, "Creator": None}, transparent=True)
     return "data:image/svg+xml;base64," + base64.b64encode(drawing.read_bytes()).decode()
 
 
-def paint_models(metrics: ReportMetrics, labels: Mapping[str, str]) -> Callable[[Figure], None]:
+def paint_models(figure: Figure, metrics: ReportMetrics, labels: Mapping[str, str]) -> None:
     """Plot the metrics of one network of each model with their intervals, and the single folds as dots.
 
     Parameters
@@ -105,61 +116,53 @@ def paint_models(metrics: ReportMetrics, labels: Mapping[str, str]) -> Callable[
     names = list(metrics.models)[::-1]
     chance = {"balanced_accuracy": 1 / len(metrics.classes), "macro_auc": 0.5}
 
-    def paint(figure: Figure) -> None:
-        axes = figure.subplots(1, len(labels), sharey=True)
-        figure.set_layout_engine("constrained", w_pad=0.02, wspace=0.05)
-        for axis, (metric, label) in zip(axes, labels.items(), strict=True):
-            if metric in chance:
-                axis.axvline(chance[metric], color=MUTED, lw=0.8, ls=(0, (1, 2)))
-                axis.text(chance[metric] + 0.02, len(names) - 0.4, "chance", va="top", color=MUTED, size=7)
-            for row, name in enumerate(names):
-                found = metrics.models[name]
-                colour = ACCENT if name == metrics.headline else PALE
-                folds = [v for v in found.folds.metrics[metric].values if v is not None]
-                if folds:  # an empty line without clipping breaks the layout
-                    level = [row - 0.24] * len(folds)
-                    axis.plot(folds, level, "o", ms=2.6, mew=0, color=colour, alpha=0.55, clip_on=False)
-                pooled = found.pooled[metric]
-                if pooled.value is not None:
-                    axis.plot([pooled.low, pooled.high], [row, row], lw=2.4, color=colour, clip_on=False)
-                    axis.plot(pooled.value, row, "o", ms=5.5, mec="white", mew=0.8, color=colour, clip_on=False)
-            axis.set(title=label, xlim=(0, 1), ylim=(-0.6, len(names) - 0.35), xticks=[0, 0.25, 0.5, 0.75, 1])
-            axis.set_xticklabels(["0", "", "0.5", "", "1"])
-            axis.grid(axis="x", color=RULE, lw=0.6)
-            axis.set_axisbelow(True)
-            axis.tick_params(length=0)
-            axis.spines["left"].set_visible(False)
-        axes[0].set_yticks(range(len(names)), names)
-        for tick, name in zip(axes[0].get_yticklabels(), names, strict=True):
-            tick.set_color(INK)
-            tick.set_fontweight("bold" if name == metrics.headline else "normal")
-
-    return paint
+    axes = figure.subplots(1, len(labels), sharey=True)
+    figure.set_layout_engine("constrained", w_pad=0.02, wspace=0.05)
+    for axis, (metric, label) in zip(axes, labels.items(), strict=True):
+        if metric in chance:
+            axis.axvline(chance[metric], color=MUTED, lw=0.8, ls=(0, (1, 2)))
+            axis.text(chance[metric] + 0.02, len(names) - 0.4, "chance", va="top", color=MUTED, size=7)
+        for row, name in enumerate(names):
+            found = metrics.models[name]
+            colour = ACCENT if name == metrics.headline else PALE
+            folds = [v for v in found.folds.metrics[metric].values if v is not None]
+            if folds:  # an empty line without clipping breaks the layout
+                level = [row - 0.24] * len(folds)
+                axis.plot(folds, level, "o", ms=2.6, mew=0, color=colour, alpha=0.55, clip_on=False)
+            pooled = found.pooled[metric]
+            if pooled.value is not None:
+                axis.plot([pooled.low, pooled.high], [row, row], lw=2.4, color=colour, clip_on=False)
+                axis.plot(pooled.value, row, "o", ms=5.5, mec="white", mew=0.8, color=colour, clip_on=False)
+        axis.set(title=label, xlim=(0, 1), ylim=(-0.6, len(names) - 0.35), xticks=[0, 0.25, 0.5, 0.75, 1])
+        axis.set_xticklabels(["0", "", "0.5", "", "1"])
+        axis.grid(axis="x", color=RULE, lw=0.6)
+        axis.set_axisbelow(True)
+        axis.tick_params(length=0)
+        axis.spines["left"].set_visible(False)
+    axes[0].set_yticks(range(len(names)), names)
+    for tick, name in zip(axes[0].get_yticklabels(), names, strict=True):
+        tick.set_color(INK)
+        tick.set_fontweight("bold" if name == metrics.headline else "normal")
 
 
-def paint_roc(networks: Networks, classes: Mapping[str, ClassMetrics]) -> Callable[[Figure], None]:
+def paint_roc(figure: Figure, networks: Networks, classes: Mapping[str, ClassMetrics]) -> None:
     """Plot the one-versus-rest ROC curve of each class within folds.
 
     The curve is the mean over folds and networks, weighted by the pairs of a fold: its area is the AUC within folds.
     """
     grid = np.linspace(0, 1, 501)
 
-    def paint(figure: Figure) -> None:
-        axis = figure.subplots()
-        axis.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=(0, (1, 2)))
-        for c, (name, metrics) in enumerate(classes.items()):
-            area = metrics.auc
-            if area.value is None:
-                continue
-            label = f"{name}  {area.value:.3f} ({area.low:.3f}–{area.high:.3f})"
-            axis.plot(grid, _mean_roc(networks, c, grid), color=colour_of(c), lw=1.8, label=label, clip_on=False)
-        axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="1 − specificity", ylabel="Sensitivity", aspect="equal")
-        _set_unit_square(axis)
-        axis.legend(
-            loc="lower right", title="AUC (95 % interval)", title_fontsize=8, handlelength=1.4, alignment="left"
-        )
-
-    return paint
+    axis = figure.subplots()
+    axis.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=(0, (1, 2)))
+    for c, (name, metrics) in enumerate(classes.items()):
+        area = metrics.auc
+        if area.value is None:
+            continue
+        label = f"{name}  {area.value:.3f} ({area.low:.3f}–{area.high:.3f})"
+        axis.plot(grid, _mean_roc(networks, c, grid), color=colour_of(c), lw=1.8, label=label, clip_on=False)
+    axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="1 − specificity", ylabel="Sensitivity", aspect="equal")
+    _set_unit_square(axis)
+    axis.legend(loc="lower right", title="AUC (95 % interval)", title_fontsize=8, handlelength=1.4, alignment="left")
 
 
 def _set_unit_square(axis: Axes) -> None:
@@ -184,57 +187,52 @@ def _mean_roc(networks: Networks, c: int, grid: np.ndarray) -> np.ndarray:
     return np.asarray(total / weights)
 
 
-def paint_precision(networks: Networks, classes: Mapping[str, ClassMetrics]) -> Callable[[Figure], None]:
+def paint_precision(figure: Figure, networks: Networks, classes: Mapping[str, ClassMetrics]) -> None:
     """Plot the precision-recall curve of each class within folds; dotted lines are the shares of the classes."""
     grid = np.linspace(0.01, 1, 100)
 
-    def paint(figure: Figure) -> None:
-        axis = figure.subplots()
-        for c, (name, metrics) in enumerate(classes.items()):
-            if metrics.average_precision is None:
-                continue
-            share = float((networks.labels == c).mean())
-            axis.axhline(share, color=colour_of(c), lw=0.8, ls=(0, (1, 2)))
-            label = f"{name}  {metrics.average_precision:.3f} (guessing {share:.2f})"
-            axis.plot(grid, mean_precision(networks, c, grid), color=colour_of(c), lw=1.8, label=label, clip_on=False)
-        axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="Recall (sensitivity)", ylabel="Precision", aspect="equal")
-        _set_unit_square(axis)
-        axis.legend(loc="lower left", title="Average precision", title_fontsize=8, handlelength=1.4, alignment="left")
-
-    return paint
+    axis = figure.subplots()
+    for c, (name, metrics) in enumerate(classes.items()):
+        if metrics.average_precision is None:
+            continue
+        share = float((networks.labels == c).mean())
+        axis.axhline(share, color=colour_of(c), lw=0.8, ls=(0, (1, 2)))
+        label = f"{name}  {metrics.average_precision:.3f} (guessing {share:.2f})"
+        axis.plot(grid, mean_precision(networks, c, grid), color=colour_of(c), lw=1.8, label=label, clip_on=False)
+    axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="Recall (sensitivity)", ylabel="Precision", aspect="equal")
+    _set_unit_square(axis)
+    axis.legend(loc="lower left", title="Average precision", title_fontsize=8, handlelength=1.4, alignment="left")
 
 
-def paint_confusion(matrix: Sequence[Sequence[float]], classes: Sequence[str]) -> Callable[[Figure], None]:
+def paint_confusion(figure: Figure, matrix: Sequence[Sequence[float]], classes: Sequence[str]) -> None:
     """Plot the confusion matrix: counts, shaded by the share of the true class."""
     counts = np.asarray(matrix)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
-    def paint(figure: Figure) -> None:
-        axis = figure.subplots()
-        axis.imshow(share, cmap=_HEAT, vmin=0, vmax=1)
-        for y, x in np.ndindex(counts.shape):
-            colour = "white" if share[y, x] > 0.55 else INK
-            axis.text(x, y - 0.07, f"{counts[y, x]:.3g}", ha="center", va="center", size=12, color=colour)
-            axis.text(x, y + 0.19, f"{share[y, x]:.0%}", ha="center", va="center", size=7.5, color=colour)
-        axis.set_xticks(range(len(classes)), classes)
-        axis.set_yticks(
-            range(len(classes)), [f"{name}\nn = {n:.0f}" for name, n in zip(classes, counts.sum(1), strict=True)]
-        )
-        axis.set_xticks(np.arange(-0.5, len(classes)), minor=True)
-        axis.set_yticks(np.arange(-0.5, len(classes)), minor=True)
-        axis.grid(which="minor", color="white", lw=2.5)
-        axis.tick_params(which="both", length=0, labelcolor=INK)
-        axis.set(xlabel="Predicted", ylabel="True")
-        for spine in axis.spines.values():
-            spine.set_visible(False)
-
-    return paint
+    axis = figure.subplots()
+    axis.imshow(share, cmap=_HEAT, vmin=0, vmax=1)
+    for y, x in np.ndindex(counts.shape):
+        colour = "white" if share[y, x] > 0.55 else INK
+        axis.text(x, y - 0.07, f"{counts[y, x]:.3g}", ha="center", va="center", size=12, color=colour)
+        axis.text(x, y + 0.19, f"{share[y, x]:.0%}", ha="center", va="center", size=7.5, color=colour)
+    axis.set_xticks(range(len(classes)), classes)
+    axis.set_yticks(
+        range(len(classes)), [f"{name}\nn = {n:.0f}" for name, n in zip(classes, counts.sum(1), strict=True)]
+    )
+    axis.set_xticks(np.arange(-0.5, len(classes)), minor=True)
+    axis.set_yticks(np.arange(-0.5, len(classes)), minor=True)
+    axis.grid(which="minor", color="white", lw=2.5)
+    axis.tick_params(which="both", length=0, labelcolor=INK)
+    axis.set(xlabel="Predicted", ylabel="True")
+    for spine in axis.spines.values():
+        spine.set_visible(False)
 
 
-def paint_reliability(calibration: TemperatureScaling) -> Callable[[Figure], None]:
+def paint_reliability(figure: Figure, calibration: TemperatureScaling) -> None:
     """Plot reliability diagrams before and after temperature scaling."""
-
-    def panel(axis: Axes, title: str, found: Calibration) -> None:
+    axes = figure.subplots(1, 2)
+    titled = {"As trained": calibration.before, "After the temperature": calibration.after}
+    for axis, (title, found) in zip(axes, titled.items(), strict=True):
         axis.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=(0, (1, 2)))
         most = max(entry.patients for entry in found.bins)
         for entry in found.bins:
@@ -249,34 +247,23 @@ def paint_reliability(calibration: TemperatureScaling) -> Callable[[Figure], Non
         axis.set_title(f"{title}: Brier {found.brier:.3f}, NLL {found.nll:.3f}", pad=12)
         axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="Probability of the predicted class", aspect="equal")
         _set_unit_square(axis)
-
-    def paint(figure: Figure) -> None:
-        first, second = figure.subplots(1, 2)
-        panel(first, "As trained", calibration.before)
-        panel(second, "After the temperature", calibration.after)
-        first.set_ylabel("Share that was right")
-
-    return paint
+    axes[0].set_ylabel("Share that was right")
 
 
-def paint_decisions(confident: Sequence[ConfidentShare], decision: DecisionCurve | None) -> Callable[[Figure], None]:
+def paint_decisions(figure: Figure, confident: Sequence[ConfidentShare], decision: DecisionCurve | None) -> None:
     """Plot the accuracy of the most confident predictions, and the decision curve where there is one."""
-
-    def paint(figure: Figure) -> None:
-        axes = figure.subplots(1, 2 if decision else 1, squeeze=False)[0]
-        shares = [point.coverage for point in confident]
-        _band(axes[0], shares, [point.accuracy for point in confident], "Accuracy")
-        axes[0].set(xlabel="Share of patients, most confident first", ylabel="Accuracy", ylim=(0, 1), xticks=shares)
-        if decision:
-            thresholds = [point.threshold for point in decision.points]
-            always = [point.always for point in decision.points]
-            _band(axes[1], thresholds, [point.model for point in decision.points], "by the model")
-            axes[1].plot(thresholds, always, color=MUTED, lw=1.2, ls=(0, (4, 2)), label="always")
-            axes[1].axhline(0, color=MUTED, lw=1.2, label="never")
-            axes[1].set(xlabel="Threshold probability", ylabel="Net benefit", title=decision.action)
-            axes[1].legend()
-
-    return paint
+    axes = figure.subplots(1, 2 if decision else 1, squeeze=False)[0]
+    shares = [point.coverage for point in confident]
+    _band(axes[0], shares, [point.accuracy for point in confident], "Accuracy")
+    axes[0].set(xlabel="Share of patients, most confident first", ylabel="Accuracy", ylim=(0, 1), xticks=shares)
+    if decision:
+        thresholds = [point.threshold for point in decision.points]
+        always = [point.always for point in decision.points]
+        _band(axes[1], thresholds, [point.model for point in decision.points], "by the model")
+        axes[1].plot(thresholds, always, color=MUTED, lw=1.2, ls=(0, (4, 2)), label="always")
+        axes[1].axhline(0, color=MUTED, lw=1.2, label="never")
+        axes[1].set(xlabel="Threshold probability", ylabel="Net benefit", title=decision.action)
+        axes[1].legend()
 
 
 def _band(axis: Axes, places: Sequence[float], found: Sequence[Estimate], label: str) -> None:
@@ -291,10 +278,13 @@ def _band(axis: Axes, places: Sequence[float], found: Sequence[Estimate], label:
     axis.set_axisbelow(True)
 
 
-def paint_curves(models: Mapping[str, ModelResults], headline: str) -> Callable[[Figure], None]:
+def paint_curves(figure: Figure, models: Mapping[str, ModelResults], headline: str) -> None:
     """Plot the training and validation loss of each run by epoch; circles mark the kept epochs."""
-
-    def panel(axis: Axes, name: str, results: ModelResults) -> None:
+    columns = min(len(models), 5)
+    axes = figure.subplots(-(-len(models) // columns), columns, squeeze=False, sharey=True)
+    for axis in axes.flat[len(models) :]:
+        axis.set_visible(False)
+    for axis, (name, results) in zip(axes.flat, models.items(), strict=False):
         colour = ACCENT if name == headline else MUTED
         for run in results.runs:
             epochs = [row.epoch for row in run.curve]
@@ -308,22 +298,10 @@ def paint_curves(models: Mapping[str, ModelResults], headline: str) -> Callable[
         axis.set_xlabel("Epoch")
         axis.grid(axis="y", color=RULE, lw=0.6)
         axis.set_axisbelow(True)
-
-    def paint(figure: Figure) -> None:
-        columns = min(len(models), 5)
-        rows = -(-len(models) // columns)
-        axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
-        for axis in axes.flat[len(models) :]:
-            axis.set_visible(False)
-        for axis, (name, results) in zip(axes.flat, models.items(), strict=False):
-            panel(axis, name, results)
-        top = _loss_ceiling(models)
-        if top:
-            axes.flat[0].set_ylim(0, top)
-        for row in axes:
-            row[0].set_ylabel("Loss of a patient")
-
-    return paint
+    if top := _loss_ceiling(models):
+        axes.flat[0].set_ylim(0, top)
+    for row in axes:
+        row[0].set_ylabel("Loss of a patient")
 
 
 def _loss_ceiling(models: Mapping[str, ModelResults]) -> float | None:

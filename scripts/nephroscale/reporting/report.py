@@ -15,10 +15,10 @@ from nephroscale.reporting.external_section import summarise_external
 from nephroscale.reporting.flow_diagram import draw_flow, list_boxes
 from nephroscale.reporting.headline_section import summarise_headline
 from nephroscale.reporting.label_review import write_label_review
-from nephroscale.reporting.left_out_sites import summarise_left_out_sites
 from nephroscale.reporting.metric_values import as_json
 from nephroscale.reporting.metrics_json import build_metrics
 from nephroscale.reporting.near_features import list_near_patients
+from nephroscale.reporting.other_divisions import summarise_left_out_sites, summarise_repeats
 from nephroscale.reporting.page import METRIC_NAMES, ReportContent, format_interval, format_value, render_page
 from nephroscale.reporting.patients_table import write_patients
 from nephroscale.reporting.plots import (
@@ -31,7 +31,6 @@ from nephroscale.reporting.plots import (
     paint_reliability,
     paint_roc,
 )
-from nephroscale.reporting.repeats import summarise_repeats
 from nephroscale.reporting.results import read_results
 from nephroscale.reporting.segmenter_check import summarise_segmenter_check
 from nephroscale.reporting.table_one import make_table_one
@@ -169,19 +168,19 @@ def _headline_lines(metrics: ReportMetrics) -> list[str]:
 def _draw_plots(content: ReportContent, folder: Path) -> dict[str, str]:
     """Draw the plots: name to SVG data URI; plots without data are left out."""
     models, metrics, leading = content.models, content.metrics, content.leading
-    plots = {"models": draw("models", (9.6, 0.9 + 0.42 * len(models)), paint_models(metrics, METRIC_NAMES), folder)}
+    plots = {"models": draw("models", (9.6, 0.9 + 0.42 * len(models)), folder, paint_models, metrics, METRIC_NAMES)}
     stacked = models[metrics.headline].stack(content.cohort.people)
     if stacked and leading.confusion:
-        plots["roc"] = draw("roc", (4.6, 4.4), paint_roc(stacked.networks, leading.classes), folder)
-        plots["precision"] = draw("precision", (4.6, 4.4), paint_precision(stacked.networks, leading.classes), folder)
-        plots["confusion"] = draw("confusion", (4.6, 4.4), paint_confusion(leading.confusion, metrics.classes), folder)
+        plots["roc"] = draw("roc", (4.6, 4.4), folder, paint_roc, stacked.networks, leading.classes)
+        plots["precision"] = draw("precision", (4.6, 4.4), folder, paint_precision, stacked.networks, leading.classes)
+        plots["confusion"] = draw("confusion", (4.6, 4.4), folder, paint_confusion, leading.confusion, metrics.classes)
         further = content.further
         size = (9.6 if further.decision else 4.8, 3.4)
-        plots["decisions"] = draw("decisions", size, paint_decisions(further.confident, further.decision), folder)
+        plots["decisions"] = draw("decisions", size, folder, paint_decisions, further.confident, further.decision)
         if leading.calibration:
-            plots["reliability"] = draw("reliability", (9.6, 3.7), paint_reliability(leading.calibration), folder)
+            plots["reliability"] = draw("reliability", (9.6, 3.7), folder, paint_reliability, leading.calibration)
     if any(run.curve for results in models.values() for run in results.runs):
         rows = -(-len(models) // 5)
         size = (9.6 if len(models) > 2 else 4.8 * len(models), 2.3 * rows + 0.2)
-        plots["curves"] = draw("curves", size, paint_curves(models, metrics.headline), folder)
+        plots["curves"] = draw("curves", size, folder, paint_curves, models, metrics.headline)
     return plots

@@ -9,7 +9,8 @@ from nephroscale.reporting.metric_values import INLINE, Estimate
 
 if TYPE_CHECKING:
     from nephroscale.evaluation.comparison import Discordant
-    from nephroscale.reporting.calibration_values import ModelCalibration
+    from nephroscale.reporting.calibration_section import ModelCalibration
+    from nephroscale.reporting.settings import PrimarySettings
 
 
 @dataclass(frozen=True)
@@ -198,15 +199,6 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Primary:
-    """The declared primary endpoint: its metric, the models of its contrasts, and the date of the declaration."""
-
-    metric: str
-    contrasts: list[str]
-    date: str | None
-
-
-@dataclass(frozen=True)
 class Swaps:
     """Number and seed of the random exchanges of patients between two models."""
 
@@ -247,7 +239,7 @@ class ReportMetrics:
     classes: list[str]
     level: float
     swaps: Swaps
-    primary: Primary | None
+    primary: PrimarySettings | None
     models: dict[str, ModelMetrics]
     comparisons: dict[str, dict[str, Difference]]
     discordant: dict[str, Discordant]

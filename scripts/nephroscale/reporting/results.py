@@ -24,7 +24,6 @@ from nephroscale.evaluation.tables import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
-    from pathlib import Path
 
     from nephroscale.cohort.fold_table import FoldSides
     from nephroscale.reporting.report_inputs import FoldRun, ModelRuns
@@ -142,10 +141,9 @@ class ModelResults:
     @property
     def removed(self) -> dict[str, dict[str, list[float]]]:
         """Patient to modality left out to the probabilities without it, averaged over the seeds."""
-        found: dict[str, dict[str, list[float]]] = {}
-        for (patient, modality), seeds in grouped(entry for run in self.runs for entry in run.removed.items()).items():
-            found.setdefault(patient, {})[modality] = np.mean(seeds, axis=0).tolist()
-        return found
+        found = grouped(entry for run in self.runs for entry in run.removed.items())
+        means = grouped((who, (name, np.mean(seeds, axis=0).tolist())) for (who, name), seeds in found.items())
+        return {patient: dict(without) for patient, without in means.items()}
 
     @property
     def last_epochs(self) -> int:
@@ -173,11 +171,11 @@ class ModelResults:
 
     def _stack(self, people: Mapping[str, str], select: Callable[[Run], Predictions | None]) -> Stacked | None:
         self._pool(select)  # refuses folds and seeds that contradict each other
-        folds = {
-            fold: [found for run in self.runs if run.fold == fold and (found := select(run))] for fold in self.folds
-        }
         seeds = {
-            fold: [p.certain for p in found] for fold, found in folds.items() if found and found[0].certain.patients
+            fold: found
+            for fold in self.folds
+            if (found := [p.certain for run in self.runs if run.fold == fold and (p := select(run))])
+            and found[0].patients
         }
         if not seeds:
             return None
@@ -193,11 +191,11 @@ class ModelResults:
 
     def _pool(self, select: Callable[[Run], Predictions | None]) -> Predictions | None:
         """Average the selected predictions over the seeds of each fold and pool the folds, sorted by patient."""
-        parts = []
-        for fold in self.folds:
-            found = [select(run) for run in self.runs if run.fold == fold]
-            if seeds := [predictions for predictions in found if predictions]:
-                parts.append(average_seeds(seeds))
+        parts = [
+            average_seeds(seeds)
+            for fold in self.folds
+            if (seeds := [found for run in self.runs if run.fold == fold and (found := select(run))])
+        ]
         if not parts:
             return None
         patients = [patient for part in parts for patient in part.patients]
@@ -265,14 +263,12 @@ def _read_run(run: FoldRun, classes: Sequence[str]) -> Run:
         seed=run.seed,
         predictions=predictions,
         instances=read_instances(evaluation / "instances.csv") if evaluation else [],
-        curve=_read_curve(training / "curve.json") if training else [],
+        curve=[
+            Epoch(row["epoch"], row["train_loss"], row["validation_loss"])
+            for row in (json.loads((training / "curve.json").read_text()) if training else [])
+        ],
         best_epoch=json.loads((training / "model.json").read_text()).get("best_epoch") if training else None,
         temperature=read_temperature(run.temperature) if run.temperature else None,
         heads=read_heads(evaluation / "heads.csv", predictions, classes) if evaluation and predictions else {},
         removed=read_removed(evaluation / "removed.csv", classes) if evaluation else {},
     )
-
-
-def _read_curve(path: Path) -> list[Epoch]:
-    rows = json.loads(path.read_text())
-    return [Epoch(row["epoch"], row["train_loss"], row["validation_loss"]) for row in rows]

@@ -85,13 +85,14 @@ def summarise_subgroups(
         Property to its subgroups. Smaller ones have their number of patients alone. The balanced accuracy is estimated
         only where the subgroup has every class: it would be the mean of other sensitivities.
     """
-    found = {}
-    for name, values in traits.items():
-        groups = grouped((values[case], case) for case in stacked.cases)
-        if len(groups) > 1:
-            ordered = sorted(groups.items(), key=lambda entry: (entry[0] == NOT_STATED, entry[0]))
-            found[name] = [summarise_subgroup(value, stacked.of(cases), classes, fewest) for value, cases in ordered]
-    return found
+    return {
+        name: [
+            summarise_subgroup(value, stacked.of(groups[value]), classes, fewest)
+            for value in sorted(groups, key=lambda value: (value == NOT_STATED, value))
+        ]
+        for name, values in traits.items()
+        if len(groups := grouped((values[case], case) for case in stacked.cases)) > 1
+    }
 
 
 def summarise_subgroup(value: str, members: Stacked, classes: Sequence[str], fewest: int) -> Subgroup:

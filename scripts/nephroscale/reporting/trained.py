@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nephroscale.models.settings import TrainableEncoderSettings
+from nephroscale.models.settings import ModelSettings, TrainableEncoderSettings
 from nephroscale.reporting.study_values import Trained
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nephroscale.features.settings import EncodersSettings
-    from nephroscale.models.settings import ModelSettings
     from nephroscale.reporting.report_inputs import UnitOutcome
     from nephroscale.training.settings import TrainSettings
 

@@ -92,8 +92,7 @@ class IntensityScale:
         part = np.ascontiguousarray(self.background[y0 : int(along[-1]) + 2, x0 : int(across[-1]) + 2])
         maps = np.meshgrid((across - x0).astype(np.float32), (along - y0).astype(np.float32))
         below = cv2.remap(part, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        above: np.ndarray = np.maximum(pixels.astype(np.float32) - below, 0)
-        return above
+        return np.asarray(np.maximum(pixels.astype(np.float32) - below, 0))
 
     def __call__(self, pixels: np.ndarray, x: int, y: int) -> np.ndarray:
         """Subtract the background and scale; gives uint16 [h, w]."""

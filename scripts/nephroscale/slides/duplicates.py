@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
+from nephroscale.collect import grouped
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
@@ -222,9 +223,7 @@ def find_copies(alike: Sequence[AlikeImages]) -> list[NephroscaleError]:
 
 
 def _pairs_of_equal_bytes(names: Sequence[str], facts: Mapping[str, IdentityFacts]) -> list[tuple[str, str]]:
-    same: dict[tuple[str, int | None], list[str]] = {}
-    for name in names:
-        same.setdefault((facts[name]["digest"], facts[name].get("page")), []).append(name)
+    same = grouped(((facts[name]["digest"], facts[name].get("page")), name) for name in names)
     return [pair for images in same.values() for pair in combinations(images, 2)]
 
 

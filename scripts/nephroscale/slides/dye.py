@@ -6,16 +6,15 @@ arrows in another colour lie off it, in few colours and with sharp edges. What e
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.false_colour import colour_table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from nephroscale.slides.tint import fit_line
 
 FITTED = 200_000  # pixels that the line is fitted on
 BINS = 24  # of the strongest channel, each with equally many pixels, and as many of equal width
@@ -118,8 +117,7 @@ def full_scale(counts: np.ndarray) -> float:
 
 def dilated(mask: np.ndarray, reach: int) -> np.ndarray:
     """Grow a mask by some pixels to all sides."""
-    grown: np.ndarray = cv2.dilate(mask.view(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
-    return grown
+    return np.asarray(cv2.dilate(mask.view(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0)
 
 
 def components(mask: np.ndarray, least: int) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
@@ -141,15 +139,10 @@ def _fit_line(sample: np.ndarray) -> np.ndarray:
     edges = np.linspace(level[order[0]], np.percentile(level, 99.9), BINS + 1)[1:-1]
     cuts = np.unique([*np.linspace(0, len(level), BINS + 1).astype(int)[1:-1], *np.searchsorted(level[order], edges)])
     parts = [part for part in np.split(order, cuts) if len(part)]
-    design = np.array([[1.0, float(np.median(level[part]))] for part in parts])
+    levels = np.array([np.median(level[part]) for part in parts], float)
     medians = np.array([np.median(sample[part], axis=0) for part in parts])
     counts = np.array([len(part) for part in parts], float)
-    weights, line = counts, np.zeros((2, 3))
-    for _ in range(20):
-        weighted = design * weights[:, None]
-        line = np.linalg.lstsq(weighted.T @ design, weighted.T @ medians, rcond=None)[0]
-        weights = counts / np.maximum(np.linalg.norm(medians - design @ line, axis=1), 0.25)
-    return line
+    return fit_line(levels, medians, counts)
 
 
 def _distances(colours: np.ndarray, line: np.ndarray) -> np.ndarray:

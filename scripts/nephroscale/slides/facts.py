@@ -15,7 +15,7 @@ from nephroscale.slides.dye import full_scale
 from nephroscale.slides.perceptual_hash import perceptual_hash
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
 from nephroscale.slides.readers.registry import MICROGRAPH, choose_reader, open_slide
-from nephroscale.slides.readers.stated_mpp import NOT_SQUARE, PLAUSIBLE_GENERIC_UM
+from nephroscale.slides.readers.stated_mpp import NOT_SQUARE, PLAUSIBLE_GENERIC_UM, Stretch
 from nephroscale.slides.same_levels import find_other_picture
 from nephroscale.slides.scale_bar import WITHOUT_OCR, BarScale, can_read_bars, read_bar
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nephroscale.cohort.image import ImageRow
-    from nephroscale.slides.readers.stated_mpp import Stretch
 
 # Plausible scales of a light microscope, µm per pixel: a 1x objective gives at most about 10.
 PLAUSIBLE_UM = (0.05, 10.0)
@@ -171,8 +170,7 @@ def write_facts(path: Path, facts: Mapping[str, ImageFacts]) -> None:
 
 def read_facts(path: Path) -> dict[str, ImageFacts]:
     """Read the facts of a patient's images, by image id."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return {name: ImageFacts.from_json(one) for name, one in content.items()}
+    return {name: ImageFacts.from_json(one) for name, one in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
 def is_whole_field(row: ImageRow) -> bool:

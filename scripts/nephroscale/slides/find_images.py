@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from nephroscale.slides.companions import HAMAMATSU
 from nephroscale.slides.raw import DICOM, find_sidecar
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 IMAGES = {".svs", ".ndpi", ".tif", ".tiff", ".scn", ".bif", ".svslide", ".mrxs", ".png", ".jpg", ".jpeg", ".bmp"}
 IMAGES |= {".jp2", ".mrc", ".dm3", ".dm4", ".emd", ".ser", ".czi", ".lif", ".nd2", ".oib", ".oif"}

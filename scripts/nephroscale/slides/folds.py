@@ -60,8 +60,7 @@ def find_folds(rgb: np.ndarray, valid: np.ndarray, mask: TissueMask, mpp: float)
     length, width = _sides(labels)
     kept = (length >= LENGTH_UM / mpp) & (width <= WIDTH_UM[1] / mpp) & (width <= SLENDER * length)
     kept[0] = False
-    folds: np.ndarray = kept[labels]
-    return folds
+    return np.asarray(kept[labels])
 
 
 def _sides(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -71,8 +70,7 @@ def _sides(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     count = int(labels.max()) + 1
 
     def mean(values: np.ndarray) -> np.ndarray:
-        means: np.ndarray = np.bincount(number, values, count) / area
-        return means
+        return np.asarray(np.bincount(number, values, count) / area)
 
     area = np.maximum(np.bincount(number, minlength=count), 1)
     right, down = mean(x), mean(y)

@@ -13,17 +13,12 @@ from nephroscale.arrays import write_arrays
 from nephroscale.errors import Rejected
 from nephroscale.slides.background import BACKGROUND, IntensityScale, calibrate_intensity, estimate_background
 from nephroscale.slides.dye import full_scale, separate_dye
-from nephroscale.slides.facts import is_whole_field
+from nephroscale.slides.facts import ImageFacts, is_whole_field
 from nephroscale.slides.field import Field, named_channel
 from nephroscale.slides.folds import find_folds
+from nephroscale.slides.normalisation import Normalisation, choose_normalisation
 from nephroscale.slides.slide_view import WHITE, Overview, SlideView
-from nephroscale.slides.stain import (
-    Normalisation,
-    StainReference,
-    choose_normalisation,
-    fit_macenko,
-    fit_reinhard,
-)
+from nephroscale.slides.stain import StainReference, fit_macenko, fit_reinhard
 from nephroscale.slides.tile_grid import TileGrid, sample_tiles, sample_tissue
 from nephroscale.slides.tissue import TissueMask, estimate_white_point, find_bright_tissue, find_dark_tissue
 from nephroscale.slides.vahadane import fit_vahadane
@@ -33,7 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nephroscale.cohort.image import ImageRow
-    from nephroscale.slides.facts import ImageFacts
     from nephroscale.slides.readers.base import SlideReader
     from nephroscale.slides.scales import Scales
     from nephroscale.slides.settings import ImTilingSettings, OmTilingSettings
@@ -228,5 +222,4 @@ class Fluorescence(Modality):
 
     def to_grey(self, pixels: np.ndarray) -> np.ndarray:
         """Convert pixels to grey levels from 0 to 255."""
-        grey: np.ndarray = np.clip((pixels[..., 0].astype(np.float32) - self._low) * self._gain, 0, 255)
-        return grey
+        return np.asarray(np.clip((pixels[..., 0].astype(np.float32) - self._low) * self._gain, 0, 255))

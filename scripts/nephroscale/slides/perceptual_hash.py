@@ -54,5 +54,4 @@ def _cells_of(length: int) -> np.ndarray:
     edges = np.linspace(0, length, CELLS + 1)
     pixels = np.arange(length)
     covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    weights: np.ndarray = np.clip(covered, 0, None) * CELLS / length
-    return weights
+    return np.asarray(np.clip(covered, 0, None) * CELLS / length)

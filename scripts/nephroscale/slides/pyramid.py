@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import zarr
@@ -13,11 +16,6 @@ from zarr.codecs import ZstdCodec
 from nephroscale.arrays import digesting_store
 from nephroscale.slides.shards import CODECS, Codec, ShardWriter
 from nephroscale.slides.tile_status import TileStatus
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from concurrent.futures import Executor
-    from pathlib import Path
 
 SHARD_PX = 2048
 SMALLEST_PX = 128
@@ -127,7 +125,8 @@ def count_levels(height: int, width: int) -> int:
 
 def list_shapes(channels: int, height: int, width: int) -> list[tuple[int, int, int]]:
     """List channels, height and width of the levels of a pyramid."""
-    return [(channels, *_size(height, width, level)) for level in range(count_levels(height, width))]
+    levels = range(count_levels(height, width))
+    return [(channels, -(-height // 2**level), -(-width // 2**level)) for level in levels]
 
 
 class _Writer:
@@ -219,10 +218,6 @@ def write_tissue_label(path: Path, status: np.ndarray, *, tile_px: int, mpp: flo
         rows, columns = status.shape
         padded = np.pad(status, ((0, rows % 2), (0, columns % 2)))
         status = padded.reshape(padded.shape[0] // 2, 2, padded.shape[1] // 2, 2).max((1, 3))
-
-
-def _size(height: int, width: int, level: int) -> tuple[int, int]:
-    return -(-height // 2**level), -(-width // 2**level)
 
 
 def _multiscale(name: str, axes: str, levels: int, unit: float, mpp: float | None) -> dict[str, object]:

@@ -138,7 +138,7 @@ def link_raw(path: Path, folder: Path) -> Path:
     """
     folder = Path(folder)
     files = list_files(path)
-    wanted = {name for name, _ in files}
+    names = dict(files)
     for name, real in files:
         link = folder / name
         if link.is_symlink() and os.readlink(link) == str(real):  # noqa: PTH115  (the text of the link is compared)
@@ -150,9 +150,9 @@ def link_raw(path: Path, folder: Path) -> Path:
     # Only links of an earlier call; callers keep their own links in other folders.
     for stale in sorted([*folder.glob("*"), *folder.glob("slide/**/*"), *folder.glob("slide.oif.files/*")]):
         name = stale.relative_to(folder).as_posix()
-        if stale.is_symlink() and name not in wanted and not stale.name.startswith("."):
+        if stale.is_symlink() and name not in names and not stale.name.startswith("."):
             stale.unlink(missing_ok=True)
-    return folder / _entry([name for name, _ in files])
+    return folder / next((name for name in names if "/" not in name and Path(name).stem == "slide"), files[0][0])
 
 
 def stat_signature(path: Path) -> tuple[str, int]:
@@ -209,11 +209,6 @@ def digest(path: Path) -> str:
     if len(files) == 1:
         return digest_file(files[0][1])
     return digest_json([[name, digest_file(real)] for name, real in files])
-
-
-def _entry(names: list[str]) -> str:
-    """Choose the link that a reader opens."""
-    return next((name for name in names if "/" not in name and Path(name).stem == "slide"), names[0])
 
 
 def _extension(path: Path) -> str:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from nephroscale.slides.readers.base import UnreadableRegion
-
-if TYPE_CHECKING:
-    from nephroscale.slides.readers.base import SlideReader
+from nephroscale.slides.readers.base import SlideReader, UnreadableRegion
 
 PATCH_PX = 128  # side of a compared region, pixels of the coarser level
 MOST_FINE_PX = 1024  # and of the finer one

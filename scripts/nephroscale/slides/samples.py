@@ -168,11 +168,6 @@ def _refuse_turned(orientation: object) -> None:
         raise Rejected("its orientation tag rotates the image; save it upright")
 
 
-def _refuse_foreign(head: bytes) -> None:
-    if fault := foreign_fault(head, "export it as TIFF with all its bits"):
-        raise Rejected(fault)
-
-
 def _tiff_header(path: Path, page: int | None) -> PictureHeader:
     import tifffile
 
@@ -235,12 +230,8 @@ _JPEGS = (6, 7, 33003, 33005, 34712)
 
 def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     """All pages, with those that hang below others."""
-    found = []
-    for page in tiff.pages:
-        whole = page.aspage()
-        found.append(whole)
-        found += [sub.aspage() for sub in whole.pages or ()]
-    return found
+    tops = (page.aspage() for page in tiff.pages)
+    return [page for top in tops for page in (top, *(sub.aspage() for sub in top.pages or ()))]
 
 
 def _choose_page(pages: Sequence[tifffile.TiffPage], number: int | None) -> tifffile.TiffPage:
@@ -297,7 +288,8 @@ def _inverted(pixels: np.ndarray) -> np.ndarray:
 def _open_raster(path: Path, head: bytes, page: int | None) -> Image.Image:
     from PIL import Image
 
-    _refuse_foreign(head)
+    if fault := foreign_fault(head, "export it as TIFF with all its bits"):
+        raise Rejected(fault)
     if page is not None and page > 1:
         raise Rejected(f"it has no page #{page}, but one picture")
     Image.MAX_IMAGE_PIXELS = None  # the limit is ours

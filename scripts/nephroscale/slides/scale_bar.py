@@ -8,16 +8,14 @@ from __future__ import annotations
 import importlib.util
 import math
 import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 SHORTEST = 24  # pixels of a bar
 LONGEST = 0.9  # of the width
@@ -137,10 +135,9 @@ def read_bar(pixels: np.ndarray, read_text: Callable[[np.ndarray], Sequence[Text
     BarScale
         Without a scale, and with the reason, where there is no bar or doubt about it.
     """
+    read_text = read_text or load_recogniser()
     if read_text is None:
-        read_text = load_recogniser()
-        if read_text is None:
-            return WITHOUT_OCR
+        return WITHOUT_OCR
     bars = find_bars(pixels)
     if not bars:
         return BarScale(doubt="no scale bar was found")
@@ -290,7 +287,9 @@ def _length_beside(pixels: np.ndarray, bar: Bar, read_text: Callable[[np.ndarray
     aside = int(max(reach, 280))
     y, x = max(0, bar.y - reach), max(0, bar.x - aside)
     part = pixels[y : bar.y + bar.height + reach, x : bar.x + bar.length + aside]
-    part = np.ascontiguousarray(np.broadcast_to(part, (*part.shape[:2], 3)) if pixels.ndim == 3 else _as_rgb(part))
+    part = np.ascontiguousarray(
+        np.broadcast_to(part, (*part.shape[:2], 3)) if pixels.ndim == 3 else part[..., None].repeat(3, 2)
+    )
     read = []
     for side in SIDES_PX:
         factor = min(MOST_ENLARGED, side / max(part.shape[:2]))
@@ -329,10 +328,6 @@ def _are_parts(bar: Bar, other: Bar) -> bool:
     apart = max(bar.x, other.x) - min(bar.right, other.right)
     level = abs(2 * (bar.y - other.y) + bar.height - other.height) <= 2 * ENDS
     return level and -ENDS <= apart <= PARTS_APART * max(bar.length, other.length)
-
-
-def _as_rgb(grey: np.ndarray) -> np.ndarray:
-    return np.repeat(grey[..., None], 3, axis=2)
 
 
 def _distance(one: Sequence[float], other: Sequence[float]) -> float:

@@ -14,12 +14,12 @@ from nephroscale.arrays import read_array
 from nephroscale.errors import NephroscaleError
 from nephroscale.slides.background import BACKGROUND, IntensityScale
 from nephroscale.slides.field import Field
+from nephroscale.slides.normalisation import Normalisation
 from nephroscale.slides.pyramid import list_shapes
 from nephroscale.slides.readers.base import UnreadableRegion, UnreadableSlide
 from nephroscale.slides.readers.registry import open_slide
 from nephroscale.slides.shards import halve
 from nephroscale.slides.slide_view import WHITE, SlideView
-from nephroscale.slides.stain import Normalisation
 from nephroscale.slides.tile_status import TileStatus
 
 if TYPE_CHECKING:

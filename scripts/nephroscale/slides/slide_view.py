@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 BLOCK_PX = 2048  # level pixels that an overview reads at once, so that memory does not grow with the slide
 MIN_UNREADABLE_PX = 256  # side of the smallest region that unreadable pixels are narrowed down to

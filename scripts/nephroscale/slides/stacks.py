@@ -5,17 +5,15 @@ from __future__ import annotations
 import importlib.util
 import struct
 import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.microscope_scale import NM, MicroscopeScale, is_scale
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 STACKS = (
     (0, b"\0\0\0\3", "DM3"),

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides.facts import PLAUSIBLE_NM, PLAUSIBLE_UM
 from nephroscale.slides.headers import read_header, read_in_parallel
 from nephroscale.slides.readers.stated_mpp import PLAUSIBLE_GENERIC_UM
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 
 @dataclass(frozen=True)

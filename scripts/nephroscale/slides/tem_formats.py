@@ -6,15 +6,13 @@ this project distributes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nephroscale.errors import Rejected
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 
 class Pictures(NamedTuple):
@@ -107,5 +105,4 @@ def _is_reciprocal(size: float, unit: str) -> bool:
 
 def _text(unit: object) -> str:
     """The unit, which some files write in brackets, with an underscore."""
-    text = unit.decode() if isinstance(unit, bytes) else str(unit)
-    return text.strip("[]").replace("_", "")
+    return (unit.decode() if isinstance(unit, bytes) else str(unit)).strip("[]").replace("_", "")

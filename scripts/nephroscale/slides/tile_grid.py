@@ -125,16 +125,14 @@ def _share(mask: np.ndarray, rows: int, columns: int, side: float) -> np.ndarray
     corners = _between(_between(total, down).T, across).T
     inside = corners[1:, 1:] - corners[:-1, 1:] - corners[1:, :-1] + corners[:-1, :-1]
     area = np.maximum(np.outer(np.diff(down), np.diff(across)), 1e-9)
-    share: np.ndarray = np.clip(np.round(inside / area, 3), 0, 1).astype(np.float32)
-    return share
+    return np.asarray(np.clip(np.round(inside / area, 3), 0, 1).astype(np.float32))
 
 
 def _between(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """Interpolate linearly along axis 0."""
     low = np.floor(positions).astype(int)
     part = (positions - low)[:, None]
-    interpolated: np.ndarray = values[low] * (1 - part) + values[np.minimum(low + 1, len(values) - 1)] * part
-    return interpolated
+    return np.asarray(values[low] * (1 - part) + values[np.minimum(low + 1, len(values) - 1)] * part)
 
 
 class SampledTile(NamedTuple):

@@ -42,8 +42,7 @@ class StoredPixels:
 
     def read(self, level: int, y0: int, x0: int, y1: int, x1: int) -> np.ndarray:
         """Read a region inside a level, [c, y1 - y0, x1 - x0]; absent tiles are 0."""
-        inside: np.ndarray = self._arrays[level][:, y0:y1, x0:x1]
-        return inside
+        return np.asarray(self._arrays[level][:, y0:y1, x0:x1])
 
 
 class Tiles:
@@ -166,14 +165,12 @@ class Tiles:
     @property
     def pen(self) -> np.ndarray:
         """Pen marks on the whole slide, bool [h, w], at the scale of `mask.png`; 1 x 1 where it is unknown."""
-        pen: np.ndarray = self._mask == PEN_LEVEL
-        return pen
+        return np.asarray(self._mask == PEN_LEVEL)
 
     @property
     def tissue(self) -> np.ndarray:
         """Tissue of the whole slide, in the same form."""
-        tissue: np.ndarray = self._mask > PEN_LEVEL
-        return tissue
+        return np.asarray(self._mask > PEN_LEVEL)
 
     @cached_property
     def _mask(self) -> np.ndarray:

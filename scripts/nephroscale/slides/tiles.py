@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
 from typing import TYPE_CHECKING, NotRequired, TypedDict
@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 
 from nephroscale.errors import Rejected
-from nephroscale.slides.facts import is_whole_field
+from nephroscale.slides.facts import ImageFacts, is_whole_field
 from nephroscale.slides.field import open_field
 from nephroscale.slides.modality import Brightfield, Fluorescence, Modality
 from nephroscale.slides.pyramid import count_levels, write_coordinates, write_pyramid, write_tissue_label
-from nephroscale.slides.readers.base import UnreadableRegion, UnreadableSlide
+from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
 from nephroscale.slides.readers.registry import open_slide
 from nephroscale.slides.scales import Scales, choose_scales
 from nephroscale.slides.settings import ImTilingSettings, OmTilingSettings
@@ -28,12 +28,9 @@ from nephroscale.slides.tile_status import TileStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from concurrent.futures import Executor
     from pathlib import Path
 
     from nephroscale.cohort.image import ImageRow
-    from nephroscale.slides.facts import ImageFacts
-    from nephroscale.slides.readers.base import SlideReader
     from nephroscale.slides.slide_view import Overview, SlideView
     from nephroscale.slides.stain import StainReference
     from nephroscale.slides.tissue import TissueMask
@@ -169,8 +166,7 @@ def _tile(  # noqa: PLR0917
         )
     else:
         stream.read_all(pool)
-        pixels = describe_pixels(facts, scales, grid, modality, out)
-        write_coordinates(out, {**attributes, "pixels": pixels})
+        write_coordinates(out, {**attributes, "pixels": describe_pixels(facts, scales, grid, modality, out)})
         levels = count_levels(grid.height, grid.width)
     _check_unreadable(grid, settings.max_unreadable_fraction)
     write_tissue_label(out, grid.status, tile_px=grid.side, mpp=scales.mpp, levels=levels)

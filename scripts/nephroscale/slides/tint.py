@@ -93,6 +93,32 @@ def _full_scale(pixels: np.ndarray) -> float:
     return max(high - low, float(np.finfo(np.float32).tiny)) / 255
 
 
+def fit_line(levels: np.ndarray, colours: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Fit a straight line through colours by least absolute distances, with iteratively reweighted squares.
+
+    Parameters
+    ----------
+    levels
+        Levels [N] along the line.
+    colours
+        Their colours [N, 3].
+    counts
+        Their weights [N].
+
+    Returns
+    -------
+    np.ndarray
+        Offset and slope [2, 3] of the line.
+    """
+    design = np.stack([np.ones(len(levels)), levels], axis=1)
+    weights, line = counts, np.zeros((2, 3))
+    for _ in range(20):
+        weighted = design * weights[:, None]
+        line = np.linalg.lstsq(weighted.T @ design, weighted.T @ colours, rcond=None)[0]
+        weights = counts / np.maximum(np.linalg.norm(colours - design @ line, axis=1), 0.25)
+    return line
+
+
 def _distance_from_line(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
     """Distance of each pixel's chroma from the picture's tint, a straight line over luma: [h, w] float32.
 
@@ -101,17 +127,9 @@ def _distance_from_line(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
     """
     step = max(1, luma.size // FITTED)
     some, colours = luma.ravel()[::step], chroma.reshape(-1, 3)[::step]
-    order = np.argsort(some, kind="stable")
-    parts = np.array_split(order, BINS)
+    parts = np.array_split(np.argsort(some, kind="stable"), BINS)
     levels = np.array([np.median(some[part]) for part in parts])
     medians = np.array([np.median(colours[part], axis=0) for part in parts])
-    design = np.stack([np.ones_like(levels), levels], axis=1)
-    weights = np.ones(len(parts))
-    line = np.zeros((2, 3))
-    for _ in range(20):
-        weighted = design * weights[:, None]
-        line = np.linalg.lstsq(weighted.T @ design, weighted.T @ medians, rcond=None)[0]
-        residuals = np.linalg.norm(medians - design @ line, axis=1)
-        weights = 1 / np.maximum(residuals, 0.25)
+    line = fit_line(levels, medians, np.ones(len(parts)))
     tint = line[0] + luma[..., None] * line[1]
     return np.asarray(np.linalg.norm(chroma - tint.astype(np.float32), axis=-1))

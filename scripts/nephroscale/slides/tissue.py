@@ -219,8 +219,7 @@ def find_pen(rgb: np.ndarray, mpp: float, stain: str = "") -> np.ndarray:
         cv2.morphologyEx(pale.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     )
     touched = np.unique(labels[cores])
-    marks: np.ndarray = grown | np.isin(labels, touched[touched > 0])
-    return marks
+    return np.asarray(grown | np.isin(labels, touched[touched > 0]))
 
 
 def _strokes(ink: np.ndarray, width: float, length: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -281,8 +280,7 @@ def _textured(rgb: np.ndarray, mpp: float) -> np.ndarray:
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
     side = max(5, int(50 / mpp) | 1)
     rough = grey - cv2.GaussianBlur(grey, (0, 0), side / 4)
-    textured: np.ndarray = cv2.blur(rough * rough, (side, side)) > ROUGHNESS**2
-    return textured
+    return np.asarray(cv2.blur(rough * rough, (side, side)) > ROUGHNESS**2)
 
 
 def _tidy(mask: np.ndarray, mpp: float) -> np.ndarray:
@@ -291,13 +289,11 @@ def _tidy(mask: np.ndarray, mpp: float) -> np.ndarray:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
     kept = _drop_small(closed, 2000 / mpp**2)
-    tidy: np.ndarray = _drop_small(1 - kept, 20000 / mpp**2) == 0
-    return tidy
+    return np.asarray(_drop_small(1 - kept, 20000 / mpp**2) == 0)
 
 
 def _drop_small(mask: np.ndarray, least: float) -> np.ndarray:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     keep = stats[:, cv2.CC_STAT_AREA] >= least
     keep[0] = False
-    large: np.ndarray = keep[labels].astype(np.uint8)
-    return large
+    return np.asarray(keep[labels].astype(np.uint8))

@@ -55,7 +55,7 @@ class Train(ModelRunStage):
         return {}
 
     def make(self, job: Job[TrainingSettings]) -> Mapping[str, object]:
-        from nephroscale.evaluation.validation import write_validation_predictions
+        from nephroscale.evaluation.evaluate import write_validation_predictions
         from nephroscale.training.checkpoint import Checkpoint
         from nephroscale.training.fit import fit
         from nephroscale.training.tem_priors import read_priors

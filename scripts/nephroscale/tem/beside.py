@@ -49,8 +49,7 @@ def _ticks(away: np.ndarray, own: np.ndarray) -> np.ndarray:
     if near[reach & ~dilated(own, 2)].mean() > ALONE:
         return np.zeros(own.shape, bool)
     labels = label_shapes((near & reach) | own)[0]
-    found: np.ndarray = np.isin(labels, np.unique(labels[own])) & ~own
-    return found
+    return np.asarray(np.isin(labels, np.unique(labels[own])) & ~own)
 
 
 def _letters(away: np.ndarray, own: np.ndarray) -> np.ndarray:

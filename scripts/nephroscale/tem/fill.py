@@ -91,18 +91,15 @@ def _spread_into(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     while levels:
         total, weights = levels.pop()
         coarser = cv2.resize(result, total.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        result = total / np.maximum(weights, LEAST_WEIGHT)
-        result = weights * result + (1 - weights) * coarser
-    spread: np.ndarray = result
-    return spread
+        result = weights * (total / np.maximum(weights, LEAST_WEIGHT)) + (1 - weights) * coarser
+    return np.asarray(result)
 
 
 def _shifted(image: np.ndarray, window: tuple[slice, slice], offset: tuple[int, int]) -> np.ndarray:
     """Give a window moved by rows and columns; beyond the image, its border is repeated."""
     lines = (np.arange(side.start, side.stop) + step for side, step in zip(window, offset, strict=True))
     at = [np.clip(line, 0, side - 1) for line, side in zip(lines, image.shape, strict=True)]
-    shifted: np.ndarray = np.ascontiguousarray(image[np.ix_(*at)])
-    return shifted
+    return np.ascontiguousarray(image[np.ix_(*at)])
 
 
 def _like_place(

@@ -147,7 +147,8 @@ def select_text(glyphs: list[Glyph], letters: list[Glyph], bars: list[Glyph], sh
     chosen = [glyph for glyph in glyphs if any(_beside(glyph, bar) for bar in bars)] + [
         letter
         for letter in letters
-        if _near_border(letter, shape) and sum(_same_line(letter, other) for other in letters) >= 3  # including itself
+        if (letter[0] < 0.2 * shape[0] or letter[0] + letter[2] > 0.8 * shape[0])  # near the border
+        and sum(_same_line(letter, other) for other in letters) >= 3  # including itself
     ]
     # Letters that are shorter or longer than their neighbours are in the line of text, too.
     lines = [(y - h // 3, x - 2 * h, h + 2 * (h // 3), w + 4 * h) for y, x, h, w, _ in chosen]
@@ -168,10 +169,6 @@ def find_label_lines(glyphs: list[Glyph], bars: list[Glyph]) -> list[tuple[tuple
         right = max(bar[1] + bar[3], *(glyph[1] + glyph[3] for glyph in letters)) + tallest
         lines.append(((y, x, end - y, right - x), bar[4]))
     return lines
-
-
-def _near_border(glyph: Glyph, shape: tuple[int, ...]) -> bool:
-    return glyph[0] < 0.2 * shape[0] or glyph[0] + glyph[2] > 0.8 * shape[0]
 
 
 def _same_line(glyph: Glyph, other: Glyph) -> bool:

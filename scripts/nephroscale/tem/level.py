@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from nephroscale.tem.shapes import dilated, is_arrowhead, is_thin, label_window, widened
+from nephroscale.tem.shapes import Window, dilated, group_places, is_arrowhead, is_thin, label_window, widened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nephroscale.tem.screen import Levels
-    from nephroscale.tem.shapes import Window
 
 SQUARES = 3  # squares of 2 x 2 equal pixels that touch, for each that usually do in the tissue
 LEAST, LEAST_MORE = 22, 12  # connected pixels of one level, and how many more for each further square as usual
@@ -55,9 +52,10 @@ def find_one_level(levels: Levels) -> Iterator[tuple[Window, np.ndarray]]:
     if min(image.shape) < 2:
         return
     places = levels.not_saturated(levels.survey.equal)
-    if np.sort(np.bincount(image.ravel()[places], minlength=256))[:-FEW].sum() > MOST_EQUAL * image.size:
+    common = np.sort(np.bincount(image.ravel()[places], minlength=256))[:-FEW].sum() > MOST_EQUAL * image.size
+    if common or not len(places):
         return
-    squares = _group(places, image.shape[1])
+    squares = group_places(places, image.ravel()[places].astype(np.int16), image.shape[1], 0)
     numbers = np.bincount(squares, minlength=1)
     below = levels.counts.cumsum() / image.size
     darkest, brightest = (int(np.searchsorted(below, share)) for share in (TAIL, 1 - TAIL))
@@ -77,21 +75,6 @@ def find_one_level(levels: Levels) -> Iterator[tuple[Window, np.ndarray]]:
         shapes = _at(image[window], place, LEAST + LEAST_MORE * (usual - 1), at_end=at_end)
         found[window] |= shapes
         yield window, shapes
-
-
-def _group(places: np.ndarray, width: int) -> np.ndarray:
-    """Number the groups of touching squares: of each square, that of its group. None begins in the last column."""
-    if not len(places):
-        return places
-    pairs = []
-    for step in (1, width - 1, width, width + 1):
-        at = np.minimum(np.searchsorted(places, places + step), len(places) - 1)
-        one = np.flatnonzero(places[at] == places + step)
-        pairs.append(np.stack([one, at[one]]))
-    one, other = np.concatenate(pairs, axis=1)
-    links = coo_array((np.ones(len(one), np.uint8), (one, other)), (len(places), len(places)))
-    groups: np.ndarray = connected_components(links, directed=False)[1]
-    return groups
 
 
 def _usual(numbers: np.ndarray, levels: np.ndarray) -> int:

@@ -14,14 +14,13 @@ import cv2
 import numpy as np
 
 from nephroscale.tem.beside import find_beside
-from nephroscale.tem.shapes import contiguous, median
+from nephroscale.tem.shapes import Window, contiguous, median, share
 from nephroscale.tem.survey import PALE_END
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nephroscale.tem.screen import Levels
-    from nephroscale.tem.shapes import Window
 
 LEAST, STEP = 48, 4  # pixels; length of the shortest line, and of the steps in which it is looked for
 THICKEST, SLENDER = 16, 6  # pixels, and length in thicknesses at least
@@ -84,8 +83,7 @@ def measure_noise(image: np.ndarray) -> float:
 def _lines_along_rows(image: np.ndarray, saturated: tuple[bool, bool]) -> list[_Line]:
     if image.shape[1] < LEAST or image.shape[0] < 8:
         return []
-    noise = measure_noise(image)
-    most = min(MOST_EVEN, max(1.0, EVEN * noise))
+    most = min(MOST_EVEN, max(1.0, EVEN * measure_noise(image)))
     columns = -(-image.shape[1] // STEP)
     places = _even_segments(image, int(RANGE * most))
     if not len(places) or len(places) > MOST * len(image) * columns:
@@ -137,8 +135,7 @@ def _variances(segments: np.ndarray) -> np.ndarray:
     """Variance of the levels of each segment, uint8 [n, LEAST]."""
     levels = segments.astype(np.int32)
     sums, squares = levels.sum(axis=1), np.einsum("ij,ij->i", levels, levels)
-    variances: np.ndarray = (LEAST * squares - sums * sums) / LEAST**2
-    return variances
+    return np.asarray((LEAST * squares - sums * sums) / LEAST**2)
 
 
 def _runs(rows: np.ndarray, left: np.ndarray) -> list[tuple[int, int, int]]:
@@ -187,8 +184,8 @@ def _line_at(image: np.ndarray, run: tuple[int, int, int], most: float, saturate
         away = np.abs(pixels - level)
         # Most of a row beside a round shape is as even as the shape.
         rough = 1.4826 * median(np.abs(pixels - median(pixels))) >= ROUGH * deviation
-        sharp = sharp and (rough or _share(away > max(CLEAR, 3 * deviation)) >= ALL_ALONG)
-        jumps = jumps and _share(away > JUMP) >= ALL_CLIPPED
+        sharp = sharp and (rough or share(away > max(CLEAR, 3 * deviation)) >= ALL_ALONG)
+        jumps = jumps and share(away > JUMP) >= ALL_CLIPPED
     if not sharp or (clipped and not jumps):
         return None
     columns = _to_its_ends(image[first : last + 1], start, end, level, deviation)
@@ -205,10 +202,6 @@ def _may_jump(image: np.ndarray, run: tuple[int, int, int], level: float, thicke
     jumps = (end - start - numbers) / (end - start) >= ALL_CLIPPED
     above = top > row - thickest - 2 or bool(jumps[: row - 1 - top].any())
     return above and (row + thickest + 2 >= len(image) or bool(jumps[row + 2 - top :].any()))
-
-
-def _share(mask: np.ndarray) -> float:
-    return np.count_nonzero(mask) / mask.size
 
 
 def _level_and_deviation(pixels: np.ndarray) -> tuple[float, float]:

@@ -6,8 +6,8 @@ their grey levels are even, without noise, and jump at their edges within a pixe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import chain
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -30,10 +30,6 @@ from nephroscale.tem.shapes import (
 )
 from nephroscale.tem.sharp import find_sharp_shapes
 from nephroscale.tem.survey import PALE_END
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 LEVELS = (230, 241, 250)  # thresholds for white bars and boxes on bright tissue; 255 minus these for black ones
 LEAST_BAR_SATURATED = 48  # pixels; a shorter bar on tissue as white or black can be a membrane
@@ -99,8 +95,7 @@ def _strip_rows(image: np.ndarray) -> int:
 
 
 def _near(image: np.ndarray, level: int) -> np.ndarray:
-    near: np.ndarray = cv2.absdiff(image, np.full_like(image, level)) <= FLAT
-    return near
+    return np.asarray(cv2.absdiff(image, np.full_like(image, level)) <= FLAT)
 
 
 def find_marks(image: np.ndarray) -> np.ndarray:

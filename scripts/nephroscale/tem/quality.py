@@ -8,6 +8,8 @@ from itertools import chain
 import cv2
 import numpy as np
 
+from nephroscale.tem.shapes import median
+
 SMALL = 512  # pixels of the longer side, where large structures are measured
 BLOCK = 32  # pixels there, of which a median is taken
 EVEN = 4.0  # spread of grey levels below which a place has no structure
@@ -15,6 +17,7 @@ BRIGHT, DARK = 170, 30  # grey levels of empty resin and holes, and of grid bars
 CROP, CROPS = 256, 3  # pixels, and number in each direction, of the parts where fine structures are measured
 STREAKS = 192  # pixels of the side of the whole image where knife marks are measured
 ANGLES = 90  # directions of knife marks
+SAMPLED = 1_000_000  # pixels on which percentiles are measured
 MOST_GAIN = 1.3  # of evening: a lumen or a dense cell at one side is no illumination
 
 
@@ -104,7 +107,7 @@ def illumination(image: np.ndarray, mask: np.ndarray, quarter: np.ndarray | None
     use = np.array(covered) < 0.5
     level = np.array(
         [
-            _median(part[~free]) if share < 1 else 0.0
+            median(part[~free]) if share < 1 else 0.0
             for part, free, share in zip(chain(*parts), chain(*unseen), covered, strict=True)
         ]
     )
@@ -118,8 +121,7 @@ def illumination(image: np.ndarray, mask: np.ndarray, quarter: np.ndarray | None
         off = np.abs(level - surface)
         width = max(1.0, 1.5 * float(np.median(off[use])))
         weights = use / np.maximum(1.0, off / width)
-    fitted: np.ndarray = np.maximum(surface, 1.0).reshape(rows, columns).astype(np.float32)
-    return fitted
+    return np.asarray(np.maximum(surface, 1.0).reshape(rows, columns).astype(np.float32))
 
 
 def even_illumination(image: np.ndarray, light: np.ndarray) -> np.ndarray:
@@ -134,8 +136,46 @@ def even_illumination(image: np.ndarray, light: np.ndarray) -> np.ndarray:
     """
     gain = np.clip(light.mean() / light, 1 / MOST_GAIN, MOST_GAIN)
     full = cv2.resize(gain, image.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    evened: np.ndarray = cv2.multiply(image, full, dtype=cv2.CV_8U)
-    return evened
+    return np.asarray(cv2.multiply(image, full, dtype=cv2.CV_8U))
+
+
+def normalise_contrast(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Stretch grey levels from the 1st to the 99th percentile of the pixels without marks.
+
+    Parameters
+    ----------
+    image
+        uint8 [h, w].
+    mask
+        bool [h, w], pixels of burned-in marks.
+    """
+    low, high = percentiles(image, mask, 1, 99)
+    levels = np.clip((np.arange(256) - low) / max(high - low, 1.0), 0, 1)
+    return cv2.LUT(image, np.rint(levels * 255).astype(np.uint8))
+
+
+def percentiles(image: np.ndarray, mask: np.ndarray, *shares: float) -> list[float]:
+    """Give percentiles of the pixels that are not masked, as `numpy.percentile` does, by their histogram.
+
+    Of an image with more than two million pixels, every second row or fewer rows are used.
+
+    Parameters
+    ----------
+    image
+        uint8 [h, w].
+    mask
+        bool [h, w].
+    shares
+        From 0 to 100.
+    """
+    step = max(1, image.size // SAMPLED)  # whole rows, so many that more would not change a level
+    image, mask = image[::step], mask[::step]
+    seen = (~mask).view(np.uint8) if mask.any() else None
+    below = cv2.calcHist([image], [0], seen, [256], [0, 256]).ravel().astype(np.int64).cumsum()
+    places = np.asarray(shares) / 100 * (below[-1] - 1)
+    lower, upper = (np.searchsorted(below, rounded, side="right") for rounded in (np.floor(places), np.ceil(places)))
+    values: list[float] = (lower + (upper - lower) * (places % 1)).tolist()
+    return values
 
 
 def find_empty(image: np.ndarray) -> np.ndarray:
@@ -161,8 +201,7 @@ def flat_places(quarter: np.ndarray) -> np.ndarray:
     mean = cv2.blur(values, (9, 9))
     variance = cv2.blur(np.multiply(values, values, out=values), (9, 9))
     variance -= np.multiply(mean, mean, out=values)
-    flat: np.ndarray = (variance < EVEN**2) & ((mean > BRIGHT) | (mean < DARK))
-    return flat
+    return np.asarray((variance < EVEN**2) & ((mean > BRIGHT) | (mean < DARK)))
 
 
 def quartered(image: np.ndarray) -> np.ndarray:
@@ -171,13 +210,6 @@ def quartered(image: np.ndarray) -> np.ndarray:
         height, width = (max(1, side // 2) for side in image.shape)
         image = cv2.resize(image[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
     return image
-
-
-def _median(values: np.ndarray) -> float:
-    """Median of grey levels, uint8 [n]; n is not 0."""
-    first, last = (len(values) - 1) // 2, len(values) // 2
-    ordered = np.partition(values, (first, last))
-    return (float(ordered[first]) + float(ordered[last])) / 2
 
 
 def _shrink(image: np.ndarray, longest: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,9 +11,6 @@ import numpy as np
 from nephroscale.errors import Rejected
 from nephroscale.slides.samples import read_samples
 from nephroscale.slides.tint import separate_tint
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FEW_ROWS = 8  # that show whether a picture has grey levels
 
@@ -87,5 +84,4 @@ def _stretch(grey: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     low, high = np.percentile(inner if inner.size > seen.size // 2 else seen, [0.5, 99.5])
     if high <= low:
         low, high = float(seen.min()), float(seen.max())
-    stretched: np.ndarray = np.clip((grey - low) / (high - low), 0, 1) * 255
-    return stretched
+    return np.asarray(np.clip((grey - low) / (high - low), 0, 1) * 255)

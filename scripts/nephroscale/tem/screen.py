@@ -5,9 +5,9 @@ Finding marks costs many passes over the pixels; choosing these parts costs few.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -23,9 +23,6 @@ from nephroscale.tem.shapes import (
     widened,
 )
 from nephroscale.tem.survey import BLOCK, PALE_END, PURE, Survey, even_among, survey_image
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 WHITE_KIND, BLACK_KIND, PALE_KIND, DARK_KIND, EVEN_KIND = range(5)  # places in `Blocks`
 
@@ -58,8 +55,7 @@ class Levels:
     @cached_property
     def counts(self) -> np.ndarray:
         """Number of pixels of each level, int64 [256]."""
-        counts: np.ndarray = cv2.calcHist([self.image], [0], None, [256], [0, 256]).ravel().astype(np.int64)
-        return counts
+        return np.asarray(cv2.calcHist([self.image], [0], None, [256], [0, 256]).ravel().astype(np.int64))
 
     @cached_property
     def saturated(self) -> tuple[bool, bool]:
@@ -96,8 +92,7 @@ class Levels:
         """Keep the places in the flattened image whose levels saturated tissue does not have."""
         level = self.image.ravel()[places]
         white, black = self.saturated
-        kept: np.ndarray = places[(level > (PALE_END if black else -1)) & (level < (255 - PALE_END if white else 256))]
-        return kept
+        return np.asarray(places[(level > (PALE_END if black else -1)) & (level < (255 - PALE_END if white else 256))])
 
     @cached_property
     def _sample(self) -> np.ndarray:
@@ -174,8 +169,7 @@ def find_parts(levels: Levels) -> list[tuple[slice, slice]]:
     list
         Rows and columns of each part; no two overlap.
     """
-    image = levels.image
-    height, width = image.shape
+    height, width = levels.image.shape
     numbers = levels.survey.blocks.numbers
     # A letter has few white pixels, a grey bar or box many pale ones.
     least_of = (LEAST_PURE[levels.saturated[0]], LEAST_PURE[levels.saturated[1]], LEAST_PALE, LEAST_PALE, LEAST_EVEN)

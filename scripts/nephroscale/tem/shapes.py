@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 LITTLE, SPARSE = 0.2, 0.01  # shares of a mask that are set
 SMALL = 40_000  # pixels of a mask that is looked at as a whole
@@ -94,12 +93,33 @@ def _occupied(mask: np.ndarray) -> np.ndarray:
     return blocks
 
 
-def unite(shape: tuple[int, ...], found: Iterable[tuple[Window, np.ndarray]]) -> np.ndarray:
-    """Set what was found in windows of an image, bool, in a mask of its shape."""
-    mask = np.zeros(shape, bool)
-    for window, own in found:
-        mask[window] |= own
-    return mask
+def group_places(places: np.ndarray, level: np.ndarray, width: int, apart: int) -> np.ndarray:
+    """Group squares of 2 x 2 pixels that touch, and whose levels differ by little.
+
+    Parameters
+    ----------
+    places
+        Sorted places [N] of the squares' first pixels in the flattened image; no square begins in its last column.
+    level
+        Their grey levels [N], int16.
+    width
+        Width of the image.
+    apart
+        Largest difference of the levels.
+
+    Returns
+    -------
+    np.ndarray
+        Number [N] of the group of each square.
+    """
+    pairs = []
+    for step in (1, width - 1, width, width + 1):
+        at = np.minimum(np.searchsorted(places, places + step), len(places) - 1)
+        one = np.flatnonzero((places[at] == places + step) & (np.abs(level[at] - level) <= apart))
+        pairs.append(np.stack([one, at[one]]))
+    one, other = np.concatenate(pairs, axis=1)
+    links = coo_array((np.ones(len(one), np.uint8), (one, other)), (len(places), len(places)))
+    return np.asarray(connected_components(links, directed=False)[1])
 
 
 def contiguous(image: np.ndarray) -> np.ndarray:
@@ -187,8 +207,7 @@ def square(reach: int) -> np.ndarray:
 
 def dilated(mask: np.ndarray, reach: int) -> np.ndarray:
     """Grow a mask, bool [h, w], by a number of pixels to each side."""
-    grown: np.ndarray = cv2.dilate(mask.view(np.uint8), square(reach)).view(bool)
-    return grown
+    return np.asarray(cv2.dilate(mask.view(np.uint8), square(reach)).view(bool))
 
 
 def sparsely_dilated(mask: np.ndarray, reach: int) -> np.ndarray:
@@ -208,6 +227,11 @@ def widened(window: Window, reach: int, shape: tuple[int, ...]) -> tuple[Window,
     top, left = max(0, rows.start - reach), max(0, columns.start - reach)
     wide = slice(top, min(shape[0], rows.stop + reach)), slice(left, min(shape[1], columns.stop + reach))
     return wide, (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
+
+
+def share(mask: np.ndarray) -> float:
+    """Share of a mask that is set."""
+    return np.count_nonzero(mask) / mask.size
 
 
 def median(levels: np.ndarray) -> float:
@@ -231,8 +255,7 @@ def extremes(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def spread_of(image: np.ndarray) -> np.ndarray:
     """Range of levels among each pixel and its eight neighbours, [h, w] uint8."""
     low, high = extremes(image)
-    spread: np.ndarray = cv2.subtract(high, low)
-    return spread
+    return np.asarray(cv2.subtract(high, low))
 
 
 def is_arrowhead(shape: np.ndarray) -> bool:

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from nephroscale.tem.shapes import (
     Window,
     dilated,
+    group_places,
     is_arrowhead,
     is_thin,
     label_window,
@@ -82,7 +81,7 @@ def find_sharp_shapes(levels: Levels) -> Iterator[tuple[Window, np.ndarray]]:
 
 def _candidates(image: np.ndarray, places: np.ndarray) -> Iterator[tuple[Window, tuple[int, int], int]]:
     """Yield the window of each group of squares, the place of one of them with about its median level, this level."""
-    groups = _group(places, image.ravel()[places].astype(np.int16), image.shape[1])
+    groups = group_places(places, image.ravel()[places].astype(np.int16), image.shape[1], LINKED)
     numbers = np.bincount(groups)
     own = np.flatnonzero(numbers[groups] >= LEAST_SQUARES)
     own = own[np.argsort(groups[own], kind="stable")]
@@ -105,19 +104,6 @@ def _candidates(image: np.ndarray, places: np.ndarray) -> Iterator[tuple[Window,
     of_each = np.stack([top, bottom, left, right, rows[nearest], columns[nearest], middles], axis=1)[fits]
     for y, end, x, stop, row, column, tone in of_each.tolist():
         yield np.s_[y:end, x:stop], (row, column), tone
-
-
-def _group(places: np.ndarray, level: np.ndarray, width: int) -> np.ndarray:
-    """Number the groups of touching squares of about one level: of each square, that of its group."""
-    pairs = []
-    for step in (1, width - 1, width, width + 1):
-        at = np.minimum(np.searchsorted(places, places + step), len(places) - 1)
-        one = np.flatnonzero((places[at] == places + step) & (np.abs(level[at] - level) <= LINKED))
-        pairs.append(np.stack([one, at[one]]))
-    one, other = np.concatenate(pairs, axis=1)
-    links = coo_array((np.ones(len(one), np.uint8), (one, other)), (len(places), len(places)))
-    groups: np.ndarray = connected_components(links, directed=False)[1]
-    return groups
 
 
 def _at(
@@ -156,8 +142,7 @@ def _tissue_of_its_level(image: np.ndarray, mark: np.ndarray) -> np.ndarray:
         return np.zeros(mark.shape, bool)
     away = cv2.absdiff(image, np.full_like(image, int(median(image[mark]))))
     labels, stats = label_window(mark & (away <= NEARER))
-    beyond: np.ndarray = mark & ~dilated(labels == 1 + int(np.argmax(stats[1:, 4])), EDGE_OF_IT)
-    return beyond
+    return np.asarray(mark & ~dilated(labels == 1 + int(np.argmax(stats[1:, 4])), EDGE_OF_IT))
 
 
 class _Look:

@@ -5,16 +5,13 @@ A band of rows at a time stays in the processor's cache, where a step takes a qu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from nephroscale.tem.shapes import square
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PURE, PALE_END = 244, 25  # the level of what was drawn in white, and levels at the ends of the range
 BLOCK = 16  # pixels; its numbers are averages of averages of four

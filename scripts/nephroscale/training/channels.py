@@ -70,8 +70,7 @@ def measure_channels(bags: Sequence[Bag], modality: str) -> tuple[np.ndarray, np
 def _instances(bags: Sequence[Bag], modality: str) -> Iterator[tuple[str, np.ndarray]]:
     """Give patient id and cells [h * w, C] float64 of each instance."""
     for bag in bags:
-        content = bag.modalities.get(modality)
-        if content is not None:
+        if content := bag.modalities.get(modality):
             for row in content.rows[content.mask]:
                 source = content.source[row]
                 yield bag.patient, source.reshape(-1, source.shape[-1]).astype(np.float64)

@@ -17,8 +17,8 @@ from nephroscale.models.losses import make_criterion
 from nephroscale.models.registry import build, config_of
 from nephroscale.models.weights import ModelCard, save_model
 from nephroscale.training.channels import measure_channels
-from nephroscale.training.checkpoint import CurvePoint, copy_state
-from nephroscale.training.data import class_counts, holds_pixels, layouts_of, thinned
+from nephroscale.training.checkpoint import Checkpoint, CurvePoint, Progress, copy_state
+from nephroscale.training.data import Bag, Layout, class_counts, holds_pixels, layouts_of, thinned
 from nephroscale.training.epoch import (
     cosine_rate,
     make_optimizer,
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
     from nephroscale.models.network import Network
     from nephroscale.models.settings import ModelSettings
-    from nephroscale.training.checkpoint import Checkpoint, Progress
-    from nephroscale.training.data import Bag, Layout
     from nephroscale.training.epoch import Step
     from nephroscale.training.fold_data import FoldData
     from nephroscale.training.settings import TrainSettings
@@ -132,7 +130,8 @@ def fit(
         gamma=settings.focal_gamma,
         device=device,
     )
-    prepare(network, settings, images=settings.epochs * _images(sides.training))
+    images = sum(int(content.mask.sum()) for bag in sides.training for content in bag.modalities.values())
+    prepare(network, settings, images=settings.epochs * images)
     progress = _train(network, sides, settings, checkpoint, seed=seed, device=device, log=log)
 
     best = progress.curve[progress.best_epoch]
@@ -204,8 +203,7 @@ def _train(
     learn, check, layouts = make_steps(network, optimizer, sides, settings)
     while not _finished(progress, settings):
         epoch = len(progress.curve)
-        rate = cosine_rate(epoch, settings)
-        set_rate(optimizer, rate)
+        set_rate(optimizer, rate := cosine_rate(epoch, settings))
         train_loss = train_epoch(
             network,
             optimizer,
@@ -225,8 +223,7 @@ def _train(
                 fix="Lower train: learning_rate, and check that the features are finite.",
             )
         accuracy = None if accuracy is None else _rounded(accuracy)
-        point = CurvePoint(epoch + 1, _rounded(rate), _rounded(train_loss), _rounded(loss), accuracy)
-        progress.curve.append(point)
+        progress.curve.append(CurvePoint(epoch + 1, _rounded(rate), _rounded(train_loss), _rounded(loss), accuracy))
         if loss < progress.best_loss:
             progress.best_epoch, progress.best_loss, progress.best = epoch, loss, copy_state(network)
         checkpoint.save(network, optimizer, progress)
@@ -256,11 +253,6 @@ def make_steps(
     return learn, Recorded(partial(validation_step, network, settings)), layouts
 
 
-def _images(bags: list[Bag]) -> int:
-    """Count the images of all modalities."""
-    return sum(int(content.mask.sum()) for bag in bags for content in bag.modalities.values())
-
-
 def _finished(progress: Progress, settings: TrainSettings) -> bool:
     done = len(progress.curve)
     return done >= settings.epochs or done - 1 - progress.best_epoch >= settings.patience
@@ -275,8 +267,7 @@ def _described(model: ModelSettings) -> ModelSettings:
 
 
 def _check_kind(pixels: Mapping[str, bool], *, encoder: bool) -> None:
-    wrong = sorted(name for name, is_pixels in pixels.items() if is_pixels != encoder)
-    if wrong:
+    if wrong := sorted(name for name, is_pixels in pixels.items() if is_pixels != encoder):
         need = "pixels, to train an encoder on" if encoder else "feature maps"
         raise NephroscaleError(
             f"The model needs {need}, which the features of {', '.join(wrong)} are not.",

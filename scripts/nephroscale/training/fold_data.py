@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nephroscale.cohort.fold_table import SIDES
+from nephroscale.cohort.fold_table import SIDES, FoldSides, FoldTable, Side
 from nephroscale.errors import NephroscaleError
-from nephroscale.training.data import BagSource
+from nephroscale.training.data import Bag, BagSource
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-    from nephroscale.cohort.fold_table import FoldSides, FoldTable, Side
-    from nephroscale.training.data import Bag
     from nephroscale.training.tem_priors import TemPriors
 
 

@@ -245,10 +245,6 @@ def load_network(settings: NamedWeights) -> MapNetwork:
     return MapNetwork(network.eval(), kind, tuple(architecture["mean"]), tuple(architecture["std"]))
 
 
-def _own_stream() -> torch.cuda.StreamContext:
-    return torch.cuda.stream(torch.cuda.Stream())  # type: ignore[no-untyped-call]
-
-
 class HuggingFaceEncoder:
     """A pretrained network as an encoder.
 
@@ -274,11 +270,11 @@ class HuggingFaceEncoder:
 
         On a GPU each call has a stream of its own, so that calls of two threads overlap.
         """
-        with _own_stream() if self.device.type == "cuda" else nullcontext():
+        on_gpu = self.device.type == "cuda"
+        with torch.cuda.stream(torch.cuda.Stream()) if on_gpu else nullcontext():  # type: ignore[no-untyped-call]
             pixels = torch.from_numpy(np.array(images, copy=True)).to(self.device)
             maps = self.network(pixels.permute(0, 3, 1, 2).float() / 255).permute(0, 2, 3, 1).float()
-            encoded: np.ndarray = maps.contiguous().cpu().numpy()
-        return encoded
+            return np.asarray(maps.contiguous().cpu().numpy())
 
 
 create = HuggingFaceEncoder

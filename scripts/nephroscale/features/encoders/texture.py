@@ -95,8 +95,7 @@ def _pool(values: np.ndarray) -> np.ndarray:
 
 def _peak(values: np.ndarray) -> np.ndarray:
     """Generalised mean of power 4 over each cell: near the maximum, so that one spot in a cell counts."""
-    peak: np.ndarray = np.sqrt(np.sqrt(_pool(values * values * values * values)))
-    return peak
+    return np.asarray(np.sqrt(np.sqrt(_pool(values * values * values * values))))
 
 
 def _colour(rgb: np.ndarray, grey: np.ndarray) -> list[np.ndarray]:
@@ -117,8 +116,7 @@ def _lines_and_spots(grey: np.ndarray) -> tuple[list[np.ndarray], dict[float, tu
         middle, half = (xx + yy) / 2, np.sqrt(((xx - yy) / 2) ** 2 + xy * xy)
         low, high = middle - half, middle + half
         dark_spot, bright_spot = np.maximum(low, 0), np.maximum(-high, 0)
-        dark_line = np.maximum(high - np.abs(low), 0)
-        bright_line = np.maximum(-low - np.abs(high), 0)
+        dark_line, bright_line = np.maximum(high - np.abs(low), 0), np.maximum(-low - np.abs(high), 0)
         pooled += [_pool(m) for m in (dark_line, bright_line, dark_spot, bright_spot)]
         pooled += [_peak(dark_spot), _peak(bright_spot)]
         maps[sigma] = dark_spot, dark_line
@@ -147,8 +145,8 @@ def _grains(grey: np.ndarray) -> list[np.ndarray]:
     pooled = []
     for diameter in TOP_HATS:
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter, diameter))
-        pooled.append(_pool(cv2.morphologyEx(grey, cv2.MORPH_CLOSE, disc) - grey))
-        pooled.append(_pool(grey - cv2.morphologyEx(grey, cv2.MORPH_OPEN, disc)))
+        closed, opened = (cv2.morphologyEx(grey, kind, disc) for kind in (cv2.MORPH_CLOSE, cv2.MORPH_OPEN))
+        pooled += [_pool(closed - grey), _pool(grey - opened)]
     return pooled
 
 
@@ -209,8 +207,8 @@ _SCALING = {
 
 def _kind(channel: str) -> str:
     endings = ("peak", "coherence", "at_edge", "in_dark", "at_line")
-    if channel.endswith(endings):
-        return next(ending for ending in endings if channel.endswith(ending))
+    if found := next(filter(channel.endswith, endings), ""):
+        return found
     if "_grain_" in channel:
         return channel.partition("_")[2]
     words = channel.split("_")

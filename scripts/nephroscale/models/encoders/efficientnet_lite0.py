@@ -7,8 +7,6 @@ See :mod:`nephroscale.features.encoders.efficientnet_lite0`, which has the netwo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
@@ -21,10 +19,7 @@ from nephroscale.features.encoders.efficientnet_lite0 import (
     load_network,
 )
 from nephroscale.models.encoders.common import Encoder
-from nephroscale.models.settings import TrainedEncoderSettings
-
-if TYPE_CHECKING:
-    from nephroscale.models.settings import TrainableEncoderSettings
+from nephroscale.models.settings import TrainableEncoderSettings, TrainedEncoderSettings
 
 
 class EfficientNetEncoder(Encoder):
@@ -64,6 +59,5 @@ def build(settings: TrainableEncoderSettings, size_px: int) -> EfficientNetEncod
 
     A trained model is rebuilt without them, since it has its own.
     """
-    trained = isinstance(settings, TrainedEncoderSettings)
-    network = EfficientNetLite0().eval() if trained else load_network(settings)
+    network = EfficientNetLite0().eval() if isinstance(settings, TrainedEncoderSettings) else load_network(settings)
     return EfficientNetEncoder(network, size_px)

@@ -7,7 +7,7 @@ See :mod:`nephroscale.features.encoders.huggingface`, which reads the weights.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,7 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.features.encoders.huggingface import MapNetwork, build_network, layout_of, load_network
 from nephroscale.models.encoders import swin
 from nephroscale.models.encoders.common import Encoder
-from nephroscale.models.settings import TrainedEncoderSettings
-
-if TYPE_CHECKING:
-    from nephroscale.models.settings import Architecture, TrainableEncoderSettings
+from nephroscale.models.settings import Architecture, TrainableEncoderSettings, TrainedEncoderSettings
 
 
 class HuggingFaceEncoder(Encoder):

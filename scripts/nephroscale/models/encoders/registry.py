@@ -7,11 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.models.settings import TrainedEncoderSettings
+from nephroscale.models.settings import TrainableEncoderSettings, TrainedEncoderSettings
 
 if TYPE_CHECKING:
     from nephroscale.models.encoders.common import Encoder
-    from nephroscale.models.settings import TrainableEncoderSettings
 
 ENCODERS = {
     "small-cnn": "nephroscale.models.encoders.small_cnn",

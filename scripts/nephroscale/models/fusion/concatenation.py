@@ -8,16 +8,12 @@ Ngiam J et al. Multimodal deep learning. ICML 2011 (the shared representation ov
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
-from nephroscale.models.batch import Output
+from nephroscale.models.batch import Batch, Output, Shapes
 from nephroscale.models.fusion.common import FusionNetwork
 from nephroscale.models.modality_encoder import ModalityEncoderConfig
-
-if TYPE_CHECKING:
-    from nephroscale.models.batch import Batch, Shapes
 
 
 @dataclass(frozen=True)

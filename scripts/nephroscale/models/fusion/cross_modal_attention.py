@@ -9,16 +9,12 @@ for each ordered pair, without its temporal convolutions and the transformers th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from nephroscale.models.batch import Output
+from nephroscale.models.batch import Batch, Output, Shapes
 from nephroscale.models.fusion.common import Attention, AttentionFusionConfig, FusionNetwork, Tokens
-
-if TYPE_CHECKING:
-    from nephroscale.models.batch import Batch, Shapes
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,13 @@ Kittler J, Hatef M, Duin R, Matas J. On combining classifiers. IEEE TPAMI 20, 19
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from nephroscale.models.batch import Output
+from nephroscale.models.batch import Batch, Output, Shapes
 from nephroscale.models.fusion.common import FusionNetwork
 from nephroscale.models.modality_encoder import ModalityEncoderConfig
-
-if TYPE_CHECKING:
-    from nephroscale.models.batch import Batch, Shapes
 
 
 @dataclass(frozen=True)

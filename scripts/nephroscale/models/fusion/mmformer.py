@@ -11,19 +11,15 @@ modalities in training (`train: modality_dropout`), and an auxiliary loss for ea
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from nephroscale.models.batch import Output
+from nephroscale.models.batch import Batch, Output, Shapes
 from nephroscale.models.fusion.common import AttentionFusionConfig, Block, FusionNetwork, Tokens
 from nephroscale.models.masked import masked_mean
 from nephroscale.models.modality_encoder import BranchWeights
 from nephroscale.settings import section
-
-if TYPE_CHECKING:
-    from nephroscale.models.batch import Batch, Shapes
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,14 @@ decoder's state, which a classifier does not have).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from nephroscale.models.batch import Output
+from nephroscale.models.batch import Batch, Output, Shapes
 from nephroscale.models.fusion.common import FusionNetwork
 from nephroscale.models.masked import masked_softmax
 from nephroscale.models.modality_encoder import ModalityEncoderConfig
-
-if TYPE_CHECKING:
-    from nephroscale.models.batch import Batch, Shapes
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,12 @@ Vaswani A et al. Attention is all you need. NeurIPS 2017 (a block of the encoder
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
-from nephroscale.models.batch import Output
+from nephroscale.models.batch import Batch, Output, Shapes
 from nephroscale.models.fusion.common import AttentionFusionConfig, Block, FusionNetwork, Tokens
 from nephroscale.models.masked import masked_mean
-
-if TYPE_CHECKING:
-    from nephroscale.models.batch import Batch, Shapes
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from nephroscale.models.batch import MODALITIES, Output
+from nephroscale.models.batch import MODALITIES, Batch, Output, Shapes
 from nephroscale.models.encoders.registry import build_encoder
 from nephroscale.models.network import Network
 from nephroscale.models.settings import TrainableEncoderSettings
 from nephroscale.settings import Settings, setting
-
-if TYPE_CHECKING:
-    from nephroscale.models.batch import Batch, Shapes
 
 
 @dataclass(frozen=True)

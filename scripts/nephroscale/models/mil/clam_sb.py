@@ -92,8 +92,7 @@ class CLAMSB(AttentionNetwork):
         evidence = smooth_top1(output.extra["instance_logits"])  # [B, N, classes, 2]: the loss for no and for yes
         counted = top[..., None] | (bottom[..., None] & own[:, None])
         given = torch.where(top[..., None] & own[:, None], evidence[..., 1], evidence[..., 0])
-        mean = (given * counted).sum(1) / counted.sum(1).clamp(min=1)
-        return mean.mean(1)
+        return ((given * counted).sum(1) / counted.sum(1).clamp(min=1)).mean(1)
 
 
 def extremes(weights: Tensor, mask: Tensor, most: int) -> tuple[Tensor, Tensor]:

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nephroscale.models.masked import masked_maximum, mean_weights
-from nephroscale.models.mil.bag import EmbeddingConfig, PoolingNetwork
+from nephroscale.models.mil.bag import EmbeddingConfig, Instances, PoolingNetwork
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from nephroscale.models.mil.bag import Instances
 
 
 @dataclass(frozen=True)

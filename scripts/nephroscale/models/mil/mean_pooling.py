@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from nephroscale.models.masked import mean_weights
-from nephroscale.models.mil.bag import EmbeddingConfig, PoolingNetwork
+from nephroscale.models.mil.bag import EmbeddingConfig, Instances, PoolingNetwork
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from nephroscale.models.mil.bag import Instances
 
 
 @dataclass(frozen=True)
