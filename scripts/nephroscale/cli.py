@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nephroscale import __version__
 from nephroscale.commands import (
@@ -26,9 +27,6 @@ from nephroscale.commands import (
 )
 from nephroscale.errors import NephroscaleError, name_files
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
 MODULES = (init, check, scales, estimate, workflow, run, audit, store, features, export, package, unlock, forget, debug)
 
 
@@ -38,12 +36,12 @@ class Parser(argparse.ArgumentParser):
     Parameters
     ----------
     run
-        What the command does: from the options to the exit status.
+        What the command does: from the options to the exit status (None for 0).
     options
         As for `argparse.ArgumentParser`.
     """
 
-    def __init__(self, *, run: Callable[[argparse.Namespace], int] | None = None, **options: Any) -> None:
+    def __init__(self, *, run: Callable[[argparse.Namespace], int | None] | None = None, **options: Any) -> None:
         super().__init__(**options)
         if run:
             self.set_defaults(run=run)
@@ -52,7 +50,8 @@ class Parser(argparse.ArgumentParser):
             type=Path,
             action="append",
             default=argparse.SUPPRESS,
-            help="configuration of the run (default: study.yaml or config/config.yaml); later override earlier",
+            help="configuration of the run (default: study.yaml or config/config.yaml); later files override "
+            "earlier ones (repeatable)",
         )
         self.add_argument(
             "--config",
@@ -79,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.computes:
             run.set_environment(options, restart=arguments is None)
         run.enter_study(options)
-        return int(options.run(options))
+        return options.run(options) or 0
     except NephroscaleError as error:
         print("nephroscale: " + name_files(str(error), run.config_files(options)), file=sys.stderr)
         return 1

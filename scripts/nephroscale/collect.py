@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeVar
 
 H = TypeVar("H", bound="Hashable")
 K = TypeVar("K")
@@ -18,6 +16,24 @@ def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
     for key, value in pairs:
         found.setdefault(key, []).append(value)
     return found
+
+
+class Kept(dict[K, V]):
+    """Values that are made when they are first asked for, and kept.
+
+    Parameters
+    ----------
+    make
+        Makes the value of a key.
+    """
+
+    def __init__(self, make: Callable[[K], V]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: K) -> V:
+        value = self[key] = self._make(key)
+        return value
 
 
 def reachable(start: Iterable[H], following: Callable[[H], Iterable[H]]) -> set[H]:

@@ -7,12 +7,9 @@ file's size, time and inode do not change; any other file is read again.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from blake3 import blake3
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Signature = tuple[int, int, int, int]
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any, Literal, Self, TypeVar, Union
 
+from nephroscale.collect import Kept
+
 JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
 LIMITS = {
     "minimum": "minimum",
@@ -25,7 +27,7 @@ LIMITS = {
 Schema = dict[str, Any]
 """A JSON schema, or a part of one."""
 
-_HINTS: dict[type, dict[str, Any]] = {}
+_HINTS: Kept[type, dict[str, Any]] = Kept(typing.get_type_hints)
 
 S = TypeVar("S", bound="Settings")
 
@@ -88,7 +90,7 @@ class Settings:
     @classmethod
     def schema(cls) -> Schema:
         """Give the JSON schema of these settings, with descriptions, defaults and former names (``x-was``)."""
-        hints = _hints(cls)
+        hints = _HINTS[cls]
         keys = {key.name: _schema_of_key(key, hints[key.name]) for key in fields(cls)}
         required = [key.name for key in fields(cls) if _is_required(key)]
         described: Schema = {"description": cls.describe(), "type": "object", "additionalProperties": False}
@@ -104,7 +106,7 @@ class Settings:
         TypeError
             When a key is unknown, or a required one is missing.
         """
-        hints = _hints(cls)
+        hints = _HINTS[cls]
         unknown = [key for key in mapping if key not in hints]
         if unknown:
             raise TypeError(f"{cls.__name__} has no key {', '.join(unknown)}")
@@ -117,12 +119,6 @@ class Settings:
     def narrow(self, kind: type[S]) -> S:
         """Give only the keys of a parent class, as a recipe records them for a stage that reads no others."""
         return kind(**{key.name: getattr(self, key.name) for key in fields(kind)})
-
-
-def _hints(cls: type) -> dict[str, Any]:
-    if cls not in _HINTS:
-        _HINTS[cls] = typing.get_type_hints(cls)
-    return _HINTS[cls]
 
 
 def _is_required(key: Field[Any]) -> bool:
@@ -167,8 +163,7 @@ def _schema_of_union(arguments: tuple[Any, ...]) -> Schema:
     parts = [_schema_of_type(argument) for argument in arguments]
     if any("enum" in part for part in parts):  # a choice that may be null
         return {"enum": [choice for part in parts for choice in part.get("enum", [None])]}
-    merged = {key: value for part in parts for key, value in part.items()}
-    return merged | {"type": [part["type"] for part in parts]}
+    return {key: value for part in parts for key, value in part.items()} | {"type": [part["type"] for part in parts]}
 
 
 def _typed(value: Any, hint: Any) -> Any:

@@ -1,11 +1,13 @@
-"""Lists of names in messages."""
+"""Lists of names, and numbers of things, in messages."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+
+def count_of(number: int, noun: str) -> str:
+    """Write a number with its noun: ``1 error``, ``2 errors``."""
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def name_some(names: Sequence[str], most: int) -> str:

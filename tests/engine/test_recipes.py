@@ -62,12 +62,13 @@ ALLOWED = {
     "store/objects.py": {"Store.object_path"},
     "store/receipts.py": {"Receipt.accepted"},
 }
-#: Functions that the engine calls for a job: rows of the tables and digests of raw files are values of the recipe, and
-#: links to raw files are no objects.
+#: Functions that the engine calls for a job: rows of the tables, digests of raw files and the seeds of an input's units
+#: are values of the recipe, and links to raw files are no objects.
 FOR_THE_ENGINE = {
     "cohort/cohort.py": {"Cohort.images_of"},
     "cohort/image.py": {"Image.row"},
     "cohort/patient.py": {"Patient.in_diagnosis", "Patient.row"},
+    "models/settings.py": {"ModelSettings.training"},
     "slides/raw.py": {
         "_entry",
         "_extension",
@@ -249,7 +250,7 @@ def changed(path, change):
 def recipe_with(plan, key, sources):
     """A unit's recipe with other text in some sources."""
     code = plan.code
-    before = {path: code._source(path) for path in sources}
+    before = {path: code._sources[path] for path in sources}
     code._sources.update({path: parsed(source) for path, source in sources.items()})
     code._closures.clear()
     try:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from nephroscale.cohort.image import Image, Negative
+from nephroscale.cohort.patient import Patient
+from nephroscale.cohort.readers import Reading
 from nephroscale.collect import grouped
-
-if TYPE_CHECKING:
-    from nephroscale.cohort.image import Image, Negative
-    from nephroscale.cohort.patient import Patient
-    from nephroscale.cohort.readers import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +40,11 @@ class Cohort:
     _negatives_of: dict[str, list[Negative]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        images = [image for _, image in sorted(self.images.items())]
-        kinds = (((image.patient_id, modality), image) for image in images for modality in (None, image.modality))
+        kinds = (
+            ((image.patient_id, modality), image)
+            for _, image in sorted(self.images.items())
+            for modality in (None, image.modality)
+        )
         negatives = (negative for _, negative in sorted(self.negatives.items()))
         object.__setattr__(self, "_images_of", grouped(kinds))
         object.__setattr__(self, "_negatives_of", grouped((each.patient_id, each) for each in negatives))

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from nephroscale.cohort.parse import number
-from nephroscale.cohort.validation_errors import nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from nephroscale.cohort.reading import Table
-    from nephroscale.cohort.validation_errors import ValidationErrors
-    from nephroscale.settings import Schema
+from nephroscale.cohort.reading import Table
+from nephroscale.cohort.validation_errors import ValidationErrors, nearest
+from nephroscale.settings import Schema
 
 SYNONYMS = {"LM": "OM", "BF": "OM", "IF": "IM", "DIF": "IM", "EM": "TEM"}
 """Other names of the modalities."""
@@ -78,9 +73,7 @@ def check_cells(table: Table, schema: Schema, filled: Sequence[str], errors: Val
         Row number and column of each cell with an error.
     """
     bad: BadCells = set()
-    for column in table.columns:
-        if column not in schema["properties"]:
-            continue
+    for column in (column for column in table.columns if column in schema["properties"]):
         wrong = _check_of(schema["properties"][column])
         needed = column in filled
         for row, cells in table.rows:

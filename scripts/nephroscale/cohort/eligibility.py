@@ -91,9 +91,13 @@ def write_folds(
         sides = {side: {p: targets[p] for p in fold.side(side)} for side in SIDES}
         parts[f"fold{fold.name}"] = digest_json([list(table.classes), sides])
         parts[f"fold{fold.name}.train"] = digest_json([list(table.classes), sides["train"], sides["validation"]])
-    between = {"mixed": table.mixed_to_mapping()} if table.mixed else {}
-    incomplete = {"lacking": table.lacking} if table.lacking else {}
-    return {"patients": counts, "excluded": table.excluded, **between, **incomplete}, parts
+    figures = {
+        "patients": counts,
+        "excluded": table.excluded,
+        **({"mixed": table.mixed_to_mapping()} if table.mixed else {}),
+        **({"lacking": table.lacking} if table.lacking else {}),
+    }
+    return figures, parts
 
 
 def sort_missing(missing: Missing, settings: EligibilitySettings) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
@@ -104,12 +108,8 @@ def sort_missing(missing: Missing, settings: EligibilitySettings) -> tuple[dict[
     lacking = {patient: dict(sorted(reasons.items())) for patient, reasons in sorted(missing.items())}
     masked = settings.missing_modalities == "mask"
     taking_part = {p: lacks for p, lacks in lacking.items() if masked and len(lacks) < len(settings.modalities)}
-    reasons = {}
-    for patient, lacks in lacking.items():
-        if patient not in taking_part:
-            modality, reason = next(iter(lacks.items()))
-            reasons[patient] = f"no {modality}: {reason}"
-    return reasons, taking_part
+    first = {patient: next(iter(lacks.items())) for patient, lacks in lacking.items() if patient not in taking_part}
+    return {patient: f"no {modality}: {reason}" for patient, (modality, reason) in first.items()}, taking_part
 
 
 def _count_texts(
@@ -122,8 +122,12 @@ def _count_texts(
         meaning = settings.meanings.get(text)
         between = isinstance(meaning, tuple | list)
         words = f"{' or '.join(meaning)} ({settings.mixed})" if meaning and between else meaning
-        patients = len({row.person or row.id for row in cases})
         counts.append(
-            LabelCount(text, str(words) if words else None, patients, sum(row.id in included for row in cases))
+            LabelCount(
+                text,
+                str(words) if words else None,
+                len({row.person or row.id for row in cases}),
+                sum(row.id in included for row in cases),
+            )
         )
     return tuple(counts)

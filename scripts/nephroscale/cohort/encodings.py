@@ -9,11 +9,8 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 #: Difference of log likelihoods from which one encoding is taken rather than another.
 CERTAIN = math.log(100)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 MODALITIES = {
     "OM": {"om", "lm", "light", "optical", "brightfield", "histology", "wsi", "光镜", "光学"},
@@ -126,9 +123,13 @@ def parse_path(path: str, pattern: re.Pattern[str] | None = None) -> NamedParts 
     if found is None:
         return None
     given = {name: text for name, text in found.groupdict().items() if text}
-    modality = _name_in((given.pop("modality", ""),), MODALITIES)
     named = _complete(
-        NamedParts(patient=given.pop("patient"), biopsy=given.pop("biopsy", ""), modality=modality), parts
+        NamedParts(
+            patient=given.pop("patient"),
+            biopsy=given.pop("biopsy", ""),
+            modality=_name_in((given.pop("modality", ""),), MODALITIES),
+        ),
+        parts,
     )
     text = given.get("stain") or given.get("marker")
     if text and named.modality == "OM" and not named.stain:
@@ -149,8 +150,7 @@ def _complete(named: NamedParts, parts: tuple[str, ...]) -> NamedParts:
 
 def _patient(parts: tuple[str, ...]) -> str:
     for folder in parts[:-1]:
-        words = _words(folder)
-        if not all(_is_known(word) for word in words) and folder.casefold() not in _GENERIC:
+        if not all(_is_known(word) for word in _words(folder)) and folder.casefold() not in _GENERIC:
             return folder
     name = parts[-1]
     for place, word in enumerate(_WORD.finditer(name)):
@@ -160,8 +160,7 @@ def _patient(parts: tuple[str, ...]) -> str:
 
 
 def _words(name: str) -> list[str]:
-    text = _LIGHT_CHAIN.sub("", unicodedata.normalize("NFC", name).casefold())
-    return _WORD.findall(text)
+    return _WORD.findall(_LIGHT_CHAIN.sub("", unicodedata.normalize("NFC", name).casefold()))
 
 
 def _is_known(word: str) -> bool:

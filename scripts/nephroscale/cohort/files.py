@@ -7,6 +7,8 @@ import posixpath
 import re
 import unicodedata
 
+from nephroscale.collect import Kept
+
 
 def leaves_root(text: str) -> bool:
     """Whether a relative path leaves the folder it is relative to (absolute paths are allowed anywhere)."""
@@ -28,13 +30,15 @@ class FolderListings:
     """Listings of folders, each read once: 50,000 single queries take minutes on a network file system."""
 
     def __init__(self) -> None:
-        self._names: dict[str, set[str] | None] = {}
-        self._folded: dict[str, dict[str, str]] = {}
+        self._names = Kept(_list)
+        self._folded: Kept[str, dict[str, str]] = Kept(
+            lambda folder: {_fold(name): name for name in self._names[folder] or ()}
+        )
 
     def has(self, path: str) -> bool:
         """Whether a file or a folder exists at the path."""
         folder, name = posixpath.split(path.rstrip("/"))
-        names = self._list(folder)
+        names = self._names[folder]
         return posixpath.exists(path) if names is None else name in names
 
     def why_missing(self, text: str, path: str) -> str:
@@ -48,32 +52,28 @@ class FolderListings:
             The path, resolved.
         """
         folder, name = posixpath.split(path.rstrip("/"))
-        names = self._list(folder) or set()
-        if folder not in self._folded:
-            self._folded[folder] = {_fold(other): other for other in names}
         alike = self._folded[folder].get(_fold(name))
         if alike is not None:
             form = "in another Unicode form" if alike.casefold() != name.casefold() else "with other capitals"
             return f"there is no file {text!r}, but one of that name {form}; make the names equal."
-        if "\\" in text:
-            return f"there is no file {text!r}; write / between folders, not \\."
-        if "://" in text:
-            return f"there is no file {text!r}; addresses are not read: write the path of a file."
-        if re.search(r"#0*$", text):
-            return f"there is no file {text!r}; pictures of a file are counted from 1 (#1)."
-        if re.match(r"\$\w|%\w+%", text):
-            return f"there is no file {text!r}; variables are not replaced: write the path in full."
-        return f"there is no file {text!r}." if text.startswith("/") else f"there is no file {text!r} in data.root."
+        hints = (
+            ("\\" in text, "; write / between folders, not \\."),
+            ("://" in text, "; addresses are not read: write the path of a file."),
+            (re.search(r"#0*$", text), "; pictures of a file are counted from 1 (#1)."),
+            (re.match(r"\$\w|%\w+%", text), "; variables are not replaced: write the path in full."),
+            (not text.startswith("/"), " in data.root."),
+            (True, "."),
+        )
+        return f"there is no file {text!r}" + next(hint for fits, hint in hints if fits)
 
-    def _list(self, folder: str) -> set[str] | None:
-        if folder not in self._names:
-            try:
-                self._names[folder] = set(os.listdir(folder or "."))  # noqa: PTH208  (a set: order is irrelevant)
-            except (FileNotFoundError, NotADirectoryError):
-                self._names[folder] = set()
-            except OSError:  # a folder that may be entered but not listed
-                self._names[folder] = None
-        return self._names[folder]
+
+def _list(folder: str) -> set[str] | None:
+    try:
+        return set(os.listdir(folder or "."))  # noqa: PTH208  (a set: order is irrelevant)
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+    except OSError:  # a folder that may be entered but not listed
+        return None
 
 
 def _fold(name: str) -> str:

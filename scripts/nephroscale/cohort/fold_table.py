@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Self
+from pathlib import Path
+from typing import Any, Literal, Self
 
 from nephroscale.collect import grouped
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
 Side = Literal["train", "validation", "test"]
 SIDES: tuple[Side, ...] = ("train", "validation", "test")
@@ -272,8 +270,11 @@ def assert_disjoint(table: FoldTable) -> None:
         tested = [name for fold in folds for name in fold.test]
         _refuse(_repeated(tested), "are tested in more than one fold", "all folds")
         _refuse(everyone - set(tested), "are tested in no fold", "all folds")
-    without = {name for name, label in table.labels.items() if not 0 <= label < len(table.classes)}
-    _refuse(without, "have no class", "all folds")
+    _refuse(
+        {name for name, label in table.labels.items() if not 0 <= label < len(table.classes)},
+        "have no class",
+        "all folds",
+    )
 
 
 def _repeated(patients: Iterable[str]) -> set[str]:

@@ -83,8 +83,7 @@ def make_folds(
             held_out += _by_site(roster, settings.left_out_sites, "folds.left_out_sites")
     folds = []
     for number, (site, test) in enumerate(held_out):
-        rest = sorted(set(labels) - set(test))
-        train, validation = _validation(roster, rest, settings.validation_fraction, number)
+        train, validation = _validation(roster, sorted(set(labels) - set(test)), settings.validation_fraction, number)
         folds.append(FoldSides(str(number), train, validation, tuple(sorted(test)), site))
     table = FoldTable(
         classes=tuple(classes),
@@ -273,10 +272,9 @@ def _sites_allow(sites: Mapping[str, str], settings: FoldsSettings) -> bool:
 
 
 def _notes(folds: Sequence[FoldSides], labels: Mapping[str, int], classes: Sequence[str]) -> list[str]:
-    notes = []
-    for fold in folds:
-        for side in SIDES:
-            present = {labels[name] for name in fold.side(side)}
-            if absent := [name for index, name in enumerate(classes) if index not in present]:
-                notes.append(f"fold {fold.name}: no {' or '.join(absent)} on the {side} side")
-    return notes
+    present = ((fold.name, side, {labels[name] for name in fold.side(side)}) for fold in folds for side in SIDES)
+    return [
+        f"fold {fold}: no {' or '.join(absent)} on the {side} side"
+        for fold, side, there in present
+        if (absent := [name for index, name in enumerate(classes) if index not in there])
+    ]

@@ -77,8 +77,11 @@ def _check_uses(patients: dict[str, Patient], table: str, errors: ValidationErro
     for group, found in sorted(uses.items()):
         if len(found) > 1:
             members = "; ".join(f"{use}: {', '.join(sorted(set(ids)))}" for use, ids in sorted(found.items()))
-            what = f"the group {group!r} has patients of several uses ({members}); give them one use, or exclude some."
-            errors.add(table, what, column="group")
+            errors.add(
+                table,
+                f"the group {group!r} has patients of several uses ({members}); give them one use, or exclude some.",
+                column="group",
+            )
 
 
 def _folded(name: str) -> str:

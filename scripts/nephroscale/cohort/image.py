@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from nephroscale.cohort.deposits import Deposits
+from nephroscale.cohort.deposits import Deposits
 
 
 @dataclass(frozen=True, slots=True)

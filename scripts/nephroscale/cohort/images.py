@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import copy
 import posixpath
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nephroscale.cohort import parse
 from nephroscale.cohort.columns import RowErrors, check_cells, check_unique
 from nephroscale.cohort.deposits import SITES, parse_deposits
 from nephroscale.cohort.files import FolderListings, expand_home, leaves_root, split_page
 from nephroscale.cohort.image import Image, Negative
-from nephroscale.cohort.scales import scale_of
+from nephroscale.cohort.reading import Table
+from nephroscale.cohort.scales import InstrumentScales, scale_of
 from nephroscale.cohort.schemas import read_schema
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from nephroscale.cohort.reading import Table
-    from nephroscale.cohort.scales import InstrumentScales
-    from nephroscale.cohort.validation_errors import ValidationErrors
-    from nephroscale.settings import Schema
+from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.settings import Schema
 
 REQUIRED_COLUMN = {"OM": "stain", "IM": "marker"}
 """The column that images of a modality need."""
@@ -158,8 +153,12 @@ def _check_biopsies(table: Table, errors: ValidationErrors) -> None:
     with_biopsy = {cells["patient_id"] for _, cells in table.rows if cells["biopsy_id"]}
     for row, cells in table.rows:
         if not cells["biopsy_id"] and cells["patient_id"] in with_biopsy:
-            what = f"is empty, but other images of {cells['patient_id']} have one; fill it for all of them or for none."
-            errors.add(table.name, what, row=row, column="biopsy_id")
+            errors.add(
+                table.name,
+                f"is empty, but other images of {cells['patient_id']} have one; fill it for all of them or for none.",
+                row=row,
+                column="biopsy_id",
+            )
 
 
 def _check_paths(table: Table, errors: ValidationErrors) -> None:

@@ -46,8 +46,7 @@ def magnification(text: str) -> float | None:
     match = _MAGNIFICATION.fullmatch(text.strip())
     if match is None:
         return None
-    value = float(re.sub(r"[, ]", "", match[1])) * (1000 if match[2] else 1)
-    return round(value, 6) or None
+    return round(float(re.sub(r"[, ]", "", match[1])) * (1000 if match[2] else 1), 6) or None
 
 
 def grade(text: str) -> float | None:

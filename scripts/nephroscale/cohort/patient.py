@@ -46,7 +46,7 @@ class PatientRow:
 
     def to_mapping(self) -> dict[str, object]:
         """Return the row as it enters recipes, in JSON types."""
-        row: dict[str, object] = {
+        return {
             "id": self.id,
             "label": self.label,
             "group": self.group,
@@ -54,12 +54,9 @@ class PatientRow:
             "text": self.text,
             "eligible": self.eligible,
             "reason": self.reason,
+            **({"mixed": list(self.mixed), "second": self.second} if self.mixed else {}),
+            **({"person": self.person} if self.person else {}),
         }
-        if self.mixed:
-            row.update(mixed=list(self.mixed), second=self.second)
-        if self.person:
-            row["person"] = self.person
-        return row
 
 
 @dataclass(frozen=True, slots=True)

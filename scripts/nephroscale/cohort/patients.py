@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from nephroscale.cohort.columns import check_cells, check_unique
 from nephroscale.cohort.patient import Patient
+from nephroscale.cohort.reading import Table
 from nephroscale.cohort.schemas import read_schema
+from nephroscale.cohort.settings import FoldsSettings, TaskSettings
 from nephroscale.cohort.tasks import class_names
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from nephroscale.cohort.reading import Table
-    from nephroscale.cohort.settings import FoldsSettings, TaskSettings
-    from nephroscale.cohort.validation_errors import ValidationErrors
-    from nephroscale.settings import Schema
+from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.settings import Schema
 
 
 def patients_schema(task: TaskSettings) -> Schema:
@@ -26,8 +22,7 @@ def patients_schema(task: TaskSettings) -> Schema:
     The column is required where the task has classes.
     """
     schema = copy.deepcopy(read_schema("patients"))
-    described = schema["properties"].pop("diagnosis")
-    schema["properties"].setdefault(task.label, described)
+    schema["properties"].setdefault(task.label, schema["properties"].pop("diagnosis"))
     schema["required"] = ["patient_id", *([task.label] if task.classes else [])]
     return schema
 
@@ -99,8 +94,12 @@ def read_patients(
         )
     if unmapped:
         counts = ", ".join(f"{text!r} ({len(rows)})" for text, rows in sorted(unmapped.items()))
-        what = f"task.classes has no meaning for these texts: {counts}; map each to a class, exclude or ambiguous."
-        errors.add(table.name, what, row=min(min(rows) for rows in unmapped.values()), column=task.label)
+        errors.add(
+            table.name,
+            f"task.classes has no meaning for these texts: {counts}; map each to a class, exclude or ambiguous.",
+            row=min(min(rows) for rows in unmapped.values()),
+            column=task.label,
+        )
     elif task.classes and not bad:
         _check_counts(table, patients.values(), task, folds, errors)
     return patients
@@ -146,24 +145,29 @@ def _check_counts(
     counts = Counter(patient.label for patient in eligible)
     few = [f"{name} {counts[name]}" for name in class_names(task.classes) if counts[name] < task.min_per_class]
     if few:
-        what = f"too few eligible patients ({', '.join(few)}); task.min_per_class is {task.min_per_class}."
-        errors.add(table.name, what, column=task.label)
+        errors.add(
+            table.name,
+            f"too few eligible patients ({', '.join(few)}); task.min_per_class is {task.min_per_class}.",
+            column=task.label,
+        )
     if len(eligible) < folds.n_folds:
-        what = f"{len(eligible)} eligible patients cannot make {folds.n_folds} folds (folds.n_folds)."
-        errors.add(table.name, what)
+        errors.add(table.name, f"{len(eligible)} eligible patients cannot make {folds.n_folds} folds (folds.n_folds).")
     by_site = {
         "folds.n_folds": folds.n_folds if folds.scheme == "leave_one_site_out" else 0,
         "folds.left_out_sites": folds.left_out_sites,
     }
-    for key, number in by_site.items():
-        if not number:
-            continue
+    for key, number in ((key, number) for key, number in by_site.items() if number):
         without = [patient.id for patient in eligible if not patient.site]
         sites = sorted({patient.site for patient in eligible if patient.site})
         if without:
-            what = f"is empty for {', '.join(without)}; leaving one site out needs it of eligible patients."
-            errors.add(table.name, what, column="site")
+            errors.add(
+                table.name,
+                f"is empty for {', '.join(without)}; leaving one site out needs it of eligible patients.",
+                column="site",
+            )
         elif len(sites) != number:
-            names = ", ".join(sites)
-            what = f"there are {len(sites)} sites ({names}), but {key} is {number}; make them agree."
-            errors.add(table.name, what, column="site")
+            errors.add(
+                table.name,
+                f"there are {len(sites)} sites ({', '.join(sites)}), but {key} is {number}; make them agree.",
+                column="site",
+            )

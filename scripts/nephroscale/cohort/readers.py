@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from nephroscale.cohort.columns import check_cells
+from nephroscale.cohort.patient import Patient
+from nephroscale.cohort.reading import Table
 from nephroscale.cohort.schemas import read_schema
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from nephroscale.cohort.patient import Patient
-    from nephroscale.cohort.reading import Table
-    from nephroscale.cohort.settings import TaskSettings
-    from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.cohort.settings import TaskSettings
+from nephroscale.cohort.validation_errors import ValidationErrors
 
 
 class Reading(NamedTuple):

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from nephroscale.cohort import parse
-from nephroscale.cohort.columns import check_cells
+from nephroscale.cohort.columns import RowErrors, check_cells
 from nephroscale.cohort.image import TableScale
+from nephroscale.cohort.reading import Table
 from nephroscale.cohort.schemas import read_schema
-
-if TYPE_CHECKING:
-    from nephroscale.cohort.columns import RowErrors
-    from nephroscale.cohort.reading import Table
-    from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.cohort.validation_errors import ValidationErrors
 
 InstrumentScales = dict[tuple[str, float], float]
 """nm per pixel by instrument (case-folded) and magnification."""
@@ -30,16 +26,24 @@ def read_scales(table: Table, errors: ValidationErrors) -> InstrumentScales:
         magnification = parse.magnification(cells["magnification"])
         if magnification is None:
             if cells["magnification"]:
-                what = f"{cells['magnification']!r} is not a magnification; write 8000 or 11,500x."
-                errors.add(table.name, what, row=row, column="magnification")
+                errors.add(
+                    table.name,
+                    f"{cells['magnification']!r} is not a magnification; write 8000 or 11,500x.",
+                    row=row,
+                    column="magnification",
+                )
             continue
         value = parse.number(cells["nm_per_px"])
         if value is None or (row, "nm_per_px") in bad:
             continue
         key = (cells["instrument"].casefold(), magnification)
         if key in scales:
-            what = f"{cells['instrument']!r} at {magnification:g}x is listed twice; keep one."
-            errors.add(table.name, what, row=row, column="magnification")
+            errors.add(
+                table.name,
+                f"{cells['instrument']!r} at {magnification:g}x is listed twice; keep one.",
+                row=row,
+                column="magnification",
+            )
         scales[key] = value
     return scales
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.places import workflow_folder
-
-if TYPE_CHECKING:
-    from nephroscale.settings import Schema
+from nephroscale.settings import Schema
 
 
 @cache

@@ -7,12 +7,11 @@ mix their images. All later steps treat a case as a patient, and the patient as 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from nephroscale.cohort.image import Image, Negative
-    from nephroscale.cohort.patient import Patient
-    from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.cohort.image import Image, Negative
+from nephroscale.cohort.patient import Patient
+from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.collect import grouped
 
 SPLIT = ("diagnosis", "external", "new")
 """Uses of patients who are predicted; patients of other uses stay one case."""
@@ -39,28 +38,29 @@ def split_biopsies(
         patient's label and group; without a group, the patient's cases form one. A patient with one biopsy keeps the
         id.
     """
-    biopsies: dict[str, set[str]] = {}
     pictures: list[Image | Negative] = [*images, *negatives]
-    for entry in pictures:
-        if entry.biopsy_id:
-            biopsies.setdefault(entry.patient_id, set()).add(entry.biopsy_id)
+    biopsies = grouped((entry.patient_id, entry.biopsy_id) for entry in pictures if entry.biopsy_id)
     several = {
         patient
         for patient, found in biopsies.items()
-        if len(found) > 1 and patient in patients and patients[patient].use in SPLIT
+        if len(set(found)) > 1 and patient in patients and patients[patient].use in SPLIT
     }
     kept = {name: patient for name, patient in patients.items() if name not in several}
     taken = {name.casefold() for name in patients}
     for name in sorted(several):
         patient = patients[name]
-        for biopsy in sorted(biopsies[name]):
+        for biopsy in sorted(set(biopsies[name])):
             case = f"{name}-{biopsy}"
             if case.casefold() in taken:
-                what = f"the biopsy {biopsy!r} of {name} would be called {case}, a name that is already taken."
-                errors.add(table, what, column="biopsy_id")
+                errors.add(
+                    table,
+                    f"the biopsy {biopsy!r} of {name} would be called {case}, a name that is already taken.",
+                    column="biopsy_id",
+                )
             taken.add(case.casefold())
-            group = patient.group or f"biopsies of {name}"
-            kept[case] = replace(patient, id=case, group=group, person=name, biopsy=biopsy)
+            kept[case] = replace(
+                patient, id=case, group=patient.group or f"biopsies of {name}", person=name, biopsy=biopsy
+            )
 
     return (
         kept,

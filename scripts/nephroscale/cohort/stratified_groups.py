@@ -8,11 +8,8 @@ here are ranked: an empty subset, or a class missing from a subset, outweighs an
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 SEARCHED = 240
 """Number of groups, those of the rarest classes, that are moved and swapped to improve the first division."""
@@ -85,8 +82,10 @@ def divide(
     list of list of PatientGroup
         Groups of each subset.
     """
-    starts = STARTS if len(groups) <= FEW else 1
-    divisions = [_division(groups, subsets, seed, f"{purpose}, start {start}") for start in range(starts)]
+    divisions = [
+        _division(groups, subsets, seed, f"{purpose}, start {start}")
+        for start in range(STARTS if len(groups) <= FEW else 1)
+    ]
     best = min(divisions, key=_Division.cost)
     return [[group for group, at in zip(best.groups, best.place, strict=True) if at == p] for p in range(len(subsets))]
 

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from nephroscale.cohort.cohort import Cohort
 from nephroscale.cohort.columns import check_columns
 from nephroscale.cohort.groups import unite_groups
+from nephroscale.cohort.image import Image, Negative
 from nephroscale.cohort.images import images_schema, read_images, report_missing_files
+from nephroscale.cohort.patient import Patient
 from nephroscale.cohort.patients import new_patients_schema, patients_schema, read_new_patients, read_patients
 from nephroscale.cohort.readers import read_readings
-from nephroscale.cohort.reading import read_table
-from nephroscale.cohort.scales import read_scales
+from nephroscale.cohort.reading import Table, read_table
+from nephroscale.cohort.scales import InstrumentScales, read_scales
 from nephroscale.cohort.schemas import read_schema
+from nephroscale.cohort.settings import DataSettings, FoldsSettings, PredictSettings, TaskSettings
 from nephroscale.cohort.split_biopsies import split_biopsies
+from nephroscale.cohort.suspect_cells import check_cells_for_accidents
 from nephroscale.cohort.tasks import class_names
 from nephroscale.cohort.validation_errors import ValidationErrors
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from nephroscale.cohort.image import Image, Negative
-    from nephroscale.cohort.patient import Patient
-    from nephroscale.cohort.reading import Table
-    from nephroscale.cohort.scales import InstrumentScales
-    from nephroscale.cohort.settings import DataSettings, FoldsSettings, PredictSettings, TaskSettings
-    from nephroscale.settings import Schema
+from nephroscale.settings import Schema
 
 
 class _Rows(NamedTuple):
@@ -71,8 +67,9 @@ def load_cohort(
         With every error of all tables, each with file, row (the header is row 1) and column.
     """
     errors = ValidationErrors()
-    schema = images_schema(stains, panel)
-    tables = _Tables(schema, errors, check_files=check_files, encoding=data.encoding, known=task.classes)
+    tables = _Tables(
+        images_schema(stains, panel), errors, check_files=check_files, encoding=data.encoding, known=task.classes
+    )
     patients: dict[str, Patient] | None
     if predict.package is None:
         table = tables.read(data.patients, "patients", patients_schema(task))
@@ -126,6 +123,7 @@ class _Tables:
             return None
         if not table.rows:
             self.errors.add(path, "has no rows.")
+        check_cells_for_accidents(table, schema["properties"], self.errors)
         return table
 
     def read_instruments(self, path: str) -> None:
@@ -153,8 +151,9 @@ def _check_same_as(rows: _Rows, table: str, errors: ValidationErrors) -> None:
     known = {image.id for image in rows.images}
     for image in rows.images:
         if image.same_as and image.same_as not in known - {image.id}:
-            what = f"{image.same_as!r}, which {image.id} names, is no other image of the tables."
-            errors.add(table, what, column="same_as")
+            errors.add(
+                table, f"{image.same_as!r}, which {image.id} names, is no other image of the tables.", column="same_as"
+            )
 
 
 def _check_new(rows: _Rows, new: _Rows, patients: str, images: str, errors: ValidationErrors) -> None:
@@ -167,8 +166,11 @@ def _check_new(rows: _Rows, new: _Rows, patients: str, images: str, errors: Vali
         if {patient.id.casefold(), (patient.person or patient.id).casefold()} & taken
     }
     for name in sorted(known):
-        what = f"{name} is a patient of the study, and the networks may have been trained on this patient."
-        errors.add(patients, what, column="patient_id")
+        errors.add(
+            patients,
+            f"{name} is a patient of the study, and the networks may have been trained on this patient.",
+            column="patient_id",
+        )
     used = {image.id.casefold() for image in rows.images} | {negative.id.casefold() for negative in rows.negatives}
     added: list[Image | Negative] = [*new.images, *new.negatives]
     for image in added:

@@ -39,8 +39,7 @@ def class_names(classes: Mapping[str, object]) -> tuple[str, ...]:
     classes
         ``task.classes``: label texts and their meanings.
     """
-    meanings = [meaning for meaning in classes.values() if isinstance(meaning, str)]
-    return tuple(dict.fromkeys(meaning for meaning in meanings if meaning not in LEFT_OUT))
+    return tuple(dict.fromkeys(each for each in classes.values() if isinstance(each, str) and each not in LEFT_OUT))
 
 
 def expand_task(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -73,5 +72,4 @@ def expand_task(config: Mapping[str, Any]) -> Mapping[str, Any]:
             fix=f"Choose one of {', '.join(PRESETS)}, or write the task out: label, classes.",
         )
     preset = PRESETS[name]
-    classes = {**preset["classes"], **(given.get("classes") or {})}
-    return {**config, "task": {**preset, **given, "classes": classes}}
+    return {**config, "task": {**preset, **given, "classes": {**preset["classes"], **(given.get("classes") or {})}}}

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from nephroscale.text import count_of
 
 SHOWN_PER_COLUMN = 25
 
@@ -78,9 +76,9 @@ class ValidationErrors:
             for column, rows in more.items():
                 where = f", column {column}" if column else ""
                 lines.append(f"{table}{where}: {len(rows)} more errors in this column, in rows {spans(rows)}")
-        count = "1 error" if len(self.found) == 1 else f"{len(self.found)} errors"
         raise NephroscaleError(
-            f"The cohort's tables have {count}:\n" + "\n".join(f"  - {line}" for line in lines),
+            f"The cohort's tables have {count_of(len(self.found), 'error')}:\n"
+            + "\n".join(f"  - {line}" for line in lines),
             where=", ".join(tables),
             fix=fix,
         )

@@ -7,10 +7,9 @@ import io
 import re
 import warnings
 import zipfile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.cohort.validation_errors import ValidationErrors
 
 _MERGED = b"<mergeCell "
 _ZEROS = re.compile(r"0{2,}")
@@ -63,8 +62,7 @@ def read_workbook(path: str, content: bytes, sheet: str, errors: ValidationError
 
 def _has_merged_cells(content: bytes) -> bool:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        sheets = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
-        return any(_MERGED in archive.read(name) for name in sheets)
+        return any(_MERGED in archive.read(name) for name in archive.namelist() if name.startswith("xl/worksheets/"))
 
 
 def _choose_sheet(path: str, book: Any, wanted: str, errors: ValidationErrors) -> str | None:
@@ -91,19 +89,18 @@ def _with_values(
     for row, valued in zip(cells, values, strict=True):
         for cell, value in zip(row, valued, strict=True):
             if cell.data_type == "f" and value.value is None:
-                what = f"cell {cell.coordinate} is a formula without a stored value; open and save it in a spreadsheet."
-                errors.add(path, what, row=cell.row)
+                errors.add(
+                    path,
+                    f"cell {cell.coordinate} is a formula without a stored value; open and save it in a spreadsheet.",
+                    row=cell.row,
+                )
     return values
 
 
 def _texts(path: str, cells: list[tuple[Any, ...]], errors: ValidationErrors) -> list[list[str]]:
-    texts = []
-    for row in cells:
-        texts.append([_text(cell) for cell in row])
-        for cell in row:
-            if cell.data_type == "e":
-                errors.add(path, f"cell {cell.coordinate} holds the error {cell.value}.", row=cell.row)
-    return texts
+    for cell in (cell for row in cells for cell in row if cell.data_type == "e"):
+        errors.add(path, f"cell {cell.coordinate} holds the error {cell.value}.", row=cell.row)
+    return [[_text(cell) for cell in row] for row in cells]
 
 
 def _text(cell: Any) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nephroscale.commands.run import open_plan
+from nephroscale.commands.run import Commands, open_plan
+from nephroscale.engine.prepass import find_out
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    import argparse
-
-    from nephroscale.commands.run import Commands
-    from nephroscale.provenance.replay import Replay
+from nephroscale.provenance.find import find_artifact, find_unit
+from nephroscale.provenance.graph import read_graph
+from nephroscale.provenance.replay import Replay, replay
+from nephroscale.provenance.trace import trace
+from nephroscale.provenance.why import why
 
 
 def add(commands: Commands) -> None:
@@ -27,29 +27,37 @@ def add(commands: Commands) -> None:
         help="write an audit for publication to this folder instead: without ids, names of files, paths, table "
         "rows and names of machines",
     )
-    trace = commands.add_parser(
+    trace_parser = commands.add_parser(
         "trace", help="print everything that an artifact was made from, back to raw files", run=print_trace
     )
-    trace.add_argument("artifact", help="STAGE/UNIT, the path of a receipt or its link, or a digest")
-    trace.add_argument(
+    trace_parser.add_argument(
+        "artifact", metavar="ARTIFACT", help="STAGE/UNIT, the path of a receipt or its link, or a digest"
+    )
+    trace_parser.add_argument(
         "--all", action="store_true", help="print every input; without it, one example of many is printed"
     )
-    why = commands.add_parser(
+    why_parser = commands.add_parser(
         "why", help="explain why a unit would be recomputed: what changed since its last result", run=print_why
     )
-    why.add_argument("unit", help="STAGE/UNIT, such as tiles/P01-OM, or the path of a receipt")
+    why_parser.add_argument("unit", metavar="STAGE/UNIT", help="a unit, such as tiles/P01-OM, or the path of a receipt")
     diff = commands.add_parser(
         "diff", help="explain why two runs differ: the first differing artifacts and the cause", run=print_difference
     )
     diff.add_argument("runs", nargs=2, type=Path, metavar="RESULTS", help="results folder of a run")
-    replay = commands.add_parser("replay", help="recompute one artifact in a scratch folder and compare the bytes")
-    replay.add_argument("artifact", help="STAGE/UNIT, the path of a receipt or its link, or a digest")
-    replay.set_defaults(run=print_replay, computes=True)
+    replay_parser = commands.add_parser(
+        "replay", help="recompute one artifact in a scratch folder and compare the bytes"
+    )
+    replay_parser.add_argument(
+        "artifact", metavar="ARTIFACT", help="STAGE/UNIT, the path of a receipt or its link, or a digest"
+    )
+    replay_parser.set_defaults(run=print_replay, computes=True)
     adopt = commands.add_parser(
         "adopt", help="after an upgrade: keep a stage's artifacts if the new code gives the same bytes for a sample"
     )
-    adopt.add_argument("stage", help="stage, such as tiles; begin with the first one that would run again")
-    adopt.add_argument("--sample", type=int, default=3, help="number of units to recompute (default: 3)")
+    adopt.add_argument(
+        "stage", metavar="STAGE", help="stage, such as tiles; begin with the first one that would run again"
+    )
+    adopt.add_argument("--sample", type=int, metavar="N", default=3, help="number of units to recompute (default: 3)")
     adopt.set_defaults(run=adopt_stage, computes=True)
 
 
@@ -68,51 +76,36 @@ def write_audit(options: argparse.Namespace) -> int:
     states = ", ".join(f"{count} {STATUSES.get(state, state)}" for state, count in sorted(figures["states"].items()))
     print(f"{figures['artifacts']} artifacts: {states}; {figures['conflicts']} in conflict with another run.")
     print(f"Audit: {plan.link_path('audit', 'cohort') / 'index.html'}")
-    outdated = sum(figures["states"].get(name, 0) for name in ("stale", "lost", "unrecorded"))
+    outdated = sum(figures["states"].get(name, 0) for name in ("outdated", "lost", "unrecorded"))
     return 1 if outdated + figures["conflicts"] else 0
 
 
-def print_trace(options: argparse.Namespace) -> int:
+def print_trace(options: argparse.Namespace) -> None:
     """Print everything that an artifact was made from."""
-    from nephroscale.provenance.find import find_artifact
-    from nephroscale.provenance.graph import read_graph
-    from nephroscale.provenance.trace import trace
-
     plan = open_plan(options)
     graph = read_graph(plan)
     print(trace(graph, find_artifact(plan, graph, options.artifact), everything=options.all))
-    return 0
 
 
-def print_why(options: argparse.Namespace) -> int:
+def print_why(options: argparse.Namespace) -> None:
     """Print why a unit would be made again; the exit status is 0 in any case, since a change is no error."""
-    from nephroscale.engine.prepass import find_out
-    from nephroscale.provenance.find import find_unit
-    from nephroscale.provenance.why import why
-
     plan = open_plan(options)
     unit = find_unit(plan, options.unit)
     find_out(plan)
     print(why(plan, *unit))
-    return 0
 
 
-def print_difference(options: argparse.Namespace) -> int:
+def print_difference(options: argparse.Namespace) -> None:
     """Print why two runs differ; the exit status is 0 in any case, since a difference is no error."""
     from nephroscale.provenance.run_difference import compare_runs, open_run
     from nephroscale.stages.registry import ORDER
 
     first, second = (open_run(folder) for folder in options.runs)
     print(compare_runs(first, second, ORDER).text(ORDER))
-    return 0
 
 
 def print_replay(options: argparse.Namespace) -> int:
     """Recompute an artifact and print whether the bytes are equal."""
-    from nephroscale.provenance.find import find_artifact
-    from nephroscale.provenance.graph import read_graph
-    from nephroscale.provenance.replay import replay
-
     plan = open_plan(options)
     graph = read_graph(plan)
     done = replay(plan, graph, find_artifact(plan, graph, options.artifact))

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
-from typing import TYPE_CHECKING
 
-from nephroscale.commands.run import config_files, open_plan
+from nephroscale.commands.run import Commands, config_files, open_plan
+from nephroscale.engine.plan import Plan
 from nephroscale.errors import NephroscaleError, list_faults, name_files
-
-if TYPE_CHECKING:
-    import argparse
-
-    from nephroscale.commands.run import Commands
-    from nephroscale.engine.plan import Plan
 
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    text = "check tables, configuration, headers of files and the machine, as every run does before its first job"
-    parser = commands.add_parser("check", help=text, run=check)
+    parser = commands.add_parser(
+        "check",
+        help="check tables, configuration, headers of files and the machine, as every run does before its first job",
+        run=check,
+    )
     parser.add_argument("--profile", metavar="NAME", help="profile of Snakemake that the study will run with")
 
 
@@ -52,8 +50,13 @@ def _counts(plan: Plan) -> str:
     uses = Counter(patient.use for patient in cohort.patients.values())
     modalities = Counter(image.modality for image in cohort.images.values())
     classes = Counter(patient.label or "" for patient in cohort.patients.values() if patient.in_diagnosis)
-    lines = [f"{len(cohort.patients)} patients: {_list(uses)}", f"{len(cohort.images)} images: {_list(modalities)}"]
-    return "\n".join([*lines, f"classes: {_list({name: classes[name] for name in cohort.classes})}"])
+    return "\n".join(
+        [
+            f"{len(cohort.patients)} patients: {_list(uses)}",
+            f"{len(cohort.images)} images: {_list(modalities)}",
+            f"classes: {_list({name: classes[name] for name in cohort.classes})}",
+        ]
+    )
 
 
 def _list(counts: dict[str, int]) -> str:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import code
 import pdb  # noqa: T100  (post mortem is what `--run` is for)
 import traceback
+from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nephroscale.commands.run import open_plan
+from nephroscale.commands.run import Commands, open_plan
+from nephroscale.engine.job import Job
 from nephroscale.engine.make_units import open_job
 from nephroscale.engine.prepass import link_raw_files
 from nephroscale.errors import Rejected
 from nephroscale.provenance.find import find_unit
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Mapping
-
-    from nephroscale.commands.run import Commands
-    from nephroscale.engine.job import Job
 
 
 def add(commands: Commands) -> None:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
+from collections.abc import Iterable
 
-from nephroscale.commands.run import open_plan
-from nephroscale.engine.rates import ENOUGH, estimate, read_rates
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterable
-
-    from nephroscale.commands.run import Commands
-    from nephroscale.engine.rates import StageEstimate
+from nephroscale.commands.run import Commands, open_plan
+from nephroscale.engine.rates import ENOUGH, StageEstimate, estimate, read_rates
 
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    text = "estimate hours, memory and disk of each stage for this cohort"
-    commands.add_parser("estimate", help=text, run=print_estimate)
+    commands.add_parser(
+        "estimate", help="estimate hours, memory and disk of each stage for this cohort", run=print_estimate
+    )
 
 
-def print_estimate(options: argparse.Namespace) -> int:
+def print_estimate(options: argparse.Namespace) -> None:
     """Print a line for each stage, and the sums."""
     plan = open_plan(options)
     rows = estimate(plan, read_rates())
@@ -37,7 +32,6 @@ def print_estimate(options: argparse.Namespace) -> int:
         print("The shipped rates were measured on a CPU: GPU hours from them are an upper bound.")
     if any(row.source == "shipped rates" for row in rows):
         print(f"The shipped rates come from small images; {ENOUGH} finished jobs of a stage replace its rate.")
-    return 0
 
 
 def _sums(rows: Iterable[StageEstimate], on_gpu: set[str]) -> str:

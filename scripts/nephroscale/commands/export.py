@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nephroscale.commands.run import open_plan
+from nephroscale.commands.run import Commands, open_plan
+from nephroscale.engine.plan import Plan
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Mapping
-
-    from nephroscale.commands.run import Commands
-    from nephroscale.engine.plan import Plan
 
 
 def add(commands: Commands) -> None:
@@ -22,15 +17,17 @@ def add(commands: Commands) -> None:
     report = commands.add_parser(
         "export-report", help="write the report, its figures and tables into one zip file", run=write_report_archive
     )
-    report.add_argument("out", type=Path, metavar="OUT.zip")
+    report.add_argument("out", type=Path, metavar="OUT.zip", help="file to write")
     report.add_argument("--report", type=Path, metavar="FOLDER", help="report folder (default: the last report)")
     checklist = commands.add_parser(
         "checklist", help="fill CLAIM, TRIPOD+AI and STARD-AI from the report, for a paper", run=write_checklists
     )
     checklist.add_argument("out", type=Path, metavar="FOLDER", help="folder to create")
     h5 = commands.add_parser("export-h5", help="write bags of features as h5 for CLAM or TRIDENT", run=export_bags)
-    h5.add_argument("features", type=Path, nargs="?", help="one bag, such as results/features/P001-TEM.zarr")
-    h5.add_argument("out", type=Path, nargs="?")
+    h5.add_argument(
+        "features", type=Path, nargs="?", metavar="BAG", help="one bag, such as results/features/P001-TEM.zarr"
+    )
+    h5.add_argument("out", type=Path, nargs="?", metavar="FILE", help="h5 file to write")
     h5.add_argument("--all", type=Path, metavar="FOLDER", help="write the bags of the whole cohort to a new folder")
     h5.add_argument("--per", choices=("slide", "patient"), default="patient", help="with --all, one file for each")
     qupath = commands.add_parser(
@@ -39,16 +36,15 @@ def add(commands: Commands) -> None:
     qupath.add_argument("out", type=Path, metavar="FOLDER", help="folder to create, such as one in a QuPath project")
 
 
-def write_report_archive(options: argparse.Namespace) -> int:
+def write_report_archive(options: argparse.Namespace) -> None:
     """Write the report as a zip file."""
     from nephroscale.reporting.export_report import export_report
 
     report = options.report or open_plan(options).results / "report"
     print(f"{options.out}: {len(export_report(report, options.out))} files")
-    return 0
 
 
-def write_checklists(options: argparse.Namespace) -> int:
+def write_checklists(options: argparse.Namespace) -> None:
     """Write the checklists, a paragraph of methods and the references."""
     import json
     import os
@@ -64,11 +60,10 @@ def write_checklists(options: argparse.Namespace) -> int:
             where=str(out if out.exists() else report),
             fix="Name a new folder." if out.exists() else "Run the target `report`.",
         )
-    config = plan.config
     study = Study(
         metrics=json.loads(report.read_text(encoding="utf-8")),
         normalisation=_count_normalisations(plan),
-        missing_modalities=config.task.missing_modalities,
+        missing_modalities=plan.config.task.missing_modalities,
         segmenter=bool(plan.units("segmenter")),
         version=__version__,
     )
@@ -76,7 +71,6 @@ def write_checklists(options: argparse.Namespace) -> int:
     for name, count in write_checklist(study, out, up).items():
         print(f"{name}: {count} items to write yourself")
     print(f"Checklists: {out / 'index.html'}")
-    return 0
 
 
 def _count_normalisations(plan: Plan) -> dict[str, int]:
@@ -141,7 +135,7 @@ def _crop_side(plan: Plan, image: str) -> float | None:
     return side
 
 
-def write_outlines(options: argparse.Namespace) -> int:
+def write_outlines(options: argparse.Namespace) -> None:
     """Write the outlines of all slides, and the scripts, to a folder for QuPath."""
     from nephroscale.glomeruli.qupath import OutlinedSlide, write_qupath
 
@@ -155,4 +149,3 @@ def write_outlines(options: argparse.Namespace) -> int:
         raise NephroscaleError("There are no outlines yet.", where=str(plan.results), fix="Run the target `glomeruli`.")
     write_qupath(slides, options.out)
     print(f"{options.out}: outlines of {len(slides)} slides and fields, load_outlines.groovy, save_outlines.groovy")
-    return 0

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nephroscale.commands.run import open_plan
-
-if TYPE_CHECKING:
-    import argparse
-
-    from nephroscale.commands.run import Commands
+from nephroscale.commands.run import Commands, open_plan
 
 
 def add(commands: Commands) -> None:
@@ -25,7 +20,7 @@ def add(commands: Commands) -> None:
     digest = actions.add_parser(
         "digest", help="print the digest of a file or folder for the configuration", run=digest_of_weights
     )
-    digest.add_argument("path", type=Path)
+    digest.add_argument("path", type=Path, metavar="PATH")
     actions.add_parser(
         "prepare", help="convert the weights that installed packages carry (once)", run=prepare_all_weights
     )
@@ -54,19 +49,17 @@ def check_weights(options: argparse.Namespace) -> int:
     return 1 if missing else 0
 
 
-def digest_of_weights(options: argparse.Namespace) -> int:
+def digest_of_weights(options: argparse.Namespace) -> None:
     """Print the digest of weights."""
     from nephroscale.features.weights import digest_weights
 
     print(digest_weights(options.path))
-    return 0
 
 
-def prepare_all_weights(_options: argparse.Namespace) -> int:
+def prepare_all_weights(_options: argparse.Namespace) -> None:
     """Convert the weights that installed packages carry."""
     from nephroscale.features.convert_weights import prepare_weights
     from nephroscale.features.weights import PREPARED
 
     for name in PREPARED:
         print(f"{name}: {prepare_weights(name)}")
-    return 0

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import os
 import random
+import re
 import shlex
 import shutil
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nephroscale.cohort.columns import fold_column
-from nephroscale.cohort.file_names import compile_pattern, make_id, make_unique, parse_path
+from nephroscale.cohort.file_names import NamedParts, compile_pattern, make_id, make_unique, parse_path
 from nephroscale.cohort.reading import Table, clean, read_table
 from nephroscale.cohort.schemas import read_schema
 from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.commands.run import Commands
 from nephroscale.errors import NephroscaleError
 from nephroscale.places import PACKAGE, workflow_folder
 from nephroscale.reporting.settings import ReportSettings
-from nephroscale.slides.find_images import find_images
-from nephroscale.slides.stated_scale import read_stated_scales
+from nephroscale.slides.find_images import FoundFiles, FoundImage, find_images
+from nephroscale.slides.stated_scale import StatedScale, read_stated_scales
 from nephroscale.text import name_some
-
-if TYPE_CHECKING:
-    import argparse
-    import re
-    from collections.abc import Iterable
-
-    from nephroscale.cohort.file_names import NamedParts
-    from nephroscale.commands.run import Commands
-    from nephroscale.slides.find_images import FoundFiles, FoundImage
-    from nephroscale.slides.stated_scale import StatedScale
 
 TEMPLATES = PACKAGE / "commands" / "templates"
 #: Columns of a table of labels that are copied with the label if ids are pseudonyms.
@@ -44,8 +37,9 @@ FOLDS, SEEDS = 5, 3
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    text = "write the tables and the configuration of a new study, from a folder of images"
-    init = commands.add_parser("init", help=text, run=init_study)
+    init = commands.add_parser(
+        "init", help="write the tables and the configuration of a new study, from a folder of images", run=init_study
+    )
     init.add_argument("study", type=Path, metavar="STUDY", help="folder of the study; made if needed")
     init.add_argument("--from", dest="source", type=Path, metavar="FOLDER", help="folder of the images, only read")
     init.add_argument(
@@ -80,7 +74,7 @@ class _Tables:
     notes: list[str]
 
 
-def init_study(options: argparse.Namespace) -> int:
+def init_study(options: argparse.Namespace) -> None:
     """Write a new study; no file is overwritten."""
     study: Path = options.study
     files = ["study.yaml", "Snakefile", "slurm/config.yaml", "profiles/default/config.yaml"]
@@ -113,7 +107,6 @@ def init_study(options: argparse.Namespace) -> int:
     for profile, name in (("slurm", "slurm"), ("default", "profiles/default")):
         shutil.copyfile(workflow_folder() / "profiles" / profile / "config.yaml", study / name / "config.yaml")
     _print_summary(study, files, tables)
-    return 0
 
 
 def _make_tables(
@@ -135,14 +128,21 @@ def _make_tables(
         taken.add(row["image_id"].casefold())
         images.append(row)
     notes = [*labels.notes, *_find_blanks(images)]
-    faults = [f"{row['path']}: {scale.fault}" for row, scale in zip(images, stated, strict=True) if scale.fault]
-    notes += [f"cannot be used: {fault}" for fault in faults]
+    notes += [
+        f"cannot be used: {row['path']}: {scale.fault}"
+        for row, scale in zip(images, stated, strict=True)
+        if scale.fault
+    ]
     people = [_patient_row(name, ids[name], labels, pseudonym=key is not None) for name in patients]
     if labels.rows:
-        absent = sorted({*labels.rows} - {form for name in patients for form in _forms(name)})
-        notes += _note("in the table of labels, but without images", absent)
-        without = [row["patient_id"] for row in people if not row[labels.label]]
-        notes += _note(f"patients.csv, column {labels.label} is empty", without)
+        notes += _note(
+            "in the table of labels, but without images",
+            sorted({*labels.rows} - {form for name in patients for form in _forms(name)}),
+        )
+        notes += _note(
+            f"patients.csv, column {labels.label} is empty",
+            [row["patient_id"] for row in people if not row[labels.label]],
+        )
     else:
         notes.append("patients.csv, column diagnosis is empty; `folds` and all that follows needs it")
     notes += _note("left out, since the path does not fit --pattern", unmatched)
@@ -194,21 +194,18 @@ def _find_blanks(images: list[dict[str, str]]) -> list[str]:
     """List the empty cells of images.csv that its user has to fill in."""
     blanks: dict[str, list[str]] = defaultdict(list)
     for row in images:
-        modality, name = row["modality"], row["image_id"]
-        if not modality:
-            blanks["modality is empty (OM, IM or TEM)"].append(name)
-        needed = {"OM": "stain", "IM": "marker"}.get(modality)
-        if needed and not row[needed]:
-            blanks[f"{needed} is empty"].append(name)
-        if modality in {"OM", "IM"} and not row["mpp"]:
-            what = (
-                "mpp is empty (µm per pixel; or write `whole` in a column `roi` where one glomerulus fills the field)"
-            )
-            blanks[what].append(name)
-        if modality == "TEM" and not row["nm_per_px"]:
-            blanks["nm_per_px is empty (or name instrument and magnification)"].append(name)
-        if "resolution tag" in row["scale_source"]:
-            blanks["mpp is from a plain resolution tag; compare it with a scale bar"].append(name)
+        modality, needed = row["modality"], {"OM": "stain", "IM": "marker"}.get(row["modality"], "modality")
+        checks = {
+            "modality is empty (OM, IM or TEM)": not modality,
+            f"{needed} is empty": modality in {"OM", "IM"} and not row[needed],
+            "mpp is empty (µm per pixel; or write `whole` in a column `roi` where one glomerulus fills the field)": (
+                modality in {"OM", "IM"} and not row["mpp"]
+            ),
+            "nm_per_px is empty (or name instrument and magnification)": modality == "TEM" and not row["nm_per_px"],
+            "mpp is from a plain resolution tag; compare it with a scale bar": "resolution tag" in row["scale_source"],
+        }
+        for what in (what for what, holds in checks.items() if holds):
+            blanks[what].append(row["image_id"])
     return [note for what, names in blanks.items() for note in _note(f"images.csv, column {what}", names)]
 
 
@@ -233,8 +230,7 @@ def _forms(name: str) -> tuple[str, str]:
 def _ids_from_names(patients: Iterable[str]) -> dict[str, str]:
     ids: dict[str, str] = {}
     for name in patients:
-        taken = {each.casefold() for each in ids.values()}
-        ids[name] = make_unique(make_id(name) or "patient", taken)
+        ids[name] = make_unique(make_id(name) or "patient", {each.casefold() for each in ids.values()})
     return ids
 
 
@@ -277,9 +273,12 @@ def _read_labels(path: Path) -> _Labels:
             where=str(path),
             fix="Rename the column of the label to `diagnosis`.",
         )
-    rows = {cells["patient_id"].casefold(): cells for _, cells in table.rows}
-    notes = [str(note) for note in errors.notes]
-    return _Labels(rows, columns, "diagnosis" if "diagnosis" in free else free[0], notes)
+    return _Labels(
+        {cells["patient_id"].casefold(): cells for _, cells in table.rows},
+        columns,
+        "diagnosis" if "diagnosis" in free else free[0],
+        [str(note) for note in errors.notes],
+    )
 
 
 def _with_known_columns(table: Table) -> Table:
@@ -334,8 +333,7 @@ def _root(study: Path, source: Path | None) -> str:
 def _task(label: str, counts: Counter[str]) -> str:
     """The section `task`: each label becomes a class, until the user edits it."""
     if len([name for name, count in counts.items() if count > 1]) < 2:
-        text = (TEMPLATES / "task.yaml").read_text(encoding="utf-8").rstrip()
-        return text.format(label=label)
+        return (TEMPLATES / "task.yaml").read_text(encoding="utf-8").rstrip().format(label=label)
     lines = ["task:", f"  label: {json.dumps(label, ensure_ascii=False)}", "  classes:   # text in patients.csv: class"]
     for name, count in counts.most_common():
         text = json.dumps(name, ensure_ascii=False)
@@ -360,10 +358,11 @@ def _print_summary(study: Path, files: list[str], tables: _Tables) -> None:
         if outlined:
             print(f"  {outlined} with outlines; they train the segmenter for patients of the use `segmentation`")
     if tables.notes:
-        print("To check:")
-        for note in tables.notes:
-            print(f"  {note}")
-    print(f"Written to {study}: {', '.join(files)}")
-    print(f"Next: fill in what is listed above, edit {study / 'study.yaml'}, and list the remaining faults with")
-    print(f"  nephroscale check --configfile {shlex.quote(str(study / 'study.yaml'))}")
-    print("Then, in that folder, `snakemake --cores all features` or `nephroscale run features`.")
+        print("To check:", *(f"  {note}" for note in tables.notes), sep="\n")
+    print(
+        f"Written to {study}: {', '.join(files)}",
+        f"Next: fill in what is listed above, edit {study / 'study.yaml'}, and list the remaining faults with",
+        f"  nephroscale check --configfile {shlex.quote(str(study / 'study.yaml'))}",
+        "Then, in that folder, `snakemake --cores all features` or `nephroscale run features`.",
+        sep="\n",
+    )

@@ -7,25 +7,20 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
-from nephroscale.commands.run import open_plan
+from nephroscale.commands.run import Commands, open_plan
 from nephroscale.engine.package import CONFIG, Package
+from nephroscale.engine.plan import Plan
 from nephroscale.errors import NephroscaleError
 from nephroscale.features.weights import digest_weights
-from nephroscale.json_text import pretty_json
+from nephroscale.json_text import JSON, pretty_json
 from nephroscale.places import workflow_folder
 from nephroscale.store.digest import digest_file, digest_tree
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.commands.run import Commands
-    from nephroscale.engine.plan import Plan
-    from nephroscale.json_text import JSON
 
 #: The sections of the configuration that decide predictions.
 SECTIONS = ("seed", "compute", "task", "om", "im", "glomeruli", "tem", "features", "folds", "train")
@@ -45,8 +40,8 @@ def add(commands: Commands) -> None:
     package = commands.add_parser(
         "package", help="write a trained model into a folder, without patient data", run=package_model
     )
-    package.add_argument("model", help="name of the model, as under `models` in the configuration")
-    package.add_argument("out", type=Path, help="folder to create")
+    package.add_argument("model", metavar="MODEL", help="name of the model, as under `models` in the configuration")
+    package.add_argument("out", type=Path, metavar="FOLDER", help="folder to create")
     predict = commands.add_parser(
         "predict", help="predict patients by a packaged model, without a study", run=predict_elsewhere
     )
@@ -62,7 +57,7 @@ def add(commands: Commands) -> None:
     predict.add_argument("options", nargs="*", help="more options of Snakemake, after --")
 
 
-def package_model(options: argparse.Namespace) -> int:
+def package_model(options: argparse.Namespace) -> None:
     """Write a trained model into a folder."""
     package = write_package(open_plan(options), options.model, options.out)
     size = sum(path.stat().st_size for path in package.folder.rglob("*") if path.is_file())
@@ -70,7 +65,6 @@ def package_model(options: argparse.Namespace) -> int:
     for encoder in _encoders(package.settings()):
         if encoder.get("digest"):
             print(f"The weights of the encoder {encoder['name']} are not included; digest {encoder['digest']}.")
-    return 0
 
 
 def write_package(plan: Plan, model: str, out: Path) -> Package:
@@ -94,8 +88,11 @@ def write_package(plan: Plan, model: str, out: Path) -> Package:
     from nephroscale.stages.predict import folds_of, members_of, study_ranges
 
     if model not in plan.config.models:
-        fix = f"Name one of {', '.join(plan.config.models)}."
-        raise NephroscaleError(f"There is no model {model!r}.", where="configuration, models", fix=fix)
+        raise NephroscaleError(
+            f"There is no model {model!r}.",
+            where="configuration, models",
+            fix=f"Name one of {', '.join(plan.config.models)}.",
+        )
     if out.exists():
         raise NephroscaleError("This folder or file exists.", where=str(out), fix="Name a new folder.")
     whole = plan.config.to_mapping()
@@ -109,10 +106,11 @@ def write_package(plan: Plan, model: str, out: Path) -> Package:
                 where="configuration, features.encoders",
             )
         encoder["weights"] = None
-    members = members_of(plan, model)
-    keys = [(stage, "cohort") for stage in ("reference", "segmenter") if plan.units(stage)]
-    keys += [("train", unit) for unit in members]
-    keys += [("temperature", unit) for unit in folds_of(plan, model)]
+    keys = [
+        *((stage, "cohort") for stage in ("reference", "segmenter") if plan.units(stage)),
+        *(("train", unit) for unit in members_of(plan, model)),
+        *(("temperature", unit) for unit in folds_of(plan, model)),
+    ]
     if uses_prior(plan, model):
         fitted = {unit: plan.receipt("deposit_priors", unit) for unit in plan.units("deposit_priors")}
         keys += [("deposit_priors", unit) for unit, receipt in fitted.items() if receipt is None or receipt.accepted]
@@ -175,22 +173,28 @@ def predict_elsewhere(options: argparse.Namespace) -> int:
             encoder["weights"] = found[digest]
     if config["om"]["reference_file"]:
         config["om"]["reference_file"] = str(package.folder / REFERENCE_FILE)
-    tables = {"patients": str(options.patients.absolute()), "images": str(options.images.absolute())}
-    tables["root"] = str(options.root.absolute())
+    tables = {name: str(getattr(options, name).absolute()) for name in ("patients", "images", "root")}
     config |= {"data": tables, "predict": {**tables, "package": str(package.folder)}}
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     study = out / "study.yaml"
-    text = yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False, allow_unicode=True)
-    study.write_text(text, encoding="utf-8")
+    study.write_text(
+        yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
     package.publish(_plan_in(out, options))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow_folder() / "Snakefile")]
-    command += ["--configfile", study.name, *(["--config", *options.config] if options.config else [])]
-    command += ["--cores", str(options.cores), *options.options]
-    return subprocess.run([*command, "--", "predict"], cwd=out, check=False).returncode  # noqa: S603
+    command = [
+        *(sys.executable, "-m", "snakemake", "--snakefile", str(workflow_folder() / "Snakefile")),
+        *("--configfile", study.name, *(["--config", *options.config] if options.config else [])),
+        *("--cores", str(options.cores), *options.options, "--", "predict"),
+    ]
+    return subprocess.run(command, cwd=out, check=False).returncode  # noqa: S603
 
 
 def _plan_in(out: Path, options: argparse.Namespace) -> Plan:
     """Open the plan of a folder's configuration, with its store and results below that folder."""
-    more = [*(options.config or []), f"store={{path: {json.dumps(str(out / 'store'))}}}"]
-    return open_plan(argparse.Namespace(configfile=[out / "study.yaml"], config=more))
+    return open_plan(
+        argparse.Namespace(
+            configfile=[out / "study.yaml"],
+            config=[*(options.config or []), f"store={{path: {json.dumps(str(out / 'store'))}}}"],
+        )
+    )

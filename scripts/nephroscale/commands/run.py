@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import yaml
 
@@ -15,15 +16,11 @@ from nephroscale.engine.plan import Plan
 from nephroscale.engine.prepass import find_out, outdated
 from nephroscale.engine.snakemake.status import folder_summary, summary
 from nephroscale.errors import NephroscaleError
+from nephroscale.json_text import JSON
 from nephroscale.provenance.why import changes
 from nephroscale.stages.registry import stage_table
 
-if TYPE_CHECKING:
-    import argparse
-
-    from nephroscale.json_text import JSON
-
-    Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 DEFAULT = Path("config/config.yaml")
 STUDY = Path("study.yaml")
@@ -31,8 +28,7 @@ STUDY = Path("study.yaml")
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    text = "print the progress of the run, what was rejected and what failed"
-    commands.add_parser("status", help=text, run=status)
+    commands.add_parser("status", help="print the progress of the run, what was rejected and what failed", run=status)
 
 
 def enter_study(options: argparse.Namespace) -> None:
@@ -51,8 +47,7 @@ def enter_study(options: argparse.Namespace) -> None:
 def set_environment(options: argparse.Namespace, *, restart: bool) -> None:
     """Set the environment of numerical libraries. If they are already imported, `restart` starts this command again."""
     compute = read_config(options).get("compute")
-    changed = set_numerical_environment(compute if isinstance(compute, dict) else {})
-    if changed and restart and "numpy" in sys.modules:
+    if set_numerical_environment(compute if isinstance(compute, dict) else {}) and restart and "numpy" in sys.modules:
         sys.stdout.flush()
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606
 
@@ -128,7 +123,7 @@ def _update(config: dict[str, JSON], changes: dict[str, JSON]) -> None:
             config[key] = value
 
 
-def status(options: argparse.Namespace) -> int:
+def status(options: argparse.Namespace) -> None:
     """Print the progress of a run. If the tables have faults, print these and the contents of the results folder."""
     config = load_config(read_config(options))
     try:
@@ -144,4 +139,3 @@ def status(options: argparse.Namespace) -> int:
     print(summary(plan))
     if old:
         print("\nOutdated, and why:", *(f"  {line}" for line in changes(plan, old)), sep="\n")
-    return 0

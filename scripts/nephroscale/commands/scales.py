@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import argparse
+from typing import NamedTuple
 
+from nephroscale.cohort.image import Image
 from nephroscale.cohort.scales import MAX_RELATIVE_DIFFERENCE
-from nephroscale.commands.run import open_plan
+from nephroscale.commands.run import Commands, open_plan
 from nephroscale.errors import Rejected
 from nephroscale.slides.facts import ImageFacts, with_scale
 from nephroscale.slides.scale_bar import can_read_bars
-from nephroscale.slides.stated_scale import read_stated_scales
-
-if TYPE_CHECKING:
-    import argparse
-
-    from nephroscale.cohort.image import Image
-    from nephroscale.commands.run import Commands
-from nephroscale.slides.stated_scale import StatedScale
+from nephroscale.slides.stated_scale import StatedScale, read_stated_scales
 
 
 class ScaleRow(NamedTuple):
@@ -35,11 +30,12 @@ HEADER = ScaleRow("image", "modality", "file states", "table gives", "used", "")
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    text = "list the scale in each file, in the tables, and the one that is used"
-    commands.add_parser("scales", help=text, run=list_scales)
+    commands.add_parser(
+        "scales", help="list the scale in each file, in the tables, and the one that is used", run=list_scales
+    )
 
 
-def list_scales(options: argparse.Namespace) -> int:
+def list_scales(options: argparse.Namespace) -> None:
     """Print a line for each image, in the order of the ids."""
     images = list(open_plan(options).cohort.images.values())
     stated = read_stated_scales([(image.path, image.modality, image.page) for image in images])
@@ -50,16 +46,13 @@ def list_scales(options: argparse.Namespace) -> int:
     lacking, noted = (sum(getattr(row, name) == "none" for row in rows) for name in ("used", "file"))
     conflicts = sum("differ" in row.note for row in rows)
     print(f"\n{len(rows)} images: {noted} whose file states no scale, {lacking} without any, {conflicts} in conflict.")
-    return 0
 
 
 def _row(image: Image, stated: StatedScale) -> ScaleRow:
     unit, factor = ("nm", 1000.0) if image.modality == "TEM" else ("µm", 1.0)
     row, notes = image.row(), []
     file = None if stated.mpp is None else stated.mpp * factor
-    table = None
-    if row.scale is not None:
-        table = row.scale.value * {"um": 1.0, "nm": 1e-3}[row.scale.unit] * factor
+    table = None if row.scale is None else row.scale.value * {"um": 1.0, "nm": 1e-3}[row.scale.unit] * factor
     try:
         scale = with_scale(ImageFacts(), stated.mpp, row, generic=stated.generic, bar_unread=can_read_bars()).scale
         used = "from its bar, if any" if scale is None else "whole field"

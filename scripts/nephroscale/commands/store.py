@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from nephroscale.commands.run import open_plan
+from nephroscale.commands.run import Commands, open_plan
 from nephroscale.engine.past_reports import delete_reports
 from nephroscale.engine.prepass import delete_outdated
 from nephroscale.store import bundle, gc, results_index, verify
-
-if TYPE_CHECKING:
-    import argparse
-
-    from nephroscale.commands.run import Commands
 
 # Objects that `gc` lists one by one.
 LISTED = 50
@@ -29,10 +24,12 @@ def add(commands: Commands) -> None:
         "verify", help="hash every object of the store again and report damage", run=verify_store
     )
     check.add_argument("--restart", action="store_true", help="start over instead of resuming an interrupted check")
-    check.add_argument("--workers", type=int, help="number of processes (default: one per core)")
+    check.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
     garbage = commands.add_parser("gc", help="list or delete the objects that no receipt names", run=collect)
-    garbage.add_argument("--delete", action="store_true", help="delete them")
-    garbage.add_argument("--keep-days", type=float, default=1.0, help="keep objects younger than this (default: 1)")
+    garbage.add_argument("--delete", action="store_true", help="delete these objects")
+    garbage.add_argument(
+        "--keep-days", type=float, metavar="DAYS", default=1.0, help="keep objects younger than this (default: 1)"
+    )
     garbage.add_argument(
         "--forget",
         type=Path,
@@ -53,11 +50,11 @@ def add(commands: Commands) -> None:
         "export", help="write results and everything that they come from into one tar file", run=export_results
     )
     out.add_argument("results", type=Path, nargs="+", metavar="RESULT", help="receipts, or folders of receipts")
-    out.add_argument("file", type=Path, metavar="OUT.tar")
+    out.add_argument("file", type=Path, metavar="OUT.tar", help="file to write")
     into = commands.add_parser(
         "import", help="import exported results into the store, checking every byte", run=import_results
     )
-    into.add_argument("file", type=Path)
+    into.add_argument("file", type=Path, metavar="FILE.tar", help="a file that `export` wrote")
 
 
 def verify_store(options: argparse.Namespace) -> int:
@@ -94,7 +91,7 @@ def verify_store(options: argparse.Namespace) -> int:
     return 1 if damages else 0
 
 
-def collect(options: argparse.Namespace) -> int:
+def collect(options: argparse.Namespace) -> None:
     """List or delete the objects that no receipt names."""
     plan = open_plan(options)
     store = plan.store
@@ -123,10 +120,9 @@ def collect(options: argparse.Namespace) -> int:
     absent = results_index.absent_results(store)
     for folder in results_index.registered_results(store):
         print(f"results in this store: {folder}{' (missing, or without receipts)' if folder in absent else ''}")
-    return 0
 
 
-def export_results(options: argparse.Namespace) -> int:
+def export_results(options: argparse.Namespace) -> None:
     """Write results and everything that they come from into one file."""
     from nephroscale.engine.upstream import with_upstream
 
@@ -137,15 +133,13 @@ def export_results(options: argparse.Namespace) -> int:
         f"{options.file}: {len(contents.items)} results with everything that they come from except raw images, "
         f"{size / 1e6:.1f} MB"
     )
-    return 0
 
 
-def import_results(options: argparse.Namespace) -> int:
+def import_results(options: argparse.Namespace) -> None:
     """Import results from a file."""
     imported = bundle.read_bundle(open_plan(options).store, options.file)
     print(
         f"{imported.results} results: {imported.new} objects imported, {imported.known} already in the store. "
-        "Every digest matches."
+        "Every digest matches.\nWith the same raw files, tables, configuration and code, the workflow computes none of "
+        "them again."
     )
-    print("With the same raw files, tables, configuration and code, the workflow computes none of them again.")
-    return 0

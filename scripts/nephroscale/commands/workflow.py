@@ -6,14 +6,10 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nephroscale.commands.run import STUDY
+from nephroscale.commands.run import STUDY, Commands
 from nephroscale.errors import NephroscaleError
 from nephroscale.places import workflow_folder
-
-if TYPE_CHECKING:
-    from nephroscale.commands.run import Commands
 
 # One of these options gives the number of jobs that run at once.
 JOBS = ("--cores", "-c", "--jobs", "-j", "--profile", "--executor", "-e")

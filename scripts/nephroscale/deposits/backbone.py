@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nephroscale.deposits.images import Instances
+from nephroscale.deposits.images import Instances, TemPicture
+from nephroscale.deposits.settings import BackboneSettings
 from nephroscale.features.encoders import efficientnet_lite0
 from nephroscale.training.precision import autocast
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from nephroscale.deposits.images import TemPicture
-    from nephroscale.deposits.settings import BackboneSettings
 
 FIRST_STAGE = 2
 """Of EfficientNet-Lite0: maps at the full resolution of the stem hold edges alone."""
@@ -91,11 +87,11 @@ def pooled_features(
     """Give the pooled features of each picture, [pictures, C] float32 for each stage; means over its instances."""
     backbone.to(device).eval()
     instances = Instances(pictures)
-    stages: list[list[np.ndarray]] = []
     with autocast(device, backbone.precision):
-        for pixels in instances.batches(batch_size):
-            batch = torch.from_numpy(pixels).to(device)
-            stages.append([stage.float().cpu().numpy() for stage in backbone.pooled(batch)])
+        stages = [
+            [stage.float().cpu().numpy() for stage in backbone.pooled(torch.from_numpy(pixels).to(device))]
+            for pixels in instances.batches(batch_size)
+        ]
     owner, counts = instances.owner, instances.counts[:, None]
     found = []
     for parts in zip(*stages, strict=True):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nephroscale.arrays import write_arrays
+from nephroscale.collect import grouped
 from nephroscale.deposits.images import load_pictures
 from nephroscale.deposits.predictions import HEAT, Prediction, choose_weight, write_predictions, write_weight
 from nephroscale.deposits.settings import COMBINED, EQUAL, PLAIN, SVM
@@ -120,11 +121,12 @@ def predict_new_deposits(
     pictures = load_pictures(bags, None, settings.backbone.size_px)
     if not pictures or not members:
         raise Rejected("no TEM image can be used" if members else "no model of deposits could be trained")
-    sums: dict[str, list[np.ndarray]] = {}
-    for (_, seed), models in sorted(members.items()):
-        for name, values in predict_joined(models, pictures, settings, seed=seed, device=device)[0].items():
-            sums.setdefault(name, []).append(values)
-    means = {name: np.mean(values, axis=0) for name, values in sums.items()}
+    found = grouped(
+        (name, values)
+        for (_, seed), models in sorted(members.items())
+        for name, values in predict_joined(models, pictures, settings, seed=seed, device=device)[0].items()
+    )
+    means = {name: np.mean(values, axis=0) for name, values in found.items()}
     out.mkdir()
     write_predictions(
         out,
@@ -160,13 +162,13 @@ def predict_variants(
     pooled: dict[bool, list[np.ndarray]] = {}
     for variant, folder in models.items():
         if variant == PLAIN:
-            network = load_plain(folder, settings, device)
-            found[variant] = predict(network, pictures, device, settings.batch_size)
+            found[variant] = predict(load_plain(folder, settings, device), pictures, device, settings.batch_size)
             continue
         random = variant == "svm-random-weights"
         if random not in pooled:
-            backbone = make_backbone(settings, variant, seed)
-            pooled[random] = pooled_features(backbone, pictures, device, settings.batch_size)
+            pooled[random] = pooled_features(
+                make_backbone(settings, variant, seed), pictures, device, settings.batch_size
+            )
         found[variant] = load_svm(folder).probabilities(join_stages(pooled[random], variant))
     return found
 
@@ -177,9 +179,10 @@ def fold_weight(models: Mapping[str, Path]) -> float | None:
         return None
     plain, svm = read_validation(models[PLAIN]), read_validation(models[SVM])
     images = sorted(plain)
-    labels = np.array([plain[image][0] for image in images])
     return choose_weight(
-        labels, np.array([plain[image][1] for image in images]), np.array([svm[image][1] for image in images])
+        np.array([plain[image][0] for image in images]),
+        np.array([plain[image][1] for image in images]),
+        np.array([svm[image][1] for image in images]),
     )
 
 
@@ -204,8 +207,7 @@ def activation_maps(network: PlainNetwork, picture: TemPicture, device: str) -> 
         network.zero_grad(set_to_none=True)
         stages = network.backbone.stage_maps(pixels)
         maps = stages[HEAT_STAGE]
-        logit = network.classify(stages[-1].mean((2, 3)))
-        (gradient,) = torch.autograd.grad(logit.sum(), maps)
+        (gradient,) = torch.autograd.grad(network.classify(stages[-1].mean((2, 3))).sum(), maps)
         found.append((maps * gradient.clamp(min=0)).sum(1).clamp(min=0)[0].detach().float().cpu().numpy())
     return np.stack(found)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from pathlib import Path
+from typing import Any, Self
 
 from nephroscale.cohort.deposits import ANY, Deposits, parse_deposits
-from nephroscale.cohort.fold_table import SIDES, FoldSides
+from nephroscale.cohort.fold_table import SIDES, FoldSides, FoldTable, Side
 from nephroscale.cohort.folds import make_folds
 from nephroscale.cohort.patient import PatientRow
 from nephroscale.cohort.settings import FoldsSettings
@@ -16,12 +18,6 @@ from nephroscale.errors import NephroscaleError
 from nephroscale.json_text import pretty_json
 from nephroscale.settings import Settings, section, setting
 from nephroscale.store.digest import digest_json
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from nephroscale.cohort.fold_table import FoldTable, Side
 
 FILE = "folds.json"
 CLASSES = ("without deposits", "with deposits", "both kinds of images")
@@ -44,6 +40,11 @@ class DepositPatient:
     group: str | None
     site: str | None
     readings: Mapping[str, Deposits]
+
+    @property
+    def together(self) -> str:
+        """The name of those who stay on one side: of the group, or of the person."""
+        return self.group or self.person or self.id
 
     def kind(self, site: str) -> int:
         """Index into :data:`CLASSES`: what the patient's images show at a site."""
@@ -76,8 +77,8 @@ class DepositFolds:
 
     def labels(self, patients: Sequence[str], site: str) -> dict[str, bool]:
         """Give the label of each image of some patients, without images whose reading does not say."""
-        found = {i: reading.at(site) for p in patients for i, reading in self.readings[p].items()}
-        return {image: label for image, label in found.items() if label is not None}
+        read = (item for patient in patients for item in self.readings[patient].items())
+        return {image: label for image, reading in read if (label := reading.at(site)) is not None}
 
     def side(self, fold: str, side: Side) -> tuple[str, ...]:
         """Return the patients of one side of a fold."""
@@ -98,10 +99,10 @@ class DepositFolds:
             FoldSides(f["name"], tuple(f["train"]), tuple(f["validation"]), tuple(f["test"]), f.get("site"))
             for f in mapping["folds"]
         ]
-        readings: dict[str, dict[str, Deposits]] = {}
-        for patient, images in mapping["readings"].items():
-            parsed = {image: parse_deposits(text) for image, text in images.items()}
-            readings[patient] = {image: reading for image, reading in parsed.items() if reading}
+        readings = {
+            patient: {image: reading for image, text in images.items() if (reading := parse_deposits(text))}
+            for patient, images in mapping["readings"].items()
+        }
         return cls(tuple(sides), readings, dict(mapping["persons"]))
 
 
@@ -195,20 +196,17 @@ def _place(patients: Sequence[DepositPatient], diagnosis: FoldTable, site: str, 
     number = len(folds)
     further = sorted(
         (p for p in patients if p.id not in diagnosis.labels),
-        key=lambda p: (p.kind(site), draw(seed, "folds of deposits", p.group or p.person or p.id), p.id),
+        key=lambda p: (p.kind(site), draw(seed, "folds of deposits", p.together), p.id),
     )
-    turns: dict[str, int] = {}
-    for patient in further:
-        together = patient.group or patient.person or patient.id
-        turns.setdefault(together, len(turns) % number)
+    turns = {name: place % number for place, name in enumerate(dict.fromkeys(p.together for p in further))}
     placed = []
     for index, fold in enumerate(folds):
         side_of_group = {group_of[p]: side for side in SIDES for p in fold.side(side) if p in group_of}
         added: dict[str, list[str]] = {side: [p for p in fold.side(side) if p in read] for side in SIDES}
         for patient in further:
-            together = patient.group or patient.person or patient.id
-            turn = "test" if turns[together] == index else "train"
-            added[side_of_group.get(together, turn)].append(patient.id)
+            added[side_of_group.get(patient.together, "test" if turns[patient.together] == index else "train")].append(
+                patient.id
+            )
         train, validation, test = (tuple(sorted(added[side])) for side in SIDES)
         placed.append(FoldSides(fold.name, train, validation, test, fold.site))
     return placed

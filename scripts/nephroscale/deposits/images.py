@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
 from nephroscale.arrays import read_array, read_attributes
 from nephroscale.tem.instances import resample
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 OPEN = 64  # bags that are open at the same time
 
@@ -120,6 +117,16 @@ def load_pictures(bags: Mapping[str, Path], labels: Mapping[str, bool] | None, s
             if labels is not None and name not in labels:
                 continue
             own = np.flatnonzero(owner == index)
-            label = None if labels is None else labels[name]
-            found.append(TemPicture(name, patient, label, path, own, size_px, box[own], valid[own] * scale))
+            found.append(
+                TemPicture(
+                    name,
+                    patient,
+                    None if labels is None else labels[name],
+                    path,
+                    own,
+                    size_px,
+                    box[own],
+                    valid[own] * scale,
+                )
+            )
     return found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import shapely
@@ -12,9 +13,6 @@ import shapely
 from nephroscale.arrays import read_array, read_attributes
 from nephroscale.deposits.predictions import HEAT
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @dataclass(frozen=True)

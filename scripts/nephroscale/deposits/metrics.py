@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import rankdata
 
+from nephroscale.deposits.predictions import Prediction
 from nephroscale.evaluation.intervals import (
     jackknife_variance,
     midp_interval,
@@ -15,11 +16,6 @@ from nephroscale.evaluation.intervals import (
     score_interval,
     wilson_interval,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from nephroscale.deposits.predictions import Prediction
 
 METRICS = {"accuracy": "Accuracy", "auc": "AUC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
 
@@ -110,14 +106,6 @@ def _accuracy(found: Scored, kept: np.ndarray) -> float:
     return float(right[kept].mean()) if kept.any() else np.nan
 
 
-def _sensitivity(found: Scored, kept: np.ndarray) -> float:
-    return _accuracy(found, kept & found.labels)
-
-
-def _specificity(found: Scored, kept: np.ndarray) -> float:
-    return _accuracy(found, kept & ~found.labels)
-
-
 def _auc(found: Scored, kept: np.ndarray) -> float:
     """Share of pairs within folds, one image with and one without deposits, that the probabilities order correctly."""
     wins, pairs = 0.0, 0
@@ -133,8 +121,8 @@ def _auc(found: Scored, kept: np.ndarray) -> float:
 _FIGURES: dict[str, Callable[[Scored, np.ndarray], float]] = {
     "accuracy": _accuracy,
     "auc": _auc,
-    "sensitivity": _sensitivity,
-    "specificity": _specificity,
+    "sensitivity": lambda found, kept: _accuracy(found, kept & found.labels),
+    "specificity": lambda found, kept: _accuracy(found, kept & ~found.labels),
 }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,18 +12,12 @@ from blake3 import blake3
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nephroscale.deposits.images import Instances
+from nephroscale.deposits.backbone import Backbone
+from nephroscale.deposits.images import Instances, TemPicture
+from nephroscale.deposits.settings import DepositsSettings
 from nephroscale.deposits.svm import log_loss
 from nephroscale.errors import NephroscaleError
-from nephroscale.training.checkpoint import CurvePoint, copy_state
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from nephroscale.deposits.backbone import Backbone
-    from nephroscale.deposits.images import TemPicture
-    from nephroscale.deposits.settings import DepositsSettings
-    from nephroscale.training.checkpoint import Checkpoint, Progress
+from nephroscale.training.checkpoint import Checkpoint, CurvePoint, Progress, copy_state
 
 HEAD_RATE, WEIGHT_DECAY, DROPOUT = 1e-2, 1e-2, 0.2
 
@@ -63,8 +58,11 @@ class Items(NamedTuple):
 def list_items(pictures: Sequence[TemPicture]) -> Items:
     """Put the instances of pictures one after another."""
     instances = Instances(pictures)
-    labels = np.array([bool(picture.label) for picture in pictures])[instances.owner]
-    return Items(instances, labels, (1 / instances.counts)[instances.owner])
+    return Items(
+        instances,
+        np.array([bool(picture.label) for picture in pictures])[instances.owner],
+        (1 / instances.counts)[instances.owner],
+    )
 
 
 def predict(network: PlainNetwork, pictures: Sequence[TemPicture], device: str, batch_size: int) -> np.ndarray:
@@ -204,8 +202,7 @@ def _turn(image: Tensor, generator: torch.Generator) -> Tensor:
 @torch.inference_mode()
 def _instance_probabilities(network: PlainNetwork, items: Items, device: str, batch_size: int) -> np.ndarray:
     network.eval()
-    parts = [network(pixels).sigmoid().cpu() for pixels in _batches(items, device, batch_size)]
-    return torch.cat(parts).numpy()
+    return torch.cat([network(pixels).sigmoid().cpu() for pixels in _batches(items, device, batch_size)]).numpy()
 
 
 def _batches(items: Items, device: str, batch_size: int) -> Iterator[Tensor]:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
 from nephroscale.deposits.svm import log_loss
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 FILE, WEIGHT, HEAT = "predictions.csv", "weight.json", "heat.zarr"
 _IDS = ("image_id", "patient_id", "deposits")

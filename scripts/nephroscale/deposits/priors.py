@@ -74,8 +74,9 @@ def fit_priors(
     out.mkdir()
     svm.save(out)
     kept = replace(settings, backbone=replace(settings.backbone, weights=None)).to_mapping()
-    text = json.dumps({"deposits": kept, "mean": mean}, indent=1, sort_keys=True)
-    (out / FILE).write_text(text + "\n", encoding="utf-8")
+    (out / FILE).write_text(
+        json.dumps({"deposits": kept, "mean": mean}, indent=1, sort_keys=True) + "\n", encoding="utf-8"
+    )
     _as_priors(pictures, np.where(np.isfinite(priors), priors, mean), mean).write(out)
     return {"labelled_images": int(known.sum()), "with_deposits": int(truth.sum()), "mean": round(mean, 6)}
 
@@ -100,17 +101,18 @@ def predict_priors(folder: Path, bags: Mapping[str, Path], weights: str | None, 
     pictures = load_pictures(bags, None, settings.backbone.size_px)
     if not pictures:
         return TemPriors({}, mean)
-    features = _features(pictures, settings, device)
-    return _as_priors(pictures, load_svm(folder).probabilities(features), mean)
+    return _as_priors(pictures, load_svm(folder).probabilities(_features(pictures, settings, device)), mean)
 
 
 def _features(pictures: Sequence[TemPicture], settings: DepositsSettings, device: str) -> np.ndarray:
     from nephroscale.deposits.backbone import pooled_features
 
-    backbone = make_backbone(settings, SVM, seed=0)
-    return join_stages(pooled_features(backbone, pictures, device, settings.batch_size), SVM)
+    return join_stages(
+        pooled_features(make_backbone(settings, SVM, seed=0), pictures, device, settings.batch_size), SVM
+    )
 
 
 def _as_priors(pictures: Sequence[TemPicture], values: np.ndarray, mean: float) -> TemPriors:
-    found = {p.id: round(max(float(value), LEAST), 6) for p, value in zip(pictures, values, strict=True)}
-    return TemPriors(found, mean)
+    return TemPriors(
+        {p.id: round(max(float(value), LEAST), 6) for p, value in zip(pictures, values, strict=True)}, mean
+    )

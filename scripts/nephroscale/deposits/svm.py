@@ -9,16 +9,13 @@ machines. Advances in Large Margin Classifiers, 1999.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
 from nephroscale.errors import Rejected
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 KERNELS = ("linear", "rbf")
 COSTS = (0.001, 0.01, 0.1, 1.0, 10.0)
@@ -85,8 +82,7 @@ class Svm:
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Give the calibrated probability [n] of deposits."""
-        logits = self.parameters.slope * self.decision_values(features) + self.parameters.offset
-        return _sigmoid(logits)
+        return _sigmoid(self.parameters.slope * self.decision_values(features) + self.parameters.offset)
 
     def save(self, folder: Path) -> None:
         """Write arrays as safetensors and parameters as JSON."""
@@ -94,16 +90,16 @@ class Svm:
 
         arrays = {"mean": self.mean, "sd": self.sd, "vectors": self.vectors, "weights": self.weights}
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / FILE)
-        text = json.dumps(asdict(self.parameters), indent=1, sort_keys=True)
-        (folder / PARAMETERS).write_text(text + "\n", encoding="utf-8")
+        (folder / PARAMETERS).write_text(
+            json.dumps(asdict(self.parameters), indent=1, sort_keys=True) + "\n", encoding="utf-8"
+        )
 
 
 def load_svm(folder: Path) -> Svm:
     """Read an SVM from its files; its decision values are those of the saved one, to the bit."""
     from safetensors.numpy import load_file
 
-    parameters = json.loads((folder / PARAMETERS).read_text(encoding="utf-8"))
-    return Svm(Parameters(**parameters), **load_file(folder / FILE))
+    return Svm(Parameters(**json.loads((folder / PARAMETERS).read_text(encoding="utf-8"))), **load_file(folder / FILE))
 
 
 def fit_svm(features: np.ndarray, labels: np.ndarray, persons: Sequence[str], seed: int) -> Svm:
@@ -143,8 +139,13 @@ def fit_svm(features: np.ndarray, labels: np.ndarray, persons: Sequence[str], se
                 best = Parameters(kernel, cost, 1 / scaled.shape[1], 0.0, slope, offset, loss)
     assert best is not None
     machine = _machine(best.kernel, best.cost, scaled.shape[1]).fit(scaled, labels)
-    parameters = Parameters(**{**asdict(best), "intercept": float(machine.intercept_[0])})
-    return Svm(parameters, mean, sd, machine.support_vectors_.copy(), machine.dual_coef_[0].copy())
+    return Svm(
+        Parameters(**{**asdict(best), "intercept": float(machine.intercept_[0])}),
+        mean,
+        sd,
+        machine.support_vectors_.copy(),
+        machine.dual_coef_[0].copy(),
+    )
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:

@@ -68,8 +68,7 @@ def load_sides(task: Task, bags: Mapping[str, Path], size_px: int) -> Sides:
         patients = task.folds.side(task.fold, side)
         own = {patient: bags[patient] for patient in patients if patient in bags}
         found[side] = load_pictures(own, task.folds.labels(patients, task.site), size_px)
-    kinds = {picture.label for picture in found["train"]}
-    if len(kinds) < 2:
+    if len({picture.label for picture in found["train"]}) < 2:
         raise Rejected("the training side does not have images with and images without deposits")
     if not found["validation"]:
         raise Rejected("the validation side has no labelled image")
@@ -130,8 +129,9 @@ def train_deposits(
             backbone, sides.training, sides.validation, settings, checkpoint, seed=seed, device=device, log=log
         )
         save_file({k: v.contiguous() for k, v in sorted(network.cpu().state_dict().items())}, out / WEIGHTS)
-        points = [asdict(point) for point in curve]
-        (out / CURVE).write_text(json.dumps(points, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        (out / CURVE).write_text(
+            json.dumps([asdict(point) for point in curve], indent=1, sort_keys=True) + "\n", encoding="utf-8"
+        )
         probabilities = predict(network.to(device), sides.validation, device, settings.batch_size)
         figures: dict[str, object] = {"epochs": len(curve) - 1, "best_epoch": best}
     else:
@@ -145,9 +145,12 @@ def train_deposits(
         svm = fit_svm(features[:count], labels, persons, seed)
         svm.save(out)
         probabilities = svm.probabilities(features[count:])
-        chosen = svm.parameters
-        figures = {"kernel": chosen.kernel, "cost": chosen.cost, "support_vectors": len(svm.weights)}
-        figures["features"] = features.shape[1]
+        figures = {
+            "kernel": svm.parameters.kernel,
+            "cost": svm.parameters.cost,
+            "support_vectors": len(svm.weights),
+            "features": features.shape[1],
+        }
     _write_validation(out / VALIDATION, sides.validation, probabilities)
     return {
         "train_images": len(sides.training),

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from nephroscale.collect import reachable
+from nephroscale.engine.plan import Plan
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from nephroscale.engine.plan import Plan
 
 
 def receipts_of_stages(plan: Plan, *stages: str, new: bool = False) -> list[str]:

@@ -39,8 +39,9 @@ def batch_name(plan: Plan) -> str:
     NephroscaleError
         When a table cannot be read, or other tables have been predicted under `predict.name`.
     """
-    own, others = _remembered(plan)
-    chosen = plan.config.predict.name
+    names = names_of_batches(plan.store)
+    own, chosen = names.pop(_path(plan), None), plan.config.predict.name
+    others = set(names.values())
     if chosen:
         if chosen in others and next(plan.results.glob(f"{STAGE}/*/{chosen}.json"), None):
             receipts = plan.receipt_path(STAGE, f"*/{chosen}")
@@ -54,8 +55,8 @@ def batch_name(plan: Plan) -> str:
         return own
     date = now()[:10]
     taken = others | {path.stem for path in plan.results.glob(f"{STAGE}/*/*.json")}
-    names = (date if number == 1 else f"{date}-{number}" for number in count(1))
-    return next(name for name in names if name not in taken)
+    dated = (date if number == 1 else f"{date}-{number}" for number in count(1))
+    return next(name for name in dated if name not in taken)
 
 
 def remember_batch(plan: Plan) -> None:
@@ -99,10 +100,3 @@ def _path(plan: Plan) -> Path:
     predict = plan.config.predict
     tables = digest_json([digest_file(str(predict.patients)), digest_file(str(predict.images))])
     return plan.store.path / FOLDER / f"{tables}.json"
-
-
-def _remembered(plan: Plan) -> tuple[str | None, set[str]]:
-    """The remembered name of the plan's tables, and those of all others."""
-    names = names_of_batches(plan.store)
-    own = names.pop(_path(plan), None)
-    return own, set(names.values())

@@ -115,57 +115,87 @@ def _find_contradictions(filled: dict[str, Any]) -> list[str]:
     faults = _find_faulty_classes(config.task)
     for key, names in (("om.stains", config.om.stains), ("im.panel", config.im.panel)):
         faults += [f"{key}: {name} is named twice." for name in dict.fromkeys(names) if names.count(name) > 1]
-    if config.glomeruli.min_diameter_um >= config.glomeruli.max_diameter_um:
-        faults.append("glomeruli.min_diameter_um: has to be less than glomeruli.max_diameter_um.")
-    for modality in ("OM", "IM", "TEM"):
-        encoder = config.features.encoders.of(modality)
-        if encoder.name == "h5" and encoder.weights is not None:
-            here = f"features.encoders.{modality}"
-            faults.append(f"{here}.weights of the encoder `h5` is now called {here}.h5_folder.")
-    new, models = config.predict, config.models
-    if (new.patients is None) != (new.images is None):
-        faults.append("predict: new patients need both tables, predict.patients and predict.images.")
-    if new.name is not None and (
-        not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", new.name) or new.name.casefold() == "external"
-    ):
-        faults.append(f"predict.name: {new.name!r} does not fit; use letters, digits, - and _, but not `external`.")
-    named = [("predict.models", name) for name in new.models]
-    if config.report.headline is not None:
-        named.append(("report.headline", config.report.headline))
-    named += [("report.primary.contrasts", name) for name in config.report.primary.contrasts]
-    faults += [
-        f"{key}: there is no model {name!r} under models{nearest(name, models)}"
-        for key, name in named
-        if name not in models
+    encoders = {f"features.encoders.{each}": config.features.encoders.of(each) for each in ("OM", "IM", "TEM")}
+    new, report, folds = config.predict, config.report, config.folds
+    by_site = folds.scheme == "leave_one_site_out"
+    named = [
+        *(("predict.models", name) for name in new.models),
+        *(("report.headline", name) for name in (report.headline,) if name is not None),
+        *(("report.primary.contrasts", name) for name in report.primary.contrasts),
     ]
-    if config.folds.repeats > 1 and config.folds.scheme == "leave_one_site_out":
-        faults.append("folds.repeats: leaving one site out gives the same folds each time; set 1.")
-    if config.folds.left_out_sites == 1:
-        faults.append("folds.left_out_sites: 1 leaves no site to train on; there have to be two sites, or set 0.")
-    if config.folds.left_out_sites and config.folds.scheme == "leave_one_site_out":
-        faults.append("folds.left_out_sites: the scheme leave_one_site_out already leaves each site out; set 0.")
-    if config.folds.left_out_sites and config.tem.prior == "deposits":
-        faults.append("folds.left_out_sites: there are no priors of deposits for these folds (tem.prior); set 0.")
-    return faults + _find_faulty_report(config)
+    checks = (
+        (
+            config.glomeruli.min_diameter_um >= config.glomeruli.max_diameter_um,
+            "glomeruli.min_diameter_um: has to be less than glomeruli.max_diameter_um.",
+        ),
+        *(
+            (
+                encoder.name == "h5" and encoder.weights is not None,
+                f"{here}.weights of the encoder `h5` is now called {here}.h5_folder.",
+            )
+            for here, encoder in encoders.items()
+        ),
+        (
+            (new.patients is None) != (new.images is None),
+            "predict: new patients need both tables, predict.patients and predict.images.",
+        ),
+        (
+            new.name is not None
+            and (not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", new.name) or new.name.casefold() == "external"),
+            f"predict.name: {new.name!r} does not fit; use letters, digits, - and _, but not `external`.",
+        ),
+        *(
+            (name not in config.models, f"{key}: there is no model {name!r} under models{nearest(name, config.models)}")
+            for key, name in named
+        ),
+        (
+            folds.repeats > 1 and by_site,
+            "folds.repeats: leaving one site out gives the same folds each time; set 1.",
+        ),
+        (
+            folds.left_out_sites == 1,
+            "folds.left_out_sites: 1 leaves no site to train on; there have to be two sites, or set 0.",
+        ),
+        (
+            folds.left_out_sites > 0 and by_site,
+            "folds.left_out_sites: the scheme leave_one_site_out already leaves each site out; set 0.",
+        ),
+        (
+            folds.left_out_sites > 0 and config.tem.prior == "deposits",
+            "folds.left_out_sites: there are no priors of deposits for these folds (tem.prior); set 0.",
+        ),
+    )
+    return [*faults, *(text for holds, text in checks if holds), *_find_faulty_report(config)]
 
 
 def _find_faulty_report(config: Config) -> list[str]:
     """Find faults in the declaration of the primary endpoint, in the stated prevalences and in the named action."""
-    primary, prevalences, faults = config.report.primary, config.report.prevalences, []
-    if primary.contrasts:
-        if not re.fullmatch(r"\d{4}-\d\d-\d\d", primary.date or ""):
-            faults.append("report.primary.date: give the date of the declaration, as YYYY-MM-DD in quotes.")
-        if (headline := config.report.headline or next(iter(config.models), "")) in primary.contrasts:
-            faults.append(f"report.primary.contrasts: {headline} is the headline model itself; name other models.")
-        if primary.metric in ORDERED_METRICS and not config.task.ordinal:
-            faults.append(f"report.primary.metric: {primary.metric} needs ordered classes (task.ordinal: true).")
+    primary, prevalences, action = config.report.primary, config.report.prevalences, config.report.action
     classes = class_names(config.task.classes)
-    if prevalences and (set(prevalences) != set(classes) or abs(sum(prevalences.values()) - 1) > 0.005):
-        faults.append(f"report.prevalences: give a share for each class ({', '.join(classes)}); they have to sum to 1.")
-    action = config.report.action
-    if action.name and not (action.classes and set(action.classes) < set(classes)):
-        faults.append(f"report.action.classes: name some, and not all, of {', '.join(classes)}.")
-    return faults
+    headline = config.report.headline or next(iter(config.models), "")
+    checks = (
+        (
+            primary.contrasts and not re.fullmatch(r"\d{4}-\d\d-\d\d", primary.date or ""),
+            "report.primary.date: give the date of the declaration, as YYYY-MM-DD in quotes.",
+        ),
+        (
+            headline in primary.contrasts,
+            f"report.primary.contrasts: {headline} is the headline model itself; name other models.",
+        ),
+        (
+            primary.contrasts and primary.metric in ORDERED_METRICS and not config.task.ordinal,
+            f"report.primary.metric: {primary.metric} needs ordered classes (task.ordinal: true).",
+        ),
+        (
+            prevalences and (set(prevalences) != set(classes) or abs(sum(prevalences.values()) - 1) > 0.005),
+            f"report.prevalences: give a share for each class ({', '.join(classes)}); they have to sum to 1.",
+        ),
+        (
+            action.name and not (action.classes and set(action.classes) < set(classes)),
+            f"report.action.classes: name some, and not all, of {', '.join(classes)}.",
+        ),
+    )
+    return [text for holds, text in checks if holds]
 
 
 def _find_faulty_classes(task: TaskSettings) -> list[str]:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from nephroscale.cohort.files import expand_home
 from nephroscale.cohort.validation_errors import nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.settings import Schema
+from nephroscale.settings import Schema
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -88,15 +84,12 @@ class Completion:
         for key in value:
             here = f"{path}.{key}" if path else str(key)
             if not isinstance(key, str):
-                what = f"YAML reads this key as {type(key).__name__}, not as text; write it in quotes"
-                self.faults.append(f'{here}: {what} ("...").')
-            if key in known:
-                continue
-            if others is False:
+                kind = type(key).__name__
+                self.faults.append(f'{here}: YAML reads this key as {kind}, not as text; write it in quotes ("...").')
+            if key not in known and others is False:
                 self.faults.append(self._unknown_key(str(key), known, path))
-            else:
-                inner = others if isinstance(others, dict) else {}
-                completed[str(key)] = self.complete(value[key], inner, here)
+            elif key not in known:
+                completed[str(key)] = self.complete(value[key], others if isinstance(others, dict) else {}, here)
         return completed
 
     def _resolve(self, schema: Schema, value: Any, path: str) -> Schema:
@@ -134,8 +127,11 @@ class Completion:
                 return f"{here}: the family {family} does not read this key; it reads {reads}."
         if hint := nearest(key, known):
             return f"{here}: unknown key{hint}"
-        sections = self.schema["properties"].items()
-        elsewhere = [name for name, section in sections if key in section.get("properties", {}) and name != path]
+        elsewhere = [
+            name
+            for name, section in self.schema["properties"].items()
+            if key in section.get("properties", {}) and name != path
+        ]
         if elsewhere:
             return f"{here}: unknown key; did you mean `{elsewhere[0]}.{key}`?"
         return f"{here}: unknown key; the keys here are {', '.join(known)}."

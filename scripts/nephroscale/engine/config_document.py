@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from nephroscale.cohort.schemas import read_schema
 from nephroscale.collect import grouped
 from nephroscale.engine.config_completion import families_of, types_of
 from nephroscale.models.settings import COMMON_KEYS
 from nephroscale.places import workflow_folder
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from nephroscale.settings import Schema
+from nephroscale.settings import Schema
 
 PAGE = workflow_folder().parent / "config" / "README.md"
 
@@ -71,7 +68,9 @@ commas. The order of rows and columns does not matter. For tens of thousands of 
 than xlsx.
 
 Ids begin with a letter or a digit and consist of letters, digits, `_` and `-`. They are unique regardless of case,
-since they become file names. They also appear in the report: use study numbers, not names.
+since they become file names. An id that a spreadsheet turned into a date (`3-4` into `3-Mar`) is an error, and so is a
+Cyrillic letter among Latin ones. Ids that differ by leading zeros alone, and numbers with a comma, are noted.
+Ids also appear in the report: use study numbers, not names.
 """
 
 NOTES = {
@@ -103,9 +102,7 @@ def document() -> str:
     sections = schema["properties"]
     plain = {key: value for key, value in sections.items() if types_of(value) != {"object"}}
     parts = [INTRODUCTION, "## Keys\n", _table(_keys({"properties": plain}, ""))]
-    for name, section in sections.items():
-        if name in plain:
-            continue
+    for name, section in ((name, section) for name, section in sections.items() if name not in plain):
         parts.append(f"### `{name}`\n\n{section['description']}\n")
         if name == "models":
             families = families_of(schema)
@@ -133,11 +130,11 @@ def _common_keys(schema: Schema) -> dict[str, Schema]:
 
 def _keys_of_families(families: dict[str, Schema]) -> Iterator[tuple[str, ...]]:
     """Give key, families, type, default and meaning of each key; keys with one description have one row."""
-    readers: dict[tuple[str, ...], list[str]] = {}
-    for family, entry in families.items():
-        own = {key: value for key, value in entry["properties"].items() if key not in COMMON_KEYS}
-        for row in _rows({"properties": own}, ""):
-            readers.setdefault(row, []).append(family)
+    own = {
+        family: {key: value for key, value in entry["properties"].items() if key not in COMMON_KEYS}
+        for family, entry in families.items()
+    }
+    readers = grouped((row, family) for family, keys in own.items() for row in _rows({"properties": keys}, ""))
     yield ("Key", "Families", "Type", "Default", "Meaning")
     for (key, *others), names in readers.items():
         yield (key, "all" if len(names) == len(families) else ", ".join(names), *others)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.text import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,9 +32,9 @@ def raise_faults(faults: Sequence[str]) -> None:
         When there is a fault.
     """
     if faults:
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise NephroscaleError(
-            f"The configuration has {count}:\n" + "\n".join(f"  - {fault}" for fault in faults),
+            f"The configuration has {count_of(len(faults), 'fault')}:\n"
+            + "\n".join(f"  - {fault}" for fault in faults),
             where="configuration",
             fix="Fix these keys; config/README.md explains every one.",
         )
@@ -41,8 +42,7 @@ def raise_faults(faults: Sequence[str]) -> None:
 
 def dotted(path: Iterable[str | int]) -> str:
     """Write the path of a key as in ``train.seeds[0]``."""
-    written = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return written.removeprefix(".")
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
 def describe(error: ValidationError) -> str:

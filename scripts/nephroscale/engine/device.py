@@ -6,14 +6,11 @@ import os
 import platform
 import socket
 import sys
-from typing import TYPE_CHECKING
 
 from nephroscale.engine.environment import instruction_set
+from nephroscale.engine.settings import ComputeSettings
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    from nephroscale.engine.settings import ComputeSettings
-    from nephroscale.json_text import JSON
+from nephroscale.json_text import JSON
 
 
 class NodeError(NephroscaleError):

@@ -6,18 +6,14 @@ import ctypes
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
 
 from nephroscale.engine.device import NodeError
 from nephroscale.engine.environment import OVERRIDDEN, PORTABLE
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from types import ModuleType
-
-    from nephroscale.engine.settings import ComputeSettings
+from nephroscale.engine.settings import ComputeSettings
 
 #: What each library reports where it is pinned.
 EXPECTED = {"torch": "AVX2", "MKL": "COMPATIBLE", "numpy": "baseline", "OpenBLAS": "Haswell", "OpenCV": "AVX2"}

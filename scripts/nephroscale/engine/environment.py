@@ -6,17 +6,14 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from nephroscale.engine.settings import ComputeSettings
+from nephroscale.json_text import JSON
 from nephroscale.store.recipe import SharedPart
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.settings import ComputeSettings
-    from nephroscale.json_text import JSON
 
 #: Environment variables that decide how CUDA libraries compute, with the values that every job has.
 NUMERICAL_ENVIRONMENT = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
@@ -75,8 +72,9 @@ def package_versions(imports: tuple[str, ...]) -> SharedPart:
         Distribution to version, or ``absent``, sorted by name.
     """
     named = {each for name in imports for each in (*_distributions_of(name), *ALSO_DECIDING.get(name, ()))}
-    packages = {"python": platform.python_version()} | {name: _version(name) for name in named}
-    return SharedPart(sorted(packages.items()))
+    return SharedPart(
+        sorted(({"python": platform.python_version()} | {name: _version(name) for name in named}).items())
+    )
 
 
 def _distributions_of(name: str) -> tuple[str, ...]:
@@ -87,9 +85,7 @@ def _distributions_of(name: str) -> tuple[str, ...]:
     return tuple(sorted(set(_all_distributions().get(name, (name,)))))
 
 
-@cache
-def _all_distributions() -> dict[str, list[str]]:
-    return dict(importlib.metadata.packages_distributions())
+_all_distributions = cache(importlib.metadata.packages_distributions)
 
 
 @cache
@@ -129,10 +125,7 @@ def processor_class() -> str:
     Variables by which somebody limits a library follow, since they change the choice.
     """
     maker, flags = _processor()
-    level = "DEFAULT"
-    for name, needed in LEVELS.items():
-        if needed <= flags:
-            level = name
+    level = next((name for name, needed in reversed(LEVELS.items()) if needed <= flags), "DEFAULT")
     limits = [f"{name}={os.environ[name]}" for name in (*PINS, "NPY_DISABLE_CPU_FEATURES") if name in os.environ]
     return " ".join([f"{maker}-{level}", *limits])
 
@@ -163,8 +156,13 @@ def set_numerical_environment(compute: Mapping[str, Any]) -> bool:
         Whether anything was changed: what is already imported has not seen it.
     """
     before = dict(os.environ)
-    libraries = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-    for name in (*libraries, "OPENCV_FOR_THREADS_NUM"):
+    for name in (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "OPENCV_FOR_THREADS_NUM",
+    ):
         os.environ[name] = str(compute.get("threads", 1))
     if compute.get("instruction_set", PORTABLE) == PORTABLE:
         pins = _pins()

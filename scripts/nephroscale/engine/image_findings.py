@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from nephroscale.collect import grouped
-from nephroscale.slides.duplicates import find_alike, identity_rows, read_identities
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.slides.duplicates import AlikeImages
+from nephroscale.engine.plan import Plan
+from nephroscale.slides.duplicates import AlikeImages, find_alike, identity_rows, read_identities
 
 MOST_SATURATED = 0.01  # share of the pixels of tissue
 MOST_EXPOSED = 50.0  # longest by shortest exposure of one marker; seconds for milliseconds are 1000 times
@@ -36,8 +32,10 @@ def find_duplicates(plan: Plan) -> list[AlikeImages]:
     if "register" not in plan.stages:
         return []
     patients = [unit for unit in plan.units("register") if plan.receipt("register", unit)]
-    facts = read_identities(plan.object_path("register", patient) for patient in patients)
-    return find_alike(identity_rows(plan.cohort, patients), facts)
+    return find_alike(
+        identity_rows(plan.cohort, patients),
+        read_identities(plan.object_path("register", patient) for patient in patients),
+    )
 
 
 def describe_findings(plan: Plan) -> dict[str, Findings]:
@@ -51,11 +49,19 @@ def describe_findings(plan: Plan) -> dict[str, Findings]:
     faults = (pair for pair in find_duplicates(plan) if pair.is_fault)
     return {
         "The same image under two patients": grouped((pair.likeness, pair.names) for pair in faults),
-        "Scales of one image that differ by more than 5 %": _differing_scales(plan),
+        "Scales of one image that differ by more than 5 %": grouped(
+            (str(scales), f"{image} of {patient}")
+            for patient, differing in _figures(plan, "register", "differing_scales")
+            for image, scales in differing.items()
+        ),
         "Images to check": _doubtful(plan),
         "Saturated images": _saturated(plan),
         "Exposures of one marker that differ by more than 50 times": _differing_exposures(plan),
-        "TEM images left out": _left_out(plan),
+        "TEM images left out": grouped(
+            (str(image["reason"]), f"{image['id']} of {patient}")
+            for patient, dropped in _figures(plan, "tem", "dropped")
+            for image in dropped
+        ),
         "Outlines left out": _outlines_left_out(plan),
         "Stains that the segmenter was not trained on": _unknown_stains(plan),
     }
@@ -67,14 +73,6 @@ def _figures(plan: Plan, stage: str, name: str) -> Iterator[tuple[str, Any]]:
         receipt = plan.receipt(stage, unit)
         if receipt and receipt.figures.get(name):
             yield unit, receipt.figures[name]
-
-
-def _differing_scales(plan: Plan) -> Findings:
-    return grouped(
-        (str(scales), f"{image} of {patient}")
-        for patient, differing in _figures(plan, "register", "differing_scales")
-        for image, scales in differing.items()
-    )
 
 
 def _doubtful(plan: Plan) -> Findings:
@@ -96,22 +94,15 @@ def _saturated(plan: Plan) -> Findings:
 
 def _differing_exposures(plan: Plan) -> Findings:
     """Compare the exposures in the table of images, in which another unit is easily overlooked."""
-    images = plan.cohort.images.values()
-    markers = grouped((i.marker, (i.exposure_ms, i.id)) for i in images if i.marker and i.exposure_ms)
+    markers = grouped(
+        (i.marker, (i.exposure_ms, i.id)) for i in plan.cohort.images.values() if i.marker and i.exposure_ms
+    )
     found: Findings = {}
     for marker, exposures in sorted(markers.items()):
         (shortest, first), (longest, last) = min(exposures), max(exposures)
         if longest > MOST_EXPOSED * shortest:
             found[f"{marker}: {shortest:g} to {longest:g} ms"] = [first, last]
     return found
-
-
-def _left_out(plan: Plan) -> Findings:
-    return grouped(
-        (str(image["reason"]), f"{image['id']} of {patient}")
-        for patient, dropped in _figures(plan, "tem", "dropped")
-        for image in dropped
-    )
 
 
 def _unknown_stains(plan: Plan) -> Findings:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.stage import Stage
 from nephroscale.errors import NephroscaleError
 from nephroscale.slides import raw
 from nephroscale.store.recipe import Recipe
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.stage import Stage
 
 
 def check_nothing_changed(plan: Plan, stage: Stage, unit: str, recipe: Recipe, signatures: dict[str, str]) -> None:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from nephroscale.cohort.image import Image
 from nephroscale.engine.cards import take_card
 from nephroscale.engine.device import choose_device
 from nephroscale.engine.node_copy import copy_raw
-from nephroscale.engine.stage import STATUS
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.stage import STATUS, Need, Stage
 from nephroscale.errors import NephroscaleError, Rejected
+from nephroscale.settings import Settings
 from nephroscale.slides import raw
+from nephroscale.store.receipts import Receipt
+from nephroscale.store.recipe import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from nephroscale.cohort.image import Image
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.stage import Need, Stage
-    from nephroscale.settings import Settings
-    from nephroscale.slides.facts import ImageFacts
-    from nephroscale.store.receipts import Receipt
-    from nephroscale.store.recipe import Recipe
+    from nephroscale.slides.facts import ImageFacts  # imports OpenCV, which a cache hit does not need
 
 S = TypeVar("S", bound="Settings")
 
@@ -148,8 +146,7 @@ class Job(Generic[S]):
 
     def optional_input(self, name: str) -> Input | None:
         """The artifact of a named input, or None where this unit has none, or it was rejected."""
-        found = [each for each in self.inputs(name) if each.path]
-        return found[0] if found else None
+        return next((each for each in self.inputs(name) if each.path), None)
 
     def _read(self, needs: Sequence[Need]) -> Iterator[Input]:
         for need in needs:
@@ -176,10 +173,12 @@ class Job(Generic[S]):
 
     def raw(self, image: Image) -> Path:
         """The id-named link to an image's raw file, or the copy of it on the node's own disk."""
-        if self._node_copies and self.stage.name != "register":
-            copy = copy_raw(image.path, self.facts(image.id).digest, self._node_copies / image.id)
-            if copy:
-                return copy
+        if (
+            self._node_copies
+            and self.stage.name != "register"
+            and (copy := copy_raw(image.path, self.facts(image.id).digest, self._node_copies / image.id))
+        ):
+            return copy
         return raw.link_raw(image.path, self.plan.raw_folder(image))
 
     def annotation(self, image: Image) -> Path:

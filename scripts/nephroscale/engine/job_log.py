@@ -5,19 +5,15 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from nephroscale.cohort.cohort import Cohort
+from nephroscale.cohort.image import Image
 from nephroscale.slides.raw import DICOM
 from nephroscale.store.disk import is_full_disk
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from nephroscale.cohort.cohort import Cohort
-    from nephroscale.cohort.image import Image
 
 
 class PathRedactor:
@@ -41,18 +37,20 @@ class PathRedactor:
     @cached_property
     def _files(self) -> list[tuple[tuple[str, ...], Path, str]]:
         """Each file, the word that a text about it must contain, and the id of its image."""
-        images = self._cohort.images.values()
-        named = [(path, image.id) for image in images for path in (image.path, image.annotation) if path]
-        for image in self._read:
-            named += [(path, image.id) for path in _around(image.path)]
-            if image.annotation:
-                named += [(path, image.id) for path in _around(image.annotation)]
+        named = [
+            (path, image.id)
+            for image in self._cohort.images.values()
+            for path in (image.path, image.annotation)
+            if path
+        ]
+        read = ((path, image.id) for image in self._read for path in (image.path, image.annotation) if path)
+        named += [(path, image_id) for listed, image_id in read for path in _around(listed)]
         return [(tuple(_forms(path.stem)), path, image) for path, image in named]
 
     @cached_property
     def _ids(self) -> set[str]:
-        persons = (patient.person for patient in self._cohort.patients.values() if patient.person)
-        return {*self._cohort.patients, *self._cohort.images, *persons}
+        patients = self._cohort.patients
+        return {*patients, *self._cohort.images, *(each.person for each in patients.values() if each.person)}
 
     @cached_property
     def _common(self) -> set[str]:

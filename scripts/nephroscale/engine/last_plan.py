@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
 from nephroscale.engine.environment import numerical_environment
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.stage import Stage
 from nephroscale.places import PACKAGE
 from nephroscale.store.digest import digest_bytes, digest_file, digest_json
+from nephroscale.store.disk import file_state
 from nephroscale.store.receipts import Receipt
 from nephroscale.store.test_set_exposure import ScoredTestSet
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.stage import Stage
 
 FOLDER = "plans"
 _DIGEST_LENGTH = 64
@@ -79,8 +76,7 @@ class LastPlan:
         if entry is None or not self._holds(stage, unit, entry):
             self._unchanged = False
             return None
-        scored = ScoredTestSet(*entry.scored) if entry.scored else None
-        self._plan.recall(stage.name, unit, entry.recipe, scored)
+        self._plan.recall(stage.name, unit, entry.recipe, ScoredTestSet(*entry.scored) if entry.scored else None)
         return entry.receipt
 
     def keep(self, stage: Stage, unit: str, receipt: Receipt | None) -> None:
@@ -103,8 +99,13 @@ class LastPlan:
         if recipe is None:
             return Entry(receipt, None, None, None, None)
         scored = plan.test_set_use(stage.name, unit)
-        record = _state(plan.records.path(recipe))
-        return Entry(receipt, recipe, record, stage.files(plan, unit), list(scored) if scored else None)
+        return Entry(
+            receipt,
+            recipe,
+            file_state(plan.records.path(recipe)),
+            stage.files(plan, unit),
+            list(scored) if scored else None,
+        )
 
     def _holds(self, stage: Stage, unit: str, entry: Entry) -> bool:
         if (stage.name, unit) in self._plan.forced:
@@ -112,7 +113,7 @@ class LastPlan:
         if entry.recipe is None:
             return True
         return (
-            _state(self._plan.records.path(entry.recipe)) == entry.record
+            file_state(self._plan.records.path(entry.recipe)) == entry.record
             and stage.files(self._plan, unit) == entry.files
             and (entry.receipt.digest is None or self._plan.store.find(entry.receipt.digest) is not None)
         )
@@ -131,17 +132,14 @@ class LastPlan:
         return {(stage, unit): Entry(Receipt(**receipt), *rest) for stage, unit, receipt, *rest in entries}
 
 
-def _state(path: Path) -> list[int] | None:
-    try:
-        found = os.stat(path)  # noqa: PTH116  (once for every artifact of a cohort)
-    except OSError:
-        return None
-    return [found.st_ino, found.st_size, found.st_mtime_ns]
-
-
 def _digest_basis(plan: Plan) -> str:
     """Digest all that decides artifacts beside raw files and the artifacts before them."""
-    sources = {path for folder in {plan.scripts, PACKAGE} for path in folder.rglob("*") if _is_source(path.name)}
+    sources = {
+        path
+        for folder in {plan.scripts, PACKAGE}
+        for path in folder.rglob("*")
+        if not path.name.endswith(".pyc") and not path.name.startswith(".")
+    }
     basis: list[Any] = [
         plan.config.to_mapping(),
         digest_bytes(repr(plan.cohort).encode()),
@@ -151,7 +149,3 @@ def _digest_basis(plan: Plan) -> str:
         [numerical_environment(plan.config.compute, torch=torch) for torch in (False, True)],
     ]
     return digest_json(basis)
-
-
-def _is_source(name: str) -> bool:
-    return not name.endswith(".pyc") and not name.startswith(".")

@@ -8,9 +8,11 @@ import resource
 import socket
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from nephroscale.engine.device import describe_allocation, describe_device
 from nephroscale.engine.dispatch import check_dispatch
@@ -18,22 +20,17 @@ from nephroscale.engine.invariants import check_nothing_changed, check_registere
 from nephroscale.engine.job import Job
 from nephroscale.engine.node_copy import node_folder
 from nephroscale.engine.open_check import check_opens
+from nephroscale.engine.plan import Plan
 from nephroscale.engine.prepass import link_raw_files
+from nephroscale.engine.stage import Stage
 from nephroscale.errors import NephroscaleError, Rejected
+from nephroscale.json_text import JSON
 from nephroscale.store.folder import remove_tree
 from nephroscale.store.receipts import Receipt
 from nephroscale.store.recipe import Recipe
 from nephroscale.store.records import Made, now
 from nephroscale.store.results_index import pinned
 from nephroscale.text import name_some
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.stage import Stage
-    from nephroscale.json_text import JSON
 
 
 class NotMadeError(NephroscaleError):
@@ -71,11 +68,10 @@ def _make_unit(plan: Plan, stage: Stage, unit: str) -> Receipt:
 
 def not_made(plan: Plan, stage: Stage, unit: str) -> NotMadeError:
     """The error of a unit whose inputs are not all made; it names those."""
-    needs = [need for need in stage.needs(plan, unit) if plan.receipt(need.stage, need.unit) is None]
-    names = [f"{need.stage} of {need.unit}" for need in needs]
+    needs = [f"{need.stage} of {need.unit}" for need in stage.needs(plan, unit) if plan.receipt(*need[:2]) is None]
     return NotMadeError(
         "A required input has not been produced yet.",
-        where=name_some(names, 5),
+        where=name_some(needs, 5),
         fix="Run the same command again.",
     )
 
@@ -88,8 +84,7 @@ def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, *, begun: floa
     check_registered(plan, stage, unit)
     signatures = raw_signatures(plan, stage, unit)
     started, clock = now(), time.monotonic()
-    receipts = (plan.receipt(need.stage, need.unit) for need in stage.needs(plan, unit))
-    digests = {receipt.digest for receipt in receipts if receipt and receipt.digest}
+    digests = {r.digest for need in stage.needs(plan, unit) if (r := plan.receipt(*need[:2])) and r.digest}
     with (
         plan.store.scratch() as scratch,
         node_folder(wanted=plan.config.compute.copy_raw_to_node) as node_copies,

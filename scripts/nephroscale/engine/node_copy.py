@@ -5,18 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.slides import raw
-from nephroscale.store.digest import digest_json
+from nephroscale.store.digest import copy_digested, digest_json
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-BLOCK = 1 << 22
 # Space left free for the job's other files.
 MARGIN = 1 << 28
 
@@ -73,12 +69,6 @@ def copy_raw(path: Path, registered: str, folder: Path) -> Path | None:
 
 def _copy(source: Path, target: Path) -> str:
     """Copy a file and return the BLAKE3 digest of the bytes read."""
-    from blake3 import blake3
-
-    hasher = blake3()
     target.unlink()  # the link to the source
-    with source.open("rb") as reader, target.open("wb") as writer:
-        while block := reader.read(BLOCK):
-            hasher.update(block)
-            writer.write(block)
-    return hasher.hexdigest()
+    with source.open("rb") as reader:
+        return copy_digested(reader, target)

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nephroscale.engine.stage import STATUS
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.stage import STATUS, Stage
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.stage import Stage
 
 VARIABLE = "NEPHROSCALE_CHECK_INPUTS"
 
@@ -64,8 +59,7 @@ def check_opens(plan: Plan, stage: Stage, unit: str) -> Iterator[None]:
     if not _check.hooked:
         sys.addaudithook(_check)
         _check.hooked = True
-    receipts = [plan.receipt(*need[:2]) for need in _readable(plan, stage, unit)]
-    _check.declared = {receipt.digest for receipt in receipts if receipt and receipt.digest}
+    _check.declared = {r.digest for key in _readable(plan, stage, unit) if (r := plan.receipt(*key)) and r.digest}
     _check.where, _check.fault = f"{stage.name} of {unit}", None
     _check.objects = (plan.store.path / "objects").resolve()
     try:

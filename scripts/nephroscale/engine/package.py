@@ -77,8 +77,10 @@ class Package:
 
     def write(self) -> None:
         """Write the manifest."""
-        content = {"format": FORMAT, **{key: value for key, value in vars(self).items() if key != "folder"}}
-        (self.folder / MANIFEST).write_text(pretty_json(content), encoding="utf-8")
+        (self.folder / MANIFEST).write_text(
+            pretty_json({"format": FORMAT, **{key: value for key, value in vars(self).items() if key != "folder"}}),
+            encoding="utf-8",
+        )
 
     def units(self, stage: str) -> list[str]:
         """The units of a stage whose artifacts the package holds."""

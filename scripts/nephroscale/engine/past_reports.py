@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from nephroscale.store.objects import Store
 from nephroscale.store.receipts import Receipt, read_receipt, settle_receipt
 from nephroscale.store.results_index import REPORTS
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from nephroscale.store.objects import Store
 
 
 def past_reports(results: Path) -> dict[int, Receipt]:

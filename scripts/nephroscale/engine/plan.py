@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from nephroscale.cohort.cohort import Cohort
+from nephroscale.cohort.image import Image
 from nephroscale.cohort.tables import load_cohort
+from nephroscale.collect import Kept
 from nephroscale.engine.batches import batch_name
 from nephroscale.engine.config import Config, load_config
 from nephroscale.engine.environment import numerical_environment, package_versions
@@ -17,24 +21,15 @@ from nephroscale.engine.forced import Forced
 from nephroscale.engine.package import CONFIG, MANIFEST, Package, with_package
 from nephroscale.engine.raw_cache import RawCache
 from nephroscale.engine.results_folder import ResultsFolder
-from nephroscale.engine.stage import RECEIPT, STATUS, Need
+from nephroscale.engine.stage import RECEIPT, STATUS, Need, Stage
 from nephroscale.places import PACKAGE, scripts_folder, workflow_folder
-from nephroscale.store.code import Code, ParsedSources
+from nephroscale.store.code import Closure, Code, ParsedSources
 from nephroscale.store.digest import digest_json
 from nephroscale.store.objects import Store
 from nephroscale.store.receipts import Receipt, read_receipt
 from nephroscale.store.recipe import Recipe
 from nephroscale.store.records import Records
-from nephroscale.store.test_set_exposure import ExposureLedger
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from nephroscale.cohort.cohort import Cohort
-    from nephroscale.cohort.image import Image
-    from nephroscale.engine.stage import Stage
-    from nephroscale.store.code import Closure
-    from nephroscale.store.test_set_exposure import ScoredTestSet
+from nephroscale.store.test_set_exposure import ExposureLedger, ScoredTestSet
 
 T = TypeVar("T")
 # If more artifacts than this are there, Snakemake learns only of those that are missing: it needs about a millisecond
@@ -108,13 +103,17 @@ class Plan(ResultsFolder):
         self.forced = Forced.from_environment()
         #: Whether the pre-pass has brought every receipt to what is known.
         self.settled = False
-        self._receipts: dict[tuple[str, str], Receipt | None] = {}
+        self._receipts: Kept[tuple[str, str], Receipt | None] = Kept(lambda key: read_receipt(self.receipt_name(*key)))
         self._receipt_digests: dict[tuple[str, str], tuple[Receipt, str]] = {}
-        self._objects: dict[tuple[Path, Callable[[Any], Any]], Any] = {}
+        self._objects: Kept[tuple[Path, Callable[[Any], Any]], Any] = Kept(
+            lambda key: key[1](json.loads(key[0].read_bytes()))
+        )
         self._digests: dict[tuple[str, str], str] = {}
         self._test_set_uses: dict[tuple[str, str], ScoredTestSet] = {}
-        self._units: dict[str, list[str]] = {}
-        self._study_units: dict[str, list[str]] = {}
+        self._units: Kept[str, list[str]] = Kept(
+            lambda stage: [*self.study_units(stage), *self.stages[stage].new_units(self)]
+        )
+        self._study_units: Kept[str, list[str]] = Kept(lambda stage: self.stages[stage].units(self))
         self._loose_ends: dict[tuple[str, ...], list[Need]] = {}
 
     def afresh(self) -> Plan:
@@ -191,21 +190,17 @@ class Plan(ResultsFolder):
 
     def units(self, stage: str) -> list[str]:
         """The units of a stage, those of new patients after the others."""
-        if stage not in self._units:
-            self._units[stage] = [*self.study_units(stage), *self.stages[stage].new_units(self)]
         return self._units[stage]
 
     def study_units(self, stage: str) -> list[str]:
         """The units of a stage that belong to the study, and therefore to `all`, the report and the audit."""
-        if stage not in self._study_units:
-            self._study_units[stage] = self.stages[stage].units(self)
         return self._study_units[stage]
 
     def loose_ends(self, *stages: str) -> list[Need]:
         """Units of the study in some stages that no other of them waits for: to wait for these is to wait for all."""
         if stages not in self._loose_ends:
-            keys = ((name, unit) for name in stages for unit in self.study_units(name))
-            self._loose_ends[stages] = [Need(*key) for key in self.loose_ends_of(keys)]
+            keys = self.loose_ends_of((name, unit) for name in stages for unit in self.study_units(name))
+            self._loose_ends[stages] = [Need(*key) for key in keys]
         return self._loose_ends[stages]
 
     def loose_ends_of(self, keys: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -227,10 +222,7 @@ class Plan(ResultsFolder):
 
     def receipt(self, stage: str, unit: str) -> Receipt | None:
         """The present receipt of a unit, or None if it is not made."""
-        key = (stage, unit)
-        if key not in self._receipts:
-            self._receipts[key] = read_receipt(self.receipt_name(stage, unit))
-        return self._receipts[key]
+        return self._receipts[stage, unit]
 
     def set_receipt(self, stage: str, unit: str, receipt: Receipt | None) -> None:
         """Set the receipt of a unit before it is written (used by the pre-pass)."""
@@ -250,10 +242,7 @@ class Plan(ResultsFolder):
         path = self.object_path(stage, unit)
         if path is None:
             return None
-        key = (path / file if file else path, parse)
-        if key not in self._objects:
-            self._objects[key] = parse(json.loads(key[0].read_bytes()))
-        parsed: T = self._objects[key]
+        parsed: T = self._objects[path / file if file else path, parse]
         return parsed
 
     def examine(self, stage: Stage, unit: str) -> Recipe | Receipt | None:
@@ -284,9 +273,7 @@ class Plan(ResultsFolder):
             else:
                 return _inherited(stage, unit, need, receipt)
         files = stage.files(self, unit)
-        if files is None:
-            return None
-        return self.recipe_with(stage, unit, stage.rows(self, unit), {**inputs, **files})
+        return None if files is None else self.recipe_with(stage, unit, stage.rows(self, unit), {**inputs, **files})
 
     def recipe_with(self, stage: Stage, unit: str, rows: object, inputs: Mapping[str, str]) -> Recipe:
         """The recipe of a unit with given rows and inputs, which may not be known."""
@@ -330,12 +317,9 @@ class Plan(ResultsFolder):
 
     def recipe_digest(self, stage: str, unit: str) -> str | None:
         """The digest of a unit's recipe, or None if something that decides it is not known yet."""
-        if (stage, unit) not in self._digests:
-            recipe = self.recipe(stage, unit)
-            if recipe is None:
-                return None
+        if (stage, unit) not in self._digests and (recipe := self.recipe(stage, unit)):
             self._digests[stage, unit] = recipe.digest
-        return self._digests[stage, unit]
+        return self._digests.get((stage, unit))
 
     def test_set_use(self, stage: str, unit: str) -> ScoredTestSet | None:
         """Which configuration a unit scores on which test patients; None if it scores none or this is unknown."""
@@ -367,5 +351,10 @@ def _inherited(stage: Stage, unit: str, need: Need, receipt: Receipt) -> Receipt
     """The receipt of a unit whose input was rejected. It names the artifact that was rejected first."""
     if "because" in receipt.figures:
         return Receipt(stage.name, unit, "rejected", receipt.reason, figures=receipt.figures)
-    reason = f"{need.stage} of {need.unit}: {receipt.reason}"
-    return Receipt(stage.name, unit, "rejected", reason, figures={"because": f"{need.stage}/{need.unit}"})
+    return Receipt(
+        stage.name,
+        unit,
+        "rejected",
+        f"{need.stage} of {need.unit}: {receipt.reason}",
+        figures={"because": f"{need.stage}/{need.unit}"},
+    )

@@ -7,26 +7,21 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nephroscale.engine.batches import STAGES_OF_BATCHES, remember_batch
 from nephroscale.engine.last_plan import LastPlan
 from nephroscale.engine.past_reports import keep_report
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.stage import Stage
 from nephroscale.slides.raw import link_raw
 from nephroscale.store.disk import write_whole
-from nephroscale.store.receipts import holds, link_target, raise_time, read_receipt, settle_receipt
+from nephroscale.store.receipts import Receipt, holds, link_target, raise_time, read_receipt, settle_receipt
 from nephroscale.store.records import now
 from nephroscale.store.results_index import OUTDATED, register_results
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.stage import Stage
-    from nephroscale.store.receipts import Receipt
 
 
 @dataclass
@@ -90,8 +85,9 @@ def find_out(plan: Plan) -> Findings:
             written = _time_of_equal_receipt(plan, key, known)
             if written is None:
                 found.rewritten.add(key)
-            upstream = (found.times.get(need[:2], 0) for need in stage.upstream(plan, unit))
-            found.times[key] = max(script_time, written or started, *upstream)
+            found.times[key] = max(
+                script_time, written or started, *(found.times.get(need[:2], 0) for need in stage.upstream(plan, unit))
+            )
         artifact = plan.object_path(name, "cohort") if stage.pages else None
         for copy, page in stage.pages:
             if artifact and (artifact / page).is_file():
@@ -164,8 +160,7 @@ def outdated(plan: Plan, stage: str, unit: str) -> Receipt | None:
 
 def outdated_receipts(results: Path) -> dict[Path, Receipt]:
     """The receipts of outdated artifacts whose links people may still open, by the receipt's path."""
-    paths = sorted((results / OUTDATED).rglob("*.json"))
-    return {path: receipt for path in paths if (receipt := read_receipt(path))}
+    return {path: receipt for path in sorted((results / OUTDATED).rglob("*.json")) if (receipt := read_receipt(path))}
 
 
 def delete_outdated(plan: Plan) -> int:
@@ -246,8 +241,13 @@ def _set_others_outdated(plan: Plan, stage: Stage, units: set[str]) -> None:
                 path.unlink(missing_ok=True)
                 continue
             unit = below + name[:-5]
-            other = name.endswith(".json") and unit not in units and not stage.stays(unit)
-            if other and not path.is_symlink() and not name.startswith("."):
+            if (
+                name.endswith(".json")
+                and unit not in units
+                and not stage.stays(unit)
+                and not path.is_symlink()
+                and not name.startswith(".")
+            ):
                 _set_outdated(plan, path)
 
 

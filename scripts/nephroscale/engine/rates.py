@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from nephroscale.engine.plan import Plan
 from nephroscale.places import PACKAGE
 from nephroscale.slides.raw import stat_signature
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.plan import Plan
 
 RATES = PACKAGE / "engine" / "templates" / "rates.json"
 #: Records of a stage from which on the study's own rate is used.
@@ -92,8 +89,7 @@ def size_of_task(plan: Plan, stage: str, unit: str) -> float:
         return sum(stat_signature(image.path)[1] for image in images if image.path.exists()) / 1e6
     if stage == "train":
         model, _, _ = unit.partition("/")
-        epochs = plan.config.models[model].training(plan.config.train).epochs
-        return float(len(plan.patients) * epochs)
+        return float(len(plan.patients) * plan.config.models[model].training(plan.config.train).epochs)
     return float(len(plan.patients)) if stage in {"evaluate", "report", "audit"} else 0.0
 
 
@@ -129,21 +125,19 @@ def fit_rate(samples: list[Sample]) -> Rate:
         each = (values.mean(0) - values.min(0)) / task[0] if task[0] else np.zeros(2)
         fixed = values.min(0) if task[0] else values.mean(0)
         (seconds, size), (seconds_each, size_each) = fixed.tolist(), each.tolist()
-    peak = max(sample.peak_mb for sample in samples)
     return Rate(
         seconds=round(seconds, 6),
         seconds_each=round(seconds_each, 6),
         size=round(size, 6),
         size_each=round(size_each, 6),
-        peak_mb=peak,
+        peak_mb=max(sample.peak_mb for sample in samples),
         jobs=len(samples),
     )
 
 
 def read_rates() -> dict[str, Rate]:
     """Read the rates that ``benchmarks/rates.py`` wrote."""
-    content = json.loads(RATES.read_text(encoding="utf-8"))
-    return {stage: Rate(**rate) for stage, rate in content["stages"].items()}
+    return {stage: Rate(**rate) for stage, rate in json.loads(RATES.read_text(encoding="utf-8"))["stages"].items()}
 
 
 def rates_of(plan: Plan, shipped: Mapping[str, Rate]) -> tuple[dict[str, Rate], set[str]]:
@@ -163,11 +157,11 @@ def usual_durations(plan: Plan, shipped: Mapping[str, Rate]) -> dict[str, Usual]
 
 def mean_tasks(plan: Plan) -> dict[str, float]:
     """Mean size of the tasks of each stage that has some, see :func:`size_of_task`."""
-    found = {}
-    for stage in plan.stages:
-        if units := plan.study_units(stage):
-            found[stage] = sum(size_of_task(plan, stage, unit) for unit in units) / len(units)
-    return found
+    return {
+        stage: sum(size_of_task(plan, stage, unit) for unit in units) / len(units)
+        for stage in plan.stages
+        if (units := plan.study_units(stage))
+    }
 
 
 def estimate(plan: Plan, shipped: Mapping[str, Rate]) -> list[StageEstimate]:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
+from nephroscale.cohort.image import Image
 from nephroscale.errors import NephroscaleError
 from nephroscale.slides import raw
 from nephroscale.store.digest import digest_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from nephroscale.cohort.image import Image
-    from nephroscale.store.objects import Store
+from nephroscale.store.objects import Store
 
 # The pre-pass hashes at most this many bytes of unknown files: about two seconds.
 PRE_PASS_BYTES = 8 << 30
@@ -98,8 +95,7 @@ class RawCache:
 
     @cached_property
     def _sizes(self) -> set[int]:
-        entries = (self._read(path) for path in self.store.path.glob("raw/*/*.json"))
-        return {entry["size"] for entry in entries if entry}
+        return {entry["size"] for path in self.store.path.glob("raw/*/*.json") if (entry := self._read(path))}
 
     def digest_in(self, path: Path) -> str | None:
         """The digest that a file of the cache holds."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.cohort.image import Image
-    from nephroscale.engine.stage import Stage
+from nephroscale.cohort.image import Image
+from nephroscale.engine.stage import Stage
 
 
 class ResultsFolder:

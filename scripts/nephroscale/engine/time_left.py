@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.rates import Usual
+from nephroscale.engine.rates import Usual
 
 #: Phases, each of which waits for all jobs of the one before. Within a phase a patient or a fold passes through these
 #: groups of stages one after the other, while others are already further.
@@ -131,5 +128,4 @@ class TimeLeft:
         mean = self._mean(stage, now)
         running = [now - since for name, since in self._running.values() if name == stage]
         rest = [max(mean - seconds, 0.2 * mean) for seconds in running]
-        longest = mean if waiting > len(running) else max(rest)
-        return sum(rest) + mean * (waiting - len(running)), longest
+        return sum(rest) + mean * (waiting - len(running)), mean if waiting > len(running) else max(rest)

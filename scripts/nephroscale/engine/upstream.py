@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from pathlib import Path
 
 from nephroscale.collect import reachable
+from nephroscale.engine.plan import Plan
 from nephroscale.engine.raw_cache import raw_paths
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.bundle import Contents, Item
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from nephroscale.engine.plan import Plan
 
 Key = tuple[str, str]
 
@@ -41,14 +37,15 @@ def with_upstream(plan: Plan, results: Iterable[Path]) -> Contents:
         for unit in plan.units(stage)
         for path in (plan.receipt_path(stage, unit), plan.link_path(stage, unit))
     }
-    named = [key for path in results for key in _named(plan, path, places)]
-    wanted = reachable(named, lambda key: [need[:2] for need in plan.stages[key[0]].needs(plan, key[1])])
+    wanted = reachable(
+        [key for path in results for key in _named(plan, path, places)],
+        lambda key: [need[:2] for need in plan.stages[key[0]].needs(plan, key[1])],
+    )
     ordered = [(stage, unit) for stage in plan.stages for unit in plan.units(stage) if (stage, unit) in wanted]
     items = [_item(plan, *key) for key in ordered]
     raw = [path for stage, unit in ordered for path in raw_paths(plan.stages[stage].raw(plan, unit)).values()]
     # Known by now: a look-up has asked for the digest of each.
-    entries = [entry for path in raw if (entry := plan.raw_cache.entry(path))]
-    return Contents(items, {entry["digest"]: entry["size"] for entry in entries})
+    return Contents(items, {entry["digest"]: entry["size"] for path in raw if (entry := plan.raw_cache.entry(path))})
 
 
 def _named(plan: Plan, path: Path, places: dict[str, Key]) -> list[Key]:

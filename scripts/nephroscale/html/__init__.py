@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jinja2
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 TEMPLATES = Path(__file__).parent / "templates"
 

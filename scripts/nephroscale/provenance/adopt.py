@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.stage import Stage
+from nephroscale.json_text import JSON
 from nephroscale.provenance.replay import Replay, recompute
 from nephroscale.store.digest import digest_json
 from nephroscale.store.recipe import Recipe
-from nephroscale.store.records import now
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.stage import Stage
-    from nephroscale.json_text import JSON
-    from nephroscale.store.records import Record
+from nephroscale.store.records import Record, now
 
 #: The parts of a recipe that an upgrade leaves as they are: only code and packages may differ.
 SAME = ("stage", "format", "settings", "rows", "inputs", "seed", "compute")
@@ -89,7 +85,11 @@ def adopt(plan: Plan, stage: Stage, sample: int, report: Callable[[str, Replay],
     if not all(done.agrees_wholly for done in replays):
         return Adoption(candidates, replays, adopted=False)
     for unit, recipe, record in candidates:
-        counts = {"replayed": len(chosen), "of": len(candidates)}
-        origin: dict[str, JSON] = {"recipe": record.recipe.digest, "on": now(), **counts}
+        origin: dict[str, JSON] = {
+            "recipe": record.recipe.digest,
+            "on": now(),
+            "replayed": len(chosen),
+            "of": len(candidates),
+        }
         plan.records.add(recipe, replace(record.receipt, unit=unit), {**record.made, "adopted": origin})
     return Adoption(candidates, replays, adopted=bool(candidates))

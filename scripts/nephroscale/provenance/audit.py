@@ -5,25 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, TypedDict, cast
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypedDict, cast
 
 import orjson
 
+from nephroscale.engine.plan import Plan
 from nephroscale.errors import NephroscaleError
+from nephroscale.json_text import JSON
 from nephroscale.provenance.crate import write_crate
 from nephroscale.provenance.cross_machine import compare_elsewhere
 from nephroscale.provenance.document import count_states, make_document
+from nephroscale.provenance.document_types import AuditDocument
 from nephroscale.provenance.graph import read_graph
 from nephroscale.provenance.record_index import RecordIndex
 from nephroscale.store.receipts import Receipt, settle_receipt
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.json_text import JSON
-    from nephroscale.provenance.document_types import AuditDocument
 
 
 class AuditFigures(TypedDict):
@@ -86,8 +83,11 @@ def lines_json(document: AuditDocument) -> bytes:
 
     Equal documents give equal text.
     """
-    lines = [_encode(key) + b": " + _lines(value) for key, value in sorted(document.items())]
-    return b"{\n" + b",\n".join(lines) + b"\n}\n"
+    return (
+        b"{\n"
+        + b",\n".join([_encode(key) + b": " + _lines(value) for key, value in sorted(document.items())])
+        + b"\n}\n"
+    )
 
 
 def _encode(value: object) -> bytes:

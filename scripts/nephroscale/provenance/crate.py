@@ -70,15 +70,15 @@ def write_crate(
         return 0
     _copy_workflow(workflow, out)
     if document["metrics"] is not None:
-        text = json.dumps(document["metrics"], sort_keys=True, indent=2, ensure_ascii=False)
-        (out / "metrics.json").write_text(text + "\n", encoding="utf-8")
+        (out / "metrics.json").write_text(
+            json.dumps(document["metrics"], sort_keys=True, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
     crate = ROCrate(version="1.1")
     crate.metadata.extra_terms.update(TERMS)
     entities = Entities(crate, base_address(document))
     main = _main_workflow(crate, out)
     actions = Actions(document, entities, [_artifact(entities, document, entry) for entry in document["artifacts"]])
-    runs = _runs(document, entities, actions, main)
-    crate.root_dataset["mentions"] = [*runs, *actions]
+    crate.root_dataset["mentions"] = [*_runs(document, entities, actions, main), *actions]
     _describe(document, entities, actions)
     wait_for_page()
     _carried_files(entities, out)
@@ -207,8 +207,9 @@ def _describe(document: AuditDocument, entities: Entities, actions: Actions) -> 
     crate.name = document["title"]
     crate.description = "\n".join(lines)
     crate.license = LICENCE
-    newest = max(times(entry["made"])[1] for entry in document["artifacts"] if entry["made"])
-    crate.root_dataset["datePublished"] = newest
+    crate.root_dataset["datePublished"] = max(
+        times(entry["made"])[1] for entry in document["artifacts"] if entry["made"]
+    )
     crate.root_dataset["conformsTo"] = [
         entities.context(identifier, "CreativeWork", name=name, version=version)
         for identifier, (name, version) in PROFILES.items()

@@ -100,9 +100,8 @@ class Actions:
                 other = f", but BLAKE3 {repeat['digest']}" if repeat.get("digest") else ""
                 outcome, reason = [], repeat.get("reason")
                 remark = f" It did not give the result of the first run, which is kept{other}."
-            again = f"{identifier}/again-{number}"
             self._act(
-                again,
+                f"{identifier}/again-{number}",
                 entry,
                 repeat["made"],
                 results=outcome,

@@ -102,8 +102,9 @@ class Entities:
 
     def value(self, name: str, value: object) -> ContextEntity:
         """Get the entity of a parameter of an action, such as its slice of the configuration, as JSON."""
-        text = canonical_json(value).decode()
-        return self.context(f"#{name}-{digest_json(value)[:16]}", "PropertyValue", name=name, value=text)
+        return self.context(
+            f"#{name}-{digest_json(value)[:16]}", "PropertyValue", name=name, value=canonical_json(value).decode()
+        )
 
     def usage(self, made: Made) -> list[ContextEntity]:
         """Get the entities of peak memory and device of a job; equal values are one entity."""
@@ -159,5 +160,6 @@ def _compact(properties: dict[str, object]) -> dict[str, object]:
 def times(made: Made) -> tuple[str, str]:
     """Start and end of a job, as ISO 8601 with milliseconds."""
     start = datetime.fromisoformat(made["started"])
-    end = start + timedelta(seconds=made["seconds"])
-    return start.isoformat(timespec="milliseconds"), end.isoformat(timespec="milliseconds")
+    return start.isoformat(timespec="milliseconds"), (start + timedelta(seconds=made["seconds"])).isoformat(
+        timespec="milliseconds"
+    )

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
+from nephroscale.provenance.document_types import Comparison
+from nephroscale.provenance.graph import Graph
+from nephroscale.provenance.record_index import RecordIndex
 from nephroscale.provenance.tolerance import measure_distance
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.provenance.document_types import Comparison
-    from nephroscale.provenance.graph import Graph
-    from nephroscale.provenance.record_index import RecordIndex
-    from nephroscale.store.objects import Store
+from nephroscale.store.objects import Store
 
 
 def compare_elsewhere(store: Store, graph: Graph, index: RecordIndex) -> list[Comparison]:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Literal, cast
+from collections.abc import Mapping
+from typing import Literal, cast
 
-from nephroscale.json_text import canonical_json
+from nephroscale.engine.plan import Plan
+from nephroscale.json_text import JSON, canonical_json
+from nephroscale.provenance.document_types import (
+    ArtifactEntry,
+    AuditDocument,
+    Comparison,
+    Exclusion,
+    InputEntry,
+    Metrics,
+    RunEntry,
+    Shared,
+)
 from nephroscale.provenance.graph import CURRENT, LOST, Artifact, Graph, Input
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.json_text import JSON
-    from nephroscale.provenance.document_types import (
-        ArtifactEntry,
-        AuditDocument,
-        Comparison,
-        Exclusion,
-        InputEntry,
-        Metrics,
-        RunEntry,
-        Shared,
-    )
 
 
 def make_document(plan: Plan, graph: Graph, elsewhere: list[Comparison] | None = None) -> AuditDocument:
@@ -81,9 +77,7 @@ def make_document(plan: Plan, graph: Graph, elsewhere: list[Comparison] | None =
 
 def _content(plan: Plan, artifact: Artifact | None, file: str) -> JSON:
     """Read a JSON file of an artifact's object; None if there is none, or it is lost."""
-    if artifact is None or artifact.state == LOST:
-        return None
-    return cast("JSON", plan.object_json(*artifact.key, file))
+    return None if artifact is None or artifact.state == LOST else cast("JSON", plan.object_json(*artifact.key, file))
 
 
 def _entry(artifact: Artifact, index: Mapping[tuple[str, str], int], shared: _SharedValues) -> ArtifactEntry:
@@ -170,9 +164,11 @@ def _excluded(plan: Plan, graph: Graph) -> list[Exclusion]:
     ]
     folds = _content(plan, graph.artifacts.get(("folds", "cohort")), "folds.json")
     excluded = folds.get("excluded") if isinstance(folds, dict) else None
+    known = {(entry["what"], entry["reason"]) for entry in found}  # the folds repeat what the table decides
     found += [
         {"what": f"patient {name}", "reason": str(reason), "by": "stage folds"}
         for name, reason in (excluded.items() if isinstance(excluded, dict) else ())
+        if (f"patient {name}", str(reason)) not in known
     ]
     found += [
         {"what": artifact.name, "reason": artifact.receipt.reason or "", "by": f"stage {artifact.receipt.stage}"}

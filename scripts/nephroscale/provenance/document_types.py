@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias, TypedDict
+from collections.abc import Mapping
+from typing import TypeAlias, TypedDict
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.json_text import JSON
-    from nephroscale.store.records import Made
+from nephroscale.json_text import JSON
+from nephroscale.store.records import Made
 
 #: Label and digest of an input, and the place of its artifact in the document; None for a raw file.
 InputEntry: TypeAlias = tuple[str, str, int | None]

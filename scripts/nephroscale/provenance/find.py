@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from nephroscale.engine.plan import Plan
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    from nephroscale.engine.plan import Plan
-    from nephroscale.provenance.graph import Graph
+from nephroscale.provenance.graph import Graph
 
 SHORTEST_DIGEST = 6
 
@@ -42,12 +39,10 @@ def find_artifact(plan: Plan, graph: Graph, text: str) -> tuple[str, str]:
         names = {f"{stage}/{unit}", *(str(path).removeprefix(f"{plan.results}/") for path in paths)}
         if typed in names or (unit == "cohort" and typed.split("/", maxsplit=1)[0] == stage):
             return stage, unit
-    found = []
-    if len(typed) >= SHORTEST_DIGEST:
-        for artifact in graph:
-            recipe = artifact.record.recipe.digest if artifact.record else ""
-            if str(artifact.receipt.digest).startswith(typed) or recipe.startswith(typed):
-                found.append(artifact.key)
+    digests = ((each.key, (each.receipt.digest, each.record and each.record.recipe.digest)) for each in graph)
+    found = [
+        key for key, both in digests if len(typed) >= SHORTEST_DIGEST and any(str(d).startswith(typed) for d in both)
+    ]
     if len(found) == 1:
         return found[0]
     several = f"Several artifacts match: {', '.join('/'.join(key) for key in found[:5])}." if found else ""

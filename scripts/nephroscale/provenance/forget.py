@@ -5,26 +5,22 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nephroscale.collect import grouped
 from nephroscale.engine.batches import STAGES_OF_BATCHES, names_of_batches
 from nephroscale.engine.last_plan import FOLDER as LAST_PLANS
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.stage import Stage
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.digest import digest_json
 from nephroscale.store.folder import remove_tree
 from nephroscale.store.receipts import read_receipt
+from nephroscale.store.records import Record
 from nephroscale.store.results_index import registered_results
 from nephroscale.text import name_some
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.stage import Stage
-    from nephroscale.store.records import Record
 
 Key = tuple[str, str]
 TEXTS = {".html", ".json", ".csv", ".txt", ".svg", ".md"}
@@ -144,7 +140,7 @@ def _holds(held: Holdings, stage: Stage | None, record: Record, *, named: bool) 
     pattern, rows = stage.pattern if stage else "", record.recipe.rows
     if "{patient}" in pattern or "{image}" in pattern:
         return held.owns(stage, record.receipt.unit)
-    if "{set}" in pattern and isinstance(rows, dict):
+    if "{batch}" in pattern and isinstance(rows, dict):
         return not held.cases.isdisjoint(rows.get("patients", ()))
     return named
 
@@ -245,33 +241,39 @@ def describe(plan: Plan, held: Holdings) -> list[str]:
         (stage, unit) for stage, _, unit in (name.partition("/") for name in sorted(held.objects.values()))
     )
     ordered = sorted(by_stage, key=[*plan.stages, *by_stage].index)
-    lines = [f"objects of {stage}: {_some(by_stage[stage])}" for stage in ordered]
-    lines += [f"results: {_some([os.path.relpath(path) for path in held.files])}"] if held.files else []
     kinds = Counter(path.relative_to(plan.store.path).parts[0] for path in held.entries)
-    return lines + [f"{plan.store.path}/{kind}: {number} entries" for kind, number in kinds.items()]
+    return [
+        *(f"objects of {stage}: {_some(by_stage[stage])}" for stage in ordered),
+        *([f"results: {_some([os.path.relpath(path) for path in held.files])}"] if held.files else []),
+        *(f"{plan.store.path}/{kind}: {number} entries" for kind, number in kinds.items()),
+    ]
 
 
 def describe_rest(plan: Plan, held: Holdings, left: Iterable[str] = ()) -> list[str]:
     """List what stays of a patient after the deletion, and where else to look."""
-    lines = [f"belongs to another user, and only this user can delete it: {path}" for path in left]
+    data, new = plan.config.data, plan.config.predict
+    tables = filter(None, (data.patients, data.images, new.patients, new.images))
     images = [image for case in sorted(held.cases) for image in plan.cohort.images_of(case)]
-    if any(case in plan.cohort.patients for case in held.cases):
-        data, new = plan.config.data, plan.config.predict
-        tables = filter(None, (data.patients, data.images, new.patients, new.images))
-        lines.append(f"tables, which the next run reads again: delete the rows of the patient in {', '.join(tables)}")
-    if images:
-        paths = [str(path) for image in images for path in (image.path, image.annotation) if path]
-        lines.append(f"raw files: {_some(paths)}")
-    if held.shared:
-        lines.append(f"objects that the data of other patients gave too: {_some(held.shared)}")
-    if held.predictions:
-        networks = (
-            "predictions of other patients by networks that were trained on this patient (their records are deleted)"
-        )
-        lines.append(f"{networks}: {_some(sorted(held.predictions))}")
-    lines.append("Snakemake's own folder, with the names of files and the logs of the cluster")
-    lines.append("copies made by hand, exported bundles and reports, packaged models, other stores, backups")
-    return lines
+    paths = [str(path) for image in images for path in (image.path, image.annotation) if path]
+    kinds = (
+        (
+            any(case in plan.cohort.patients for case in held.cases),
+            f"tables, which the next run reads again: delete the rows of the patient in {', '.join(tables)}",
+        ),
+        (paths, f"raw files: {_some(paths)}"),
+        (held.shared, f"objects that the data of other patients gave too: {_some(held.shared)}"),
+        (
+            held.predictions,
+            "predictions of other patients by networks that were trained on this patient (their records are deleted): "
+            + _some(sorted(held.predictions)),
+        ),
+    )
+    return [
+        *(f"belongs to another user, and only this user can delete it: {path}" for path in left),
+        *(line for there, line in kinds if there),
+        "Snakemake's own folder, with the names of files and the logs of the cluster",
+        "copies made by hand, exported bundles and reports, packaged models, other stores, backups",
+    ]
 
 
 def _some(names: list[str]) -> str:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from nephroscale.collect import grouped
+from nephroscale.engine.plan import Plan
 from nephroscale.engine.raw_cache import raw_paths
+from nephroscale.provenance.document_types import RepeatEntry
 from nephroscale.provenance.recipe_diff import differences
 from nephroscale.provenance.record_index import RecordIndex, same_outcome
 from nephroscale.store.receipts import Receipt
+from nephroscale.store.recipe import Recipe
+from nephroscale.store.records import Made, Record
 from nephroscale.text import name_some
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.provenance.document_types import RepeatEntry
-    from nephroscale.store.recipe import Recipe
-    from nephroscale.store.records import Made, Record
-
-CURRENT, STALE, UNRECORDED, FOLLOWS, LOST = "current", "stale", "unrecorded", "follows", "lost"
+CURRENT, OUTDATED, UNRECORDED, FOLLOWS, LOST = "current", "outdated", "unrecorded", "follows", "lost"
 MOST_NAMED = 4
 Key: TypeAlias = tuple[str, str]
 
@@ -54,11 +51,11 @@ class Artifact:
     record
         How it was made; None where nothing was run, because an input was rejected, or where there is no record.
     state
-        ``current`` (made by the present code, configuration and data), ``stale`` (made by others), ``follows``
+        ``current`` (made by the present code, configuration and data), ``outdated`` (made by others), ``follows``
         (rejected because an input is), ``unrecorded``, or ``lost`` (its object is missing or damaged).
     because
-        Why it is stale or lost, in sentences. Of a current one: which of its raw files are missing now, so that their
-        recorded digests were used.
+        Why it is outdated or lost, in sentences. Of a current one: which of its raw files are missing now, so that
+        their recorded digests were used.
     inputs
         The inputs that it was made from.
     repeats
@@ -119,15 +116,15 @@ def read_graph(plan: Plan, stages: Iterable[str] | None = None, index: RecordInd
     index
         Index of the store's records; made where it is not given.
     """
-    receipts, missing = {}, []
-    for stage in stages or plan.stages:
-        study = set(plan.study_units(stage))
-        for unit in plan.units(stage):
-            receipt = plan.receipt(stage, unit)
-            if receipt is None and unit in study:  # new patients are predicted on request
-                missing.append((stage, unit))
-            elif receipt is not None:
-                receipts[stage, unit] = receipt
+    stages = list(stages or plan.stages)
+    receipts = {
+        (stage, unit): receipt
+        for stage in stages
+        for unit in plan.units(stage)
+        if (receipt := plan.receipt(stage, unit))
+    }
+    # New patients are predicted on request.
+    missing = [(stage, unit) for stage in stages for unit in plan.study_units(stage) if (stage, unit) not in receipts]
     repeats = grouped((record.recipe.digest, _repeat(record)) for record in plan.records.repeats())
     index = index or RecordIndex(plan.records)
     absent = _use_recorded_digests(plan, receipts, index)
@@ -153,8 +150,11 @@ def _use_recorded_digests(plan: Plan, receipts: Mapping[Key, Receipt], index: Re
     """Use the recorded digests of raw files that are missing now; return their names by artifact of `register`."""
     absent = {}
     for unit in plan.units("register"):
-        paths = raw_paths(plan.stages["register"].raw(plan, unit))
-        gone = {name: path for name, path in paths.items() if not plan.raw_cache.is_there(path)}
+        gone = {
+            name: path
+            for name, path in raw_paths(plan.stages["register"].raw(plan, unit)).items()
+            if not plan.raw_cache.is_there(path)
+        }
         if gone:
             receipt = receipts.get(("register", unit))
             records = index.all_that_gave(receipt) if receipt else []
@@ -182,7 +182,7 @@ def _artifact(plan: Plan, receipt: Receipt, keys: Collection[Key], index: Record
     if record and same_outcome(record, receipt):
         artifact.record, artifact.state = record, FOLLOWS if follows else CURRENT
     elif not (follows and isinstance(now, Receipt)) and (record := index.closest_that_gave(receipt, recipe)):
-        artifact.record, artifact.state = record, STALE
+        artifact.record, artifact.state = record, OUTDATED
         artifact.because = [change.text for change in differences(record.recipe, recipe)] if recipe else []
         if not artifact.because and not absent:
             artifact.because = ["one of its inputs is not made, or lost"]

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import orjson
@@ -14,11 +13,9 @@ from markupsafe import Markup
 
 from nephroscale.html import template_environment
 from nephroscale.provenance import sections, tables
+from nephroscale.provenance.document_types import AuditDocument
 from nephroscale.provenance.page_data import page_data, safe_json
 from nephroscale.provenance.status import STATUSES, statuses
-
-if TYPE_CHECKING:
-    from nephroscale.provenance.document_types import AuditDocument
 
 TEMPLATES = Path(__file__).parent / "templates"
 #: The scripts of the page, in the order of their dependence.

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Literal, TypeAlias, cast
 
 import orjson
 from markupsafe import Markup
 
 from nephroscale.html import cases_of
+from nephroscale.json_text import JSON
+from nephroscale.provenance.document_types import ArtifactEntry, AuditDocument, InputEntry, ModelMetrics
 from nephroscale.provenance.status import STATUSES, patients
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
-
-    from nephroscale.json_text import JSON
-    from nephroscale.provenance.document_types import ArtifactEntry, AuditDocument, InputEntry, ModelMetrics
 
 #: Artifacts in one chunk of details, which a browser reads in a few milliseconds.
 CHUNK = 500
@@ -58,8 +55,7 @@ def page_data(
         0 where it is the digest of the named artifact, else [part, value].
     """
     artifacts = document["artifacts"]
-    stages = [stage["name"] for stage in document["stages"]]
-    numbers = {name: number for number, name in enumerate(stages)}
+    numbers = {stage["name"]: number for number, stage in enumerate(document["stages"])}
     words = {name: _Words() for name in ("reason", "because", "run", "device", "node", "git")}
     files = _Words()
     inputs: list[list[int]] = []
@@ -73,7 +69,7 @@ def page_data(
         for label, value, source in artifact["inputs"]:
             if source is None:
                 stage = numbers.get(label.partition("/")[0], -1) if "/" in label else -1
-                raw[place, label] = files.add((label, value, stage))
+                raw[place, label] = files[label, value, stage]
                 named.append(-1 - raw[place, label])
                 values.append(0)
             else:
@@ -117,9 +113,9 @@ def page_data(
         "inputs": inputs,
         "loose": loose,
         "through": through,
-        "files": files.words,
-        "words": {name: found.words for name, found in words.items()},
-        "groups": [groups.get(str(text), -1) for text in words["because"].words],
+        "files": list(files),
+        "words": {name: list(found) for name, found in words.items()},
+        "groups": [groups.get(str(text), -1) for text in words["because"]],
         "elsewhere": [
             [named_places[entry["artifact"]], entry["device"], entry["within"], entry["sentence"]]
             for entry in document["elsewhere"]
@@ -168,19 +164,13 @@ def safe_json(value: object) -> Markup:
     return Markup(text)  # noqa: S704  (escaped just above; in a script element, entities would not be read)
 
 
-class _Words:
-    """Values that many artifacts have in common, each kept once; None stays None."""
+class _Words(dict[Hashable, int]):
+    """Values that many artifacts have in common, each with its place; a new one is added."""
 
-    def __init__(self) -> None:
-        self.words: list[Hashable] = []
-        self._places: dict[Hashable, int] = {}
+    def __missing__(self, word: Hashable) -> int:
+        self[word] = len(self)
+        return self[word]
 
     def place(self, word: Hashable) -> int | None:
-        return None if word is None else self.add(word)
-
-    def add(self, word: Hashable) -> int:
-        """Get the place of a value; a new one is added."""
-        if word not in self._places:
-            self._places[word] = len(self.words)
-            self.words.append(word)
-        return self._places[word]
+        """Get the place of a value; None stays None."""
+        return None if word is None else self[word]

@@ -5,23 +5,20 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
 
+from nephroscale.cohort.cohort import Cohort
 from nephroscale.engine.batches import STAGES_OF_BATCHES
+from nephroscale.engine.plan import Plan
 from nephroscale.errors import NephroscaleError
 from nephroscale.provenance.audit import check_made, lines_json
 from nephroscale.provenance.document import make_document
+from nephroscale.provenance.document_types import AuditDocument
 from nephroscale.provenance.graph import read_graph
 from nephroscale.provenance.page import render_page
 from nephroscale.provenance.record_index import RecordIndex
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
-
-    from nephroscale.cohort.cohort import Cohort
-    from nephroscale.engine.plan import Plan
-    from nephroscale.provenance.document_types import AuditDocument
 
 PATH = re.compile(r"(?<![\w.<])(?:[A-Za-z]:[\\/]|\\\\|~?/|\.\.?/)[^\s,;:'\")]+")
 RELATIVE = re.compile(r"\S*[/\\]\S*\.\w+")
@@ -40,8 +37,10 @@ def write_public_audit(plan: Plan, out: Path) -> None:
     if out.exists():
         raise NephroscaleError("This folder exists.", where=str(out), fix="Name a new folder.")
     check_made(plan)
-    graph = read_graph(plan, plan.stages_before("audit"), RecordIndex(plan.records, whole=True))
-    document = make_public(make_document(plan, graph), name_anew(plan.cohort))
+    document = make_public(
+        make_document(plan, read_graph(plan, plan.stages_before("audit"), RecordIndex(plan.records, whole=True))),
+        name_anew(plan.cohort),
+    )
     out.mkdir(parents=True)
     (out / "audit.json").write_bytes(lines_json(document))
     (out / "index.html").write_text(render_page(document), encoding="utf-8")
@@ -71,8 +70,7 @@ def replacer(names: Mapping[str, str]) -> Callable[[str], str]:
     known = re.compile(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])") if words else None
 
     def replace(text: str) -> str:
-        renamed = known.sub(lambda match: names[match[0]], text) if known else text
-        return PATH.sub("<path>", renamed)
+        return PATH.sub("<path>", known.sub(lambda match: names[match[0]], text) if known else text)
 
     return replace
 

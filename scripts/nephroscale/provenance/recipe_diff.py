@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.store.recipe import Recipe
+from nephroscale.store.recipe import Recipe
 
 # Part of a recipe to the kind of cause of a difference in it.
 CAUSES = {

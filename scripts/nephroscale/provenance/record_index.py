@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from nephroscale.collect import grouped
 from nephroscale.provenance.recipe_diff import differences
 from nephroscale.store.digest import digest_json
-
-if TYPE_CHECKING:
-    from nephroscale.store.receipts import Receipt
-    from nephroscale.store.recipe import Recipe
-    from nephroscale.store.records import Record, Records
+from nephroscale.store.receipts import Receipt
+from nephroscale.store.recipe import Recipe
+from nephroscale.store.records import Record, Records
 
 #: Parts of a recipe that describe the work, without its inputs and the machine.
 WORK = ("stage", "format", "code", "packages", "settings", "rows", "seed")
@@ -58,8 +55,10 @@ class RecordIndex:
     @cached_property
     def newest(self) -> dict[tuple[str, str], Record]:
         """The newest record of each stage and unit."""
-        ordered = sorted(self._all, key=lambda record: record.made["started"])
-        return {(record.receipt.stage, record.receipt.unit): record for record in ordered}
+        return {
+            (record.receipt.stage, record.receipt.unit): record
+            for record in sorted(self._all, key=lambda record: record.made["started"])
+        }
 
     @cached_property
     def _by_work(self) -> dict[tuple[str, str, str], list[Record]]:
@@ -69,14 +68,15 @@ class RecordIndex:
 
     @staticmethod
     def _work(record: Record) -> tuple[str, str, str]:
-        work = digest_json([getattr(record.recipe, part) for part in WORK])
-        return record.receipt.stage, record.receipt.unit, work
+        return record.receipt.stage, record.receipt.unit, digest_json([getattr(record.recipe, part) for part in WORK])
 
     def all_that_gave(self, receipt: Receipt) -> list[Record]:
         """List every record with this receipt, newest first: several recipes may give the same."""
-        candidates = self._by_outcome.get(_outcome(receipt), [])
-        fitting = [record for record in candidates if same_outcome(record, receipt)]
-        return sorted(fitting, key=lambda record: record.made["started"], reverse=True)
+        return sorted(
+            (record for record in self._by_outcome.get(_outcome(receipt), []) if same_outcome(record, receipt)),
+            key=lambda record: record.made["started"],
+            reverse=True,
+        )
 
     def closest_that_gave(self, receipt: Receipt, recipe: Recipe | None) -> Record | None:
         """Find the record with this receipt whose recipe is closest to another one; the newest, without one."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 from nephroscale.engine.make_units import make_again
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.stage import Stage
 from nephroscale.errors import NephroscaleError
-from nephroscale.provenance.graph import CURRENT, FOLLOWS, LOST
+from nephroscale.provenance.graph import CURRENT, FOLLOWS, LOST, Artifact, Graph
 from nephroscale.provenance.tolerance import Distance, measure_distance
 from nephroscale.store.digest import digest_tree
 from nephroscale.store.receipts import Receipt
-
-if TYPE_CHECKING:
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.stage import Stage
-    from nephroscale.provenance.graph import Artifact, Graph
 
 
 class Replay(NamedTuple):
@@ -85,8 +83,7 @@ def recompute(plan: Plan, stage: Stage, unit: str, before: Receipt) -> Replay:
         distance = None
         if receipt.accepted:
             digest, kind, entries = digest_tree(scratch / "out")
-            size = sum(entry.size for entry in entries)
-            receipt = Receipt(**{**vars(receipt), "digest": digest, "kind": kind, "size": size})
+            receipt = replace(receipt, digest=digest, kind=kind, size=sum(entry.size for entry in entries))
             stored = plan.store.find(str(before.digest)) if before.accepted else None
             if stored and digest != before.digest:
                 distance = measure_distance(scratch / "out", stored)

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
+from typing import cast
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.provenance.document_types import Metrics
 from nephroscale.provenance.recipe_diff import Difference, differences
 from nephroscale.provenance.record_index import RecordIndex
 from nephroscale.store.objects import Store
-from nephroscale.store.records import Records
+from nephroscale.store.receipts import Receipt
+from nephroscale.store.recipe import Recipe
+from nephroscale.store.records import Record, Records
 from nephroscale.store.results_index import receipts_of
 from nephroscale.text import name_some
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
-
-    from nephroscale.provenance.document_types import Metrics
-    from nephroscale.store.receipts import Receipt
-    from nephroscale.store.recipe import Recipe
-    from nephroscale.store.records import Record
 
 Key = tuple[str, str]
 MOST_NAMED = 4
@@ -59,8 +55,7 @@ def open_run(folder: Path) -> Run:
 def _store_of(folder: Path) -> Store | None:
     for link in sorted(folder.glob("*/*")) + sorted(folder.glob("*")):
         if link.is_symlink() and "objects" in link.readlink().parts:
-            path = (link.parent / link.readlink()).resolve()
-            return Store(path.parents[2])
+            return Store((link.parent / link.readlink()).resolve().parents[2])
     return None
 
 
@@ -104,23 +99,27 @@ class RunDifference:
 
     def text(self, stages: Sequence[str]) -> str:
         """Describe the difference in words."""
-        lines = []
         if not self.differing and not self.only:
             return "Every artifact is equal in both runs."
-        for name, (before, after) in self.metrics.items():
-            lines.append(f"{name}: {_figure(before)} changed to {_figure(after)}")
         counts = ", ".join(f"{stage} {self.differing[stage]}" for stage in stages if stage in self.differing)
-        if counts:
-            lines += ["", f"Artifacts that differ: {counts}."]
-        for side in ("a", "b"):
-            alone = ["/".join(key) for key, owner in self.only.items() if owner == side]
-            if alone:
-                lines.append(f"Only in the {'first' if side == 'a' else 'second'} run: {name_some(alone, MOST_NAMED)}.")
-        if self.changes:
-            lines += ["", "The first artifacts that differ, and the causes:"]
-        for change in self.changes:
-            lines.append(f"  {change.difference.cause}: {change.difference.text}")
-            lines.append(f"      first in {change.stage} of {name_some(change.units, MOST_NAMED)}")
+        alone = {
+            place: ["/".join(key) for key, owner in self.only.items() if owner == side]
+            for side, place in (("a", "first"), ("b", "second"))
+        }
+        lines = [
+            *(
+                f"{name}: {_figure(before)} changed to {_figure(after)}"
+                for name, (before, after) in self.metrics.items()
+            ),
+            *(["", f"Artifacts that differ: {counts}."] if counts else []),
+            *(f"Only in the {place} run: {name_some(keys, MOST_NAMED)}." for place, keys in alone.items() if keys),
+            *(["", "The first artifacts that differ, and the causes:"] if self.changes else []),
+            *(
+                f"  {change.difference.cause}: {change.difference.text}\n"
+                f"      first in {change.stage} of {name_some(change.units, MOST_NAMED)}"
+                for change in self.changes
+            ),
+        ]
         return "\n".join(lines).lstrip("\n")
 
 
@@ -141,8 +140,9 @@ def compare_runs(a: Run, b: Run, stages: Sequence[str]) -> RunDifference:
         for key in _ordered(a.receipts.keys() ^ b.receipts.keys(), stages)
         if key[0] != "audit"
     }
-    counts = dict(Counter(stage for stage, _ in differing))
-    return RunDifference(_changes(a, b, differing, only), counts, only, _metrics(a, b))
+    return RunDifference(
+        _changes(a, b, differing, only), dict(Counter(stage for stage, _ in differing)), only, _metrics(a, b)
+    )
 
 
 def _ordered(keys: Iterable[Key], stages: Sequence[str]) -> list[Key]:
@@ -188,8 +188,7 @@ def _without(recipe: Recipe, names: set[str]) -> Recipe:
 
 def _by_chance(left: Record, right: Record) -> str:
     devices = sorted({left.made["device"], right.made["device"]})
-    where = f"on {devices[0]}" if len(devices) == 1 else f"on {' and '.join(devices)}"
-    return f"the same recipe gave different bytes ({where}): it is not byte-reproducible"
+    return f"the same recipe gave different bytes (on {' and '.join(devices)}): it is not byte-reproducible"
 
 
 def _metrics(a: Run, b: Run) -> dict[str, tuple[float | None, float | None]]:

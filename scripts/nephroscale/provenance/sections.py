@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+from nephroscale.collect import grouped
+from nephroscale.provenance.document_types import (
+    ArtifactEntry,
+    AuditDocument,
+    Estimate,
+)
 from nephroscale.provenance.page_data import describe_cases
 from nephroscale.provenance.status import INVALID, ancestors_of_model
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from nephroscale.provenance.document_types import (
-        ArtifactEntry,
-        AuditDocument,
-        Estimate,
-    )
+from nephroscale.text import count_of
 
 #: The sentences of :mod:`nephroscale.provenance.recipe_diff` about a change further upstream.
 CONSEQUENCE = re.compile(r"the input .+ (changed|was added|was removed)\b.*")
@@ -26,7 +25,7 @@ MOST_ROWS, MOST_NAMES = 200, 12
 
 
 class Mismatch(NamedTuple):
-    """One reason why artifacts are stale: its number, the artifacts in all and by stage, and the names of some."""
+    """One reason why artifacts are outdated: its number, the artifacts in all and by stage, and the names of some."""
 
     group: int
     text: str
@@ -61,7 +60,7 @@ class Verdict(NamedTuple):
 
 
 def mismatches(artifacts: Sequence[ArtifactEntry]) -> tuple[list[Mismatch], dict[str, int]]:
-    """Group artifacts by the reason why they are stale, since one edit can make hundreds stale.
+    """Group artifacts by the reason why they are outdated, since one edit can make hundreds outdated.
 
     Returns
     -------
@@ -70,15 +69,16 @@ def mismatches(artifacts: Sequence[ArtifactEntry]) -> tuple[list[Mismatch], dict
     numbers
         Sentence to the number of its group.
     """
-    members: dict[str, list[ArtifactEntry]] = defaultdict(list)
-    heads: dict[str, str] = {}
-    for artifact in artifacts:
-        if artifact["state"] == "current":  # its sentences are about missing raw files
-            continue
-        for text in artifact["because"]:
-            heads[text] = CONSEQUENCES if CONSEQUENCE.fullmatch(text) else text
-        for head in dict.fromkeys(heads[text] for text in artifact["because"]):
-            members[head].append(artifact)
+    # The sentences of current ones are about missing raw files.
+    outdated = [artifact for artifact in artifacts if artifact["state"] != "current"]
+    heads = {
+        text: CONSEQUENCES if CONSEQUENCE.fullmatch(text) else text
+        for artifact in outdated
+        for text in artifact["because"]
+    }
+    members = grouped(
+        (head, artifact) for artifact in outdated for head in dict.fromkeys(heads[text] for text in artifact["because"])
+    )
     order = sorted(members, key=lambda head: (head == CONSEQUENCES, -len(members[head]), head))
     groups = [
         Mismatch(
@@ -103,7 +103,7 @@ def counts(document: AuditDocument, status: Sequence[str]) -> dict[str, int]:
         "artifacts": len(artifacts),
         **{
             name: number[name]
-            for name in ("match", "stale_upstream", "stale", "unrecorded", "lost", "rejected", "follows")
+            for name in ("match", "outdated_upstream", "outdated", "unrecorded", "lost", "rejected", "follows")
         },
         "conflicts": len(document["conflicts"]),
         "missing": len(document["missing"]),
@@ -135,8 +135,14 @@ def numbers(document: AuditDocument, status: Sequence[str]) -> Numbers | None:
     models.sort(key=lambda model: model.name != metrics["headline"])
     order = ("balanced_accuracy", "accuracy", "macro_auc", "macro_f1")
     keys = {key: None for model in models for key in model.pooled}
-    ordered = [*(key for key in order if key in keys), *(key for key in keys if key not in order)]
-    return Numbers(models, models[0], {key: metric_name(key) for key in ordered})
+    return Numbers(
+        models,
+        models[0],
+        {
+            key: metric_name(key)
+            for key in [*(key for key in order if key in keys), *(key for key in keys if key not in order)]
+        },
+    )
 
 
 def metric_name(key: str) -> str:
@@ -147,59 +153,68 @@ def metric_name(key: str) -> str:
 
 def verdict(counts: Mapping[str, int], figures: Numbers | None) -> Verdict:
     """Summarize whether the results are valid."""
-    total, off = counts["artifacts"], counts["stale"] + counts["unrecorded"] + counts["lost"]
-    downstream = counts["stale_upstream"]
-    sentences = []
-    if not total:
-        sentences.append("Nothing has been made yet.")
-    elif not off and not counts["missing"]:
-        sentences.append("Every artifact matches the present code, configuration and data.")
-    elif off:
-        sentences.append(
+    total, off = counts["artifacts"], counts["outdated"] + counts["unrecorded"] + counts["lost"]
+    downstream = counts["outdated_upstream"]
+    sentences: list[tuple[object, str]] = [
+        (not total, "Nothing has been made yet."),
+        (
+            total and not off and not counts["missing"],
+            "Every artifact matches the present code, configuration and data.",
+        ),
+        (
+            off,
             f"{off} of {total} artifacts do not match the present code, configuration and data"
-            + (f"; {downstream} more {_was(downstream)} made from these." if downstream else ".")
-        )
-    if figures and off:
-        headline = figures.headline
-        sentences.append(
-            f"{headline.invalid} of the {headline.ancestors} artifacts behind the headline figures ({headline.name}) "
-            f"{_is(headline.invalid)} affected: run the workflow again before using the figures."
-            if headline.invalid
-            else f"None of the artifacts behind the headline figures ({headline.name}) is affected."
-        )
-    if counts["missing"]:
-        sentences.append(f"{_number(counts['missing'], 'artifact')} of the plan {_is(counts['missing'])} not made yet.")
-    if counts["conflicts"]:
-        sentences.append(
-            f"{_number(counts['conflicts'], 'recipe')} gave different results when run again: equal code, settings,"
-            " inputs and seed did not give equal bytes."
-        )
-    elif counts["repeats"]:
-        sentences.append(
-            f"{_number(counts['repeats'], 'artifact')} computed again {_was(counts['repeats'])} byte-identical."
-        )
-    if counts["beyond"]:
-        sentences.append(
-            f"{_number(counts['beyond'], 'artifact')} {_is(counts['beyond'])} further from the result of another"
-            " machine than the tolerance."
-        )
-    if counts["absent"]:
-        sentences.append(
-            f"Raw files of {_number(counts['absent'], 'patient')} are missing now: their recorded digests were used."
-        )
-    if counts["uncommitted"]:
-        sentences.append(
-            f"{_number(counts['uncommitted'], 'artifact')} {_was(counts['uncommitted'])} made by code with uncommitted "
-            "changes; the digest of each file is recorded."
-        )
-    if not figures and total:
-        sentences.append("There is no report yet, and no headline figure.")
-    valid = not (off or counts["stale_upstream"] or counts["conflicts"] or counts["missing"]) and bool(total)
-    return Verdict(valid, sentences)
+            + (f"; {downstream} more {_was(downstream)} made from these." if downstream else "."),
+        ),
+        (off and figures, _describe_headline(figures.headline) if figures else ""),
+        (
+            counts["missing"],
+            f"{count_of(counts['missing'], 'artifact')} of the plan {_is(counts['missing'])} not made yet.",
+        ),
+        (
+            counts["conflicts"],
+            (
+                f"{count_of(counts['conflicts'], 'recipe')} gave different results when run again: equal code, "
+                "settings, inputs and seed did not give equal bytes."
+            ),
+        ),
+        (
+            counts["repeats"] and not counts["conflicts"],
+            f"{count_of(counts['repeats'], 'artifact')} computed again {_was(counts['repeats'])} byte-identical.",
+        ),
+        (
+            counts["beyond"],
+            (
+                f"{count_of(counts['beyond'], 'artifact')} {_is(counts['beyond'])} further from the result of another"
+                " machine than the tolerance."
+            ),
+        ),
+        (
+            counts["absent"],
+            f"Raw files of {count_of(counts['absent'], 'patient')} are missing now: their recorded digests were used.",
+        ),
+        (
+            counts["uncommitted"],
+            (
+                f"{count_of(counts['uncommitted'], 'artifact')} {_was(counts['uncommitted'])} made by code with "
+                "uncommitted changes; the digest of each file is recorded."
+            ),
+        ),
+        (total and not figures, "There is no report yet, and no headline figure."),
+    ]
+    return Verdict(
+        not (off or counts["outdated_upstream"] or counts["conflicts"] or counts["missing"]) and bool(total),
+        [sentence for holds, sentence in sentences if holds],
+    )
 
 
-def _number(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _describe_headline(headline: ModelSummary) -> str:
+    if not headline.invalid:
+        return f"None of the artifacts behind the headline figures ({headline.name}) is affected."
+    return (
+        f"{headline.invalid} of the {headline.ancestors} artifacts behind the headline figures ({headline.name}) "
+        f"{_is(headline.invalid)} affected: run the workflow again before using the figures."
+    )
 
 
 def _is(number: int) -> str:

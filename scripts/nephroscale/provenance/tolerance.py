@@ -117,8 +117,7 @@ def _arrays(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         with path.open(newline="", encoding="utf-8") as stream:
             yield from _leaves([[_number(cell) for cell in row] for row in csv.reader(stream)])
     else:
-        array = _array_of_chunk(path)
-        metadata = json.loads((array / "zarr.json").read_bytes())
+        metadata = json.loads((_array_of_chunk(path) / "zarr.json").read_bytes())
         if any(codec["name"] not in {"bytes"} for codec in metadata["codecs"]):
             raise ValueError("a compressed chunk cannot be read alone")
         yield "chunk", np.fromfile(path, np.dtype(metadata["data_type"]))

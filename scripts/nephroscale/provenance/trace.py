@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from nephroscale.collect import grouped
-from nephroscale.provenance.graph import CURRENT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.provenance.graph import Artifact, Graph
+from nephroscale.provenance.graph import CURRENT, Artifact, Graph
 
 #: More inputs of one stage than this are shown as one example, unless all are wanted.
 MOST_NAMED = 3
@@ -66,16 +61,14 @@ def _lines(
 def describe(artifact: Artifact) -> str:
     """Describe an artifact in one line."""
     receipt, made = artifact.receipt, artifact.made
-    words = [artifact.name, receipt.digest[:DIGITS] if receipt.digest else f"rejected: {receipt.reason}"]
-    if made:
-        words.append(f"{made['started']} on {made['node']} ({made['device']}), {made['seconds']:.1f} s")
-        if git := made.get("git"):
-            words.append(f"code {git[:DIGITS]}{'+' if git.endswith('+') else ''}")
-        if made.get("adopted"):
-            words.append("adopted by later code")
-    if artifact.state != CURRENT:
-        words.append(f"[{artifact.state}]")
-    conflicts = sum(not repeat["agrees"] for repeat in artifact.repeats)
-    if conflicts:
-        words.append(f"[{conflicts} later runs of the same recipe gave other bytes]")
-    return "  ".join(words)
+    git, conflicts = made.get("git"), sum(not repeat["agrees"] for repeat in artifact.repeats)
+    words = [
+        artifact.name,
+        receipt.digest[:DIGITS] if receipt.digest else f"rejected: {receipt.reason}",
+        f"{made['started']} on {made['node']} ({made['device']}), {made['seconds']:.1f} s" if made else "",
+        f"code {git[:DIGITS]}{'+' if git.endswith('+') else ''}" if git else "",
+        "adopted by later code" if made.get("adopted") else "",
+        f"[{artifact.state}]" if artifact.state != CURRENT else "",
+        f"[{conflicts} later runs of the same recipe gave other bytes]" if conflicts else "",
+    ]
+    return "  ".join(filter(None, words))

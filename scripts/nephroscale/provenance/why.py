@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from nephroscale.collect import grouped
+from nephroscale.engine.plan import Plan
 from nephroscale.engine.prepass import outdated
 from nephroscale.engine.raw_cache import raw_paths
-from nephroscale.provenance.recipe_diff import changed_values
+from nephroscale.engine.stage import Stage
+from nephroscale.provenance.recipe_diff import Change, changed_values
 from nephroscale.provenance.record_index import RecordIndex
 from nephroscale.store.recipe import Recipe
+from nephroscale.store.records import Record
 from nephroscale.text import name_some
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.stage import Stage
-    from nephroscale.provenance.recipe_diff import Change
-    from nephroscale.store.records import Record
 
 Key: TypeAlias = tuple[str, str]
 MOST_NAMED, MOST_CHANGES, MOST_TEXT = 3, 20, 60

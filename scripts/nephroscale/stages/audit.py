@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from nephroscale.engine.job import Job
 from nephroscale.engine.stage import PlanView, Stage, last_receipts, need, receipts_before
 from nephroscale.settings import Settings, setting
 from nephroscale.store.digest import digest_file, digest_json
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.job import Job
 
 
 @dataclass(frozen=True)
@@ -47,9 +43,13 @@ class Audit(Stage):
         return ("nephroscale.provenance.page",)  # a process of its own writes the page: no import names it
 
     def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
-        recipes = [plan.recipe_digest(each.stage, each.unit) for each in self.needs(plan, unit)]
         return {
-            "records": digest_json([recipes, sorted(path.name for path in plan.records.repeat_paths())]),
+            "records": digest_json(
+                [
+                    [plan.recipe_digest(each.stage, each.unit) for each in self.needs(plan, unit)],
+                    sorted(path.name for path in plan.records.repeat_paths()),
+                ]
+            ),
             **{
                 path.relative_to(plan.workflow).as_posix(): digest_file(path)
                 for path in [plan.workflow / "Snakefile", *sorted(plan.workflow.glob("rules/*.smk"))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nephroscale.collect import grouped
 from nephroscale.reporting.report_inputs import ListedImage, SlidePicture, UnitOutcome
 
 if TYPE_CHECKING:
@@ -59,16 +60,10 @@ def list_images(images: Iterable[Image]) -> dict[str, JSON]:
 
 def collect_outcomes(inputs: Iterable[Input]) -> tuple[dict[str, list[UnitOutcome]], dict[tuple[str, str], Path]]:
     """Sort what a job reads: stage to the outcomes of its units, and stage and unit to the object."""
-    stages: dict[str, list[UnitOutcome]] = {}
-    objects: dict[tuple[str, str], Path] = {}
-    for each in inputs:
-        receipt = each.receipt
-        stages.setdefault(receipt.stage, []).append(
-            UnitOutcome(receipt.unit, receipt.status, receipt.reason, receipt.figures)
-        )
-        if each.path:
-            objects[receipt.stage, receipt.unit] = each.path
-    return stages, objects
+    read = [(each.receipt, each.path) for each in inputs]
+    return grouped((r.stage, UnitOutcome(r.unit, r.status, r.reason, r.figures)) for r, _ in read), {
+        (receipt.stage, receipt.unit): path for receipt, path in read if path
+    }
 
 
 def list_pictures(
@@ -77,8 +72,9 @@ def list_pictures(
     images: Mapping[str, ListedImage],
 ) -> tuple[list[SlidePicture], list[SlidePicture]]:
     """Find the pictures of all OM slides and fields, and of all IM fields."""
-    units = stages.get("glomeruli", [])
-    found = [picture for unit in units if (picture := _picture(unit, objects, images[unit.name].case))]
+    found = [
+        picture for unit in stages.get("glomeruli", []) if (picture := _picture(unit, objects, images[unit.name].case))
+    ]
     om, im = ([each for each in found if images[each.image_id].modality == name] for name in ("OM", "IM"))
     return om, im
 

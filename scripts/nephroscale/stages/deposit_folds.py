@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from nephroscale.deposits.folds import DepositFoldsSettings
+from nephroscale.engine.job import Job
 from nephroscale.engine.stage import STATUS, Need, PlanView, Stage, need
 from nephroscale.stages.patients import deposit_patients
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.job import Job
 
 
 class DepositFolds(Stage):

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+from nephroscale.cohort.fold_table import Side
+from nephroscale.deposits.folds import DepositFolds
 from nephroscale.deposits.settings import DepositsSettings
+from nephroscale.engine.job import Job
 from nephroscale.engine.stage import Need, PlanView, Stage, need
 from nephroscale.settings import Settings, section, setting
 from nephroscale.stages.patients import deposit_patients
 from nephroscale.stages.priors import backbone_files, backbone_modules
 from nephroscale.stages.units import DepositRun
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from nephroscale.cohort.fold_table import Side
-    from nephroscale.deposits.folds import DepositFolds
-    from nephroscale.engine.job import Job
 
 
 @dataclass(frozen=True)
@@ -82,9 +79,14 @@ class DepositModels(DepositStage):
         from nephroscale.deposits.train import Task, train_deposits
         from nephroscale.training.checkpoint import Checkpoint
 
-        folds = read_deposit_folds(job.input("folds").object)
         return train_deposits(
-            Task(folds, str(job.settings.fold), job.settings.site, job.settings.variant, job.settings.seed),
+            Task(
+                read_deposit_folds(job.input("folds").object),
+                str(job.settings.fold),
+                job.settings.site,
+                job.settings.variant,
+                job.settings.seed,
+            ),
             bags_of(job),
             with_weights(job, job.settings.deposits),
             Checkpoint(job.work, job.recipe_digest),
@@ -102,8 +104,7 @@ def deciding(plan: PlanView) -> DepositsSettings:
 
 def with_weights(job: Job[Any], settings: DepositsSettings) -> DepositsSettings:
     """Add the location of the weights, which is not part of the recipe."""
-    weights = job.plan.config.deposits.backbone.weights
-    return replace(settings, backbone=replace(settings.backbone, weights=weights))
+    return replace(settings, backbone=replace(settings.backbone, weights=job.plan.config.deposits.backbone.weights))
 
 
 def tem_of(plan: PlanView, fold: int, *sides: Side) -> list[Need]:

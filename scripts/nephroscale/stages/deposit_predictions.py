@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from nephroscale.deposits.settings import DepositsSettings
+from nephroscale.engine.job import Job
 from nephroscale.engine.stage import Need, PlanView, need
 from nephroscale.settings import Settings, section, setting
 from nephroscale.stages.deposit_models import DepositStage, bags_of, deciding, tem_of, with_weights
 from nephroscale.stages.patients import deposit_patients
 from nephroscale.stages.units import DepositFold, DepositRun
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.job import Job
 
 
 @dataclass(frozen=True)

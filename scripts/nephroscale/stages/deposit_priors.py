@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
+from nephroscale.engine.job import Job
 from nephroscale.engine.stage import Need, PlanView, need
 from nephroscale.stages.deposit_models import DepositStage, DepositTraining, bags_of, deciding, tem_of, with_weights
 from nephroscale.stages.model_inputs import fold_patients, uses_prior
 from nephroscale.stages.patients import deposit_patients
 from nephroscale.stages.priors import backbone_files
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.job import Job
 
 
 class DepositPriors(DepositStage):
@@ -45,8 +41,14 @@ class DepositPriors(DepositStage):
     def tem(self, plan: PlanView, unit: str) -> list[Need]:
         """The cleaned images of the patients on these sides."""
         fold = int(unit.removeprefix("fold"))
-        others = [Need("tem", each, optional=True) for each in fold_patients(plan, fold, "train", "validation")]
-        return list(dict.fromkeys([*tem_of(plan, fold, "train", "validation"), *others]))
+        return list(
+            dict.fromkeys(
+                [
+                    *tem_of(plan, fold, "train", "validation"),
+                    *[Need("tem", each, optional=True) for each in fold_patients(plan, fold, "train", "validation")],
+                ]
+            )
+        )
 
     def settings(self, plan: PlanView, unit: str) -> DepositTraining:
         settings = plan.config.deposits
@@ -62,8 +64,13 @@ class DepositPriors(DepositStage):
         from nephroscale.deposits.priors import fit_priors
         from nephroscale.deposits.train import Task
 
-        folds = read_deposit_folds(job.input("folds").object)
-        task = Task(folds, str(job.settings.fold), job.settings.site, job.settings.variant, job.settings.seed)
+        task = Task(
+            read_deposit_folds(job.input("folds").object),
+            str(job.settings.fold),
+            job.settings.site,
+            job.settings.variant,
+            job.settings.seed,
+        )
         return fit_priors(task, bags_of(job), with_weights(job, job.settings.deposits), out=job.out, device=job.device)
 
 

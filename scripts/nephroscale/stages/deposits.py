@@ -81,18 +81,19 @@ class DepositsPage(Stage):
         for each in job.inputs("predictions"):
             site, fold, seed = DepositFold.parse(each.unit)
             if each.path:
-                network = plain.get(DepositRun(site, PLAIN, fold, seed))
-                runs.append(DepositsRun(site, str(fold), seed, each.path, network))
+                runs.append(
+                    DepositsRun(site, str(fold), seed, each.path, plain.get(DepositRun(site, PLAIN, fold, seed)))
+                )
         people = {patient.id: patient.person or patient.id for patient in deposit_patients(job.plan)}
         outlines = {image.id: image.deposit_outlines for image in _outlined(job.plan) if image.deposit_outlines}
-        inputs = DepositsInputs(runs, skipped, bags_of(job), people, outlines, job.settings.backbone)
-        return write_deposits_page(inputs, job.out)
+        return write_deposits_page(
+            DepositsInputs(runs, skipped, bags_of(job), people, outlines, job.settings.backbone), job.out
+        )
 
 
 def _outlined(plan: PlanView) -> list[Image]:
     """The images with outlined deposits."""
-    images = [image for patient in deposit_patients(plan) for image in plan.images(patient.id, "TEM")]
-    return [image for image in images if image.deposit_outlines]
+    return [i for patient in deposit_patients(plan) for i in plan.images(patient.id, "TEM") if i.deposit_outlines]
 
 
 STAGE = DepositsPage()

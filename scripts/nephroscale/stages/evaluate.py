@@ -1,9 +1,18 @@
-"""`evaluate`: predictions of each trained model on its fold's test patients."""
+"""`evaluate`: predictions of each trained model on its fold's test patients.
+
+The artifact is a folder: `predictions.csv`, the weights of the instances (`instances.csv`, `pooling.csv`), `heads.csv`,
+`removed.csv`, `deletion.csv` and `attention`, each where the network has it (docs/dataflow.md).
+
+The inputs are `weights` (from `train`) and, declared in `ModelRunStage` (stages/model_run.py), `folds` (the whole fold)
+and `features` (of the test patients). With `tem.prior: deposits`, also `priors` (the SVM of the fold) and `tem`. The
+settings are the fold, the seed, and the reported head. A job calls `evaluation.evaluate.evaluate_model`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
+from nephroscale.engine.job import Job
 from nephroscale.engine.stage import Need, PlanView, need
 from nephroscale.stages.model_inputs import fold_patients, read_fold_table, uses_prior
 from nephroscale.stages.model_run import ModelRunStage, RunSettings, fold_data
@@ -11,11 +20,6 @@ from nephroscale.stages.priors import predicted_priors, prior_modules
 from nephroscale.stages.units import ModelRun
 from nephroscale.store.digest import digest_json
 from nephroscale.store.test_set_exposure import ScoredTestSet
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.job import Job
 
 
 class Evaluate(ModelRunStage):
@@ -39,6 +43,7 @@ class Evaluate(ModelRunStage):
         return Need("train", unit)
 
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        """The network's modules, and those that compute the priors of test patients."""
         return (*super().modules(plan, unit), *prior_modules(plan, ModelRun.parse(unit).model))
 
     def test_set_use(self, plan: PlanView, unit: str) -> ScoredTestSet | None:
@@ -57,10 +62,10 @@ class Evaluate(ModelRunStage):
             parts = {name: value for name, value in recipe.as_json().items() if name not in {"compute", "seed"}}
             decides.append({**parts, "settings": fixed, "inputs": inputs})
         assert table is not None
-        test = sorted(table.folds[ModelRun.parse(unit).fold].test)
-        return ScoredTestSet(digest_json(test), digest_json(decides))
+        return ScoredTestSet(digest_json(sorted(table.folds[ModelRun.parse(unit).fold].test)), digest_json(decides))
 
     def make(self, job: Job[RunSettings]) -> Mapping[str, object]:
+        """Predict the test patients."""
         from nephroscale.evaluation.evaluate import evaluate_model
 
         fitted = job.optional_input("priors")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from nephroscale.engine.stage import PlanView
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.digest import digest_json
-
-if TYPE_CHECKING:
-    from nephroscale.engine.stage import PlanView
 
 LEDGER = "external_opened.json"
 """Name of the ledger, beside the table of patients."""
@@ -98,8 +96,11 @@ def open_external(plan: PlanView, when: str, before: int) -> tuple[Opening, bool
     if found := read_opening(plan):
         return found, False
     path = ledger_path(plan)
-    entries = _read(path) | {digest: {"opened": when, "configurations_before": before}}
-    path.write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(_read(path) | {digest: {"opened": when, "configurations_before": before}}, indent=2, sort_keys=True)
+        + "\n",
+        encoding="utf-8",
+    )
     return Opening(when, before), True
 
 

@@ -64,8 +64,11 @@ class Features(Stage):
 
     def rows(self, plan: PlanView, unit: str) -> object:
         patient, modality = PatientModality.parse(unit)
-        images = {image.id: image.row().to_mapping() for image in plan.images(patient, modality)}
-        return {"patient": patient, "modality": modality, "images": images}
+        return {
+            "patient": patient,
+            "modality": modality,
+            "images": {image.id: image.row().to_mapping() for image in plan.images(patient, modality)},
+        }
 
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
         return tuple(modules_of(self._encoder(plan, unit)))

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from nephroscale.cohort.eligibility import EligibilitySettings
+from nephroscale.engine.job import Job
 from nephroscale.engine.stage import STATUS, Need, PlanView, Stage, need
 from nephroscale.slides.duplicates import IDENTITY, identity_rows
 from nephroscale.stages.patients import diagnosis_patients, listed_patients
 from nephroscale.stages.units import PatientModality
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.job import Job
 
 
 class Folds(Stage):
@@ -71,8 +67,10 @@ class Folds(Stage):
             if not each.receipt.accepted:
                 patient, modality = PatientModality.parse(each.unit)
                 missing.setdefault(patient, {})[modality] = each.receipt.reason or "no reason given"
-        patients = [patient.row() for patient in listed_patients(job.plan)]
-        linked = join_linked(patients, [pair.patients for pair in alike if pair.links_patients])
+        linked = join_linked(
+            [patient.row() for patient in listed_patients(job.plan)],
+            [pair.patients for pair in alike if pair.links_patients],
+        )
         figures, parts = write_folds(linked, missing, job.settings, job.seed, job.out)
         job.parts.update(parts)
         return {**figures, **({"alike_images": [pair.to_json() for pair in alike]} if alike else {})}

@@ -91,5 +91,10 @@ def fold_data(job: Job[Any], fold: int, priors: TemPriors | None) -> FoldData:
     from nephroscale.cohort.fold_table import read_folds
     from nephroscale.training.fold_data import FoldData
 
-    folds = read_folds(job.input("folds").object)
-    return FoldData(folds, str(fold), features_by_patient(job.inputs("features")), job.rows or {}, priors)
+    return FoldData(
+        read_folds(job.input("folds").object),
+        str(fold),
+        features_by_patient(job.inputs("features")),
+        job.rows or {},
+        priors,
+    )

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from nephroscale.engine.job import Job
 from nephroscale.engine.stage import RECEIPT, Need, PlanView, Stage, need
 from nephroscale.settings import Settings, setting
 from nephroscale.stages.case_inputs import collect_outcomes, list_cases, list_images, list_pictures
 from nephroscale.stages.model_inputs import modalities_of, predicting_models
 from nephroscale.stages.units import PatientModality, PatientSet, SiteBatch
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.job import Job
 
 
 @dataclass(frozen=True)
@@ -32,15 +28,13 @@ class NewCases(Stage):
 
     name = "new_cases"
     rule = "write_new_cases"
-    pattern = "{model}/{set}"
+    pattern = "{model}/{batch}"
 
     def units(self, plan: PlanView) -> list[str]:
         return []
 
     def new_units(self, plan: PlanView) -> list[str]:
-        if not plan.new_patients:
-            return []
-        return [str(PatientSet(model, plan.batch)) for model in predicting_models(plan)]
+        return [str(PatientSet(model, plan.batch)) for model in predicting_models(plan)] if plan.new_patients else []
 
     def stays(self, unit: str) -> bool:
         return True
@@ -54,8 +48,11 @@ class NewCases(Stage):
     def deposits(self, plan: PlanView, unit: str) -> list[Need]:
         """Deposits in the TEM images, where they are trained."""
         made, batch = plan.units("new_deposits"), PatientSet.parse(unit).patients
-        sites = [str(SiteBatch(site, batch)) for site in plan.config.deposits.sites]
-        return [Need("new_deposits", each, part=RECEIPT, optional=True) for each in sites if each in made]
+        return [
+            Need("new_deposits", each, part=RECEIPT, optional=True)
+            for each in [str(SiteBatch(site, batch)) for site in plan.config.deposits.sites]
+            if each in made
+        ]
 
     @need("register")
     def facts(self, plan: PlanView, unit: str) -> list[Need]:
@@ -81,8 +78,11 @@ class NewCases(Stage):
     def features(self, plan: PlanView, unit: str) -> list[Need]:
         """Which modalities are missing, and why."""
         modalities = modalities_of(plan, PatientSet.parse(unit).model)
-        units = [str(PatientModality(patient, name)) for patient in plan.new_patients for name in modalities]
-        return [Need("features", each, part=RECEIPT, optional=True) for each in units]
+        return [
+            Need("features", str(PatientModality(patient, name)), part=RECEIPT, optional=True)
+            for patient in plan.new_patients
+            for name in modalities
+        ]
 
     def after_in(self, plan: PlanView) -> tuple[str, ...]:
         return tuple(stage for stage in self.after if stage != "new_deposits" or plan.units(stage))
@@ -95,8 +95,10 @@ class NewCases(Stage):
 
     def rows(self, plan: PlanView, unit: str) -> object:
         cases = [plan.cohort.patients[name] for name in plan.new_patients]
-        images = [image for case in cases for image in plan.cohort.images_of(case.id)]
-        return {"cases": list_cases(plan, cases), "images": list_images(images)}
+        return {
+            "cases": list_cases(plan, cases),
+            "images": list_images([image for case in cases for image in plan.cohort.images_of(case.id)]),
+        }
 
     def make(self, job: Job[NewCasesSettings]) -> Mapping[str, object]:
         from nephroscale.reporting.new_cases import write_new_cases
@@ -116,14 +118,18 @@ class NewCases(Stage):
             cases={name: ListedCase(**row) for name, row in job.rows["cases"].items()},
             images=images,
         )
-        predictions = job.input("predictions").object
-        return write_new_cases(inputs, predictions, settings.model, settings.modalities, job.out, title=settings.title)
+        return write_new_cases(
+            inputs, job.input("predictions").object, settings.model, settings.modalities, job.out, title=settings.title
+        )
 
 
 def _of_images(plan: PlanView, stage: str) -> list[Need]:
     """What a stage made of each slide and field of the new patients."""
-    images = [image for patient in plan.new_patients for image in plan.images(patient, "OM", "IM")]
-    return [Need(stage, image.id, part=RECEIPT, optional=True) for image in images]
+    return [
+        Need(stage, image.id, part=RECEIPT, optional=True)
+        for patient in plan.new_patients
+        for image in plan.images(patient, "OM", "IM")
+    ]
 
 
 STAGE = NewCases()

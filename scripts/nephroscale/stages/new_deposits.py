@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
 
 from nephroscale.deposits.settings import PLAIN, SVM
+from nephroscale.engine.job import Job
 from nephroscale.engine.stage import Need, PlanView, need
 from nephroscale.stages.deposit_models import DepositStage, bags_of, deciding, with_weights
 from nephroscale.stages.deposit_predictions import DepositEvaluation
 from nephroscale.stages.patients import deposit_patients
 from nephroscale.stages.units import DepositRun, SiteBatch
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from nephroscale.engine.job import Job
 
 
 class NewDeposits(DepositStage):
@@ -23,7 +19,7 @@ class NewDeposits(DepositStage):
 
     name = "new_deposits"
     rule = "predict_deposits"
-    pattern = "{site}/{set}"
+    pattern = "{site}/{batch}"
 
     def units(self, plan: PlanView) -> list[str]:
         return []

@@ -53,7 +53,7 @@ class Predict(Stage):
     name = "predict"
     rule = "predict_patients"
     recalled = False
-    pattern = "{model}/{set}"
+    pattern = "{model}/{batch}"
     torch = True
 
     def units(self, plan: PlanView) -> list[str]:
@@ -74,15 +74,13 @@ class Predict(Stage):
     @need("temperature")
     def temperatures(self, plan: PlanView, unit: str) -> list[Need]:
         """The temperature of each fold."""
-        model = PatientSet.parse(unit).model
-        return [Need("temperature", fold) for fold in folds_of(plan, model)]
+        return [Need("temperature", fold) for fold in folds_of(plan, PatientSet.parse(unit).model)]
 
     @need("features")
     def features(self, plan: PlanView, unit: str) -> list[Need]:
         """The features of the patients to predict. A missing modality is left out, or reported."""
         model, chosen = PatientSet.parse(unit)
-        needs = features_of(plan, model, patients_of(plan, chosen))
-        return [each._replace(optional=True) for each in needs]
+        return [each._replace(optional=True) for each in features_of(plan, model, patients_of(plan, chosen))]
 
     @need("deposit_priors")
     def priors(self, plan: PlanView, unit: str) -> list[Need]:
@@ -173,7 +171,6 @@ class Predict(Stage):
 
         settings = job.settings
         check_new_images(job)
-        fitted = job.inputs("priors")
         return predict_patients(
             members(job),
             cases(job),
@@ -183,7 +180,11 @@ class Predict(Stage):
             job.device,
             job.rows["negatives"],
             settings.prediction,
-            {each.unit.removeprefix("fold"): predicted_priors(job, each.path) for each in fitted if each.path},
+            {
+                each.unit.removeprefix("fold"): predicted_priors(job, each.path)
+                for each in job.inputs("priors")
+                if each.path
+            },
         )
 
 
@@ -196,8 +197,11 @@ def members(job: Job[Any]) -> list[Member]:
     found = []
     for each in job.inputs("weights"):
         run = ModelRun.parse(each.unit)
-        fitted = read_temperature(temperatures[str(run.model_fold)])
-        found.append(Member(str(run.fold), run.seed, each.object, fitted.temperature))
+        found.append(
+            Member(
+                str(run.fold), run.seed, each.object, read_temperature(temperatures[str(run.model_fold)]).temperature
+            )
+        )
     return found
 
 
@@ -258,9 +262,7 @@ def check_new_images(job: Job[Any]) -> None:
 
 def patients_of(plan: PlanView, chosen: str) -> list[str]:
     """The patients of a set."""
-    if chosen != EXTERNAL:
-        return plan.new_patients
-    return external_patients(plan)
+    return external_patients(plan) if chosen == EXTERNAL else plan.new_patients
 
 
 def members_of(plan: PlanView, model: str) -> list[str]:

@@ -39,8 +39,10 @@ class Reference(Stage):
 
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
         facts = [(plan.object_json("register", i.patient_id) or {}).get(i.id, {}) for i in self.raw(plan, unit)]
-        readers = {READERS[each["reader"]] for each in facts if each.get("reader") in READERS}
-        return ("nephroscale.slides.facts", *sorted(readers))
+        return (
+            "nephroscale.slides.facts",
+            *sorted({READERS[each["reader"]] for each in facts if each.get("reader") in READERS}),
+        )
 
     def raw(self, plan: PlanView, unit: str) -> list[Image]:
         return [image for patient in plan.segmentation_patients for image in plan.images(patient, "OM")]
@@ -48,8 +50,11 @@ class Reference(Stage):
     def make(self, job: Job[OmTilingSettings]) -> Mapping[str, object]:
         from nephroscale.slides.reference import ReferenceSlide, write_reference
 
-        slides = [ReferenceSlide(job.raw(image), job.facts(image.id), str(image.stain)) for image in job.images()]
-        return write_reference(slides, job.settings, job.out)
+        return write_reference(
+            [ReferenceSlide(job.raw(image), job.facts(image.id), str(image.stain)) for image in job.images()],
+            job.settings,
+            job.out,
+        )
 
 
 STAGE = Reference()

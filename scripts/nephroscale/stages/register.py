@@ -52,8 +52,9 @@ class Register(Stage):
     def make(self, job: Job[Settings]) -> Mapping[str, object]:
         from nephroscale.slides.register import RawImage, register_images
 
-        images = {i.id: RawImage(job.raw(i), i.row(), *job.raw_digests(i)) for i in job.images()}
-        figures, parts = register_images(images, job.out)
+        figures, parts = register_images(
+            {i.id: RawImage(job.raw(i), i.row(), *job.raw_digests(i)) for i in job.images()}, job.out
+        )
         job.parts.update(parts)
         return figures
 

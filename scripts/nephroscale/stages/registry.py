@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.engine.stage import Stage
+from nephroscale.engine.stage import Stage
 
 ORDER = (
     "register",
@@ -40,15 +36,11 @@ ORDER = (
 class _StageTable(Mapping[str, "Stage"]):
     """Imports a stage when it is asked for: a job needs few of them."""
 
-    def __init__(self) -> None:
-        self._stages: dict[str, Stage] = {}
-
     def __getitem__(self, name: str) -> Stage:
         if name not in ORDER:
             raise KeyError(name)
-        if name not in self._stages:
-            self._stages[name] = import_module(f"nephroscale.stages.{name}").STAGE
-        return self._stages[name]
+        stage: Stage = import_module(f"nephroscale.stages.{name}").STAGE
+        return stage
 
     def __iter__(self) -> Iterator[str]:
         return iter(ORDER)

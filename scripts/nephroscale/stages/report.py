@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+from nephroscale.engine.job import Job
 from nephroscale.engine.stage import PlanView, Stage, last_receipts, need, receipts_before
 from nephroscale.features.settings import EncodersSettings
+from nephroscale.json_text import JSON
 from nephroscale.models.settings import ModelSettings
 from nephroscale.reporting.report_inputs import (
     FoldRun,
@@ -24,10 +25,6 @@ from nephroscale.stages.external import describe_opening
 from nephroscale.stages.model_inputs import network_settings
 from nephroscale.stages.units import ModelRun, PatientModality, PatientSet
 from nephroscale.training.settings import TrainSettings
-
-if TYPE_CHECKING:
-    from nephroscale.engine.job import Job
-    from nephroscale.json_text import JSON
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,9 @@ class OutlinedSlidesStage(Stage):
     @need("register")
     def facts(self, plan: PlanView, unit: str) -> list[Need]:
         """The facts of those slides whose tiles keep no pixels: the digest of the raw file, which is read."""
-        slides = read_from_slide(plan, self.raw(plan, unit))
-        return [Need("register", image.patient_id, part=image.id) for image in slides]
+        return [
+            Need("register", image.patient_id, part=image.id) for image in read_from_slide(plan, self.raw(plan, unit))
+        ]
 
     def settings(self, plan: PlanView, unit: str) -> SegmenterSettings:
         return plan.config.glomeruli.narrow(SegmenterSettings)
@@ -66,8 +67,7 @@ class Segmenter(OutlinedSlidesStage):
         return [image.id for image in self.raw(plan, unit)]
 
     def raw(self, plan: PlanView, unit: str) -> list[Image]:
-        found = [image for patient in plan.segmentation_patients for image in plan.images(patient, "OM")]
-        return [image for image in found if image.annotation]
+        return [i for patient in plan.segmentation_patients for i in plan.images(patient, "OM") if i.annotation]
 
     def make(self, job: Job[SegmenterSettings]) -> Mapping[str, object]:
         from nephroscale.glomeruli.segmenter import train_segmenter

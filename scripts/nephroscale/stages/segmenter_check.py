@@ -65,11 +65,8 @@ def _folds(plan: PlanView) -> list[list[str]]:
     """The patients that each fold holds out; none where no segmenter is trained or nobody is left to train on."""
     if not plan.units("segmenter"):
         return []
-    groups = {}
-    for name in plan.segmentation_patients:
-        if _outlined(plan, name):
-            patient = plan.cohort.patients[name]
-            groups[name] = patient.group or patient.person or name
+    outlined = [plan.cohort.patients[name] for name in plan.segmentation_patients if _outlined(plan, name)]
+    groups = {patient.id: patient.group or patient.person or patient.id for patient in outlined}
     return share_out(groups, plan.config.glomeruli.check_folds)
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
+from nephroscale.engine.job import Job
 from nephroscale.engine.stage import Need, PlanView, Stage, need
 from nephroscale.settings import Settings, setting
 from nephroscale.stages.model_inputs import fold_patients, reported_head
 from nephroscale.stages.units import ModelFold, ModelRun
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.job import Job
 
 
 @dataclass(frozen=True)

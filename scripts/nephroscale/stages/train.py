@@ -1,10 +1,20 @@
-"""`train`: the weights of each model, fold and seed, and their predictions for the validation patients."""
+"""`train`: the weights of each model, fold and seed, and their predictions for the validation patients.
+
+The artifact is a folder: `weights.safetensors`, the training curve `curve.json`, `model.json`, and `validation.csv`.
+
+The named inputs are declared in `ModelRunStage` (stages/model_run.py): `folds` (the training and validation patients
+of the fold), `features` (of these patients) and, with `tem.prior: deposits`, `priors`. The settings are the model's
+entry of `models`, and `train`. A job calls `training.fit.fit`, then
+`evaluation.validation.write_validation_predictions`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+from nephroscale.engine.job import Job
+from nephroscale.engine.stage import PlanView
 from nephroscale.features.weights import require_digest
 from nephroscale.models.settings import ModelSettings
 from nephroscale.settings import Settings, section, setting
@@ -12,12 +22,6 @@ from nephroscale.stages.model_inputs import network_settings
 from nephroscale.stages.model_run import ModelRunStage, fold_data
 from nephroscale.stages.units import ModelRun
 from nephroscale.training.settings import TrainSettings
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.job import Job
-    from nephroscale.engine.stage import PlanView
 
 #: Fraction of modalities dropped in training where patients may lack one and `train.modality_dropout` is null.
 MODALITY_DROPOUT = 0.2
@@ -41,6 +45,7 @@ class Train(ModelRunStage):
     sides = ("train", "validation")
 
     def settings(self, plan: PlanView, unit: str) -> TrainingSettings:
+        """The model's entry of `models`, `train` with the model's own values, the fold and the seed."""
         model, fold, seed = ModelRun.parse(unit)
         train = plan.config.models[model].training(plan.config.train)
         if train.modality_dropout is None:
@@ -49,12 +54,14 @@ class Train(ModelRunStage):
         return TrainingSettings(network_settings(plan, model), replace(train, seeds=(seed,)), fold, seed)
 
     def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
+        """No file but the weights of a trained encoder, which the settings name by their digest: required here."""
         model = ModelRun.parse(unit).model
         encoder = plan.config.models[model].options.get("encoder") or {}
         require_digest(encoder.get("weights"), encoder.get("digest"), where=f"models.{model}.encoder")
         return {}
 
     def make(self, job: Job[TrainingSettings]) -> Mapping[str, object]:
+        """Train the network, from its last checkpoint if there is one, and predict the validation patients."""
         from nephroscale.evaluation.evaluate import write_validation_predictions
         from nephroscale.training.checkpoint import Checkpoint
         from nephroscale.training.fit import fit

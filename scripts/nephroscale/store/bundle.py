@@ -13,25 +13,21 @@ import json
 import re
 import tarfile
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple, TypedDict, cast
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, TypedDict, cast
 
 from blake3 import blake3
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.json_text import pretty_json
 from nephroscale.store import test_set_exposure
-from nephroscale.store.digest import FileEntry, digest_bytes, digest_entries
+from nephroscale.store.digest import FileEntry, copy_digested, digest_bytes, digest_entries
 from nephroscale.store.disk import full_disk
+from nephroscale.store.objects import Store
+from nephroscale.store.receipts import Receipt
 from nephroscale.store.records import Record, Records, is_intact
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from nephroscale.store.objects import Store
-    from nephroscale.store.receipts import Receipt
-
 FORMAT = 2
-_BLOCK = 1 << 20
 _SAFE_MODE = 0o444
 _TEXT = re.compile(r"(records|repeats|raw|test_sets/[0-9a-f]{64})/[0-9a-f]{64}(-[0-9a-f]+)?(\.json)?")
 
@@ -230,8 +226,7 @@ def read_bundle(store: Store, source: Path) -> Imported:
             new = 0
             for digest in index["objects"]:
                 known = store.find(digest) is not None
-                published = store.publish(scratch / digest)
-                if published.digest != digest:
+                if store.publish(scratch / digest).digest != digest:
                     raise _damaged(source, f"object {digest}")
                 new += not known
     except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError) as error:
@@ -296,7 +291,7 @@ def _unpack(tar: tarfile.TarFile, index: _Index, scratch: Path, source: Path) ->
             digest, path, wanted = files.pop(member.name)
             target = scratch / digest / path if path else scratch / digest
             target.parent.mkdir(parents=True, exist_ok=True)
-            found = _copy(stream, target)
+            found = copy_digested(stream, target)
         else:
             wanted = index["texts"][member.name]
             texts[member.name] = stream.read()
@@ -306,15 +301,6 @@ def _unpack(tar: tarfile.TarFile, index: _Index, scratch: Path, source: Path) ->
     if missing := [*files, *(index["texts"].keys() - texts.keys())]:
         raise _damaged(source, f"{len(missing)} files are missing, such as {missing[0]}")
     return texts
-
-
-def _copy(stream: IO[bytes], target: Path) -> str:
-    hasher = blake3()
-    with target.open("xb") as out:
-        while block := stream.read(_BLOCK):
-            hasher.update(block)
-            out.write(block)
-    return hasher.hexdigest()
 
 
 def _add_records(store: Store, index: _Index, texts: dict[str, bytes]) -> None:
@@ -332,8 +318,11 @@ def _add_records(store: Store, index: _Index, texts: dict[str, bytes]) -> None:
             store.write_text(store.path / folder / rest, data.decode(), replace=False)
     for digest, size in index["raw"].items():
         # No file has this entry's name, but the pre-pass hashes raw files of its size.
-        entry = {"signature": "", "size": size, "digest": digest}
-        store.write_text(store.path / "raw" / digest[:2] / f"imported-{digest}.json", json.dumps(entry), replace=False)
+        store.write_text(
+            store.path / "raw" / digest[:2] / f"imported-{digest}.json",
+            json.dumps({"signature": "", "size": size, "digest": digest}),
+            replace=False,
+        )
 
 
 def _damaged(source: Path, what: str) -> NephroscaleError:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import ast
 import json
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from nephroscale.collect import reachable
+from nephroscale.collect import Kept, reachable
 from nephroscale.store.digest import digest_bytes, digest_file, digest_json
 from nephroscale.store.recipe import SharedPart
 from nephroscale.store.syntax import digest_syntax
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 PACKAGE = "nephroscale"
 
@@ -108,12 +106,12 @@ class Code:
         self, scripts: Path, package: Path, excluded: Sequence[str], parse: Callable[[bytes], Source] | None = None
     ) -> None:
         self.scripts, self.package, self.excluded = scripts, package, tuple(excluded)
-        self._parse = parse or read_source
-        self._closures: dict[tuple[str, tuple[str, ...]], Closure] = {}
-        self._sources: dict[Path, Source] = {}
-        self._data: dict[Path, str] = {}
-        self._places: dict[str, list[Path]] = {}
-        self._folders: dict[Path, list[Path]] = {}
+        parse = parse or read_source
+        self._closures: Kept[tuple[str, tuple[str, ...]], Closure] = Kept(lambda key: self._collect(*key))
+        self._sources: Kept[Path, Source] = Kept(lambda path: parse(path.read_bytes()))
+        self._data: Kept[Path, str] = Kept(digest_file)
+        self._files = Kept(self._find)
+        self._folders = Kept(_data_in)
 
     def closure(self, script: str, modules: tuple[str, ...] = ()) -> Closure:
         """Collect what a script runs.
@@ -125,57 +123,35 @@ class Code:
         modules
             Project modules that a registry chose for this unit of work and that no import statement names.
         """
-        key = (script, modules)
-        if key not in self._closures:
-            self._closures[key] = self._collect(script, modules)
-        return self._closures[key]
+        return self._closures[script, modules]
 
     def files(self) -> list[Path]:
         """The files that were read so far."""
         return [*self._sources, *self._data]
 
     def _collect(self, script: str, modules: tuple[str, ...]) -> Closure:
-        start = [self.scripts / script, *(path for module in modules for path in self._files(module))]
         files = reachable(
-            start, lambda path: [file for name in self._source(path).inside for file in self._files(name)]
+            [self.scripts / script, *(path for module in modules for path in self._files[module])],
+            lambda path: [file for name in self._sources[path].inside for file in self._files[name]],
         )
-        imports = {name for path in files for name in self._source(path).outside}
-        code = {self._name(path): self._source(path).digest for path in files}
+        imports = {name for path in files for name in self._sources[path].outside}
+        code = {self._name(path): self._sources[path].digest for path in files}
         for folder in {path.parent for path in files} - {self.scripts, self.package}:
-            if folder not in self._folders:
-                self._folders[folder] = _data_in(folder)
-            code |= {self._name(path): self._data_digest(path) for path in self._folders[folder]}
+            code |= {self._name(path): self._data[path] for path in self._folders[folder]}
         tops = {name.partition(".")[0] for name in imports}
         return Closure(SharedPart(sorted(code.items())), tuple(sorted(tops)), tuple(sorted(imports)))
 
     def _name(self, path: Path) -> str:
-        if path.parent == self.scripts:
-            return path.name
-        return f"{PACKAGE}/{path.relative_to(self.package).as_posix()}"
-
-    def _files(self, module: str) -> list[Path]:
-        """The files that importing a module runs: itself and the `__init__` of the folders above it."""
-        if module not in self._places:
-            self._places[module] = self._find(module)
-        return self._places[module]
+        return path.name if path.parent == self.scripts else f"{PACKAGE}/{path.relative_to(self.package).as_posix()}"
 
     def _find(self, module: str) -> list[Path]:
+        """The files that importing a module runs: itself and the `__init__` of the folders above it."""
         if module == PACKAGE or any(module == name or module.startswith(f"{name}.") for name in self.excluded):
             return []
         parts = module.split(".")[1:]
         files = [self.package.joinpath(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1)]
         files.append(self.package.joinpath(*parts).with_suffix(".py"))
         return [path for path in files if path.is_file()]
-
-    def _source(self, path: Path) -> Source:
-        if path not in self._sources:
-            self._sources[path] = self._parse(path.read_bytes())
-        return self._sources[path]
-
-    def _data_digest(self, path: Path) -> str:
-        if path not in self._data:
-            self._data[path] = digest_file(path)
-        return self._data[path]
 
 
 def _data_in(folder: Path) -> list[Path]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, NamedTuple
 
 from blake3 import blake3
 
 from nephroscale.json_text import canonical_json
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 _CHUNK = 1 << 22
 
@@ -42,6 +40,16 @@ def digest_file(path: Path | str) -> str:
     with open(path, "rb", buffering=0) as stream:  # noqa: PTH123  (done for every file of a store)
         while block := stream.read(_CHUNK):
             hasher.update(block)
+    return hasher.hexdigest()
+
+
+def copy_digested(source: IO[bytes], target: Path) -> str:
+    """Copy a stream to a new file, and return the BLAKE3 of its bytes."""
+    hasher = blake3()
+    with target.open("xb") as out:
+        while block := source.read(_CHUNK):
+            hasher.update(block)
+            out.write(block)
     return hasher.hexdigest()
 
 

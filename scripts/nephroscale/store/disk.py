@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # How libraries with their own errors (safetensors) report the same.
@@ -44,6 +41,15 @@ def full_disk(path: Path) -> Iterator[None]:
             where=str(path),
             fix="Free space (`nephroscale gc` lists objects that no result needs) and run again.",
         ) from error
+
+
+def file_state(path: Path) -> list[int] | None:
+    """Give inode, size and time of a file; None for one that is gone."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  (once for every artifact of a cohort)
+    except OSError:
+        return None
+    return [found.st_ino, found.st_size, found.st_mtime_ns]
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -8,14 +8,11 @@ import os
 import shutil
 import socket
 import tempfile
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nephroscale.store.disk import full_disk
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 
 class StoreFolder:

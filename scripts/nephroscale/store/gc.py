@@ -8,20 +8,17 @@ import os
 import socket
 import stat
 import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.digest import list_files
 from nephroscale.store.folder import remove_tree
+from nephroscale.store.objects import Store
 from nephroscale.store.records import Records
 from nephroscale.store.results_index import absent_results, objects, receipts_by_digest, unknown_need
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
-
-    from nephroscale.store.objects import Store
 
 # A job whose files are older than this was killed, on whatever host it ran.
 PIN_SECONDS = 14 * 24 * 3600
@@ -72,8 +69,11 @@ def collect(store: Store, *, keep_seconds: float = 86400.0, delete: bool = False
     """
     needed = _needed(store, all_results=delete)
     oldest = time.time() - keep_seconds
-    old = (digest for digest in objects(store) if digest not in needed and _made(store, digest) < oldest)
-    found = [(digest, _size(store, digest)) for digest in old]
+    found = [
+        (digest, _size(store, digest))
+        for digest in objects(store)
+        if digest not in needed and _made(store, digest) < oldest
+    ]
     leftovers = _leftovers(store, keep_seconds)
     others: list[str] = []
     if delete:
@@ -166,9 +166,7 @@ def _is_dead(pin: Path) -> bool:
 def _is_running(process: str) -> bool | None:
     """Whether the process ``<host>-<pid>`` is running; None where this host cannot know."""
     host, _, pid = process.rpartition("-")
-    if host != socket.gethostname() or not pid.isdecimal():
-        return None
-    return is_alive(os.kill, int(pid))
+    return is_alive(os.kill, int(pid)) if host == socket.gethostname() and pid.isdecimal() else None
 
 
 def is_alive(signal: Callable[[int, int], None], number: int) -> bool:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import orjson
 
+from nephroscale.collect import Kept
 from nephroscale.digest_on_write import pop_digest
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.digest import FileEntry, digest_tree, list_files
@@ -56,7 +57,7 @@ class Store(StoreFolder):
         self.verify_on_read = verify_on_read
         self._warned = False
         #: From a working directory and a folder to the relative path of the objects.
-        self._ways: dict[tuple[str, str], str] = {}
+        self._ways: Kept[tuple[str, str], str] = Kept(lambda key: os.path.relpath(f"{self._top}/objects", key[1]))
 
     # -- places ---------------------------------------------------------------------------------------------------
 
@@ -68,10 +69,7 @@ class Store(StoreFolder):
         """The path of an object relative to a folder, for a link; None for no object."""
         if not digest:
             return None
-        key = (os.getcwd(), str(folder))  # noqa: PTH109
-        if key not in self._ways:
-            self._ways[key] = os.path.relpath(f"{self._top}/objects", folder)
-        return f"{self._ways[key]}/{digest[:2]}/{digest}"
+        return f"{self._ways[os.getcwd(), str(folder)]}/{digest[:2]}/{digest}"  # noqa: PTH109
 
     def manifest_path(self, digest: str) -> Path:
         """The path of an object's manifest, whether it exists or not."""
@@ -137,8 +135,10 @@ class Store(StoreFolder):
         """Write the manifest with the modification times of the stored files: of two writers, only one's are stored."""
         times = {name: stat.st_mtime_ns for name, stat in list_files(self.object_path(digest))}
         files = [[entry.path, entry.size, entry.digest, times[entry.path]] for entry in entries]
-        text = json.dumps({"digest": digest, "kind": kind, "size": sum(e.size for e in entries), "files": files})
-        self.write_text(self.manifest_path(digest), text)
+        self.write_text(
+            self.manifest_path(digest),
+            json.dumps({"digest": digest, "kind": kind, "size": sum(e.size for e in entries), "files": files}),
+        )
 
     def _lock_down(self, path: Path, *, top: bool) -> None:
         """Make an object read-only, except the top directory, which must stay writable until it is renamed."""
@@ -225,8 +225,7 @@ class Store(StoreFolder):
     def manifest(self, digest: str) -> list[FileEntry] | None:
         """Read the list of an object's files as they were published, or None."""
         try:
-            text = self.manifest_path(digest).read_bytes()
-            return [FileEntry(*entry) for entry in orjson.loads(text)["files"]]
+            return [FileEntry(*entry) for entry in orjson.loads(self.manifest_path(digest).read_bytes())["files"]]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
@@ -251,8 +250,7 @@ class Store(StoreFolder):
             raise
         except OSError as error:
             return f"cannot be read ({error.strerror})", 0
-        size = sum(entry.size for entry in entries)
-        return (None if actual == digest else self._differences(digest, entries)), size
+        return (None if actual == digest else self._differences(digest, entries)), sum(entry.size for entry in entries)
 
     def _differences(self, digest: str, entries: list[FileEntry]) -> str:
         """Describe how the files of an object differ from its manifest."""

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import orjson
 
 from nephroscale.json_text import JSON, pretty_json
 from nephroscale.store.disk import full_disk
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from nephroscale.store.objects import Store
+from nephroscale.store.objects import Store
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
-from nephroscale.json_text import canonical_json
+from nephroscale.json_text import JSON, canonical_json
 from nephroscale.store.digest import digest_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.json_text import JSON
 
 
 class SharedPart(dict[str, str]):

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 import orjson
 
 from nephroscale.json_text import JSON, pretty_json
 from nephroscale.store.digest import digest_bytes, digest_json
+from nephroscale.store.objects import Store
 from nephroscale.store.receipts import Receipt
 from nephroscale.store.recipe import Recipe
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.store.objects import Store
-
 
 # The first two lines of a record's file; the digest is that of the file without the second line.
 _HEAD = b'{\n  "digest": "%s",\n'
@@ -91,14 +87,13 @@ class Record:
 
         The digest can be checked by ``grep -v '^  "digest"' FILE | b3sum``.
         """
-        value: dict[str, object] = {
+        value = {
             "recipe_digest": self.recipe.digest,
             "recipe": self.recipe.as_json(),
             "receipt": self.receipt.as_json(),
             "made": self.made,
+            **({} if self.agrees is None else {"agrees": self.agrees}),
         }
-        if self.agrees is not None:
-            value["agrees"] = self.agrees
         return _sealed(pretty_json(value).encode()).decode()
 
     @classmethod
@@ -179,8 +174,9 @@ class Records:
             return receipt
         known = replace(first.receipt, stage=receipt.stage, unit=receipt.unit)
         repeat = replace(record, agrees=known == receipt)
-        name = f"{recipe.digest}-{digest_json(made)[:16]}.json"
-        self.store.write_text(self.store.path / "repeats" / name, repeat.text())
+        self.store.write_text(
+            self.store.path / "repeats" / f"{recipe.digest}-{digest_json(made)[:16]}.json", repeat.text()
+        )
         if known != receipt and known.digest and self.store.find(known.digest) is None:
             self.store.write_text(path, repeat.text())
             return receipt

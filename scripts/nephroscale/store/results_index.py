@@ -6,20 +6,16 @@ import json
 import os
 import re
 import socket
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from nephroscale.collect import grouped
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.digest import digest_bytes
-from nephroscale.store.receipts import read_receipt
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from nephroscale.store.objects import Store
-    from nephroscale.store.receipts import Receipt
+from nephroscale.store.objects import Store
+from nephroscale.store.receipts import Receipt, read_receipt
 
 #: Subfolder of results for the receipts of outdated artifacts that people may still open.
 OUTDATED = ".outdated"

@@ -6,18 +6,16 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from nephroscale.store.objects import MISSING, Store
 from nephroscale.store.records import Records, now
 from nephroscale.store.results_index import receipts_by_digest, shelves
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
 
 # Objects that a worker checks before it reports progress.
 BATCH = 100
@@ -69,7 +67,7 @@ class VerificationLog:
         self.damaged: dict[str, str] = {}
         if restart:
             self.path.unlink(missing_ok=True)
-        for line in self._lines():
+        for line in self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []:
             word, _, rest = line.partition(" ")
             digest, _, fault = rest.partition(" ")
             if word == "begun":
@@ -81,12 +79,6 @@ class VerificationLog:
         if not self.begun:
             store.write_text(self.path, f"begun {now()}\n")
 
-    def _lines(self) -> list[str]:
-        try:
-            return self.path.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return []
-
     def add(self, lines: Iterable[str]) -> None:
         """Append lines; half a line that a killed process left is ended first and ignored."""
         with self.path.open("a+", encoding="utf-8") as stream:
@@ -95,7 +87,7 @@ class VerificationLog:
 
 def verify(
     store: Store,
-    report: Callable[[Progress], None] | None = None,
+    report: Callable[[Progress], None] = lambda _: None,
     *,
     workers: int | None = None,
     restart: bool = False,
@@ -137,8 +129,7 @@ def verify(
     size = 0
     with _check_all(store, list_batches(), workers or os.cpu_count() or 1) as checked:
         done = len(present & log.intact)
-        if report:
-            report(Progress(done, len(present), size))
+        report(Progress(done, len(present), size))
         for batch in checked:
             log.damaged |= batch.faults
             lines = [f"intact {digest}" for digest in batch.digests if digest not in batch.faults]
@@ -148,8 +139,7 @@ def verify(
                 if fault != UNREADABLE:
                     store.set_aside(digest)
             done, size = done + len(batch.digests), size + batch.size
-            if report:
-                report(Progress(done, len(present), size))
+            report(Progress(done, len(present), size))
     damages = _name_receipts(store, log.damaged, present)
     log.path.unlink(missing_ok=True)
     damages += [Damage(path, "is not part of any object", []) for path in sorted(strays)]
@@ -171,8 +161,7 @@ def _name_receipts(store: Store, damaged: dict[str, str], present: set[str]) -> 
         print(f"nephroscale: receipts are skipped: {error.filename}: {error.strerror}", file=sys.stderr)
 
     named = receipts_by_digest(store, report)
-    missing = dict.fromkeys(named.keys() - present - damaged.keys(), MISSING)
-    faults = damaged | missing
+    faults = damaged | dict.fromkeys(named.keys() - present - damaged.keys(), MISSING)
     return [Damage(digest, faults[digest], sorted(named.get(digest, []))) for digest in sorted(faults)]
 
 

@@ -95,8 +95,11 @@ class Attempt:
         """
         earlier = AttemptState.read(self._path) if self.number > 1 else None
         before = [] if earlier is None or earlier.failed else [n for n in earlier.numbers if n < self.number]
-        job = os.environ.get("SLURM_JOB_ID", "")
-        self._write(AttemptState(socket.gethostname(), os.getpid(), job, now(), [*before, self.number]))
+        self._write(
+            AttemptState(
+                socket.gethostname(), os.getpid(), os.environ.get("SLURM_JOB_ID", ""), now(), [*before, self.number]
+            )
+        )
         if self.grouped and self.last and self.retries and before == list(range(1, self.number)):
             raise NephroscaleError(
                 f"Its group ended {len(before)} times while it ran: it exceeded its memory or time, or it crashed.",

@@ -6,16 +6,13 @@ import contextlib
 import io
 import shutil
 import subprocess
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from nephroscale.collect import reachable
+from nephroscale.engine.stage import Stage
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-
-    from nephroscale.engine.stage import Stage
 
 # Options with which Snakemake starts no job.
 ONLY_SHOWN = (
@@ -108,8 +105,13 @@ def check_executor(call: Call) -> list[NephroscaleError]:
         return []
     else:
         what = f"Slurm's controller does not answer: {answer}"
-    fix = "Run on a login node of the cluster, or without --profile: `snakemake --cores all all`."
-    return [NephroscaleError(what, where="executor: slurm", fix=fix)]
+    return [
+        NephroscaleError(
+            what,
+            where="executor: slurm",
+            fix="Run on a login node of the cluster, or without --profile: `snakemake --cores all all`.",
+        )
+    ]
 
 
 def _ping(scontrol: str) -> str | None:
@@ -120,6 +122,4 @@ def _ping(scontrol: str) -> str | None:
         )
     except subprocess.TimeoutExpired:
         return f"nothing within {SECONDS} seconds"
-    if " is UP" in done.stdout:
-        return None
-    return (done.stdout + done.stderr).strip().partition("\n")[0]
+    return None if " is UP" in done.stdout else (done.stdout + done.stderr).strip().partition("\n")[0]

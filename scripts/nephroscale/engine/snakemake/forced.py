@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nephroscale.engine.forced import ALL_UNITS, Forced
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from nephroscale.engine.stage import Stage
+from nephroscale.engine.stage import Stage
 
 
 def read_forced(arguments: Sequence[str], stages: Mapping[str, Stage], results: Path) -> Forced:

@@ -14,23 +14,19 @@ import sys
 import sysconfig
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from queue import SimpleQueue
 from subprocess import CalledProcessError
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nephroscale.engine.snakemake.job_server import OUTDATED, STARTED, Ended, Given, serve
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from multiprocessing.context import ForkServerContext
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.snakemake.job_server import Used
-    from nephroscale.engine.stage import Stage
-    from nephroscale.json_text import JSON
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.snakemake.job_server import OUTDATED, STARTED, Ended, Given, Used, serve
+from nephroscale.engine.stage import Stage
+from nephroscale.json_text import JSON
 
 #: What every job imports.
 ALWAYS = ("snakemake.io", "snakemake.iocontainers", "snakemake.logging", "yaml", "jsonschema")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from nephroscale.engine.awaited import receipts_of_input
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from nephroscale.engine.plan import Plan
+from nephroscale.engine.plan import Plan
 
 
 class StageOfRule:
@@ -36,8 +33,9 @@ class StageOfRule:
 
     def __getattr__(self, name: str) -> Callable[[Any], list[str]]:
         if self._check and name not in (declared := self._plan.stages[self._name].inputs):
-            names = ", ".join(declared) or "none"
-            raise AttributeError(f"the stage {self._name} declares no input {name!r}; its inputs are {names}")
+            raise AttributeError(
+                f"the stage {self._name} declares no input {name!r}; its inputs are {', '.join(declared) or 'none'}"
+            )
 
         def receipts(wildcards: Any) -> list[str]:
             self._settle()

@@ -12,17 +12,13 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from nephroscale.engine.plan import Plan
 from nephroscale.store.disk import write_whole
 from nephroscale.store.records import now
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
-
-    from nephroscale.engine.plan import Plan
 
 GROUPED, RETRIES, ATTEMPT, DEVICE = (f"NEPHROSCALE_{name}" for name in ("GROUPED", "RETRIES", "ATTEMPT", "DEVICE"))
 
@@ -87,5 +83,8 @@ def write_note(path: Path, message: str) -> None:
 
 def has_notes(plan: Plan) -> bool:
     """Whether any receipt is replaced by a failure note."""
-    units = ((stage, unit) for stage in plan.stages for unit in plan.units(stage))
-    return any(plan.receipt(*each) is None and plan.receipt_path(*each).is_file() for each in units)
+    return any(
+        plan.receipt(stage, unit) is None and plan.receipt_path(stage, unit).is_file()
+        for stage in plan.stages
+        for unit in plan.units(stage)
+    )

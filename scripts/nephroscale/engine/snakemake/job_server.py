@@ -11,29 +11,25 @@ import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 
 from nephroscale.engine.dispatch import read_dispatch
 from nephroscale.engine.environment import package_versions
 from nephroscale.engine.make_units import git_commit
 from nephroscale.engine.plan import Plan
 from nephroscale.engine.snakemake import script
+from nephroscale.engine.stage import Stage
 from nephroscale.errors import NephroscaleError
+from nephroscale.json_text import JSON
+from nephroscale.store.disk import file_state
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from multiprocessing.connection import Connection
-    from multiprocessing.context import ForkProcess
-
-    from nephroscale.engine.stage import Stage
-    from nephroscale.json_text import JSON
-
-
-Signatures: TypeAlias = "dict[Path, tuple[int, ...]]"
+Signatures: TypeAlias = "dict[Path, list[int] | None]"
 CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
@@ -144,8 +140,9 @@ def serve(connection: Connection, given: Given) -> None:
             while idle:
                 idle.pop().end()
         if worker is None or not worker.process.is_alive():
-            others = [connection, *busy, *(each.connection for each in idle)]
-            worker = _fork(script, bool(stage and stage.keeps_process), others)
+            worker = _fork(
+                script, bool(stage and stage.keeps_process), [connection, *busy, *(each.connection for each in idle)]
+            )
         with suppress(OSError):  # it was just killed, which is read from its end of the connection
             worker.connection.send((path, environment))
         busy[worker.connection] = number, worker
@@ -174,7 +171,7 @@ def serve(connection: Connection, given: Given) -> None:
                 request = None
             if request is None:
                 asked.clear()
-            elif any(_sign(path) != signature for path, signature in signed.items()):
+            elif any(file_state(path) != signature for path, signature in signed.items()):
                 answer(request[0], OUTDATED)
             else:
                 start(*request)
@@ -190,8 +187,7 @@ def _prepare(given: Given) -> Signatures:
             plan = Plan(given.config, given.stages())
             closures = [plan.code.closure(*closure) for closure in given.closures]
             code = {name for closure in closures for name in closure.code}
-            read = [*plan.code.files(), *plan.tables()]
-            signed = {path: signed.get(path) or _sign(path) for path in read}
+            signed = {path: signed.get(path) or file_state(path) for path in [*plan.code.files(), *plan.tables()]}
         for name in sorted(code):
             if "/" in name and name.endswith(".py"):
                 with suppress(Exception):  # the same
@@ -203,15 +199,6 @@ def _prepare(given: Given) -> Signatures:
         git_commit(plan.scripts)
         script.prepared = given.config, plan
     return signed
-
-
-def _sign(path: Path) -> tuple[int, ...]:
-    """Inode, size and time of a file; nothing for one that is gone."""
-    try:
-        now = path.stat()
-    except FileNotFoundError:
-        return ()
-    return now.st_ino, now.st_size, now.st_mtime_ns
 
 
 def _fork(script: str, stays: bool, others: Iterable[Connection]) -> Worker:

@@ -5,16 +5,14 @@ Snakemake knows whether it will run jobs only after the Snakefile is read, when 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from snakemake_interface_storage_plugins.io import Mtime
 
+from nephroscale.engine.plan import Plan
 from nephroscale.engine.prepass import apply, find_out
 from nephroscale.engine.snakemake.stale_lock import snakemake_is_locked
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    from nephroscale.engine.plan import Plan
 
 
 class PrePass:

@@ -6,10 +6,8 @@ and a quarter of a dry run into messages that our screen does not print.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 PLUGIN = "snakemake_logger_plugin_nephroscale"
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
+from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nephroscale.engine.environment import set_numerical_environment
 from nephroscale.engine.job_log import JobLog, PathRedactor
@@ -16,14 +17,10 @@ from nephroscale.engine.plan import Plan
 from nephroscale.engine.prepass import publish_receipt, record_test_set_use
 from nephroscale.engine.snakemake.attempt import Attempt
 from nephroscale.engine.snakemake.job_groups import leaves_message_to_screen, wait_for_receipts, write_note
+from nephroscale.engine.stage import Stage
 from nephroscale.errors import NephroscaleError
+from nephroscale.json_text import JSON
 from nephroscale.store.disk import full_disk
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.stage import Stage
-    from nephroscale.json_text import JSON
 
 #: The configuration and the plan of this run, in a process that was forked off the job server (job_server.py).
 prepared: tuple[Mapping[str, JSON], Plan] | None = None

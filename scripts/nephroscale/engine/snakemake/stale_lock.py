@@ -82,8 +82,7 @@ def _cancel_jobs(folder: Path, since: float) -> int:
 
 
 def _words(command: list[str]) -> list[str]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
-    return done.stdout.split()
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout.split()  # noqa: S603
 
 
 def _started(pid: int) -> str:

@@ -8,23 +8,19 @@ import shutil
 import socket
 import subprocess
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 from nephroscale.collect import grouped
 from nephroscale.engine.batches import describe_batches
 from nephroscale.engine.image_findings import describe_findings
 from nephroscale.engine.past_reports import past_reports
+from nephroscale.engine.plan import Plan
 from nephroscale.engine.prepass import outdated, outdated_receipts
 from nephroscale.engine.snakemake.attempt import SUFFIX, AttemptState, cluster_logs
 from nephroscale.store.gc import is_alive
-from nephroscale.store.results_index import REPORTS, receipts_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.store.receipts import Receipt
+from nephroscale.store.receipts import Receipt
+from nephroscale.store.results_index import OUTDATED, REPORTS, receipts_of
 
 MOST_NAMED = 5
 
@@ -48,10 +44,7 @@ def summary(plan: Plan) -> str:
     for title, found in (sections | describe_findings(plan) | {"Failed": _failures(plan)}).items():
         if found:
             lines += ["", f"{title}:"] + [line for text, units in found.items() for line in _item(text, units)]
-    lines += headline(plan)
-    lines += describe_batches(plan)
-    lines += _history(plan)
-    return "\n".join(lines)
+    return "\n".join([*lines, *headline(plan), *describe_batches(plan), *_history(plan)])
 
 
 def _item(text: str, units: list[str]) -> list[str]:
@@ -73,8 +66,7 @@ def _counts(plan: Plan, stage: str) -> str:
     units = [*study, *(unit for unit in plan.units(stage)[len(study) :] if plan.receipt(stage, unit))]
     if not units:
         return ""
-    receipts = [plan.receipt(stage, unit) for unit in units]
-    made = [receipt for receipt in receipts if receipt]
+    made = [receipt for unit in units if (receipt := plan.receipt(stage, unit))]
     rejected = sum(not receipt.accepted for receipt in made)
     old = sum(outdated(plan, stage, unit) is not None for unit in units if plan.receipt(stage, unit) is None)
     text = f"{len(made):>6} of {len(units)}"
@@ -82,14 +74,20 @@ def _counts(plan: Plan, stage: str) -> str:
 
 
 def _history(plan: Plan) -> list[str]:
-    """How many past reports and outdated artifacts are kept, and the space that nothing else needs."""
+    """How many past reports, outdated artifacts and artifacts of former units are kept, and the space they need."""
     past = [*past_reports(plan.results).values()]
-    old = [*outdated_receipts(plan.results).values()]
+    planned = {stage: {*plan.units(stage)} for stage in plan.stages}
+    old: list[Receipt] = []
+    gone: list[Receipt] = []
+    for path, receipt in outdated_receipts(plan.results).items():
+        stage, _, unit = path.relative_to(plan.results / OUTDATED).with_suffix("").as_posix().partition("/")
+        (old if (unit or "cohort") in planned.get(stage, ()) else gone).append(receipt)
     current = {r.digest for stage in plan.stages for unit in plan.units(stage) if (r := plan.receipt(stage, unit))}
     lines = []
     for found, title, advice in (
         (past, "Past reports", f"{plan.results / REPORTS}; `nephroscale gc --delete-reports-before N`"),
         (old, "Outdated artifacts", "their links stay until new ones are made; `nephroscale gc --outdated`"),
+        (gone, "Artifacts that are not part of this run", "of new patients, for example; `nephroscale gc --outdated`"),
     ):
         if found:
             size = sum({r.digest: r.size for r in found if r.digest not in current}.values())
@@ -109,14 +107,15 @@ def _rejections(plan: Plan) -> dict[str, list[str]]:
 
 def _failures(plan: Plan) -> dict[str, list[str]]:
     """Each message of a failed job that has not succeeded since, with its logs."""
-    found: dict[str, list[str]] = defaultdict(list)
     logs = cluster_logs()
-    for stage, unit, log in _missing(plan):
-        error = log.with_suffix(".error")
-        if error.is_file():
-            state = AttemptState.read(log.with_suffix(SUFFIX))
-            found[error.read_text().strip()].append(f"{stage} of {unit}, log {log}{_cluster_log(state, logs)}")
-    return found
+    return grouped(
+        (
+            error.read_text().strip(),
+            f"{stage} of {unit}, log {log}{_cluster_log(AttemptState.read(log.with_suffix(SUFFIX)), logs)}",
+        )
+        for stage, unit, log in _missing(plan)
+        if (error := log.with_suffix(".error")).is_file()
+    )
 
 
 def _unfinished(plan: Plan) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
@@ -173,10 +172,9 @@ def _queue() -> set[str]:
 
 def headline(plan: Plan) -> list[str]:
     """The headline figures of the pages and where these lie; nothing where there is none."""
-    pages = {"deposits": "Deposits", "report": "Report"}
     return [
         line
-        for stage, title in pages.items()
+        for stage, title in {"deposits": "Deposits", "report": "Report"}.items()
         if stage in plan.stages
         for line in _page_lines(plan.receipt(stage, "cohort"), plan.link_path(stage, "cohort"), title)
     ]

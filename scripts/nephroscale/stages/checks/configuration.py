@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from nephroscale.cohort.columns import fold_column
+from nephroscale.engine.config import Config
+from nephroscale.engine.plan import Plan
 from nephroscale.errors import NephroscaleError
 from nephroscale.features.check_weights import check_encoders
+from nephroscale.features.protocol import NamedWeights
 from nephroscale.features.registry import H5
 from nephroscale.models.settings import TrainableEncoderSettings
 from nephroscale.reporting.settings import ReportSettings
 from nephroscale.stages.model_inputs import uses_prior
 from nephroscale.stages.patients import diagnosis_patients
 from nephroscale.text import name_some
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
-
-    from nephroscale.engine.config import Config
-    from nephroscale.engine.plan import Plan
-    from nephroscale.features.protocol import NamedWeights
 
 PIXELS = "pixels"
 SHOWN = 10
@@ -54,8 +51,7 @@ def check_model_inputs(plan: Plan) -> Iterator[NephroscaleError]:
     """Compare each model with the features: one that trains an encoder needs pixels, any other one feature maps."""
     for name, model in plan.config.models.items():
         trains = bool(model.options.get("encoder"))
-        encoders = {each: plan.config.features.encoders.of(each).name for each in model.modalities}
-        wrong = [each for each, encoder in encoders.items() if (encoder == PIXELS) != trains]
+        wrong = [each for each in model.modalities if (plan.config.features.encoders.of(each).name == PIXELS) != trains]
         if not wrong:
             continue
         names = ", ".join(wrong)
@@ -106,7 +102,7 @@ def check_weights(plan: Plan, stage: str, *, load: bool) -> Iterator[Nephroscale
 
 def check_prior(plan: Plan) -> Iterator[NephroscaleError]:
     """Check that there are readings of deposits if they are the prior of TEM images."""
-    used = [name for name in plan.config.models if uses_prior(plan, name)]
+    used = any(uses_prior(plan, name) for name in plan.config.models)
     if used and not plan.package and not plan.units("deposit_priors"):
         yield NephroscaleError(
             "The prior of TEM images is the probability of deposits, but no TEM image has a reading of deposits.",
@@ -147,8 +143,7 @@ def check_modalities(plan: Plan, unusable: Collection[str]) -> Iterator[Nephrosc
         models = [name for name, model in plan.config.models.items() if modality in model.modalities]
         read = f"{', '.join(models)} {'reads' if len(models) == 1 else 'read'} {modality}"
         without = _without(plan, models, modality)
-        readable = any(plan.images(patient, modality) for patient in patients)
-        if readable:
+        if any(plan.images(patient, modality) for patient in patients):
             what = f"{read}, but no {modality} image can be used."
             where, fix = "data.images", f"Correct the images listed as rejected, or {without}"
         elif listed:
@@ -200,8 +195,7 @@ def find_absent_columns(plan: Plan) -> Iterator[NephroscaleError]:
 
 def find_incomplete(plan: Plan, unusable: Collection[str]) -> Iterator[NephroscaleError]:
     """Find patients without images, and patients who are left out because a modality is missing."""
-    taking_part = [*plan.patients, *plan.new_patients]
-    bare = [patient for patient in taking_part if not plan.cohort.images_of(patient)]
+    bare = [patient for patient in [*plan.patients, *plan.new_patients] if not plan.cohort.images_of(patient)]
     if bare:
         yield NephroscaleError(
             f"{_patients(len(bare))} no image: {name_some(bare, SHOWN)}.",

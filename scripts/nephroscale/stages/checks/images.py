@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
+from nephroscale.cohort.image import Image
 from nephroscale.collect import grouped
+from nephroscale.engine.plan import Plan
 from nephroscale.errors import NephroscaleError
 from nephroscale.slides.facts import ImageFacts
 from nephroscale.slides.headers import describe_headers
 from nephroscale.slides.slide_view import TOLERANCE
 from nephroscale.stages.checks.configuration import SHOWN
-from nephroscale.text import name_some
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.cohort.image import Image
-    from nephroscale.engine.plan import Plan
+from nephroscale.text import count_of, name_some
 
 
 class Rejection(NamedTuple):
@@ -41,8 +38,9 @@ class Rejection(NamedTuple):
 def find_rejections(plan: Plan) -> list[Rejection]:
     """Find the images that will be rejected, as far as their headers and the tables show it."""
     images = [image for patient in plan.segmentation_patients for image in plan.images(patient, "OM")]
-    taking_part = [*plan.patients, *plan.new_patients]
-    images += [image for patient in taking_part for image in plan.images(patient, *plan.modalities)]
+    images += [
+        image for patient in [*plan.patients, *plan.new_patients] for image in plan.images(patient, *plan.modalities)
+    ]
     facts = {
         name: ImageFacts.from_json(content)
         for patient in dict.fromkeys(image.patient_id for image in images)
@@ -64,9 +62,8 @@ def find_rejections(plan: Plan) -> list[Rejection]:
 def list_rejections(rejections: list[Rejection]) -> Iterator[NephroscaleError]:
     """Turn rejections into one warning for each reason, which names the images and their files."""
     for (reason, fix), found in grouped(((each.reason, each.fix), each) for each in rejections).items():
-        count = "1 image" if len(found) == 1 else f"{len(found)} images"
         where = name_some([f"{each.image.id} ({each.image.path})" for each in found], SHOWN)
-        yield NephroscaleError(f"{count} will be rejected: {reason}.", where=where, fix=fix)
+        yield NephroscaleError(f"{count_of(len(found), 'image')} will be rejected: {reason}.", where=where, fix=fix)
 
 
 def _registered(plan: Plan, patient: str) -> dict[str, dict[str, object]] | None:

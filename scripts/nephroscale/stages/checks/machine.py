@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator
+from pathlib import Path
 
 from nephroscale.engine.device import choose_device
-from nephroscale.engine.snakemake.call import check_executor
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.snakemake.call import Call, check_executor
 from nephroscale.errors import NephroscaleError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-    from pathlib import Path
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.snakemake.call import Call
 
 
 def check_machine(plan: Plan, call: Call, stages: Collection[str]) -> Iterator[NephroscaleError]:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from nephroscale.engine.awaited import check_task
+from nephroscale.engine.plan import Plan
+from nephroscale.engine.snakemake.call import Call
 from nephroscale.errors import NephroscaleError, join_faults, list_faults
 from nephroscale.slides.duplicates import find_copies
 from nephroscale.stages.checks import configuration
 from nephroscale.stages.checks.machine import check_machine
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from nephroscale.engine.plan import Plan
-    from nephroscale.engine.snakemake.call import Call
+from nephroscale.text import count_of
 
 
 class Findings(NamedTuple):
@@ -61,7 +59,7 @@ def _report(findings: Findings) -> None:
     """Print the warnings, and raise the faults."""
     faults, warnings = findings
     if warnings:
-        count = "1 warning" if len(warnings) == 1 else f"{len(warnings)} warnings"
+        count = count_of(len(warnings), "warning")
         print(f"nephroscale: {count} before the first job:\n{list_faults(warnings)}", file=sys.stderr)
     if faults:
         raise join_faults(faults)
@@ -89,10 +87,12 @@ def find_all(plan: Plan, call: Call, *, with_known: bool = False) -> Findings:
     unusable = {each.image.id for each in rejections if not each.known}
     faults, warnings = _check_configuration(plan, call, unusable, to_do)
     (faults if call.starts_jobs else warnings).extend(check_machine(plan, call, to_do))
-    warnings += configuration.find_unnamed(plan)
-    warnings += configuration.find_incomplete(plan, unusable)
-    warnings += configuration.find_absent_columns(plan)
-    warnings += list_rejections([each for each in rejections if with_known or not each.known])
+    warnings += [
+        *configuration.find_unnamed(plan),
+        *configuration.find_incomplete(plan, unusable),
+        *configuration.find_absent_columns(plan),
+        *list_rejections([each for each in rejections if with_known or not each.known]),
+    ]
     if with_known:
         faults += find_copies(find_duplicates(plan))
     return Findings(faults, warnings)
