@@ -46,7 +46,7 @@ def find_seam(grey: np.ndarray, masked: np.ndarray) -> str:
 
 
 def _lines_of(grey: np.ndarray, masked: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lines along an axis as float32 [n, up to ALONG] means along them; the same without broad shapes, 0 where masked."""
+    """Lines along an axis as float32 [n, up to ALONG] means along them; without broad shapes, too, 0 where masked."""
     every = max(1, grey.shape[axis] // LINES)
     step = max(1, grey.shape[1 - axis] // ALONG)
     count, length = -(-grey.shape[axis] // every), grey.shape[1 - axis] // step
