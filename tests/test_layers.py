@@ -167,3 +167,9 @@ def lines_with(pattern):
 def test_untyped_mappings_and_indirect_speech_stay_rare(pattern, most):
     found = lines_with(pattern)
     assert len(found) <= most, found
+
+
+def test_the_page_on_extending_lists_the_subpackages_in_this_order():
+    text = (SCRIPTS.parent / "docs/extending.md").read_text(encoding="utf-8")
+    listed = re.findall(r"`(\w+)`", text.partition("before it in this list:\n")[2].partition("\n\n- ")[0])
+    assert listed == [name for layer in LAYERS for name in layer if "." not in name and not name.startswith("_")]

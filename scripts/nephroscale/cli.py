@@ -50,7 +50,8 @@ class Parser(argparse.ArgumentParser):
             type=Path,
             action="append",
             default=argparse.SUPPRESS,
-            help="configuration of the run (default: study.yaml or config/config.yaml); later override earlier",
+            help="configuration of the run (default: study.yaml or config/config.yaml); later files override "
+            "earlier ones (repeatable)",
         )
         self.add_argument(
             "--config",

@@ -62,12 +62,13 @@ ALLOWED = {
     "store/objects.py": {"Store.object_path"},
     "store/receipts.py": {"Receipt.accepted"},
 }
-#: Functions that the engine calls for a job: rows of the tables and digests of raw files are values of the recipe, and
-#: links to raw files are no objects.
+#: Functions that the engine calls for a job: rows of the tables, digests of raw files and the seeds of an input's units
+#: are values of the recipe, and links to raw files are no objects.
 FOR_THE_ENGINE = {
     "cohort/cohort.py": {"Cohort.images_of"},
     "cohort/image.py": {"Image.row"},
     "cohort/patient.py": {"Patient.in_diagnosis", "Patient.row"},
+    "models/settings.py": {"ModelSettings.training"},
     "slides/raw.py": {
         "_entry",
         "_extension",

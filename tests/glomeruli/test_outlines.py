@@ -142,6 +142,24 @@ class TestOnASlide:
         expected = f"its annotation states {told} µm per pixel, but the slide has 1: check"
         assert drawn.doubt.startswith(expected) if told else not drawn.doubt
 
+    @pytest.mark.parametrize(("visible", "told"), [('Visible="0"', True), ('Visible="1"', False), ("", False)])
+    def test_outlines_of_hidden_layers_count_and_are_told(
+        self, visible: str, told: bool, view: TileView, tmp_path: Path
+    ) -> None:
+        layers = ""
+        for name, state, x in (("Glomerulus", visible, 300), ("Tubule", 'Visible="0"', 600)):
+            corners = "".join(f'<Vertex X="{a}" Y="{b}"/>' for a, b in box(x, 300, x + 200, 500).exterior.coords[:-1])
+            region = f'<Region Type="0"><Vertices>{corners}</Vertices></Region>'
+            layers += f'<Annotation Name="{name}" {state}><Regions>{region}</Regions></Annotation>'
+        (tmp_path / "a.xml").write_text(f"<Annotations>{layers}</Annotations>")
+        drawn = outlines_on(view, tmp_path / "a.xml", OutlineSettings())
+        assert len(drawn.outlines) == 1
+        assert (
+            drawn.doubt.startswith("its annotation counts with the outlines of hidden layers (1")
+            == told
+            == bool(drawn.doubt)
+        )
+
     def test_an_annotated_area_may_be_without_glomeruli(self, view: TileView, tmp_path: Path) -> None:
         drawn = outlines_on(view, write(tmp_path, feature(box(100, 40, 500, 440), "Annotated area")), OutlineSettings())
         assert drawn.outlines == []

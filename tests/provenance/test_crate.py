@@ -57,7 +57,9 @@ def document():
     raw = [["P1-OM", digest("raw P1-OM"), None], ["P1-OM.annotation", digest("note"), None]]
     artifacts = [
         artifact("register/P1", raw, kind="file"),
-        artifact("register/P2", [["P2-OM", digest("raw P2-OM"), None]], kind="file", state="stale", because=["edited"]),
+        artifact(
+            "register/P2", [["P2-OM", digest("raw P2-OM"), None]], kind="file", state="outdated", because=["edited"]
+        ),
         artifact(
             "tiles/P1-OM",
             [["register/P1#P1-OM", digest("part"), 0], ["reference", digest("a file of the group's"), None]],
@@ -213,9 +215,9 @@ def test_later_runs_of_a_recipe_are_actions_of_their_runs(crate):
     assert len(runs) == 3
 
 
-def test_a_stale_artifact_has_its_status_and_reason(crate):
-    stale = next(entity for name, entity in entities(crate).items() if name.endswith("register/P2.facts.json"))
-    assert (stale["creativeWorkStatus"], stale["description"]) == ("stale", "edited")
+def test_an_outdated_artifact_has_its_status_and_reason(crate):
+    outdated = next(entity for name, entity in entities(crate).items() if name.endswith("register/P2.facts.json"))
+    assert (outdated["creativeWorkStatus"], outdated["description"]) == ("outdated", "edited")
 
 
 def test_equal_audits_give_equal_crates_without_machine_and_place(document, root, tmp_path, crate):

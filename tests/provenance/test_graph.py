@@ -1,4 +1,4 @@
-"""The graph of a mock study: stale, lost and rejected artifacts, and missing raw files."""
+"""The graph of a mock study: outdated, lost and rejected artifacts, and missing raw files."""
 
 import shutil
 from pathlib import Path
@@ -82,7 +82,7 @@ def test_without_raw_files_a_change_of_the_tables_is_still_seen(study):
     table.write_text("".join(rows + new))
     shutil.rmtree("raw")
     artifact = read_graph(study()).artifacts["register", PATIENT]
-    assert artifact.state == "stale"
+    assert artifact.state == "outdated"
 
 
 @pytest.mark.parametrize("lost", ["folds", "report"])
@@ -122,11 +122,11 @@ def test_a_rejection_without_a_job_leads_to_its_cause(study):
     assert [need.artifact for need in artifact.inputs] == [("tiles", image)]
 
 
-def test_stale_rejections_of_jobs_are_stale(study):
+def test_outdated_rejections_of_jobs_are_outdated(study):
     unit = f"{PATIENT}-OM"
     reject(study(), "features", unit, {"because": f"glomeruli/{PATIENT}-OM0"}, recorded=True)
     config = study().config.to_mapping()
     config["features"]["om_glomeruli"] = 7
     artifact = read_graph(Plan(config, stage_table(), scripts=ROOT / "scripts")).artifacts["features", unit]
-    assert artifact.state == "stale"
+    assert artifact.state == "outdated"
     assert any("om_glomeruli" in text for text in artifact.because)

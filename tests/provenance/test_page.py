@@ -93,7 +93,7 @@ def faulty_document():
     nothing = dict.fromkeys(("recipe", "code", "packages", "settings", "compute", "rows"))
     return make_document(
         **{
-            "register/P1": {"state": "stale", "because": ["make.py was edited", "the input P1-OM changed (abc)"]},
+            "register/P1": {"state": "outdated", "because": ["make.py was edited", "the input P1-OM changed (abc)"]},
             "register/P2": {"state": "unrecorded", "made": {}, "inputs": [], **nothing},
             "tiles/P1-OM": {"status": "rejected", "reason": EVIL, "digest": None, "kind": None, "size": 0},
             "features/P1-OM": {
@@ -124,17 +124,17 @@ def faulty_document():
     )
 
 
-def test_an_invalid_ancestor_makes_a_status_stale_upstream():
+def test_an_invalid_ancestor_makes_a_status_outdated_upstream():
     found = statuses(faulty_document()["artifacts"])
     assert found == [
-        "stale",
+        "outdated",
         "unrecorded",
-        "stale_upstream",
+        "outdated_upstream",
         "lost",
-        "stale_upstream",
-        "stale_upstream",
-        "stale_upstream",
-        "stale_upstream",
+        "outdated_upstream",
+        "outdated_upstream",
+        "outdated_upstream",
+        "outdated_upstream",
     ]
     assert set(statuses(make_document()["artifacts"])) == {"match"}
 
@@ -164,7 +164,7 @@ def test_reasons_are_grouped_and_consequences_come_last():
         {
             "name": f"tiles/{n}",
             "stage": "tiles",
-            "state": "stale",
+            "state": "outdated",
             "because": [f"the input register/P{n}#x changed (ab{n})", "a.py was edited"],
         }
         for n in range(3)
@@ -177,7 +177,7 @@ def test_reasons_are_grouped_and_consequences_come_last():
 @pytest.mark.parametrize(("before", "after"), [({"a/b": "1"}, {"a/b": "2"}), ({}, {"a/b": "2"}), ({"a/b": "1"}, {})])
 def test_consequences_are_recognized_by_their_sentences(before, after):
     texts = [change.text for change in differences(Recipe("x", inputs=before), Recipe("x", inputs=after))]
-    groups, _ = mismatches([{"name": "x/y", "stage": "x", "state": "stale", "because": texts}])
+    groups, _ = mismatches([{"name": "x/y", "stage": "x", "state": "outdated", "because": texts}])
     assert [group.text for group in groups] == [CONSEQUENCES]
 
 
@@ -185,7 +185,13 @@ def test_the_verdict_counts_invalid_artifacts_behind_the_headline():
     document = faulty_document()
     page = render_page(document)
     number = counts(document, statuses(document["artifacts"]))
-    assert (number["stale"], number["lost"], number["stale_upstream"], number["missing"], number["uncommitted"]) == (
+    assert (
+        number["outdated"],
+        number["lost"],
+        number["outdated_upstream"],
+        number["missing"],
+        number["uncommitted"],
+    ) == (
         1,
         1,
         5,
@@ -208,7 +214,21 @@ def test_a_run_lists_artifacts_reused_from_earlier_runs():
 
 
 def test_weights_are_found_in_settings():
-    assert weights(make_document()) == [("OM", "swin-b", "e" * 64, 8)]
+    found = weights(make_document())
+    assert {(row.name, row.digest) for row in found} == {("swin-b", "e" * 64)}
+    assert sum(row.artifacts for row in found) == 8
+    assert ("register, OM", "swin-b", "e" * 64, 2) in found
+
+
+def test_an_audit_without_names_of_machines_has_no_column_of_nodes():
+    document = make_document()
+    assert '<th scope="col">Nodes</th>' in render_page(document)
+    for artifact in document["artifacts"]:
+        if artifact["made"]:
+            artifact["made"].pop("node")
+    page = render_page(document)
+    assert "Devices and instruction sets" in page
+    assert '<th scope="col">Nodes</th>' not in page
 
 
 def test_the_page_shows_every_kind_of_fault():

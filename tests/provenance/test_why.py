@@ -177,7 +177,7 @@ def test_the_command_takes_a_stage_alone_and_names_units_where_it_finds_none(stu
         find_unit(plan, "tiles/P9")
     with pytest.raises(NephroscaleError, match="The stages are register"):
         find_unit(plan, "tile/P9")
-    assert print_why(Options()) == 0
+    print_why(Options())
     assert capsys.readouterr().out.startswith("folds")
 
 

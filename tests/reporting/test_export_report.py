@@ -62,7 +62,10 @@ def test_the_tables_are_those_of_the_metrics(archive):
     assert len(rows(archive, "tables/folds.csv")) == 5 * len(models)
     counts = sum(int(row["patients"]) for row in rows(archive, "tables/confusion.csv") if row["model"] == "cmusnet")
     assert counts == metrics["models"]["cmusnet"]["patients"]
-    assert {row["compared_with"] for row in rows(archive, "tables/comparisons.csv")} == set(metrics["comparisons"])
+    for row in rows(archive, "tables/comparisons.csv"):
+        assert row["minus"] == metrics["headline"]
+        assert float(row["value"]) == metrics["comparisons"][row["model"]][row["metric"]]["value"]
+    assert {row["model"] for row in rows(archive, "tables/comparisons.csv")} == set(metrics["comparisons"])
     assert "tables/external.csv" not in archive
 
 

@@ -32,4 +32,7 @@ def test_the_report_of_2000_cases_is_small_and_quick(tmp_path: Path) -> None:
     metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
     assert metrics["models"]["cmusnet"]["patients"] == 2000
     assert set(metrics["facts"]) == {"acquisition"}
-    assert metrics["near_patients"] == []
+    assert [(each["modality"], each["cases"], each["pairs"]) for each in metrics["near_patients"]] == [
+        ("OM", 2000, []),
+        ("TEM", 2000, []),
+    ]

@@ -56,7 +56,7 @@ def test_pooled_and_fold_metrics_of_a_small_example():
     assert found["classes"]["MN"]["specificity"]["value"] == 0.75
     sensitivity = found["classes"]["LN"]["sensitivity"]
     assert sensitivity["value"] == 0.5
-    assert (sensitivity["low"], sensitivity["high"]) == pytest.approx((0.0945, 0.9055), abs=1e-4)
+    assert (sensitivity["low"], sensitivity["high"]) == pytest.approx((0.025, 0.975), abs=1e-6)  # of 1 of 2, mid-p
     for metric in METRICS:
         assert found["pooled"][metric]["low"] <= found["pooled"][metric]["value"] <= found["pooled"][metric]["high"]
 
@@ -139,14 +139,14 @@ def test_models_are_compared_on_the_patients_of_both():
     found = metrics["comparisons"]
     assert set(found) == {"same", "worse", "fewer"}
     assert metrics["compared_patients"] == {"same": 6, "worse": 6, "fewer": 5, "others": 0}
-    assert found["fewer"]["balanced_accuracy"]["value"] == pytest.approx(1 / 6, abs=1e-6)
+    assert found["fewer"]["balanced_accuracy"]["value"] == pytest.approx(-1 / 6, abs=1e-6)
     same, worse = found["same"]["balanced_accuracy"], found["worse"]["balanced_accuracy"]
     assert (same["value"], same["p"], same["p_holm"]) == (0, 1, None)
     assert same["low"] < 0 < same["high"]
-    assert worse["value"] == pytest.approx(0.5, abs=1e-6)
-    assert worse["low"] < 0.5 < worse["high"]
+    assert worse["value"] == pytest.approx(-0.5, abs=1e-6)  # of this model minus the headline model
+    assert worse["low"] < -0.5 < worse["high"]
     assert worse["p"] == 0.25  # three against none, exact
-    assert metrics["discordant"]["worse"] == {"better": 3, "worse": 0}
+    assert metrics["discordant"]["worse"] == {"better": 0, "worse": 3}
 
 
 def test_only_the_declared_contrasts_are_adjusted():

@@ -186,7 +186,7 @@ def test_cases_and_patients_are_counted_separately(inputs, tmp_path):
     found = write_report(two, SETTINGS, tmp_path / "out", seed=1)
     assert "27 cases of 26 patients" in found["headline"][0]
     html = (tmp_path / "out" / "index.html").read_text()
-    assert html.count("27 cases of 26 patients") == 3
+    assert html.count("27 cases of 26 patients") == 4
     assert "all biopsies of a patient together" in html
 
 
@@ -247,7 +247,7 @@ def test_study_subgroups_decisions_and_a_shortcut_are_on_the_page(inputs, tmp_pa
     assert "OM, IM by texture (filter bank without weights)" in html
     assert "here no encoder was trained" in html
     assert "read by: two pathologists; blinded: not stated; agreement: not stated" in html
-    assert "Facts of acquisition alone, without any image content, predict the classes" in html
+    assert "Acquisition data alone, without any image content, predict the classes" in html
     assert "Decision curve: steroids" in html
     assert "reader A and cmusnet" in html
     assert 'id="subgroups"' in html
@@ -306,7 +306,10 @@ def test_sites_left_out_near_patients_and_unread_dates_are_on_the_page(inputs, t
         metrics["left_out_sites"]["divided"]["cmusnet"] == metrics["models"]["cmusnet"]["pooled"]["balanced_accuracy"]
     )
     assert metrics["cohort"]["folds"] == 5
-    assert [(pair["first"], pair["second"]) for pair in metrics["near_patients"]] == [("P001", "P002")]
-    assert "Patients whose features are nearer to each other than to themselves" in html
+    (check,) = metrics["near_patients"]
+    assert [(pair["first"], pair["second"]) for pair in check["pairs"]] == [("P001", "P002")]
+    assert (check["modality"], check["cases"], check["divided"]) == ("OM", len(everyone), len(everyone))
+    assert "Patients who may be one" in html
+    assert f"this check would find {check['found']} of {check['divided']} patients" in html
     assert "cannot be read as dates" in html
     assert find_violations(tmp_path / "out" / "index.html", tmp_path, 400) == []

@@ -83,3 +83,26 @@ def test_one_pixel_is_no_picture(tmp_path: Path, grey: np.ndarray, name: str) ->
         read_tem(tmp_path / name)
     facts = describe_header(tmp_path / name, ImageRow("a", "P", "TEM"))
     assert facts.reason == "the image has only 1 x 1 pixels"
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_signed_numbers_that_were_stored_as_unsigned_are_refused(tmp_path: Path, shared: Path, dtype: type) -> None:
+    for name in ("isbi2012_0.png", "isbi2012_3.png", "gbm_snider_A1--0024.jpg"):
+        levels = np.asarray(Image.open(shared / "data/tem" / name).convert("L"))[:512, :512].astype(dtype)
+        levels *= np.iinfo(dtype).max // 255
+        tifffile.imwrite(tmp_path / "a.tif", levels)
+        read_tem(tmp_path / "a.tif")
+        tifffile.imwrite(tmp_path / "a.tif", levels ^ dtype(np.iinfo(dtype).max // 2 + 1))
+        with pytest.raises(Rejected, match="as where signed numbers were stored as unsigned"):
+            read_tem(tmp_path / "a.tif")
+
+
+def test_inks_of_a_jpeg_without_a_statement_of_full_ink_are_refused(tmp_path: Path, grey: np.ndarray) -> None:
+    inks = Image.merge("RGB", [Image.fromarray(grey)] * 3).convert("CMYK")
+    inks.save(tmp_path / "stated.jpg", quality=95)
+    assert np.abs(read_tem(tmp_path / "stated.jpg").grey.astype(int) - grey).mean() < 3
+    content = (tmp_path / "stated.jpg").read_bytes()
+    place = content.index(b"\xff\xee\0\x0eAdobe")
+    (tmp_path / "bare.jpg").write_bytes(content[:place] + content[place + 16 :])
+    with pytest.raises(Rejected, match="does not state which value is full ink"):
+        read_tem(tmp_path / "bare.jpg")

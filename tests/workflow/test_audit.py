@@ -81,15 +81,17 @@ def test_a_replay_with_other_bytes_reports_their_distance(project):
     assert "files differ" in text
 
 
-def test_an_audit_of_edited_code_lists_stale_artifacts_with_reasons(project):
+def test_an_audit_of_edited_code_lists_outdated_artifacts_with_reasons(project):
     with (project.path / "scripts/nephroscale/tem/clean.py").open("a") as stream:
         stream.write("\nREMARK = 1\n")
     code, text = project.nephroscale("audit")
     assert code == 1
     assert "6 outdated" in text
-    stale = {entry["name"]: entry["because"] for entry in document(project)["artifacts"] if entry["state"] == "stale"}
-    assert set(stale) == {f"tem/P0{n}" for n in range(1, 7)}
-    assert stale["tem/P01"] == ["nephroscale/tem/clean.py was edited"]
+    outdated = {
+        entry["name"]: entry["because"] for entry in document(project)["artifacts"] if entry["state"] == "outdated"
+    }
+    assert set(outdated) == {f"tem/P0{n}" for n in range(1, 7)}
+    assert outdated["tem/P01"] == ["nephroscale/tem/clean.py was edited"]
     code, text = project.nephroscale("replay", "tem/P01")
     assert code == 1
     assert "clean.py was edited" in text
@@ -160,7 +162,7 @@ def test_a_difference_of_two_runs_names_the_key_that_was_changed(project):
     uses = json.loads((project.path / "results/other/report/metrics.json").read_text())["cohort"]["looks"]
     assert uses == {"0": 4, "1": 4}
     page = (project.path / "results/other/report/index.html").read_text()
-    assert "4th use of the test folds" in page
+    assert "4 configurations have been scored on the test folds" in page
     # The number of the first run does not change.
     assert project.run().idle
     assert json.loads((project.path / "results/tiny/report/metrics.json").read_text())["cohort"]["looks"] == {

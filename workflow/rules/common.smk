@@ -200,7 +200,7 @@ wildcard_constraints:
     model="[a-z0-9][a-z0-9-]*",
     fold="[0-9]+",
     seed="[0-9]+",
-    set="[A-Za-z0-9][A-Za-z0-9_-]*",
+    batch="[A-Za-z0-9][A-Za-z0-9_-]*",
     site="any|mesangial|subepithelial|intramembranous|subendothelial",
     variant="[a-z][a-z-]*",
     page="report|audit",

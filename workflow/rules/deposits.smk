@@ -111,11 +111,11 @@ rule predict_deposits:
         models=new_deposits_stage.models,
         tem=new_deposits_stage.tem,
     output:
-        receipt="<results>/new_deposits/{site}/{set}.json",
+        receipt="<results>/new_deposits/{site}/{batch}.json",
     log:
-        "<results>/logs/new_deposits/{site}/{set}.log",
+        "<results>/logs/new_deposits/{site}/{batch}.log",
     benchmark:
-        "<results>/benchmarks/new_deposits/{site}/{set}.tsv"
+        "<results>/benchmarks/new_deposits/{site}/{batch}.tsv"
     threads: plan.config.compute.threads
     resources:
         mem_mb=scale_with_attempt(8000),
@@ -124,7 +124,7 @@ rule predict_deposits:
     params:
         settings=new_deposits_stage.settings,
     message:
-        "Predict {wildcards.site} deposits of the patients of {wildcards.set}"
+        "Predict {wildcards.site} deposits of the patients of {wildcards.batch}"
     script:
         "../../scripts/predict_deposits.py"
 

@@ -1,4 +1,7 @@
-"""Glomeruli: contours and crops of each OM and IM slide."""
+"""Glomeruli: contours and crops of each OM and IM image.
+
+The rule outputs the receipt. The job also writes the link `<results>/glomeruli/{image}` to the artifact in the store.
+"""
 
 glomeruli_stage = stage_of_rule("glomeruli")
 

@@ -19,11 +19,11 @@ rule predict_patients:
         tiles=predict_stage.tiles,
         facts=predict_stage.facts,
     output:
-        receipt="<results>/predict/{model}/{set}.json",
+        receipt="<results>/predict/{model}/{batch}.json",
     log:
-        "<results>/logs/predict/{model}/{set}.log",
+        "<results>/logs/predict/{model}/{batch}.log",
     benchmark:
-        "<results>/benchmarks/predict/{model}/{set}.tsv"
+        "<results>/benchmarks/predict/{model}/{batch}.tsv"
     threads: plan.config.compute.threads
     resources:
         mem_mb=scale_with_attempt(8000),
@@ -32,7 +32,7 @@ rule predict_patients:
     params:
         settings=predict_stage.settings,
     message:
-        "Predict {wildcards.set} by the ensemble of {wildcards.model}"
+        "Predict {wildcards.batch} by the ensemble of {wildcards.model}"
     script:
         "../../scripts/predict_patients.py"
 
@@ -47,11 +47,11 @@ rule write_new_cases:
         tem=new_cases_stage.tem,
         features=new_cases_stage.features,
     output:
-        receipt="<results>/new_cases/{model}/{set}.json",
+        receipt="<results>/new_cases/{model}/{batch}.json",
     log:
-        "<results>/logs/new_cases/{model}/{set}.log",
+        "<results>/logs/new_cases/{model}/{batch}.log",
     benchmark:
-        "<results>/benchmarks/new_cases/{model}/{set}.tsv"
+        "<results>/benchmarks/new_cases/{model}/{batch}.tsv"
     threads: plan.config.compute.threads
     resources:
         mem_mb=scale_with_attempt(4000),
@@ -59,6 +59,6 @@ rule write_new_cases:
     params:
         settings=new_cases_stage.settings,
     message:
-        "Write the pages of the cases of {wildcards.set}, predicted by {wildcards.model}"
+        "Write the pages of the cases of {wildcards.batch}, predicted by {wildcards.model}"
     script:
         "../../scripts/write_new_cases.py"

@@ -1,6 +1,7 @@
 """Tiles: a normalised pyramid of each OM and IM image.
 
 The rule outputs the receipt. The job also writes the link `<results>/tiles/{image}.ome.zarr` to the pyramid in the store.
+It reads the raw file, too, which the stage names (scripts/nephroscale/stages/tiles.py).
 """
 
 tiles_stage = stage_of_rule("tiles")

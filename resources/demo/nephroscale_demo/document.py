@@ -26,7 +26,7 @@ PICTURES = {"report/index.html": ("report.png", (1000, 1060)), "audit/index.html
 NAMES = {"OM": "OM", "IM": "IM", "TEM": "TEM", "TEM+OM": "OM, TEM", "TEM+IM": "IM, TEM", "OM+IM": "OM, IM"}
 NAMES |= {"TEM+OM+IM": "all three"}
 """Subset of modalities, as ceiling.json names it, to its name in the table; in the order of the table."""
-FACTS = {"acquisition": "Facts of acquisition alone", "readings": "Grades and negative markers alone"}
+FACTS = {"acquisition": "Acquisition data alone", "readings": "Grades and negative markers alone"}
 
 
 def render(figures: RunFigures, ceilings: Ceilings) -> str:

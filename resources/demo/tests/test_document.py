@@ -54,7 +54,7 @@ def test_a_table_has_a_row_for_each_model_and_for_subsets_without_one(ceilings):
     assert [sum(f"`{name}`" in row for row in rows) for name in SUBSETS] == [1] * len(SUBSETS)
     assert "| IM, TEM | 0.831 |" in text
     assert "0.700 (0.550–0.820)" in text
-    assert "Facts of acquisition alone reach 0.310 (p = 0.62)." in text
+    assert "Acquisition data alone reach 0.310 (p = 0.62)." in text
     assert "over 2 permutations of the labels is 0.350." in text
 
 

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nephroscale.cohort.encodings import guess_encoding
-from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.cohort.validation_errors import ValidationErrors, spans
 
 SEPARATORS = (",", ";", "\t")
+#: Columns of paths, in which every character counts; elsewhere all kinds of spaces are one.
+PATHS = ("path", "annotation", "deposit_outlines")
+_SPACES = str.maketrans(dict.fromkeys("\u00a0\u2007\u2009\u202f", " "))
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
 #: A number of a table with decimal commas. `1,300` is none, since it may also mean thousands.
 _DECIMAL = re.compile(r"[+-]?([0-9]+|0,[0-9]+|[0-9]+,([0-9]{1,2}|[0-9]{4,}))")
@@ -98,6 +101,10 @@ def clean(text: str) -> str:
     return text.strip() if text.isascii() else unicodedata.normalize("NFC", text.strip().strip(_INVISIBLE).strip())
 
 
+def _plain(cell: str, column: str) -> str:
+    return cell if cell.isascii() or column in PATHS else cell.translate(_SPACES)
+
+
 def _read_csv(path: str, text: str, required: Sequence[str], errors: ValidationErrors) -> list[list[str]] | None:
     first, _, rest = text.partition("\n")
     if re.fullmatch(r"sep=.\r?", first.lstrip(_INVISIBLE)):  # a line that Excel writes, obeys and hides
@@ -140,6 +147,11 @@ def _decode(
     except UnicodeDecodeError as error:
         row = content.count(b"\n", 0, error.start) + 1
     guess = guess_encoding(content, known)
+    if mixed := _rows_in_utf8(content, guess.codec):
+        rows = f"row{'s' if len(mixed) > 1 else ''} {spans(mixed)}"
+        what = f"is not UTF-8 here, but UTF-8 in {rows}; save it in one encoding, as CSV UTF-8."
+        errors.add(path, what, row=row)
+        return None
     if guess.codec is not None:
         errors.note(
             path, f"is not UTF-8 and was read as {guess.show(guess.codec)}. If this is wrong, set data.encoding."
@@ -150,6 +162,22 @@ def _decode(
         what += f"\n      {guess.show(codec)}"
     errors.add(path, what, row=row)
     return None
+
+
+def _rows_in_utf8(content: bytes, codec: str | None) -> list[int]:
+    """Rows of a table that is not UTF-8 which are UTF-8 beyond ASCII; none where chance could make them so."""
+    found = []
+    for row, line in enumerate(content.split(b"\n"), start=1):
+        if line.isascii():
+            continue
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        # Two bytes of a Chinese or Korean text may be UTF-8 by chance; accented letters in UTF-8 are no text in cp1252.
+        if codec in {"cp1252", None} or any(ord(letter) >= 0x800 for letter in text):
+            found.append(row)
+    return found
 
 
 def _decode_as_named(path: str, content: bytes, errors: ValidationErrors, encoding: str) -> str | None:
@@ -208,5 +236,6 @@ def _as_table(path: str, records: list[list[str]], errors: ValidationErrors) -> 
         for place in nameless:
             if cells[place]:
                 errors.add(path, f"{cells[place]!r} is in a column without a name.", row=number)
-        rows.append((number, dict(zip(header, cells, strict=False))))
+        named = dict(zip(header, cells, strict=False))
+        rows.append((number, {name: _plain(cell, name) for name, cell in named.items()}))
     return Table(path, tuple(dict.fromkeys(column for column in header if column)), rows)

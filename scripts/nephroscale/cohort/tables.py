@@ -18,6 +18,7 @@ from nephroscale.cohort.scales import InstrumentScales, read_scales
 from nephroscale.cohort.schemas import read_schema
 from nephroscale.cohort.settings import DataSettings, FoldsSettings, PredictSettings, TaskSettings
 from nephroscale.cohort.split_biopsies import split_biopsies
+from nephroscale.cohort.suspect_cells import check_cells_for_accidents
 from nephroscale.cohort.tasks import class_names
 from nephroscale.cohort.validation_errors import ValidationErrors
 from nephroscale.settings import Schema
@@ -122,6 +123,7 @@ class _Tables:
             return None
         if not table.rows:
             self.errors.add(path, "has no rows.")
+        check_cells_for_accidents(table, schema["properties"], self.errors)
         return table
 
     def read_instruments(self, path: str) -> None:

@@ -30,14 +30,16 @@ def add(commands: Commands) -> None:
     trace_parser = commands.add_parser(
         "trace", help="print everything that an artifact was made from, back to raw files", run=print_trace
     )
-    trace_parser.add_argument("artifact", help="STAGE/UNIT, the path of a receipt or its link, or a digest")
+    trace_parser.add_argument(
+        "artifact", metavar="ARTIFACT", help="STAGE/UNIT, the path of a receipt or its link, or a digest"
+    )
     trace_parser.add_argument(
         "--all", action="store_true", help="print every input; without it, one example of many is printed"
     )
     why_parser = commands.add_parser(
         "why", help="explain why a unit would be recomputed: what changed since its last result", run=print_why
     )
-    why_parser.add_argument("unit", help="STAGE/UNIT, such as tiles/P01-OM, or the path of a receipt")
+    why_parser.add_argument("unit", metavar="STAGE/UNIT", help="a unit, such as tiles/P01-OM, or the path of a receipt")
     diff = commands.add_parser(
         "diff", help="explain why two runs differ: the first differing artifacts and the cause", run=print_difference
     )
@@ -45,13 +47,17 @@ def add(commands: Commands) -> None:
     replay_parser = commands.add_parser(
         "replay", help="recompute one artifact in a scratch folder and compare the bytes"
     )
-    replay_parser.add_argument("artifact", help="STAGE/UNIT, the path of a receipt or its link, or a digest")
+    replay_parser.add_argument(
+        "artifact", metavar="ARTIFACT", help="STAGE/UNIT, the path of a receipt or its link, or a digest"
+    )
     replay_parser.set_defaults(run=print_replay, computes=True)
     adopt = commands.add_parser(
         "adopt", help="after an upgrade: keep a stage's artifacts if the new code gives the same bytes for a sample"
     )
-    adopt.add_argument("stage", help="stage, such as tiles; begin with the first one that would run again")
-    adopt.add_argument("--sample", type=int, default=3, help="number of units to recompute (default: 3)")
+    adopt.add_argument(
+        "stage", metavar="STAGE", help="stage, such as tiles; begin with the first one that would run again"
+    )
+    adopt.add_argument("--sample", type=int, metavar="N", default=3, help="number of units to recompute (default: 3)")
     adopt.set_defaults(run=adopt_stage, computes=True)
 
 
@@ -70,7 +76,7 @@ def write_audit(options: argparse.Namespace) -> int:
     states = ", ".join(f"{count} {STATUSES.get(state, state)}" for state, count in sorted(figures["states"].items()))
     print(f"{figures['artifacts']} artifacts: {states}; {figures['conflicts']} in conflict with another run.")
     print(f"Audit: {plan.link_path('audit', 'cohort') / 'index.html'}")
-    outdated = sum(figures["states"].get(name, 0) for name in ("stale", "lost", "unrecorded"))
+    outdated = sum(figures["states"].get(name, 0) for name in ("outdated", "lost", "unrecorded"))
     return 1 if outdated + figures["conflicts"] else 0
 
 

@@ -17,15 +17,17 @@ def add(commands: Commands) -> None:
     report = commands.add_parser(
         "export-report", help="write the report, its figures and tables into one zip file", run=write_report_archive
     )
-    report.add_argument("out", type=Path, metavar="OUT.zip")
+    report.add_argument("out", type=Path, metavar="OUT.zip", help="file to write")
     report.add_argument("--report", type=Path, metavar="FOLDER", help="report folder (default: the last report)")
     checklist = commands.add_parser(
         "checklist", help="fill CLAIM, TRIPOD+AI and STARD-AI from the report, for a paper", run=write_checklists
     )
     checklist.add_argument("out", type=Path, metavar="FOLDER", help="folder to create")
     h5 = commands.add_parser("export-h5", help="write bags of features as h5 for CLAM or TRIDENT", run=export_bags)
-    h5.add_argument("features", type=Path, nargs="?", help="one bag, such as results/features/P001-TEM.zarr")
-    h5.add_argument("out", type=Path, nargs="?")
+    h5.add_argument(
+        "features", type=Path, nargs="?", metavar="BAG", help="one bag, such as results/features/P001-TEM.zarr"
+    )
+    h5.add_argument("out", type=Path, nargs="?", metavar="FILE", help="h5 file to write")
     h5.add_argument("--all", type=Path, metavar="FOLDER", help="write the bags of the whole cohort to a new folder")
     h5.add_argument("--per", choices=("slide", "patient"), default="patient", help="with --all, one file for each")
     qupath = commands.add_parser(

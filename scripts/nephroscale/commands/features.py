@@ -20,7 +20,7 @@ def add(commands: Commands) -> None:
     digest = actions.add_parser(
         "digest", help="print the digest of a file or folder for the configuration", run=digest_of_weights
     )
-    digest.add_argument("path", type=Path)
+    digest.add_argument("path", type=Path, metavar="PATH")
     actions.add_parser(
         "prepare", help="convert the weights that installed packages carry (once)", run=prepare_all_weights
     )

@@ -16,8 +16,8 @@ def add(commands: Commands) -> None:
         help="list, or delete, everything in results and store that contains or was computed from a patient's data",
         run=forget_patient,
     )
-    forget.add_argument("patient", help="patient id, as in the table of patients")
-    forget.add_argument("--delete", action="store_true", help="delete it")
+    forget.add_argument("patient", metavar="PATIENT", help="patient id, as in the table of patients")
+    forget.add_argument("--delete", action="store_true", help="delete what is listed")
 
 
 def forget_patient(options: argparse.Namespace) -> int:

@@ -40,8 +40,8 @@ def add(commands: Commands) -> None:
     package = commands.add_parser(
         "package", help="write a trained model into a folder, without patient data", run=package_model
     )
-    package.add_argument("model", help="name of the model, as under `models` in the configuration")
-    package.add_argument("out", type=Path, help="folder to create")
+    package.add_argument("model", metavar="MODEL", help="name of the model, as under `models` in the configuration")
+    package.add_argument("out", type=Path, metavar="FOLDER", help="folder to create")
     predict = commands.add_parser(
         "predict", help="predict patients by a packaged model, without a study", run=predict_elsewhere
     )

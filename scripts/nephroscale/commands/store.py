@@ -24,10 +24,12 @@ def add(commands: Commands) -> None:
         "verify", help="hash every object of the store again and report damage", run=verify_store
     )
     check.add_argument("--restart", action="store_true", help="start over instead of resuming an interrupted check")
-    check.add_argument("--workers", type=int, help="number of processes (default: one per core)")
+    check.add_argument("--workers", type=int, metavar="N", help="number of processes (default: one per core)")
     garbage = commands.add_parser("gc", help="list or delete the objects that no receipt names", run=collect)
-    garbage.add_argument("--delete", action="store_true", help="delete them")
-    garbage.add_argument("--keep-days", type=float, default=1.0, help="keep objects younger than this (default: 1)")
+    garbage.add_argument("--delete", action="store_true", help="delete these objects")
+    garbage.add_argument(
+        "--keep-days", type=float, metavar="DAYS", default=1.0, help="keep objects younger than this (default: 1)"
+    )
     garbage.add_argument(
         "--forget",
         type=Path,
@@ -48,11 +50,11 @@ def add(commands: Commands) -> None:
         "export", help="write results and everything that they come from into one tar file", run=export_results
     )
     out.add_argument("results", type=Path, nargs="+", metavar="RESULT", help="receipts, or folders of receipts")
-    out.add_argument("file", type=Path, metavar="OUT.tar")
+    out.add_argument("file", type=Path, metavar="OUT.tar", help="file to write")
     into = commands.add_parser(
         "import", help="import exported results into the store, checking every byte", run=import_results
     )
-    into.add_argument("file", type=Path)
+    into.add_argument("file", type=Path, metavar="FILE.tar", help="a file that `export` wrote")
 
 
 def verify_store(options: argparse.Namespace) -> int:

@@ -9,7 +9,9 @@ from nephroscale.commands.run import Commands, open_plan
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
-    commands.add_parser("unlock", help="open the external patients, and keep when this was", run=unlock_external)
+    commands.add_parser(
+        "unlock", help="allow the prediction of the external patients, and record the time", run=unlock_external
+    )
 
 
 def unlock_external(options: argparse.Namespace) -> None:

@@ -68,7 +68,9 @@ commas. The order of rows and columns does not matter. For tens of thousands of 
 than xlsx.
 
 Ids begin with a letter or a digit and consist of letters, digits, `_` and `-`. They are unique regardless of case,
-since they become file names. They also appear in the report: use study numbers, not names.
+since they become file names. An id that a spreadsheet turned into a date (`3-4` into `3-Mar`) is an error, and so is a
+Cyrillic letter among Latin ones. Ids that differ by leading zeros alone, and numbers with a comma, are noted.
+Ids also appear in the report: use study numbers, not names.
 """
 
 NOTES = {

@@ -129,6 +129,7 @@ def read_outlines(path: Path, classes: Mapping[str, Kind] | None = None) -> Anno
     areas: list[Polygon] = []
     unknown: list[Polygon] = []
     left_out: Counter[str] = Counter()
+    hidden = 0
     for one, (kind, why) in zip(objects, verdicts, strict=True):
         reason = why or one.fault or ("has no class, but others have one" if kind is None and named else "")
         if reason:
@@ -138,9 +139,16 @@ def read_outlines(path: Path, classes: Mapping[str, Kind] | None = None) -> Anno
             areas += polygons_of(one.area)
         elif kind != "other":  # a class that the settings call `other` is left out without a word
             outlines += [Outline(polygon, kind == "sclerosed") for polygon in polygons_of(one.area)]
+            hidden += one.hidden
     frame = next((one.frame for one in objects if one.frame), None)
     mpp = next((one.mpp for one in objects if one.mpp), None)
-    return Annotation(outlines, areas or None, unknown, dict(sorted(left_out.items())), frame, mpp)
+    doubt = (
+        f"its annotation counts with the outlines of hidden layers ({hidden}, Visible=0): delete these layers if they "
+        "are no longer meant"
+        if hidden
+        else ""
+    )
+    return Annotation(outlines, areas or None, unknown, dict(sorted(left_out.items())), frame, mpp, doubt)
 
 
 def outlines_on(view: TileView, path: Path, settings: OutlineSettings) -> Annotation:
@@ -211,7 +219,8 @@ def outlines_on(view: TileView, path: Path, settings: OutlineSettings) -> Annota
     if not kept and (drawn.areas is None or drawn.outlines):
         raise Rejected(f"its annotation has no usable outline of a glomerulus ({describe(left_out)})")
     areas = None if drawn.areas is None else [view.polygon_from_raw(area) for area in drawn.areas]
-    return Annotation(kept, areas, unknown, dict(sorted(left_out.items())), doubt=_scale_doubt(drawn.mpp, view))
+    doubt = "; ".join(filter(None, (drawn.doubt, _scale_doubt(drawn.mpp, view))))
+    return Annotation(kept, areas, unknown, dict(sorted(left_out.items())), doubt=doubt)
 
 
 def _scale_doubt(drawn: float | None, view: TileView) -> str:

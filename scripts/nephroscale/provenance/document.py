@@ -164,9 +164,11 @@ def _excluded(plan: Plan, graph: Graph) -> list[Exclusion]:
     ]
     folds = _content(plan, graph.artifacts.get(("folds", "cohort")), "folds.json")
     excluded = folds.get("excluded") if isinstance(folds, dict) else None
+    known = {(entry["what"], entry["reason"]) for entry in found}  # the folds repeat what the table decides
     found += [
         {"what": f"patient {name}", "reason": str(reason), "by": "stage folds"}
         for name, reason in (excluded.items() if isinstance(excluded, dict) else ())
+        if (f"patient {name}", str(reason)) not in known
     ]
     found += [
         {"what": artifact.name, "reason": artifact.receipt.reason or "", "by": f"stage {artifact.receipt.stage}"}

@@ -140,7 +140,7 @@ def _holds(held: Holdings, stage: Stage | None, record: Record, *, named: bool) 
     pattern, rows = stage.pattern if stage else "", record.recipe.rows
     if "{patient}" in pattern or "{image}" in pattern:
         return held.owns(stage, record.receipt.unit)
-    if "{set}" in pattern and isinstance(rows, dict):
+    if "{batch}" in pattern and isinstance(rows, dict):
         return not held.cases.isdisjoint(rows.get("patients", ()))
     return named
 

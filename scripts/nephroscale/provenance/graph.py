@@ -17,7 +17,7 @@ from nephroscale.store.recipe import Recipe
 from nephroscale.store.records import Made, Record
 from nephroscale.text import name_some
 
-CURRENT, STALE, UNRECORDED, FOLLOWS, LOST = "current", "stale", "unrecorded", "follows", "lost"
+CURRENT, OUTDATED, UNRECORDED, FOLLOWS, LOST = "current", "outdated", "unrecorded", "follows", "lost"
 MOST_NAMED = 4
 Key: TypeAlias = tuple[str, str]
 
@@ -51,11 +51,11 @@ class Artifact:
     record
         How it was made; None where nothing was run, because an input was rejected, or where there is no record.
     state
-        ``current`` (made by the present code, configuration and data), ``stale`` (made by others), ``follows``
+        ``current`` (made by the present code, configuration and data), ``outdated`` (made by others), ``follows``
         (rejected because an input is), ``unrecorded``, or ``lost`` (its object is missing or damaged).
     because
-        Why it is stale or lost, in sentences. Of a current one: which of its raw files are missing now, so that their
-        recorded digests were used.
+        Why it is outdated or lost, in sentences. Of a current one: which of its raw files are missing now, so that
+        their recorded digests were used.
     inputs
         The inputs that it was made from.
     repeats
@@ -182,7 +182,7 @@ def _artifact(plan: Plan, receipt: Receipt, keys: Collection[Key], index: Record
     if record and same_outcome(record, receipt):
         artifact.record, artifact.state = record, FOLLOWS if follows else CURRENT
     elif not (follows and isinstance(now, Receipt)) and (record := index.closest_that_gave(receipt, recipe)):
-        artifact.record, artifact.state = record, STALE
+        artifact.record, artifact.state = record, OUTDATED
         artifact.because = [change.text for change in differences(record.recipe, recipe)] if recipe else []
         if not artifact.because and not absent:
             artifact.because = ["one of its inputs is not made, or lost"]

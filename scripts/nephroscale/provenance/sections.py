@@ -25,7 +25,7 @@ MOST_ROWS, MOST_NAMES = 200, 12
 
 
 class Mismatch(NamedTuple):
-    """One reason why artifacts are stale: its number, the artifacts in all and by stage, and the names of some."""
+    """One reason why artifacts are outdated: its number, the artifacts in all and by stage, and the names of some."""
 
     group: int
     text: str
@@ -60,7 +60,7 @@ class Verdict(NamedTuple):
 
 
 def mismatches(artifacts: Sequence[ArtifactEntry]) -> tuple[list[Mismatch], dict[str, int]]:
-    """Group artifacts by the reason why they are stale, since one edit can make hundreds stale.
+    """Group artifacts by the reason why they are outdated, since one edit can make hundreds outdated.
 
     Returns
     -------
@@ -70,14 +70,14 @@ def mismatches(artifacts: Sequence[ArtifactEntry]) -> tuple[list[Mismatch], dict
         Sentence to the number of its group.
     """
     # The sentences of current ones are about missing raw files.
-    stale = [artifact for artifact in artifacts if artifact["state"] != "current"]
+    outdated = [artifact for artifact in artifacts if artifact["state"] != "current"]
     heads = {
         text: CONSEQUENCES if CONSEQUENCE.fullmatch(text) else text
-        for artifact in stale
+        for artifact in outdated
         for text in artifact["because"]
     }
     members = grouped(
-        (head, artifact) for artifact in stale for head in dict.fromkeys(heads[text] for text in artifact["because"])
+        (head, artifact) for artifact in outdated for head in dict.fromkeys(heads[text] for text in artifact["because"])
     )
     order = sorted(members, key=lambda head: (head == CONSEQUENCES, -len(members[head]), head))
     groups = [
@@ -103,7 +103,7 @@ def counts(document: AuditDocument, status: Sequence[str]) -> dict[str, int]:
         "artifacts": len(artifacts),
         **{
             name: number[name]
-            for name in ("match", "stale_upstream", "stale", "unrecorded", "lost", "rejected", "follows")
+            for name in ("match", "outdated_upstream", "outdated", "unrecorded", "lost", "rejected", "follows")
         },
         "conflicts": len(document["conflicts"]),
         "missing": len(document["missing"]),
@@ -153,8 +153,8 @@ def metric_name(key: str) -> str:
 
 def verdict(counts: Mapping[str, int], figures: Numbers | None) -> Verdict:
     """Summarize whether the results are valid."""
-    total, off = counts["artifacts"], counts["stale"] + counts["unrecorded"] + counts["lost"]
-    downstream = counts["stale_upstream"]
+    total, off = counts["artifacts"], counts["outdated"] + counts["unrecorded"] + counts["lost"]
+    downstream = counts["outdated_upstream"]
     sentences: list[tuple[object, str]] = [
         (not total, "Nothing has been made yet."),
         (
@@ -203,7 +203,7 @@ def verdict(counts: Mapping[str, int], figures: Numbers | None) -> Verdict:
         (total and not figures, "There is no report yet, and no headline figure."),
     ]
     return Verdict(
-        not (off or counts["stale_upstream"] or counts["conflicts"] or counts["missing"]) and bool(total),
+        not (off or counts["outdated_upstream"] or counts["conflicts"] or counts["missing"]) and bool(total),
         [sentence for holds, sentence in sentences if holds],
     )
 

@@ -12,13 +12,13 @@ STATUSES = {
     "match": "matches",
     "rejected": "rejected",
     "follows": "follows a rejection",
-    "stale_upstream": "outdated upstream",
+    "outdated_upstream": "outdated upstream",
     "unrecorded": "unrecorded",
-    "stale": "outdated",
+    "outdated": "outdated",
     "lost": "lost",
 }
 #: The statuses of artifacts that are not, or may not be, what the present code, configuration and data give.
-INVALID = ("stale_upstream", "unrecorded", "stale", "lost")
+INVALID = ("outdated_upstream", "unrecorded", "outdated", "lost")
 
 
 def statuses(artifacts: Sequence[ArtifactEntry]) -> list[str]:
@@ -32,8 +32,8 @@ def statuses(artifacts: Sequence[ArtifactEntry]) -> list[str]:
     Returns
     -------
     list of str
-        Keys of :data:`STATUSES`. A current artifact is `stale_upstream` where any of its ancestors is stale, unrecorded
-        or lost, since the present code may give it another input.
+        Keys of :data:`STATUSES`. A current artifact is `outdated_upstream` where any of its ancestors is outdated,
+        unrecorded or lost, since the present code may give it another input.
     """
     found: list[str] = []
     for artifact in artifacts:
@@ -42,7 +42,7 @@ def statuses(artifacts: Sequence[ArtifactEntry]) -> list[str]:
         elif any(
             place is not None and place < len(found) and found[place] in INVALID for _, _, place in artifact["inputs"]
         ):
-            found.append("stale_upstream")
+            found.append("outdated_upstream")
         else:
             found.append("match" if artifact["status"] == "accepted" else "rejected")
     return found

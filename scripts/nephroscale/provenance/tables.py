@@ -85,9 +85,9 @@ class Elsewhere(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """Weights of an encoder that settings name, and the number of artifacts that used them."""
+    """Weights of an encoder, the stage (and modality) whose settings name it, and the number of artifacts."""
 
-    where: str
+    stage: str
     name: str
     digest: str | None
     artifacts: int
@@ -147,7 +147,7 @@ def machines(artifacts: Sequence[ArtifactEntry]) -> list[Machine]:
         Machine(
             device,
             len(found),
-            dict(Counter(str(artifact["made"].get("node")) for artifact in found)),
+            dict(Counter(node for artifact in found if (node := artifact["made"].get("node")))),
             dict(Counter(artifact["stage"] for artifact in found)),
             sum(artifact["made"].get("seconds") or 0 for artifact in found),
         )
@@ -188,12 +188,13 @@ def elsewhere(compared: Sequence[Comparison]) -> Elsewhere:
 
 def weights(document: AuditDocument) -> list[Weights]:
     """List the encoders that settings name, with the digest of their weights."""
-    used = Counter(artifact["settings"] for artifact in document["artifacts"])
+    used = Counter((artifact["stage"], artifact["settings"]) for artifact in document["artifacts"])
     found: Counter[tuple[str, str, str | None]] = Counter()
-    for place, settings in enumerate(document["shared"]["settings"]):
-        for where, encoder in _encoders(settings):
+    for (stage, place), number in used.items():
+        for where, encoder in _encoders(document["shared"]["settings"][place]) if place is not None else ():
             digest = encoder["digest"]
-            found[where, str(encoder["name"]), None if digest is None else str(digest)] += used[place]
+            of = f"{stage}, {where}" if where in {"OM", "IM", "TEM"} else stage
+            found[of, str(encoder["name"]), None if digest is None else str(digest)] += number
     return [
         Weights(where, name, digest, number)
         for (where, name, digest), number in sorted(found.items(), key=lambda item: [str(part) for part in item[0]])

@@ -15,6 +15,8 @@ from nephroscale.html import cases_of, template_environment
 TEMPLATES = Path(__file__).parent / "templates"
 LISTS, REFERENCES = TEMPLATES / "checklists.csv", TEMPLATES / "references.bib"
 WRITE = "You must write this."
+MISSING = {"exclude": "left out", "mask": "read with a mask"}
+"""What `task.missing_modalities` makes of cases without a modality."""
 
 
 class Evidence(NamedTuple):
@@ -73,7 +75,7 @@ def collect_evidence(study: Study) -> dict[str, Evidence]:
             f"Stain normalisation: {_name_normalisation(study)}; all settings in the audit", "audit.html"
         ),
         "instances": Evidence("Glomeruli and TEM images of each case", "#slides"),
-        "missing": Evidence(f"Cases without a modality: {study.missing_modalities}", "#rejected"),
+        "missing": Evidence(f"Cases without a modality are {MISSING[study.missing_modalities]}", "#rejected"),
         "acquisition": Evidence("Vendor, scale and size of each image in the register; write the protocol", "register"),
         "folds": Evidence(f"{cohort['folds']} folds, {cohort['scheme'].replace('_', ' ')}", "#folds"),
         "disjoint": Evidence("Folds are divided by patient; all biopsies of a patient are on one side", "#cohort"),
@@ -184,17 +186,20 @@ def write_methods(study: Study) -> str:
         text.append(f"Stain normalisation of the slides: {_name_normalisation(study)}.")
     if trained:
         text += [
-            f"{name} ({trained['family']}) was trained on features of these encoders:",
+            f"{name}{_name_family(name, trained['family'])} was trained on features of these encoders:",
             f"{_name_encoders(trained['encoders'])}.",
             *(
                 ["Each channel was standardised by its mean and standard deviation on the training side of the fold."]
                 if trained["standardised"]
                 else []
             ),
-            f"Adam with a learning rate of {trained['learning_rate']:g} and a weight decay of",
+            f"Adam with a learning rate from {trained['learning_rate']:g} to {trained['final_learning_rate']:g}",
+            "and a weight decay of",
             f"{trained['weight_decay']:g} ran for at most {trained['epochs']} epochs in batches of",
             f"{trained['batch_size']}. The epoch with the least loss on the validation patients of the fold was kept.",
-            f"Each fold had {seeds} seed{'s' if seeds > 1 else ''}.",
+            "In each fold, one network was trained."
+            if seeds == 1
+            else f"In each fold, {seeds} networks were trained, with different seeds.",
         ]
     text.append(
         "Each patient was predicted by networks that had not seen this patient. Figures are those of one network, with "
@@ -217,6 +222,10 @@ def write_methods(study: Study) -> str:
         )
     text.append(f"Computations ran in nephroscale {study.version}, a Snakemake workflow.")
     return " ".join(text)
+
+
+def _name_family(name: str, family: str) -> str:
+    return "" if name == family else f" (family {family})"
 
 
 def _name_normalisation(study: Study) -> str:

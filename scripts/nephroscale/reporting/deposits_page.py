@@ -128,7 +128,7 @@ class SiteResults:
     curves
         SVG of the learning curves, as a data URI; None without the plain network.
     errors
-        The most wrong images, the worst first.
+        The images with the largest errors, the largest first.
     looks
         Localisation; None without outlines.
     """
@@ -237,7 +237,7 @@ def _evaluate_site(
 
 
 def _describe_order(rows: Sequence[Row], scores: Mapping[str, list[Scored]]) -> str:
-    """State whether both systems joined beat the SVM, and the SVM the plain network, with discordant images."""
+    """State whether the combined model beats the SVM, and the SVM the plain network, with discordant images."""
     accuracy = {row.variant: row.figures["accuracy"].value for row in rows}
     if not {PLAIN, SVM, COMBINED} <= accuracy.keys():
         return ""
@@ -330,7 +330,7 @@ def _draw_curves(site: str, runs: Sequence[DepositsRun], folder: Path) -> str | 
         for point in curve:
             for side, values in means.items():
                 values[point["epoch"]].append(point[side])
-    return draw(f"learning-{site}", (6.2, 2.6), folder, _paint_curves, curves, means)
+    return draw(f"learning-{site}", (9.4, 3.0), folder, _paint_curves, curves, means)
 
 
 def _paint_curves(

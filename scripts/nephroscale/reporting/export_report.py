@@ -108,7 +108,7 @@ def list_tables(metrics: Mapping[str, Any]) -> dict[str, Table]:
             for predicted, count in zip(metrics["classes"], counts, strict=True)
         ],
         "comparisons": [
-            {"model": metrics["headline"], "compared_with": model, "metric": metric, **difference}
+            {"model": model, "minus": metrics["headline"], "metric": metric, **difference}
             for model, found in metrics["comparisons"].items()
             for metric, difference in found.items()
         ],

@@ -33,6 +33,8 @@ from nephroscale.reporting.report_metrics import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from nephroscale.evaluation.comparison import Difference as ModelDifference
+    from nephroscale.evaluation.networks import Figure
     from nephroscale.evaluation.tables import Predictions
     from nephroscale.reporting.results import ModelResults, Stacked
     from nephroscale.reporting.settings import ReportSettings
@@ -92,13 +94,9 @@ def build_metrics(
         one, other = ours.of(common), theirs.of(common)
         if (one.networks.labels != other.networks.labels).any():
             continue
-        comparisons[name] = {
-            metric: Difference(*map(rounded, (d.interval.value, d.interval.low, d.interval.high, d.p)))
-            for metric, d in compare_networks(
-                one.networks, other.networks, swaps=settings.swaps, seed=seed, ordered=ordinal
-            ).items()
-        }
-        discordant[name] = count_discordant(one.networks, other.networks)
+        differences = compare_networks(one.networks, other.networks, swaps=settings.swaps, seed=seed, ordered=ordinal)
+        comparisons[name] = {metric: _of_the_other(found) for metric, found in differences.items()}
+        discordant[name] = count_discordant(other.networks, one.networks)
     primary = settings.primary
     return ReportMetrics(
         headline=leading,
@@ -241,6 +239,12 @@ def _spread(values: Sequence[float | None]) -> FoldSpread:
         sd=rounded(float(np.std(defined, ddof=1))) if len(defined) > 1 else None,
         values=[rounded(value) for value in values],
     )
+
+
+def _of_the_other(found: ModelDifference) -> Difference:
+    """The difference of the other model from the headline model, from that of the headline model from the other."""
+    interval = found.interval
+    return Difference(*map(rounded, (0 - interval.value, 0 - interval.high, 0 - interval.low, found.p)))
 
 
 def _adjust(

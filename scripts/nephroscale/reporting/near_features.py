@@ -7,31 +7,33 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nephroscale.arrays import read_array
-from nephroscale.evaluation.near_patients import NearPatients, find_near_patients, pool_halves
+from nephroscale.evaluation.near_patients import NearPatients, find_near_patients, pool_instances
 
 if TYPE_CHECKING:
     from nephroscale.cohort.fold_table import FoldTable
     from nephroscale.reporting.report_inputs import ReportInputs
 
 MODALITIES = ("OM", "TEM")
-"""A bag of IM has one instance of each marker, and no halves."""
+"""A bag of IM has one instance of each marker: it shows the panel rather than the patient."""
 
 
 def list_near_patients(inputs: ReportInputs, folds: FoldTable) -> list[NearPatients]:
-    """List the pairs of cases in the folds whose pooled features are nearer across patients than within them.
+    """Look for pairs of cases in the folds whose features stand out as near each other, in each modality.
 
-    Bags of pixels are left out: the mean of pixels says little about a patient.
+    Bags of pixels are left out: the mean of pixels says little about a patient. A modality of fewer than two cases is
+    left out, too.
     """
     person = folds.people | folds.groups
     found = []
     for modality in MODALITIES:
-        halves = {
-            case: pooled
+        pooled = {
+            case: pool_instances(features)
             for (case, other), path in sorted(inputs.features.items())
             if other == modality
             and case in folds.labels
             and (features := np.asarray(read_array(path, "features"))).dtype != np.uint8
-            and (pooled := pool_halves(features)) is not None
+            and len(features)
         }
-        found += find_near_patients(halves, person, modality)
+        if len(pooled) > 1:
+            found.append(find_near_patients(pooled, person, modality))
     return found

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nephroscale.evaluation.comparison import COMPARED_ORDINAL_METRICS, LEAST_DISCORDANT, MOST_ENUMERATED
+from nephroscale.evaluation.near_patients import EXPECTED
 from nephroscale.html import cases_of, template_environment
 from nephroscale.reporting.attrition import (
     count_stages,
@@ -148,6 +149,7 @@ def render_page(
         "left_out_sites": content.left_out_sites,
         "near_patients": content.near_patients,
         "most_near_patients": MOST_NEAR_PATIENTS,
+        "expected_near_patients": EXPECTED,
         "table_one": content.table_one,
         "suspects": suspects,
         "trained": inputs.trained,

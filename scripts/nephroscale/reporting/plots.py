@@ -255,7 +255,7 @@ def paint_decisions(figure: Figure, confident: Sequence[ConfidentShare], decisio
     axes = figure.subplots(1, 2 if decision else 1, squeeze=False)[0]
     shares = [point.coverage for point in confident]
     _band(axes[0], shares, [point.accuracy for point in confident], "Accuracy")
-    axes[0].set(xlabel="Share of patients, most confident first", ylabel="Accuracy", ylim=(0, 1), xticks=shares)
+    axes[0].set(xlabel="Share of cases, most confident first", ylabel="Accuracy", ylim=(0, 1), xticks=shares)
     if decision:
         thresholds = [point.threshold for point in decision.points]
         always = [point.always for point in decision.points]

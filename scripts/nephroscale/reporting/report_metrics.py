@@ -225,10 +225,11 @@ class ReportMetrics:
     models
         Model to metrics.
     comparisons
-        Model to metric to the difference between the headline model and this model, of single networks on the patients
-        that both predict.
+        Model to metric to the difference: this model minus the headline model, of single networks on the patients that
+        both predict.
     discordant
-        Model to the numbers of discordant patients.
+        Model to the numbers of discordant patients: of whom this model is right more often than the headline model
+        (`better`), and less often (`worse`).
     compared_patients
         Model to the number of the patients that both predict.
     format
@@ -244,4 +245,4 @@ class ReportMetrics:
     comparisons: dict[str, dict[str, Difference]]
     discordant: dict[str, Discordant]
     compared_patients: dict[str, int]
-    format: int = 2
+    format: int = 3

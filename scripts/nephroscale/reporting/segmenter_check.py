@@ -85,7 +85,7 @@ def describe_segmenter_check(stages: Mapping[str, Sequence[UnitOutcome]]) -> lis
     if check is None:
         text = (
             "The segmenter was not tested on patients that it was not trained on. With outlined slides of two patients "
-            "or more, glomeruli.check_folds does that."
+            "or more, the setting glomeruli.check_folds makes this test."
         )
         return [text]
     figures = ", ".join(

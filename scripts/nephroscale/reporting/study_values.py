@@ -25,7 +25,7 @@ class Subgroup:
 
 @dataclass(frozen=True)
 class ConfidentShare:
-    """Accuracy of single networks in the share of patients, `coverage`, with the most confident predictions."""
+    """Accuracy of single networks in the share of cases, `coverage`, with the most confident predictions."""
 
     coverage: float
     accuracy: Estimate

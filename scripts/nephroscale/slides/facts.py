@@ -14,10 +14,11 @@ from nephroscale.json_text import pretty_json
 from nephroscale.slides.dye import full_scale
 from nephroscale.slides.perceptual_hash import perceptual_hash
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
-from nephroscale.slides.readers.registry import MICROGRAPH, choose_reader, open_slide
+from nephroscale.slides.readers.registry import MICROGRAPH, choose_reader, count_other_pages, open_slide
 from nephroscale.slides.readers.stated_mpp import NOT_SQUARE, PLAUSIBLE_GENERIC_UM, Stretch
 from nephroscale.slides.same_levels import find_other_picture
 from nephroscale.slides.scale_bar import WITHOUT_OCR, BarScale, can_read_bars, read_bar
+from nephroscale.slides.wrong_colours import colour_order_doubt, negative_fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -218,6 +219,11 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
             unreadable_probes=round(failed, 3) if failed else None,
             perceptual_hash=_hash(slide),
         )
+        if facts.perceptual_hash is None and row.page is None and (others := count_other_pages(path)) > 0:
+            raise Rejected(
+                f"its largest page is blank, but it has {others} more; name the one with the picture in the column "
+                "path, as a.tif#2"
+            )
         bar = _read_bar(slide, row)
         facts = with_scale(facts, slide.mpp, row, generic=slide.mpp_is_generic, fault=slide.scale_fault, bar=bar)
         if slide.stretch != (1.0, 1.0) and facts.scale and facts.scale.source == "file" and row.modality != "TEM":
@@ -233,14 +239,23 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
         raise Rejected(f"{what}, but OM needs 8 in each colour; save it as RGB with 8 bits, or check the modality")
     expected = {"OM": "bright", "IM": "dark"}.get(row.modality)
     if expected and facts.background != expected:
-        border = ", or cut off a bright border" if row.modality == "IM" else ""
+        border = ", or cut off a bright border" if row.modality == "IM" else ", or whether its colours are inverted"
         raise Rejected(
             f"its background is {facts.background}, but {row.modality} images have a {expected} one; "
             f"check the modality in the table{border}"
         )
     if row.modality == "OM" and (not slide.rgb or _is_grey(probes)):
         raise Rejected("it is not an 8-bit colour image, which OM needs: it is grey; check the modality in the table")
-    return facts
+    return _with_colours(facts, probes, row.stain) if row.modality == "OM" and row.stain else facts
+
+
+def _with_colours(facts: ImageFacts, probes: list[np.ndarray], stain: str) -> ImageFacts:
+    """Add the doubt whether the colours are those of the stain; reject those that cannot be."""
+    pixels = np.concatenate(probes)
+    if fault := negative_fault(pixels, stain):
+        raise Rejected(fault)
+    doubt = colour_order_doubt(pixels, stain)
+    return replace(facts, doubts=(*facts.doubts, doubt)) if doubt else facts
 
 
 def _probe(slide: SlideReader) -> tuple[list[np.ndarray], float]:

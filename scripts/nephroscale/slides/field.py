@@ -13,6 +13,7 @@ from nephroscale.slides.drawn_shapes import find_shapes, find_strips
 from nephroscale.slides.dye import components, separate_dye
 from nephroscale.slides.panels import find_panels
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion
+from nephroscale.slides.seams import find_seams
 
 if TYPE_CHECKING:
     from nephroscale.cohort.image import ImageRow
@@ -41,8 +42,19 @@ def named_channel(reader: SlideReader, row: ImageRow) -> int | None:
     Raises
     ------
     Rejected
-        When the named channel does not exist, or not exactly one of several grey channels is named after the marker.
+        When the named channel does not exist, its plane is not in the file, or not exactly one of several grey
+        channels is named after the marker.
     """
+    found = _find_channel(reader, row)
+    if found in reader.absent_channels:
+        raise Rejected(
+            f"its metadata name the channel {found + 1}, but the file does not have its pixels, as one of several "
+            "files of an OME-TIFF; give the file with this channel, or save all in one file"
+        )
+    return found
+
+
+def _find_channel(reader: SlideReader, row: ImageRow) -> int | None:
     stated = COLOURS if reader.rgb else reader.channel_names
     names = [name.casefold() for name in stated]
     if row.channel is not None:
@@ -108,7 +120,7 @@ class Field(SlideReader):
     Raises
     ------
     Rejected
-        When a picture in colour is that of several dyes, or the file shows several pictures.
+        When a picture in colour is that of several dyes, or the file shows several pictures or an inset.
     UnreadableRegion
         When it cannot be decoded.
     """
@@ -130,6 +142,8 @@ class Field(SlideReader):
         del pixels
         drawn |= find_shapes(_levels(grey, valid, drawn))
         drawn &= valid
+        if several := find_seams(grey, drawn | ~valid):
+            raise Rejected(several)
         self.marked = float(drawn.mean()) + 1 - (bottom - top) / self.height
         self._pixels, self._valid = _fill(grey, drawn)[..., None], None if valid.all() else valid
 

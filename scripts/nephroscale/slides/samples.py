@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+JPEG = b"\xff\xd8\xff"
 RASTERS = ("PNG", "JPEG", "BMP", "JPEG2000")
 ORIENTATION = 274
 UPRIGHT = (0, 1)  # 0 is not defined, and written all the same
@@ -130,7 +131,8 @@ def read_picture_header(path: Path, page: int | None = None) -> PictureHeader:
     except (MemoryError, ImportError, Rejected):
         raise
     except Exception as error:  # decoders raise exceptions of any class
-        raise Rejected("cannot be opened: the image is damaged, truncated or of an unknown format") from error
+        kinds = "; of JPEG, the kinds with 8 bits are read" if head.startswith(JPEG) else ""
+        raise Rejected(f"cannot be opened: the image is damaged, truncated or of an unknown format{kinds}") from error
     _refuse_large(header.width, header.height)
     if header.scale or header.scale_fault.startswith(NOT_SQUARE):
         return header
@@ -316,6 +318,10 @@ def _decode_raster(path: Path, head: bytes, page: int | None) -> np.ndarray:
             and (np.asarray(image.getchannel("A")) < OPAQUE).mean() > MOST_TRANSPARENT
         ):
             raise Rejected(TRANSPARENT)
+        if image.mode == "CMYK" and "adobe" not in image.info:
+            raise Rejected(
+                "its colours are inks (CMYK), and it does not state which value is full ink; save it in grey"
+            )
         if image.mode in {"1", "P", "PA", "CMYK", "YCbCr", "RGBA", "LA"}:
             image = image.convert("L" if image.mode in {"1", "LA"} else "RGB")
         return np.asarray(image)

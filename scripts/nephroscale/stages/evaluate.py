@@ -1,4 +1,12 @@
-"""`evaluate`: predictions of each trained model on its fold's test patients."""
+"""`evaluate`: predictions of each trained model on its fold's test patients.
+
+The artifact is a folder: `predictions.csv`, the weights of the instances (`instances.csv`, `pooling.csv`), `heads.csv`,
+`removed.csv`, `deletion.csv` and `attention`, each where the network has it (docs/dataflow.md).
+
+The inputs are `weights` (from `train`) and, declared in `ModelRunStage` (stages/model_run.py), `folds` (the whole fold)
+and `features` (of the test patients). With `tem.prior: deposits`, also `priors` (the SVM of the fold) and `tem`. The
+settings are the fold, the seed, and the reported head. A job calls `evaluation.evaluate.evaluate_model`.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +43,7 @@ class Evaluate(ModelRunStage):
         return Need("train", unit)
 
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        """The network's modules, and those that compute the priors of test patients."""
         return (*super().modules(plan, unit), *prior_modules(plan, ModelRun.parse(unit).model))
 
     def test_set_use(self, plan: PlanView, unit: str) -> ScoredTestSet | None:
@@ -56,6 +65,7 @@ class Evaluate(ModelRunStage):
         return ScoredTestSet(digest_json(sorted(table.folds[ModelRun.parse(unit).fold].test)), digest_json(decides))
 
     def make(self, job: Job[RunSettings]) -> Mapping[str, object]:
+        """Predict the test patients."""
         from nephroscale.evaluation.evaluate import evaluate_model
 
         fitted = job.optional_input("priors")

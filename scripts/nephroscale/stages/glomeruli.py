@@ -1,4 +1,16 @@
-"""`glomeruli`: contours and crops of each OM and IM image."""
+"""`glomeruli`: contours and crops of each OM and IM image.
+
+The artifact of an image is a folder: the contours `glomeruli.geojson`, the crops (Zarr group `crops`) and the picture
+`overlay.png`. The contours come from one of four sources, the first that applies:
+
+- `roi: whole` in the table of images: the field is the glomerulus;
+- outlines by a person (column `annotation`), which replace the detection;
+- the network of the stage `segmenter`, on OM images, if the cohort has one and it knows the stain;
+- the classical detector.
+
+A job reads the tiles, the facts and the row of the image, and the outlines or the weights of the segmenter; with
+`keep: coordinates` also the raw file. It calls `glomeruli.glomeruli.find_glomeruli`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Glomeruli(Stage):
-    """One job per OM or IM image of a patient to diagnose."""
+    """One job per OM or IM image of a patient in the folds, an external or a new patient."""
 
     name = "glomeruli"
     rule = "find_glomeruli"
@@ -53,11 +65,13 @@ class Glomeruli(Stage):
         return Need("segmenter", "cohort") if _by_network(plan, plan.cohort.images[unit]) else None
 
     def settings(self, plan: PlanView, unit: str) -> DetectionSettings:
+        """The keys of `glomeruli` that this class declares; the classes only where a person outlined the slide."""
         settings = plan.config.glomeruli.narrow(DetectionSettings)
         # Classes are those of a person's outlines: they change nothing where there are none.
         return settings if _corrected(plan.cohort.images[unit]) else replace(settings, classes={})
 
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        """The detectors that may run, and the reader of the slide if its tiles have no pixels."""
         image = plan.cohort.images[unit]
         pixels = pixel_modules(plan, [image])
         if image.roi == "whole" or _corrected(image):
@@ -66,13 +80,16 @@ class Glomeruli(Stage):
         return (*pixels, *(["nephroscale.glomeruli.unet"] if _by_network(plan, image) else []), classical)
 
     def rows(self, plan: PlanView, unit: str) -> object:
+        """The image's row in the table of images, without path and labels."""
         return plan.cohort.images[unit].row().to_mapping()
 
     def raw(self, plan: PlanView, unit: str) -> list[Image]:
+        """The image, if its outlines (a raw file, too) or the slide itself are read."""
         image = plan.cohort.images[unit]
         return [image] if _corrected(image) or read_from_slide(plan, [image]) else []
 
     def make(self, job: Job[DetectionSettings]) -> Mapping[str, object]:
+        """Find the glomeruli of the image, or take them from its outlines, and cut the crops."""
         from nephroscale.glomeruli.glomeruli import find_glomeruli
 
         segmenter = job.optional_input("segmenter")

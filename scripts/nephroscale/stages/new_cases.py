@@ -28,7 +28,7 @@ class NewCases(Stage):
 
     name = "new_cases"
     rule = "write_new_cases"
-    pattern = "{model}/{set}"
+    pattern = "{model}/{batch}"
 
     def units(self, plan: PlanView) -> list[str]:
         return []

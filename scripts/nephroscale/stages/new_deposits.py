@@ -19,7 +19,7 @@ class NewDeposits(DepositStage):
 
     name = "new_deposits"
     rule = "predict_deposits"
-    pattern = "{site}/{set}"
+    pattern = "{site}/{batch}"
 
     def units(self, plan: PlanView) -> list[str]:
         return []

@@ -53,7 +53,7 @@ class Predict(Stage):
     name = "predict"
     rule = "predict_patients"
     recalled = False
-    pattern = "{model}/{set}"
+    pattern = "{model}/{batch}"
     torch = True
 
     def units(self, plan: PlanView) -> list[str]:

@@ -1,8 +1,11 @@
 """`tiles`: a normalised pyramid of each OM and IM image.
 
-The artifact of an image is a folder, an OME-Zarr group: the pyramid, the label image `labels/tissue`, the table of
-tiles `tiles.csv`, the quality figures `qc.json`, `thumbnail.png` and `mask.png`. It is in the store; the link
-``<results>/tiles/<image>.ome.zarr`` leads to it.
+The artifact of an image is a folder, an OME-Zarr group: the pyramid (no pixels with `keep: coordinates`), the label
+image `labels/tissue`, the table of tiles `tiles.csv`, the quality figures `qc.json`, `thumbnail.png` and `mask.png`.
+It is in the store; the link ``<results>/tiles/<image>.ome.zarr`` leads to it.
+
+A job reads the raw file of the image, its facts from `register`, for OM the stain reference from `reference` (or the
+file `om.reference_file`), and the image's row in the table of images. It calls `slides.tiles.tile_slide`.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ class Tiles(Stage):
     suffix = ".ome.zarr"
 
     def units(self, plan: PlanView) -> list[str]:
-        """OM images by `om.stains`, IM images by `im.panel`; only OM images of patients set apart."""
+        """OM images (stains of `om.stains`) and IM images (markers of `im.panel`); of patients set apart, OM images."""
         set_apart = [image for patient in plan.segmentation_patients for image in plan.images(patient, "OM")]
         of_patients = [image for patient in plan.patients for image in plan.images(patient, "OM", "IM")]
         return [image.id for image in [*set_apart, *of_patients]]

@@ -1,4 +1,12 @@
-"""`train`: the weights of each model, fold and seed, and their predictions for the validation patients."""
+"""`train`: the weights of each model, fold and seed, and their predictions for the validation patients.
+
+The artifact is a folder: `weights.safetensors`, the training curve `curve.json`, `model.json`, and `validation.csv`.
+
+The named inputs are declared in `ModelRunStage` (stages/model_run.py): `folds` (the training and validation patients
+of the fold), `features` (of these patients) and, with `tem.prior: deposits`, `priors`. The settings are the model's
+entry of `models`, and `train`. A job calls `training.fit.fit`, then
+`evaluation.validation.write_validation_predictions`.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +45,7 @@ class Train(ModelRunStage):
     sides = ("train", "validation")
 
     def settings(self, plan: PlanView, unit: str) -> TrainingSettings:
+        """The model's entry of `models`, `train` with the model's own values, the fold and the seed."""
         model, fold, seed = ModelRun.parse(unit)
         train = plan.config.models[model].training(plan.config.train)
         if train.modality_dropout is None:
@@ -45,12 +54,14 @@ class Train(ModelRunStage):
         return TrainingSettings(network_settings(plan, model), replace(train, seeds=(seed,)), fold, seed)
 
     def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
+        """No file but the weights of a trained encoder, which the settings name by their digest: required here."""
         model = ModelRun.parse(unit).model
         encoder = plan.config.models[model].options.get("encoder") or {}
         require_digest(encoder.get("weights"), encoder.get("digest"), where=f"models.{model}.encoder")
         return {}
 
     def make(self, job: Job[TrainingSettings]) -> Mapping[str, object]:
+        """Train the network, from its last checkpoint if there is one, and predict the validation patients."""
         from nephroscale.evaluation.evaluate import write_validation_predictions
         from nephroscale.training.checkpoint import Checkpoint
         from nephroscale.training.fit import fit

@@ -12,6 +12,8 @@ from nephroscale.errors import Rejected
 from nephroscale.slides.samples import read_samples
 from nephroscale.slides.tint import separate_tint
 
+WRAPPED_ROWS = 64  # that show whether levels are wrapped
+MOST_ENDS = 0.2  # share of black and white pixels; more are those of a binary picture
 FEW_ROWS = 8  # that show whether a picture has grey levels
 
 
@@ -52,6 +54,7 @@ def read_tem(path: Path, page: int | None = None) -> TemPicture:
     pixels = read_samples(path, page)
     if min(pixels.shape[:2]) < 8:
         raise Rejected(f"image has the shape {'x'.join(map(str, pixels.shape))}, which is not a picture")
+    _refuse_wrapped(pixels)
     if pixels.ndim == 3:
         tinted = separate_tint(pixels)
         grey, drawn = tinted.luma, tinted.drawn
@@ -64,6 +67,25 @@ def read_tem(path: Path, page: int | None = None) -> TemPicture:
         return TemPicture(grey, drawn)
     levels: np.ndarray = np.rint(grey if pixels.dtype == np.uint8 else _stretch(grey, drawn))
     return TemPicture(levels.astype(np.uint8), drawn)
+
+
+def _refuse_wrapped(pixels: np.ndarray) -> None:
+    """Refuse signed numbers that were stored as unsigned: black and white are then neighbours.
+
+    Exchanged back, the levels of neighbouring pixels differ by less than half as much.
+    """
+    if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim != 2:
+        return
+    rows = pixels[:: max(1, len(pixels) // WRAPPED_ROWS)]
+    top = int(np.iinfo(rows.dtype).max)
+    half = rows.dtype.type(top // 2 + 1)
+    ends = float(((rows == 0) | (rows == top)).mean())
+    mean = [float(np.abs(np.diff(one.astype(np.float32), axis=1)).mean()) for one in (rows, rows ^ half)]
+    if ends < MOST_ENDS and mean[1] < mean[0] / 2:
+        raise Rejected(
+            "its darkest and brightest pixels are neighbours, as where signed numbers were stored as unsigned; save it "
+            "in unsigned numbers"
+        )
 
 
 def _has_three_levels(grey: np.ndarray) -> bool:

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from nephroscale.engine.snakemake import job_groups
+from nephroscale.engine.snakemake.attempt import Attempt
 from nephroscale.engine.snakemake.screen import Screen
 from nephroscale.store.receipts import Receipt
 
@@ -110,6 +111,19 @@ def test_a_fault_of_many_jobs_is_one_line_without_snakemake_s_own(page, tmp_path
     assert "it left no message" in page.fail(3, tmp_path / "P3.log")
     assert page("error", "RuleException: CalledProcessError", exception="RuleException") == ""
     assert page("error", "sbatch failed", exception="WorkflowError") == "sbatch failed"
+
+
+def test_an_interrupted_job_is_called_so(page, tmp_path):
+    """A killed job leaves the state of its attempt, one without an input leaves it as failed."""
+    for job in (1, 2):
+        page.start(job, image=f"P{job}")
+        attempt = Attempt("tile_slide", tmp_path / f"P{job}.log")
+        attempt.begin()
+    attempt.fail()
+    assert page.fail(1, tmp_path / "P1.log") == (
+        f"19:42  interrupted: Tile P1 (by Ctrl-C, a signal, or a limit of memory or time), log {tmp_path}/P1.log"
+    )
+    assert "failed: Tile P2; an input of it could not be made" in page.fail(2, tmp_path / "P2.log")
 
 
 def test_a_dry_run_ends_with_the_changes_of_the_planned_units(page):

@@ -111,6 +111,18 @@ def test_units_behind_a_failed_job_name_it(plan):
     assert "tem of P1" not in str(not_made(plan, stage, "P9"))
 
 
+def test_artifacts_of_patients_who_are_not_in_the_tables_are_not_called_outdated(plan):
+    """Such as those of new patients, in a call without their tables: no run makes new ones."""
+    for unit in ("P2", "N1", "N2"):
+        receipt = Receipt("tem", unit, "accepted", digest=unit, size=1_000_000)
+        path = plan.results / ".outdated/tem" / f"{unit}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(receipt.text())
+    lines = summary(plan).splitlines()
+    assert any(line.startswith("Outdated artifacts: 1, 1.0 MB (their links stay until new ones") for line in lines)
+    assert any(line.startswith("Artifacts that are not part of this run: 2, 2.0 MB (") for line in lines)
+
+
 def test_waiting_for_receipts_ends_when_they_appear_or_the_time_is_over(tmp_path, monkeypatch):
     clock = SimpleNamespace(now=0.0, sleeps=0)
 

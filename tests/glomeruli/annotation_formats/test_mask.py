@@ -3,6 +3,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
 from nephroscale.glomeruli.annotation_formats import mask
 from nephroscale.glomeruli.annotation_formats.base import UnreadableAnnotationError
@@ -56,3 +58,25 @@ def test_pictures_are_no_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     cv2.imwrite(str(tmp_path / "a.jpg"), picture)
     with pytest.raises(UnreadableAnnotationError, match="JPEG"):
         read_objects(tmp_path / "a.jpg")
+
+
+def test_an_inverted_mask_is_refused(tmp_path: Path, drawn: np.ndarray) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.where(drawn > 0, 0, 255).astype(np.uint8))
+    with pytest.raises(UnreadableAnnotationError, match="its background is not black, as in an inverted mask"):
+        read_objects(tmp_path / "a.png")
+
+
+def test_a_mask_that_a_tag_rotates_is_refused(tmp_path: Path, drawn: np.ndarray) -> None:
+    exif = Image.Exif()
+    exif[274] = 3
+    Image.fromarray(drawn).save(tmp_path / "a.png", exif=exif)
+    tifffile.imwrite(tmp_path / "a.tif", drawn, extratags=[(274, 3, 1, 3, True)])
+    for name in ("a.png", "a.tif"):
+        with pytest.raises(UnreadableAnnotationError, match="its orientation tag rotates it"):
+            read_objects(tmp_path / name)
+
+
+def test_a_stack_of_masks_is_refused(tmp_path: Path, drawn: np.ndarray) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.stack([drawn, drawn]), photometric="minisblack")
+    with pytest.raises(UnreadableAnnotationError, match="it has 2 pages of one size"):
+        read_objects(tmp_path / "a.tif")

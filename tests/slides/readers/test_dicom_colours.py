@@ -1,10 +1,13 @@
 import io
 
+import cv2
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 from PIL import Image
 from pydicom.encaps import encapsulate
+from pydicom.uid import UID
 
 from nephroscale.slides.readers.base import UnreadableSlide
 from nephroscale.slides.readers.openslide_reader import OpenslideReader
@@ -53,3 +56,33 @@ def test_another_file_of_the_series_counts_too(slide, tmp_path):
     write(slide, tmp_path / "slide-0001.dcm", "RGB", rgb=False)
     with pytest.raises(UnreadableSlide, match="but its JPEG frames are YCbCr"):
         OpenslideReader(write(slide, tmp_path / "slide.dcm", "RGB", rgb=True))
+
+
+def write_jpeg_2000(slide, path, stated, *, transformed, components="RGB"):
+    """Make the slide one of one colour, in JPEG 2000."""
+    picture = np.full((64, 64, 3), COLOUR, np.uint8)
+    if components == "YCbCr":
+        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]]
+    frame = imagecodecs.jpeg2k_encode(
+        np.ascontiguousarray(picture), level=45, reversible=False, mct=transformed, codecformat="j2k"
+    )
+    slide.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.91")
+    slide.PhotometricInterpretation = stated
+    slide.PixelData = encapsulate([frame])
+    slide["PixelData"].is_undefined_length = True
+    slide.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize(("stated", "transformed"), [("YBR_ICT", True), ("RGB", False), ("RGB", True)])
+def test_jpeg_2000_is_read_where_its_header_is_right(slide, tmp_path, stated, transformed):
+    reader = OpenslideReader(write_jpeg_2000(slide, tmp_path / "slide.dcm", stated, transformed=transformed))
+    pixels, _ = reader.read_inside(0, 0, 0, 8, 8)
+    assert np.abs(pixels.astype(int) - COLOUR).max() <= 4
+
+
+@pytest.mark.parametrize("components", ["RGB", "YCbCr"])
+def test_jpeg_2000_without_the_transform_of_its_header_is_refused(slide, tmp_path, components):
+    path = write_jpeg_2000(slide, tmp_path / "slide.dcm", "YBR_ICT", transformed=False, components=components)
+    with pytest.raises(UnreadableSlide, match="YBR_ICT, but its JPEG 2000 frames have no such transform; correct"):
+        OpenslideReader(path)

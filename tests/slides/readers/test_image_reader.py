@@ -80,3 +80,9 @@ def test_animations_and_too_many_pixels_are_refused(tmp_path, monkeypatch):
     for read in (open_slide, read_header):
         with pytest.raises(Rejected, match="20 x 30 pixels, which is too large"):
             read(tmp_path / "b.png")
+
+
+def test_inks_are_refused(tmp_path):
+    Image.new("CMYK", (64, 64), (10, 80, 20, 5)).save(tmp_path / "a.jpg")
+    with pytest.raises(Rejected, match="its colours are inks"):
+        choose_reader(tmp_path / "a.jpg")

@@ -1,5 +1,6 @@
 import importlib.util
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -193,3 +194,24 @@ def test_a_sample_whose_kind_is_not_specified_is_opacity_for_each_reader(tmp_pat
             pixels, valid = slide.read_level(0, 0, 0, 96, 64)
         np.testing.assert_array_equal(valid, rgba[..., 3] > 0)
         assert (pixels == 200).all()
+
+
+@pytest.mark.parametrize(("header", "tiles"), [("RGB", "YCBCR"), ("YCBCR", "RGB"), ("RGB", "RGB"), ("YCBCR", "YCBCR")])
+def test_jpeg_tiles_of_other_colours_than_their_header_states_are_refused(tmp_path, picture, header, tiles):
+    part = np.ascontiguousarray(picture[400:656, 600:856])
+    options = {"level": 92, "colorspace": "RGB", "subsampling": "444"}
+    tile = imagecodecs.jpeg8_encode(part, outcolorspace=tiles, **options)
+    path = tmp_path / "a.tif"
+    options = {"photometric": "rgb", "compression": "jpeg", "tile": (256, 256), "metadata": None}
+    tifffile.imwrite(path, iter([tile]), shape=part.shape, dtype=np.uint8, **options)
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        tiff.pages.first.tags["PhotometricInterpretation"].overwrite({"RGB": 2, "YCBCR": 6}[header])
+    if header == tiles:
+        with open_slide(path) as slide:
+            assert np.abs(slide.read_level(0, 0, 0, 256, 256)[0].astype(int) - part).mean() < 4
+    else:
+        with pytest.raises(
+            Rejected,
+            match=f"its header states the colours {'RGB' if header == 'RGB' else 'YCbCr'}, but its JPEG tiles are",
+        ):
+            choose_reader(path)

@@ -1,12 +1,14 @@
 import struct
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.facts import describe_image
+from nephroscale.slides.field import named_channel
 from nephroscale.slides.headers import read_header
 from nephroscale.slides.readers import tifffile_reader
 from nephroscale.slides.readers.registry import choose_reader, open_slide
@@ -274,3 +276,66 @@ def test_a_fourth_sample_without_a_kind_is_opacity_only_if_it_looks_so(tmp_path,
     else:
         with pytest.raises(Rejected, match=r"its fourth sample .* is no opacity; save red, green and blue alone"):
             open_slide(tmp_path / "a.tif")
+
+
+def in_jpeg_2000(picture, *, transformed, ycbcr):
+    stored = cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]] if ycbcr else picture
+    for y in range(0, len(stored), 128):
+        for x in range(0, stored.shape[1], 128):
+            tile = np.ascontiguousarray(stored[y : y + 128, x : x + 128])
+            yield imagecodecs.jpeg2k_encode(tile, level=45, reversible=False, mct=transformed, codecformat="j2k")
+
+
+@pytest.mark.parametrize(
+    ("compression", "photometric"), [(33003, "ycbcr"), (33003, "rgb"), (34712, "ycbcr"), (33005, "rgb")]
+)
+def test_colours_of_jpeg_2000_are_converted_where_its_decoder_does_not(tmp_path, picture, compression, photometric):
+    part = picture[400:656, 600:856]
+    tiles = in_jpeg_2000(part, transformed=photometric == "rgb", ycbcr=photometric == "ycbcr")
+    options = {"photometric": photometric, "compression": compression, "tile": (128, 128), "metadata": None}
+    tifffile.imwrite(tmp_path / "a.tif", tiles, shape=part.shape, dtype=np.uint8, **options)
+    with open_slide(tmp_path / "a.tif") as slide:
+        pixels = slide.read_level(0, 0, 0, 256, 256)[0]
+    assert np.abs(pixels.astype(int) - part).mean() < 4
+
+
+def test_packed_bits_of_which_the_lowest_is_white_are_turned_within_their_range(tmp_path):
+    counts = np.linspace(0, 4095, 64 * 64).astype(np.uint16).reshape(64, 64)
+    tifffile.imwrite(tmp_path / "a.tif", 4095 - counts, photometric="miniswhite", bitspersample=12, metadata=None)
+    with open_slide(tmp_path / "a.tif") as slide:
+        np.testing.assert_array_equal(slide.read_level(0, 0, 0, 64, 64)[0][..., 0], counts)
+
+
+OME = """<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{own}">
+<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint16" SizeX="64" SizeY="64" SizeC="2" SizeZ="1"
+SizeT="1"><Channel ID="Channel:0:0" Name="DAPI"/><Channel ID="Channel:0:1" Name="IgG"/>
+<TiffData FirstC="{first}" IFD="0" PlaneCount="1"><UUID FileName="a.ome.tif">urn:uuid:{own}</UUID></TiffData>
+<TiffData FirstC="{second}" IFD="0" PlaneCount="1"><UUID FileName="b.ome.tif">urn:uuid:{other}</UUID></TiffData>
+</Pixels></Image></OME>"""
+
+
+@pytest.mark.parametrize("held", ["DAPI", "IgG"])
+def test_a_channel_whose_file_is_absent_is_refused(tmp_path, make_row, held):
+    counts = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    first, second = (0, 1) if held == "DAPI" else (1, 0)
+    own, other = (f"{digit * 8}-{digit * 4}-{digit * 4}-{digit * 4}-{digit * 12}" for digit in "12")
+    xml = OME.format(own=own, other=other, first=first, second=second)
+    tifffile.imwrite(tmp_path / "a.ome.tif", counts, description=xml, metadata=None)
+    with open_slide(tmp_path / "a.ome.tif") as slide:
+        if held == "IgG":
+            channel = named_channel(slide, make_row("IM", marker="IgG"))
+            np.testing.assert_array_equal(slide.read_level(0, 0, 0, 64, 64)[0][..., channel], counts)
+        else:
+            with pytest.raises(Rejected, match="name the channel 2, but the file does not have its pixels"):
+                named_channel(slide, make_row("IM", marker="IgG"))
+
+
+@pytest.mark.parametrize(("modality", "dtype"), [("OM", np.uint8), ("IM", np.uint16), ("TEM", np.uint8)])
+def test_a_blank_page_that_is_larger_than_the_picture_is_refused(tmp_path, make_row, modality, dtype):
+    colours = (3,) if modality == "OM" else ()
+    options = {"photometric": "rgb" if colours else "minisblack", "metadata": None}
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
+        tiff.write(np.full((200, 300, *colours), 255 if colours else 0, dtype), **options)
+        tiff.write(np.random.default_rng(0).integers(0, 255, (150, 200, *colours)).astype(dtype), **options)
+    with pytest.raises(Rejected, match="its largest page is blank, but it has 1 more; name the one with the picture"):
+        describe_image(tmp_path / "a.tif", make_row(modality))

@@ -11,6 +11,7 @@ from typing import Any
 
 from nephroscale.engine.plan import Plan
 from nephroscale.engine.rates import read_rates, usual_durations
+from nephroscale.engine.snakemake.attempt import SUFFIX, AttemptState
 from nephroscale.engine.snakemake.status import headline
 from nephroscale.engine.time_left import TimeLeft
 
@@ -152,8 +153,8 @@ class Screen:
             fault = _fault(logs)
             if fault not in self._faults or not fault:
                 self._faults.add(fault)
-                why = "" if fault else "; it left no message"
-                lines.append(f"failed: {message}{why}, log {', '.join(dict.fromkeys(logs)) or 'none'}")
+                ended = f"failed: {message}" if fault else _ending(message, logs)
+                lines.append(f"{ended}, log {', '.join(dict.fromkeys(logs)) or 'none'}")
         return "\n".join(self._line(line, self._clock()) for line in lines)
 
     def _line(self, text: str, now: float) -> str:
@@ -177,6 +178,16 @@ def _fault(logs: list[str]) -> str:
         if path.is_file():
             return path.read_text(encoding="utf-8", errors="replace").strip()
     return ""
+
+
+def _ending(message: str, logs: list[str]) -> str:
+    """How a job ended that left no message, by the state of its attempt."""
+    state = next((found for log in logs if (found := AttemptState.read(Path(log).with_suffix(SUFFIX)))), None)
+    if state is None:
+        return f"failed: {message}; it left no message"
+    if state.failed:  # its input's own job gives the reason
+        return f"failed: {message}; an input of it could not be made"
+    return f"interrupted: {message} (by Ctrl-C, a signal, or a limit of memory or time)"
 
 
 def _duration(seconds: float) -> str:

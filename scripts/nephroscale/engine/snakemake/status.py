@@ -20,7 +20,7 @@ from nephroscale.engine.prepass import outdated, outdated_receipts
 from nephroscale.engine.snakemake.attempt import SUFFIX, AttemptState, cluster_logs
 from nephroscale.store.gc import is_alive
 from nephroscale.store.receipts import Receipt
-from nephroscale.store.results_index import REPORTS, receipts_of
+from nephroscale.store.results_index import OUTDATED, REPORTS, receipts_of
 
 MOST_NAMED = 5
 
@@ -74,14 +74,20 @@ def _counts(plan: Plan, stage: str) -> str:
 
 
 def _history(plan: Plan) -> list[str]:
-    """How many past reports and outdated artifacts are kept, and the space that nothing else needs."""
+    """How many past reports, outdated artifacts and artifacts of former units are kept, and the space they need."""
     past = [*past_reports(plan.results).values()]
-    old = [*outdated_receipts(plan.results).values()]
+    planned = {stage: {*plan.units(stage)} for stage in plan.stages}
+    old: list[Receipt] = []
+    gone: list[Receipt] = []
+    for path, receipt in outdated_receipts(plan.results).items():
+        stage, _, unit = path.relative_to(plan.results / OUTDATED).with_suffix("").as_posix().partition("/")
+        (old if (unit or "cohort") in planned.get(stage, ()) else gone).append(receipt)
     current = {r.digest for stage in plan.stages for unit in plan.units(stage) if (r := plan.receipt(stage, unit))}
     lines = []
     for found, title, advice in (
         (past, "Past reports", f"{plan.results / REPORTS}; `nephroscale gc --delete-reports-before N`"),
         (old, "Outdated artifacts", "their links stay until new ones are made; `nephroscale gc --outdated`"),
+        (gone, "Artifacts that are not part of this run", "of new patients, for example; `nephroscale gc --outdated`"),
     ):
         if found:
             size = sum({r.digest: r.size for r in found if r.digest not in current}.values())

@@ -42,6 +42,8 @@ class DrawnObject:
         Width and height of the picture that it was drawn on, pixels; None where the file does not state them.
     mpp
         Scale of that picture, µm per pixel; None where the file does not state it.
+    hidden
+        Whether it is in a layer that the program did not show when it was saved.
     """
 
     area: BaseGeometry | None
@@ -50,6 +52,7 @@ class DrawnObject:
     fault: str = ""
     frame: tuple[int, int] | None = None
     mpp: float | None = None
+    hidden: bool = False
 
 
 def frame_of(width: object, height: object) -> tuple[int, int] | None:

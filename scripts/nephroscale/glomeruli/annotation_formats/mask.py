@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import tifffile
+from PIL import Image
 from scipy import ndimage
 from shapely.affinity import translate
 from skimage.measure import label
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 NAME = "mask"
 MAGIC = (b"\x89PNG", b"II*\0", b"MM\0*", b"BM")
 MOST_REGIONS = 50_000
+MOST_BACKGROUND = 0.5  # share of the pixels that have the value of all corners, from which on it is the background
+ORIENTATION, UPRIGHT = 274, (0, 1)
 SMALL, MOST_SMALL = 12, 0.02  # pixels of a region that smoothing leaves, and share of the pixels in such regions
 
 
@@ -36,6 +41,7 @@ def read(data: bytes) -> Iterable[DrawnObject]:
     UnreadableAnnotationError
         When the pixels cannot be decoded, or are those of a picture rather than of a mask, or of a smoothed mask.
     """
+    _refuse_turned_or_stacked(data)
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:  # too many pixels
@@ -51,6 +57,11 @@ def read(data: bytes) -> Iterable[DrawnObject]:
         pixels = values
     if pixels.dtype.kind == "f":
         pixels = np.rint(pixels).astype(np.int64)
+    corner = pixels[0, 0]
+    if corner and (pixels[[0, -1, -1], [-1, 0, -1]] == corner).all() and (pixels == corner).mean() > MOST_BACKGROUND:
+        raise UnreadableAnnotationError(
+            "its background is not black, as in an inverted mask; save the mask with a black background"
+        )
     regions, count = label(pixels, background=0, connectivity=1, return_num=True)  # type: ignore[no-untyped-call]
     if count > MOST_REGIONS:
         raise UnreadableAnnotationError(f"it has {count} regions of equal value: it is a picture, not a mask")
@@ -67,3 +78,23 @@ def read(data: bytes) -> Iterable[DrawnObject]:
             fault="" if polygon else "has no area",
             frame=(pixels.shape[1], pixels.shape[0]),
         )
+
+
+def _refuse_turned_or_stacked(data: bytes) -> None:
+    """Refuse masks that their orientation tag turns, which programs do or do not, and those of several pages."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            turned = image.getexif().get(ORIENTATION, 1) not in UPRIGHT
+            pages = _pages_of_one_size(data) if image.format == "TIFF" else 1
+    except Exception:
+        return
+    if turned:
+        raise UnreadableAnnotationError("its orientation tag rotates it; save it upright")
+    if pages > 1:
+        raise UnreadableAnnotationError(f"it has {pages} pages of one size; save one mask for each slide")
+
+
+def _pages_of_one_size(data: bytes) -> int:
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        first = tiff.pages.get(0).aspage().shape
+        return sum(tiff.pages.get(number).aspage().shape == first for number in range(len(tiff.pages)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from shapely.geometry.base import BaseGeometry
 
-YES = {"1", "true", "yes"}
+YES, NO = {"1", "true", "yes"}, {"0", "false", "no"}
 
 
 class Shapes(NamedTuple):
@@ -65,9 +66,11 @@ def read_layers(
         layers.append((layer, regions, holes))
         everywhere += [] if regions else holes
     for layer, regions, holes in layers:
+        hidden = layer.get("Visible", "").strip().casefold() in NO
         for region in regions:
             area = partial(_cut, region, shapes, [*holes, *everywhere])
-            yield to_object(area, labels_of(layer, region), otherwise="is a line or a point")
+            drawn = to_object(area, labels_of(layer, region), otherwise="is a line or a point")
+            yield replace(drawn, hidden=hidden)
 
 
 def _cut(region: ET.Element, shapes: Shapes, holes: Sequence[BaseGeometry]) -> BaseGeometry | None:

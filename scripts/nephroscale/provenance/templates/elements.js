@@ -13,7 +13,7 @@ function fill(node, attributes, children) {
 const el = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
 const draw = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
-const GLYPHS = { match: "●", stale_upstream: "◐", stale: "▲", lost: "∅", unrecorded: "?", rejected: "✕", follows: "╳", file: "▪", gone: "?" };
+const GLYPHS = { match: "●", outdated_upstream: "◐", outdated: "▲", lost: "∅", unrecorded: "?", rejected: "✕", follows: "╳", file: "▪", gone: "?" };
 const NAMES = { ...Object.fromEntries(D.statuses), file: "file", gone: "no longer in the plan" };
 const stateMark = (state) => el("span", { class: `state ${state}` }, NAMES[state]);
 const link = (i, text) => el("a", { href: hrefOf(i), class: `to ${statusOf(i)}` }, text || nameOf(i));

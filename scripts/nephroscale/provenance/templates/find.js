@@ -55,6 +55,6 @@ function showResults(asked) {
   const host = byId("results");
   const found = search(asked);
   const because = asked.because === undefined ? null : D.words.because.find((text, k) => D.groups[k] === asked.because);
-  const summary = el("p", { class: "found" }, `${plural(found.length, "result")}${found.length > MOST_FOUND ? `, the first ${MOST_FOUND} of them below` : ""}${because ? ", stale because of: " + because : ""} `, el("a", { href: "#explore" }, "clear"));
+  const summary = el("p", { class: "found" }, `${plural(found.length, "result")}${found.length > MOST_FOUND ? `, the first ${MOST_FOUND} of them below` : ""}${because ? ", outdated because of: " + because : ""} `, el("a", { href: "#explore" }, "clear"));
   host.replaceChildren(summary, found.length ? el("div", { class: "scroll hits", tabindex: "0", role: "region", "aria-label": "Results" }, el("table", {}, el("thead", {}, el("tr", {}, ["Artifact", "State", "Why", "Digest"].map((text) => el("th", { scope: "col" }, text)), ["Size", "Duration", "Memory"].map((text) => el("th", { scope: "col", class: "n" }, text)), el("th", { scope: "col" }, "Started"))), el("tbody", {}, found.slice(0, MOST_FOUND).map(resultRow)))) : el("p", { class: "empty" }, "No artifact was found."));
 }

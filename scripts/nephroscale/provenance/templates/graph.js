@@ -35,7 +35,7 @@ function gather(stage, members, view) {
   }
   return nodes;
 }
-const groupName = (state) => ({ match: "match", file: "files", stale_upstream: "stale upstream", gone: "no longer planned", conflict: "in conflict", follows: "follow" }[state] || state);
+const groupName = (state) => ({ match: "match", file: "files", outdated_upstream: "outdated upstream", gone: "no longer planned", conflict: "in conflict", follows: "follow" }[state] || state);
 
 function layOut(view, width) {
   const lanes = new Map();

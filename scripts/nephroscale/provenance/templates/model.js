@@ -3,7 +3,7 @@ const D = JSON.parse(document.getElementById("index").textContent);
 const N = D.unit.length;
 const F = D.files.length;
 const STATE = Object.fromEntries(D.statuses.map(([key], number) => [key, number]));
-const INVALID = new Set([STATE.stale, STATE.unrecorded, STATE.lost, STATE.stale_upstream]);
+const INVALID = new Set([STATE.outdated, STATE.unrecorded, STATE.lost, STATE.outdated_upstream]);
 const rejected = new Set(D.rejected);
 const conflicts = new Set(D.conflicts);
 const loose = new Set(D.loose);

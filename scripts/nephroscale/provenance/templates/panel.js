@@ -13,8 +13,8 @@ function whyOf(i) {
   if (state === "match") return [el("p", { class: "why" }, "Made by the present code, configuration and data, and so are all its ancestors."), capped(D.because[i].map((k) => D.words.because[k]), 12, (text) => el("li", {}, text), "ul", { class: "reasons" })];
   if (state === "unrecorded") return el("p", { class: "why" }, "There is no record of how this was made.");
   if (state === "rejected" || state === "follows") return el("p", { class: "why" }, state === "follows" ? "Rejected because an input was rejected: " : "The data could not be used: ", el("strong", {}, word("reason", i) || "no reason given"));
-  if (state === "stale" || state === "lost") return [el("p", { class: "why" }, state === "lost" ? "It cannot be used; a new run recomputes it:" : "Does not match the present code, configuration and data:"), capped(D.because[i].map((k) => D.words.because[k]), 12, (text) => el("li", {}, text), "ul", { class: "reasons" })];
-  const invalid = [...reach([i], inputsOf)].filter((k) => !isFile(k) && INVALID.has(D.status[k]) && D.status[k] !== STATE.stale_upstream).sort((a, b) => b - a);
+  if (state === "outdated" || state === "lost") return [el("p", { class: "why" }, state === "lost" ? "It cannot be used; a new run recomputes it:" : "Does not match the present code, configuration and data:"), capped(D.because[i].map((k) => D.words.because[k]), 12, (text) => el("li", {}, text), "ul", { class: "reasons" })];
+  const invalid = [...reach([i], inputsOf)].filter((k) => !isFile(k) && INVALID.has(D.status[k]) && D.status[k] !== STATE.outdated_upstream).sort((a, b) => b - a);
   return [el("p", { class: "why" }, "Matches, but an ancestor does not:"), capped(invalid, 6, (k) => el("li", {}, link(k)))];
 }
 
@@ -96,5 +96,5 @@ function panelOfAll() {
   const models = Object.keys(D.metrics);
   return [el("p", { class: "eyebrow" }, "all artifacts"), el("h3", {}, "Provenance of a figure"),
     el("p", { class: "why" }, "Choose a figure above or a node of the drawing. Each row is a stage; artifacts were made from those in the rows below. A stack opens when it is chosen."),
-    heading("Start with"), el("ul", { class: "links" }, models.map((model) => el("li", {}, el("a", { href: `#numbers/${encodeURIComponent(model)}` }, `Figures of ${model}`))), ends.map((i) => el("li", {}, link(i))), D.status.some((s) => s === STATE.stale) ? el("li", {}, el("a", { href: "#find?state=stale" }, "Stale artifacts")) : null, D.conflicts.slice(0, 5).map((i) => el("li", {}, link(i), " (conflict)")))];
+    heading("Start with"), el("ul", { class: "links" }, models.map((model) => el("li", {}, el("a", { href: `#numbers/${encodeURIComponent(model)}` }, `Figures of ${model}`))), ends.map((i) => el("li", {}, link(i))), D.status.some((s) => s === STATE.outdated) ? el("li", {}, el("a", { href: "#find?state=outdated" }, "Outdated artifacts")) : null, D.conflicts.slice(0, 5).map((i) => el("li", {}, link(i), " (conflict)")))];
 }

@@ -70,6 +70,8 @@ class SlideReader(ABC):
         Whether the channels are red, green and blue.
     channel_names
         Names of grey channels, if the file has them.
+    absent_channels
+        Channels that the metadata name, but whose pixels the file does not have.
     parallel
         Whether several threads may read at the same time.
     """
@@ -89,6 +91,7 @@ class SlideReader(ABC):
     dtype: np.dtype = np.dtype(np.uint8)
     rgb: bool = True
     channel_names: tuple[str, ...] = ()
+    absent_channels: frozenset[int] = frozenset()
     parallel: bool = False
 
     @abstractmethod

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageCms
 
+from nephroscale.slides.readers.dicom_colours import HEAD, has_transform
+
 if TYPE_CHECKING:
     import tifffile
 
@@ -18,6 +20,9 @@ INTEROPERABILITY, ADOBE = 0xA005, "R03"
 """Part of EXIF in which cameras say that a picture without a profile is in Adobe RGB."""
 LUMA, LEVELS = (0.299, 0.587, 0.114), (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)
 """Coefficients and reference levels of YCbCr in JPEG, which the conversion to RGB uses."""
+APERIO_YCBCR, JPEG_2000 = 33003, (33003, 33004, 33005, 34712)
+"""Compressions of TIFF."""
+YCBCR = 6
 NOT_APPLIED = "which was not applied; convert the colours to sRGB"
 
 
@@ -71,6 +76,22 @@ def page_doubt(page: tifffile.TiffPage) -> str:
 def is_other_ycbcr(page: tifffile.TiffPage) -> bool:
     """Whether the YCbCr of a page of a TIFF is another than that of JPEG: of video, for instance."""
     return _differ(page, "YCbCrCoefficients", LUMA, 0.001) or _differ(page, "ReferenceBlackWhite", LEVELS, 1.0)
+
+
+def is_stored_ycbcr(page: tifffile.TiffPage) -> bool:
+    """Whether the JPEG 2000 of a page has YCbCr that its decoder does not turn into RGB.
+
+    The decoder does so where the coding style (the segment COD) states a transform of the components.
+    """
+    if page.compression not in JPEG_2000 or page.samplesperpixel != 3:
+        return False
+    if page.compression != APERIO_YCBCR and page.photometric != YCBCR:
+        return False
+    start = next((begin for begin, length in zip(page.dataoffsets, page.databytecounts, strict=False) if length), None)
+    if start is None:
+        return False
+    page.parent.filehandle.seek(start)
+    return not has_transform(page.parent.filehandle.read(HEAD))
 
 
 def _differ(page: tifffile.TiffPage, tag: str, usual: tuple[float, ...], tolerance: float) -> bool:

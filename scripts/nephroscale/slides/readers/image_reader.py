@@ -103,6 +103,8 @@ def resolution_mpp(image: Image.Image) -> float | None:
 def _as_array(image: Image.Image, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     if image.format == "PNG" and (deep := _decode_deep(Path(path))) is not None:
         return split_alpha(deep) if deep.shape[2] in {2, 4} else (deep, None)
+    if image.mode == "CMYK":  # without a profile nobody knows their colours, and of some not which value is full ink
+        raise UnreadableSlide("its colours are inks (CMYK); save it as RGB")
     if image.mode.startswith("I"):  # 16 bits, stored in 16 or 32
         return np.clip(np.asarray(image), 0, 65535).astype(np.uint16)[..., None], None
     transparent = "transparency" in image.info

@@ -51,6 +51,8 @@ FOREIGN = {
 ORIENTATION = 274
 SEPARATE = 2
 UNSPECIFIED = 0
+JPEG, RGB, YCBCR, REDUCED = 7, 2, 6, 1
+"""A compression, two photometric interpretations, and a kind of page."""
 EXPANDING = (1, 5, 7, 8, 32773, 32946)
 """Compressions of TIFF whose ratio has a limit (:data:`.claims.MOST_EXPANSION`): none, LZW, JPEG, deflate, PackBits."""
 OPENED = "cannot be opened: "
@@ -219,6 +221,7 @@ def _check_tiff(path: Path) -> bool:
             for each in whole:
                 if each.imagelength * each.imagewidth == largest:
                     _check_decoder(each)
+                    _check_colours(each)
             plain = (
                 page.dtype == "uint8"
                 and not lab
@@ -282,6 +285,31 @@ def _check_decoder(page: TiffPage) -> None:
     bytes_per_pixel = page.samplesperpixel * max(1, page.bitspersample // 8)
     if claim_fault(page.imagewidth, rows, bytes_per_pixel, sum(present)):
         raise Rejected(claim_fault(page.imagewidth, page.imagelength, bytes_per_pixel, sum(present)))
+
+
+def _check_colours(page: TiffPage) -> None:
+    """Refuse JPEG tiles or strips that say other colours than their header: libtiff, and so OpenSlide, believes it."""
+    from nephroscale.slides.readers.dicom_colours import HEAD, stated_colours
+
+    header = {YCBCR: "YCbCr", RGB: "RGB"}.get(int(page.photometric))
+    start = next((begin for begin, length in zip(page.dataoffsets, page.databytecounts, strict=False) if length), None)
+    if page.compression != JPEG or header is None or start is None:
+        return
+    page.parent.filehandle.seek(start)
+    if (found := stated_colours(page.parent.filehandle.read(HEAD))) not in {"", header}:
+        raise Rejected(f"its header states the colours {header}, but its JPEG tiles are {found}; save it again")
+
+
+def count_other_pages(path: Path) -> int:
+    """Count the pages of a TIFF beside the largest that may be pictures, not reduced copies; 0 for other formats."""
+    import tifffile
+
+    with path.open("rb") as file:
+        if not file.read(4).startswith(TIFF):
+            return 0
+    with tifffile.TiffFile(path) as tiff:
+        whole = [tiff.pages.get(number).aspage() for number in range(len(tiff.pages))]
+        return sum(not page.subfiletype & REDUCED for page in whole) - 1
 
 
 def _opened(path: Path, readers: list[str], page: int | None) -> str:

@@ -12,7 +12,7 @@ import tifffile
 import zarr
 
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide, split_alpha
-from nephroscale.slides.readers.colour_profile import is_other_ycbcr, page_doubt
+from nephroscale.slides.readers.colour_profile import is_other_ycbcr, is_stored_ycbcr, page_doubt
 from nephroscale.slides.readers.stated_mpp import aperio_doubt, ome_pixels, read_mpp
 
 if TYPE_CHECKING:
@@ -73,7 +73,10 @@ class TifffileReader(SlideReader):
         if series.dtype not in DTYPES:
             raise UnreadableSlide(f"pixels of type {series.dtype} are not supported; save 8 or 16 bits")
         self._inverted = page.photometric == PHOTOMETRIC.MINISWHITE
+        packed = series.dtype.kind == "u" and page.bitspersample % 8
+        self._white = (1 << page.bitspersample) - 1 if packed else np.iinfo(series.dtype).max
         self._ycbcr = page.photometric == PHOTOMETRIC.YCBCR and page.compression not in JPEGS
+        self._ycbcr |= is_stored_ycbcr(page)
         self._levels = [(level, _Axes(level)) for level in series.levels]
         first = self._levels[0][1]
         if self._ycbcr and (
@@ -104,6 +107,7 @@ class TifffileReader(SlideReader):
         if not self.rgb:
             names = _channel_names(tiff)
             self.channel_names = names if tiff.is_ome or len(names) == self.channels else ()
+            self.absent_channels = _absent_channels(series, self._plane)
         if series.dtype == np.int16:
             self._refuse_wrapped()
         if self._alpha == tifffile.EXTRASAMPLE.UNSPECIFIED:
@@ -185,7 +189,7 @@ class TifffileReader(SlideReader):
             pixels = np.maximum(pixels, 0)
         pixels = np.ascontiguousarray(pixels.astype(self.dtype, copy=False))
         if self._inverted:
-            pixels = np.iinfo(self.dtype).max - pixels
+            pixels = self._white - pixels
         valid = self._present(level, x, y, width, height)
         if self._alpha is not None:
             pixels, opaque = split_alpha(
@@ -313,6 +317,18 @@ def _absent_segments(level: tifffile.TiffPageSeries) -> np.ndarray | None:
         if counts.size and counts.size % absent.size == 0:
             absent |= (counts == 0).reshape(-1, down, across).any(axis=0)
     return absent if absent.any() else None
+
+
+def _absent_channels(series: tifffile.TiffPageSeries, plane: dict[str, int]) -> frozenset[int]:
+    """Channels of a plane of a stack whose pages are not in the file: they lie in another file, or nowhere."""
+    pages = list(series.pages)
+    names = [name for name in series.axes if name not in "YXS"]
+    sizes = tuple(series.shape[series.axes.index(name)] for name in names)
+    if "C" not in names or len(pages) != math.prod(sizes):
+        return frozenset()
+    missing = np.array([page is None for page in pages]).reshape(sizes)
+    of_plane = missing[tuple(slice(None) if name == "C" else plane.get(name, 0) for name in names)]
+    return frozenset(np.flatnonzero(of_plane).tolist())
 
 
 def _channel_names(tiff: tifffile.TiffFile) -> tuple[str, ...]:
