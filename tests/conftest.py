@@ -1,5 +1,7 @@
 """Fixtures of all tests."""
 
+from __future__ import annotations
+
 import gc
 import json
 import os
@@ -13,8 +15,12 @@ import pytest
 from nephroscale.engine.environment import set_numerical_environment
 
 set_numerical_environment({})  # as in a job, before anything imports what reads it
+gc.disable()  # what is imported stays; enabled when all tests are collected
 
 from support.installation import Installation  # noqa: E402
+from support.marked_modules import selects_nothing  # noqa: E402
+from support.once import make_once  # noqa: E402
+from support.project import generate_tiny  # noqa: E402
 from support.real_images import require_real_images  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,18 +41,28 @@ FIRST = (
 )
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import a module of which no test is selected."""
+    expression = config.option.markexpr
+    if not expression or collection_path.suffix != ".py":
+        return None
+    return selects_nothing(expression, collection_path.read_text(encoding="utf-8")) or None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put some tests first; all others keep their order."""
-
-    def place(item: pytest.Item) -> int:
-        return next((k for k, name in enumerate(FIRST) if item.path.is_relative_to(ROOT / "tests" / name)), 99)
-
-    items.sort(key=place)
+    folder = f"{ROOT / 'tests'}{os.sep}"
+    places: dict[Path, int] = {}
+    for path in {item.path for item in items}:
+        name = str(path).removeprefix(folder)
+        places[path] = next((k for k, first in enumerate(FIRST) if name == first or name.startswith(f"{first}/")), 99)
+    items.sort(key=lambda item: places[item.path])
 
 
 def pytest_collection_finish() -> None:
-    """Keep what has been imported out of every later search for garbage."""
+    """Keep what has been imported out of every later search for garbage, and search again."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +75,19 @@ def root() -> Path:
 def shared() -> Path:
     """The folder ../shared with real images; without it, tests are skipped, and fail in continuous integration."""
     return require_real_images(ROOT)
+
+
+@pytest.fixture(scope="session")
+def folder_of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this test run see."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def tiny_images(folder_of_all: Path) -> Path:
+    """The raw files of the tiny cohort, generated once for all workers. Copy them before changing them."""
+    return make_once(folder_of_all / "tiny_images", generate_tiny)
 
 
 @pytest.fixture(scope="session")

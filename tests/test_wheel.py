@@ -8,18 +8,17 @@ import pytest
 
 import nephroscale
 from support.installation import ROOT, Installation
-from support.project import generate_tiny
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def study(tiny_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the tiny cohort's configuration, tables and images, and nothing else."""
     folder = tmp_path_factory.mktemp("study")
     shutil.copytree(ROOT / "config/tiny", folder / "config/tiny")
     shutil.copy(ROOT / "config/tiny.yaml", folder / "config/tiny.yaml")
-    generate_tiny(folder / "demo/tiny")
+    shutil.copytree(tiny_images, folder / "demo/tiny")
     return folder
 
 

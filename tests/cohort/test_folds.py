@@ -223,6 +223,7 @@ def test_permuted_labels_are_the_same_labels_on_other_patients(roster) -> None:
     assert fold(patients, permute=2) == permuted[1]
 
 
+@pytest.mark.slow
 def test_permuted_labels_of_a_group_are_those_of_one_other_group(roster) -> None:
     """Copies of one patient would otherwise get different labels, and a leak through them could not be seen."""
     twins = [replace(p, id=p.id + twin, group=p.id) for p in roster({"A": 6, "B": 6, "C": 6}) for twin in "xy"]
@@ -261,6 +262,7 @@ def test_a_patient_that_one_division_tests_twice_is_refused(roster) -> None:
         FoldTable.from_mapping(swapped.to_mapping())
 
 
+@pytest.mark.slow
 def test_a_rare_class_reaches_every_side_of_a_large_cohort(roster) -> None:
     folds = fold(roster({"A": 300, "B": 200, "C": 4}), n_folds=2, validation_fraction=0.05)
     assert folds.notes == ()

@@ -57,6 +57,7 @@ def test_the_help_is_of_this_command(calls, capsys):
     assert "nephroscale run [STUDY]" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_commands_read_a_study_from_any_folder(tmp_path, monkeypatch, capsys):
     write_study(tmp_path / "study")
     (tmp_path / "study/study.yaml").write_text(yaml.safe_dump(small_config()))

@@ -10,6 +10,8 @@ from nephroscale.engine.forced import Forced
 from nephroscale.engine.plan import Plan
 from nephroscale.engine.prepass import find_out, settle
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def settled(made, tmp_path, monkeypatch):

@@ -13,6 +13,8 @@ from nephroscale.stages.registry import stage_table
 from nephroscale.store.folder import remove_tree
 from support.small_study import small_config, write_study
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def settled(made, tmp_path, monkeypatch):
@@ -66,7 +68,6 @@ def test_inputs_are_settled_before_a_unit_with_few_edges(settled):
     assert edges < 8 * len(keys(settled))
 
 
-@pytest.mark.slow
 def test_in_a_large_plan_only_missing_artifacts_are_planned(settled, monkeypatch):
     monkeypatch.setattr(module, "WHOLE_PLAN", 0)
     plan = plan_again(settled)

@@ -70,7 +70,6 @@ FOR_THE_ENGINE = {
     "cohort/patient.py": {"Patient.in_diagnosis", "Patient.row"},
     "models/settings.py": {"ModelSettings.training"},
     "slides/raw.py": {
-        "_entry",
         "_extension",
         "_names_in",
         "_plain_file",

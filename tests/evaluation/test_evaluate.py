@@ -39,16 +39,22 @@ def write_bag(path, patient, modality, n, seed):
     return path
 
 
-@pytest.fixture
-def features(tmp_path):
-    counts = {"TEM": 5, "OM": 1, "IM": 1}
+@pytest.fixture(scope="module")
+def bags(tmp_path_factory):
+    folder, counts = tmp_path_factory.mktemp("bags"), {"TEM": 5, "OM": 1, "IM": 1}
     return {
         patient: {
-            m: write_bag(tmp_path / f"{patient}-{m}", patient, m, n, 10 * i + len(m) + ord(m[0]))
+            m: write_bag(folder / f"{patient}-{m}", patient, m, n, 10 * i + len(m) + ord(m[0]))
             for m, n in counts.items()
         }
         for i, patient in enumerate(("P5", "P6", "P7"))
     }
+
+
+@pytest.fixture
+def features(bags):
+    """The bag of each modality of each patient; a test may take some away."""
+    return {patient: dict(of_patient) for patient, of_patient in bags.items()}
 
 
 def trained(folder, *, family="cmusnet", modalities=ALL, max_tem_instances=10, **options):

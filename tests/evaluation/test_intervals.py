@@ -123,6 +123,7 @@ def test_perfect_results_have_the_interval_of_as_many_persons():
     assert (error.low, error.high) == (0.0, pytest.approx(2 * 1.96**2 / (20 + 1.96**2), abs=1e-4))
 
 
+@pytest.mark.slow
 @given(value=st.floats(0, 1), variance=st.floats(0, 0.3), equal=st.floats(0.5, 1000))
 @settings(max_examples=100, deadline=None)
 def test_no_interval_has_zero_width(value, variance, equal):

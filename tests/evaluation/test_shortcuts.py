@@ -59,6 +59,7 @@ def test_copies_of_patients_are_permuted_together():
     assert predict_from_facts(facts, whole, 39, 1).p > 0.05
 
 
+@pytest.mark.slow
 def test_facts_that_are_unknown_or_constant():
     facts = {case: {"constant": 1.0, **({"images": float(label)} if i < 30 else {})}
              for i, (case, label) in enumerate(LABELS.items())}  # fmt: skip
@@ -77,6 +78,7 @@ def test_a_fold_whose_training_side_has_one_class_predicts_it():
     assert found.networks.predicted.tolist() == [[1, 1, 0, 0]]
 
 
+@pytest.mark.slow
 def test_soft_labels_are_left_out():
     facts = {case: {"x": float(label)} for case, label in LABELS.items()}
     assert len(predict_from_facts(facts, folds(second={"P00": 1}), 19, 1).networks.labels) == 39

@@ -30,6 +30,7 @@ def centre(picture, size=224):
     return cv2.resize(picture[top : top + side, left : left + side], (size, size), interpolation=cv2.INTER_AREA)
 
 
+@pytest.mark.slow
 def test_photographs_are_classified_as_what_they_show(network):
     pictures = np.stack([centre(data.chelsea()), centre(data.coffee())])
     with torch.no_grad():

@@ -92,6 +92,7 @@ def test_each_marker_has_its_slot_and_a_missing_one_is_left_out(tmp_path):
     assert read_attributes(tmp_path / "out")["panel"] == ["IgG", "IgA", "C3"]
 
 
+@pytest.mark.slow
 def test_every_tem_instance_enters(tmp_path):
     sources = [Source("P1", bag(tmp_path / "bag", [2, 3]))]
     figures = extract("P1", "TEM", sources, tmp_path / "out", "texture", size_px=224)

@@ -31,6 +31,7 @@ def lines(width, level=20):
     return image
 
 
+@pytest.mark.slow
 def test_shape_names_and_determinism():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
@@ -52,6 +53,7 @@ def test_a_flat_image_has_no_texture():
             assert np.abs(measured[:, :, channel]).max() < 1e-3, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("diameter", "sigma"), [(5, "1.8"), (9, "3.2"), (16, "5.6")])
 def test_dark_spots_give_a_response_at_their_scale(diameter, sigma):
     image = spots(diameter)
@@ -60,6 +62,7 @@ def test_dark_spots_give_a_response_at_their_scale(diameter, sigma):
     assert value(image, f"dark_spot_{sigma}_peak").mean() > 2 * value(image, f"bright_spot_{sigma}_peak").mean()
 
 
+@pytest.mark.slow
 def test_lines_differ_from_spots():
     image = lines(3)
     assert value(image, "dark_line_1.8").mean() > 10 * value(image, "dark_spot_1.8").mean()

@@ -38,6 +38,7 @@ def test_tubules_alone_are_no_glomeruli(
     assert find(make_tiles(tmp_path / "s", make_om(448, 640, [], seed=3))) == []
 
 
+@pytest.mark.slow
 def test_the_size_of_windows_does_not_matter(
     om_slide: tuple[Path, list[Polygon]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

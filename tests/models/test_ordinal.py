@@ -49,6 +49,7 @@ def test_the_loss_is_the_negative_log_likelihood_of_the_class(label: int) -> Non
     torch.testing.assert_close(ordinal_loss(given, labels).double(), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_learns_the_order_of_the_classes() -> None:
     torch.manual_seed(0)
     place = torch.linspace(0, 3.99, 64)[:, None]

@@ -6,6 +6,8 @@ from nephroscale.cli import main
 from nephroscale.engine import plan as module
 from nephroscale.stages.tem import Tem
 
+pytestmark = pytest.mark.slow
+
 COMMAND = ("adopt", "tem", "--configfile", "config.yaml")
 
 

@@ -118,6 +118,7 @@ def test_a_changed_raw_file_is_named_and_what_waits_for_its_registration(study):
     assert "waits for register of P000001" in why(plan, "tiles", "P000001-OM0")
 
 
+@pytest.mark.slow
 def test_what_follows_a_rejection_waits_for_it_to_be_made_again(study):
     plan = known(study)
     unit = "P000003-OM0"

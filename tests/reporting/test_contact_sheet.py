@@ -52,11 +52,15 @@ def test_every_slide_has_its_picture_and_figures(write):
 
 
 def test_folds_and_clipped_tissue_are_marked(write):
-    page = write(a=OM | {"fold_share": 0.0, "clipped_share": 0.004}, b=OM | {"fold_share": 0.021, "clipped_share": 0.3})
+    page = write(
+        a=OM | {"fold_share": 0.0, "clipped_share": 0.004},
+        b=OM | {"fold_share": 0.021, "bubble_share": 0.1, "clipped_share": 0.3},
+    )
     assert '<span class="marked">folds on 2.1 % of the tissue</span>' in page
+    assert '<span class="marked">bubbles on 10 % of the tissue</span>' in page
     assert '<span class="marked">30 % of the tissue clipped</span>' in page
     assert "<span>0.4 % of the tissue clipped</span>" in page
-    assert page.count('class="marked"') == 2
+    assert page.count('class="marked"') == 3
 
 
 def test_what_somebody_should_look_at_is_marked(write):

@@ -85,6 +85,7 @@ def test_a_site_with_mostly_one_class_is_a_shortcut(results, inputs):
     assert found.shortcut is None
 
 
+@pytest.mark.slow
 def test_grades_are_readings_and_no_shortcut(results, inputs):
     images = {f"{c}-I": ListedImage(c, "IM", "IgA", grade=float(label)) for c, label in FOLDS.labels.items()}
     found = summarise_headline(results, replace(inputs, images=images), ReportSettings(permutations=39), FOLDS, 1)

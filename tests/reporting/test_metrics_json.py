@@ -149,6 +149,7 @@ def test_models_are_compared_on_the_patients_of_both():
     assert metrics["discordant"]["worse"] == {"better": 0, "worse": 3}
 
 
+@pytest.mark.slow
 def test_only_the_declared_contrasts_are_adjusted():
     labels, patients = np.repeat([0, 1, 2], 8), [f"P{i:02d}" for i in range(24)]
     wrong = {"ours": [], "a": [0, 1, 8, 9, 16, 17], "b": range(0, 24, 3), "c": [2, 3, 8, 9, 14]}

@@ -11,6 +11,8 @@ from nephroscale.reporting.new_cases import write_new_cases
 from nephroscale.reporting.report_inputs import CaseInputs, ListedCase, UnitOutcome
 from support.accessibility import find_violations
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ["IgAN", "MN", "LN"]
 
 
@@ -86,7 +88,6 @@ def test_a_case_that_was_not_predicted_has_a_page_that_gives_the_reason(pages):
     assert "p(MN)" not in shown
 
 
-@pytest.mark.slow
 def test_the_pages_are_accessible(pages, tmp_path):
     for page in ("index.html", "cases/P001.html", "cases/P003.html"):
         assert find_violations(tmp_path / "out" / page, tmp_path, width=400) == []

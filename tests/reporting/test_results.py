@@ -34,6 +34,7 @@ def test_each_run_is_scaled_by_its_own_temperature():
     np.testing.assert_allclose(calibrated.probabilities[3:], apply_temperature(make_probabilities(PREDICTED[3:]), 0.5))
 
 
+@pytest.mark.slow
 def test_results_are_read_and_averaged_over_seeds(two_seeds):
     results = read_results("im-only", two_seeds.models["im-only"], two_seeds.classes)
     assert [(r.fold, r.seed) for r in results.runs] == [(str(k), s) for k in range(5) for s in (1, 2)]

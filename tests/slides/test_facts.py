@@ -99,6 +99,7 @@ def test_an_implausible_scale_in_the_file_is_ignored(shared, make_row, name):
         describe_image(path, make_row("OM"))
 
 
+@pytest.mark.slow
 def test_a_field_needs_a_scale_unless_a_glomerulus_fills_it(shared, make_row):
     path = shared / "data/kidney_om/local1.png"
     with pytest.raises(Rejected, match="no scale"):
@@ -128,6 +129,7 @@ def test_the_wrong_modality_is_rejected(shared, slide, make_row):
         describe_image(slide, make_row("IM"))
 
 
+@pytest.mark.slow
 def test_tem_images_take_the_scale_of_the_table(shared, make_row):
     path = shared / "data/tem/gbm_snider_A1--0024.jpg"
     assert describe_image(path, make_row("TEM", scale=table(1.2, "nm"))).scale == Scale(1.2, "nm", "table")

@@ -32,6 +32,7 @@ def test_images_are_found_with_the_outlines_beside_them(tmp_path):
         (("s/1.dcm", "s/2.dcm"), ["s"]),
         (("s/1.dcm",), ["s/1.dcm"]),
         (("h/a.vms", "h/a.jpg", "h/a.opt"), ["h/a.vms"]),
+        (("a.oif", "a.oif.files/s_C001.tif", "b.nd2", "c.oib"), ["a.oif", "b.nd2", "c.oib"]),
     ],
 )
 def test_a_slide_of_several_files_is_one_image(tmp_path, names, images):

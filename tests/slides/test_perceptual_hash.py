@@ -45,6 +45,7 @@ def test_an_image_of_one_grey_level_has_no_hash_and_one_of_two_levels_has(tmp_pa
     assert len(hash_of(tmp_path / "b.png")) == 64
 
 
+@pytest.mark.slow
 def test_a_slide_with_a_damaged_tile_has_nearly_the_hash_of_the_sound_one(slide, damaged):
     assert hash_of(damaged) is not None
     assert count_different_bits(hash_of(damaged), hash_of(slide)) <= SIMILAR_BITS

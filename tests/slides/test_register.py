@@ -48,6 +48,7 @@ def test_scales_that_differ_are_among_the_figures(slide, make_row, tmp_path):
     assert figures["differing_scales"] == {"A": "table: 0.5 µm per pixel (used); file: 0.25 µm per pixel"}
 
 
+@pytest.mark.slow
 def test_what_a_person_should_check_is_among_the_figures(picture, make_row, tmp_path):
     path = tmp_path / "a.tif"
     description = "Aperio Image Library v11\r\n8192x6144 (256x256)|AppMag = 20|MPP = 0.4990"

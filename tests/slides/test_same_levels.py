@@ -61,6 +61,7 @@ def test_a_slide_without_structure_is_not_judged(tmp_path):
         assert find_other_picture(slide) == ""
 
 
+@pytest.mark.slow
 def test_levels_of_a_real_slide(shared):
     with open_slide(shared / "data/slides" / "test3-DAPI-2-(387).ndpi") as slide:
         assert len(slide.sizes) == 7

@@ -186,6 +186,7 @@ def test_a_real_slide_normalised_to_itself_hardly_changes(shared, name):
     assert np.abs(ReinhardApplier(reinhard, reinhard)(image).astype(int) - image).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_pen_mark_hardly_changes_the_stain_vectors(shared):
     image = read_rgb(shared / "data/kidney_om/tcga-green-pen.png")
     found = find_bright_tissue(image, np.ones(image.shape[:2], bool), 4.0, "HE")

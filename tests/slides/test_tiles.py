@@ -13,7 +13,7 @@ from nephroscale.slides.facts import describe_image
 from nephroscale.slides.readers.registry import open_slide
 from nephroscale.slides.slide_view import SlideView
 from nephroscale.slides.stain import StainReference
-from nephroscale.slides.tile_reader import FOLD_LEVEL, open_tiles
+from nephroscale.slides.tile_reader import BUBBLE_LEVEL, FOLD_LEVEL, open_tiles
 from nephroscale.slides.tile_status import TileStatus
 from nephroscale.slides.tiles import BLURRED, COLUMNS, measure_focus, tile_slide
 from slides.conftest import write_slide
@@ -124,6 +124,24 @@ def test_tiles_in_a_fold_are_left_out_where_that_is_asked_for(tmp_path, picture,
     mask = cv2.imread(str(tmp_path / "a/mask.png"), cv2.IMREAD_GRAYSCALE)
     assert (mask == FOLD_LEVEL).mean() == pytest.approx(quality["fold_share"] * quality["tissue_share"], rel=0.05)
     assert open_tiles(tmp_path / "a").tissue.mean() == pytest.approx(quality["tissue_share"], rel=0.01)
+
+
+@pytest.mark.slow
+def test_tiles_under_a_bubble_are_left_out_where_that_is_asked_for(tmp_path, picture, om_settings, make_row):
+    drawn = cv2.circle(picture.copy(), (900, 760), 360, (40, 35, 40), 80)
+    path, row = write_slide(tmp_path / "slide.tiff", [drawn], 0.5), make_row("OM", stain="HE")
+    settings = replace(om_settings, normalisation="none", max_bubble_fraction=0.5)
+    tile_slide(path, describe_image(path, row), row, settings, None, tmp_path / "a")
+    quality = json.loads((tmp_path / "a/qc.json").read_text())
+    with (tmp_path / "a/tiles.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    covered = [r for r in rows if float(r["bubble_fraction"]) > 0.5]
+    assert len(covered) >= 4
+    assert {r["reason"] for r in covered} == {"bubble"}
+    assert {r["status"] for r in covered} == {"background"}
+    mask = cv2.imread(str(tmp_path / "a/mask.png"), cv2.IMREAD_GRAYSCALE)
+    shown = ((mask == BUBBLE_LEVEL) | (mask == FOLD_LEVEL)).mean()
+    assert quality["bubble_share"] * quality["tissue_share"] == pytest.approx(shown, rel=0.05)
 
 
 @pytest.mark.slow
@@ -353,6 +371,7 @@ def test_tiles_contain_no_metadata_of_the_file(tmp_path, slide, om_settings, mak
             assert b"slide.tiff" not in data
 
 
+@pytest.mark.slow
 def test_a_slide_of_which_too_much_is_unreadable_is_rejected(tmp_path, damaged, om_settings, make_row, he):
     row = make_row("OM", stain="HE")
     settings = replace(om_settings, max_unreadable_fraction=0.0)

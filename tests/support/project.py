@@ -15,7 +15,7 @@ from typing import Self
 from support.snakemake_calls import calls
 
 ROOT = Path(__file__).resolve().parents[2]
-IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", "parity", "tests")
+IGNORED = shutil.ignore_patterns("*.egg-info", "parity", "tests")
 PARTS = ("workflow", "scripts", "config", "resources", "slurm", "pyproject.toml")
 
 
@@ -50,8 +50,8 @@ class Project:
         self.fresh = False
 
     @classmethod
-    def check_out(cls, path: Path) -> Self:
-        """Copy the files that a run needs to a new folder, and generate the tiny cohort there."""
+    def check_out(cls, path: Path, images: Path | None = None) -> Self:
+        """Copy the files that a run needs to a new folder, and copy or generate the tiny cohort there."""
         path.mkdir(parents=True)
         for part in PARTS:
             source = ROOT / part
@@ -61,7 +61,10 @@ class Project:
                 shutil.copytree(source, path / part, ignore=IGNORED)
             else:
                 shutil.copy(source, path / part)
-        generate_tiny(path / "demo/tiny")
+        if images:
+            shutil.copytree(images, path / "demo/tiny")
+        else:
+            generate_tiny(path / "demo/tiny")
         return cls(path)
 
     def copy_to(self, path: Path) -> Self:

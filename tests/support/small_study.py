@@ -75,7 +75,7 @@ def write_study(folder: Path, *, deposits: bool = False, patients: Sequence[tupl
             continue
         for name, reading in ((f"{patient}-TEM", "0"), *([(f"{patient}-TEM2", "mesangial")] if deposits else [])):
             tem = {"image_id": name, "modality": "TEM", "path": f"{name}.png", "nm_per_px": 8}
-            cv2.imwrite(str(folder / "raw" / tem["path"]), _paint_tem(random, spots=reading != "0"))
+            cv2.imwrite(str(folder / "raw" / tem["path"]), paint_tem(random, spots=reading != "0"))
             rows.append(tem | {"patient_id": patient} | ({"deposits": reading} if deposits else {}))
     _write_table(folder / "images.csv", rows)
     people = [{"patient_id": patient, "diagnosis": label, "use": use} for patient, label, use in patients]
@@ -87,7 +87,7 @@ def write_new_patient(folder: Path) -> None:
     random = np.random.default_rng(99)
     tifffile.imwrite(folder / "raw/N0-OM.tif", _paint_om(random), tile=(256, 256), photometric="rgb")
     tifffile.imwrite(folder / "raw/N0-IM.tif", _paint_im(random))
-    cv2.imwrite(str(folder / "raw/N0-TEM.png"), _paint_tem(random))
+    cv2.imwrite(str(folder / "raw/N0-TEM.png"), paint_tem(random))
     om = {"image_id": "N0-OM", "modality": "OM", "stain": "PASM", "path": "N0-OM.tif", "mpp": 1.0}
     im = {"image_id": "N0-IM", "modality": "IM", "marker": "IgG", "path": "N0-IM.tif", "mpp": 0.5, "roi": "whole"}
     tem = {"image_id": "N0-TEM", "modality": "TEM", "path": "N0-TEM.png", "nm_per_px": 40}
@@ -118,7 +118,7 @@ def _paint_im(random: np.random.Generator) -> np.ndarray:
     return np.clip(cv2.GaussianBlur(image, (0, 0), 1) + random.normal(0, 20, image.shape), 0, 4095).astype(np.uint16)
 
 
-def _paint_tem(random: np.random.Generator, *, spots: bool = False) -> np.ndarray:
+def paint_tem(random: np.random.Generator, *, spots: bool = False) -> np.ndarray:
     """Grey bands of basement membrane with grain, and dark spots as of deposits."""
     rows, columns = np.mgrid[:256, :320]
     bands = 60 * np.sin((rows + columns * random.uniform(0.3, 0.7)) / 17)

@@ -1,6 +1,7 @@
 """Calls of Snakemake, each in a process of its own, which is forked off one that has imported Snakemake.
 
-The import takes half the time of a call that starts no job. The project's own code is imported by each call.
+The import takes half the time of a call that starts no job. The project's own code is imported by each call, and the
+packages of its jobs once for all calls (support/forked_packages.py).
 """
 
 from __future__ import annotations
@@ -69,14 +70,20 @@ def become(arguments: list[str], folder: str, log: str, environment: dict[str, s
 
 
 if __name__ == "__main__":
-    del sys.path[0]  # this folder
+    sys.path[0] = tests = os.path.dirname(sys.path[0])  # noqa: PTH120
     import gc
     import runpy
     import tempfile
 
     import snakemake.cli  # noqa: F401
 
+    from support.forked_packages import Packages
+
+    sys.path.remove(tests)
     gc.freeze()
+    packages = Packages() if sys.platform.startswith("linux") else None  # elsewhere, no job is forked
     serve()
+    if packages:
+        packages.use()
     tempfile.tempdir = None  # that of the environment
     runpy.run_module("snakemake", run_name="__main__", alter_sys=True)

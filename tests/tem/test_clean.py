@@ -142,6 +142,7 @@ def test_a_grey_mark_is_found_by_its_evenness() -> None:
     assert mask[truth].mean() > 0.9
 
 
+@pytest.mark.slow
 def test_marks_on_a_tinted_print(tmp_path: Path) -> None:
     image, truth = annotated((255, 0, 0))
     tint = np.clip(image * np.array([1.0, 0.85, 0.65]) + [20, 10, 0], 0, 255).astype(np.uint8)

@@ -91,6 +91,7 @@ def test_an_opaque_label_of_the_level_of_tissue_beside_it_ends_at_its_border(mic
     assert (mask & ~dilated(label, 3) & ~find_marks(jpeg(picture, quality))).mean() < 0.003
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", [0, 92, 75, 60])
 def test_nothing_is_found_on_micrographs_without_marks(micrographs, quality):
     for picture in micrographs:

@@ -157,6 +157,7 @@ def test_no_images_at_all(tmp_path: Path) -> None:
         prepare_tem([], SETTINGS, tmp_path / "bag")
 
 
+@pytest.mark.slow
 def test_images_with_the_same_content_count_once_and_are_named(tmp_path: Path) -> None:
     bits = "a5" * 32
     near = f"{int(bits, 16) ^ 0b1011:064x}"

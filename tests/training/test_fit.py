@@ -213,6 +213,7 @@ def test_it_stops_early_and_keeps_the_best_epoch(
     torch.testing.assert_close(dict(network.state_dict()), states[1], rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_test_patients_are_never_opened(cohort: Cohort, tmp_path: Path) -> None:
     train(cohort, tmp_path / "all")
     held_out = set(cohort.folds.folds[0].test)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,27 +14,20 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory) -> Path:
-    """A folder that all workers of this test run see."""
-    base = tmp_path_factory.getbasetemp()
-    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-
-
-@pytest.fixture(scope="session")
-def checked_out(shared_folder) -> Project:
+def checked_out(tiny_images, folder_of_all) -> Project:
     """The tiny cohort before any run. Copy it before changing it."""
-    return Project(make_once(shared_folder / "checked_out", Project.check_out))
+    return Project(make_once(folder_of_all / "checked_out", lambda path: Project.check_out(path, tiny_images)))
 
 
 @pytest.fixture(scope="session")
-def made(checked_out, shared_folder) -> Project:
+def made(checked_out, folder_of_all) -> Project:
     """The tiny cohort, run to its report. Copy it before changing it."""
 
     def run_all(path: Path) -> None:
         run = checked_out.copy_to(path).run()
         assert run.code == 0, run.output
 
-    return Project(make_once(shared_folder / "made", run_all))
+    return Project(make_once(folder_of_all / "made", run_all))
 
 
 @pytest.fixture

@@ -111,12 +111,14 @@ def test_a_slide_opens_with_its_scale(tmp_path):
             assert "openslide.mpp-x" not in slide.properties
 
 
+@pytest.mark.slow
 def test_a_damaged_slide_cannot_be_opened(tmp_path):
     do_work(replace(smallest().works[0], damage=True), tmp_path)
     with pytest.raises((openslide.OpenSlideError, openslide.OpenSlideUnsupportedFormatError)):
         openslide.OpenSlide(tmp_path / "om/P1.svs").read_region((0, 0), 0, (64, 64))
 
 
+@pytest.mark.slow
 def test_raw_files_state_no_date(tmp_path):
     do_work(smallest().works[0], tmp_path)
     with tifffile.TiffFile(tmp_path / "om/P1.svs") as tiff:
@@ -160,6 +162,7 @@ def test_command_line(tmp_path, monkeypatch, capsys):
         make_cohort("large")
 
 
+@pytest.mark.slow
 def test_outlines_match_pixels(tmp_path):
     """Inside Bowman's capsule the tuft is paler or darker than the tubules: the outline's rim is a dark line."""
     import cv2

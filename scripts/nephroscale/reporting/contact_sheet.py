@@ -1,4 +1,4 @@
-"""A contact sheet: thumbnails of all slides with the outlines of tissue, pen marks and folds, and quality figures."""
+"""A contact sheet: thumbnails of all slides, with outlines of tissue, pens, folds and bubbles, and quality figures."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST_PX = 320
 PAGE = 24
-PEN, FOLD = (200, 0, 140), (0, 70, 220)
-PEN_LEVEL, FOLD_LEVEL = 128, 192  # grey levels of `mask.png`; tissue is brighter than pen marks
+PEN, FOLD, BUBBLE = (200, 0, 140), (0, 70, 220), (0, 120, 90)
+PEN_LEVEL, FOLD_LEVEL, BUBBLE_LEVEL = 128, 192, 224  # grey levels of `mask.png`; tissue is brighter than pen marks
 CLIPPED_SHARE = 0.01  # of a slide's tissue, from which on the figure is marked
 BLURRED_SHARE = 0.25  # of a slide's tiles, from which on the figure is marked
 
@@ -70,7 +70,8 @@ def _card(name: str, tiles: Path, image: ListedImage) -> SheetCard:
     mask = cv2.imread(str(tiles / "mask.png"), cv2.IMREAD_GRAYSCALE)
     if mask is not None:
         mask = cv2.resize(mask, picture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-        for area, colour in ((mask > PEN_LEVEL, TISSUE), (mask == PEN_LEVEL, PEN), (mask == FOLD_LEVEL, FOLD)):
+        parts = ((PEN_LEVEL, PEN), (FOLD_LEVEL, FOLD), (BUBBLE_LEVEL, BUBBLE))
+        for area, colour in ((mask > PEN_LEVEL, TISSUE), *((mask == level, colour) for level, colour in parts)):
             contours, _ = cv2.findContours(area.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(picture, contours, -1, colour, 1, cv2.LINE_8)
     figures = _figures(tiles / "qc.json")
@@ -80,7 +81,8 @@ def _card(name: str, tiles: Path, image: ListedImage) -> SheetCard:
 def _figures(path: Path) -> list[Figure]:
     quality = json.loads(path.read_text(encoding="utf-8"))
     area, blurred, pen = quality["tissue_mm2"], quality["blurred_share"], quality["pen_share"]
-    folds, clipped, saturated = (quality.get(f"{name}_share") for name in ("fold", "clipped", "saturated"))
+    names = ("fold", "bubble", "clipped", "saturated")
+    folds, bubbles, clipped, saturated = (quality.get(f"{name}_share") for name in names)
     method, fallback = quality.get("normalisation"), quality.get("normalisation_fallback")
     used = "not normalised" if method == "identity" else f"normalised by {str(method).capitalize()}"
     figures = [
@@ -88,6 +90,7 @@ def _figures(path: Path) -> list[Figure]:
         Figure(f"focus {quality['focus_median']:.2f}, {_percent(blurred)} blurred", blurred >= BLURRED_SHARE),
         Figure(f"pen on {_percent(pen)}", True) if pen else None,
         Figure(f"folds on {_percent(folds)} of the tissue", True) if folds else None,
+        Figure(f"bubbles on {_percent(bubbles)} of the tissue", True) if bubbles else None,
         None if clipped is None else Figure(f"{_percent(clipped)} of the tissue clipped", clipped > CLIPPED_SHARE),
         Figure(f"{quality['left_out']} tiles left out", True) if quality["left_out"] else None,
         Figure(f"{quality['unreadable_tiles']} tiles unreadable", True) if quality["unreadable_tiles"] else None,

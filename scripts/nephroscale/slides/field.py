@@ -13,7 +13,6 @@ from nephroscale.slides.drawn_shapes import find_shapes, find_strips
 from nephroscale.slides.dye import components, separate_dye
 from nephroscale.slides.panels import find_panels
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion
-from nephroscale.slides.seams import find_seams
 
 if TYPE_CHECKING:
     from nephroscale.cohort.image import ImageRow
@@ -120,7 +119,7 @@ class Field(SlideReader):
     Raises
     ------
     Rejected
-        When a picture in colour is that of several dyes, or the file shows several pictures or an inset.
+        When a picture in colour is that of several dyes, or the file shows several pictures.
     UnreadableRegion
         When it cannot be decoded.
     """
@@ -142,8 +141,6 @@ class Field(SlideReader):
         del pixels
         drawn |= find_shapes(_levels(grey, valid, drawn))
         drawn &= valid
-        if several := find_seams(grey, drawn | ~valid):
-            raise Rejected(several)
         self.marked = float(drawn.mean()) + 1 - (bottom - top) / self.height
         self._pixels, self._valid = _fill(grey, drawn)[..., None], None if valid.all() else valid
 

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from nephroscale.slides.raw import DICOM, HAMAMATSU, find_sidecar
+from nephroscale.slides.companions import HAMAMATSU
+from nephroscale.slides.raw import DICOM, find_sidecar
 
 IMAGES = {".svs", ".ndpi", ".tif", ".tiff", ".scn", ".bif", ".svslide", ".mrxs", ".png", ".jpg", ".jpeg", ".bmp"}
-IMAGES |= {".jp2", ".mrc", ".dm3", ".dm4", ".emd", ".ser", ".czi", ".lif"}
+IMAGES |= {".jp2", ".mrc", ".dm3", ".dm4", ".emd", ".ser", ".czi", ".lif", ".nd2", ".oib", ".oif"}
 # The best kind first, where several lie beside one image; masks come last.
 OUTLINES = (".geojson", ".json", ".xml", ".annotations", ".zip", ".roi")
 _EXTENSIONS = "|".join(each[1:] for each in sorted(IMAGES | HAMAMATSU | DICOM))
@@ -82,6 +83,9 @@ def find_images(folder: Path, *, without: Path | None = None) -> FoundFiles:
 def _folders(folder: Path, without: Path | None) -> Iterator[tuple[Path, list[str]]]:
     for here, folders, names in os.walk(folder):
         slides = {name[:-5] for name in names if _suffix(name) == ".mrxs"}  # each has a folder of its pixels
+        slides |= {
+            f"{name[:-4]}{end}" for name in names if _suffix(name) == ".oif" for end in (".oif.files", ".OIF.files")
+        }
         folders[:] = sorted(
             name
             for name in folders

@@ -12,6 +12,7 @@ import numpy as np
 from nephroscale.arrays import write_arrays
 from nephroscale.errors import Rejected
 from nephroscale.slides.background import BACKGROUND, IntensityScale, calibrate_intensity, estimate_background
+from nephroscale.slides.bubbles import find_bubbles
 from nephroscale.slides.dye import full_scale, separate_dye
 from nephroscale.slides.facts import ImageFacts, is_whole_field
 from nephroscale.slides.field import Field, named_channel
@@ -44,10 +45,10 @@ class Modality(ABC):
     ----------
     dtype, channels, colours
         Of the stored arrays; name of each channel to its hexadecimal colour, for viewers.
-    overview, mask, folds
-        The slide at a coarse scale, its tissue, and its folds (None where they are not looked for).
-    max_fold
-        Fraction of a tile that folds may cover.
+    overview, mask, folds, bubbles
+        The slide at a coarse scale, its tissue, and folds and bubbles in it (None where they are not looked for).
+    max_fold, max_bubble
+        Fraction of a tile that folds, and bubbles, may cover.
     attributes, quality
         JSON values for the pyramid and for `qc.json`.
     """
@@ -57,6 +58,8 @@ class Modality(ABC):
     colours: Mapping[str, str]
     folds: np.ndarray | None = None
     max_fold: float = 1.0
+    bubbles: np.ndarray | None = None
+    max_bubble: float = 1.0
 
     def __init__(self, overview: Overview, mask: TissueMask, row: ImageRow, stain: str) -> None:
         if not (overview.valid | overview.unreadable).any():
@@ -108,11 +111,12 @@ class Brightfield(Modality):
         overview = self.view(reader, scales.overview).overview()
         mpp = scales.overview_mpp or settings.tissue_mpp
         super().__init__(overview, find_bright_tissue(overview.pixels, overview.valid, mpp, stain), row, stain)
-        self.max_fold = settings.max_fold_fraction
+        self.max_fold, self.max_bubble = settings.max_fold_fraction, settings.max_bubble_fraction
         if scales.overview_mpp is not None:
             self.folds = find_folds(overview.pixels, overview.valid, self.mask, mpp)
-            share = self.folds.sum() / max(1, self.mask.tissue.sum())
-            self.quality["fold_share"] = round(float(share), 4)
+            self.bubbles = find_bubbles(overview.pixels, overview.valid, self.mask, mpp)
+            for kind, found in (("fold", self.folds), ("bubble", self.bubbles)):
+                self.quality[f"{kind}_share"] = round(float(found.sum() / max(1, self.mask.tissue.sum())), 4)
 
     def view(self, reader: SlideReader, scale: float) -> SlideView:
         """View the slide at a scale."""

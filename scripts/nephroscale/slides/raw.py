@@ -6,7 +6,6 @@ before each run.
 
 from __future__ import annotations
 
-import configparser
 import hashlib
 import os
 import re
@@ -16,9 +15,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.slides.companions import HAMAMATSU, list_hamamatsu, list_mirax, list_oif
 
 DICOM = {".dcm", ".dicom"}
-HAMAMATSU = {".vms", ".vmu"}
 PICTURES = {".tif", ".tiff", ".jpg", ".jpeg", ".png", ".bmp", ".jp2", ".mrc"}
 _STATES_SCALE = re.compile(rb"PixelSize|PixelSpacing|SM_MICRON_BAR|XpixCal|<MicroscopeImage")
 _SIDECAR_BYTES = 1 << 16
@@ -55,9 +54,11 @@ def list_files(path: Path) -> list[tuple[str, Path]]:
     elif not path.is_file():
         raise NephroscaleError("The file does not exist.", where=str(path), fix="Correct the path in images.csv.")
     elif path.suffix.lower() == ".mrxs":
-        found = _mirax(path)
+        found = list_mirax(path)
     elif path.suffix.lower() in HAMAMATSU:
-        found = _hamamatsu(path)
+        found = list_hamamatsu(path)
+    elif path.suffix.lower() == ".oif":
+        found = list_oif(path)
     elif path.suffix.lower() in DICOM:
         found = _dicom_file(path)
     else:
@@ -147,7 +148,7 @@ def link_raw(path: Path, folder: Path) -> Path:
         temporary.symlink_to(real)
         temporary.replace(link)
     # Only links of an earlier call; callers keep their own links in other folders.
-    for stale in sorted([*folder.glob("*"), *folder.glob("slide/**/*")]):
+    for stale in sorted([*folder.glob("*"), *folder.glob("slide/**/*"), *folder.glob("slide.oif.files/*")]):
         name = stale.relative_to(folder).as_posix()
         if stale.is_symlink() and name not in names and not stale.name.startswith("."):
             stale.unlink(missing_ok=True)
@@ -183,7 +184,7 @@ def _plain_file(path: Path) -> tuple[str, os.stat_result] | None:
     """Give link name and state of an image that is certainly one file, else None."""
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix == ".mrxs" or suffix in HAMAMATSU or suffix in DICOM:
+    if suffix in {".mrxs", ".oif"} or suffix in HAMAMATSU or suffix in DICOM:
         return None
     try:
         state = os.stat(path)  # noqa: PTH116
@@ -212,49 +213,6 @@ def digest(path: Path) -> str:
 
 def _extension(path: Path) -> str:
     return path.suffix.lower() if re.fullmatch(r"\.[a-z0-9]+", path.suffix.lower()) else ""
-
-
-def _beside(path: Path, name: str) -> Path:
-    """Find a companion in the folder of the file, or else in the folder of the file that it links to."""
-    here = path.with_name(name)
-    return here if here.exists() else Path(os.path.realpath(path)).with_name(name)
-
-
-def _mirax(path: Path) -> list[tuple[str, Path]]:
-    data = _beside(path, path.stem)
-    if not data.is_dir():  # the link may have another name than the slide
-        data = Path(os.path.realpath(path)).with_suffix("")
-    if not (data / "Slidedat.ini").is_file():
-        raise NephroscaleError(
-            "An MRXS slide needs a folder of the same name next to it, with Slidedat.ini.",
-            where=str(path),
-            fix="Copy the slide again, with its folder.",
-        )
-    companions = sorted(p for p in data.rglob("*") if p.is_file())
-    return [("slide.mrxs", path), *((f"slide/{p.relative_to(data).as_posix()}", p) for p in companions)]
-
-
-def _hamamatsu(path: Path) -> list[tuple[str, Path]]:
-    index = configparser.RawConfigParser(strict=False)
-    try:
-        index.read_string(path.read_text(encoding="utf-8", errors="replace"))
-    except configparser.Error:
-        return [("slide" + _extension(path), path)]
-    values = {
-        value.strip()
-        for section in index.sections()
-        for key, value in index[section].items()
-        if "file" in key or "image" in key
-    }
-    companions = {name: _beside(path, name) for name in values if Path(name).suffix and "/" not in name}
-    missing = sorted(name for name, real in companions.items() if not real.is_file())
-    if missing:
-        raise NephroscaleError(
-            f"This slide refers to files that do not exist: {', '.join(missing)}.",
-            where=str(path),
-            fix="Copy them too.",
-        )
-    return [("slide" + _extension(path), path), *companions.items()]
 
 
 def _dicom_folder(path: Path) -> list[tuple[str, Path]]:

@@ -77,6 +77,13 @@ class OmTilingSettings(TilingSettings):
         minimum=0,
         maximum=1,
     )
+    max_bubble_fraction: float = setting(
+        "Largest fraction of a tile that tissue under an air bubble may cover; a tile above it is left out, with the "
+        "reason in `tiles.csv`. The default leaves none out.",
+        1.0,
+        minimum=0,
+        maximum=1,
+    )
     max_clipped_fraction: float = setting(
         "Largest fraction of a slide's tissue that may be over- or underexposed (a channel clipped at 255 or 0); a "
         "slide above it is rejected.",

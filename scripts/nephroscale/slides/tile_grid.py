@@ -39,8 +39,8 @@ class TileGrid:
         uint8 [rows, columns], values of :class:`TileStatus`.
     fraction
         float32 [rows, columns], tissue fraction of each tile.
-    pen, fold
-        float32 [rows, columns], fraction of each tile that pen marks and folds cover.
+    pen, fold, bubble
+        float32 [rows, columns], fraction of each tile that pen marks, folds and bubbles cover.
     """
 
     side: int
@@ -52,6 +52,7 @@ class TileGrid:
     fraction: np.ndarray
     pen: np.ndarray
     fold: np.ndarray
+    bubble: np.ndarray
 
     def box(self, row: int, column: int) -> tuple[int, int, int, int]:
         """Give x, y, width and height of a tile, in pixels from the corner of the grid."""
@@ -68,6 +69,8 @@ def make_grid(
     *,
     folds: np.ndarray | None = None,
     max_fold: float = 1.0,
+    bubbles: np.ndarray | None = None,
+    max_bubble: float = 1.0,
 ) -> TileGrid:
     """Cover a tissue mask with tiles.
 
@@ -83,10 +86,10 @@ def make_grid(
         Pixels of the tiles per pixel of the overview.
     settings
         `tile_px`, `tissue_fraction` and `max_pen_fraction`.
-    folds
+    folds, bubbles
         bool [h, w], at the scale of the overview; None where they were not looked for.
-    max_fold
-        Largest fraction of a tile that folds may cover.
+    max_fold, max_bubble
+        Largest fraction of a tile that they may cover.
 
     Raises
     ------
@@ -95,16 +98,17 @@ def make_grid(
     """
     side = settings.tile_px
     rows, columns = -(-view.height // side), -(-view.width // side)
-    parts = (*mask, unreadable, np.zeros_like(unreadable) if folds is None else folds)
-    share, pen, lost, fold = (_share(part, rows, columns, side / ratio) for part in parts)
+    parts = (*mask, unreadable, *(np.zeros_like(unreadable) if part is None else part for part in (folds, bubbles)))
+    share, pen, lost, fold, bubble = (_share(part, rows, columns, side / ratio) for part in parts)
     status = np.zeros((rows, columns), np.uint8)
     wanted = share >= max(settings.tissue_fraction, 1e-6)
-    status[wanted & (pen <= settings.max_pen_fraction) & (fold <= max_fold)] = TileStatus.TISSUE
+    clean = (pen <= settings.max_pen_fraction) & (fold <= max_fold) & (bubble <= max_bubble)
+    status[wanted & clean] = TileStatus.TISSUE
     status[lost > 0] = TileStatus.UNREADABLE
     if not (status == TileStatus.TISSUE).any():
         raise Rejected(
             "no tissue was found"
-            + (" but under pen marks or in folds" if wanted.any() else "")
+            + (" but under pen marks or bubbles, or in folds" if wanted.any() else "")
             + (", and parts of the slide cannot be read" if unreadable.any() else ""),
             unreadable_tiles=int((status == TileStatus.UNREADABLE).sum()),
         )
@@ -112,7 +116,7 @@ def make_grid(
     where = np.s_[down[0] : down[-1] + 1, across[0] : across[-1] + 1]
     x, y = int(across[0]) * side, int(down[0]) * side
     width, height = min(view.width, (int(across[-1]) + 1) * side) - x, min(view.height, (int(down[-1]) + 1) * side) - y
-    return TileGrid(side, x, y, width, height, status[where], share[where], pen[where], fold[where])
+    return TileGrid(side, x, y, width, height, status[where], share[where], pen[where], fold[where], bubble[where])
 
 
 def _share(mask: np.ndarray, rows: int, columns: int, side: float) -> np.ndarray:

@@ -14,7 +14,7 @@ import zarr
 from nephroscale.errors import NephroscaleError
 from nephroscale.slides.tile_status import SLIDE_PIXELS
 
-PEN_LEVEL, FOLD_LEVEL = 128, 192  # grey levels of pen marks, and of folds in tissue, in `mask.png`
+PEN_LEVEL, FOLD_LEVEL, BUBBLE_LEVEL = 128, 192, 224  # of pen marks, and of folds and bubbles in tissue, in `mask.png`
 
 
 class Pixels(Protocol):

@@ -23,7 +23,7 @@ from nephroscale.slides.scales import Scales, choose_scales
 from nephroscale.slides.settings import ImTilingSettings, OmTilingSettings
 from nephroscale.slides.slide_pixels import describe_pixels
 from nephroscale.slides.tile_grid import TileGrid, make_grid
-from nephroscale.slides.tile_reader import FOLD_LEVEL, PEN_LEVEL
+from nephroscale.slides.tile_reader import BUBBLE_LEVEL, FOLD_LEVEL, PEN_LEVEL
 from nephroscale.slides.tile_status import TileStatus
 
 if TYPE_CHECKING:
@@ -33,12 +33,14 @@ if TYPE_CHECKING:
     from nephroscale.cohort.image import ImageRow
     from nephroscale.slides.slide_view import Overview, SlideView
     from nephroscale.slides.stain import StainReference
-    from nephroscale.slides.tissue import TissueMask
 
 THUMBNAIL_PX = 1024
 THUMBNAIL_MAX_READ = 40_000_000  # pixels of the raw level that a thumbnail may be made from
 BLURRED = 0.36  # focus below which a tile counts as blurred: a Gaussian of about 1 µm
-COLUMNS = ("row", "column", "x", "y", "status", "tissue_fraction", "pen_fraction", "fold_fraction", "focus", "reason")
+COLUMNS = (
+    *("row", "column", "x", "y", "status"),
+    *("tissue_fraction", "pen_fraction", "fold_fraction", "bubble_fraction", "focus", "reason"),
+)
 
 
 class TileFigures(TypedDict):
@@ -135,8 +137,17 @@ def _tile(  # noqa: PLR0917
     report: Callable[[int, int], None] | None,
 ) -> TileFigures:
     view = modality.view(reader, scales.tile)
-    lost, folds, max_fold = modality.overview.unreadable, modality.folds, modality.max_fold
-    grid = make_grid(view, modality.mask, lost, scales.ratio, settings, folds=folds, max_fold=max_fold)
+    grid = make_grid(
+        view,
+        modality.mask,
+        modality.overview.unreadable,
+        scales.ratio,
+        settings,
+        folds=modality.folds,
+        max_fold=modality.max_fold,
+        bubbles=modality.bubbles,
+        max_bubble=modality.max_bubble,
+    )
     modality.fit(view, grid, scales)
     stream = _Stream(view, grid, modality, settings, report)
     mpp = None if scales.mpp is None else round(scales.mpp, 6)
@@ -170,11 +181,11 @@ def _tile(  # noqa: PLR0917
         levels = count_levels(grid.height, grid.width)
     _check_unreadable(grid, settings.max_unreadable_fraction)
     write_tissue_label(out, grid.status, tile_px=grid.side, mpp=scales.mpp, levels=levels)
-    reasons = _explain(grid, stream.focus, settings.max_pen_fraction, max_fold)
+    reasons = _explain(grid, stream.focus, settings.max_pen_fraction, modality)
     _write_table(out / "tiles.csv", grid, stream.focus, reasons)
     as_grey = modality.to_grey if modality.channels == 1 else None
     _write_thumbnail(out / "thumbnail.png", _thumbnail_source(reader, modality), as_grey)
-    _write_mask(out / "mask.png", modality.mask, folds)
+    _write_mask(out / "mask.png", modality)
     quality = _quality(modality, grid, stream.focus, reasons, scales)
     content = {**modality.quality, **quality}
     (out / "qc.json").write_text(json.dumps(content, sort_keys=True, indent=2) + "\n", encoding="utf-8")
@@ -298,11 +309,12 @@ def _quality(modality: Modality, grid: TileGrid, focus: np.ndarray, reasons: np.
     }
 
 
-def _explain(grid: TileGrid, focus: np.ndarray, max_pen: float, max_fold: float) -> np.ndarray:
-    """Name why tiles were left out: `pen`, `fold`, `out of focus`, or nothing; str [rows, columns]."""
+def _explain(grid: TileGrid, focus: np.ndarray, max_pen: float, modality: Modality) -> np.ndarray:
+    """Name why tiles were left out: `pen`, `fold`, `bubble`, `out of focus`, or nothing; str [rows, columns]."""
     absent = grid.status == TileStatus.BACKGROUND
     blurred = np.where(absent & np.isfinite(focus), "out of focus", "")
-    folded = np.where(absent & (grid.fold > max_fold), "fold", blurred)
+    covered = np.where(absent & (grid.bubble > modality.max_bubble), "bubble", blurred)
+    folded = np.where(absent & (grid.fold > modality.max_fold), "fold", covered)
     return np.where(absent & (grid.pen > max_pen), "pen", folded)
 
 
@@ -315,7 +327,7 @@ def _write_table(path: Path, grid: TileGrid, focus: np.ndarray, reasons: np.ndar
             x, y, _, _ = grid.box(row, column)
             status = TileStatus(int(grid.status[here])).name.lower()
             sharp = f"{focus[here]:.3f}" if np.isfinite(focus[here]) else ""
-            shares = [f"{each[here]:.3f}" for each in (grid.fraction, grid.pen, grid.fold)]
+            shares = [f"{each[here]:.3f}" for each in (grid.fraction, grid.pen, grid.fold, grid.bubble)]
             writer.writerow([row, column, x, y, status, *shares, sharp, reasons[here]])
 
 
@@ -339,11 +351,13 @@ def _write_thumbnail(path: Path, overview: Overview, as_grey: Callable[[np.ndarr
     _write_png(path, picture, cv2.INTER_AREA)
 
 
-def _write_mask(path: Path, mask: TissueMask, folds: np.ndarray | None) -> None:
-    """Write the mask that tiles are chosen by: tissue is white, folds in it are light grey, pen marks grey."""
+def _write_mask(path: Path, modality: Modality) -> None:
+    """Write the mask that tiles are chosen by: tissue is white, folds and bubbles light grey, pen marks grey."""
+    mask = modality.mask
     levels = (255 * mask.tissue + PEN_LEVEL * (mask.pen & ~mask.tissue)).astype(np.uint8)
-    if folds is not None:
-        levels[folds] = FOLD_LEVEL
+    for found, level in ((modality.bubbles, BUBBLE_LEVEL), (modality.folds, FOLD_LEVEL)):
+        if found is not None:
+            levels[found] = level
     _write_png(path, levels, cv2.INTER_NEAREST)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.panels import find_panels
-from nephroscale.slides.seams import find_seams
+from nephroscale.slides.seams import find_seam
 from nephroscale.tem.fill import fill_marks
 from nephroscale.tem.marks import find_marks, find_strips
 from nephroscale.tem.shapes import dilated
@@ -74,7 +74,7 @@ def clean_burned_in(image: np.ndarray, drawn: np.ndarray | None = None) -> Clean
     marks = find_marks(inner)
     if drawn is not None and drawn.any():
         marks |= dilated(drawn, COLOUR_REACH)[picture]
-    if several := find_seams(inner, marks):
+    if several := find_seam(inner, marks):
         raise Rejected(several)
     mask[picture] = marks
     return Cleaned(fill_marks(inner, marks), mask, top, left)

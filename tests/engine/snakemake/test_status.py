@@ -9,6 +9,7 @@ import pytest
 from nephroscale.engine.make_units import not_made
 from nephroscale.engine.snakemake.job_groups import has_notes, wait_for_receipts, write_note
 from nephroscale.engine.snakemake.status import summary
+from nephroscale.engine.stage import Need
 from nephroscale.store.receipts import Receipt
 
 
@@ -106,7 +107,7 @@ def test_units_behind_a_failed_job_name_it(plan):
     assert not has_notes(plan)
     write_note(plan.receipt_path("tem", "P2"), "why")
     assert has_notes(plan)
-    stage = SimpleNamespace(needs=lambda _plan, _unit: [SimpleNamespace(stage="tem", unit=u) for u in ("P1", "P2")])
+    stage = SimpleNamespace(needs=lambda _plan, _unit: [Need("tem", u) for u in ("P1", "P2")])
     assert "tem of P2" in str(not_made(plan, stage, "P9"))
     assert "tem of P1" not in str(not_made(plan, stage, "P9"))
 

@@ -114,9 +114,8 @@ def test_strips_that_are_absent_or_too_large_are_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "start", "kind"),
     [
-        ("a.nd2", b"\xda\xce\xbe\n", "an ND2 file of Nikon"),
-        ("a.oib", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an OIB file of Olympus"),
-        ("a.oif", "\ufeff[FileInformation]".encode("utf-16-le"), "an OIF file of Olympus"),
+        ("a.zvi", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a ZVI file of Zeiss"),
+        ("a.ims", b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
         ("a.vsi", b"II*\0", "a VSI file of Olympus, whose TIFF holds previews alone"),
     ],
 )
@@ -128,7 +127,12 @@ def test_files_of_microscopes_programs_are_refused_by_name(tmp_path, name, start
 
 @pytest.mark.parametrize(
     ("name", "start", "kind"),
-    [("a.lif", b"p\0\0\0\x0e\0\0\0*", "a LIF file of Leica"), ("a.czi", b"ZISRAWFILE", "a CZI file of Zeiss")],
+    [
+        ("a.lif", b"p\0\0\0\x0e\0\0\0*", "a LIF file of Leica"),
+        ("a.czi", b"ZISRAWFILE", "a CZI file of Zeiss"),
+        ("a.nd2", b"\xda\xce\xbe\n", "an ND2 file of Nikon"),
+        ("a.oib", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", r"an OIB file of Olympus \(or another compound file\)"),
+    ],
 )
 def test_files_that_need_the_extra_are_refused_without_it(tmp_path, monkeypatch, name, start, kind):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)

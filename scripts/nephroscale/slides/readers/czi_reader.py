@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
-from nephroscale.slides.readers.pictures import choose_picture
+from nephroscale.slides.readers.pictures import choose_picture, refuse_damage
 from nephroscale.slides.readers.stated_mpp import square_pixels
 
 if TYPE_CHECKING:
@@ -50,20 +50,15 @@ class CziReader(SlideReader):
     def __init__(self, path: Path, page: int | None = None) -> None:
         import czifile
 
-        try:
+        with refuse_damage("CZI"):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self._czi = czifile.CziFile(str(path), multifile=False)
-        except Exception as fault:  # of any class, here and below
-            raise UnreadableSlide("the CZI is damaged or truncated") from fault
-        try:
-            self._set_up(path, page)
-        except UnreadableSlide:
-            self.close()
-            raise
-        except Exception as fault:
-            self.close()
-            raise UnreadableSlide("the CZI is damaged or truncated") from fault
+            try:
+                self._set_up(path, page)
+            except Exception:
+                self.close()
+                raise
 
     def _set_up(self, path: Path, number: int | None) -> None:
         self._bytes, header = path.stat().st_size, self._czi.header

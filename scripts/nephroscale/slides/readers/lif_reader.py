@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from nephroscale.slides.readers.base import SlideReader, UnreadableSlide
-from nephroscale.slides.readers.pictures import choose_picture
+from nephroscale.slides.readers.pictures import choose_picture, refuse_damage
 from nephroscale.slides.readers.stated_mpp import StatedMpp, micrometres, square_pixels
 
 if TYPE_CHECKING:
@@ -47,15 +47,10 @@ class LifReader(SlideReader):
     def __init__(self, path: Path, page: int | None = None) -> None:
         import liffile
 
-        try:
-            with liffile.LifFile(str(path)) as lif:
-                if lif.type != liffile.LifFileType.LIF:
-                    raise UnreadableSlide("it is an LOF or LIFEXT file, which is not supported; save it as LIF")
-                self._set_up(path, lif, page)
-        except UnreadableSlide:
-            raise
-        except Exception as fault:  # of any class, in damaged files
-            raise UnreadableSlide("the LIF is damaged or truncated") from fault
+        with refuse_damage("LIF"), liffile.LifFile(str(path)) as lif:
+            if lif.type != liffile.LifFileType.LIF:
+                raise UnreadableSlide("it is an LOF or LIFEXT file, which is not supported; save it as LIF")
+            self._set_up(path, lif, page)
 
     def _set_up(self, path: Path, lif: Any, number: int | None) -> None:
         size = path.stat().st_size

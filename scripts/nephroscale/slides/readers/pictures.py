@@ -1,13 +1,14 @@
-"""Choose one of the pictures of a microscope's file, and refuse stacks and scenes of which none is named."""
+"""Choose one of the pictures of a microscope's file; refuse stacks and scenes of which none is named, and damage."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from nephroscale.slides.readers.base import UnreadableSlide
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 Picture = TypeVar("Picture")
 
@@ -41,3 +42,25 @@ def choose_picture(pictures: Sequence[Picture], number: int | None, kinds: str, 
     if number is not None and number > count:
         raise UnreadableSlide(f"it has no picture #{number}, but {count}")
     return pictures[0 if number is None else number - 1]
+
+
+@contextmanager
+def refuse_damage(name: str) -> Iterator[None]:
+    """Refuse a file in which a package finds a fault, of whatever class.
+
+    Parameters
+    ----------
+    name
+        Of the format, as `LIF`.
+
+    Raises
+    ------
+    UnreadableSlide
+        When anything is raised within; one that has its own reason is passed on.
+    """
+    try:
+        yield
+    except UnreadableSlide:
+        raise
+    except Exception as fault:
+        raise UnreadableSlide(f"the {name} is damaged or truncated") from fault

@@ -22,6 +22,9 @@ READERS = {
     "image_reader": "nephroscale.slides.readers.image_reader",
     "jpeg_tiff_reader": "nephroscale.slides.readers.jpeg_tiff_reader",
     "lif_reader": "nephroscale.slides.readers.lif_reader",
+    "nd2_reader": "nephroscale.slides.readers.nd2_reader",
+    "oib_reader": "nephroscale.slides.readers.oib_reader",
+    "oif_reader": "nephroscale.slides.readers.oif_reader",
     "openslide_reader": "nephroscale.slides.readers.openslide_reader",
     "samples_reader": "nephroscale.slides.readers.samples_reader",
     "tifffile_reader": "nephroscale.slides.readers.tifffile_reader",
@@ -33,21 +36,24 @@ SIGNATURES = {
     b"BM": "image_reader",
     b"p\0\0\0": "lif_reader",
     b"ZISRAWFI": "czi_reader",
+    b"\xda\xce\xbe\n": "nd2_reader",
+    b"\xd0\xcf\x11\xe0": "oib_reader",
+    b"\xff\xfe[\0": "oif_reader",
 }
 """First bytes of a file (8 at most) to the one reader of its format."""
 EXTRA = {
     "czi_reader": ("czifile", "a CZI file of Zeiss"),
     "lif_reader": ("liffile", "a LIF file of Leica"),
+    "nd2_reader": ("nd2", "an ND2 file of Nikon"),
+    "oib_reader": ("olefile", "an OIB file of Olympus (or another compound file)"),
 }
 """Readers whose package is in the extra `im-formats`: the package, and the name of the format."""
 FOREIGN = {
-    b"\xda\xce\xbe\n": "an ND2 file of Nikon",
     b"\0\0\0\x0cjP  ": "a JPEG 2000 file (or an old ND2 file of Nikon)",
-    b"\xd0\xcf\x11\xe0": "an OIB file of Olympus or a ZVI file of Zeiss",
-    b"\xff\xfe[\0": "an OIF file of Olympus",
     b"\x89HDF\r\n": "an HDF5 file (such as IMS of Imaris)",
 }
 """First bytes of the files of microscopes' programs that are not read."""
+COMPOUND = b"\xd0\xcf\x11\xe0"
 ORIENTATION = 274
 SEPARATE = 2
 UNSPECIFIED = 0
@@ -58,7 +64,7 @@ EXPANDING = (1, 5, 7, 8, 32773, 32946)
 OPENED = "cannot be opened: "
 MOST_SEGMENT_BYTES = 2**28
 MICROGRAPH = "samples_reader"
-PAGED = (MICROGRAPH, "tifffile_reader", *EXTRA)
+PAGED = (MICROGRAPH, "tifffile_reader", "oif_reader", *EXTRA)
 """The readers of files with several pictures."""
 FAST = "jpeg_tiff_reader"
 """The reader that replaces OpenSlide where sample tiles are equal."""
@@ -160,7 +166,7 @@ def candidate_readers(path: Path, page: int | None = None) -> list[str]:
         _check_tiff(path)
         return ["tifffile_reader"]
     reader = next((reader for start, reader in SIGNATURES.items() if magic.startswith(start)), None)
-    if reader in EXTRA:
+    if reader in PAGED:
         _check_extra(reader)
         return [reader]
     if page is not None and page > 1:
@@ -184,13 +190,15 @@ def _foreign(path: Path, magic: bytes) -> str | None:
     """Name the format of a microscope's program, if it is one of those that are not read."""
     if magic.startswith(TIFF) and path.suffix.lower() == ".vsi":
         return "a VSI file of Olympus, whose TIFF holds previews alone"
+    if magic.startswith(COMPOUND) and path.suffix.lower() == ".zvi":
+        return "a ZVI file of Zeiss"
     return next((name for start, name in FOREIGN.items() if magic.startswith(start)), None)
 
 
 def _check_extra(reader: str) -> None:
     """Refuse a file whose reader needs a package that is not installed."""
-    package, name = EXTRA[reader]
-    if importlib.util.find_spec(package) is None:
+    package, name = EXTRA.get(reader, ("", ""))
+    if package and importlib.util.find_spec(package) is None:
         raise Rejected(
             f"it is {name}, which is read only with the extra `im-formats` (see README); or export the picture as "
             "OME-TIFF with all its bits"
