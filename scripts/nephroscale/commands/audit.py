@@ -87,12 +87,13 @@ def print_trace(options: argparse.Namespace) -> None:
     print(trace(graph, find_artifact(plan, graph, options.artifact), everything=options.all))
 
 
-def print_why(options: argparse.Namespace) -> None:
+def print_why(options: argparse.Namespace) -> int:
     """Print why a unit would be made again; the exit status is 0 in any case, since a change is no error."""
     plan = open_plan(options)
     unit = find_unit(plan, options.unit)
     find_out(plan)
     print(why(plan, *unit))
+    return 0
 
 
 def print_difference(options: argparse.Namespace) -> None:

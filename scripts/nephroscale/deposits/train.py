@@ -137,12 +137,17 @@ def train_deposits(
     else:
         from nephroscale.deposits.svm import fit_svm
 
-        pictures = [*sides.training, *sides.validation]
-        features = join_stages(pooled_features(backbone, pictures, device, settings.batch_size), variant)
+        features = join_stages(
+            pooled_features(backbone, [*sides.training, *sides.validation], device, settings.batch_size), variant
+        )
         count = len(sides.training)
         labels = np.array([bool(picture.label) for picture in sides.training])
-        persons = [task.folds.persons.get(picture.patient, picture.patient) for picture in sides.training]
-        svm = fit_svm(features[:count], labels, persons, seed)
+        svm = fit_svm(
+            features[:count],
+            labels,
+            [task.folds.persons.get(picture.patient, picture.patient) for picture in sides.training],
+            seed,
+        )
         svm.save(out)
         probabilities = svm.probabilities(features[count:])
         figures = {

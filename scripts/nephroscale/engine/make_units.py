@@ -68,7 +68,11 @@ def _make_unit(plan: Plan, stage: Stage, unit: str) -> Receipt:
 
 def not_made(plan: Plan, stage: Stage, unit: str) -> NotMadeError:
     """The error of a unit whose inputs are not all made; it names those."""
-    needs = [f"{need.stage} of {need.unit}" for need in stage.needs(plan, unit) if plan.receipt(*need[:2]) is None]
+    needs = [
+        f"{need.stage} of {need.unit}"
+        for need in stage.needs(plan, unit)
+        if plan.receipt(need.stage, need.unit) is None
+    ]
     return NotMadeError(
         "A required input has not been produced yet.",
         where=name_some(needs, 5),
@@ -84,7 +88,7 @@ def _compute(plan: Plan, stage: Stage, unit: str, recipe: Recipe, *, begun: floa
     check_registered(plan, stage, unit)
     signatures = raw_signatures(plan, stage, unit)
     started, clock = now(), time.monotonic()
-    digests = {r.digest for need in stage.needs(plan, unit) if (r := plan.receipt(*need[:2])) and r.digest}
+    digests = {r.digest for need in stage.needs(plan, unit) if (r := plan.receipt(need.stage, need.unit)) and r.digest}
     with (
         plan.store.scratch() as scratch,
         node_folder(wanted=plan.config.compute.copy_raw_to_node) as node_copies,
