@@ -86,7 +86,7 @@ def _refuse_turned_or_stacked(data: bytes) -> None:
         with Image.open(io.BytesIO(data)) as image:
             turned = image.getexif().get(ORIENTATION, 1) not in UPRIGHT
             pages = _pages_of_one_size(data) if image.format == "TIFF" else 1
-    except Exception:
+    except Exception:  # Pillow raises exceptions of any class; reading the pixels gives the reason
         return
     if turned:
         raise UnreadableAnnotationError("its orientation tag rotates it; save it upright")
