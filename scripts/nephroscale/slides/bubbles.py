@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from nephroscale.slides.stain import DENSITY
+from nephroscale.slides.stain import channel_densities
 from nephroscale.slides.tissue import TissueMask, estimate_white_point
 
 LINE_UM = 100  # greatest width of the line
@@ -63,8 +63,8 @@ def _lines(rgb: np.ndarray, valid: np.ndarray, mask: TissueMask, mpp: float) -> 
     """Thin dark lines, as 0 and 1, with small gaps closed."""
     white = estimate_white_point(rgb, valid & ~mask.pen)
     least = np.full(mask.tissue.shape, np.inf, np.float32)
-    for channel, glass in zip(cv2.split(np.ascontiguousarray(rgb)), white, strict=True):
-        least = np.minimum(least, np.maximum(cv2.LUT(channel, DENSITY) + np.float32(np.log(glass / 255)), 0))
+    for density in channel_densities(rgb, white):
+        least = np.minimum(least, density)
     above = cv2.morphologyEx(least, cv2.MORPH_TOPHAT, _disc(LINE_UM / mpp))
     plain = mask.tissue & ~mask.pen
     usual = float(np.percentile(above[plain], QUANTILE)) if plain.any() else 0.0

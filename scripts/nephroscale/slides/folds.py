@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from nephroscale.slides.stain import DENSITY
+from nephroscale.slides.stain import channel_densities
 from nephroscale.slides.tissue import TissueMask, estimate_white_point
 
 DENSER = 1.4  # optical density in each channel, in medians of the slide's tissue; two layers have 1.6 to 1.7
@@ -48,9 +48,8 @@ def find_folds(rgb: np.ndarray, valid: np.ndarray, mask: TissueMask, mpp: float)
         return found
     white = estimate_white_point(rgb, valid & ~mask.pen)
     least = np.full(found.shape, np.inf, np.float32)
-    for channel, glass in zip(cv2.split(np.ascontiguousarray(rgb)), white, strict=True):
-        density = np.maximum(cv2.LUT(channel, DENSITY) + np.float32(np.log(glass / 255)), 0)
-        density = cv2.GaussianBlur(density, (0, 0), SMOOTH_UM / mpp)
+    for sharp in channel_densities(rgb, white):
+        density = cv2.GaussianBlur(sharp, (0, 0), SMOOTH_UM / mpp)
         least = np.minimum(least, density / max(float(np.median(density[mask.tissue])), FAINT))
     dense = (least > DENSER) & mask.tissue & ~mask.pen
     side = max(2, round(WIDTH_UM[0] / mpp))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -20,6 +20,12 @@ DENSITY = (-np.log(np.maximum(np.arange(256), 1) / 255)).astype(np.float32)
 WHITE = (255.0, 255.0, 255.0)
 # Reinhard's change has its full weight from this much L* below that of glass, so that glass keeps its colour.
 GLASS_MARGIN = 8.0
+
+
+def channel_densities(rgb: np.ndarray, white: Sequence[float] | np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the optical density of each channel, float32 [h, w] of 0 or more, of uint8 [h, w, 3] on `white`."""
+    for channel, glass in zip(cv2.split(np.ascontiguousarray(rgb)), white, strict=True):
+        yield np.maximum(cv2.LUT(channel, DENSITY) + np.float32(np.log(glass / 255)), 0)
 
 
 @dataclass(frozen=True)
