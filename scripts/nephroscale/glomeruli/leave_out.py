@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict
 
 from nephroscale.errors import Rejected
 from nephroscale.glomeruli.held_out import search_held_out
@@ -34,10 +34,14 @@ class PatientCounts(TypedDict):
 
 
 class CheckFigures(TypedDict):
-    """Figures of a check; `outlines_left_out` has slides and objects of annotations that were left out."""
+    """Figures of a check; `outlines_left_out` has slides and objects of annotations that were left out.
+
+    `modality` is that of the slides; absent for OM.
+    """
 
     patients: list[PatientCounts]
     outlines_left_out: list[LeftOut]
+    modality: NotRequired[str]
 
 
 class HeldOutPatient(NamedTuple):
@@ -53,6 +57,8 @@ def check_segmenter(
     settings: SegmenterSettings,
     seed: int,
     out: Path,
+    *,
+    modality: str = "OM",
 ) -> CheckFigures:
     """Train the segmenter on some patients and compare what it finds in others with their outlines.
 
@@ -68,6 +74,8 @@ def check_segmenter(
         Of the training.
     out
         Folder to create: that of the training, with the figures as `held_out.json`.
+    modality
+        OM or IM.
 
     Raises
     ------
@@ -100,5 +108,7 @@ def check_segmenter(
     if not patients:
         raise Rejected("none of the annotated slides that were held out can be used", outlines_left_out=left_out)
     figures: CheckFigures = {"patients": patients, "outlines_left_out": left_out}
+    if modality != "OM":
+        figures["modality"] = modality
     (out / "held_out.json").write_text(json.dumps(figures, sort_keys=True, indent=1) + "\n", encoding="utf-8")
     return figures

@@ -83,6 +83,12 @@ class GlomeruliSettings(DetectionSettings):
     """Finding glomeruli and cutting them out."""
 
     unet: UNetSettings = section(UNetSettings)
+    min_im_images: int = setting(
+        "Number of outlined IM images of patients set apart from which a U-Net is trained for IM. With fewer, the "
+        "classical detector searches IM images.",
+        8,
+        minimum=1,
+    )
     check_folds: int = setting(
         "Number of folds of the patients set apart (at most one per patient), to test the segmenter. For each fold, "
         "the segmenter is trained once more without its patients and applied to their slides; the report gives the "

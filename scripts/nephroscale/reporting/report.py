@@ -71,6 +71,7 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
     (out / "figures").mkdir(parents=True)
     content = _analyse(inputs, settings, seed)
     metrics = content.metrics
+    of_im = summarise_segmenter_check(inputs.stages, "IM")
     document = as_json(metrics) | {
         "cohort": as_json(content.cohort),
         "external": as_json(content.external),
@@ -79,6 +80,7 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
         "near_patients": as_json(content.near_patients),
         "table_one": as_json(content.table_one),
         "segmenter_check": as_json(summarise_segmenter_check(inputs.stages)),
+        **({"segmenter_check_im": as_json(of_im)} if of_im else {}),
         "trained": as_json(inputs.trained),
         "reference_standard": settings.reference_standard.to_mapping(),
         **as_json(content.further),

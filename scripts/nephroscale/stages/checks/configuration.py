@@ -17,8 +17,9 @@ from nephroscale.features.registry import H5
 from nephroscale.models.settings import TrainableEncoderSettings
 from nephroscale.reporting.settings import ReportSettings
 from nephroscale.stages.model_inputs import uses_prior
+from nephroscale.stages.outlined_images import outlined_images, trains_on_im
 from nephroscale.stages.patients import diagnosis_patients
-from nephroscale.text import name_some
+from nephroscale.text import count_of, name_some
 
 PIXELS = "pixels"
 SHOWN = 10
@@ -172,6 +173,18 @@ def find_unnamed(plan: Plan) -> Iterator[NephroscaleError]:
                 where=f"configuration, {key}",
                 fix=f"Add the {column} there, if a model is to read these images.",
             )
+
+
+def find_few_outlines(plan: Plan) -> Iterator[NephroscaleError]:
+    """Find outlined IM images of patients set apart that are too few to train a segmenter on."""
+    outlined, needed = len(outlined_images(plan, "IM")), plan.config.glomeruli.min_im_images
+    if outlined and plan.config.glomeruli.method != "classical" and not trains_on_im(plan):
+        yield NephroscaleError(
+            f"No segmenter is trained for IM: {count_of(outlined, 'IM image')} of patients set apart "
+            f"{'has' if outlined == 1 else 'have'} outlines, and {needed} are needed.",
+            where="configuration, glomeruli.min_im_images",
+            fix="Outline more of their images; until then, the classical detector searches IM images.",
+        )
 
 
 def find_absent_columns(plan: Plan) -> Iterator[NephroscaleError]:
