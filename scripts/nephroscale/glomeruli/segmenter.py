@@ -41,8 +41,9 @@ class SegmenterFigures(TypedDict):
     """Figures of a training.
 
     The validation ones are None if no slide was held out; of several slides they are the names and the mean.
-    `outlines_left_out` has slides and objects of annotations. `doubtful_images` has what a person should check of an annotation, by image id. `scores` is `calibrated` or
-    `uncalibrated`. `sclerosed` counts the slides with outlines of that class, if any.
+    `outlines_left_out` has slides and objects of annotations. `doubtful_images` has what a person should check of an
+    annotation, by image id. `scores` is `calibrated` or `uncalibrated`. `sclerosed` counts the slides with outlines of
+    that class, if any.
     """
 
     slides: int
