@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = SegmenterSettings(mpp=4.0, unet=UNetSettings(width=8, steps=160, batch_size=4, patch_px=64))
+SETTINGS = SegmenterSettings(mpp=4.0, unet=UNetSettings(width=8, steps=400, batch_size=4, patch_px=64))
 SEARCH = DetectionSettings(mpp=4.0, crop_px=32)
 ROW = ImageRow(id="I", patient_id="P", modality="IM", marker="IgG")
 SIDE, TRAINING, TEST = 400, 10, 4

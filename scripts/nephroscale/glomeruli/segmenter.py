@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from nephroscale.errors import NephroscaleError
+from nephroscale.errors import Rejected
 from nephroscale.glomeruli.held_out import search_held_out
 from nephroscale.glomeruli.labelled_slide import AnnotatedSlide, LabelledSlide, load_all
 from nephroscale.glomeruli.metrics import dice
@@ -82,10 +82,8 @@ def train_segmenter(
 
     Raises
     ------
-    NephroscaleError
-        When there is no slide.
     Rejected
-        When no slide can be used.
+        When there is no slide, or none can be used.
 
     References
     ----------
@@ -95,11 +93,7 @@ def train_segmenter(
     """
     steps = settings.unet.steps
     if not slides:
-        raise NephroscaleError(
-            "There is no annotated slide to train the segmenter on.",
-            where="patients with `use: segmentation`",
-            fix="Fill the column `annotation` of their images, or set glomeruli.method to classical.",
-        )
+        raise Rejected("none of the annotated slides could be tiled")
     loaded, left_out = load_all(slides, settings)
     doubts = {slide.name: slide.doubt for slide in loaded if slide.doubt}
     held_out = hold_out(loaded, {slide.id: slide.patient for slide in slides})
