@@ -66,7 +66,9 @@ class DetectionSettings(OutlineSettings):
     """How glomeruli are found in a slide and cut out."""
 
     method: Literal["auto", "unet", "classical"] = setting(
-        "`auto` uses the U-Net if patients with outlines are set apart, otherwise the classical detector.", "auto"
+        "`auto` uses the U-Net if patients with outlines are set apart, otherwise the classical detector. For IM see "
+        "`min_im_images`.",
+        "auto",
     )
     mpp: float = setting(_MPP, 2.0, above=0)
     threshold: float = setting("Smallest probability at which a pixel counts as glomerulus.", 0.5, minimum=0, maximum=1)
