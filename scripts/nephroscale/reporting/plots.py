@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
@@ -204,6 +204,17 @@ def paint_precision(figure: Figure, networks: Networks, classes: Mapping[str, Cl
     axis.legend(loc="lower left", title="Average precision", title_fontsize=8, handlelength=1.4, alignment="left")
 
 
+def readable_on(ground: tuple[float, float, float, float]) -> str:
+    """Choose white or ink for text on a colour, whichever has more contrast (WCAG 2.2)."""
+    white, ink, cell = (_luminance(to_rgb(colour)) + 0.05 for colour in ("white", INK, ground))
+    return "white" if white / cell > cell / ink else INK
+
+
+def _luminance(colour: tuple[float, ...]) -> float:
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in colour]
+    return float(np.dot((0.2126, 0.7152, 0.0722), linear))
+
+
 def paint_confusion(figure: Figure, matrix: Sequence[Sequence[float]], classes: Sequence[str]) -> None:
     """Plot the confusion matrix: counts, shaded by the share of the true class."""
     counts = np.asarray(matrix)
@@ -212,7 +223,7 @@ def paint_confusion(figure: Figure, matrix: Sequence[Sequence[float]], classes: 
     axis = figure.subplots()
     axis.imshow(share, cmap=_HEAT, vmin=0, vmax=1)
     for y, x in np.ndindex(counts.shape):
-        colour = "white" if share[y, x] > 0.55 else INK
+        colour = readable_on(_HEAT(share[y, x]))
         axis.text(x, y - 0.07, f"{counts[y, x]:.3g}", ha="center", va="center", size=12, color=colour)
         axis.text(x, y + 0.19, f"{share[y, x]:.0%}", ha="center", va="center", size=7.5, color=colour)
     axis.set_xticks(range(len(classes)), classes)
