@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 from nephroscale.evaluation.comparison import rank_area  # noqa: E402
 from nephroscale.evaluation.intervals import (  # noqa: E402
-    PRIOR_DISCORDANCE,
     PRIOR_INFORMATION,
+    PRIOR_REPEATS,
     TRAINING_VARIANCE,
     Z,
     equal_size,
@@ -218,9 +218,9 @@ def label_intervals(counts: np.ndarray, kinds: np.ndarray) -> dict[str, Interval
     m, persons = kinds[0].sum(), counts.sum(axis=2)
     hits = kinds.T
     share = np.einsum("bkt,kt->b", counts, hits) / (m * persons.sum(axis=1))
-    disagreeing = np.einsum("bkt,kt->b", counts, hits * (m - hits)) / max(m - 1, 1)
-    expected = m * persons.sum(axis=1) * share * (1 - share)
-    agreement = np.clip(1 - disagreeing / (expected + PRIOR_DISCORDANCE), 0, 1)
+    disagreeing = np.einsum("bkt,kt->b", counts, hits * (m - hits) / m)
+    expected = (m - 1) * persons.sum(axis=1) * share * (1 - share)
+    agreement = np.clip(1 - disagreeing / (expected + PRIOR_REPEATS), 0, 1)
     equal = equal_size(persons[0].tolist()) * m / (1 + (m - 1) * agreement)
     found = {}
     for metric in LABEL_METRICS:

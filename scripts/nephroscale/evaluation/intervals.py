@@ -36,9 +36,9 @@ PRIOR_INFORMATION = 7.0
 """Number of informative persons, m (1 - m) times their number, at which an estimated variance that is smaller than that
 of equally difficult classes counts half."""
 
-PRIOR_DISCORDANCE = 2.0
-"""Results of persons that agree throughout, added to those expected to disagree, before an agreement within persons is
-estimated."""
+PRIOR_REPEATS = 1.0
+"""Added to the expected disagreement within persons before their agreement is estimated: that of two persons with two
+results each, one correct and one wrong."""
 
 TRAINING_VARIANCE = 1.1
 """Factor of the variance over persons of out-of-fold predictions. Another cohort would also train other networks. One
@@ -87,6 +87,8 @@ def jackknife_variance(left_out: np.ndarray, strata: np.ndarray) -> float:
 def agreement_within(hits: np.ndarray, cases: np.ndarray) -> float:
     """Estimate the correlation of the results of a person from how often they disagree.
 
+    It is the estimate of Fleiss and Cuzick, drawn towards 1.
+
     Parameters
     ----------
     hits
@@ -97,16 +99,19 @@ def agreement_within(hits: np.ndarray, cases: np.ndarray) -> float:
     Returns
     -------
     float
-        1 - D / (E + :data:`PRIOR_DISCORDANCE`), from 0 to 1. D is the sum over persons of h (m - h) / (m - 1), for h of
-        m results correct, and E its expectation for independent results. It is 1 where the results of each person
-        agree, or no person has more than one.
+        1 - D / (E + :data:`PRIOR_REPEATS`), from 0 to 1. D is the sum over persons of h (m - h) / m, for h of m results
+        correct, and E its expectation for independent results. It is 1 where the results of each person agree, or no
+        person has more than one.
+
+    References
+    ----------
+    Fleiss JL, Cuzick J. The reliability of dichotomous judgments: unequal numbers of judges per subject. Applied
+    Psychological Measurement 3, 1979.
     """
-    several = cases > 1
-    found, m = hits[:, several], cases[several]
-    share = hits.sum(axis=1) / max(cases.sum(), 1)
-    disagreeing = (found * (m - found) / (m - 1)).sum(axis=1).mean()
-    expected = (share * (1 - share)).mean() * m.sum()
-    return float(np.clip(1 - disagreeing / (expected + PRIOR_DISCORDANCE), 0, 1))
+    disagreeing = (hits * (cases - hits) / cases).sum(axis=1).mean()
+    share = hits.sum(axis=1) / cases.sum()
+    expected = (share * (1 - share)).mean() * (cases - 1).sum()
+    return float(np.clip(1 - disagreeing / (expected + PRIOR_REPEATS), 0, 1))
 
 
 def repeated_size(cases: np.ndarray, agreement: float) -> float:
