@@ -36,7 +36,7 @@ def estimate_confident(networks: Networks, coverage: float) -> Figure:
             right.sum(axis=1) / every.sum(axis=1),
             (right.sum(axis=1, keepdims=True) - right) / (every.sum(axis=1, keepdims=True) - every),
         )
-    return summarise(networks, samples, coverage * len(networks.strata))
+    return summarise(networks, samples, coverage * networks.effective_persons()[0])
 
 
 def estimate_net_benefit(
@@ -74,7 +74,7 @@ def estimate_net_benefit(
         rates = acted.sum(axis=1) / cases.sum(axis=1)
         left_out = (acted.sum(axis=1, keepdims=True) - acted) / (cases.sum(axis=1, keepdims=True) - cases)
     limits = (float(weights[weights < 0].sum()), float(weights[weights > 0].sum()))
-    return summarise(networks, Samples(rates @ weights, left_out @ weights), float(len(networks.strata)), limits)
+    return summarise(networks, Samples(rates @ weights, left_out @ weights), networks.effective_persons()[0], limits)
 
 
 def signed_shares(positive: Collection[int], threshold: float, shares: Sequence[float]) -> np.ndarray:

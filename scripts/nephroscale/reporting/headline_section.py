@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,7 @@ def _summarise_decision(
         return None
     found = found.certain
     networks = Networks.of(found.labels, found.probabilities, [people.get(case, case) for case in found.patients])
+    networks = replace(networks, out_of_fold=True)
     stated = settings.prevalences
     counts = np.bincount(found.labels, minlength=len(classes)) / len(found.labels)
     shares = [stated[name] for name in classes] if stated else counts.tolist()
@@ -128,9 +130,7 @@ def _summarise_agreement(
         cases = [case for case in both if readings[case]]
         chosen = stacked.of(cases)
         labels = np.array([classes.index(str(readings[case])) for case in chosen.cases], np.int64)
-        networks = chosen.networks
-        raters = Networks(labels, networks.probabilities, networks.people, networks.folds)
-        found.append(_agreement(name, model, len(both), raters, weights))
+        found.append(_agreement(name, model, len(both), replace(chosen.networks, labels=labels), weights))
     for (one, first), (other, second) in combinations(inputs.readings.items(), 2):
         both = sorted(first.keys() & second.keys())
         cases = [case for case in both if first[case] and second[case]]
