@@ -204,7 +204,7 @@ def report_retrained(draws: int) -> None:
     for persons in TRAINED:
         measured, ratios = defaultdict(list), defaultdict(list)
         for lead in np.arange(1.0, 3.75, 0.05):
-            counts, expected = cross_validate(persons, float(lead), draws, 1500 if draws > CHUNK else 150)
+            counts, expected = cross_validate(persons, float(lead), draws, 500 if draws > CHUNK else 100)
             for metric, its in label_intervals(counts, outcomes(1)).items():
                 true = expected[metric]
                 measured[metric].append(Measured(true, its.cover(true), its.width, len(counts)))
