@@ -5,15 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from nephroscale.cohort.parse import number
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from nephroscale.cohort.reading import Table
-    from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.cohort.reading import Table
+from nephroscale.cohort.validation_errors import ValidationErrors
 
 IDS = ("patient_id", "image_id", "biopsy_id", "group", "same_as")
 """Columns that name something."""

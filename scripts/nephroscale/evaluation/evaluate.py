@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -24,13 +25,8 @@ from nephroscale.evaluation.tables import (
 from nephroscale.evaluation.validation import VALIDATION, VALIDATION_HEADS
 from nephroscale.models.weights import ModelCard, load_model
 from nephroscale.training.data import layouts_from, thinned
+from nephroscale.training.fold_data import FoldData
 from nephroscale.training.missing import choose_cases, leave_out_each
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from nephroscale.training.fold_data import FoldData
 
 
 def evaluate_model(

@@ -7,8 +7,8 @@ As in :mod:`nephroscale.features.export_h5`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -16,11 +16,7 @@ import numpy as np
 from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.features.source import Source
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from nephroscale.json_text import JSON
+from nephroscale.json_text import JSON
 
 
 def import_h5(  # noqa: PLR0917

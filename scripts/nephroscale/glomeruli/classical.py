@@ -8,21 +8,17 @@ blobs of the size of a glomerulus.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import cv2
 import numpy as np
 from scipy import ndimage
 
 from nephroscale.glomeruli.instances import ProbabilityMaps
+from nephroscale.glomeruli.settings import DetectionSettings
 from nephroscale.glomeruli.shape import MAX_ELONGATION, disc, is_round, to_convex
 from nephroscale.glomeruli.tile_view import GLASS, TileView, Window
 from nephroscale.slides.tile_status import TileStatus
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from nephroscale.glomeruli.settings import DetectionSettings
 
 FINEST_MPP = 4.0  # scale below which nothing is gained, µm per pixel
 WINDOW_PX = 512  # side of the windows that are read at once

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NotRequired, TypedDict, cast
 
 import numpy as np
 import torch
@@ -15,17 +17,12 @@ from nephroscale.glomeruli.held_out import search_held_out
 from nephroscale.glomeruli.labelled_slide import AnnotatedSlide, LabelledSlide, load_all
 from nephroscale.glomeruli.metrics import dice
 from nephroscale.glomeruli.network import SegmenterWeights, UNet, save_weights
+from nephroscale.glomeruli.outlines import LeftOut
 from nephroscale.glomeruli.patches import sample_batch
 from nephroscale.glomeruli.score_calibration import MIN_OUTLINES, fit_calibration
+from nephroscale.glomeruli.settings import SegmenterSettings
 from nephroscale.glomeruli.unet import predict
 from nephroscale.slides.tile_status import TileStatus
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from nephroscale.glomeruli.outlines import LeftOut
-    from nephroscale.glomeruli.settings import SegmenterSettings
 
 LEARNING_RATE, WEIGHT_DECAY = 5e-3, 1e-4
 WARM_UP = 0.1  # fraction of the steps in which the learning rate rises

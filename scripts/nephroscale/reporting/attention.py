@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,12 +16,7 @@ from nephroscale.evaluation.deletion import SHARE, read_deletions
 from nephroscale.evaluation.tables import PoolingWeight, read_pooling
 from nephroscale.glomeruli.crops import to_display
 from nephroscale.reporting.pictures import ScaleBar, scale_bar, to_data_uri
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
-    from nephroscale.reporting.report_inputs import FoldRun
+from nephroscale.reporting.report_inputs import FoldRun
 
 HIGH = (255, 140, 0)
 LONGEST, MOST = 448, 6

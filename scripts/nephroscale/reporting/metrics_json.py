@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.evaluation.comparison import Difference as ModelDifference
 from nephroscale.evaluation.comparison import compare_networks, count_discordant, holm
 from nephroscale.evaluation.intervals import LEVEL, persons_for_width
 from nephroscale.evaluation.metrics import METRICS, class_rates, compute_metrics, confusion
 from nephroscale.evaluation.networks import Figure, count_won, estimate_classes, estimate_figures, estimate_macro_auc
 from nephroscale.evaluation.precision_recall import average_precision
+from nephroscale.evaluation.tables import Predictions
 from nephroscale.reporting.calibration_section import summarise_model_calibration
 from nephroscale.reporting.estimates import estimate_metrics, estimate_predictive_values, summarise_ordinal_model
 from nephroscale.reporting.metric_values import Estimate, rounded
@@ -29,15 +31,8 @@ from nephroscale.reporting.report_metrics import (
     SoftLabels,
     Swaps,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from nephroscale.evaluation.comparison import Difference as ModelDifference
-    from nephroscale.evaluation.networks import Figure
-    from nephroscale.evaluation.tables import Predictions
-    from nephroscale.reporting.results import ModelResults, Stacked
-    from nephroscale.reporting.settings import ReportSettings
+from nephroscale.reporting.results import ModelResults, Stacked
+from nephroscale.reporting.settings import ReportSettings
 
 WIDTH = 0.10
 """Width of the interval for which the report gives the number of patients."""

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from nephroscale.cohort.fold_table import FoldTable
 from nephroscale.cohort.parse import number
+from nephroscale.reporting.report_inputs import ReportInputs
 from nephroscale.reporting.study_values import TableOne, TableOneRow
 from nephroscale.reporting.subgroups import MOST_VALUES, NOT_STATED
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from nephroscale.cohort.fold_table import FoldTable
-    from nephroscale.reporting.report_inputs import ReportInputs
 
 
 def make_table_one(inputs: ReportInputs, folds: FoldTable) -> TableOne:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
+from nephroscale.cohort.image import ImageRow
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides.facts import MIN_PX, ImageFacts, with_scale
 from nephroscale.slides.raw import list_files
@@ -14,12 +17,6 @@ from nephroscale.slides.readers.image_reader import open_picture, resolution_mpp
 from nephroscale.slides.readers.registry import FAST, candidate_readers, open_slide
 from nephroscale.slides.samples import read_picture_header
 from nephroscale.slides.scale_bar import can_read_bars
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
-
-    from nephroscale.cohort.image import ImageRow
 
 T = TypeVar("T")
 U = TypeVar("U")

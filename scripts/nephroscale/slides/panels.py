@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SPARSE, MANY = 16, 128  # pixels between those that show which lines may be even, and how many suffice
 EVEN = 0.94  # share of the pixels of a line of a band that have its level

@@ -6,17 +6,13 @@ pixels of exactly one level. JPEG changes these, and nothing is found there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
+from nephroscale.tem.screen import Levels
 from nephroscale.tem.shapes import Window, dilated, group_places, is_arrowhead, is_thin, label_window, widened
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.tem.screen import Levels
 
 SQUARES = 3  # squares of 2 x 2 equal pixels that touch, for each that usually do in the tissue
 LEAST, LEAST_MORE = 22, 12  # connected pixels of one level, and how many more for each further square as usual

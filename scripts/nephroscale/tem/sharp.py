@@ -6,12 +6,13 @@ has pixels of about one level, and a step to other levels at once, on both sides
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from nephroscale.tem.screen import Levels
 from nephroscale.tem.shapes import (
     Window,
     dilated,
@@ -24,11 +25,6 @@ from nephroscale.tem.shapes import (
     square,
     widened,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.tem.screen import Levels
 
 NEAR = 7  # levels by which pixels of a mark may differ from its median
 LEAST_OPAQUE = 1500  # pixels of a mark that tissue of its level may touch

@@ -17,17 +17,14 @@ convolution networks. IEEE PAMI 35, 2013 (second-order channels).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.features.settings import EncoderSettings
+from nephroscale.features.settings import EncoderSettings
 
 GRID = 7  # cells per side: that of a Swin map of a 224-pixel image
 SIGMAS = (1.0, 1.8, 3.2, 5.6, 9.0)  # px; a disc of diameter d responds most at d / (2 sqrt 2): d = 2.8 to 25 px

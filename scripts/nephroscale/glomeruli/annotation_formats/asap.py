@@ -7,14 +7,11 @@ ASAP (Computational Pathology Group, Radboud UMC); the format of the CAMELYON ch
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 from nephroscale.glomeruli.annotation_formats.base import DrawnObject, ring, to_number, to_object
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from xml.etree import ElementTree as ET
 
 NAME = "ASAP XML"
 AREAS = {"polygon", "rectangle", "spline"}

@@ -7,13 +7,11 @@ HuBMAP + HPA (2022): a list of rings for each image. HuBMAP Vasculature (2023): 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nephroscale.glomeruli.annotation_formats.base import DrawnObject, polygon_with_holes, ring, to_object
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 NAME = "HuBMAP polygons"
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.models.batch import Shapes
 from nephroscale.models.modality_encoder import ModalityEncoder, ModalityEncoderConfig, ModalityMaps
 from nephroscale.settings import setting
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.models.batch import Shapes
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,15 @@ classification, ICLR 2018, with k = 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
+from nephroscale.models.batch import Batch, Output, Shapes
 from nephroscale.models.mil.attention import AttentionConfig, AttentionNetwork
 from nephroscale.models.mil.bag import Instances, draw_glorot
 from nephroscale.settings import Settings, section, setting
-
-if TYPE_CHECKING:
-    from nephroscale.models.batch import Batch, Output, Shapes
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,14 @@ self-supervised contrastive learning, CVPR 2021.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from nephroscale.models.batch import Batch, Output, Shapes
 from nephroscale.models.masked import masked_maximum, masked_softmax
 from nephroscale.models.mil.bag import EmbeddingConfig, InstanceNetwork, Instances, draw_glorot
 from nephroscale.settings import setting
-
-if TYPE_CHECKING:
-    from nephroscale.models.batch import Batch, Output, Shapes
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET  # documents with a DTD are not parsed
 
 import imagecodecs
@@ -13,10 +15,6 @@ import numpy as np
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
 from nephroscale.slides.readers.pictures import choose_picture, refuse_damage
 from nephroscale.slides.readers.stated_mpp import square_pixels
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 DTYPES = {"Gray8": np.uint8, "Gray16": np.uint16, "Bgr24": np.uint8}
 PLAIN, JPEG_XR, ZSTD, ZSTD_PACKED = 0, 4, 5, 6

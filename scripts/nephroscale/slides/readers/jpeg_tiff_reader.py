@@ -10,8 +10,9 @@ import contextlib
 import mmap
 import os
 from collections import OrderedDict
+from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import imagecodecs
@@ -20,9 +21,6 @@ import tifffile
 
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
 from nephroscale.slides.readers.openslide_reader import OpenslideReader
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 JPEG = 7
 REDUCED = 1
