@@ -92,8 +92,7 @@ def _note_alike(table: str, column: str, cells: list[str], errors: ValidationErr
 def _note_commas(table: str, column: str, cells: list[tuple[int, str]], errors: ValidationErrors) -> None:
     """Note numbers with a comma in a column of numbers: they are read as text."""
     rows = [row for row, cell in cells if _WITH_COMMA.fullmatch(cell)]
-    numbers = sum(number(cell) is not None for _, cell in cells)
-    if rows and numbers >= len(rows):
+    if rows and sum(number(cell) is not None for _, cell in cells) >= len(rows):
         count = "1 cell has" if len(rows) == 1 else f"{len(rows)} cells have"
         what = f"{count} a comma among numbers (row {rows[0]} first) and would be text; write decimal points."
         errors.note(table, what, column=column)

@@ -345,9 +345,8 @@ def _task(label: str, counts: Counter[str]) -> str:
 
 def _print_summary(study: Path, files: list[str], tables: _Tables) -> None:
     if tables.images:
-        kinds = Counter(row["modality"] or "unknown modality" for row in tables.images)
         print(f"{len(tables.images)} images of {len(tables.patients)} patients")
-        for modality, count in kinds.items():
+        for modality, count in Counter(row["modality"] or "unknown modality" for row in tables.images).items():
             rows = [row for row in tables.images if (row["modality"] or "unknown modality") == modality]
             names = Counter(row["stain"] or row["marker"] for row in rows if row["stain"] or row["marker"])
             scaled = Counter(row["scale_source"] for row in rows if row["scale_source"])

@@ -138,11 +138,10 @@ def _count_correct(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, f
     predicted = probabilities.argmax(axis=1)
     correct = int((predicted == labels).sum())
     rates = class_rates(confusion(labels, predicted, probabilities.shape[1])).sensitivity
-    balanced = float(np.mean([rate for rate in rates if rate is not None]))
     return {
         "correct": correct,
         "accuracy": round(correct / len(labels), 6),
-        "balanced_accuracy": round(balanced, 6),
+        "balanced_accuracy": round(float(np.mean([rate for rate in rates if rate is not None])), 6),
     }
 
 

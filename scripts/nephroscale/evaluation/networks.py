@@ -290,8 +290,7 @@ def summarise(networks: Networks, samples: Samples, equal: float, limits: tuple[
     if not np.isfinite(samples.values).all():
         return Figure(None, reason="not defined for these classes")
     variance = jackknife_variance(samples.left_out.mean(axis=0), networks.strata) + variance_between(samples.values)
-    interval = score_interval(float(samples.values.mean()), variance, equal, limits)
-    return Figure(interval, tuple(samples.values.tolist()))
+    return Figure(score_interval(float(samples.values.mean()), variance, equal, limits), tuple(samples.values.tolist()))
 
 
 def variance_between(values: np.ndarray) -> float:

@@ -279,8 +279,7 @@ def read_heads(path: Path, predictions: Predictions, classes: Sequence[str]) -> 
     heads = {}
     for head in dict.fromkeys(row["head"] for row in rows):
         found = {row["patient_id"]: read_probabilities(row, "p", classes) for row in rows if row["head"] == head}
-        ordered = np.array([found[patient] for patient in predictions.patients])
-        heads[head] = replace(predictions, probabilities=ordered)
+        heads[head] = replace(predictions, probabilities=np.array([found[patient] for patient in predictions.patients]))
     return heads
 
 
@@ -296,9 +295,8 @@ def write_removed(path: Path, rows: Iterable[tuple[str, str, np.ndarray]], class
     classes
         Names of the classes, in the order of their indices.
     """
-    columns = ["patient_id", "removed", *probability_columns("p", classes)]
     cells = ({"patient_id": who, "removed": name, **probability_cells("p", p, classes)} for who, name, p in rows)
-    write_table(path, columns, cells)
+    write_table(path, ["patient_id", "removed", *probability_columns("p", classes)], cells)
 
 
 def read_removed(path: Path, classes: Sequence[str]) -> dict[tuple[str, str], list[float]]:

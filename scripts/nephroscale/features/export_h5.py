@@ -55,8 +55,11 @@ def export_h5(
         When there is no bag, the bag holds pixels, not features, or the file exists or cannot be written.
     """
     if not (features / "zarr.json").is_file():
-        fix = "Give the path of a bag, such as results/features/P001-TEM.zarr."
-        raise NephroscaleError("There is no bag of features.", where=str(features), fix=fix)
+        raise NephroscaleError(
+            "There is no bag of features.",
+            where=str(features),
+            fix="Give the path of a bag, such as results/features/P001-TEM.zarr.",
+        )
     if out.exists():
         what = "a folder" if out.is_dir() else "a file"
         raise NephroscaleError(f"There is {what} of this name already.", where=str(out), fix="Name a new file.")

@@ -61,8 +61,7 @@ def import_h5(  # noqa: PLR0917
     if not slides:
         raise Rejected(f"there is no h5 bag of {modality} for this patient")
     bags = [read_h5(slide.path) for slide in slides]
-    kinds = {(features.shape[1], features.dtype) for features, _ in bags}
-    if len(kinds) > 1:
+    if len({(features.shape[1], features.dtype) for features, _ in bags}) > 1:
         raise NephroscaleError(
             "The h5 bags of this patient have different channels or precision.",
             where=", ".join(slide.path.name for slide in slides),

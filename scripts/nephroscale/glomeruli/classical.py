@@ -139,8 +139,7 @@ def tuft_map_im(view: TileView) -> np.ndarray:
     bright = view.whole()[..., 0].astype(np.float32)
     tissue = view.status == TileStatus.TISSUE
     ceiling = float(np.percentile(bright[tissue], 99.5)) if tissue.any() else 1.0
-    smooth = _smooth(np.minimum(bright, ceiling), IM_TUFT_UM / (view.mpp or 1.0))
-    return _standardise(smooth, tissue)
+    return _standardise(_smooth(np.minimum(bright, ceiling), IM_TUFT_UM / (view.mpp or 1.0)), tissue)
 
 
 def _smooth(values: np.ndarray, sigma: float) -> np.ndarray:

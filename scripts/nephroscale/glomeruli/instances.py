@@ -214,8 +214,7 @@ def _outside(view: TileView) -> np.ndarray:
     # An opening with a large disc, by distances.
     centres = cv2.distanceTransform(empty, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) > radius
     if centres.any():
-        away = cv2.distanceTransform((~centres).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        outside |= away <= radius
+        outside |= cv2.distanceTransform((~centres).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= radius
     return outside
 
 

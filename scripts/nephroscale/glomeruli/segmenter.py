@@ -126,14 +126,13 @@ def train_segmenter(
         averaged.update_parameters(network)
         losses.append(float(loss.detach()))
     network = cast("UNet", averaged.module.eval())
-    fitted = [_dice_on(network, slide) for slide in loaded]
     figures: SegmenterFigures = {
         "slides": len(loaded),
         "glomeruli": sum(len(slide.centres) for slide in loaded),
         "outlines_left_out": left_out,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "loss": round(float(np.mean(losses[-EVERY:])), 5),
-        "training_dice": round(float(np.mean(fitted)), 4),
+        "training_dice": round(float(np.mean([_dice_on(network, slide) for slide in loaded])), 4),
         "validation_slide": held_out.name if held_out else None,
         "validation_dice": round(_dice_on(network, held_out), 4) if held_out else None,
         "scores": "uncalibrated",

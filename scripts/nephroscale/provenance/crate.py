@@ -5,23 +5,18 @@ from __future__ import annotations
 import json
 import mimetypes
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import orjson
+from rocrate.model.contextentity import ContextEntity
+from rocrate.model.data_entity import DataEntity
 from rocrate.rocrate import ROCrate
 
 from nephroscale.provenance.crate_actions import Actions
 from nephroscale.provenance.crate_entities import Entities, base_address, times
+from nephroscale.provenance.document_types import ArtifactEntry, AuditDocument
 from nephroscale.store.digest import digest_file, list_files
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from rocrate.model.contextentity import ContextEntity
-    from rocrate.model.data_entity import DataEntity
-
-    from nephroscale.provenance.document_types import ArtifactEntry, AuditDocument
 
 METADATA = "ro-crate-metadata.json"
 WORKFLOW = "workflow/Snakefile"

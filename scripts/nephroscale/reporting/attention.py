@@ -125,8 +125,7 @@ def read_attended(runs: Iterable[FoldRun]) -> dict[str, Attended]:
                 continue
             for case, mean in zip(cases, means, strict=True):
                 if (case, modality) in tested:
-                    own = found.setdefault(case, Attended({}, pooled.get(case, [])))
-                    own.maps[modality] = mean.reshape(side, side)
+                    found.setdefault(case, Attended({}, pooled.get(case, []))).maps[modality] = mean.reshape(side, side)
     return found
 
 
@@ -153,8 +152,7 @@ def attention_cards(attended: Attended, modality: str, crops: Mapping[str, Path]
             continue
         picture = draw_attention(to_display(np.asarray(pictures[place])), attended.maps[modality])
         um = read_attributes(crops[row.image_id])["um_per_px"]
-        width = pictures.shape[2] / picture.shape[1]
-        bar = scale_bar(picture, float(um) * width, "um") if um else None
+        bar = scale_bar(picture, float(um) * (pictures.shape[2] / picture.shape[1]), "um") if um else None
         cards.append(AttentionCard(row.image_id, place + 1, row.weight, to_data_uri(picture), bar))
     return sorted(cards, key=lambda card: (-card.weight, card.image_id, card.number))[:MOST]
 

@@ -188,8 +188,7 @@ def _count_soft_labels(pooled: Predictions | None) -> SoftLabels | None:
         return None
     found = pooled.where(pooled.between)
     predicted = found.probabilities.argmax(axis=1)
-    hits = (predicted == found.labels) | (predicted == found.second)
-    return SoftLabels(len(found.patients), int(hits.sum()))
+    return SoftLabels(len(found.patients), int(((predicted == found.labels) | (predicted == found.second)).sum()))
 
 
 def _summarise_folds(results: ModelResults, classes: Sequence[str]) -> FoldMetrics:
@@ -246,8 +245,7 @@ def _adjust(
     differences: Mapping[str, Mapping[str, Difference]], metric: str, contrasts: Sequence[str]
 ) -> dict[str, dict[str, Difference]]:
     """Adjust the p-values of the primary endpoint for the number of its contrasts; all others stay unadjusted."""
-    declared = {name: differences[name][metric].p for name in contrasts if metric in differences.get(name, {})}
-    p_holm = holm(declared)
+    p_holm = holm({name: differences[name][metric].p for name in contrasts if metric in differences.get(name, {})})
     return {
         name: {
             key: replace(found, p_holm=rounded(p_holm[name])) if key == metric and name in p_holm else found

@@ -214,8 +214,10 @@ class ModelResults:
 def _calibrate(run: Run) -> Predictions | None:
     if run.predictions is None or run.temperature is None:
         return None
-    probabilities = apply_temperature(run.predictions.probabilities, float(run.temperature.temperature))
-    return replace(run.predictions, probabilities=probabilities)
+    return replace(
+        run.predictions,
+        probabilities=apply_temperature(run.predictions.probabilities, float(run.temperature.temperature)),
+    )
 
 
 def average_seeds(predictions: Sequence[Predictions]) -> Predictions:

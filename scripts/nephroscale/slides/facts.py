@@ -224,8 +224,9 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
                 f"its largest page is blank, but it has {others} more; name the one with the picture in the column "
                 "path, as a.tif#2"
             )
-        bar = _read_bar(slide, row)
-        facts = with_scale(facts, slide.mpp, row, generic=slide.mpp_is_generic, fault=slide.scale_fault, bar=bar)
+        facts = with_scale(
+            facts, slide.mpp, row, generic=slide.mpp_is_generic, fault=slide.scale_fault, bar=_read_bar(slide, row)
+        )
         if slide.stretch != (1.0, 1.0) and facts.scale and facts.scale.source == "file" and row.modality != "TEM":
             facts = replace(facts, stretch=slide.stretch)
         of_file = facts.scale is not None and facts.scale.source == "file"

@@ -92,15 +92,13 @@ def describe_header(path: Path, row: ImageRow) -> ImageFacts:
         header = read_header(path, row.modality, row.page)
         if min(header.width, header.height) < MIN_PX:
             raise Rejected(f"the image has only {header.width} x {header.height} pixels")
-        facts = ImageFacts(width=header.width, height=header.height)
-        may_have_bar = can_read_bars() and (row.modality == "TEM" or header.vendor == "picture")
         return with_scale(
-            facts,
+            ImageFacts(width=header.width, height=header.height),
             header.mpp,
             row,
             generic=header.mpp_is_generic,
             fault=header.scale_fault,
-            bar_unread=may_have_bar,
+            bar_unread=can_read_bars() and (row.modality == "TEM" or header.vendor == "picture"),
         )
     except Rejected as verdict:
         return ImageFacts.rejected(verdict.reason)

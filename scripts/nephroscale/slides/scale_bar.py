@@ -108,8 +108,7 @@ def find_bars(pixels: np.ndarray) -> list[Bar]:
         The longest first, six at most. Of a bar and its outline or its box only the bar.
     """
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
-    least = max(SHORTEST, pixels.shape[1] // 100)
-    found = [bar for bar in _rectangles(pixels, least) if _stands_out(pixels, bar)]
+    found = [bar for bar in _rectangles(pixels, max(SHORTEST, pixels.shape[1] // 100)) if _stands_out(pixels, bar)]
     separate = [bar for bar in found if not any(_frames(other, bar) for other in found)]
     return sorted(separate, key=lambda bar: (-bar.length, bar.y, bar.x))[:MOST_BARS]
 

@@ -66,9 +66,13 @@ def find_one_level(levels: Levels) -> Iterator[tuple[Window, np.ndarray]]:
         if box[0].stop - row > HIGHEST * image.shape[0] or box[1].stop - box[1].start > WIDEST * image.shape[1]:
             continue
         window, _ = widened(box, REACH, image.shape)
-        at_end = not darkest + TAIL_REACH < level < brightest - TAIL_REACH
         place = row - window[0].start, column - window[1].start
-        shapes = _at(image[window], place, LEAST + LEAST_MORE * (usual - 1), at_end=at_end)
+        shapes = _at(
+            image[window],
+            place,
+            LEAST + LEAST_MORE * (usual - 1),
+            at_end=not darkest + TAIL_REACH < level < brightest - TAIL_REACH,
+        )
         found[window] |= shapes
         yield window, shapes
 

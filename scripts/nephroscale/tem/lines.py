@@ -184,8 +184,7 @@ def _line_at(image: np.ndarray, run: tuple[int, int, int], most: float, saturate
         jumps = jumps and share(away > JUMP) >= ALL_CLIPPED
     if not sharp or (clipped and not jumps):
         return None
-    columns = _to_its_ends(image[first : last + 1], start, end, level, deviation)
-    return _Line(slice(first, last + 1), columns, level)
+    return _Line(slice(first, last + 1), _to_its_ends(image[first : last + 1], start, end, level, deviation), level)
 
 
 def _may_jump(image: np.ndarray, run: tuple[int, int, int], level: float, thickest: int) -> bool:

@@ -197,11 +197,10 @@ def folder_summary(results: Path) -> str:
         Folder of the receipts.
     """
     receipts = receipts_of(results) if results.is_dir() else []
-    made = Counter(receipt.stage for receipt in receipts)
     rejected = Counter(receipt.stage for receipt in receipts if not receipt.accepted)
     lines = [
         f"  {stage:<11} {count:>6} made" + (f", {rejected[stage]} rejected" if rejected[stage] else "")
-        for stage, count in made.items()
+        for stage, count in Counter(receipt.stage for receipt in receipts).items()
     ]
     report = next((receipt for receipt in receipts if receipt.stage == "report"), None)
     lines = [f"nephroscale: {results} has", *(lines or ["  no results"]), *_page_lines(report, results / "report")]

@@ -88,9 +88,8 @@ class Block(nn.Module):
     def __init__(self, channels: int, row: Blocks, stride: int) -> None:
         super().__init__()
         inner = channels * row.expansion
-        expand = _unit(channels, inner, 1) if row.expansion > 1 else []
         self.path = nn.Sequential(
-            *expand,
+            *(_unit(channels, inner, 1) if row.expansion > 1 else []),
             *_unit(inner, inner, row.kernel, stride, groups=inner),
             *_unit(inner, row.channels, 1, active=False),
         )

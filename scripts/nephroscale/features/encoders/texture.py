@@ -203,8 +203,7 @@ _SCALING = {
 
 
 def _kind(channel: str) -> str:
-    endings = ("peak", "coherence", "at_edge", "in_dark", "at_line")
-    if found := next(filter(channel.endswith, endings), ""):
+    if found := next(filter(channel.endswith, ("peak", "coherence", "at_edge", "in_dark", "at_line")), ""):
         return found
     if "_grain_" in channel:
         return channel.partition("_")[2]

@@ -36,8 +36,9 @@ def read(root: ET.Element) -> Iterable[DrawnObject]:
         corners = sorted(annotation.iter("Coordinate"), key=lambda corner: to_number(corner.get("Order") or 0))
         points = [(corner.get("X"), corner.get("Y")) for corner in corners] if kind.casefold() in AREAS else []
         groups = _groups(annotation.get("PartOfGroup", ""), parents)
-        otherwise = f"is no area, but of the type {kind}"
-        yield to_object(partial(ring, points), groups, annotation.get("Name"), otherwise=otherwise)
+        yield to_object(
+            partial(ring, points), groups, annotation.get("Name"), otherwise=f"is no area, but of the type {kind}"
+        )
 
 
 def _groups(group: str, parents: Mapping[str, str]) -> list[str]:

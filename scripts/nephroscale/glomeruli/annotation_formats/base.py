@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from shapely import make_valid
 from shapely.geometry import MultiPolygon, Polygon
-
-if TYPE_CHECKING:
-    from shapely.geometry.base import BaseGeometry
+from shapely.geometry.base import BaseGeometry
 
 ELLIPSE_POINTS = 64
 
@@ -111,8 +109,7 @@ def join(parts: Sequence[BaseGeometry | None]) -> BaseGeometry | None:
     areas = [part for part in parts if part is not None]
     if len(areas) < 2:
         return areas[0] if areas else None
-    polygons = [polygon for area in areas for polygon in getattr(area, "geoms", [area])]
-    return MultiPolygon(polygons)
+    return MultiPolygon([polygon for area in areas for polygon in getattr(area, "geoms", [area])])
 
 
 def ellipse(x: float, y: float, width: float, height: float, rotation: float = 0.0) -> Polygon:

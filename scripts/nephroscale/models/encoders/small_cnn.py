@@ -30,8 +30,7 @@ class GridMean(nn.Module):
         edges = torch.arange(GRID + 1, dtype=torch.float64) * side / GRID
         place = torch.arange(side, dtype=torch.float64)
         overlap = torch.minimum(edges[1:, None], place + 1) - torch.maximum(edges[:-1, None], place)
-        cells = overlap.clamp(min=0) * GRID / side
-        self.register_buffer("cells", cells.float(), persistent=False)
+        self.register_buffer("cells", (overlap.clamp(min=0) * GRID / side).float(), persistent=False)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Average maps [M, C, s, s] to [M, C, 7, 7]."""

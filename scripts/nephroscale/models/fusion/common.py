@@ -100,8 +100,7 @@ class Attention(nn.Module):
         key, value = self.memory(others).unflatten(-1, (2 * self.heads, -1)).transpose(1, 2).chunk(2, 1)
         keys = None
         if mask is not None:  # a row without any key would be NaN: it attends to all, and is set to zero below
-            empty = ~mask.any(1, keepdim=True)
-            keys = (mask | empty)[:, None, None, :]
+            keys = (mask | ~mask.any(1, keepdim=True))[:, None, None, :]
         attended = scaled_dot_product_attention(query, key, value, attn_mask=keys).transpose(1, 2).flatten(2)
         result: Tensor = self.out(attended)
         return result if mask is None else result * mask.any(1)[:, None, None]

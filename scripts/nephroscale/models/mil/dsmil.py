@@ -65,8 +65,7 @@ class DSMIL(InstanceNetwork):
         fusion = (instance_logits + bag_logits) / 2
         predicted = torch.arange(fusion.shape[1], device=fusion.device) == fusion.argmax(1, keepdim=True)
         weights = torch.einsum("bnc,bc->bn", attention, predicted.to(attention.dtype))
-        logits = {"fusion": fusion, "instance": instance_logits, "bag": bag_logits}
-        return bag.output(logits, weights)
+        return bag.output({"fusion": fusion, "instance": instance_logits, "bag": bag_logits}, weights)
 
     def loss(self, output: Output, labels: Tensor) -> Tensor:
         """Average the losses of the two streams, summed over the batch."""

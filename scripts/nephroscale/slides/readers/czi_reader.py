@@ -76,8 +76,7 @@ class CziReader(SlideReader):
         last = max(entries, key=lambda entry: entry.file_position)
         if last.file_position >= self._bytes or _end(last.data_segment()) > self._bytes:
             raise UnreadableSlide("the CZI is truncated")
-        tiles = [tile for entry in entries if (tile := _tile(entry)) is not None]
-        chosen = _choose(tiles, number)
+        chosen = _choose([tile for entry in entries if (tile := _tile(entry)) is not None], number)
         kinds = {tile.entry.pixel_type for tile in chosen}
         if other := sorted(kinds - set(DTYPES)):
             raise UnreadableSlide(f"pixels of type {other[0]} are not supported; save 8 or 16 bits")

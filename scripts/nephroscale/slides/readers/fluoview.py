@@ -73,8 +73,7 @@ class FluoViewReader(SlideReader):
         self.channels, self.rgb, self.vendor = len(channels), False, suffix
         self.sizes, self.downsamples = ((self.width, self.height),), (1.0,)
         self.channel_names = tuple(_channel_name(main, channel) for channel in channels)
-        stated = self._scale(self._names[0], main)
-        self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = stated
+        self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = self._scale(self._names[0], main)
         self._pixels: np.ndarray | None = None
 
     def _header(self, name: str) -> _Header:
