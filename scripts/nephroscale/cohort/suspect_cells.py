@@ -103,8 +103,7 @@ def _look_alike(cell: str) -> str:
     if cell.isascii():
         return ""
     for word in re.findall(r"[^\W\d_]+", cell):
-        scripts = {unicodedata.name(letter, "").split(" ")[0] for letter in word}
-        if {"LATIN", "CYRILLIC"} <= scripts:
+        if {"LATIN", "CYRILLIC"} <= {unicodedata.name(letter, "").split(" ")[0] for letter in word}:
             letter = next(one for one in word if unicodedata.name(one, "").startswith("CYRILLIC"))
             return f"{letter!r} ({unicodedata.name(letter).capitalize()})"
     return ""

@@ -127,11 +127,10 @@ def _make_tables(
         row["image_id"] = make_unique(row["image_id"], taken)
         taken.add(row["image_id"].casefold())
         images.append(row)
-    notes = [*labels.notes, *_find_blanks(images)]
-    notes += [
-        f"cannot be used: {row['path']}: {scale.fault}"
-        for row, scale in zip(images, stated, strict=True)
-        if scale.fault
+    notes = [
+        *labels.notes,
+        *_find_blanks(images),
+        *(f"cannot be used: {row['path']}: {s.fault}" for row, s in zip(images, stated, strict=True) if s.fault),
     ]
     people = [_patient_row(name, ids[name], labels, pseudonym=key is not None) for name in patients]
     if labels.rows:
@@ -145,8 +144,10 @@ def _make_tables(
         )
     else:
         notes.append("patients.csv, column diagnosis is empty; `folds` and all that follows needs it")
-    notes += _note("left out, since the path does not fit --pattern", unmatched)
-    notes += _note("left out, since they are not images", found.others)
+    notes += [
+        *_note("left out, since the path does not fit --pattern", unmatched),
+        *_note("left out, since they are not images", found.others),
+    ]
     return _Tables(people, [_filled(row, images) for row in images], notes)
 
 

@@ -191,8 +191,10 @@ def confusion_metrics(matrices: np.ndarray, *, ordered: bool = False) -> dict[st
         places = np.arange(matrices.shape[-1])
         off = np.abs(places[:, None] - places[None, :])
         found["quadratic_kappa"] = weighted_kappa(matrices, off**2)
-        for metric, weight in zip(ORDINAL_METRICS[1:], (off, off == 1, off <= 1), strict=True):
-            found[metric] = _ratio((matrices * weight).sum(axis=(-2, -1)), total)
+        found |= {
+            metric: _ratio((matrices * weight).sum(axis=(-2, -1)), total)
+            for metric, weight in zip(ORDINAL_METRICS[1:], (off, off == 1, off <= 1), strict=True)
+        }
     return found
 
 

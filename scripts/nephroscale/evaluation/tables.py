@@ -234,9 +234,8 @@ def read_predictions(path: Path, classes: Sequence[str]) -> Predictions:
         labels = np.array([names.index(row["label"]) for row in rows], np.int64)
         probabilities = np.array([read_probabilities(row, "p", names) for row in rows], np.float64)
         patients = [row["patient_id"] for row in rows]
-        second = None
-        if rows and "second" in rows[0]:
-            second = np.array([names.index(row["second"] or row["label"]) for row in rows], np.int64)
+        between = [names.index(row["second"] or row["label"]) for row in rows if "second" in row]
+        second = np.array(between, np.int64) if between else None
     except (KeyError, ValueError) as error:
         raise NephroscaleError(
             f"The classes of these predictions are not {', '.join(classes)}.",

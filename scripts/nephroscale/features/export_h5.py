@@ -86,8 +86,7 @@ def export_h5(
             coords.attrs["patch_level"], coords.attrs["patch_size"] = 0, known.pop()
         for name in ("image", "score", "slot"):
             file.create_dataset(name, data=np.asarray(read_array(features, name))[rows], track_times=False)
-        for name in ("encoder", "modality", "patient"):
-            file.attrs[name] = attributes[name]
+        file.attrs.update({name: attributes[name] for name in ("encoder", "modality", "patient")})
         for name in ("images", "panel"):
             file.attrs.create(name, list(attributes[name]), dtype=h5py.string_dtype())
     return {"instances": int(pooled.shape[0]), "channels": int(pooled.shape[1])}

@@ -36,12 +36,11 @@ OM_MIN_CONTRAST, IM_MIN_CONTRAST = 1.1, 1.3  # between a glomerulus and its surr
 
 @dataclass(frozen=True)
 class Blob:
-    """A candidate: centre and radius in pixels, and the response of the blob detector."""
+    """A candidate: centre and radius in pixels."""
 
     y: float
     x: float
     radius: float
-    response: float
 
 
 def detect(view: TileView, weights: Path | None, settings: DetectionSettings) -> ProbabilityMaps:  # noqa: ARG001
@@ -183,9 +182,9 @@ def find_blobs(values: np.ndarray, radii: list[float], least: float) -> list[Blo
     peaks &= responses > least
     found = sorted((-float(responses[k, y, x]), int(k), int(y), int(x)) for k, y, x in np.argwhere(peaks))
     blobs: list[Blob] = []
-    for negative, k, y, x in found:
+    for _, k, y, x in found:
         if all(np.hypot(y - blob.y, x - blob.x) > 0.7 * max(radii[k], blob.radius) for blob in blobs):
-            blobs.append(Blob(y, x, radii[k], -negative))
+            blobs.append(Blob(y, x, radii[k]))
     return blobs
 
 

@@ -71,7 +71,18 @@ def write_crate(
     crate = ROCrate(version="1.1")
     crate.metadata.extra_terms.update(TERMS)
     entities = Entities(crate, base_address(document))
-    main = _main_workflow(crate, out)
+    main = crate.add_workflow(
+        out / WORKFLOW,
+        WORKFLOW,
+        main=True,
+        lang="snakemake",
+        properties={
+            "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
+            "name": "nephroscale",
+            "description": "From raw renal-biopsy images to a trained and evaluated network; the workflow's rules at "
+            "the time of the audit.",
+        },
+    )
     actions = Actions(document, entities, [_artifact(entities, document, entry) for entry in document["artifacts"]])
     crate.root_dataset["mentions"] = [*_runs(document, entities, actions, main), *actions]
     _describe(document, entities, actions)
@@ -85,21 +96,6 @@ def _copy_workflow(workflow: Path, out: Path) -> None:
     (out / WORKFLOW).parent.joinpath("rules").mkdir(parents=True)
     for path in [workflow / "Snakefile", *sorted((workflow / "rules").glob("*.smk"))]:
         shutil.copyfile(path, out / "workflow" / path.relative_to(workflow))
-
-
-def _main_workflow(crate: ROCrate, out: Path) -> DataEntity:
-    return crate.add_workflow(
-        out / WORKFLOW,
-        WORKFLOW,
-        main=True,
-        lang="snakemake",
-        properties={
-            "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
-            "name": "nephroscale",
-            "description": "From raw renal-biopsy images to a trained and evaluated network; the workflow's rules at "
-            "the time of the audit.",
-        },
-    )
 
 
 def _carried_files(entities: Entities, out: Path) -> None:

@@ -145,8 +145,10 @@ class ImageFacts:
         """Convert to the JSON of the facts file, without the keys that do not apply."""
         if self.status == "rejected":
             return {"status": self.status, "reason": self.reason, "digest": self.digest}
-        optional = {"page", "scale", "other_scales", "scale_not_believed", "unreadable_probes"}
-        optional |= {"stretch", "doubts", "perceptual_hash"}
+        optional = {
+            *("page", "scale", "other_scales", "scale_not_believed", "unreadable_probes"),
+            *("stretch", "doubts", "perceptual_hash"),
+        }
         content = asdict(self) | {"other_scales": [asdict(scale) for scale in self.other_scales]}
         del content["reason"]
         return {key: value for key, value in content.items() if value not in (None, [], ()) or key not in optional}

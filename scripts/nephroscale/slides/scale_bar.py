@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations
+from itertools import combinations, starmap
 from typing import Any
 
 import cv2
@@ -240,8 +240,7 @@ def _rectangles(pixels: np.ndarray, least: int) -> Iterator[Bar]:
             for ends in [ends for ends, (_, last, _) in open_.items() if last < row - 1 or ends == (x, end)]:
                 yield _rectangle(ends, open_.pop(ends))
             open_[near[0] if near else (x, end)] = (first, row, level)
-    for ends, rows in open_.items():
-        yield _rectangle(ends, rows)
+    yield from starmap(_rectangle, open_.items())
 
 
 def _rectangle(ends: tuple[int, int], rows: tuple[int, int, np.ndarray]) -> Bar:

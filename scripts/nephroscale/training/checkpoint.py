@@ -71,10 +71,15 @@ class Checkpoint:
 
     def save(self, network: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
         """Write the state after an epoch to a temporary file and rename it, so that a killed job keeps the last one."""
-        tensors = {f"model.{name}": tensor for name, tensor in copy_state(network).items()}
-        tensors |= {f"best.{name}": tensor for name, tensor in progress.best.items()}
-        for index, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{key}": value.detach().cpu().clone() for key, value in state.items()}
+        tensors = {
+            **{f"model.{name}": tensor for name, tensor in copy_state(network).items()},
+            **{f"best.{name}": tensor for name, tensor in progress.best.items()},
+            **{
+                f"optimizer.{index}.{key}": value.detach().cpu().clone()
+                for index, state in optimizer.state_dict()["state"].items()
+                for key, value in state.items()
+            },
+        }
         tensors = {name: tensors[name].contiguous() for name in sorted(tensors)}
         metadata = {
             "format": FORMAT,

@@ -142,10 +142,12 @@ def _unfinished(plan: Plan) -> tuple[dict[str, list[str]], dict[str, list[str]]]
 
 def _missing(plan: Plan) -> Iterator[tuple[str, str, Path]]:
     """Stage, unit and log of everything that has no receipt."""
-    for stage in plan.stages:
-        for unit in plan.units(stage):
-            if plan.receipt(stage, unit) is None:
-                yield stage, unit, plan.log_path(stage, unit)
+    return (
+        (stage, unit, plan.log_path(stage, unit))
+        for stage in plan.stages
+        for unit in plan.units(stage)
+        if plan.receipt(stage, unit) is None
+    )
 
 
 def _cluster_log(state: AttemptState | None, logs: dict[str, Path]) -> str:

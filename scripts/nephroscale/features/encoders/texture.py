@@ -36,17 +36,17 @@ SURROUND = 9.0  # px; sigma of those surroundings
 
 
 def _channels() -> tuple[str, ...]:
-    names = [f"mean_{c}" for c in "rgb"] + [f"spread_{c}" for c in "rgb"] + ["saturation", "darkest", "brightest"]
-    for sigma in SIGMAS:
-        names += [f"{kind}_{sigma:g}" for kind in ("dark_line", "bright_line", "dark_spot", "bright_spot")]
-        names += [f"{kind}_{sigma:g}_peak" for kind in ("dark_spot", "bright_spot")]
-    for level in range(GABOR_LEVELS):
-        names += [f"gabor_{6 * 2**level}", f"gabor_{6 * 2**level}_coherence"]
-    for diameter in TOP_HATS:
-        names += [f"dark_grain_{diameter}", f"bright_grain_{diameter}"]
-    for sigma in CONTEXT_SIGMAS:
-        names += [f"spot_{sigma:g}_{where}" for where in ("at_edge", "in_dark", "at_line")]
-    return tuple(names)
+    shapes = ("dark_line_{:g}", "bright_line_{:g}", "dark_spot_{:g}", "bright_spot_{:g}")
+    peaks = ("dark_spot_{:g}_peak", "bright_spot_{:g}_peak")
+    return (
+        *(f"mean_{c}" for c in "rgb"),
+        *(f"spread_{c}" for c in "rgb"),
+        *("saturation", "darkest", "brightest"),
+        *(name.format(sigma) for sigma in SIGMAS for name in (*shapes, *peaks)),
+        *(f"gabor_{6 * 2**level}{end}" for level in range(GABOR_LEVELS) for end in ("", "_coherence")),
+        *(f"{tone}_grain_{diameter}" for diameter in TOP_HATS for tone in ("dark", "bright")),
+        *(f"spot_{sigma:g}_{where}" for sigma in CONTEXT_SIGMAS for where in ("at_edge", "in_dark", "at_line")),
+    )
 
 
 CHANNELS = _channels()
@@ -114,8 +114,7 @@ def _lines_and_spots(grey: np.ndarray) -> tuple[list[np.ndarray], dict[float, tu
         low, high = middle - half, middle + half
         dark_spot, bright_spot = np.maximum(low, 0), np.maximum(-high, 0)
         dark_line, bright_line = np.maximum(high - np.abs(low), 0), np.maximum(-low - np.abs(high), 0)
-        pooled += [_pool(m) for m in (dark_line, bright_line, dark_spot, bright_spot)]
-        pooled += [_peak(dark_spot), _peak(bright_spot)]
+        pooled += [*map(_pool, (dark_line, bright_line, dark_spot, bright_spot)), _peak(dark_spot), _peak(bright_spot)]
         maps[sigma] = dark_spot, dark_line
     return pooled, maps
 

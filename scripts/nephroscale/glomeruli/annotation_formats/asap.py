@@ -35,9 +35,11 @@ def read(root: ET.Element) -> Iterable[DrawnObject]:
         kind = annotation.get("Type", "")
         corners = sorted(annotation.iter("Coordinate"), key=lambda corner: to_number(corner.get("Order") or 0))
         points = [(corner.get("X"), corner.get("Y")) for corner in corners] if kind.casefold() in AREAS else []
-        groups = _groups(annotation.get("PartOfGroup", ""), parents)
         yield to_object(
-            partial(ring, points), groups, annotation.get("Name"), otherwise=f"is no area, but of the type {kind}"
+            partial(ring, points),
+            _groups(annotation.get("PartOfGroup", ""), parents),
+            annotation.get("Name"),
+            otherwise=f"is no area, but of the type {kind}",
         )
 
 

@@ -99,9 +99,7 @@ def ring(points: Points) -> Polygon | None:
 def polygon_with_holes(rings: Sequence[Points]) -> BaseGeometry | None:
     """Create a polygon of its outer ring and its holes; None if the outer ring has fewer than three corners."""
     outer, *holes = [ring(points) for points in rings] or [None]
-    if outer is None:
-        return None
-    return Polygon(outer.exterior, [hole.exterior for hole in holes if hole is not None])
+    return None if outer is None else Polygon(outer.exterior, [hole.exterior for hole in holes if hole is not None])
 
 
 def join(parts: Sequence[BaseGeometry | None]) -> BaseGeometry | None:

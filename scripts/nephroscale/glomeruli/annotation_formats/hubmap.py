@@ -34,8 +34,9 @@ def read(content: Any) -> Iterable[DrawnObject]:
         Of the JSON.
     """
     if isinstance(content, dict):
-        for each in content["annotations"]:
-            yield to_object(partial(polygon_with_holes, each["coordinates"]), [each.get("type")])
+        yield from (
+            to_object(partial(polygon_with_holes, each["coordinates"]), [each.get("type")])
+            for each in content["annotations"]
+        )
     else:
-        for points in content:
-            yield to_object(partial(ring, points), [])
+        yield from (to_object(partial(ring, points), []) for points in content)

@@ -40,10 +40,9 @@ class GridMean(nn.Module):
 
 def stage(channels_in: int, channels: int, stride: int) -> nn.Sequential:
     """Make a stage: convolution, group normalisation (since batches are small) and ReLU."""
-    groups = max(group for group in (1, 2, 4, 8) if channels % group == 0)
     return nn.Sequential(
         nn.Conv2d(channels_in, channels, 3, stride=stride, padding=1, bias=False),
-        nn.GroupNorm(groups, channels),
+        nn.GroupNorm(max(group for group in (1, 2, 4, 8) if channels % group == 0), channels),
         nn.ReLU(),
     )
 

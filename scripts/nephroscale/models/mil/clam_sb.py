@@ -104,8 +104,7 @@ def extremes(weights: Tensor, mask: Tensor, most: int) -> tuple[Tensor, Tensor]:
     most
         How many of each; at most half of the bag.
     """
-    order = weights.masked_fill(~mask, -1.0).argsort(dim=1, descending=True, stable=True)
-    rank = order.argsort(dim=1, stable=True)
+    rank = weights.masked_fill(~mask, -1.0).argsort(dim=1, descending=True, stable=True).argsort(dim=1, stable=True)
     count = mask.sum(1, keepdim=True)
     taken = (count // 2).clamp(min=1, max=most)
     top = mask & (rank < taken)

@@ -122,9 +122,8 @@ def _is_picture(element: ET.Element) -> bool:
 
 def _stack(element: ET.Element) -> Iterator[str]:
     """Names of the axes along which an image has several planes."""
-    for axis in reversed(_axes(element)):
-        if axis.kind not in {X, Y} and axis.length > 1:
-            yield AXES.get(axis.kind, str(axis.kind))
+    axes = (axis for axis in reversed(_axes(element)) if axis.kind not in {X, Y} and axis.length > 1)
+    return (AXES.get(axis.kind, str(axis.kind)) for axis in axes)
 
 
 def _planes(image: Any) -> list[_Picture]:

@@ -87,8 +87,7 @@ class OpenslideReader(SlideReader):
 def _is_copy(size: tuple[int, int], first: tuple[int, int]) -> bool:
     """Whether a level has the shape of the first, but for rounding; labels and macro images have others."""
     across, along = first[0] / size[0], first[1] / size[1]
-    rounding = 1 / min(size)
-    return abs(across / along - 1) <= SAME_SHAPE + rounding
+    return abs(across / along - 1) <= SAME_SHAPE + 1 / min(size)
 
 
 def _volume_mpp(properties: Mapping[str, str], names: tuple[str, str]) -> str | None:
