@@ -1,9 +1,15 @@
 """The segmenter of IM in a study: when it is trained, what it finds, and that OM does not depend on it."""
 
+import os
+import subprocess
+import sys
+
 import pytest
+import yaml
 
 from nephroscale.engine.make_units import make_units
 from nephroscale.engine.plan import Plan
+from nephroscale.places import workflow_folder
 from nephroscale.stages.checks.configuration import find_few_outlines
 from nephroscale.stages.registry import stage_table
 from support.small_study import PATIENTS, small_config, write_study
@@ -81,6 +87,24 @@ def test_two_networks_are_trained_and_used(study, monkeypatch):
             assert few.recipe_digest(stage, unit) == both.recipe_digest(stage, unit), (stage, unit)
     make(few, {"glomeruli": ["P0-IM"]})
     assert few.receipt("glomeruli", "P0-IM").figures["method"] == "classical"
+
+
+@pytest.mark.workflow
+def test_snakemake_plans_the_training_and_its_check(study):
+    config = small_config()
+    config |= {"results": "planned", "store": {"path": "planned-store"}}
+    config["glomeruli"]["min_im_images"] = 2
+    (study / "planned.yaml").write_text(yaml.safe_dump(config))
+    snakefile = str(workflow_folder() / "Snakefile")
+    command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--configfile", "planned.yaml", "-n"]
+    environment = {**os.environ, "PYTHONPATH": str(workflow_folder().parent / "scripts")}
+    targets = ("planned/segmenter_check/fold0-IM.json", "planned/glomeruli/P0-IM.json")
+    done = subprocess.run(
+        [*command, "--cores", "1", *targets], cwd=study, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for job in ("segmenter_im", "check of the segmenter of fold0-IM", "search for glomeruli of P0-IM"):
+        assert job in done.stdout + done.stderr
 
 
 def test_too_few_outlined_images_are_told_and_not_tiled(study, monkeypatch):

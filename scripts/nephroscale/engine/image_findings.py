@@ -63,7 +63,7 @@ def describe_findings(plan: Plan) -> dict[str, Findings]:
             for image in dropped
         ),
         "Outlines left out": _outlines_left_out(plan),
-        "Stains that the segmenter was not trained on": _unknown_stains(plan),
+        "Stains and markers that the segmenter was not trained on": _unknown_stains(plan),
     }
 
 
