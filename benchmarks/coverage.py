@@ -50,6 +50,7 @@ from nephroscale.evaluation.comparison import compare_networks, count_discordant
 from nephroscale.evaluation.networks import Networks, confusion_metrics  # noqa: E402
 
 SIZES = (20, 37, 100, 400)
+TRAINED = (37, 100)
 VALUES = np.round(np.arange(0.57, 1.0, 0.02), 2)
 POINTS = (0.60, 0.70, 0.80, 0.85, 0.90, 0.95, 0.97, 0.99)
 CHUNK = 200
@@ -199,17 +200,17 @@ def cross_validate(persons: int, lead: float, draws: int, fresh: int) -> tuple[n
 def report_retrained(draws: int) -> None:
     """Print the coverage of the expected figure of a cross-validated logistic regression, trained in each cohort."""
     print("\nretrained cross-validation, coverage (width) of the expected figure of a newly trained model")
-    print(f"{'':28}" + " ".join(f"{point:12.2f}" for point in POINTS) + "    least    standard error")
-    for persons in (37, 100):
+    print(f"{'':29}" + " ".join(f"{point:12.2f}" for point in POINTS) + "    least    standard error")
+    for persons in TRAINED:
         measured, ratios = defaultdict(list), defaultdict(list)
-        for lead in np.arange(1.0, 3.75, 0.1):
-            counts, expected = cross_validate(persons, float(lead), draws, 1500 if draws > CHUNK else 150)
+        for lead in np.arange(1.0, 3.75, 0.05):
+            counts, expected = cross_validate(persons, float(lead), draws, 500 if draws > CHUNK else 100)
             for metric, its in label_intervals(counts, outcomes(1)).items():
                 true = expected[metric]
                 measured[metric].append(Measured(true, its.cover(true), its.width, len(counts)))
                 ratios[metric].append(its.value.var() * persons / (true * (1 - true)))
         for metric, rows in measured.items():
-            print(f"{persons:3} persons {metric:17}{average(rows)}")
+            print(f"{persons:3} persons {metric:18}{average(rows)}")
             print(
                 f"{'':12}variance between cohorts / variance of as many coins: {np.mean(ratios[metric]):.2f}",
                 flush=True,

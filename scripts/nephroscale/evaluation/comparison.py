@@ -113,8 +113,7 @@ def compare_networks(
     nulls = swap_predictions(ours, theirs, swaps, seed, ordered=ordered)
     if "macro_auc" in sizes:
         spread = (samples[0]["macro_auc"].left_out - samples[1]["macro_auc"].left_out).mean(axis=0)
-        variance = jackknife_variance(spread, ours.strata)
-        nulls["macro_auc"] = widen(swap_ranks(ours, theirs, swaps, seed), variance)
+        nulls["macro_auc"] = widen(swap_ranks(ours, theirs, swaps, seed), jackknife_variance(spread, ours.strata))
     result = {}
     for metric in [*METRICS, *(COMPARED_ORDINAL_METRICS if ordered else ())]:
         if metric not in sizes:

@@ -29,8 +29,7 @@ def estimate_confident(networks: Networks, coverage: float) -> Figure:
     keep = int(np.ceil(coverage * len(networks.labels) - 1e-9))
     limits = np.sort(confidence, axis=1)[:, -keep]
     kept = confidence >= limits[:, None]
-    hits = kept & (networks.predicted == networks.labels)
-    right, every = (_by_person(networks, each) for each in (hits, kept))
+    right, every = (_by_person(networks, each) for each in (kept & (networks.predicted == networks.labels), kept))
     with np.errstate(invalid="ignore"):
         samples = Samples(
             right.sum(axis=1) / every.sum(axis=1),

@@ -218,8 +218,10 @@ def confusion_metrics(matrices: np.ndarray, *, ordered: bool = False) -> dict[st
         places = np.arange(matrices.shape[-1])
         off = np.abs(places[:, None] - places[None, :])
         found["quadratic_kappa"] = weighted_kappa(matrices, off**2)
-        for metric, weight in zip(ORDINAL_METRICS[1:], (off, off == 1, off <= 1), strict=True):
-            found[metric] = _ratio((matrices * weight).sum(axis=(-2, -1)), total)
+        found |= {
+            metric: _ratio((matrices * weight).sum(axis=(-2, -1)), total)
+            for metric, weight in zip(ORDINAL_METRICS[1:], (off, off == 1, off <= 1), strict=True)
+        }
     return found
 
 
@@ -322,10 +324,8 @@ def summarise(networks: Networks, samples: Samples, equal: float, limits: tuple[
     if not np.isfinite(samples.values).all():
         return Figure(None, reason="not defined for these classes")
     variance = jackknife_variance(samples.left_out.mean(axis=0), networks.strata)
-    variance *= TRAINING_VARIANCE if networks.out_of_fold else 1
-    variance += variance_between(samples.values)
-    interval = score_interval(float(samples.values.mean()), variance, equal, limits)
-    return Figure(interval, tuple(samples.values.tolist()))
+    variance = variance * (TRAINING_VARIANCE if networks.out_of_fold else 1) + variance_between(samples.values)
+    return Figure(score_interval(float(samples.values.mean()), variance, equal, limits), tuple(samples.values.tolist()))
 
 
 def variance_between(values: np.ndarray) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,16 +13,11 @@ from nephroscale.errors import Rejected
 from nephroscale.glomeruli.contours import rasterise
 from nephroscale.glomeruli.outlines import LeftOut, list_left_out, outlines_on, polygons_of
 from nephroscale.glomeruli.segmenter_pixels import pixel_conversion
+from nephroscale.glomeruli.settings import SegmenterSettings
 from nephroscale.glomeruli.stain_likeness import describe_colours
 from nephroscale.glomeruli.tile_view import TileView
 from nephroscale.slides.tile_reader import open_tiles
 from nephroscale.slides.tile_status import TileStatus
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from nephroscale.glomeruli.settings import SegmenterSettings
 
 RIM_UM = 60.0  # width of the rim along borders in which only outlines are known: glomeruli cut there are not outlined
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, NotRequired, TypedDict
 
 from nephroscale.errors import Rejected
 from nephroscale.glomeruli.held_out import search_held_out
 from nephroscale.glomeruli.labelled_slide import AnnotatedSlide, load_annotated
+from nephroscale.glomeruli.outlines import LeftOut
 from nephroscale.glomeruli.segmenter import train_segmenter
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from nephroscale.glomeruli.outlines import LeftOut
-    from nephroscale.glomeruli.settings import SegmenterSettings
+from nephroscale.glomeruli.settings import SegmenterSettings
 
 
 class PatientCounts(TypedDict):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -12,11 +14,6 @@ from torch import Tensor, nn
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.glomeruli.score_calibration import ScoreCalibration
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import numpy as np
 
 FORMAT = "nephroscale-unet-3"
 SMALLER = 0.8  # the segmenter knows nothing of glomeruli below this part of the smallest that it was trained on
@@ -173,7 +170,7 @@ def load_weights(path: Path) -> SegmenterWeights:
     network = UNet(int(metadata["width"]), len(tensors["head.weight"]), tensors["stem.0.weight"].shape[1])
     network.load_state_dict(tensors)
     fitted = metadata["calibration"]
-    calibration = ScoreCalibration(*fitted) if fitted else None
     mpp, smallest_um = float(metadata["mpp"]), float(metadata["smallest_um"])
     markers = tuple(metadata.get("markers", ()))
+    calibration = ScoreCalibration(*fitted) if fitted else None
     return SegmenterWeights(network.eval(), mpp, colours, smallest_um, calibration, markers)

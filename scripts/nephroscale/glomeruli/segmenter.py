@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
+from pathlib import Path
+from typing import NotRequired, TypedDict, cast
 
 import numpy as np
 import torch
@@ -16,17 +18,12 @@ from nephroscale.glomeruli.held_out import search_held_out
 from nephroscale.glomeruli.labelled_slide import AnnotatedSlide, LabelledSlide, load_all
 from nephroscale.glomeruli.metrics import dice
 from nephroscale.glomeruli.network import SegmenterWeights, UNet, save_weights
+from nephroscale.glomeruli.outlines import LeftOut
 from nephroscale.glomeruli.patches import sample_batch
 from nephroscale.glomeruli.score_calibration import MIN_OUTLINES, fit_calibration
+from nephroscale.glomeruli.settings import SegmenterSettings
 from nephroscale.glomeruli.unet import predict
 from nephroscale.slides.tile_status import TileStatus
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from nephroscale.glomeruli.outlines import LeftOut
-    from nephroscale.glomeruli.settings import SegmenterSettings
 
 LEARNING_RATE, WEIGHT_DECAY = 5e-3, 1e-4
 WARM_UP = 0.1  # fraction of the steps in which the learning rate rises
@@ -128,14 +125,13 @@ def train_segmenter(
         averaged.update_parameters(network)
         losses.append(float(loss.detach()))
     network = cast("UNet", averaged.module.eval())
-    fitted = [_dice_on(network, slide) for slide in loaded]
     figures: SegmenterFigures = {
         "slides": len(loaded),
         "glomeruli": sum(len(slide.centres) for slide in loaded),
         "outlines_left_out": left_out,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "loss": round(float(np.mean(losses[-EVERY:])), 5),
-        "training_dice": round(float(np.mean(fitted)), 4),
+        "training_dice": round(float(np.mean([_dice_on(network, slide) for slide in loaded])), 4),
         "validation_slide": ", ".join(slide.name for slide in held_out) or None,
         "validation_dice": round(float(np.mean([_dice_on(network, slide) for slide in held_out])), 4)
         if held_out

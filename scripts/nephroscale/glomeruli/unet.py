@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.glomeruli.instances import ProbabilityMaps
 from nephroscale.glomeruli.network import UNet, load_weights
 from nephroscale.glomeruli.segmenter_pixels import pixel_conversion
+from nephroscale.glomeruli.settings import DetectionSettings
 from nephroscale.glomeruli.tile_view import TileView, Window
 from nephroscale.slides.tile_status import TileStatus
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from torch import Tensor
-
-    from nephroscale.glomeruli.settings import DetectionSettings
 
 WINDOW_PX = 1024  # side of the windows in which a slide is segmented
 
@@ -88,9 +83,8 @@ def _read_mirrored(view: TileView, window: Window) -> np.ndarray:
     """Read a window; beyond the slide it has the mirror image, because tissue may be cut by the border of a field."""
     y, x = max(window.y, 0), max(window.x, 0)
     bottom, right = min(window.y + window.h, view.shape[0]), min(window.x + window.w, view.shape[1])
-    pixels = view.read(Window(y, x, bottom - y, right - x))
     beyond = (y - window.y, window.y + window.h - bottom), (x - window.x, window.x + window.w - right), (0, 0)
-    return np.pad(pixels, beyond, mode="symmetric")
+    return np.pad(view.read(Window(y, x, bottom - y, right - x)), beyond, mode="symmetric")
 
 
 @torch.inference_mode()

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from nephroscale.collect import grouped
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from nephroscale.reporting.report_inputs import UnitOutcome
+from nephroscale.reporting.report_inputs import UnitOutcome
 
 # Unit of each stage: singular, plural.
 UNITS = {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nephroscale.cohort.fold_table import FoldTable
 from nephroscale.evaluation.agreement import disagreement_weights, estimate_kappa
 from nephroscale.evaluation.decisions import estimate_confident, estimate_net_benefit, signed_shares
 from nephroscale.evaluation.networks import Networks
@@ -15,6 +16,9 @@ from nephroscale.evaluation.shortcuts import predict_from_facts
 from nephroscale.reporting.estimates import estimate_metrics
 from nephroscale.reporting.facts_of_cases import collect_acquisition, collect_readings
 from nephroscale.reporting.metric_values import Estimate, rounded
+from nephroscale.reporting.report_inputs import ReportInputs
+from nephroscale.reporting.results import ModelResults, Stacked
+from nephroscale.reporting.settings import ReportSettings
 from nephroscale.reporting.study_values import (
     Agreement,
     ConfidentShare,
@@ -24,14 +28,6 @@ from nephroscale.reporting.study_values import (
     HeadlineMetrics,
 )
 from nephroscale.reporting.subgroups import collect_traits, summarise_subgroups
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from nephroscale.cohort.fold_table import FoldTable
-    from nephroscale.reporting.report_inputs import ReportInputs
-    from nephroscale.reporting.results import ModelResults, Stacked
-    from nephroscale.reporting.settings import ReportSettings
 
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from nephroscale.cohort.fold_table import read_folds
 from nephroscale.html import cases_of
@@ -31,16 +31,12 @@ from nephroscale.reporting.plots import (
     paint_reliability,
     paint_roc,
 )
+from nephroscale.reporting.report_inputs import ReportInputs
+from nephroscale.reporting.report_metrics import ReportMetrics
 from nephroscale.reporting.results import read_results
 from nephroscale.reporting.segmenter_check import summarise_segmenter_check
+from nephroscale.reporting.settings import ReportSettings
 from nephroscale.reporting.table_one import make_table_one
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from nephroscale.reporting.report_inputs import ReportInputs
-    from nephroscale.reporting.report_metrics import ReportMetrics
-    from nephroscale.reporting.settings import ReportSettings
 
 
 def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed: int = 0) -> dict[str, object]:

@@ -103,9 +103,15 @@ class Glomeruli(Stage):
         weights = segmenter.path if segmenter else None
         annotation = job.annotation(image) if _corrected(image) else None
         slide = job.facts(image.id).digest
-        raw = job.raw(image) if read_from_slide(job.plan, [image]) else None
         return find_glomeruli(
-            job.input("tiles").object, weights, image.row(), job.settings, job.out, slide, annotation, raw=raw
+            job.input("tiles").object,
+            weights,
+            image.row(),
+            job.settings,
+            job.out,
+            slide,
+            annotation,
+            raw=job.raw(image) if read_from_slide(job.plan, [image]) else None,
         )
 
 

@@ -39,13 +39,14 @@ KEYS = {"OM": _Key("stain", "om.stains", "stains"), "IM": _Key("marker", "im.pan
 
 def configured_encoders(config: Config, modalities: Iterable[str] = ("OM", "IM", "TEM")) -> dict[str, NamedWeights]:
     """List every encoder of a configuration by its place there, those of features for some modalities alone."""
-    encoders: dict[str, NamedWeights] = {
-        f"features.encoders.{modality}": config.features.encoders.of(modality) for modality in modalities
+    return {
+        **{f"features.encoders.{modality}": config.features.encoders.of(modality) for modality in modalities},
+        **{
+            f"models.{model}.encoder": TrainableEncoderSettings.from_mapping(encoder)
+            for model, settings in config.models.items()
+            if (encoder := settings.options.get("encoder"))
+        },
     }
-    for model, settings in config.models.items():
-        if encoder := settings.options.get("encoder"):
-            encoders[f"models.{model}.encoder"] = TrainableEncoderSettings.from_mapping(encoder)
-    return encoders
 
 
 def check_model_inputs(plan: Plan) -> Iterator[NephroscaleError]:
