@@ -45,7 +45,7 @@ def readable(path):
 def folder(tmp_path_factory):
     """The small study and a new patient, before any run; what does not depend on the prior is made once."""
     folder = tmp_path_factory.mktemp("package") / "study"
-    write_study(folder, deposits=True)
+    write_study(folder, deposits=True, outlined_im=True)
     write_new_patient(folder)
     return folder
 
@@ -54,6 +54,7 @@ def folder(tmp_path_factory):
 def predicted(folder, request):
     """The small study, trained without or with a prior, and its predictions of a new patient: the folder of each."""
     study = small_config() | {"deposits": {"sites": []}}
+    study["glomeruli"]["min_im_images"] = 1
     if request.param == "deposits":
         study |= {"tem": {**study["tem"], "prior": "deposits"}, "deposits": deposits_config()}
     new = {"patients": "new.csv", "images": "new_images.csv", "root": "raw"}
@@ -72,6 +73,8 @@ def test_a_package_predicts_elsewhere_as_the_study_does(predicted, tmp_path, mon
     frozen, elsewhere = tmp_path / "frozen", tmp_path / "elsewhere"
     assert main(["package", "cmusnet", str(frozen), "--configfile", "study.yaml"]) == 0
     assert "2 networks of cmusnet" in capsys.readouterr().out
+    for stage in ("segmenter", "segmenter_im"):
+        assert [path.name for path in (frozen / stage / "cohort").iterdir()] == ["weights.safetensors"]
     content = b"".join(readable(path) for path in frozen.rglob("*") if path.is_file())
     assert b"IgAN" in content
     assert not [name for name in [*(name for name, _, _ in PATIENTS), str(study)] if name.encode() in content]
