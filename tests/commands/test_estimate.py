@@ -57,5 +57,5 @@ def test_a_table_is_printed_for_the_cohort(plan, capsys):
 
 def test_every_stage_has_a_shipped_rate():
     rates = read_rates()
-    assert set(ORDER) - {"predict", "new_deposits", "new_cases"} <= set(rates)
+    assert set(ORDER) - {"segmenter_im", "predict", "new_deposits", "new_cases"} <= set(rates)
     assert all(rate.seconds + rate.seconds_each > 0 for rate in rates.values())

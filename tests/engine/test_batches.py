@@ -54,6 +54,7 @@ def test_equal_tables_keep_their_name_and_others_of_the_same_day_get_a_number(st
     ]
 
 
+@pytest.mark.slow
 def test_a_name_is_remembered_by_the_pre_pass_alone(study, today):
     today("2026-11-26")
     assert open_batch(study, "N1").batch == "2026-11-26"
@@ -105,6 +106,7 @@ def test_a_chosen_name_of_other_tables_is_refused_until_that_batch_is_deleted(st
     assert list(batches.names_of_batches(plan.store).values()) == ["A"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["External", "a/b", "", "-x"])
 def test_a_name_that_no_file_can_have_is_refused(study, name):
     with pytest.raises(NephroscaleError, match=r"predict\.name"):

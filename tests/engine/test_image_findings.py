@@ -118,5 +118,5 @@ def test_slides_of_a_stain_that_the_segmenter_does_not_know_are_named(tmp_path):
     for image, unknown in (("P1-a", True), ("P2-a", False)):
         figures = {"stain_unknown": unknown, "method": "classical"}
         plan.receipts["glomeruli", image] = Receipt("glomeruli", image, "accepted", digest="00", figures=figures)
-    found = describe_findings(plan)["Stains that the segmenter was not trained on"]
+    found = describe_findings(plan)["Stains and markers that the segmenter was not trained on"]
     assert list(found.values()) == [["P1-a"]]

@@ -71,6 +71,7 @@ def wildcards_of(stage, unit):
     return Wildcards(fromdict=re.fullmatch(pattern, unit).groupdict())
 
 
+@pytest.mark.slow
 def test_the_inputs_of_a_rule_are_those_of_its_stage(rules, plan):
     for stage, unit in keys(plan):
         rule, declared = rules[stage], plan.stages[stage].inputs
@@ -83,6 +84,7 @@ def test_the_inputs_of_a_rule_are_those_of_its_stage(rules, plan):
             assert paths == receipts_of_input(plan, stage, unit, name), f"{stage} of {unit}: {name}"
 
 
+@pytest.mark.slow
 def test_the_output_of_a_rule_is_the_receipt_of_its_stage(rules, plan):
     for stage, unit in keys(plan):
         outputs, _ = rules[stage].expand_output(wildcards_of(plan.stages[stage], unit))

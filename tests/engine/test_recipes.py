@@ -130,14 +130,16 @@ class Made:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recipes") / "study"
-    write_study(folder, deposits=True, patients=[*PATIENTS, ("S1", "MN", "segmentation")])
+    write_study(folder, deposits=True, outlined_im=True, patients=[*PATIENTS, ("S1", "MN", "segmentation")])
     trace = Trace()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         tem = {**small_config()["tem"], "prior": "deposits"}
         # The tiles of OM are read from the slides, those of IM are stored.
         om = {**small_config()["om"], "keep": "coordinates"}
-        plan = Plan({**small_config(), "om": om, "tem": tem, "deposits": deposits_config()}, stage_table())
+        glomeruli = {**small_config()["glomeruli"], "min_im_images": 2}
+        changed_sections = {"om": om, "tem": tem, "glomeruli": glomeruli, "deposits": deposits_config()}
+        plan = Plan({**small_config(), **changed_sections}, stage_table())
         for stage in plan.stages.values():
             patch.setattr(stage, "make", stage.make)  # restored afterwards: stages are shared by the process
             trace.follow(stage, plan)

@@ -26,6 +26,7 @@ def random_features():
     return {name: torch.randn(1, 3 if name == "TEM" else 1, *SHAPE, generator=generator) for name in ALL}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modality", ["OM", "IM"])
 def test_a_deleted_region_becomes_the_mean_of_the_others(modality):
     model, features = network(), random_features()

@@ -6,7 +6,10 @@ from scipy.stats import binom, binomtest
 
 from nephroscale.evaluation.intervals import (
     PRIOR_INFORMATION,
+    PRIOR_REPEATS,
+    TRAINING_VARIANCE,
     Interval,
+    agreement_within,
     difference_interval,
     effective_size,
     equal_size,
@@ -14,11 +17,13 @@ from nephroscale.evaluation.intervals import (
     midp_interval,
     pairs_size,
     persons_for_width,
+    repeated_size,
     score_interval,
     wilson_interval,
 )
 from nephroscale.evaluation.networks import (
     Networks,
+    Samples,
     confusion_metrics,
     equal_sizes,
     estimate_share,
@@ -113,6 +118,53 @@ def test_a_variance_counts_more_where_more_persons_are_informative():
     half = effective_size(0.5, 0.25 / 48, equal)
     assert 1 / half == pytest.approx((1 / 48 + 1 / equal) / 2)
     assert effective_size(0.5, 10.0, 37) == 1
+
+
+def test_agreement_within_persons_is_the_kappa_of_a_published_example():
+    """25 subjects by 2 to 5 raters each, kappa 0.5415: Fleiss, Levin and Paik 2003, chapter 18; manual of Stata."""
+    cases = np.array([2, 2, 3, 4, 3, 4, 3, 5, 2, 4, 5, 3, 4, 4, 2, 2, 3, 2, 4, 5, 3, 4, 3, 3, 2])
+    hits = np.array([2, 0, 2, 3, 3, 1, 0, 0, 0, 4, 5, 3, 4, 3, 0, 2, 1, 1, 1, 4, 2, 0, 0, 3, 2])
+    expected = (81 - 25) * (46 / 81) * (35 / 81)
+    found = agreement_within(hits[None], cases)
+    assert 1 - (1 - found) * (expected + PRIOR_REPEATS) / expected == pytest.approx(0.5415, abs=5e-5)
+    assert agreement_within(np.stack([hits, hits]), cases) == pytest.approx(found)
+
+
+def test_agreement_within_persons_is_complete_without_a_disagreement():
+    cases = np.full(20, 2)
+    assert agreement_within(np.repeat([0, 2], [3, 17])[None], cases) == 1
+    assert agreement_within(cases[None], cases) == 1
+    assert agreement_within(np.ones((1, 20)), cases) == 0  # each person has one correct result of two
+    assert agreement_within(np.array([[1, 0, 1]]), np.ones(3)) == 1
+
+
+def test_effective_number_of_persons_with_several_results():
+    cases = np.full(20, 2)
+    assert repeated_size(cases, 1.0) == pytest.approx(20)
+    assert repeated_size(cases, 0.0) == pytest.approx(40)
+    assert repeated_size(cases, 0.5) == pytest.approx(40 / 1.5)
+    assert repeated_size(np.ones(7), 0.3) == pytest.approx(7)
+    assert repeated_size(np.array([1, 3]), 1.0) == pytest.approx(16 / 10)
+    assert repeated_size(np.array([]), 1.0) == 0
+    # variance of the mean of results with variance 1 and this correlation
+    cases, blocks = np.array([1, 2, 3]), [np.full((m, m), 0.3) + 0.7 * np.eye(m) for m in (1, 2, 3)]
+    assert 1 / repeated_size(cases, 0.3) == pytest.approx(sum(block.sum() for block in blocks) / cases.sum() ** 2)
+
+
+def test_the_variance_of_out_of_fold_predictions_has_a_factor():
+    networks = draw(np.random.default_rng(5), 0.9)
+    assert networks.out_of_fold
+    fixed = Networks.of(networks.labels, networks.probabilities)
+    left_out = 0.7 + 0.03 * np.random.default_rng(6).normal(size=37)
+    samples = [Samples(np.array([0.7]), left_out[None]), Samples(np.array([1.0]), np.ones((1, 37)))]
+    (one, perfect), (other, as_perfect) = [[summarise(n, s, 37.0).interval for s in samples] for n in (networks, fixed)]
+    assert other.effective == pytest.approx(TRAINING_VARIANCE * one.effective)
+    assert one.low < other.low < other.high < one.high
+    assert perfect == as_perfect
+    chosen = networks.select([0, 5])
+    assert chosen.out_of_fold
+    assert networks.pooled.out_of_fold
+    assert networks.ensemble.out_of_fold
 
 
 def test_perfect_results_have_the_interval_of_as_many_persons():

@@ -9,6 +9,7 @@ from nephroscale.evaluation.networks import (
     Networks,
     confusion_metrics,
     count_won,
+    equal_sizes,
     estimate_classes,
     estimate_figures,
     estimate_macro_auc,
@@ -113,6 +114,21 @@ def test_a_share_of_single_cases_has_the_midp_interval():
     assert (twice.low, twice.high) == pytest.approx((found.low, found.high))  # a second biopsy that says nothing new
     apart = estimate_share(np.repeat(hits, 2), np.arange(26)).interval
     assert apart.high - apart.low < found.high - found.low
+
+
+def test_biopsies_count_by_their_agreement():
+    random = np.random.default_rng(2)
+    once = predictions(11, shift=1.6)
+    again, people = np.repeat(once, 2, axis=1), np.repeat(np.arange(N), 2)
+    unrelated = np.stack([once[0], predictions(12, shift=1.6)[0]], axis=1).reshape(1, 2 * N, 3)
+    one = Networks.of(LABELS, once)
+    twice, apart = (Networks.of(np.repeat(LABELS, 2), each, people) for each in (again, unrelated))
+    assert equal_sizes(one) == pytest.approx({"accuracy": N, "balanced_accuracy": N, "macro_f1": N})
+    assert equal_sizes(twice) == pytest.approx(equal_sizes(one))
+    assert N + 4 < equal_sizes(apart)["balanced_accuracy"] < 2 * N
+    assert equal_sizes(apart, agreement=1.0) == pytest.approx(equal_sizes(one))
+    order = random.permutation(2 * N)
+    assert equal_sizes(apart.select(order)) == pytest.approx(equal_sizes(apart))
 
 
 def test_the_variance_between_networks_widens_the_interval():

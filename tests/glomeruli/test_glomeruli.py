@@ -158,7 +158,9 @@ def test_choice_of_the_detector() -> None:
     assert choose_detector("OM", "auto", has_segmenter=True) == "unet"
     assert choose_detector("OM", "auto", has_segmenter=False) == "classical"
     assert choose_detector("OM", "classical", has_segmenter=True) == "classical"
-    assert choose_detector("IM", "unet", has_segmenter=True) == "classical"
+    assert choose_detector("IM", "auto", has_segmenter=True) == "unet"
+    assert choose_detector("IM", "unet", has_segmenter=False) == "classical"
+    assert choose_detector("IM", "classical", has_segmenter=True) == "classical"
     with pytest.raises(NephroscaleError, match="no weights"):
         choose_detector("OM", "unet", has_segmenter=False)
 

@@ -27,7 +27,8 @@ def test_width_and_scale_are_read_from_the_weights(tmp_path: Path) -> None:
     save_weights(saved, tmp_path / "weights.safetensors")
     with safe_open(tmp_path / "weights.safetensors", "pt") as stored:
         assert list(stored.metadata()) == ["nephroscale"]
-    loaded, mpp, colours, smallest_um, calibration = load_weights(tmp_path)
+    loaded, mpp, colours, smallest_um, calibration, markers = load_weights(tmp_path)
+    assert markers == ()
     assert calibration == fitted
     assert smallest_um == 81.5
     assert np.array_equal(colours, np.ones((2, 3)))
@@ -41,6 +42,15 @@ def test_the_second_output_is_read_from_the_weights(tmp_path: Path) -> None:
         save_weights(SegmenterWeights(UNet(4, outputs), 2.0, np.ones((1, 3), np.float32)), tmp_path / f"{outputs}")
         network = load_weights(tmp_path / f"{outputs}").network
         assert tuple(network(torch.zeros(1, 3, 16, 16)).shape) == (1, outputs, 16, 16)
+
+
+def test_channels_and_markers_are_read_from_the_weights(tmp_path: Path) -> None:
+    weights = SegmenterWeights(UNet(4, channels=1), 2.0, np.zeros((1, 0), np.float32), markers=("C3", "IgG"))
+    save_weights(weights, tmp_path / "weights.safetensors")
+    loaded = load_weights(tmp_path)
+    assert loaded.markers == ("C3", "IgG")
+    assert loaded.colours.shape == (1, 0)
+    assert tuple(loaded.network(torch.zeros(1, 1, 16, 16)).shape) == (1, 1, 16, 16)
 
 
 def test_damaged_and_other_weights_are_errors(tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ class TestOnASlide:
         }
         assert [polygon.area for polygon in drawn.unknown] == [100]
 
+    @pytest.mark.slow
     def test_an_annotation_of_another_slide_or_scale_is_rejected(self, view: TileView, tmp_path: Path) -> None:
         away = [feature(box(90000 + 300 * k, 0, 90200 + 300 * k, 200)) for k in range(4)]
         with pytest.raises(Rejected, match="4 of the 5 outlines of its annotation are outside the slide"):

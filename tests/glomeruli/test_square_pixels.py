@@ -111,6 +111,7 @@ def test_contours_crops_and_overlay_are_right(tmp_path, sides):
     assert np.ptp(across) * um / 2 in [pytest.approx(disc[2], abs=3) for disc in DISCS]
 
 
+@pytest.mark.slow
 def test_a_table_that_overrules_the_file_leaves_its_pixels(tmp_path):
     path = draw((1.0, 1.04), path=tmp_path / "a.ome.tif")
     row = ImageRow(id="A", patient_id="P", modality="OM", stain="PAS", scale=TableScale(1.02, "um", wins=True))

@@ -14,6 +14,8 @@ from nephroscale.store.folder import remove_tree
 from nephroscale.store.receipts import Receipt
 from support.mock_study import Study
 
+pytestmark = pytest.mark.slow
+
 TRAIN = ("train", "cmusnet/fold0-seed1")
 
 

@@ -47,3 +47,18 @@ def test_the_report_states_the_check_or_that_there_is_none():
     (text,) = describe_segmenter_check({"segmenter": SEGMENTER})
     assert "glomeruli.check_folds" in text
     assert describe_segmenter_check({"segmenter": []}) == []
+
+
+def test_each_modality_has_a_sentence_of_its_own():
+    of_im = fold("fold0-IM", ("S1", 5, 5, 4, 100.0, 45.0), ("S2", 5, 4, 4, 100.0, 45.0))
+    of_im.figures["modality"] = "IM"
+    stages = {"segmenter": SEGMENTER, "segmenter_im": SEGMENTER, "segmenter_check": [*FOLDS, of_im]}
+    assert summarise_segmenter_check(stages).outlines == 20
+    assert summarise_segmenter_check(stages, "IM").outlines == 10
+    om, im = describe_segmenter_check(stages)
+    assert om == describe_segmenter_check({"segmenter": SEGMENTER, "segmenter_check": FOLDS})[0]
+    assert im.startswith(
+        "The IM segmenter, trained without the patient, found 8 of 10 outlined glomeruli of 2 patients"
+    )
+    (im,) = describe_segmenter_check({"segmenter_im": SEGMENTER})
+    assert im.startswith("The IM segmenter was not tested")

@@ -89,6 +89,7 @@ def test_a_scanners_own_scale_counts_before_the_table_and_a_conflict_is_recorded
     assert describe_image(slide, make_row("OM", scale=table(255, "nm"))).other_scales == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gcp-jpeg.dicom", "fixtures/boxes.tiff"])
 def test_an_implausible_scale_in_the_file_is_ignored(shared, make_row, name):
     path = shared / "data/slides" / name

@@ -37,6 +37,7 @@ def test_pictures_that_abut_are_refused(micrographs, finish):
             clean_burned_in(finish(picture))
 
 
+@pytest.mark.slow
 def test_shapes_with_straight_edges_are_no_seams(micrographs):
     random = np.random.default_rng(5)
     for number in range(40):
@@ -51,6 +52,7 @@ def test_shapes_with_straight_edges_are_no_seams(micrographs):
         assert find_seam(picture, np.zeros(picture.shape, bool)) == ""
 
 
+@pytest.mark.slow
 def test_one_picture_has_no_seam(micrographs, shared):
     boxed: list = []
     for base, width, place in ((0, 3, 150), (1, 3, 100), (2, 2, 200), (3, 5, 60), (4, 1, 180)):

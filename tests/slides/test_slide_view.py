@@ -110,6 +110,7 @@ def test_one_channel_of_many():
     assert view.overview().pixels.shape[-1] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", ["jpeg_tiff_reader", "openslide_reader"])
 def test_on_a_slide_file(slide, picture, reader):
     from nephroscale.slides.readers.registry import open_slide

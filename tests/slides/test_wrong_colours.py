@@ -46,6 +46,7 @@ def test_real_fields_with_red_and_blue_exchanged(real):
     assert colour_order_doubt(rgb[:, ::-1], stain) == ("" if stain == "Masson" else EXCHANGED)
 
 
+@pytest.mark.slow
 def test_a_negative_is_rejected_and_an_exchange_is_told(tmp_path, shared, make_row):
     field = np.asarray(Image.open(shared / "data/kidney_om/0486052bb_positive_000096_image.png").convert("RGB"))
     row = make_row("OM", stain="PAS", scale=TableScale(0.5, "um", "table"))

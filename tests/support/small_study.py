@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import tifffile
 
+from support.fluorescence import draw_field
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -46,8 +48,18 @@ def deposits_config() -> dict[str, Any]:
     return {"variants": ["plain", "svm"], "backbone": {"size_px": 64}, "head_steps": 2, "epochs": 1}
 
 
-def write_study(folder: Path, *, deposits: bool = False, patients: Sequence[tuple[str, str, str]] = PATIENTS) -> None:
-    """Write tables and images to a folder; with `deposits`, all have two micrographs with readings."""
+def write_study(
+    folder: Path,
+    *,
+    deposits: bool = False,
+    outlined_im: bool = False,
+    patients: Sequence[tuple[str, str, str]] = PATIENTS,
+) -> None:
+    """Write tables and images to a folder; with `deposits`, all have two micrographs with readings.
+
+    With `outlined_im`, the patients set apart have IM fields with outlines, and glomeruli are searched in the IM field
+    of the first patient.
+    """
     (folder / "raw").mkdir(parents=True)
     rows: list[dict[str, Any]] = []
     for number, (patient, _, use) in enumerate(patients):
@@ -60,7 +72,9 @@ def write_study(folder: Path, *, deposits: bool = False, patients: Sequence[tupl
             om["annotation"] = f"{patient}-OM.geojson"
             (folder / "raw" / om["annotation"]).write_text(json.dumps(_outlines()))
         rows.append(om | {"patient_id": patient})
-        if use != "segmentation":
+        if outlined_im and (use == "segmentation" or number == 0):
+            rows.append({"patient_id": patient} | _write_im_field(folder, patient, number, outlined=number > 0))
+        if use != "segmentation" and not (outlined_im and number == 0):
             im = {
                 "image_id": f"{patient}-IM",
                 "modality": "IM",
@@ -71,7 +85,7 @@ def write_study(folder: Path, *, deposits: bool = False, patients: Sequence[tupl
             im |= {"roi": "whole", "exposure_ms": 100, "gain": 1}
             tifffile.imwrite(folder / "raw" / im["path"], _paint_im(random))
             rows.append(im | {"patient_id": patient})
-        elif not deposits:
+        if use == "segmentation" and not deposits:
             continue
         for name, reading in ((f"{patient}-TEM", "0"), *([(f"{patient}-TEM2", "mesangial")] if deposits else [])):
             tem = {"image_id": name, "modality": "TEM", "path": f"{name}.png", "nm_per_px": 8}
@@ -80,6 +94,17 @@ def write_study(folder: Path, *, deposits: bool = False, patients: Sequence[tupl
     _write_table(folder / "images.csv", rows)
     people = [{"patient_id": patient, "diagnosis": label, "use": use} for patient, label, use in patients]
     _write_table(folder / "patients.csv", people)
+
+
+def _write_im_field(folder: Path, patient: str, number: int, *, outlined: bool) -> dict[str, Any]:
+    field = draw_field(number, side=256)
+    im = {"image_id": f"{patient}-IM", "modality": "IM", "marker": "IgG", "path": f"{patient}-IM.tif", "mpp": 1.0}
+    tifffile.imwrite(folder / "raw" / im["path"], np.kron(field.pixels[..., 0], np.ones((2, 2), np.uint16)))
+    if outlined:
+        im["annotation"] = f"{patient}-IM.geojson"
+        rings = [(2 * np.vstack([points, points[:1]])).tolist() for points in field.outlines]
+        (folder / "raw" / im["annotation"]).write_text(json.dumps(_features(rings)))
+    return im
 
 
 def write_new_patient(folder: Path) -> None:
@@ -132,6 +157,10 @@ def paint_tem(random: np.random.Generator, *, spots: bool = False) -> np.ndarray
 def _outlines() -> dict[str, Any]:
     angle = np.linspace(0, 2 * np.pi, 33)
     rings = [[[x + r * np.cos(a), y + r * np.sin(a)] for a in angle[:-1]] + [[x + r, y]] for y, x, r in DISCS]
+    return _features(rings)
+
+
+def _features(rings: list[list[list[float]]]) -> dict[str, Any]:
     shapes = [{"type": "Polygon", "coordinates": [ring]} for ring in rings]
     return {
         "type": "FeatureCollection",

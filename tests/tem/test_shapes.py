@@ -5,6 +5,7 @@ import pytest
 from nephroscale.tem.shapes import LITTLE, SMALL, SPARSE, dilated, find_shapes, label_shapes, sparsely_dilated
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("longest", [160, 600])
 @pytest.mark.parametrize("share", [0.0, LITTLE / 200, LITTLE / 20, LITTLE / 4, 2 * LITTLE])
 def test_shapes_are_those_of_opencv(share: float, longest: int) -> None:

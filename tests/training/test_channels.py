@@ -50,6 +50,7 @@ def test_empty_slots_and_images_that_were_not_drawn_do_not_count() -> None:
     np.testing.assert_array_equal(found, measured([bag("P1", maps[[2, 0]])]))
 
 
+@pytest.mark.slow
 def test_patients_without_the_modality_do_not_count(cohort: Cohort) -> None:
     opened = BagSource(cohort.features, lacking={"P001": {"OM"}}).open(cohort.ids[:3], ("OM",))
     with_two = BagSource(cohort.features).open(["P000", "P002"], ("OM",))

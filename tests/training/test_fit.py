@@ -91,6 +91,7 @@ def test_the_scales_are_those_of_the_training_side_and_part_of_the_weights(
     assert not [name for name in plain.state_dict() if "standardisation" in name]
 
 
+@pytest.mark.slow
 def test_pixels_are_not_standardised(pixel_cohort: Cohort, tmp_path: Path) -> None:
     train(pixel_cohort, tmp_path, PIXEL_MODEL, epochs=1)
     network, card = load_model(tmp_path / "out")
@@ -195,6 +196,7 @@ def test_a_checkpoint_of_another_name_is_ignored(cohort: Cohort, tmp_path: Path,
     assert "of another training" in lines[0]
 
 
+@pytest.mark.slow
 def test_it_stops_early_and_keeps_the_best_epoch(
     cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +235,7 @@ def test_flips_only_while_training(cohort: Cohort, tmp_path: Path, monkeypatch: 
     assert not seen
 
 
+@pytest.mark.slow
 def test_a_trained_network_is_read_back(pixel_cohort: Cohort, tmp_path: Path) -> None:
     model = {**PIXEL_MODEL, "modalities": ["IM", "TEM"], "train": {"epochs": 2, "max_tem_instances": 3}}
     figures = train(pixel_cohort, tmp_path, model)

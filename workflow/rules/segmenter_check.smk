@@ -19,6 +19,8 @@ rule check_segmenter:
         "<results>/logs/segmenter_check/fold{fold}.log",
     benchmark:
         "<results>/benchmarks/segmenter_check/fold{fold}.tsv"
+    wildcard_constraints:
+        fold="[0-9]+(-IM)?",
     threads: plan.config.compute.threads
     resources:
         mem_mb=scale_with_attempt(6000),

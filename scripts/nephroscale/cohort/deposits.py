@@ -43,6 +43,4 @@ def parse_deposits(text: str) -> Deposits | None:
     words = {word.strip().casefold() for word in re.split("[;,+/]", text)} - {""}
     if len(words) == 1 and words <= _NONE | _SOME:
         return Deposits(words <= _SOME)
-    if words and words <= set(SITES):
-        return Deposits(True, tuple(site for site in SITES if site in words))
-    return None
+    return Deposits(True, tuple(site for site in SITES if site in words)) if words and words <= set(SITES) else None

@@ -84,7 +84,6 @@ def write_folds(
     )
     out.mkdir()
     (out / FILE).write_text(pretty_json(table.to_mapping()), encoding="utf-8")
-    counts = {name: sum(v == k for v in table.labels.values()) for k, name in enumerate(table.classes)}
     targets = {p: [k, table.second[p]] if p in table.second else k for p, k in table.labels.items()}
     parts = {}
     for fold in table.folds:
@@ -92,7 +91,7 @@ def write_folds(
         parts[f"fold{fold.name}"] = digest_json([list(table.classes), sides])
         parts[f"fold{fold.name}.train"] = digest_json([list(table.classes), sides["train"], sides["validation"]])
     figures = {
-        "patients": counts,
+        "patients": {name: sum(v == k for v in table.labels.values()) for k, name in enumerate(table.classes)},
         "excluded": table.excluded,
         **({"mixed": table.mixed_to_mapping()} if table.mixed else {}),
         **({"lacking": table.lacking} if table.lacking else {}),

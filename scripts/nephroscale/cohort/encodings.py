@@ -156,8 +156,7 @@ def _class_of(character: str, codec: str) -> int:
     if unicodedata.category(character) in {"Co", "Cn", "Cc"}:
         return 3
     code = int.from_bytes(character.encode(codec))
-    common = code & 0xFF >= language.lowest and any(low <= code <= high for low, high in language.common)
-    return 1 if common else 2
+    return 1 if code & 0xFF >= language.lowest and any(low <= code <= high for low, high in language.common) else 2
 
 
 def _likelihood(cell: str, codec: str) -> float:

@@ -170,9 +170,8 @@ def _is_known(word: str) -> bool:
 def _means(word: str, table: dict[str, set[str]]) -> str:
     """Return what a word means: itself, without a number at its end (``EM12``), or by a Chinese word within it."""
     for name, words in table.items():
-        if word in words or word.rstrip("0123456789") in words:
-            return name
-        if any(not each.isascii() and each in word for each in words):
+        plain = word in words or word.rstrip("0123456789") in words
+        if plain or any(not each.isascii() and each in word for each in words):
             return name
     return ""
 

@@ -68,7 +68,8 @@ def make_folds(
     excluded = {p.id: p.reason or "not eligible" for p in sorted(patients, key=lambda p: p.id) if not p.eligible}
     labels = _labels(eligible, classes, min_per_class, len(excluded))
     second = {name: classes.index(patient.second) for name, patient in eligible.items() if patient.second}
-    groups = _groups(eligible)
+    sizes = Counter(patient.group for patient in eligible.values())
+    groups = {name: patient.group for name, patient in eligible.items() if patient.group and sizes[patient.group] > 1}
     if permute_labels is not None:  # the second class of a soft label moves with the first
         source = exchange_labels(labels, groups, permute_labels)
         second = {name: second[other] for name, other in source.items() if other in second}
@@ -189,11 +190,6 @@ def _labels(
             fix="Look up the reasons for exclusion; add patients, or map rare labels to `exclude`.",
         )
     return labels
-
-
-def _groups(eligible: Mapping[str, PatientRow]) -> dict[str, str]:
-    sizes = Counter(patient.group for patient in eligible.values())
-    return {name: patient.group for name, patient in eligible.items() if patient.group and sizes[patient.group] > 1}
 
 
 def _stratified(roster: _Roster, n_folds: int, repeat: int) -> list[list[str]]:

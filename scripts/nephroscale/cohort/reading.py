@@ -158,9 +158,7 @@ def _decode(
         )
         return content.decode(guess.codec)
     what = "is not UTF-8, and its encoding is in doubt; name it by data.encoding, or save the table as CSV UTF-8."
-    for codec in guess.readings:
-        what += f"\n      {guess.show(codec)}"
-    errors.add(path, what, row=row)
+    errors.add(path, "\n      ".join([what, *map(guess.show, guess.readings)]), row=row)
     return None
 
 

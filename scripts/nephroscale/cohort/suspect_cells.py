@@ -5,15 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from nephroscale.cohort.parse import number
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from nephroscale.cohort.reading import Table
-    from nephroscale.cohort.validation_errors import ValidationErrors
+from nephroscale.cohort.reading import Table
+from nephroscale.cohort.validation_errors import ValidationErrors
 
 IDS = ("patient_id", "image_id", "biopsy_id", "group", "same_as")
 """Columns that name something."""
@@ -96,8 +92,7 @@ def _note_alike(table: str, column: str, cells: list[str], errors: ValidationErr
 def _note_commas(table: str, column: str, cells: list[tuple[int, str]], errors: ValidationErrors) -> None:
     """Note numbers with a comma in a column of numbers: they are read as text."""
     rows = [row for row, cell in cells if _WITH_COMMA.fullmatch(cell)]
-    numbers = sum(number(cell) is not None for _, cell in cells)
-    if rows and numbers >= len(rows):
+    if rows and sum(number(cell) is not None for _, cell in cells) >= len(rows):
         count = "1 cell has" if len(rows) == 1 else f"{len(rows)} cells have"
         what = f"{count} a comma among numbers (row {rows[0]} first) and would be text; write decimal points."
         errors.note(table, what, column=column)
@@ -108,8 +103,7 @@ def _look_alike(cell: str) -> str:
     if cell.isascii():
         return ""
     for word in re.findall(r"[^\W\d_]+", cell):
-        scripts = {unicodedata.name(letter, "").split(" ")[0] for letter in word}
-        if {"LATIN", "CYRILLIC"} <= scripts:
+        if {"LATIN", "CYRILLIC"} <= {unicodedata.name(letter, "").split(" ")[0] for letter in word}:
             letter = next(one for one in word if unicodedata.name(one, "").startswith("CYRILLIC"))
             return f"{letter!r} ({unicodedata.name(letter).capitalize()})"
     return ""

@@ -64,10 +64,9 @@ class ValidationErrors:
         tables = list(dict.fromkeys(error.table for error in self.found))
         lines: list[str] = []
         for table in tables:
-            here = sorted((f for f in self.found if f.table == table), key=lambda f: f.row or 0)
             shown: dict[str | None, int] = {}
             more: dict[str | None, list[int]] = {}
-            for error in here:
+            for error in sorted((f for f in self.found if f.table == table), key=lambda f: f.row or 0):
                 shown[error.column] = shown.get(error.column, 0) + 1
                 if shown[error.column] <= SHOWN_PER_COLUMN or error.row is None:
                     lines.append(str(error))

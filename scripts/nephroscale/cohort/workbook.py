@@ -40,7 +40,10 @@ def read_workbook(path: str, content: bytes, sheet: str, errors: ValidationError
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about features without influence on the cells' values
-            merged = _has_merged_cells(content)
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                merged = any(
+                    _MERGED in archive.read(name) for name in archive.namelist() if name.startswith("xl/worksheets/")
+                )
             book = openpyxl.load_workbook(io.BytesIO(content), read_only=not merged, data_only=False)
             name = _choose_sheet(path, book, sheet, errors)
             if name is None:
@@ -58,11 +61,6 @@ def read_workbook(path: str, content: bytes, sheet: str, errors: ValidationError
         errors.add(path, f"is not a readable xlsx workbook ({error}); save it again, or as CSV UTF-8.")
         return None
     return _texts(path, cells, errors)
-
-
-def _has_merged_cells(content: bytes) -> bool:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return any(_MERGED in archive.read(name) for name in archive.namelist() if name.startswith("xl/worksheets/"))
 
 
 def _choose_sheet(path: str, book: Any, wanted: str, errors: ValidationErrors) -> str | None:

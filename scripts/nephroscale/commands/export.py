@@ -64,7 +64,7 @@ def write_checklists(options: argparse.Namespace) -> None:
         metrics=json.loads(report.read_text(encoding="utf-8")),
         normalisation=_count_normalisations(plan),
         missing_modalities=plan.config.task.missing_modalities,
-        segmenter=bool(plan.units("segmenter")),
+        segmenter=bool(plan.units("segmenter") or plan.units("segmenter_im")),
         version=__version__,
     )
     up = Path(os.path.relpath(plan.results.resolve(), out.resolve())).as_posix()

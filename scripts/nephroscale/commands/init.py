@@ -127,11 +127,10 @@ def _make_tables(
         row["image_id"] = make_unique(row["image_id"], taken)
         taken.add(row["image_id"].casefold())
         images.append(row)
-    notes = [*labels.notes, *_find_blanks(images)]
-    notes += [
-        f"cannot be used: {row['path']}: {scale.fault}"
-        for row, scale in zip(images, stated, strict=True)
-        if scale.fault
+    notes = [
+        *labels.notes,
+        *_find_blanks(images),
+        *(f"cannot be used: {row['path']}: {s.fault}" for row, s in zip(images, stated, strict=True) if s.fault),
     ]
     people = [_patient_row(name, ids[name], labels, pseudonym=key is not None) for name in patients]
     if labels.rows:
@@ -145,8 +144,10 @@ def _make_tables(
         )
     else:
         notes.append("patients.csv, column diagnosis is empty; `folds` and all that follows needs it")
-    notes += _note("left out, since the path does not fit --pattern", unmatched)
-    notes += _note("left out, since they are not images", found.others)
+    notes += [
+        *_note("left out, since the path does not fit --pattern", unmatched),
+        *_note("left out, since they are not images", found.others),
+    ]
     return _Tables(people, [_filled(row, images) for row in images], notes)
 
 
@@ -345,9 +346,8 @@ def _task(label: str, counts: Counter[str]) -> str:
 
 def _print_summary(study: Path, files: list[str], tables: _Tables) -> None:
     if tables.images:
-        kinds = Counter(row["modality"] or "unknown modality" for row in tables.images)
         print(f"{len(tables.images)} images of {len(tables.patients)} patients")
-        for modality, count in kinds.items():
+        for modality, count in Counter(row["modality"] or "unknown modality" for row in tables.images).items():
             rows = [row for row in tables.images if (row["modality"] or "unknown modality") == modality]
             names = Counter(row["stain"] or row["marker"] for row in rows if row["stain"] or row["marker"])
             scaled = Counter(row["scale_source"] for row in rows if row["scale_source"])

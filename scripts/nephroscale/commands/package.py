@@ -28,6 +28,7 @@ SECTIONS = ("seed", "compute", "task", "om", "im", "glomeruli", "tem", "features
 FILES = {
     "reference": None,
     "segmenter": ("weights.safetensors",),
+    "segmenter_im": ("weights.safetensors",),
     "train": ("model.json", "weights.safetensors"),
     "temperature": ("temperature.json",),
     "deposit_priors": ("prior.json", "svm.json", "svm.safetensors"),
@@ -111,9 +112,9 @@ def write_package(plan: Plan, model: str, out: Path) -> Package:
         *(("train", unit) for unit in members_of(plan, model)),
         *(("temperature", unit) for unit in folds_of(plan, model)),
     ]
-    if uses_prior(plan, model):
-        fitted = {unit: plan.receipt("deposit_priors", unit) for unit in plan.units("deposit_priors")}
-        keys += [("deposit_priors", unit) for unit, receipt in fitted.items() if receipt is None or receipt.accepted]
+    for stage in ("segmenter_im", *(["deposit_priors"] if uses_prior(plan, model) else [])):
+        fitted = {unit: plan.receipt(stage, unit) for unit in plan.units(stage)}
+        keys += [(stage, unit) for unit, receipt in fitted.items() if receipt is None or receipt.accepted]
     sources = {key: _current_object(plan, *key) for key in keys}
     out.mkdir(parents=True)
     artifacts = {}

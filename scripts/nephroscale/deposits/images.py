@@ -86,8 +86,7 @@ class Instances:
 
     def batches(self, size: int) -> Iterator[np.ndarray]:
         """Read all instances in order, in batches."""
-        for start in range(0, len(self), size):
-            yield self.read(np.arange(start, min(start + size, len(self))))
+        return (self.read(np.arange(start, min(start + size, len(self)))) for start in range(0, len(self), size))
 
 
 def load_pictures(bags: Mapping[str, Path], labels: Mapping[str, bool] | None, size_px: int) -> list[TemPicture]:

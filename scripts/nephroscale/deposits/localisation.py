@@ -75,11 +75,10 @@ def read_heat(folder: Path) -> dict[str, Heat]:
     path = folder / HEAT
     if not path.exists():
         return {}
-    names = read_attributes(path)["images"]
     maps, owner, box, valid = (np.asarray(read_array(path, name)) for name in ("heat", "image", "box", "valid"))
     return {
         str(name): Heat(maps[owner == i].astype(np.float32), box[owner == i], valid[owner == i])
-        for i, name in enumerate(names)
+        for i, name in enumerate(read_attributes(path)["images"])
     }
 
 

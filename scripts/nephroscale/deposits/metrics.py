@@ -135,6 +135,10 @@ def _with_interval(name: str, seeds: Sequence[Scored], size: float) -> Figure:
     left_out = np.array([np.mean([figure(found, found.persons != person) for found in seeds]) for person in persons])
     between = float(np.var(values, ddof=1)) if len(values) > 1 else 0.0
     variance = jackknife_variance(left_out, np.zeros(len(persons))) + between
-    of_proportion = midp_interval if name in {"sensitivity", "specificity"} else wilson_interval
-    found = score_interval(float(np.mean(values)), variance, size, of_proportion=of_proportion)
+    found = score_interval(
+        float(np.mean(values)),
+        variance,
+        size,
+        of_proportion=midp_interval if name in {"sensitivity", "specificity"} else wilson_interval,
+    )
     return Figure(found.value, found.low, found.high)

@@ -206,8 +206,7 @@ def _instance_probabilities(network: PlainNetwork, items: Items, device: str, ba
 
 
 def _batches(items: Items, device: str, batch_size: int) -> Iterator[Tensor]:
-    for pixels in items.instances.batches(batch_size):
-        yield torch.from_numpy(pixels).to(device)
+    return (torch.from_numpy(pixels).to(device) for pixels in items.instances.batches(batch_size))
 
 
 def _note(progress: Progress, point: CurvePoint, network: nn.Module) -> None:

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
-from nephroscale.deposits.images import load_pictures
+from nephroscale.deposits.images import TemPicture, load_pictures
 from nephroscale.deposits.settings import SVM, DepositsSettings
 from nephroscale.deposits.svm import fit_svm, inner_folds, load_svm
-from nephroscale.deposits.train import join_stages, make_backbone
+from nephroscale.deposits.train import Task, join_stages, make_backbone
 from nephroscale.errors import Rejected
 from nephroscale.training.tem_priors import TemPriors
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from nephroscale.deposits.images import TemPicture
-    from nephroscale.deposits.train import Task
 
 FILE = "prior.json"
 LEAST = 1e-3

@@ -178,9 +178,7 @@ def inner_folds(
             f"too few persons on the training side: {counts[1]} with and {counts[0]} without deposits, 2 of each needed"
         )
     divided = StratifiedGroupKFold(min(INNER_FOLDS, *counts), shuffle=True, random_state=seed)
-    for training, held_out in divided.split(features, labels, persons):
-        if len(set(labels[training].tolist())) == 2:
-            yield training, held_out
+    yield from (sides for sides in divided.split(features, labels, persons) if len(set(labels[sides[0]].tolist())) == 2)
 
 
 def _calibrate(values: np.ndarray, labels: np.ndarray) -> tuple[float, float]:

@@ -141,10 +141,9 @@ def train_deposits(
             pooled_features(backbone, [*sides.training, *sides.validation], device, settings.batch_size), variant
         )
         count = len(sides.training)
-        labels = np.array([bool(picture.label) for picture in sides.training])
         svm = fit_svm(
             features[:count],
-            labels,
+            np.array([bool(picture.label) for picture in sides.training]),
             [task.folds.persons.get(picture.patient, picture.patient) for picture in sides.training],
             seed,
         )

@@ -112,9 +112,15 @@ def _compose(text: Any) -> Any:
 def _find_contradictions(filled: dict[str, Any]) -> list[str]:
     """Find keys that are valid one by one but not together."""
     config = Config.from_mapping(filled)
-    faults = _find_faulty_classes(config.task)
-    for key, names in (("om.stains", config.om.stains), ("im.panel", config.im.panel)):
-        faults += [f"{key}: {name} is named twice." for name in dict.fromkeys(names) if names.count(name) > 1]
+    faults = [
+        *_find_faulty_classes(config.task),
+        *(
+            f"{key}: {name} is named twice."
+            for key, names in (("om.stains", config.om.stains), ("im.panel", config.im.panel))
+            for name in dict.fromkeys(names)
+            if names.count(name) > 1
+        ),
+    ]
     encoders = {f"features.encoders.{each}": config.features.encoders.of(each) for each in ("OM", "IM", "TEM")}
     new, report, folds = config.predict, config.report, config.folds
     by_site = folds.scheme == "leave_one_site_out"

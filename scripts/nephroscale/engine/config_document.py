@@ -215,8 +215,7 @@ def _code(value: Any, bare: bool = False) -> str:
 
 def _table(rows: Iterable[tuple[str, ...]]) -> str:
     header, *body = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
-    lines = [header, ["---"] * len(header), *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    return "\n".join("| " + " | ".join(line) + " |" for line in [header, ["---"] * len(header), *body]) + "\n"
 
 
 def main() -> None:

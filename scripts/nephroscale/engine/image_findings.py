@@ -63,7 +63,7 @@ def describe_findings(plan: Plan) -> dict[str, Findings]:
             for image in dropped
         ),
         "Outlines left out": _outlines_left_out(plan),
-        "Stains that the segmenter was not trained on": _unknown_stains(plan),
+        "Stains and markers that the segmenter was not trained on": _unknown_stains(plan),
     }
 
 
@@ -79,7 +79,7 @@ def _doubtful(plan: Plan) -> Findings:
     images = plan.cohort.images
     found = grouped(
         (str(doubt), f"{image} of {images[image].patient_id}")
-        for stage in ("register", "segmenter", "glomeruli")
+        for stage in ("register", "segmenter", "segmenter_im", "glomeruli")
         for _, doubts in _figures(plan, stage, "doubtful_images")
         for image, doubt in doubts.items()
     )
@@ -117,7 +117,7 @@ def _outlines_left_out(plan: Plan) -> Findings:
     """Name the files as the tables do: receipts have no names of files."""
     entries = (
         (entry, plan.cohort.images[str(entry["id"])])
-        for stage in ("segmenter", "glomeruli")
+        for stage in ("segmenter", "segmenter_im", "glomeruli")
         for _, left_out in _figures(plan, stage, "outlines_left_out")
         for entry in left_out
     )

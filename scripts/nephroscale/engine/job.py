@@ -196,8 +196,7 @@ class Job(Generic[S]):
         from nephroscale.slides.facts import read_facts
 
         patient = self.plan.cohort.images[image].patient_id
-        found = next(each for each in self.inputs("facts") if each.unit == patient)
-        return read_facts(found.object)[image]
+        return read_facts(next(each for each in self.inputs("facts") if each.unit == patient).object)[image]
 
     def readable_facts(self, image: str) -> ImageFacts:
         """The facts of an image that has to be readable.

@@ -72,8 +72,7 @@ class PathRedactor:
                 names = [str(path), os.path.abspath(path)]  # noqa: PTH100  (follows no link)
                 if path.name not in self._common:
                     names.append(path.name)
-                number = re.fullmatch("[0-9]{1,3}", path.stem)
-                if path.stem not in self._ids | self._common and not number:
+                if path.stem not in self._ids | self._common and not re.fullmatch("[0-9]{1,3}", path.stem):
                     names.append(path.stem)
                 for form in (form for name in names for form in _forms(name)):
                     wanted.setdefault(form, image)

@@ -50,15 +50,13 @@ class Findings:
 
     def files(self, plan: Plan) -> Iterator[tuple[str, int | None]]:
         """The files that Snakemake asks about, as :func:`apply` would leave them: path and time, None where absent."""
-        for key in self.unknown:
-            yield plan.receipt_name(*key), None
+        yield from ((plan.receipt_name(*key), None) for key in self.unknown)
         for key, time_ns in self.times.items():
             yield plan.receipt_name(*key), time_ns
             benchmark = plan.benchmark_path(*key)  # Snakemake takes it for one of the job's outputs
             with suppress(FileNotFoundError):
                 yield str(benchmark), max(benchmark.stat().st_mtime_ns, time_ns)
-        for copy, (_, time_ns) in self.pages.items():
-            yield str(copy), time_ns
+        yield from ((str(copy), time_ns) for copy, (_, time_ns) in self.pages.items())
 
 
 def find_out(plan: Plan) -> Findings:
@@ -89,9 +87,11 @@ def find_out(plan: Plan) -> Findings:
                 script_time, written or started, *(found.times.get(need[:2], 0) for need in stage.upstream(plan, unit))
             )
         artifact = plan.object_path(name, "cohort") if stage.pages else None
-        for copy, page in stage.pages:
-            if artifact and (artifact / page).is_file():
-                found.pages[plan.results / copy] = (artifact / page, found.times[name, "cohort"])
+        found.pages |= {
+            plan.results / copy: (artifact / page, found.times[name, "cohort"])
+            for copy, page in stage.pages
+            if artifact and (artifact / page).is_file()
+        }
     plan.keep_parsed_code()
     plan.settled = True
     return found

@@ -144,7 +144,12 @@ def rates_of(plan: Plan, shipped: Mapping[str, Rate]) -> tuple[dict[str, Rate], 
     """The rate of each stage, and the stages with enough records of their own: these win over the shipped rates."""
     own = {stage: fit_rate(samples) for stage, samples in collect_samples(plan).items() if len(samples) >= ENOUGH}
     rates = {**shipped, **own}
-    alike = {"predict": "evaluate", "new_deposits": "deposit_predictions", "new_cases": "report"}
+    alike = {
+        "segmenter_im": "segmenter",
+        "predict": "evaluate",
+        "new_deposits": "deposit_predictions",
+        "new_cases": "report",
+    }
     return {name: rates[like] for name, like in alike.items() if like in rates} | rates, set(own)
 
 

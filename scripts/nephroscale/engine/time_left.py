@@ -10,7 +10,12 @@ from nephroscale.engine.rates import Usual
 #: Phases, each of which waits for all jobs of the one before. Within a phase a patient or a fold passes through these
 #: groups of stages one after the other, while others are already further.
 PHASES: tuple[tuple[tuple[str, ...], ...], ...] = (
-    (("register",), ("reference", "tiles", "segmenter", "tem"), ("segmenter_check", "glomeruli"), ("features",)),
+    (
+        ("register",),
+        ("reference", "tiles", "segmenter", "segmenter_im", "tem"),
+        ("segmenter_check", "glomeruli"),
+        ("features",),
+    ),
     (("folds",),),
     (("deposit_folds",),),
     (("deposit_priors",),),

@@ -65,8 +65,7 @@ def _named(plan: Plan, path: Path, places: dict[str, Key]) -> list[Key]:
 
 def _item(plan: Plan, stage: str, unit: str) -> Item:
     receipt = plan.receipt(stage, unit)
-    known = plan.look_up(plan.stages[stage], unit)
-    if receipt is None or known != receipt:
+    if receipt is None or plan.look_up(plan.stages[stage], unit) != receipt:
         raise NephroscaleError(
             "This result is missing or outdated.",
             where=f"{stage} of {unit}",

@@ -35,5 +35,5 @@ def estimate_kappa(raters: Networks, weights: np.ndarray) -> Figure:
     samples = Samples(weighted_kappa(total, weights), weighted_kappa(total[:, None] - each, weights))
     one, other = (total.sum(axis=(0, axis)) / total.sum() for axis in (2, 1))
     # As kappa is 1 - D / E with D up to the largest weight, E of the persons count (see networks.equal_sizes).
-    equal = len(raters.strata) * 2 * float(np.outer(one, other).ravel() @ weights.ravel()) / weights.max()
+    equal = raters.effective_persons()[0] * 2 * float(np.outer(one, other).ravel() @ weights.ravel()) / weights.max()
     return summarise(raters, samples, max(equal, 1.0), (-1.0, 1.0))

@@ -20,7 +20,7 @@ Nadeau C, Bengio Y. Inference for the generalization error. Machine Learning 52,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -101,11 +101,9 @@ def compare_networks(
         Metric to `ours` minus `theirs`, for the metrics that are defined for both.
     """
     count = min(len(ours.probabilities), len(theirs.probabilities))
-    ours, theirs = (
-        Networks(each.labels, each.probabilities[:count], each.people, each.folds) for each in (ours, theirs)
-    )
+    ours, theirs = (replace(each, probabilities=each.probabilities[:count]) for each in (ours, theirs))
     discordant = count_discordant(ours, theirs)
-    sizes = equal_sizes(ours, ordered=ordered)
+    sizes = equal_sizes(ours, ordered=ordered, agreement=1.0)
     samples = [sample_metrics(each, ordered=ordered) for each in (ours, theirs)]
     areas = [[count_won(each, c) for c in range(each.classes)] for each in (ours, theirs)]
     if all(area.pairs for area in areas[0]):
@@ -115,8 +113,7 @@ def compare_networks(
     nulls = swap_predictions(ours, theirs, swaps, seed, ordered=ordered)
     if "macro_auc" in sizes:
         spread = (samples[0]["macro_auc"].left_out - samples[1]["macro_auc"].left_out).mean(axis=0)
-        variance = jackknife_variance(spread, ours.strata)
-        nulls["macro_auc"] = widen(swap_ranks(ours, theirs, swaps, seed), variance)
+        nulls["macro_auc"] = widen(swap_ranks(ours, theirs, swaps, seed), jackknife_variance(spread, ours.strata))
     result = {}
     for metric in [*METRICS, *(COMPARED_ORDINAL_METRICS if ordered else ())]:
         if metric not in sizes:

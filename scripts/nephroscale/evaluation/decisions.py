@@ -29,14 +29,13 @@ def estimate_confident(networks: Networks, coverage: float) -> Figure:
     keep = int(np.ceil(coverage * len(networks.labels) - 1e-9))
     limits = np.sort(confidence, axis=1)[:, -keep]
     kept = confidence >= limits[:, None]
-    hits = kept & (networks.predicted == networks.labels)
-    right, every = (_by_person(networks, each) for each in (hits, kept))
+    right, every = (_by_person(networks, each) for each in (kept & (networks.predicted == networks.labels), kept))
     with np.errstate(invalid="ignore"):
         samples = Samples(
             right.sum(axis=1) / every.sum(axis=1),
             (right.sum(axis=1, keepdims=True) - right) / (every.sum(axis=1, keepdims=True) - every),
         )
-    return summarise(networks, samples, coverage * len(networks.strata))
+    return summarise(networks, samples, coverage * networks.effective_persons()[0])
 
 
 def estimate_net_benefit(
@@ -74,7 +73,7 @@ def estimate_net_benefit(
         rates = acted.sum(axis=1) / cases.sum(axis=1)
         left_out = (acted.sum(axis=1, keepdims=True) - acted) / (cases.sum(axis=1, keepdims=True) - cases)
     limits = (float(weights[weights < 0].sum()), float(weights[weights > 0].sum()))
-    return summarise(networks, Samples(rates @ weights, left_out @ weights), float(len(networks.strata)), limits)
+    return summarise(networks, Samples(rates @ weights, left_out @ weights), networks.effective_persons()[0], limits)
 
 
 def signed_shares(positive: Collection[int], threshold: float, shares: Sequence[float]) -> np.ndarray:

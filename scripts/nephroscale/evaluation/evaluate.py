@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -24,13 +25,8 @@ from nephroscale.evaluation.tables import (
 from nephroscale.evaluation.validation import VALIDATION, VALIDATION_HEADS
 from nephroscale.models.weights import ModelCard, load_model
 from nephroscale.training.data import layouts_from, thinned
+from nephroscale.training.fold_data import FoldData
 from nephroscale.training.missing import choose_cases, leave_out_each
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from nephroscale.training.fold_data import FoldData
 
 
 def evaluate_model(
@@ -142,11 +138,10 @@ def _count_correct(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, f
     predicted = probabilities.argmax(axis=1)
     correct = int((predicted == labels).sum())
     rates = class_rates(confusion(labels, predicted, probabilities.shape[1])).sensitivity
-    balanced = float(np.mean([rate for rate in rates if rate is not None]))
     return {
         "correct": correct,
         "accuracy": round(correct / len(labels), 6),
-        "balanced_accuracy": round(balanced, 6),
+        "balanced_accuracy": round(float(np.mean([rate for rate in rates if rate is not None])), 6),
     }
 
 

@@ -100,8 +100,7 @@ def _weighted_instances(one: PatientPrediction) -> Iterator[tuple[InstanceKey, i
         for place, weight in enumerate(_weights(one, modality)):
             slot = place if modality == "IM" else 0
             if content is not None and place < len(content.rows) and content.rows[place] >= 0:
-                key = InstanceKey(modality, content.images[place], int(content.rows[place]), slot)
-                yield key, place, float(weight)
+                yield InstanceKey(modality, content.images[place], int(content.rows[place]), slot), place, float(weight)
             elif modality == "IM" and place in one.bag.negative:
                 yield InstanceKey(modality, "", -1, slot), place, float(weight)
 

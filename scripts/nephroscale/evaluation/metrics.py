@@ -96,8 +96,7 @@ def macro_auc(labels: np.ndarray, probabilities: np.ndarray) -> Value:
     classes = probabilities.shape[1]
     if absent := set(range(classes)) - set(labels.tolist()):
         return Value(None, f"no patient of {len(absent)} of the {classes} classes")
-    areas = [roc_auc_score(labels == c, probabilities[:, c]) for c in range(classes)]
-    return Value(float(np.mean(areas)))
+    return Value(float(np.mean([roc_auc_score(labels == c, probabilities[:, c]) for c in range(classes)])))
 
 
 def compute_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, Value]:

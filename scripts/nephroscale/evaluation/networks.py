@@ -2,24 +2,29 @@
 
 The networks of a model differ in the seed of their training. A figure is the mean over the networks, each of which
 predicts every case, out of fold or as a member of an ensemble. Its variance is that over persons, by a jackknife that
-leaves out a person with all biopsies and all networks, and that between the networks. Areas under ROC curves count the
-pairs of cases within folds: the scores of different folds come from different networks, and are not comparable.
+leaves out a person with all biopsies and all networks, and that between the networks. For out-of-fold predictions, the
+variance over persons is multiplied by a factor, as another cohort would train other networks. Areas under ROC curves
+count the pairs of cases within folds: the scores of different folds come from different networks, and are not
+comparable.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from nephroscale.evaluation.intervals import (
+    TRAINING_VARIANCE,
     Interval,
+    agreement_within,
     equal_size,
     jackknife_variance,
     midp_interval,
     pairs_size,
+    repeated_size,
     score_interval,
 )
 from nephroscale.evaluation.metrics import METRICS, ORDINAL_METRICS, check_predictions
@@ -37,12 +42,15 @@ class Networks:
         [S, n, K].
     people, folds
         [n] index of the person of each case, and of its fold.
+    out_of_fold
+        Whether networks predicted that were trained on other patients of the same cohort.
     """
 
     labels: np.ndarray
     probabilities: np.ndarray
     people: np.ndarray
     folds: np.ndarray
+    out_of_fold: bool = False
 
     @classmethod
     def of(
@@ -54,7 +62,8 @@ class Networks:
     ) -> Networks:
         """Check predictions of one network [n, K] or of several [S, n, K], and number persons and folds.
 
-        Without `people` each case is a person of its own, without `folds` all cases are in one.
+        Without `people` each case is a person of its own. With `folds` the predictions are out of fold; without them
+        all cases are in one.
 
         Raises
         ------
@@ -67,7 +76,7 @@ class Networks:
             check_predictions(labels, one)
         named = (range(len(labels)) if people is None else people, [0] * len(labels) if folds is None else folds)
         whose, where = (np.unique(np.asarray(names), return_inverse=True)[1] for names in named)
-        return cls(labels, stacked, whose, where)
+        return cls(labels, stacked, whose, where, folds is not None)
 
     @property
     def predicted(self) -> np.ndarray:
@@ -87,22 +96,40 @@ class Networks:
     @property
     def ensemble(self) -> Networks:
         """The mean of the networks' probabilities, as one network."""
-        return Networks(self.labels, self.probabilities.mean(axis=0, keepdims=True), self.people, self.folds)
+        return replace(self, probabilities=self.probabilities.mean(axis=0, keepdims=True))
 
     @property
     def pooled(self) -> Networks:
         """The same predictions without regard to folds."""
-        return Networks(self.labels, self.probabilities, self.people, np.zeros_like(self.folds))
+        return replace(self, folds=np.zeros_like(self.folds))
 
     def select(self, places: Sequence[int]) -> Networks:
         """Select cases by their places; persons and folds are numbered again."""
         chosen = np.asarray(places, np.int64)
         parts = (self.labels[chosen], self.probabilities[:, chosen], self.people[chosen], self.folds[chosen])
-        return Networks.of(*parts)
+        return replace(Networks.of(*parts), out_of_fold=self.out_of_fold)
 
     def persons_of(self, chosen: np.ndarray) -> int:
         """Count the persons of some cases, a mask [n]."""
         return len(np.unique(self.people[chosen]))
+
+    def effective_persons(self, agreement: float | None = None) -> tuple[float, np.ndarray]:
+        """Effective number of persons, and of each class [K].
+
+        Both are the numbers of persons where each has one case, or as many cases as the others, all correct or all
+        wrong.
+
+        Parameters
+        ----------
+        agreement
+            Correlation of the results of a person; estimated where it is not given.
+        """
+        cases, strata = np.bincount(self.people), self.strata
+        if agreement is None:
+            right = np.stack([np.bincount(self.people, weights=hit) for hit in self.predicted == self.labels])
+            agreement = agreement_within(right, cases)
+        sizes = [repeated_size(cases[strata == c], agreement) for c in range(self.classes)]
+        return repeated_size(cases, agreement), np.array(sizes)
 
     def person_confusions(self) -> np.ndarray:
         """Count each person's cases by true class and predicted class: [S, P, K, K]."""
@@ -191,8 +218,10 @@ def confusion_metrics(matrices: np.ndarray, *, ordered: bool = False) -> dict[st
         places = np.arange(matrices.shape[-1])
         off = np.abs(places[:, None] - places[None, :])
         found["quadratic_kappa"] = weighted_kappa(matrices, off**2)
-        for metric, weight in zip(ORDINAL_METRICS[1:], (off, off == 1, off <= 1), strict=True):
-            found[metric] = _ratio((matrices * weight).sum(axis=(-2, -1)), total)
+        found |= {
+            metric: _ratio((matrices * weight).sum(axis=(-2, -1)), total)
+            for metric, weight in zip(ORDINAL_METRICS[1:], (off, off == 1, off <= 1), strict=True)
+        }
     return found
 
 
@@ -249,15 +278,17 @@ def sample_metrics(networks: Networks, *, ordered: bool = False) -> dict[str, Sa
     return {metric: Samples(values[metric], left_out[metric]) for metric in values}
 
 
-def equal_sizes(networks: Networks, *, ordered: bool = False) -> dict[str, float]:
+def equal_sizes(networks: Networks, *, ordered: bool = False, agreement: float | None = None) -> dict[str, float]:
     """Effective number of persons of each metric of predicted classes if all classes were equally difficult.
+
+    Several cases of a person count by their agreement (:meth:`Networks.effective_persons`).
 
     A weighted kappa is 1 - D / E with the mean squared error D and that by chance, E. As D is bounded by (K - 1)^2, the
     kappa has the effective number of 2 E / (K - 1)^2 times the persons.
     """
-    strata, k = networks.strata, networks.classes
-    persons = float(len(strata))
-    equal = equal_size(np.bincount(strata, minlength=k).tolist())
+    k = networks.classes
+    persons, each = networks.effective_persons(agreement)
+    equal = equal_size(each.tolist())
     sizes = {"accuracy": persons, "balanced_accuracy": equal, "macro_f1": equal}
     if ordered:
         truth = np.bincount(networks.labels, minlength=k) / len(networks.labels)
@@ -276,6 +307,9 @@ def metric_limits(metric: str, classes: int) -> tuple[float, float]:
 def summarise(networks: Networks, samples: Samples, equal: float, limits: tuple[float, float] = (0.0, 1.0)) -> Figure:
     """Estimate the mean of a figure over the networks, with the variance over persons and that between networks.
 
+    The variance over persons of out-of-fold predictions is multiplied by
+    :data:`nephroscale.evaluation.intervals.TRAINING_VARIANCE`.
+
     Parameters
     ----------
     networks
@@ -289,9 +323,9 @@ def summarise(networks: Networks, samples: Samples, equal: float, limits: tuple[
     """
     if not np.isfinite(samples.values).all():
         return Figure(None, reason="not defined for these classes")
-    variance = jackknife_variance(samples.left_out.mean(axis=0), networks.strata) + variance_between(samples.values)
-    interval = score_interval(float(samples.values.mean()), variance, equal, limits)
-    return Figure(interval, tuple(samples.values.tolist()))
+    variance = jackknife_variance(samples.left_out.mean(axis=0), networks.strata)
+    variance = variance * (TRAINING_VARIANCE if networks.out_of_fold else 1) + variance_between(samples.values)
+    return Figure(score_interval(float(samples.values.mean()), variance, equal, limits), tuple(samples.values.tolist()))
 
 
 def variance_between(values: np.ndarray) -> float:
@@ -302,7 +336,8 @@ def variance_between(values: np.ndarray) -> float:
 def estimate_share(hits: np.ndarray, people: Sequence[object] | np.ndarray) -> Figure:
     """Estimate a share of cases, such as a sensitivity.
 
-    The interval is the mid-p interval, on the number of persons for one network and one case a person.
+    The interval is the mid-p interval, on the number of persons for one network and one case a person. It has no factor
+    for the variance of the training.
 
     Parameters
     ----------
@@ -321,7 +356,8 @@ def estimate_share(hits: np.ndarray, people: Sequence[object] | np.ndarray) -> F
     if persons > 1:
         left_out = ((each.sum(axis=1, keepdims=True) - each) / (cases.sum() - cases)).mean(axis=0)
         variance += jackknife_variance(left_out, np.zeros(persons)) * (persons - 1) / persons
-    interval = score_interval(float(values.mean()), variance, persons, of_proportion=midp_interval)
+    equal = repeated_size(cases, agreement_within(each, cases))
+    interval = score_interval(float(values.mean()), variance, equal, of_proportion=midp_interval)
     return Figure(interval, tuple(values.tolist()))
 
 

@@ -156,8 +156,7 @@ def predict_patients(  # noqa: PLR0917
                 where="predict",
                 fix="Predict with the configuration of the training.",
             )
-        prior = (priors or {}).get(member.fold)
-        source = BagSource(features, lacking=lacking, negatives=negatives or {}, priors=prior)
+        source = BagSource(features, lacking=lacking, negatives=negatives or {}, priors=(priors or {}).get(member.fold))
         bags = source.open(cases, card.modalities, max_tem_instances=card.max_tem_instances, seed=card.seed)
         bags, left_out = choose_cases(bags, card.modalities, network)
         if not card.modality_dropout:
@@ -221,7 +220,6 @@ def _case_row(
     }
     if not predicted:
         return about
-    raw = np.array([one.prediction.probabilities for one in predicted])
     calibrated = np.array([one.calibrated for one in predicted])
     mean = calibrated.mean(axis=0)
     chosen = int(mean.argmax())
@@ -229,7 +227,7 @@ def _case_row(
         **about,
         "predicted": classes[chosen],
         **probability_cells("p", mean, classes),
-        **probability_cells("raw", raw.mean(axis=0), classes),
+        **probability_cells("raw", np.array([one.prediction.probabilities for one in predicted]).mean(axis=0), classes),
         **probability_cells("sd", calibrated.std(axis=0), classes),
         "agreement": float((calibrated.argmax(axis=1) == chosen).mean()),
     }

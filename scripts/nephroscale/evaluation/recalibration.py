@@ -113,9 +113,7 @@ def recalibrate(positive: np.ndarray, scores: np.ndarray, people: np.ndarray) ->
     odds = np.log(np.clip(scores, FLOOR, 1)) - np.log(np.clip(1 - scores, FLOOR, 1))
     line = fit_firth(np.stack([np.ones(len(odds)), odds], axis=1), outcome, weights)
     level = fit_firth(np.ones((len(odds), 1)), outcome, weights, odds)
-    if line is None or level is None:
-        return None
-    return Recalibration(_coefficient(line, 1), _coefficient(level, 0))
+    return None if line is None or level is None else Recalibration(_coefficient(line, 1), _coefficient(level, 0))
 
 
 def _coefficient(fit: tuple[np.ndarray, np.ndarray], place: int) -> Coefficient:

@@ -8,20 +8,17 @@ Biology 9, 2010 (p = (b + 1) / (m + 1)).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
+from nephroscale.cohort.fold_table import FoldTable
 from nephroscale.cohort.folds import exchange_labels
 from nephroscale.evaluation.intervals import equal_size
 from nephroscale.evaluation.networks import Networks
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from nephroscale.cohort.fold_table import FoldTable
 
 PENALTY = 0.1
 """Inverse strength C of the L2 penalty, for facts in units of their standard deviation; chosen before any result."""

@@ -234,9 +234,8 @@ def read_predictions(path: Path, classes: Sequence[str]) -> Predictions:
         labels = np.array([names.index(row["label"]) for row in rows], np.int64)
         probabilities = np.array([read_probabilities(row, "p", names) for row in rows], np.float64)
         patients = [row["patient_id"] for row in rows]
-        second = None
-        if rows and "second" in rows[0]:
-            second = np.array([names.index(row["second"] or row["label"]) for row in rows], np.int64)
+        between = [names.index(row["second"] or row["label"]) for row in rows if "second" in row]
+        second = np.array(between, np.int64) if between else None
     except (KeyError, ValueError) as error:
         raise NephroscaleError(
             f"The classes of these predictions are not {', '.join(classes)}.",
@@ -279,8 +278,7 @@ def read_heads(path: Path, predictions: Predictions, classes: Sequence[str]) -> 
     heads = {}
     for head in dict.fromkeys(row["head"] for row in rows):
         found = {row["patient_id"]: read_probabilities(row, "p", classes) for row in rows if row["head"] == head}
-        ordered = np.array([found[patient] for patient in predictions.patients])
-        heads[head] = replace(predictions, probabilities=ordered)
+        heads[head] = replace(predictions, probabilities=np.array([found[patient] for patient in predictions.patients]))
     return heads
 
 
@@ -296,9 +294,8 @@ def write_removed(path: Path, rows: Iterable[tuple[str, str, np.ndarray]], class
     classes
         Names of the classes, in the order of their indices.
     """
-    columns = ["patient_id", "removed", *probability_columns("p", classes)]
     cells = ({"patient_id": who, "removed": name, **probability_cells("p", p, classes)} for who, name, p in rows)
-    write_table(path, columns, cells)
+    write_table(path, ["patient_id", "removed", *probability_columns("p", classes)], cells)
 
 
 def read_removed(path: Path, classes: Sequence[str]) -> dict[tuple[str, str], list[float]]:

@@ -11,20 +11,15 @@ Guo C, Pleiss G, Sun Y, Weinberger KQ. On calibration of modern neural networks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.evaluation.calibration_metrics import FLOOR, apply_temperature
 from nephroscale.evaluation.fitted_temperature import FittedTemperature
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import ArrayLike
-
-    from nephroscale.evaluation.tables import Predictions
+from nephroscale.evaluation.tables import Predictions
 
 PRIOR_SD = 0.25
 """Standard deviation of the prior of log T, a normal distribution around 0: 95 % of T lie within 0.61 to 1.63."""
@@ -112,10 +107,9 @@ def fit_fold_temperature(
     targets = np.tile(make_targets(first.labels, second, classes), (len(seeds), 1))
     patients = len(cases)
     temperature = fit_temperature(probabilities, targets, weights) if patients >= LEAST_PATIENTS else 1.0
-    scaled = apply_temperature(probabilities, temperature)
     return FittedTemperature(
         temperature=temperature,
         patients=patients,
         nll_before=round(weighted_nll(probabilities, targets, weights) / patients, 6),
-        nll_after=round(weighted_nll(scaled, targets, weights) / patients, 6),
+        nll_after=round(weighted_nll(apply_temperature(probabilities, temperature), targets, weights) / patients, 6),
     )

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
 from nephroscale.features.known_encoders import known_encoder
+from nephroscale.features.protocol import NamedWeights
 from nephroscale.features.registry import H5
 from nephroscale.features.weights import PREPARED, digest_weights, prepared_path
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.features.protocol import NamedWeights
 
 WITHOUT_WEIGHTS = ("texture", "pixels", H5, "small-cnn")
 """Encoders that compute without weights, and bags made elsewhere."""

@@ -55,8 +55,11 @@ def export_h5(
         When there is no bag, the bag holds pixels, not features, or the file exists or cannot be written.
     """
     if not (features / "zarr.json").is_file():
-        fix = "Give the path of a bag, such as results/features/P001-TEM.zarr."
-        raise NephroscaleError("There is no bag of features.", where=str(features), fix=fix)
+        raise NephroscaleError(
+            "There is no bag of features.",
+            where=str(features),
+            fix="Give the path of a bag, such as results/features/P001-TEM.zarr.",
+        )
     if out.exists():
         what = "a folder" if out.is_dir() else "a file"
         raise NephroscaleError(f"There is {what} of this name already.", where=str(out), fix="Name a new file.")
@@ -83,8 +86,7 @@ def export_h5(
             coords.attrs["patch_level"], coords.attrs["patch_size"] = 0, known.pop()
         for name in ("image", "score", "slot"):
             file.create_dataset(name, data=np.asarray(read_array(features, name))[rows], track_times=False)
-        for name in ("encoder", "modality", "patient"):
-            file.attrs[name] = attributes[name]
+        file.attrs.update({name: attributes[name] for name in ("encoder", "modality", "patient")})
         for name in ("images", "panel"):
             file.attrs.create(name, list(attributes[name]), dtype=h5py.string_dtype())
     return {"instances": int(pooled.shape[0]), "channels": int(pooled.shape[1])}

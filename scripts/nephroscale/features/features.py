@@ -81,8 +81,7 @@ def _best(slides: Sequence[list[_Instance]], count: int) -> list[_Instance]:
     queues = [list(slide) for slide in slides if slide]
     chosen: list[_Instance] = []
     while queues and len(chosen) < count:
-        queue = max(queues, key=lambda q: q[0].score)
-        chosen.append(queue.pop(0))
+        chosen.append(max(queues, key=lambda q: q[0].score).pop(0))
         queues = [q for q in queues if q]
     return chosen
 
@@ -93,8 +92,7 @@ def _tem_instances(source: Source) -> tuple[list[_Instance], list[str]]:
     instances = []
     for i, (y, x, height, width) in enumerate(np.asarray(box, np.float64)):
         share = float(valid[i, 2]) * float(valid[i, 3]) / (images.shape[1] * images.shape[2])
-        centre = (x + width / 2, y + height / 2)
-        instances.append(_Instance(images, i, names[int(image[i])], 0, share, centre))
+        instances.append(_Instance(images, i, names[int(image[i])], 0, share, (x + width / 2, y + height / 2)))
     return instances, names
 
 

@@ -7,8 +7,8 @@ As in :mod:`nephroscale.features.export_h5`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -16,11 +16,7 @@ import numpy as np
 from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.features.source import Source
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from nephroscale.json_text import JSON
+from nephroscale.json_text import JSON
 
 
 def import_h5(  # noqa: PLR0917
@@ -65,8 +61,7 @@ def import_h5(  # noqa: PLR0917
     if not slides:
         raise Rejected(f"there is no h5 bag of {modality} for this patient")
     bags = [read_h5(slide.path) for slide in slides]
-    kinds = {(features.shape[1], features.dtype) for features, _ in bags}
-    if len(kinds) > 1:
+    if len({(features.shape[1], features.dtype) for features, _ in bags}) > 1:
         raise NephroscaleError(
             "The h5 bags of this patient have different channels or precision.",
             where=", ".join(slide.path.name for slide in slides),

@@ -82,15 +82,14 @@ def require_digest(weights: str | None, digest: str | None, *, where: str) -> No
     """
     if weights and not digest:
         path = Path(weights)
-        fix = (
-            f"If these are the right weights, add `digest: {digest_weights(path)}`."
-            if path.exists()
-            else ("Add `digest:`; `nephroscale weights digest PATH` prints it.")
-        )
         raise NephroscaleError(
             "The weights of an encoder are named without their digest.",
             where=f"configuration, {where}, weights: {weights}",
-            fix=fix,
+            fix=(
+                f"If these are the right weights, add `digest: {digest_weights(path)}`."
+                if path.exists()
+                else "Add `digest:`; `nephroscale weights digest PATH` prints it."
+            ),
         )
 
 

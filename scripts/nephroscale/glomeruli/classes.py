@@ -19,8 +19,10 @@ DEFAULT_CLASSES: dict[str, Kind] = {
 Verdict = tuple[Kind | None, str]
 """What a label means, None where it matches no class; and why it is `other` although a class matches."""
 
-NEGATIONS = {"non", "not", "no", "without", "except", "excluding", "exclude", "never", "ohne", "kein", "nicht"}
-NEGATIONS |= {"segmental", "segmentally", "partially", "partly"}  # sclerosed means globally sclerosed
+NEGATIONS = {
+    *("non", "not", "no", "without", "except", "excluding", "exclude", "never", "ohne", "kein", "nicht"),
+    *("segmental", "segmentally", "partially", "partly"),  # sclerosed means globally sclerosed
+}
 #: Words between a negation and what it negates.
 BETWEEN = {"a", "an", "any", "the", "of", "globally", "global", "completely", "fully", "yet"}
 #: Words by which a label means something around, in or beside a glomerulus.

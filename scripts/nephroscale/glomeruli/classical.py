@@ -8,21 +8,17 @@ blobs of the size of a glomerulus.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import cv2
 import numpy as np
 from scipy import ndimage
 
 from nephroscale.glomeruli.instances import ProbabilityMaps
+from nephroscale.glomeruli.settings import DetectionSettings
 from nephroscale.glomeruli.shape import MAX_ELONGATION, disc, is_round, to_convex
 from nephroscale.glomeruli.tile_view import GLASS, TileView, Window
 from nephroscale.slides.tile_status import TileStatus
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from nephroscale.glomeruli.settings import DetectionSettings
 
 FINEST_MPP = 4.0  # scale below which nothing is gained, µm per pixel
 WINDOW_PX = 512  # side of the windows that are read at once
@@ -40,12 +36,11 @@ OM_MIN_CONTRAST, IM_MIN_CONTRAST = 1.1, 1.3  # between a glomerulus and its surr
 
 @dataclass(frozen=True)
 class Blob:
-    """A candidate: centre and radius in pixels, and the response of the blob detector."""
+    """A candidate: centre and radius in pixels."""
 
     y: float
     x: float
     radius: float
-    response: float
 
 
 def detect(view: TileView, weights: Path | None, settings: DetectionSettings) -> ProbabilityMaps:  # noqa: ARG001
@@ -143,8 +138,7 @@ def tuft_map_im(view: TileView) -> np.ndarray:
     bright = view.whole()[..., 0].astype(np.float32)
     tissue = view.status == TileStatus.TISSUE
     ceiling = float(np.percentile(bright[tissue], 99.5)) if tissue.any() else 1.0
-    smooth = _smooth(np.minimum(bright, ceiling), IM_TUFT_UM / (view.mpp or 1.0))
-    return _standardise(smooth, tissue)
+    return _standardise(_smooth(np.minimum(bright, ceiling), IM_TUFT_UM / (view.mpp or 1.0)), tissue)
 
 
 def _smooth(values: np.ndarray, sigma: float) -> np.ndarray:
@@ -188,9 +182,9 @@ def find_blobs(values: np.ndarray, radii: list[float], least: float) -> list[Blo
     peaks &= responses > least
     found = sorted((-float(responses[k, y, x]), int(k), int(y), int(x)) for k, y, x in np.argwhere(peaks))
     blobs: list[Blob] = []
-    for negative, k, y, x in found:
+    for _, k, y, x in found:
         if all(np.hypot(y - blob.y, x - blob.x) > 0.7 * max(radii[k], blob.radius) for blob in blobs):
-            blobs.append(Blob(y, x, radii[k], -negative))
+            blobs.append(Blob(y, x, radii[k]))
     return blobs
 
 

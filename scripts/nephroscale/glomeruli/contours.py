@@ -147,8 +147,10 @@ def write_geojson(path: Path, glomeruli: Sequence[Glomerulus], slide: str) -> No
     slide
         Digest of the slide's raw file.
     """
-    features = [_feature(index, one, slide) for index, one in enumerate(glomeruli, start=1)]
-    content = {"type": "FeatureCollection", "features": features}
+    content = {
+        "type": "FeatureCollection",
+        "features": [_feature(index, one, slide) for index, one in enumerate(glomeruli, start=1)],
+    }
     Path(path).write_text(json.dumps(content, sort_keys=True, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
@@ -185,7 +187,6 @@ def read_geojson(path: Path) -> list[Glomerulus]:
     path
         The file.
     """
-    content = json.loads(Path(path).read_text(encoding="utf-8"))
     return [
         Glomerulus(
             Polygon(feature["geometry"]["coordinates"][0]),
@@ -194,6 +195,6 @@ def read_geojson(path: Path) -> list[Glomerulus]:
             known.get("area_um2"),
             known.get("sclerosed"),
         )
-        for feature in content["features"]
+        for feature in json.loads(Path(path).read_text(encoding="utf-8"))["features"]
         for known in [feature["properties"]["measurements"]]
     ]

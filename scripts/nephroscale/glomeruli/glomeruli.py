@@ -44,9 +44,9 @@ class Searched(TypedDict, total=False):
     """Figures of a search.
 
     `too_small`, `too_large`, `not_round` and `under_pen` count contours that were left out. `scores` is `calibrated` if
-    they were fitted to held-out outlines, otherwise `uncalibrated`. `stain_likeness` is that of the slide's colours to
-    the closest slide that the segmenter was trained on; where it is low, `stain_unknown` is true, and
-    `glomeruli.method: auto` takes the classical detector.
+    they were fitted to held-out outlines, otherwise `uncalibrated`. `stain_likeness` is that of an OM slide's colours
+    to the closest slide that the segmenter was trained on; where it is low, or the segmenter was trained on no IM image
+    of the marker, `stain_unknown` is true, and `glomeruli.method: auto` takes the classical detector.
     """
 
     too_small: int
@@ -82,7 +82,7 @@ class GlomeruliFigures(Searched):
 
 
 def choose_detector(modality: str, method: str, *, has_segmenter: bool) -> str:
-    """Choose the detector of an image; the U-Net is for OM only.
+    """Choose the detector of an image.
 
     Parameters
     ----------
@@ -91,16 +91,17 @@ def choose_detector(modality: str, method: str, *, has_segmenter: bool) -> str:
     method
         `glomeruli.method` of the configuration.
     has_segmenter
-        Whether the cohort has a trained segmenter.
+        Whether the cohort has a trained segmenter of the modality.
 
     Raises
     ------
     NephroscaleError
-        When the configuration requires the U-Net, but there is no segmenter.
+        When the configuration requires the U-Net, but there is no segmenter for OM; IM has one only where enough images
+        are outlined.
     """
-    if modality != "OM" or method == "classical":
+    if method == "classical":
         return "classical"
-    if method == "unet" and not has_segmenter:
+    if method == "unet" and modality == "OM" and not has_segmenter:
         raise NephroscaleError(
             "The U-Net has no weights.",
             where="configuration, glomeruli.method: unet",
@@ -165,13 +166,16 @@ def find_glomeruli(  # noqa: PLR0917
     else:
         method = choose_detector(opened.modality, settings.method, has_segmenter=segmenter is not None)
         if method == "unet":
-            from nephroscale.glomeruli.network import load_weights  # needs torch, which fluorescence does not
+            from nephroscale.glomeruli.network import load_weights  # needs torch, which the classical detector does not
 
             assert segmenter is not None
             known = load_weights(segmenter)
-            alike = likeness(describe_colours(opened), known.colours)
-            searched["stain_likeness"], searched["stain_unknown"] = round(alike, 3), alike < ALIKE
-            if alike < ALIKE and settings.method == "auto":
+            if opened.modality == "OM":
+                alike = likeness(describe_colours(opened), known.colours)
+                searched["stain_likeness"], searched["stain_unknown"] = round(alike, 3), alike < ALIKE
+            else:
+                searched["stain_unknown"] = opened.stain not in known.markers
+            if searched["stain_unknown"] and settings.method == "auto":
                 method = "classical"
             else:
                 settings = replace(settings, min_diameter_um=known.least_um(settings.min_diameter_um))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from shapely import union_all
+from shapely.geometry import Polygon
 
 from nephroscale.glomeruli.contours import rasterise
 from nephroscale.glomeruli.instances import find_instances
+from nephroscale.glomeruli.labelled_slide import AnnotatedSlide, LabelledSlide
 from nephroscale.glomeruli.metrics import match
 from nephroscale.glomeruli.network import load_weights
 from nephroscale.glomeruli.outlines import outlines_on
@@ -16,13 +18,6 @@ from nephroscale.glomeruli.settings import DetectionSettings, SegmenterSettings
 from nephroscale.glomeruli.tile_view import TileView
 from nephroscale.glomeruli.unet import detect
 from nephroscale.slides.tile_reader import open_tiles
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from shapely.geometry import Polygon
-
-    from nephroscale.glomeruli.labelled_slide import AnnotatedSlide, LabelledSlide
 
 MIN_KNOWN = 0.5  # part of a contour without outline that is known to be no glomerulus; others count nowhere
 

@@ -81,9 +81,8 @@ def find_instances(
     """
     mpp = view.mpp or 1.0
     smallest, largest = (np.pi / 4 * diameter**2 for diameter in (settings.min_diameter_um, settings.max_diameter_um))
-    mask = probability >= max(1, round(255 * settings.threshold))
-    # Remove lines one or two pixels wide between glomeruli.
-    mask = ndimage.binary_opening(mask, iterations=1)
+    # The opening removes lines one or two pixels wide between glomeruli.
+    mask = ndimage.binary_opening(probability >= max(1, round(255 * settings.threshold)), iterations=1)
     labels = split_touching(_fill_holes(mask), smallest_px=settings.min_diameter_um / mpp)
     outside = _outside(view)
     glomeruli: list[Glomerulus] = []
@@ -214,8 +213,7 @@ def _outside(view: TileView) -> np.ndarray:
     # An opening with a large disc, by distances.
     centres = cv2.distanceTransform(empty, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) > radius
     if centres.any():
-        away = cv2.distanceTransform((~centres).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        outside |= away <= radius
+        outside |= cv2.distanceTransform((~centres).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= radius
     return outside
 
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from nephroscale.errors import NephroscaleError, Rejected
+from nephroscale.errors import Rejected
 from nephroscale.glomeruli.contours import rasterise
 from nephroscale.glomeruli.outlines import LeftOut, list_left_out, outlines_on, polygons_of
+from nephroscale.glomeruli.segmenter_pixels import pixel_conversion
+from nephroscale.glomeruli.settings import SegmenterSettings
 from nephroscale.glomeruli.stain_likeness import describe_colours
 from nephroscale.glomeruli.tile_view import TileView
 from nephroscale.slides.tile_reader import open_tiles
 from nephroscale.slides.tile_status import TileStatus
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from nephroscale.glomeruli.settings import SegmenterSettings
 
 RIM_UM = 60.0  # width of the rim along borders in which only outlines are known: glomeruli cut there are not outlined
 
@@ -37,12 +35,15 @@ class AnnotatedSlide(NamedTuple):
         File with outlines of its glomeruli.
     raw
         Its raw file, needed if its tiles have no pixels.
+    patient
+        Patient id.
     """
 
     id: str
     tiles: Path
     annotation: Path
     raw: Path | None = None
+    patient: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class LabelledSlide:
     name
         Image id.
     pixels
-        uint8 [h, w, 3].
+        uint8 [h, w, c], by :func:`.segmenter_pixels.pixel_conversion`.
     truth
         bool [h, w], glomeruli.
     status
@@ -67,13 +68,15 @@ class LabelledSlide:
     diameters_um
         float64 [n], of the discs of equal area.
     colours
-        By :func:`.stain_likeness.describe_colours`.
+        By :func:`.stain_likeness.describe_colours`; of IM empty.
     left_out
         Why objects of the annotation were left out, to their number.
     sclerosed
         bool [h, w], sclerosed glomeruli; None where no outline has that class.
     doubt
         What a person should check of its annotation; empty where nothing is doubtful.
+    marker
+        Of an IM image; None for OM.
     """
 
     name: str
@@ -87,6 +90,7 @@ class LabelledSlide:
     left_out: Mapping[str, int]
     sclerosed: np.ndarray | None = None
     doubt: str = ""
+    marker: str | None = None
 
 
 def load_all(
@@ -120,18 +124,13 @@ def load_annotated(slide: AnnotatedSlide, settings: SegmenterSettings) -> Labell
 
     Raises
     ------
-    NephroscaleError
-        When the slide is not OM.
     Rejected
-        When its annotation cannot be used.
+        When its annotation cannot be used, or its scale is unknown.
     """
-    view = TileView.at_scale(open_tiles(slide.tiles, slide.raw), settings.mpp)
-    if not view.bright:
-        raise NephroscaleError(
-            f"The segmenter is trained on OM slides, but this one is {view.tiles.modality}.",
-            where=f"image {slide.id}",
-            fix="Remove its annotation.",
-        )
+    tiles = open_tiles(slide.tiles, slide.raw)
+    if tiles.mpp is None:
+        raise Rejected("image has no scale, which the segmenter needs")
+    view = TileView.at_scale(tiles, settings.mpp)
     drawn = outlines_on(view, slide.annotation, settings)
     truth = rasterise(drawn.polygons, view.shape)
     rim = RIM_UM / settings.mpp
@@ -145,11 +144,11 @@ def load_annotated(slide: AnnotatedSlide, settings: SegmenterSettings) -> Labell
     known = (known | truth) & (view.status != TileStatus.UNREADABLE)
     centres = np.array([[polygon.centroid.y, polygon.centroid.x] for polygon in drawn.polygons]).reshape(-1, 2)
     diameters = 2 * settings.mpp * np.sqrt(np.array([polygon.area for polygon in drawn.polygons]) / np.pi)
-    colours = describe_colours(view.tiles)
+    colours = describe_colours(view.tiles) if view.bright else np.zeros(0, np.float32)
     scarred = [outline.polygon for outline in drawn.outlines if outline.sclerosed]
     return LabelledSlide(
         slide.id,
-        view.whole(),
+        pixel_conversion(view)(view.whole()),
         truth,
         view.status,
         known,
@@ -159,4 +158,5 @@ def load_annotated(slide: AnnotatedSlide, settings: SegmenterSettings) -> Labell
         drawn.left_out,
         rasterise(scarred, view.shape) if scarred else None,
         drawn.doubt,
+        None if view.bright else tiles.stain,
     )

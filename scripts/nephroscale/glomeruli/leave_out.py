@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, NotRequired, TypedDict
 
 from nephroscale.errors import Rejected
 from nephroscale.glomeruli.held_out import search_held_out
 from nephroscale.glomeruli.labelled_slide import AnnotatedSlide, load_annotated
+from nephroscale.glomeruli.outlines import LeftOut
 from nephroscale.glomeruli.segmenter import train_segmenter
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from nephroscale.glomeruli.outlines import LeftOut
-    from nephroscale.glomeruli.settings import SegmenterSettings
+from nephroscale.glomeruli.settings import SegmenterSettings
 
 
 class PatientCounts(TypedDict):
@@ -34,10 +31,14 @@ class PatientCounts(TypedDict):
 
 
 class CheckFigures(TypedDict):
-    """Figures of a check; `outlines_left_out` has slides and objects of annotations that were left out."""
+    """Figures of a check; `outlines_left_out` has slides and objects of annotations that were left out.
+
+    `modality` is that of the slides; absent for OM.
+    """
 
     patients: list[PatientCounts]
     outlines_left_out: list[LeftOut]
+    modality: NotRequired[str]
 
 
 class HeldOutPatient(NamedTuple):
@@ -53,6 +54,8 @@ def check_segmenter(
     settings: SegmenterSettings,
     seed: int,
     out: Path,
+    *,
+    modality: str = "OM",
 ) -> CheckFigures:
     """Train the segmenter on some patients and compare what it finds in others with their outlines.
 
@@ -68,6 +71,8 @@ def check_segmenter(
         Of the training.
     out
         Folder to create: that of the training, with the figures as `held_out.json`.
+    modality
+        OM or IM.
 
     Raises
     ------
@@ -100,5 +105,7 @@ def check_segmenter(
     if not patients:
         raise Rejected("none of the annotated slides that were held out can be used", outlines_left_out=left_out)
     figures: CheckFigures = {"patients": patients, "outlines_left_out": left_out}
+    if modality != "OM":
+        figures["modality"] = modality
     (out / "held_out.json").write_text(json.dumps(figures, sort_keys=True, indent=1) + "\n", encoding="utf-8")
     return figures

@@ -63,9 +63,13 @@ def detection(found: Sequence[Polygon], true: Sequence[Polygon], iou: float = 0.
     matched = len(match(found, true, iou))
     precision = matched / len(found) if found else float(not true)
     recall = matched / len(true) if true else float(not found)
-    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
     counts = {"matched": float(matched), "found": float(len(found)), "true": float(len(true))}
-    return {"precision": precision, "recall": recall, "f1": f1, **counts}
+    return {
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * precision * recall / (precision + recall) if precision + recall else 0.0,
+        **counts,
+    }
 
 
 def match(found: Sequence[Polygon], true: Sequence[Polygon], iou: float = 0.5) -> list[tuple[int, int]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -12,11 +14,6 @@ from torch import Tensor, nn
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.glomeruli.score_calibration import ScoreCalibration
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import numpy as np
 
 FORMAT = "nephroscale-unet-3"
 SMALLER = 0.8  # the segmenter knows nothing of glomeruli below this part of the smallest that it was trained on
@@ -51,6 +48,8 @@ class UNet(nn.Module):
         Channels of the first level; the second has twice, the deeper ones four times as many.
     outputs
         1: glomerulus. 2: also whether a glomerulus is sclerosed, which means nothing outside of glomeruli.
+    channels
+        Of its input: 3 in OM, 1 in IM (:mod:`.segmenter_pixels`).
 
     References
     ----------
@@ -60,19 +59,19 @@ class UNet(nn.Module):
     REACH = 96  # receptive field: inputs farther away in pixels do not change an output
     MULTIPLE = 16  # the sides of the input are multiples of this
 
-    def __init__(self, width: int, outputs: int = 1) -> None:
+    def __init__(self, width: int, outputs: int = 1, channels: int = 3) -> None:
         super().__init__()
         w = width
         self.width = width
         self.stem = nn.Sequential(
-            nn.Conv2d(3, w, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(w), nn.ReLU(inplace=True)
+            nn.Conv2d(channels, w, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(w), nn.ReLU(inplace=True)
         )
         self.down1, self.down2, self.down3 = block(w, 2 * w), block(2 * w, 4 * w), block(4 * w, 4 * w)
         self.up2, self.up1, self.up0 = block(8 * w, 2 * w), block(4 * w, w), block(2 * w, w)
         self.head = nn.Conv2d(w, outputs, 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Compute logits [n, outputs, h, w] of pixels [n, 3, h, w] from 0 to 1."""
+        """Compute logits [n, outputs, h, w] of pixels [n, channels, h, w] from 0 to 1."""
         half = self.stem((pixels - 0.7) / 0.25)
         quarter = self.down1(nn.functional.max_pool2d(half, 2))
         eighth = self.down2(nn.functional.max_pool2d(quarter, 2))
@@ -102,6 +101,8 @@ class SegmenterWeights(NamedTuple):
         Diameter of the smallest glomerulus it was trained on, µm; 0 where these are too few to tell.
     calibration
         Of its scores; None where too few outlines were held out.
+    markers
+        Those of the IM images it was trained on, sorted; none if it was trained on OM.
     """
 
     network: UNet
@@ -109,6 +110,7 @@ class SegmenterWeights(NamedTuple):
     colours: np.ndarray
     smallest_um: float = 0.0
     calibration: ScoreCalibration | None = None
+    markers: tuple[str, ...] = ()
 
     def least_um(self, min_diameter_um: float) -> float:
         """Raise the smallest diameter of a contour to what the segmenter knows."""
@@ -125,14 +127,14 @@ def save_weights(weights: SegmenterWeights, path: Path) -> None:
     path
         File to write.
     """
-    network, mpp, colours, smallest_um, calibration = weights
+    network, mpp, colours, smallest_um, calibration, markers = weights
     content = {
         "format": FORMAT,
         "width": network.width,
         "mpp": mpp,
         "smallest_um": smallest_um,
         "calibration": calibration,
-    }
+    } | ({"markers": markers} if markers else {})
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in sorted(network.state_dict().items())}
     tensors[COLOURS] = torch.from_numpy(colours)
     save_file(tensors, path, metadata={"nephroscale": json.dumps(content, sort_keys=True)})
@@ -165,9 +167,10 @@ def load_weights(path: Path) -> SegmenterWeights:
             "These are not weights of the glomerulus segmenter.", where=path.name, fix="Train the segmenter again."
         )
     colours = tensors.pop(COLOURS).numpy()
-    network = UNet(int(metadata["width"]), outputs=len(tensors["head.weight"]))
+    network = UNet(int(metadata["width"]), len(tensors["head.weight"]), tensors["stem.0.weight"].shape[1])
     network.load_state_dict(tensors)
     fitted = metadata["calibration"]
-    calibration = ScoreCalibration(*fitted) if fitted else None
     mpp, smallest_um = float(metadata["mpp"]), float(metadata["smallest_um"])
-    return SegmenterWeights(network.eval(), mpp, colours, smallest_um, calibration)
+    markers = tuple(metadata.get("markers", ()))
+    calibration = ScoreCalibration(*fitted) if fitted else None
+    return SegmenterWeights(network.eval(), mpp, colours, smallest_um, calibration, markers)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from shapely import STRtree, make_valid
 from shapely.affinity import translate
 from shapely.geometry import Polygon, box
+from shapely.geometry.base import BaseGeometry
 
 from nephroscale.errors import Rejected
 from nephroscale.glomeruli.annotation_formats.base import DrawnObject, UnreadableAnnotationError
@@ -19,14 +21,8 @@ from nephroscale.glomeruli.annotation_formats.registry import read_objects
 from nephroscale.glomeruli.classes import DEFAULT_CLASSES, UNKNOWN, Kind, classify, is_named
 from nephroscale.glomeruli.contours import rasterise
 from nephroscale.glomeruli.placement import find_misplacement
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from shapely.geometry.base import BaseGeometry
-
-    from nephroscale.glomeruli.settings import OutlineSettings
-    from nephroscale.glomeruli.tile_view import TileView
+from nephroscale.glomeruli.settings import OutlineSettings
+from nephroscale.glomeruli.tile_view import TileView
 
 ON_SLIDE = 0.2  # smallest part of an outline that is on the slide's tiles
 MOST_OUTSIDE = 0.5  # fraction of the outlines; beyond it the annotation is not of this slide
@@ -219,8 +215,13 @@ def outlines_on(view: TileView, path: Path, settings: OutlineSettings) -> Annota
     if not kept and (drawn.areas is None or drawn.outlines):
         raise Rejected(f"its annotation has no usable outline of a glomerulus ({describe(left_out)})")
     areas = None if drawn.areas is None else [view.polygon_from_raw(area) for area in drawn.areas]
-    doubt = "; ".join(filter(None, (drawn.doubt, _scale_doubt(drawn.mpp, view))))
-    return Annotation(kept, areas, unknown, dict(sorted(left_out.items())), doubt=doubt)
+    return Annotation(
+        kept,
+        areas,
+        unknown,
+        dict(sorted(left_out.items())),
+        doubt="; ".join(filter(None, (drawn.doubt, _scale_doubt(drawn.mpp, view)))),
+    )
 
 
 def _scale_doubt(drawn: float | None, view: TileView) -> str:

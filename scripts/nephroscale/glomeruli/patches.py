@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from nephroscale.glomeruli.labelled_slide import LabelledSlide
 
 LARGEST_SCALE = 1.15  # patches are magnified by up to this, or made smaller
-STAIN_GAIN = 0.2  # standard deviation of the logarithm by which the concentration of a stain changes
+# Standard deviation of the logarithm by which the concentration of a stain, or the intensity of a dye, changes.
+STAIN_GAIN, DYE_GAIN = 0.2, 0.3
 LOG_LEVELS = np.log(np.maximum(np.arange(256), 1) / GLASS).astype(np.float32)
 
 
@@ -29,7 +30,7 @@ class PatchBatch(NamedTuple):
     Attributes
     ----------
     pixels
-        float32 [n, 3, side, side], 0 to 1.
+        float32 [n, channels, side, side], 0 to 1.
     truth
         float32 [n, side, side], 1 in glomeruli.
     weight
@@ -50,7 +51,7 @@ def sample_batch(slides: Sequence[LabelledSlide], count: int, side: int, rng: np
     Parameters
     ----------
     slides
-        Slides to sample from.
+        Slides of one modality to sample from.
     count
         Number of patches.
     side
@@ -58,7 +59,7 @@ def sample_batch(slides: Sequence[LabelledSlide], count: int, side: int, rng: np
     rng
         Random number generator.
     """
-    pixels = np.empty((count, side, side, 3), np.uint8)
+    pixels = np.empty((count, side, side, slides[0].pixels.shape[2]), np.uint8)
     truth, weight, sclerosed = np.zeros((3, count, side, side), np.float32)
     for index in range(count):
         slide = slides[int(rng.integers(len(slides)))]
@@ -83,28 +84,32 @@ def sample_batch(slides: Sequence[LabelledSlide], count: int, side: int, rng: np
 
 
 def change_stains(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Change the concentrations of haematoxylin, eosin and DAB; glass stays as it is.
+    """Change the concentrations of haematoxylin, eosin and DAB, or the intensity of a dye; glass stays as it is.
 
     Parameters
     ----------
     pixels
-        uint8 [h, w, 3].
+        uint8 [h, w, 3] of OM, [h, w, 1] of IM.
     rng
         Random number generator.
 
     Returns
     -------
     numpy.ndarray
-        float32 [h, w, 3], 0 to 1.
+        float32, of the same shape, 0 to 1.
 
     References
     ----------
     Stains: Ruifrok & Johnston, Anal Quant Cytol Histol 23 (2001). Augmentation: Tellez et al., IEEE Trans Med Imaging
     37 (2018).
     """
-    gains = np.exp(rng.normal(0, STAIN_GAIN, 3))
-    change = (hed_from_rgb * gains) @ rgb_from_hed
-    density = cv2.transform(LOG_LEVELS[pixels], change.T)  # minus the density
+    log = LOG_LEVELS[pixels]  # minus the density
+    if pixels.shape[2] == 1:
+        density = log * np.float32(np.exp(rng.normal(0, DYE_GAIN)))
+    else:
+        gains = np.exp(rng.normal(0, STAIN_GAIN, 3))
+        change = (hed_from_rgb * gains) @ rgb_from_hed
+        density = cv2.transform(log, change.T)
     return np.asarray(np.minimum(np.exp(density) * np.float32(GLASS / 255), 1))
 
 
@@ -133,10 +138,11 @@ def _cut(source: np.ndarray, place: np.ndarray, side: int) -> np.ndarray:
     low = np.clip(np.floor(corners.min(1)).astype(int) - side // 2, 0, source.shape[1::-1])
     high = np.clip(np.ceil(corners.max(1)).astype(int) + side // 2, 0, source.shape[1::-1])
     part = np.ascontiguousarray(source[low[1] : high[1], low[0] : high[0]])
-    return cv2.warpAffine(
+    patch = cv2.warpAffine(
         part.view(np.uint8) if is_mask else part,
         np.column_stack([place[:, :2], place[:, 2] - low]),
         (side, side),
         flags=cv2.WARP_INVERSE_MAP | (cv2.INTER_NEAREST if is_mask else cv2.INTER_LINEAR),
         borderMode=cv2.BORDER_CONSTANT if is_mask else cv2.BORDER_REFLECT,
     )
+    return patch.reshape(side, side, *source.shape[2:])  # OpenCV drops the axis of a single channel

@@ -7,18 +7,15 @@ blobs, and one simple change puts nearly all of them on blobs, this change is wh
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
+from shapely.geometry import Polygon
 
 from nephroscale.glomeruli.classical import FINEST_MPP, HIGH, OM_MIN_CONTRAST, tuft_map_om
 from nephroscale.glomeruli.tile_view import TileView
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from shapely.geometry import Polygon
 
 LEAST, MOST = 4, 60  # outlines that are looked at
 ON_BLOB, BESIDE = 0.8, 0.4  # shares of the outlines on blobs, after the change and before

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import NotRequired, TypedDict, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from nephroscale.errors import NephroscaleError
+from nephroscale.errors import Rejected
 from nephroscale.glomeruli.held_out import search_held_out
 from nephroscale.glomeruli.labelled_slide import AnnotatedSlide, LabelledSlide, load_all
 from nephroscale.glomeruli.metrics import dice
 from nephroscale.glomeruli.network import SegmenterWeights, UNet, save_weights
+from nephroscale.glomeruli.outlines import LeftOut
 from nephroscale.glomeruli.patches import sample_batch
 from nephroscale.glomeruli.score_calibration import MIN_OUTLINES, fit_calibration
+from nephroscale.glomeruli.settings import SegmenterSettings
 from nephroscale.glomeruli.unet import predict
 from nephroscale.slides.tile_status import TileStatus
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from nephroscale.glomeruli.outlines import LeftOut
-    from nephroscale.glomeruli.settings import SegmenterSettings
 
 LEARNING_RATE, WEIGHT_DECAY = 5e-3, 1e-4
 WARM_UP = 0.1  # fraction of the steps in which the learning rate rises
@@ -39,9 +37,10 @@ EVERY = 10  # steps that one value of the curve is the mean of
 class SegmenterFigures(TypedDict):
     """Figures of a training.
 
-    The validation ones are None if no slide was held out. `outlines_left_out` has slides and objects of annotations.
-    `doubtful_images` has what a person should check of an annotation, by image id. `scores` is `calibrated` or
-    `uncalibrated`. `sclerosed` counts the slides with outlines of that class, if any.
+    The validation ones are None if no slide was held out; of several slides they are the names and the mean.
+    `outlines_left_out` has slides and objects of annotations. `doubtful_images` has what a person should check of an
+    annotation, by image id. `scores` is `calibrated` or `uncalibrated`. `sclerosed` counts the slides with outlines of
+    that class, if any.
     """
 
     slides: int
@@ -62,14 +61,15 @@ def train_segmenter(
 ) -> SegmenterFigures:
     """Train the U-Net on annotated slides; the weights are a moving average over the last steps.
 
-    Half of the patches are around glomeruli, half anywhere in tissue. If there are at least four slides, the last one
-    by id is held out for validation; scores are calibrated if it has enough outlines (:mod:`.score_calibration`). If
-    outlines have the class of a sclerosed glomerulus, the network learns to tell these from others.
+    Half of the patches are around glomeruli, half anywhere in tissue. If there are at least four slides, some are held
+    out for validation (:func:`hold_out`); scores are calibrated if they have enough outlines
+    (:mod:`.score_calibration`). If outlines have the class of a sclerosed glomerulus, the network learns to tell these
+    from others.
 
     Parameters
     ----------
     slides
-        OM slides.
+        All OM, or all IM.
     settings
         Scale and U-Net.
     seed
@@ -79,10 +79,8 @@ def train_segmenter(
 
     Raises
     ------
-    NephroscaleError
-        When there is no slide.
     Rejected
-        When no slide can be used.
+        When there is no slide, or none can be used.
 
     References
     ----------
@@ -92,19 +90,17 @@ def train_segmenter(
     """
     steps = settings.unet.steps
     if not slides:
-        raise NephroscaleError(
-            "There is no annotated slide to train the segmenter on.",
-            where="patients with `use: segmentation`",
-            fix="Fill the column `annotation` of their OM images, or set glomeruli.method to classical.",
-        )
+        raise Rejected("none of the annotated slides could be tiled")
     loaded, left_out = load_all(slides, settings)
     doubts = {slide.name: slide.doubt for slide in loaded if slide.doubt}
-    held_out = loaded.pop() if len(loaded) >= MIN_SLIDES_FOR_VALIDATION else None
+    held_out = hold_out(loaded, {slide.id: slide.patient for slide in slides})
+    out_of_training = {slide.name for slide in held_out}
+    loaded = [slide for slide in loaded if slide.name not in out_of_training]
     sclerosed = sum(slide.sclerosed is not None for slide in loaded)
     rng = np.random.default_rng(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = UNet(settings.unet.width, outputs=2 if sclerosed else 1)
+        network = UNet(settings.unet.width, 2 if sclerosed else 1, loaded[0].pixels.shape[2])
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
     warm = max(1, round(WARM_UP * steps))
@@ -129,16 +125,17 @@ def train_segmenter(
         averaged.update_parameters(network)
         losses.append(float(loss.detach()))
     network = cast("UNet", averaged.module.eval())
-    fitted = [_dice_on(network, slide) for slide in loaded]
     figures: SegmenterFigures = {
         "slides": len(loaded),
         "glomeruli": sum(len(slide.centres) for slide in loaded),
         "outlines_left_out": left_out,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "loss": round(float(np.mean(losses[-EVERY:])), 5),
-        "training_dice": round(float(np.mean(fitted)), 4),
-        "validation_slide": held_out.name if held_out else None,
-        "validation_dice": round(_dice_on(network, held_out), 4) if held_out else None,
+        "training_dice": round(float(np.mean([_dice_on(network, slide) for slide in loaded])), 4),
+        "validation_slide": ", ".join(slide.name for slide in held_out) or None,
+        "validation_dice": round(float(np.mean([_dice_on(network, slide) for slide in held_out])), 4)
+        if held_out
+        else None,
         "scores": "uncalibrated",
     }
     if sclerosed:
@@ -149,17 +146,46 @@ def train_segmenter(
     out.mkdir(parents=True)
     diameters = np.concatenate([slide.diameters_um for slide in loaded])
     smallest = round(float(diameters.min()), 1) if len(diameters) >= MIN_OUTLINES_FOR_SIZE else 0.0
-    weights = SegmenterWeights(network, settings.mpp, np.stack([slide.colours for slide in loaded]), smallest)
+    colours = np.stack([slide.colours for slide in loaded])
+    markers = tuple(sorted({slide.marker for slide in loaded if slide.marker}))
+    weights = SegmenterWeights(network, settings.mpp, colours, smallest, markers=markers)
     save_weights(weights, out / "weights.safetensors")
-    if held_out and len(held_out.centres) >= MIN_OUTLINES:
-        slide = next(slide for slide in slides if slide.id == held_out.name)
-        searched = search_held_out(out, slide, held_out, settings)
-        calibration = fit_calibration(searched.scores, searched.hits, searched.outlines)
+    if sum(len(slide.centres) for slide in held_out) >= MIN_OUTLINES:
+        by_id = {slide.id: slide for slide in slides}
+        searched = [search_held_out(out, by_id[slide.name], slide, settings) for slide in held_out]
+        scores, hits = ([one for each in searched for one in getattr(each, name)] for name in ("scores", "hits"))
+        calibration = fit_calibration(scores, hits, sum(each.outlines for each in searched))
         save_weights(weights._replace(calibration=calibration), out / "weights.safetensors")
         figures["scores"] = "calibrated" if calibration else "uncalibrated"
     content = {**figures, "loss": curve, "steps_per_value": EVERY}
     (out / "curve.json").write_text(json.dumps(content, sort_keys=True, indent=1) + "\n")
     return figures
+
+
+def hold_out(slides: Sequence[LabelledSlide], patients: Mapping[str, str]) -> list[LabelledSlide]:
+    """Choose the slides that are held out; none of fewer than four.
+
+    In OM it is the last one. An IM field has few glomeruli, so patients are held out, from the last one on, until there
+    are enough outlines to calibrate scores; if a quarter of the fields has too few, it is the last patient alone.
+
+    Parameters
+    ----------
+    slides
+        By id.
+    patients
+        Image id to patient id.
+    """
+    most = len(slides) // MIN_SLIDES_FOR_VALIDATION
+    if slides[0].marker is None:
+        return [slides[-1]] if most else []
+    by_patient = sorted(slides, key=lambda slide: (patients[slide.name], slide.name), reverse=True)
+    groups = [list(group) for _, group in groupby(by_patient, key=lambda slide: patients[slide.name])]
+    found: list[LabelledSlide] = []
+    for group in groups:
+        found += group
+        if len(found) <= most and sum(len(slide.centres) for slide in found) >= MIN_OUTLINES:
+            return found
+    return groups[0] if len(groups[0]) <= most else []
 
 
 def _dice_on(network: UNet, slide: LabelledSlide) -> float:

@@ -66,7 +66,9 @@ class DetectionSettings(OutlineSettings):
     """How glomeruli are found in a slide and cut out."""
 
     method: Literal["auto", "unet", "classical"] = setting(
-        "`auto` uses the U-Net if patients with outlines are set apart, otherwise the classical detector.", "auto"
+        "`auto` uses the U-Net if patients with outlines are set apart, otherwise the classical detector. For IM see "
+        "`min_im_images`.",
+        "auto",
     )
     mpp: float = setting(_MPP, 2.0, above=0)
     threshold: float = setting("Smallest probability at which a pixel counts as glomerulus.", 0.5, minimum=0, maximum=1)
@@ -83,6 +85,12 @@ class GlomeruliSettings(DetectionSettings):
     """Finding glomeruli and cutting them out."""
 
     unet: UNetSettings = section(UNetSettings)
+    min_im_images: int = setting(
+        "Number of outlined IM images of patients set apart from which a U-Net is trained for IM. With fewer, the "
+        "classical detector searches IM images.",
+        8,
+        minimum=1,
+    )
     check_folds: int = setting(
         "Number of folds of the patients set apart (at most one per patient), to test the segmenter. For each fold, "
         "the segmenter is trained once more without its patients and applied to their slides; the report gives the "

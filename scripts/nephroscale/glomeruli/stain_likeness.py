@@ -40,8 +40,7 @@ def describe_colours(tiles: Tiles) -> np.ndarray:
     counts = np.zeros((HUES, HUES, STRENGTHS))
     for window in coarse.windows(1024):
         tissue = coarse.status[window.y : window.y + window.h, window.x : window.x + window.w] == TileStatus.TISSUE
-        pixels = coarse.read(window)[tissue]
-        density = np.maximum(glass - np.log(np.maximum(pixels, 1)), 0)
+        density = np.maximum(glass - np.log(np.maximum(coarse.read(window)[tissue], 1)), 0)
         total = density.sum(axis=1)
         density, total = density[total > STAINED], total[total > STAINED]
         places = np.column_stack(

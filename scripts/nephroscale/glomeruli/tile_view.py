@@ -165,9 +165,11 @@ class TileView:
     def windows(self, side: int) -> Iterator[Window]:
         """Divide the view into windows of at most `side` pixels, row by row."""
         height, width = self.shape
-        for y in range(0, height, side):
-            for x in range(0, width, side):
-                yield Window(y, x, min(side, height - y), min(side, width - x))
+        return (
+            Window(y, x, min(side, height - y), min(side, width - x))
+            for y in range(0, height, side)
+            for x in range(0, width, side)
+        )
 
     def whole(self) -> np.ndarray:
         """Read the whole view [h, w, c], window by window."""

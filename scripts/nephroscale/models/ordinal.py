@@ -14,14 +14,12 @@ McCullagh P. Regression models for ordinal data. JRSS B 42, 1980 (the continuati
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
-if TYPE_CHECKING:
-    from nephroscale.models.batch import Output
+from nephroscale.models.batch import Output
 
 ORDINAL = "ordinal"
 """The key of its logits in `Output.extra` and of its loss weight, and a choice of `task.prediction`."""

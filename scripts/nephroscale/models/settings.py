@@ -75,8 +75,9 @@ class ModelSettings(Settings):
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self:
         """Make the settings of one entry of `models`; keys that are not common to all families are options."""
         common = {key: value for key, value in mapping.items() if key in COMMON_KEYS}
-        options = {key: value for key, value in mapping.items() if key not in COMMON_KEYS}
-        return super().from_mapping({**common, "options": options})
+        return super().from_mapping(
+            {**common, "options": {key: value for key, value in mapping.items() if key not in COMMON_KEYS}}
+        )
 
     def to_mapping(self) -> dict[str, Any]:
         """Give the entry of `models` as it is written in the configuration."""

@@ -158,5 +158,4 @@ class SparseMultiInstance(nn.Module):
         selection = select_instances(features, mask, self.threshold, released=self.released)
         if prior is not None:
             selection = replace(selection, weight=apply_prior(selection.weight, prior))
-        weight = selection.weight.to(features.dtype)
-        return (features * weight[:, :, None, None, None]).sum(1), selection
+        return (features * selection.weight.to(features.dtype)[:, :, None, None, None]).sum(1), selection

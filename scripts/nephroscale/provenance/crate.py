@@ -5,23 +5,18 @@ from __future__ import annotations
 import json
 import mimetypes
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import orjson
+from rocrate.model.contextentity import ContextEntity
+from rocrate.model.data_entity import DataEntity
 from rocrate.rocrate import ROCrate
 
 from nephroscale.provenance.crate_actions import Actions
 from nephroscale.provenance.crate_entities import Entities, base_address, times
+from nephroscale.provenance.document_types import ArtifactEntry, AuditDocument
 from nephroscale.store.digest import digest_file, list_files
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from rocrate.model.contextentity import ContextEntity
-    from rocrate.model.data_entity import DataEntity
-
-    from nephroscale.provenance.document_types import ArtifactEntry, AuditDocument
 
 METADATA = "ro-crate-metadata.json"
 WORKFLOW = "workflow/Snakefile"
@@ -76,7 +71,18 @@ def write_crate(
     crate = ROCrate(version="1.1")
     crate.metadata.extra_terms.update(TERMS)
     entities = Entities(crate, base_address(document))
-    main = _main_workflow(crate, out)
+    main = crate.add_workflow(
+        out / WORKFLOW,
+        WORKFLOW,
+        main=True,
+        lang="snakemake",
+        properties={
+            "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
+            "name": "nephroscale",
+            "description": "From raw renal-biopsy images to a trained and evaluated network; the workflow's rules at "
+            "the time of the audit.",
+        },
+    )
     actions = Actions(document, entities, [_artifact(entities, document, entry) for entry in document["artifacts"]])
     crate.root_dataset["mentions"] = [*_runs(document, entities, actions, main), *actions]
     _describe(document, entities, actions)
@@ -90,21 +96,6 @@ def _copy_workflow(workflow: Path, out: Path) -> None:
     (out / WORKFLOW).parent.joinpath("rules").mkdir(parents=True)
     for path in [workflow / "Snakefile", *sorted((workflow / "rules").glob("*.smk"))]:
         shutil.copyfile(path, out / "workflow" / path.relative_to(workflow))
-
-
-def _main_workflow(crate: ROCrate, out: Path) -> DataEntity:
-    return crate.add_workflow(
-        out / WORKFLOW,
-        WORKFLOW,
-        main=True,
-        lang="snakemake",
-        properties={
-            "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
-            "name": "nephroscale",
-            "description": "From raw renal-biopsy images to a trained and evaluated network; the workflow's rules at "
-            "the time of the audit.",
-        },
-    )
 
 
 def _carried_files(entities: Entities, out: Path) -> None:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from rocrate.model.contextentity import ContextEntity
+from rocrate.model.data_entity import DataEntity
+
 from nephroscale.collect import grouped
-from nephroscale.provenance.crate_entities import times
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rocrate.model.contextentity import ContextEntity
-    from rocrate.model.data_entity import DataEntity
-
-    from nephroscale.provenance.crate_entities import Entities
-    from nephroscale.provenance.document_types import ArtifactEntry, AuditDocument
-    from nephroscale.store.records import Made
+from nephroscale.provenance.crate_entities import Entities, times
+from nephroscale.provenance.document_types import ArtifactEntry, AuditDocument
+from nephroscale.store.records import Made
 
 #: The validator requires a literal; an action without a status was completed.
 FAILED = "http://schema.org/FailedActionStatus"

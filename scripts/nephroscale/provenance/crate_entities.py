@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 from uuid import NAMESPACE_OID, uuid5
 
 from rocrate.model.contextentity import ContextEntity
 from rocrate.model.data_entity import DataEntity
+from rocrate.rocrate import ROCrate
 
 from nephroscale.json_text import canonical_json
+from nephroscale.provenance.document_types import AuditDocument
 from nephroscale.store.digest import digest_json
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from rocrate.rocrate import ROCrate
-
-    from nephroscale.provenance.document_types import AuditDocument
-    from nephroscale.store.records import Made
+from nephroscale.store.records import Made
 
 #: Digest of a file's bytes: the algorithm as SPDX 2.3 names it.
 BLAKE3 = "http://spdx.org/rdf/terms#checksumAlgorithm_blake3"

@@ -13,12 +13,11 @@ from nephroscale.provenance.document_types import (
     AuditDocument,
     Comparison,
     Exclusion,
-    InputEntry,
     Metrics,
     RunEntry,
     Shared,
 )
-from nephroscale.provenance.graph import CURRENT, LOST, Artifact, Graph, Input
+from nephroscale.provenance.graph import CURRENT, LOST, Artifact, Graph
 
 
 def make_document(plan: Plan, graph: Graph, elsewhere: list[Comparison] | None = None) -> AuditDocument:
@@ -103,13 +102,11 @@ def _entry(artifact: Artifact, index: Mapping[tuple[str, str], int], shared: _Sh
         "rows": cast("JSON", recipe.rows) if recipe else None,
         "seed": recipe.seed if recipe else None,
         "made": artifact.made,
-        "inputs": [_input(need, index) for need in artifact.inputs],
+        "inputs": [
+            (need.label, need.value, index[need.artifact] if need.artifact else None) for need in artifact.inputs
+        ],
         "repeats": artifact.repeats,
     }
-
-
-def _input(need: Input, index: Mapping[tuple[str, str], int]) -> InputEntry:
-    return (need.label, need.value, index[need.artifact] if need.artifact else None)
 
 
 class _SharedValues:
@@ -170,12 +167,11 @@ def _excluded(plan: Plan, graph: Graph) -> list[Exclusion]:
         for name, reason in (excluded.items() if isinstance(excluded, dict) else ())
         if (f"patient {name}", str(reason)) not in known
     ]
-    found += [
+    return found + [
         {"what": artifact.name, "reason": artifact.receipt.reason or "", "by": f"stage {artifact.receipt.stage}"}
         for artifact in graph
         if not artifact.receipt.accepted and "because" not in artifact.receipt.figures
     ]
-    return found
 
 
 def count_states(document: AuditDocument) -> dict[str, int]:

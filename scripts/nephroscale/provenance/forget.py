@@ -203,9 +203,7 @@ def _entries(plan: Plan, held: Holdings, raw: set[str]) -> Iterator[Path]:
     """The small files of the store that hold the patient."""
     store = plan.store
     for recipe in sorted(held.recipes):
-        for path in (plan.records.path(recipe), store.path / "work" / recipe):
-            if path.exists():
-                yield path
+        yield from filter(Path.exists, (plan.records.path(recipe), store.path / "work" / recipe))
         yield from sorted(store.path.glob(f"repeats/{recipe}-*.json"))
     yield from (path for path in sorted(store.path.glob("damaged/*")) if path.name[:64] in held.objects)
     yield from (path for path in sorted(store.path.glob("raw/*/*.json")) if plan.raw_cache.digest_in(path) in raw)

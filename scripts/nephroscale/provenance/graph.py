@@ -125,7 +125,18 @@ def read_graph(plan: Plan, stages: Iterable[str] | None = None, index: RecordInd
     }
     # New patients are predicted on request.
     missing = [(stage, unit) for stage in stages for unit in plan.study_units(stage) if (stage, unit) not in receipts]
-    repeats = grouped((record.recipe.digest, _repeat(record)) for record in plan.records.repeats())
+    repeats: dict[str, list[RepeatEntry]] = grouped(
+        (
+            record.recipe.digest,
+            {
+                "made": record.made,
+                "agrees": bool(record.agrees),
+                "digest": record.receipt.digest,
+                "reason": record.receipt.reason,
+            },
+        )
+        for record in plan.records.repeats()
+    )
     index = index or RecordIndex(plan.records)
     absent = _use_recorded_digests(plan, receipts, index)
     artifacts = {
@@ -135,15 +146,6 @@ def read_graph(plan: Plan, stages: Iterable[str] | None = None, index: RecordInd
         if artifact.record:
             artifact.repeats = repeats.get(artifact.record.recipe.digest, [])
     return Graph(artifacts, missing)
-
-
-def _repeat(record: Record) -> RepeatEntry:
-    return {
-        "made": record.made,
-        "agrees": bool(record.agrees),
-        "digest": record.receipt.digest,
-        "reason": record.receipt.reason,
-    }
 
 
 def _use_recorded_digests(plan: Plan, receipts: Mapping[Key, Receipt], index: RecordIndex) -> dict[Key, list[str]]:

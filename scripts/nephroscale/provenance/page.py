@@ -42,7 +42,8 @@ def render_page(document: AuditDocument) -> str:
     index, chunks = page_data(document, status, numbers_of)
     counts = sections.counts(document, status)
     figures = sections.numbers(document, status)
-    script = _script()
+    parts = [(TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    script = '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
     page = {
         "title": document["title"],
         "stages": len({artifact["stage"] for artifact in artifacts}),
@@ -92,11 +93,6 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _script() -> str:
-    parts = [(TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS]
-    return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
 
 
 def main(audit: str, page: str) -> None:

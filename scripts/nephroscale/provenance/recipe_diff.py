@@ -38,9 +38,7 @@ class Change(NamedTuple):
 
 def changed_values(before: Recipe, after: Recipe) -> Iterator[Change]:
     """Walk two recipes of one stage together and yield every value that differs."""
-    for part in CAUSES:
-        for key, old, new in _leaves(getattr(before, part), getattr(after, part)):
-            yield Change(part, key, old, new)
+    return (Change(part, *leaf) for part in CAUSES for leaf in _leaves(getattr(before, part), getattr(after, part)))
 
 
 def differences(before: Recipe, after: Recipe) -> list[Difference]:

@@ -42,8 +42,7 @@ class Replay(NamedTuple):
     @property
     def agrees_wholly(self) -> bool:
         """Whether the figures and the digests of parts are the same too."""
-        figures = (self.before.figures, self.before.parts) == (self.after.figures, self.after.parts)
-        return self.agrees and figures
+        return self.agrees and (self.before.figures, self.before.parts) == (self.after.figures, self.after.parts)
 
 
 def replay(plan: Plan, graph: Graph, key: tuple[str, str]) -> Replay:

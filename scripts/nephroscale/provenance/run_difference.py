@@ -176,7 +176,9 @@ def _explain(before: list[Record], after: list[Record], elsewhere: set[str]) -> 
         return [Difference("unknown", "there is no record of how it was made")]
     left, right = min(pairs, key=lambda pair: len(differences(pair[0].recipe, pair[1].recipe)))
     if left.recipe == right.recipe:
-        return [Difference("chance", _by_chance(left, right))]
+        devices = " and ".join(sorted({left.made["device"], right.made["device"]}))
+        what = f"the same recipe gave different bytes (on {devices}): it is not byte-reproducible"
+        return [Difference("chance", what)]
     return differences(*(_without(record.recipe, elsewhere) for record in (left, right)))
 
 
@@ -184,11 +186,6 @@ def _without(recipe: Recipe, names: set[str]) -> Recipe:
     """Leave out inputs that differ themselves: their own recipes give the cause."""
     kept = {label: value for label, value in recipe.inputs.items() if label.partition("#")[0] not in names}
     return replace(recipe, inputs=kept)
-
-
-def _by_chance(left: Record, right: Record) -> str:
-    devices = sorted({left.made["device"], right.made["device"]})
-    return f"the same recipe gave different bytes (on {' and '.join(devices)}): it is not byte-reproducible"
 
 
 def _metrics(a: Run, b: Run) -> dict[str, tuple[float | None, float | None]]:

@@ -166,14 +166,13 @@ def costs(artifacts: Sequence[ArtifactEntry]) -> list[Cost]:
 def _cost(stage: str, records: Sequence[Made]) -> Cost:
     cpu = sum(made.get("cpu_seconds") or 0 for made in records)
     gpu = sum(made["seconds"] for made in records if made["device"].startswith("cuda"))
-    peaks = [made["peak_mb"] for made in records if made.get("peak_mb")]
     return Cost(
         stage,
         len(records),
         sum(made["seconds"] for made in records),
         cpu,
         gpu,
-        max(peaks, default=None),
+        max((made["peak_mb"] for made in records if made.get("peak_mb")), default=None),
         (cpu * CORE_WATTS + gpu * GPU_WATTS) / 3.6e6,
     )
 

@@ -42,8 +42,7 @@ def _lines(
     if again:
         return
     shown.add(key)
-    for sentence in artifact.because:
-        yield f"{indent}    ! {sentence}"
+    yield from (f"{indent}    ! {sentence}" for sentence in artifact.because)
     distinct = {need.artifact or need.label: need for need in reversed(artifact.inputs)}  # parts of an artifact once
     by_stage = grouped((need.artifact[0] if need.artifact else "", need) for need in reversed(distinct.values()))
     for stage, needs in sorted(by_stage.items()):

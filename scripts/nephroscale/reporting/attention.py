@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,12 +16,7 @@ from nephroscale.evaluation.deletion import SHARE, read_deletions
 from nephroscale.evaluation.tables import PoolingWeight, read_pooling
 from nephroscale.glomeruli.crops import to_display
 from nephroscale.reporting.pictures import ScaleBar, scale_bar, to_data_uri
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
-    from nephroscale.reporting.report_inputs import FoldRun
+from nephroscale.reporting.report_inputs import FoldRun
 
 HIGH = (255, 140, 0)
 LONGEST, MOST = 448, 6
@@ -128,8 +125,7 @@ def read_attended(runs: Iterable[FoldRun]) -> dict[str, Attended]:
                 continue
             for case, mean in zip(cases, means, strict=True):
                 if (case, modality) in tested:
-                    own = found.setdefault(case, Attended({}, pooled.get(case, [])))
-                    own.maps[modality] = mean.reshape(side, side)
+                    found.setdefault(case, Attended({}, pooled.get(case, []))).maps[modality] = mean.reshape(side, side)
     return found
 
 
@@ -156,8 +152,7 @@ def attention_cards(attended: Attended, modality: str, crops: Mapping[str, Path]
             continue
         picture = draw_attention(to_display(np.asarray(pictures[place])), attended.maps[modality])
         um = read_attributes(crops[row.image_id])["um_per_px"]
-        width = pictures.shape[2] / picture.shape[1]
-        bar = scale_bar(picture, float(um) * width, "um") if um else None
+        bar = scale_bar(picture, float(um) * (pictures.shape[2] / picture.shape[1]), "um") if um else None
         cards.append(AttentionCard(row.image_id, place + 1, row.weight, to_data_uri(picture), bar))
     return sorted(cards, key=lambda card: (-card.weight, card.image_id, card.number))[:MOST]
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from nephroscale.collect import grouped
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from nephroscale.reporting.report_inputs import UnitOutcome
+from nephroscale.reporting.report_inputs import UnitOutcome
 
 # Unit of each stage: singular, plural.
 UNITS = {
@@ -19,6 +16,7 @@ UNITS = {
     "reference": ("cohort", "cohorts"),
     "tiles": ("slide or field", "slides and fields"),
     "segmenter": ("cohort", "cohorts"),
+    "segmenter_im": ("cohort", "cohorts"),
     "segmenter_check": ("fold", "folds"),
     "glomeruli": ("slide or field", "slides and fields"),
     "tem": ("patient", "patients"),
@@ -169,7 +167,7 @@ def list_outlines_left_out(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[
     """List the objects that were left out of annotations, those of rejected slides included."""
     found = {
         OutlinesLeftOut(str(entry["id"]), str(entry["reason"]), entry.get("count"))
-        for stage in ("segmenter", "segmenter_check", "glomeruli")
+        for stage in ("segmenter", "segmenter_im", "segmenter_check", "glomeruli")
         for unit in stages.get(stage, [])
         for entry in cast("list[Any]", unit.figures.get("outlines_left_out", []))
     }
@@ -186,8 +184,9 @@ def describe_searches(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[str]:
     if unknown:
         more = f" and {len(unknown) - 12} more" if len(unknown) > 12 else ""
         notes.append(
-            f"{len(unknown)} of {len(slides)} slides and fields have the colours of no slide that the segmenter was "
-            f"trained on, and their outlines are less certain: {', '.join(unknown[:12])}{more}."
+            f"{len(unknown)} of {len(slides)} slides and fields have the colours of no slide, or the marker of no "
+            f"field, that the segmenter was trained on, and their outlines are less certain: "
+            f"{', '.join(unknown[:12])}{more}."
         )
     return notes
 
@@ -205,7 +204,7 @@ def list_doubtful_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[Do
     """List the images of which a person should check the scale, the colours or the annotation, by reason."""
     found = grouped(
         (str(doubt), image)
-        for stage in ("register", "segmenter", "glomeruli")
+        for stage in ("register", "segmenter", "segmenter_im", "glomeruli")
         for unit in stages.get(stage, [])
         for image, doubt in cast("Mapping[str, object]", unit.figures.get("doubtful_images", {})).items()
     )

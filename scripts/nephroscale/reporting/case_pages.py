@@ -205,14 +205,13 @@ def _count_glomeruli(slides: Sequence[SlidePicture]) -> dict[str, object] | None
     fullest = max(counted, key=lambda slide: slide.fullest_section or 0)
     count = fullest.fullest_section or 0
     asked = {"the Oxford classification (IgA nephropathy)": OXFORD, "ISN/RPS (lupus nephritis)": ISN_RPS}
-    few = [f"{least} that {name} asks for" for name, least in asked.items() if count < least]
     return {
         "count": count,
         "image": fullest.image_id,
         "total": fullest.glomeruli,
         "sclerosed": fullest.fullest_sclerosed,
         "by": _counter(fullest),
-        "few": few,
+        "few": [f"{least} that {name} asks for" for name, least in asked.items() if count < least],
     }
 
 

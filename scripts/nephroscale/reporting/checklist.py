@@ -243,12 +243,15 @@ def choose_references(study: Study) -> str:
     """Choose the references of what the study used, as BibTeX."""
     trained = list(study.metrics["trained"].values())
     encoders = [encoder for each in trained for encoder in each["encoders"].values()]
-    used = {f"family:{each['family']}" for each in trained} | {"always"}
-    used |= {f"normalisation:{method}" for method in study.normalisation}
-    used |= {"segmenter"} if study.segmenter else set()
-    used |= {"temperature"} if any(found["calibration"] for found in study.metrics["models"].values()) else set()
     parts = ("primary", "comparisons", "repeats", "facts", "decision", "agreement")
-    used |= {name for name in parts if study.metrics[name]}
+    used = {
+        "always",
+        *(f"family:{each['family']}" for each in trained),
+        *(f"normalisation:{method}" for method in study.normalisation),
+        *(["segmenter"] if study.segmenter else []),
+        *(["temperature"] if any(found["calibration"] for found in study.metrics["models"].values()) else []),
+        *(name for name in parts if study.metrics[name]),
+    }
     chosen = []
     for entry in REFERENCES.read_text(encoding="utf-8").split("% ")[1:]:
         condition, _, text = entry.partition("\n")
@@ -280,9 +283,8 @@ def write_checklist(study: Study, out: Path, up: str) -> dict[str, int]:
     (out / "references.bib").write_text(choose_references(study), encoding="utf-8")
     lines = ["# Checklists", "", "## Methods", "", methods, ""]
     for name, items in lists.items():
-        lines += [f"## {name}", "", "| item | | evidence |", "| --- | --- | --- |"]
-        lines += [f"| {item.number} | {item.item} | {_cell(item, up)} |" for item in items]
-        lines.append("")
+        rows = [f"| {item.number} | {item.item} | {_cell(item, up)} |" for item in items]
+        lines += [f"## {name}", "", "| item | | evidence |", "| --- | --- | --- |", *rows, ""]
     (out / "checklist.md").write_text("\n".join(lines), encoding="utf-8")
     page = {"lists": lists, "methods": methods, "up": up, "write": WRITE}
     text = template_environment(TEMPLATES).get_template("checklist.html.j2").render(page)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from nephroscale.html import template_environment
 from nephroscale.reporting.pictures import TISSUE, read_picture, to_data_uri
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.reporting.report_inputs import ListedImage
+from nephroscale.reporting.report_inputs import ListedImage
 
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST_PX = 320

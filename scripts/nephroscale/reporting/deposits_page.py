@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import shapely
+from matplotlib.figure import Figure as Canvas
 
 from nephroscale.arrays import read_array, read_attributes
 from nephroscale.deposits.localisation import Heat, Localised, localise, read_deposit_outlines, read_heat
@@ -22,11 +24,6 @@ from nephroscale.html import template_environment
 from nephroscale.json_text import pretty_json
 from nephroscale.reporting.pictures import to_data_uri
 from nephroscale.reporting.plots import ACCENT, MUTED, PALE, RULE, draw
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from matplotlib.figure import Figure as Canvas
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_ERRORS, MAX_LOOKS, PICTURE_PX = 24, 12, 336
@@ -220,7 +217,6 @@ def _evaluate_site(
     rows = [Row(v, NAMES[v], evaluate_variant(scores[v]), PAPER.get(v) if site == "any" else None) for v in variants]
     test = [row for rows in complete[0].values() for row in rows]
     best = next((v for v in (COMBINED, SVM, PLAIN, *variants) if v in variants), None)
-    weights = [weight for run in found if (weight := read_weight(run.predictions)) is not None]
     return SiteResults(
         site=site,
         images=len(test),
@@ -229,7 +225,7 @@ def _evaluate_site(
         seeds=len(complete),
         rows=rows,
         order=_describe_order(rows, scores),
-        weights=weights,
+        weights=[weight for run in found if (weight := read_weight(run.predictions)) is not None],
         curves=_draw_curves(site, [run for run in found if run.plain], figures),
         errors=_most_wrong(test, best, inputs.bags) if best else [],
         looks=_look(test, [run for run in found if run.seed == seeds[0]], inputs),
@@ -353,13 +349,6 @@ def _paint_curves(
 
 def _as_json(result: SiteResults) -> dict[str, object]:
     looks = result.looks
-    localisation = None if looks is None else {
-        "images": looks.images,
-        "pointing_game": asdict(looks.hit),
-        "pointing_game_by_chance": looks.hit_by_chance,
-        "average_precision": asdict(looks.precision),
-        "average_precision_by_chance": looks.precision_by_chance,
-    }  # fmt: skip
     return {
         "images": result.images,
         "with_deposits": result.positive,
@@ -368,5 +357,13 @@ def _as_json(result: SiteResults) -> dict[str, object]:
         "variants": {row.variant: {name: asdict(f) for name, f in row.figures.items()} for row in result.rows},
         "order": result.order,
         "weights": result.weights,
-        "localisation": localisation,
+        "localisation": None
+        if looks is None
+        else {
+            "images": looks.images,
+            "pointing_game": asdict(looks.hit),
+            "pointing_game_by_chance": looks.hit_by_chance,
+            "average_precision": asdict(looks.precision),
+            "average_precision_by_chance": looks.precision_by_chance,
+        },
     }

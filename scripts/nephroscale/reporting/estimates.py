@@ -46,7 +46,7 @@ def estimate_predictive_values(
     with np.errstate(invalid="ignore"):
         rates = [m / m.sum(axis=-1, keepdims=True) for m in (total, total[:, None] - each)]
     shares = np.array([prevalences[name] for name in classes])
-    persons = np.maximum(np.bincount(networks.strata, minlength=len(classes)), 1)
+    persons = np.maximum(networks.effective_persons()[1], 1)
     found = {}
     for c, name in enumerate(classes):
         others, ratio = np.arange(len(classes)) != c, shares / max(shares[c], 1e-9)

@@ -7,15 +7,13 @@ import io
 import json
 import re
 import zipfile
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 from nephroscale.errors import NephroscaleError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    Table = list[dict[str, Any]]
+Table = list[dict[str, Any]]
 
 DATE = (1980, 1, 1, 0, 0, 0)
 

@@ -88,8 +88,7 @@ def collect_readings(inputs: ReportInputs, cases: Iterable[str]) -> Facts:
     """Collect the grades of the markers of each case: the largest one of its images, and 0 for a negative marker."""
     images, found = _images_by_case(inputs), {}
     for case in cases:
-        listed = inputs.cases.get(case) or ListedCase("diagnosis")
-        grades = {f"{marker} grade": 0.0 for marker in listed.negatives}
+        grades = {f"{marker} grade": 0.0 for marker in (inputs.cases.get(case) or ListedCase("diagnosis")).negatives}
         for image in images.get(case, {}).values():
             if image.grade is not None:
                 name = f"{image.channel} grade"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nephroscale.cohort.fold_table import FoldTable
 from nephroscale.evaluation.agreement import disagreement_weights, estimate_kappa
 from nephroscale.evaluation.decisions import estimate_confident, estimate_net_benefit, signed_shares
 from nephroscale.evaluation.networks import Networks
@@ -14,6 +16,9 @@ from nephroscale.evaluation.shortcuts import predict_from_facts
 from nephroscale.reporting.estimates import estimate_metrics
 from nephroscale.reporting.facts_of_cases import collect_acquisition, collect_readings
 from nephroscale.reporting.metric_values import Estimate, rounded
+from nephroscale.reporting.report_inputs import ReportInputs
+from nephroscale.reporting.results import ModelResults, Stacked
+from nephroscale.reporting.settings import ReportSettings
 from nephroscale.reporting.study_values import (
     Agreement,
     ConfidentShare,
@@ -23,14 +28,6 @@ from nephroscale.reporting.study_values import (
     HeadlineMetrics,
 )
 from nephroscale.reporting.subgroups import collect_traits, summarise_subgroups
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from nephroscale.cohort.fold_table import FoldTable
-    from nephroscale.reporting.report_inputs import ReportInputs
-    from nephroscale.reporting.results import ModelResults, Stacked
-    from nephroscale.reporting.settings import ReportSettings
 
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 
@@ -96,6 +93,7 @@ def _summarise_decision(
         return None
     found = found.certain
     networks = Networks.of(found.labels, found.probabilities, [people.get(case, case) for case in found.patients])
+    networks = replace(networks, out_of_fold=True)
     stated = settings.prevalences
     counts = np.bincount(found.labels, minlength=len(classes)) / len(found.labels)
     shares = [stated[name] for name in classes] if stated else counts.tolist()
@@ -128,9 +126,7 @@ def _summarise_agreement(
         cases = [case for case in both if readings[case]]
         chosen = stacked.of(cases)
         labels = np.array([classes.index(str(readings[case])) for case in chosen.cases], np.int64)
-        networks = chosen.networks
-        raters = Networks(labels, networks.probabilities, networks.people, networks.folds)
-        found.append(_agreement(name, model, len(both), raters, weights))
+        found.append(_agreement(name, model, len(both), replace(chosen.networks, labels=labels), weights))
     for (one, first), (other, second) in combinations(inputs.readings.items(), 2):
         both = sorted(first.keys() & second.keys())
         cases = [case for case in both if first[case] and second[case]]

@@ -41,8 +41,7 @@ def write_label_review(folder: Path, pooled: Predictions | None, seed: int) -> i
     if not pooled or not suspects:
         return 0
     rng = np.random.default_rng(seed)
-    others = sorted(set(pooled.certain.patients) - set(suspects))
-    drawn = rng.permutation(others)[: len(suspects)].tolist()
+    drawn = rng.permutation(sorted(set(pooled.certain.patients) - set(suspects)))[: len(suspects)].tolist()
     order = rng.permutation([*suspects, *drawn]).tolist()
     columns = ["patient_id", "reader", "diagnosis", "remark"]
     (folder / READING).mkdir()

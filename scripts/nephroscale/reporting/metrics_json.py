@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.evaluation.comparison import Difference as ModelDifference
 from nephroscale.evaluation.comparison import compare_networks, count_discordant, holm
 from nephroscale.evaluation.intervals import LEVEL, persons_for_width
 from nephroscale.evaluation.metrics import METRICS, class_rates, compute_metrics, confusion
 from nephroscale.evaluation.networks import Figure, count_won, estimate_classes, estimate_figures, estimate_macro_auc
 from nephroscale.evaluation.precision_recall import average_precision
+from nephroscale.evaluation.tables import Predictions
 from nephroscale.reporting.calibration_section import summarise_model_calibration
 from nephroscale.reporting.estimates import estimate_metrics, estimate_predictive_values, summarise_ordinal_model
 from nephroscale.reporting.metric_values import Estimate, rounded
@@ -29,15 +31,8 @@ from nephroscale.reporting.report_metrics import (
     SoftLabels,
     Swaps,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from nephroscale.evaluation.comparison import Difference as ModelDifference
-    from nephroscale.evaluation.networks import Figure
-    from nephroscale.evaluation.tables import Predictions
-    from nephroscale.reporting.results import ModelResults, Stacked
-    from nephroscale.reporting.settings import ReportSettings
+from nephroscale.reporting.results import ModelResults, Stacked
+from nephroscale.reporting.settings import ReportSettings
 
 WIDTH = 0.10
 """Width of the interval for which the report gives the number of patients."""
@@ -193,8 +188,7 @@ def _count_soft_labels(pooled: Predictions | None) -> SoftLabels | None:
         return None
     found = pooled.where(pooled.between)
     predicted = found.probabilities.argmax(axis=1)
-    hits = (predicted == found.labels) | (predicted == found.second)
-    return SoftLabels(len(found.patients), int(hits.sum()))
+    return SoftLabels(len(found.patients), int(((predicted == found.labels) | (predicted == found.second)).sum()))
 
 
 def _summarise_folds(results: ModelResults, classes: Sequence[str]) -> FoldMetrics:
@@ -251,8 +245,7 @@ def _adjust(
     differences: Mapping[str, Mapping[str, Difference]], metric: str, contrasts: Sequence[str]
 ) -> dict[str, dict[str, Difference]]:
     """Adjust the p-values of the primary endpoint for the number of its contrasts; all others stay unadjusted."""
-    declared = {name: differences[name][metric].p for name in contrasts if metric in differences.get(name, {})}
-    p_holm = holm(declared)
+    p_holm = holm({name: differences[name][metric].p for name in contrasts if metric in differences.get(name, {})})
     return {
         name: {
             key: replace(found, p_holm=rounded(p_holm[name])) if key == metric and name in p_holm else found

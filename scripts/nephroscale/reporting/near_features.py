@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from nephroscale.arrays import read_array
+from nephroscale.cohort.fold_table import FoldTable
 from nephroscale.evaluation.near_patients import NearPatients, find_near_patients, pool_instances
-
-if TYPE_CHECKING:
-    from nephroscale.cohort.fold_table import FoldTable
-    from nephroscale.reporting.report_inputs import ReportInputs
+from nephroscale.reporting.report_inputs import ReportInputs
 
 MODALITIES = ("OM", "TEM")
 """A bag of IM has one instance of each marker: it shows the panel rather than the patient."""

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nephroscale.html import template_environment
 from nephroscale.reporting.case_groups import of_new
 from nephroscale.reporting.case_pages import write_groups
 from nephroscale.reporting.plots import colour_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from nephroscale.reporting.report_inputs import CaseInputs
+from nephroscale.reporting.report_inputs import CaseInputs
 
 TEMPLATES = Path(__file__).parent / "templates"
 

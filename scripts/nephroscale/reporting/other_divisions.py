@@ -5,23 +5,19 @@ For the latter, no patient of the site that a network is tested on was in its tr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from nephroscale.cohort.fold_table import FoldTable
 from nephroscale.evaluation.comparison import compare_networks, corrected_t
 from nephroscale.evaluation.metrics import compute_metrics
 from nephroscale.evaluation.networks import estimate_figures
 from nephroscale.reporting.metric_values import Estimate, rounded
+from nephroscale.reporting.results import ModelResults
+from nephroscale.reporting.settings import ReportSettings
 from nephroscale.reporting.study_values import CorrectedTest, LeftOutSites, Repeats
 from nephroscale.reporting.subgroups import summarise_subgroup
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from nephroscale.cohort.fold_table import FoldTable
-    from nephroscale.reporting.results import ModelResults
-    from nephroscale.reporting.settings import ReportSettings
 
 METRIC = "balanced_accuracy"
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from nephroscale.cohort.fold_table import FoldTable
 from nephroscale.evaluation.comparison import COMPARED_ORDINAL_METRICS, LEAST_DISCORDANT, MOST_ENUMERATED
-from nephroscale.evaluation.near_patients import EXPECTED
+from nephroscale.evaluation.near_patients import EXPECTED, NearPatients
+from nephroscale.evaluation.tables import Predictions
 from nephroscale.html import cases_of, template_environment
 from nephroscale.reporting.attrition import (
     count_stages,
@@ -21,26 +24,19 @@ from nephroscale.reporting.attrition import (
 )
 from nephroscale.reporting.case_groups import PatientRow, row_of
 from nephroscale.reporting.case_pages import order_cases
+from nephroscale.reporting.cohort_summary import CohortSummary
+from nephroscale.reporting.external_section import ExternalMetrics
 from nephroscale.reporting.facts_of_cases import describe_unread_dates
+from nephroscale.reporting.metric_values import Estimate
 from nephroscale.reporting.pictures import TemCard, slide_card, tem_cards
 from nephroscale.reporting.plots import colour_of
+from nephroscale.reporting.report_inputs import ReportInputs, SlidePicture
+from nephroscale.reporting.report_metrics import Difference, FoldSpread, ModelMetrics, ReportMetrics
+from nephroscale.reporting.results import ModelResults
 from nephroscale.reporting.segmenter_check import describe_segmenter_check
+from nephroscale.reporting.settings import ReportSettings
+from nephroscale.reporting.study_values import HeadlineMetrics, LeftOutSites, Repeats, TableOne
 from nephroscale.reporting.test_set_use import describe_test_set_use
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from nephroscale.cohort.fold_table import FoldTable
-    from nephroscale.evaluation.near_patients import NearPatients
-    from nephroscale.evaluation.tables import Predictions
-    from nephroscale.reporting.cohort_summary import CohortSummary
-    from nephroscale.reporting.external_section import ExternalMetrics
-    from nephroscale.reporting.metric_values import Estimate
-    from nephroscale.reporting.report_inputs import ReportInputs, SlidePicture
-    from nephroscale.reporting.report_metrics import Difference, FoldSpread, ModelMetrics, ReportMetrics
-    from nephroscale.reporting.results import ModelResults
-    from nephroscale.reporting.settings import ReportSettings
-    from nephroscale.reporting.study_values import HeadlineMetrics, LeftOutSites, Repeats, TableOne
 
 METRIC_NAMES = {
     "balanced_accuracy": "Balanced accuracy",

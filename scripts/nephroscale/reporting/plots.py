@@ -127,8 +127,7 @@ def paint_models(figure: Figure, metrics: ReportMetrics, labels: Mapping[str, st
             colour = ACCENT if name == metrics.headline else PALE
             folds = [v for v in found.folds.metrics[metric].values if v is not None]
             if folds:  # an empty line without clipping breaks the layout
-                level = [row - 0.24] * len(folds)
-                axis.plot(folds, level, "o", ms=2.6, mew=0, color=colour, alpha=0.55, clip_on=False)
+                axis.plot(folds, [row - 0.24] * len(folds), "o", ms=2.6, mew=0, color=colour, alpha=0.55, clip_on=False)
             pooled = found.pooled[metric]
             if pooled.value is not None:
                 axis.plot([pooled.low, pooled.high], [row, row], lw=2.4, color=colour, clip_on=False)
@@ -158,8 +157,14 @@ def paint_roc(figure: Figure, networks: Networks, classes: Mapping[str, ClassMet
         area = metrics.auc
         if area.value is None:
             continue
-        label = f"{name}  {area.value:.3f} ({area.low:.3f}–{area.high:.3f})"
-        axis.plot(grid, _mean_roc(networks, c, grid), color=colour_of(c), lw=1.8, label=label, clip_on=False)
+        axis.plot(
+            grid,
+            _mean_roc(networks, c, grid),
+            color=colour_of(c),
+            lw=1.8,
+            label=f"{name}  {area.value:.3f} ({area.low:.3f}–{area.high:.3f})",
+            clip_on=False,
+        )
     axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="1 − specificity", ylabel="Sensitivity", aspect="equal")
     _set_unit_square(axis)
     axis.legend(loc="lower right", title="AUC (95 % interval)", title_fontsize=8, handlelength=1.4, alignment="left")
@@ -197,8 +202,14 @@ def paint_precision(figure: Figure, networks: Networks, classes: Mapping[str, Cl
             continue
         share = float((networks.labels == c).mean())
         axis.axhline(share, color=colour_of(c), lw=0.8, ls=(0, (1, 2)))
-        label = f"{name}  {metrics.average_precision:.3f} (guessing {share:.2f})"
-        axis.plot(grid, mean_precision(networks, c, grid), color=colour_of(c), lw=1.8, label=label, clip_on=False)
+        axis.plot(
+            grid,
+            mean_precision(networks, c, grid),
+            color=colour_of(c),
+            lw=1.8,
+            label=f"{name}  {metrics.average_precision:.3f} (guessing {share:.2f})",
+            clip_on=False,
+        )
     axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="Recall (sensitivity)", ylabel="Precision", aspect="equal")
     _set_unit_square(axis)
     axis.legend(loc="lower left", title="Average precision", title_fontsize=8, handlelength=1.4, alignment="left")

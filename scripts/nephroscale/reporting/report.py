@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from nephroscale.cohort.fold_table import read_folds
 from nephroscale.html import cases_of
@@ -31,16 +31,12 @@ from nephroscale.reporting.plots import (
     paint_reliability,
     paint_roc,
 )
+from nephroscale.reporting.report_inputs import ReportInputs
+from nephroscale.reporting.report_metrics import ReportMetrics
 from nephroscale.reporting.results import read_results
 from nephroscale.reporting.segmenter_check import summarise_segmenter_check
+from nephroscale.reporting.settings import ReportSettings
 from nephroscale.reporting.table_one import make_table_one
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from nephroscale.reporting.report_inputs import ReportInputs
-    from nephroscale.reporting.report_metrics import ReportMetrics
-    from nephroscale.reporting.settings import ReportSettings
 
 
 def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed: int = 0) -> dict[str, object]:
@@ -71,6 +67,7 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
     (out / "figures").mkdir(parents=True)
     content = _analyse(inputs, settings, seed)
     metrics = content.metrics
+    of_im = summarise_segmenter_check(inputs.stages, "IM")
     document = as_json(metrics) | {
         "cohort": as_json(content.cohort),
         "external": as_json(content.external),
@@ -79,6 +76,7 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
         "near_patients": as_json(content.near_patients),
         "table_one": as_json(content.table_one),
         "segmenter_check": as_json(summarise_segmenter_check(inputs.stages)),
+        **({"segmenter_check_im": as_json(of_im)} if of_im else {}),
         "trained": as_json(inputs.trained),
         "reference_standard": settings.reference_standard.to_mapping(),
         **as_json(content.further),

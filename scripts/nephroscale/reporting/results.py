@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from nephroscale.cohort.fold_table import FoldSides
 from nephroscale.collect import grouped
 from nephroscale.errors import NephroscaleError
 from nephroscale.evaluation.calibration_metrics import apply_temperature
@@ -21,12 +23,7 @@ from nephroscale.evaluation.tables import (
     read_predictions,
     read_removed,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
-
-    from nephroscale.cohort.fold_table import FoldSides
-    from nephroscale.reporting.report_inputs import FoldRun, ModelRuns
+from nephroscale.reporting.report_inputs import FoldRun, ModelRuns
 
 
 class Epoch(NamedTuple):
@@ -217,8 +214,10 @@ class ModelResults:
 def _calibrate(run: Run) -> Predictions | None:
     if run.predictions is None or run.temperature is None:
         return None
-    probabilities = apply_temperature(run.predictions.probabilities, float(run.temperature.temperature))
-    return replace(run.predictions, probabilities=probabilities)
+    return replace(
+        run.predictions,
+        probabilities=apply_temperature(run.predictions.probabilities, float(run.temperature.temperature)),
+    )
 
 
 def average_seeds(predictions: Sequence[Predictions]) -> Predictions:

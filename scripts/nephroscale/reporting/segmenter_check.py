@@ -41,13 +41,16 @@ class SegmenterCheck:
     dice: Estimate
 
 
-def summarise_segmenter_check(stages: Mapping[str, Sequence[UnitOutcome]]) -> SegmenterCheck | None:
-    """Pool the folds of the check; None where there is none.
+def summarise_segmenter_check(
+    stages: Mapping[str, Sequence[UnitOutcome]], modality: str = "OM"
+) -> SegmenterCheck | None:
+    """Pool the folds of the check of a modality; None where there is none.
 
     The variances are those between patients, by a jackknife; the intervals are Wilson's, with as many outlines or
     contours as would vary as much (:mod:`nephroscale.evaluation.intervals`).
     """
-    units = [unit for unit in stages.get("segmenter_check", ()) if unit.accepted]
+    folds = [unit for unit in stages.get("segmenter_check", ()) if unit.accepted]
+    units = [unit for unit in folds if unit.figures.get("modality", "OM") == modality]
     rows = [row for unit in units for row in cast("list[PatientCounts]", unit.figures["patients"])]
     if not rows:
         return None
@@ -78,24 +81,28 @@ def _estimate(parts: np.ndarray, wholes: np.ndarray, size: int) -> Estimate:
 
 
 def describe_segmenter_check(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[str]:
-    """State what was found in held-out patients, or that a trained segmenter was not checked."""
-    if not any(unit.accepted for unit in stages.get("segmenter", ())):
-        return []
-    check = summarise_segmenter_check(stages)
+    """State what was found in held-out patients, or that a trained segmenter was not checked, for each modality."""
+    trained = {"OM": ("segmenter", "The segmenter"), "IM": ("segmenter_im", "The IM segmenter")}
+    return [
+        _describe(name, summarise_segmenter_check(stages, modality))
+        for modality, (stage, name) in trained.items()
+        if any(unit.accepted for unit in stages.get(stage, ()))
+    ]
+
+
+def _describe(name: str, check: SegmenterCheck | None) -> str:
     if check is None:
-        text = (
-            "The segmenter was not tested on patients that it was not trained on. With outlined slides of two patients "
+        return (
+            f"{name} was not tested on patients that it was not trained on. With outlined slides of two patients "
             "or more, the setting glomeruli.check_folds makes this test."
         )
-        return [text]
     figures = ", ".join(
-        f"{name} {one.value:.3f} ({one.low:.3f}–{one.high:.3f})"
-        for name, one in (("recall", check.recall), ("precision", check.precision), ("Dice", check.dice))
+        f"{what} {one.value:.3f} ({one.low:.3f}–{one.high:.3f})"
+        for what, one in (("recall", check.recall), ("precision", check.precision), ("Dice", check.dice))
         if one.value is not None
     )
-    text = (
-        f"The segmenter, trained without the patient, found {check.matched} of {check.outlines} outlined glomeruli of "
+    return (
+        f"{name}, trained without the patient, found {check.matched} of {check.outlines} outlined glomeruli of "
         f"{check.patients} patients, with {check.found - check.matched} false contours: {figures}; 95 % intervals over "
         f"patients, {check.folds} trainings."
     )
-    return [text]

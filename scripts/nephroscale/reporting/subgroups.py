@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,13 +10,9 @@ from nephroscale.cohort.parse import number
 from nephroscale.collect import grouped
 from nephroscale.evaluation.networks import estimate_figures
 from nephroscale.reporting.metric_values import Estimate
+from nephroscale.reporting.report_inputs import ReportInputs
+from nephroscale.reporting.results import Stacked
 from nephroscale.reporting.study_values import Subgroup
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from nephroscale.reporting.report_inputs import ReportInputs
-    from nephroscale.reporting.results import Stacked
 
 FEW_GLOMERULI = 8
 """The Oxford classification of IgA nephropathy asks for this number of glomeruli."""

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from nephroscale.cohort.fold_table import FoldTable
 from nephroscale.cohort.parse import number
+from nephroscale.reporting.report_inputs import ReportInputs
 from nephroscale.reporting.study_values import TableOne, TableOneRow
 from nephroscale.reporting.subgroups import MOST_VALUES, NOT_STATED
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from nephroscale.cohort.fold_table import FoldTable
-    from nephroscale.reporting.report_inputs import ReportInputs
 
 
 def make_table_one(inputs: ReportInputs, folds: FoldTable) -> TableOne:
@@ -35,9 +31,11 @@ def make_table_one(inputs: ReportInputs, folds: FoldTable) -> TableOne:
         usable images of it. Numerical columns have median and range. A soft label counts in its first class.
     """
     cases = sorted(folds.labels)
-    columns = {"all": cases}
-    columns |= {name: [c for c in cases if folds.labels[c] == k] for k, name in enumerate(folds.classes)}
-    columns |= {f"fold {fold.site or fold.name}": list(fold.test) for fold in folds.divisions[0]}
+    columns = {
+        "all": cases,
+        **{name: [c for c in cases if folds.labels[c] == k] for k, name in enumerate(folds.classes)},
+        **{f"fold {fold.site or fold.name}": list(fold.test) for fold in folds.divisions[0]},
+    }
     cells = {case: inputs.cases[case].columns if case in inputs.cases else {} for case in cases}
     images = Counter((image.case, image.modality) for image in inputs.images.values())
     missing = {unit.name for unit in inputs.stages.get("features", ()) if not unit.accepted}

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+from nephroscale.features.settings import EncodersSettings
 from nephroscale.models.settings import ModelSettings, TrainableEncoderSettings
+from nephroscale.reporting.report_inputs import UnitOutcome
 from nephroscale.reporting.study_values import Trained
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from nephroscale.features.settings import EncodersSettings
-    from nephroscale.reporting.report_inputs import UnitOutcome
-    from nephroscale.training.settings import TrainSettings
+from nephroscale.training.settings import TrainSettings
 
 IMAGENET = "efficientnet-lite0"
 """The encoder whose weights come with the workflow, and need no digest in the configuration."""

@@ -42,8 +42,7 @@ def find_bubbles(rgb: np.ndarray, valid: np.ndarray, mask: TissueMask, mpp: floa
         bool [h, w], bubbles with their edges, within the tissue.
     """
     found = np.zeros(mask.tissue.shape, np.uint8)
-    walls = _lines(rgb, valid, mask, mpp)
-    _, labels, boxes, _ = cv2.connectedComponentsWithStats(1 - walls, connectivity=4)
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(1 - _lines(rgb, valid, mask, mpp), connectivity=4)
     least = np.pi * (DIAMETER_UM / 2 / mpp) ** 2
     for number, (x, y, width, height, area) in enumerate(boxes.tolist()):
         # The line takes some pixels of a small bubble. The largest area is what surrounds them.
@@ -61,9 +60,8 @@ def find_bubbles(rgb: np.ndarray, valid: np.ndarray, mask: TissueMask, mpp: floa
 
 def _lines(rgb: np.ndarray, valid: np.ndarray, mask: TissueMask, mpp: float) -> np.ndarray:
     """Thin dark lines, as 0 and 1, with small gaps closed."""
-    white = estimate_white_point(rgb, valid & ~mask.pen)
     least = np.full(mask.tissue.shape, np.inf, np.float32)
-    for density in channel_densities(rgb, white):
+    for density in channel_densities(rgb, estimate_white_point(rgb, valid & ~mask.pen)):
         least = np.minimum(least, density)
     above = cv2.morphologyEx(least, cv2.MORPH_TOPHAT, _disc(LINE_UM / mpp))
     plain = mask.tissue & ~mask.pen

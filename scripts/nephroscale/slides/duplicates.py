@@ -159,7 +159,10 @@ def find_alike(rows: Mapping[str, IdentityRow], facts: Mapping[str, IdentityFact
         for name in rows
         if name in facts and facts[name]["status"] == "accepted" and facts[name].get("perceptual_hash")
     )
-    found: dict[tuple[str, str], int | None] = dict.fromkeys(_pairs_of_equal_bytes(names, facts))
+    same = grouped(((facts[name]["digest"], facts[name].get("page")), name) for name in names)
+    found: dict[tuple[str, str], int | None] = {
+        pair: None for images in same.values() for pair in combinations(images, 2)
+    }
     found |= _pairs_of_like_content(names, rows, facts)
     originals = _originals(rows)
     return [_describe(pair, found[pair], rows, originals) for pair in sorted(found)]
@@ -220,11 +223,6 @@ def find_copies(alike: Sequence[AlikeImages]) -> list[NephroscaleError]:
         "the other image's id in the column same_as of one, and the reason in same_as_reason.",
     )
     return [fault]
-
-
-def _pairs_of_equal_bytes(names: Sequence[str], facts: Mapping[str, IdentityFacts]) -> list[tuple[str, str]]:
-    same = grouped(((facts[name]["digest"], facts[name].get("page")), name) for name in names)
-    return [pair for images in same.values() for pair in combinations(images, 2)]
 
 
 def _pairs_of_like_content(

@@ -141,8 +141,7 @@ def _fit_line(sample: np.ndarray) -> np.ndarray:
     parts = [part for part in np.split(order, cuts) if len(part)]
     levels = np.array([np.median(level[part]) for part in parts], float)
     medians = np.array([np.median(sample[part], axis=0) for part in parts])
-    counts = np.array([len(part) for part in parts], float)
-    return fit_line(levels, medians, counts)
+    return fit_line(levels, medians, np.array([len(part) for part in parts], float))
 
 
 def _distances(colours: np.ndarray, line: np.ndarray) -> np.ndarray:

@@ -145,8 +145,10 @@ class ImageFacts:
         """Convert to the JSON of the facts file, without the keys that do not apply."""
         if self.status == "rejected":
             return {"status": self.status, "reason": self.reason, "digest": self.digest}
-        optional = {"page", "scale", "other_scales", "scale_not_believed", "unreadable_probes"}
-        optional |= {"stretch", "doubts", "perceptual_hash"}
+        optional = {
+            *("page", "scale", "other_scales", "scale_not_believed", "unreadable_probes"),
+            *("stretch", "doubts", "perceptual_hash"),
+        }
         content = asdict(self) | {"other_scales": [asdict(scale) for scale in self.other_scales]}
         del content["reason"]
         return {key: value for key, value in content.items() if value not in (None, [], ()) or key not in optional}
@@ -224,8 +226,9 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
                 f"its largest page is blank, but it has {others} more; name the one with the picture in the column "
                 "path, as a.tif#2"
             )
-        bar = _read_bar(slide, row)
-        facts = with_scale(facts, slide.mpp, row, generic=slide.mpp_is_generic, fault=slide.scale_fault, bar=bar)
+        facts = with_scale(
+            facts, slide.mpp, row, generic=slide.mpp_is_generic, fault=slide.scale_fault, bar=_read_bar(slide, row)
+        )
         if slide.stretch != (1.0, 1.0) and facts.scale and facts.scale.source == "file" and row.modality != "TEM":
             facts = replace(facts, stretch=slide.stretch)
         of_file = facts.scale is not None and facts.scale.source == "file"

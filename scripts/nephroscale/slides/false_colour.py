@@ -72,6 +72,5 @@ def _bend(colours: np.ndarray) -> float:
 
 @cache
 def _table(name: str) -> np.ndarray:
-    grey = np.arange(256, dtype=np.uint8)[:, None]
-    colours = cv2.applyColorMap(grey, getattr(cv2, f"COLORMAP_{name}"))[:, 0, ::-1]
+    colours = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], getattr(cv2, f"COLORMAP_{name}"))[:, 0, ::-1]
     return np.ascontiguousarray(colours, np.float32)

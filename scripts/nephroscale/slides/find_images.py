@@ -11,8 +11,10 @@ from pathlib import Path, PurePosixPath
 from nephroscale.slides.companions import HAMAMATSU
 from nephroscale.slides.raw import DICOM, find_sidecar
 
-IMAGES = {".svs", ".ndpi", ".tif", ".tiff", ".scn", ".bif", ".svslide", ".mrxs", ".png", ".jpg", ".jpeg", ".bmp"}
-IMAGES |= {".jp2", ".mrc", ".dm3", ".dm4", ".emd", ".ser", ".czi", ".lif", ".nd2", ".oib", ".oif"}
+IMAGES = {
+    *(".svs", ".ndpi", ".tif", ".tiff", ".scn", ".bif", ".svslide", ".mrxs", ".png", ".jpg", ".jpeg", ".bmp"),
+    *(".jp2", ".mrc", ".dm3", ".dm4", ".emd", ".ser", ".czi", ".lif", ".nd2", ".oib", ".oif"),
+}
 # The best kind first, where several lie beside one image; masks come last.
 OUTLINES = (".geojson", ".json", ".xml", ".annotations", ".zip", ".roi")
 _EXTENSIONS = "|".join(each[1:] for each in sorted(IMAGES | HAMAMATSU | DICOM))

@@ -46,9 +46,8 @@ def find_folds(rgb: np.ndarray, valid: np.ndarray, mask: TissueMask, mpp: float)
     found = np.zeros(mask.tissue.shape, bool)
     if not mask.tissue.any():
         return found
-    white = estimate_white_point(rgb, valid & ~mask.pen)
     least = np.full(found.shape, np.inf, np.float32)
-    for sharp in channel_densities(rgb, white):
+    for sharp in channel_densities(rgb, estimate_white_point(rgb, valid & ~mask.pen)):
         density = cv2.GaussianBlur(sharp, (0, 0), SMOOTH_UM / mpp)
         least = np.minimum(least, density / max(float(np.median(density[mask.tissue])), FAINT))
     dense = (least > DENSER) & mask.tissue & ~mask.pen

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
+from nephroscale.cohort.image import ImageRow
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides.facts import MIN_PX, ImageFacts, with_scale
 from nephroscale.slides.raw import list_files
@@ -14,12 +17,6 @@ from nephroscale.slides.readers.image_reader import open_picture, resolution_mpp
 from nephroscale.slides.readers.registry import FAST, candidate_readers, open_slide
 from nephroscale.slides.samples import read_picture_header
 from nephroscale.slides.scale_bar import can_read_bars
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
-
-    from nephroscale.cohort.image import ImageRow
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -95,15 +92,13 @@ def describe_header(path: Path, row: ImageRow) -> ImageFacts:
         header = read_header(path, row.modality, row.page)
         if min(header.width, header.height) < MIN_PX:
             raise Rejected(f"the image has only {header.width} x {header.height} pixels")
-        facts = ImageFacts(width=header.width, height=header.height)
-        may_have_bar = can_read_bars() and (row.modality == "TEM" or header.vendor == "picture")
         return with_scale(
-            facts,
+            ImageFacts(width=header.width, height=header.height),
             header.mpp,
             row,
             generic=header.mpp_is_generic,
             fault=header.scale_fault,
-            bar_unread=may_have_bar,
+            bar_unread=can_read_bars() and (row.modality == "TEM" or header.vendor == "picture"),
         )
     except Rejected as verdict:
         return ImageFacts.rejected(verdict.reason)

@@ -169,8 +169,7 @@ def _page_scales(page: tifffile.TiffPage) -> Iterator[tuple[float, float, str]]:
     for code in FEI:
         for section in _mapping(tags.valueof(code)).values():
             if isinstance(section, dict) and "PixelWidth" in section:
-                width = _number(section["PixelWidth"]) * 1e9
-                yield width, _number(section.get("PixelHeight", math.nan)) * 1e9, "FEI"
+                yield _number(section["PixelWidth"]) * 1e9, _number(section.get("PixelHeight", math.nan)) * 1e9, "FEI"
     sis = _mapping(tags.valueof(SIS))
     if "pixelsizex" in sis:
         yield _number(sis["pixelsizex"]) * 1e9, _number(sis.get("pixelsizey", math.nan)) * 1e9, "Olympus SIS"

@@ -115,8 +115,10 @@ class Brightfield(Modality):
         if scales.overview_mpp is not None:
             self.folds = find_folds(overview.pixels, overview.valid, self.mask, mpp)
             self.bubbles = find_bubbles(overview.pixels, overview.valid, self.mask, mpp)
-            for kind, found in (("fold", self.folds), ("bubble", self.bubbles)):
-                self.quality[f"{kind}_share"] = round(float(found.sum() / max(1, self.mask.tissue.sum())), 4)
+            self.quality |= {
+                f"{kind}_share": round(float(found.sum() / max(1, self.mask.tissue.sum())), 4)
+                for kind, found in (("fold", self.folds), ("bubble", self.bubbles))
+            }
 
     def view(self, reader: SlideReader, scale: float) -> SlideView:
         """View the slide at a scale."""

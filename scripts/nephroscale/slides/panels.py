@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SPARSE, MANY = 16, 128  # pixels between those that show which lines may be even, and how many suffice
 EVEN = 0.94  # share of the pixels of a line of a band that have its level
@@ -48,7 +45,7 @@ def _bands(lines: np.ndarray) -> Iterator[tuple[int, int]]:
         return
     levels = np.median(sparse, axis=1)
     apart = np.abs(sparse - levels[:, None].astype(np.float32))
-    full = 255.0 if _has_bytes(lines) else max(1.0, float(sparse.max()))
+    full = 255.0 if lines.dtype == np.uint8 else max(1.0, float(sparse.max()))
     for reach in (0.0, JPEG / 255 * full):
         may_be = (apart > reach).mean(axis=1) <= 3 * (1 - EVEN)
         ends = np.diff(may_be) | (np.abs(np.diff(levels)) > reach)
@@ -56,11 +53,6 @@ def _bands(lines: np.ndarray) -> Iterator[tuple[int, int]]:
             start, end = int(group[0]), int(group[-1])
             if may_be[start] and _is_band(lines, start, end, float(np.median(levels[group])), reach):
                 yield start, end
-
-
-def _has_bytes(lines: np.ndarray) -> bool:
-    """Whether the values are of 8 bits."""
-    return lines.dtype == np.uint8
 
 
 def _is_band(lines: np.ndarray, first: int, last: int, level: float, reach: float) -> bool:

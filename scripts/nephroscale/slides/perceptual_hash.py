@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from nephroscale.slides.readers.base import SlideReader
 from nephroscale.slides.slide_view import SlideView
-
-if TYPE_CHECKING:
-    from nephroscale.slides.readers.base import SlideReader
 
 SIDE = 16  # frequencies along each side that make up the hash
 CELLS = 4 * SIDE

@@ -125,8 +125,7 @@ def count_levels(height: int, width: int) -> int:
 
 def list_shapes(channels: int, height: int, width: int) -> list[tuple[int, int, int]]:
     """List channels, height and width of the levels of a pyramid."""
-    levels = range(count_levels(height, width))
-    return [(channels, -(-height // 2**level), -(-width // 2**level)) for level in levels]
+    return [(channels, -(-height // 2**level), -(-width // 2**level)) for level in range(count_levels(height, width))]
 
 
 class _Writer:
@@ -248,7 +247,17 @@ def _image_metadata(
 ) -> dict[str, object]:
     top = int(np.iinfo(dtype).max)
     window = {"start": 0, "min": 0, "end": top, "max": top}
-    channels = [{"active": True, "color": colour, "label": name, "window": window} for name, colour in colours.items()]
-    omero = {"channels": channels, "rdefs": {"model": "color"}}
-    ome = {"version": "0.5", "multiscales": [_multiscale("tiles", "cyx", levels, mpp or 1.0, mpp)], "omero": omero}
-    return {"ome": ome, "nephroscale": dict(attributes)}
+    return {
+        "ome": {
+            "version": "0.5",
+            "multiscales": [_multiscale("tiles", "cyx", levels, mpp or 1.0, mpp)],
+            "omero": {
+                "channels": [
+                    {"active": True, "color": colour, "label": name, "window": window}
+                    for name, colour in colours.items()
+                ],
+                "rdefs": {"model": "color"},
+            },
+        },
+        "nephroscale": dict(attributes),
+    }

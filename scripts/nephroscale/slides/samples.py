@@ -84,9 +84,8 @@ def read_samples(path: Path, page: int | None = None) -> np.ndarray:
             pixels = _decode_tiff(Path(path), page)
         elif kind := kind_of_stack(Path(path), head):
             with open_stack(Path(path), kind) as stack:
-                plane = choose_plane(stack, page)
                 _refuse_large(stack.width, stack.height)
-                pixels = stack.read(plane)
+                pixels = stack.read(choose_plane(stack, page))
         else:
             pixels = _decode_raster(Path(path), head, page)
     except (MemoryError, ImportError, Rejected):
@@ -160,8 +159,7 @@ def _refuse_large(width: int, height: int) -> None:
 def _refuse_claim(page: tifffile.TiffPage, size: int) -> None:
     """Refuse a page that states far more pixels than its tiles or strips, or the file, can hold."""
     bytes_per_pixel = page.samplesperpixel * max(1, page.bitspersample // 8)
-    held = min(size, sum(page.databytecounts))
-    if reason := claim_fault(page.imagewidth, page.imagelength, bytes_per_pixel, held):
+    if reason := claim_fault(page.imagewidth, page.imagelength, bytes_per_pixel, min(size, sum(page.databytecounts))):
         raise Rejected(reason)
 
 

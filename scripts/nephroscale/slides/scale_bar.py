@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations
+from itertools import combinations, starmap
 from typing import Any
 
 import cv2
@@ -108,8 +108,7 @@ def find_bars(pixels: np.ndarray) -> list[Bar]:
         The longest first, six at most. Of a bar and its outline or its box only the bar.
     """
     pixels = pixels if pixels.ndim == 3 else pixels[..., None]
-    least = max(SHORTEST, pixels.shape[1] // 100)
-    found = [bar for bar in _rectangles(pixels, least) if _stands_out(pixels, bar)]
+    found = [bar for bar in _rectangles(pixels, max(SHORTEST, pixels.shape[1] // 100)) if _stands_out(pixels, bar)]
     separate = [bar for bar in found if not any(_frames(other, bar) for other in found)]
     return sorted(separate, key=lambda bar: (-bar.length, bar.y, bar.x))[:MOST_BARS]
 
@@ -241,8 +240,7 @@ def _rectangles(pixels: np.ndarray, least: int) -> Iterator[Bar]:
             for ends in [ends for ends, (_, last, _) in open_.items() if last < row - 1 or ends == (x, end)]:
                 yield _rectangle(ends, open_.pop(ends))
             open_[near[0] if near else (x, end)] = (first, row, level)
-    for ends, rows in open_.items():
-        yield _rectangle(ends, rows)
+    yield from starmap(_rectangle, open_.items())
 
 
 def _rectangle(ends: tuple[int, int], rows: tuple[int, int, np.ndarray]) -> Bar:

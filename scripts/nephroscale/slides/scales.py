@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from nephroscale.errors import Rejected
+from nephroscale.slides.readers.base import SlideReader
+from nephroscale.slides.settings import TilingSettings
 from nephroscale.slides.slide_view import TOLERANCE, snap_to_level
-
-if TYPE_CHECKING:
-    from nephroscale.slides.readers.base import SlideReader
-    from nephroscale.slides.settings import TilingSettings
 
 FIELD_OVERVIEW_PX = 512
 

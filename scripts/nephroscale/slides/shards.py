@@ -6,8 +6,11 @@ Zarr needs a millisecond for each chunk beside its compression, several times wh
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from concurrent.futures import Executor
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 import cv2
 import google_crc32c
@@ -18,12 +21,7 @@ from zarr.codecs import BloscCodec, ZstdCodec
 
 from nephroscale.digest_on_write import remember_digest
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from concurrent.futures import Executor
-    from pathlib import Path
-
-    Chunk = Callable[[int, int], np.ndarray | None]
+Chunk = Callable[[int, int], np.ndarray | None]
 
 Codec = Literal["zstd", "lz4"]
 GROUP = 4  # chunks that a thread takes at a time

@@ -119,8 +119,7 @@ def tile_slide(  # noqa: PLR0917
                 reader = open_field(reader, row)
                 modality = Fluorescence(reader, scales, row, settings, facts)
             with ThreadPoolExecutor(threads) as pool:
-                workers = pool if threads > 1 else None
-                return _tile(reader, facts, scales, modality, row, settings, out, workers, report)
+                return _tile(reader, facts, scales, modality, row, settings, out, pool if threads > 1 else None, report)
         except UnreadableSlide as fault:
             raise Rejected("the file became unreadable while it was being read") from fault
 

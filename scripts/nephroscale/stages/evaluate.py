@@ -58,9 +58,14 @@ class Evaluate(ModelRunStage):
             train = fixed.get("train")
             if isinstance(train, dict):
                 fixed["train"] = {name: value for name, value in train.items() if name != "seeds"}
-            inputs = {label: value for label, value in recipe.inputs.items() if label != f"train/{unit}"}
             parts = {name: value for name, value in recipe.as_json().items() if name not in {"compute", "seed"}}
-            decides.append({**parts, "settings": fixed, "inputs": inputs})
+            decides.append(
+                {
+                    **parts,
+                    "settings": fixed,
+                    "inputs": {label: value for label, value in recipe.inputs.items() if label != f"train/{unit}"},
+                }
+            )
         assert table is not None
         return ScoredTestSet(digest_json(sorted(table.folds[ModelRun.parse(unit).fold].test)), digest_json(decides))
 

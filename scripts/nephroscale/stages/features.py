@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from nephroscale.engine.job import Input, Job
 from nephroscale.engine.stage import Need, PlanView, Stage, need
 from nephroscale.errors import Rejected
 from nephroscale.features.registry import H5, modules_of
 from nephroscale.features.settings import EncoderSettings, ExtractionSettings
+from nephroscale.features.source import Source
 from nephroscale.features.weights import require_digest
 from nephroscale.stages.units import PatientModality
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.engine.job import Input, Job
-    from nephroscale.features.source import Source
 
 
 class Features(Stage):

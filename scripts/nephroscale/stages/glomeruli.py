@@ -5,7 +5,7 @@ The artifact of an image is a folder: the contours `glomeruli.geojson`, the crop
 
 - `roi: whole` in the table of images: the field is the glomerulus;
 - outlines by a person (column `annotation`), which replace the detection;
-- the network of the stage `segmenter`, on OM images, if the cohort has one and it knows the stain;
+- the network of the stage `segmenter` (OM) or `segmenter_im`, if the cohort has one and it knows the stain or marker;
 - the classical detector.
 
 A job reads the tiles, the facts and the row of the image, and the outlines or the weights of the segmenter; with
@@ -59,10 +59,16 @@ class Glomeruli(Stage):
         image = plan.cohort.images[unit]
         return Need("register", image.patient_id, part=f"{unit}.annotation") if _corrected(image) else None
 
-    @need("segmenter")
+    @need("segmenter", "segmenter_im")
     def segmenter(self, plan: PlanView, unit: str) -> Need | None:
-        """The trained segmenter, for OM slides whose glomeruli are to be detected, where the cohort has one."""
-        return Need("segmenter", "cohort") if _by_network(plan, plan.cohort.images[unit]) else None
+        """The trained segmenter of the modality, for images whose glomeruli are to be detected, if there is one.
+
+        Without that for IM, because its outlines cannot be used, the classical detector searches.
+        """
+        image = plan.cohort.images[unit]
+        return (
+            Need(_segmenter_of(image), "cohort", optional=image.modality == "IM") if _by_network(plan, image) else None
+        )
 
     def settings(self, plan: PlanView, unit: str) -> DetectionSettings:
         """The keys of `glomeruli` that this class declares; the classes only where a person outlined the slide."""
@@ -97,9 +103,15 @@ class Glomeruli(Stage):
         weights = segmenter.path if segmenter else None
         annotation = job.annotation(image) if _corrected(image) else None
         slide = job.facts(image.id).digest
-        raw = job.raw(image) if read_from_slide(job.plan, [image]) else None
         return find_glomeruli(
-            job.input("tiles").object, weights, image.row(), job.settings, job.out, slide, annotation, raw=raw
+            job.input("tiles").object,
+            weights,
+            image.row(),
+            job.settings,
+            job.out,
+            slide,
+            annotation,
+            raw=job.raw(image) if read_from_slide(job.plan, [image]) else None,
         )
 
 
@@ -109,9 +121,13 @@ def _corrected(image: Image) -> bool:
 
 
 def _by_network(plan: PlanView, image: Image) -> bool:
-    """Whether the segmenter finds the glomeruli."""
-    detected = image.modality == "OM" and image.roi != "whole" and not _corrected(image)
-    return detected and bool(plan.units("segmenter"))
+    """Whether a segmenter finds the glomeruli."""
+    return image.roi != "whole" and not _corrected(image) and bool(plan.units(_segmenter_of(image)))
+
+
+def _segmenter_of(image: Image) -> str:
+    """The stage whose network searches images of this modality."""
+    return "segmenter" if image.modality == "OM" else "segmenter_im"
 
 
 STAGE = Glomeruli()

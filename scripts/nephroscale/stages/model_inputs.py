@@ -86,8 +86,7 @@ def uses_prior(plan: PlanView, model: str) -> bool:
 
 def predicting_models(plan: PlanView) -> list[str]:
     """The models whose ensembles predict: `predict.models`, or the headline model if this is empty."""
-    headline = plan.config.report.headline or next(iter(plan.config.models))
-    return list(plan.config.predict.models) or [headline]
+    return list(plan.config.predict.models) or [plan.config.report.headline or next(iter(plan.config.models))]
 
 
 def network_settings(plan: PlanView, model: str) -> ModelSettings:

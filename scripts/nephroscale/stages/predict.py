@@ -141,11 +141,10 @@ class Predict(Stage):
                 "second": patient.second,
                 "images": {i.id: i.modality for i in images},
             }
-        study = {i.id: i.modality for p in diagnosis_patients(plan) for i in plan.cohort.images_of(p.id)}
         compared = [*plan.study_units("register"), *plan.new_patients] if chosen != EXTERNAL else []
         rows = {
             "patients": patients,
-            "study": study,
+            "study": {i.id: i.modality for p in diagnosis_patients(plan) for i in plan.cohort.images_of(p.id)},
             "negatives": negative_slots(plan, model, patients),
             "images": identity_rows(plan.cohort, compared),
         }

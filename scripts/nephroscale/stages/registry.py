@@ -12,6 +12,7 @@ ORDER = (
     "reference",
     "tiles",
     "segmenter",
+    "segmenter_im",
     "segmenter_check",
     "glomeruli",
     "tem",

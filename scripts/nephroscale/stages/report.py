@@ -69,10 +69,9 @@ class Report(Stage):
 
     def rows(self, plan: PlanView, unit: str) -> object:
         new = set(plan.new_patients)
-        images = [image for image in plan.cohort.images.values() if image.patient_id not in new]
         return {
             "cases": list_cases(plan, (case for case in plan.cohort.patients.values() if case.id not in new)),
-            "images": list_images(images),
+            "images": list_images([image for image in plan.cohort.images.values() if image.patient_id not in new]),
             "readings": [list(reading) for reading in plan.cohort.readings],
             "test_set_uses": count_test_set_uses(plan),
             "external_opened": describe_opening(plan),

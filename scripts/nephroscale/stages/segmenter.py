@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from nephroscale.engine.stage import Need, PlanView, Stage, need
 from nephroscale.errors import NephroscaleError
 from nephroscale.glomeruli.settings import SegmenterSettings
+from nephroscale.stages.outlined_images import outlined_images
 from nephroscale.stages.tile_pixels import pixel_modules, read_from_slide
 
 if TYPE_CHECKING:
@@ -48,10 +49,12 @@ class OutlinedSlidesStage(Stage):
 
 
 class Segmenter(OutlinedSlidesStage):
-    """One job per cohort, where patients with outlined slides are set apart."""
+    """One job per cohort, where patients with outlined OM slides are set apart."""
 
     name = "segmenter"
     rule = "train_segmenter"
+    #: Of the slides that it is trained on, and that it searches.
+    modality: ClassVar[str] = "OM"
 
     def units(self, plan: PlanView) -> list[str]:
         method = plan.config.glomeruli.method
@@ -67,7 +70,7 @@ class Segmenter(OutlinedSlidesStage):
         return [image.id for image in self.raw(plan, unit)]
 
     def raw(self, plan: PlanView, unit: str) -> list[Image]:
-        return [i for patient in plan.segmentation_patients for i in plan.images(patient, "OM") if i.annotation]
+        return outlined_images(plan, self.modality)
 
     def make(self, job: Job[SegmenterSettings]) -> Mapping[str, object]:
         from nephroscale.glomeruli.segmenter import train_segmenter
@@ -82,7 +85,7 @@ def annotated_slides(job: Job[SegmenterSettings]) -> dict[str, AnnotatedSlide]:
     tiles = {each.unit: each.path for each in job.inputs("tiles") if each.path}
     raw = {image.id: job.raw(image) for image in read_from_slide(job.plan, job.images())}
     return {
-        image.id: AnnotatedSlide(image.id, tiles[image.id], job.annotation(image), raw.get(image.id))
+        image.id: AnnotatedSlide(image.id, tiles[image.id], job.annotation(image), raw.get(image.id), image.patient_id)
         for image in job.images()
         if image.id in tiles
     }

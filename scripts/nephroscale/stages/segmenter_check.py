@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nephroscale.stages.outlined_images import outlined_images
 from nephroscale.stages.segmenter import OutlinedSlidesStage, annotated_slides
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from nephroscale.engine.job import Job
     from nephroscale.engine.stage import PlanView
     from nephroscale.glomeruli.settings import SegmenterSettings
+
+
+SUFFIXES = {"OM": "", "IM": "-IM"}  # of a fold's name, by modality
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,12 @@ class SegmenterCheck(OutlinedSlidesStage):
     pattern = "fold{fold}"
 
     def units(self, plan: PlanView) -> list[str]:
-        return [f"fold{fold}" for fold in range(len(_folds(plan)))]
+        """``fold0`` and so on for OM, ``fold0-IM`` for IM."""
+        return [
+            f"fold{fold}{suffix}"
+            for modality, suffix in SUFFIXES.items()
+            for fold in range(len(_folds(plan, modality)))
+        ]
 
     def rows(self, plan: PlanView, unit: str) -> object:
         fold = _fold(plan, unit)
@@ -58,29 +67,32 @@ class SegmenterCheck(OutlinedSlidesStage):
             job.settings,
             job.seed,
             job.out,
+            modality=_modality(job.unit),
         )
 
 
-def _folds(plan: PlanView) -> list[list[str]]:
+def _folds(plan: PlanView, modality: str) -> list[list[str]]:
     """The patients that each fold holds out; none where no segmenter is trained or nobody is left to train on."""
-    if not plan.units("segmenter"):
+    if not plan.units("segmenter" if modality == "OM" else "segmenter_im"):
         return []
-    outlined = [plan.cohort.patients[name] for name in plan.segmentation_patients if _outlined(plan, name)]
+    outlined = [
+        plan.cohort.patients[name] for name in plan.segmentation_patients if outlined_images(plan, modality, [name])
+    ]
     groups = {patient.id: patient.group or patient.person or patient.id for patient in outlined}
     return share_out(groups, plan.config.glomeruli.check_folds)
 
 
+def _modality(unit: str) -> str:
+    return "IM" if unit.endswith(SUFFIXES["IM"]) else "OM"
+
+
 def _fold(plan: PlanView, unit: str) -> Fold:
-    held_out = _folds(plan)[int(unit.removeprefix("fold"))]
+    modality = _modality(unit)
+    held_out = _folds(plan, modality)[int(unit.removeprefix("fold").removesuffix(SUFFIXES[modality]))]
     others = [name for name in plan.segmentation_patients if name not in held_out]
     return Fold(
-        {name: _outlined(plan, name) for name in held_out},
-        [image for name in others for image in _outlined(plan, name)],
+        {name: outlined_images(plan, modality, [name]) for name in held_out}, outlined_images(plan, modality, others)
     )
-
-
-def _outlined(plan: PlanView, patient: str) -> list[Image]:
-    return [image for image in plan.images(patient, "OM") if image.annotation]
 
 
 def share_out(groups: Mapping[str, str], folds: int) -> list[list[str]]:

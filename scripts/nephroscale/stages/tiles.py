@@ -17,6 +17,7 @@ from nephroscale.engine.stage import Need, PlanView, Stage, need
 from nephroscale.errors import NephroscaleError
 from nephroscale.slides.readers.registry import READERS
 from nephroscale.slides.settings import ImTilingSettings, OmTilingSettings
+from nephroscale.stages.outlined_images import outlined_images, trains_on_im
 from nephroscale.store.digest import digest_file
 
 if TYPE_CHECKING:
@@ -35,8 +36,12 @@ class Tiles(Stage):
     suffix = ".ome.zarr"
 
     def units(self, plan: PlanView) -> list[str]:
-        """OM images (stains of `om.stains`) and IM images (markers of `im.panel`); of patients set apart, OM images."""
+        """OM images (stains of `om.stains`) and IM images (markers of `im.panel`).
+
+        Of patients set apart, the OM images, and the outlined IM images if these train a segmenter.
+        """
         set_apart = [image for patient in plan.segmentation_patients for image in plan.images(patient, "OM")]
+        set_apart += outlined_images(plan, "IM") if trains_on_im(plan) else []
         of_patients = [image for patient in plan.patients for image in plan.images(patient, "OM", "IM")]
         return [image.id for image in [*set_apart, *of_patients]]
 

@@ -134,10 +134,16 @@ class Store(StoreFolder):
     def _write_manifest(self, digest: str, kind: str, entries: list[FileEntry]) -> None:
         """Write the manifest with the modification times of the stored files: of two writers, only one's are stored."""
         times = {name: stat.st_mtime_ns for name, stat in list_files(self.object_path(digest))}
-        files = [[entry.path, entry.size, entry.digest, times[entry.path]] for entry in entries]
         self.write_text(
             self.manifest_path(digest),
-            json.dumps({"digest": digest, "kind": kind, "size": sum(e.size for e in entries), "files": files}),
+            json.dumps(
+                {
+                    "digest": digest,
+                    "kind": kind,
+                    "size": sum(e.size for e in entries),
+                    "files": [[entry.path, entry.size, entry.digest, times[entry.path]] for entry in entries],
+                }
+            ),
         )
 
     def _lock_down(self, path: Path, *, top: bool) -> None:

@@ -70,7 +70,6 @@ def _letters(away: np.ndarray, own: np.ndarray) -> np.ndarray:
             letters.append((index, at, shape))
     for index, at, shape in letters:
         middle = y[index] + h[index] / 2
-        beside = sum(y[other] <= middle <= y[other] + h[other] for other, _, _ in letters)
-        if beside >= LINE_OF:
+        if sum(y[other] <= middle <= y[other] + h[other] for other, _, _ in letters) >= LINE_OF:
             found[at] |= shape
     return found

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from nephroscale.tem.screen import Levels
 from nephroscale.tem.shapes import Window, dilated, find_islands, label_window, median, widened
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.tem.screen import Levels
 
 Glyph = tuple[int, int, int, int, int]  # y, x, height, width, tone (0 white, 1 black)
 

@@ -6,17 +6,13 @@ pixels of exactly one level. JPEG changes these, and nothing is found there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
+from nephroscale.tem.screen import Levels
 from nephroscale.tem.shapes import Window, dilated, group_places, is_arrowhead, is_thin, label_window, widened
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.tem.screen import Levels
 
 SQUARES = 3  # squares of 2 x 2 equal pixels that touch, for each that usually do in the tissue
 LEAST, LEAST_MORE = 22, 12  # connected pixels of one level, and how many more for each further square as usual
@@ -70,9 +66,13 @@ def find_one_level(levels: Levels) -> Iterator[tuple[Window, np.ndarray]]:
         if box[0].stop - row > HIGHEST * image.shape[0] or box[1].stop - box[1].start > WIDEST * image.shape[1]:
             continue
         window, _ = widened(box, REACH, image.shape)
-        at_end = not darkest + TAIL_REACH < level < brightest - TAIL_REACH
         place = row - window[0].start, column - window[1].start
-        shapes = _at(image[window], place, LEAST + LEAST_MORE * (usual - 1), at_end=at_end)
+        shapes = _at(
+            image[window],
+            place,
+            LEAST + LEAST_MORE * (usual - 1),
+            at_end=not darkest + TAIL_REACH < level < brightest - TAIL_REACH,
+        )
         found[window] |= shapes
         yield window, shapes
 

@@ -7,20 +7,16 @@ JPEG too, where no pixel of a thin line is even with all its neighbours.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from nephroscale.tem.beside import find_beside
+from nephroscale.tem.screen import Levels
 from nephroscale.tem.shapes import Window, contiguous, median, share
 from nephroscale.tem.survey import PALE_END
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.tem.screen import Levels
 
 LEAST, STEP = 48, 4  # pixels; length of the shortest line, and of the steps in which it is looked for
 THICKEST, SLENDER = 16, 6  # pixels, and length in thicknesses at least
@@ -188,8 +184,7 @@ def _line_at(image: np.ndarray, run: tuple[int, int, int], most: float, saturate
         jumps = jumps and share(away > JUMP) >= ALL_CLIPPED
     if not sharp or (clipped and not jumps):
         return None
-    columns = _to_its_ends(image[first : last + 1], start, end, level, deviation)
-    return _Line(slice(first, last + 1), columns, level)
+    return _Line(slice(first, last + 1), _to_its_ends(image[first : last + 1], start, end, level, deviation), level)
 
 
 def _may_jump(image: np.ndarray, run: tuple[int, int, int], level: float, thickest: int) -> bool:

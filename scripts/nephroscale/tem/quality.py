@@ -246,8 +246,7 @@ def _knife_marks(image: np.ndarray) -> float:
     for angle in np.arange(ANGLES) * (180 / ANGLES):
         turn = cv2.getRotationMatrix2D((side / 2, side / 2), float(angle), 1.0)
         turn[:, 2] -= (side - inner) // 2
-        turned = cv2.warpAffine(small, turn, (inner, inner), flags=cv2.INTER_LINEAR)
-        along.append(turned.mean(axis=1))
+        along.append(cv2.warpAffine(small, turn, (inner, inner), flags=cv2.INTER_LINEAR).mean(axis=1))
     strength = np.stack(along).std(axis=1).astype(float)
     most = float(strength.max())
     return 1 - float(np.median(strength)) / most if most > 0 else 0.0

@@ -6,12 +6,13 @@ has pixels of about one level, and a step to other levels at once, on both sides
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from nephroscale.tem.screen import Levels
 from nephroscale.tem.shapes import (
     Window,
     dilated,
@@ -24,11 +25,6 @@ from nephroscale.tem.shapes import (
     square,
     widened,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from nephroscale.tem.screen import Levels
 
 NEAR = 7  # levels by which pixels of a mark may differ from its median
 LEAST_OPAQUE = 1500  # pixels of a mark that tissue of its level may touch
@@ -82,8 +78,7 @@ def find_sharp_shapes(levels: Levels) -> Iterator[tuple[Window, np.ndarray]]:
 def _candidates(image: np.ndarray, places: np.ndarray) -> Iterator[tuple[Window, tuple[int, int], int]]:
     """Yield the window of each group of squares, the place of one of them with about its median level, this level."""
     groups = group_places(places, image.ravel()[places].astype(np.int16), image.shape[1], LINKED)
-    numbers = np.bincount(groups)
-    own = np.flatnonzero(numbers[groups] >= LEAST_SQUARES)
+    own = np.flatnonzero(np.bincount(groups)[groups] >= LEAST_SQUARES)
     own = own[np.argsort(groups[own], kind="stable")]
     if not len(own):
         return
@@ -126,14 +121,12 @@ def _at(
     others = []
     for other in np.flatnonzero(stats[:, 4] >= LEAST_BESIDE).tolist():
         x, y, w, h = stats[other, :4].tolist()
-        shape = labels[y : y + h, x : x + w] == other
-        if other not in {0, index} and look.is_drawn((y, x), shape, certain=True):
+        if other not in {0, index} and look.is_drawn((y, x), labels[y : y + h, x : x + w] == other, certain=True):
             others.append(other)
     shapes: np.ndarray = np.isin(labels, [index, *others])
     rest = np.count_nonzero((labels > 0) & ~shapes) / shapes.size
     own = labels == index
-    beyond = _tissue_of_its_level(look.image, own)
-    return window, (shapes if rest <= MOST_BESIDE else own) & ~beyond
+    return window, (shapes if rest <= MOST_BESIDE else own) & ~_tissue_of_its_level(look.image, own)
 
 
 def _tissue_of_its_level(image: np.ndarray, mark: np.ndarray) -> np.ndarray:

@@ -98,8 +98,7 @@ def survey_image(image: np.ndarray, even: float | None) -> Survey:
                 of_kind.append(_quarter(np.zeros((stop - start, width), np.uint8)))
                 continue
             limit, kind = (level - 1, cv2.THRESH_BINARY) if white else (level, cv2.THRESH_BINARY_INV)
-            marked = cv2.threshold(image[start:stop], limit, 255, kind, dst=scratch[: stop - start])[1]
-            of_kind.append(_quarter(marked))
+            of_kind.append(_quarter(cv2.threshold(image[start:stop], limit, 255, kind, dst=scratch[: stop - start])[1]))
         if even is not None:
             counts[4].append(_quarter(even_among(spread[inner], low[inner], high[inner], even)))
     shares = [_half(np.concatenate(each)) for each in counts]

@@ -139,12 +139,11 @@ def prepare_tem(images: Sequence[TemImage], settings: TemSettings, out: Path) ->
             "quality": quality,
         }
         write_arrays(out, arrays, attributes)
-    small = {owner for owner, instance in zip(owners, instances, strict=True) if instance.small}
     return {
         "images": len(used),
         "instances": len(instances),
         "burned_in": len(burned_in),
-        "small": len(small),
+        "small": len({owner for owner, instance in zip(owners, instances, strict=True) if instance.small}),
         "dropped": dropped,
     }
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import torch
 from blake3 import blake3
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
-    from torch import Tensor, nn
+from torch import Tensor, nn
 
 FORMAT = 2
 FILE = "checkpoint.safetensors"
@@ -74,10 +71,15 @@ class Checkpoint:
 
     def save(self, network: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
         """Write the state after an epoch to a temporary file and rename it, so that a killed job keeps the last one."""
-        tensors = {f"model.{name}": tensor for name, tensor in copy_state(network).items()}
-        tensors |= {f"best.{name}": tensor for name, tensor in progress.best.items()}
-        for index, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{key}": value.detach().cpu().clone() for key, value in state.items()}
+        tensors = {
+            **{f"model.{name}": tensor for name, tensor in copy_state(network).items()},
+            **{f"best.{name}": tensor for name, tensor in progress.best.items()},
+            **{
+                f"optimizer.{index}.{key}": value.detach().cpu().clone()
+                for index, state in optimizer.state_dict()["state"].items()
+                for key, value in state.items()
+            },
+        }
         tensors = {name: tensors[name].contiguous() for name in sorted(tensors)}
         metadata = {
             "format": FORMAT,

@@ -278,9 +278,8 @@ def collate(bags: Sequence[Bag], layouts: Mapping[str, Layout] | None = None) ->
         for i, content in tem.items():
             if content.prior is not None:
                 prior[i, : len(content.prior)] = torch.from_numpy(content.prior)
-    second = None
-    if any(bag.second is not None for bag in bags):
-        second = torch.tensor([bag.label if bag.second is None else bag.second for bag in bags])
+    between = any(bag.second is not None for bag in bags)
+    second = torch.tensor([bag.label if bag.second is None else bag.second for bag in bags]) if between else None
     return Batch.of(features, masks, labels, [bag.patient for bag in bags], second, negative=negative, prior=prior)
 
 

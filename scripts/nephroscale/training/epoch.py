@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from blake3 import blake3
 
 from nephroscale.ahead import ahead
+from nephroscale.models.batch import Batch
+from nephroscale.models.network import Network
 from nephroscale.training.augment import flip
 from nephroscale.training.data import Bag, Layout, collate, layouts_of
 from nephroscale.training.missing import drop_modalities
 from nephroscale.training.precision import autocast
 from nephroscale.training.recorded import pad_images
+from nephroscale.training.settings import TrainSettings
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from nephroscale.models.batch import Batch
-    from nephroscale.models.network import Network
-    from nephroscale.training.settings import TrainSettings
-
-    Step = Callable[[Batch], tuple[torch.Tensor, ...]]
+Step = Callable[[Batch], tuple[torch.Tensor, ...]]
 
 
 def train_epoch(

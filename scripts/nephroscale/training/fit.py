@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import torch
 
@@ -14,12 +15,15 @@ from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.models.batch import MODALITIES
 from nephroscale.models.encoders.registry import describe_encoder
 from nephroscale.models.losses import make_criterion
+from nephroscale.models.network import Network
 from nephroscale.models.registry import build, config_of
+from nephroscale.models.settings import ModelSettings
 from nephroscale.models.weights import ModelCard, save_model
 from nephroscale.training.channels import measure_channels
 from nephroscale.training.checkpoint import Checkpoint, CurvePoint, Progress, copy_state
 from nephroscale.training.data import Bag, Layout, class_counts, holds_pixels, layouts_of, thinned
 from nephroscale.training.epoch import (
+    Step,
     cosine_rate,
     make_optimizer,
     set_rate,
@@ -28,19 +32,11 @@ from nephroscale.training.epoch import (
     validate,
     validation_step,
 )
+from nephroscale.training.fold_data import FoldData
 from nephroscale.training.missing import choose_cases
 from nephroscale.training.precision import make_deterministic, prepare
 from nephroscale.training.recorded import Recorded
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
-    from nephroscale.models.network import Network
-    from nephroscale.models.settings import ModelSettings
-    from nephroscale.training.epoch import Step
-    from nephroscale.training.fold_data import FoldData
-    from nephroscale.training.settings import TrainSettings
+from nephroscale.training.settings import TrainSettings
 
 
 @dataclass(frozen=True)

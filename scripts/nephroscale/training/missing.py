@@ -95,5 +95,14 @@ def drop_modalities(batch: Batch, rate: float, generator: torch.Generator) -> Ba
     by_name = dict(zip(names, kept, strict=True))
     masks = {name: batch.mask[name] & rows[:, None] for name, rows in by_name.items()}
     features = {name: batch.features[name] * rows[:, None, None, None, None] for name, rows in by_name.items()}
-    negative = {name: batch.negative[name] & rows[:, None] for name, rows in by_name.items() if name in batch.negative}
-    return Batch.of(features, masks, batch.labels, batch.ids, batch.second, negative=negative, prior=batch.prior)
+    return Batch.of(
+        features,
+        masks,
+        batch.labels,
+        batch.ids,
+        batch.second,
+        negative={
+            name: batch.negative[name] & rows[:, None] for name, rows in by_name.items() if name in batch.negative
+        },
+        prior=batch.prior,
+    )

@@ -7,17 +7,14 @@ PyTorch, CUDA semantics, section CUDA graphs.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from torch import Tensor
-
-    from nephroscale.models.batch import Batch
+from nephroscale.models.batch import Batch
 
 MOST_RECORDINGS = 24
 """Recordings of one function. Batches of further layouts run without a recording, which is slower."""
@@ -92,8 +89,7 @@ def pad_images(batch: Batch) -> Batch:
     batch
         On the host. Its masks stay, so that nothing reads the maps of padding.
     """
-    rows = {name: _padded(indices, batch.mask[name]) for name, indices in batch.rows.items()}
-    return replace(batch, rows=rows)
+    return replace(batch, rows={name: _padded(indices, batch.mask[name]) for name, indices in batch.rows.items()})
 
 
 def _padded(rows: Tensor, mask: Tensor) -> Tensor:

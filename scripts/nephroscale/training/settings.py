@@ -105,6 +105,4 @@ def expand_preset(config: Mapping[str, object]) -> dict[str, object]:
 
 def _expand(section: Mapping[str, object]) -> dict[str, object]:
     train = section.get("train")
-    if isinstance(train, Mapping) and train.get("preset") == "paper":
-        return {"train": {**PAPER, **train}}
-    return {}
+    return {"train": {**PAPER, **train}} if isinstance(train, Mapping) and train.get("preset") == "paper" else {}

@@ -36,9 +36,7 @@ def read_forced(arguments: Sequence[str], stages: Mapping[str, Stage], results: 
 
 
 def _units_of(name: str, stages: Mapping[str, Stage], results: Path) -> Iterator[tuple[str, str]]:
-    for stage in stages.values():
-        if name in {stage.name, stage.rule}:
-            yield stage.name, ALL_UNITS
+    yield from ((stage.name, ALL_UNITS) for stage in stages.values() if name in {stage.name, stage.rule})
     path = Path(name)
     if path.suffix == ".json" and path.is_relative_to(results):
         stage_name, _, unit = path.relative_to(results).with_suffix("").as_posix().partition("/")

@@ -180,8 +180,7 @@ def fork_jobs(
     closures: set[tuple[str, tuple[str, ...]]] = set()
     for job in planned:
         if stage := by_rule.get(job.rule.name):
-            unit = stage.pattern.format(**dict(job.wildcards.items()))
-            closures.add((f"{stage.rule}.py", stage.modules(plan, unit)))
+            closures.add((f"{stage.rule}.py", stage.modules(plan, stage.pattern.format(**dict(job.wildcards.items())))))
     modules = {name for closure in closures for name in plan.code.closure(*closure).modules}
     plan.keep_parsed_code()  # the jobs' code is parsed now
     jobs = ForkedJobs(sorted(modules), Given(config, stages, sorted(closures)), PythonScript.execute_script)

@@ -142,10 +142,12 @@ def _unfinished(plan: Plan) -> tuple[dict[str, list[str]], dict[str, list[str]]]
 
 def _missing(plan: Plan) -> Iterator[tuple[str, str, Path]]:
     """Stage, unit and log of everything that has no receipt."""
-    for stage in plan.stages:
-        for unit in plan.units(stage):
-            if plan.receipt(stage, unit) is None:
-                yield stage, unit, plan.log_path(stage, unit)
+    return (
+        (stage, unit, plan.log_path(stage, unit))
+        for stage in plan.stages
+        for unit in plan.units(stage)
+        if plan.receipt(stage, unit) is None
+    )
 
 
 def _cluster_log(state: AttemptState | None, logs: dict[str, Path]) -> str:
@@ -197,11 +199,10 @@ def folder_summary(results: Path) -> str:
         Folder of the receipts.
     """
     receipts = receipts_of(results) if results.is_dir() else []
-    made = Counter(receipt.stage for receipt in receipts)
     rejected = Counter(receipt.stage for receipt in receipts if not receipt.accepted)
     lines = [
         f"  {stage:<11} {count:>6} made" + (f", {rejected[stage]} rejected" if rejected[stage] else "")
-        for stage, count in made.items()
+        for stage, count in Counter(receipt.stage for receipt in receipts).items()
     ]
     report = next((receipt for receipt in receipts if receipt.stage == "report"), None)
     lines = [f"nephroscale: {results} has", *(lines or ["  no results"]), *_page_lines(report, results / "report")]

@@ -88,9 +88,8 @@ class Block(nn.Module):
     def __init__(self, channels: int, row: Blocks, stride: int) -> None:
         super().__init__()
         inner = channels * row.expansion
-        expand = _unit(channels, inner, 1) if row.expansion > 1 else []
         self.path = nn.Sequential(
-            *expand,
+            *(_unit(channels, inner, 1) if row.expansion > 1 else []),
             *_unit(inner, inner, row.kernel, stride, groups=inner),
             *_unit(inner, row.channels, 1, active=False),
         )
@@ -177,8 +176,7 @@ def tensor_names() -> list[str]:
 
 def normalise(images: np.ndarray, device: torch.device) -> Tensor:
     """Turn images [n, S, S, 3] uint8 into what the network reads, [n, 3, S, S] float32."""
-    batch = torch.from_numpy(np.array(images, copy=True)).to(device).permute(0, 3, 1, 2)
-    return (batch.float() - MEAN) / SPREAD
+    return (torch.from_numpy(np.array(images, copy=True)).to(device).permute(0, 3, 1, 2).float() - MEAN) / SPREAD
 
 
 def encode_maps(network: EfficientNetLite0, images: Tensor) -> Tensor:

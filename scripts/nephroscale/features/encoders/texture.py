@@ -17,17 +17,14 @@ convolution networks. IEEE PAMI 35, 2013 (second-order channels).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.features.settings import EncoderSettings
+from nephroscale.features.settings import EncoderSettings
 
 GRID = 7  # cells per side: that of a Swin map of a 224-pixel image
 SIGMAS = (1.0, 1.8, 3.2, 5.6, 9.0)  # px; a disc of diameter d responds most at d / (2 sqrt 2): d = 2.8 to 25 px
@@ -39,17 +36,17 @@ SURROUND = 9.0  # px; sigma of those surroundings
 
 
 def _channels() -> tuple[str, ...]:
-    names = [f"mean_{c}" for c in "rgb"] + [f"spread_{c}" for c in "rgb"] + ["saturation", "darkest", "brightest"]
-    for sigma in SIGMAS:
-        names += [f"{kind}_{sigma:g}" for kind in ("dark_line", "bright_line", "dark_spot", "bright_spot")]
-        names += [f"{kind}_{sigma:g}_peak" for kind in ("dark_spot", "bright_spot")]
-    for level in range(GABOR_LEVELS):
-        names += [f"gabor_{6 * 2**level}", f"gabor_{6 * 2**level}_coherence"]
-    for diameter in TOP_HATS:
-        names += [f"dark_grain_{diameter}", f"bright_grain_{diameter}"]
-    for sigma in CONTEXT_SIGMAS:
-        names += [f"spot_{sigma:g}_{where}" for where in ("at_edge", "in_dark", "at_line")]
-    return tuple(names)
+    shapes = ("dark_line_{:g}", "bright_line_{:g}", "dark_spot_{:g}", "bright_spot_{:g}")
+    peaks = ("dark_spot_{:g}_peak", "bright_spot_{:g}_peak")
+    return (
+        *(f"mean_{c}" for c in "rgb"),
+        *(f"spread_{c}" for c in "rgb"),
+        *("saturation", "darkest", "brightest"),
+        *(name.format(sigma) for sigma in SIGMAS for name in (*shapes, *peaks)),
+        *(f"gabor_{6 * 2**level}{end}" for level in range(GABOR_LEVELS) for end in ("", "_coherence")),
+        *(f"{tone}_grain_{diameter}" for diameter in TOP_HATS for tone in ("dark", "bright")),
+        *(f"spot_{sigma:g}_{where}" for sigma in CONTEXT_SIGMAS for where in ("at_edge", "in_dark", "at_line")),
+    )
 
 
 CHANNELS = _channels()
@@ -117,8 +114,7 @@ def _lines_and_spots(grey: np.ndarray) -> tuple[list[np.ndarray], dict[float, tu
         low, high = middle - half, middle + half
         dark_spot, bright_spot = np.maximum(low, 0), np.maximum(-high, 0)
         dark_line, bright_line = np.maximum(high - np.abs(low), 0), np.maximum(-low - np.abs(high), 0)
-        pooled += [_pool(m) for m in (dark_line, bright_line, dark_spot, bright_spot)]
-        pooled += [_peak(dark_spot), _peak(bright_spot)]
+        pooled += [*map(_pool, (dark_line, bright_line, dark_spot, bright_spot)), _peak(dark_spot), _peak(bright_spot)]
         maps[sigma] = dark_spot, dark_line
     return pooled, maps
 
@@ -206,8 +202,7 @@ _SCALING = {
 
 
 def _kind(channel: str) -> str:
-    endings = ("peak", "coherence", "at_edge", "in_dark", "at_line")
-    if found := next(filter(channel.endswith, endings), ""):
+    if found := next(filter(channel.endswith, ("peak", "coherence", "at_edge", "in_dark", "at_line")), ""):
         return found
     if "_grain_" in channel:
         return channel.partition("_")[2]

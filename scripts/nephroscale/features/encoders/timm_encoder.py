@@ -5,17 +5,13 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.features.settings import EncoderSettings
 from nephroscale.features.weights import check_weights
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from nephroscale.features.settings import EncoderSettings
 
 
 class TimmEncoder:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
-from nephroscale.glomeruli.annotation_formats.base import UnreadableAnnotationError, to_number
+from nephroscale.glomeruli.annotation_formats.base import DrawnObject, UnreadableAnnotationError, to_number
 from nephroscale.glomeruli.annotation_formats.regions import Shapes, read_layers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from xml.etree import ElementTree as ET
-
-    from nephroscale.glomeruli.annotation_formats.base import DrawnObject
 
 NAME = "Aperio ImageScope XML"
 #: Numbers of the types of a region; the others are arrows, rulers and pen strokes.

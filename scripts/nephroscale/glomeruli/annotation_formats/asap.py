@@ -7,14 +7,11 @@ ASAP (Computational Pathology Group, Radboud UMC); the format of the CAMELYON ch
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 from nephroscale.glomeruli.annotation_formats.base import DrawnObject, ring, to_number, to_object
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from xml.etree import ElementTree as ET
 
 NAME = "ASAP XML"
 AREAS = {"polygon", "rectangle", "spline"}
@@ -38,9 +35,12 @@ def read(root: ET.Element) -> Iterable[DrawnObject]:
         kind = annotation.get("Type", "")
         corners = sorted(annotation.iter("Coordinate"), key=lambda corner: to_number(corner.get("Order") or 0))
         points = [(corner.get("X"), corner.get("Y")) for corner in corners] if kind.casefold() in AREAS else []
-        groups = _groups(annotation.get("PartOfGroup", ""), parents)
-        otherwise = f"is no area, but of the type {kind}"
-        yield to_object(partial(ring, points), groups, annotation.get("Name"), otherwise=otherwise)
+        yield to_object(
+            partial(ring, points),
+            _groups(annotation.get("PartOfGroup", ""), parents),
+            annotation.get("Name"),
+            otherwise=f"is no area, but of the type {kind}",
+        )
 
 
 def _groups(group: str, parents: Mapping[str, str]) -> list[str]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from shapely import make_valid
 from shapely.geometry import MultiPolygon, Polygon
-
-if TYPE_CHECKING:
-    from shapely.geometry.base import BaseGeometry
+from shapely.geometry.base import BaseGeometry
 
 ELLIPSE_POINTS = 64
 
@@ -101,9 +99,7 @@ def ring(points: Points) -> Polygon | None:
 def polygon_with_holes(rings: Sequence[Points]) -> BaseGeometry | None:
     """Create a polygon of its outer ring and its holes; None if the outer ring has fewer than three corners."""
     outer, *holes = [ring(points) for points in rings] or [None]
-    if outer is None:
-        return None
-    return Polygon(outer.exterior, [hole.exterior for hole in holes if hole is not None])
+    return None if outer is None else Polygon(outer.exterior, [hole.exterior for hole in holes if hole is not None])
 
 
 def join(parts: Sequence[BaseGeometry | None]) -> BaseGeometry | None:
@@ -111,8 +107,7 @@ def join(parts: Sequence[BaseGeometry | None]) -> BaseGeometry | None:
     areas = [part for part in parts if part is not None]
     if len(areas) < 2:
         return areas[0] if areas else None
-    polygons = [polygon for area in areas for polygon in getattr(area, "geoms", [area])]
-    return MultiPolygon(polygons)
+    return MultiPolygon([polygon for area in areas for polygon in getattr(area, "geoms", [area])])
 
 
 def ellipse(x: float, y: float, width: float, height: float, rotation: float = 0.0) -> Polygon:

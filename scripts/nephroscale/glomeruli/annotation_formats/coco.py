@@ -7,11 +7,13 @@ Lin et al., "Microsoft COCO: common objects in context", ECCV 2014, and its data
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from shapely.geometry.base import BaseGeometry
 
 from nephroscale.glomeruli.annotation_formats.base import (
     DrawnObject,
@@ -22,11 +24,6 @@ from nephroscale.glomeruli.annotation_formats.base import (
     to_object,
 )
 from nephroscale.glomeruli.contours import outline
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from shapely.geometry.base import BaseGeometry
 
 NAME = "COCO"
 

@@ -7,8 +7,11 @@ large_image's annotation schema: polylines, rectangles, ellipses and circles wit
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from shapely.geometry.base import BaseGeometry
 
 from nephroscale.glomeruli.annotation_formats.base import (
     DrawnObject,
@@ -18,11 +21,6 @@ from nephroscale.glomeruli.annotation_formats.base import (
     to_number,
     to_object,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from shapely.geometry.base import BaseGeometry
 
 NAME = "Digital Slide Archive"
 
@@ -44,10 +42,12 @@ def read(content: Any) -> Iterable[DrawnObject]:
     for entry in content if isinstance(content, list) else [content]:
         annotation = entry.get("annotation", entry)
         for element in annotation.get("elements") or []:
-            label = (element.get("label") or {}).get("value")
-            labels = [label, element.get("group"), annotation.get("name")]
-            otherwise = f"is no closed outline, but of the type {element.get('type')}"
-            yield to_object(partial(_area_of, element), labels, otherwise=otherwise)
+            labels = [(element.get("label") or {}).get("value"), element.get("group"), annotation.get("name")]
+            yield to_object(
+                partial(_area_of, element),
+                labels,
+                otherwise=f"is no closed outline, but of the type {element.get('type')}",
+            )
 
 
 def _area_of(element: Mapping[str, Any]) -> BaseGeometry | None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from xml.etree import ElementTree as ET
+from typing import Any
+from xml.etree import ElementTree as ET
 
 NDPA = (
     "it is an NDPA file of Hamamatsu, whose coordinates are nm from the centre of the slide; open both in QuPath and "

@@ -8,9 +8,11 @@ RFC 7946; QuPath's "Exporting annotations": a feature has `properties.objectType
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from shapely.geometry.base import BaseGeometry
 
 from nephroscale.glomeruli.annotation_formats.base import (
     DrawnObject,
@@ -19,11 +21,6 @@ from nephroscale.glomeruli.annotation_formats.base import (
     polygon_with_holes,
     to_object,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from shapely.geometry.base import BaseGeometry
 
 NAME = "GeoJSON"
 GEOMETRIES = ("Polygon", "MultiPolygon", "GeometryCollection", "LineString", "MultiLineString", "Point", "MultiPoint")
@@ -88,8 +85,7 @@ def _class_of(value: Any) -> str:
 def _area_of(geometry: Mapping[str, Any]) -> BaseGeometry | None:
     if not geometry:
         raise UnreadableAnnotationError("has no geometry")
-    kinds = {kind.casefold(): kind for kind in GEOMETRIES}
-    kind = kinds.get(str(geometry.get("type")).casefold())
+    kind = {kind.casefold(): kind for kind in GEOMETRIES}.get(str(geometry.get("type")).casefold())
     if kind is None:
         raise UnreadableAnnotationError(f"has a geometry of the unknown type {str(geometry.get('type'))[:40]!r}")
     if kind == "GeometryCollection":
@@ -98,8 +94,7 @@ def _area_of(geometry: Mapping[str, Any]) -> BaseGeometry | None:
         return None
     coordinates = geometry["coordinates"]
     # Some programs write the coordinates of one polygon as those of several, or the reverse.
-    several = _depth(coordinates) > 3
-    return join([polygon_with_holes(rings) for rings in (coordinates if several else [coordinates])])
+    return join([polygon_with_holes(rings) for rings in (coordinates if _depth(coordinates) > 3 else [coordinates])])
 
 
 def _depth(coordinates: Any) -> int:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from xml.etree import ElementTree as ET
 
+from nephroscale.glomeruli.annotation_formats.base import DrawnObject
 from nephroscale.glomeruli.annotation_formats.regions import Shapes, read_layers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from xml.etree import ElementTree as ET
-
-    from nephroscale.glomeruli.annotation_formats.base import DrawnObject
 
 NAME = "HALO"
 #: The other types are rulers and pins.

@@ -7,13 +7,11 @@ HuBMAP + HPA (2022): a list of rings for each image. HuBMAP Vasculature (2023): 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nephroscale.glomeruli.annotation_formats.base import DrawnObject, polygon_with_holes, ring, to_object
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 NAME = "HuBMAP polygons"
 
@@ -36,8 +34,9 @@ def read(content: Any) -> Iterable[DrawnObject]:
         Of the JSON.
     """
     if isinstance(content, dict):
-        for each in content["annotations"]:
-            yield to_object(partial(polygon_with_holes, each["coordinates"]), [each.get("type")])
+        yield from (
+            to_object(partial(polygon_with_holes, each["coordinates"]), [each.get("type")])
+            for each in content["annotations"]
+        )
     else:
-        for points in content:
-            yield to_object(partial(ring, points), [])
+        yield from (to_object(partial(ring, points), []) for points in content)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import reduce
-from typing import TYPE_CHECKING
 
 import numpy as np
 from roifile import ROI_SUBTYPE, ROI_TYPE, ImagejRoi
 from shapely import make_valid
+from shapely.geometry.base import BaseGeometry
 
 from nephroscale.glomeruli.annotation_formats.base import (
     DrawnObject,
@@ -17,9 +17,6 @@ from nephroscale.glomeruli.annotation_formats.base import (
     ring,
     to_object,
 )
-
-if TYPE_CHECKING:
-    from shapely.geometry.base import BaseGeometry
 
 NAME = "ImageJ ROI"
 MAGIC = b"Iout"

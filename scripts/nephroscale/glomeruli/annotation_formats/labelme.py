@@ -8,9 +8,12 @@ Wada, labelme: image polygonal annotation with Python, doi:10.5281/zenodo.571122
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from shapely.geometry.base import BaseGeometry
 
 from nephroscale.glomeruli.annotation_formats.base import (
     DrawnObject,
@@ -22,11 +25,6 @@ from nephroscale.glomeruli.annotation_formats.base import (
     to_number,
     to_object,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from shapely.geometry.base import BaseGeometry
 
 NAME = "labelme"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -15,9 +15,6 @@ from skimage.measure import label
 
 from nephroscale.glomeruli.annotation_formats.base import DrawnObject, UnreadableAnnotationError
 from nephroscale.glomeruli.contours import outline
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 NAME = "mask"
 MAGIC = (b"\x89PNG", b"II*\0", b"MM\0*", b"BM")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+from xml.etree import ElementTree as ET
 
 from shapely import make_valid
+from shapely.geometry.base import BaseGeometry
 
 from nephroscale.glomeruli.annotation_formats.base import (
     DrawnObject,
@@ -17,12 +20,6 @@ from nephroscale.glomeruli.annotation_formats.base import (
     to_number,
     to_object,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from xml.etree import ElementTree as ET
-
-    from shapely.geometry.base import BaseGeometry
 
 YES, NO = {"1", "true", "yes"}, {"0", "false", "no"}
 
@@ -69,8 +66,7 @@ def read_layers(
         hidden = layer.get("Visible", "").strip().casefold() in NO
         for region in regions:
             area = partial(_cut, region, shapes, [*holes, *everywhere])
-            drawn = to_object(area, labels_of(layer, region), otherwise="is a line or a point")
-            yield replace(drawn, hidden=hidden)
+            yield replace(to_object(area, labels_of(layer, region), otherwise="is a line or a point"), hidden=hidden)
 
 
 def _cut(region: ET.Element, shapes: Shapes, holes: Sequence[BaseGeometry]) -> BaseGeometry | None:

@@ -7,8 +7,8 @@ import io
 import json
 import re
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET  # _parse_xml rejects documents with a DTD
 from xml.parsers import expat
 
@@ -26,9 +26,6 @@ from nephroscale.glomeruli.annotation_formats import (
 )
 from nephroscale.glomeruli.annotation_formats.base import DrawnObject, UnreadableAnnotationError
 from nephroscale.glomeruli.annotation_formats.foreign import foreign_json, foreign_xml
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 JSON_FORMATS = (geojson, coco, hubmap, labelme, dsa)
 XML_FORMATS = (aperio, halo, asap)

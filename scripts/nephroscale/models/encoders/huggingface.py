@@ -116,5 +116,4 @@ def build(settings: TrainableEncoderSettings, size_px: int) -> HuggingFaceEncode
     architecture = settings.architecture if isinstance(settings, TrainedEncoderSettings) else None
     if architecture is None and str(settings.weights).endswith(".json"):
         architecture = architecture_of(settings)
-    network = load_network(settings) if architecture is None else build_network(architecture)
-    return HuggingFaceEncoder(network, size_px)
+    return HuggingFaceEncoder(load_network(settings) if architecture is None else build_network(architecture), size_px)

@@ -30,8 +30,7 @@ class GridMean(nn.Module):
         edges = torch.arange(GRID + 1, dtype=torch.float64) * side / GRID
         place = torch.arange(side, dtype=torch.float64)
         overlap = torch.minimum(edges[1:, None], place + 1) - torch.maximum(edges[:-1, None], place)
-        cells = overlap.clamp(min=0) * GRID / side
-        self.register_buffer("cells", cells.float(), persistent=False)
+        self.register_buffer("cells", (overlap.clamp(min=0) * GRID / side).float(), persistent=False)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Average maps [M, C, s, s] to [M, C, 7, 7]."""
@@ -41,10 +40,9 @@ class GridMean(nn.Module):
 
 def stage(channels_in: int, channels: int, stride: int) -> nn.Sequential:
     """Make a stage: convolution, group normalisation (since batches are small) and ReLU."""
-    groups = max(group for group in (1, 2, 4, 8) if channels % group == 0)
     return nn.Sequential(
         nn.Conv2d(channels_in, channels, 3, stride=stride, padding=1, bias=False),
-        nn.GroupNorm(groups, channels),
+        nn.GroupNorm(max(group for group in (1, 2, 4, 8) if channels % group == 0), channels),
         nn.ReLU(),
     )
 

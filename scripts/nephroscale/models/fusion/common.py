@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.models.batch import Shapes
 from nephroscale.models.modality_encoder import ModalityEncoder, ModalityEncoderConfig, ModalityMaps
 from nephroscale.settings import setting
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from nephroscale.models.batch import Shapes
 
 
 @dataclass(frozen=True)
@@ -102,10 +98,8 @@ class Attention(nn.Module):
         """Attend from tokens [B, T, D] to others [B, S, D] where `mask` [B, S] is True; zero for an empty mask."""
         query = self.query(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         key, value = self.memory(others).unflatten(-1, (2 * self.heads, -1)).transpose(1, 2).chunk(2, 1)
-        keys = None
-        if mask is not None:  # a row without any key would be NaN: it attends to all, and is set to zero below
-            empty = ~mask.any(1, keepdim=True)
-            keys = (mask | empty)[:, None, None, :]
+        # A row without any key would be NaN: it attends to all, and is set to zero below.
+        keys = None if mask is None else (mask | ~mask.any(1, keepdim=True))[:, None, None, :]
         attended = scaled_dot_product_attention(query, key, value, attn_mask=keys).transpose(1, 2).flatten(2)
         result: Tensor = self.out(attended)
         return result if mask is None else result * mask.any(1)[:, None, None]

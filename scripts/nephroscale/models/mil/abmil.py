@@ -11,15 +11,12 @@ Ilse, Tomczak and Welling, Attention-based deep multiple instance learning, ICML
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import nn
 
+from nephroscale.models.batch import Batch, Output, Shapes
 from nephroscale.models.mil.attention import AttentionConfig, AttentionNetwork
 from nephroscale.models.mil.bag import Instances, draw_glorot
-
-if TYPE_CHECKING:
-    from nephroscale.models.batch import Batch, Output, Shapes
 
 
 @dataclass(frozen=True)

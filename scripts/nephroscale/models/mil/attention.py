@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from nephroscale.models.batch import Shapes
 from nephroscale.models.masked import masked_softmax
 from nephroscale.models.mil.bag import EmbeddingConfig, InstanceNetwork, draw_glorot
 from nephroscale.settings import setting
-
-if TYPE_CHECKING:
-    from nephroscale.models.batch import Shapes
 
 
 @dataclass(frozen=True)

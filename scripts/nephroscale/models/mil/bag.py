@@ -52,8 +52,12 @@ class Instances:
         """Make the network's output from logits and the weights [B, N] of the instances, which are detached."""
         parts = torch.split(weights.detach(), list(self.lengths.values()), dim=1)
         by_modality = dict(zip(self.lengths, parts, strict=True))
-        modality_weight = {modality: part.sum(1) for modality, part in by_modality.items()}
-        return Output(logits, extra=extra or {}, weights=by_modality, modality_weight=modality_weight)
+        return Output(
+            logits,
+            extra=extra or {},
+            weights=by_modality,
+            modality_weight={modality: part.sum(1) for modality, part in by_modality.items()},
+        )
 
 
 class InstanceEmbedding(nn.Module):

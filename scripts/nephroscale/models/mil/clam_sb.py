@@ -13,18 +13,15 @@ classification, ICLR 2018, with k = 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
+from nephroscale.models.batch import Batch, Output, Shapes
 from nephroscale.models.mil.attention import AttentionConfig, AttentionNetwork
 from nephroscale.models.mil.bag import Instances, draw_glorot
 from nephroscale.settings import Settings, section, setting
-
-if TYPE_CHECKING:
-    from nephroscale.models.batch import Batch, Output, Shapes
 
 
 @dataclass(frozen=True)
@@ -107,8 +104,7 @@ def extremes(weights: Tensor, mask: Tensor, most: int) -> tuple[Tensor, Tensor]:
     most
         How many of each; at most half of the bag.
     """
-    order = weights.masked_fill(~mask, -1.0).argsort(dim=1, descending=True, stable=True)
-    rank = order.argsort(dim=1, stable=True)
+    rank = weights.masked_fill(~mask, -1.0).argsort(dim=1, descending=True, stable=True).argsort(dim=1, stable=True)
     count = mask.sum(1, keepdim=True)
     taken = (count // 2).clamp(min=1, max=most)
     top = mask & (rank < taken)

@@ -13,17 +13,14 @@ self-supervised contrastive learning, CVPR 2021.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from nephroscale.models.batch import Batch, Output, Shapes
 from nephroscale.models.masked import masked_maximum, masked_softmax
 from nephroscale.models.mil.bag import EmbeddingConfig, InstanceNetwork, Instances, draw_glorot
 from nephroscale.settings import setting
-
-if TYPE_CHECKING:
-    from nephroscale.models.batch import Batch, Output, Shapes
 
 
 @dataclass(frozen=True)
@@ -68,8 +65,7 @@ class DSMIL(InstanceNetwork):
         fusion = (instance_logits + bag_logits) / 2
         predicted = torch.arange(fusion.shape[1], device=fusion.device) == fusion.argmax(1, keepdim=True)
         weights = torch.einsum("bnc,bc->bn", attention, predicted.to(attention.dtype))
-        logits = {"fusion": fusion, "instance": instance_logits, "bag": bag_logits}
-        return bag.output(logits, weights)
+        return bag.output({"fusion": fusion, "instance": instance_logits, "bag": bag_logits}, weights)
 
     def loss(self, output: Output, labels: Tensor) -> Tensor:
         """Average the losses of the two streams, summed over the batch."""

@@ -10,13 +10,11 @@ Wang, Yan, Tang, Bai and Liu, Revisiting multiple instance neural networks, Patt
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from nephroscale.models.masked import masked_maximum, mean_weights
 from nephroscale.models.mil.bag import EmbeddingConfig, Instances, PoolingNetwork
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)

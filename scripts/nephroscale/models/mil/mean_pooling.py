@@ -10,15 +10,12 @@ Wang, Yan, Tang, Bai and Liu, Revisiting multiple instance neural networks, Patt
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from nephroscale.models.masked import mean_weights
 from nephroscale.models.mil.bag import EmbeddingConfig, Instances, PoolingNetwork
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -15,18 +15,16 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from nephroscale.models.batch import Batch, Output, Shapes
 from nephroscale.models.mil.attention import AttentionConfig, AttentionPooling
 from nephroscale.models.mil.bag import InstanceEmbedding, Instances, draw_glorot
 from nephroscale.models.network import Network
 from nephroscale.settings import Settings, section, setting
-
-if TYPE_CHECKING:
-    from nephroscale.models.batch import Batch, Output, Shapes
 
 
 @dataclass(frozen=True)

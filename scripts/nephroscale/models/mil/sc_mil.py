@@ -14,19 +14,16 @@ Wang, Han, Wei, Zhang and Wang, Contrastive learning based hybrid networks for l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from nephroscale.models.batch import Batch, Output, Shapes
 from nephroscale.models.mil.attention import AttentionConfig, AttentionNetwork
 from nephroscale.models.mil.bag import Instances, draw_glorot
 from nephroscale.models.precision import full_precision
 from nephroscale.settings import Settings, section, setting
-
-if TYPE_CHECKING:
-    from nephroscale.models.batch import Batch, Output, Shapes
 
 
 @dataclass(frozen=True)

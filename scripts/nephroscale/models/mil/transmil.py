@@ -12,18 +12,15 @@ NeurIPS 2021.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.models.batch import Batch, Output, Shapes
 from nephroscale.models.masked import masked_softmax
 from nephroscale.models.mil.bag import EmbeddingConfig, InstanceNetwork, Instances
 from nephroscale.settings import setting
-
-if TYPE_CHECKING:
-    from nephroscale.models.batch import Batch, Output, Shapes
 
 
 @dataclass(frozen=True)

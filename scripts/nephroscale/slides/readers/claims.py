@@ -26,7 +26,6 @@ def claim_fault(width: int, height: int, bytes_per_pixel: float, held: int) -> s
     held
         Bytes that the file has for these pixels, compressed.
     """
-    stated = width * height * bytes_per_pixel
-    if stated <= max(SMALL, MOST_EXPANSION * held):
+    if width * height * bytes_per_pixel <= max(SMALL, MOST_EXPANSION * held):
         return ""
     return f"it states {width} x {height} pixels but holds only {held} bytes: it is damaged or truncated"

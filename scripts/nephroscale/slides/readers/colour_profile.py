@@ -83,9 +83,8 @@ def is_stored_ycbcr(page: tifffile.TiffPage) -> bool:
 
     The decoder does so where the coding style (the segment COD) states a transform of the components.
     """
-    if page.compression not in JPEG_2000 or page.samplesperpixel != 3:
-        return False
-    if page.compression != APERIO_YCBCR and page.photometric != YCBCR:
+    states_ycbcr = page.compression == APERIO_YCBCR or page.photometric == YCBCR
+    if page.compression not in JPEG_2000 or page.samplesperpixel != 3 or not states_ycbcr:
         return False
     start = next((begin for begin, length in zip(page.dataoffsets, page.databytecounts, strict=False) if length), None)
     if start is None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET  # documents with a DTD are not parsed
 
 import imagecodecs
@@ -13,10 +15,6 @@ import numpy as np
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
 from nephroscale.slides.readers.pictures import choose_picture, refuse_damage
 from nephroscale.slides.readers.stated_mpp import square_pixels
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 DTYPES = {"Gray8": np.uint8, "Gray16": np.uint16, "Bgr24": np.uint8}
 PLAIN, JPEG_XR, ZSTD, ZSTD_PACKED = 0, 4, 5, 6
@@ -78,8 +76,7 @@ class CziReader(SlideReader):
         last = max(entries, key=lambda entry: entry.file_position)
         if last.file_position >= self._bytes or _end(last.data_segment()) > self._bytes:
             raise UnreadableSlide("the CZI is truncated")
-        tiles = [tile for entry in entries if (tile := _tile(entry)) is not None]
-        chosen = _choose(tiles, number)
+        chosen = _choose([tile for entry in entries if (tile := _tile(entry)) is not None], number)
         kinds = {tile.entry.pixel_type for tile in chosen}
         if other := sorted(kinds - set(DTYPES)):
             raise UnreadableSlide(f"pixels of type {other[0]} are not supported; save 8 or 16 bits")

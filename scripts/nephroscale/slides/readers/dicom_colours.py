@@ -11,10 +11,8 @@ DICOM PS3.5, 8.2.1. ITU-T T.872 (Adobe's APP14 marker). ITU-T T.871 (JFIF).
 from __future__ import annotations
 
 import mmap
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
+from typing import NamedTuple
 
 PIXEL_DATA = b"\xe0\x7f\x10\x00"
 START, ADOBE, JFIF = b"\xff\xd8\xff", 0xEE, 0xE0

@@ -9,7 +9,8 @@ from __future__ import annotations
 import configparser
 import itertools
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import tifffile
@@ -18,10 +19,6 @@ from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, Unrea
 from nephroscale.slides.readers.claims import claim_fault
 from nephroscale.slides.readers.pictures import choose_picture
 from nephroscale.slides.readers.stated_mpp import StatedMpp, micrometres, square_pixels
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from typing import BinaryIO
 
 PLANE = re.compile(r"[^-]*_((?:[A-Z]\d+)+)\.tif", re.IGNORECASE)  # s_C001Z002.tif; s_C001-R001.tif is an overview
 AXIS = re.compile(r"([A-Z])(\d+)", re.IGNORECASE)
@@ -76,8 +73,7 @@ class FluoViewReader(SlideReader):
         self.channels, self.rgb, self.vendor = len(channels), False, suffix
         self.sizes, self.downsamples = ((self.width, self.height),), (1.0,)
         self.channel_names = tuple(_channel_name(main, channel) for channel in channels)
-        stated = self._scale(self._names[0], main)
-        self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = stated
+        self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = self._scale(self._names[0], main)
         self._pixels: np.ndarray | None = None
 
     def _header(self, name: str) -> _Header:

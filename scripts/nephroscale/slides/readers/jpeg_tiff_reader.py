@@ -10,8 +10,9 @@ import contextlib
 import mmap
 import os
 from collections import OrderedDict
+from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import imagecodecs
@@ -20,9 +21,6 @@ import tifffile
 
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
 from nephroscale.slides.readers.openslide_reader import OpenslideReader
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 JPEG = 7
 REDUCED = 1
@@ -77,8 +75,7 @@ class JpegTiffReader(SlideReader):
         self._data = mmap.mmap(self._file, 0, access=mmap.ACCESS_READ)
         self._cache: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
         self._caching = Lock()
-        largest = max(level.tile_width * level.tile_height * 3 for level in self._levels)
-        self._capacity = max(4, CACHE_BYTES // largest)
+        self._capacity = max(4, CACHE_BYTES // max(level.tile_width * level.tile_height * 3 for level in self._levels))
 
     def _tile(self, level: int, number: int, factor: int = 1) -> np.ndarray:
         """Give a tile, [tile_height / factor, tile_width / factor, 3], that must not be changed."""

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree import ElementTree as ET
 
 import numpy as np
 
 from nephroscale.slides.readers.base import SlideReader, UnreadableSlide
 from nephroscale.slides.readers.pictures import choose_picture, refuse_damage
 from nephroscale.slides.readers.stated_mpp import StatedMpp, micrometres, square_pixels
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-    from xml.etree import ElementTree as ET
 
 X, Y = 1, 2
 AXES = {3: "Z", 4: "T", 5: "wavelength", 6: "rotation", 7: "XT", 8: "TSlice", 9: "wavelength", 10: "tile"}
@@ -124,9 +122,8 @@ def _is_picture(element: ET.Element) -> bool:
 
 def _stack(element: ET.Element) -> Iterator[str]:
     """Names of the axes along which an image has several planes."""
-    for axis in reversed(_axes(element)):
-        if axis.kind not in {X, Y} and axis.length > 1:
-            yield AXES.get(axis.kind, str(axis.kind))
+    axes = (axis for axis in reversed(_axes(element)) if axis.kind not in {X, Y} and axis.length > 1)
+    return (AXES.get(axis.kind, str(axis.kind)) for axis in axes)
 
 
 def _planes(image: Any) -> list[_Picture]:

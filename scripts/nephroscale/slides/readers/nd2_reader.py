@@ -6,7 +6,8 @@ import math
 import struct
 import warnings
 import zlib
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -14,9 +15,6 @@ from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, Unrea
 from nephroscale.slides.readers.claims import claim_fault
 from nephroscale.slides.readers.pictures import choose_picture, refuse_damage
 from nephroscale.slides.readers.stated_mpp import StatedMpp, square_pixels
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 AXES = {"ZStackLoop": "Z", "TimeLoop": "T", "NETimeLoop": "T"}
 """Names of the axes of a stack by the package's."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO
+from pathlib import Path
+from typing import BinaryIO
 
 from nephroscale.slides.readers.base import UnreadableSlide
 from nephroscale.slides.readers.fluoview import FluoViewReader, read_settings
 from nephroscale.slides.readers.pictures import refuse_damage
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 INFO = "OibInfo.txt"
 SPECIAL = 0xFFFFFFFA  # numbers of sectors are smaller

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO
+from pathlib import Path
+from typing import BinaryIO
 
 from nephroscale.slides.companions import oif_folder
 from nephroscale.slides.readers.base import UnreadableSlide
 from nephroscale.slides.readers.fluoview import FluoViewReader, read_settings
 from nephroscale.slides.readers.pictures import refuse_damage
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class OifReader(FluoViewReader):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import openslide
@@ -13,10 +14,6 @@ from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, Unrea
 from nephroscale.slides.readers.colour_profile import profile_doubt
 from nephroscale.slides.readers.dicom_colours import disagreeing_colours
 from nephroscale.slides.readers.stated_mpp import StatedMpp, aperio_doubt, read_mpp, square_pixels
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 FAULTS = (openslide.OpenSlideError, OSError)
 PHOTOMETRIC = "dicom.PhotometricInterpretation"
@@ -90,8 +87,7 @@ class OpenslideReader(SlideReader):
 def _is_copy(size: tuple[int, int], first: tuple[int, int]) -> bool:
     """Whether a level has the shape of the first, but for rounding; labels and macro images have others."""
     across, along = first[0] / size[0], first[1] / size[1]
-    rounding = 1 / min(size)
-    return abs(across / along - 1) <= SAME_SHAPE + rounding
+    return abs(across / along - 1) <= SAME_SHAPE + 1 / min(size)
 
 
 def _volume_mpp(properties: Mapping[str, str], names: tuple[str, str]) -> str | None:

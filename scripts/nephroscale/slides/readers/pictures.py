@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from nephroscale.slides.readers.base import UnreadableSlide
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 Picture = TypeVar("Picture")
 

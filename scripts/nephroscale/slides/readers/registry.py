@@ -173,7 +173,9 @@ def candidate_readers(path: Path, page: int | None = None) -> list[str]:
         raise Rejected(f"it has no picture #{page}, but one")
     if reader is not None:
         return [reader]
-    vendor = _vendor(path)
+    import openslide
+
+    vendor = openslide.OpenSlide.detect_format(path)
     if not magic.startswith(TIFF):
         if vendor is None:
             fault = foreign_fault(head, "save the picture as TIFF or PNG")
@@ -203,12 +205,6 @@ def _check_extra(reader: str) -> None:
             f"it is {name}, which is read only with the extra `im-formats` (see README); or export the picture as "
             "OME-TIFF with all its bits"
         )
-
-
-def _vendor(path: Path) -> str | None:
-    import openslide
-
-    return openslide.OpenSlide.detect_format(path)
 
 
 def _check_tiff(path: Path) -> bool:

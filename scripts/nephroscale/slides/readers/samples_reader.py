@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.readers.base import SlideReader, UnreadableSlide
 from nephroscale.slides.samples import read_picture_header, read_samples
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class SamplesReader(SlideReader):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,9 +15,6 @@ import zarr
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide, split_alpha
 from nephroscale.slides.readers.colour_profile import is_other_ycbcr, is_stored_ycbcr, page_doubt
 from nephroscale.slides.readers.stated_mpp import aperio_doubt, ome_pixels, read_mpp
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PHOTOMETRIC = tifffile.PHOTOMETRIC
 REFUSED = {

@@ -17,8 +17,9 @@ from nephroscale.features.registry import H5
 from nephroscale.models.settings import TrainableEncoderSettings
 from nephroscale.reporting.settings import ReportSettings
 from nephroscale.stages.model_inputs import uses_prior
+from nephroscale.stages.outlined_images import outlined_images, trains_on_im
 from nephroscale.stages.patients import diagnosis_patients
-from nephroscale.text import name_some
+from nephroscale.text import count_of, name_some
 
 PIXELS = "pixels"
 SHOWN = 10
@@ -38,13 +39,14 @@ KEYS = {"OM": _Key("stain", "om.stains", "stains"), "IM": _Key("marker", "im.pan
 
 def configured_encoders(config: Config, modalities: Iterable[str] = ("OM", "IM", "TEM")) -> dict[str, NamedWeights]:
     """List every encoder of a configuration by its place there, those of features for some modalities alone."""
-    encoders: dict[str, NamedWeights] = {
-        f"features.encoders.{modality}": config.features.encoders.of(modality) for modality in modalities
+    return {
+        **{f"features.encoders.{modality}": config.features.encoders.of(modality) for modality in modalities},
+        **{
+            f"models.{model}.encoder": TrainableEncoderSettings.from_mapping(encoder)
+            for model, settings in config.models.items()
+            if (encoder := settings.options.get("encoder"))
+        },
     }
-    for model, settings in config.models.items():
-        if encoder := settings.options.get("encoder"):
-            encoders[f"models.{model}.encoder"] = TrainableEncoderSettings.from_mapping(encoder)
-    return encoders
 
 
 def check_model_inputs(plan: Plan) -> Iterator[NephroscaleError]:
@@ -172,6 +174,18 @@ def find_unnamed(plan: Plan) -> Iterator[NephroscaleError]:
                 where=f"configuration, {key}",
                 fix=f"Add the {column} there, if a model is to read these images.",
             )
+
+
+def find_few_outlines(plan: Plan) -> Iterator[NephroscaleError]:
+    """Find outlined IM images of patients set apart that are too few to train a segmenter on."""
+    outlined, needed = len(outlined_images(plan, "IM")), plan.config.glomeruli.min_im_images
+    if outlined and plan.config.glomeruli.method != "classical" and not trains_on_im(plan):
+        yield NephroscaleError(
+            f"No segmenter is trained for IM: {count_of(outlined, 'IM image')} of patients set apart "
+            f"{'has' if outlined == 1 else 'have'} outlines, and {needed} are needed.",
+            where="configuration, glomeruli.min_im_images",
+            fix="Outline more of their images; until then, the classical detector searches IM images.",
+        )
 
 
 def find_absent_columns(plan: Plan) -> Iterator[NephroscaleError]:

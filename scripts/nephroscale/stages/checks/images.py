@@ -62,8 +62,11 @@ def find_rejections(plan: Plan) -> list[Rejection]:
 def list_rejections(rejections: list[Rejection]) -> Iterator[NephroscaleError]:
     """Turn rejections into one warning for each reason, which names the images and their files."""
     for (reason, fix), found in grouped(((each.reason, each.fix), each) for each in rejections).items():
-        where = name_some([f"{each.image.id} ({each.image.path})" for each in found], SHOWN)
-        yield NephroscaleError(f"{count_of(len(found), 'image')} will be rejected: {reason}.", where=where, fix=fix)
+        yield NephroscaleError(
+            f"{count_of(len(found), 'image')} will be rejected: {reason}.",
+            where=name_some([f"{each.image.id} ({each.image.path})" for each in found], SHOWN),
+            fix=fix,
+        )
 
 
 def _registered(plan: Plan, patient: str) -> dict[str, dict[str, object]] | None:

@@ -89,6 +89,7 @@ def find_all(plan: Plan, call: Call, *, with_known: bool = False) -> Findings:
     (faults if call.starts_jobs else warnings).extend(check_machine(plan, call, to_do))
     warnings += [
         *configuration.find_unnamed(plan),
+        *configuration.find_few_outlines(plan),
         *configuration.find_incomplete(plan, unusable),
         *configuration.find_absent_columns(plan),
         *list_rejections([each for each in rejections if with_known or not each.known]),
