@@ -43,6 +43,9 @@ def claims(run: RunFigures, ceilings: Ceilings) -> list[Claim]:
     if run.permuted is not None:
         what = f"mean balanced accuracy over {run.permutations} label permutations"
         found.append(Claim(what, run.permuted, 0.50, at_least=False))
+    if run.permutation_p is not None:
+        least = 1 / (run.permutations + 1)
+        found.append(Claim("p-value by these permutations", run.permutation_p, least + 0.01, at_least=False))
     return found
 
 

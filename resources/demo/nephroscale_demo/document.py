@@ -68,7 +68,8 @@ def render(figures: RunFigures, ceilings: Ceilings) -> str:
     ]
     if figures.permuted is not None:
         what = f"over {figures.permutations} permutations of the labels"
-        text.append(f"The mean of CMUS-Net {what} is {figures.permuted:.3f}.")
+        p = "" if figures.permutation_p is None else f" (p = {figures.permutation_p:.2g})"
+        text.append(f"The mean of CMUS-Net {what} is {figures.permuted:.3f}{p}.")
     text.append(f"Glomeruli are detected with a Dice of {figures.dice:.3f} and an object F1 of {figures.f1:.3f}.")
     return "\n".join(lines) + "\n\n" + "\n".join(text) + "\n"
 

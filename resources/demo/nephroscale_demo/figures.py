@@ -58,6 +58,8 @@ class RunFigures:
         `acquisition` and `readings`, where the report has them.
     permuted, permutations
         Mean balanced accuracy of CMUS-Net over permutations of the labels, and their number; None without any.
+    permutation_p
+        (b + 1) / (m + 1), where b of the m permutations reach its balanced accuracy.
     """
 
     models: Mapping[str, ModelFigures]
@@ -66,6 +68,7 @@ class RunFigures:
     facts: Mapping[str, FactsFigures] = field(default_factory=dict)
     permuted: float | None = None
     permutations: int = 0
+    permutation_p: float | None = None
 
     def to_json(self) -> str:
         """Write as JSON, values to four digits."""
@@ -112,7 +115,11 @@ def collect(results: Path, truth: Path, permuted: Sequence[Path] = ()) -> RunFig
     }
     dice, f1 = segmentation(results, truth)
     random = [measure(folder, "cmusnet").balanced_accuracy for folder in permuted]
-    return RunFigures(models, dice, f1, facts, float(np.mean(random)) if random else None, len(random))
+    if not random:
+        return RunFigures(models, dice, f1, facts)
+    reached = sum(value >= models["cmusnet"].balanced_accuracy - 1e-9 for value in random)
+    p = (reached + 1) / (len(random) + 1)
+    return RunFigures(models, dice, f1, facts, float(np.mean(random)), len(random), p)
 
 
 def compare(documented: RunFigures, run: RunFigures) -> list[Claim]:

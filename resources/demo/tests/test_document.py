@@ -134,7 +134,7 @@ def test_figures_of_a_run_are_collected(results, tmp_path):
     assert (one.balanced_accuracy, one.low, one.high, one.seeds) == (pytest.approx(5 / 6), 0.5, 0.95, [0.8333])
     assert one.log_loss == pytest.approx(-(5 * np.log(0.6) + np.log(0.2)) / 6)
     assert (found.dice, found.f1) == (pytest.approx(1), pytest.approx(1))
-    assert (found.permuted, found.permutations) == (pytest.approx(5 / 6), 1)
+    assert (found.permuted, found.permutations, found.permutation_p) == (pytest.approx(5 / 6), 1, 1.0)
     assert found.facts == {"acquisition": FactsFigures(0.3, 0.7)}
 
 

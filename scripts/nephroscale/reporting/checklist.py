@@ -281,7 +281,7 @@ def write_checklist(study: Study, out: Path, up: str) -> dict[str, int]:
     lists, methods = fill_checklists(study), write_methods(study)
     out.mkdir(parents=True)
     (out / "references.bib").write_text(choose_references(study), encoding="utf-8")
-    lines = ["# Checklists", "", methods, ""]
+    lines = ["# Checklists", "", "## Methods", "", methods, ""]
     for name, items in lists.items():
         rows = [f"| {item.number} | {item.item} | {_cell(item, up)} |" for item in items]
         lines += [f"## {name}", "", "| item | | evidence |", "| --- | --- | --- |", *rows, ""]
