@@ -1,7 +1,8 @@
-"""ABMIL with one sigmoid unit trained fold by fold in NumPy, with the gradient written out.
+"""ABMIL trained fold by fold in NumPy, with the gradient written out.
 
 A fold's weights, gradient and momentum then stay in a processor's cache, and a step calls few operations. The steps are
-those of :func:`support.mil_benchmark.train_folds`, in a fraction of its time.
+those of :func:`support.mil_benchmark.train_folds`, in a fraction of its time. Of two logits only the difference
+matters; it is one unit whose gradient counts twice.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 from scipy.special import expit
 
 from nephroscale.models.registry import build
-from support.mil_benchmark import Bags
+from support.mil_benchmark import Bags, outputs_of
 
 if TYPE_CHECKING:
     import argparse
@@ -35,7 +36,10 @@ class FlatABMIL:
     """
 
     def __init__(self, settings: ModelSettings, width: int) -> None:
-        named = dict(build(settings, {"TEM": (1, 1, width)}, 1).named_parameters())
+        self.outputs = outputs_of(settings)
+        named = dict(build(settings, {"TEM": (1, 1, width)}, self.outputs).named_parameters())
+        if self.outputs == 2:
+            named |= {name: named[name].diff(dim=0) for name in ("classifier.weight", "classifier.bias")}
         self.weights = torch.cat([tensor.detach().flatten() for tensor in named.values()]).numpy()
         self.gradient = np.zeros_like(self.weights)
         ends = list(accumulate((tensor.numel() for tensor in named.values()), initial=0))
@@ -78,8 +82,8 @@ class FlatABMIL:
         of, to = self.of, self.to
         vectors, (content, gate, hidden, shares, mean), logit = self.forward(instances, kept)
         error = np.float32(expit(logit) - label)
-        to["classifier.bias"][0] = error
-        np.multiply(mean, error, out=to["classifier.weight"][0])
+        to["classifier.bias"][0] = error * self.outputs
+        np.multiply(mean, error * self.outputs, out=to["classifier.weight"][0])
         pooled = of["classifier.weight"][0] * error
         by_share = vectors[-1] @ pooled
         score = shares * (by_share - shares @ by_share)

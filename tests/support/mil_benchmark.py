@@ -38,7 +38,12 @@ NETWORKS: dict[str, dict[str, Any]] = {
 SHARED = {"embedding": [256, 128, 64], "embedding_dropout": 0.5, "attention_width": 64}
 BAGS_A_STEP = {"sc-mil": 16}
 ONE_UNIT = ("abmil", "mean-pooling", "max-pooling")
-"""Families that end in one sigmoid unit here, as in Ilse et al.; the others need a logit for each class."""
+"""Families that end in one sigmoid unit here, as in Ilse et al.; the others, and gated ABMIL, have two logits."""
+
+
+def outputs_of(settings: ModelSettings) -> int:
+    """Number of logits of a network: one unit, or one logit for each class."""
+    return 1 if settings.family in ONE_UNIT and not settings.options.get("gated") else 2
 
 
 def settings_of(options: Mapping[str, Any]) -> ModelSettings:
@@ -261,7 +266,7 @@ def train_folds(
     steps = []
     for seed in seeds:
         torch.manual_seed(seed)
-        steps.append(Step(build(settings, {"TEM": shape}, 1 if settings.family in ONE_UNIT else 2)))
+        steps.append(Step(build(settings, {"TEM": shape}, outputs_of(settings))))
     template = steps[0]
     learnt, buffers = torch.func.stack_module_state(steps)
     learnt = {name: _turn(tensor) for name, tensor in learnt.items()}
