@@ -271,6 +271,8 @@ def test_a_model_that_is_no_mapping_is_one_fault() -> None:
             {"folds": {"repeats": 2, "scheme": "leave_one_site_out"}},
             "folds.repeats: leaving one site out gives the same",
         ),
+        ({"folds": {"repeats": 2}, "tem": {"prior": "deposits"}}, "folds.repeats: there are no priors of deposits"),
+        ({"folds": {"left_out_sites": 2}, "tem": {"prior": "deposits"}}, "folds.left_out_sites: there are no priors"),
         ({"report": {"action": {"name": "steroids"}}}, "report.action.classes: name some, and not all, of"),
         ({"glomeruli": {"min_diameter_um": 500}}, "glomeruli.min_diameter_um: has to be less"),
     ],

@@ -1,4 +1,7 @@
-"""Evaluate: predictions of each trained model on its fold's test patients."""
+"""Evaluate: predictions of each trained model on its fold's test patients.
+
+Who these are is known only after `folds`; for `tem` and `features`, Snakemake waits for the receipt of `folds`.
+"""
 
 evaluate_stage = stage_of_rule("evaluate")
 

@@ -1,4 +1,8 @@
-"""Segmenter: the network that segments glomeruli, from the patients set apart."""
+"""Segmenter: the network that segments glomeruli in OM, from the patients set apart.
+
+The job also writes the link `<results>/segmenter` to the network in the store, and reads the files of outlines, which
+the stage names (scripts/nephroscale/stages/segmenter.py).
+"""
 
 segmenter_stage = stage_of_rule("segmenter")
 

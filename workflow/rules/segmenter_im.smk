@@ -1,4 +1,8 @@
-"""IM segmenter: the network that segments glomeruli in IM, from the patients set apart."""
+"""IM segmenter: the network that segments glomeruli in IM, from the patients set apart.
+
+The job also writes the link `<results>/segmenter_im` to the network in the store. The inputs and settings are those of
+the stage `segmenter`, for IM (scripts/nephroscale/stages/segmenter.py).
+"""
 
 segmenter_im_stage = stage_of_rule("segmenter_im")
 

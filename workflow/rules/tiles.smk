@@ -1,7 +1,8 @@
 """Tiles: a normalised pyramid of each OM and IM image.
 
 The rule outputs the receipt. The job also writes the link `<results>/tiles/{image}.ome.zarr` to the pyramid in the store.
-It reads the raw file, too, which the stage names (scripts/nephroscale/stages/tiles.py).
+It reads the raw file, too, which the stage names (scripts/nephroscale/stages/tiles.py). `--forcerun` with the path of a
+receipt makes this image again; a receipt that is only deleted comes back from the store.
 """
 
 tiles_stage = stage_of_rule("tiles")

@@ -96,7 +96,7 @@ class FoldsSettings(Settings):
     repeats: int = setting(
         "Number of random divisions into n_folds folds. The results of the report are those of the first division, "
         "whose networks also predict new and external patients. The other divisions show how much the results depend "
-        "on the division. Must be 1 with leave_one_site_out.",
+        "on the division. Must be 1 with leave_one_site_out, and with tem.prior: deposits.",
         1,
         minimum=1,
     )

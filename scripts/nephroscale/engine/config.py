@@ -170,6 +170,10 @@ def _find_contradictions(filled: dict[str, Any]) -> list[str]:
             folds.left_out_sites > 0 and config.tem.prior == "deposits",
             "folds.left_out_sites: there are no priors of deposits for these folds (tem.prior); set 0.",
         ),
+        (
+            folds.repeats > 1 and config.tem.prior == "deposits",
+            "folds.repeats: there are no priors of deposits for further divisions (tem.prior); set 1.",
+        ),
     )
     return [*faults, *(text for holds, text in checks if holds), *_find_faulty_report(config)]
 

@@ -161,7 +161,7 @@ class Plan(ResultsFolder):
 
     @cached_property
     def segmentation_patients(self) -> list[str]:
-        """Patients set apart: their outlined slides train the segmenter and set the stain reference."""
+        """Patients set apart: their outlined slides train the segmenters, their OM slides set the stain reference."""
         return [p.id for p in self.cohort.patients.values() if p.use == "segmentation"]
 
     def images(self, patient: str, *modalities: str) -> list[Image]:

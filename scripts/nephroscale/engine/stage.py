@@ -79,7 +79,7 @@ class PlanView(Protocol):
 
     @property
     def segmentation_patients(self) -> list[str]:
-        """Patients set apart, whose outlined slides train the segmenter and set the stain reference."""
+        """Patients set apart: their outlined slides train the segmenters, their OM slides set the stain reference."""
 
     @property
     def modalities(self) -> list[str]:

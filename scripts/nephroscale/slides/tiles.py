@@ -106,7 +106,8 @@ def tile_slide(  # noqa: PLR0917
     Raises
     ------
     Rejected
-        When the slide cannot be read, is too coarse, or has no tissue.
+        When the slide, or too many of its tiles, cannot be read, or when it is too coarse, has no tissue, is out of
+        focus, or is over- or underexposed (OM).
     """
     with open_slide(path, facts.reader, facts.page, facts.stretch) as opened:
         reader = opened

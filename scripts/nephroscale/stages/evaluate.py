@@ -1,11 +1,13 @@
 """`evaluate`: predictions of each trained model on its fold's test patients.
 
-The artifact is a folder: `predictions.csv`, the weights of the instances (`instances.csv`, `pooling.csv`), `heads.csv`,
-`removed.csv`, `deletion.csv` and `attention`, each where the network has it (docs/dataflow.md).
+The artifact is a folder: `predictions.csv`, the weights of the instances (`instances.csv`, `pooling.csv`) and
+`attention`; where the network has what they show, `heads.csv`, `removed.csv` and `deletion.csv` (docs/dataflow.md).
 
 The inputs are `weights` (from `train`) and, declared in `ModelRunStage` (stages/model_run.py), `folds` (the whole fold)
-and `features` (of the test patients). With `tem.prior: deposits`, also `priors` (the SVM of the fold) and `tem`. The
-settings are the fold, the seed, and the reported head. A job calls `evaluation.evaluate.evaluate_model`.
+and `features` (of the test patients, in the model's modalities). A model that uses the prior (`tem.prior: deposits`)
+reads also `priors` (the SVM of the fold, from `deposit_priors`) and `tem`. The settings are the fold, the seed, and the
+reported head (`task.prediction`); the network's own are in `weights`. A job calls
+`evaluation.evaluate.evaluate_model`. If the training was rejected, so is the evaluation, without any computation.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from nephroscale.store.test_set_exposure import ScoredTestSet
 
 
 class Evaluate(ModelRunStage):
-    """One job per model, fold and seed: the only one that reads the fold's test patients."""
+    """One job per model, fold and seed: of a model's jobs, the only one that reads the fold's test patients."""
 
     name = "evaluate"
     rule = "evaluate_model"

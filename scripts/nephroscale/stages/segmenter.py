@@ -1,4 +1,8 @@
-"""`segmenter`: the network that segments glomeruli, trained on the patients set apart."""
+"""`segmenter`: the network that segments glomeruli in OM, trained on the patients set apart.
+
+The artifact is a folder: `weights.safetensors` and `curve.json`. A job reads the pyramids and the outlines of these
+patients (with `om.keep: coordinates` also their facts and raw files), and calls `glomeruli.segmenter.train_segmenter`.
+"""
 
 from __future__ import annotations
 

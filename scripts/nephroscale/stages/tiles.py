@@ -38,7 +38,8 @@ class Tiles(Stage):
     def units(self, plan: PlanView) -> list[str]:
         """OM images (stains of `om.stains`) and IM images (markers of `im.panel`).
 
-        Of patients set apart, the OM images, and the outlined IM images if these train a segmenter.
+        Of patients set apart (`use: segmentation`), the OM images, and the outlined IM images if these train a
+        segmenter.
         """
         set_apart = [image for patient in plan.segmentation_patients for image in plan.images(patient, "OM")]
         set_apart += outlined_images(plan, "IM") if trains_on_im(plan) else []
@@ -46,20 +47,21 @@ class Tiles(Stage):
         return [image.id for image in [*set_apart, *of_patients]]
 
     def new_units(self, plan: PlanView) -> list[str]:
-        """The same images of new patients."""
+        """The same images of new patients; the target `tiles` leaves them out, `predict` makes them."""
         return [image.id for patient in plan.new_patients for image in plan.images(patient, "OM", "IM")]
 
     @need("register")
     def facts(self, plan: PlanView, unit: str) -> Need:
-        """The facts of this image alone, a part of the patient's registration: other images do not rerun the job."""
+        """The facts of this image alone, the digest of its raw file among them: other images do not rerun the job."""
         return Need("register", plan.cohort.images[unit].patient_id, part=unit)
 
     @need("reference")
     def reference(self, plan: PlanView, unit: str) -> Need | None:
-        """The fitted stain reference, for OM images; without it an image keeps its colours.
+        """The fitted stain reference, for OM images, if it was not rejected.
 
-        The stage `reference` has no unit if the configuration names a file of reference stains (:meth:`files`) or
-        switches normalisation off, or if no patients are set apart.
+        The stage `reference` has no unit if the configuration names a file of reference stains, which is read instead
+        (:meth:`files`), or switches normalisation off, or if no patient set apart has an OM image. An image without a
+        reference for its stain keeps its colours.
         """
         is_om = plan.cohort.images[unit].modality == "OM"
         return Need("reference", "cohort", optional=True) if is_om and plan.units("reference") else None
