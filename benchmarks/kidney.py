@@ -116,8 +116,8 @@ def find(
 class Nudged(UNet):
     """The network with one weight changed by 1e-7."""
 
-    def __init__(self, width: int, outputs: int = 1) -> None:
-        super().__init__(width, outputs)
+    def __init__(self, *sizes: int) -> None:
+        super().__init__(*sizes)
         with torch.no_grad():
             self.stem[0].weight[0, 0, 0, 0] += 1e-7
 

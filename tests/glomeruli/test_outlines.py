@@ -168,6 +168,26 @@ class TestOnASlide:
         with pytest.raises(Rejected, match="it is empty"):
             outlines_on(view, write(tmp_path), OutlineSettings())
 
+    def test_an_annotation_of_a_picture_of_another_size_is_rejected(self, view: TileView, tmp_path: Path) -> None:
+        width, height = (int(side) for side in view.tiles.slide_px)
+        mask = np.zeros((height, width), np.uint8)
+        mask[300:500, 300:500] = 1
+        for name, pixels in (("whole.png", mask), ("half.png", mask[::2, ::2])):
+            Image.fromarray(pixels).save(tmp_path / name)
+        assert len(outlines_on(view, tmp_path / "whole.png", OutlineSettings()).outlines) == 1
+        with pytest.raises(Rejected, match=f"a picture of {width // 2} x {height // 2} pixels, but the slide has"):
+            outlines_on(view, tmp_path / "half.png", OutlineSettings())
+
+    def test_a_glomerulus_counts_once_and_nothing_is_known_where_one_is_uncertain(
+        self, view: TileView, tmp_path: Path
+    ) -> None:
+        whole, tuft, doubt = box(300, 300, 500, 500), box(320, 320, 480, 480), box(600, 300, 800, 500)
+        objects = [feature(tuft, "glom"), feature(whole, "glom"), feature(whole, "glom"), feature(doubt, "glom?")]
+        drawn = outlines_on(view, write(tmp_path, *objects), OutlineSettings())
+        assert [polygon.area for polygon in drawn.polygons] == [2500]
+        assert drawn.left_out == {"is of the class 'glom?': it is uncertain": 1, "lies inside another outline": 2}
+        assert [polygon.area for polygon in drawn.unknown] == [2500]
+
 
 def test_reasons_are_written_with_their_numbers() -> None:
     assert describe({"is a line": 2, "has no area": 1}) == "1 left out: has no area; 2 left out: is a line"
@@ -189,23 +209,3 @@ def test_real_files(shared: Path) -> None:
         assert all(15000 < polygon.area < 26000 for polygon in polygons)
         assert all(polygon.is_valid for polygon in polygons)
     assert np.isfinite([polygon.area for polygon in hubmap.polygons]).all()
-
-    def test_an_annotation_of_a_picture_of_another_size_is_rejected(self, view: TileView, tmp_path: Path) -> None:
-        width, height = view.tiles.slide_px
-        mask = np.zeros((height, width), np.uint8)
-        mask[300:500, 300:500] = 1
-        for name, pixels in (("whole.png", mask), ("half.png", mask[::2, ::2])):
-            Image.fromarray(pixels).save(tmp_path / name)
-        assert len(outlines_on(view, tmp_path / "whole.png", OutlineSettings()).outlines) == 1
-        with pytest.raises(Rejected, match=f"a picture of {width // 2} x {height // 2} pixels, but the slide has"):
-            outlines_on(view, tmp_path / "half.png", OutlineSettings())
-
-    def test_a_glomerulus_counts_once_and_nothing_is_known_where_one_is_uncertain(
-        self, view: TileView, tmp_path: Path
-    ) -> None:
-        whole, tuft, doubt = box(300, 300, 500, 500), box(320, 320, 480, 480), box(600, 300, 800, 500)
-        objects = [feature(tuft, "glom"), feature(whole, "glom"), feature(whole, "glom"), feature(doubt, "glom?")]
-        drawn = outlines_on(view, write(tmp_path, *objects), OutlineSettings())
-        assert [polygon.area for polygon in drawn.polygons] == [2500]
-        assert drawn.left_out == {"is of the class 'glom?': it is uncertain": 1, "lies inside another outline": 2}
-        assert [polygon.area for polygon in drawn.unknown] == [2500]

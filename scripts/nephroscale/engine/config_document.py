@@ -20,7 +20,7 @@ ID = "^[A-Za-z0-9][A-Za-z0-9_-]*$"
 INTRODUCTION = """\
 # Configuration and tables
 
-A run is defined by one YAML file and two or three tables:
+A run is defined by one YAML file and two to four tables:
 
 - `config.yaml` (or another file, given by `--configfile`): all keys below. Only `data` is required, and `task`
   for the targets from `folds` on; every other key has a default. `--config seed=2` sets a key for one run.

@@ -18,7 +18,8 @@ class ComputeSettings(Settings):
         minimum=1,
     )
     device: Literal["cpu", "cuda"] = setting(
-        "Device of the stages that use torch. `cuda` is an error if a job finds no GPU.", "cpu"
+        "Device of the stages that use torch; the segmenters use the CPU. `cuda` is an error if a job finds no GPU.",
+        "cpu",
     )
     jobs_per_gpu: int = setting(
         "How many jobs may share a GPU on a machine without a scheduler. Give `--resources gpu=` the number of GPUs "

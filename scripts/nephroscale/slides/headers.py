@@ -13,7 +13,7 @@ from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides.facts import MIN_PX, ImageFacts, with_scale
 from nephroscale.slides.raw import list_files
 from nephroscale.slides.readers.base import UnreadableSlide
-from nephroscale.slides.readers.image_reader import open_picture, resolution_mpp
+from nephroscale.slides.readers.image_reader import open_picture, stated_resolution
 from nephroscale.slides.readers.registry import FAST, candidate_readers, open_slide
 from nephroscale.slides.samples import read_picture_header
 from nephroscale.slides.scale_bar import can_read_bars
@@ -63,8 +63,7 @@ def read_header(path: Path, modality: str = "", page: int | None = None) -> Head
     if readers == ["image_reader"]:  # it would decode the whole image
         try:
             with open_picture(path) as image:
-                mpp = resolution_mpp(image)
-                return Header("picture", image.width, image.height, mpp, mpp_is_generic=mpp is not None)
+                return Header("picture", image.width, image.height, *stated_resolution(image)[:3])
         except UnreadableSlide as fault:
             raise Rejected(f"cannot be opened: {fault}") from fault
     for reader in readers:

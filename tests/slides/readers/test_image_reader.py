@@ -61,13 +61,26 @@ def test_the_resolution_is_a_plain_tag_where_it_may_be_that_of_a_microscope(tmp_
         ("a.bmp", {"dpi": (50800, 50800)}, 0.5),
         ("a.jpg", {"dpi": (50800, 50800)}, 0.5),
         ("b.png", {"dpi": (300, 300)}, None),
-        ("c.png", {"dpi": (50800, 25400)}, None),
     ):
         Image.new("RGB", (20, 30)).save(tmp_path / name, **options)
         with open_slide(tmp_path / name) as slide:
             assert slide.mpp == (None if mpp is None else pytest.approx(mpp, rel=1e-4))
             assert slide.mpp_is_generic == (mpp is not None)
         assert read_header(tmp_path / name)[3] == slide.mpp
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "jpg"])
+def test_pixels_that_are_not_square_are_stretched_or_refused(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    Image.new("RGB", (20, 30)).save(path, dpi=(50800, 49500))
+    with open_slide(path) as slide:
+        assert slide.mpp == pytest.approx(0.5, rel=1e-4)
+        assert slide.stretch == pytest.approx((1, 50800 / 49500), rel=1e-4)
+    Image.new("RGB", (20, 30)).save(path, dpi=(50800, 25400))
+    with open_slide(path) as slide:
+        assert slide.mpp is None
+        assert "not square" in slide.scale_fault
+    assert "not square" in read_header(path).scale_fault
 
 
 def test_animations_and_too_many_pixels_are_refused(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 import cv2
 import numpy as np
+import pydicom
 import pytest
 import tifffile
 
@@ -26,3 +27,17 @@ def test_a_reduced_page_of_another_shape_is_no_level(tmp_path):
         small, valid = slide.read_level(1, 0, 0, 192, 128)
         assert valid.all()
         np.testing.assert_array_equal(small, cv2.resize(picture, (192, 128), interpolation=cv2.INTER_AREA))
+
+
+def test_without_a_spacing_dicom_has_the_scale_of_the_imaged_volume(shared, tmp_path):
+    slide = pydicom.dcmread(shared / "data/slides/gcp-jpeg.dicom")
+    measures = slide.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    spacing_mm = float(measures.PixelSpacing[0])
+    del measures.PixelSpacing
+    slide.save_as(tmp_path / "a.dcm")
+    with OpenslideReader(tmp_path / "a.dcm") as read:
+        assert read.mpp == pytest.approx(1000 * spacing_mm, rel=1e-3)
+    slide.ImagedVolumeWidth = 1.1 * float(slide.ImagedVolumeWidth)
+    slide.save_as(tmp_path / "a.dcm")
+    with OpenslideReader(tmp_path / "a.dcm") as read:
+        assert "not square" in read.scale_fault

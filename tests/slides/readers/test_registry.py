@@ -2,6 +2,7 @@ import importlib.util
 
 import imagecodecs
 import numpy as np
+import pydicom
 import pytest
 import tifffile
 from PIL import Image
@@ -123,6 +124,30 @@ def test_files_of_microscopes_programs_are_refused_by_name(tmp_path, name, start
     (tmp_path / name).write_bytes(start + bytes(64))
     with pytest.raises(Rejected, match=f"it is {kind}.*, which is not read; export the picture as OME-TIFF"):
         choose_reader(tmp_path / name)
+
+
+def test_kinds_of_jpeg_2000_are_refused_by_name(tmp_path):
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    for content, kind in (
+        (imagecodecs.htj2k_encode(pixels), "an HTJ2K file"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\x14ftypjph " + bytes(64), "an HTJ2K file"),
+        (imagecodecs.jpeg2k_encode(pixels, codecformat="j2k"), "a codestream of JPEG 2000"),
+        (imagecodecs.jpeg2k_encode(pixels, codecformat="jp2"), "a JPEG 2000 file"),
+    ):
+        (tmp_path / "a.jp2").write_bytes(content)
+        with pytest.raises(Rejected, match=f"it is {kind}.*, which is not read; export the picture as OME-TIFF"):
+            choose_reader(tmp_path / "a.jp2")
+
+
+@pytest.mark.parametrize(("syntax", "codec"), [(b"201", "HTJ2K"), (b"203", "HTJ2K"), (b"110", "JPEG XL")])
+def test_new_codecs_of_dicom_are_refused_by_name(shared, tmp_path, syntax, codec):
+    slide = pydicom.dcmread(shared / "data/slides/gcp-jpeg.dicom")
+    slide.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.201"  # pydicom writes none of those of JPEG XL
+    slide.save_as(tmp_path / "a.dcm")
+    content = (tmp_path / "a.dcm").read_bytes().replace(b"1.2.4.201", b"1.2.4." + syntax)
+    (tmp_path / "a.dcm").write_bytes(content)
+    with pytest.raises(Rejected, match=f"its pixels are stored as {codec}, which is not read; convert them"):
+        open_slide(tmp_path / "a.dcm", "openslide_reader")
 
 
 @pytest.mark.parametrize(

@@ -223,10 +223,20 @@ def test_large_strips_are_decoded_once(tmp_path, monkeypatch, compression):
     with open_slide(path, "tifffile_reader") as slide:
         np.testing.assert_array_equal(slide.read_level(0, 10, 150, 40, 100)[0][..., 0], image[150:250, 10:50])
         assert isinstance(slide._array(0), np.memmap)
-    monkeypatch.setattr(tifffile_reader, "LARGE_STRIP", 200 * 300 + 1)
+    monkeypatch.setattr(tifffile_reader, "LARGE_STRIP", 256 * 300 + 1)
     with open_slide(path, "tifffile_reader") as slide:
         np.testing.assert_array_equal(slide.read_level(0, 10, 150, 40, 100)[0][..., 0], image[150:250, 10:50])
         assert not isinstance(slide._array(0), np.ndarray)
+
+
+def test_narrow_strips_are_decoded_once_if_a_region_needs_many_samples(tmp_path, monkeypatch):
+    image = np.random.default_rng(0).integers(0, 4000, (400, 300), np.uint16)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, image, rowsperstrip=5, compression="lzw", metadata=None)
+    monkeypatch.setattr(tifffile_reader, "LARGE_STRIP", 256 * 300)
+    with open_slide(path, "tifffile_reader") as slide:
+        np.testing.assert_array_equal(slide.read_level(0, 10, 150, 40, 100)[0][..., 0], image[150:250, 10:50])
+        assert isinstance(slide._array(0), np.memmap)
 
 
 def test_samples_beside_grey_are_channels_unless_they_are_opacity(tmp_path):

@@ -13,7 +13,7 @@ from PIL import Image
 from nephroscale.slides.readers.base import SlideReader, UnreadableSlide, split_alpha
 from nephroscale.slides.readers.claims import claim_fault, least_bytes
 from nephroscale.slides.readers.colour_profile import picture_doubt
-from nephroscale.slides.readers.stated_mpp import PLAUSIBLE_GENERIC_UM
+from nephroscale.slides.readers.stated_mpp import PLAUSIBLE_GENERIC_UM, StatedMpp, square_pixels
 
 ORIENTATION = 0x0112
 MAX_PIXELS = 180_000_000  # decoding takes up to ten bytes each
@@ -37,8 +37,7 @@ class ImageReader(SlideReader):
     def __init__(self, path: Path) -> None:
         with open_picture(path) as image:
             self.vendor = (image.format or "image").lower()
-            self.mpp = resolution_mpp(image)
-            self.mpp_is_generic = self.mpp is not None
+            self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = stated_resolution(image)
             try:
                 orientation = image.getexif().get(ORIENTATION, 1)  # in a PNG it follows the pixels
                 self._pixels, self._valid = _as_array(image, path)
@@ -92,12 +91,12 @@ def open_picture(path: Path) -> Image.Image:
     return image
 
 
-def resolution_mpp(image: Image.Image) -> float | None:
-    """Give the resolution of an open picture as µm per pixel, where it may be that of a light microscope."""
-    sides = [25400 / float(dpi) for dpi in image.info.get("dpi", ()) if dpi and float(dpi) > 0]
+def stated_resolution(image: Image.Image) -> StatedMpp:
+    """Give the resolution of an open picture where it may be that of a light microscope."""
+    sides = [float(f"{25400 / float(dpi):.5g}") for dpi in image.info.get("dpi", ()) if dpi and float(dpi) > 0]
     low, high = PLAUSIBLE_GENERIC_UM
     plausible = len(sides) == 2 and all(low <= side <= high for side in sides)
-    return float(f"{sum(sides) / 2:.5g}") if plausible and abs(sides[0] / sides[1] - 1) < 0.05 else None
+    return square_pixels(*sides, generic=True) if plausible else StatedMpp()
 
 
 def _as_array(image: Image.Image, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -114,7 +113,7 @@ def _as_array(image: Image.Image, path: Path) -> tuple[np.ndarray, np.ndarray | 
         return split_alpha(np.asarray(image.convert("LA")))
     if image.mode in {"RGBA", "PA"} or transparent:
         return split_alpha(np.asarray(image.convert("RGBA")))
-    return np.asarray(image.convert("RGB")), None
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB")), None
 
 
 def _decode_deep(path: Path) -> np.ndarray | None:

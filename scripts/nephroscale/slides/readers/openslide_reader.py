@@ -19,6 +19,8 @@ FAULTS = (openslide.OpenSlideError, OSError)
 PHOTOMETRIC = "dicom.PhotometricInterpretation"
 DESCRIPTION, PROFILE = "tiff.ImageDescription", "openslide.icc-size"
 OTHER_IMAGE = "Slide contains unexpected image"
+NEW_CODECS = {"1.2.840.10008.1.2.4.20": "HTJ2K", "1.2.840.10008.1.2.4.11": "JPEG XL"}
+"""Beginnings of transfer syntaxes of DICOM (part 6, 2025) to the codec: 201 to 203, and 110 to 112."""
 SAME_SHAPE = 0.02  # difference of width by height up to which a level is a copy of the first
 
 
@@ -36,6 +38,11 @@ class OpenslideReader(SlideReader):
             if OTHER_IMAGE in str(fault):
                 raise UnreadableSlide(
                     "its DICOM series holds several slides; move the files of each into a folder of its own"
+                ) from fault
+            codec = next((name for uid, name in NEW_CODECS.items() if uid in str(fault)), None)
+            if codec:
+                raise UnreadableSlide(
+                    f"its pixels are stored as {codec}, which is not read; convert them to JPEG or JPEG 2000"
                 ) from fault
             raise UnreadableSlide(f"OpenSlide cannot open it: {fault}") from fault
         self._numbers = [number for number, size in enumerate(sizes) if _is_copy(size, sizes[0])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,9 +51,12 @@ EXTRA = {
 """Readers whose package is in the extra `im-formats`: the package, and the name of the format."""
 FOREIGN = {
     b"\0\0\0\x0cjP  ": "a JPEG 2000 file (or an old ND2 file of Nikon)",
+    b"\xff\x4f\xff\x51": "a codestream of JPEG 2000",
     b"\x89HDF\r\n": "an HDF5 file (such as IMS of Imaris)",
 }
 """First bytes of the files of microscopes' programs that are not read."""
+HTJ2K = re.compile(rb"\0\0\0\x0cjP  .{12}jph |\xff\x4f\xff\x51.{38}(.{3}){1,4}\xff\x50", re.DOTALL)
+"""Beginning of a file or codestream of JPEG 2000, part 15: its brand, or the marker CAP after the marker SIZ."""
 COMPOUND = b"\xd0\xcf\x11\xe0"
 ORIENTATION = 274
 SEPARATE = 2
@@ -160,7 +164,7 @@ def candidate_readers(path: Path, page: int | None = None) -> list[str]:
     magic = head[:8]
     if not magic:
         raise Rejected("cannot be opened: the file is empty (0 bytes)")
-    if name := _foreign(path, magic):
+    if name := _foreign(path, head):
         raise Rejected(f"it is {name}, which is not read; export the picture as OME-TIFF with all its bits")
     if page is not None and magic.startswith(TIFF):
         _check_tiff(path)
@@ -188,13 +192,14 @@ def candidate_readers(path: Path, page: int | None = None) -> list[str]:
     return [*readers, "openslide_reader", *(["tifffile_reader"] if vendor == "generic-tiff" else [])]
 
 
-def _foreign(path: Path, magic: bytes) -> str | None:
+def _foreign(path: Path, head: bytes) -> str | None:
     """Name the format of a microscope's program, if it is one of those that are not read."""
-    if magic.startswith(TIFF) and path.suffix.lower() == ".vsi":
+    if head.startswith(TIFF) and path.suffix.lower() == ".vsi":
         return "a VSI file of Olympus, whose TIFF holds previews alone"
-    if magic.startswith(COMPOUND) and path.suffix.lower() == ".zvi":
+    if head.startswith(COMPOUND) and path.suffix.lower() == ".zvi":
         return "a ZVI file of Zeiss"
-    return next((name for start, name in FOREIGN.items() if magic.startswith(start)), None)
+    name = next((name for start, name in FOREIGN.items() if head.startswith(start)), None)
+    return "an HTJ2K file (JPEG 2000, part 15)" if name and HTJ2K.match(head) else name
 
 
 def _check_extra(reader: str) -> None:

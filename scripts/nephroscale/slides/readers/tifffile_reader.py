@@ -34,7 +34,8 @@ PROBE_PX = 512
 OPACITY, MOST_BETWEEN = (25, 230), 0.1  # opacity lies outside these levels of 8 bits, but for so many pixels at edges,
 LEVELS = 16  # or has few levels between
 WRAPPED = -(1 << 14)  # no background that was subtracted leaves pixels as low as this
-LARGE_STRIP = 1 << 21  # samples
+LARGE_STRIP = 1 << 21  # samples that are decoded for a region of REGION rows
+REGION = 256
 SCENE = 0.25  # least area of a scene, as a share of the largest; previews and labels are smaller
 
 
@@ -244,9 +245,10 @@ class _Axes:
 
 
 def _decode_once(series: tifffile.TiffPageSeries) -> np.ndarray | None:
-    """Decode a picture of large strips into a scratch file, as each region would need whole strips; None for others."""
+    """Decode a wide picture of strips into a scratch file, as each region would need whole strips; None for others."""
     page = series.keyframe
-    if page.is_tiled or page.rowsperstrip * page.imagewidth * page.samplesperpixel < LARGE_STRIP:
+    rows = max(page.rowsperstrip, min(REGION, page.imagelength))
+    if page.is_tiled or rows * page.imagewidth * page.samplesperpixel < LARGE_STRIP:
         return None
     with contextlib.suppress(Exception):  # of a damaged file the readable strips are read one by one
         decoded: np.ndarray = series.asarray(out="memmap")
