@@ -146,6 +146,6 @@ def _digest_basis(plan: Plan) -> str:
         [digest_file(path) for path in plan.tables()],
         sorted([str(path), digest_file(path)] for path in sources if path.is_file()),
         sorted([str(each.name), each.version] for each in importlib.metadata.distributions()),
-        [numerical_environment(plan.config.compute, torch=torch) for torch in (False, True)],
+        [numerical_environment(plan.config.compute, on_device=each) for each in (False, True)],
     ]
     return digest_json(basis)

@@ -24,6 +24,7 @@ class Features(Stage):
     pattern = "{patient}-{modality}"
     suffix = ".zarr"
     torch = True
+    on_device = True
     keeps_process = True
 
     def units(self, plan: PlanView) -> list[str]:
