@@ -5,7 +5,7 @@ report_stage = stage_of_rule("report")
 
 rule report:
     input:
-        list_receipts_of("report"),
+        list_receipts_up_to("report"),
 
 
 rule write_report:
