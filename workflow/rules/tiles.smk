@@ -1,11 +1,13 @@
 """Tiles: a pyramid of each OM image, its stain normalised, and of each IM image, its background subtracted.
 
 The rule outputs the receipt. The job also writes the link `<results>/tiles/{image}.ome.zarr` to the pyramid in the
-store. It reads the raw file, too, which the stage names (scripts/nephroscale/stages/tiles.py). The script gives the
-inputs to `run_job` (engine/snakemake/script.py), which looks the recipe up in the store, or calls the stage's `make`.
+store; a rejected image has no link. It reads the raw file, too, which the stage names
+(scripts/nephroscale/stages/tiles.py). The script gives the inputs to `run_job` (engine/snakemake/script.py), which
+looks the recipe up in the store, or calls the stage's `make`.
 
 `snakemake --forcerun RECEIPT -- RECEIPT` makes this image again, with the path of its receipt (without the second path,
-also everything else that is due). A receipt that is only deleted comes back from the store.
+also everything else that is due). The first result stays valid; a record says whether the new one is equal. A receipt
+that is only deleted comes back from the store.
 """
 
 tiles_stage = stage_of_rule("tiles")

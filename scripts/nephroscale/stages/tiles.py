@@ -1,10 +1,11 @@
 """`tiles`: a pyramid of each OM image, its stain normalised, and of each IM image, its background subtracted.
 
 The artifact of an image is a folder, an OME-Zarr group: the pyramid, arrays `0`, `1`, ... [c, y, x] (OM uint8 RGB, IM
-uint16 of one channel), the label image `labels/tissue` (at level 0 one pixel per tile: its status), the table of tiles
-`tiles.csv`, the quality figures `qc.json`, `thumbnail.png` and `mask.png`. With `keep: coordinates` it has no pixels,
-but what is needed to read them from the slide (for IM also the array `background`). docs/dataflow.md lists attributes
-and columns. The artifact is in the store; the link ``<results>/tiles/<image>.ome.zarr`` leads to it.
+uint16 of one channel, scaled by exposure and gain or, without these, to the brightest tissue of the image), the label
+image `labels/tissue` (at level 0 one pixel per tile: its status), the table of tiles `tiles.csv`, the quality figures
+`qc.json`, `thumbnail.png` and `mask.png`. With `keep: coordinates` it has no pixels, but what is needed to read them
+from the slide (for IM also the array `background`). docs/dataflow.md lists attributes and columns. The artifact is in
+the store; the link ``<results>/tiles/<image>.ome.zarr`` leads to it.
 
 A job reads the raw file of the image, its facts from `register`, for OM the stain reference from `reference` (or the
 file `om.reference_file`), and the image's row in the table of images. It calls `slides.tiles.tile_slide`.
@@ -40,8 +41,8 @@ class Tiles(Stage):
     def units(self, plan: PlanView) -> list[str]:
         """OM images (stains of `om.stains`) and IM images (markers of `im.panel`).
 
-        Of patients set apart (`use: segmentation`), the OM images, and the outlined IM images if these train a
-        segmenter.
+        Of patients set apart (`use: segmentation`), the OM images, and, if these train a segmenter, the outlined IM
+        images without those of `roi: whole`.
         """
         set_apart = [image for patient in plan.segmentation_patients for image in plan.images(patient, "OM")]
         set_apart += outlined_images(plan, "IM") if trains_on_im(plan) else []
@@ -65,8 +66,8 @@ class Tiles(Stage):
         """The fitted stain reference, for OM images, if it was not rejected.
 
         The stage `reference` has no unit if the configuration names a file of reference stains, which is read instead
-        (:meth:`files`), or switches normalisation off, or if no patient set apart has an OM image. An image without a
-        reference for its stain keeps its colours.
+        (:meth:`files`), or switches normalisation off, or if no patient set apart has an OM image. With
+        `predict.package`, the reference is the package's. An image without a reference for its stain keeps its colours.
         """
         is_om = plan.cohort.images[unit].modality == "OM"
         return Need("reference", "cohort", optional=True) if is_om and plan.units("reference") else None
@@ -94,7 +95,7 @@ class Tiles(Stage):
         return (READERS[reader],) if reader in READERS else ()
 
     def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
-        """The digest of the file of reference stains, for OM images if `om.reference_file` names one."""
+        """The digest of the file `om.reference_file`, for OM images that are normalised, if there is one."""
         om = plan.config.om
         if plan.cohort.images[unit].modality != "OM" or not om.reference_file or om.normalisation == "none":
             return {}
@@ -110,16 +111,18 @@ class Tiles(Stage):
     def raw(self, plan: PlanView, unit: str) -> list[Image]:
         """The image itself: its raw file is read.
 
-        A file that is missing, or is no longer the one that was registered, is an error, not a rejection.
+        A file that is missing (the checks before any job report it), or is no longer the one that was registered, is an
+        error, not a rejection, even if `register` rejected the image.
         """
         return [plan.cohort.images[unit]]
 
     def make(self, job: Job[OmTilingSettings | ImTilingSettings]) -> Mapping[str, object]:
         """Tile the raw file by the facts (input `facts`), the row, the settings and the stain references.
 
-        An image that `register` rejected is rejected here, with the same reason. So is one that is too coarse or out of
-        focus, has no tissue or too many unreadable tiles, or (OM) is over- or underexposed. Where the method of
-        `om.normalisation` cannot be fitted, Reinhard's is used, or none; the receipt names the one that was used.
+        An image that `register` rejected is rejected here, with the same reason. Others are rejected if, for example,
+        they are too coarse or out of focus, have no tissue or too many unreadable tiles, are over- or underexposed (OM),
+        or show several dyes (IM). Where the method of `om.normalisation` cannot be fitted, Reinhard's is used, or none;
+        the receipt names the one that was used (`identity` for none).
         """
         from nephroscale.slides.reference import read_reference
         from nephroscale.slides.tiles import tile_slide
