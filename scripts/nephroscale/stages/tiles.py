@@ -119,8 +119,8 @@ class Tiles(Stage):
     def make(self, job: Job[OmTilingSettings | ImTilingSettings]) -> Mapping[str, object]:
         """Tile the raw file by the facts (input `facts`), the row, the settings and the stain references.
 
-        An image that `register` rejected is rejected here, with the same reason. Other reasons are, for example, tissue
-        that is absent, too coarse or out of focus, too many unreadable tiles, exposure (OM), or several dyes (IM). Where
+        An image that `register` rejected is rejected here, with the same reason. Other reasons are, for example, absent
+        tissue, a coarse scale, a poor focus, many unreadable tiles, exposure (OM), or several dyes (IM). Where
         the method of `om.normalisation` cannot be fitted, Reinhard's is used, or none; the receipt names the one that
         was used (`identity` for none).
         """
