@@ -1,7 +1,8 @@
 """Calls of Snakemake, each in a process of its own, which is forked off one that has imported Snakemake.
 
-The import takes half the time of a call that starts no job. The project's own code is imported by each call, and the
-packages of its jobs once for all calls (support/forked_packages.py).
+The imports of Snakemake and of the packages below take two thirds of the time of a call that starts no job. The
+project's own code is imported by each call, and the packages of its jobs are imported once for all calls
+(support/forked_packages.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,11 @@ import sys
 from functools import cache
 
 SECONDS = 1200
+#: What each call imports beside Snakemake's command line, and nothing of the project.
+IMPORTED = (
+    *("snakemake.profiles", "snakemake.report.html_reporter", "snakemake.storage"),
+    *("PIL.Image", "jsonschema", "orjson", "platformdirs", "safetensors", "smart_open"),
+)
 
 
 class Calls:
@@ -72,6 +78,7 @@ def become(arguments: list[str], folder: str, log: str, environment: dict[str, s
 if __name__ == "__main__":
     sys.path[0] = tests = os.path.dirname(sys.path[0])  # noqa: PTH120
     import gc
+    import importlib
     import runpy
     import tempfile
 
@@ -80,6 +87,8 @@ if __name__ == "__main__":
     from support.forked_packages import Packages
 
     sys.path.remove(tests)
+    for name in IMPORTED:
+        importlib.import_module(name)
     gc.freeze()
     packages = Packages() if sys.platform.startswith("linux") else None  # elsewhere, no job is forked
     serve()
