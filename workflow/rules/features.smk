@@ -1,7 +1,8 @@
 """Features: one bag of feature maps for each patient and modality.
 
 The rule outputs the receipt. The job also writes the link `<results>/features/{patient}-{modality}.zarr` to the bag in the store.
-tiles.smk says how a job runs, and how it is made again.
+tiles.smk describes how a job runs, and
+how an artifact is made again.
 """
 
 features_stage = stage_of_rule("features")

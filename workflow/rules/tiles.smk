@@ -5,9 +5,9 @@ store; a rejected image has no link. It reads the raw file, too, which the stage
 (scripts/nephroscale/stages/tiles.py). The script gives the inputs to `run_job` (engine/snakemake/script.py), which
 looks the recipe up in the store, or calls the stage's `make`.
 
-`snakemake --forcerun RECEIPT -- RECEIPT` makes this image again, with the path of its receipt (without the second path,
-also everything else that is due). The first result stays valid; a record says whether the new one is equal. A receipt
-that is only deleted comes back from the store.
+`snakemake --forcerun RECEIPT -- RECEIPT` makes this image again; RECEIPT is the path of its receipt. Without the
+second RECEIPT, everything else that is outdated is made, too. The first result stays valid; a record states whether the
+new one is equal. A receipt that is only deleted comes back from the store.
 """
 
 tiles_stage = stage_of_rule("tiles")

@@ -93,7 +93,8 @@ class OmSettings(OmTilingSettings):
 
     reference_file: str | None = setting(
         "JSON file of the reference stains, such as resources/stain/he.json. Without it, the reference is fitted on "
-        "the patients set apart (`use: segmentation`).",
+        "the OM slides of the patients set apart (`use: segmentation`). A slide whose stain has no reference keeps its "
+        "colours.",
         None,
         was="reference",
     )
