@@ -149,7 +149,7 @@ def _digest_basis(plan: Plan) -> str:
         [digest_file(path) for path in plan.tables()],
         sorted([str(path), digest_file(path)] for path in sources if path.is_file()),
         _installed(),
-        [numerical_environment(plan.config.compute, torch=torch) for torch in (False, True)],
+        [numerical_environment(plan.config.compute, on_device=each) for each in (False, True)],
     ]
     return digest_json(basis)
 
