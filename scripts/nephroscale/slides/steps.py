@@ -80,7 +80,7 @@ def _differ(levels: np.ndarray, first: int) -> bool:
 
 
 def _alike(one: np.ndarray, other: np.ndarray) -> float:
-    """Correlation; 1 where a line has one level, which tells nothing."""
+    """Correlation; 1 where a line has one level and nothing can be compared."""
     one, other = one - one.mean(), other - other.mean()
     length = float(np.linalg.norm(one) * np.linalg.norm(other))
     return float(one @ other) / length if length > 1e-6 else 1.0
