@@ -113,11 +113,12 @@ def quicken_files() -> None:
     # The text of a file and the text of its path are the same, so Snakemake's comparison of the latter in Python is
     # not needed.
     file.__eq__, file.__hash__ = str.__eq__, str.__hash__
-    file.exists = exists_in_cache(file.exists)
+    file.exists, file.exists_local = exists_in_cache(file.exists), exists_in_cache(file.exists_local)
     flagged = is_flagged(snakemake.io.is_flagged, file, snakemake.io.AnnotatedString)
     for module in (snakemake.io, snakemake.rules, snakemake.jobs, snakemake.dag):
         module.is_flagged = flagged
     file.is_storage = property(lambda self: flagged(self._file, "storage_object"))
+    rule.__hash__ = lambda self: hash(self._name)  # that of its name, without a property in between
     rule.expand_input = expand_input(rule.expand_input, files, lists, InputFiles, Wildcards)
     rule.expand_output = expand_output(rule.expand_output, files, lists, OutputFiles)
     rule.expand_log = expand_log(rule.expand_log, files, lists, Log)
