@@ -51,11 +51,11 @@ def describe(dag: DAG, job: Any) -> dict[str, Any]:
         "params": {name: repr(value) for name, value in job.params.items()},
         "message": job.message,
         "threads": job.threads,
-        "priority": repr(dag._priority.get(job)),  # noqa: SLF001
+        "priority": repr(dag._priority.get(job)),
         "group": group and sorted(str(each.output) for each in group.jobs),
         "runs": dag.needrun(job),
         "ready": (group or job) in dag.ready_jobs,
-        "waits_for": dag._n_until_ready.get(job),  # noqa: SLF001
+        "waits_for": dag._n_until_ready.get(job),
         "reason": [
             sorted(dag.reason(job).get_names()),
             *(sorted(map(str, getattr(dag.reason(job), name))) for name in ("missing_output", "updated_input")),
@@ -79,7 +79,9 @@ def main(output: str, way: str, arguments: list[str]) -> None:
     async def write(dag: DAG, *given: Any, **named: Any) -> None:
         await postprocess(dag, *given, **named)
         if not Path(output).exists():
-            jobs = sorted((describe(dag, job) for job in dag.jobs), key=lambda each: (each["rule"], str(each["output"])))
+            jobs = sorted(
+                (describe(dag, job) for job in dag.jobs), key=lambda each: (each["rule"], str(each["output"]))
+            )
             Path(output).write_text(json.dumps(jobs))
         if not dag.workflow.dryrun:
             os._exit(0)

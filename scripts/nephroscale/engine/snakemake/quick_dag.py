@@ -4,6 +4,8 @@ Each gives what Snakemake's own function gives, or calls it: where something mig
 checkpoints or queues are planned.
 """
 
+# ruff: noqa: SLF001  (Snakemake has no interface for this)
+
 from __future__ import annotations
 
 import os
@@ -37,7 +39,7 @@ def quicken_dag(*, listed: bool) -> None:
 
 
 def match_rules(before: Callable[[Any, str], set[Any]]) -> Callable[[Any, str], set[Any]]:
-    """Find the rules whose outputs have a file's prefix and suffix; the files of a folder have most prefixes in common."""
+    """Find the rules whose outputs have a file's prefix and suffix; files of a folder share most prefixes."""
 
     @wraps(before)
     def match(self: Any, targetfile: str) -> set[Any]:
