@@ -107,7 +107,7 @@ def no_input(wildcards):
     return []
 
 
-def list_receipts_of(stage):
+def list_receipts_up_to(stage):
     """Make the input function of a target: the receipts of a stage and of all that it depends on."""
 
     def list_receipts(wildcards):

@@ -76,7 +76,7 @@ class TifffileReader(SlideReader):
         self._white = (1 << page.bitspersample) - 1 if packed else np.iinfo(series.dtype).max
         self._ycbcr = page.photometric == PHOTOMETRIC.YCBCR and page.compression not in JPEGS
         self._ycbcr |= is_stored_ycbcr(page)
-        self._levels = [(level, _Axes(level)) for level in series.levels]
+        self._levels = [(level, _Axes(_axes_of(tiff, level), level.shape)) for level in series.levels]
         first = self._levels[0][1]
         if self._ycbcr and (
             is_other_ycbcr(page)
@@ -230,11 +230,11 @@ class TifffileReader(SlideReader):
 class _Axes:
     """The axes of one level."""
 
-    def __init__(self, level: tifffile.TiffPageSeries) -> None:
-        self.names = level.axes
-        sizes = dict(zip(level.axes, level.shape, strict=True))
+    def __init__(self, names: str, shape: tuple[int, ...]) -> None:
+        self.names = names
+        sizes = dict(zip(names, shape, strict=True))
         if "Y" not in sizes or "X" not in sizes:
-            raise UnreadableSlide(f"axes {level.axes} are not those of an image")
+            raise UnreadableSlide(f"axes {names} are not those of an image")
         self.samples = sizes.get("S", 1) > 1
         if self.samples and sizes.get("C", 1) > 1:
             raise UnreadableSlide("it has several colour images; save only one")
@@ -256,6 +256,13 @@ def _decode_once(series: tifffile.TiffPageSeries) -> np.ndarray | None:
     return None
 
 
+def _axes_of(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> str:
+    """Give the axes of an image; pages are channels if OME-XML says so without a list of them, as with VIPS."""
+    pixels = ome_pixels(tiff) if series.axes == "IYX" and len(tiff.series) == 1 else None
+    sizes = [] if pixels is None else [pixels.get(f"Size{axis}") for axis in "CZT"]
+    return "CYX" if sizes == [str(series.shape[0]), "1", "1"] else str(series.axes)
+
+
 def _choose_picture(tiff: tifffile.TiffFile, number: int | None) -> tuple[tifffile.TiffPageSeries, dict[str, int]]:
     """Choose the picture among the images of a TIFF, whose small ones are previews, labels and macro images.
 
@@ -269,7 +276,8 @@ def _choose_picture(tiff: tifffile.TiffFile, number: int | None) -> tuple[tifffi
     least = max(areas) * SCENE if tiff.is_ome or number is not None else max(areas)
     scenes = [one for one, area in zip(images, areas, strict=True) if area >= least]
     depths = [
-        {name: size for name, size in zip(one.axes, one.shape, strict=True) if name not in "YXSC"} for one in scenes
+        {name: size for name, size in zip(_axes_of(tiff, one), one.shape, strict=True) if name not in "YXSC"}
+        for one in scenes
     ]
     counts = [math.prod(depth.values()) for depth in depths]
     if number is None and sum(counts) > 1:
