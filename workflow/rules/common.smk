@@ -80,7 +80,8 @@ def begin_run():
 
 
 export_package(SCRIPTS)
-collect_garbage_rarely()
+if workflow.is_main_process:
+    collect_garbage_rarely()
 plan, pre_pass = make_plan()
 if workflow.is_main_process:
     show(plan, changes)

@@ -115,6 +115,7 @@ class Plan(ResultsFolder):
         )
         self._study_units: Kept[str, list[str]] = Kept(lambda stage: self.stages[stage].units(self))
         self._loose_ends: dict[tuple[str, ...], list[Need]] = {}
+        self._upstream: dict[tuple[str, str], list[tuple[str, str]]] = {}
 
     def afresh(self) -> Plan:
         """The same tables and code, without what is known of artifacts: for the next job of a process."""
@@ -206,8 +207,15 @@ class Plan(ResultsFolder):
     def loose_ends_of(self, keys: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """Those of some stages and units that no other one of them waits for."""
         wanted = dict.fromkeys(keys)
-        needed = {each[:2] for name, unit in wanted for each in self.stages[name].upstream(self, unit)}
+        needed = {each for key in wanted for each in self.upstream(*key)}
         return [key for key in wanted if key not in needed]
+
+    def upstream(self, stage: str, unit: str) -> list[tuple[str, str]]:
+        """The stages and units whose receipts a unit's rule waits for."""
+        key = (stage, unit)
+        if key not in self._upstream:
+            self._upstream[key] = [each[:2] for each in self.stages[stage].upstream(self, unit)]
+        return self._upstream[key]
 
     def is_settled(self, key: tuple[str, str]) -> bool:
         """Whether the pre-pass has found the artifact of a stage and unit in the store."""

@@ -84,7 +84,7 @@ def find_out(plan: Plan) -> Findings:
             if written is None:
                 found.rewritten.add(key)
             found.times[key] = max(
-                script_time, written or started, *(found.times.get(need[:2], 0) for need in stage.upstream(plan, unit))
+                script_time, written or started, *(found.times.get(need, 0) for need in plan.upstream(name, unit))
             )
         artifact = plan.object_path(name, "cohort") if stage.pages else None
         found.pages |= {

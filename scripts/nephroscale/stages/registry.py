@@ -37,11 +37,15 @@ ORDER = (
 class _StageTable(Mapping[str, "Stage"]):
     """Imports a stage when it is asked for: a job needs few of them."""
 
+    def __init__(self) -> None:
+        self._known: dict[str, Stage] = {}
+
     def __getitem__(self, name: str) -> Stage:
-        if name not in ORDER:
-            raise KeyError(name)
-        stage: Stage = import_module(f"nephroscale.stages.{name}").STAGE
-        return stage
+        if name not in self._known:
+            if name not in ORDER:
+                raise KeyError(name)
+            self._known[name] = import_module(f"nephroscale.stages.{name}").STAGE
+        return self._known[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(ORDER)

@@ -9,6 +9,7 @@ import snakemake.common
 import snakemake.dag
 import snakemake.rules
 
+from nephroscale.engine.snakemake import quick_plan
 from nephroscale.engine.snakemake.quick_plan import once_a_function, once_a_script, quicken_plan
 
 
@@ -68,8 +69,11 @@ def test_snakemake_has_what_is_replaced(monkeypatch):
         (snakemake.common, "get_function_params"),
         (snakemake.rules, "get_function_params"),
         (processor, "process_job"),
+        (snakemake.jobs.Job, "conda_env_spec"),
     ):
         monkeypatch.setattr(place, name, getattr(place, name))  # restored afterwards
+    for name in ("quicken_files", "quicken_dag"):  # tests/engine/snakemake/test_same_plan.py tests these
+        monkeypatch.setattr(quick_plan, name, lambda *_, **__: None)
     before = snakemake.rules.get_function_params
     quicken_plan()
     assert snakemake.rules.get_function_params is snakemake.common.get_function_params is not before

@@ -4,6 +4,8 @@ Each gives what Snakemake's own function gives, or calls it: where something mig
 checkpoints or queues are planned.
 """
 
+# ruff: noqa: SLF001  (Snakemake has no interface for this)
+
 from __future__ import annotations
 
 import os
@@ -24,31 +26,52 @@ def quicken_dag(*, listed: bool) -> None:
         Whether our screen alone prints this run, which only counts the jobs of a dry run.
     """
     from snakemake.dag import DAG
+    from snakemake.jobs import Job
     from snakemake.output_index import OutputIndex
     from snakemake.scheduling.job_scheduler import JobScheduler
 
     OutputIndex.match = match_rules(OutputIndex.match)
+    Job.check_protected_output = protected_output
+    Job.output_mintime = property(output_mintime)
     DAG.check_directory_outputs = check_directory_outputs(DAG.check_directory_outputs)
     if listed:
         JobScheduler.schedule = list_jobs(JobScheduler.schedule)
 
 
 def match_rules(before: Callable[[Any, str], set[Any]]) -> Callable[[Any, str], set[Any]]:
-    """Find the rules whose outputs have a file's prefix and suffix, by a look-up for each length of a prefix."""
+    """Find the rules whose outputs have a file's prefix and suffix; files of a folder share most prefixes."""
 
     @wraps(before)
     def match(self: Any, targetfile: str) -> set[Any]:
-        known = self.__dict__.get("by_prefix")
-        if known is None:
-            entries: dict[str, list[tuple[Any, str]]] = dict(self._lookup._entries)
-            known = self.__dict__["by_prefix"] = (sorted({len(each) for each in entries}), entries)
-        lengths, entries = known
         path = str(targetfile)
-        return {
-            rule for length in lengths for rule, suffix in entries.get(path[:length], ()) if path.endswith(suffix)
-        }
+        folder = path[: path.rfind("/") + 1]
+        known = self.__dict__.setdefault("by_folder", {})
+        if folder not in known:
+            entries = [(prefix, *each) for prefix, found in self._lookup._entries for each in found]
+            known[folder] = (
+                [(rule, suffix) for prefix, rule, suffix in entries if folder.startswith(prefix)],
+                [each for each in entries if len(each[0]) > len(folder) and each[0].startswith(folder)],
+            )
+        of_folder, longer = known[folder]
+        found = {rule for rule, suffix in of_folder if path.endswith(suffix)}
+        found.update(rule for prefix, rule, suffix in longer if path.startswith(prefix) and path.endswith(suffix))
+        return found
 
     return match
+
+
+async def protected_output(job: Any) -> None:
+    """Raise if a file that a job would write is protected, by one question after the other."""
+    from snakemake.exceptions import ProtectedOutputException
+
+    if protected := [each for each in job.output if await each.protected()]:
+        raise ProtectedOutputException(job, protected)
+
+
+async def output_mintime(job: Any) -> float | None:
+    """The time of a job's oldest output, its benchmark file included; None where it has none."""
+    files = [*job.output, *([job.benchmark] if job.benchmark else [])]
+    return min([(await each.mtime()).local_or_storage() for each in files if await each.exists()], default=None)
 
 
 def check_directory_outputs(before: Callable[[Any], None]) -> Callable[[Any], None]:

@@ -5,6 +5,8 @@ same patterns, so each pattern is taken apart once. What a shortcut is not sure 
 path with unusual characters, a flag that changes how files are found, an exception.
 """
 
+# ruff: noqa: SLF001  (Snakemake has no interface for this)
+
 from __future__ import annotations
 
 import ast
@@ -108,16 +110,17 @@ def quicken_files() -> None:
     from snakemake.iocontainers import InputFiles, Log, OutputFiles, ResourceList, Wildcards
 
     files, lists = Files(), Lists()
-    rule, job, file = snakemake.rules.Rule, snakemake.jobs.Job, snakemake.io._IOFile  # noqa: SLF001
+    rule, job, file = snakemake.rules.Rule, snakemake.jobs.Job, snakemake.io._IOFile
     Wildcards.__init__ = fill_wildcards(Wildcards.__init__)
     # The text of a file and the text of its path are the same, so Snakemake's comparison of the latter in Python is
     # not needed.
     file.__eq__, file.__hash__ = str.__eq__, str.__hash__
-    file.exists = exists_in_cache(file.exists)
+    file.exists, file.exists_local = exists_in_cache(file.exists), exists_in_cache(file.exists_local)
     flagged = is_flagged(snakemake.io.is_flagged, file, snakemake.io.AnnotatedString)
     for module in (snakemake.io, snakemake.rules, snakemake.jobs, snakemake.dag):
         module.is_flagged = flagged
     file.is_storage = property(lambda self: flagged(self._file, "storage_object"))
+    rule.__hash__ = lambda self: hash(self._name)  # that of its name, without a property in between
     rule.expand_input = expand_input(rule.expand_input, files, lists, InputFiles, Wildcards)
     rule.expand_output = expand_output(rule.expand_output, files, lists, OutputFiles)
     rule.expand_log = expand_log(rule.expand_log, files, lists, Log)
@@ -213,7 +216,9 @@ def is_flagged(before: Callable[[Any, str], bool], file: type, string: type) -> 
     return look
 
 
-def expand_input(before: Callable[..., Any], files: Files, lists: Lists, container: Any, wildcards_of: Any) -> Callable[..., Any]:
+def expand_input(
+    before: Callable[..., Any], files: Files, lists: Lists, container: Any, wildcards_of: Any
+) -> Callable[..., Any]:
     """Make the inputs of a job whose rule has paths, and functions of its wildcards alone that return paths."""
     from snakemake.common import get_function_params
 
@@ -222,7 +227,11 @@ def expand_input(before: Callable[..., Any], files: Files, lists: Lists, contain
     def items(rule: Any) -> list[tuple[str | None, Callable[[Any], Any] | None, Any]] | None:
         """Name, function and file of each input; None if Snakemake has to expand them."""
         found: list[tuple[str | None, Callable[[Any], Any] | None, Any]] = []
-        if rule.dependencies or changes_paths(rule, rule.input_modifier) or [*rule.workflow.modifier.default_input_flags]:
+        if (
+            rule.dependencies
+            or changes_paths(rule, rule.input_modifier)
+            or [*rule.workflow.modifier.default_input_flags]
+        ):
             return None
         for name, item in rule.input._allitems():
             if isinstance(item, FunctionType):
@@ -252,7 +261,7 @@ def expand_input(before: Callable[..., Any], files: Files, lists: Lists, contain
             else:
                 try:
                     paths = function(given)
-                except Exception:  # noqa: BLE001  (Snakemake asks again, and reports it)
+                except Exception:
                     return before(self, wildcards, groupid=groupid)
                 several = type(paths) is list
                 for path in paths if several else [paths]:
@@ -360,13 +369,17 @@ def expand_resources(before: Callable[..., Any], container: Any) -> Callable[...
 
 
 def is_same_for_rule(resource: Any) -> bool:
-    """Whether a resource is a constant, a marked function, or an expression that only names what a rule's jobs share."""
+    """Whether a resource is a constant, a marked function, or an expression of what a rule's jobs share."""
     if not resource.is_evaluable():
         return True
     function = resource._evaluator
     if getattr(function, MARK, False):
         return True
-    if "from_cli_expression" not in function.__qualname__ or type(resource.raw) is not str or set("$~") & {*resource.raw}:
+    if (
+        "from_cli_expression" not in function.__qualname__
+        or type(resource.raw) is not str
+        or set("$~") & {*resource.raw}
+    ):
         return False
     try:
         parsed = ast.walk(ast.parse(resource.raw, mode="eval"))
