@@ -15,6 +15,7 @@ from nephroscale.engine.environment import (
     set_numerical_environment,
 )
 from nephroscale.engine.settings import ComputeSettings
+from nephroscale.stages.registry import stage_table
 
 NATIVE = ComputeSettings(instruction_set="native")
 SKYLAKE = "fma avx2 avx512f avx512vl avx512bw avx512dq avx512cd"
@@ -45,8 +46,17 @@ def processor(monkeypatch):
 )
 def test_native_is_a_class_of_processors_in_the_recipe_and_portable_is_not(processor, maker, flags, expected):
     processor(maker, flags)
-    assert numerical_environment(NATIVE, torch=False)["instruction_set"] == expected
-    assert numerical_environment(ComputeSettings(), torch=False)["instruction_set"] == "portable"
+    assert numerical_environment(NATIVE, on_device=False)["instruction_set"] == expected
+    assert numerical_environment(ComputeSettings(), on_device=False)["instruction_set"] == "portable"
+
+
+def test_the_device_counts_only_where_a_stage_computes_on_it():
+    on_cpu, on_gpu = ComputeSettings(), ComputeSettings(device="cuda")
+    assert numerical_environment(on_cpu, on_device=False) == numerical_environment(on_gpu, on_device=False)
+    assert numerical_environment(on_cpu, on_device=True) != numerical_environment(on_gpu, on_device=True)
+    assert {name for name, stage in stage_table().items() if stage.torch and not stage.on_device} == {
+        *("segmenter", "segmenter_im", "segmenter_check", "glomeruli")
+    }
 
 
 def test_a_limit_that_somebody_has_set_is_part_of_the_class(processor):

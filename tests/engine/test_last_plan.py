@@ -148,11 +148,21 @@ def test_the_same_is_found_out(settled, change, monkeypatch):
     assert bool(recalled[2]) == unknown
 
 
-def test_another_version_of_a_package_and_an_edited_source_are_noticed(settled, monkeypatch):
+def test_another_version_of_a_package_and_an_edited_source_are_noticed(settled, tmp_path, monkeypatch):
     digest = last_plan.digest_file
-    with monkeypatch.context() as patch:
-        patch.setattr(last_plan.importlib.metadata, "distributions", list)
-        assert "tiles" in examined(settled.plan(), patch)
+    packages = tmp_path / "packages"
+    (packages / "one-1.0.dist-info").mkdir(parents=True)
+    (packages / "other.egg-info").write_text("Name: other\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(packages)
+    settle(settled.plan())
+    assert "tiles" not in examined(settled.plan(), monkeypatch)
+    (packages / "one-1.0.dist-info").rename(packages / "one-1.1.dist-info")
+    assert "tiles" in examined(settled.plan(), monkeypatch)
+    (packages / "one-1.1.dist-info").rename(packages / "one-1.0.dist-info")
+    assert "tiles" not in examined(settled.plan(), monkeypatch)
+    (packages / "other.egg-info").write_text("Name: other\nVersion: 1.1\n")
+    assert "tiles" in examined(settled.plan(), monkeypatch)
+    settle(settled.plan())
     with monkeypatch.context() as patch:
         patch.setattr(last_plan, "digest_file", lambda path: "0" if path.name == "tile_slide.py" else digest(path))
         assert "tiles" in examined(settled.plan(), patch)

@@ -65,6 +65,54 @@ def test_training_is_reproducible_and_depends_on_the_seed(trained: Trained, tmp_
     assert (tmp_path / "one/weights.safetensors").read_bytes() != (tmp_path / "two/weights.safetensors").read_bytes()
 
 
+def test_the_learning_rate_is_warmed_up_and_then_falls(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, rates, norms = 20, [], []
+
+    class Recording(torch.optim.AdamW):
+        def step(self, *more: Any, **named: Any) -> Any:
+            (group,) = self.param_groups
+            rates.append(group["lr"] / segmenter.LEARNING_RATE)
+            gradients = [one.grad for one in group["params"] if one.grad is not None]
+            norms.append(float(torch.linalg.vector_norm(torch.stack([g.norm() for g in gradients]))))
+            return super().step(*more, **named)
+
+    monkeypatch.setattr(torch.optim, "AdamW", Recording)
+    train_segmenter(trained.slides, with_steps(trained, steps), 1, tmp_path / "model")
+    warm = 2  # a tenth of the steps
+    assert rates[:warm] == [0.5, 1.0]
+    falling = [0.5 * (1 + np.cos(np.pi * k / (steps - warm))) for k in range(1, steps - warm)]
+    assert rates[warm + 1 :] == pytest.approx(falling)
+    assert rates[warm] == 1
+    assert max(norms) == pytest.approx(segmenter.MAX_GRADIENT, abs=1e-4)  # that of the first steps is cut
+
+
+def test_the_weights_are_a_moving_average_of_the_last_tenth(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, seen = 20, []
+    update = segmenter.AveragedModel.update_parameters
+
+    def record(self: Any, network: torch.nn.Module) -> None:
+        seen.append({name: one.detach().clone() for name, one in network.state_dict().items()})
+        update(self, network)
+
+    monkeypatch.setattr(segmenter.AveragedModel, "update_parameters", record)
+    train_segmenter(trained.slides, with_steps(trained, steps), 1, tmp_path / "model")
+    assert len(seen) == steps
+    kept = 1 - 1 / (0.1 * steps)
+    stored = load_weights(tmp_path / "model").network.state_dict()
+    for name, last in seen[-1].items():
+        if not last.is_floating_point():
+            continue
+        mean = seen[0][name]
+        for one in seen[1:]:
+            mean = kept * mean + (1 - kept) * one[name]
+        assert torch.allclose(stored[name], mean, atol=1e-6), name
+    assert not torch.allclose(stored["head.weight"], seen[-1]["head.weight"], atol=1e-4)
+
+
 def test_of_four_slides_one_is_held_out(trained: Trained, tmp_path: Path) -> None:
     slides = [trained.slides[0]._replace(id=name) for name in ("S4", "S1", "S3", "S2")]
     figures = train_segmenter(slides, with_steps(trained, 2), 1, tmp_path / "model")

@@ -1,10 +1,22 @@
+import base64
 import json
+import re
 
 import cv2
 import numpy as np
 import pytest
 
-from nephroscale.reporting.contact_sheet import PAGE, write_contact_sheet
+from nephroscale.reporting.contact_sheet import (
+    BUBBLE,
+    BUBBLE_LEVEL,
+    FOLD,
+    FOLD_LEVEL,
+    PAGE,
+    PEN,
+    PEN_LEVEL,
+    write_contact_sheet,
+)
+from nephroscale.reporting.pictures import TISSUE
 from nephroscale.reporting.report_inputs import ListedImage
 
 QUALITY = {
@@ -84,3 +96,47 @@ def test_many_slides_are_divided_into_pages(write):
 
 def test_without_slides_the_page_says_so(write):
     assert "No slides." in write()
+
+
+def pictures_of(page):
+    """Pictures of a page, RGB."""
+    found = re.findall(r'data:image/jpeg;base64,([^"]+)"', page)
+    return [cv2.imdecode(np.frombuffer(base64.b64decode(one), np.uint8), cv2.IMREAD_COLOR_RGB) for one in found]
+
+
+def hue(colour):
+    return np.asarray(colour, np.float64) - np.mean(colour)
+
+
+def test_masks_are_outlined_on_the_thumbnails(tmp_path):
+    """Each kind has its own colour, along the border of its area only."""
+    places = {
+        TISSUE: (255, 10, 10),
+        PEN: (PEN_LEVEL, 10, 90),
+        FOLD: (FOLD_LEVEL, 70, 10),
+        BUBBLE: (BUBBLE_LEVEL, 70, 90),
+    }
+    mask = np.zeros((120, 160), np.uint8)
+    for level, y, x in places.values():
+        mask[y : y + 40, x : x + 60] = level
+    for name, drawn in (("a", mask), ("b", np.zeros_like(mask))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "qc.json").write_text(json.dumps(OM))
+        cv2.imwrite(str(tmp_path / name / "thumbnail.png"), np.full((240, 320, 3), 230, np.uint8))
+        cv2.imwrite(str(tmp_path / name / "mask.png"), drawn)
+    images = {name: ListedImage("P1", "OM", "PAS") for name in "ab"}
+    write_contact_sheet(tmp_path / "slides.html", "A study", {name: tmp_path / name for name in "ab"}, images)
+    with_masks, without = pictures_of((tmp_path / "slides.html").read_text())
+    assert with_masks.shape == without.shape == (240, 320, 3)
+    assert np.abs(without.astype(int) - 230).max() < 10
+    for colour, (level, y, x) in places.items():
+        area = np.zeros((240, 320), np.uint8)
+        area[2 * y : 2 * y + 80, 2 * x : 2 * x + 120] = 1
+        inner = cv2.erode(area, np.ones((3, 3), np.uint8))
+        drawn = with_masks[area > inner].mean(axis=0)
+        # JPEG keeps the brightness of a line of one pixel, but mixes its hue with the grey beside it.
+        alike = {other: hue(drawn) @ hue(other) / np.linalg.norm(hue(other)) for other in places}
+        assert max(alike, key=alike.get) == colour, level
+        assert drawn.mean() < 160
+        middle = cv2.erode(area, np.ones((33, 33), np.uint8)) > 0
+        assert np.abs(with_masks[middle].astype(int) - 230).max() < 10, level

@@ -6,17 +6,18 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from nephroscale.cohort.image import TableScale
 from nephroscale.errors import Rejected
 from nephroscale.slides.facts import describe_image
 from nephroscale.slides.readers.registry import open_slide
 from nephroscale.slides.slide_view import SlideView
-from nephroscale.slides.stain import StainReference
+from nephroscale.slides.stain import StainReference, fit_reinhard
 from nephroscale.slides.tile_reader import BUBBLE_LEVEL, FOLD_LEVEL, open_tiles
 from nephroscale.slides.tile_status import TileStatus
 from nephroscale.slides.tiles import BLURRED, COLUMNS, measure_focus, tile_slide
-from slides.conftest import write_slide
+from slides.conftest import halve, write_slide
 from support.tile_table import read_tile_table
 
 
@@ -101,6 +102,70 @@ def test_focus_separates_sharp_from_blurred_whatever_the_stain(shared, name):
     assert measure_focus(cv2.convertScaleAbs(grey, alpha=0.3, beta=170)) > BLURRED + 0.1  # a pale stain
     assert measure_focus(cv2.GaussianBlur(grey, (0, 0), 2.5)) < BLURRED
     assert measure_focus(np.full((256, 256), 200, np.uint8)) == 0
+
+
+def as_silver(rgb):
+    """Show a real field as a silver stain does: black where it is dense, the rest pale."""
+    density = -np.log(np.maximum(rgb, 1) / 245.0)[..., 1]
+    silver, rest = np.maximum(density - 0.35, 0) * 2.2, np.clip(density, 0, 0.5)
+    absorbed = silver[..., None] * np.array([0.60, 0.58, 0.55]) + rest[..., None] * np.array([0.12, 0.5, 0.25])
+    return np.clip(245 * np.exp(-absorbed), 0, 255).astype(np.uint8)
+
+
+def read_region(path):
+    with open_slide(path) as slide:
+        return slide.read_level(0, slide.width // 4, slide.height // 4, 512, 512)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "silver"),
+    [
+        *((f"kidney_om/{name}.png", True) for name in ("0486052bb_positive_000096_image", "local1", "local2")),
+        *((name, False) for name in ("slides/CMU-1-Small-Region.svs", "stain/source.png", "stain/target.png")),
+    ],
+)
+def test_focus_separates_sharp_from_blurred_in_silver_and_he(shared, name, silver):
+    """The blur is 1 µm at the scales of these images, 0.25 to 0.5 µm per pixel, or a little more."""
+    path = shared / "data" / name
+    rgb = read_region(path) if path.suffix == ".svs" else np.asarray(Image.open(path).convert("RGB"))
+    grey = cv2.cvtColor(as_silver(rgb) if silver else np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
+    assert measure_focus(grey) > BLURRED + 0.1
+    assert measure_focus(cv2.convertScaleAbs(grey, alpha=0.3, beta=170)) > BLURRED + 0.1
+    assert measure_focus(cv2.GaussianBlur(grey, (0, 0), 3)) < BLURRED
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("gain", "with_reinhard", "method", "reason"),
+    [
+        (0.3, False, "identity", "the two stains are not separable; reinhard: the reference has no fit"),
+        (0.3, True, "reinhard", "the two stains are not separable"),
+        (0.12, False, "identity", "too few stained pixels; reinhard: the reference has no fit"),
+        (0.12, True, "identity", "too few stained pixels; reinhard: all pixels have the same lightness"),
+    ],
+)
+def test_a_pale_slide_gets_no_colours_that_it_does_not_have(  # noqa: PLR0917
+    tmp_path, picture, om_settings, make_row, he, gain, with_reinhard, method, reason
+):
+    """Its tissue is found as at full stain, its glass stays glass, and where no stain can be measured, none is made."""
+    strong, row = halve(picture), make_row("OM", stain="HE")
+    reinhard = fit_reinhard(strong.reshape(-1, 3), (245.0, 245.0, 245.0)) if with_reinhard else None
+    reference = {"HE": replace(he["HE"], reinhard=reinhard)}
+    areas = []
+    for strength in (1.0, gain):
+        density = -np.log(np.maximum(strong, 1) / 245)
+        pixels = np.clip(np.rint(245 * np.exp(-density * strength)), 0, 255).astype(np.uint8)
+        path, out = write_slide(tmp_path / "slide.tiff", [pixels], 0.5), tmp_path / str(strength)
+        tile_slide(path, describe_image(path, row), row, om_settings, reference, out)
+        quality = json.loads((out / "qc.json").read_text())
+        areas.append(quality["tissue_mm2"])
+    assert areas[1] == pytest.approx(areas[0], rel=0.05)
+    assert (quality["normalisation"], quality["normalisation_fallback"]) == (method, f"macenko: {reason}")
+    tiles = open_tiles(out)
+    stored = tiles.read(0, 0, 0, *tiles.shape(0)[1:])
+    stored = stored[:, stored.any(axis=0)]
+    assert (np.percentile(stored, 99, axis=1) > 235).all()
+    assert ((stored == 0) | (stored == 255)).mean() < 0.01
 
 
 @pytest.mark.slow

@@ -91,21 +91,18 @@ class Project:
                 done = subprocess.run(command, cwd=self.path, **streams, timeout=1200, check=False, env=environment)
                 code = done.returncode
             else:
-                code = calls().run([*arguments], str(self.path), log.name, environment)
+                code = calls().run([*arguments], str(self.path), (log.name, log.name), environment)
             return code, Path(log.name).read_text(encoding="utf-8")
 
     def nephroscale(self, *arguments: str) -> tuple[int, str]:
         """Run the command `nephroscale`; return its exit status and its output."""
-        done = subprocess.run(
-            [sys.executable, "-m", "nephroscale", *arguments, "--configfile", self.config],
-            cwd=self.path,
-            text=True,
-            capture_output=True,
-            timeout=1200,
-            check=False,
-            env={**os.environ, "PYTHONPATH": str(self.path / "scripts"), "NEPHROSCALE_CHECK_INPUTS": "1"},
-        )
-        return done.returncode, done.stdout + done.stderr
+        scripts = str(self.path / "scripts")
+        environment = {**os.environ, "PYTHONPATH": scripts, "NEPHROSCALE_CHECK_INPUTS": "1"}
+        command = [*arguments, "--configfile", self.config]
+        with tempfile.TemporaryDirectory() as folder:
+            streams = (f"{folder}/stdout", f"{folder}/stderr")
+            code = calls().run(command, str(self.path), streams, environment, module="nephroscale", path=scripts)
+            return code, "".join(Path(stream).read_text(encoding="utf-8") for stream in streams)
 
     def runs(self) -> dict[str, str]:
         """List every recorded run, except those of the audit: file of the record to `stage/unit`."""

@@ -1,7 +1,8 @@
-"""Calls of Snakemake, each in a process of its own, which is forked off one that has imported Snakemake.
+"""Calls of Snakemake and of `nephroscale`, each in a process of its own, forked off one that has imported Snakemake.
 
-The import takes half the time of a call that starts no job. The project's own code is imported by each call, and the
-packages of its jobs once for all calls (support/forked_packages.py).
+The imports of Snakemake and of the packages below take two thirds of the time of a call that starts no job. The
+project's own code is imported by each call, and the packages of its jobs are imported once for all calls
+(support/forked_packages.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,11 @@ import sys
 from functools import cache
 
 SECONDS = 1200
+#: What each call imports beside Snakemake's command line, and nothing of the project.
+IMPORTED = (
+    *("snakemake.profiles", "snakemake.report.html_reporter", "snakemake.storage"),
+    *("PIL.Image", "jsonschema", "orjson", "platformdirs", "safetensors", "smart_open"),
+)
 
 
 class Calls:
@@ -25,16 +31,28 @@ class Calls:
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
 
-    def run(self, arguments: list[str], folder: str, log: str, environment: dict[str, str]) -> int:
-        """Run `snakemake` with these arguments in a folder; its output goes to the file `log`."""
+    def run(
+        self,
+        arguments: list[str],
+        folder: str,
+        streams: tuple[str, str],
+        environment: dict[str, str],
+        *,
+        module: str = "snakemake",
+        path: str | None = None,
+    ) -> int:
+        """Run `python -m` with a module and arguments in a folder; the outputs go to two files, or to the same.
+
+        `path` is what PYTHONPATH would name, which is read when Python starts.
+        """
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(json.dumps([arguments, folder, log, environment]) + "\n")
+        process.stdin.write(json.dumps([module, path or folder, arguments, folder, streams, environment]) + "\n")
         process.stdin.flush()
         if not select.select([process.stdout], [], [], SECONDS)[0]:
             process.kill()
-            raise TimeoutError(f"snakemake {' '.join(arguments)} did not end")
+            raise TimeoutError(f"{module} {' '.join(arguments)} did not end")
         return int(process.stdout.readline())
 
 
@@ -44,20 +62,23 @@ def calls() -> Calls:
     return Calls()
 
 
-def serve() -> None:
-    """Fork for each line of the standard input, and print the exit status; only a fork returns before the last line."""
+def serve() -> str:
+    """Fork for each line of the standard input, and print the exit status; a fork returns the name of its module."""
     for line in iter(sys.stdin.readline, ""):
         child = os.fork()
         if not child:
-            become(*json.loads(line))
-            return
+            module, path, *call = json.loads(line)
+            become(*call)
+            sys.path.insert(0, path)
+            return str(module)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
     sys.exit()
 
 
-def become(arguments: list[str], folder: str, log: str, environment: dict[str, str]) -> None:
-    """Make this process that of `python -m snakemake`."""
-    for path, flags, numbers in ((os.devnull, os.O_RDONLY, (0,)), (log, os.O_WRONLY | os.O_CREAT, (1, 2))):
+def become(arguments: list[str], folder: str, streams: tuple[str, str], environment: dict[str, str]) -> None:
+    """Make this process that of `python -m` with these arguments."""
+    outputs = [(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, (1 + k,)) for k, path in enumerate(streams)]
+    for path, flags, numbers in ((os.devnull, os.O_RDONLY, (0,)), *outputs):
         opened = os.open(path, flags, 0o644)
         for number in numbers:
             os.dup2(opened, number)
@@ -66,12 +87,12 @@ def become(arguments: list[str], folder: str, log: str, environment: dict[str, s
     os.environ.clear()
     os.environ.update(environment)
     sys.argv[1:] = arguments
-    sys.path.insert(0, folder)  # as `python -m` does
 
 
 if __name__ == "__main__":
     sys.path[0] = tests = os.path.dirname(sys.path[0])  # noqa: PTH120
     import gc
+    import importlib
     import runpy
     import tempfile
 
@@ -80,10 +101,12 @@ if __name__ == "__main__":
     from support.forked_packages import Packages
 
     sys.path.remove(tests)
+    for name in IMPORTED:
+        importlib.import_module(name)
     gc.freeze()
     packages = Packages() if sys.platform.startswith("linux") else None  # elsewhere, no job is forked
-    serve()
+    module = serve()
     if packages:
         packages.use()
     tempfile.tempdir = None  # that of the environment
-    runpy.run_module("snakemake", run_name="__main__", alter_sys=True)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

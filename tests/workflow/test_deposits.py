@@ -1,8 +1,6 @@
 """The target `deposits` through Snakemake: beside a diagnosis, without a task, and for new patients."""
 
 import csv
-import subprocess
-import sys
 
 import pytest
 import yaml
@@ -11,7 +9,6 @@ pytestmark = pytest.mark.workflow
 
 SMALL = "{sites: [mesangial], variants: [plain, svm], backbone: {size_px: 64}, head_steps: 20, epochs: 1}"
 PLAIN = f"deposits={SMALL.replace('[plain, svm]', '[plain]')}"  # two patients to train on are too few for an SVM
-NEW = "predict={patients: config/new/patients.csv, images: config/new/images.csv, root: demo/new}"
 STAGES = {"deposit_folds", "deposit_models", "deposit_predictions", "deposits"}
 
 
@@ -24,8 +21,9 @@ def stages(run):
     return {unit.partition("/")[0] for unit in run.computed}
 
 
-def test_deposits_beside_a_diagnosis_and_of_new_patients(project):
-    before = project.receipts()
+def test_deposits_beside_a_diagnosis_and_of_new_patients(made, predicted, new_patients, tmp_path):
+    project = predicted.project.copy_to(tmp_path / "project")  # the images of the new patients are prepared
+    before = made.receipts()
     run = project.run("deposits", config=(PLAIN,))
     assert run.code == 0, run.output
     assert stages(run) == STAGES
@@ -60,9 +58,7 @@ def test_deposits_beside_a_diagnosis_and_of_new_patients(project):
     assert {unit.split("/")[-1] for unit in run.computed if unit.startswith("deposit_models")} == {"fold1-seed1"}
     assert stages(run) == STAGES
 
-    generate = [sys.executable, "resources/demo/generate.py", "new", "--out", "demo/new"]
-    subprocess.run(generate, cwd=project.path, check=True)
-    run = project.run("predict", config=(PLAIN, NEW))
+    run = project.run("predict", config=(PLAIN, new_patients))
     assert run.code == 0, run.output
     (folder,) = (results / "new_deposits/mesangial").glob("20??-??-??")
     predicted = rows(folder / "predictions.csv")

@@ -2,14 +2,11 @@
 
 import csv
 import json
-import subprocess
-import sys
 
 import pytest
 
 pytestmark = pytest.mark.workflow
 
-NEW = "predict={patients: config/new/patients.csv, images: config/new/images.csv, root: demo/new}"
 STAGES = {"P01": "I", "P02": "I", "P03": "II", "P04": "II", "P05": "I-II", "P06": "II"}
 DIAGNOSES = "classes: {IgAN: IgAN, MN: MN, LN: LN}"
 TASK = "{label: stage, ordinal: true, mixed: soft, prediction: mean, classes: {I: I, II: II, I-II: [I, II]}}"
@@ -24,11 +21,9 @@ def stages(run):
     return {unit.partition("/")[0] for unit in run.computed}
 
 
-def test_new_patients_are_predicted_and_nothing_else_changes(project):
-    generate = [sys.executable, "resources/demo/generate.py", "new", "--out", "demo/new"]
-    subprocess.run(generate, cwd=project.path, check=True)
-    before = project.receipts()
-    run = project.run("predict", config=(NEW,))
+def test_new_patients_are_predicted_and_nothing_else_changes(made, predicted, new_patients, tmp_path):
+    run, project = predicted.run, predicted.project.copy_to(tmp_path / "project")
+    before = made.receipts()
     assert run.code == 0, run.output
     assert stages(run) == {"register", "tiles", "glomeruli", "tem", "features", "predict", "new_cases"}
     of_batch = ("predict/", "new_cases/")
@@ -56,7 +51,7 @@ def test_new_patients_are_predicted_and_nothing_else_changes(project):
     assert "not predicted" in shown["N03"]
     assert "No features of TEM" in shown["N03"]
     # The study itself does not wait for new patients, and its report does not change with them.
-    assert project.run(config=(NEW,)).idle
+    assert project.run(config=(new_patients,)).idle
     # Neither does a later run of the study alone take the predictions away.
     assert project.run().idle
     assert len(rows(folder / "predictions.csv")) == 3

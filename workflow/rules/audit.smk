@@ -5,7 +5,7 @@ audit_stage = stage_of_rule("audit")
 
 rule audit:
     input:
-        list_receipts_of("audit"),
+        list_receipts_up_to("audit"),
 
 
 rule write_audit:

@@ -24,7 +24,12 @@ from nephroscale.engine.snakemake.job_groups import (
     has_notes,
 )
 from nephroscale.engine.snakemake.pre_pass import PrePass
-from nephroscale.engine.snakemake.quick_plan import quicken_plan
+from nephroscale.engine.snakemake.quick_files import same_for_rule
+from nephroscale.engine.snakemake.quick_plan import (
+    collect_garbage_as_usual,
+    collect_garbage_rarely,
+    quicken_plan,
+)
 from nephroscale.engine.snakemake.screen import show
 from nephroscale.engine.snakemake.stale_lock import clear_dead_run, note_run
 from nephroscale.engine.snakemake.status import summary
@@ -66,6 +71,7 @@ def begin_run():
 
     This is a hook, since settings come after the Snakefile is read.
     """
+    collect_garbage_as_usual()
     groups = {} if workflow.local_exec else workflow.group_settings.overwrite_groups
     export_run(groups, workflow.execution_settings.retries)
     note_run(local=workflow.local_exec)
@@ -74,6 +80,7 @@ def begin_run():
 
 
 export_package(SCRIPTS)
+collect_garbage_rarely()
 plan, pre_pass = make_plan()
 if workflow.is_main_process:
     show(plan, changes)
@@ -99,7 +106,7 @@ def no_input(wildcards):
     return []
 
 
-def list_receipts_of(stage):
+def list_receipts_up_to(stage):
     """Make the input function of a target: the receipts of a stage and of all that it depends on."""
 
     def list_receipts(wildcards):
@@ -166,12 +173,14 @@ def page_of_object(wildcards):
 def scale_with_attempt(amount):
     """Make a resource function: the amount, times the number of the attempt."""
 
+    @same_for_rule
     def scale(wildcards, attempt):
         return amount * attempt
 
     return scale
 
 
+@same_for_rule
 def count_gpus(wildcards):
     """One GPU where the configuration asks for it."""
     return 1 if plan.config.compute.device == "cuda" else 0

@@ -1,4 +1,4 @@
-"""Deposits: electron-dense deposits in TEM images, by a plain network, an SVM on its features, and both joined."""
+"""Deposits: electron-dense deposits in TEM images, by a plain network, an SVM on features of a pretrained network, and both combined."""
 
 deposit_folds_stage = stage_of_rule("deposit_folds")
 deposit_priors_stage = stage_of_rule("deposit_priors")

@@ -8,7 +8,7 @@ evaluate_stage = stage_of_rule("evaluate")
 
 rule evaluate:
     input:
-        list_receipts_of("evaluate"),
+        list_receipts_up_to("evaluate"),
 
 
 rule evaluate_model:

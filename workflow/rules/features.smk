@@ -1,11 +1,16 @@
-"""Features: one bag of feature maps for each patient and modality."""
+"""Features: one bag of feature maps for each patient and modality.
+
+The rule outputs the receipt. The job also writes the link `<results>/features/{patient}-{modality}.zarr` to the bag in the store.
+tiles.smk describes how a job runs, and
+how an artifact is made again.
+"""
 
 features_stage = stage_of_rule("features")
 
 
 rule features:
     input:
-        list_receipts_of("features"),
+        list_receipts_up_to("features"),
 
 
 rule extract_features:

@@ -5,7 +5,7 @@ folds_stage = stage_of_rule("folds")
 
 rule folds:
     input:
-        list_receipts_of("folds"),
+        list_receipts_up_to("folds"),
 
 
 rule make_folds:

@@ -8,7 +8,7 @@ glomeruli_stage = stage_of_rule("glomeruli")
 
 rule glomeruli:
     input:
-        list_receipts_of("glomeruli"),
+        list_receipts_up_to("glomeruli"),
 
 
 rule find_glomeruli:

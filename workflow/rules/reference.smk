@@ -5,7 +5,7 @@ reference_stage = stage_of_rule("reference")
 
 rule reference:
     input:
-        list_receipts_of("reference"),
+        list_receipts_up_to("reference"),
 
 
 rule fit_reference:

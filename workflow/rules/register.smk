@@ -5,7 +5,7 @@ register_stage = stage_of_rule("register")
 
 rule register:
     input:
-        list_receipts_of("register"),
+        list_receipts_up_to("register"),
 
 
 rule register_patient:

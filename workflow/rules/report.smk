@@ -5,7 +5,7 @@ report_stage = stage_of_rule("report")
 
 rule report:
     input:
-        list_receipts_of("report"),
+        list_receipts_up_to("report"),
 
 
 rule write_report:
@@ -45,7 +45,7 @@ rule show_page:
     message:
         "Copy the page of the {wildcards.page}"
     shell:
-        # The page's links to the pages of cases lead into the folder beside the copy, that to the audit to its copy.
+        # In the copy, links to pages of cases point to the folder beside it, and the link to the audit to audit.html.
         "sed -e 's|href=\"cases/|href=\"{wildcards.page}/cases/|g' -e 's|href=\"../audit.html|href=\"audit.html|g'"
         " {params.page:q} > {output.page:q} 2> {log:q}"
 

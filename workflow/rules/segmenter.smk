@@ -9,7 +9,7 @@ segmenter_stage = stage_of_rule("segmenter")
 
 rule segmenter:
     input:
-        list_receipts_of("segmenter"),
+        list_receipts_up_to("segmenter"),
 
 
 rule train_segmenter:

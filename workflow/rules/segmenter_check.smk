@@ -5,7 +5,7 @@ segmenter_check_stage = stage_of_rule("segmenter_check")
 
 rule segmenter_check:
     input:
-        list_receipts_of("segmenter_check"),
+        list_receipts_up_to("segmenter_check"),
 
 
 rule check_segmenter:

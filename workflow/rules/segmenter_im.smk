@@ -9,7 +9,7 @@ segmenter_im_stage = stage_of_rule("segmenter_im")
 
 rule segmenter_im:
     input:
-        list_receipts_of("segmenter_im"),
+        list_receipts_up_to("segmenter_im"),
 
 
 rule train_im_segmenter:

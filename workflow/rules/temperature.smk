@@ -5,7 +5,7 @@ temperature_stage = stage_of_rule("temperature")
 
 rule temperature:
     input:
-        list_receipts_of("temperature"),
+        list_receipts_up_to("temperature"),
 
 
 rule fit_temperature:

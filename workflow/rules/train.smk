@@ -5,7 +5,7 @@ train_stage = stage_of_rule("train")
 
 rule train:
     input:
-        list_receipts_of("train"),
+        list_receipts_up_to("train"),
 
 
 rule train_model:

@@ -101,8 +101,9 @@ class FoldsSettings(Settings):
         minimum=1,
     )
     left_out_sites: int = setting(
-        "Number of sites: every model is trained once more for each site, with this site held out for testing. The "
-        "report compares the results with those of the stratified folds. 0 for none.",
+        "0, or the number of sites of the eligible patients (at least 2): every model is then trained once more for "
+        "each site, with this site held out for testing. The report compares the results with those of the stratified "
+        "folds. Must be 0 with leave_one_site_out, and with `tem.prior: deposits`.",
         0,
         minimum=0,
     )

@@ -34,7 +34,9 @@ def add(commands: Commands) -> None:
         "artifact", metavar="ARTIFACT", help="STAGE/UNIT, the path of a receipt or its link, or a digest"
     )
     trace_parser.add_argument(
-        "--all", action="store_true", help="print every input; without it, one example of many is printed"
+        "--all",
+        action="store_true",
+        help="print every input; by default, one example is printed where there are many similar ones",
     )
     why_parser = commands.add_parser(
         "why", help="explain why a unit would be recomputed: what changed since its last result", run=print_why

@@ -20,7 +20,7 @@ def print_estimate(options: argparse.Namespace) -> None:
     """Print a line for each stage, and the sums."""
     plan = open_plan(options)
     rows = estimate(plan, read_rates())
-    on_gpu = {row.stage for row in rows if plan.config.compute.device == "cuda" and plan.stages[row.stage].torch}
+    on_gpu = {row.stage for row in rows if plan.config.compute.device == "cuda" and plan.stages[row.stage].on_device}
     print(f"{len(plan.patients)} patients")
     print(f"{'stage':<12} {'jobs':>6} {'left':>6} {'hours':>9} {'GPU hours':>9} {'GB memory':>9} {'GB disk':>9}  from")
     for row in rows:

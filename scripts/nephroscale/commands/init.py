@@ -41,7 +41,9 @@ def add(commands: Commands) -> None:
         "init", help="write the tables and the configuration of a new study, from a folder of images", run=init_study
     )
     init.add_argument("study", type=Path, metavar="STUDY", help="folder of the study; made if needed")
-    init.add_argument("--from", dest="source", type=Path, metavar="FOLDER", help="folder of the images, only read")
+    init.add_argument(
+        "--from", dest="source", type=Path, metavar="FOLDER", help="folder of the images; nothing is written there"
+    )
     init.add_argument(
         "--pattern",
         help="how paths in FOLDER name patient, biopsy, modality, stain or marker: '{patient}/{modality}/{stain}*'",
@@ -51,7 +53,8 @@ def add(commands: Commands) -> None:
         "--pseudonyms",
         type=Path,
         metavar="KEYFILE",
-        help="number the patients at random; this CSV outside the study links patients to numbers (or already does)",
+        help="number the patients at random; KEYFILE, a CSV outside the study, links patients to numbers and is "
+        "extended if it exists",
     )
 
 

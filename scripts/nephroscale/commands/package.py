@@ -52,7 +52,11 @@ def add(commands: Commands) -> None:
     predict.add_argument("--root", type=Path, default=Path(), help="folder that the paths in --images are relative to")
     predict.add_argument("--out", type=Path, required=True, help="folder for results and store")
     predict.add_argument(
-        "--weights", type=Path, action="append", default=[], help="weights of an encoder, found by digest (repeatable)"
+        "--weights",
+        type=Path,
+        action="append",
+        default=[],
+        help="file with the weights of an encoder; its digest assigns it to the encoder (repeatable)",
     )
     predict.add_argument("--cores", default="all", help="processor cores (default: all)")
     predict.add_argument("options", nargs="*", help="more options of Snakemake, after --")

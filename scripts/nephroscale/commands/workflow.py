@@ -21,7 +21,8 @@ def add(commands: Commands) -> None:
         "run",
         help="run the workflow of a study from any folder, with the options and targets of snakemake",
         usage="nephroscale run [STUDY] [options and targets of snakemake]",
-        description=f"STUDY is a folder with {STUDY} (default: this folder). Without an option for it, all cores work.",
+        description=f"STUDY is a folder with {STUDY} (default: this folder). Without `--cores`, `--jobs`, `--executor` "
+        "or `--profile`, all cores are used.",
         run=run_study,
     )
     run.add_argument("arguments", nargs="*", help=argparse.SUPPRESS)

@@ -81,8 +81,8 @@ A label text that `task.classes` does not map is an error, with the number of pa
     "images": """\
 The scale is read from the file or, if the file has none, from this table: `mpp`, or `nm_per_px`, or `instrument` with
 `magnification`, or `roi: whole`. A magnification alone is never converted into a scale. If both `nm_per_px` and the
-table of instruments give a scale, the two have to agree within 5 %. [docs/tem.md](../docs/tem.md#scale) describes the
-other sources of a scale.
+table of instruments give a scale, the two have to agree within 5 %. [docs/slides.md](../docs/slides.md#the-scale) and
+[docs/tem.md](../docs/tem.md#scale) describe the other sources of a scale.
 
 A marker that was examined and found negative, without a photograph, is a row with the grade 0 and no path. A marker
 without a row is missing. Models distinguish the two.

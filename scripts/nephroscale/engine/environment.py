@@ -96,18 +96,18 @@ def _version(distribution: str) -> str:
         return "absent"
 
 
-def numerical_environment(compute: ComputeSettings, *, torch: bool) -> dict[str, JSON]:
+def numerical_environment(compute: ComputeSettings, *, on_device: bool) -> dict[str, JSON]:
     """What of the environment decides an artifact's bytes, for its recipe.
 
     Parameters
     ----------
     compute
         The section of the configuration.
-    torch
-        Whether torch computes the artifact: then its device counts, too.
+    on_device
+        Whether the artifact is computed on `compute.device`: then the device counts, too.
     """
     environment: dict[str, JSON] = {"threads": compute.threads, "instruction_set": instruction_set(compute)}
-    if torch:
+    if on_device:
         environment["device"] = compute.device
         if compute.device == "cuda":
             environment |= {name: os.environ.get(name, value) for name, value in NUMERICAL_ENVIRONMENT.items()}

@@ -114,6 +114,7 @@ class Job(Generic[S]):
     @property
     def device(self) -> str:
         """``cpu`` or ``cuda``, as configured; an error where a GPU was asked for and the job has none."""
+        assert self.stage.on_device, f"{self.stage.name} computes on a device that is not in its recipes"
         compute = self.plan.config.compute
         if compute.device == "cuda":
             take_card(compute.jobs_per_gpu)

@@ -287,7 +287,7 @@ class Plan(ResultsFolder):
             rows=rows,
             inputs=inputs,
             seed=self.config.seed if stage.seeded else None,
-            compute=numerical_environment(self.config.compute, torch=stage.torch),
+            compute=numerical_environment(self.config.compute, on_device=stage.on_device),
         )
 
     def closure(self, stage: Stage, unit: str) -> Closure:

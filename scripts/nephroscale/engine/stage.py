@@ -199,8 +199,10 @@ class Stage:
     pages: ClassVar[tuple[tuple[str, str], ...]] = ()
     #: Whether every artifact that was ever finished stays, numbered, in the subfolder ``reports`` of the results.
     numbered: ClassVar[bool] = False
-    #: Whether torch computes here, so that its device is part of the recipe.
+    #: Whether torch computes here: idle processes of other stages end before, to free memory.
     torch: ClassVar[bool] = False
+    #: Whether it computes on `compute.device`, which is then part of the recipe.
+    on_device: ClassVar[bool] = False
     #: Whether one process makes unit after unit, where jobs are forked: it keeps the card open and weights in memory.
     keeps_process: ClassVar[bool] = False
     #: Whether a random choice is made here, so that the seed is part of the recipe.

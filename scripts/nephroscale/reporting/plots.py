@@ -97,7 +97,8 @@ def draw(
         figure = Figure(figsize=size)
         FigureCanvasAgg(figure)
         paint(figure, *values, **named)
-        figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
+        quickly = {"compress_level": 1}
+        figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None}, pil_kwargs=quickly)
         drawing = folder / f"{name}.svg"
         figure.savefig(drawing, metadata={"Date": None, "Creator": None}, transparent=True)
     return "data:image/svg+xml;base64," + base64.b64encode(drawing.read_bytes()).decode()

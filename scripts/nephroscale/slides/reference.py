@@ -108,38 +108,21 @@ def write_reference(slides: Sequence[ReferenceSlide], settings: OmTilingSettings
     }
 
 
-def read_reference(path: Path | None, settings: OmTilingSettings) -> dict[str, StainReference] | None:
-    """Read the references that OM slides are normalised to.
-
-    Parameters
-    ----------
-    path
-        File by :func:`write_reference`, or None where the cohort has none.
-    settings
-        `reference_file` takes precedence over `path`.
-
-    Returns
-    -------
-    dict or None
-        By stain; None where slides are not normalised or there is no reference.
+def read_reference(path: Path) -> dict[str, StainReference]:
+    """Read the references that OM slides are normalised to, by stain: a file by :func:`write_reference`.
 
     Raises
     ------
     NephroscaleError
         When the file is not a reference.
     """
-    if settings.normalisation == "none":
-        return None
-    source = path if settings.reference_file is None else Path(settings.reference_file)
-    if source is None:
-        return None
     try:
-        content = json.loads(source.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
         return {stain: StainReference.from_json(one) for stain, one in content.items() if isinstance(one, dict)}
     except (OSError, ValueError, TypeError, AttributeError) as fault:
         raise NephroscaleError(
             f"The stain reference cannot be read: {fault}.",
-            where=str(source),
+            where=str(path),
             fix="Correct om.reference_file in the configuration.",
         ) from fault
 

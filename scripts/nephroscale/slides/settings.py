@@ -64,12 +64,6 @@ class OmTilingSettings(TilingSettings):
     normalisation: Literal["macenko", "vahadane", "reinhard", "none"] = setting(
         "Stain normalisation, fitted once per slide. `vahadane` needs a reference that was fitted with it.", "macenko"
     )
-    reference_file: str | None = setting(
-        "JSON file of the reference stains, such as resources/stain/he.json. Without it, the reference is fitted on "
-        "the patients set apart (`use: segmentation`).",
-        None,
-        was="reference",
-    )
     max_fold_fraction: float = setting(
         "Largest fraction of a tile that a fold of the tissue may cover; a tile above it is left out, with the "
         "reason in `tiles.csv`. The default leaves none out: dense epithelium may be taken for a fold.",
@@ -97,6 +91,13 @@ class OmTilingSettings(TilingSettings):
 class OmSettings(OmTilingSettings):
     """Optical microscopy."""
 
+    reference_file: str | None = setting(
+        "JSON file of the reference stains, such as resources/stain/he.json. Without it, the reference is fitted on "
+        "the OM slides of the patients set apart (`use: segmentation`). A slide whose stain has no reference keeps its "
+        "colours.",
+        None,
+        was="reference",
+    )
     stains: tuple[str, ...] = setting(
         "Stains that may be used, in order of preference: each patient enters with the first one available.",
         ("PASM", "PAS", "Masson", "HE"),

@@ -33,6 +33,7 @@ class DepositStage(Stage):
     """A stage that computes with the network on deposits."""
 
     torch = True
+    on_device = True
 
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
         return backbone_modules(plan)

@@ -1,4 +1,14 @@
-"""`features`: one bag of feature maps for each patient and modality."""
+"""`features`: one bag of feature maps for each patient and modality.
+
+The artifact is a Zarr group of n instances: `features` [n, h, w, C] in `features.dtype` (encoder `pixels`: [n, S, S, 3]
+uint8; `h5`: as in the files), `image` [n] int16 (index into the attribute `images`, the ids), `slot` [n] int8 (place in
+`im.panel`; 0 for OM and TEM), `score` [n] float32 and `position` [n, 2] float32 (centre x, y in pixels of the raw
+image). It is in the store; the link ``<results>/features/<patient>-<modality>.zarr`` leads to it.
+
+A job reads the crops from `glomeruli` (OM, IM) or the instances from `tem` (TEM), and the weights of the encoder. With
+the encoder `h5` it reads files of `h5_folder` instead: `<patient>.h5`, or where that is absent those of the images. It
+calls `features.features.extract_features`. Where a bag is rejected, `task.missing_modalities` decides what follows.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +34,15 @@ class Features(Stage):
     pattern = "{patient}-{modality}"
     suffix = ".zarr"
     torch = True
+    on_device = True
     keeps_process = True
 
     def units(self, plan: PlanView) -> list[str]:
+        """Eligible patients for diagnosis and external ones, each with the modalities that any model reads."""
         return [str(PatientModality(patient, modality)) for patient in plan.patients for modality in plan.modalities]
 
     def new_units(self, plan: PlanView) -> list[str]:
+        """New patients; the target `features` leaves them out, `predict` makes them."""
         return [str(PatientModality(p, modality)) for p in plan.new_patients for modality in plan.modalities]
 
     @need("glomeruli")
@@ -42,11 +55,16 @@ class Features(Stage):
 
     @need("tem")
     def tem(self, plan: PlanView, unit: str) -> Need | None:
-        """The patient's cleaned TEM images."""
+        """The patient's cleaned TEM images; where they are rejected, so is the bag."""
         patient, modality = PatientModality.parse(unit)
         return Need("tem", patient) if modality == "TEM" and self._encoder(plan, unit).name != H5 else None
 
     def settings(self, plan: PlanView, unit: str) -> ExtractionSettings:
+        """The encoder of the modality, the other keys of `features`, and `om.stains` or `im.panel`.
+
+        Paths do not count: of weights their `digest`, of h5 files :meth:`files`. What a modality does not read has a
+        fixed value.
+        """
         modality = PatientModality.parse(unit).modality
         features = plan.config.features
         return ExtractionSettings(
@@ -59,6 +77,7 @@ class Features(Stage):
         )
 
     def rows(self, plan: PlanView, unit: str) -> object:
+        """The rows of the patient's images of the modality, without paths and labels."""
         patient, modality = PatientModality.parse(unit)
         return {
             "patient": patient,
@@ -67,9 +86,14 @@ class Features(Stage):
         }
 
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        """The module of the encoder, which is imported by name: its code counts in the recipe."""
         return tuple(modules_of(self._encoder(plan, unit)))
 
     def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
+        """For `h5`, the digests of the files that exist, of the patient and of each image; for other encoders none.
+
+        Weights that are named without their digest are an error.
+        """
         patient, modality = PatientModality.parse(unit)
         encoder = self._encoder(plan, unit)
         if encoder.name == H5:
@@ -81,6 +105,7 @@ class Features(Stage):
         return {}
 
     def make(self, job: Job[ExtractionSettings]) -> Mapping[str, object]:
+        """Encode the chosen crops or instances (:func:`choose_sources`)."""
         from nephroscale.features.features import extract_features
 
         patient, modality = PatientModality.parse(job.unit)
@@ -95,8 +120,9 @@ class Features(Stage):
 def choose_sources(job: Job[ExtractionSettings]) -> list[Source]:
     """Choose what a bag is made from, by what is declared, never by a label.
 
-    OM: the glomeruli of every slide of the best stain available. IM: each image, in the slot that its marker has in the
-    panel. TEM: the patient's cleaned images.
+    OM: the glomeruli of every slide of the best stain available: the first in `om.stains` of which a slide is not
+    rejected. IM: each image, in the slot that its marker has in the panel. TEM: the patient's cleaned images. Of OM,
+    `extract_features` then takes the `om_glomeruli` best crops of all slides, of IM the best one of each slot.
 
     Raises
     ------

@@ -42,6 +42,7 @@ class ModelRunStage(Stage):
 
     pattern = "{model}/fold{fold}-seed{seed}"
     torch = True
+    on_device = True
     #: The sides of the fold whose patients are read.
     sides: ClassVar[tuple[Side, ...]]
 

@@ -55,6 +55,7 @@ class Predict(Stage):
     recalled = False
     pattern = "{model}/{batch}"
     torch = True
+    on_device = True
 
     def units(self, plan: PlanView) -> list[str]:
         locked = plan.config.predict.external == "locked" and read_opening(plan) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,12 @@ class Screen:
         failed_job = event == "error" and values.get("exception") in {"RuleException", "CalledProcessError"}
         return "" if event in SILENT or failed_job or message.startswith(UNSAID) else otherwise(record)
 
+    def expect(self, rule: str, wildcards: Mapping[str, str]) -> None:
+        """Note a job that would run, for the last lines of a dry run."""
+        stage = self._stage(rule)
+        if stage in self._plan.stages:
+            self._planned.add((stage, self._plan.stages[stage].pattern.format(**wildcards)))
+
     def silence(self) -> str:
         """The jobs that run, where no line was printed for long; else an empty text."""
         now = self._clock()
@@ -115,8 +121,7 @@ class Screen:
     def _start(self, values: dict[str, Any]) -> str:
         stage = self._stage(values["rule_name"])
         now = self._clock()
-        if stage in self._plan.stages:
-            self._planned.add((stage, self._plan.stages[stage].pattern.format(**dict(values.get("wildcards") or {}))))
+        self.expect(values["rule_name"], dict(values.get("wildcards") or {}))
         self._running[values["jobid"]] = (stage, values.get("rule_msg") or values["rule_name"], now)
         if self._time_left:
             self._time_left.start(values["jobid"], stage, now, self._together.get(values["jobid"], 1))

@@ -30,7 +30,10 @@ class InstanceLoss(Settings):
 
     weight: float = setting("Weight of the instance loss; the bag's loss has the rest.", 0.3, minimum=0, maximum=1)
     instances: int = setting(
-        "How many of the most and of the least attended instances it takes, at most half of the bag.", 8, minimum=1
+        "Number of most attended, and of least attended, instances that the instance loss uses; each at most half of "
+        "the bag.",
+        8,
+        minimum=1,
     )
 
 

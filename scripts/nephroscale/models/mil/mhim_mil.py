@@ -32,8 +32,8 @@ class Masking(Settings):
     """Masking and teacher of mhim-mil."""
 
     high: float = setting(
-        "Share of a bag that is masked at random among twice as many of its most attended instances; falls to 0 over "
-        "the training.",
+        "Fraction of a bag that is masked, drawn at random from twice as many of its most attended instances; it falls "
+        "to 0 during training.",
         0.1,
         minimum=0,
         maximum=0.5,

@@ -13,6 +13,7 @@ import tifffile
 import zarr
 
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide, split_alpha
+from nephroscale.slides.readers.claims import LARGEST_IS_COPY
 from nephroscale.slides.readers.colour_profile import is_other_ycbcr, is_stored_ycbcr, page_doubt
 from nephroscale.slides.readers.stated_mpp import aperio_doubt, ome_pixels, read_mpp
 
@@ -36,6 +37,7 @@ LEVELS = 16  # or has few levels between
 WRAPPED = -(1 << 14)  # no background that was subtracted leaves pixels as low as this
 LARGE_STRIP = 1 << 21  # samples that are decoded for a region of REGION rows
 REGION = 256
+REDUCED = 1  # kind of page
 SCENE = 0.25  # least area of a scene, as a share of the largest; previews and labels are smaller
 
 
@@ -71,12 +73,14 @@ class TifffileReader(SlideReader):
             raise UnreadableSlide(refused)
         if series.dtype not in DTYPES:
             raise UnreadableSlide(f"pixels of type {series.dtype} are not supported; save 8 or 16 bits")
+        if page.bitspersample < 8:
+            raise UnreadableSlide(f"its samples have {page.bitspersample} bits; save 8 or 16 bits")
         self._inverted = page.photometric == PHOTOMETRIC.MINISWHITE
         packed = series.dtype.kind == "u" and page.bitspersample % 8
         self._white = (1 << page.bitspersample) - 1 if packed else np.iinfo(series.dtype).max
         self._ycbcr = page.photometric == PHOTOMETRIC.YCBCR and page.compression not in JPEGS
         self._ycbcr |= is_stored_ycbcr(page)
-        self._levels = [(level, _Axes(level)) for level in series.levels]
+        self._levels = [(level, _Axes(_axes_of(tiff, level), level.shape)) for level in series.levels]
         first = self._levels[0][1]
         if self._ycbcr and (
             is_other_ycbcr(page)
@@ -92,6 +96,8 @@ class TifffileReader(SlideReader):
         if page.photometric in GREY and first.samples:  # samples beside grey are channels, if not its opacity
             self.channels = first.count - (_alpha(page) is not None)
         self.rgb = first.samples and self.channels == 3 and page.photometric not in GREY
+        if self.rgb and first.count > 4:
+            raise UnreadableSlide(f"it has {first.count} samples; save red, green, blue and opacity alone")
         self.vendor = "ome-tiff" if tiff.is_ome else "imagej" if tiff.is_imagej else "tiff"
         self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = read_mpp(tiff, page, scene)
         self.scale_doubt = aperio_doubt(page.description, self.width, self.height)
@@ -230,11 +236,11 @@ class TifffileReader(SlideReader):
 class _Axes:
     """The axes of one level."""
 
-    def __init__(self, level: tifffile.TiffPageSeries) -> None:
-        self.names = level.axes
-        sizes = dict(zip(level.axes, level.shape, strict=True))
+    def __init__(self, names: str, shape: tuple[int, ...]) -> None:
+        self.names = names
+        sizes = dict(zip(names, shape, strict=True))
         if "Y" not in sizes or "X" not in sizes:
-            raise UnreadableSlide(f"axes {level.axes} are not those of an image")
+            raise UnreadableSlide(f"axes {names} are not those of an image")
         self.samples = sizes.get("S", 1) > 1
         if self.samples and sizes.get("C", 1) > 1:
             raise UnreadableSlide("it has several colour images; save only one")
@@ -256,6 +262,13 @@ def _decode_once(series: tifffile.TiffPageSeries) -> np.ndarray | None:
     return None
 
 
+def _axes_of(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> str:
+    """Give the axes of an image; pages are channels if OME-XML counts so many and lists none, as with VIPS."""
+    pixels = ome_pixels(tiff) if series.axes == "IYX" and len(tiff.series) == 1 else None
+    sizes = [] if pixels is None else [pixels.get(f"Size{axis}") for axis in "CZT"]
+    return "CYX" if sizes == [str(series.shape[0]), "1", "1"] else str(series.axes)
+
+
 def _choose_picture(tiff: tifffile.TiffFile, number: int | None) -> tuple[tifffile.TiffPageSeries, dict[str, int]]:
     """Choose the picture among the images of a TIFF, whose small ones are previews, labels and macro images.
 
@@ -269,7 +282,8 @@ def _choose_picture(tiff: tifffile.TiffFile, number: int | None) -> tuple[tifffi
     least = max(areas) * SCENE if tiff.is_ome or number is not None else max(areas)
     scenes = [one for one, area in zip(images, areas, strict=True) if area >= least]
     depths = [
-        {name: size for name, size in zip(one.axes, one.shape, strict=True) if name not in "YXSC"} for one in scenes
+        {name: size for name, size in zip(_axes_of(tiff, one), one.shape, strict=True) if name not in "YXSC"}
+        for one in scenes
     ]
     counts = [math.prod(depth.values()) for depth in depths]
     if number is None and sum(counts) > 1:
@@ -277,6 +291,9 @@ def _choose_picture(tiff: tifffile.TiffFile, number: int | None) -> tuple[tifffi
         raise UnreadableSlide(
             f"it has {sum(counts)} pictures ({kinds}); name one in the column path, as a.tif#2, or save a projection"
         )
+    copies = [bool(one.keyframe.subfiletype & REDUCED) for one in images]
+    if number is None and copies[images.index(scenes[0])] and not all(copies):
+        raise UnreadableSlide(LARGEST_IS_COPY)
     index = 0 if number is None else number - 1
     for scene, depth, count in zip(scenes, depths, counts, strict=True):
         if index < count:

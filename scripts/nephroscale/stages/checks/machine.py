@@ -30,7 +30,7 @@ def check_machine(plan: Plan, call: Call, stages: Collection[str]) -> Iterator[N
                 fault, where=f"configuration, {key}: {folder}", fix="Name a folder that you may write to."
             )
     yield from check_executor(call)
-    if call.executor == "local" and any(plan.stages[stage].torch for stage in stages):
+    if call.executor == "local" and any(plan.stages[stage].on_device for stage in stages):
         try:
             choose_device(plan.config.compute.device)
         except NephroscaleError:
