@@ -46,7 +46,7 @@ class Pattern(NamedTuple):
 
     text: str
     names: tuple[str, ...]
-    flags: dict[str, Any]
+    flags: dict[str, object]
 
 
 class Files:
@@ -58,7 +58,7 @@ class Files:
         self._wildcard, self._string, self.kind = WILDCARD_REGEX, AnnotatedString, _IOFile
         self._patterns: dict[int, tuple[Any, Pattern | None]] = {}  # with the object, so that its number stays taken
 
-    def new(self, path: str, rule: Any, flags: Mapping[str, Any]) -> Any:
+    def new(self, path: str, rule: Any, flags: Mapping[str, object]) -> Any:
         """Make a file; the path has to be usual."""
         string = self._string(path)
         string.flags = dict(flags)
@@ -86,7 +86,7 @@ class Files:
         text.append(pattern[at:].replace("%", "%%"))
         return Pattern("%s".join(text), tuple(names), file.flags)
 
-    def path(self, pattern: Pattern, wildcards: Mapping[str, Any]) -> str | None:
+    def path(self, pattern: Pattern, wildcards: Mapping[str, str]) -> str | None:
         """Fill the wildcards in; None if the path is unusual."""
         try:
             path = pattern.text % tuple([wildcards[name] for name in pattern.names])
@@ -94,7 +94,7 @@ class Files:
             return None
         return None if UNUSUAL.search(path) else path
 
-    def fill(self, file: Any, rule: Any, wildcards: Mapping[str, Any]) -> Any:
+    def fill(self, file: Any, rule: Any, wildcards: Mapping[str, str]) -> Any:
         """Make the file of a job; None if Snakemake has to do it."""
         pattern = self.pattern(file)
         path = self.path(pattern, wildcards) if pattern else None
@@ -135,10 +135,10 @@ def quicken_files() -> None:
 
 def fill_wildcards(begin: Callable[..., None]) -> Callable[..., None]:
     """Make the list of a job's wildcards from a dictionary whose names have been checked before."""
-    known: dict[tuple[str, ...], dict[str, Any]] = {}
+    known: dict[tuple[str, ...], Any] = {}
 
     @wraps(begin)
-    def fill(self: Any, toclone: Any = None, fromdict: dict[str, Any] | None = None, **others: Any) -> None:
+    def fill(self: Any, toclone: Any = None, fromdict: dict[str, object] | None = None, **others: Any) -> None:
         names = None if fromdict is None or toclone is not None or others else tuple(fromdict)
         state = known.get(names) if names is not None else None
         if names is None or fromdict is None or state is None:
@@ -159,7 +159,7 @@ class Lists:
         from snakemake.iocontainers import Namedlist
 
         self._plain = Namedlist
-        self._states: dict[Any, dict[str, Any]] = {}
+        self._states: dict[Any, Any] = {}
 
     def new(self, kind: Any, items: list[Any], names: Sequence[tuple[str, int, int | None]] = ()) -> Any:
         """Make a list in which each name is that of one item, or of the items from a first one to an end."""
@@ -245,7 +245,7 @@ def expand_input(
         return found
 
     @wraps(before)
-    def expand(self: Any, wildcards: Mapping[str, Any], groupid: Any = None) -> Any:
+    def expand(self: Any, wildcards: Mapping[str, str], groupid: Any = None) -> Any:
         if id(self) not in known:
             known[id(self)] = (self, items(self))
         named = known[id(self)][1]
@@ -292,7 +292,7 @@ def expand_output(before: Callable[..., Any], files: Files, lists: Lists, contai
     """Make the outputs of a job."""
 
     @wraps(before)
-    def expand(self: Any, wildcards: Mapping[str, Any]) -> Any:
+    def expand(self: Any, wildcards: Mapping[str, str]) -> Any:
         found = [files.fill(each, self, wildcards) for each in self.output]
         if any(each is None for each in found):
             return before(self, wildcards)
@@ -306,7 +306,7 @@ def expand_log(before: Callable[..., Any], files: Files, lists: Lists, container
     """Make the log files of a job."""
 
     @wraps(before)
-    def expand(self: Any, wildcards: Mapping[str, Any]) -> Any:
+    def expand(self: Any, wildcards: Mapping[str, str]) -> Any:
         found = [files.fill(each, self, wildcards) for each in self.log]
         if any(each is None for each in found):
             return before(self, wildcards)
@@ -319,7 +319,7 @@ def expand_benchmark(before: Callable[..., Any], files: Files) -> Callable[..., 
     """Make the benchmark file of a job."""
 
     @wraps(before)
-    def expand(self: Any, wildcards: Mapping[str, Any]) -> Any:
+    def expand(self: Any, wildcards: Mapping[str, str]) -> Any:
         found = files.fill(self.benchmark, self, wildcards) if self.benchmark else None
         return before(self, wildcards) if found is None else found
 
@@ -335,7 +335,7 @@ def get_wildcards(before: Callable[..., Any], files: Files) -> Callable[..., Any
     """Try the wildcards of the job that asks for a file, without making the files that they give."""
 
     @wraps(before)
-    def find(self: Any, requested: Any, wildcards_dict: Mapping[str, Any] | None = None) -> Any:
+    def find(self: Any, requested: Any, wildcards_dict: Mapping[str, str] | None = None) -> Any:
         if requested is None or wildcards_dict is None or not self.wildcard_names <= wildcards_dict.keys():
             return before(self, requested, wildcards_dict)
         if not UNUSUAL.search(requested):
@@ -352,7 +352,7 @@ def get_wildcards(before: Callable[..., Any], files: Files) -> Callable[..., Any
 
 def expand_resources(before: Callable[..., Any], container: Any) -> Callable[..., Any]:
     """Evaluate once for all jobs of a rule what cannot differ between them."""
-    known: dict[tuple[int, int, frozenset[str]], tuple[Any, dict[str, Any] | None]] = {}
+    known: dict[tuple[int, int, frozenset[str]], tuple[Any, dict[str, object] | None]] = {}
 
     @wraps(before)
     def expand(self: Any, wildcards: Any, input: Any, attempt: int, skip_evaluation: Any = None) -> Any:  # noqa: A002
