@@ -170,6 +170,7 @@ def test_a_key_of_another_family_is_an_error() -> None:
         ({"models": {"a": {"threshold": 2}}}, "models.a.threshold is now called models.a.smil_threshold."),
         ({"glomeruli": {"width": 8}}, "glomeruli.width is now called glomeruli.unet.width."),
         ({"glomeruli": {"batch": 8}}, "glomeruli.batch is now called glomeruli.unet.batch_size."),
+        ({"report": {"bootstrap": 9}}, "report.bootstrap is now called report.swaps."),
         ({"om": {"reference": "cohort"}}, "om.reference is now called om.reference_file; leave it out for `cohort`."),
         (
             {"tem": {"burned_in": "keep"}},

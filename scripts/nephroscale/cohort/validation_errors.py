@@ -51,7 +51,7 @@ class ValidationErrors:
     def raise_if_any(self, *, fix: str) -> None:
         """Raise one error that lists all errors found.
 
-        Of many errors in one column the first are listed in full and the others by their rows, so that a wrong
+        If a column has many errors, the first are listed in full and the others by row, so that a wrong
         ``data.root`` does not hide the rest.
 
         Raises

@@ -164,7 +164,7 @@ def _encoders(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def predict_elsewhere(options: argparse.Namespace) -> int:
-    """Predict patients by a packaged model: write a configuration, take the model in, run the target `predict`."""
+    """Predict patients with a packaged model: write a configuration, import the model, run the target `predict`."""
     package = Package.read(options.model.absolute())
     config = {**package.settings(), "results": "results", "store": {"path": "store"}}
     found = {digest_weights(path): str(path.absolute()) for path in options.weights}

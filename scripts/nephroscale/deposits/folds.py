@@ -43,7 +43,7 @@ class DepositPatient:
 
     @property
     def together(self) -> str:
-        """The name of those who stay on one side: of the group, or of the person."""
+        """The name of the group, or of the person, that stays on one side."""
         return self.group or self.person or self.id
 
     def kind(self, site: str) -> int:
@@ -189,7 +189,7 @@ def _divide(patients: Sequence[DepositPatient], settings: DepositFoldsSettings, 
 
 
 def _place(patients: Sequence[DepositPatient], diagnosis: FoldTable, site: str, seed: int) -> list[FoldSides]:
-    """Keep the sides of the diagnosis; test each further patient in the fold of its group, or of its turn."""
+    """Keep the folds of the diagnosis; test each other patient in the fold of its group, or in the next one in turn."""
     read = {patient.id for patient in patients}
     group_of = diagnosis.groups
     folds = diagnosis.divisions[0]

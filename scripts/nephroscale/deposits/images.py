@@ -106,7 +106,7 @@ def load_pictures(bags: Mapping[str, Path], labels: Mapping[str, bool] | None, s
     list of TemPicture
         By patient, then in the order of the patient's images.
     """
-    _pixels.cache_clear()  # a bag may have been made anew
+    _pixels.cache_clear()  # a bag may have been recomputed
     found = []
     for patient, path in sorted(bags.items()):
         names = [str(name) for name in read_attributes(path)["images"]]

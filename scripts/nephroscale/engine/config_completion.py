@@ -19,6 +19,9 @@ _BOOLEAN = {"true": True, "false": False, "yes": True, "no": False, "on": True, 
 REMOVED = {"recompute": "`snakemake --forcerun RULE` computes a stage again"}
 """Former keys, and what replaces each."""
 
+RENAMED_TWICE = {"report.bootstrap": "report.swaps"}
+"""First names of keys that were renamed twice, and their present names."""
+
 VALUES_RENAMED = {
     "tem.remove_marks": ": true for `remove`, false for `keep`",
     "om.reference_file": "; leave it out for `cohort`",
@@ -117,7 +120,7 @@ class Completion:
         if here in REMOVED:
             return f"{here} is not a key any more: {REMOVED[here]}."
         new = next((f"{path}.{name}" for name, described in known.items() if described.get("x-was") == key), None)
-        if new := new or self._moved.get(here):
+        if new := new or self._moved.get(here) or RENAMED_TWICE.get(here):
             return f"{here} is now called {new}{VALUES_RENAMED.get(new, '')}."
         if re.fullmatch(r"models\.[^.]+", path):
             families = families_of(self.schema).items()

@@ -19,7 +19,7 @@ from nephroscale.store.disk import is_full_disk
 class PathRedactor:
     """Puts ``<image_id>`` in the place of a raw file's path, its name, and its name without suffix.
 
-    Ids of the tables stay, also where they contain such a name. So do names that tell nothing of a patient: those of a
+    Ids of the tables stay, also where they contain such a name. So do names that do not identify a patient: those of a
     stain or marker (`PASM.svs`), and those that files of several patients have (`1.png`, `slide.tif`); only the whole
     path of these is replaced.
 

@@ -1,7 +1,7 @@
-"""What the pre-pass found last time, so that it need not work out again what cannot have changed.
+"""The results of the last pre-pass, so that unchanged recipes are not computed again.
 
-Working out the recipe of an artifact takes a millisecond; to see that its raw files, its record and its object are as
-they were takes a tenth of that. Nothing is taken on trust beyond what a full pre-pass trusts: sizes and times of files.
+Computing the recipe of an artifact takes a millisecond. Checking that its raw files, its record and its object are
+unchanged takes a tenth of that. Nothing is taken on trust beyond what a full pre-pass trusts: sizes and times of files.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class LastPlan:
         return entry.receipt
 
     def keep(self, stage: Stage, unit: str, receipt: Receipt | None) -> None:
-        """Remember what is known of a unit; nothing from the first one on that is not known."""
+        """Remember a unit, up to the first one that is not known."""
         if receipt is None or not stage.recalled:
             self._complete = False
         elif self._complete:

@@ -74,7 +74,7 @@ class RawCache:
 
     @staticmethod
     def is_there(path: Path) -> bool:
-        """Whether all files of a raw image exist and can be read."""
+        """Whether all files of a raw image exist and are readable."""
         try:
             raw.stat_signature(path)
         except (NephroscaleError, OSError):
@@ -88,7 +88,7 @@ class RawCache:
         signature, size = raw.stat_signature(path)
         digest: str = raw.digest(path)
         entry = {"signature": signature, "size": size, "digest": digest}
-        if raw.stat_signature(path)[0] == signature:  # else it changed meanwhile: nothing to remember
+        if raw.stat_signature(path)[0] == signature:  # else it changed meanwhile
             self._hashed[path] = entry
             self.store.write_text(Path(self._entry_path(path)), json.dumps(entry))
         return digest

@@ -1,4 +1,4 @@
-"""What predictions are worth for decisions: accuracy of the more confident ones, and the net benefit of an action.
+"""Usefulness of predictions for decisions: accuracy of the most confident ones, and net benefit of an action.
 
 References
 ----------

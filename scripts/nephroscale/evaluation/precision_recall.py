@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def average_precision(networks: Networks, c: int) -> float | None:
-    """Compute the average precision of one class, averaged over networks and folds by a fold's cases of the class.
+    """Compute the average precision of one class: the mean over networks and folds, weighted by cases of the class.
 
     None without a fold that has cases of the class and others. Guessing gives the share of the class.
     """

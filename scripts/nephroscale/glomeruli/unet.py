@@ -22,7 +22,7 @@ WINDOW_PX = 1024  # side of the windows in which a slide is segmented
 def detect(view: TileView, weights: Path | None, settings: DetectionSettings) -> ProbabilityMaps:  # noqa: ARG001
     """Compute the probability of glomerulus over a slide, window by window.
 
-    Of a window, only the rectangle around its tissue is computed.
+    In each window, only the rectangle around the tissue is computed.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def detect(view: TileView, weights: Path | None, settings: DetectionSettings) ->
 
 
 def _around_tissue(view: TileView, window: Window) -> Window | None:
-    """Shrink a window to the rectangle around its tissue, from a multiple of the network's on; None where is none."""
+    """Shrink a window to the rectangle around its tissue, aligned to the network's stride; None without tissue."""
     tissue = view.status[window.y : window.y + window.h, window.x : window.x + window.w] == TileStatus.TISSUE
     rows, columns = np.flatnonzero(tissue.any(axis=1)), np.flatnonzero(tissue.any(axis=0))
     if not len(rows):

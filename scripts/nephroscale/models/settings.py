@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, TypeVar
 
 from nephroscale.settings import Schema, Settings, setting
@@ -96,5 +96,5 @@ class ModelSettings(Settings):
         return type(base).from_mapping({**base.to_mapping(), **self.train})
 
 
-COMMON_KEYS = ("family", "modalities", "train")
+COMMON_KEYS = tuple(each.name for each in fields(ModelSettings) if each.name != "options")
 """Keys of an entry of `models` that every family has."""

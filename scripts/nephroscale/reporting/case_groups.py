@@ -1,4 +1,4 @@
-"""Groups of cases whose pages lead to each other: those of the folds, external ones, and new ones."""
+"""Groups of cases whose pages link to each other: cases of the folds, external cases, new cases."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ def _format_value(value: float | None, digits: int = 3) -> str:
 
 
 def _count_glomeruli(slides: Sequence[SlidePicture]) -> dict[str, object] | None:
-    """Take the section with the most glomeruli, and what the classifications say about that number."""
+    """Count the glomeruli of the section with the most, and describe how classifications judge that number."""
     counted = [slide for slide in slides if slide.fullest_section is not None]
     if not counted:
         return None

@@ -301,7 +301,7 @@ def _background(slide: SlideReader, probes: list[np.ndarray]) -> str:
         # The mean of the channels: a single pseudo-colour stays below a third, however bright it is.
         return "bright" if np.percentile(pixels.mean(-1), 75) >= 100 else "dark"
     # A strong grey signal may fill much of a field, but not three quarters of it. Dim pictures of a camera with more
-    # than 8 bits lie little above its offset.
+    # than 8 bits are only a little above its offset.
     full = 255.0 if slide.dtype == np.uint8 else max(full_scale(pixels), 4095.0)
     return "bright" if np.percentile(pixels.max(-1), 25) > full / 2 else "dark"
 

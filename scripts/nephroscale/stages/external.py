@@ -49,7 +49,7 @@ def read_opening(plan: PlanView) -> Opening | None:
 
 
 def describe_opening(plan: PlanView) -> str | None:
-    """State for the report whether the external patients were looked at before; None without external patients."""
+    """Describe for the report whether external patients were scored before; None without external patients."""
     if not external_patients(plan):
         return None
     found = read_opening(plan)

@@ -5,7 +5,7 @@ The artifact is a folder: `weights.safetensors`, the training curve `curve.json`
 The named inputs are declared in `ModelRunStage` (stages/model_run.py): `folds` (the training and validation patients
 of the fold), `features` (of these patients) and, with `tem.prior: deposits`, `priors`. The settings are the model's
 entry of `models`, and `train`. A job calls `training.fit.fit`, then
-`evaluation.validation.write_validation_predictions`.
+`evaluation.evaluate.write_validation_predictions`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Find the ticks and letters at a line of a grey level, such as a scale bar, by this level."""
+"""Find ticks and letters beside a line, such as a scale bar, by its grey level."""
 
 from __future__ import annotations
 

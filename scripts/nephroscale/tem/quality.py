@@ -157,7 +157,7 @@ def normalise_contrast(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def percentiles(image: np.ndarray, mask: np.ndarray, *shares: float) -> list[float]:
     """Give percentiles of the pixels that are not masked, as `numpy.percentile` does, by their histogram.
 
-    Of an image with more than two million pixels, every second row or fewer rows are used.
+    If an image has more than two million pixels, every second row or fewer are used.
 
     Parameters
     ----------

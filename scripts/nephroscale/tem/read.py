@@ -70,7 +70,7 @@ def read_tem(path: Path, page: int | None = None) -> TemPicture:
 
 
 def _refuse_wrapped(pixels: np.ndarray) -> None:
-    """Refuse signed numbers that were stored as unsigned: black and white are then neighbours.
+    """Reject signed values that are stored as unsigned: black and white are then adjacent.
 
     Exchanged back, the levels of neighbouring pixels differ by less than half as much.
     """

@@ -1,4 +1,4 @@
-"""One pass over a TEM image for what all searches of marks begin with: squares of equal or even pixels, and counts.
+"""Scan a TEM image once for what all searches for marks start from: squares of equal or even pixels, and counts.
 
 A band of rows at a time stays in the processor's cache, where a step takes a quarter of the time.
 """
@@ -118,7 +118,7 @@ def _places(found: np.ndarray, first: int) -> np.ndarray:
 
 
 def _without_last(squares: np.ndarray, *, at_bottom: bool) -> np.ndarray:
-    """Remove what begins in the last column of an image, or in its last row, and is no square."""
+    """Drop squares that would begin in the last column of an image, or in its last row."""
     squares[:, -1] = 0
     if at_bottom:
         squares[-1] = 0

@@ -58,7 +58,7 @@ def missing_modalities(bag: Bag, modalities: Sequence[str]) -> list[str]:
 
 
 def leave_out_each(bags: Sequence[Bag], modalities: Sequence[str]) -> list[tuple[str, Bag]]:
-    """Give each patient with several modalities without each of them in turn: the modality left out, and the rest."""
+    """For each patient with several modalities, leave out each one in turn: the modality left out, and the rest."""
     found = []
     for bag in bags:
         lacking = missing_modalities(bag, modalities)

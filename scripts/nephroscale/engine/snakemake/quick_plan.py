@@ -1,4 +1,4 @@
-"""What Snakemake finds out anew for each job, although it is the same for all jobs of a rule, is found out once.
+"""Compute once per rule what Snakemake computes again for each job.
 
 In the plan of a large cohort a third of the time went into reading each job's script and the signatures of functions,
 and a quarter of a dry run into messages that our screen does not print.
@@ -29,13 +29,13 @@ def collect_garbage_rarely() -> None:
 
 
 def collect_garbage_as_usual() -> None:
-    """Set the plan aside, which stays to the end of a run, and collect what its jobs leave behind as Python does."""
+    """Leave the plan, which is kept until the run ends, out of garbage collection; collect the rest as by default."""
     gc.freeze()
     gc.set_threshold(*USUAL)
 
 
 def quicken_plan(handlers: Collection[object] = ()) -> None:
-    """Let Snakemake 9 look for each script and at each function once in this process.
+    """Let Snakemake 9 look up each script and inspect each function only once in this process.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What stands on the screen during a run: few lines, each with the time of day, what was done and how long it takes."""
+"""The screen output of a run: few lines, each with the time of day, the job and its duration."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def _check_rule(plan: Plan, stage: Stage, unit: str, inputs: Mapping[str, Any], 
     if dict(settings) != stage.settings(plan, unit).to_mapping():
         raise NephroscaleError(
             "The rule's settings are not those that the stage declares.",
-            where=f"workflow/rules/{stage.name}.smk",
+            where=f"rule {stage.rule}, in workflow/rules",
             fix="Pass `params: settings=` on, and edit the configuration only after a run has finished.",
         )
 

@@ -123,7 +123,7 @@ def _picture(file: Any) -> Any:
 
 
 def _kinds(file: Any) -> str:
-    """Describe along what there are several frames."""
+    """List the dimensions along which there are several frames."""
     counts = {loop.type: loop.count for loop in file.experiment if loop.count > 1}
     positions = counts.pop("XYPosLoop", 1)
     axes = dict.fromkeys(AXES.get(kind, kind) for kind in counts)
