@@ -21,6 +21,8 @@ from nephroscale.glomeruli.classes import DEFAULT_CLASSES, classify, is_named
         ("non_globally_sclerotic_glomeruli", "glomerulus"),
         ("Non-sclerosed glomerulus", "glomerulus"),
         ("Annotated area", "annotated area"),
+        ("Annotated areas", "annotated area"),
+        ("ANNOTATED_REGIONS", "annotated area"),
         ("Non-glomerulus", "other"),
         ("NonGlomerulus", "other"),
         ("Not a glomerulus", "other"),

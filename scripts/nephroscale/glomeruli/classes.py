@@ -12,7 +12,7 @@ Kind = Literal["glomerulus", "sclerosed", "annotated area", "other"]
 DEFAULT_CLASSES: dict[str, Kind] = {
     **dict.fromkeys(("glomerulus", "glomeruli", "glom", "gloms", "肾小球", "腎小球", "糸球体", "사구체"), "glomerulus"),
     **dict.fromkeys(("sclerosed", "sclerotic", "global sclerosis", "硬化"), "sclerosed"),
-    **dict.fromkeys(("annotated area", "annotated region"), "annotated area"),
+    **dict.fromkeys(("annotated area", "annotated areas", "annotated region", "annotated regions"), "annotated area"),
 }
 """Name of a class to what it means."""
 

@@ -13,6 +13,7 @@ from nephroscale.slides.drawn_shapes import find_shapes, find_strips
 from nephroscale.slides.dye import components, separate_dye
 from nephroscale.slides.panels import find_panels
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion
+from nephroscale.slides.steps import find_step
 
 if TYPE_CHECKING:
     from nephroscale.cohort.image import ImageRow
@@ -142,7 +143,10 @@ class Field(SlideReader):
         drawn |= find_shapes(_levels(grey, valid, drawn))
         drawn &= valid
         self.marked = float(drawn.mean()) + 1 - (bottom - top) / self.height
-        self._pixels, self._valid = _fill(grey, drawn)[..., None], None if valid.all() else valid
+        filled = _fill(grey, drawn)
+        if step := find_step(filled[top:bottom]):
+            raise Rejected(step)
+        self._pixels, self._valid = filled[..., None], None if valid.all() else valid
 
     def read_inside(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray | None]:  # noqa: ARG002
         """Read a region: pixels, and a mask of those that are no data strip (None for all)."""

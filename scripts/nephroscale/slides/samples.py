@@ -16,7 +16,7 @@ from nephroscale.slides.microscope_scale import (
     sidecar_fault,
     unequal_sides,
 )
-from nephroscale.slides.readers.claims import claim_fault, least_bytes
+from nephroscale.slides.readers.claims import LARGEST_IS_COPY, claim_fault, least_bytes
 from nephroscale.slides.readers.stated_mpp import NOT_SQUARE, read_mpp
 from nephroscale.slides.stacks import choose_plane, kind_of_stack, open_stack
 
@@ -31,6 +31,7 @@ JPEG = b"\xff\xd8\xff"
 RASTERS = ("PNG", "JPEG", "BMP", "JPEG2000")
 ORIENTATION = 274
 UPRIGHT = (0, 1)  # 0 is not defined, and written all the same
+REDUCED = 1  # kind of page
 OPAQUE, MOST_TRANSPARENT = 128, 0.001  # opacity of a pixel that counts, and the largest share of others
 TRANSPARENT = "a part of it is transparent; save it without transparency, or cut this part off"
 LAB = ("CIELAB", "ICCLAB", "ITULAB")
@@ -249,6 +250,8 @@ def _choose_page(pages: Sequence[tifffile.TiffPage], number: int | None) -> tiff
     full = [page for page in pictures if page.imagelength * page.imagewidth == largest]
     bits = max(_bits(page) for page in full)
     best = [page for page in full if _bits(page) == bits]
+    if best[0].subfiletype & REDUCED and any(not page.subfiletype & REDUCED for page in pictures):
+        raise Rejected(LARGEST_IS_COPY)
     if len(best) > 1:
         raise Rejected(f"it has {len(best)} pages of one size and type; name one in the column path, as a.tif#2")
     return best[0]

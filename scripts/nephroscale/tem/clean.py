@@ -44,7 +44,7 @@ class Cleaned:
         return self.mask[self.top : self.top + height, self.left : self.left + width]
 
 
-def clean_burned_in(image: np.ndarray, drawn: np.ndarray | None = None) -> Cleaned:
+def clean_burned_in(image: np.ndarray, drawn: np.ndarray | None = None, *, network: bool = True) -> Cleaned:
     """Cut data strips off a TEM image and fill burned-in bars, labels and arrows with tissue's texture.
 
     Parameters
@@ -53,6 +53,8 @@ def clean_burned_in(image: np.ndarray, drawn: np.ndarray | None = None) -> Clean
         uint8 [h, w].
     drawn
         bool [h, w], pixels in another colour than the rest; marks for certain.
+    network
+        Whether the network, too, looks for marks.
 
     Returns
     -------
@@ -71,7 +73,7 @@ def clean_burned_in(image: np.ndarray, drawn: np.ndarray | None = None) -> Clean
     inner = np.ascontiguousarray(image[picture])
     if panels := find_panels(inner):
         raise Rejected(panels)
-    marks = find_marks(inner)
+    marks = find_marks(inner, network=network)
     if drawn is not None and drawn.any():
         marks |= dilated(drawn, COLOUR_REACH)[picture]
     if several := find_seam(inner, marks):

@@ -15,6 +15,7 @@ import numpy as np
 from nephroscale.tem.letters import BLACK, WHITE, Drawn, find_glyphs, find_label_lines, select_text, strokes
 from nephroscale.tem.level import find_one_level
 from nephroscale.tem.lines import find_lines
+from nephroscale.tem.network import find_drawn
 from nephroscale.tem.pure import find_pure_shapes
 from nephroscale.tem.screen import DARK_KIND, EVEN_KIND, PALE_KIND, Levels, find_groups, find_parts
 from nephroscale.tem.shapes import (
@@ -98,13 +99,15 @@ def _near(image: np.ndarray, level: int) -> np.ndarray:
     return np.asarray(cv2.absdiff(image, np.full_like(image, level)) <= FLAT)
 
 
-def find_marks(image: np.ndarray) -> np.ndarray:
+def find_marks(image: np.ndarray, *, network: bool = True) -> np.ndarray:
     """Find scale bars, opaque labels and text drawn on a TEM image.
 
     Parameters
     ----------
     image
         uint8 [h, w] without data strips.
+    network
+        Whether the network, too, looks for marks.
 
     Returns
     -------
@@ -126,6 +129,8 @@ def find_marks(image: np.ndarray) -> np.ndarray:
     for (y, x, h, w), tone in find_label_lines(glyphs, bars):
         rows, columns = slice(max(0, y), y + h), slice(max(0, x), x + w)
         mask[rows, columns] |= strokes(image[rows, columns], tone)
+    if network:
+        mask |= find_drawn(levels)
     return sparsely_dilated(mask, max(2, round(0.002 * max(image.shape))))
 
 

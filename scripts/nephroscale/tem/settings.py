@@ -34,6 +34,11 @@ class TemSettings(Settings):
         default=True,
         was="burned_in",
     )
+    mark_network: bool = setting(
+        "Whether a small network, too, looks for grey text, thin and dashed lines and half-transparent marks, of which "
+        "the other searches miss most (docs/tem.md).",
+        default=True,
+    )
     even_illumination: bool = setting(
         "Whether a smooth gradient of brightness over the image is evened, by a factor of at most 1.3.", default=True
     )

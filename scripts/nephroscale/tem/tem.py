@@ -167,7 +167,7 @@ def load_image(image: TemImage, settings: TemSettings) -> Cleaned:
         raise Rejected(image.facts.reason or "rejected when registered")
     picture = read_tem(image.path, image.facts.page)
     cleaned = (
-        clean_burned_in(picture.grey, picture.drawn)
+        clean_burned_in(picture.grey, picture.drawn, network=settings.mark_network)
         if settings.remove_marks
         else Cleaned(picture.grey, np.zeros(picture.grey.shape, bool), 0)
     )

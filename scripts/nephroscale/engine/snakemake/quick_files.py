@@ -46,7 +46,7 @@ class Pattern(NamedTuple):
 
     text: str
     names: tuple[str, ...]
-    flags: dict[str, object]
+    flags: Mapping[str, object]
 
 
 class Files:
@@ -135,7 +135,7 @@ def quicken_files() -> None:
 
 def fill_wildcards(begin: Callable[..., None]) -> Callable[..., None]:
     """Make the list of a job's wildcards from a dictionary whose names have been checked before."""
-    known: dict[tuple[str, ...], Any] = {}
+    known: dict[tuple[str, ...], dict[str, Any]] = {}
 
     @wraps(begin)
     def fill(self: Any, toclone: Any = None, fromdict: dict[str, object] | None = None, **others: Any) -> None:
@@ -159,7 +159,7 @@ class Lists:
         from snakemake.iocontainers import Namedlist
 
         self._plain = Namedlist
-        self._states: dict[Any, Any] = {}
+        self._states: dict[Any, dict[str, object]] = {}
 
     def new(self, kind: Any, items: list[Any], names: Sequence[tuple[str, int, int | None]] = ()) -> Any:
         """Make a list in which each name is that of one item, or of the items from a first one to an end."""
@@ -352,7 +352,7 @@ def get_wildcards(before: Callable[..., Any], files: Files) -> Callable[..., Any
 
 def expand_resources(before: Callable[..., Any], container: Any) -> Callable[..., Any]:
     """Evaluate once for all jobs of a rule what cannot differ between them."""
-    known: dict[tuple[int, int, frozenset[str]], tuple[Any, dict[str, object] | None]] = {}
+    known: dict[tuple[int, int, frozenset[str]], tuple[Any, dict[str, str] | None]] = {}
 
     @wraps(before)
     def expand(self: Any, wildcards: Any, input: Any, attempt: int, skip_evaluation: Any = None) -> Any:  # noqa: A002

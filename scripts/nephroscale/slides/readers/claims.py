@@ -1,9 +1,13 @@
-"""Refuse a picture whose header states far more pixels than the bytes of its file can hold."""
+"""Refuse a picture whose header states far more pixels than the bytes of its file can hold, or contradicts itself."""
 
 from __future__ import annotations
 
 MOST_EXPANSION = 2000
 """Decoded bytes of one byte at most: deflate reaches 1032, LZW and JPEG about 1400, run lengths 127."""
+LARGEST_IS_COPY = (
+    "its largest image is marked as a reduced copy of another, as a macro image is; name the one with the picture in "
+    "the column path, as a.tif#2"
+)
 SMALL = 1 << 22  # decoded bytes that are no risk to memory
 
 

@@ -24,6 +24,7 @@ APERIO_YCBCR, JPEG_2000 = 33003, (33003, 33004, 33005, 34712)
 """Compressions of TIFF."""
 YCBCR = 6
 NOT_APPLIED = "which was not applied; convert the colours to sRGB"
+DAMAGED = f"it has a damaged colour profile, {NOT_APPLIED}"
 
 
 def profile_doubt(icc: bytes | None) -> str:
@@ -45,7 +46,7 @@ def profile_doubt(icc: bytes | None) -> str:
         shown = ImageCms.profileToProfile(Image.fromarray(cube), profile, ImageCms.createProfile("sRGB"))
         name = " ".join((profile.profile.profile_description or "").split())[:40]
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
-        return f"it has a damaged colour profile, {NOT_APPLIED}"
+        return DAMAGED
     change = float(np.abs(np.asarray(shown, np.float32) - cube).mean())
     if change <= SAME_COLOURS:
         return ""

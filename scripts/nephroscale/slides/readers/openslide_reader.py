@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import openslide
 import tifffile
+from PIL import ImageCms
 
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide, split_alpha
-from nephroscale.slides.readers.colour_profile import profile_doubt
+from nephroscale.slides.readers.colour_profile import DAMAGED, profile_doubt
 from nephroscale.slides.readers.dicom_colours import disagreeing_colours
 from nephroscale.slides.readers.stated_mpp import StatedMpp, aperio_doubt, read_mpp, square_pixels
 
@@ -62,8 +63,14 @@ class OpenslideReader(SlideReader):
             stated = square_pixels(*sides, generic=self.vendor == "generic-tiff")
         self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = stated
         self.scale_doubt = aperio_doubt(properties.get(DESCRIPTION, ""), self.width, self.height)
-        profile = self._slide.color_profile if PROFILE in properties else None
-        self.colour_doubt = profile_doubt(profile.tobytes()) if profile else ""
+        self.colour_doubt = self._profile_doubt() if PROFILE in properties else ""
+
+    def _profile_doubt(self) -> str:
+        try:
+            profile = self._slide.color_profile
+        except (ImageCms.PyCMSError, OSError):
+            return DAMAGED
+        return profile_doubt(profile.tobytes()) if profile else ""
 
     def _open(self) -> openslide.OpenSlide:
         return openslide.OpenSlide(self.path)
@@ -82,7 +89,7 @@ class OpenslideReader(SlideReader):
                 self._slide = self._open()
             except FAULTS as again:
                 raise UnreadableSlide(f"OpenSlide cannot open it again: {again}") from again
-            raise UnreadableRegion(str(fault)) from fault
+            raise UnreadableRegion(str(fault).replace(str(self.path), "the file")) from fault
         return split_alpha(rgba)
 
     def close(self) -> None:

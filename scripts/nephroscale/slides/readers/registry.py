@@ -213,7 +213,7 @@ def _check_extra(reader: str) -> None:
 
 
 def _check_tiff(path: Path) -> bool:
-    """Whether the first page is 8-bit RGB and larger than all others; an image that its tag rotates is rejected."""
+    """Whether OpenSlide can read the first page, 8-bit RGB and larger than all others; rotated images are rejected."""
     import tifffile
 
     try:
@@ -237,6 +237,7 @@ def _check_tiff(path: Path) -> bool:
                 and [other.imagelength * other.imagewidth >= area for other in whole].count(True) == 1
                 and page.samplesperpixel >= 3
                 and UNSPECIFIED not in map(int, page.extrasamples)
+                and not _has_odd_tiles(page)
                 and not (tiff.is_ome and len(tiff.series[0].shape) > 3)
             )
     except Rejected:
@@ -246,6 +247,13 @@ def _check_tiff(path: Path) -> bool:
     if orientation not in {0, 1}:  # 0 is not defined, and written all the same
         raise Rejected(f"its orientation tag is {orientation}, with which tiles are read mirrored; save it upright")
     return plain
+
+
+def _has_odd_tiles(page: TiffPage) -> bool:
+    """Whether uncompressed tiles are no multiple of 1024 bytes; OpenSlide then refuses the file when it is read."""
+    samples = 1 if page.planarconfig == SEPARATE else page.samplesperpixel
+    size = page.tilelength * page.tilewidth * samples * page.bitspersample // 8
+    return page.is_tiled and page.compression == 1 and size % 1024 > 0
 
 
 def _check_segments(page: TiffPage) -> None:

@@ -13,6 +13,7 @@ import tifffile
 import zarr
 
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide, split_alpha
+from nephroscale.slides.readers.claims import LARGEST_IS_COPY
 from nephroscale.slides.readers.colour_profile import is_other_ycbcr, is_stored_ycbcr, page_doubt
 from nephroscale.slides.readers.stated_mpp import aperio_doubt, ome_pixels, read_mpp
 
@@ -36,6 +37,7 @@ LEVELS = 16  # or has few levels between
 WRAPPED = -(1 << 14)  # no background that was subtracted leaves pixels as low as this
 LARGE_STRIP = 1 << 21  # samples that are decoded for a region of REGION rows
 REGION = 256
+REDUCED = 1  # kind of page
 SCENE = 0.25  # least area of a scene, as a share of the largest; previews and labels are smaller
 
 
@@ -71,6 +73,8 @@ class TifffileReader(SlideReader):
             raise UnreadableSlide(refused)
         if series.dtype not in DTYPES:
             raise UnreadableSlide(f"pixels of type {series.dtype} are not supported; save 8 or 16 bits")
+        if page.bitspersample < 8:
+            raise UnreadableSlide(f"its samples have {page.bitspersample} bits; save 8 or 16 bits")
         self._inverted = page.photometric == PHOTOMETRIC.MINISWHITE
         packed = series.dtype.kind == "u" and page.bitspersample % 8
         self._white = (1 << page.bitspersample) - 1 if packed else np.iinfo(series.dtype).max
@@ -92,6 +96,8 @@ class TifffileReader(SlideReader):
         if page.photometric in GREY and first.samples:  # samples beside grey are channels, if not its opacity
             self.channels = first.count - (_alpha(page) is not None)
         self.rgb = first.samples and self.channels == 3 and page.photometric not in GREY
+        if self.rgb and first.count > 4:
+            raise UnreadableSlide(f"it has {first.count} samples; save red, green, blue and opacity alone")
         self.vendor = "ome-tiff" if tiff.is_ome else "imagej" if tiff.is_imagej else "tiff"
         self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = read_mpp(tiff, page, scene)
         self.scale_doubt = aperio_doubt(page.description, self.width, self.height)
@@ -257,7 +263,7 @@ def _decode_once(series: tifffile.TiffPageSeries) -> np.ndarray | None:
 
 
 def _axes_of(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> str:
-    """Give the axes of an image; pages are channels if OME-XML says so without a list of them, as with VIPS."""
+    """Give the axes of an image; pages are channels if OME-XML counts so many and lists none, as with VIPS."""
     pixels = ome_pixels(tiff) if series.axes == "IYX" and len(tiff.series) == 1 else None
     sizes = [] if pixels is None else [pixels.get(f"Size{axis}") for axis in "CZT"]
     return "CYX" if sizes == [str(series.shape[0]), "1", "1"] else str(series.axes)
@@ -285,6 +291,9 @@ def _choose_picture(tiff: tifffile.TiffFile, number: int | None) -> tuple[tifffi
         raise UnreadableSlide(
             f"it has {sum(counts)} pictures ({kinds}); name one in the column path, as a.tif#2, or save a projection"
         )
+    copies = [bool(one.keyframe.subfiletype & REDUCED) for one in images]
+    if number is None and copies[images.index(scenes[0])] and not all(copies):
+        raise UnreadableSlide(LARGEST_IS_COPY)
     index = 0 if number is None else number - 1
     for scene, depth, count in zip(scenes, depths, counts, strict=True):
         if index < count:
