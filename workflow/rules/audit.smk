@@ -1,4 +1,8 @@
-"""Audit: the provenance of every artifact."""
+"""Audit: the provenance of every artifact, as a page, a JSON document and an RO-Crate.
+
+The rule outputs the receipt. The job also writes the link `<results>/audit` to the folder in the store; the rule
+`show_page` (report.smk) copies the page to `<results>/audit.html`.
+"""
 
 audit_stage = stage_of_rule("audit")
 

@@ -1,4 +1,9 @@
-"""Deposits: electron-dense deposits in TEM images, by a plain network, an SVM on features of a pretrained network, and both combined."""
+"""Deposits: electron-dense deposits in TEM images.
+
+The models are a plain network, an SVM on features of a pretrained network, and both combined. The rules make their
+folds, the priors of TEM images in the diagnosis, the trained models, the predictions for the test side of each fold and
+for new patients, and a page; each outputs a receipt. `show_deposits` copies the page and its table to `<results>`.
+"""
 
 deposit_folds_stage = stage_of_rule("deposit_folds")
 deposit_priors_stage = stage_of_rule("deposit_priors")

@@ -1,8 +1,7 @@
 """Features: one bag of feature maps for each patient and modality.
 
-The rule outputs the receipt. The job also writes the link `<results>/features/{patient}-{modality}.zarr` to the bag in the store.
-tiles.smk describes how a job runs, and
-how an artifact is made again.
+The rule outputs the receipt. The job also writes the link `<results>/features/{patient}-{modality}.zarr` to the bag in
+the store. tiles.smk describes how a job runs, and how an artifact is made again.
 """
 
 features_stage = stage_of_rule("features")

@@ -1,4 +1,8 @@
-"""Folds: which patients train, validate and test."""
+"""Folds: which patients train, validate and test in each fold.
+
+The rule outputs the receipt. The job also writes the link `<results>/folds` to the folder in the store, which has
+`folds.json`. Of the features, it depends only on which were accepted, and on why others were not.
+"""
 
 folds_stage = stage_of_rule("folds")
 

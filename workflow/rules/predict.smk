@@ -1,4 +1,8 @@
-"""Predict: the ensemble's predictions for patients outside the folds."""
+"""Predict: the ensemble's predictions for patients outside the folds, and a page for each new case.
+
+Units are a model and a batch of new patients, or `external` (no pages). Each rule outputs the receipt; the jobs also
+write the links `<results>/predict/{model}/{batch}` and `<results>/new_cases/{model}/{batch}` to folders in the store.
+"""
 
 predict_stage = stage_of_rule("predict")
 new_cases_stage = stage_of_rule("new_cases")

@@ -1,4 +1,8 @@
-"""Reference: the stains that OM slides are normalised to, from the patients set apart."""
+"""Reference: the stains that OM slides are normalised to, from the patients set apart.
+
+The rule outputs the receipt. The job also writes the link `<results>/reference` to the JSON file in the store. It reads
+the raw slides, too, which the stage names (scripts/nephroscale/stages/reference.py).
+"""
 
 reference_stage = stage_of_rule("reference")
 

@@ -1,4 +1,8 @@
-"""Register: the digest and the facts of each raw file."""
+"""Register: the digest and the facts of each raw file of a patient.
+
+The rule outputs the receipt. The job also writes the link `<results>/register/{patient}.facts.json` to the JSON file in
+the store. Its inputs are raw files, which the stage names (scripts/nephroscale/stages/register.py).
+"""
 
 register_stage = stage_of_rule("register")
 

@@ -1,4 +1,8 @@
-"""Report: tables, plots and one page about everything that was made."""
+"""Report: tables, plots and one page about everything that was made.
+
+The rule outputs the receipt. The job also writes the link `<results>/report` to the folder in the store. Further rules
+copy pages to `<results>/{page}.html` (the audit's, too) and the table of cases to `<results>/patients.csv`.
+"""
 
 report_stage = stage_of_rule("report")
 

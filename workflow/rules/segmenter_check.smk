@@ -1,4 +1,8 @@
-"""Segmenter check: what the segmenter finds in patients who were held out of its training."""
+"""Segmenter check: what the segmenter finds in patients who were held out of its training.
+
+The rule outputs the receipt. The job also writes the link `<results>/segmenter_check/fold{fold}` to the network and its
+figures (`held_out.json`) in the store. The inputs are those of the stage `segmenter`, for OM or IM.
+"""
 
 segmenter_check_stage = stage_of_rule("segmenter_check")
 

@@ -1,8 +1,8 @@
 """TEM: the cleaned images of each patient, as the instances of a bag.
 
 The rule outputs the receipt. The job also writes the link `<results>/tem/{patient}.zarr` to the bag in the store.
-It reads the raw files, too, which the stage names (scripts/nephroscale/stages/tem.py). tiles.smk describes how a job runs, and
-how an artifact is made again.
+It reads the raw files, too, which the stage names (scripts/nephroscale/stages/tem.py). tiles.smk describes how a job
+runs, and how an artifact is made again.
 """
 
 tem_stage = stage_of_rule("tem")

@@ -1,4 +1,8 @@
-"""Temperature: calibrates each model on each fold's validation patients."""
+"""Temperature: calibrates each model on each fold's validation patients.
+
+The rule outputs the receipt. The job also writes the link `<results>/temperature/{model}/fold{fold}` to the folder in
+the store, which has `temperature.json`.
+"""
 
 temperature_stage = stage_of_rule("temperature")
 

@@ -1,4 +1,8 @@
-"""Train: the weights of each model, fold and seed."""
+"""Train: the weights of each model, fold and seed, and their predictions for the validation patients.
+
+The rule outputs the receipt. The job also writes the link `<results>/train/{model}/fold{fold}-seed{seed}` to the folder
+in the store.
+"""
 
 train_stage = stage_of_rule("train")
 

@@ -1,4 +1,12 @@
-"""`audit`: the provenance of every artifact, as a page and a crate."""
+"""`audit`: the provenance of every artifact, as a page and a crate.
+
+The artifact is a folder: the page `index.html`, the document `audit.json`, and the RO-Crate, which is the file
+`ro-crate-metadata.json` with copies of the workflow (`workflow`) and, if there is a report, of its `metrics.json`. It
+is in the store; the link ``<results>/audit`` leads to it, and `audit.html` in the results folder is a copy of the page.
+
+A job reads the receipts of all units of the study before it, and the records of the store. It calls
+`provenance.audit.write_audit`.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +38,11 @@ class Audit(Stage):
     receipts = need("report", through=last_receipts)(receipts_before)
 
     def settings(self, plan: PlanView, unit: str) -> AuditSettings:
+        """The title of the page (`report.title`)."""
         return AuditSettings(plan.config.report.title)
 
     def rows(self, plan: PlanView, unit: str) -> object:
+        """Use, status, reason and `decided_by` of each patient, without new patients."""
         return {
             patient.id: [patient.use, patient.status, patient.reason, patient.columns.get("decided_by")]
             for patient in plan.cohort.patients.values()
@@ -40,9 +50,14 @@ class Audit(Stage):
         }
 
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        """The module that writes the page: it runs as a process of its own, so no import names it."""
         return ("nephroscale.provenance.page",)  # a process of its own writes the page: no import names it
 
     def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
+        """The digests of the Snakefile and its rules, which are copied, and one of what the records are of.
+
+        The last one (`records`) is of the recipes of all artifacts before the audit, and of the repeats in the store.
+        """
         return {
             "records": digest_json(
                 [
@@ -57,6 +72,7 @@ class Audit(Stage):
         }
 
     def make(self, job: Job[AuditSettings]) -> Mapping[str, object]:
+        """Write page, document and crate; nothing is rejected."""
         from nephroscale.provenance.audit import write_audit
 
         return write_audit(job.plan, job.out)

@@ -1,4 +1,12 @@
-"""`deposit_models`: each model of electron-dense deposits, for each site, fold and seed."""
+"""`deposit_models`: each model of electron-dense deposits, for each site, fold and seed.
+
+The artifact is a folder: of the plain network `weights.safetensors` and `curve.json`, of an SVM `svm.safetensors` and
+`svm.json`; and `validation.csv` (`image_id, deposits, probability`), its predictions for the labelled images of the
+validation side. It is in the store; the link ``<results>/deposit_models/<site>-<variant>/fold<n>-seed<m>`` leads to it.
+
+A job reads the training and validation side of the fold from `deposit_folds`, with the readings, and the cleaned images
+of these patients from `tem`. It calls `deposits.train.train_deposits`.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +44,7 @@ class DepositStage(Stage):
     on_device = True
 
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        """The module of the encoder, if the backbone is a ResNet: it is imported by name."""
         return backbone_modules(plan)
 
 
@@ -47,6 +56,10 @@ class DepositModels(DepositStage):
     pattern = "{site}-{variant}/fold{fold}-seed{seed}"
 
     def units(self, plan: PlanView) -> list[str]:
+        """Each site of `deposits.sites`, with each variant, fold and seed; none without readings of deposits.
+
+        New patients are predicted by `new_deposits`.
+        """
         if not deposit_patients(plan):
             return []
         settings = plan.config.deposits
@@ -69,13 +82,25 @@ class DepositModels(DepositStage):
         return tem_of(plan, DepositRun.parse(unit).fold, "train", "validation")
 
     def settings(self, plan: PlanView, unit: str) -> DepositTraining:
+        """The section `deposits`, and the unit's site, variant, fold and seed.
+
+        Of `deposits`, the lists `sites`, `variants` and `seeds` do not count: one more entry retrains no other model.
+        Neither does the path of the weights of the backbone; their `digest` does.
+        """
         site, variant, fold, seed = DepositRun.parse(unit)
         return DepositTraining(deciding(plan), site, variant, fold, seed)
 
     def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
+        """No file but the weights of the backbone, which the settings name by their digest: required here."""
         return backbone_files(plan)
 
     def make(self, job: Job[DepositTraining]) -> Mapping[str, object]:
+        """Fit the variant on the labelled images of the training side, and predict the validation side.
+
+        A plain network continues from its last checkpoint if there is one. The fold is rejected if its training side
+        lacks images with or without deposits, or if the validation side has no labelled image. That of an SVM is also
+        rejected with fewer than two persons with, or without, deposits.
+        """
         from nephroscale.deposits.folds import read_deposit_folds
         from nephroscale.deposits.train import Task, train_deposits
         from nephroscale.training.checkpoint import Checkpoint

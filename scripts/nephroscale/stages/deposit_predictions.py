@@ -1,4 +1,16 @@
-"""`deposit_predictions`: each fold's test images, and new patients' images, by the models of deposits."""
+"""`deposit_predictions`: each fold's test images, as the models of deposits predict them.
+
+The artifact is a folder: `predictions.csv` (a row for each labelled image of the test side: `image_id, patient_id,
+deposits` and the probability by each variant; with the plain network and the SVM also `combined`, by their weight, and
+`combined-equal`), `weight.json` (the weight of the plain network, chosen on the validation side, or null) and, with the
+plain network, the Zarr group `heat.zarr` of n instances: `heat` [n, h, w] float16, where the network sees deposits;
+`image` [n] int32, index into the attribute `images` (the ids); `box` [n, 4] int32; `valid` [n, 4] float32, as
+fractions of the instance's side. `box` and `valid` are those of `tem`. The artifact is in the store; the link
+``<results>/deposit_predictions/<site>/fold<n>-seed<m>`` leads to it.
+
+A job reads the fold from `deposit_folds`, the trained variants from `deposit_models`, and the cleaned images of the
+test side from `tem`. It calls `deposits.evaluate.evaluate_deposits`.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +44,7 @@ class DepositPredictions(DepositStage):
     pattern = "{site}/fold{fold}-seed{seed}"
 
     def units(self, plan: PlanView) -> list[str]:
+        """Each site of `deposits.sites`, with each fold and seed; none without readings of deposits."""
         if not deposit_patients(plan):
             return []
         settings = plan.config.deposits
@@ -62,9 +75,17 @@ class DepositPredictions(DepositStage):
         return tem_of(plan, DepositFold.parse(unit).fold, "test")
 
     def settings(self, plan: PlanView, unit: str) -> DepositEvaluation:
+        """The section `deposits`, and the unit's site, fold and seed.
+
+        Its lists and the path of the weights of the backbone do not count, as in `deposit_models`.
+        """
         return DepositEvaluation(deciding(plan), *DepositFold.parse(unit))
 
     def make(self, job: Job[DepositEvaluation]) -> Mapping[str, object]:
+        """Predict the labelled images of the test side with every trained variant, and with both systems joined.
+
+        The fold is rejected if its test side has no labelled image, or if no variant could be trained.
+        """
         from nephroscale.deposits.evaluate import evaluate_deposits
         from nephroscale.deposits.folds import read_deposit_folds
 

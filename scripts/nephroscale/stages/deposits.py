@@ -1,4 +1,13 @@
-"""`deposits`: the page on electron-dense deposits, over all sites, folds and seeds."""
+"""`deposits`: the page on electron-dense deposits, over all sites, folds and seeds.
+
+The artifact is a folder: the page `index.html`, `errors.html` (images that were predicted wrongly), the table
+`predictions.csv` (`site,seed,fold,image_id,patient_id,deposits,variant,probability`), `metrics.json` and `figures`. It
+is in the store; the link ``<results>/deposits`` leads to it, and `deposits.html`, `deposits_errors.html` and
+`deposits.csv` in the results folder are copies.
+
+A job reads the predictions from `deposit_predictions`, the trained variants from `deposit_models`, the cleaned images
+from `tem`, and the files of outlined deposits. It calls `reporting.deposits_page.write_deposits_page`.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +47,7 @@ class DepositsPage(Stage):
     )
 
     def units(self, plan: PlanView) -> list[str]:
+        """One, if patients for diagnosis or set apart have readings of deposits, and `deposits.sites` is not empty."""
         return ["cohort"] if deposit_patients(plan) else []
 
     @need("deposit_predictions")
@@ -56,12 +66,15 @@ class DepositsPage(Stage):
         return [Need("tem", patient.id, optional=True) for patient in deposit_patients(plan)]
 
     def settings(self, plan: PlanView, unit: str) -> DepositsPageSettings:
+        """The name of the backbone, for the page; what decides the models is in their recipes."""
         return DepositsPageSettings(plan.config.deposits.backbone.name)
 
     def rows(self, plan: PlanView, unit: str) -> object:
+        """Patient to person, because intervals count persons."""
         return {patient.id: patient.person for patient in deposit_patients(plan)}
 
     def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
+        """The digests of the files of outlined deposits (column `deposit_outlines` of the table of images)."""
         return {
             f"{image.id}.deposit_outlines": plan.raw_cache.digest(image.deposit_outlines)
             for image in _outlined(plan)
@@ -69,6 +82,10 @@ class DepositsPage(Stage):
         }
 
     def make(self, job: Job[DepositsPageSettings]) -> Mapping[str, object]:
+        """Evaluate the predictions and write the page.
+
+        Nothing is rejected. Folds and variants that were rejected are left out and named, with their reasons.
+        """
         from nephroscale.reporting.deposits_page import DepositsInputs, DepositsRun, write_deposits_page
 
         plain = {DepositRun.parse(each.unit): each.path for each in job.inputs("networks")}

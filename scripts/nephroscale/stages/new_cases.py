@@ -1,4 +1,12 @@
-"""`new_cases`: a page for each case of a batch of new patients, beside the table of their predictions."""
+"""`new_cases`: a page for each case of a batch of new patients, beside the table of their predictions.
+
+The artifact of a model and a batch is a folder: `index.html`, the table of predictions, and ``cases/<case>.html``, one
+page per case, with its images. It is in the store; the link ``<results>/new_cases/<model>/<batch>`` leads to it.
+
+A job reads the predictions from `predict`, those of deposits from `new_deposits` (if it has units), of the new patients
+the receipts and objects of `tiles`, `glomeruli` and `tem`, and the receipts of `register` and `features`. It calls
+`reporting.new_cases.write_new_cases`.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +39,15 @@ class NewCases(Stage):
     pattern = "{model}/{batch}"
 
     def units(self, plan: PlanView) -> list[str]:
+        """None: patients of the study have their pages in the report."""
         return []
 
     def new_units(self, plan: PlanView) -> list[str]:
+        """The batch of new patients, with each model of `predict.models` (by default the headline model)."""
         return [str(PatientSet(model, plan.batch)) for model in predicting_models(plan)] if plan.new_patients else []
 
     def stays(self, unit: str) -> bool:
+        """A batch that is no longer configured keeps its receipt and link."""
         return True
 
     @need("predict")
@@ -85,15 +96,21 @@ class NewCases(Stage):
         ]
 
     def after_in(self, plan: PlanView) -> tuple[str, ...]:
+        """It reads `new_deposits` only if that has units."""
         return tuple(stage for stage in self.after if stage != "new_deposits" or plan.units(stage))
 
     def settings(self, plan: PlanView, unit: str) -> NewCasesSettings:
+        """The title of the study (`report.title`), the model, its modalities, and the names of the classes."""
         model = PatientSet.parse(unit).model
         return NewCasesSettings(
             plan.config.report.title, model, tuple(modalities_of(plan, model)), tuple(plan.cohort.classes)
         )
 
     def rows(self, plan: PlanView, unit: str) -> object:
+        """What the pages list of each case and of its images.
+
+        Of the other columns, those of `report.subgroups` and `report.dates` are there. Paths are not.
+        """
         cases = [plan.cohort.patients[name] for name in plan.new_patients]
         return {
             "cases": list_cases(plan, cases),
@@ -101,6 +118,11 @@ class NewCases(Stage):
         }
 
     def make(self, job: Job[NewCasesSettings]) -> Mapping[str, object]:
+        """Write the pages.
+
+        They are rejected if the predictions were. What a case lacks is given with the reason of the stage that rejected
+        it.
+        """
         from nephroscale.reporting.new_cases import write_new_cases
         from nephroscale.reporting.report_inputs import CaseInputs, ListedCase, ListedImage
 

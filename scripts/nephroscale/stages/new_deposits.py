@@ -1,4 +1,12 @@
-"""`new_deposits`: deposits in the TEM images of new patients, by all folds and seeds together."""
+"""`new_deposits`: deposits in the TEM images of new patients, by all folds and seeds together.
+
+The artifact of a site and a batch is a folder with `predictions.csv`: a row for each TEM image (`image_id, patient_id,
+deposits`, which is empty) with the mean probability, over folds and seeds, by the plain network, by the SVM and by both
+joined. It is in the store; the link ``<results>/new_deposits/<site>/<batch>`` leads to it.
+
+A job reads the plain networks and SVMs from `deposit_models`, and the cleaned images of the new patients from `tem`. It
+calls `deposits.evaluate.predict_new_deposits`.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +30,20 @@ class NewDeposits(DepositStage):
     pattern = "{site}/{batch}"
 
     def units(self, plan: PlanView) -> list[str]:
+        """None: the test images of the study are predicted by `deposit_predictions`."""
         return []
 
     def new_units(self, plan: PlanView) -> list[str]:
+        """The batch of new patients, with each site of `deposits.sites`.
+
+        None without readings of deposits in the study, and none with `predict.package`.
+        """
         if plan.package or not plan.new_patients or not deposit_patients(plan):
             return []
         return [str(SiteBatch(site, plan.batch)) for site in plan.config.deposits.sites]
 
     def stays(self, unit: str) -> bool:
+        """A batch that is no longer configured keeps its receipt and link."""
         return True
 
     @need("deposit_models")
@@ -50,9 +64,18 @@ class NewDeposits(DepositStage):
         return [Need("tem", patient, optional=True) for patient in plan.new_patients]
 
     def settings(self, plan: PlanView, unit: str) -> DepositEvaluation:
+        """The section `deposits` and the site; its lists and the path of the weights do not count.
+
+        Fold and seed have their default value: the units under `models` name those that predict. The name of a batch
+        does not count.
+        """
         return DepositEvaluation(deciding(plan), SiteBatch.parse(unit).site)
 
     def make(self, job: Job[DepositEvaluation]) -> Mapping[str, object]:
+        """Predict all TEM images of the new patients.
+
+        The batch is rejected if it has no usable TEM image, or if no model of the site could be trained.
+        """
         from nephroscale.deposits.evaluate import predict_new_deposits
 
         members: dict[tuple[int, int], dict[str, Path]] = {}

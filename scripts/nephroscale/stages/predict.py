@@ -1,4 +1,16 @@
-"""`predict`: the predictions of the trained ensemble for patients outside the folds."""
+"""`predict`: the predictions of the trained ensemble for patients outside the folds.
+
+The artifact of a model and a batch is a folder: `predictions.csv`, a row for each case, with the mean of the calibrated
+probabilities of all networks and with warnings; `members.csv`, those of each network; `instances.csv`,
+`modalities.csv`, `removed.csv` and the Zarr group `attention` (arrays OM and IM, [patients, tokens, tokens]), what the
+networks weighted (docs/dataflow.md lists the columns). It is in the store; the link
+``<results>/predict/<model>/<batch>`` leads to it.
+
+A job reads the networks from `train`, their temperatures, the features of the patients, if the model uses the prior the
+SVMs from `deposit_priors` and the images from `tem`, and, for warnings and to find copies, receipts of `tiles` and
+facts from `register`. With `predict.package`, networks, temperatures and priors are the package's. It calls
+`evaluation.predict.predict_patients`.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +60,11 @@ class PredictionSettings(Settings):
 
 
 class Predict(Stage):
-    """One job per model and set of patients. Only the report depends on it, so it changes nothing of the ensemble."""
+    """One job per model and set of patients: external patients, or a batch of new ones.
+
+    The report depends on the external patients, and `new_cases` on the batch. No stage of the ensemble does, so
+    predictions change nothing of it.
+    """
 
     name = "predict"
     rule = "predict_patients"
@@ -58,13 +74,20 @@ class Predict(Stage):
     on_device = True
 
     def units(self, plan: PlanView) -> list[str]:
+        """The external patients, with each model of `predict.models` (by default the headline model).
+
+        With `predict.external: locked` there are none before the ledger has an entry for their labels and images, which
+        ``nephroscale unlock`` makes.
+        """
         locked = plan.config.predict.external == "locked" and read_opening(plan) is None
         return [] if locked else _units(plan, EXTERNAL)
 
     def new_units(self, plan: PlanView) -> list[str]:
+        """The batch of new patients, with each of these models."""
         return _units(plan, plan.batch) if plan.new_patients else []
 
     def stays(self, unit: str) -> bool:
+        """A batch that is no longer configured keeps its receipt and link; the external patients do not."""
         return PatientSet.parse(unit).patients != EXTERNAL
 
     @need("train")
@@ -116,9 +139,14 @@ class Predict(Stage):
         return [Need("register", patient, optional=True) for patient in dict.fromkeys(patients)]
 
     def after_in(self, plan: PlanView) -> tuple[str, ...]:
+        """Without `tem.prior: deposits` it does not read `deposit_priors`."""
         return after_without_priors(self, plan)
 
     def settings(self, plan: PlanView, unit: str) -> PredictionSettings:
+        """Whether patients are new or external, classes, the model's modalities and networks, the reported head.
+
+        The name of a batch does not count. What decides a network is in its own recipe.
+        """
         model, chosen = PatientSet.parse(unit)
         return PredictionSettings(
             EXTERNAL if chosen == EXTERNAL else "new",  # no recipe depends on the name of a batch
@@ -129,6 +157,12 @@ class Predict(Stage):
         )
 
     def rows(self, plan: PlanView, unit: str) -> object:
+        """The patients to predict (person, biopsy, labels, images), and what they are compared with.
+
+        `study` are the images of the diagnosis, whose scales give the usual ranges (with a package its `ranges`);
+        `negatives` the slots of markers found negative without an image; `images` the patient, person and use of each
+        image of the study and of the batch, to find copies. `images` is empty for external patients.
+        """
         model, chosen = PatientSet.parse(unit)
         patients: dict[str, JSON] = {}
         for name in patients_of(plan, chosen):
@@ -152,6 +186,7 @@ class Predict(Stage):
         return {**rows, "ranges": plan.package.ranges} if plan.package else rows
 
     def modules(self, plan: PlanView, unit: str) -> tuple[str, ...]:
+        """The modules of the network, and those that compute the priors of TEM images."""
         model = PatientSet.parse(unit).model
         return (*modules_of(plan.config.models[model]), *prior_modules(plan, model))
 
@@ -167,6 +202,12 @@ class Predict(Stage):
         return ScoredTestSet(digest_json(patients_of(plan, EXTERNAL)), digest_json(configurations))
 
     def make(self, job: Job[PredictionSettings]) -> Mapping[str, object]:
+        """Predict the cases by all networks.
+
+        The job fails if a new patient has an image of the study or of another new patient. The artifact is rejected if
+        a training or a temperature was. A case that lacks what the networks require has a row without probabilities,
+        and the reason in the receipt.
+        """
         from nephroscale.evaluation.predict import predict_patients
 
         settings = job.settings

@@ -1,4 +1,14 @@
-"""`report`: one page, its plots and one file of figures about everything that was made."""
+"""`report`: one page, its plots and one file of figures about everything that was made.
+
+The artifact is a folder: the page `index.html`, `slides.html`, pages of cases (`cases`), the figures in numbers
+`metrics.json`, the table of cases `patients.csv` (docs/dataflow.md lists its columns), the plots `figures` (PNG and
+SVG) and, if labels are suspect, the tables `blinded_reading`. It is in the store; the link ``<results>/report`` leads
+to it, and `report.html` and `patients.csv` in the results folder are copies. Every finished report stays, numbered, in
+``<results>/reports``.
+
+A job reads the receipts of all units of the study before it, and their objects. It calls
+`reporting.report.write_report`.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +62,11 @@ class Report(Stage):
     receipts = need("temperature", "evaluate", "predict", "deposits", through=last_receipts)(receipts_before)
 
     def settings(self, plan: PlanView, unit: str) -> ReportStageSettings:
+        """The section `report`, with the headline model by name, and the models, encoders and trainings described.
+
+        Of models and encoders, paths do not count; of `task`, the classes and `ordinal`. The seed, which decides the
+        exchanges behind p-values, is in the recipe.
+        """
         report, models = plan.config.report, plan.config.models
         return ReportStageSettings(
             report=replace(report, headline=report.headline or next(iter(models))),
@@ -68,6 +83,12 @@ class Report(Stage):
         )
 
     def rows(self, plan: PlanView, unit: str) -> object:
+        """The cases and images of the tables, without new patients, and the readings of the table `data.readers`.
+
+        Further, for each fold, how many configurations were scored on its test patients (`test_set_uses`), and whether
+        the external patients were opened before (`external_opened`). Both are read from the store and the ledger, so
+        the recipe is worked out in each run.
+        """
         new = set(plan.new_patients)
         return {
             "cases": list_cases(plan, (case for case in plan.cohort.patients.values() if case.id not in new)),
@@ -78,6 +99,10 @@ class Report(Stage):
         }
 
     def make(self, job: Job[ReportStageSettings]) -> Mapping[str, object]:
+        """Evaluate the predictions and write page, tables and plots.
+
+        Nothing is rejected: what other stages rejected is listed on the page.
+        """
         from nephroscale.reporting.report import write_report
 
         return write_report(report_inputs(job), job.settings.report, job.out, job.seed)

@@ -1,4 +1,15 @@
-"""`segmenter_check`: what the segmenter finds in patients who were held out of its training."""
+"""`segmenter_check`: what the segmenter finds in patients who were held out of its training.
+
+The artifact of a fold is a folder: the network `weights.safetensors` and its curve `curve.json`, trained without the
+patients of the fold, and `held_out.json`, which counts for each of these patients the outlines, the contours that the
+network found, the pairs that match, and the areas. It is in the store; the link ``<results>/segmenter_check/fold<n>``
+(IM: ``fold<n>-IM``) leads to it.
+
+The inputs are declared in `OutlinedSlidesStage` (stages/segmenter.py), for the outlined slides of all patients set
+apart: `tiles`, `outlines` (from `register`) and, with `keep: coordinates`, `facts`. The files of the outlines are read,
+too, and with `coordinates` the raw files. The settings are the keys of `glomeruli` that `SegmenterSettings` declares. A
+job calls `glomeruli.leave_out.check_segmenter`.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +47,11 @@ class SegmenterCheck(OutlinedSlidesStage):
     pattern = "fold{fold}"
 
     def units(self, plan: PlanView) -> list[str]:
-        """``fold0`` and so on for OM, ``fold0-IM`` for IM."""
+        """``fold0`` and so on for OM, ``fold0-IM`` for IM; none where no segmenter is trained.
+
+        The patients set apart with outlined slides are divided into at most `glomeruli.check_folds` folds. Patients of
+        a group stay together. With fewer than two folds there is no check.
+        """
         return [
             f"fold{fold}{suffix}"
             for modality, suffix in SUFFIXES.items()
@@ -44,6 +59,10 @@ class SegmenterCheck(OutlinedSlidesStage):
         ]
 
     def rows(self, plan: PlanView, unit: str) -> object:
+        """The ids of the images held out, by patient, and of the images to train on.
+
+        They follow from the division, so `glomeruli.check_folds` is not among the settings.
+        """
         fold = _fold(plan, unit)
         return {
             "held_out": {patient: [image.id for image in images] for patient, images in fold.held_out.items()},
@@ -51,10 +70,16 @@ class SegmenterCheck(OutlinedSlidesStage):
         }
 
     def raw(self, plan: PlanView, unit: str) -> list[Image]:
+        """The outlined slides of both sides of the fold."""
         fold = _fold(plan, unit)
         return [*fold.training, *(image for images in fold.held_out.values() for image in images)]
 
     def make(self, job: Job[SegmenterSettings]) -> Mapping[str, object]:
+        """Train the segmenter on the other patients, and search the slides of those held out.
+
+        Slides whose tiles were rejected are left out. The fold is rejected if no slide can be trained on, or none can
+        be searched.
+        """
         from nephroscale.glomeruli.leave_out import HeldOutPatient, check_segmenter
 
         slides = annotated_slides(job)
