@@ -103,7 +103,7 @@ def load_pictures(bags: Mapping[str, Path], labels: Mapping[str, bool] | None, s
 
     Returns
     -------
-    list of TemPicture
+    list of ImageInstances
         By patient, then in the order of the patient's images.
     """
     _pixels.cache_clear()  # a bag may have been made anew
