@@ -2,10 +2,10 @@
 
     python benchmarks/deposits.py [--images 180] [--size 112] [--rounds 3] [--device cpu]
 
-Drawn micrographs of patients with three images each; dark blots are deposits. Prints images per second of the pooled
-features in float32 and in bfloat16 (`deposits.backbone.precision`), their ratio, and the largest difference of the
-decision values of an SVM that was fitted on the float32 features, beside their spread. On a CPU without bfloat16 it is
-emulated, so the ratio says nothing there. Then the CPU seconds of one `svm` training and of `fit_priors` on the same
+Synthetic micrographs of patients with three images each; dark blots are deposits. Prints images per second of the
+pooled features in float32 and in bfloat16 (`deposits.backbone.precision`), their ratio, and the largest difference of
+the decision values of an SVM that was fitted on the float32 features, beside their spread. On a CPU without bfloat16 it
+is emulated, so the ratio says nothing there. Then the CPU seconds of one `svm` training and of `fit_priors` on the same
 images.
 """
 

@@ -35,7 +35,7 @@ from nephroscale.cohort.fold_table import read_folds  # noqa: E402
 from nephroscale.features import registry  # noqa: E402
 from nephroscale.features.features import extract_features, resize  # noqa: E402
 from nephroscale.features.settings import EncoderSettings, ExtractionSettings  # noqa: E402
-from nephroscale.features.source import Source  # noqa: E402
+from nephroscale.features.source import FeatureSource  # noqa: E402
 from nephroscale.features.weights import PREPARED, prepared_path  # noqa: E402
 from nephroscale.glomeruli.outlines import read_outlines  # noqa: E402
 from nephroscale.training.settings import TrainSettings  # noqa: E402
@@ -71,9 +71,9 @@ def encode_cases(results: Path, name: str, clock: Clock) -> list[LatentPatient]:
         for modality in ("OM", "IM", "TEM"):
             made = read_attributes(results / f"features/{case}-{modality}.zarr")
             if modality == "TEM":
-                sources = [Source(case, results / f"tem/{case}.zarr")]
+                sources = [FeatureSource(case, results / f"tem/{case}.zarr")]
             else:
-                sources = [Source(image, results / f"glomeruli/{image}") for image in made["images"]]
+                sources = [FeatureSource(image, results / f"glomeruli/{image}") for image in made["images"]]
             panel = ExtractionSettings(encoder=settings, panel=tuple(made["panel"]))
             with TemporaryDirectory() as folder:
                 start = time.process_time()

@@ -33,7 +33,7 @@ sys.path[:0] = [str(ROOT / "scripts")]
 from nephroscale.cohort.image import ImageRow  # noqa: E402
 from nephroscale.features.features import extract_features  # noqa: E402
 from nephroscale.features.settings import EncoderSettings, ExtractionSettings  # noqa: E402
-from nephroscale.features.source import Source  # noqa: E402
+from nephroscale.features.source import FeatureSource  # noqa: E402
 from nephroscale.glomeruli.settings import DetectionSettings, SegmenterSettings  # noqa: E402
 from nephroscale.slides.facts import describe_image, read_facts  # noqa: E402
 from nephroscale.slides.register import RawImage, register_images  # noqa: E402
@@ -209,7 +209,7 @@ def find(folder: Path, threads: int, profile: bool = False) -> None:
 def extract(folder: Path) -> None:
     """Encode the crops, by an encoder that needs no weights."""
     encoder, settings = EncoderSettings("texture"), ExtractionSettings(om_glomeruli=16, stains=("HE",))
-    extract_features("P", "OM", [Source(ROW.id, folder / "glomeruli")], encoder, settings, folder / "features")
+    extract_features("P", "OM", [FeatureSource(ROW.id, folder / "glomeruli")], encoder, settings, folder / "features")
 
 
 def measure(call: Callable[..., None], *arguments: object) -> Cost:

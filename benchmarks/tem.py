@@ -2,9 +2,9 @@
 
     python benchmarks/tem.py [MICROGRAPH.jpg] [--images 24] [--rounds 3]
 
-One patient's JPEGs, of the size of a camera's picture (without a file: drawn, 4000 x 2672 px), with the scale known:
-decode, clean, cut patches, hash and write, against decoding them with Pillow. CPU seconds of all threads are compared.
-Patches at 8 nm per pixel, and whole images. The goal for patches is 0.25.
+One patient's JPEGs, of the size of a camera's picture (without a file: synthetic, 4000 x 2672 px), with the scale
+known: decode, clean, cut patches, hash and write, against decoding them with Pillow. CPU seconds of all threads are
+compared. Patches at 8 nm per pixel, and whole images. The goal for patches is 0.25.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pictures without marks: the demo's micrographs, drawn textures, and photographs that come with scikit-image."""
+"""Pictures without marks: the demo's micrographs, synthetic textures, and photographs that come with scikit-image."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _field(random: np.random.Generator, side: int, sigma: float) -> np.ndarray:
     return np.asarray(field / (field.std() + 1e-6))
 
 
-def drawn_tissue(random: np.random.Generator, side: int) -> np.ndarray:
+def synthetic_tissue(random: np.random.Generator, side: int) -> np.ndarray:
     """Draw cytoplasm, membranes, fibres, vesicles, granules and nuclei, all blurred and with noise: uint8."""
     picture = random.uniform(70, 190) + random.uniform(4, 35) * _field(random, side, random.uniform(8, 30))
     picture += random.uniform(0, 22) * _field(random, side, random.uniform(1.5, 5))

@@ -19,7 +19,7 @@ import torch
 from draw import KINDS, burn, draw_mark, jpeg
 from network import MarkNet, merged
 from safetensors.torch import save_file
-from tissue import drawn_tissue, micrographs, photographs
+from tissue import micrographs, photographs, synthetic_tissue
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -27,7 +27,7 @@ from nephroscale.tem.network import inputs_of
 
 SHEET, SIDE, BATCH = 192, 160, 12
 FRESH, KEPT = 6, 480  # new squares of a step, and the latest, among which those of a step are drawn
-DRAWN, MICROGRAPHS = 160, 20
+SYNTHETIC, MICROGRAPHS = 160, 20
 FONTS = [
     path
     for path in sorted((Path(mpl.get_data_path()) / "fonts/ttf").glob("*.ttf"))
@@ -40,11 +40,11 @@ COVERED, TOUCHED = 0.5, 0.08  # from where on a pixel is of a mark; up to where 
 def cut(pool: list[np.ndarray], random: np.random.Generator) -> np.ndarray:
     """Cut a square of tissue, of changed size, contrast and direction."""
     if random.random() < 0.4:
-        picture = pool[int(random.integers(DRAWN))]
+        picture = pool[int(random.integers(SYNTHETIC))]
         y, x = (int(random.integers(0, length - SHEET + 1)) for length in picture.shape)
         tissue = picture[y : y + SHEET, x : x + SHEET]
     else:
-        picture = pool[int(random.integers(DRAWN, len(pool)))]
+        picture = pool[int(random.integers(SYNTHETIC, len(pool)))]
         side = min(int(SHEET * random.uniform(0.6, 1.5)), *picture.shape)
         y, x = (int(random.integers(0, length - side + 1)) for length in picture.shape)
         tissue = cv2.resize(
@@ -135,7 +135,7 @@ def fit(steps: int, seed: int, out: Path, minutes: float) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     random = np.random.default_rng(seed)
-    pool = [*(drawn_tissue(random, 320) for _ in range(DRAWN)), *micrographs(seed, MICROGRAPHS), *photographs()]
+    pool = [*(synthetic_tissue(random, 320) for _ in range(SYNTHETIC)), *micrographs(seed, MICROGRAPHS), *photographs()]
     print(f"{len(pool)} pictures, {len(FONTS)} fonts", flush=True)
     network = MarkNet().to(memory_format=torch.channels_last)
     network.train()

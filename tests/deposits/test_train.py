@@ -1,4 +1,4 @@
-"""Training and prediction of the variants on drawn micrographs: dark blots are deposits."""
+"""Training and prediction of the variants on synthetic micrographs: dark blots are deposits."""
 
 import json
 import tracemalloc
@@ -12,7 +12,7 @@ from shapely import box as rectangle
 from nephroscale.arrays import read_array, read_attributes, write_arrays
 from nephroscale.deposits.backbone import pooled_features
 from nephroscale.deposits.evaluate import evaluate_deposits
-from nephroscale.deposits.images import Instances, load_pictures
+from nephroscale.deposits.images import InstanceSequence, load_pictures
 from nephroscale.deposits.localisation import localise, read_heat
 from nephroscale.deposits.plain import list_items
 from nephroscale.deposits.predictions import read_predictions, read_weight
@@ -138,7 +138,7 @@ def pictures(folder, counts):
 
 
 def test_memory_holds_a_batch_of_instances(tmp_path):
-    instances = Instances(pictures(tmp_path, [1, 300, 99]))
+    instances = InstanceSequence(pictures(tmp_path, [1, 300, 99]))
     tracemalloc.start()
     batches = sum(1 for _ in instances.batches(8))
     _, peak = tracemalloc.get_traced_memory()

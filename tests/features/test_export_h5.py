@@ -8,7 +8,7 @@ from nephroscale.arrays import read_array, write_arrays
 from nephroscale.errors import NephroscaleError
 from nephroscale.features.export_h5 import export_h5, images_of
 from nephroscale.features.import_h5 import import_h5
-from nephroscale.features.source import Source
+from nephroscale.features.source import FeatureSource
 
 
 def bag(path, features, image=None):
@@ -38,7 +38,7 @@ def test_export_and_import_keep_the_features(tmp_path_factory, n, channels, side
         assert file["features"].shape == (n, channels)
         assert file["coords"].dtype == np.int64
         assert list(file.attrs["panel"]) == ["IgG"]
-    import_h5("P1", "OM", str(folder), folder / "back", [Source("P1-OM", folder / "bag.h5")])
+    import_h5("P1", "OM", str(folder), folder / "back", [FeatureSource("P1-OM", folder / "bag.h5")])
     back = read_array(folder / "back", "features")
     np.testing.assert_allclose(back[:, 0, 0], maps.mean(axis=(1, 2)), rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(read_array(folder / "back", "position"), read_array(folder / "bag", "position"))

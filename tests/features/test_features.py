@@ -8,7 +8,7 @@ from nephroscale.arrays import read_array, read_attributes, write_arrays
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.features.features import extract_features, resize, to_rgb8
 from nephroscale.features.settings import EncoderSettings, ExtractionSettings
-from nephroscale.features.source import Source
+from nephroscale.features.source import FeatureSource
 
 
 def extract(patient, modality, sources, out, encoder="pixels", *, size_px=32, **changes):
@@ -53,9 +53,9 @@ def bag(folder, counts, size=32):
 
 def test_the_representative_glomerulus_is_the_best_over_all_slides(tmp_path):
     sources = [
-        Source("B", glomeruli(tmp_path / "b", [0.7, 0.9], first=10)),  # instance 10 is written before 11
-        Source("A", glomeruli(tmp_path / "a", [0.8, 0.2])),
-        Source("C", glomeruli(tmp_path / "c", [])),
+        FeatureSource("B", glomeruli(tmp_path / "b", [0.7, 0.9], first=10)),  # instance 10 is written before 11
+        FeatureSource("A", glomeruli(tmp_path / "a", [0.8, 0.2])),
+        FeatureSource("C", glomeruli(tmp_path / "c", [])),
     ]
     figures = extract("P1", "OM", sources, tmp_path / "out")
     assert figures == {"instances": 1, "shape": [32, 32, 3], "encoder": "pixels"}
@@ -69,7 +69,7 @@ def test_the_representative_glomerulus_is_the_best_over_all_slides(tmp_path):
 
 
 def test_equal_scores_go_by_image_id_whatever_the_order_of_the_sources(tmp_path):
-    sources = [Source(name, glomeruli(tmp_path / name, [0.5])) for name in "ba"]
+    sources = [FeatureSource(name, glomeruli(tmp_path / name, [0.5])) for name in "ba"]
     extract("P1", "OM", sources, tmp_path / "one")
     extract("P1", "OM", sources[::-1], tmp_path / "two")
     assert image_ids(tmp_path / "one") == ["a"]
@@ -79,10 +79,10 @@ def test_equal_scores_go_by_image_id_whatever_the_order_of_the_sources(tmp_path)
 
 def test_each_marker_has_its_slot_and_a_missing_one_is_left_out(tmp_path):
     sources = [
-        Source("C3", glomeruli(tmp_path / "c3", [0.4], fluorescence=True, first=5), 2),
-        Source("G1", glomeruli(tmp_path / "g1", [0.4], fluorescence=True, first=7), 0),
-        Source("G2", glomeruli(tmp_path / "g2", [0.6, 0.1], fluorescence=True, first=9), 0),
-        Source("A", glomeruli(tmp_path / "a", [], fluorescence=True), 1),
+        FeatureSource("C3", glomeruli(tmp_path / "c3", [0.4], fluorescence=True, first=5), 2),
+        FeatureSource("G1", glomeruli(tmp_path / "g1", [0.4], fluorescence=True, first=7), 0),
+        FeatureSource("G2", glomeruli(tmp_path / "g2", [0.6, 0.1], fluorescence=True, first=9), 0),
+        FeatureSource("A", glomeruli(tmp_path / "a", [], fluorescence=True), 1),
     ]
     figures = extract("P1", "IM", sources, tmp_path / "out", panel=("IgG", "IgA", "C3"))
     assert figures["markers"] == ["IgG", "C3"]
@@ -94,7 +94,7 @@ def test_each_marker_has_its_slot_and_a_missing_one_is_left_out(tmp_path):
 
 @pytest.mark.slow
 def test_every_tem_instance_enters(tmp_path):
-    sources = [Source("P1", bag(tmp_path / "bag", [2, 3]))]
+    sources = [FeatureSource("P1", bag(tmp_path / "bag", [2, 3]))]
     figures = extract("P1", "TEM", sources, tmp_path / "out", "texture", size_px=224)
     features = read_array(tmp_path / "out", "features")
     assert figures["instances"] == len(features) == 5
@@ -108,7 +108,7 @@ def test_every_tem_instance_enters(tmp_path):
 
 
 def test_batch_size_changes_nothing(tmp_path):
-    one = [Source("P1", bag(tmp_path / "bag", [5]))]
+    one = [FeatureSource("P1", bag(tmp_path / "bag", [5]))]
     for batch in (1, 4):
         extract("P1", "TEM", one, tmp_path / str(batch), "texture", size_px=64, batch_size=batch)
     np.testing.assert_array_equal(read_array(tmp_path / "1", "features"), read_array(tmp_path / "4", "features"))
@@ -118,14 +118,14 @@ def test_batch_size_changes_nothing(tmp_path):
 def test_nothing_to_encode_is_rejected(tmp_path, modality):
     path = bag(tmp_path / "x", [0]) if modality == "TEM" else glomeruli(tmp_path / "x", [])
     with pytest.raises(Rejected, match="empty"):
-        extract("P1", modality, [Source("X", path)], tmp_path / "out", panel=("IgG",))
+        extract("P1", modality, [FeatureSource("X", path)], tmp_path / "out", panel=("IgG",))
     with pytest.raises(Rejected, match="empty"):
         extract("P1", modality, [], tmp_path / "out", panel=("IgG",))
     assert not (tmp_path / "out").exists()
 
 
 def test_half_precision_is_stored_and_overflow_is_an_error(tmp_path, monkeypatch):
-    one = [Source("P1", bag(tmp_path / "bag", [1]))]
+    one = [FeatureSource("P1", bag(tmp_path / "bag", [1]))]
     extract("P1", "TEM", one, tmp_path / "half", "texture", size_px=64, dtype="float16")
     assert read_array(tmp_path / "half", "features").dtype == np.float16
     from nephroscale.features.encoders import texture

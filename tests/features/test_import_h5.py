@@ -5,7 +5,7 @@ import pytest
 from nephroscale.arrays import read_array, read_attributes
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.features.import_h5 import import_h5, read_h5
-from nephroscale.features.source import Source
+from nephroscale.features.source import FeatureSource
 
 
 def write_h5(path, **arrays):
@@ -66,7 +66,7 @@ def test_bags_of_single_images_are_joined(tmp_path):
     slides = []
     for slot, n in ((0, 2), (2, 3)):
         path = write_h5(tmp_path / f"P1-{slot}.h5", features=np.full((n, 3), slot, np.float32), coords=np.ones((n, 2)))
-        slides.append(Source(f"P1-{slot}", path, slot))
+        slides.append(FeatureSource(f"P1-{slot}", path, slot))
     found = import_h5("P1", "IM", str(tmp_path), tmp_path / "out", slides, ("IgG", "IgA", "C3"))
     assert found == {"instances": 5, "channels": 3}
     for name, expected in (("image", [0, 0, 1, 1, 1]), ("slot", [0, 0, 2, 2, 2])):

@@ -1,4 +1,4 @@
-"""The segmenter of IM, trained on drawn fields and tested on others."""
+"""The segmenter of IM, trained on synthetic fields and tested on others."""
 
 from __future__ import annotations
 

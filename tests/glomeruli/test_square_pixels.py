@@ -1,4 +1,4 @@
-"""A drawn slide whose pixels are not square, with round glomeruli of known place and size."""
+"""A synthetic slide whose pixels are not square, with round glomeruli of known place and size."""
 
 import json
 

@@ -11,17 +11,17 @@ from nephroscale.evaluation.evidence import InstanceEvidence
 from nephroscale.evaluation.tables import PoolingWeight, read_predictions, write_removed, write_rows
 from nephroscale.reporting.case_pages import order_cases, write_case_pages
 from nephroscale.reporting.external_section import ExternalCase, ExternalMetrics
-from nephroscale.reporting.page import PatientRow
+from nephroscale.reporting.page import PredictionRow
 from nephroscale.reporting.report_inputs import ListedCase, ListedImage
 from nephroscale.reporting.results import read_results
 
 pytestmark = pytest.mark.slow
 CLASSES = ["IgAN", "MN", "LN"]
 ROWS = [
-    PatientRow("P001", "IgAN", "IgAN", True, [0.9, 0.1, 0.0], 0.9),
-    PatientRow("P002", "MN", "MN", True, [0.2, 0.5, 0.3], 0.5),
-    PatientRow("P003", "LN", "MN", False, [0.1, 0.6, 0.3], 0.6),
-    PatientRow("P004", "IgAN", "LN", False, [0.1, 0.1, 0.8], 0.8),
+    PredictionRow("P001", "IgAN", "IgAN", True, [0.9, 0.1, 0.0], 0.9),
+    PredictionRow("P002", "MN", "MN", True, [0.2, 0.5, 0.3], 0.5),
+    PredictionRow("P003", "LN", "MN", False, [0.1, 0.6, 0.3], 0.6),
+    PredictionRow("P004", "IgAN", "LN", False, [0.1, 0.1, 0.8], 0.8),
 ]
 
 
@@ -57,7 +57,7 @@ def pages(inputs, tmp_path_factory):
             glomeruli=20,
             fullest_section=9 if slide.patient_id == "P001" else 3,
             fullest_sclerosed=2 if slide.patient_id == "P001" else None,
-            drawn=i == 0,
+            outlined=i == 0,
         )
         for i, slide in enumerate(inputs.slides)
         if slide.image_id.endswith("OM")
@@ -162,8 +162,8 @@ def test_external_cases_have_pages_of_the_ensemble(inputs, tmp_path):
         "om-only": ExternalMetrics(1, {}, 0, alone, {}, members=4),
     }
     external = [
-        PatientRow("P005", "MN", "LN", False, [0.1, 0.2, 0.7], 0.7),
-        PatientRow("P004", "LN", "LN", True, [0.1, 0.3, 0.6], 0.6),
+        PredictionRow("P005", "MN", "LN", False, [0.1, 0.2, 0.7], 0.7),
+        PredictionRow("P004", "LN", "LN", True, [0.1, 0.3, 0.6], 0.6),
     ]
     models = {name: read_results(name, runs, CLASSES) for name, runs in inputs.models.items()}
     study = replace(inputs, external={"cmusnet": predictions})

@@ -7,7 +7,7 @@ from nephroscale.cohort.fold_table import FoldSides, FoldTable
 from nephroscale.evaluation.tables import Predictions
 from nephroscale.reporting.headline_section import COVERAGES, summarise_headline
 from nephroscale.reporting.report_inputs import ListedCase, ListedImage, ReportInputs
-from nephroscale.reporting.results import ModelResults, Run
+from nephroscale.reporting.results import FoldResult, ModelResults
 from nephroscale.reporting.settings import ActionSettings, ReportSettings
 
 CLASSES = ["IgAN", "MN", "LN"]
@@ -26,7 +26,7 @@ def results():
     chances = np.full((12, 3), 0.1)
     chances[np.arange(12), LABELS] = 0.8
     chances[2] = (0.7, 0.2, 0.1)
-    return ModelResults("cmusnet", [Run("0", 1, Predictions(CASES, LABELS, chances))])
+    return ModelResults("cmusnet", [FoldResult("0", 1, Predictions(CASES, LABELS, chances))])
 
 
 @pytest.fixture

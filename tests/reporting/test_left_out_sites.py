@@ -4,7 +4,7 @@ import pytest
 from nephroscale.cohort.fold_table import FoldSides, FoldTable
 from nephroscale.evaluation.tables import Predictions
 from nephroscale.reporting.other_divisions import summarise_left_out_sites, summarise_repeats
-from nephroscale.reporting.results import ModelResults, Run
+from nephroscale.reporting.results import FoldResult, ModelResults
 from nephroscale.reporting.settings import ReportSettings
 
 CASES = [f"P{i:02d}" for i in range(24)]
@@ -28,7 +28,7 @@ def results(name, wrong, folds=range(4)):
     for k in folds:
         labels = np.array([LABELS[case] for case in TESTS[k]])
         predicted = np.where(np.arange(len(labels)) < wrong[k], 1 - labels, labels)
-        runs.append(Run(str(k), 1, Predictions(TESTS[k], labels, np.eye(2)[predicted])))
+        runs.append(FoldResult(str(k), 1, Predictions(TESTS[k], labels, np.eye(2)[predicted])))
     return ModelResults(name, runs)
 
 

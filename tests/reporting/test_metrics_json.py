@@ -7,7 +7,7 @@ from nephroscale.evaluation.metrics import METRICS
 from nephroscale.evaluation.tables import Predictions
 from nephroscale.reporting.metric_values import as_json
 from nephroscale.reporting.metrics_json import build_metrics
-from nephroscale.reporting.results import ModelResults, Run
+from nephroscale.reporting.results import FoldResult, ModelResults
 from nephroscale.reporting.settings import PrimarySettings, ReportSettings
 from support.ordered_classes import LABELS, PATIENTS, PREDICTED, describe, make_run
 
@@ -16,7 +16,7 @@ CLASSES = ["IgAN", "MN", "LN"]
 
 def run(fold, seed, patients, labels, chances):
     predictions = None if chances is None else Predictions(patients, np.array(labels), np.array(chances, float))
-    return Run(fold, seed, predictions)
+    return FoldResult(fold, seed, predictions)
 
 
 def sure(predicted, p=0.8):

@@ -5,7 +5,7 @@ from scipy.stats import t as student
 from nephroscale.cohort.fold_table import FoldSides, FoldTable
 from nephroscale.evaluation.tables import Predictions
 from nephroscale.reporting.other_divisions import summarise_repeats
-from nephroscale.reporting.results import ModelResults, Run
+from nephroscale.reporting.results import FoldResult, ModelResults
 
 CASES = [f"P{i}" for i in range(8)]
 LABELS = {case: i % 2 for i, case in enumerate(CASES)}
@@ -24,7 +24,7 @@ def results(name, wrong):
     for k, (test, miss) in enumerate(zip(TESTS, wrong, strict=True)):
         labels = np.array([LABELS[case] for case in test])
         predicted = np.where(np.array(test) == miss, 1 - labels, labels)
-        runs.append(Run(str(k), 1, Predictions(test, labels, np.eye(2)[predicted])))
+        runs.append(FoldResult(str(k), 1, Predictions(test, labels, np.eye(2)[predicted])))
     return ModelResults(name, runs)
 
 

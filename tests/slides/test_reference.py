@@ -28,7 +28,7 @@ def test_the_reference_is_one_of_its_slides(slides, om_settings):
     assert fit.fault is None
     np.testing.assert_allclose(np.linalg.norm(fit.matrix, axis=0), 1, atol=1e-5)
     assert np.abs(np.array(fit.white) - 245).max() < 3
-    # The tissue was drawn with eosin and haematoxylin.
+    # The tissue was made with eosin and haematoxylin.
     assert np.array(fit.matrix)[:, 1] @ [0.22, 0.80, 0.56] > 0.98
     assert reference == fit_reference(slides, om_settings)
 

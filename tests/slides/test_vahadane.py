@@ -21,7 +21,7 @@ def drawn(vectors, count=20_000, seed=0):
     return np.clip(np.rint(255 * np.exp(-(vectors @ amounts)).T), 0, 255).astype(np.uint8)
 
 
-def test_the_vectors_of_drawn_pixels_are_found_again():
+def test_the_vectors_of_synthetic_pixels_are_found_again():
     vectors = HE / np.linalg.norm(HE, axis=0)
     fit = fit_vahadane(drawn(vectors))
     assert fit.fault is None

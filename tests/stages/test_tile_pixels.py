@@ -11,7 +11,7 @@ from support.small_study import PATIENTS, small_config, write_study
 pytestmark = pytest.mark.slow
 
 STAGES = ("register", "reference", "tiles", "segmenter", "segmenter_check", "glomeruli", "features")
-#: Detected by the segmenter, drawn by a person, one glomerulus in a whole field; and two to train the segmenter on.
+#: Detected by the segmenter, outlined by a person, one glomerulus in a whole field; and two to train the segmenter on.
 CHOSEN = [*PATIENTS[:4], ("S0", "IgAN", "segmentation"), ("S1", "MN", "segmentation")]
 
 

@@ -28,12 +28,12 @@ def make(store, name, folder):
             out.write_text(name)
         receipt = Receipt("stage", name, "accepted", **store.publish(out)._asdict())
     Records(store).add(recipe, receipt, {"node": "a"})
-    return bundle.Item(receipt, recipe.digest)
+    return bundle.BundledResult(receipt, recipe.digest)
 
 
 @pytest.fixture
 def contents(store):
-    rejected = bundle.Item(Receipt("stage", "r", "rejected", "unreadable"), None)
+    rejected = bundle.BundledResult(Receipt("stage", "r", "rejected", "unreadable"), None)
     return bundle.Contents([make(store, "one", True), make(store, "two", False), rejected], {"ab" * 32: 7})
 
 

@@ -1,4 +1,4 @@
-"""Drawn micrographs of patients, on which dark blots are deposits, as the stage `tem` stores them."""
+"""Synthetic micrographs of patients, on which dark blots are deposits, as the stage `tem` stores them."""
 
 from __future__ import annotations
 

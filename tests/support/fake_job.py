@@ -6,18 +6,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from nephroscale.engine.job import Input
+from nephroscale.engine.job import JobInput
 from nephroscale.store.receipts import Receipt
 
 
-def accepted(stage: str, unit: str, path: Path | None = None, **figures: Any) -> Input:
+def accepted(stage: str, unit: str, path: Path | None = None, **figures: Any) -> JobInput:
     """An input that was accepted; its object is `<stage>/<unit>` unless a path is given."""
-    return Input(unit, Receipt(stage, unit, "accepted", figures=figures), path or Path(stage) / unit)
+    return JobInput(unit, Receipt(stage, unit, "accepted", figures=figures), path or Path(stage) / unit)
 
 
-def rejected(stage: str, unit: str, reason: str, **figures: Any) -> Input:
+def rejected(stage: str, unit: str, reason: str, **figures: Any) -> JobInput:
     """An input that was rejected."""
-    return Input(unit, Receipt(stage, unit, "rejected", reason, figures=figures), None)
+    return JobInput(unit, Receipt(stage, unit, "rejected", reason, figures=figures), None)
 
 
 class FakeJob:
@@ -25,12 +25,12 @@ class FakeJob:
 
     def __init__(self, unit: str, *, settings: Any = None, rows: Any = None, plan: Any = None, **inputs: Any) -> None:
         self.unit, self.settings, self.rows, self.plan = unit, settings, rows, plan
-        self._inputs: dict[str, list[Input]] = inputs
+        self._inputs: dict[str, list[JobInput]] = inputs
 
-    def inputs(self, name: str) -> list[Input]:
+    def inputs(self, name: str) -> list[JobInput]:
         return self._inputs[name]
 
-    def input(self, name: str) -> Input:
+    def input(self, name: str) -> JobInput:
         (found,) = self._inputs[name]
         return found
 

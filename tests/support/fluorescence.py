@@ -1,4 +1,4 @@
-"""Drawn fluorescence pictures, and marks burned into pictures."""
+"""Synthetic fluorescence pictures, and marks burned into pictures."""
 
 from __future__ import annotations
 

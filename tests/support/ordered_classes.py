@@ -6,7 +6,7 @@ from nephroscale.evaluation.fitted_temperature import FittedTemperature
 from nephroscale.evaluation.tables import Predictions
 from nephroscale.reporting.metric_values import as_json
 from nephroscale.reporting.metrics_json import build_metrics
-from nephroscale.reporting.results import ModelResults, Run
+from nephroscale.reporting.results import FoldResult, ModelResults
 from nephroscale.reporting.settings import ReportSettings
 
 CLASSES = ["I", "II", "III"]
@@ -24,7 +24,7 @@ def make_run(patients, labels, predicted, *, fold="0", second=None, temperature=
     both = None if second is None else np.array(second)
     predictions = Predictions(patients, np.array(labels), make_probabilities(predicted), both)
     fitted = FittedTemperature(temperature, patients=3, nll_before=1.0, nll_after=0.9)
-    return Run(fold, 1, predictions, temperature=fitted, heads=dict.fromkeys(heads, predictions))
+    return FoldResult(fold, 1, predictions, temperature=fitted, heads=dict.fromkeys(heads, predictions))
 
 
 def describe(*runs, **more):

@@ -68,7 +68,7 @@ def write_study(
         tifffile.imwrite(folder / "raw" / om["path"], _paint_om(random), tile=(256, 256), photometric="rgb")
         if use != "segmentation" and number > 1:  # of the first patient's slide the segmenter finds the glomeruli
             om["roi"] = "whole"
-        if use == "segmentation" or number == 1:  # of the second patient's slide a person has drawn them
+        if use == "segmentation" or number == 1:  # of the second patient's slide a person has outlined them
             om["annotation"] = f"{patient}-OM.geojson"
             (folder / "raw" / om["annotation"]).write_text(json.dumps(_outlines()))
         rows.append(om | {"patient_id": patient})

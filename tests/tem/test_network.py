@@ -132,7 +132,7 @@ def test_nothing_is_found_on_micrographs_without_marks(micrographs, quality):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("view", ["loop", "mesangium"])
-def test_nothing_is_found_on_drawn_micrographs_without_marks(view):
+def test_nothing_is_found_on_synthetic_micrographs_without_marks(view):
     plan = MicrographPlan("unmarked", 77, 700, 500, 3.0, view, subepithelial=2, subendothelial=0.7, style="strip")
     picture = np.ascontiguousarray(generate_micrograph(plan).picture[:500])
     for quality in (0, 75):

@@ -1,4 +1,4 @@
-"""Quality of micrographs, on drawn tissue that is spoilt in one way at a time."""
+"""Quality of micrographs, on synthetic tissue that is spoilt in one way at a time."""
 
 from pathlib import Path
 

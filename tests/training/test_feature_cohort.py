@@ -89,17 +89,17 @@ def test_intervals_of_the_best_classifier_cover_its_ceiling() -> None:
 
 
 @pytest.mark.parametrize("family", ["max-pooling", "concatenation"])
-def test_rivals_come_near_the_ceiling(family: str, patients: list[LatentPatient]) -> None:
-    check_rival(family, patients)
+def test_baselines_come_near_the_ceiling(family: str, patients: list[LatentPatient]) -> None:
+    check_baseline(family, patients)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"max-pooling", "concatenation"}))
-def test_every_rival_comes_near_the_ceiling(family: str, patients: list[LatentPatient]) -> None:
-    check_rival(family, patients)
+def test_every_baseline_comes_near_the_ceiling(family: str, patients: list[LatentPatient]) -> None:
+    check_baseline(family, patients)
 
 
-def check_rival(family: str, patients: list[LatentPatient]) -> None:
+def check_baseline(family: str, patients: list[LatentPatient]) -> None:
     found, best = cross_validate(patients, {"family": family}), best_possible(patients)
     assert 0 <= accuracy(best) - accuracy(found) < 0.20
     assert 0 <= log_loss(found) - log_loss(best) < 0.50

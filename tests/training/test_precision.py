@@ -11,7 +11,7 @@ from nephroscale.models.batch import Batch
 from nephroscale.models.encoders.common import Encoder
 from nephroscale.models.mil.sc_mil import contrastive_loss
 from nephroscale.models.registry import FAMILIES
-from nephroscale.training.checkpoint import Checkpoint, CurvePoint, Progress
+from nephroscale.training.checkpoint import Checkpoint, CurvePoint, TrainingProgress
 from nephroscale.training.epoch import validate
 from nephroscale.training.precision import prepare
 from nephroscale.training.settings import TrainSettings
@@ -96,7 +96,7 @@ def test_a_resumed_optimizer_has_the_layout_of_its_weights(tmp_path: Path) -> No
     optimizer = torch.optim.Adam(network.parameters(), amsgrad=True)
     network(torch.randn(1, 4, 8, 8)).sum().backward()
     optimizer.step()
-    checkpoint, progress = Checkpoint(tmp_path, "x"), Progress([CurvePoint(1, 0.1, 1.0, 1.0, None)])
+    checkpoint, progress = Checkpoint(tmp_path, "x"), TrainingProgress([CurvePoint(1, 0.1, 1.0, 1.0, None)])
     checkpoint.save(network, optimizer, progress)
     before = [moments["exp_avg"].clone() for moments in optimizer.state.values()]
     again = torch.optim.Adam(network.parameters(), amsgrad=True)

@@ -31,7 +31,7 @@ def test_each_modality_is_needed(ceilings):
 
 
 @pytest.mark.slow
-def test_the_ceiling_is_that_of_drawn_patients():
+def test_the_ceiling_is_that_of_synthetic_patients():
     diagnoses = np.array(CLASSES)[np.arange(3000) % 3]
     drawn = [draw_pictures(5, f"N{number}", diagnosis) for number, diagnosis in enumerate(diagnoses)]
     own = [CLASSES.index(diagnosis) for diagnosis in diagnoses]

@@ -65,7 +65,7 @@ def verify_store(options: argparse.Namespace) -> int:
     try:
         with tqdm(unit=" objects", disable=None) as bar:  # None: no bar where the output is not a terminal
 
-            def report(progress: verify.Progress) -> None:
+            def report(progress: verify.VerificationProgress) -> None:
                 bar.total = progress.total
                 bar.set_postfix_str(f"{progress.size / 1e9:.1f} GB read", refresh=False)
                 bar.update(progress.done - bar.n)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nephroscale.deposits.images import Instances, TemPicture
+from nephroscale.deposits.images import ImageInstances, InstanceSequence
 from nephroscale.deposits.settings import BackboneSettings
 from nephroscale.features.encoders import efficientnet_lite0
 from nephroscale.training.precision import autocast
@@ -82,11 +82,11 @@ def _random_network() -> efficientnet_lite0.EfficientNetLite0:
 
 @torch.inference_mode()
 def pooled_features(
-    backbone: Backbone, pictures: Sequence[TemPicture], device: str, batch_size: int
+    backbone: Backbone, pictures: Sequence[ImageInstances], device: str, batch_size: int
 ) -> list[np.ndarray]:
     """Give the pooled features of each picture, [pictures, C] float32 for each stage; means over its instances."""
     backbone.to(device).eval()
-    instances = Instances(pictures)
+    instances = InstanceSequence(pictures)
     with autocast(device, backbone.precision):
         stages = [
             [stage.float().cpu().numpy() for stage in backbone.pooled(torch.from_numpy(pixels).to(device))]

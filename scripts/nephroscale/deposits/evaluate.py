@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from nephroscale.deposits.images import TemPicture
+    from nephroscale.deposits.images import ImageInstances
     from nephroscale.deposits.plain import PlainNetwork
     from nephroscale.deposits.settings import DepositsSettings
 
@@ -139,7 +139,12 @@ def predict_new_deposits(
 
 
 def predict_joined(
-    models: Mapping[str, Path], pictures: Sequence[TemPicture], settings: DepositsSettings, *, seed: int, device: str
+    models: Mapping[str, Path],
+    pictures: Sequence[ImageInstances],
+    settings: DepositsSettings,
+    *,
+    seed: int,
+    device: str,
 ) -> tuple[dict[str, np.ndarray], float | None]:
     """Give the probability of deposits [pictures] by each variant and by both systems joined, and their weight."""
     found = predict_variants(models, pictures, settings, seed=seed, device=device)
@@ -151,7 +156,12 @@ def predict_joined(
 
 
 def predict_variants(
-    models: Mapping[str, Path], pictures: Sequence[TemPicture], settings: DepositsSettings, *, seed: int, device: str
+    models: Mapping[str, Path],
+    pictures: Sequence[ImageInstances],
+    settings: DepositsSettings,
+    *,
+    seed: int,
+    device: str,
 ) -> dict[str, np.ndarray]:
     """Give the probability of deposits [pictures] by each variant."""
     from nephroscale.deposits.backbone import pooled_features
@@ -186,7 +196,7 @@ def fold_weight(models: Mapping[str, Path]) -> float | None:
     )
 
 
-def activation_maps(network: PlainNetwork, picture: TemPicture, device: str) -> np.ndarray:
+def activation_maps(network: PlainNetwork, picture: ImageInstances, device: str) -> np.ndarray:
     """Show where the plain network sees deposits: LayerCAM at a fine stage.
 
     Each activation is weighted by the positive part of the logit's gradient there, and summed over the channels

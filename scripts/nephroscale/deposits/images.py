@@ -16,7 +16,7 @@ OPEN = 64  # bags that are open at the same time
 
 
 @dataclass(frozen=True)
-class TemPicture:
+class ImageInstances:
     """The instances of one TEM image: the image itself, or patches of it.
 
     Attributes
@@ -60,7 +60,7 @@ def _pixels(bag: Path) -> np.ndarray:
     return read_array(bag, "images")
 
 
-class Instances:
+class InstanceSequence:
     """The instances of pictures one after another, read when asked for: memory holds a batch.
 
     Parameters
@@ -69,7 +69,7 @@ class Instances:
         The pictures, of which one at least.
     """
 
-    def __init__(self, pictures: Sequence[TemPicture]) -> None:
+    def __init__(self, pictures: Sequence[ImageInstances]) -> None:
         self.pictures = pictures
         self.counts = np.array([len(picture) for picture in pictures])
         self.owner = np.repeat(np.arange(len(pictures)), self.counts)
@@ -89,7 +89,7 @@ class Instances:
         return (self.read(np.arange(start, min(start + size, len(self)))) for start in range(0, len(self), size))
 
 
-def load_pictures(bags: Mapping[str, Path], labels: Mapping[str, bool] | None, size_px: int) -> list[TemPicture]:
+def load_pictures(bags: Mapping[str, Path], labels: Mapping[str, bool] | None, size_px: int) -> list[ImageInstances]:
     """List the TEM images of some patients; their pixels stay in the files.
 
     Parameters
@@ -103,7 +103,7 @@ def load_pictures(bags: Mapping[str, Path], labels: Mapping[str, bool] | None, s
 
     Returns
     -------
-    list of TemPicture
+    list of ImageInstances
         By patient, then in the order of the patient's images.
     """
     _pixels.cache_clear()  # a bag may have been recomputed
@@ -117,7 +117,7 @@ def load_pictures(bags: Mapping[str, Path], labels: Mapping[str, bool] | None, s
                 continue
             own = np.flatnonzero(owner == index)
             found.append(
-                TemPicture(
+                ImageInstances(
                     name,
                     patient,
                     None if labels is None else labels[name],

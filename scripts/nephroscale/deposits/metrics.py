@@ -21,7 +21,7 @@ METRICS = {"accuracy": "Accuracy", "auc": "AUC", "sensitivity": "Sensitivity", "
 
 
 @dataclass(frozen=True)
-class Figure:
+class DepositMetric:
     """A figure with its 95 % interval; None where the images do not define it."""
 
     value: float | None
@@ -60,7 +60,7 @@ def scored(predictions: Mapping[str, Sequence[Prediction]], variant: str, person
     )
 
 
-def evaluate_variant(seeds: Sequence[Scored]) -> dict[str, Figure]:
+def evaluate_variant(seeds: Sequence[Scored]) -> dict[str, DepositMetric]:
     """Give each metric: the mean over seeds of the figure over all folds' test images, with its interval.
 
     The variance is that over persons (all images, seeds and biopsies of a person together) plus that between seeds.
@@ -87,14 +87,14 @@ def discordant(first: Scored, second: Scored) -> tuple[int, int]:
     return int((one & ~other).sum()), int((~one & other).sum())
 
 
-def mean_of_persons(values: Sequence[float], persons: Sequence[str]) -> Figure:
+def mean_of_persons(values: Sequence[float], persons: Sequence[str]) -> DepositMetric:
     """Give the mean of values of images between 0 and 1, with an interval clustered by person."""
     if not values:
-        return Figure(None)
+        return DepositMetric(None)
     found, who = np.array(values, float), np.array(persons)
     left_out = np.array([found[who != person].mean() if (who != person).any() else np.nan for person in np.unique(who)])
     interval = score_interval(float(found.mean()), jackknife_variance(left_out, np.zeros(len(left_out))), len(left_out))
-    return Figure(interval.value, interval.low, interval.high)
+    return DepositMetric(interval.value, interval.low, interval.high)
 
 
 def _persons(found: Scored, chosen: np.ndarray) -> int:
@@ -126,11 +126,11 @@ _FIGURES: dict[str, Callable[[Scored, np.ndarray], float]] = {
 }
 
 
-def _with_interval(name: str, seeds: Sequence[Scored], size: float) -> Figure:
+def _with_interval(name: str, seeds: Sequence[Scored], size: float) -> DepositMetric:
     figure, everyone = _FIGURES[name], np.ones(len(seeds[0].labels), bool)
     values = [figure(found, everyone) for found in seeds]
     if not np.isfinite(values).all():
-        return Figure(None)
+        return DepositMetric(None)
     persons = np.unique(seeds[0].persons)
     left_out = np.array([np.mean([figure(found, found.persons != person) for found in seeds]) for person in persons])
     between = float(np.var(values, ddof=1)) if len(values) > 1 else 0.0
@@ -141,4 +141,4 @@ def _with_interval(name: str, seeds: Sequence[Scored], size: float) -> Figure:
         size,
         of_proportion=midp_interval if name in {"sensitivity", "specificity"} else wilson_interval,
     )
-    return Figure(found.value, found.low, found.high)
+    return DepositMetric(found.value, found.low, found.high)

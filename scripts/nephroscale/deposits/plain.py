@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nephroscale.deposits.backbone import Backbone
-from nephroscale.deposits.images import Instances, TemPicture
+from nephroscale.deposits.images import ImageInstances, InstanceSequence
 from nephroscale.deposits.settings import DepositsSettings
 from nephroscale.deposits.svm import log_loss
 from nephroscale.errors import NephroscaleError
-from nephroscale.training.checkpoint import Checkpoint, CurvePoint, Progress, copy_state
+from nephroscale.training.checkpoint import Checkpoint, CurvePoint, TrainingProgress, copy_state
 
 HEAD_RATE, WEIGHT_DECAY, DROPOUT = 1e-2, 1e-2, 0.2
 
@@ -50,14 +50,14 @@ class PlainNetwork(nn.Module):
 class Items(NamedTuple):
     """All instances of pictures, and label and weight [m] of each; the weights of a picture sum to 1."""
 
-    instances: Instances
+    instances: InstanceSequence
     labels: np.ndarray
     weights: np.ndarray
 
 
-def list_items(pictures: Sequence[TemPicture]) -> Items:
+def list_items(pictures: Sequence[ImageInstances]) -> Items:
     """Put the instances of pictures one after another."""
-    instances = Instances(pictures)
+    instances = InstanceSequence(pictures)
     return Items(
         instances,
         np.array([bool(picture.label) for picture in pictures])[instances.owner],
@@ -65,7 +65,7 @@ def list_items(pictures: Sequence[TemPicture]) -> Items:
     )
 
 
-def predict(network: PlainNetwork, pictures: Sequence[TemPicture], device: str, batch_size: int) -> np.ndarray:
+def predict(network: PlainNetwork, pictures: Sequence[ImageInstances], device: str, batch_size: int) -> np.ndarray:
     """Give the probability [pictures] of deposits: the mean over a picture's instances."""
     items = list_items(pictures)
     found = _instance_probabilities(network, items, device, batch_size)
@@ -74,8 +74,8 @@ def predict(network: PlainNetwork, pictures: Sequence[TemPicture], device: str, 
 
 def fit_plain(
     backbone: Backbone,
-    training: Sequence[TemPicture],
-    validation: Sequence[TemPicture],
+    training: Sequence[ImageInstances],
+    validation: Sequence[ImageInstances],
     settings: DepositsSettings,
     checkpoint: Checkpoint,
     *,
@@ -209,7 +209,7 @@ def _batches(items: Items, device: str, batch_size: int) -> Iterator[Tensor]:
     return (torch.from_numpy(pixels).to(device) for pixels in items.instances.batches(batch_size))
 
 
-def _note(progress: Progress, point: CurvePoint, network: nn.Module) -> None:
+def _note(progress: TrainingProgress, point: CurvePoint, network: nn.Module) -> None:
     progress.curve.append(point)
     if point.validation_loss < progress.best_loss:
         progress.best_epoch, progress.best_loss = point.epoch, point.validation_loss

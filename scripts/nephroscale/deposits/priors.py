@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nephroscale.deposits.images import TemPicture, load_pictures
+from nephroscale.deposits.images import ImageInstances, load_pictures
 from nephroscale.deposits.settings import SVM, DepositsSettings
 from nephroscale.deposits.svm import fit_svm, inner_folds, load_svm
 from nephroscale.deposits.train import Task, join_stages, make_backbone
@@ -98,7 +98,7 @@ def predict_priors(folder: Path, bags: Mapping[str, Path], weights: str | None, 
     return _as_priors(pictures, load_svm(folder).probabilities(_features(pictures, settings, device)), mean)
 
 
-def _features(pictures: Sequence[TemPicture], settings: DepositsSettings, device: str) -> np.ndarray:
+def _features(pictures: Sequence[ImageInstances], settings: DepositsSettings, device: str) -> np.ndarray:
     from nephroscale.deposits.backbone import pooled_features
 
     return join_stages(
@@ -106,7 +106,7 @@ def _features(pictures: Sequence[TemPicture], settings: DepositsSettings, device
     )
 
 
-def _as_priors(pictures: Sequence[TemPicture], values: np.ndarray, mean: float) -> TemPriors:
+def _as_priors(pictures: Sequence[ImageInstances], values: np.ndarray, mean: float) -> TemPriors:
     return TemPriors(
         {p.id: round(max(float(value), LEAST), 6) for p, value in zip(pictures, values, strict=True)}, mean
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nephroscale.deposits.images import TemPicture, load_pictures
+from nephroscale.deposits.images import ImageInstances, load_pictures
 from nephroscale.deposits.settings import PLAIN, DepositsSettings
 from nephroscale.errors import Rejected
 
@@ -25,11 +25,11 @@ WEIGHTS, CURVE, VALIDATION = "weights.safetensors", "curve.json", "validation.cs
 
 
 @dataclass(frozen=True)
-class Sides:
+class DepositSides:
     """Labelled pictures of the training and the validation side."""
 
-    training: list[TemPicture]
-    validation: list[TemPicture]
+    training: list[ImageInstances]
+    validation: list[ImageInstances]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Task:
     seed: int
 
 
-def load_sides(task: Task, bags: Mapping[str, Path], size_px: int) -> Sides:
+def load_sides(task: Task, bags: Mapping[str, Path], size_px: int) -> DepositSides:
     """Read the pictures of both sides.
 
     Raises
@@ -72,7 +72,7 @@ def load_sides(task: Task, bags: Mapping[str, Path], size_px: int) -> Sides:
         raise Rejected("the training side does not have images with and images without deposits")
     if not found["validation"]:
         raise Rejected("the validation side has no labelled image")
-    return Sides(found["train"], found["validation"])
+    return DepositSides(found["train"], found["validation"])
 
 
 def train_deposits(
@@ -185,7 +185,7 @@ def read_validation(folder: Path) -> dict[str, tuple[bool, float]]:
         return {row["image_id"]: (row["deposits"] == "1", float(row["probability"])) for row in csv.DictReader(file)}
 
 
-def _write_validation(path: Path, pictures: Sequence[TemPicture], probabilities: np.ndarray) -> None:
+def _write_validation(path: Path, pictures: Sequence[ImageInstances], probabilities: np.ndarray) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["image_id", "deposits", "probability"])

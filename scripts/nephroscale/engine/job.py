@@ -26,7 +26,7 @@ S = TypeVar("S", bound="Settings")
 
 
 @dataclass(frozen=True)
-class Input:
+class JobInput:
     """One artifact that a job reads.
 
     Attributes
@@ -123,7 +123,7 @@ class Job(Generic[S]):
 
     # -- inputs -------------------------------------------------------------------------------------------------------
 
-    def inputs(self, name: str) -> list[Input]:
+    def inputs(self, name: str) -> list[JobInput]:
         """The artifacts of a named input, in order, rejected ones included.
 
         Raises
@@ -140,20 +140,20 @@ class Job(Generic[S]):
             )
         return list(self._read(named.needs(self.stage, self.plan, self.unit)))
 
-    def input(self, name: str) -> Input:
+    def input(self, name: str) -> JobInput:
         """The one artifact of a named input."""
         (found,) = self.inputs(name)
         return found
 
-    def optional_input(self, name: str) -> Input | None:
+    def optional_input(self, name: str) -> JobInput | None:
         """The artifact of a named input, or None where this unit has none, or it was rejected."""
         return next((each for each in self.inputs(name) if each.path), None)
 
-    def _read(self, needs: Sequence[Need]) -> Iterator[Input]:
+    def _read(self, needs: Sequence[Need]) -> Iterator[JobInput]:
         for need in needs:
             receipt = self.plan.receipt(need.stage, need.unit)
             assert receipt is not None, need
-            yield Input(need.unit, receipt, self._sound(need) if need.part != STATUS else None)
+            yield JobInput(need.unit, receipt, self._sound(need) if need.part != STATUS else None)
 
     def _sound(self, need: Need) -> Path | None:
         """The object of a need, hashed again where `store.verify_on_read` asks for it."""

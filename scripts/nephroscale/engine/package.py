@@ -130,7 +130,7 @@ class Package:
         )
 
 
-class Given(Stage):
+class PackagedStage(Stage):
     """A stage whose artifacts come with a package; nothing is computed for it."""
 
     package: Package
@@ -152,5 +152,5 @@ def with_package(stages: Mapping[str, Stage], package: Package) -> dict[str, Sta
 def _given(stage: Stage, package: Package) -> Stage:
     inputs = {name: NamedInput(lambda *_: None, (), None) for name in stage.inputs}
     same = {name: getattr(stage, name) for name in ("name", "rule", "pattern", "suffix")}
-    kind: type[Given] = type("Given", (Given,), {**same, **inputs, "package": package})
+    kind: type[PackagedStage] = type("PackagedStage", (PackagedStage,), {**same, **inputs, "package": package})
     return kind()

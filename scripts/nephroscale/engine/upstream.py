@@ -10,7 +10,7 @@ from nephroscale.collect import reachable
 from nephroscale.engine.plan import Plan
 from nephroscale.engine.raw_cache import raw_paths
 from nephroscale.errors import NephroscaleError
-from nephroscale.store.bundle import Contents, Item
+from nephroscale.store.bundle import BundledResult, Contents
 
 Key = tuple[str, str]
 
@@ -63,7 +63,7 @@ def _named(plan: Plan, path: Path, places: dict[str, Key]) -> list[Key]:
     return made
 
 
-def _item(plan: Plan, stage: str, unit: str) -> Item:
+def _item(plan: Plan, stage: str, unit: str) -> BundledResult:
     receipt = plan.receipt(stage, unit)
     if receipt is None or plan.look_up(plan.stages[stage], unit) != receipt:
         raise NephroscaleError(
@@ -71,4 +71,4 @@ def _item(plan: Plan, stage: str, unit: str) -> Item:
             where=f"{stage} of {unit}",
             fix="Run the workflow first, then export.",
         )
-    return Item(receipt, plan.recipe_digest(stage, unit))
+    return BundledResult(receipt, plan.recipe_digest(stage, unit))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nephroscale.evaluation.networks import Figure, Networks, Samples, summarise, weighted_kappa
+from nephroscale.evaluation.networks import MeanOverNetworks, Networks, Samples, summarise, weighted_kappa
 
 
 def disagreement_weights(classes: int, *, ordered: bool) -> np.ndarray:
@@ -20,7 +20,7 @@ def disagreement_weights(classes: int, *, ordered: bool) -> np.ndarray:
     return np.asarray(off**2 if ordered else off > 0, np.float64)
 
 
-def estimate_kappa(raters: Networks, weights: np.ndarray) -> Figure:
+def estimate_kappa(raters: Networks, weights: np.ndarray) -> MeanOverNetworks:
     """Estimate the kappa between one rater, the labels, and the other, the predicted classes.
 
     Parameters

@@ -49,7 +49,7 @@ MOST_ENUMERATED = 12
 
 
 @dataclass(frozen=True)
-class Difference:
+class ModelDifference:
     """Difference of a metric between two models.
 
     Attributes
@@ -81,7 +81,7 @@ def count_discordant(ours: Networks, theirs: Networks) -> Discordant:
 
 def compare_networks(
     ours: Networks, theirs: Networks, *, swaps: int, seed: int, ordered: bool = False
-) -> dict[str, Difference]:
+) -> dict[str, ModelDifference]:
     """Compare two models on the same cases.
 
     Parameters
@@ -121,7 +121,7 @@ def compare_networks(
         interval = _difference(ours, samples[0][metric], samples[1][metric], sizes[metric], metric)
         if interval:
             exact = discordant.better + discordant.worse < LEAST_DISCORDANT and metric != "macro_auc"
-            result[metric] = Difference(interval, swap_p(interval.value, nulls[metric], exact=exact))
+            result[metric] = ModelDifference(interval, swap_p(interval.value, nulls[metric], exact=exact))
     return result
 
 

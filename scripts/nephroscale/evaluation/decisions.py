@@ -12,10 +12,10 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from nephroscale.evaluation.networks import Figure, Networks, Samples, summarise
+from nephroscale.evaluation.networks import MeanOverNetworks, Networks, Samples, summarise
 
 
-def estimate_confident(networks: Networks, coverage: float) -> Figure:
+def estimate_confident(networks: Networks, coverage: float) -> MeanOverNetworks:
     """Estimate the accuracy of the most confident predictions of each network.
 
     Parameters
@@ -40,7 +40,7 @@ def estimate_confident(networks: Networks, coverage: float) -> Figure:
 
 def estimate_net_benefit(
     networks: Networks, positive: Collection[int], threshold: float, shares: Sequence[float]
-) -> Figure:
+) -> MeanOverNetworks:
     """Estimate the net benefit of an action that is taken from a probability on.
 
     With R_j, the share of class j in which the action is taken, and prevalence w_j, the net benefit is the sum of w_j

@@ -141,7 +141,7 @@ class Networks:
 
 
 @dataclass(frozen=True)
-class Figure:
+class MeanOverNetworks:
     """A figure over networks.
 
     Attributes
@@ -162,9 +162,9 @@ class Figure:
 class ClassFigures(NamedTuple):
     """Figures of one class against all others."""
 
-    sensitivity: Figure
-    specificity: Figure
-    auc: Figure
+    sensitivity: MeanOverNetworks
+    specificity: MeanOverNetworks
+    auc: MeanOverNetworks
 
 
 class Samples(NamedTuple):
@@ -250,7 +250,7 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.asarray(np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0))
 
 
-def estimate_figures(networks: Networks, *, ordered: bool = False) -> dict[str, Figure]:
+def estimate_figures(networks: Networks, *, ordered: bool = False) -> dict[str, MeanOverNetworks]:
     """Estimate all metrics: mean over the networks, 95 % interval, and value of each network.
 
     Parameters
@@ -304,7 +304,9 @@ def metric_limits(metric: str, classes: int) -> tuple[float, float]:
     return {"quadratic_kappa": (-1.0, 1.0), "mean_class_error": (0.0, classes - 1.0)}.get(metric, (0.0, 1.0))
 
 
-def summarise(networks: Networks, samples: Samples, equal: float, limits: tuple[float, float] = (0.0, 1.0)) -> Figure:
+def summarise(
+    networks: Networks, samples: Samples, equal: float, limits: tuple[float, float] = (0.0, 1.0)
+) -> MeanOverNetworks:
     """Estimate the mean of a figure over the networks, with the variance over persons and that between networks.
 
     The variance over persons of out-of-fold predictions is multiplied by
@@ -322,10 +324,12 @@ def summarise(networks: Networks, samples: Samples, equal: float, limits: tuple[
         Smallest and largest possible value of the figure.
     """
     if not np.isfinite(samples.values).all():
-        return Figure(None, reason="not defined for these classes")
+        return MeanOverNetworks(None, reason="not defined for these classes")
     variance = jackknife_variance(samples.left_out.mean(axis=0), networks.strata)
     variance = variance * (TRAINING_VARIANCE if networks.out_of_fold else 1) + variance_between(samples.values)
-    return Figure(score_interval(float(samples.values.mean()), variance, equal, limits), tuple(samples.values.tolist()))
+    return MeanOverNetworks(
+        score_interval(float(samples.values.mean()), variance, equal, limits), tuple(samples.values.tolist())
+    )
 
 
 def variance_between(values: np.ndarray) -> float:
@@ -333,7 +337,7 @@ def variance_between(values: np.ndarray) -> float:
     return float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
 
 
-def estimate_share(hits: np.ndarray, people: Sequence[object] | np.ndarray) -> Figure:
+def estimate_share(hits: np.ndarray, people: Sequence[object] | np.ndarray) -> MeanOverNetworks:
     """Estimate a share of cases, such as a sensitivity.
 
     The interval is the mid-p interval, on the number of persons for one network and one case a person. It has no factor
@@ -348,7 +352,7 @@ def estimate_share(hits: np.ndarray, people: Sequence[object] | np.ndarray) -> F
     """
     stacked = np.atleast_2d(np.asarray(hits, np.float64))
     if not stacked.shape[1]:
-        return Figure(None, reason="no case")
+        return MeanOverNetworks(None, reason="no case")
     _, whose, cases = np.unique(np.asarray(people), return_inverse=True, return_counts=True)
     each = np.stack([np.bincount(whose, weights=row) for row in stacked])
     values, persons = each.sum(axis=1) / cases.sum(), len(cases)
@@ -358,7 +362,7 @@ def estimate_share(hits: np.ndarray, people: Sequence[object] | np.ndarray) -> F
         variance += jackknife_variance(left_out, np.zeros(persons)) * (persons - 1) / persons
     equal = repeated_size(cases, agreement_within(each, cases))
     interval = score_interval(float(values.mean()), variance, equal, of_proportion=midp_interval)
-    return Figure(interval, tuple(values.tolist()))
+    return MeanOverNetworks(interval, tuple(values.tolist()))
 
 
 def estimate_classes(networks: Networks) -> list[ClassFigures]:
@@ -374,17 +378,19 @@ def estimate_classes(networks: Networks) -> list[ClassFigures]:
     ]
 
 
-def estimate_auc(networks: Networks, c: int) -> Figure:
+def estimate_auc(networks: Networks, c: int) -> MeanOverNetworks:
     """Estimate the area under the ROC curve of one class against all others, over the pairs within folds."""
     area = count_won(networks, c)
-    return summarise(networks, area.samples, area.size) if area.pairs else Figure(None, reason="no pair within a fold")
+    if not area.pairs:
+        return MeanOverNetworks(None, reason="no pair within a fold")
+    return summarise(networks, area.samples, area.size)
 
 
-def estimate_macro_auc(networks: Networks) -> Figure:
+def estimate_macro_auc(networks: Networks) -> MeanOverNetworks:
     """Estimate the mean of the classes' areas under the ROC curve, over the pairs within folds."""
     areas = [count_won(networks, c) for c in range(networks.classes)]
     if lacking := sum(not area.pairs for area in areas):
-        return Figure(None, reason=f"no pair within a fold for {lacking} of the {networks.classes} classes")
+        return MeanOverNetworks(None, reason=f"no pair within a fold for {lacking} of the {networks.classes} classes")
     return summarise(networks, mean_samples(areas), float(np.mean([area.size for area in areas])))
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nephroscale.features.settings import EncoderSettings, ExtractionSettings
-    from nephroscale.features.source import Source
+    from nephroscale.features.source import FeatureSource
     from nephroscale.json_text import JSON
 
 
@@ -66,7 +66,7 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def _crops_of(source: Source) -> list[_Instance]:
+def _crops_of(source: FeatureSource) -> list[_Instance]:
     """Crops of one slide, in their written order of representativeness."""
     group = source.path / "crops"
     crops, score, centre = (read_array(group, name) for name in ("crops", "score", "centre"))
@@ -86,7 +86,7 @@ def _best(slides: Sequence[list[_Instance]], count: int) -> list[_Instance]:
     return chosen
 
 
-def _tem_instances(source: Source) -> tuple[list[_Instance], list[str]]:
+def _tem_instances(source: FeatureSource) -> tuple[list[_Instance], list[str]]:
     names = [str(name) for name in read_attributes(source.path)["images"]]
     images, image, box, valid = (read_array(source.path, name) for name in ("images", "image", "box", "valid"))
     instances = []
@@ -97,7 +97,7 @@ def _tem_instances(source: Source) -> tuple[list[_Instance], list[str]]:
 
 
 def _choose(
-    modality: str, sources: Sequence[Source], om_glomeruli: int, slots: int
+    modality: str, sources: Sequence[FeatureSource], om_glomeruli: int, slots: int
 ) -> tuple[list[_Instance], list[str]]:
     """Return the instances of the bag, and the ids of all images considered."""
     ordered = sorted(sources, key=lambda source: (source.slot, source.image_id))
@@ -115,7 +115,7 @@ def _choose(
 def extract_features(  # noqa: PLR0917  (one argument per input of a job)
     patient: str,
     modality: str,
-    sources: Sequence[Source],
+    sources: Sequence[FeatureSource],
     encoder: EncoderSettings,
     settings: ExtractionSettings,
     out: Path,

@@ -15,12 +15,17 @@ import numpy as np
 
 from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError, Rejected
-from nephroscale.features.source import Source
+from nephroscale.features.source import FeatureSource
 from nephroscale.json_text import JSON
 
 
 def import_h5(  # noqa: PLR0917
-    patient: str, modality: str, folder: str | None, out: Path, slides: Sequence[Source] = (), panel: Sequence[str] = ()
+    patient: str,
+    modality: str,
+    folder: str | None,
+    out: Path,
+    slides: Sequence[FeatureSource] = (),
+    panel: Sequence[str] = (),
 ) -> dict[str, JSON]:
     """Make a bag from a patient's h5 file, or from those of the patient's images.
 
@@ -57,7 +62,7 @@ def import_h5(  # noqa: PLR0917
         )
     path = Path(folder) / f"{patient}.h5"
     if path.is_file():
-        slides = [Source(f"{patient}-{modality}", path)]
+        slides = [FeatureSource(f"{patient}-{modality}", path)]
     if not slides:
         raise Rejected(f"there is no h5 bag of {modality} for this patient")
     bags = [read_h5(slide.path) for slide in slides]

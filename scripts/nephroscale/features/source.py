@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 
-class Source(NamedTuple):
+class FeatureSource(NamedTuple):
     """One object to encode.
 
     Parameters

@@ -103,7 +103,7 @@ class Comparison(TypedDict):
     sentence: str
 
 
-class Estimate(TypedDict):
+class EstimateEntry(TypedDict):
     """A figure with its 95 % interval; None where it is not defined."""
 
     value: float | None
@@ -111,19 +111,19 @@ class Estimate(TypedDict):
     high: float | None
 
 
-class ModelMetrics(TypedDict, total=False):
+class ModelMetricsEntry(TypedDict, total=False):
     """Figures of a model in ``metrics.json``: pooled over folds and seeds, on `patients` cases of `people` patients."""
 
     patients: int
     people: int
-    pooled: dict[str, Estimate]
+    pooled: dict[str, EstimateEntry]
 
 
 class Metrics(TypedDict):
     """What the audit reads from ``metrics.json``: the name of the headline model, and all models."""
 
     headline: str
-    models: dict[str, ModelMetrics]
+    models: dict[str, ModelMetricsEntry]
 
 
 class AuditDocument(TypedDict):

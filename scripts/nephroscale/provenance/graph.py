@@ -22,7 +22,7 @@ MOST_NAMED = 4
 Key: TypeAlias = tuple[str, str]
 
 
-class Input(NamedTuple):
+class ArtifactInput(NamedTuple):
     """One input of an artifact.
 
     Parameters
@@ -66,7 +66,7 @@ class Artifact:
     record: Record | None = None
     state: str = UNRECORDED
     because: list[str] = field(default_factory=list)
-    inputs: list[Input] = field(default_factory=list)
+    inputs: list[ArtifactInput] = field(default_factory=list)
     repeats: list[RepeatEntry] = field(default_factory=list)
 
     @property
@@ -166,10 +166,10 @@ def _use_recorded_digests(plan: Plan, receipts: Mapping[Key, Receipt], index: Re
     return absent
 
 
-def _input(label: str, value: str, keys: Collection[Key]) -> Input:
+def _input(label: str, value: str, keys: Collection[Key]) -> ArtifactInput:
     stage, _, rest = label.partition("/")
     key = (stage, rest.partition("#")[0])
-    return Input(label, value, key if key in keys else None)
+    return ArtifactInput(label, value, key if key in keys else None)
 
 
 def _artifact(plan: Plan, receipt: Receipt, keys: Collection[Key], index: RecordIndex, absent: list[str]) -> Artifact:

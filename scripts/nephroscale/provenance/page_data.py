@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from nephroscale.html import cases_of
 from nephroscale.json_text import JSON
-from nephroscale.provenance.document_types import ArtifactEntry, AuditDocument, InputEntry, ModelMetrics
+from nephroscale.provenance.document_types import ArtifactEntry, AuditDocument, InputEntry, ModelMetricsEntry
 from nephroscale.provenance.status import STATUSES, patients
 
 #: Artifacts in one chunk of details, which a browser reads in a few milliseconds.
@@ -22,7 +22,7 @@ COLUMNS: tuple[Column, ...] = ("digest", "recipe", "size", "code", "packages", "
 Details: TypeAlias = list[object]
 
 
-def describe_cases(metrics: ModelMetrics) -> str:
+def describe_cases(metrics: ModelMetricsEntry) -> str:
     """Describe on how many cases of how many patients a model's figures are based."""
     cases = metrics.get("patients", 0)
     return cases_of(cases, metrics.get("people", cases))

@@ -20,14 +20,14 @@ CAUSES = {
 }
 
 
-class Difference(NamedTuple):
+class RecipeDifference(NamedTuple):
     """One difference between two recipes: its cause (data, code, config, seed, environment, history) and a sentence."""
 
     cause: str
     text: str
 
 
-class Change(NamedTuple):
+class ChangedValue(NamedTuple):
     """A value that differs: the part of the recipe, its dotted key there, and both values (None: absent)."""
 
     part: str
@@ -36,12 +36,14 @@ class Change(NamedTuple):
     new: object
 
 
-def changed_values(before: Recipe, after: Recipe) -> Iterator[Change]:
+def changed_values(before: Recipe, after: Recipe) -> Iterator[ChangedValue]:
     """Walk two recipes of one stage together and yield every value that differs."""
-    return (Change(part, *leaf) for part in CAUSES for leaf in _leaves(getattr(before, part), getattr(after, part)))
+    return (
+        ChangedValue(part, *leaf) for part in CAUSES for leaf in _leaves(getattr(before, part), getattr(after, part))
+    )
 
 
-def differences(before: Recipe, after: Recipe) -> list[Difference]:
+def differences(before: Recipe, after: Recipe) -> list[RecipeDifference]:
     """Compare two recipes of one stage.
 
     Parameters
@@ -55,7 +57,7 @@ def differences(before: Recipe, after: Recipe) -> list[Difference]:
         Empty where the recipes are equal. A differing digest of an input counts as data.
     """
     return [
-        Difference(_cause(CAUSES[each.part], each.part, each.key), _sentence(*each))
+        RecipeDifference(_cause(CAUSES[each.part], each.part, each.key), _sentence(*each))
         for each in changed_values(before, after)
     ]
 

@@ -11,7 +11,7 @@ from typing import cast
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.provenance.document_types import Metrics
-from nephroscale.provenance.recipe_diff import Difference, differences
+from nephroscale.provenance.recipe_diff import RecipeDifference, differences
 from nephroscale.provenance.record_index import RecordIndex
 from nephroscale.store.objects import Store
 from nephroscale.store.receipts import Receipt
@@ -25,7 +25,7 @@ MOST_NAMED = 4
 
 
 @dataclass
-class Run:
+class ResultsOfRun:
     """A results folder: its receipts, and the store that their links lead to."""
 
     folder: Path
@@ -33,7 +33,7 @@ class Run:
     store: Store
 
 
-def open_run(folder: Path) -> Run:
+def open_run(folder: Path) -> ResultsOfRun:
     """Open a results folder; its store is found by the links beside the receipts.
 
     Raises
@@ -49,7 +49,7 @@ def open_run(folder: Path) -> Run:
             where=str(folder),
             fix="Name two folders as in `results:` of their configurations, such as results/a results/b.",
         )
-    return Run(folder, receipts, store)
+    return ResultsOfRun(folder, receipts, store)
 
 
 def _store_of(folder: Path) -> Store | None:
@@ -60,7 +60,7 @@ def _store_of(folder: Path) -> Store | None:
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangeBetweenRuns:
     """One cause, and the first artifacts that differ because of it.
 
     Parameters
@@ -71,7 +71,7 @@ class Change:
         The first artifacts that differ.
     """
 
-    difference: Difference
+    difference: RecipeDifference
     stage: str
     units: list[str]
 
@@ -92,7 +92,7 @@ class RunDifference:
         Figures that differ: name to both values.
     """
 
-    changes: list[Change]
+    changes: list[ChangeBetweenRuns]
     differing: dict[str, int]
     only: dict[Key, str]
     metrics: dict[str, tuple[float | None, float | None]]
@@ -123,7 +123,7 @@ class RunDifference:
         return "\n".join(lines).lstrip("\n")
 
 
-def compare_runs(a: Run, b: Run, stages: Sequence[str]) -> RunDifference:
+def compare_runs(a: ResultsOfRun, b: ResultsOfRun, stages: Sequence[str]) -> RunDifference:
     """Compare two runs.
 
     Parameters
@@ -154,11 +154,11 @@ def _alike(left: Receipt, right: Receipt) -> bool:
     return (left.status, left.reason, left.digest) == (right.status, right.reason, right.digest)
 
 
-def _changes(a: Run, b: Run, differing: list[Key], only: dict[Key, str]) -> list[Change]:
+def _changes(a: ResultsOfRun, b: ResultsOfRun, differing: list[Key], only: dict[Key, str]) -> list[ChangeBetweenRuns]:
     """Find the causes: differences of recipes, except inputs that are differing artifacts themselves."""
     elsewhere = {"/".join(key) for key in [*differing, *only]}
     indexes = [RecordIndex(Records(run.store)) for run in (a, b)]
-    units: dict[tuple[str, Difference], list[str]] = {}
+    units: dict[tuple[str, RecipeDifference], list[str]] = {}
     for key in differing:
         receipts = (a.receipts[key], b.receipts[key])
         before, after = (index.all_that_gave(receipt) for index, receipt in zip(indexes, receipts, strict=True))
@@ -166,19 +166,19 @@ def _changes(a: Run, b: Run, differing: list[Key], only: dict[Key, str]) -> list
             continue  # no job was run: an input was rejected
         for difference in _explain(before, after, elsewhere):
             units.setdefault((key[0], difference), []).append(key[1])
-    return [Change(difference, stage, named) for (stage, difference), named in units.items()]
+    return [ChangeBetweenRuns(difference, stage, named) for (stage, difference), named in units.items()]
 
 
-def _explain(before: list[Record], after: list[Record], elsewhere: set[str]) -> list[Difference]:
+def _explain(before: list[Record], after: list[Record], elsewhere: set[str]) -> list[RecipeDifference]:
     """Compare the recipes of two artifacts; where several recipes gave one of them, the closest pair."""
     pairs = [(left, right) for left in before for right in after]
     if not pairs:
-        return [Difference("unknown", "there is no record of how it was made")]
+        return [RecipeDifference("unknown", "there is no record of how it was made")]
     left, right = min(pairs, key=lambda pair: len(differences(pair[0].recipe, pair[1].recipe)))
     if left.recipe == right.recipe:
         devices = " and ".join(sorted({left.made["device"], right.made["device"]}))
         what = f"the same recipe gave different bytes (on {devices}): it is not byte-reproducible"
-        return [Difference("chance", what)]
+        return [RecipeDifference("chance", what)]
     return differences(*(_without(record.recipe, elsewhere) for record in (left, right)))
 
 
@@ -188,7 +188,7 @@ def _without(recipe: Recipe, names: set[str]) -> Recipe:
     return replace(recipe, inputs=kept)
 
 
-def _metrics(a: Run, b: Run) -> dict[str, tuple[float | None, float | None]]:
+def _metrics(a: ResultsOfRun, b: ResultsOfRun) -> dict[str, tuple[float | None, float | None]]:
     """Compare the pooled figures of the headline models; figures that only one run has are left out."""
     sides: list[dict[str, float | None]] = []
     for run in (a, b):

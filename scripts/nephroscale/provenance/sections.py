@@ -11,7 +11,7 @@ from nephroscale.collect import grouped
 from nephroscale.provenance.document_types import (
     ArtifactEntry,
     AuditDocument,
-    Estimate,
+    EstimateEntry,
 )
 from nephroscale.provenance.page_data import describe_cases
 from nephroscale.provenance.status import INVALID, ancestors_of_model
@@ -39,7 +39,7 @@ class ModelSummary(NamedTuple):
 
     name: str
     cases: str
-    pooled: dict[str, Estimate]
+    pooled: dict[str, EstimateEntry]
     ancestors: int
     invalid: int
 

@@ -12,7 +12,7 @@ from nephroscale.engine.plan import Plan
 from nephroscale.engine.prepass import outdated
 from nephroscale.engine.raw_cache import raw_paths
 from nephroscale.engine.stage import Stage
-from nephroscale.provenance.recipe_diff import Change, changed_values
+from nephroscale.provenance.recipe_diff import ChangedValue, changed_values
 from nephroscale.provenance.record_index import RecordIndex
 from nephroscale.store.recipe import Recipe
 from nephroscale.store.records import Record
@@ -145,7 +145,7 @@ def _common(values: Mapping[str, str], others: Mapping[str, str]) -> dict[str, s
     return {key: value for key, value in values.items() if key in others}
 
 
-def _words(plan: Plan, stage: Stage, unit: str, change: Change) -> Cause:
+def _words(plan: Plan, stage: Stage, unit: str, change: ChangedValue) -> Cause:
     part, key, old, new = change
     if part == "inputs":
         name, _, rest = key.partition("/")

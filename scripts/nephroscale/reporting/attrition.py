@@ -85,7 +85,7 @@ class OutlinesLeftOut(NamedTuple):
     objects: int | None
 
 
-class DroppedImage(NamedTuple):
+class LeftOutImage(NamedTuple):
     """A TEM image that was left out of its patient's bag, or for which there is no bag."""
 
     patient: str
@@ -154,10 +154,10 @@ def list_rejections(stages: Mapping[str, Sequence[UnitOutcome]], excluded: Mappi
     return groups
 
 
-def list_dropped_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[DroppedImage]:
+def list_dropped_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[LeftOutImage]:
     """List the TEM images that were left out, also of patients who have no usable one."""
     return [
-        DroppedImage(unit.name, str(image["id"]), str(image["reason"]))
+        LeftOutImage(unit.name, str(image["id"]), str(image["reason"]))
         for unit in stages.get("tem", [])
         for image in cast("list[Mapping[str, object]]", unit.figures.get("dropped", []))
     ]

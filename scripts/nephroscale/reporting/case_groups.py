@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nephroscale.reporting.results import ModelResults
 
 
-class PatientRow(NamedTuple):
+class PredictionRow(NamedTuple):
     """Prediction of one case; `true` names the true class, or both of a soft label; a new case has none."""
 
     id: str
@@ -59,7 +59,7 @@ class CaseGroup:
         Whether these are new cases, which have no label.
     """
 
-    patients: Sequence[PatientRow]
+    patients: Sequence[PredictionRow]
     weights: Mapping[str, Sequence[InstanceWeight]]
     single: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
     removed: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class CaseGroup:
         """What one of these cases is called."""
         return "new case" if self.new else "external case" if self.ensemble else "case"
 
-    def rows(self, patient: PatientRow, modalities: Sequence[str]) -> list[Probabilities]:
+    def rows(self, patient: PredictionRow, modalities: Sequence[str]) -> list[Probabilities]:
         """Probabilities of a case with all modalities that it has, and without each."""
         without = self.removed.get(patient.id, {})
         return [
@@ -86,7 +86,7 @@ class CaseGroup:
         return [Probabilities(name, found[case]) for name, found in self.single.items() if case in found]
 
 
-def of_folds(models: Mapping[str, ModelResults], results: ModelResults, patients: Sequence[PatientRow]) -> CaseGroup:
+def of_folds(models: Mapping[str, ModelResults], results: ModelResults, patients: Sequence[PredictionRow]) -> CaseGroup:
     """Cases of the folds: predictions on the test side, with the weights of the first seed's network."""
     single = {
         name: dict(zip(found.patients, found.probabilities.tolist(), strict=True))
@@ -100,7 +100,7 @@ def of_external(
     inputs: ReportInputs,
     models: Mapping[str, ModelResults],
     headline: str,
-    patients: Sequence[PatientRow],
+    patients: Sequence[PredictionRow],
     metrics: Mapping[str, ExternalMetrics],
 ) -> CaseGroup:
     """External cases: predictions and weights of the ensemble."""
@@ -127,7 +127,7 @@ def of_new(predictions: Path, classes: Sequence[str]) -> CaseGroup:
     found = [row_of(case) for case in cases]
     return CaseGroup(
         [
-            *(PatientRow(case, "", "", True, [], 0.0) for case in refused),
+            *(PredictionRow(case, "", "", True, [], 0.0) for case in refused),
             *sorted(found, key=lambda row: (row.certainty, row.id)),
         ],
         read_tem_weights(predictions),
@@ -139,10 +139,10 @@ def of_new(predictions: Path, classes: Sequence[str]) -> CaseGroup:
     )
 
 
-def row_of(case: ExternalCase) -> PatientRow:
+def row_of(case: ExternalCase) -> PredictionRow:
     """Give an ensemble's prediction the form of a prediction out of fold, rounded to three digits."""
     probabilities = [round(p, 3) for p in case.probabilities]
-    return PatientRow(case.id, case.true, case.predicted, case.right, probabilities, max(probabilities))
+    return PredictionRow(case.id, case.true, case.predicted, case.right, probabilities, max(probabilities))
 
 
 def _removed(predictions: Path, classes: Sequence[str]) -> dict[str, dict[str, list[float]]]:

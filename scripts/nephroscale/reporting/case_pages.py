@@ -13,7 +13,7 @@ from nephroscale.deposits.predictions import read_predictions
 from nephroscale.deposits.settings import COMBINED
 from nephroscale.html import template_environment
 from nephroscale.reporting.attention import Attended, DeletionTest, attention_cards, pool_deletions, read_attended
-from nephroscale.reporting.case_groups import CaseGroup, PatientRow, of_external, of_folds
+from nephroscale.reporting.case_groups import CaseGroup, PredictionRow, of_external, of_folds
 from nephroscale.reporting.patients_table import list_missing, list_rejected
 from nephroscale.reporting.pictures import CropCard, SlideCard, crop_cards, slide_card, tem_cards
 from nephroscale.reporting.plots import colour_of
@@ -47,7 +47,7 @@ class ImCard(NamedTuple):
     image: ListedImage
 
 
-def order_cases(patients: Sequence[PatientRow]) -> list[PatientRow]:
+def order_cases(patients: Sequence[PredictionRow]) -> list[PredictionRow]:
     """Order cases: wrong predictions, the most certain one first; then right ones, the least certain first."""
     return sorted(patients, key=lambda row: (row.right, row.certainty if row.right else -row.certainty, row.id))
 
@@ -57,10 +57,10 @@ def write_case_pages(
     inputs: ReportInputs,
     models: Mapping[str, ModelResults],
     headline: str,
-    patients: Sequence[PatientRow],
+    patients: Sequence[PredictionRow],
     *,
     title: str,
-    external: Sequence[PatientRow] = (),
+    external: Sequence[PredictionRow] = (),
     metrics: Mapping[str, ExternalMetrics] | None = None,
 ) -> None:
     """Write `cases/<case>.html` for some cases.
@@ -216,7 +216,7 @@ def _count_glomeruli(slides: Sequence[SlidePicture]) -> dict[str, object] | None
 
 
 def _counter(slide: SlidePicture) -> str:
-    return "outlined by a person" if slide.drawn else "the segmenter's count"
+    return "outlined by a person" if slide.outlined else "the segmenter's count"
 
 
 def _read_deposits(folders: Mapping[str, Path]) -> dict[str, dict[str, float]]:

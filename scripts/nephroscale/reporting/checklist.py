@@ -31,7 +31,7 @@ class Evidence(NamedTuple):
         return f"report.html{self.place}" if self.place.startswith("#") else self.place
 
 
-class Item(NamedTuple):
+class ChecklistItem(NamedTuple):
     """An item of a checklist; without evidence the authors have to write it."""
 
     number: str
@@ -160,11 +160,12 @@ def _interval(estimate: Mapping[str, float | None]) -> str:
     return f"{value:.3f}" + ("" if low is None or high is None else f" (95 % interval {low:.3f} to {high:.3f})")
 
 
-def fill_checklists(study: Study) -> dict[str, list[Item]]:
+def fill_checklists(study: Study) -> dict[str, list[ChecklistItem]]:
     """Fill each checklist: name to its items in order."""
     evidence = collect_evidence(study)
     return grouped(
-        (row["list"], Item(row["number"], row["item"], evidence.get(row["evidence"]))) for row in read_rows(LISTS)
+        (row["list"], ChecklistItem(row["number"], row["item"], evidence.get(row["evidence"])))
+        for row in read_rows(LISTS)
     )
 
 
@@ -292,7 +293,7 @@ def write_checklist(study: Study, out: Path, up: str) -> dict[str, int]:
     return {name: sum(item.evidence is None for item in items) for name, items in lists.items()}
 
 
-def _cell(item: Item, up: str) -> str:
+def _cell(item: ChecklistItem, up: str) -> str:
     if item.evidence is None:
         return f"**{WRITE}**"
     text = item.evidence.text.replace("|", "\\|")

@@ -23,7 +23,7 @@ CLIPPED_SHARE = 0.01  # of a slide's tissue, from which on the figure is marked
 BLURRED_SHARE = 0.25  # of a slide's tiles, from which on the figure is marked
 
 
-class Figure(NamedTuple):
+class QualityFigure(NamedTuple):
     """A quality figure of a slide; `marked` where somebody should look."""
 
     text: str
@@ -39,7 +39,7 @@ class SheetCard(NamedTuple):
     picture: str
     width: int
     height: int
-    figures: list[Figure]
+    figures: list[QualityFigure]
 
 
 def write_contact_sheet(path: Path, title: str, tiles: Mapping[str, Path], images: Mapping[str, ListedImage]) -> None:
@@ -75,7 +75,7 @@ def _card(name: str, tiles: Path, image: ListedImage) -> SheetCard:
     return SheetCard(name, image.case, image.channel, to_data_uri(picture), picture.shape[1], picture.shape[0], figures)
 
 
-def _figures(path: Path) -> list[Figure]:
+def _figures(path: Path) -> list[QualityFigure]:
     quality = json.loads(path.read_text(encoding="utf-8"))
     area, blurred, pen = quality["tissue_mm2"], quality["blurred_share"], quality["pen_share"]
     names = ("fold", "bubble", "clipped", "saturated")
@@ -83,18 +83,20 @@ def _figures(path: Path) -> list[Figure]:
     method, fallback = quality.get("normalisation"), quality.get("normalisation_fallback")
     used = "not normalised" if method == "identity" else f"normalised by {str(method).capitalize()}"
     figures = [
-        Figure(f"{quality['tiles']} tiles" + ("" if area is None else f", {area:.3g} mm²")),
-        Figure(f"focus {quality['focus_median']:.2f}, {_percent(blurred)} blurred", blurred >= BLURRED_SHARE),
-        Figure(f"pen on {_percent(pen)}", True) if pen else None,
-        Figure(f"folds on {_percent(folds)} of the tissue", True) if folds else None,
-        Figure(f"bubbles on {_percent(bubbles)} of the tissue", True) if bubbles else None,
-        None if clipped is None else Figure(f"{_percent(clipped)} of the tissue clipped", clipped > CLIPPED_SHARE),
-        Figure(f"{quality['left_out']} tiles left out", True) if quality["left_out"] else None,
-        Figure(f"{quality['unreadable_tiles']} tiles unreadable", True) if quality["unreadable_tiles"] else None,
-        Figure(f"{used} ({fallback})" if fallback else used, bool(fallback)) if method else None,
+        QualityFigure(f"{quality['tiles']} tiles" + ("" if area is None else f", {area:.3g} mm²")),
+        QualityFigure(f"focus {quality['focus_median']:.2f}, {_percent(blurred)} blurred", blurred >= BLURRED_SHARE),
+        QualityFigure(f"pen on {_percent(pen)}", True) if pen else None,
+        QualityFigure(f"folds on {_percent(folds)} of the tissue", True) if folds else None,
+        QualityFigure(f"bubbles on {_percent(bubbles)} of the tissue", True) if bubbles else None,
+        None
+        if clipped is None
+        else QualityFigure(f"{_percent(clipped)} of the tissue clipped", clipped > CLIPPED_SHARE),
+        QualityFigure(f"{quality['left_out']} tiles left out", True) if quality["left_out"] else None,
+        QualityFigure(f"{quality['unreadable_tiles']} tiles unreadable", True) if quality["unreadable_tiles"] else None,
+        QualityFigure(f"{used} ({fallback})" if fallback else used, bool(fallback)) if method else None,
         None
         if saturated is None
-        else Figure(f"{quality['calibration']}, {_percent(saturated)} saturated", saturated > 0.01),
+        else QualityFigure(f"{quality['calibration']}, {_percent(saturated)} saturated", saturated > 0.01),
     ]
     return [figure for figure in figures if figure]
 

@@ -16,7 +16,15 @@ from matplotlib.figure import Figure as Canvas
 
 from nephroscale.arrays import read_array, read_attributes
 from nephroscale.deposits.localisation import Heat, Localised, localise, read_deposit_outlines, read_heat
-from nephroscale.deposits.metrics import METRICS, Figure, Scored, discordant, evaluate_variant, mean_of_persons, scored
+from nephroscale.deposits.metrics import (
+    METRICS,
+    DepositMetric,
+    Scored,
+    discordant,
+    evaluate_variant,
+    mean_of_persons,
+    scored,
+)
 from nephroscale.deposits.predictions import Prediction, read_predictions, read_weight
 from nephroscale.deposits.settings import COMBINED, EQUAL, PLAIN, SVM
 from nephroscale.deposits.train import CURVE
@@ -83,7 +91,7 @@ class Row(NamedTuple):
 
     variant: str
     name: str
-    figures: dict[str, Figure]
+    figures: dict[str, DepositMetric]
     paper: float | None
 
 
@@ -101,9 +109,9 @@ class Looks(NamedTuple):
     """How well the network's heat agrees with outlines: figures beside those of chance, and example pictures."""
 
     images: int
-    hit: Figure
+    hit: DepositMetric
     hit_by_chance: float
-    precision: Figure
+    precision: DepositMetric
     precision_by_chance: float
     pictures: list[Shown]
 
@@ -195,12 +203,12 @@ def _headline(result: SiteResults) -> str:
     return f"Deposits, {where}: accuracy {value}, {result.images} images of {result.patients} patients"
 
 
-def format_figure(found: Figure) -> str:
+def format_figure(found: DepositMetric) -> str:
     """Format a value, or a dash where it is not defined."""
     return "–" if found.value is None else f"{found.value:.3f}"
 
 
-def format_range(found: Figure) -> str:
+def format_range(found: DepositMetric) -> str:
     """Format an interval; empty where it is not defined."""
     return "" if found.low is None else f"{found.low:.3f}–{found.high:.3f}"
 

@@ -8,11 +8,16 @@ from dataclasses import replace
 import numpy as np
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.evaluation.comparison import Difference as ModelDifference
-from nephroscale.evaluation.comparison import compare_networks, count_discordant, holm
+from nephroscale.evaluation.comparison import ModelDifference, compare_networks, count_discordant, holm
 from nephroscale.evaluation.intervals import LEVEL, persons_for_width
 from nephroscale.evaluation.metrics import METRICS, class_rates, compute_metrics, confusion
-from nephroscale.evaluation.networks import Figure, count_won, estimate_classes, estimate_figures, estimate_macro_auc
+from nephroscale.evaluation.networks import (
+    MeanOverNetworks,
+    count_won,
+    estimate_classes,
+    estimate_figures,
+    estimate_macro_auc,
+)
 from nephroscale.evaluation.precision_recall import average_precision
 from nephroscale.evaluation.tables import Predictions
 from nephroscale.reporting.calibration_section import summarise_model_calibration
@@ -21,12 +26,12 @@ from nephroscale.reporting.metric_values import Estimate, rounded
 from nephroscale.reporting.report_metrics import (
     ClassMetrics,
     ClassSpread,
-    Difference,
     FoldMetrics,
     FoldSpread,
     ModelMetrics,
     PairCount,
     Precision,
+    ReportedDifference,
     ReportMetrics,
     SoftLabels,
     Swaps,
@@ -77,7 +82,7 @@ def build_metrics(
             fix=f"Choose one of: {', '.join(models)}.",
         )
     stacked = {name: results.stack(people or {}) for name, results in models.items()}
-    comparisons: dict[str, dict[str, Difference]] = {}
+    comparisons: dict[str, dict[str, ReportedDifference]] = {}
     discordant, compared = {}, {}
     ours = stacked[leading]
     for name, theirs in stacked.items():
@@ -168,7 +173,7 @@ def _count(mean: float) -> float:
     return int(mean) if mean.is_integer() else rounded(mean)
 
 
-def _precision(figure: Figure, persons: int) -> Precision | None:
+def _precision(figure: MeanOverNetworks, persons: int) -> Precision | None:
     """Width of an interval, and the number of patients for a width of :data:`WIDTH`."""
     found = figure.interval
     if found is None:
@@ -235,15 +240,15 @@ def _spread(values: Sequence[float | None]) -> FoldSpread:
     )
 
 
-def _of_the_other(found: ModelDifference) -> Difference:
+def _of_the_other(found: ModelDifference) -> ReportedDifference:
     """The difference of the other model from the headline model, from that of the headline model from the other."""
     interval = found.interval
-    return Difference(*map(rounded, (0 - interval.value, 0 - interval.high, 0 - interval.low, found.p)))
+    return ReportedDifference(*map(rounded, (0 - interval.value, 0 - interval.high, 0 - interval.low, found.p)))
 
 
 def _adjust(
-    differences: Mapping[str, Mapping[str, Difference]], metric: str, contrasts: Sequence[str]
-) -> dict[str, dict[str, Difference]]:
+    differences: Mapping[str, Mapping[str, ReportedDifference]], metric: str, contrasts: Sequence[str]
+) -> dict[str, dict[str, ReportedDifference]]:
     """Adjust the p-values of the primary endpoint for the number of its contrasts; all others stay unadjusted."""
     p_holm = holm({name: differences[name][metric].p for name in contrasts if metric in differences.get(name, {})})
     return {

@@ -22,7 +22,7 @@ from nephroscale.reporting.attrition import (
     list_outlines_left_out,
     list_rejections,
 )
-from nephroscale.reporting.case_groups import PatientRow, row_of
+from nephroscale.reporting.case_groups import PredictionRow, row_of
 from nephroscale.reporting.case_pages import order_cases
 from nephroscale.reporting.cohort_summary import CohortSummary
 from nephroscale.reporting.external_section import ExternalMetrics
@@ -31,7 +31,7 @@ from nephroscale.reporting.metric_values import Estimate
 from nephroscale.reporting.pictures import TemCard, slide_card, tem_cards
 from nephroscale.reporting.plots import colour_of
 from nephroscale.reporting.report_inputs import ReportInputs, SlidePicture
-from nephroscale.reporting.report_metrics import Difference, FoldSpread, ModelMetrics, ReportMetrics
+from nephroscale.reporting.report_metrics import FoldSpread, ModelMetrics, ReportedDifference, ReportMetrics
 from nephroscale.reporting.results import ModelResults
 from nephroscale.reporting.segmenter_check import describe_segmenter_check
 from nephroscale.reporting.settings import ReportSettings
@@ -77,13 +77,13 @@ class ReportContent:
         return self.metrics.models[self.metrics.headline]
 
     @property
-    def patients(self) -> list[PatientRow]:
+    def patients(self) -> list[PredictionRow]:
         """Out-of-fold predictions of the headline model."""
         pooled = self.models[self.metrics.headline].pooled
         return _patient_rows(pooled, self.metrics.classes) if pooled else []
 
     @property
-    def external_patients(self) -> list[PatientRow]:
+    def external_patients(self) -> list[PredictionRow]:
         """Predictions of external cases by the ensemble of the headline model."""
         found = self.external.get(self.metrics.headline)
         return [row_of(case) for case in (found.cases if found else [])]
@@ -94,13 +94,13 @@ class BestSingle(NamedTuple):
 
     name: str
     value: float
-    difference: Difference
+    difference: ReportedDifference
 
 
 class TemRow(NamedTuple):
     """TEM images of one patient."""
 
-    patient: PatientRow
+    patient: PredictionRow
     tiles: list[TemCard]
 
 
@@ -243,10 +243,10 @@ def _best_single(metrics: ReportMetrics, models: Mapping[str, ModelResults]) -> 
     return BestSingle(best, scores[best], metrics.comparisons[best]["balanced_accuracy"])
 
 
-def _patient_rows(pooled: Predictions, classes: Sequence[str]) -> list[PatientRow]:
+def _patient_rows(pooled: Predictions, classes: Sequence[str]) -> list[PredictionRow]:
     second = pooled.labels if pooled.second is None else pooled.second
     return [
-        PatientRow(
+        PredictionRow(
             id=patient,
             true=classes[label] if other == label else f"{classes[label]} or {classes[other]}",
             predicted=classes[int(probabilities.argmax())],
@@ -261,10 +261,12 @@ def _patient_rows(pooled: Predictions, classes: Sequence[str]) -> list[PatientRo
 
 
 def _corrections(inputs: ReportInputs) -> list[str]:
-    """State how many slides have outlines that a person drew, since these are no detections."""
+    """State how many slides a person outlined, since these are no detections."""
     slides = inputs.stages.get("glomeruli", ())
-    drawn = sum(unit.figures.get("method") == "annotation" for unit in slides)
-    return [f"Glomeruli of {drawn} of {len(slides)} slides and fields were outlined by a person."] if drawn else []
+    outlined = sum(unit.figures.get("method") == "annotation" for unit in slides)
+    if not outlined:
+        return []
+    return [f"Glomeruli of {outlined} of {len(slides)} slides and fields were outlined by a person."]
 
 
 def _choose_slides(slides: Sequence[SlidePicture]) -> list[SlidePicture]:

@@ -159,8 +159,8 @@ class SlidePicture:
         Object of the stage `tiles`, if the tissue is to be outlined on the overlay.
     mpp
         µm per pixel of the overlay, or of the thumbnail without one, if a scale bar is to be drawn.
-    drawn
-        Whether a person drew the outlines.
+    outlined
+        Whether a person outlined the glomeruli.
     crops
         Zarr group of the crops of the glomeruli; None where the slide was not searched.
     """
@@ -174,7 +174,7 @@ class SlidePicture:
     fullest_sclerosed: int | None = None
     tiles: Path | None = None
     mpp: float | None = None
-    drawn: bool = False
+    outlined: bool = False
     crops: Path | None = None
 
 

@@ -184,7 +184,7 @@ class ModelMetrics:
 
 
 @dataclass(frozen=True)
-class Difference:
+class ReportedDifference:
     """Difference of a metric between the headline model and another one, with its 95 % interval.
 
     `p` is the two-sided p-value, `p_holm` the same adjusted for the number of declared contrasts; None for all other
@@ -242,7 +242,7 @@ class ReportMetrics:
     swaps: Swaps
     primary: PrimarySettings | None
     models: dict[str, ModelMetrics]
-    comparisons: dict[str, dict[str, Difference]]
+    comparisons: dict[str, dict[str, ReportedDifference]]
     discordant: dict[str, Discordant]
     compared_patients: dict[str, int]
     format: int = 3

@@ -35,7 +35,7 @@ class Epoch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Run:
+class FoldResult:
     """One model, fold and seed.
 
     Attributes
@@ -99,7 +99,7 @@ class ModelResults:
     """
 
     name: str
-    runs: list[Run]
+    runs: list[FoldResult]
     modalities: tuple[str, ...] = ()
     attention: bool = True
 
@@ -166,7 +166,7 @@ class ModelResults:
             return None
         return self._stack(people, lambda run: run.heads.get(name))
 
-    def _stack(self, people: Mapping[str, str], select: Callable[[Run], Predictions | None]) -> Stacked | None:
+    def _stack(self, people: Mapping[str, str], select: Callable[[FoldResult], Predictions | None]) -> Stacked | None:
         self._pool(select)  # refuses folds and seeds that contradict each other
         seeds = {
             fold: found
@@ -186,7 +186,7 @@ class ModelResults:
         )
         return Stacked(cases, networks).of(cases)
 
-    def _pool(self, select: Callable[[Run], Predictions | None]) -> Predictions | None:
+    def _pool(self, select: Callable[[FoldResult], Predictions | None]) -> Predictions | None:
         """Average the selected predictions over the seeds of each fold and pool the folds, sorted by patient."""
         parts = [
             average_seeds(seeds)
@@ -211,7 +211,7 @@ class ModelResults:
         return Predictions([patients[i] for i in order], labels, probabilities, second if between else None)
 
 
-def _calibrate(run: Run) -> Predictions | None:
+def _calibrate(run: FoldResult) -> Predictions | None:
     if run.predictions is None or run.temperature is None:
         return None
     return replace(
@@ -254,10 +254,10 @@ def _natural(name: str) -> tuple[int, str]:
     return (int(name), "") if name.isdecimal() else (1 << 30, name)
 
 
-def _read_run(run: FoldRun, classes: Sequence[str]) -> Run:
+def _read_run(run: FoldRun, classes: Sequence[str]) -> FoldResult:
     evaluation, training = run.evaluation, run.training
     predictions = read_predictions(evaluation / "predictions.csv", classes) if evaluation else None
-    return Run(
+    return FoldResult(
         fold=run.fold,
         seed=run.seed,
         predictions=predictions,

@@ -28,7 +28,7 @@ STATUS_COLOURS = {
 }
 
 
-class Source(Protocol):
+class ChunkReader(Protocol):
     """The pixels of level 0."""
 
     def __call__(self, y: int, x: int, height: int, width: int) -> np.ndarray | None:
@@ -42,7 +42,7 @@ def write_pyramid(
     path: Path,
     shape: tuple[int, int, int],
     dtype: np.dtype,
-    source: Source,
+    source: ChunkReader,
     *,
     tile_px: int,
     mpp: float | None,
@@ -131,7 +131,7 @@ def list_shapes(channels: int, height: int, width: int) -> list[tuple[int, int, 
 class _Writer:
     """Recursion over quadrants."""
 
-    def __init__(self, arrays: list[zarr.Array[Any]], source: Source, shards: ShardWriter) -> None:
+    def __init__(self, arrays: list[zarr.Array[Any]], source: ChunkReader, shards: ShardWriter) -> None:
         self.arrays, self.source, self.shards, self.shard = arrays, source, shards, shards.shard
 
     def write(self, top: int) -> None:

@@ -17,7 +17,7 @@ from nephroscale.slides.tile_status import SLIDE_PIXELS
 PEN_LEVEL, FOLD_LEVEL, BUBBLE_LEVEL = 128, 192, 224  # of pen marks, and of folds and bubbles in tissue, in `mask.png`
 
 
-class Pixels(Protocol):
+class PixelSource(Protocol):
     """Where the pixels of tiles come from: the stored pyramid, or the slide."""
 
     @property
@@ -97,7 +97,7 @@ class Tiles:
         self.calibration: str | None = attributes.get("calibration")
 
     @cached_property
-    def _pixels(self) -> Pixels:
+    def _pixels(self) -> PixelSource:
         if "pixels" not in self._attributes:
             return StoredPixels(self._group)
         if self._slide is None:
@@ -106,7 +106,7 @@ class Tiles:
                 where=self.path.name,
                 fix="Set om.keep and im.keep to `pixels`, or read them by a stage that has the slide.",
             )
-        pixels: Pixels = importlib.import_module(SLIDE_PIXELS).open_pixels(
+        pixels: PixelSource = importlib.import_module(SLIDE_PIXELS).open_pixels(
             self.path, self._attributes, self.status, self._slide
         )
         return pixels

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from nephroscale.cohort.image import Image
     from nephroscale.cohort.patient import Patient
-    from nephroscale.engine.job import Input
+    from nephroscale.engine.job import JobInput
     from nephroscale.engine.stage import PlanView
     from nephroscale.json_text import JSON
 
@@ -58,7 +58,7 @@ def list_images(images: Iterable[Image]) -> dict[str, JSON]:
     }
 
 
-def collect_outcomes(inputs: Iterable[Input]) -> tuple[dict[str, list[UnitOutcome]], dict[tuple[str, str], Path]]:
+def collect_outcomes(inputs: Iterable[JobInput]) -> tuple[dict[str, list[UnitOutcome]], dict[tuple[str, str], Path]]:
     """Sort what a job reads: stage to the outcomes of its units, and stage and unit to the object."""
     read = [(each.receipt, each.path) for each in inputs]
     return grouped((r.stage, UnitOutcome(r.unit, r.status, r.reason, r.figures)) for r, _ in read), {
@@ -95,7 +95,7 @@ def _picture(unit: UnitOutcome, objects: Mapping[tuple[str, str], Path], case: s
         glomeruli=count if isinstance(count, int) else None,
         fullest_section=fullest if isinstance(fullest, int) else None,
         fullest_sclerosed=sclerosed if isinstance(sclerosed, int) else None,
-        drawn=unit.figures.get("method") == "annotation",
+        outlined=unit.figures.get("method") == "annotation",
         crops=glomeruli / "crops" if glomeruli else None,
         tiles=tiles,
     )

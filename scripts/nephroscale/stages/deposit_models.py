@@ -135,13 +135,13 @@ def with_weights(job: Job[Any], settings: DepositsSettings) -> DepositsSettings:
 
 def tem_of(plan: PlanView, fold: int, *sides: Side) -> list[Need]:
     """The cleaned images of the patients on some sides of a fold; none while the folds are not made."""
-    folds = read_folds(plan)
+    folds = read_deposit_fold_table(plan)
     if folds is None or fold >= len(folds.folds):
         return []
     return [Need("tem", patient, optional=True) for side in sides for patient in folds.side(str(fold), side)]
 
 
-def read_folds(plan: PlanView) -> DepositFolds | None:
+def read_deposit_fold_table(plan: PlanView) -> DepositFolds | None:
     """The folds, or None where they are not made."""
     from nephroscale.deposits import folds
 

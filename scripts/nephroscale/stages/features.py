@@ -16,12 +16,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from nephroscale.engine.job import Input, Job
+from nephroscale.engine.job import Job, JobInput
 from nephroscale.engine.stage import Need, PlanView, Stage, need
 from nephroscale.errors import Rejected
 from nephroscale.features.registry import H5, modules_of
 from nephroscale.features.settings import EncoderSettings, ExtractionSettings
-from nephroscale.features.source import Source
+from nephroscale.features.source import FeatureSource
 from nephroscale.features.weights import require_digest
 from nephroscale.stages.units import PatientModality
 
@@ -117,7 +117,7 @@ class Features(Stage):
         return plan.config.features.encoders.of(PatientModality.parse(unit).modality)
 
 
-def choose_sources(job: Job[ExtractionSettings]) -> list[Source]:
+def choose_sources(job: Job[ExtractionSettings]) -> list[FeatureSource]:
     """Choose what a bag is made from, by what is declared, never by a label.
 
     OM: the glomeruli of every slide of the best stain available: the first in `om.stains` of which a slide is not
@@ -129,11 +129,11 @@ def choose_sources(job: Job[ExtractionSettings]) -> list[Source]:
     Rejected
         When nothing is left, with the reason for each image.
     """
-    from nephroscale.features.source import Source
+    from nephroscale.features.source import FeatureSource
 
     patient, modality = PatientModality.parse(job.unit)
     if modality == "TEM":
-        return [Source(patient, job.input("tem").object, 0)]
+        return [FeatureSource(patient, job.input("tem").object, 0)]
     found = job.inputs("glomeruli")
     usable = {each.unit: each.path for each in found if each.path}
     if not usable:
@@ -141,7 +141,7 @@ def choose_sources(job: Job[ExtractionSettings]) -> list[Source]:
     return _by_slot(job, modality, usable)
 
 
-def slide_bags(job: Job[ExtractionSettings], folder: Path) -> list[Source]:
+def slide_bags(job: Job[ExtractionSettings], folder: Path) -> list[FeatureSource]:
     """List the h5 files of single images in a folder: of OM those of the best stain, of IM each in its slot."""
     patient, modality = PatientModality.parse(job.unit)
     paths = {image.id: folder / f"{image.id}.h5" for image in job.plan.images(patient, modality)}
@@ -149,8 +149,8 @@ def slide_bags(job: Job[ExtractionSettings], folder: Path) -> list[Source]:
     return _by_slot(job, modality, found) if found else []
 
 
-def _by_slot(job: Job[ExtractionSettings], modality: str, usable: Mapping[str, Path]) -> list[Source]:
-    from nephroscale.features.source import Source
+def _by_slot(job: Job[ExtractionSettings], modality: str, usable: Mapping[str, Path]) -> list[FeatureSource]:
+    from nephroscale.features.source import FeatureSource
 
     images = {image: job.plan.cohort.images[image] for image in usable}
     if modality == "OM":
@@ -160,10 +160,10 @@ def _by_slot(job: Job[ExtractionSettings], modality: str, usable: Mapping[str, P
         slots = {name: job.settings.panel.index(str(image.marker)) for name, image in images.items()}
     else:
         slots = dict.fromkeys(images, 0)
-    return [Source(image, usable[image], slot) for image, slot in sorted(slots.items())]
+    return [FeatureSource(image, usable[image], slot) for image, slot in sorted(slots.items())]
 
 
-def _no_image(modality: str, found: list[Input]) -> Rejected:
+def _no_image(modality: str, found: list[JobInput]) -> Rejected:
     if not found:
         return Rejected(f"the tables have no {modality} image that a model may read")
     reasons = "; ".join(f"{each.unit}: {each.receipt.reason}" for each in found)

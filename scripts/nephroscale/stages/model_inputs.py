@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from nephroscale.engine.job import Input
+    from nephroscale.engine.job import JobInput
     from nephroscale.engine.stage import PlanView
     from nephroscale.models.settings import ModelSettings
 
@@ -52,7 +52,7 @@ def features_of(plan: PlanView, model: str, patients: Iterable[str]) -> list[Nee
     ]
 
 
-def features_by_patient(inputs: Iterable[Input]) -> dict[str, dict[str, Path]]:
+def features_by_patient(inputs: Iterable[JobInput]) -> dict[str, dict[str, Path]]:
     """Sort features by patient and modality: patient to modality to the bag's folder; rejected ones are left out."""
     found: dict[str, dict[str, Path]] = {}
     for each in inputs:

@@ -32,7 +32,7 @@ _SAFE_MODE = 0o444
 _TEXT = re.compile(r"(records|repeats|raw|test_sets/[0-9a-f]{64})/[0-9a-f]{64}(-[0-9a-f]+)?(\.json)?")
 
 
-class Item(NamedTuple):
+class BundledResult(NamedTuple):
     """One result: its receipt, and the digest of its recipe (None where the rejection of an input decided it)."""
 
     receipt: Receipt
@@ -42,7 +42,7 @@ class Item(NamedTuple):
 class Contents(NamedTuple):
     """Content of a bundle: results in the order of the stages, and sizes in bytes of the raw images by digest."""
 
-    items: list[Item]
+    items: list[BundledResult]
     raw: dict[str, int]
 
 

@@ -39,7 +39,7 @@ class Closure(NamedTuple):
     modules: tuple[str, ...]
 
 
-class Source(NamedTuple):
+class ModuleSource(NamedTuple):
     """The digest of a module's code, and the names that it imports: of the project, and of third-party packages."""
 
     digest: str
@@ -63,14 +63,14 @@ class ParsedSources:
         self.path = folder / f"{digest_json(version)}.json"
         #: Whether a source was parsed that the file does not hold.
         self.grown = False
-        self._kept: dict[str, Source] = {}
+        self._kept: dict[str, ModuleSource] = {}
         with suppress(FileNotFoundError, NotADirectoryError):
             digest, _, content = self.path.read_bytes().partition(b"\n")
             if digest_bytes(content).encode() == digest:  # else damaged
                 for name, (code, inside, outside) in json.loads(content).items():
-                    self._kept[name] = Source(code, frozenset(inside), frozenset(outside))
+                    self._kept[name] = ModuleSource(code, frozenset(inside), frozenset(outside))
 
-    def read(self, source: bytes) -> Source:
+    def read(self, source: bytes) -> ModuleSource:
         """The same as :func:`read_source`."""
         name = digest_bytes(source)
         if name not in self._kept:
@@ -103,12 +103,16 @@ class Code:
     """
 
     def __init__(
-        self, scripts: Path, package: Path, excluded: Sequence[str], parse: Callable[[bytes], Source] | None = None
+        self,
+        scripts: Path,
+        package: Path,
+        excluded: Sequence[str],
+        parse: Callable[[bytes], ModuleSource] | None = None,
     ) -> None:
         self.scripts, self.package, self.excluded = scripts, package, tuple(excluded)
         parse = parse or read_source
         self._closures: Kept[tuple[str, tuple[str, ...]], Closure] = Kept(lambda key: self._collect(*key))
-        self._sources: Kept[Path, Source] = Kept(lambda path: parse(path.read_bytes()))
+        self._sources: Kept[Path, ModuleSource] = Kept(lambda path: parse(path.read_bytes()))
         self._data: Kept[Path, str] = Kept(digest_file)
         self._files = Kept(self._find)
         self._folders = Kept(_data_in)
@@ -164,7 +168,7 @@ def _data_in(folder: Path) -> list[Path]:
 
 
 @cache
-def read_source(source: bytes) -> Source:
+def read_source(source: bytes) -> ModuleSource:
     """Read a module's source; parsing takes long, so a process parses equal sources once.
 
     Imports anywhere in the source count, except those under ``if TYPE_CHECKING``. Of ``from a import b``, both ``a``
@@ -192,4 +196,4 @@ def read_source(source: bytes) -> Source:
                 outside.add(name)
         for block in ("body", "orelse", "finalbody", "handlers", "cases"):  # statements alone can import
             pending += getattr(node, block, ())
-    return Source(digest_syntax(tree), frozenset(inside), frozenset(outside))
+    return ModuleSource(digest_syntax(tree), frozenset(inside), frozenset(outside))

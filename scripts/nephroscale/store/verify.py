@@ -38,7 +38,7 @@ class Damage(NamedTuple):
         return {MISSING: "missing", UNREADABLE: "unreadable"}.get(self.fault, "damaged")
 
 
-class Progress(NamedTuple):
+class VerificationProgress(NamedTuple):
     """Progress of a verification: objects done, objects in all, bytes read in this session."""
 
     done: int
@@ -87,7 +87,7 @@ class VerificationLog:
 
 def verify(
     store: Store,
-    report: Callable[[Progress], None] = lambda _: None,
+    report: Callable[[VerificationProgress], None] = lambda _: None,
     *,
     workers: int | None = None,
     restart: bool = False,
@@ -129,7 +129,7 @@ def verify(
     size = 0
     with _check_all(store, list_batches(), workers or os.cpu_count() or 1) as checked:
         done = len(present & log.intact)
-        report(Progress(done, len(present), size))
+        report(VerificationProgress(done, len(present), size))
         for batch in checked:
             log.damaged |= batch.faults
             lines = [f"intact {digest}" for digest in batch.digests if digest not in batch.faults]
@@ -139,7 +139,7 @@ def verify(
                 if fault != UNREADABLE:
                     store.set_aside(digest)
             done, size = done + len(batch.digests), size + batch.size
-            report(Progress(done, len(present), size))
+            report(VerificationProgress(done, len(present), size))
     damages = _name_receipts(store, log.damaged, present)
     log.path.unlink(missing_ok=True)
     damages += [Damage(path, "is not part of any object", []) for path in sorted(strays)]

@@ -18,7 +18,7 @@ FEW_ROWS = 8  # that show whether a picture has grey levels
 
 
 @dataclass(frozen=True)
-class TemPicture:
+class DecodedMicrograph:
     """A TEM image as read.
 
     Parameters
@@ -33,7 +33,7 @@ class TemPicture:
     drawn: np.ndarray
 
 
-def read_tem(path: Path, page: int | None = None) -> TemPicture:
+def read_tem(path: Path, page: int | None = None) -> DecodedMicrograph:
     """Read a TEM image as grey levels.
 
     Colour is converted to luma (Rec. 601). More than 8 bits are stretched from the 0.5th to the 99.5th percentile,
@@ -64,9 +64,9 @@ def read_tem(path: Path, page: int | None = None) -> TemPicture:
     if not _has_three_levels(grey[:: max(1, len(grey) // FEW_ROWS)]):  # the rest need not be looked at
         _refuse_few_levels(grey)
     if grey.dtype == np.uint8:
-        return TemPicture(grey, drawn)
+        return DecodedMicrograph(grey, drawn)
     levels: np.ndarray = np.rint(grey if pixels.dtype == np.uint8 else _stretch(grey, drawn))
-    return TemPicture(levels.astype(np.uint8), drawn)
+    return DecodedMicrograph(levels.astype(np.uint8), drawn)
 
 
 def _refuse_wrapped(pixels: np.ndarray) -> None:

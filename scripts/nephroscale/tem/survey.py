@@ -26,7 +26,7 @@ HALO = 1 + WITHIN + DENSE_IN // 2  # rows beyond a band that matter to it
 
 
 @dataclass(frozen=True)
-class Blocks:
+class BlockSurvey:
     """Where an image has white, black, pale, dark and, unless evenness says nothing, even pixels.
 
     Parameters
@@ -57,7 +57,7 @@ class Survey:
         Whether an even square of 2 x 2 pixels begins at a pixel: uint8 [h, w], 1 or 0.
     """
 
-    blocks: Blocks
+    blocks: BlockSurvey
     equal: np.ndarray
     even: np.ndarray
     is_even: np.ndarray
@@ -102,7 +102,7 @@ def survey_image(image: np.ndarray, even: float | None) -> Survey:
         if even is not None:
             counts[4].append(_quarter(even_among(spread[inner], low[inner], high[inner], even)))
     shares = [_half(np.concatenate(each)) for each in counts]
-    blocks = Blocks([_half(each) for each in shares], shares)
+    blocks = BlockSurvey([_half(each) for each in shares], shares)
     return Survey(blocks, np.concatenate(equal), np.concatenate(sharp), is_even)
 
 

@@ -30,7 +30,7 @@ class CurvePoint:
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """The state of a training between two epochs.
 
     The randomness of an epoch is derived from the seed and the number of the epoch, so that no state of a generator is
@@ -69,7 +69,7 @@ class Checkpoint:
     folder: Path
     name: str
 
-    def save(self, network: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+    def save(self, network: nn.Module, optimizer: torch.optim.Optimizer, progress: TrainingProgress) -> None:
         """Write the state after an epoch to a temporary file and rename it, so that a killed job keeps the last one."""
         tensors = {
             **{f"model.{name}": tensor for name, tensor in copy_state(network).items()},
@@ -94,7 +94,9 @@ class Checkpoint:
         save_file(tensors, temporary, metadata={"nephroscale": json.dumps(metadata, sort_keys=True)})
         temporary.replace(self.folder / FILE)
 
-    def load(self, network: nn.Module, optimizer: torch.optim.Optimizer, log: Callable[[str], None]) -> Progress:
+    def load(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, log: Callable[[str], None]
+    ) -> TrainingProgress:
         """Restore the last checkpoint of this training, if there is one.
 
         A checkpoint that is torn, damaged or of another training is ignored with a message, and the training starts
@@ -102,20 +104,20 @@ class Checkpoint:
         """
         path = self.folder / FILE
         if not path.exists():
-            return Progress()
+            return TrainingProgress()
         try:
             with safe_open(path, framework="pt") as file:
                 metadata: dict[str, Any] = json.loads(file.metadata()["nephroscale"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
         except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
             log(f"The checkpoint cannot be read and is ignored ({error}).")
-            return Progress()
+            return TrainingProgress()
         if metadata.get("format") != FORMAT or metadata.get("name") != self._full_name(network):
             log("The checkpoint is of another training and is ignored.")
-            return Progress()
+            return TrainingProgress()
         if metadata["digest"] != _digest(tensors):
             log("The checkpoint is damaged and is ignored.")
-            return Progress()
+            return TrainingProgress()
 
         network.load_state_dict(_under("model.", tensors))
         state = optimizer.state_dict()
@@ -127,7 +129,7 @@ class Checkpoint:
         _arrange_as_weights(optimizer)
         curve = [CurvePoint(**point) for point in metadata["curve"]]
         log(f"Resuming after epoch {len(curve)}.")
-        return Progress(curve, metadata["best_epoch"], metadata["best_loss"], _under("best.", tensors))
+        return TrainingProgress(curve, metadata["best_epoch"], metadata["best_loss"], _under("best.", tensors))
 
     def _full_name(self, network: nn.Module) -> str:
         device = next(network.parameters()).device.type

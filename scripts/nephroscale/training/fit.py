@@ -20,7 +20,7 @@ from nephroscale.models.registry import build, config_of
 from nephroscale.models.settings import ModelSettings
 from nephroscale.models.weights import ModelCard, save_model
 from nephroscale.training.channels import measure_channels
-from nephroscale.training.checkpoint import Checkpoint, CurvePoint, Progress, copy_state
+from nephroscale.training.checkpoint import Checkpoint, CurvePoint, TrainingProgress, copy_state
 from nephroscale.training.data import Bag, Layout, class_counts, holds_pixels, layouts_of, thinned
 from nephroscale.training.epoch import (
     Step,
@@ -192,7 +192,7 @@ def _train(
     seed: int,
     device: str,
     log: Callable[[str], None],
-) -> Progress:
+) -> TrainingProgress:
     """Train epoch by epoch from the last checkpoint on, until the last epoch or until patience ends."""
     optimizer = make_optimizer(network, settings)
     progress = checkpoint.load(network, optimizer, log)
@@ -249,7 +249,7 @@ def make_steps(
     return learn, Recorded(partial(validation_step, network, settings)), layouts
 
 
-def _finished(progress: Progress, settings: TrainSettings) -> bool:
+def _finished(progress: TrainingProgress, settings: TrainSettings) -> bool:
     done = len(progress.curve)
     return done >= settings.epochs or done - 1 - progress.best_epoch >= settings.patience
 
