@@ -139,7 +139,7 @@ def fill_wildcards(begin: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(begin)
     def fill(self: Any, toclone: Any = None, fromdict: dict[str, object] | None = None, **others: Any) -> None:
-        names = None if fromdict is None or toclone is not None or others else tuple(fromdict)
+        names = None if type(fromdict) is not dict or toclone is not None or others else tuple(fromdict)
         state = known.get(names) if names is not None else None
         if names is None or fromdict is None or state is None:
             begin(self, toclone, fromdict, **others)
