@@ -1,6 +1,7 @@
 """A mock study with everything that a report shows."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -190,6 +191,7 @@ def make_inputs(root, seeds=(1,)):
         "train": [unit(f"{m}/fold{k}-seed{s}") for m in MODELS for k in range(5) for s in seeds],
         "evaluate": [unit(f"{m}/fold{k}-seed{s}") for m in MODELS for k in range(5) for s in seeds],
     }
+    stages["features"] = [replace(each, bag=tuple(each.name.rsplit("-", 1))) for each in stages["features"]]
     return ReportInputs(
         classes=CLASSES,
         folds=root / "folds",

@@ -68,7 +68,7 @@ def pages(inputs, tmp_path_factory):
         fields=[replace(slide, crops=root / "crops") for slide in inputs.slides if slide.image_id.endswith("IM")],
         images={f"P{i:03d}-IM": ListedImage(f"P{i:03d}", "IM", "IgG", 80.0, None, 2.0) for i in range(1, 6)},
         cases={"P001": ListedCase("diagnosis", negatives=("C1q",), site="north")},
-        deposits={"any/fold0-seed1": deposits},
+        deposits=[("any", deposits)],
     )
     models = {name: read_results(name, found, CLASSES) for name, found in inputs.models.items()}
     write_case_pages(root, study, models, "cmusnet", order_cases(ROWS), title="A <study>")

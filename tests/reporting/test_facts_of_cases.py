@@ -23,8 +23,8 @@ def inputs(tmp_path):
         models={},
         stages={
             "features": [
-                UnitOutcome("P1-OM", "accepted", figures={"instances": 3}),
-                UnitOutcome("P2-OM", "rejected", "none"),
+                UnitOutcome("P1-OM", "accepted", figures={"instances": 3}, bag=("P1", "OM")),
+                UnitOutcome("P2-OM", "rejected", "none", bag=("P2", "OM")),
             ]
         },
         cases={

@@ -48,9 +48,9 @@ def pages(inputs, tmp_path):
     batch = CaseInputs(
         classes=CLASSES,
         tem={"P001": inputs.tem["P001"]},
-        deposits={"mesangial/2026-11": deposits},
+        deposits=[("mesangial", deposits)],
         cases={"P001": ListedCase("new", site="north")},
-        stages={"features": [UnitOutcome("P003-OM", "rejected", "the slide cannot be opened")]},
+        stages={"features": [UnitOutcome("P003-OM", "rejected", "the slide cannot be opened", bag=("P003", "OM"))]},
     )
     figures = write_new_cases(batch, predictions, "cmusnet", ("TEM", "OM"), tmp_path / "out", title="A <study>")
     assert figures == {"cases": 3, "not_predicted": 1}

@@ -45,7 +45,7 @@ def test_a_column_with_a_word_keeps_its_cells(inputs):
 
 
 def test_missing_modalities_and_few_glomeruli_are_subgroups(inputs, tmp_path):
-    lost = [UnitOutcome(f"P00-{name}", "rejected", "none") for name in ("TEM", "IM")]
+    lost = [UnitOutcome(f"P00-{name}", "rejected", "none", bag=("P00", name)) for name in ("TEM", "IM")]
     slides = [
         SlidePicture(f"{c}-{n}", c, tmp_path, glomeruli=20, fullest_section=n)
         for c, n in (("P00", 3), ("P00", 8), ("P01", 7))

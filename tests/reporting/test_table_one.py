@@ -18,7 +18,14 @@ FOLDS = FoldTable(
 def rows(tmp_path):
     cases = {f"P{i}": ListedCase("diagnosis", columns={"sex": "fm"[i > 3], "age": str(20 + i)}) for i in range(5)}
     images = {f"I{i}": ListedImage("P0", "TEM") for i in range(3)} | {"J": ListedImage("P3", "TEM")}
-    stages = {"features": [UnitOutcome("P1-TEM", "rejected", "blank"), UnitOutcome("P0-TEM", "accepted")]}
+    stages = {
+        "features": [
+            *(
+                UnitOutcome("P1-TEM", "rejected", "blank", bag=("P1", "TEM")),
+                UnitOutcome("P0-TEM", "accepted", bag=("P0", "TEM")),
+            )
+        ]
+    }
     inputs = ReportInputs(classes=FOLDS.classes, folds=tmp_path, models={}, stages=stages, cases=cases, images=images)
     table = make_table_one(inputs, FOLDS)
     assert table.columns == ["all", "IgAN", "MN", "fold 0", "fold north"]

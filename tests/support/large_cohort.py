@@ -171,7 +171,9 @@ def _outcomes(names: list[str]) -> dict[str, list[UnitOutcome]]:
         "glomeruli": [unit(name, k, glomeruli=9) for k, name in enumerate(images)],
         "tem": [UnitOutcome(case, "accepted") for case in names],
         "features": [
-            UnitOutcome(f"{case}-{m}", "accepted", figures={"instances": 6}) for case in names for m in CHANNELS
+            UnitOutcome(f"{case}-{m}", "accepted", figures={"instances": 6}, bag=(case, m))
+            for case in names
+            for m in CHANNELS
         ],
         "folds": [UnitOutcome("cohort", "accepted")],
     }

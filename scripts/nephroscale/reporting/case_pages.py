@@ -219,12 +219,12 @@ def _counter(slide: SlidePicture) -> str:
     return "outlined by a person" if slide.outlined else "the segmenter's count"
 
 
-def _read_deposits(folders: Mapping[str, Path]) -> dict[str, dict[str, float]]:
+def _read_deposits(folders: Sequence[tuple[str, Path]]) -> dict[str, dict[str, float]]:
     """Image to site to the probability of deposits on the test side, averaged over seeds; of both systems joined."""
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for unit, folder in folders.items():
+    for site, folder in folders:
         for row in read_predictions(folder):
             if row.probabilities:
                 chosen = COMBINED if COMBINED in row.probabilities else next(iter(row.probabilities))
-                found[row.image][unit.partition("/")[0]].append(row.probabilities[chosen])
+                found[row.image][site].append(row.probabilities[chosen])
     return {image: {site: float(np.mean(several)) for site, several in sites.items()} for image, sites in found.items()}

@@ -31,7 +31,7 @@ def collect_acquisition(inputs: ReportInputs, cases: Iterable[str]) -> Facts:
     cases
         Ids of the cases.
     """
-    bags = {unit.name: unit for unit in inputs.stages.get("features", ())}
+    bags = {unit.bag: unit for unit in inputs.stages.get("features", ())}
     channels = sorted({image.channel for image in inputs.images.values()})
     images = _images_by_case(inputs)
     found: Facts = {}
@@ -60,7 +60,7 @@ def collect_acquisition(inputs: ReportInputs, cases: Iterable[str]) -> Facts:
             for what, values in measured.items():
                 if known := [value for value in values if value]:
                     facts[f"{modality} {what}"] = float(np.mean(np.log(known)))
-            if unit := bags.get(f"{case}-{modality}"):
+            if unit := bags.get((case, modality)):
                 instances = unit.figures.get("instances")
                 facts[f"{modality} missing"] = float(not unit.accepted)
                 facts[f"{modality} instances"] = float(instances) if isinstance(instances, int) else 0.0

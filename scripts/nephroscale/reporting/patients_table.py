@@ -99,10 +99,9 @@ def _prediction(model: str, predicted: str, probabilities: Sequence[float], clas
 def list_missing(inputs: CaseInputs) -> dict[str, list[str]]:
     """Case to its modalities without features, each with the reason."""
     return grouped(
-        (case, f"{modality}: {shorten_reason(unit.reason or 'no reason given')}")
+        (unit.bag[0], f"{unit.bag[1]}: {shorten_reason(unit.reason or 'no reason given')}")
         for unit in inputs.stages.get("features", ())
-        for case, _, modality in [unit.name.rpartition("-")]
-        if not unit.accepted
+        if unit.bag and not unit.accepted
     )
 
 

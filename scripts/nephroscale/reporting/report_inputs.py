@@ -27,12 +27,15 @@ class UnitOutcome:
     figures
         JSON values of the receipt. The report reads `because` (the earlier unit whose rejection is the cause) and
         `dropped` (TEM images left out: `id` and `reason`).
+    bag
+        Case and modality, of a bag of features.
     """
 
     name: str
     status: str
     reason: str | None = None
     figures: Mapping[str, object] = field(default_factory=dict)
+    bag: tuple[str, str] | None = None
 
     @property
     def accepted(self) -> bool:
@@ -193,7 +196,7 @@ class CaseInputs:
     tem
         Patient id to the object of the stage `tem`.
     deposits
-        Site, with fold and seed or with the batch, to its predictions of deposits.
+        Site and a folder of predictions of deposits, of each fold and seed or of a batch.
     cases
         Case id to what the tables have about it.
     images
@@ -205,7 +208,7 @@ class CaseInputs:
     slides: Sequence[SlidePicture] = ()
     fields: Sequence[SlidePicture] = ()
     tem: Mapping[str, Path] = field(default_factory=dict)
-    deposits: Mapping[str, Path] = field(default_factory=dict)
+    deposits: Sequence[tuple[str, Path]] = ()
     cases: Mapping[str, ListedCase] = field(default_factory=dict)
     images: Mapping[str, ListedImage] = field(default_factory=dict)
 

@@ -42,8 +42,7 @@ def collect_traits(inputs: ReportInputs, cases: Sequence[str]) -> Traits:
     listed = {case: inputs.cases[case].columns if case in inputs.cases else {} for case in cases}
     columns = dict.fromkeys(name for cells in listed.values() for name in cells)
     traits = {name: _divide({case: cells.get(name, "") for case, cells in listed.items()}) for name in columns}
-    lost = (unit.name.rpartition("-") for unit in inputs.stages.get("features", ()) if not unit.accepted)
-    lacking = grouped((case, modality) for case, _, modality in lost)
+    lacking = grouped(unit.bag for unit in inputs.stages.get("features", ()) if unit.bag and not unit.accepted)
     traits["modalities"] = {
         case: f"without {' and '.join(lacking[case])}" if case in lacking else "all present" for case in cases
     }

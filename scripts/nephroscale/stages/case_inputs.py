@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nephroscale.collect import grouped
 from nephroscale.reporting.report_inputs import ListedImage, SlidePicture, UnitOutcome
+from nephroscale.stages.units import PatientModality
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -61,9 +62,16 @@ def list_images(images: Iterable[Image]) -> dict[str, JSON]:
 def collect_outcomes(inputs: Iterable[JobInput]) -> tuple[dict[str, list[UnitOutcome]], dict[tuple[str, str], Path]]:
     """Sort what a job reads: stage to the outcomes of its units, and stage and unit to the object."""
     read = [(each.receipt, each.path) for each in inputs]
-    return grouped((r.stage, UnitOutcome(r.unit, r.status, r.reason, r.figures)) for r, _ in read), {
-        (receipt.stage, receipt.unit): path for receipt, path in read if path
-    }
+    outcomes = (
+        (r.stage, UnitOutcome(r.unit, r.status, r.reason, r.figures, _bag(r.unit) if r.stage == "features" else None))
+        for r, _ in read
+    )
+    return grouped(outcomes), {(receipt.stage, receipt.unit): path for receipt, path in read if path}
+
+
+def _bag(unit: str) -> tuple[str, str]:
+    patient, modality = PatientModality.parse(unit)
+    return patient, modality
 
 
 def list_pictures(

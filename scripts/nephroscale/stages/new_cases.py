@@ -136,7 +136,7 @@ class NewCases(Stage):
             slides=slides,
             fields=fields,
             tem={unit: path for (stage, unit), path in objects.items() if stage == "tem"},
-            deposits={each.unit: each.path for each in job.inputs("deposits") if each.path},
+            deposits=[(SiteBatch.parse(each.unit).site, each.path) for each in job.inputs("deposits") if each.path],
             cases={name: ListedCase(**row) for name, row in job.rows["cases"].items()},
             images=images,
         )

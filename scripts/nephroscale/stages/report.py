@@ -33,7 +33,7 @@ from nephroscale.settings import Settings, section, setting
 from nephroscale.stages.case_inputs import collect_outcomes, list_cases, list_images, list_pictures
 from nephroscale.stages.external import describe_opening
 from nephroscale.stages.model_inputs import network_settings
-from nephroscale.stages.units import ModelRun, PatientModality, PatientSet
+from nephroscale.stages.units import DepositFold, ModelRun, PatientModality, PatientSet
 from nephroscale.training.settings import TrainSettings
 
 
@@ -140,7 +140,11 @@ def report_inputs(job: Job[ReportStageSettings]) -> ReportInputs:
         tiles={unit: path for (stage, unit), path in objects.items() if stage == "tiles"},
         slides=slides,
         fields=fields,
-        deposits={unit: path for (stage, unit), path in sorted(objects.items()) if stage == "deposit_predictions"},
+        deposits=[
+            (DepositFold.parse(unit).site, path)
+            for (stage, unit), path in sorted(objects.items())
+            if stage == "deposit_predictions"
+        ],
         tem={unit: path for (stage, unit), path in objects.items() if stage == "tem"},
         test_set_uses=job.rows["test_set_uses"],
         external_opened=job.rows.get("external_opened"),
