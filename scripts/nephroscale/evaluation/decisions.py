@@ -59,7 +59,7 @@ def estimate_net_benefit(
 
     Returns
     -------
-    Figure
+    MeanOverNetworks
         In units of one right action for each patient.
     """
     weights = signed_shares(positive, threshold, shares)

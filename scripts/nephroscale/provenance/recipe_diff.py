@@ -53,7 +53,7 @@ def differences(before: Recipe, after: Recipe) -> list[RecipeDifference]:
 
     Returns
     -------
-    list of Difference
+    list of RecipeDifference
         Empty where the recipes are equal. A differing digest of an input counts as data.
     """
     return [
