@@ -61,6 +61,17 @@ def test_cache_hits_need_no_submission(project, cluster):
     assert len(cluster.finished()) == ended
 
 
+def test_a_forced_rule_runs_again_and_its_records_agree(project, cluster):
+    before = cluster.last_job_id()
+    run = project.slurm("--forcerun", "prepare_tem", "--", "tem")
+    assert run.code == 0, run.output
+    assert run.computed == sorted(f"tem/{path.stem}" for path in project.path.glob("results/tiny/tem/*.json"))
+    repeats = [record(path) for path in project.path.glob("store/repeats/*.json")]
+    assert [repeat["agrees"] for repeat in repeats] == [True] * len(run.computed)
+    assert all("node" in repeat["made"]["allocation"] for repeat in repeats)
+    assert cluster.last_job_id() > before
+
+
 def unit_of(receipt):
     stage, slash, unit = receipt.removesuffix(".json").partition("/")
     return f"{stage}/{unit}" if slash else f"{stage}/cohort"
