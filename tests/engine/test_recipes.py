@@ -29,7 +29,7 @@ ALLOWED = {
     "digest_on_write.py": {"_signature", "remember_digest"},
     "engine/device.py": {"choose_device"},
     "engine/job.py": {
-        *("Input.object", "Job._read", "Job._sound", "Job.annotation", "Job.device", "Job.facts", "Job.images"),
+        *("JobInput.object", "Job._read", "Job._sound", "Job.annotation", "Job.device", "Job.facts", "Job.images"),
         *("Job.input", "Job.inputs", "Job.optional_input", "Job.raw", "Job.raw_digests", "Job.readable_facts"),
         *("Job.seed", "Job.threads", "Job.work"),
     },

@@ -67,7 +67,7 @@ def write_ome(path, tile=None, resolution=(10000, 10000), **metadata):
     return path
 
 
-@pytest.mark.parametrize("tile", [None, (16, 16)])
+@pytest.mark.parametrize("tile", [None, (32, 32)])
 def test_ome_xml_counts_before_plain_tags_whichever_reader_opens_the_file(tmp_path, tile):
     path = write_ome(tmp_path / "a.ome.tif", tile, PhysicalSizeX=2500.0, PhysicalSizeXUnit="Å", PhysicalSizeY=0.25)
     assert choose_reader(path) == ("tifffile_reader" if tile is None else "openslide_reader")
