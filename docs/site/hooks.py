@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lists import indent_lists
 from mkdocs.structure.files import File
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Turn links to files of the repository into links to pages; a file without a page is named as code."""
+    """Turn links to files into links to pages; a file without a page is named as code. Indent what is in lists."""
     sources = {page_name: path for path, page_name in OUTSIDE.items()}
     source = sources.get(page.file.src_uri, f"docs/{page.file.src_uri}")
 
@@ -62,7 +63,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return f"[{text}]({posixpath.relpath(name, posixpath.dirname(page.file.src_uri) or '.')}{anchor})"
         return text if text.startswith("`") else f"{text} (`{path}`)" if text != path else f"`{path}`"
 
-    markdown = LINK.sub(replace, markdown)
+    markdown = LINK.sub(replace, indent_lists(markdown))
     return IMAGE.sub(r"![\g<text>](\g<target>)", markdown) if source == "README.md" else markdown
 
 
