@@ -2,7 +2,8 @@
 
 The models are a plain network, an SVM on features of a pretrained network, and both combined. The rules make their
 folds, the priors of TEM images in the diagnosis, the trained models, the predictions for the test side of each fold and
-for new patients, and a page; each outputs a receipt. `show_deposits` copies the page and its table to `<results>`.
+for new patients, and a page; each outputs a receipt. `show_deposits` copies the page, the page of errors and the table to
+`<results>`.
 """
 
 deposit_folds_stage = stage_of_rule("deposit_folds")

@@ -79,7 +79,8 @@ A label text that `task.classes` does not map is an error, with the number of pa
 `exclude` or `ambiguous` are in no fold; the report lists them.
 """,
     "images": """\
-The scale is read from the file or, if the file has none, from this table: `mpp`, or `nm_per_px`, or `instrument` with
+The scale is read from the metadata of the file or, if there is none, from this table (a plain resolution tag of an OM
+or IM file counts only after the table): `mpp`, or `nm_per_px`, or `instrument` with
 `magnification`, or `roi: whole`. A magnification alone is never converted into a scale. If both `nm_per_px` and the
 table of instruments give a scale, the two have to agree within 5 %. [docs/slides.md](../docs/slides.md#the-scale) and
 [docs/tem.md](../docs/tem.md#scale) describe the other sources of a scale.
