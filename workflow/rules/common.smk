@@ -24,12 +24,12 @@ from nephroscale.engine.snakemake.job_groups import (
     has_notes,
 )
 from nephroscale.engine.snakemake.pre_pass import PrePass
-from nephroscale.engine.snakemake.quick_files import same_for_rule
 from nephroscale.engine.snakemake.quick_plan import (
     collect_garbage_as_usual,
     collect_garbage_rarely,
     quicken_plan,
 )
+from nephroscale.engine.snakemake.quick_resources import same_for_rule
 from nephroscale.engine.snakemake.screen import show
 from nephroscale.engine.snakemake.stale_lock import clear_dead_run, note_run
 from nephroscale.engine.snakemake.status import summary

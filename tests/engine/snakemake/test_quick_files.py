@@ -9,7 +9,8 @@ from snakemake.resources import Resource
 
 from nephroscale.engine.snakemake import quick_plan
 from nephroscale.engine.snakemake.quick_dag import check_directory_outputs, match_rules
-from nephroscale.engine.snakemake.quick_files import Files, is_same_for_rule, same_for_rule
+from nephroscale.engine.snakemake.quick_files import Files
+from nephroscale.engine.snakemake.quick_resources import is_same_for_rule, same_for_rule
 
 
 def test_a_pattern_is_filled_with_its_flags():

@@ -84,7 +84,7 @@ MORE = [
 
 # What our own rules do without, and Snakemake's users need: flags, constraints, several wildcards, checkpoints.
 ODD = """
-from nephroscale.engine.snakemake.quick_files import same_for_rule
+from nephroscale.engine.snakemake.quick_resources import same_for_rule
 from nephroscale.engine.snakemake.quick_plan import quicken_plan
 
 quicken_plan(workflow.logger_manager.plugin_handlers)
@@ -160,6 +160,33 @@ def test_flags_constraints_and_functions_of_any_kind_give_the_same_plan(tmp_path
     for job, same in zip(before, after, strict=True):
         assert job == same
     assert stable(printed) == stable(printed_after)
+
+
+FAILS_ONCE = """
+from nephroscale.engine.snakemake.quick_plan import quicken_plan
+
+quicken_plan(workflow.logger_manager.plugin_handlers)
+calls = []
+
+def first(wildcards):
+    calls.append(1)
+    if len(calls) == 1:
+        raise ValueError("the disk is full")
+    return "raw.txt"
+
+rule all:
+    input: first
+"""
+
+
+def test_an_error_in_an_input_function_ends_the_run_and_the_function_is_not_asked_again(tmp_path):
+    (tmp_path / "Snakefile").write_text(FAILS_ONCE)
+    (tmp_path / "raw.txt").touch()
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "-n", "all"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    run = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, check=False)
+    assert run.returncode != 0, run.stdout + run.stderr
+    assert "the disk is full" in run.stdout + run.stderr
 
 
 def stable(printed):

@@ -14,7 +14,7 @@ from functools import wraps
 from typing import Any
 
 from nephroscale.engine.snakemake import screen
-from nephroscale.engine.snakemake.quick_files import is_same_for_rule
+from nephroscale.engine.snakemake.quick_resources import is_same_for_rule
 
 
 def quicken_dag(*, listed: bool) -> None:

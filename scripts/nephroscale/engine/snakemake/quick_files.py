@@ -1,4 +1,4 @@
-"""The files, wildcards and resources of a job, made in a fraction of the time that Snakemake takes.
+"""The files and wildcards of a job, made in a fraction of the time that Snakemake takes.
 
 Snakemake makes each file of each job by several regular expressions, copies and searches. All jobs of a rule have the
 same patterns, so each pattern is taken apart once. What a shortcut is not sure of goes to Snakemake's own function: a
@@ -9,7 +9,6 @@ path with unusual characters, a flag that changes how files are found, an except
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -20,15 +19,6 @@ from typing import Any, NamedTuple
 UNUSUAL = re.compile(r"^$|^\./|^ | $|/$|\n|//|[<>{}]")
 # Flags that change which files a job has, or how they are found.
 CHANGING = {"storage_object", "unpack", "from_queue", "before_update", "checkpoint_target"}
-# What an expression for a resource may contain if it is to give the same for all jobs of a rule.
-SAME_FOR_RULE = {"attempt", "threads", "system_tmpdir", "max", "min", "int", "float", "round"}
-MARK = "same_for_rule"
-
-
-def same_for_rule(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a function for `resources` that gives the same for all jobs of a rule in their first, second ... attempt."""
-    setattr(function, MARK, True)
-    return function
 
 
 class Pattern(NamedTuple):
@@ -102,14 +92,15 @@ class Files:
 
 
 def quicken_files() -> None:
-    """Let Snakemake 9.27.1 make and compare files, wildcards and resources faster in this process."""
+    """Let Snakemake 9.27.1 make and compare files and wildcards faster in this process."""
     import snakemake.dag
     import snakemake.io
     import snakemake.jobs
     import snakemake.rules
-    from snakemake.iocontainers import InputFiles, Log, OutputFiles, ResourceList, Wildcards
+    from snakemake.iocontainers import InputFiles, Log, OutputFiles, Wildcards
 
-    files, lists = Files(), Lists()
+    files = Files()
+    lists = Lists(files)
     rule, job, file = snakemake.rules.Rule, snakemake.jobs.Job, snakemake.io._IOFile
     Wildcards.__init__ = fill_wildcards(Wildcards.__init__)
     # The text of a file and the text of its path are the same, so Snakemake's comparison of the latter in Python is
@@ -122,10 +113,9 @@ def quicken_files() -> None:
     file.is_storage = property(lambda self: flagged(self._file, "storage_object"))
     rule.__hash__ = lambda self: hash(self._name)  # that of its name, without a property in between
     rule.expand_input = expand_input(rule.expand_input, files, lists, InputFiles, Wildcards)
-    rule.expand_output = expand_output(rule.expand_output, files, lists, OutputFiles)
-    rule.expand_log = expand_log(rule.expand_log, files, lists, Log)
+    rule.expand_output = expand_output(rule.expand_output, lists, OutputFiles)
+    rule.expand_log = expand_log(rule.expand_log, lists, Log)
     rule.expand_benchmark = expand_benchmark(rule.expand_benchmark, files)
-    rule.expand_resources = expand_resources(rule.expand_resources, ResourceList)
     rule.get_wildcards = get_wildcards(rule.get_wildcards, files)
     job.is_valid = is_valid
 
@@ -155,10 +145,10 @@ def fill_wildcards(begin: Callable[..., None]) -> Callable[..., None]:
 class Lists:
     """Makes Snakemake's lists with names, without looking at each name again."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: Files) -> None:
         from snakemake.iocontainers import Namedlist
 
-        self._plain = Namedlist
+        self._files, self._plain = files, Namedlist
         self._states: dict[Any, Any] = {}
 
     def new(self, kind: Any, items: list[Any], names: Sequence[tuple[str, int, int | None]] = ()) -> Any:
@@ -178,6 +168,13 @@ class Lists:
                 places[name] = (first, end)
                 values[name] = items[first] if end is None else self.new(self._plain, items[first:end])
         return made
+
+    def fill(self, kind: Any, patterns: Any, rule: Any, wildcards: Mapping[str, str]) -> Any:
+        """Make the files of a job from a list of patterns with names; None if Snakemake has to do it."""
+        found = [self._files.fill(each, rule, wildcards) for each in patterns]
+        if any(each is None for each in found):
+            return None
+        return self.new(kind, found, [(name, first, end) for name, (first, end) in patterns._get_names()])
 
 
 # -- files -----------------------------------------------------------------------------------------------------------
@@ -221,6 +218,7 @@ def expand_input(
 ) -> Callable[..., Any]:
     """Make the inputs of a job whose rule has paths, and functions of its wildcards alone that return paths."""
     from snakemake.common import get_function_params
+    from snakemake.exceptions import IncompleteCheckpointException, InputFunctionException, InputOpenException
 
     known: dict[int, tuple[Any, list[tuple[str | None, Callable[[Any], Any] | None, Any]] | None]] = {}
 
@@ -261,8 +259,11 @@ def expand_input(
             else:
                 try:
                     paths = function(given)
-                except Exception:
+                except (IncompleteCheckpointException, InputOpenException):
                     return before(self, wildcards, groupid=groupid)
+                except Exception as fault:
+                    # As Snakemake does. To ask again would hide it: what a first call settles, no later one repeats.
+                    raise InputFunctionException(fault, rule=self, wildcards=wildcards) from fault
                 several = type(paths) is list
                 for path in paths if several else [paths]:
                     if type(path) is not str or UNUSUAL.search(path):
@@ -288,29 +289,24 @@ def changes_paths(rule: Any, modifier: Any) -> bool:
     return False
 
 
-def expand_output(before: Callable[..., Any], files: Files, lists: Lists, container: Any) -> Callable[..., Any]:
+def expand_output(before: Callable[..., Any], lists: Lists, container: Any) -> Callable[..., Any]:
     """Make the outputs of a job."""
 
     @wraps(before)
     def expand(self: Any, wildcards: Mapping[str, str]) -> Any:
-        found = [files.fill(each, self, wildcards) for each in self.output]
-        if any(each is None for each in found):
-            return before(self, wildcards)
-        names = [(name, first, end) for name, (first, end) in self.output._get_names()]
-        return lists.new(container, found, names), dict(zip(found, self.output, strict=True))
+        found = lists.fill(container, self.output, self, wildcards)
+        return before(self, wildcards) if found is None else (found, dict(zip(found, self.output, strict=True)))
 
     return expand
 
 
-def expand_log(before: Callable[..., Any], files: Files, lists: Lists, container: Any) -> Callable[..., Any]:
+def expand_log(before: Callable[..., Any], lists: Lists, container: Any) -> Callable[..., Any]:
     """Make the log files of a job."""
 
     @wraps(before)
     def expand(self: Any, wildcards: Mapping[str, str]) -> Any:
-        found = [files.fill(each, self, wildcards) for each in self.log]
-        if any(each is None for each in found):
-            return before(self, wildcards)
-        return lists.new(container, found, [(name, first, end) for name, (first, end) in self.log._get_names()])
+        found = lists.fill(container, self.log, self, wildcards)
+        return before(self, wildcards) if found is None else found
 
     return expand
 
@@ -345,44 +341,3 @@ def get_wildcards(before: Callable[..., Any], files: Files) -> Callable[..., Any
         return before(self, requested, wildcards_dict)
 
     return find
-
-
-# -- resources -------------------------------------------------------------------------------------------------------
-
-
-def expand_resources(before: Callable[..., Any], container: Any) -> Callable[..., Any]:
-    """Evaluate once for all jobs of a rule what cannot differ between them."""
-    known: dict[tuple[int, int, frozenset[str]], tuple[Any, dict[str, object] | None]] = {}
-
-    @wraps(before)
-    def expand(self: Any, wildcards: Any, input: Any, attempt: int, skip_evaluation: Any = None) -> Any:  # noqa: A002
-        key = (id(self), attempt, frozenset(skip_evaluation or ()))
-        if key in known and known[key][1] is not None:
-            return container(fromdict=known[key][1])
-        found = before(self, wildcards, input, attempt, skip_evaluation=skip_evaluation)
-        if key not in known:
-            same = all(is_same_for_rule(each) for each in self.resources.values())
-            known[key] = (self, dict(found.items()) if same else None)
-        return found
-
-    return expand
-
-
-def is_same_for_rule(resource: Any) -> bool:
-    """Whether a resource is a constant, a marked function, or an expression of what a rule's jobs share."""
-    if not resource.is_evaluable():
-        return True
-    function = resource._evaluator
-    if getattr(function, MARK, False):
-        return True
-    if (
-        "from_cli_expression" not in function.__qualname__
-        or type(resource.raw) is not str
-        or set("$~") & {*resource.raw}
-    ):
-        return False
-    try:
-        parsed = ast.walk(ast.parse(resource.raw, mode="eval"))
-    except SyntaxError:
-        return False
-    return all(each.id in SAME_FOR_RULE for each in parsed if isinstance(each, ast.Name))

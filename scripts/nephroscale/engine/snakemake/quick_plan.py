@@ -12,6 +12,7 @@ from typing import Any
 
 from nephroscale.engine.snakemake.quick_dag import quicken_dag
 from nephroscale.engine.snakemake.quick_files import quicken_files
+from nephroscale.engine.snakemake.quick_resources import quicken_resources
 
 # The version of Snakemake whose classes the other shortcuts fill in; in any other one it does all by itself.
 TESTED = "9.27.1"
@@ -59,6 +60,7 @@ def quicken_plan(handlers: Collection[object] = ()) -> None:
     ScriptProcessor.process_job = once_a_script(ScriptProcessor.process_job)
     if snakemake.__version__ == TESTED:
         quicken_files()
+        quicken_resources()
         quicken_dag(listed=brief and all(type(each).__module__ == PLUGIN for each in handlers))
 
 
