@@ -8,6 +8,7 @@ import pytest
 import tifffile
 
 from nephroscale.cohort.image import ImageRow
+from nephroscale.slides.reference import read_reference
 from nephroscale.slides.settings import ImTilingSettings, OmTilingSettings
 
 
@@ -90,3 +91,9 @@ def make_row():
         return ImageRow(id="I", patient_id="P", modality=modality, **more)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def he(root):
+    """The shipped reference of HE."""
+    return {"HE": read_reference(root / "resources/stain/he.json")["HE"]}
