@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from safetensors.numpy import load_file
+from threadpoolctl import threadpool_limits
 
 from nephroscale.tem.screen import Levels
 from nephroscale.tem.shapes import spread_of, square
@@ -75,7 +76,7 @@ def load_layers() -> Layers:
 
 
 def compute_logits(image: np.ndarray, layers: Layers) -> np.ndarray:
-    """Compute how likely each pixel was drawn.
+    """Compute how likely each pixel was drawn, on one thread: for matrices this small, more take several times as long.
 
     Parameters
     ----------
@@ -97,10 +98,11 @@ def compute_logits(image: np.ndarray, layers: Layers) -> np.ndarray:
     padded = cv2.copyMakeBorder(image, 0, -height % STEP, 0, -width % STEP, cv2.BORDER_REPLICATE)
     result = np.empty(padded.shape, np.float32)
     rows = STEP * max(1, BAND // (STEP * padded.shape[1]))
-    for start in range(0, len(padded), rows):
-        stop = min(len(padded), start + rows)
-        first, last = max(0, start - HALO), min(len(padded), stop + HALO)
-        result[start:stop] = _forward(padded[first:last], layers)[start - first : stop - first]
+    with threadpool_limits(1, user_api="blas"):
+        for start in range(0, len(padded), rows):
+            stop = min(len(padded), start + rows)
+            first, last = max(0, start - HALO), min(len(padded), stop + HALO)
+            result[start:stop] = _forward(padded[first:last], layers)[start - first : stop - first]
     return result[:height, :width]
 
 
