@@ -187,6 +187,22 @@ def test_images_with_the_same_content_count_once_and_are_named(tmp_path: Path) -
     assert read_attributes(tmp_path / "bag")["images"] == ["A", "C", "D", "E"]
 
 
+def test_a_rejected_image_does_not_cost_its_copy(tmp_path: Path) -> None:
+    facts = ImageFacts(digest="1", width=320, height=240, perceptual_hash="a5" * 32, scale=Scale(10, "nm", "table"))
+    images = [
+        replace(entry(tmp_path, name, (240, 320)), facts=replace(facts, digest=name, page=None))
+        for name in ("A", "B", "C")
+    ]
+    Image.new("L", (320, 240), 128).save(tmp_path / "A.png")
+    figures = prepare_tem(images, SETTINGS, tmp_path / "bag")
+    assert figures["dropped"] == [
+        {"id": "A", "reason": "image has only one grey level"},
+        {"id": "C", "reason": "has the same content as B, and counts once"},
+    ]
+    attributes = read_attributes(tmp_path / "bag")
+    assert (attributes["images"], attributes["copies"]) == (["B"], {"C": "B"})
+
+
 def test_percentiles_are_those_of_numpy() -> None:
     random = np.random.default_rng(3)
     for shape, top in (((40, 50), 256), ((7, 3), 256), ((30, 30), 3)):
