@@ -153,7 +153,7 @@ def compare(arguments: argparse.Namespace) -> None:
         print(f"{name}: losses {first[name]}, ready after {began[name]:.1f} s", flush=True)
     exact = [first[name] for name in ("plain", "recorded") if name in first]
     if any(one != exact[0] for one in exact):
-        print("FAULT: plain and recorded steps differ")
+        sys.exit(f"FAULT: plain and recorded steps differ: {first}")
     for losses in first.values():
         if abs(losses[0] - first[names[0]][0]) > (0.1 if cuda or "bfloat16" in names else 1e-3) * losses[0]:
             sys.exit(f"the forms disagree: {first}")

@@ -1,10 +1,11 @@
-"""Fine-tuning on a GPU: equal bytes from run to run and after a resume, and how busy the GPU is.
+"""Fine-tuning on a GPU: rounding, equal bytes from run to run and after a resume, and how busy the GPU is.
 
     python benchmarks/gpu/fine_tuning.py [--device cuda] [--patients 64] [--epochs 2]
 
-First a small encoder: recorded steps, plain steps, a second run and a run that is ended after an epoch and resumed have
-to write equal bytes. Then Swin-B with random weights on images of 224 px: the time in which a kernel runs, as a
-fraction of the training's time, reading and copying included.
+First a small encoder: loss and gradients of a fixed batch in bfloat16 are compared with float32, and recorded steps,
+plain steps, a second run and a run that is ended after an epoch and resumed have to write equal bytes. Then Swin-B with
+random weights on images of 224 px: the time in which a kernel runs, as a fraction of the training's time, reading and
+copying included.
 """
 
 import argparse
@@ -23,10 +24,12 @@ from nephroscale.training import fit as fitting
 from nephroscale.training.data import BagSource, layouts_of
 from nephroscale.training.precision import make_deterministic
 from nephroscale.training.settings import PAPER, TrainSettings
-from support.mil_step import prepare
+from support.mil_step import prepare, rounding
 from support.stored_features import Cohort, write_bag
 from support.training import train_fold, trained_files
 
+MOST_ROUNDING = {"loss": 0.004, "gradient": 0.1}
+"""One rounding of a value to bfloat16 changes it by up to 0.004; a gradient has passed through many."""
 SMALL = {"encoder": {"name": "small-cnn", "width": 16}}
 
 
@@ -62,6 +65,16 @@ def check_bytes(folder: Path, device: str, *, pixels: bool) -> bool:
     return all(written[name] == files["recorded"][name] for written in files.values() for name in names)
 
 
+def check_rounding(device: str) -> bool:
+    """Compare loss and gradients of a fixed batch in bfloat16 with those in float32."""
+    within = True
+    for size, width in ((28, 16), (56, 32)):
+        found = dict(zip(MOST_ROUNDING, rounding(device, size, width), strict=True))
+        within &= all(0 < found[name] < most for name, most in MOST_ROUNDING.items())
+        print(f"bfloat16 against float32, {size} px: {found}, allowed {MOST_ROUNDING}", flush=True)
+    return within
+
+
 def measure_busy(folder: Path, patients: int, epochs_: int) -> None:
     """Train Swin-B and print the share of the time in which the GPU computes."""
     generator, bags = np.random.default_rng(0), {}
@@ -94,17 +107,20 @@ def measure_busy(folder: Path, patients: int, epochs_: int) -> None:
 
 
 def main() -> None:
-    """Check the bytes, then measure."""
+    """Check the rounding and the bytes, then measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--patients", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=4)
     arguments = parser.parse_args()
     make_deterministic(arguments.device)
+    within = check_rounding(arguments.device)
     with tempfile.TemporaryDirectory() as folder:
         equal = [check_bytes(Path(folder) / str(p), arguments.device, pixels=p) for p in (True, False)]
         if arguments.device == "cuda":
             measure_busy(Path(folder) / "swin", arguments.patients, arguments.epochs)
+    if not within:
+        sys.exit("bfloat16 differs from float32 by more than its rounding")
     sys.exit(0 if all(equal) else "the trainings differ")
 
 

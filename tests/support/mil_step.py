@@ -6,7 +6,7 @@ computed in NumPy, instance by instance, and patients follow one another.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from argparse import Namespace
 
 import numpy as np
 import torch
@@ -15,11 +15,9 @@ from nephroscale.models.batch import Batch, Output
 from nephroscale.models.cmusnet import CMUSNet, Config
 from nephroscale.models.settings import TrainableEncoderSettings, TrainedEncoderSettings
 from nephroscale.training.epoch import make_optimizer
+from nephroscale.training.precision import autocast
 from nephroscale.training.precision import prepare as prepare_network
 from nephroscale.training.settings import PAPER, TrainSettings
-
-if TYPE_CHECKING:
-    import argparse
 
 TRAIN = TrainSettings.from_mapping(PAPER)
 SEED = 0
@@ -76,7 +74,7 @@ def patients(size: int, batch: int, instances: int) -> Batch:
     return Batch.of(features, masks, torch.randint(0, 3, (batch,), generator=generator))
 
 
-def encoder_settings(arguments: argparse.Namespace) -> TrainableEncoderSettings:
+def encoder_settings(arguments: Namespace) -> TrainableEncoderSettings:
     """Settings of the encoder that is trained."""
     if arguments.encoder == "small-cnn":
         return TrainableEncoderSettings("small-cnn", width=arguments.width)
@@ -84,7 +82,7 @@ def encoder_settings(arguments: argparse.Namespace) -> TrainableEncoderSettings:
     return TrainedEncoderSettings(arguments.encoder, architecture=layout)
 
 
-def prepare(arguments: argparse.Namespace) -> tuple[CMUSNet, torch.optim.Optimizer, Batch]:
+def prepare(arguments: Namespace) -> tuple[CMUSNet, torch.optim.Optimizer, Batch]:
     """Make a network, its optimizer and a batch, equal each time."""
     torch.manual_seed(SEED)
     shape = (arguments.size, arguments.size, 3)
@@ -94,3 +92,21 @@ def prepare(arguments: argparse.Namespace) -> tuple[CMUSNet, torch.optim.Optimiz
     prepare_network(network, TRAIN)
     batch = patients(arguments.size, arguments.batch, arguments.instances)
     return network, make_optimizer(network, TRAIN), batch.to(arguments.device)
+
+
+def rounding(device: str, size: int, width: int) -> tuple[float, float]:
+    """How far bfloat16 is from float32 in one step on a fixed batch: the loss, and the gradient as one vector.
+
+    Both are relative to float32.
+    """
+    losses, gradients = [], []
+    for precision in ("float32", "bfloat16"):
+        case = Namespace(encoder="small-cnn", size=size, width=width, batch=4, instances=6, device=device)
+        network, _, batch = prepare(case)
+        with autocast(device, precision):
+            loss = network.batch_loss(network(batch), batch)
+        loss.backward()
+        losses.append(float(loss.detach()))
+        gradients.append(torch.cat([p.grad.flatten().double() for p in network.parameters() if p.grad is not None]))
+    exact, rounded = gradients
+    return abs(losses[1] - losses[0]) / losses[0], float((rounded - exact).norm() / exact.norm())

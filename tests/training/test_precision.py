@@ -15,6 +15,7 @@ from nephroscale.training.checkpoint import Checkpoint, CurvePoint, TrainingProg
 from nephroscale.training.epoch import validate
 from nephroscale.training.precision import prepare
 from nephroscale.training.settings import TrainSettings
+from support.mil_step import rounding
 from support.networks import build_network
 from support.stored_features import Cohort
 from support.training import train_fold
@@ -34,6 +35,16 @@ def test_every_family_is_trained_in_bfloat16(family: str, cohort: Cohort, tmp_pa
     (point,) = json.loads((tmp_path / "out" / "curve.json").read_text())
     assert math.isfinite(point["train_loss"])
     assert math.isfinite(point["validation_loss"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "width", "loss", "gradient"), [(28, 16, 0.0005, 0.03), (56, 32, 0.004, 0.1)])
+def test_a_step_in_bfloat16_differs_from_float32_by_rounding_alone(
+    size: int, width: int, loss: float, gradient: float
+) -> None:
+    found = rounding("cpu", size, width)
+    assert 0 < found[0] < loss
+    assert 0 < found[1] < gradient
 
 
 def test_the_contrast_keeps_its_precision_under_autocast() -> None:
