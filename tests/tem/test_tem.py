@@ -152,6 +152,14 @@ def test_an_image_beyond_a_limit_of_quality_is_rejected_with_the_figure(
     assert f"tem.{key}" in dropped["reason"]
 
 
+def test_an_image_with_more_marks_than_the_limit_is_rejected_with_their_share(tmp_path: Path) -> None:
+    images = [entry(tmp_path, "A", (240, 320)), entry(tmp_path, "B", (240, 320), bar=True)]
+    for limit, reason in ((0.5, None), (0.01, "marks cover 2% of the image, more than tem.max_marked_fraction")):
+        figures = prepare_tem(images, replace(SETTINGS, max_marked_fraction=limit), tmp_path / f"bag{limit}")
+        assert [drop["reason"] for drop in figures["dropped"] if drop["id"] == "B"] == ([reason] if reason else [])
+        assert figures["images"] == (1 if reason else 2)
+
+
 def test_no_images_at_all(tmp_path: Path) -> None:
     with pytest.raises(Rejected, match="no usable TEM image"):
         prepare_tem([], SETTINGS, tmp_path / "bag")

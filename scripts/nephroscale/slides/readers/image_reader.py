@@ -101,7 +101,7 @@ def stated_resolution(image: Image.Image) -> StatedMpp:
 
 
 def _as_array(image: Image.Image, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    if image.format == "PNG" and (deep := _decode_deep(Path(path))) is not None:
+    if image.format == "PNG" and (deep := decode_deep(Path(path))) is not None:
         return _split(deep) if deep.shape[2] in {2, 4} else (deep, None)
     if image.mode == "CMYK":  # without a profile nobody knows their colours, and of some not which value is full ink
         raise UnreadableSlide("its colours are inks (CMYK); save it as RGB")
@@ -131,7 +131,7 @@ def _split(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return samples[..., :-1], opaque_pixels(samples)
 
 
-def _decode_deep(path: Path) -> np.ndarray | None:
+def decode_deep(path: Path) -> np.ndarray | None:
     """Decode a PNG of 16 bits in colour or with transparency [h, w, channels], of which Pillow keeps 8; else None."""
     with path.open("rb") as file:
         head = file.read(PNG_KIND + 1)
