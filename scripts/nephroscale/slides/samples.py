@@ -9,6 +9,7 @@ import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.foreign_formats import foreign_fault
+from nephroscale.slides.jpeg_data import ends_early
 from nephroscale.slides.microscope_scale import (
     MicroscopeScale,
     read_sidecar_scale,
@@ -345,4 +346,7 @@ def _decode_raster(path: Path, head: bytes, page: int | None) -> np.ndarray:
             )
         if image.mode in {"1", "P", "PA", "CMYK", "YCbCr", "RGBA", "LA"}:
             image = image.convert("L" if image.mode in {"1", "LA"} else "RGB")
-        return np.asarray(image)
+        pixels = np.asarray(image)
+        if opened.format == "JPEG" and ends_early(path, pixels):
+            raise Rejected("image cannot be decoded (its data end early: it is damaged); copy or export it again")
+        return pixels

@@ -126,7 +126,7 @@ def _range_of(seen: np.ndarray) -> tuple[float, float]:
     """Percentiles of levels, past the lowest and the highest, unless most have one of them."""
     lowest, highest = float(seen.min()), float(seen.max())
     inner = seen[(seen > lowest) & (seen < highest)]
-    low, high = (float(level) for level in np.percentile(inner if inner.size > seen.size // 2 else seen, [0.5, 99.5]))
+    low, high = np.percentile(inner if inner.size > seen.size // 2 else seen, [0.5, 99.5])
     return (low, high) if high > low else (lowest, highest)
 
 
