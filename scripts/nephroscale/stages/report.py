@@ -2,9 +2,9 @@
 
 The artifact is a folder: the page `index.html`, `slides.html`, pages of cases (`cases`), the figures in numbers
 `metrics.json`, the table of cases `patients.csv` (docs/dataflow.md lists its columns), the plots `figures` (PNG and
-SVG) and, if labels are suspect, the tables `blinded_reading`. It is in the store; the link ``<results>/report`` leads
-to it, and `report.html` and `patients.csv` in the results folder are copies. Every finished report stays, numbered, in
-``<results>/reports``.
+SVG), the figures of TEM images `tem_quality.csv` and, if labels are suspect, the tables `blinded_reading`. It is in the
+store; the link ``<results>/report`` leads to it, and `report.html` and `patients.csv` in the results folder are copies.
+Every finished report stays, numbered, in ``<results>/reports``.
 
 A job reads the receipts of all units of the study before it, and their objects. It calls
 `reporting.report.write_report`.
