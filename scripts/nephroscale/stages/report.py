@@ -28,7 +28,7 @@ from nephroscale.reporting.report_inputs import (
     ReportInputs,
 )
 from nephroscale.reporting.settings import ReportSettings
-from nephroscale.reporting.trained import describe_training
+from nephroscale.reporting.trained import describe_missing_twins, describe_training
 from nephroscale.settings import Settings, section, setting
 from nephroscale.stages.case_inputs import collect_outcomes, list_cases, list_images, list_pictures
 from nephroscale.stages.external import describe_opening
@@ -160,6 +160,7 @@ def report_inputs(job: Job[ReportStageSettings]) -> ReportInputs:
             if name in settings.trainings
         },
         readings=readings,
+        missing_twins=describe_missing_twins(settings.models, settings.report.headline),
     )
 
 
