@@ -85,7 +85,7 @@ def prepare_tem(images: Sequence[TemImage], settings: TemSettings, out: Path) ->
         Zarr group to create: `images` [n, S, S] uint8, `image` [n] int16, `box` [n, 4] int32, `nm_per_px` [n] float32,
         `valid` [n, 4] int16, `small` [n] bool (its image is smaller than a patch); attributes `images`, `burned_in`,
         `dropped` (ids, with reasons), `copies` (id of a copy to that of the image used) and `quality` (image id to
-        :class:`~nephroscale.tem.quality.Quality`).
+        :class:`~nephroscale.tem.quality.Quality`, and `marked`, the share of the image that marks cover).
 
     Raises
     ------
@@ -116,7 +116,7 @@ def prepare_tem(images: Sequence[TemImage], settings: TemSettings, out: Path) ->
                 continue
             if cleaned.mask.any():
                 burned_in.append(image.id)
-            quality[image.id] = measured.to_mapping()
+            quality[image.id] = {**measured.to_mapping(), "marked": round(share(cleaned.inner_mask), 4)}
             owners += [len(used)] * len(made)
             used.append(image.id)
             originals[image.id] = image.facts
