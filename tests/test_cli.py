@@ -1,12 +1,16 @@
 """The configuration that a command reads, and how errors are printed."""
 
 import argparse
+import os
+import subprocess
+import sys
 
 import pytest
 
 from nephroscale import __version__
 from nephroscale.cli import main
 from nephroscale.commands.run import read_config
+from nephroscale.engine.environment import OVERRIDDEN, PINS
 from nephroscale.errors import NephroscaleError
 
 
@@ -65,3 +69,20 @@ def test_the_version_is_printed(capsys):
         main(["--version"])
     assert stop.value.code == 0
     assert capsys.readouterr().out == f"nephroscale {__version__}\n"
+
+
+@pytest.mark.slow
+def test_a_command_that_computes_starts_again_with_the_pins_and_keeps_what_they_override(study, tmp_path):
+    starts = tmp_path / "starts"
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/sitecustomize.py").write_text(
+        f"import os\nvalues = [os.environ.get(n, '-') for n in ('OPENBLAS_CORETYPE', {OVERRIDDEN!r})]\n"
+        f"open({str(starts)!r}, 'a').write(' '.join(values) + chr(10))\n"
+    )
+    free = {name: value for name, value in os.environ.items() if name not in {*PINS, OVERRIDDEN}}
+    paths = os.pathsep.join([str(tmp_path / "site"), *sys.path])
+    command = [sys.executable, "-m", "nephroscale", "replay", "features/P01"]
+    environment = {**free, "OPENBLAS_CORETYPE": "Prescott", "PYTHONPATH": paths}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr  # the configuration is not complete
+    assert starts.read_text().splitlines() == ["Prescott -", "Haswell OPENBLAS_CORETYPE=Prescott"]

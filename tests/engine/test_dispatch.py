@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nephroscale.engine import dispatch
+from nephroscale.engine import dispatch, make_units
 from nephroscale.engine.device import NodeError
 from nephroscale.engine.dispatch import EXPECTED, check_dispatch, read_dispatch
 from nephroscale.engine.environment import OVERRIDDEN, PINS, set_numerical_environment
@@ -62,3 +62,15 @@ def test_what_was_overridden_is_in_the_record(monkeypatch):
     monkeypatch.setenv(OVERRIDDEN, "OPENBLAS_CORETYPE=Zen")
     monkeypatch.setattr(dispatch, "read_dispatch", lambda _: dict(EXPECTED))
     assert check_dispatch(ComputeSettings())["overridden"] == "OPENBLAS_CORETYPE=Zen"
+
+
+@pytest.mark.slow
+def test_another_limit_of_onednn_is_found_before_the_job_computes(monkeypatch):
+    pytest.importorskip("torch")
+    computed = []
+    job = SimpleNamespace(stage=SimpleNamespace(name="train", make=computed.append), unit="0-1")
+    plan = SimpleNamespace(config=SimpleNamespace(compute=ComputeSettings()))
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "ALL")  # as a library may leave it
+    with pytest.raises(NodeError, match="oneDNN reports limit ALL, not limit AVX2"):
+        make_units._make(plan, job)
+    assert computed == []

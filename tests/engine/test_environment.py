@@ -84,6 +84,25 @@ def test_portable_pins_every_library_and_keeps_what_it_overrides_for_the_record(
     assert not set_numerical_environment({})
 
 
+@pytest.mark.parametrize("preset", ["AVX512_SPR", "X86_V4", "X86_V3 AVX512_ICL"])
+def test_features_of_numpy_that_somebody_has_disabled_are_overridden_and_recorded(processor, preset):
+    processor("AMD", "fma avx2")
+    os.environ["NPY_DISABLE_CPU_FEATURES"] = preset
+    set_numerical_environment({})
+    assert os.environ["NPY_DISABLE_CPU_FEATURES"] == "X86_V3"
+    assert os.environ[OVERRIDDEN] == f"NPY_DISABLE_CPU_FEATURES={preset}"
+
+
+def test_a_pin_inherited_from_another_processor_is_not_recorded(processor):
+    processor("Intel", f"{ICE_LAKE} avx512_fp16")
+    set_numerical_environment({})
+    assert os.environ["NPY_DISABLE_CPU_FEATURES"] == "X86_V3 X86_V4 AVX512_ICL AVX512_SPR"
+    processor("AMD", "fma avx2")
+    set_numerical_environment({})
+    assert os.environ["NPY_DISABLE_CPU_FEATURES"] == "X86_V3"
+    assert OVERRIDDEN not in os.environ
+
+
 def test_features_that_the_processor_lacks_are_not_named(processor):
     processor("AMD", "fma avx2")
     set_numerical_environment({"threads": 2})

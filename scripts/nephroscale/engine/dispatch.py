@@ -15,8 +15,15 @@ from nephroscale.engine.device import NodeError
 from nephroscale.engine.environment import OVERRIDDEN, PORTABLE
 from nephroscale.engine.settings import ComputeSettings
 
-#: What each library reports where it is pinned.
-EXPECTED = {"torch": "AVX2", "MKL": "COMPATIBLE", "numpy": "baseline", "OpenBLAS": "Haswell", "OpenCV": "AVX2"}
+#: What each library reports where it is pinned. Of torch's oneDNN it is the limit that it reads, as it reports nothing.
+EXPECTED = {
+    "torch": "AVX2",
+    "oneDNN": "limit AVX2",
+    "MKL": "COMPATIBLE",
+    "numpy": "baseline",
+    "OpenBLAS": "Haswell",
+    "OpenCV": "AVX2",
+}
 _MKL_COMPATIBLE = 3
 
 
@@ -48,6 +55,8 @@ def read_dispatch(modules: Mapping[str, ModuleType]) -> dict[str, str]:
     found = {}
     if torch := modules.get("torch"):
         found["torch"] = torch.backends.cpu.get_cpu_capability()
+        limit = os.environ.get("ONEDNN_MAX_CPU_ISA")
+        found["oneDNN"] = f"limit {limit}" if limit else "no limit"
         if mkl := _mkl(Path(str(torch.__file__)).parent / "lib" / "libtorch_cpu.so"):
             found["MKL"] = mkl
     if numpy := modules.get("numpy._core._multiarray_umath"):

@@ -166,7 +166,11 @@ def set_numerical_environment(compute: Mapping[str, Any]) -> bool:
         os.environ[name] = str(compute.get("threads", 1))
     if compute.get("instruction_set", PORTABLE) == PORTABLE:
         pins = _pins()
-        preset = [f"{name}={before[name]}" for name, value in PINS.items() if before.get(name, value) != value]
+        preset = [
+            f"{name}={before[name]}"
+            for name, value in pins.items()
+            if before.get(name, value) not in ({value} | _pins_elsewhere(name))
+        ]
         os.environ.update(pins, OPENCV_LOG_LEVEL="ERROR")  # else it warns of each pin in every process
         if preset:
             os.environ[OVERRIDDEN] = " ".join(preset)
@@ -174,6 +178,12 @@ def set_numerical_environment(compute: Mapping[str, Any]) -> bool:
         os.environ.setdefault(name, value)
     os.environ["HF_HUB_OFFLINE"] = "1"
     return dict(os.environ) != before
+
+
+def _pins_elsewhere(name: str) -> set[str]:
+    """The values that this module gives a variable on other processors, as a job inherits them from the login node."""
+    names = list(NUMPY)
+    return {" ".join(names[:n]) for n in range(len(names) + 1)} if name == "NPY_DISABLE_CPU_FEATURES" else set()
 
 
 def _pins() -> dict[str, str]:

@@ -125,6 +125,7 @@ def _make(plan: Plan, job: Job[Any]) -> Receipt:
     name = job.stage.name
     if name == "register":
         link_raw_files(plan, job.unit)
+    check_dispatch(plan.config.compute)  # of what is imported by now, since a training takes hours
     try:
         with check_opens(plan, job.stage, job.unit):
             figures = job.stage.make(job)
