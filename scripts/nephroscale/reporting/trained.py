@@ -98,6 +98,6 @@ def describe_missing_twins(models: Mapping[str, ModelSettings], headline: str) -
     return [
         (
             f"{headline} uses the probability of deposits as a prior of TEM images (tem.prior). To see whether "
-            "this helps, list the same model with tem_prior: false, too: the paired comparison then shows the difference."
+            "this helps, list the same model with tem_prior: false, too: the paired comparison shows the difference."
         )
     ]
