@@ -125,7 +125,7 @@ def _write_bag(path: Path, random: np.random.Generator) -> Path:
         "small": np.zeros(MICROGRAPHS, bool),
     }
     names = [f"T{i}" for i in range(MICROGRAPHS)]
-    write_arrays(path, arrays, {"images": names, "dropped": [], "quality": {name: {} for name in names}})
+    write_arrays(path, arrays, {"images": names, "dropped": [], "quality": {f"T{i}": {} for i in range(MICROGRAPHS)}})
     return path
 
 

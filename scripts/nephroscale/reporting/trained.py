@@ -96,6 +96,8 @@ def describe_missing_twins(models: Mapping[str, ModelSettings], headline: str) -
     if twin in models.values():
         return []
     return [
-        f"{headline} uses the probability of deposits as a prior of TEM images (tem.prior). To see whether this helps, "
-        "list the same model with tem_prior: false, too: the paired comparison then shows the difference."
+        (
+            f"{headline} uses the probability of deposits as a prior of TEM images (tem.prior). To see whether "
+            "this helps, list the same model with tem_prior: false, too: the paired comparison shows the difference."
+        )
     ]
