@@ -1,3 +1,4 @@
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -185,6 +186,19 @@ def test_images_with_the_same_content_count_once_and_are_named(tmp_path: Path) -
     figures = prepare_tem(images, SETTINGS, tmp_path / "bag")
     assert figures["dropped"] == [{"id": "B", "reason": "has the same content as A, and counts once"}]
     assert read_attributes(tmp_path / "bag")["images"] == ["A", "C", "D", "E"]
+
+
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, size_px=224, remove_marks=False)
+    images = [entry(tmp_path, name, (240, 320)) for name in (f"I{k:02d}" for k in range(40))]
+    peaks = []
+    for number in (4, 40):
+        prepare_tem(images[:1], settings, tmp_path / f"first{number}")  # what is loaded once
+        tracemalloc.start()
+        prepare_tem(images[:number], settings, tmp_path / f"bag{number}")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 0.25 * 36 * 224**2
 
 
 def test_a_rejected_image_does_not_cost_its_copy(tmp_path: Path) -> None:
