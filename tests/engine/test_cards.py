@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nephroscale.engine import cards
+from nephroscale.engine import job as jobs_module
+from nephroscale.engine.settings import ComputeSettings
 from nephroscale.errors import NephroscaleError
 
 if TYPE_CHECKING:
@@ -88,3 +91,14 @@ def test_a_single_card_and_a_scheduler_decide_themselves(
         monkeypatch.setenv("SLURM_JOB_ID", slurm)
     assert cards.take_card() is None
     assert os.environ["CUDA_VISIBLE_DEVICES"] == shown
+
+
+def test_a_job_that_computes_on_a_gpu_takes_a_card(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = hold(1)
+    monkeypatch.setattr(jobs_module, "choose_device", lambda device: device)
+    asking: Any = object.__new__(jobs_module.Job)
+    asking.stage = SimpleNamespace(name="train", on_device=True)
+    asking.plan = SimpleNamespace(config=SimpleNamespace(compute=ComputeSettings(device="cuda")))
+    assert asking.device == "cuda"
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-7"
+    end(first)

@@ -3,19 +3,22 @@
 import copy
 import subprocess
 import sys
+from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
 from nephroscale.cohort.schemas import read_schema
+from nephroscale.commands.run import read_config
 from nephroscale.engine.config import Config, load_config
 from nephroscale.engine.config_completion import families_of
 from nephroscale.errors import NephroscaleError, name_files
 from nephroscale.features.settings import EncoderSettings
 from nephroscale.models.registry import FAMILIES
 from nephroscale.models.settings import COMMON_KEYS, ModelSettings
-from nephroscale.training.settings import TrainSettings
+from nephroscale.training.settings import PAPER, TrainSettings
 
 LEAST: dict[str, Any] = {
     "data": {"patients": "patients.csv", "images": "images.csv"},
@@ -123,6 +126,21 @@ def test_the_preset_of_the_paper_serves_the_study_or_one_model() -> None:
     assert rates == {"tuned": 5e-5, "frozen": TrainSettings().learning_rate}
     with pytest.raises(NephroscaleError, match="preset"):
         load_config(config(train={"preset": "papers"}))
+
+
+def test_the_configuration_for_fine_tuning_has_the_papers_training_over_any_study() -> None:
+    root = Path(__file__).resolve().parents[2] / "config"
+    files = [root / "tiny.yaml", root / "fine_tuning.yaml"]  # the former sets keys of `train`
+    filled = load_config(read_config(Namespace(configfile=files, config=None)))
+    model = filled.models["cmusnet"]
+    training = model.training(filled.train)
+    paper = TrainSettings.from_mapping({**PAPER, "preset": "paper"})
+    assert {key: getattr(training, key) for key in PAPER} == {key: getattr(paper, key) for key in PAPER}
+    assert model.modalities == ("TEM", "OM", "IM")
+    assert (model.options["encoder"]["name"], model.options["encoder"]["trainable"]) == ("swin-b", "all")
+    encoders = filled.features.encoders
+    assert {each.name for each in (encoders.TEM, encoders.OM, encoders.IM)} == {"pixels"}
+    assert filled.compute.device == "cuda"
 
 
 @pytest.mark.parametrize("family", FAMILIES)

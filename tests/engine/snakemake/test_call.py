@@ -21,13 +21,14 @@ def read(*arguments):
 
 
 def test_a_run_on_this_machine():
-    assert read("--cores", "2", "all") == Call("local", starts_jobs=True, targets=("all",))
+    assert read("--cores", "2", "all") == Call("local", starts_jobs=True, targets=("all",), gpus=0)
     assert read("--cores", "2", "--", "tiles", "tem").targets == ("tiles", "tem")
+    assert read("--cores", "2", "--resources", "gpu=4", "mem_mb=500", "--", "all").gpus == 4
     assert Call.read(["/usr/bin/python"]) == Call()
 
 
 def test_the_executor_of_a_profile_prints_nothing(capfd):
-    assert read("--profile", "slurm", "all") == Call("slurm", starts_jobs=True, targets=("all",))
+    assert read("--profile", "slurm", "all") == Call("slurm", starts_jobs=True, targets=("all",), gpus=0)
     assert capfd.readouterr() == ("", "")
 
 

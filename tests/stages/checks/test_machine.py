@@ -52,3 +52,18 @@ def test_results_and_store_that_cannot_be_written(study, monkeypatch):
 def test_a_file_in_the_place_of_the_store(study):
     study.config["store"] = {"path": "images.csv/store"}
     assert "images.csv is not a folder." in faults(study)[0]
+
+
+@pytest.mark.parametrize(
+    ("cards", "gpus", "fix"),
+    [("0", 0, "gpu=2"), ("0", 3, "gpu=2"), ("0", 2, None), ("0,1", 5, "gpu=4"), ("0,1", 1, None), ("0", None, None)],
+)
+def test_snakemake_is_told_how_many_jobs_may_use_the_gpus(study, monkeypatch, cards, gpus, fix):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", cards)
+    study.set(compute={"device": "cuda", "jobs_per_gpu": 2})
+    found = faults(study, Call(gpus=gpus))
+    assert [text.rpartition("fix: ")[2] for text in found] == ([f"Add --resources {fix}."] if fix else [])
+    assert faults(study, Call("slurm", gpus=0)) == []
+    study.set(compute={"device": "cpu"})
+    assert faults(study, Call(gpus=0)) == []

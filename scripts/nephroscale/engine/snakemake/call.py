@@ -53,11 +53,14 @@ class Call(NamedTuple):
         Whether it may start a job.
     targets
         Rules and files that are asked for; none for the default target.
+    gpus
+        The `gpu` of `--resources`, 0 without it; None for another program than Snakemake.
     """
 
     executor: str = "local"
     starts_jobs: bool = True
     targets: tuple[str, ...] = ()
+    gpus: int | None = None
 
     @classmethod
     def read(cls, arguments: Sequence[str]) -> Call:
@@ -85,7 +88,9 @@ class Call(NamedTuple):
                 reason = printed.getvalue().strip().rpartition("\n")[2] or str(fault)
                 raise NephroscaleError(f"Snakemake cannot read its options: {reason}", where="--profile") from None
         shown = any(getattr(settings, name, None) not in (None, False) for name in ONLY_SHOWN)
-        return cls(settings.executor or "local", not shown, tuple(map(str, settings.targets or ())))
+        gpus = settings.resources["gpu"].value if "gpu" in (settings.resources or ()) else 0
+        targets = tuple(map(str, settings.targets or ()))
+        return cls(settings.executor or "local", not shown, targets, int(gpus))
 
     def stages(self, stages: Mapping[str, Stage]) -> Collection[str]:
         """Give the stages that it needs; all of them where a target is not the name of a stage."""

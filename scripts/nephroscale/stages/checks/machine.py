@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from nephroscale.engine.cards import visible_cards
 from nephroscale.engine.device import choose_device
 from nephroscale.engine.plan import Plan
 from nephroscale.engine.snakemake.call import Call, check_executor
@@ -39,6 +40,23 @@ def check_machine(plan: Plan, call: Call, stages: Collection[str]) -> Iterator[N
                 where="configuration, compute.device: cuda",
                 fix="Set compute.device: cpu, run on a machine with a GPU, or on a cluster (--profile slurm).",
             )
+        else:
+            yield from _check_places(plan, call)
+
+
+def _check_places(plan: Plan, call: Call) -> Iterator[NephroscaleError]:
+    """Find out whether more jobs may start than the GPUs have places: Snakemake has no limit unless it is told."""
+    compute = plan.config.compute
+    if compute.device != "cuda" or call.gpus is None:
+        return
+    places = max(1, len(visible_cards())) * compute.jobs_per_gpu
+    if not 0 < call.gpus <= places:
+        given = f"--resources gpu={call.gpus}" if call.gpus else "no --resources gpu=NUMBER"
+        yield NephroscaleError(
+            f"compute.device is cuda, and Snakemake has {given}: more jobs would use the GPUs than they have places.",
+            where=f"configuration, compute.device: cuda, compute.jobs_per_gpu: {compute.jobs_per_gpu}",
+            fix=f"Add --resources gpu={places}.",
+        )
 
 
 def _why_not_writable(folder: Path) -> str | None:
