@@ -141,5 +141,7 @@ def trained(om_slide: tuple[Path, list[Polygon]], tmp_path_factory: pytest.TempP
     folder = tmp_path_factory.mktemp("unet")
     annotation = write_annotation(folder / "a.geojson", om_slide[1])
     slides = [AnnotatedSlide("S1", om_slide[0], annotation)]
-    settings = SegmenterSettings(mpp=4.0, unet=UNetSettings(width=8, steps=90, batch_size=4, patch_px=64))
+    settings = SegmenterSettings(
+        mpp=4.0, unet=UNetSettings(width=8, steps=90, batch_size=4, patch_px=64, learning_rate=5e-3)
+    )
     return Trained(folder / "model", settings, train_segmenter(slides, settings, 1, folder / "model"), slides)

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-SETTINGS = SegmenterSettings(mpp=4.0, unet=UNetSettings(width=8, steps=400, batch_size=4, patch_px=64))
+SETTINGS = SegmenterSettings(
+    mpp=4.0, unet=UNetSettings(width=8, steps=400, batch_size=4, patch_px=64, learning_rate=5e-3)
+)
 SEARCH = DetectionSettings(mpp=4.0, crop_px=32)
 ROW = ImageRow(id="I", patient_id="P", modality="IM", marker="IgG")
 SIDE, TRAINING, TEST = 400, 10, 4
@@ -167,9 +169,8 @@ def test_scores_are_calibrated_on_several_fields(
 
     for module in (segmenter, score_calibration):
         monkeypatch.setattr(module, "MIN_OUTLINES", 5)
-    monkeypatch.setattr(segmenter, "LEARNING_RATE", 0.0)
     monkeypatch.setattr(segmenter, "UNet", Trained)
-    settings = replace(SETTINGS, unet=replace(SETTINGS.unet, steps=1))
+    settings = replace(SETTINGS, unet=replace(SETTINGS.unet, steps=1, learning_rate=0.0))
     figures = train_segmenter(fields.training, settings, 1, tmp_path / "model")
     assert figures["validation_slide"] == "F09, F08"
     assert figures["slides"] == TRAINING - 2

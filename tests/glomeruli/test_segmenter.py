@@ -73,7 +73,7 @@ def test_the_learning_rate_is_warmed_up_and_then_falls(
     class Recording(torch.optim.AdamW):
         def step(self, *more: Any, **named: Any) -> Any:
             (group,) = self.param_groups
-            rates.append(group["lr"] / segmenter.LEARNING_RATE)
+            rates.append(group["lr"] / trained.settings.unet.learning_rate)
             gradients = [one.grad for one in group["params"] if one.grad is not None]
             norms.append(float(torch.linalg.vector_norm(torch.stack([g.norm() for g in gradients]))))
             return super().step(*more, **named)

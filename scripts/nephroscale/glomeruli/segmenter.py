@@ -25,7 +25,7 @@ from nephroscale.glomeruli.settings import SegmenterSettings
 from nephroscale.glomeruli.unet import predict
 from nephroscale.slides.tile_status import TileStatus
 
-LEARNING_RATE, WEIGHT_DECAY = 5e-3, 1e-4
+WEIGHT_DECAY = 1e-4
 WARM_UP = 0.1  # fraction of the steps in which the learning rate rises
 AVERAGED = 0.1  # fraction of the steps that the mean of the weights reaches back
 MAX_GRADIENT = 1.0  # norm of all gradients together
@@ -102,7 +102,8 @@ def train_segmenter(
         torch.manual_seed(seed)
         network = UNet(settings.unet.width, 2 if sclerosed else 1, loaded[0].pixels.shape[2])
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
+    rate = settings.unet.learning_rate
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=WEIGHT_DECAY, fused=True)
     warm = max(1, round(WARM_UP * steps))
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser,

@@ -19,6 +19,12 @@ class UNetSettings(Settings):
     width: int = setting("Channels of the first level.", 16, was="glomeruli.width", minimum=4)
     steps: int = setting("Training steps.", 900, was="glomeruli.steps", minimum=1)
     batch_size: int = setting("Patches in a training step.", 8, was="glomeruli.batch", minimum=1)
+    learning_rate: float = setting(
+        "Largest learning rate. At 0.005 a change in the last bit of a weight decides about doubtful glomeruli; fewer "
+        "steps may need it.",
+        0.002,
+        above=0,
+    )
     patch_px: int = setting(
         "Side of a training patch in pixels at the scale of segmentation.",
         128,
