@@ -90,6 +90,7 @@ lint: setup ## check formatting, style, types and the workflow
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file benchmarks/mypy.ini
 	$(BIN)/snakefmt --check workflow
 	$(BIN)/python resources/demo/generate.py tiny --out demo/tiny --jobs 2
 	$(BIN)/snakemake $(TINY) --lint

@@ -100,8 +100,8 @@ def measure_intervals(design: str, value: float, persons: int, draws: int) -> di
     measured = {}
     for name, rows in found.items():
         coverage, width, number = np.array(rows).T
-        parts = np.average([coverage, width], axis=1, weights=number)
-        measured[name] = Measured(true[name], *parts.tolist(), int(number.sum()))
+        coverage, width = np.average([coverage, width], axis=1, weights=number).tolist()
+        measured[name] = Measured(true[name], coverage, width, int(number.sum()))
     return measured
 
 

@@ -120,7 +120,7 @@ def compare_on_demo(results: Path, seeds: int) -> None:
             flush=True,
         )
     people = [case.partition("-")[0] for case in read_folds(results / "folds").labels]
-    print(f"demo, {ENCODERS[1]} minus {ENCODERS[0]}: {difference(*losses, people)}")
+    print(f"demo, {ENCODERS[1]} minus {ENCODERS[0]}: {difference(losses[0], losses[1], people)}")
 
 
 def cut(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -161,7 +161,7 @@ def compare_on_kidney(folder: Path) -> None:
             flush=True,
         )
     crops = [str(number) for number in range(len(losses[0]))]
-    print(f"kidney, {ENCODERS[1]} minus {ENCODERS[0]}: {difference(*losses, crops)}")
+    print(f"kidney, {ENCODERS[1]} minus {ENCODERS[0]}: {difference(losses[0], losses[1], crops)}")
 
 
 def main() -> int:

@@ -81,7 +81,7 @@ def tile(folder: Path, field: Field, trained: tuple[Field, ...], work: Path) -> 
         facts = {each: describe_image(folder / each.file, each.row) for each in {*trained, field}}
         slides = [ReferenceSlide(folder / each.file, facts[each], each.stain) for each in trained]
         write_reference(slides, OM, study / "reference.json")
-        references = read_reference(study / "reference.json", OM)
+        references = read_reference(study / "reference.json")
         scale = replace(OM, mpp=max(OM.mpp, field.mpp))
         tile_slide(folder / field.file, facts[field], field.row, scale, references, out)
     return out

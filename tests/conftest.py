@@ -34,9 +34,8 @@ os.environ["NEPHROSCALE_CHECK_INPUTS"] = "1"  # a job that opens an input which 
 FIRST = (
     "engine/test_recipes.py",
     "commands/test_package.py",
-    "test_wheel.py",
     "test_portable.py",
-    *(f"workflow/test_{name}.py" for name in ("deposits", "bytes", "privacy", "nothing_lost", "missing")),
+    *(f"workflow/test_{name}.py" for name in ("wheel", "deposits", "privacy", "nothing_lost", "missing")),
     "workflow",
 )
 

@@ -147,6 +147,20 @@ def test_only_engine_snakemake_imports_snakemake():
     assert {module for module in importing if subpackage(module) != "engine.snakemake"} == set()
 
 
+def test_packages_under_the_gpl_are_imported_in_one_file_and_are_in_no_lock():
+    importing = {
+        module
+        for module, path in MODULES.items()
+        if any(name.split(".")[0] in {"ncempy", "rsciio"} for name in imported(path.read_bytes(), typing=True))
+    }
+    assert importing == {"nephroscale.slides.tem_formats"}
+    root = SCRIPTS.parent
+    locks = [path for path in root.joinpath("envs").rglob("*") if path.is_file()]
+    assert locks
+    for path in locks:
+        assert not re.search(r"ncempy|rosettasciio", path.read_text(encoding="utf-8"), re.IGNORECASE), path
+
+
 def lines_with(pattern):
     return [
         f"{module}: {line.strip()}"

@@ -49,6 +49,7 @@ def test_outlines_are_read_as_one_shape(tmp_path):
     path = tmp_path / "a.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature, feature]}))
     assert read_deposit_outlines(path).area == 100
-    path.write_text("{}")
-    with pytest.raises(NephroscaleError, match=r"a\.geojson"):
-        read_deposit_outlines(path)
+    for wrong in ("{}", "[1, 2]", '{"features": [{"geometry": null}]}'):
+        path.write_text(wrong)
+        with pytest.raises(NephroscaleError, match=r"a\.geojson"):
+            read_deposit_outlines(path)

@@ -133,7 +133,7 @@ def pictures(folder, counts):
     place = np.tile(np.array([0, 0, SIZE, SIZE]), (len(owner), 1))
     names = [chr(65 + index) for index in range(len(counts))]
     arrays = {"images": pixels, "image": owner.astype(np.int16), "box": place, "valid": place}
-    write_arrays(folder / "P.zarr", arrays, {"images": names})
+    write_arrays(folder / "P.zarr", arrays, {"images": names, "copies": {"Z": "B", "Y": "A", "X": "A"}})
     return load_pictures({"P": folder / "P.zarr"}, None, SIZE)
 
 
@@ -176,6 +176,15 @@ def test_patches_of_an_image_weigh_as_much_as_an_image(tmp_path):
     items = list_items([replace(picture, label=picture.id == "A") for picture in pictures(tmp_path, [3, 1])])
     assert items.weights.tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1])
     assert items.labels.tolist() == [True, True, True, False]
+
+
+def test_a_reading_of_a_copy_counts_for_the_image_that_is_used(tmp_path):
+    pictures(tmp_path, [1, 1, 1])
+    bags = {"P": tmp_path / "P.zarr"}
+    found = load_pictures(bags, {"Z": True, "C": False}, SIZE)
+    assert [(one.id, one.label) for one in found] == [("B", True), ("C", False)]
+    own = load_pictures(bags, {"A": False, "Y": True, "X": True}, SIZE)
+    assert [(one.id, one.label) for one in own] == [("A", False)]  # its own reading counts first
 
 
 def test_heat_has_a_map_for_each_instance(evaluated):

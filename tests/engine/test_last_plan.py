@@ -27,6 +27,7 @@ def found_by(plan):
     keys = [(name, unit) for name in plan.stages for unit in plan.units(name)]
     receipts = {key: plan.receipt(*key) for key in keys}
     digests = {key: plan.recipe_digest(*key) for key in keys}
+    digests |= {(*key, "receipt"): plan.receipt_digest(*key, receipt) for key, receipt in receipts.items() if receipt}
     return receipts, digests, found.unknown, found.rewritten, found.times.keys(), plan.ledger._added
 
 

@@ -70,9 +70,12 @@ def _bag(path, patient, rng):
         "box": np.tile(np.array([[0, 0, 2000, 2000]], np.int32), (n, 1)),
         "nm_per_px": np.full(n, 45.0, np.float32),
         "valid": valid,
+        "small": np.zeros(n, bool),
     }
     names = [f"{patient}-T{i + 1}" for i in range(n)]
-    write_arrays(path, arrays, {"images": names, "dropped": []})
+    write_arrays(
+        path, arrays, {"images": names, "dropped": [], "quality": {name: {"sharpness": 0.5} for name in names}}
+    )
     return names
 
 

@@ -3,7 +3,12 @@ import pytest
 from nephroscale.features.settings import EncoderSettings, EncodersSettings
 from nephroscale.models.settings import ModelSettings, TrainableEncoderSettings
 from nephroscale.reporting.report_inputs import UnitOutcome
-from nephroscale.reporting.trained import describe_encoder, describe_own_encoder, describe_training
+from nephroscale.reporting.trained import (
+    describe_encoder,
+    describe_missing_twins,
+    describe_own_encoder,
+    describe_training,
+)
 from nephroscale.training.settings import TrainSettings
 
 UNITS = [
@@ -50,3 +55,13 @@ def test_weights_of_an_own_encoder(settings, words):
 
 def test_features_made_elsewhere_are_called_so():
     assert "does not know" in describe_encoder("h5", None)
+
+
+def test_a_prior_without_its_twin_is_named():
+    with_prior, without = (ModelSettings(options={"tem_prior": wanted, "mc": 5}) for wanted in (True, False))
+    (note,) = describe_missing_twins({"a": with_prior, "b": ModelSettings(options={"tem_prior": False})}, "a")
+    assert note.startswith("a uses the probability of deposits as a prior")
+    assert "tem_prior: false" in note
+    assert describe_missing_twins({"a": with_prior, "b": without}, "a") == []
+    assert describe_missing_twins({"a": with_prior, "b": without}, "b") == []
+    assert describe_missing_twins({"a": ModelSettings()}, "a") == []

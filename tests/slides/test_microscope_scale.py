@@ -1,10 +1,12 @@
 """Scales that the programs of microscopes write."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from tifffile import TIFF
 
 from nephroscale.slides import raw
 from nephroscale.slides.microscope_scale import (
@@ -37,6 +39,7 @@ GATAN = [
 @pytest.mark.parametrize(
     ("more", "source"),
     [
+        (tags(extratags=[(34680, "s", 0, FEI, True)]), "FEI"),
         (tags(extratags=[(34682, "s", 0, FEI, True)]), "FEI"),
         (tags(extratags=[(34118, "s", 0, ZEISS, True)]), "Zeiss"),
         (tags(extratags=GATAN), "Gatan"),
@@ -52,6 +55,30 @@ def test_the_metadata_of_a_tiff_give_the_scale(tmp_path: Path, more: dict[str, o
         assert found is None
     else:
         assert found is not None
+        assert (found.nm_per_px, found.source) == (pytest.approx(3.25), source)
+
+
+def sis(offset: int) -> bytes:
+    """The tag of Olympus SIS, with one entry, whose content is at a place of the file."""
+    return struct.pack("<4s6xhhhhh6x32sH", b"SIS0", 0, 0, 1, 0, 109, b"iTEM", 1) + struct.pack("<hhI", 1, 1, offset)
+
+
+def test_the_metadata_of_olympus_sis_and_tvips_give_the_scale(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, PIXELS, **tags(extratags=[(33560, "B", 68, sis(0), True)]))
+    size = path.stat().st_size
+    tifffile.imwrite(path, PIXELS, **tags(extratags=[(33560, "B", 68, sis(size), True)]))
+    content = struct.pack("<10xhdd8xd2x34s32s", -9, 3.25, 3.25, 11500.0, b"Veleta", b"grey")
+    path.write_bytes(path.read_bytes().ljust(size, b"\0") + content)
+    first, second = (np.zeros(1, np.dtype(kind)) for kind in (TIFF.TVIPS_HEADER_V1, TIFF.TVIPS_HEADER_V2))
+    first["Version"], second["Magic"] = 2, 0xAAAAAAAA
+    second["PixelSizeX"] = second["PixelSizeY"] = 3.25
+    header = first.tobytes() + second.tobytes()
+    tifffile.imwrite(tmp_path / "b.tif", PIXELS, **tags(extratags=[(37706, "B", len(header), header, True)]))
+    for name, source in (("a.tif", "Olympus SIS"), ("b.tif", "TVIPS")):
+        with tifffile.TiffFile(tmp_path / name) as tiff:
+            found = read_tiff_scale(tiff.pages.first)
+        assert found is not None, name
         assert (found.nm_per_px, found.source) == (pytest.approx(3.25), source)
 
 

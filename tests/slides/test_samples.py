@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 
 import cv2
+import imagecodecs
 import mrcfile
 import numpy as np
 import pytest
@@ -374,3 +375,85 @@ def test_a_picture_that_is_transparent_in_part_is_refused(tmp_path: Path, grey: 
                 read_samples(path)
         else:
             assert read_samples(path).shape == (*grey.shape, 3)
+
+
+@pytest.mark.parametrize("kind", ["RGB", "RGB and opacity", "grey and opacity"])
+def test_a_png_of_sixteen_bits_keeps_them(tmp_path: Path, grey: np.ndarray, kind: str) -> None:
+    levels = grey.astype(np.uint16) * 16 + np.arange(grey.shape[1], dtype=np.uint16) % 16  # a camera of 12 bits
+    full = np.full_like(levels, 65535)
+    layers = {"RGB": [levels] * 3, "RGB and opacity": [levels] * 3 + [full], "grey and opacity": [levels, full]}[kind]
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(np.dstack(layers)))
+    read = read_samples(tmp_path / "a.png")
+    assert np.array_equal(read[..., 0] if read.ndim == 3 else read, levels)
+    layers[-1] = np.where(np.arange(128) < 20, 0, full).astype(np.uint16)
+    if "opacity" in kind:
+        (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(np.dstack(layers)))
+        with pytest.raises(Rejected, match="transparent"):
+            read_samples(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "I;16"])
+def test_a_png_that_names_a_colour_as_transparent_is_refused_where_pixels_have_it(tmp_path, grey, mode: str) -> None:
+    grey = np.where(grey == 9, 10, grey)
+    hidden = grey.copy()
+    hidden[:20] = 9
+    for pixels in (grey, hidden):
+        image = Image.fromarray(pixels.astype(np.uint16) if mode == "I;16" else pixels)
+        image = image if mode == "I;16" else image.convert(mode)
+        image.save(tmp_path / "a.png", transparency=(9, 9, 9) if mode == "RGB" else 9)
+        if pixels is grey:
+            assert np.array_equal(read_samples(tmp_path / "a.png").reshape(96, 128, -1)[..., 0], grey)
+        else:
+            with pytest.raises(Rejected, match="transparent"):
+                read_samples(tmp_path / "a.png")
+
+
+def packed(path: Path, values: np.ndarray, bits: int, photometric: int) -> Path:
+    """A TIFF of fewer than 8 bits, which tifffile does not write."""
+    height, width = values.shape
+    spread = np.unpackbits(values[..., None], axis=-1)[..., 8 - bits :].reshape(height, -1)
+    content = np.packbits(spread, axis=1).tobytes()
+    entries = [
+        (256, 4, width), (257, 4, height), (258, 3, bits), (259, 3, 1), (262, 3, photometric),
+        (273, 4, 8 + 2 + 108 + 4), (277, 3, 1), (278, 4, height), (279, 4, len(content)),
+    ]  # fmt: skip
+    table = b"".join(
+        struct.pack("<HHI", code, kind, 1) + struct.pack("<HH" if kind == 3 else "<I", value, *[0][: kind == 3])
+        for code, kind, value in entries
+    )
+    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, len(entries)) + table + bytes(4) + content)
+    return path
+
+
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("bits", [2, 4, 6])
+def test_a_tiff_of_fewer_than_eight_bits_is_refused(tmp_path, grey, bits: int, photometric: int) -> None:
+    with pytest.raises(Rejected, match=f"its samples have {bits} bits.*save it in 8 or 16 bits"):
+        read_samples(packed(tmp_path / "a.tif", grey >> (8 - bits), bits, photometric))
+
+
+def test_a_table_of_colours_in_eight_bits_has_the_levels_of_one_in_sixteen(tmp_path: Path, grey: np.ndarray) -> None:
+    table = np.repeat(np.arange(256, dtype=np.uint16)[None], 3, axis=0)
+    read = [read_samples(tif(tmp_path, grey, "palette", colormap=table * np.uint16(factor))) for factor in (1, 257)]
+    assert np.array_equal(read[0], read[1])
+    assert np.array_equal(read[0][..., 0], grey.astype(np.uint16) * 257)
+
+
+@pytest.mark.parametrize(
+    ("sides", "nm", "fault"),
+    [
+        ((1, 1, 1), None, ""),  # what programs write that know none
+        ((10, 10, 1), 1.0, ""),
+        ((32.5, 32.5, 700), 3.25, ""),
+        ((40, 80, 40), None, "its pixels are not square (4 x 8 nm); resample it"),
+        ((40, 41.5, 40), None, ""),
+        ((40, 40.2, 1), 4.0, ""),
+        ((0, 0, 0), None, ""),
+    ],
+)
+def test_the_sides_of_a_voxel_give_the_scale_of_an_mrc_file(tmp_path, grey, sides, nm, fault: str) -> None:
+    with mrcfile.new(tmp_path / "a.mrc", grey.astype(np.int16)) as file:
+        file.voxel_size = sides
+    header = read_picture_header(tmp_path / "a.mrc")
+    assert (header.scale and header.scale.nm_per_px) == (nm and pytest.approx(nm))
+    assert header.scale_fault == fault

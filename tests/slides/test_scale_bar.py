@@ -75,7 +75,8 @@ def test_the_length_of_a_blurred_bar_is_right(tissue):
         ("1.0 pm", 1000), ("100 μm", 1e5),
         ("1 mm", 1e6), ("2 microns", 2000), ("1 micron", 1000), ("Bar = 10 µm", 1e4), ("Scale bar: 500 nm", 500),
         ("0,2 Micrometers", 200), ("50 nanometres", 50), ("1 millimeter", 1e6),
-        ("05 µm", None), ("37 nm", None), ("2", None), ("µm", None), ("2 µm x", None),
+        ("10,000 nm", None), ("1,000 nm", None), ("1.000 µm", None), ("2.500 nm", None), ("0.250 µm", 250),
+        ("1000 nm", 1000), ("05 µm", None), ("37 nm", None), ("2", None), ("µm", None), ("2 µm x", None),
         ("0 nm", None), ("0.0 µm", None), ("11.5 µm", None), ("HV=80 kV", None),
     ],
 )  # fmt: skip
@@ -141,6 +142,38 @@ def test_real_bars_are_read(shared, name, nm, pixels):
     pytest.importorskip("rapidocr")
     picture = cv2.cvtColor(cv2.imread(str(shared / "data" / name)), cv2.COLOR_BGR2RGB)
     assert read_bar(picture).nm_per_px == pytest.approx(nm / pixels, rel=0.02)
+
+
+RECORDED = {
+    "tem/gbm_snider_A1--0024.jpg": {
+        (370, 1056): ((76, 163, 321, 278), "2 μm", 0.89364),
+        (279, 736): ((137, 134, 226, 194), "μm", 0.98234),  # the figure was not seen
+        (462, 1376): ((80, 200, 410, 361), "2 μm", 0.88529),
+    },
+    "kidney_om/vegf_ihc_C1.jpg": {
+        (250, 1056): ((184, 115, 299, 159), "100 µm", 0.9201),
+        (199, 736): ((140, 92, 215, 119), "100 μm", 0.9448),
+        (301, 1376): ((230, 138, 383, 192), "100 µm", 0.91363),
+    },
+}
+"""What rapidocr 3.10.0 reads on two real pictures: by the size of what it is shown, a box, its text and confidence."""
+
+
+@pytest.mark.parametrize(
+    ("name", "nm", "pixels"),
+    [("tem/gbm_snider_A1--0024.jpg", 2000, 613), ("kidney_om/vegf_ihc_C1.jpg", 1e5, 148)],
+)
+def test_real_bars_are_read_from_recorded_texts(shared, name, nm, pixels):
+    picture = cv2.cvtColor(cv2.imread(str(shared / "data" / name)), cv2.COLOR_BGR2RGB)
+    shown = []
+
+    def replay(part: np.ndarray) -> list[Text]:
+        shown.append(part.shape[:2])
+        box, text, confidence = RECORDED[name][part.shape[:2]]
+        return [Text(box, text, confidence)]
+
+    assert read_bar(picture, replay).nm_per_px == pytest.approx(nm / pixels, rel=0.02)
+    assert shown == list(RECORDED[name])
 
 
 @pytest.mark.slow

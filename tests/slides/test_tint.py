@@ -57,3 +57,40 @@ def test_a_picture_in_two_colours_is_refused(grey: np.ndarray) -> None:
     pixels[:, 200:, 2] //= 3
     with pytest.raises(Rejected, match="false-coloured"):
         separate_tint(pixels)
+
+
+TABLES = [cv2.COLORMAP_WINTER, cv2.COLORMAP_AUTUMN, cv2.COLORMAP_SUMMER, cv2.COLORMAP_SPRING, cv2.COLORMAP_COOL]
+
+
+@pytest.mark.parametrize("colours", TABLES)
+def test_a_straight_table_in_which_a_colour_falls_or_stays_is_refused(grey, colours) -> None:
+    false = cv2.applyColorMap(grey, colours)[..., ::-1]
+    for pixels in (false, false.astype(np.uint16) * 257, cv2.GaussianBlur(false, (0, 0), 2)):
+        with pytest.raises(Rejected, match="false-coloured"):
+            separate_tint(pixels)
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_a_picture_in_one_channel_is_a_tint(grey, channel) -> None:
+    pixels = np.zeros((*grey.shape, 3), np.uint8)
+    pixels[..., channel] = grey
+    assert not separate_tint(pixels).drawn.any()
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+@pytest.mark.parametrize("label", [False, True])
+def test_colours_count_in_the_bits_of_the_camera(grey, bits, label) -> None:
+    def camera(pixels):
+        deep = np.rint(pixels * ((2**bits - 1) / 255)).astype(np.uint16)
+        if label:  # drawn by a program that uses all bits of the file
+            deep[:30, :150] = 65535
+        return deep
+
+    pixels = np.dstack([grey] * 3)
+    for place, colour in enumerate([(200, 60, 60), (60, 120, 200), (255, 255, 0)]):
+        pixels[100 + 40 * place : 110 + 40 * place, 50:250] = colour
+    truth = (pixels != grey[..., None]).any(axis=-1)
+    np.testing.assert_array_equal(separate_tint(camera(pixels)).drawn, truth)
+    for colours in (cv2.COLORMAP_JET, cv2.COLORMAP_VIRIDIS, cv2.COLORMAP_COOL):
+        with pytest.raises(Rejected, match="false-coloured"):
+            separate_tint(camera(cv2.applyColorMap(grey, colours)[..., ::-1]))

@@ -1,6 +1,8 @@
 """A full disk gives one message, whichever library meets it."""
 
 import errno
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.store.disk import full_disk
+from nephroscale.store.disk import full_disk, read_file
 
 
 @pytest.fixture
@@ -55,3 +57,35 @@ def test_other_errors_pass_as_they_are(tmp_path, error):
     with pytest.raises(type(error)) as raised, full_disk(tmp_path):
         raise error
     assert raised.value is error
+
+
+@pytest.mark.parametrize("content", [b"", b"{}\n", b"x" * (1 << 21)])
+def test_a_file_is_read_whole_with_its_state(tmp_path, content):
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    found, state = read_file(path)
+    assert found == content
+    assert state.st_mtime_ns == path.stat().st_mtime_ns
+
+
+def test_a_file_that_is_longer_than_its_state_says_is_read_to_its_end():
+    found, state = read_file("/proc/self/environ")
+    assert state.st_size == 0
+    assert found == Path("/proc/self/environ").read_bytes()
+
+
+def test_a_file_that_comes_in_pieces_is_read_to_its_end(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(100)))
+    read = os.read
+    monkeypatch.setattr(os, "read", lambda handle, size: read(handle, min(size, 7)))
+    assert read_file(path)[0] == bytes(range(100))
+
+
+@pytest.mark.parametrize("path", ["missing", "."])
+def test_no_file_is_left_open_where_there_is_nothing_to_read(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    before = list(Path("/proc/self/fd").iterdir())
+    with pytest.raises((FileNotFoundError, IsADirectoryError)):
+        read_file(path)
+    assert len(list(Path("/proc/self/fd").iterdir())) == len(before)

@@ -47,7 +47,7 @@ def write_blots(root: Path) -> tuple[dict[str, Path], DepositFolds, dict[str, tu
                 "box": whole.astype(np.int32),
                 "valid": whole.astype(np.int16),
             },
-            {"images": names},
+            {"images": names, "copies": {}},
         )
         bags[patient] = root / patient
         readings[patient] = {name: Deposits(blot) for name, blot in zip(names, blots, strict=True)}

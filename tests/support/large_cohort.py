@@ -122,8 +122,10 @@ def _write_bag(path: Path, random: np.random.Generator) -> Path:
         "image": np.arange(MICROGRAPHS, dtype=np.int16),
         "nm_per_px": np.full(MICROGRAPHS, 4.0, np.float32),
         "valid": np.tile(np.array([[0, 0, 224, 224]], np.int16), (MICROGRAPHS, 1)),
+        "small": np.zeros(MICROGRAPHS, bool),
     }
-    write_arrays(path, arrays, {"images": [f"T{i}" for i in range(MICROGRAPHS)], "dropped": []})
+    names = [f"T{i}" for i in range(MICROGRAPHS)]
+    write_arrays(path, arrays, {"images": names, "dropped": [], "quality": {f"T{i}": {} for i in range(MICROGRAPHS)}})
     return path
 
 

@@ -1,6 +1,6 @@
 """The jobs that Snakemake plans, with all that it knows of them, as JSON; with or without the project's shortcuts.
 
-    python planned_jobs.py OUTPUT quick|plain ARGUMENT...
+    python -m support.planned_jobs OUTPUT quick|plain ARGUMENT...
 
 The arguments are Snakemake's. No job runs: the process writes the file after the plan is made, and a dry run goes on to
 its end.

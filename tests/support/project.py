@@ -46,8 +46,6 @@ class Project:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = "config/tiny.yaml"
-        #: Whether Python starts anew for each call of Snakemake, as it has to where a variable is read at its start.
-        self.fresh = False
 
     @classmethod
     def check_out(cls, path: Path, images: Path | None = None) -> Self:
@@ -85,13 +83,7 @@ class Project:
         environment = {**os.environ, "PYTHONPATH": "", "NEPHROSCALE_CHECK_INPUTS": "1"}
         arguments = ("--configfile", self.config, *arguments)
         with tempfile.NamedTemporaryFile(suffix=".log") as log:
-            if self.fresh:
-                command = [sys.executable, "-m", "snakemake", *arguments]
-                streams = {"stdout": log, "stderr": subprocess.STDOUT}
-                done = subprocess.run(command, cwd=self.path, **streams, timeout=1200, check=False, env=environment)
-                code = done.returncode
-            else:
-                code = calls().run([*arguments], str(self.path), (log.name, log.name), environment)
+            code = calls().run([*arguments], str(self.path), (log.name, log.name), environment)
             return code, Path(log.name).read_text(encoding="utf-8")
 
     def nephroscale(self, *arguments: str) -> tuple[int, str]:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from nephroscale.tem.clean import clean_burned_in
-from nephroscale.tem.marks import find_marks, find_strips
+from nephroscale.tem.marks import find_marks, find_picture, find_strips
 from nephroscale.tem.read import read_tem
 
 
@@ -63,6 +63,45 @@ def test_a_data_strip_is_cut_off(ground: int, ink: int, top: bool) -> None:
     assert cleaned.top == first
     assert cleaned.mask[start : start + 40].all()
     assert not cleaned.inner_mask.any()
+
+
+def strip_of(kind: str, height: int) -> np.ndarray:
+    grounds = {
+        "black": np.zeros((height, 520)),
+        "white": np.full((height, 520), 255),
+        "down": np.repeat(np.linspace(20, 200, height)[:, None], 520, axis=1),
+        "across": np.repeat(np.linspace(10, 200, 520)[None], height, axis=0),
+    }
+    image = Image.fromarray(grounds[kind].astype(np.uint8))
+    ink = 0 if kind == "white" else 255
+    ImageDraw.Draw(image).text((8, height - 26), "HV 80 kV  x11500  P001", fill=ink, font=ImageFont.load_default(18))
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize("quality", [None, 75])
+@pytest.mark.parametrize("frame", [0, 3, 8, 12])
+@pytest.mark.parametrize("kinds", ["black", "white", "down", "across", "black white", "white black"])
+def test_a_strip_is_cut_off_inside_a_frame_and_under_another(kinds: str, frame: int, quality: int | None) -> None:
+    drawn = np.pad(np.vstack([tissue(), *(strip_of(kind, 32) for kind in kinds.split())]), frame, constant_values=255)
+    if quality:
+        drawn = cv2.imdecode(cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE)
+    rows, columns = find_picture(drawn)
+    assert rows.stop == pytest.approx(frame + 400, abs=4)
+    assert (rows.start, columns.start, columns.stop) == pytest.approx((frame, frame, frame + 520), abs=frame + 1)
+    assert clean_burned_in(drawn).mask[frame + 400 :].all()
+
+
+@pytest.mark.parametrize("quality", [None, 60])
+def test_a_frame_without_a_strip_and_an_even_border_are_not_cut(quality: int | None) -> None:
+    faded = tissue().astype(np.float32)
+    faded[-60:] = 128 + (faded[-60:] - 128) * np.linspace(1, 0.05, 60)[:, None]  # empty resin
+    for picture in (np.pad(tissue(), 8, constant_values=255), faded.astype(np.uint8)):
+        if quality:
+            code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+            picture = cv2.imdecode(code, cv2.IMREAD_GRAYSCALE)  # noqa: PLW2901
+        rows, columns = find_picture(picture)
+        assert (rows.stop - rows.start) >= picture.shape[0] - 20
+        assert columns.stop - columns.start >= 516
 
 
 @pytest.mark.parametrize("right", [False, True])

@@ -81,7 +81,9 @@ def test_defocus_drift_and_knife_marks_change_their_own_figure() -> None:
 
 
 def test_real_micrographs_show_tissue(shared: Path) -> None:
-    for path in sorted((shared / "tem").glob("*.png")) + sorted((shared / "tem").glob("*.jpg")):
+    paths = sorted((shared / "data/tem").glob("*.png")) + sorted((shared / "data/tem").glob("*.jpg"))
+    assert paths
+    for path in paths:
         assert find_empty(read_tem(path).grey).mean() < 0.02, path.name
 
 

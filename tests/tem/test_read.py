@@ -1,10 +1,11 @@
 import io
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from nephroscale.cohort.image import ImageRow
 from nephroscale.errors import Rejected
@@ -106,3 +107,57 @@ def test_inks_of_a_jpeg_without_a_statement_of_full_ink_are_refused(tmp_path: Pa
     (tmp_path / "bare.jpg").write_bytes(content[:place] + content[place + 16 :])
     with pytest.raises(Rejected, match="does not state which value is full ink"):
         read_tem(tmp_path / "bare.jpg")
+
+
+def strip_of_text(shape: tuple[int, int], ground: int, ink: int, *, sharp: bool) -> np.ndarray:
+    image = Image.new("L", shape[::-1], ground)
+    pen = ImageDraw.Draw(image)
+    pen.fontmode = "1" if sharp else "L"
+    for row in range(3, shape[0] - 20, 22):
+        pen.text((10, row), "JEM-1400 80 kV x11,500 800 ms 2023-05-11 P001", fill=ink, font=ImageFont.load_default(18))
+    return np.asarray(image)
+
+
+@pytest.fixture
+def camera() -> np.ndarray:
+    """Levels of a camera of 12 bits on tissue [400, 440]."""
+    noise = np.random.default_rng(4).normal(size=(400, 440)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 6)
+    return np.rint(4000 + 300 * smooth / smooth.std() + 60 * noise).astype(np.uint16)
+
+
+@pytest.mark.parametrize("sharp", [False, True])
+@pytest.mark.parametrize("tones", [(0, 65535), (65535, 0), (30000, 65535)])
+@pytest.mark.parametrize("side", [False, True])
+def test_text_in_a_strip_neither_wraps_nor_takes_the_range(tmp_path, camera, tones, sharp, side) -> None:
+    drawn = strip_of_text((76, 440), 0, 255, sharp=sharp) / 255
+    strip = np.rint(tones[0] + (tones[1] - tones[0]) * drawn).astype(np.uint16)
+    pixels = np.hstack([camera, strip.T[:400]]) if side else np.vstack([camera, strip])
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack")
+    read = read_tem(tmp_path / "a.tif").grey[:400, :440]
+    assert len(np.unique(read)) > 150
+    assert np.corrcoef(read.ravel(), camera.ravel())[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("kind", ["int16", "float32"])
+def test_a_label_on_signed_and_floating_levels_leaves_the_tissue_its_range(tmp_path, camera, kind) -> None:
+    drawn = strip_of_text((90, 440), 0, 255, sharp=False) / 255
+    pixels = camera.astype(np.float32) - 4000
+    pixels[100:190] = np.rint(pixels[100:190] * (1 - drawn) + 30000 * drawn)
+    tifffile.imwrite(tmp_path / "a.tif", pixels.astype(kind), photometric="minisblack")
+    assert len(np.unique(read_tem(tmp_path / "a.tif").grey[200:])) > 150
+
+
+def test_a_bright_smooth_picture_with_a_strip_of_text_is_not_called_wrapped(tmp_path, camera) -> None:
+    smooth = cv2.GaussianBlur(camera.astype(np.float32), (0, 0), 3)
+    bright = np.interp(smooth, (smooth.min(), smooth.max()), (150, 245)).astype(np.uint8)
+    Image.fromarray(np.vstack([bright, strip_of_text((76, 440), 0, 255, sharp=True)])).save(tmp_path / "a.png")
+    assert np.array_equal(read_tem(tmp_path / "a.png").grey[:400], bright)
+
+
+def test_levels_without_marks_have_the_range_of_their_percentiles(tmp_path, camera) -> None:
+    clipped = np.minimum(camera, 4500)  # a tenth is saturated
+    tifffile.imwrite(tmp_path / "a.tif", clipped, photometric="minisblack")
+    low, high = np.percentile(clipped[(clipped > clipped.min()) & (clipped < 4500)], [0.5, 99.5])
+    expected = np.rint(np.clip((clipped - low) / (high - low), 0, 1) * 255)
+    assert np.abs(read_tem(tmp_path / "a.tif").grey - expected).max() <= 1

@@ -1,3 +1,4 @@
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,6 +153,14 @@ def test_an_image_beyond_a_limit_of_quality_is_rejected_with_the_figure(
     assert f"tem.{key}" in dropped["reason"]
 
 
+def test_an_image_with_more_marks_than_the_limit_is_rejected_with_their_share(tmp_path: Path) -> None:
+    images = [entry(tmp_path, "A", (240, 320)), entry(tmp_path, "B", (240, 320), bar=True)]
+    for limit, reason in ((0.5, None), (0.01, "marks cover 2% of the image, more than tem.max_marked_fraction")):
+        figures = prepare_tem(images, replace(SETTINGS, max_marked_fraction=limit), tmp_path / f"bag{limit}")
+        assert [drop["reason"] for drop in figures["dropped"] if drop["id"] == "B"] == ([reason] if reason else [])
+        assert figures["images"] == (1 if reason else 2)
+
+
 def test_no_images_at_all(tmp_path: Path) -> None:
     with pytest.raises(Rejected, match="no usable TEM image"):
         prepare_tem([], SETTINGS, tmp_path / "bag")
@@ -177,6 +186,35 @@ def test_images_with_the_same_content_count_once_and_are_named(tmp_path: Path) -
     figures = prepare_tem(images, SETTINGS, tmp_path / "bag")
     assert figures["dropped"] == [{"id": "B", "reason": "has the same content as A, and counts once"}]
     assert read_attributes(tmp_path / "bag")["images"] == ["A", "C", "D", "E"]
+
+
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, size_px=224, remove_marks=False)
+    images = [entry(tmp_path, name, (240, 320)) for name in (f"I{k:02d}" for k in range(40))]
+    peaks = []
+    for number in (4, 40):
+        prepare_tem(images[:1], settings, tmp_path / f"first{number}")  # what is loaded once
+        tracemalloc.start()
+        prepare_tem(images[:number], settings, tmp_path / f"bag{number}")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 0.25 * 36 * 224**2
+
+
+def test_a_rejected_image_does_not_cost_its_copy(tmp_path: Path) -> None:
+    facts = ImageFacts(digest="1", width=320, height=240, perceptual_hash="a5" * 32, scale=Scale(10, "nm", "table"))
+    images = [
+        replace(entry(tmp_path, name, (240, 320)), facts=replace(facts, digest=name, page=None))
+        for name in ("A", "B", "C")
+    ]
+    Image.new("L", (320, 240), 128).save(tmp_path / "A.png")
+    figures = prepare_tem(images, SETTINGS, tmp_path / "bag")
+    assert figures["dropped"] == [
+        {"id": "A", "reason": "image has only one grey level"},
+        {"id": "C", "reason": "has the same content as B, and counts once"},
+    ]
+    attributes = read_attributes(tmp_path / "bag")
+    assert (attributes["images"], attributes["copies"]) == (["B"], {"C": "B"})
 
 
 def test_percentiles_are_those_of_numpy() -> None:

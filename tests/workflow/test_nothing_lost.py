@@ -1,7 +1,6 @@
 """A call that starts no job changes nothing; a report stays until the next one is there, and then by its number."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -66,15 +65,19 @@ def test_a_call_that_starts_no_job_changes_no_byte_and_no_time(project):
 def test_a_killed_dry_run_changes_nothing(project):
     change_a_label(project)
     before = snapshot(project)
-    chance = random.Random(5)
-    for _ in range(5):
+    begun, longest, killed = time.monotonic(), None, 0
+    for share in (None, 0.4, 0.55, 0.7, 0.85, 0.95):  # of what the first one takes, which is not killed
         dry = subprocess.Popen(
             command(project, "-n"), cwd=project.path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        time.sleep(chance.uniform(0.5, 4))
-        dry.send_signal(signal.SIGKILL)
-        dry.wait()
+        try:
+            dry.wait(share and share * longest)
+        except subprocess.TimeoutExpired:
+            dry.kill()
+            killed += dry.wait() == -signal.SIGKILL
+        longest = longest or time.monotonic() - begun
         assert snapshot(project) == before
+    assert killed
 
 
 def test_a_dry_run_plans_what_the_run_after_it_computes_and_the_old_report_stays_until_the_new_one(project):

@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 import yaml
 
 from nephroscale.arrays import read_array
+from support.snakemake_calls import calls
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.workflow
@@ -53,18 +52,12 @@ def finished(shared, tmp_path_factory):
         "folds": {"n_folds": 2},
     }
     (path / "config.yaml").write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "snakemake", "--configfile", "config.yaml", "--cores", "2", "--", "features"]
-    done = subprocess.run(
-        command,
-        cwd=path,
-        text=True,
-        capture_output=True,
-        timeout=500,
-        check=False,
-        env={**os.environ, "PYTHONPATH": ""},
-    )
-    assert done.returncode == 0, done.stderr
-    return path, done.stderr
+    command = ["--configfile", "config.yaml", "--cores", "2", "--", "features"]
+    log = tmp_path_factory.mktemp("log") / "screen.log"
+    code = calls().run(command, str(path), (str(log), str(log)), {**os.environ, "PYTHONPATH": ""})
+    screen = log.read_text(encoding="utf-8")
+    assert code == 0, screen
+    return path, screen
 
 
 def receipt(path, name):

@@ -87,7 +87,7 @@ def evaluate_deposits(
             },
             {"images": [p.id for p in pictures]},
         )
-    return {"images": len(pictures), "with_deposits": sum(labels[p.id] for p in pictures), "weight": weight}
+    return {"images": len(pictures), "with_deposits": sum(bool(p.label) for p in pictures), "weight": weight}
 
 
 def predict_new_deposits(

@@ -97,7 +97,7 @@ def load_pictures(bags: Mapping[str, Path], labels: Mapping[str, bool] | None, s
     bags
         Patient to the object of the stage `tem`.
     labels
-        Image id to label: only these images are listed. None: all are.
+        Image id to label: only these images are listed, and those of which a copy has a label. None: all are.
     size_px
         Side S to which instances are scaled.
 
@@ -108,6 +108,8 @@ def load_pictures(bags: Mapping[str, Path], labels: Mapping[str, bool] | None, s
     """
     _pixels.cache_clear()  # a bag may have been recomputed
     found = []
+    if labels is not None:
+        labels = with_copies(bags, labels)
     for patient, path in sorted(bags.items()):
         names = [str(name) for name in read_attributes(path)["images"]]
         owner, box, valid = (np.asarray(read_array(path, name)) for name in ("image", "box", "valid"))
@@ -128,4 +130,22 @@ def load_pictures(bags: Mapping[str, Path], labels: Mapping[str, bool] | None, s
                     valid[own] * scale,
                 )
             )
+    return found
+
+
+def with_copies(bags: Mapping[str, Path], labels: Mapping[str, bool]) -> dict[str, bool]:
+    """Give an image without a label that of its first copy that has one: the stage `tem` uses one image of several.
+
+    Parameters
+    ----------
+    bags
+        Patient to the object of the stage `tem`.
+    labels
+        Image id to label.
+    """
+    found = dict(labels)
+    for path in bags.values():
+        for copy, original in read_attributes(path)["copies"].items():
+            if copy in labels:
+                found.setdefault(original, labels[copy])
     return found

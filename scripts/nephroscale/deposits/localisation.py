@@ -94,7 +94,7 @@ def read_deposit_outlines(path: Path) -> Any:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
         features = content["features"] if isinstance(content, dict) else content
         shapes = [shapely.make_valid(shapely.geometry.shape(feature["geometry"])) for feature in features]
-    except (ValueError, KeyError, TypeError, shapely.errors.ShapelyError) as fault:
+    except (ValueError, KeyError, TypeError, AttributeError, shapely.errors.ShapelyError) as fault:
         raise NephroscaleError(
             f"The outlines of deposits cannot be read ({fault}).",
             where=path.name,

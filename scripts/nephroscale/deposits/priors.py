@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nephroscale.deposits.images import ImageInstances, load_pictures
+from nephroscale.deposits.images import ImageInstances, load_pictures, with_copies
 from nephroscale.deposits.settings import SVM, DepositsSettings
 from nephroscale.deposits.svm import fit_svm, inner_folds, load_svm
 from nephroscale.deposits.train import Task, join_stages, make_backbone
@@ -48,7 +48,7 @@ def fit_priors(
     Rejected
         When there are too few persons with or without deposits.
     """
-    labels = task.folds.labels(task.folds.side(task.fold, "train"), task.site)
+    labels = with_copies(bags, task.folds.labels(task.folds.side(task.fold, "train"), task.site))
     pictures = load_pictures(bags, None, settings.backbone.size_px)
     known = np.array([picture.id in labels for picture in pictures], bool)
     if not known.any():

@@ -35,6 +35,8 @@ class Entry(NamedTuple):
     ----------
     receipt
         The receipt.
+    digest
+        Of the receipt.
     recipe
         The digest of its recipe; None where a rejected input had decided.
     record
@@ -46,6 +48,7 @@ class Entry(NamedTuple):
     """
 
     receipt: Receipt
+    digest: str
     recipe: str | None
     record: list[int] | None
     files: dict[str, str] | None
@@ -79,7 +82,8 @@ class LastPlan:
         if entry is None or not self._holds(stage, unit, entry):
             self._unchanged = False
             return None
-        self._plan.recall(stage.name, unit, entry.recipe, ScoredTestSet(*entry.scored) if entry.scored else None)
+        scored = ScoredTestSet(*entry.scored) if entry.scored else None
+        self._plan.recall((stage.name, unit), entry.receipt, entry.digest, entry.recipe, scored)
         return entry.receipt
 
     def keep(self, stage: Stage, unit: str, receipt: Receipt | None) -> None:
@@ -98,12 +102,13 @@ class LastPlan:
 
     def _entry(self, stage: Stage, unit: str, receipt: Receipt) -> Entry:
         plan = self._plan
-        recipe = plan.recipe_digest(stage.name, unit)
+        recipe, digest = plan.recipe_digest(stage.name, unit), plan.receipt_digest(stage.name, unit, receipt)
         if recipe is None:
-            return Entry(receipt, None, None, None, None)
+            return Entry(receipt, digest, None, None, None, None)
         scored = plan.test_set_use(stage.name, unit)
         return Entry(
             receipt,
+            digest,
             recipe,
             file_state(plan.records.path(recipe)),
             stage.files(plan, unit),
@@ -116,9 +121,9 @@ class LastPlan:
         if entry.recipe is None:
             return True
         return (
-            file_state(self._plan.records.path(entry.recipe)) == entry.record
+            file_state(self._plan.records.file_name(entry.recipe)) == entry.record
             and stage.files(self._plan, unit) == entry.files
-            and (entry.receipt.digest is None or self._plan.store.find(entry.receipt.digest) is not None)
+            and (entry.receipt.digest is None or self._plan.store.has(entry.receipt.digest))
         )
 
     def _read(self) -> dict[tuple[str, str], Entry]:
@@ -144,6 +149,7 @@ def _digest_basis(plan: Plan) -> str:
         if not path.name.endswith(".pyc") and not path.name.startswith(".")
     }
     basis: list[Any] = [
+        Entry._fields,
         plan.config.to_mapping(),
         digest_bytes(repr(plan.cohort).encode()),
         [digest_file(path) for path in plan.tables()],

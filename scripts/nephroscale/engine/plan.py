@@ -273,7 +273,7 @@ class Plan(ResultsFolder):
             if need.part == STATUS:
                 inputs[need.label] = receipt.status + (f": {receipt.reason}" if receipt.reason else "")
             elif need.part == RECEIPT:
-                inputs[need.label] = self._receipt_digest(need.stage, need.unit, receipt)
+                inputs[need.label] = self.receipt_digest(need.stage, need.unit, receipt)
             elif receipt.accepted:
                 inputs[need.label] = receipt.parts.get(need.part, "absent") if need.part else str(receipt.digest)
             elif need.optional:
@@ -336,14 +336,29 @@ class Plan(ResultsFolder):
             self._test_set_uses[key] = use
         return self._test_set_uses.get(key)
 
-    def recall(self, stage: str, unit: str, recipe: str | None, use: ScoredTestSet | None) -> None:
-        """Set what is known of a unit whose recipe need not be worked out again."""
-        if recipe:
-            self._digests[stage, unit] = recipe
-        if use:
-            self._test_set_uses[stage, unit] = use
+    def recall(
+        self, key: tuple[str, str], receipt: Receipt, digest: str, recipe: str | None, use: ScoredTestSet | None
+    ) -> None:
+        """Set what is known of a unit whose recipe need not be worked out again.
 
-    def _receipt_digest(self, stage: str, unit: str, receipt: Receipt) -> str:
+        Parameters
+        ----------
+        key
+            Stage and unit.
+        receipt, digest
+            Its receipt, and the digest of that.
+        recipe
+            The digest of its recipe; None where a rejected input had decided.
+        use
+            Which configuration it scores on which test patients.
+        """
+        self._receipt_digests[key] = (receipt, digest)
+        if recipe:
+            self._digests[key] = recipe
+        if use:
+            self._test_set_uses[key] = use
+
+    def receipt_digest(self, stage: str, unit: str, receipt: Receipt) -> str:
         """The digest of a whole receipt, kept because several stages need it."""
         before = self._receipt_digests.get((stage, unit))
         if before is None or before[0] is not receipt:

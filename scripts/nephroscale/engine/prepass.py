@@ -19,7 +19,7 @@ from nephroscale.engine.plan import Plan
 from nephroscale.engine.stage import Stage
 from nephroscale.slides.raw import link_raw
 from nephroscale.store.disk import write_whole
-from nephroscale.store.receipts import Receipt, holds, link_target, raise_time, read_receipt, settle_receipt
+from nephroscale.store.receipts import Receipt, link_target, raise_time, read_receipt, settle_receipt, time_where_held
 from nephroscale.store.records import now
 from nephroscale.store.results_index import OUTDATED, register_results
 
@@ -53,9 +53,9 @@ class Findings:
         yield from ((plan.receipt_name(*key), None) for key in self.unknown)
         for key, time_ns in self.times.items():
             yield plan.receipt_name(*key), time_ns
-            benchmark = plan.benchmark_path(*key)  # Snakemake takes it for one of the job's outputs
+            benchmark = plan.benchmark_name(*key)  # Snakemake takes it for one of the job's outputs
             with suppress(FileNotFoundError):
-                yield str(benchmark), max(benchmark.stat().st_mtime_ns, time_ns)
+                yield benchmark, max(os.stat(benchmark).st_mtime_ns, time_ns)  # noqa: PTH116
         yield from ((str(copy), time_ns) for copy, (_, time_ns) in self.pages.items())
 
 
@@ -119,7 +119,7 @@ def apply(plan: Plan, found: Findings) -> None:
         else:
             raise_time(path, time_ns)
         with suppress(FileNotFoundError):
-            raise_time(plan.benchmark_path(*key), time_ns)
+            raise_time(plan.benchmark_name(*key), time_ns)
         if key[0] == "register" and (key in found.rewritten or not _links_lead_to_raw(plan, key[1])):
             link_raw_files(plan, key[1])
     for copy, (page, time_ns) in found.pages.items():
@@ -194,9 +194,10 @@ def _set_outdated(plan: Plan, path: Path) -> None:
 def _time_of_equal_receipt(plan: Plan, key: tuple[str, str], receipt: Receipt) -> int | None:
     """When a receipt was written; None if its file or its link is missing or different."""
     path, link = plan.receipt_name(*key), plan.link_name(*key)
-    if holds(path, receipt) and link_target(link) == plan.store.relative_path(receipt.digest, os.path.dirname(link)):  # noqa: PTH120
-        return os.stat(path).st_mtime_ns  # noqa: PTH116
-    return None
+    written = time_where_held(path, receipt)
+    if written is None or link_target(link) != plan.store.relative_path(receipt.digest, os.path.dirname(link)):  # noqa: PTH120
+        return None
+    return written
 
 
 def _copy_page(page: Path, path: Path) -> None:

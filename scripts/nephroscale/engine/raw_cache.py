@@ -15,6 +15,7 @@ from nephroscale.cohort.image import Image
 from nephroscale.errors import NephroscaleError
 from nephroscale.slides import raw
 from nephroscale.store.digest import digest_bytes
+from nephroscale.store.disk import read_file
 from nephroscale.store.objects import Store
 
 # The pre-pass hashes at most this many bytes of unknown files: about two seconds.
@@ -43,7 +44,8 @@ class RawCache:
         self.recorded: dict[Path, str | None] = {}
 
     def _entry_path(self, path: Path) -> str:
-        key = digest_bytes(os.path.join(os.getcwd(), path).encode())  # noqa: PTH109, PTH118
+        text = str(path)
+        key = digest_bytes((text if text[0] == "/" else os.path.join(os.getcwd(), text)).encode())  # noqa: PTH109, PTH118
         return f"{self.store.path}/raw/{key[:2]}/{key}.json"
 
     def known(self, path: Path) -> str | None:
@@ -105,8 +107,7 @@ class RawCache:
     @staticmethod
     def _read(path: Path | str) -> dict[str, Any] | None:
         try:
-            with open(path, "rb") as stream:  # noqa: PTH123  (for every raw file of a cohort)
-                entry: dict[str, Any] = orjson.loads(stream.read())
+            entry: dict[str, Any] = orjson.loads(read_file(path)[0])
         except (FileNotFoundError, PermissionError, ValueError):
             return None
         return entry

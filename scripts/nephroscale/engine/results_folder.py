@@ -47,7 +47,11 @@ class ResultsFolder:
 
     def benchmark_path(self, stage: str, unit: str) -> Path:
         """The file to which Snakemake writes a job's time and memory."""
-        return Path(f"{self._results}/benchmarks/{stage}/{unit}.tsv")
+        return Path(self.benchmark_name(stage, unit))
+
+    def benchmark_name(self, stage: str, unit: str) -> str:
+        """As :meth:`benchmark_path`, as text."""
+        return f"{self._results}/benchmarks/{stage}/{unit}.tsv"
 
     def raw_folder(self, image: Image) -> Path:
         """The folder of the id-named links to an image's raw files."""

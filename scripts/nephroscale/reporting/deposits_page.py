@@ -28,6 +28,7 @@ from nephroscale.deposits.metrics import (
 from nephroscale.deposits.predictions import Prediction, read_predictions, read_weight
 from nephroscale.deposits.settings import COMBINED, EQUAL, PLAIN, SVM
 from nephroscale.deposits.train import CURVE
+from nephroscale.errors import NephroscaleError
 from nephroscale.html import template_environment
 from nephroscale.json_text import pretty_json
 from nephroscale.reporting.pictures import to_data_uri
@@ -168,11 +169,12 @@ def write_deposits_page(inputs: DepositsInputs, out: Path) -> dict[str, object]:
     """
     figures = out / "figures"
     figures.mkdir(parents=True)
+    shapes, unread = _read_outlines(inputs.outlines)
     results = []
     lines = ["site,seed,fold,image_id,patient_id,deposits,variant,probability"]
     for site in dict.fromkeys(run.site for run in inputs.runs):
         found = {run: read_predictions(run.predictions) for run in inputs.runs if run.site == site}
-        results.append(_evaluate_site(site, found, inputs, figures))
+        results.append(_evaluate_site(site, found, inputs, shapes, figures))
         lines += [
             f"{site},{run.seed},{run.fold},{row.image},{row.patient},{int(bool(row.label))},{variant},{p:.6f}"
             for run, rows in found.items()
@@ -183,7 +185,8 @@ def write_deposits_page(inputs: DepositsInputs, out: Path) -> dict[str, object]:
     metrics = {result.site: _as_json(result) for result in results}
     (out / "metrics.json").write_text(pretty_json(metrics), encoding="utf-8")
     environment = template_environment(TEMPLATES, figure=format_figure, range=format_range)
-    page = {"results": results, "metrics": METRICS, "skipped": inputs.skipped, "backbone": inputs.backbone}
+    skipped = {**inputs.skipped, **unread}
+    page = {"results": results, "metrics": METRICS, "skipped": skipped, "backbone": inputs.backbone}
     for name, template in (("index", "deposits"), ("errors", "deposits_errors")):
         text = environment.get_template(f"{template}.html.j2").render(page)
         (out / f"{name}.html").write_text(text, encoding="utf-8")
@@ -214,14 +217,21 @@ def format_range(found: DepositMetric) -> str:
 
 
 def _evaluate_site(
-    site: str, found: Mapping[DepositsRun, list[Prediction]], inputs: DepositsInputs, figures: Path
+    site: str,
+    found: Mapping[DepositsRun, list[Prediction]],
+    inputs: DepositsInputs,
+    shapes: Mapping[str, shapely.Geometry],
+    figures: Path,
 ) -> SiteResults:
     seeds = sorted({run.seed for run in found})
     by_seed = {seed: {run.fold: rows for run, rows in found.items() if run.seed == seed} for seed in seeds}
-    complete = [by_seed[seed] for seed in seeds if set(by_seed[seed]) == {run.fold for run in found}]
+    folds = {run.fold for run in found}
+    shown = max(seeds, key=lambda seed: len(by_seed[seed]))
+    # Where every seed lacks a fold, the figures are of the seed with the most folds.
+    complete = [by_seed[seed] for seed in seeds if set(by_seed[seed]) == folds] or [by_seed[shown]]
     trained = [set(rows[0].probabilities) for rows in found.values()]
     variants = [name for name in NAMES if all(name in each for each in trained)]  # in every fold
-    scores = {variant: [scored(folds, variant, inputs.persons) for folds in complete] for variant in variants}
+    scores = {variant: [scored(each, variant, inputs.persons) for each in complete] for variant in variants}
     rows = [Row(v, NAMES[v], evaluate_variant(scores[v]), PAPER.get(v) if site == "any" else None) for v in variants]
     test = [row for rows in complete[0].values() for row in rows]
     best = next((v for v in (COMBINED, SVM, PLAIN, *variants) if v in variants), None)
@@ -236,7 +246,7 @@ def _evaluate_site(
         weights=[weight for run in found if (weight := read_weight(run.predictions)) is not None],
         curves=_draw_curves(site, [run for run in found if run.plain], figures),
         errors=_most_wrong(test, best, inputs.bags) if best else [],
-        looks=_look(test, [run for run in found if run.seed == seeds[0]], inputs),
+        looks=_look(test, [run for run in found if run.seed == shown], inputs, shapes),
     )
 
 
@@ -264,28 +274,76 @@ def _most_wrong(test: Sequence[Prediction], variant: str, bags: Mapping[str, Pat
     ]
 
 
+def _read_outlines(files: Mapping[str, Path]) -> tuple[dict[str, shapely.Geometry], dict[str, str]]:
+    """Read the outlines of each image; of files that cannot be read, give the reason."""
+    shapes, unread = {}, {}
+    for image, path in sorted(files.items()):
+        try:
+            shapes[image] = read_deposit_outlines(path)
+        except NephroscaleError as fault:
+            unread[f"comparison with the outlines of {image}"] = f"{fault.what.rstrip('.')}: {path.name}"
+    return shapes, unread
+
+
 def _read_picture(bags: Mapping[str, Path], row: Prediction) -> np.ndarray | None:
-    """Read the first instance of an image, uint8 [S, S]."""
+    """Read an image, uint8 [S, S]; of patches, [PICTURE_PX, PICTURE_PX] with all of them in their places."""
     path = bags.get(row.patient)
     if path is None:
         return None
     index = [str(name) for name in read_attributes(path)["images"]].index(row.image)
-    first = int(np.flatnonzero(np.asarray(read_array(path, "image")) == index)[0])
-    return np.asarray(read_array(path, "images")[first])
+    own = np.flatnonzero(np.asarray(read_array(path, "image")) == index)
+    pixels, box, valid = (np.asarray(read_array(path, name)[own]) for name in ("images", "box", "valid"))
+    return join_instances(pixels, box, valid / pixels.shape[1])[0]
 
 
-def _look(test: Sequence[Prediction], runs: Sequence[DepositsRun], inputs: DepositsInputs) -> Looks | None:
+def join_instances(maps: np.ndarray, box: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Put the patches of an image together. Where they overlap, the larger value is kept; elsewhere it is 0.
+
+    Parameters
+    ----------
+    maps
+        [k, g, g], pixels or heat of the instances.
+    box
+        int [k, 4]: y, x, height, width of each in pixels of the raw image.
+    valid
+        float [k, 4]: y, x, height, width of the part of each that is image, as fractions of its side.
+
+    Returns
+    -------
+    tuple
+        Map [PICTURE_PX, PICTURE_PX] (of one instance, its own map), its box and its valid part.
+    """
+    if len(maps) == 1:
+        return maps[0], box[0], valid[0]
+    first, size = box[:, :2].min(axis=0), np.ptp(np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]]), axis=0)
+    scale = PICTURE_PX / size.max()
+    joined = np.zeros((PICTURE_PX, PICTURE_PX), maps.dtype)
+    for one, place, part in zip(maps, box, valid, strict=True):
+        top, left = np.rint((place[:2] - first) * scale).astype(int)
+        bottom, right = np.maximum(np.rint((place[:2] + place[2:] - first) * scale).astype(int), (top + 1, left + 1))
+        y, x, height, width = np.rint(part * len(one)).astype(int)
+        image = one[y : y + max(height, 1), x : x + max(width, 1)]
+        resized = cv2.resize(image, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+        target = joined[top:bottom, left:right]
+        np.maximum(target, resized[: target.shape[0], : target.shape[1]], out=target)
+    return joined, np.array([*first, *size]), np.array([0, 0, *size / size.max()])
+
+
+def _look(
+    test: Sequence[Prediction],
+    runs: Sequence[DepositsRun],
+    inputs: DepositsInputs,
+    shapes: Mapping[str, shapely.Geometry],
+) -> Looks | None:
     heats: dict[str, Heat] = {}
     for run in runs:
         heats |= read_heat(run.predictions)
-    rows = [row for row in test if row.label and row.image in heats and row.image in inputs.outlines]
     found: dict[str, Localised] = {}
-    shapes = {}
-    for row in rows:
-        shapes[row.image] = read_deposit_outlines(inputs.outlines[row.image])
-        if (one := localise(heats[row.image], shapes[row.image])) is not None:
+    for row in test:
+        known = row.label and row.image in heats and row.image in shapes
+        if known and (one := localise(heats[row.image], shapes[row.image])) is not None:
             found[row.image] = one
-    rows = [row for row in rows if row.image in found]
+    rows = [row for row in test if row.image in found]
     if not rows:
         return None
     persons = [inputs.persons.get(row.patient, row.patient) for row in rows]
@@ -307,13 +365,12 @@ def _look(test: Sequence[Prediction], runs: Sequence[DepositsRun], inputs: Depos
 
 
 def draw_heat(picture: np.ndarray, heat: Heat, outlines: shapely.Geometry) -> np.ndarray:
-    """Draw the heat (orange) and the outlines (blue) of the first instance on it, [PICTURE_PX, PICTURE_PX, 3] uint8."""
+    """Draw the heat (orange) and the outlines (blue) of an image on it, [PICTURE_PX, PICTURE_PX, 3] uint8."""
     size = (PICTURE_PX, PICTURE_PX)
     grey = np.repeat(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)[:, :, None], 3, axis=2)
-    maps = heat.maps[0]
+    maps, box, valid = join_instances(heat.maps, heat.box, heat.valid)
     share = cv2.resize(maps / max(float(maps.max()), 1e-12), size, interpolation=cv2.INTER_LINEAR)[:, :, None] * 0.65
     drawn: np.ndarray = np.rint(grey * (1 - share) + np.array([240, 110, 20]) * share).astype(np.uint8)
-    box, valid = heat.box[0], heat.valid[0]
     for polygon in shapely.get_parts(outlines):
         if polygon.geom_type != "Polygon":
             continue

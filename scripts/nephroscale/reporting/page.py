@@ -138,6 +138,7 @@ def render_page(
             *describe_unread_dates(inputs),
             *describe_searches(inputs.stages),
             *describe_segmenter_check(inputs.stages),
+            *inputs.missing_twins,
             *describe_test_set_use(inputs.test_set_uses, len(models)),
             *([f"External patients: {inputs.external_opened}."] if inputs.external_opened else []),
         ],

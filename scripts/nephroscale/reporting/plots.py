@@ -94,11 +94,14 @@ def draw(
         The SVG as a data URI.
     """
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=size)
+        figure = Figure(figsize=size, dpi=200)
         FigureCanvasAgg(figure)
         paint(figure, *values, **named)
+        if layout := figure.get_layout_engine():
+            layout.execute(figure)
+            figure.set_layout_engine("none")  # else each file takes a second drawing to find it again
         quickly = {"compress_level": 1}
-        figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None}, pil_kwargs=quickly)
+        figure.savefig(folder / f"{name}.png", metadata={"Software": None}, pil_kwargs=quickly)
         drawing = folder / f"{name}.svg"
         figure.savefig(drawing, metadata={"Date": None, "Creator": None}, transparent=True)
     return "data:image/svg+xml;base64," + base64.b64encode(drawing.read_bytes()).decode()

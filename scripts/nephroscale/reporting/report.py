@@ -37,10 +37,11 @@ from nephroscale.reporting.results import read_results
 from nephroscale.reporting.segmenter_check import summarise_segmenter_check
 from nephroscale.reporting.settings import ReportSettings
 from nephroscale.reporting.table_one import make_table_one
+from nephroscale.reporting.tem_quality import write_tem_quality
 
 
 def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed: int = 0) -> dict[str, object]:
-    """Write `index.html`, `cases/*.html`, `metrics.json`, `patients.csv`, `figures/*`, the tables of a blinded reading.
+    """Write `index.html`, `cases/*.html`, `metrics.json`, the tables of cases and of TEM images, `figures/*` and more.
 
     Parameters
     ----------
@@ -84,6 +85,7 @@ def write_report(inputs: ReportInputs, settings: ReportSettings, out: Path, seed
     text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     (out / "metrics.json").write_text(text, encoding="utf-8")
     write_patients(out / "patients.csv", inputs, content.folds, content.models, metrics.headline)
+    write_tem_quality(out / "tem_quality.csv", inputs.tem)
     suspects = write_label_review(out, content.models[metrics.headline].pooled, seed)
     plots = _draw_plots(content, out / "figures")
     plots["flow"] = draw_flow(

@@ -241,6 +241,8 @@ class ReportInputs(CaseInputs):
         Model to what was trained.
     readings
         Reader to case id to the name of the class, or None where the reader named none.
+    missing_twins
+        What to list so that the report can show the effect of the prior of TEM images.
     """
 
     folds: Path
@@ -254,3 +256,4 @@ class ReportInputs(CaseInputs):
     registered: Mapping[str, Path] = field(default_factory=dict)
     trained: Mapping[str, Trained] = field(default_factory=dict)
     readings: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    missing_twins: Sequence[str] = ()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from nephroscale.features.settings import EncodersSettings
 from nephroscale.models.settings import ModelSettings, TrainableEncoderSettings
@@ -76,3 +77,27 @@ def describe_own_encoder(own: TrainableEncoderSettings) -> str:
         f"weights {own.digest[:12]}" if own.digest else "ImageNet weights" if own.name == IMAGENET else "random weights"
     )
     return f"{own.name} ({start}), {FINE_TUNED[own.trainable]}"
+
+
+def describe_missing_twins(models: Mapping[str, ModelSettings], headline: str) -> list[str]:
+    """State what to list where the effect of the prior of TEM images cannot be seen in the report.
+
+    Parameters
+    ----------
+    models
+        The models; `tem_prior` is true where the prior was used.
+    headline
+        The model with which the others are compared.
+    """
+    own = models[headline]
+    if not own.options.get("tem_prior"):
+        return []
+    twin = replace(own, options={**own.options, "tem_prior": False})
+    if twin in models.values():
+        return []
+    return [
+        (
+            f"{headline} uses the probability of deposits as a prior of TEM images (tem.prior). To see whether "
+            "this helps, list the same model with tem_prior: false, too: the paired comparison shows the difference."
+        )
+    ]

@@ -168,35 +168,37 @@ def find_alike(rows: Mapping[str, IdentityRow], facts: Mapping[str, IdentityFact
     return [_describe(pair, found[pair], rows, originals) for pair in sorted(found)]
 
 
-def find_copies_within(images: Sequence[tuple[str, ImageFacts]]) -> dict[str, str]:
-    """Find images of one patient that show what an earlier one shows.
+def find_original(facts: ImageFacts, used: Mapping[str, ImageFacts]) -> str | None:
+    """Find the image of a patient that shows what another one shows.
 
     Parameters
     ----------
-    images
-        Id and facts of each; rejected ones and those without content are not compared.
+    facts
+        Facts of the other image.
+    used
+        Image id to facts of the images so far. Rejected images and those without content are not compared.
 
     Returns
     -------
-    dict
-        Id of the copy to that of the first image with its content: the same bytes, or at most 4 of 256 bits of the
-        perceptual hash that differ at the same proportions.
+    str
+        Id of the first with the same bytes, or with the same proportions and at most 4 other bits of 256 in its
+        perceptual hash; None where there is none.
     """
-    seen: list[tuple[str, ImageFacts, int]] = []
-    copies: dict[str, str] = {}
-    for name, facts in images:
-        if facts.status != "accepted" or not facts.perceptual_hash:
+    if not _has_content(facts):
+        return None
+    for name, other in used.items():
+        if not _has_content(other):
             continue
-        bits = int(facts.perceptual_hash, 16)
-        for first, other, other_bits in seen:
-            proportions = facts.width * other.height / (facts.height * other.width)
-            alike = (bits ^ other_bits).bit_count() <= COPY_BITS and abs(proportions - 1) <= ASPECT_TOLERANCE
-            if alike or (facts.digest, facts.page) == (other.digest, other.page):
-                copies[name] = first
-                break
-        else:
-            seen.append((name, facts, bits))
-    return copies
+        bits = (int(facts.perceptual_hash or "0", 16) ^ int(other.perceptual_hash or "0", 16)).bit_count()
+        proportions = facts.width * other.height / (facts.height * other.width)
+        alike = bits <= COPY_BITS and abs(proportions - 1) <= ASPECT_TOLERANCE
+        if alike or (facts.digest, facts.page) == (other.digest, other.page):
+            return name
+    return None
+
+
+def _has_content(facts: ImageFacts) -> bool:
+    return facts.status == "accepted" and bool(facts.perceptual_hash)
 
 
 def check_no_copies(alike: Sequence[AlikeImages]) -> None:

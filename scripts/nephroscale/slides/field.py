@@ -11,7 +11,7 @@ import numpy as np
 from nephroscale.errors import Rejected
 from nephroscale.slides.drawn_shapes import find_shapes, find_strips
 from nephroscale.slides.dye import components, separate_dye
-from nephroscale.slides.panels import find_panels
+from nephroscale.slides.panels import find_dark_band, find_panels
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion
 from nephroscale.slides.steps import find_step
 
@@ -133,13 +133,14 @@ class Field(SlideReader):
         drawn = np.zeros(valid.shape, bool)
         top, bottom = find_strips(pixels.max(axis=-1))
         valid[:top] = valid[bottom:] = False
-        if panels := find_panels(pixels[top:bottom].max(axis=-1)):
+        brightest = pixels[top:bottom].max(axis=-1)
+        if panels := find_panels(brightest) or find_dark_band(brightest):
             raise Rejected(panels)
         if channel is None:
             channel, drawn = separate_dye(pixels, valid)
         self.channel = channel
         grey = np.ascontiguousarray(pixels[..., channel])
-        del pixels
+        del pixels, brightest
         drawn |= find_shapes(_levels(grey, valid, drawn))
         drawn &= valid
         self.marked = float(drawn.mean()) + 1 - (bottom - top) / self.height

@@ -9,6 +9,7 @@ import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.foreign_formats import foreign_fault
+from nephroscale.slides.jpeg_data import ends_early
 from nephroscale.slides.microscope_scale import (
     MicroscopeScale,
     read_sidecar_scale,
@@ -17,6 +18,7 @@ from nephroscale.slides.microscope_scale import (
     unequal_sides,
 )
 from nephroscale.slides.readers.claims import LARGEST_IS_COPY, claim_fault, least_bytes
+from nephroscale.slides.readers.image_reader import decode_deep
 from nephroscale.slides.readers.stated_mpp import NOT_SQUARE, read_mpp
 from nephroscale.slides.stacks import choose_plane, kind_of_stack, open_stack
 
@@ -34,6 +36,8 @@ UPRIGHT = (0, 1)  # 0 is not defined, and written all the same
 REDUCED = 1  # kind of page
 OPAQUE, MOST_TRANSPARENT = 128, 0.001  # opacity of a pixel that counts, and the largest share of others
 TRANSPARENT = "a part of it is transparent; save it without transparency, or cut this part off"
+TWO_CHANNELS = 2  # grey and opacity
+EIGHT_BITS = 8
 LAB = ("CIELAB", "ICCLAB", "ITULAB")
 MOST_PIXELS = 180_000_000  # cleaning takes up to 18 bytes each, and the job of a patient has 4 GB
 
@@ -124,7 +128,7 @@ def read_picture_header(path: Path, page: int | None = None) -> PictureHeader:
         elif kind := kind_of_stack(Path(path), head):
             with open_stack(Path(path), kind) as stack:
                 choose_plane(stack, page)
-                header = PictureHeader(stack.width, stack.height, stack.scale)
+                header = PictureHeader(stack.width, stack.height, stack.scale, stack.scale_fault)
         else:
             with _open_raster(Path(path), head, page) as image:
                 header = PictureHeader(image.width, image.height, None)
@@ -203,6 +207,9 @@ def _decode_tiff(path: Path, number: int | None) -> np.ndarray:
         photometric = tifffile.PHOTOMETRIC(page.photometric)
         if photometric.name in LAB:
             raise Rejected("image is in CIELab; save it in grey or RGB")
+        bits, palette = page.bitspersample, photometric is tifffile.PHOTOMETRIC.PALETTE
+        if 1 < bits < EIGHT_BITS and not palette:
+            raise Rejected(f"its samples have {bits} bits, which are too few grey levels; save it in 8 or 16 bits")
         pixels = page.asarray()
         if page.axes.startswith("S") and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
@@ -212,8 +219,9 @@ def _decode_tiff(path: Path, number: int | None) -> np.ndarray:
                 raise Rejected(TRANSPARENT)
         if pixels.dtype == bool:
             pixels = pixels.astype(np.uint8) * 255
-        if photometric is tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
-            return np.moveaxis(page.colormap[:, pixels], 0, -1)
+        if palette and page.colormap is not None:
+            table = page.colormap  # of 16 bits, though some programs write 8
+            return np.moveaxis((table if table.max() > 255 else table * np.uint16(257))[:, pixels], 0, -1)
         if photometric is tifffile.PHOTOMETRIC.SEPARATED:
             return _from_cmyk(pixels)
         if photometric is tifffile.PHOTOMETRIC.MINISWHITE:
@@ -309,20 +317,36 @@ def _open_raster(path: Path, head: bytes, page: int | None) -> Image.Image:
     return image
 
 
+def _transparent_share(image: Image.Image) -> float:
+    """Share of the pixels that an alpha channel, or the colour named as transparent, makes transparent."""
+    named = image.info.get("transparency")
+    if image.mode in {"RGBA", "LA", "PA"}:
+        seen = np.asarray(image.getchannel("A")) < OPAQUE
+    elif named is None:
+        return 0.0
+    elif image.mode.startswith("I"):
+        seen = np.asarray(image) == named
+    else:
+        seen = np.asarray(image.convert("RGBA").getchannel("A")) < OPAQUE
+    return float(seen.mean())
+
+
 def _decode_raster(path: Path, head: bytes, page: int | None) -> np.ndarray:
     with _open_raster(path, head, page) as opened:
         opened.load()  # raises if the file is truncated; OpenCV would fill it with grey
         _refuse_turned(opened.getexif().get(ORIENTATION, 1))  # in a PNG it follows the pixels
         image: Image.Image = opened
-        if (
-            image.mode in {"RGBA", "LA", "PA"}
-            and (np.asarray(image.getchannel("A")) < OPAQUE).mean() > MOST_TRANSPARENT
-        ):
+        if _transparent_share(image) > MOST_TRANSPARENT:
             raise Rejected(TRANSPARENT)
+        if image.format == "PNG" and (deep := decode_deep(path)) is not None:  # of such, Pillow keeps 8 bits
+            return deep[..., 0] if deep.shape[2] == TWO_CHANNELS else deep[..., :3]
         if image.mode == "CMYK" and "adobe" not in image.info:
             raise Rejected(
                 "its colours are inks (CMYK), and it does not state which value is full ink; save it in grey"
             )
         if image.mode in {"1", "P", "PA", "CMYK", "YCbCr", "RGBA", "LA"}:
             image = image.convert("L" if image.mode in {"1", "LA"} else "RGB")
-        return np.asarray(image)
+        pixels = np.asarray(image)
+        if opened.format == "JPEG" and ends_early(path, pixels):
+            raise Rejected("image cannot be decoded (its data end early: it is damaged); copy or export it again")
+        return pixels

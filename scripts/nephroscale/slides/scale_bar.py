@@ -42,6 +42,7 @@ LENGTH = re.compile(
     r"(?P<unit>[nm]m|[µμup]m|(?:micro|nano|milli)met(?:er|re)s?|microns?)",
     re.IGNORECASE,
 )
+THOUSANDS = re.compile(r"[1-9][0-9]*[.,][0-9]{3}")  # 1,000 is a thousand, and 1.000 may be one
 ROUND = (1.0, 1.2, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 7.5, 8.0, 9.0)
 
 Box = tuple[float, float, float, float]
@@ -173,13 +174,15 @@ def measure_length(pixels: np.ndarray, bar: Bar) -> float:
 def parse_length(text: str) -> float | None:
     """Length in nm that a text states: a round number and a unit; None for anything else.
 
+    None, too, for a point or comma before three digits, as in `1,000 nm`, which can separate thousands or decimals.
+
     Examples
     --------
     >>> parse_length("0.5 µm"), parse_length("Bar = 500nm"), parse_length("2 microns"), parse_length("37 nm")
     (500.0, 500.0, 2000.0, None)
     """
     found = LENGTH.fullmatch(text.strip())
-    if found is None:
+    if found is None or THOUSANDS.fullmatch(found["number"]):
         return None
     number, unit = float(found["number"].replace(",", ".")), found["unit"].lower()
     unit = {"nano": "nm", "mill": "mm"}.get(unit[:4], unit if unit in NM else "µm")

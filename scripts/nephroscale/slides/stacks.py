@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from nephroscale.errors import Rejected
-from nephroscale.slides.microscope_scale import NM, MicroscopeScale, is_scale
+from nephroscale.slides.microscope_scale import NM, SQUARE, UNLIKE, MicroscopeScale, is_scale
+from nephroscale.slides.readers.stated_mpp import NOT_SQUARE
 
 STACKS = (
     (0, b"\0\0\0\3", "DM3"),
@@ -47,11 +48,14 @@ class Stack(NamedTuple):
         Its pictures, [h, w] each.
     scale
         The scale in its header.
+    scale_fault
+        Why that cannot be used; empty otherwise.
     """
 
     kind: str
     planes: Sequence[np.ndarray]
     scale: MicroscopeScale | None
+    scale_fault: str = ""
 
     @property
     def width(self) -> int:
@@ -104,10 +108,10 @@ def open_stack(path: Path, kind: str) -> Iterator[Stack]:
         with opened as file:
             if file.data is None:
                 raise Rejected("image cannot be decoded (the MRC file is damaged or truncated)")
-            size = 0.1 * float(file.voxel_size.x)  # angstroms
+            scale, fault = _mrc_scale(float(file.voxel_size.x), float(file.voxel_size.y))
             if file.data.ndim not in {2, 3} or file.data.dtype.kind not in "iuf":
                 raise Rejected(f"it holds {file.data.ndim} dimensions of {file.data.dtype}, which is not a picture")
-            yield Stack(kind, file.data if file.data.ndim == 3 else file.data[None], _scale(size, kind))
+            yield Stack(kind, file.data if file.data.ndim == 3 else file.data[None], scale, fault)
         return
     if importlib.util.find_spec("ncempy") is None:
         raise Rejected(
@@ -126,6 +130,19 @@ def open_stack(path: Path, kind: str) -> Iterator[Stack]:
             "with all its bits"
         ) from error
     yield Stack(kind, found.planes, _scale(found.size * NM.get(found.unit.strip().lower(), 0.0), kind))
+
+
+def _mrc_scale(x: float, y: float) -> tuple[MicroscopeScale | None, str]:
+    """Give the scale of voxels whose sides are in angstroms, and why they have none.
+
+    Programs that know no scale write exactly 1 angstrom, which no micrograph of tissue has.
+    """
+    if x == y == 1 or not (is_scale(0.1 * x) and is_scale(0.1 * y)):
+        return None, ""
+    ratio = max(x, y) / min(x, y)
+    if ratio > 1 + UNLIKE:
+        return None, f"{NOT_SQUARE} ({0.1 * x:.4g} x {0.1 * y:.4g} nm); resample it"
+    return (_scale(0.1 * x, "MRC") if ratio <= 1 + SQUARE else None), ""
 
 
 def choose_plane(stack: Stack, page: int | None) -> int:

@@ -26,6 +26,9 @@ NOISES = 6.0  # both limits are at least this many, and half as many, standard d
 SPREAD, THIN = 33, 0.3  # pixels, and the share of the strongest colour among them from which on a pixel was drawn
 MOST_NOISE = 7.0  # a picture whose chroma scatters more has colours of its own
 MOST_DRAWN = 0.3
+CAMERA_BITS = (10, 12, 14, 16)
+LEAST_RISE, ABSENT = 0.05, 13  # slope of a channel over luma, and level of 255 up to which it may be level
+LEAST_RANGE = 20  # levels of luma that show a slope
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def separate_tint(pixels: np.ndarray) -> Tinted:
     if farthest <= GREY * scale:
         return Tinted(luma, np.zeros(luma.shape, bool))
     chroma = pixels.astype(np.float32) - luma[..., None]
-    distance = _distance_from_line(luma, chroma) / scale
+    distance = _distance_from_line(luma, chroma, scale) / scale
     noise = 1.4826 * float(np.median(distance))
     if noise > MOST_NOISE:
         raise Rejected("its colours are not one tint: it is false-coloured; export it in grey")
@@ -86,9 +89,15 @@ def separate_tint(pixels: np.ndarray) -> Tinted:
 
 
 def _full_scale(pixels: np.ndarray) -> float:
-    """One level of 255, in the units of the picture."""
+    """One level of 255, in the units of the picture, on the scale of the camera's bits where they are fewer."""
+    if pixels.dtype == np.uint8:
+        return 1.0
     if pixels.dtype.kind == "u":
-        return float(np.iinfo(pixels.dtype).max) / 255
+        top = int(np.iinfo(pixels.dtype).max)
+        some = pixels.reshape(-1, 3)[:: max(1, pixels.size // (3 * FITTED))]
+        below = some[some < top]  # marks may be white in the file's bits
+        high = float(np.percentile(below if below.size > some.size // 2 else some, 99.5))
+        return float(min([top, *(2**bits - 1 for bits in CAMERA_BITS if 2**bits > high)])) / 255
     low, high = (float(level) for level in np.percentile(pixels, [0.5, 99.5]))
     return max(high - low, float(np.finfo(np.float32).tiny)) / 255
 
@@ -119,7 +128,22 @@ def fit_line(levels: np.ndarray, colours: np.ndarray, counts: np.ndarray) -> np.
     return line
 
 
-def _distance_from_line(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+def _refuse_falling(levels: np.ndarray, line: np.ndarray) -> None:
+    """Reject colours of which one falls, or stays where it is, while the others rise: those of a table, not of a tint.
+
+    The line is that of the chroma: luma is added to it. A channel that is absent may stay where it is.
+    """
+    spread = levels[-2] - levels[1]
+    rise, middle = 1 + line[1], line[0] + (1 + line[1]) * float(np.median(levels))
+    level = (rise < LEAST_RISE) & ((middle > ABSENT) | (rise < -LEAST_RISE))
+    if spread >= LEAST_RANGE and level.any():
+        raise Rejected(
+            "its colours are not one tint, as one falls or stays where others rise: it is false-coloured; export it "
+            "in grey"
+        )
+
+
+def _distance_from_line(luma: np.ndarray, chroma: np.ndarray, scale: float) -> np.ndarray:
     """Distance of each pixel's chroma from the picture's tint, a straight line over luma: [h, w] float32.
 
     The line is fitted on the median chroma of pixels of like luma, with weights by which bins that are mostly drawn
@@ -131,5 +155,6 @@ def _distance_from_line(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
     levels = np.array([np.median(some[part]) for part in parts])
     medians = np.array([np.median(colours[part], axis=0) for part in parts])
     line = fit_line(levels, medians, np.ones(len(parts)))
+    _refuse_falling(levels / scale, np.stack([line[0] / scale, line[1]]))
     tint = line[0] + luma[..., None] * line[1]
     return np.asarray(np.linalg.norm(chroma - tint.astype(np.float32), axis=-1))

@@ -2,9 +2,9 @@
 
 The artifact is a folder: the page `index.html`, `slides.html`, pages of cases (`cases`), the figures in numbers
 `metrics.json`, the table of cases `patients.csv` (docs/dataflow.md lists its columns), the plots `figures` (PNG and
-SVG) and, if labels are suspect, the tables `blinded_reading`. It is in the store; the link ``<results>/report`` leads
-to it, and `report.html` and `patients.csv` in the results folder are copies. Every finished report stays, numbered, in
-``<results>/reports``.
+SVG), the figures of TEM images `tem_quality.csv` and, if labels are suspect, the tables `blinded_reading`. It is in the
+store; the link ``<results>/report`` leads to it, and `report.html` and `patients.csv` in the results folder are copies.
+Every finished report stays, numbered, in ``<results>/reports``.
 
 A job reads the receipts of all units of the study before it, and their objects. It calls
 `reporting.report.write_report`.
@@ -28,7 +28,7 @@ from nephroscale.reporting.report_inputs import (
     ReportInputs,
 )
 from nephroscale.reporting.settings import ReportSettings
-from nephroscale.reporting.trained import describe_training
+from nephroscale.reporting.trained import describe_missing_twins, describe_training
 from nephroscale.settings import Settings, section, setting
 from nephroscale.stages.case_inputs import collect_outcomes, list_cases, list_images, list_pictures
 from nephroscale.stages.external import describe_opening
@@ -160,6 +160,7 @@ def report_inputs(job: Job[ReportStageSettings]) -> ReportInputs:
             if name in settings.trainings
         },
         readings=readings,
+        missing_twins=describe_missing_twins(settings.models, str(settings.report.headline)),
     )
 
 

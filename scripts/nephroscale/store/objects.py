@@ -19,6 +19,7 @@ from nephroscale.collect import Kept
 from nephroscale.digest_on_write import pop_digest
 from nephroscale.errors import NephroscaleError
 from nephroscale.store.digest import FileEntry, digest_tree, list_files
+from nephroscale.store.disk import read_file
 from nephroscale.store.folder import StoreFolder, remove_tree, temporary_prefix
 
 #: The damage of an object that is not there.
@@ -168,16 +169,21 @@ class Store(StoreFolder):
         Path or None
             None where it is missing, may not be read (with a message), or is damaged; a damaged one is set aside.
         """
+        return self.object_path(digest) if self.has(digest) else None
+
+    def has(self, digest: str) -> bool:
+        """Whether :meth:`find` finds an object."""
         path = f"{self._top}/objects/{digest[:2]}/{digest}"
         try:
-            os.lstat(path)
             fresh = self._is_fresh(digest, path)
+            if not fresh:
+                os.lstat(path)  # raises where there is no object
             if (not fresh or self.verify_on_read) and self.damage(digest):
                 if self.deferred is None:
                     self.set_aside(digest)
                 else:
                     self.deferred.append(partial(self.find, digest))
-                return None
+                return False
             if not fresh and self.deferred is not None:
                 self.deferred.append(partial(self.find, digest))
             elif not fresh:
@@ -188,7 +194,7 @@ class Store(StoreFolder):
             elif not os.access(path, os.R_OK):
                 raise PermissionError
         except (FileNotFoundError, NotADirectoryError):
-            return None
+            return False
         except PermissionError:
             if not self._warned:
                 print(
@@ -197,8 +203,8 @@ class Store(StoreFolder):
                     file=sys.stderr,
                 )
                 self._warned = True
-            return None
-        return Path(path)
+            return False
+        return True
 
     def _is_fresh(self, digest: str, top: str) -> bool:
         """Whether an object's files have the sizes and times of its manifest, with no file added or removed since.
@@ -207,23 +213,29 @@ class Store(StoreFolder):
         a cohort is checked at every start, so this uses plain calls on plain strings.
         """
         try:
-            with open(f"{self._top}/manifests/{digest[:2]}/{digest}.json", "rb") as stream:  # noqa: PTH123
-                files = orjson.loads(stream.read())["files"]
-                written = os.fstat(stream.fileno()).st_mtime_ns
+            content, manifest = read_file(f"{self._top}/manifests/{digest[:2]}/{digest}.json")
+            files = orjson.loads(content)["files"]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return False
-        folders = {top}
-        for name, size, _, mtime_ns in files:
-            try:
+        except PermissionError:
+            os.lstat(top)  # raises where there is no object
+            raise
+        written = manifest.st_mtime_ns
+        folders, last = {top}, ""
+        try:
+            for name, size, _, mtime_ns in files:
                 state = os.lstat(f"{top}/{name}" if name else top)
-            except (FileNotFoundError, NotADirectoryError):
-                return False
-            if state.st_mtime_ns != mtime_ns or state.st_size != size or not stat.S_ISREG(state.st_mode):
-                return False
-            folder = name.rpartition("/")[0]
-            while folder and (path := f"{top}/{folder}") not in folders:
-                folders.add(path)
-                folder = folder.rpartition("/")[0]
+                if state.st_mtime_ns != mtime_ns or state.st_size != size or not stat.S_ISREG(state.st_mode):
+                    return False
+                folder = name.rpartition("/")[0]
+                if folder == last:
+                    continue
+                last = folder
+                while folder and (path := f"{top}/{folder}") not in folders:
+                    folders.add(path)
+                    folder = folder.rpartition("/")[0]
+        except (FileNotFoundError, NotADirectoryError):
+            return False
         if files and files[0][0] == "":
             return True
         return all(os.lstat(folder).st_mtime_ns <= written for folder in folders)

@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 
 from nephroscale.json_text import JSON, pretty_json
-from nephroscale.store.disk import full_disk
+from nephroscale.store.disk import full_disk, read_file
 from nephroscale.store.objects import Store
 
 
@@ -108,14 +108,19 @@ def link_target(link: Path | str) -> str | None:
 
 def holds(path: Path | str, receipt: Receipt) -> bool:
     """Whether a file contains this receipt."""
+    return time_where_held(path, receipt) is not None
+
+
+def time_where_held(path: Path | str, receipt: Receipt) -> int | None:
+    """The modification time of a file that contains this receipt, in nanoseconds since the epoch; else None."""
     try:
-        with open(path, "rb") as stream:  # noqa: PTH123
-            return bool(orjson.loads(stream.read()) == receipt.as_json())
+        content, state = read_file(path)
+        return state.st_mtime_ns if orjson.loads(content) == receipt.as_json() else None
     except (OSError, ValueError):
-        return False
+        return None
 
 
-def raise_time(path: Path, not_before_ns: int) -> None:
+def raise_time(path: Path | str, not_before_ns: int) -> None:
     """Raise the modification time of an older file to a time in nanoseconds since the epoch.
 
     Snakemake does not take a receipt for older than its inputs then (times as floats may differ in their last bits).

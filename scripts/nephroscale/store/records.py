@@ -130,7 +130,11 @@ class Records:
 
     def path(self, recipe: str) -> Path:
         """The file of the record of a recipe (named by its digest), whether it exists or not."""
-        return Path(f"{self.store.path}/records/{recipe[:2]}/{recipe}.json")
+        return Path(self.file_name(recipe))
+
+    def file_name(self, recipe: str) -> str:
+        """As :meth:`path`, as text: the pre-pass asks for many of them."""
+        return f"{self.store.path}/records/{recipe[:2]}/{recipe}.json"
 
     def read(self, recipe: str) -> Record | None:
         """Read the record of a recipe (named by its digest), or None."""
@@ -150,7 +154,7 @@ class Records:
     def look_up(self, recipe: str) -> Receipt | None:
         """Look up what a recipe (named by its digest) gave; None where that is unknown or its object is not intact."""
         record = self.read(recipe)
-        if record is None or (record.receipt.digest and self.store.find(record.receipt.digest) is None):
+        if record is None or (record.receipt.digest and not self.store.has(record.receipt.digest)):
             return None
         return record.receipt
 

@@ -10,7 +10,7 @@ from nephroscale.errors import Rejected
 from nephroscale.slides.panels import find_panels
 from nephroscale.slides.seams import find_seam
 from nephroscale.tem.fill import fill_marks
-from nephroscale.tem.marks import find_marks, find_strips
+from nephroscale.tem.marks import find_marks, find_picture
 from nephroscale.tem.shapes import dilated
 
 COLOUR_REACH = 2  # pixels round a coloured mark that its smoothing may have changed
@@ -66,9 +66,8 @@ def clean_burned_in(image: np.ndarray, drawn: np.ndarray | None = None, *, netwo
     Rejected
         When it shows several pictures, or one with an inset.
     """
-    top, bottom = find_strips(image)
-    left, right = find_strips(image[top:bottom].T)
-    picture = np.s_[top:bottom, left:right]
+    picture = find_picture(image)
+    top, left = (axis.start for axis in picture)
     mask = np.ones(image.shape, bool)
     inner = np.ascontiguousarray(image[picture])
     if panels := find_panels(inner):

@@ -43,6 +43,60 @@ JUMP = 30  # grey levels
 SHARP = 0.85  # step at the edge of a drawn shape two pixels outside it, as a share of the whole step
 ALL_AROUND = 0.85  # share of the pixels round a shape
 FLAT = 6  # grey levels around that of a data strip that belong to it
+EVEN = 1  # grey level between neighbours in a strip whose ground is a gradient
+MOST_EVEN_TISSUE = 0.3  # share of such neighbours in the rows beyond that strip
+FRAME, FRAME_FLAT, WIDEST_FRAME = 0.9, 6, 0.05  # share of a line at one level, levels around it, share of the side
+JPEG_BLOCK = 8  # rows in which tissue and strip may mix
+MOST_STRIPS = 4  # on each other
+
+
+def find_picture(image: np.ndarray) -> Window:
+    """Find the part of an image without data strips, also where one lies on another or inside a frame.
+
+    Parameters
+    ----------
+    image
+        uint8 [h, w].
+
+    Returns
+    -------
+    tuple of slice
+        Rows and columns of the picture. A frame is cut off only where a strip lies inside it.
+    """
+    picture = (slice(0, image.shape[0]), slice(0, image.shape[1]))
+    for _ in range(MOST_STRIPS):
+        inner = _without_strips(image, picture)
+        if inner == picture:
+            framed = _without_frame(image, picture)
+            inner = _without_strips(image, framed)
+            if inner == framed:
+                break
+        picture = inner
+    return picture
+
+
+def _without_strips(image: np.ndarray, picture: Window) -> Window:
+    rows, columns = picture
+    top, bottom = find_strips(image[picture])
+    rows = slice(rows.start + top, rows.start + bottom)
+    left, right = find_strips(image[rows, columns].T)
+    return rows, slice(columns.start + left, columns.start + right)
+
+
+def _without_frame(image: np.ndarray, picture: Window) -> Window:
+    rows, columns = picture
+    top, bottom = (_frame_rows(part) for part in (image[picture], image[picture][::-1]))
+    rows = slice(rows.start + top, rows.stop - bottom)
+    left, right = (_frame_rows(part) for part in (image[rows, columns].T, image[rows, columns][:, ::-1].T))
+    return rows, slice(columns.start + left, columns.stop - right)
+
+
+def _frame_rows(image: np.ndarray) -> int:
+    """Count the rows from the first on that have one level, and the smoothed one after them."""
+    head = image[: max(2, int(len(image) * WIDEST_FRAME))]
+    away = cv2.absdiff(head, np.repeat(np.median(head, axis=1).astype(np.uint8)[:, None], head.shape[1], axis=1))
+    count = int(np.argmin(np.append((away <= FRAME_FLAT).mean(axis=1) >= FRAME, False)))
+    return count if count in {0, len(head)} else count + 1
 
 
 def find_strips(image: np.ndarray) -> tuple[int, int]:
@@ -66,6 +120,32 @@ def find_strips(image: np.ndarray) -> tuple[int, int]:
 
 def _strip_rows(image: np.ndarray) -> int:
     """Count the rows of a strip that starts at row 0."""
+    return _level_rows(image) or _gradient_rows(image)
+
+
+def _gradient_rows(image: np.ndarray) -> int:
+    """Count the rows of a strip that starts at row 0 and whose ground is a gradient: most neighbours are even."""
+    height = image.shape[0]
+    limit, edge = int(height * MAX_STRIP), max(3, height // 200)
+    head = contiguous(image[: limit + 2 * edge + JPEG_BLOCK])
+    across = (cv2.absdiff(head[:-1, 1:], head[:-1, :-1]) <= EVEN).mean(axis=1)
+    along = (cv2.absdiff(head[1:], head[:-1]) <= EVEN).mean(axis=1)
+    share = np.maximum(across, along)
+    rows = np.flatnonzero(share >= 0.5)
+    if not rows.size or rows[0] > edge:
+        return 0
+    gaps = np.flatnonzero(np.diff(rows) > edge + 1)
+    end = int(rows[gaps[0]] if gaps.size else rows[-1]) + 1
+    tissue = np.flatnonzero(share[end : end + JPEG_BLOCK + 1] <= MOST_EVEN_TISSUE)
+    if end < max(6, height // 80) or end > limit or not tissue.size:
+        return 0
+    end += int(tissue[0])
+    beyond = share[end + 1 : end + 1 + edge]
+    return end + max(1, edge // 3) if beyond.size and beyond.max() <= MOST_EVEN_TISSUE else 0
+
+
+def _level_rows(image: np.ndarray) -> int:
+    """Count the rows of a strip that starts at row 0 and whose ground has one level."""
     height = image.shape[0]
     limit = int(height * MAX_STRIP)
     head = image[: limit + 8]

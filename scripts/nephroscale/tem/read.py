@@ -14,6 +14,11 @@ from nephroscale.slides.tint import separate_tint
 
 WRAPPED_ROWS = 64  # that show whether levels are wrapped
 MOST_ENDS = 0.2  # share of black and white pixels; more are those of a binary picture
+SAMPLED = 1_000_000  # pixels in which values of marks are looked for
+MARK_SHARE = 0.002  # of the pixels have the value of a mark
+STANDS_OUT = 8.0  # times as many pixels as with the neighbouring values
+NEIGHBOURS = 4  # values on either side
+MARK_REACH = 7  # side of the square round a mark's pixel in which its smoothing lies
 FEW_ROWS = 8  # that show whether a picture has grey levels
 
 
@@ -37,7 +42,8 @@ def read_tem(path: Path, page: int | None = None) -> DecodedMicrograph:
     """Read a TEM image as grey levels.
 
     Colour is converted to luma (Rec. 601). More than 8 bits are stretched from the 0.5th to the 99.5th percentile,
-    without the lowest and the highest value: a burned-in bar has one of them, far from the levels of the camera.
+    without the lowest and the highest value: a burned-in bar has one of them, far from the levels of the camera. Marks
+    of other values, and the smoothed edges of text, are left out too where they would take more than half of the range.
 
     Parameters
     ----------
@@ -72,20 +78,27 @@ def read_tem(path: Path, page: int | None = None) -> DecodedMicrograph:
 def _refuse_wrapped(pixels: np.ndarray) -> None:
     """Reject signed values that are stored as unsigned: black and white are then adjacent.
 
-    Exchanged back, the levels of neighbouring pixels differ by less than half as much.
+    Exchanged back, the levels of neighbouring pixels differ by less than half as much. White text on black does so,
+    too, but only in some rows or columns, while half of the rows and of the columns have to.
     """
     if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim != 2:
         return
-    rows = pixels[:: max(1, len(pixels) // WRAPPED_ROWS)]
-    top = int(np.iinfo(rows.dtype).max)
-    half = rows.dtype.type(top // 2 + 1)
-    ends = float(((rows == 0) | (rows == top)).mean())
-    mean = [float(np.abs(np.diff(one.astype(np.float32), axis=1)).mean()) for one in (rows, rows ^ half)]
-    if ends < MOST_ENDS and mean[1] < mean[0] / 2:
+    if all(_are_wrapped(lines[:: max(1, len(lines) // WRAPPED_ROWS)]) for lines in (pixels, pixels.T)):
         raise Rejected(
             "its darkest and brightest pixels are neighbours, as where signed numbers were stored as unsigned; save it "
             "in unsigned numbers"
         )
+
+
+def _are_wrapped(rows: np.ndarray) -> bool:
+    """Whether neighbours in most of the rows differ less once the halves of the range are exchanged."""
+    top = int(np.iinfo(rows.dtype).max)
+    half = rows.dtype.type(top // 2 + 1)
+    ends = float(np.median(((rows == 0) | (rows == top)).mean(axis=1)))
+    stored, exchanged = (
+        float(np.median(np.abs(np.diff(one.astype(np.float32), axis=1)).mean(axis=1))) for one in (rows, rows ^ half)
+    )
+    return ends < MOST_ENDS and exchanged < stored / 2
 
 
 def _has_three_levels(grey: np.ndarray) -> bool:
@@ -100,10 +113,31 @@ def _refuse_few_levels(grey: np.ndarray) -> None:
 
 
 def _stretch(grey: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Stretch the levels of a camera to 0 to 255, past the values of marks in white, black or colour."""
-    seen = grey[~drawn]
-    inner = seen[(seen > seen.min()) & (seen < seen.max())]
-    low, high = np.percentile(inner if inner.size > seen.size // 2 else seen, [0.5, 99.5])
-    if high <= low:
-        low, high = float(seen.min()), float(seen.max())
+    """Stretch the levels of a camera to 0 to 255, past the values of marks."""
+    low, high = _range_of(grey[~drawn])
+    marks = _near_marks(grey) | drawn
+    if 0 < np.count_nonzero(marks) <= marks.size // 2:
+        narrow = _range_of(grey[~marks])
+        low, high = narrow if 0 < narrow[1] - narrow[0] < (high - low) / 2 else (low, high)
     return np.asarray(np.clip((grey - low) / (high - low), 0, 1) * 255)
+
+
+def _range_of(seen: np.ndarray) -> tuple[float, float]:
+    """Percentiles of levels, past the lowest and the highest, unless most have one of them."""
+    lowest, highest = float(seen.min()), float(seen.max())
+    inner = seen[(seen > lowest) & (seen < highest)]
+    low, high = np.percentile(inner if inner.size > seen.size // 2 else seen, [0.5, 99.5])
+    return (low, high) if high > low else (lowest, highest)
+
+
+def _near_marks(grey: np.ndarray) -> np.ndarray:
+    """Pixels in and beside those of a value that far more pixels have than the values next to it: bool [h, w]."""
+    values, counts = np.unique(grey.ravel()[:: max(1, grey.size // SAMPLED)], return_counts=True)
+    padded = np.pad(counts, NEIGHBOURS)
+    around = [padded[at : at + len(counts)] for at in range(2 * NEIGHBOURS + 1) if at != NEIGHBOURS]
+    usual = np.median(around, axis=0)
+    often = (counts >= MARK_SHARE * counts.sum()) & (counts >= STANDS_OUT * np.maximum(usual, 1))
+    marks = np.zeros(grey.shape, np.uint8)
+    for value in values[often]:
+        marks |= grey == value
+    return np.asarray(cv2.dilate(marks, np.ones((MARK_REACH, MARK_REACH), np.uint8)) > 0)

@@ -10,7 +10,7 @@ import numpy as np
 
 from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError, Rejected
-from nephroscale.slides.duplicates import find_copies_within
+from nephroscale.slides.duplicates import find_original
 from nephroscale.tem.clean import Cleaned, clean_burned_in
 from nephroscale.tem.instances import Instance, make_instances
 from nephroscale.tem.quality import (
@@ -84,7 +84,8 @@ def prepare_tem(images: Sequence[TemImage], settings: TemSettings, out: Path) ->
     out
         Zarr group to create: `images` [n, S, S] uint8, `image` [n] int16, `box` [n, 4] int32, `nm_per_px` [n] float32,
         `valid` [n, 4] int16, `small` [n] bool (its image is smaller than a patch); attributes `images`, `burned_in`,
-        `dropped` (ids, with reasons) and `quality` (image id to :class:`~nephroscale.tem.quality.Quality`).
+        `dropped` (ids, with reasons), `copies` (id of a copy to that of the image used) and `quality` (image id to
+        :class:`~nephroscale.tem.quality.Quality`, and `marked`, the share of the image that marks cover).
 
     Raises
     ------
@@ -98,12 +99,14 @@ def prepare_tem(images: Sequence[TemImage], settings: TemSettings, out: Path) ->
     burned_in: list[str] = []
     quality: dict[str, dict[str, float]] = {}
     images = sorted(images, key=lambda image: image.id)
-    copies = find_copies_within([(image.id, image.facts) for image in images])
+    originals: dict[str, ImageFacts] = {}
+    copies: dict[str, str] = {}
     # The pixels of hundreds of images do not fit into memory.
     with TemporaryFile(dir=out.parent) as spool:
         for image in images:
             try:
-                if original := copies.get(image.id):
+                if original := find_original(image.facts, originals):  # a rejected image does not cost its copy
+                    copies[image.id] = original
                     raise Rejected(f"has the same content as {original}, and counts once")
                 cleaned = load_image(image, settings)
                 picture, measured = normalise(cleaned, settings)
@@ -113,9 +116,10 @@ def prepare_tem(images: Sequence[TemImage], settings: TemSettings, out: Path) ->
                 continue
             if cleaned.mask.any():
                 burned_in.append(image.id)
-            quality[image.id] = measured.to_mapping()
+            quality[image.id] = {**measured.to_mapping(), "marked": round(share(cleaned.inner_mask), 4)}
             owners += [len(used)] * len(made)
             used.append(image.id)
+            originals[image.id] = image.facts
             for instance in made:
                 spool.write(instance.pixels.tobytes())
                 instances.append(replace(instance, pixels=NO_PIXELS))
@@ -135,6 +139,7 @@ def prepare_tem(images: Sequence[TemImage], settings: TemSettings, out: Path) ->
             "instance": settings.instance,
             "images": used,
             "dropped": dropped,
+            "copies": copies,
             "burned_in": burned_in,
             "quality": quality,
         }

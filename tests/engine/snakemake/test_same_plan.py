@@ -3,17 +3,17 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from nephroscale.engine.prepass import settle
 from support.mock_study import ROOT, Study
+from support.snakemake_calls import calls
 
 pytestmark = pytest.mark.slow
-PLANNED = ROOT / "tests/support/planned_jobs.py"
+SCRIPTS = str(ROOT / "scripts")
 MODELS = {"cmusnet": {}, "tem-only": {"modalities": ["TEM"]}}
 
 
@@ -49,11 +49,11 @@ def one_image_changed(folder):
 def plan(folder, way, arguments):
     """The planned jobs, and the last lines of a dry run."""
     output = folder.parent / f"{way}.json"
-    command = [sys.executable, PLANNED, output, way, "--configfile", "config.yaml", "--cores", "2", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
-    run = subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, check=False)
-    printed = run.stdout + run.stderr
-    assert run.returncode == 0, printed
+    log = str(folder.parent / f"{way}.log")
+    command = [str(output), way, "--configfile", "config.yaml", "--cores", "2", *arguments]
+    code = calls().run(command, str(folder), (log, log), dict(os.environ), module="support.planned_jobs", path=SCRIPTS)
+    printed = Path(log).read_text()
+    assert code == 0, printed
     return json.loads(output.read_text()), printed.partition("Job stats:")[2] or printed.partition("Nothing to be")[2]
 
 
@@ -182,11 +182,11 @@ rule all:
 def test_an_error_in_an_input_function_ends_the_run_and_the_function_is_not_asked_again(tmp_path):
     (tmp_path / "Snakefile").write_text(FAILS_ONCE)
     (tmp_path / "raw.txt").touch()
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "-n", "all"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
-    run = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, check=False)
-    assert run.returncode != 0, run.stdout + run.stderr
-    assert "the disk is full" in run.stdout + run.stderr
+    log = tmp_path / "log"
+    command = ["--cores", "1", "-n", "all"]
+    code = calls().run(command, str(tmp_path), (str(log), str(log)), dict(os.environ), path=SCRIPTS)
+    assert code != 0, log.read_text()
+    assert "the disk is full" in log.read_text()
 
 
 def stable(printed):

@@ -45,6 +45,31 @@ def test_sixteen_bits_of_a_png_are_kept_in_colour_too(tmp_path):
         open_slide(tmp_path / "cut.png")
 
 
+@pytest.mark.parametrize(
+    ("mode", "read_as"),
+    [
+        ("1", "L"),
+        ("L", "L"),
+        ("LA", "LA"),
+        ("P", "RGB"),
+        ("P with a transparent colour", "RGBA"),
+        ("RGB", "RGB"),
+        ("RGBA", "RGBA"),
+    ],
+)
+def test_pictures_are_converted_in_parts_as_they_would_be_at_once(tmp_path, monkeypatch, mode, read_as):
+    rgba = np.random.default_rng(0).integers(0, 256, (50, 30, 4)).astype(np.uint8)
+    image = Image.fromarray(rgba if "A" in mode else rgba[..., :3].copy()).convert(mode.split()[0])
+    image.save(tmp_path / "a.png", **({"transparency": 3} if "transparent" in mode else {}))
+    monkeypatch.setattr(image_reader, "ROWS", 7)
+    with Image.open(tmp_path / "a.png") as saved, open_slide(tmp_path / "a.png", "image_reader") as slide:
+        expected = np.asarray(saved.convert(read_as)).reshape(50, 30, -1)
+        pixels, valid = slide.read_level(0, 0, 0, 30, 50)
+    shown = expected[..., -1] > 127 if "A" in read_as else np.ones((50, 30), bool)
+    np.testing.assert_array_equal(np.ones_like(shown) if valid is None else valid, shown)
+    np.testing.assert_array_equal(pixels[shown], expected[..., : pixels.shape[2]][shown])
+
+
 def test_a_grey_picture_with_transparency_stays_grey(tmp_path):
     grey = np.full((20, 30, 2), 200, np.uint8)
     grey[:5, :, 1] = 0

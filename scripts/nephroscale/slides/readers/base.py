@@ -35,8 +35,13 @@ def split_alpha(rgba: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     tuple of (ndarray, ndarray or None)
         Colours [h, w, 3] or grey [h, w, 1], and bool [h, w], the pixels that count; None if all do.
     """
-    opaque = rgba[..., -1] > np.iinfo(rgba.dtype).max // 2
-    return np.ascontiguousarray(rgba[..., :-1]), None if opaque.all() else opaque
+    return np.ascontiguousarray(rgba[..., :-1]), opaque_pixels(rgba)
+
+
+def opaque_pixels(rgba: np.ndarray) -> np.ndarray | None:
+    """The second result of :func:`split_alpha`."""
+    opaque: np.ndarray = rgba[..., -1] > np.iinfo(rgba.dtype).max // 2
+    return None if opaque.all() else opaque
 
 
 class SlideReader(ABC):

@@ -10,13 +10,14 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from nephroscale.slides.readers.base import SlideReader, UnreadableSlide, split_alpha
+from nephroscale.slides.readers.base import SlideReader, UnreadableSlide, opaque_pixels
 from nephroscale.slides.readers.claims import claim_fault, least_bytes
 from nephroscale.slides.readers.colour_profile import picture_doubt
 from nephroscale.slides.readers.stated_mpp import PLAUSIBLE_GENERIC_UM, StatedMpp, square_pixels
 
 ORIENTATION = 0x0112
 MAX_PIXELS = 180_000_000  # decoding takes up to ten bytes each
+ROWS = 1024  # that are converted at once
 FAULTS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, OverflowError, imagecodecs.PngError)
 """What Pillow and imagecodecs raise on damaged files."""
 UPRIGHT = (0, 1)  # 0 is not defined, and written all the same
@@ -100,23 +101,37 @@ def stated_resolution(image: Image.Image) -> StatedMpp:
 
 
 def _as_array(image: Image.Image, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    if image.format == "PNG" and (deep := _decode_deep(Path(path))) is not None:
-        return split_alpha(deep) if deep.shape[2] in {2, 4} else (deep, None)
+    if image.format == "PNG" and (deep := decode_deep(Path(path))) is not None:
+        return _split(deep) if deep.shape[2] in {2, 4} else (deep, None)
     if image.mode == "CMYK":  # without a profile nobody knows their colours, and of some not which value is full ink
         raise UnreadableSlide("its colours are inks (CMYK); save it as RGB")
     if image.mode.startswith("I"):  # 16 bits, stored in 16 or 32
         return np.clip(np.asarray(image), 0, 65535).astype(np.uint16)[..., None], None
     transparent = "transparency" in image.info
     if image.mode in {"L", "1"} and not transparent:
-        return np.asarray(image.convert("L"))[..., None], None
+        return _converted(image, "L"), None
     if image.mode in {"LA", "L", "1"}:
-        return split_alpha(np.asarray(image.convert("LA")))
+        return _split(_converted(image, "LA"))
     if image.mode in {"RGBA", "PA"} or transparent:
-        return split_alpha(np.asarray(image.convert("RGBA")))
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB")), None
+        return _split(_converted(image, "RGBA"))
+    return _converted(image, "RGB"), None
 
 
-def _decode_deep(path: Path) -> np.ndarray | None:
+def _converted(image: Image.Image, mode: str) -> np.ndarray:
+    """Samples [h, w, channels] of a picture in another mode: in parts, since Pillow copies the whole twice."""
+    result = np.empty((image.height, image.width, len(mode)), np.uint8)
+    for top in range(0, image.height, ROWS):
+        part = image.crop((0, top, image.width, min(top + ROWS, image.height)))
+        result[top : top + ROWS] = np.asarray(part.convert(mode)).reshape(part.height, part.width, -1)
+    return result
+
+
+def _split(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """The same as :func:`.base.split_alpha`, without a copy of the colours."""
+    return samples[..., :-1], opaque_pixels(samples)
+
+
+def decode_deep(path: Path) -> np.ndarray | None:
     """Decode a PNG of 16 bits in colour or with transparency [h, w, channels], of which Pillow keeps 8; else None."""
     with path.open("rb") as file:
         head = file.read(PNG_KIND + 1)

@@ -45,7 +45,7 @@ def check_machine(plan: Plan, call: Call, stages: Collection[str]) -> Iterator[N
 
 
 def _check_places(plan: Plan, call: Call) -> Iterator[NephroscaleError]:
-    """Find out whether more jobs may start than the GPUs have places: Snakemake has no limit of its own."""
+    """Find out whether more jobs may start than the GPUs have places: Snakemake has no limit by default."""
     compute = plan.config.compute
     if compute.device != "cuda" or call.gpus is None:
         return

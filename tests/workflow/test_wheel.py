@@ -1,6 +1,5 @@
-"""The wheel holds the whole workflow: installed elsewhere, it runs from a folder without a checkout."""
+"""The wheel holds the whole workflow: it runs from a folder without a checkout, and gives the same bytes there."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -8,14 +7,15 @@ import pytest
 
 import nephroscale
 from support.installation import ROOT, Installation
+from support.project import Project
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.workflow
 
 
 @pytest.fixture(scope="module")
 def study(tiny_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the tiny cohort's configuration, tables and images, and nothing else."""
-    folder = tmp_path_factory.mktemp("study")
+    folder = tmp_path_factory.mktemp("study") / "a much longer parent" / "projét"
     shutil.copytree(ROOT / "config/tiny", folder / "config/tiny")
     shutil.copy(ROOT / "config/tiny.yaml", folder / "config/tiny.yaml")
     shutil.copytree(tiny_images, folder / "demo/tiny")
@@ -51,16 +51,27 @@ def test_wheel_has_every_file_of_the_workflow_and_every_script(installation: Ins
     assert {path for path in data if not (package / path).is_file()} == set()
 
 
-def test_installed_workflow_runs_from_another_folder(installation: Installation, study: Path) -> None:
-    command = ("snakemake", "-s", installation.snakefile, "--configfile", "config/tiny.yaml", "--cores", "2")
-    first = installation.run(*command, "all", folder=study)
+def test_installed_workflow_gives_the_bytes_of_the_checkout_in_another_folder_and_order(
+    installation: Installation, study: Path, made: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONHASHSEED", "17")
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    monkeypatch.setenv("LC_ALL", "C")
+    command = ("snakemake", "-s", installation.snakefile, "--configfile", "config/tiny.yaml", "--cores", "1")
+    # The last patient first, one job after the other. The run of the checkout ran two jobs at a time, forked off one
+    # process; without hooks, each job is a process of its own.
+    unit = max(path.stem for path in (made.path / "results/tiny/tem").glob("*.json") if not path.is_symlink())
+    first = installation.run(*command, "--no-hooks", f"results/tiny/features/{unit}-TEM.json", folder=study)
     assert first.returncode == 0, first.stdout
-    metrics = json.loads((study / "results/tiny/report/metrics.json").read_text())
-    assert set(metrics["models"]) == {"cmusnet", "tem-only"}
-    assert (study / "results/tiny/audit/index.html").is_file()
-    second = installation.run(*command, "all", folder=study)
+    other = Project(study)
+    assert sorted(other.runs().values()) == [f"features/{unit}-TEM", f"register/{unit}", f"tem/{unit}"]
+    second = installation.run(*command, "--scheduler", "greedy", "all", folder=study)
     assert second.returncode == 0, second.stdout
-    assert "Nothing to be done" in second.stdout
+    assert other.receipts() == made.receipts()
+    assert (study / "results/tiny/audit/index.html").is_file()
+    third = installation.run(*command, "all", folder=study)
+    assert third.returncode == 0, third.stdout
+    assert "Nothing to be done" in third.stdout
 
 
 def test_installed_command_works_from_another_folder(installation: Installation, study: Path) -> None:

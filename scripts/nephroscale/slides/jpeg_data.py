@@ -1,0 +1,82 @@
+"""Whether the data of a JPEG end before its picture does. Decoders fill the rest with grey and say nothing."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+END = b"\xff\xd9"
+UNKNOWN = 128  # level of blocks without data
+PADDING = bytes(8)  # a decoder reads a few bytes ahead
+SCAN, WITHOUT_LENGTH = 0xDA, (0x01, *range(0xD0, 0xD9))
+AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+PROGRESSIVE = 0xC2
+COEFFICIENTS = 64
+
+
+def ends_early(path: Path, pixels: np.ndarray) -> bool:
+    """Whether a JPEG was cut and closed, so that its last blocks, or the last scans of a progressive one, are missing.
+
+    Parameters
+    ----------
+    path
+        The file.
+    pixels
+        What a decoder makes of it, [h, w] or [h, w, 3]. A file of one scan is looked at only where the last pixel is
+        grey as blocks without data are; it is then decoded once more, without its mark of the end.
+    """
+    data = path.read_bytes()
+    if (whole := _has_all_scans(data)) is not None:
+        return not whole
+    return bool((pixels[-1, -1] == UNKNOWN).all()) and _lacks_blocks(data)
+
+
+def _lacks_blocks(data: bytes) -> bool:
+    """Whether a decoder asks for more data than there are before the mark of the end."""
+    from PIL import Image
+
+    end = data.rfind(END)
+    if end < 0:
+        return False
+    with Image.open(io.BytesIO(data[:end] + PADDING), formats=("JPEG",)) as image:
+        try:
+            image.load()
+        except OSError:
+            return True
+    return False
+
+
+def _has_all_scans(data: bytes) -> bool | None:
+    """Whether the scans of a progressive JPEG give each coefficient to its last bit; None for one that is not such."""
+    missing: dict[int, np.ndarray] = {}
+    place = 2
+    while place + 4 <= len(data) and data[place] == END[0]:
+        marker, start = data[place + 1], place + 4
+        if marker == END[1]:
+            break
+        if marker in WITHOUT_LENGTH or marker == END[0]:
+            place += 2 if marker in WITHOUT_LENGTH else 1
+            continue
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+        if marker == PROGRESSIVE:
+            components = data[start + 6 : place : 3]
+            missing = {component: np.full(COEFFICIENTS, True) for component in components}
+        elif marker == SCAN:
+            if not missing:
+                return None
+            named = data[start + 1 : place - 3 : 2]
+            first, last, bits = data[place - 3], data[place - 2], data[place - 1] & 15
+            for component in named:
+                if component in missing:
+                    missing[component][first : last + 1] = bits > 0
+            found = AFTER_SCAN.search(data, place)
+            if found is None:
+                break
+            place = found.start()
+    return None if not missing else not any(each.any() for each in missing.values())
