@@ -28,8 +28,22 @@ def _one_thread() -> Any:
     torch.set_deterministic_debug_mode("default")
 
 
-@pytest.mark.parametrize("trainable", ["all", "last"])
-def test_killed_and_resumed_it_ends_with_the_same_bytes(pixel_cohort: Cohort, tmp_path: Path, trainable: str) -> None:
+def save_weights(kind: str, folder: Path) -> None:
+    """Random weights of a small network for images of 16 pixels."""
+    torch.manual_seed(0)
+    if kind == "resnet":
+        layout = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]}
+        transformers.ResNetModel(transformers.ResNetConfig(**layout)).save_pretrained(folder)
+    else:
+        layout = {"embed_dim": 8, "depths": [2, 1], "num_heads": [2, 4]}
+        config = transformers.SwinConfig(image_size=16, patch_size=2, window_size=2, **layout)
+        transformers.SwinModel(config, add_pooling_layer=False).save_pretrained(folder)
+
+
+@pytest.mark.parametrize(("kind", "trainable"), [("resnet", "all"), ("resnet", "last"), ("swin", "all")])
+def test_killed_and_resumed_it_ends_with_the_same_bytes(
+    pixel_cohort: Cohort, tmp_path: Path, kind: str, trainable: str
+) -> None:
     class Killed(Exception):  # noqa: N818
         pass
 
@@ -37,9 +51,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(pixel_cohort: Cohort, tm
         if line.startswith("epoch 1 of"):
             raise Killed
 
-    torch.manual_seed(0)
-    layout = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]}
-    transformers.ResNetModel(transformers.ResNetConfig(**layout)).save_pretrained(tmp_path / "weights")
+    save_weights(kind, tmp_path / "weights")
     weights = {"weights": str(tmp_path / "weights"), "digest": digest_weights(tmp_path / "weights")}
     model = {"hidden": 8, "encoder": {"name": "huggingface", "trainable": trainable, **weights}}
 
@@ -54,6 +66,6 @@ def test_killed_and_resumed_it_ends_with_the_same_bytes(pixel_cohort: Cohort, tm
     assert not any(str(tmp_path).encode() in content for content in whole.values())
 
     network, card = load_model(tmp_path / "whole" / "out")
-    assert card.settings.options["encoder"].architecture["kind"] == "resnet"
+    assert card.settings.options["encoder"].architecture["kind"] == kind
     assert json.loads(whole["curve.json"])[-1]["epoch"] == 2
     assert network(collate(pixel_cohort.data().bags("test", card.modalities))).logits["fusion"].isfinite().all()

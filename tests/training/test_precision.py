@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from nephroscale.models.batch import Batch
 from nephroscale.models.encoders.common import Encoder
 from nephroscale.models.mil.sc_mil import contrastive_loss
 from nephroscale.models.registry import FAMILIES
+from nephroscale.training import precision
 from nephroscale.training.checkpoint import Checkpoint, CurvePoint, TrainingProgress
 from nephroscale.training.epoch import validate
 from nephroscale.training.precision import prepare
@@ -35,6 +37,22 @@ def test_every_family_is_trained_in_bfloat16(family: str, cohort: Cohort, tmp_pa
     (point,) = json.loads((tmp_path / "out" / "curve.json").read_text())
     assert math.isfinite(point["train_loss"])
     assert math.isfinite(point["validation_loss"])
+
+
+@pytest.mark.parametrize("preset", [None, "elsewhere"])
+def test_compiled_code_is_kept_where_the_next_job_finds_it(
+    preset: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", {"XDG_CACHE_HOME": str(tmp_path)})
+    monkeypatch.setattr(precision, "compile_block", lambda _block: None)
+    if preset:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = preset
+    shapes = dict.fromkeys(("TEM", "OM", "IM"), (16, 16, 3))
+    network = build_network(shapes, encoder={"name": "small-cnn", "width": 8})
+    prepare(network, TrainSettings(compile=False))
+    assert os.environ.get("TORCHINDUCTOR_CACHE_DIR") == preset
+    prepare(network, TrainSettings(compile=True))
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == (preset or str(tmp_path / "nephroscale/compiled"))
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -65,6 +66,8 @@ def prepare(network: Network, settings: TrainSettings, images: int = 0) -> None:
     """
     on_gpu = next(network.parameters()).is_cuda
     wanted = settings.compile if settings.compile is not None else on_gpu and images > PAYS_FROM
+    if wanted:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled_folder()))
     for encoder in (module for module in network.modules() if isinstance(module, Encoder)):
         encoder.channels_last = settings.channels_last
         if settings.channels_last or (settings.channels_last is None and on_gpu):
@@ -72,6 +75,14 @@ def prepare(network: Network, settings: TrainSettings, images: int = 0) -> None:
         if wanted:
             for block in encoder.blocks():
                 compile_block(block)
+
+
+def compiled_folder() -> Path:
+    """The user's folder of compiled code, which jobs on all nodes share; torch's own is in the node's temporary folder.
+
+    It is not in the store, which a group may share, because compiled code is run as it is found.
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nephroscale" / "compiled"
 
 
 def compile_block(block: torch.nn.Module) -> None:
