@@ -80,7 +80,7 @@ def test_planted_labels_of_the_training_side_are_not_found_in_its_priors(study, 
         pixels = np.clip(random.normal(150, 12, (6, SIZE, SIZE)), 0, 255).astype(np.uint8)
         whole = np.tile([0, 0, SIZE, SIZE], (6, 1))
         arrays = {"images": pixels, "image": np.arange(6, dtype=np.int16), "box": whole, "valid": whole}
-        write_arrays(tmp_path / patient, arrays, {"images": names})
+        write_arrays(tmp_path / patient, arrays, {"images": names, "copies": {}})
         bags[patient] = tmp_path / patient
         readings[patient] = {name: Deposits(number % 2 == 0) for name in names}
     priors = read_priors(fit((bags, study[1], None), tmp_path / "fold0", **readings)).images

@@ -141,7 +141,7 @@ def test_equal_inputs_give_equal_bytes(written, inputs, tmp_path):
     write_report(inputs, SETTINGS, tmp_path / "again", seed=1)
     first = written[1]
     names = sorted(p.relative_to(first) for p in first.rglob("*") if p.is_file())
-    assert len(names) == 17 + 27
+    assert len(names) == 18 + 27
     for name in names:
         assert (first / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
 

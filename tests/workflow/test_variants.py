@@ -3,7 +3,10 @@
 import csv
 import json
 
+import numpy as np
 import pytest
+
+from nephroscale.arrays import read_array, read_attributes
 
 pytestmark = pytest.mark.workflow
 
@@ -43,3 +46,16 @@ def test_patches_of_micrographs_are_pooled_within_their_image(project):
     with (project.path / "results/tiny/evaluate/cmusnet/fold0-seed1/instances.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert len({(row["patient_id"], row["image_id"]) for row in rows}) == len(rows)
+    # From the weight of an image one gets to the places of its patches in the raw image.
+    row = max(rows, key=lambda each: float(each["weight"]))
+    place = project.path / f"results/tiny/tem/{row['patient_id']}.zarr"
+    images = read_attributes(place)["images"]
+    owner, box = (np.asarray(read_array(place, name)) for name in ("image", "box"))
+    own = box[owner == images.index(row["image_id"])]
+    facts = json.loads((project.path / f"results/tiny/register/{row['patient_id']}.facts.json").read_text())
+    size = facts[row["image_id"]]
+    assert 1 < len(own) <= 4
+    assert len(np.unique(own, axis=0)) == len(own)
+    assert (own[:, :2] >= 0).all()
+    assert (own[:, 0] + own[:, 2] <= size["height"]).all()
+    assert (own[:, 1] + own[:, 3] <= size["width"]).all()

@@ -22,7 +22,7 @@ class UNetSettings(Settings):
     learning_rate: float = setting(
         "Largest learning rate. At 0.005 a change in the last bit of a weight decides about doubtful glomeruli; fewer "
         "steps may need it.",
-        0.002,
+        0.001,
         above=0,
     )
     patch_px: int = setting(

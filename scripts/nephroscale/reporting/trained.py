@@ -79,7 +79,7 @@ def describe_own_encoder(own: TrainableEncoderSettings) -> str:
     return f"{own.name} ({start}), {FINE_TUNED[own.trainable]}"
 
 
-def describe_missing_twins(models: Mapping[str, ModelSettings], headline: str) -> list[str]:
+def describe_missing_twins(models: Mapping[str, ModelSettings], headline: str | None) -> list[str]:
     """State what to list where the effect of the prior of TEM images cannot be seen in the report.
 
     Parameters
@@ -87,10 +87,10 @@ def describe_missing_twins(models: Mapping[str, ModelSettings], headline: str) -
     models
         The models; `tem_prior` is true where the prior was used.
     headline
-        The model with which the others are compared.
+        The model with which the others are compared, if it is known.
     """
-    own = models[headline]
-    if not own.options.get("tem_prior"):
+    own = models[headline] if headline else None
+    if own is None or not own.options.get("tem_prior"):
         return []
     twin = replace(own, options={**own.options, "tem_prior": False})
     if twin in models.values():

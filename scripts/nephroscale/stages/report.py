@@ -160,7 +160,7 @@ def report_inputs(job: Job[ReportStageSettings]) -> ReportInputs:
             if name in settings.trainings
         },
         readings=readings,
-        missing_twins=describe_missing_twins(settings.models, str(settings.report.headline)),
+        missing_twins=describe_missing_twins(settings.models, settings.report.headline),
     )
 
 
