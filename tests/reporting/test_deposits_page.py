@@ -15,14 +15,8 @@ from nephroscale.arrays import write_arrays
 from nephroscale.deposits.localisation import Heat
 from nephroscale.deposits.predictions import HEAT, Prediction, write_predictions, write_weight
 from nephroscale.deposits.train import CURVE
-from nephroscale.reporting.deposits_page import (
-    PICTURE_PX,
-    DepositsInputs,
-    DepositsRun,
-    draw_heat,
-    join_instances,
-    write_deposits_page,
-)
+from nephroscale.reporting.deposit_pictures import PICTURE_PX, draw_heat, join_instances
+from nephroscale.reporting.deposits_page import DepositsInputs, DepositsRun, write_deposits_page
 
 SIDE = 32
 RING = [[0, 0], [8, 0], [8, 8], [0, 8], [0, 0]]

@@ -9,12 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import shapely
 from matplotlib.figure import Figure as Canvas
 
-from nephroscale.arrays import read_array, read_attributes
 from nephroscale.deposits.localisation import Heat, Localised, localise, read_deposit_outlines, read_heat
 from nephroscale.deposits.metrics import (
     METRICS,
@@ -31,11 +29,12 @@ from nephroscale.deposits.train import CURVE
 from nephroscale.errors import NephroscaleError
 from nephroscale.html import template_environment
 from nephroscale.json_text import pretty_json
+from nephroscale.reporting.deposit_pictures import draw_heat, read_deposit_picture
 from nephroscale.reporting.pictures import to_data_uri
 from nephroscale.reporting.plots import ACCENT, MUTED, PALE, RULE, draw
 
 TEMPLATES = Path(__file__).parent / "templates"
-MAX_ERRORS, MAX_LOOKS, PICTURE_PX = 24, 12, 336
+MAX_ERRORS, MAX_LOOKS = 24, 12
 NAMES = {
     PLAIN: "(a) Plain network",
     SVM: "(b) SVM on features with skip connections",
@@ -270,7 +269,7 @@ def _most_wrong(test: Sequence[Prediction], variant: str, bags: Mapping[str, Pat
     return [
         Shown(row.image, row.patient, to_data_uri(picture), bool(row.label), row.probabilities[variant])
         for row in wrong[:MAX_ERRORS]
-        if (picture := _read_picture(bags, row)) is not None
+        if (picture := read_deposit_picture(bags, row)) is not None
     ]
 
 
@@ -283,50 +282,6 @@ def _read_outlines(files: Mapping[str, Path]) -> tuple[dict[str, shapely.Geometr
         except NephroscaleError as fault:
             unread[f"comparison with the outlines of {image}"] = f"{fault.what.rstrip('.')}: {path.name}"
     return shapes, unread
-
-
-def _read_picture(bags: Mapping[str, Path], row: Prediction) -> np.ndarray | None:
-    """Read an image, uint8 [S, S]; of patches, [PICTURE_PX, PICTURE_PX] with all of them in their places."""
-    path = bags.get(row.patient)
-    if path is None:
-        return None
-    index = [str(name) for name in read_attributes(path)["images"]].index(row.image)
-    own = np.flatnonzero(np.asarray(read_array(path, "image")) == index)
-    pixels, box, valid = (np.asarray(read_array(path, name)[own]) for name in ("images", "box", "valid"))
-    return join_instances(pixels, box, valid / pixels.shape[1])[0]
-
-
-def join_instances(maps: np.ndarray, box: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Put the patches of an image together. Where they overlap, the larger value is kept; elsewhere it is 0.
-
-    Parameters
-    ----------
-    maps
-        [k, g, g], pixels or heat of the instances.
-    box
-        int [k, 4]: y, x, height, width of each in pixels of the raw image.
-    valid
-        float [k, 4]: y, x, height, width of the part of each that is image, as fractions of its side.
-
-    Returns
-    -------
-    tuple
-        Map [PICTURE_PX, PICTURE_PX] (of one instance, its own map), its box and its valid part.
-    """
-    if len(maps) == 1:
-        return maps[0], box[0], valid[0]
-    first, size = box[:, :2].min(axis=0), np.ptp(np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]]), axis=0)
-    scale = PICTURE_PX / size.max()
-    joined = np.zeros((PICTURE_PX, PICTURE_PX), maps.dtype)
-    for one, place, part in zip(maps, box, valid, strict=True):
-        top, left = np.rint((place[:2] - first) * scale).astype(int)
-        bottom, right = np.maximum(np.rint((place[:2] + place[2:] - first) * scale).astype(int), (top + 1, left + 1))
-        y, x, height, width = np.rint(part * len(one)).astype(int)
-        image = one[y : y + max(height, 1), x : x + max(width, 1)]
-        resized = cv2.resize(image, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
-        target = joined[top:bottom, left:right]
-        np.maximum(target, resized[: target.shape[0], : target.shape[1]], out=target)
-    return joined, np.array([*first, *size]), np.array([0, 0, *size / size.max()])
 
 
 def _look(
@@ -350,7 +305,7 @@ def _look(
     every = np.linspace(0, len(rows) - 1, min(MAX_LOOKS, len(rows))).round().astype(int)
     pictures = []
     for row in (rows[i] for i in every):
-        picture = _read_picture(inputs.bags, row)
+        picture = read_deposit_picture(inputs.bags, row)
         assert picture is not None
         overlay = to_data_uri(draw_heat(picture, heats[row.image], shapes[row.image]))
         pictures.append(Shown(row.image, row.patient, overlay, True, row.probabilities[PLAIN]))
@@ -362,24 +317,6 @@ def _look(
         precision_by_chance=float(np.mean([found[row.image].precision_by_chance for row in rows])),
         pictures=pictures,
     )
-
-
-def draw_heat(picture: np.ndarray, heat: Heat, outlines: shapely.Geometry) -> np.ndarray:
-    """Draw the heat (orange) and the outlines (blue) of an image on it, [PICTURE_PX, PICTURE_PX, 3] uint8."""
-    size = (PICTURE_PX, PICTURE_PX)
-    grey = np.repeat(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)[:, :, None], 3, axis=2)
-    maps, box, valid = join_instances(heat.maps, heat.box, heat.valid)
-    share = cv2.resize(maps / max(float(maps.max()), 1e-12), size, interpolation=cv2.INTER_LINEAR)[:, :, None] * 0.65
-    drawn: np.ndarray = np.rint(grey * (1 - share) + np.array([240, 110, 20]) * share).astype(np.uint8)
-    for polygon in shapely.get_parts(outlines):
-        if polygon.geom_type != "Polygon":
-            continue
-        points = np.asarray(polygon.exterior.coords)[:, :2]
-        x = (valid[1] + (points[:, 0] - box[1]) / box[3] * valid[3]) * PICTURE_PX
-        y = (valid[0] + (points[:, 1] - box[0]) / box[2] * valid[2]) * PICTURE_PX
-        line = np.rint(np.stack([x, y], axis=1)).astype(np.int32)
-        cv2.polylines(drawn, [line], isClosed=True, color=(60, 170, 255), thickness=1, lineType=cv2.LINE_AA)
-    return drawn
 
 
 def _draw_curves(site: str, runs: Sequence[DepositsRun], folder: Path) -> str | None:

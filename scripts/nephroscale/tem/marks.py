@@ -6,7 +6,7 @@ their grey levels are even, without noise, and jump at their edges within a pixe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 
 import cv2
@@ -49,6 +49,8 @@ FRAME, FRAME_FLAT, WIDEST_FRAME = 0.9, 6, 0.05  # share of a line at one level, 
 JPEG_BLOCK = 8  # rows in which tissue and strip may mix
 MOST_STRIPS = 4  # on each other
 
+RowCounter = Callable[[np.ndarray], int]
+
 
 def find_picture(image: np.ndarray) -> Window:
     """Find the part of an image without data strips, also where one lies on another or inside a frame.
@@ -65,30 +67,27 @@ def find_picture(image: np.ndarray) -> Window:
     """
     picture = (slice(0, image.shape[0]), slice(0, image.shape[1]))
     for _ in range(MOST_STRIPS):
-        inner = _without_strips(image, picture)
+        inner = _without(image, picture, _strip_rows)
         if inner == picture:
-            framed = _without_frame(image, picture)
-            inner = _without_strips(image, framed)
+            framed = _without(image, picture, _frame_rows)
+            inner = _without(image, framed, _strip_rows)
             if inner == framed:
                 break
         picture = inner
     return picture
 
 
-def _without_strips(image: np.ndarray, picture: Window) -> Window:
+def _without(image: np.ndarray, picture: Window, count_rows: RowCounter) -> Window:
+    """Cut off what a function counts of the rows from the first on, on each of the four sides."""
     rows, columns = picture
-    top, bottom = find_strips(image[picture])
+    top, bottom = _between(image[picture], count_rows)
     rows = slice(rows.start + top, rows.start + bottom)
-    left, right = find_strips(image[rows, columns].T)
+    left, right = _between(image[rows, columns].T, count_rows)
     return rows, slice(columns.start + left, columns.start + right)
 
 
-def _without_frame(image: np.ndarray, picture: Window) -> Window:
-    rows, columns = picture
-    top, bottom = (_frame_rows(part) for part in (image[picture], image[picture][::-1]))
-    rows = slice(rows.start + top, rows.stop - bottom)
-    left, right = (_frame_rows(part) for part in (image[rows, columns].T, image[rows, columns][:, ::-1].T))
-    return rows, slice(columns.start + left, columns.stop - right)
+def _between(image: np.ndarray, count_rows: RowCounter) -> tuple[int, int]:
+    return count_rows(image), len(image) - count_rows(image[::-1])
 
 
 def _frame_rows(image: np.ndarray) -> int:
@@ -115,7 +114,7 @@ def find_strips(image: np.ndarray) -> tuple[int, int]:
     tuple of int
         First row of the picture and the row after its last; (0, h) without strip.
     """
-    return _strip_rows(image), image.shape[0] - _strip_rows(image[::-1])
+    return _between(image, _strip_rows)
 
 
 def _strip_rows(image: np.ndarray) -> int:
