@@ -48,7 +48,7 @@ $(SITE)/.ready: envs/docs.lock
 	  { echo "the packages of envs/docs.lock could not be installed: check the network or pip's index, then run make again"; exit 1; }
 	@touch $@
 
-demo: setup ## run the whole workflow on the demo cohort, up to the report (10 to 15 minutes)
+demo: setup ## run the whole workflow on the demo cohort, up to the report (about 5 minutes on two cores, after the installation)
 	$(BIN)/python resources/demo/generate.py demo --out demo/demo --jobs 2
 	$(BIN)/snakemake --cores $(CORES) all
 
