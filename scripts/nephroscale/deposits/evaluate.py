@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from nephroscale.deposits.settings import DepositsSettings
 
 HEAT_STAGE = 1
-"""The backbone's stage that shows where it looks: of EfficientNet-Lite0 40 channels at 1/8 of the image's side."""
+"""The backbone's stage that shows where it looks: of EfficientNet-Lite0 40 channels at 1/8 of the image's side.
+
+Maps at 1/4 agreed less with the outlines of the demo (docs/deposits.md).
+"""
 
 
 def evaluate_deposits(
