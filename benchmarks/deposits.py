@@ -47,7 +47,7 @@ def write_bags(folder: Path, patients: list[str], size: int) -> tuple[dict[str, 
         names = [f"{patient}-{index}" for index in range(EACH)]
         whole = np.tile(np.array([0, 0, size, size], np.int32), (EACH, 1))
         arrays = {"images": pixels, "image": np.arange(EACH, dtype=np.int16), "box": whole, "valid": whole}
-        write_arrays(folder / patient, arrays, {"images": names})
+        write_arrays(folder / patient, arrays, {"images": names, "copies": {}})
         bags[patient] = folder / patient
         readings[patient] = {name: Deposits(blot) for name, blot in zip(names, blots, strict=True)}
     return bags, readings
