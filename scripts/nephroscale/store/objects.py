@@ -220,25 +220,35 @@ class Store(StoreFolder):
         except PermissionError:
             os.lstat(top)  # raises where there is no object
             raise
+        if files and files[0][0] == "":
+            state = os.lstat(top)
+            return [state.st_size, state.st_mtime_ns] == [files[0][1], files[0][3]] and stat.S_ISREG(state.st_mode)
         written = manifest.st_mtime_ns
-        folders, last = {top}, ""
+        last, folders = "", set[str]()
+        try:
+            # Names within an open folder take the system a quarter less time than whole paths.
+            opened = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
         try:
             for name, size, _, mtime_ns in files:
-                state = os.lstat(f"{top}/{name}" if name else top)
+                state = os.lstat(name, dir_fd=opened)
                 if state.st_mtime_ns != mtime_ns or state.st_size != size or not stat.S_ISREG(state.st_mode):
                     return False
                 folder = name.rpartition("/")[0]
                 if folder == last:
                     continue
                 last = folder
-                while folder and (path := f"{top}/{folder}") not in folders:
-                    folders.add(path)
+                while folder and folder not in folders:
+                    folders.add(folder)
                     folder = folder.rpartition("/")[0]
+            return os.fstat(opened).st_mtime_ns <= written and all(
+                os.lstat(folder, dir_fd=opened).st_mtime_ns <= written for folder in folders
+            )
         except (FileNotFoundError, NotADirectoryError):
             return False
-        if files and files[0][0] == "":
-            return True
-        return all(os.lstat(folder).st_mtime_ns <= written for folder in folders)
+        finally:
+            os.close(opened)
 
     def manifest(self, digest: str) -> list[FileEntry] | None:
         """Read the list of an object's files as they were published, or None."""
