@@ -14,7 +14,7 @@ import torch
 from nephroscale.models.batch import Batch, Output
 from nephroscale.models.cmusnet import CMUSNet, Config
 from nephroscale.models.settings import TrainableEncoderSettings, TrainedEncoderSettings
-from nephroscale.training.epoch import make_optimizer
+from nephroscale.training.optimizer import make_optimizer
 from nephroscale.training.precision import autocast
 from nephroscale.training.precision import prepare as prepare_network
 from nephroscale.training.settings import PAPER, TrainSettings

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 
 from nephroscale.models.precision import full_precision, square_root
+
+
+PAIR_VALUES = 2**22
+"""Values of differences that are kept at once: 32 MiB in float64."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,7 @@ def bag_distances(features: Tensor, mask: Tensor, *, released: bool = False) -> 
     """Compute the Euclidean distances between the instances of each bag, rescaled jointly to [0, 1].
 
     Differences are computed explicitly in float64. The matrix form of ``torch.cdist`` has errors of 0.01 here, which
-    the min-max scaling of the weights would amplify. Each instance is compared with all later ones in one step, so that
-    the memory is bounded by the size of the bag.
+    the min-max scaling of the weights would amplify.
 
     Parameters
     ----------
@@ -65,15 +69,34 @@ def bag_distances(features: Tensor, mask: Tensor, *, released: bool = False) -> 
     if released:
         flat = ((flat - low[:, None, None]) / span).double()
 
-    squared = flat.new_zeros(*mask.shape, mask.shape[1])
-    for first in range(mask.shape[1] - 1):
-        row = (flat[:, first + 1 :] - flat[:, first : first + 1]).square_().sum(-1)
-        squared[:, first, first + 1 :] = row
-        squared[:, first + 1 :, first] = row
+    squared = _squared_distances(flat)
     # The root is computed in float64 and rounded to float32, because torch's float32 root is not always correctly
     # rounded. Without `released`, x is not rescaled: dividing the distances by `span` gives the same.
     distances = square_root(squared.float().double()).float() if released else square_root(squared) / span
     return torch.where(mask[:, :, None] & mask[:, None, :], distances, 0.0).double()
+
+
+def _squared_distances(flat: Tensor) -> Tensor:
+    """Compute the squared distances [B, N, N] of instances [B, N, D], each pair once.
+
+    Many pairs are compared in one step, but of large maps so few that the differences take little memory.
+    """
+    patients, number, length = flat.shape
+    first, second, place = _pairs(number, flat.device)
+    at_once = max(1, PAIR_VALUES // max(1, patients * length))
+    squared = [flat.new_zeros(patients, 1)]
+    for one, other in zip(first.split(at_once), second.split(at_once), strict=True):
+        squared.append((flat.index_select(1, other) - flat.index_select(1, one)).square_().sum(-1))
+    return torch.cat(squared, 1).index_select(1, place).view(patients, number, number)
+
+
+@cache
+def _pairs(number: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """The pairs of a bag's instances, and the place [N * N] of each distance among zero and those of the pairs."""
+    first, second = torch.triu_indices(number, number, 1)
+    place = torch.zeros(number, number, dtype=torch.int64)
+    place[first, second] = place[second, first] = torch.arange(1, len(first) + 1)
+    return first.to(device), second.to(device), place.flatten().to(device)
 
 
 @torch.no_grad()
