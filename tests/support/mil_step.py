@@ -51,7 +51,7 @@ def per_instance(network: CMUSNet, batch: Batch) -> Output:
         seen = {"TEM": tem}
         for name in ("OM", "IM"):
             other = network.encoders[name](batch.features[name][i]).float()
-            seen[name] = other + network.attention(tem, other, need_attention=True)[0]  # type: ignore[misc]
+            seen[name] = other + network.attention(tem, other[:, None], need_attention=True)[0][:, 0]  # type: ignore[misc]
         pooled = {name: value.mean((1, 2)) for name, value in seen.items()}
         for name, value in pooled.items():
             logits[name].append(network.branches[name](value))

@@ -97,10 +97,14 @@ class CMUSNet(ModalityEncoder):
     takes the first glomerulus and the first marker, and needs every modality.
     """
 
+    loss_shares: Tensor
+
     def __init__(self, shapes: Shapes, classes: int, config: Config, *, slots: int = 1) -> None:
         released = config.variant == "released"
         super().__init__(shapes, config, slots=slots, released=released)
-        self.loss_weights = config.loss_weights
+        self.losses, self.ordinal_share = ("fusion", *self.modalities), config.loss_weights.ordinal
+        shares = torch.tensor([config.loss_weights.of(name) for name in self.losses])
+        self.register_buffer("loss_shares", shares, persistent=False)
         self.attention = None
         if config.attention and "TEM" in self.modalities and len(self.modalities) > 1:
             _check_grids(self.shapes)
@@ -159,7 +163,7 @@ class CMUSNet(ModalityEncoder):
         features = self.fusion[:-1](torch.cat([pooled[name] for name in self.modalities], dim=-1))
         logits["fusion"] = self.fusion[-1](features)
         extra = {} if self.ordinal is None else {ORDINAL: self.ordinal(features)}
-        return Output(logits, encoded.selection, attention, extra, encoded.weights, batch.present_idx)
+        return Output(logits, encoded.selection, attention, extra, encoded.weights, encoded.present)
 
     def attend(self, encoded: ModalityMaps, *, need_attention: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Add to the maps of OM and IM what TEM attends to; a patient without one of the two keeps the map as it is.
@@ -172,15 +176,18 @@ class CMUSNet(ModalityEncoder):
         maps, attention = dict(encoded.maps), {}
         if self.attention is None:
             return maps, {}
-        for name in self.modalities[1:]:
-            added, weight = self.attention(maps["TEM"], maps[name], need_attention=need_attention)
-            if masks := [encoded.present[m] for m in ("TEM", name) if m in encoded.present]:
-                both = torch.stack(masks).all(0)
-                added = added * both[:, None, None, None]
-                weight = weight * both[:, None, None] if weight is not None else None
-            maps[name] = maps[name] + added
-            if weight is not None:
-                attention[name] = weight
+        names = self.modalities[1:]
+        others = torch.stack([maps[name] for name in names], 1)
+        added, weight = self.attention(maps["TEM"], others, need_attention=need_attention)
+        if encoded.present:
+            everybody = torch.ones(len(others), dtype=torch.bool, device=others.device)
+            present = {name: encoded.present.get(name, everybody) for name in self.modalities}
+            both = torch.stack([present["TEM"] & present[name] for name in names], 1)
+            added = added * both[:, :, None, None, None]
+            weight = weight * both[:, :, None, None] if weight is not None else None
+        maps.update(zip(names, (others + added).unbind(1), strict=True))
+        if weight is not None:
+            attention = dict(zip(names, weight.unbind(1), strict=True))
         return maps, attention
 
     def loss(self, output: Output, labels: Tensor) -> Tensor:
@@ -188,14 +195,10 @@ class CMUSNet(ModalityEncoder):
 
         With ordered classes, the loss of the ordinal head is added with its own weight.
         """
-        terms = [
-            self.loss_weights.of(name) * self.branch_loss(output, name, labels)
-            for name in ("fusion", "OM", "IM", "TEM")
-            if name in output.logits
-        ]
+        loss = (self.branch_losses(output, self.losses, labels) * self.loss_shares).sum()
         if ORDINAL in output.extra:
-            terms.append(self.loss_weights.ordinal * ordinal_loss(output.extra[ORDINAL], labels))
-        return torch.stack(terms).sum()
+            loss = loss + self.ordinal_share * ordinal_loss(output.extra[ORDINAL], labels)
+        return loss
 
 
 def _check_grids(shapes: Shapes) -> None:
