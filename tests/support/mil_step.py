@@ -54,7 +54,7 @@ def per_instance(network: CMUSNet, batch: Batch) -> Output:
             seen[name] = other + network.attention(tem, other[:, None], need_attention=True)[0][:, 0]  # type: ignore[misc]
         pooled = {name: value.mean((1, 2)) for name, value in seen.items()}
         for name, value in pooled.items():
-            logits[name].append(network.branches[name](value))
+            logits[name].append(network.branches[name].linear(value))
         logits["fusion"].append(network.fusion(torch.cat(list(pooled.values()), -1)))
     return Output({name: torch.cat(value) for name, value in logits.items()})
 

@@ -42,9 +42,10 @@ class CrossModalScaleAttention(nn.Module):
             The residual to add to `others`, [B, M, h, w, C], and the attention [B, M, h * w, h * w], whose rows (TEM
             tokens) sum to 1; None without `need_attention`.
         """
-        tokens = others.flatten(2, 3)
-        query = self.query(tem.flatten(1, 2)).unsqueeze(1).expand_as(tokens)
-        key, value = self.key(tokens), self.value(tokens)
+        (patients, number), length = others.shape[:2], others.shape[2] * others.shape[3]
+        rows = others.flatten(0, 3)  # linear layers compute with rows, and would flatten anything else themselves
+        key, value = (layer(rows).view(patients, number, length, -1) for layer in (self.key, self.value))
+        query = self.query(tem.flatten(0, 2)).view(patients, 1, length, -1).expand(-1, number, -1, -1)
         attention = None
         if need_attention:
             attention = torch.softmax(query @ key.transpose(2, 3) * self.scale, dim=-1)
@@ -53,4 +54,4 @@ class CrossModalScaleAttention(nn.Module):
             attended = scaled_dot_product_attention(query, key, value, scale=self.scale)
         if self.released:
             attended = attended.transpose(2, 3).reshape(attended.shape)
-        return self.projection(attended).view(others.shape), attention
+        return self.projection(attended.flatten(0, 2)).view(others.shape), attention
