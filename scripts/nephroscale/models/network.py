@@ -101,7 +101,9 @@ class Network(nn.Module):
     def branch_losses(self, output: Output, branches: Sequence[str], labels: Tensor) -> Tensor:
         """Compute the criterion [branches], each summed over the patients who have its modality (for `fusion`, all)."""
         logits = torch.stack([output.logits[branch].float() for branch in branches])
-        losses = self.criterion(logits.flatten(0, 1), labels.expand(len(branches), -1).flatten()).view(len(branches), -1)
+        losses = self.criterion(logits.flatten(0, 1), labels.expand(len(branches), -1).flatten()).view(
+            len(branches), -1
+        )
         if output.present:
             everybody = torch.ones_like(labels, dtype=torch.bool)
             present = torch.stack([output.present.get(branch, everybody) for branch in branches])
