@@ -8,7 +8,8 @@ Without `--encoder` every case is run, on the CPU and, where there is one, on a 
 - `per-instance`: image by image, patient by patient, as the released code does (tests/support/mil_step.py);
 - `plain`: one padded, masked pass; on a CPU with bfloat16, `bfloat16` too;
 - `recorded`: the same as a CUDA graph, on a GPU;
-- `compiled`: with the encoders' blocks compiled, on a GPU recorded, too.
+- `compiled`: with the encoders' blocks compiled, on a GPU recorded, too;
+- `whole`: network and loss compiled in one piece, without a graph break; on a CPU for the smallest case.
 
 All train the same network with the same loss, and their losses are compared before anything is timed; those of `plain`
 and `recorded` have to be equal. Rounds are interleaved; printed are medians, ratios and, of a GPU, the fraction of the
@@ -25,6 +26,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,7 +35,9 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from nephroscale.models.batch import Batch
 from nephroscale.training.epoch import training_step
+from nephroscale.training.optimizer import set_gradients
 from nephroscale.training.precision import make_deterministic
 from nephroscale.training.precision import prepare as prepare_network
 from nephroscale.training.recorded import Recorded, pad_images
@@ -52,6 +56,8 @@ CASES: list[tuple[str, list[str]]] = [
 ]
 
 
+SMALLEST = 64
+"""Side of the images, in pixels, up to which the whole step is compiled on a CPU: it takes more than a minute."""
 PRECISION = {"bfloat16": "bfloat16", "per-instance": "float32"}
 FLOP = {"swin-b": 2 * 15.4e9}
 """Of a forward pass of one image of 224 px (Liu et al., 2021, table 1: 15.4 G multiply-adds)."""
@@ -70,10 +76,24 @@ class Form:
             self.network = lambda batch: per_instance(inner, batch)  # type: ignore[assignment]
             self.network.batch_loss = network.batch_loss  # type: ignore[attr-defined,method-assign]
         step = partial(training_step, self.network, self.optimizer, self.settings)  # type: ignore[arg-type]
+        if name == "whole":
+            step = partial(self.compiled_step, torch.compile(self.loss, fullgraph=True, dynamic=False))
         recorded = arguments.device == "cuda" and name in {"recorded", "compiled"}
         self.take = Recorded(step, self.state) if recorded else step
         if name != "per-instance":
             self.batch = pad_images(self.batch.to("cpu")).to(arguments.device)
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """Compute the loss [] of a batch."""
+        return self.network.batch_loss(self.network(batch), batch)
+
+    def compiled_step(self, loss: Callable[[Batch], torch.Tensor], batch: Batch) -> tuple[torch.Tensor]:
+        """Take a training step with a compiled loss."""
+        found = loss(batch)
+        set_gradients(found, self.optimizer)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return (found.detach(),)
 
     def state(self) -> list[torch.Tensor]:
         moments = [tensor for each in self.optimizer.state.values() for tensor in each.values()]
@@ -143,7 +163,9 @@ def compare(arguments: argparse.Namespace) -> None:
     """Time the forms on equal networks and print the result."""
     cuda = arguments.device == "cuda"
     few = ["plain", "recorded", "compiled", "per-instance"] if cuda else ["plain", "per-instance"]
-    names = arguments.forms.split(",") if arguments.forms else few + ["bfloat16"] * has_bfloat16(arguments.device)
+    few += ["bfloat16"] * has_bfloat16(arguments.device)
+    few += ["whole"] * (not cuda and arguments.encoder == "small-cnn" and arguments.size <= SMALLEST)
+    names = arguments.forms.split(",") if arguments.forms else few
     rate, forms, first, began = matrix_rate() if cuda else None, {}, {}, {}
     for name in names:
         start = time.perf_counter()
@@ -178,7 +200,7 @@ def compare(arguments: argparse.Namespace) -> None:
             parts.append(profiled(forms[name], arguments.device, by_name=arguments.kernels))
         print(", ".join(parts), flush=True)
     forms.clear()
-    for name in names if arguments.peak else []:
+    for name in [name for name in names if name != "whole"] if arguments.peak else []:
         command = [sys.executable, *sys.argv, "--memory", name]
         most = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         print(f"{name}: peak memory {float(most):.0f} MiB beyond network and data", flush=True)

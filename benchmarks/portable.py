@@ -64,7 +64,8 @@ def _cmusnet_step(side: int, channels: int, patients: int, instances: int) -> Ca
     from nephroscale.models.batch import Batch
     from nephroscale.models.registry import build
     from nephroscale.models.settings import ModelSettings
-    from nephroscale.training.epoch import make_optimizer, training_step
+    from nephroscale.training.epoch import training_step
+    from nephroscale.training.optimizer import make_optimizer
     from nephroscale.training.settings import TrainSettings
 
     numbers = {"TEM": instances, "OM": 1, "IM": 1}

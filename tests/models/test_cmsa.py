@@ -17,6 +17,14 @@ def module(*, released: bool = False) -> CrossModalScaleAttention:
     return CrossModalScaleAttention(8, heads=4, released=released)
 
 
+def one(
+    layer: CrossModalScaleAttention, tem: torch.Tensor, other: torch.Tensor, *, need_attention: bool = False
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The residual of one other modality, and its attention."""
+    added, attention = layer(tem, other[:, None], need_attention=need_attention)
+    return added[:, 0], None if attention is None else attention[:, 0]
+
+
 def attended(layer: CrossModalScaleAttention, tem: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """softmax(q k^T / sqrt(C / heads)) v, token by token."""
     tem, other = tem.reshape(2, 6, 8), other.reshape(2, 6, 8)
@@ -26,7 +34,7 @@ def attended(layer: CrossModalScaleAttention, tem: torch.Tensor, other: torch.Te
 
 def test_fault_1_default_keeps_tokens_and_channels(maps: tuple[torch.Tensor, torch.Tensor]) -> None:
     layer = module()
-    added, attention = layer(*maps)
+    added, attention = one(layer, *maps)
     torch.testing.assert_close(added, layer.projection(attended(layer, *maps)).reshape(2, 2, 3, 8))
     assert attention is None
 
@@ -34,8 +42,8 @@ def test_fault_1_default_keeps_tokens_and_channels(maps: tuple[torch.Tensor, tor
 def test_fault_1_released_mixes_tokens_and_channels(maps: tuple[torch.Tensor, torch.Tensor]) -> None:
     layer = module(released=True)
     scrambled = attended(layer, *maps).transpose(1, 2).reshape(2, 6, 8)
-    torch.testing.assert_close(layer(*maps)[0], layer.projection(scrambled).reshape(2, 2, 3, 8))
-    assert not torch.allclose(layer(*maps)[0], module()(*maps)[0])
+    torch.testing.assert_close(one(layer, *maps)[0], layer.projection(scrambled).reshape(2, 2, 3, 8))
+    assert not torch.allclose(one(layer, *maps)[0], one(module(), *maps)[0])
 
 
 @pytest.mark.parametrize("released", [False, True])
@@ -43,8 +51,8 @@ def test_returning_the_attention_does_not_change_the_output(
     maps: tuple[torch.Tensor, torch.Tensor], released: bool
 ) -> None:
     layer = module(released=released)
-    added, attention = layer(*maps, need_attention=True)
-    torch.testing.assert_close(added, layer(*maps)[0])
+    added, attention = one(layer, *maps, need_attention=True)
+    torch.testing.assert_close(added, one(layer, *maps)[0])
     assert attention.shape == (2, 6, 6)
     torch.testing.assert_close(attention.sum(-1), torch.ones(2, 6))
 
@@ -52,3 +60,12 @@ def test_returning_the_attention_does_not_change_the_output(
 def test_queries_keys_and_values_have_no_bias() -> None:
     names = {name for name, _ in module().named_parameters()}
     assert names == {"query.weight", "key.weight", "value.weight", "projection.weight", "projection.bias"}
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_several_modalities_attend_as_each_alone(maps: tuple[torch.Tensor, torch.Tensor], released: bool) -> None:
+    layer, (tem, other) = module(released=released), maps
+    both = layer(tem, torch.stack([other, 2 * other], 1), need_attention=True)
+    for place, each in enumerate((other, 2 * other)):
+        for together, alone in zip(both, one(layer, tem, each, need_attention=True), strict=True):
+            torch.testing.assert_close(together[:, place], alone)

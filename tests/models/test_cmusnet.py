@@ -206,7 +206,7 @@ def test_a_patient_with_nothing_but_negative_markers_has_the_modality() -> None:
     mask, negative = given.mask["IM"].clone(), given.negative["IM"].clone()
     mask[2], negative[2] = False, torch.tensor([True, True, True, False])
     only = Batch.of(given.features, {**given.mask, "IM": mask}, given.labels, negative={"IM": negative})
-    assert not only.present_idx
+    assert not only.lacking
     assert not torch.allclose(model(only).logits["fusion"][2], model(given).logits["fusion"][2])
 
 
@@ -244,8 +244,9 @@ def test_a_patient_may_lack_a_modality(modality: str, pixels: bool) -> None:
     assert model.supports_missing_modalities
     whole = batch(shapes, (3, 2, 4), pixels)
     given = lacking(whole, **{modality: 1})
-    assert given.present_idx[modality].tolist() == [0, 2]
+    assert given.lacking == (modality,)
     output, full = model(given, need_attention=True), model(whole)
+    assert output.present[modality].tolist() == [True, False, True]
     for name in ("fusion", "TEM", "OM", "IM"):
         torch.testing.assert_close(output.logits[name][[0, 2]], full.logits[name][[0, 2]], rtol=1e-4, atol=1e-5)
     assert not torch.allclose(output.logits["fusion"][1], full.logits["fusion"][1])
@@ -275,7 +276,7 @@ def test_a_whole_batch_may_lack_a_modality(pixels: bool) -> None:
     output = model(given)
     model.loss(output, given.labels).backward()
     assert output.logits["fusion"].isfinite().all()
-    assert not output.present_idx["OM"].numel()
+    assert not output.present["OM"].any()
 
 
 def test_the_released_variant_needs_everything() -> None:

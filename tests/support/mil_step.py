@@ -14,7 +14,7 @@ import torch
 from nephroscale.models.batch import Batch, Output
 from nephroscale.models.cmusnet import CMUSNet, Config
 from nephroscale.models.settings import TrainableEncoderSettings, TrainedEncoderSettings
-from nephroscale.training.epoch import make_optimizer
+from nephroscale.training.optimizer import make_optimizer
 from nephroscale.training.precision import autocast
 from nephroscale.training.precision import prepare as prepare_network
 from nephroscale.training.settings import PAPER, TrainSettings
@@ -51,10 +51,10 @@ def per_instance(network: CMUSNet, batch: Batch) -> Output:
         seen = {"TEM": tem}
         for name in ("OM", "IM"):
             other = network.encoders[name](batch.features[name][i]).float()
-            seen[name] = other + network.attention(tem, other, need_attention=True)[0]  # type: ignore[misc]
+            seen[name] = other + network.attention(tem, other[:, None], need_attention=True)[0][:, 0]  # type: ignore[misc]
         pooled = {name: value.mean((1, 2)) for name, value in seen.items()}
         for name, value in pooled.items():
-            logits[name].append(network.branches[name](value))
+            logits[name].append(network.branches[name].linear(value))
         logits["fusion"].append(network.fusion(torch.cat(list(pooled.values()), -1)))
     return Output({name: torch.cat(value) for name, value in logits.items()})
 

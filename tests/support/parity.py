@@ -9,7 +9,8 @@ import torch
 
 from nephroscale.models.batch import Batch, Output
 from nephroscale.models.cmusnet import CMUSNet, Config
-from nephroscale.training.epoch import cosine_rate, make_optimizer
+from nephroscale.training.epoch import cosine_rate
+from nephroscale.training.optimizer import make_optimizer
 from nephroscale.training.settings import TrainSettings
 
 MOST_INSTANCES = 10  # the released code uses the first ten instances, without the seeded subset of the loader

@@ -10,7 +10,8 @@ from nephroscale.models.mil.sc_mil import SCMIL
 from nephroscale.models.registry import FAMILIES
 from nephroscale.models.weights import load_model
 from nephroscale.training.data import shapes_of
-from nephroscale.training.epoch import make_optimizer, train_epoch
+from nephroscale.training.epoch import train_epoch
+from nephroscale.training.optimizer import make_optimizer
 from nephroscale.training.settings import TrainSettings
 from support.networks import build_network
 from support.stored_features import Cohort

@@ -13,7 +13,8 @@ from nephroscale.models.weights import ModelCard, load_model
 from nephroscale.training import epoch as passing
 from nephroscale.training import fit as fitting
 from nephroscale.training.data import BagSource, collate
-from nephroscale.training.epoch import cosine_rate, make_optimizer
+from nephroscale.training.epoch import cosine_rate
+from nephroscale.training.optimizer import make_optimizer
 from nephroscale.training.settings import TrainSettings
 from support.stored_features import Cohort
 from support.training import train_fold, trained_files
@@ -274,7 +275,8 @@ def test_the_optimizer_is_adam_with_amsgrad_over_trainable_parameters() -> None:
     network = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1))
     network[0].requires_grad_(requires_grad=False)
     optimizer = make_optimizer(network, TrainSettings(learning_rate=3e-4, weight_decay=2e-3))
-    assert type(optimizer) is torch.optim.Adam
+    assert isinstance(optimizer, torch.optim.Adam)
+    assert optimizer.defaults["fused"]
     (group,) = optimizer.param_groups
     assert group["amsgrad"] is True
     assert (group["lr"], group["weight_decay"], group["betas"]) == (3e-4, 2e-3, (0.9, 0.999))

@@ -12,7 +12,8 @@ import torch
 from nephroscale.models.batch import Batch
 from nephroscale.models.cmusnet import CMUSNet, Config
 from nephroscale.training import recorded
-from nephroscale.training.epoch import make_optimizer, training_step
+from nephroscale.training.epoch import training_step
+from nephroscale.training.optimizer import make_optimizer
 from nephroscale.training.recorded import Recorded, pad_images
 from nephroscale.training.settings import TrainSettings
 

@@ -41,9 +41,8 @@ class Batch:
     negative
         Modality to [B, N] bool, if any patient has a negative marker: True where the slot's marker was found negative
         and therefore not photographed. Where neither `mask` nor `negative` is True, the marker is unknown.
-    present_idx
-        For each modality that some patient lacks: [P] int64, the indices of the patients who have it. Computed on the
-        host, as `rows` is.
+    lacking
+        Modalities that some patient lacks, which is found out on the host, as `rows` is.
     prior
         [B, N] float32, above 0: prior of the TEM instances (1 for padding); None without one.
     """
@@ -55,7 +54,7 @@ class Batch:
     ids: tuple[str, ...]
     second: Tensor | None = None
     negative: dict[str, Tensor] = field(default_factory=dict)
-    present_idx: dict[str, Tensor] = field(default_factory=dict)
+    lacking: tuple[str, ...] = ()
     prior: Tensor | None = None
 
     @classmethod
@@ -74,8 +73,8 @@ class Batch:
         rows = {name: mask[name].flatten().nonzero().flatten() for name in mask}
         negative = {name: states for name, states in (negative or {}).items() if states.any()}
         present = {name: (mask[name] | negative[name] if name in negative else mask[name]).any(1) for name in mask}
-        present_idx = {name: who.nonzero().flatten() for name, who in present.items() if not who.all()}
-        return cls(dict(features), dict(mask), rows, labels, tuple(ids), second, negative, present_idx, prior)
+        lacking = tuple(name for name, who in present.items() if not who.all())
+        return cls(dict(features), dict(mask), rows, labels, tuple(ids), second, negative, lacking, prior)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """Apply a function to every tensor."""
@@ -91,7 +90,6 @@ class Batch:
             labels=function(self.labels),
             second=None if self.second is None else function(self.second),
             negative=mapped(self.negative),
-            present_idx=mapped(self.present_idx),
             prior=None if self.prior is None else function(self.prior),
         )
 
@@ -105,7 +103,7 @@ class Batch:
 
     def present(self, modality: str) -> Tensor | None:
         """Mark the patients who have a modality, [B] bool; None if all have it."""
-        if modality not in self.present_idx:
+        if modality not in self.lacking:
             return None
         mask = self.mask[modality]
         return (mask | self.negative[modality] if modality in self.negative else mask).any(1)
@@ -132,8 +130,8 @@ class Output:
     weights
         Modality to [B, N] float32: the weight of each instance (in a panel: each slot) in the pooling of its bag; 0 for
         padding. With SMIL the weights of TEM are in `selection`.
-    present_idx
-        Of the batch: for each modality that some patient lacks, the indices of the patients who have it.
+    present
+        For each modality that some patient lacks: [B] bool, True for patients who have it.
     modality_weight
         Modality to [B] float32: its weight in the prediction, if the network weights modalities; the sum is 1.
     """
@@ -143,5 +141,5 @@ class Output:
     attention: dict[str, Tensor] = field(default_factory=dict)
     extra: dict[str, Tensor] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
-    present_idx: dict[str, Tensor] = field(default_factory=dict)
+    present: dict[str, Tensor] = field(default_factory=dict)
     modality_weight: dict[str, Tensor] = field(default_factory=dict)

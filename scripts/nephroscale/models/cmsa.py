@@ -33,26 +33,25 @@ class CrossModalScaleAttention(nn.Module):
         self.projection = nn.Linear(width, width)
         self.scale, self.released = (width / heads) ** -0.5, released
 
-    def forward(self, tem: Tensor, other: Tensor, *, need_attention: bool = False) -> tuple[Tensor, Tensor | None]:
-        """Attend from TEM maps [B, h, w, C] to another modality's maps of the same shape.
+    def forward(self, tem: Tensor, others: Tensor, *, need_attention: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Attend from TEM maps [B, h, w, C] to the maps [B, M, h, w, C] of M other modalities.
 
         Returns
         -------
         tuple
-            The residual to add to `other`, [B, h, w, C], and the attention [B, h * w, h * w], whose rows (TEM tokens)
-            sum to 1; None without `need_attention`.
+            The residual to add to `others`, [B, M, h, w, C], and the attention [B, M, h * w, h * w], whose rows (TEM
+            tokens) sum to 1; None without `need_attention`.
         """
-        query = self.query(tem.flatten(1, 2))
-        tokens = other.flatten(1, 2)
-        key, value = self.key(tokens), self.value(tokens)
+        (patients, number), length = others.shape[:2], others.shape[2] * others.shape[3]
+        rows = others.flatten(0, 3)  # linear layers compute with rows, and would flatten anything else themselves
+        key, value = (layer(rows).view(patients, number, length, -1) for layer in (self.key, self.value))
+        query = self.query(tem.flatten(0, 2)).view(patients, 1, length, -1).expand(-1, number, -1, -1)
         attention = None
         if need_attention:
-            attention = torch.softmax(query @ key.transpose(1, 2) * self.scale, dim=-1)
+            attention = torch.softmax(query @ key.transpose(2, 3) * self.scale, dim=-1)
             attended = attention.to(value.dtype) @ value
         else:
-            attended = scaled_dot_product_attention(
-                query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1), scale=self.scale
-            ).squeeze(1)
+            attended = scaled_dot_product_attention(query, key, value, scale=self.scale)
         if self.released:
-            attended = attended.transpose(1, 2).reshape(attended.shape)
-        return self.projection(attended).unflatten(1, tem.shape[1:3]), attention
+            attended = attended.transpose(2, 3).reshape(attended.shape)
+        return self.projection(attended.flatten(0, 2)).view(others.shape), attention

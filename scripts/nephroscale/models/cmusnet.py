@@ -56,17 +56,11 @@ class Config(ModalityEncoderConfig):
 
 
 class Branch(nn.Module):
-    """The prediction of one modality: linear from the pooled map. The released code has a ReLU on the logits."""
+    """The weights of the prediction of one modality: linear from the pooled map."""
 
-    def __init__(self, width: int, classes: int, *, released: bool) -> None:
+    def __init__(self, width: int, classes: int) -> None:
         super().__init__()
         self.linear = nn.Linear(width, classes)
-        self.last = nn.ReLU() if released else nn.Identity()
-
-    def forward(self, pooled: Tensor) -> Tensor:
-        """Turn pooled maps [B, C] into logits [B, classes]."""
-        logits: Tensor = self.last(self.linear(pooled))
-        return logits
 
 
 class CMUSNet(ModalityEncoder):
@@ -97,17 +91,20 @@ class CMUSNet(ModalityEncoder):
     takes the first glomerulus and the first marker, and needs every modality.
     """
 
+    loss_shares: Tensor
+
     def __init__(self, shapes: Shapes, classes: int, config: Config, *, slots: int = 1) -> None:
         released = config.variant == "released"
         super().__init__(shapes, config, slots=slots, released=released)
-        self.loss_weights = config.loss_weights
+        self.released = released
+        self.losses, self.ordinal_share = ("fusion", *self.modalities), config.loss_weights.ordinal
+        shares = torch.tensor([config.loss_weights.of(name) for name in self.losses])
+        self.register_buffer("loss_shares", shares, persistent=False)
         self.attention = None
         if config.attention and "TEM" in self.modalities and len(self.modalities) > 1:
             _check_grids(self.shapes)
             self.attention = CrossModalScaleAttention(self.width, config.heads, released=released)
-        self.branches = nn.ModuleDict(
-            {name: Branch(self.width, classes, released=released) for name in self.modalities}
-        )
+        self.branches = nn.ModuleDict({name: Branch(self.width, classes) for name in self.modalities})
         self.fusion = nn.Sequential(
             nn.Linear(self.width * len(self.modalities), config.hidden),
             nn.Dropout(config.dropout),
@@ -150,52 +147,63 @@ class CMUSNet(ModalityEncoder):
 
     def predict_maps(self, encoded: ModalityMaps, batch: Batch, *, need_attention: bool = False) -> Output:
         """Predict from one map for each modality and patient."""
-        maps, attention = self.attend(encoded, need_attention=need_attention)
-        pooled = {name: maps[name].mean((1, 2)) for name in self.modalities}
-        for name, present in encoded.present.items():
-            pooled[name] = torch.where(present[:, None], pooled[name], self.absent[name].to(pooled[name].dtype))
-        logits = {name: self.branches[name](pooled[name]) for name in self.modalities}
+        pooled, attention = self.attend(encoded, need_attention=need_attention)
+        if encoded.present:
+            vectors = list(pooled.unbind(1))
+            for name, present in encoded.present.items():
+                place = self.modalities.index(name)
+                vectors[place] = torch.where(present[:, None], vectors[place], self.absent[name].to(pooled.dtype))
+            pooled = torch.stack(vectors, 1)
+        logits = dict(zip(self.modalities, self.predict_branches(pooled).unbind(0), strict=True))
         # Concatenating the pooled maps equals pooling the concatenated map.
-        features = self.fusion[:-1](torch.cat([pooled[name] for name in self.modalities], dim=-1))
+        features = self.fusion[:-1](pooled.flatten(1))
         logits["fusion"] = self.fusion[-1](features)
         extra = {} if self.ordinal is None else {ORDINAL: self.ordinal(features)}
-        return Output(logits, encoded.selection, attention, extra, encoded.weights, batch.present_idx)
+        return Output(logits, encoded.selection, attention, extra, encoded.weights, encoded.present)
 
-    def attend(self, encoded: ModalityMaps, *, need_attention: bool) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Add to the maps of OM and IM what TEM attends to; a patient without one of the two keeps the map as it is.
+    def predict_branches(self, pooled: Tensor) -> Tensor:
+        """Predict from each modality alone: pooled maps [B, M, C] to logits [M, B, classes], in one product.
+
+        The released code has a ReLU on the logits.
+        """
+        layers = [self.branches[name].linear for name in self.modalities]
+        weight, bias = torch.stack([layer.weight for layer in layers]), torch.stack([layer.bias for layer in layers])
+        logits = torch.baddbmm(bias.unsqueeze(1), pooled.transpose(0, 1), weight.transpose(1, 2))
+        return logits.relu() if self.released else logits
+
+    def attend(self, encoded: ModalityMaps, *, need_attention: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        """Add to the maps of OM and IM what TEM attends to, and pool all maps.
+
+        A patient without one of the two modalities keeps the map as it is.
 
         Returns
         -------
         tuple
-            Modality to its map [B, h, w, C], and modality to its attention [B, tokens, tokens], on request.
+            The pooled maps of all modalities [B, M, C], and modality to its attention [B, tokens, tokens], on request.
         """
-        maps, attention = dict(encoded.maps), {}
         if self.attention is None:
-            return maps, {}
-        for name in self.modalities[1:]:
-            added, weight = self.attention(maps["TEM"], maps[name], need_attention=need_attention)
-            if masks := [encoded.present[m] for m in ("TEM", name) if m in encoded.present]:
-                both = torch.stack(masks).all(0)
-                added = added * both[:, None, None, None]
-                weight = weight * both[:, None, None] if weight is not None else None
-            maps[name] = maps[name] + added
-            if weight is not None:
-                attention[name] = weight
-        return maps, attention
+            return torch.stack([encoded.maps[name].mean((1, 2)) for name in self.modalities], 1), {}
+        tem, names = encoded.maps["TEM"], self.modalities[1:]
+        others = torch.stack([encoded.maps[name] for name in names], 1)
+        added, weight = self.attention(tem, others, need_attention=need_attention)
+        if encoded.present:
+            everybody = torch.ones(len(others), dtype=torch.bool, device=others.device)
+            present = {name: encoded.present.get(name, everybody) for name in self.modalities}
+            both = torch.stack([present["TEM"] & present[name] for name in names], 1)
+            added = added * both[:, :, None, None, None]
+            weight = weight * both[:, :, None, None] if weight is not None else None
+        attention = {} if weight is None else dict(zip(names, weight.unbind(1), strict=True))
+        return torch.cat([tem.unsqueeze(1), others + added], 1).mean((2, 3)), attention
 
     def loss(self, output: Output, labels: Tensor) -> Tensor:
         """Compute CE(fusion) + 0.3 CE(OM) + 0.5 CE(IM) + 0.2 CE(TEM), summed over the batch, without absent branches.
 
         With ordered classes, the loss of the ordinal head is added with its own weight.
         """
-        terms = [
-            self.loss_weights.of(name) * self.branch_loss(output, name, labels)
-            for name in ("fusion", "OM", "IM", "TEM")
-            if name in output.logits
-        ]
+        loss = (self.branch_losses(output, self.losses, labels) * self.loss_shares).sum()
         if ORDINAL in output.extra:
-            terms.append(self.loss_weights.ordinal * ordinal_loss(output.extra[ORDINAL], labels))
-        return torch.stack(terms).sum()
+            loss = loss + self.ordinal_share * ordinal_loss(output.extra[ORDINAL], labels)
+        return loss
 
 
 def _check_grids(shapes: Shapes) -> None:

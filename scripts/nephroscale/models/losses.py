@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.models.network import sum_cross_entropy
+from nephroscale.models.network import cross_entropy_by_patient
 
 
-def sum_focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0, weight: Tensor | None = None) -> Tensor:
-    """Compute the focal loss [], summed over the batch, in float32.
+def focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0, weight: Tensor | None = None) -> Tensor:
+    """Compute the focal loss [B] of each patient, in float32.
 
     The loss of a patient is -(1 - p)^gamma log p, where p is the probability of the true class.
 
@@ -35,7 +35,7 @@ def sum_focal_loss(logits: Tensor, labels: Tensor, gamma: float = 2.0, weight: T
     log_p = log_softmax(logits.float(), -1).gather(1, labels[:, None]).squeeze(1)
     short = (1 - log_p.exp()).clamp(min=torch.finfo(torch.float32).eps)  # for gamma < 1 the slope at 0 is infinite
     each = -(short**gamma) * log_p
-    return (each if weight is None else each * weight[labels]).sum()
+    return each if weight is None else each * weight[labels]
 
 
 def balanced_weights(counts: Sequence[float]) -> list[float]:
@@ -57,7 +57,7 @@ def make_criterion(
     gamma: float = 2.0,
     device: str | torch.device = "cpu",
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """Make the loss function: logits [B, classes] and labels [B] to a loss summed over the batch.
+    """Make the loss function: logits [B, classes] and labels [B] to the losses [B] of the patients.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def make_criterion(
         )
     weight = torch.tensor(balanced_weights(counts), device=device) if class_weights == "balanced" else None
     if loss == "focal":
-        return lambda logits, labels: sum_focal_loss(logits, labels, gamma, weight)
+        return lambda logits, labels: focal_loss(logits, labels, gamma, weight)
     if weight is None:
-        return sum_cross_entropy
-    return lambda logits, labels: cross_entropy(logits.float(), labels, weight, reduction="sum")
+        return cross_entropy_by_patient
+    return lambda logits, labels: cross_entropy(logits.float(), labels, weight, reduction="none")

@@ -178,8 +178,16 @@ class ModalityEncoder(Network):
             if len(rows) == 0:  # no patient of this batch has the modality
                 padding = batch.mask[name].float()[:, :, None, None, None]
                 return padding.expand(-1, -1, *self.shapes[name][:2], self.width)
-            encoded = self.encoders[name](bag.flatten(0, 1).index_select(0, rows)).float()
+            images = bag.view(-1, *bag.shape[2:])
+            if len(rows) == len(images):  # no slot is skipped
+                bag = self.encoders[name](images).float().view(*bag.shape[:2], *self.shapes[name])
+                return self.project(name, bag)
+            encoded = self.encoders[name](images.index_select(0, rows)).float()
             maps = encoded.new_zeros(bag.shape[0] * bag.shape[1], *encoded.shape[1:])
-            bag = maps.index_copy(0, rows, encoded).unflatten(0, bag.shape[:2])
+            bag = maps.index_copy(0, rows, encoded).view(*bag.shape[:2], *self.shapes[name])
+        return self.project(name, bag)
+
+    def project(self, name: str, bag: Tensor) -> Tensor:
+        """Bring the maps of a modality to the common width."""
         projected: Tensor = self.projections[name](bag) if name in self.projections else bag
         return projected

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from nephroscale.models.batch import Batch, Output
     from nephroscale.models.standardisation import Standardisation
 
 
-def sum_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Compute the cross-entropy [] of logits [B, classes] and labels [B], summed over the batch, in float32."""
-    return cross_entropy(logits.float(), labels, reduction="sum")
+def cross_entropy_by_patient(logits: Tensor, labels: Tensor) -> Tensor:
+    """Compute the cross-entropy [B] of logits [B, classes] and labels [B], in float32."""
+    return cross_entropy(logits.float(), labels, reduction="none")
 
 
 class Network(nn.Module):
@@ -36,8 +37,8 @@ class Network(nn.Module):
         forward pass calls :meth:`prepare` first.
     """
 
-    #: Loss [] of logits [B, classes] and labels [B], summed over the batch; the training may replace it.
-    criterion: Callable[[Tensor, Tensor], Tensor] = staticmethod(sum_cross_entropy)
+    #: Loss [B] of each patient from logits [B, classes] and labels [B]; the training may replace it.
+    criterion: Callable[[Tensor, Tensor], Tensor] = staticmethod(cross_entropy_by_patient)
 
     #: Whether a patient may lack a modality; if not, such patients are left out.
     supports_missing_modalities: bool = False
@@ -87,7 +88,7 @@ class Network(nn.Module):
         labels
             [B] int64 class indices.
         """
-        return self.criterion(output.logits["fusion"], labels)
+        return self.criterion(output.logits["fusion"], labels).sum()
 
     def batch_loss(self, output: Output, batch: Batch) -> Tensor:
         """Compute the loss [] of a batch; a patient between two classes counts half for each.
@@ -97,13 +98,17 @@ class Network(nn.Module):
         loss = self.loss(output, batch.labels)
         return loss if batch.second is None else (loss + self.loss(output, batch.second)) / 2
 
-    def branch_loss(self, output: Output, branch: str, labels: Tensor) -> Tensor:
-        """Compute the criterion [] of one branch, over the patients who have its modality (for `fusion`, all)."""
-        logits = output.logits[branch]
-        if branch in output.present_idx:
-            present = output.present_idx[branch]
-            logits, labels = logits.index_select(0, present), labels.index_select(0, present)
-        return self.criterion(logits, labels)
+    def branch_losses(self, output: Output, branches: Sequence[str], labels: Tensor) -> Tensor:
+        """Compute the criterion [branches], each summed over the patients who have its modality (for `fusion`, all)."""
+        logits = torch.stack([output.logits[branch].float() for branch in branches])
+        losses = self.criterion(logits.flatten(0, 1), labels.expand(len(branches), -1).flatten()).view(
+            len(branches), -1
+        )
+        if output.present:
+            everybody = torch.ones_like(labels, dtype=torch.bool)
+            present = torch.stack([output.present.get(branch, everybody) for branch in branches])
+            losses = torch.where(present, losses, 0.0)
+        return losses.sum(1)
 
     def after_step(self) -> None:
         """Update what follows the optimizer's step, such as a momentum teacher; by default nothing."""

@@ -87,6 +87,8 @@ def pool_mean(bag: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 def pool_representative(bag: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Take the first instance: the representative glomerulus, or the first photographed marker of the panel."""
+    if bag.shape[1] == 1:
+        return bag.squeeze(1) * mask.to(bag.dtype).view(-1, 1, 1, 1), mask.float()
     first = (mask & (mask.cumsum(1) == 1)).float()
     return (bag * first.to(bag.dtype)[:, :, None, None, None]).sum(1), first
 

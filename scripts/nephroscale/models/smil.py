@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 
 from nephroscale.models.precision import full_precision, square_root
+
+
+PAIR_VALUES = 2**22
+"""Values of differences that are kept at once: 32 MiB in float64."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,7 @@ def bag_distances(features: Tensor, mask: Tensor, *, released: bool = False) -> 
     """Compute the Euclidean distances between the instances of each bag, rescaled jointly to [0, 1].
 
     Differences are computed explicitly in float64. The matrix form of ``torch.cdist`` has errors of 0.01 here, which
-    the min-max scaling of the weights would amplify. Each instance is compared with all later ones in one step, so that
-    the memory is bounded by the size of the bag.
+    the min-max scaling of the weights would amplify.
 
     Parameters
     ----------
@@ -59,21 +63,40 @@ def bag_distances(features: Tensor, mask: Tensor, *, released: bool = False) -> 
     """
     flat = features.flatten(2).float() if released else features.flatten(2).double()
     low, high = flat.aminmax(dim=-1)
-    low = low.masked_fill(~mask, torch.inf).amin(1)
-    span = high.masked_fill(~mask, -torch.inf).amax(1) - low
-    span = torch.where(span > 0, span, 1.0)[:, None, None]
+    low = low.masked_fill_(~mask, torch.inf).amin(1)
+    span = high.masked_fill_(~mask, -torch.inf).amax(1) - low
+    span = span.masked_fill_(span <= 0, 1.0).view(-1, 1, 1)
     if released:
-        flat = ((flat - low[:, None, None]) / span).double()
+        flat = ((flat - low.view(-1, 1, 1)) / span).double()
 
-    squared = flat.new_zeros(*mask.shape, mask.shape[1])
-    for first in range(mask.shape[1] - 1):
-        row = (flat[:, first + 1 :] - flat[:, first : first + 1]).square_().sum(-1)
-        squared[:, first, first + 1 :] = row
-        squared[:, first + 1 :, first] = row
+    squared = _squared_distances(flat)
     # The root is computed in float64 and rounded to float32, because torch's float32 root is not always correctly
     # rounded. Without `released`, x is not rescaled: dividing the distances by `span` gives the same.
     distances = square_root(squared.float().double()).float() if released else square_root(squared) / span
-    return torch.where(mask[:, :, None] & mask[:, None, :], distances, 0.0).double()
+    return distances.double() * (mask.unsqueeze(2) & mask.unsqueeze(1))
+
+
+def _squared_distances(flat: Tensor) -> Tensor:
+    """Compute the squared distances [B, N, N] of instances [B, N, D], each pair once.
+
+    Many pairs are compared in one step, but of large maps so few that the differences take little memory.
+    """
+    patients, number, length = flat.shape
+    first, second, place = _pairs(number, flat.device)
+    at_once = max(1, PAIR_VALUES // max(1, patients * length))
+    squared = [flat.new_zeros(patients, 1)]
+    for one, other in zip(first.split(at_once), second.split(at_once), strict=True):
+        squared.append((flat.index_select(1, other) - flat.index_select(1, one)).square_().sum(-1))
+    return torch.cat(squared, 1).index_select(1, place).view(patients, number, number)
+
+
+@cache
+def _pairs(number: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """The pairs of a bag's instances, and the place [N * N] of each distance among zero and those of the pairs."""
+    first, second = torch.triu_indices(number, number, 1)
+    place = torch.zeros(number, number, dtype=torch.int64)
+    place[first, second] = place[second, first] = torch.arange(1, len(first) + 1)
+    return first.to(device), second.to(device), place.flatten().to(device)
 
 
 @torch.no_grad()
@@ -108,23 +131,22 @@ def select_instances(features: Tensor, mask: Tensor, threshold: float = 1.5, *, 
     with full_precision(features.device.type):
         distances = bag_distances(features, mask, released=released)
         count = mask.sum(1)
-        centre = distances.sum(2).masked_fill(~mask, torch.inf).argmin(1)
-        mean_distance = distances.sum((1, 2)) / (count * (count - 1)).clamp(min=1)
-        distance = distances.gather(1, centre[:, None, None].expand(-1, 1, mask.shape[1])).squeeze(1)
-        kept = mask & (distance <= threshold * mean_distance[:, None])
+        centre = distances.sum(2).masked_fill_(~mask, torch.inf).argmin(1, keepdim=True)
+        mean_distance = distances.sum((1, 2)) / (count * (count - 1)).clamp_(min=1)
+        distance = distances.gather(1, centre.unsqueeze(2).expand(-1, 1, mask.shape[1])).squeeze(1)
+        kept = mask & (distance <= (threshold * mean_distance).unsqueeze(1))
 
         place = kept.cumsum(1) - 1 if released else torch.arange(mask.shape[1], device=mask.device)
-        first = kept & (place == centre[:, None])
-        others = kept & ~first
-        nearness = ((1 / (distance.float() + 1e-8)) if released else 1 / (distance + 1e-8)).double()
-        least = nearness.masked_fill(~others, torch.inf).amin(1, keepdim=True)
-        most = nearness.masked_fill(~others, -torch.inf).amax(1, keepdim=True)
+        first = kept & (place == centre)
+        not_others = ~kept | first
+        nearness = (distance.float() if released else distance).add(1e-8).reciprocal_().double()
+        least = nearness.masked_fill(not_others, torch.inf).amin(1, keepdim=True)
+        most = nearness.masked_fill(not_others, -torch.inf).amax(1, keepdim=True)
         spread = most - least
-        noise = 0.0 if released else torch.finfo(torch.float32).eps
-        differs = spread > noise * most
-        weight = torch.where(differs, (nearness - least) / torch.where(differs, spread, 1.0), 1.0)
-        weight = torch.where(first, 1.0, torch.where(others, weight, 0.0))
-    return Selection(centre, kept, weight, distance, mean_distance)
+        equal = spread <= (0.0 if released else torch.finfo(torch.float32).eps) * most
+        weight = (nearness - least) / spread
+        weight.masked_fill_(equal, 1.0).masked_fill_(not_others, 0.0).masked_fill_(first, 1.0)
+    return Selection(centre.squeeze(1), kept, weight, distance, mean_distance)
 
 
 def apply_prior(weight: Tensor, prior: Tensor) -> Tensor:
@@ -158,4 +180,4 @@ class SparseMultiInstance(nn.Module):
         selection = select_instances(features, mask, self.threshold, released=self.released)
         if prior is not None:
             selection = replace(selection, weight=apply_prior(selection.weight, prior))
-        return (features * selection.weight.to(features.dtype)[:, :, None, None, None]).sum(1), selection
+        return (features * selection.weight.to(features.dtype).view(*mask.shape, 1, 1, 1)).sum(1), selection

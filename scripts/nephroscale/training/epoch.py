@@ -15,6 +15,7 @@ from nephroscale.models.network import Network
 from nephroscale.training.augment import flip
 from nephroscale.training.data import Bag, Layout, collate, layouts_of
 from nephroscale.training.missing import drop_modalities
+from nephroscale.training.optimizer import set_gradients
 from nephroscale.training.precision import autocast
 from nephroscale.training.recorded import pad_images
 from nephroscale.training.settings import TrainSettings
@@ -61,7 +62,7 @@ def training_step(
     """Update the weights by one batch and free the gradients, so that recordings share memory; return the loss []."""
     with autocast(batch.labels.device.type, settings.precision):
         loss = network.batch_loss(network(batch), batch)
-    loss.backward()  # type: ignore[no-untyped-call]
+    set_gradients(loss, optimizer)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return (loss.detach(),)
@@ -126,20 +127,6 @@ def batches(
     for batch in ahead(read) if on_gpu else (each() for each in read):
         changed = batch if change is None else change(batch)
         yield pad_images(changed).pinned().to(device) if on_gpu else changed
-
-
-def make_optimizer(network: torch.nn.Module, settings: TrainSettings) -> torch.optim.Adam:
-    """Make the paper's optimizer, Adam with amsgrad, for the trainable parameters, in one fused kernel."""
-    trainable = [p for p in network.parameters() if p.requires_grad]
-    on_gpu = bool(trainable) and trainable[0].is_cuda
-    return torch.optim.Adam(
-        trainable,
-        lr=torch.tensor(settings.learning_rate, device=trainable[0].device) if on_gpu else settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        amsgrad=True,
-        fused=True,  # the other forms call torch.sqrt, which differs between processors
-        capturable=on_gpu,
-    )
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -25,7 +25,6 @@ from nephroscale.training.data import Bag, Layout, class_counts, holds_pixels, l
 from nephroscale.training.epoch import (
     Step,
     cosine_rate,
-    make_optimizer,
     set_rate,
     train_epoch,
     training_step,
@@ -34,6 +33,7 @@ from nephroscale.training.epoch import (
 )
 from nephroscale.training.fold_data import FoldData
 from nephroscale.training.missing import choose_cases
+from nephroscale.training.optimizer import make_optimizer
 from nephroscale.training.precision import make_deterministic, prepare
 from nephroscale.training.recorded import Recorded
 from nephroscale.training.settings import TrainSettings

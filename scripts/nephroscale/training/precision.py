@@ -48,7 +48,7 @@ def make_deterministic(device: str) -> None:
                 fix="Set it to cpu, or request a GPU from the cluster.",
             )
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads what nothing wrote
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # nothing reads what nothing wrote
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import the compiler
 
 

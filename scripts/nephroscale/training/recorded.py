@@ -48,7 +48,7 @@ class Recorded:
 
     def __call__(self, batch: Batch) -> tuple[Tensor, ...]:
         """Run the function on a batch; the results belong to the caller."""
-        names = (*batch.features, batch.second is None, batch.prior is None, *batch.negative, *batch.present_idx)
+        names = (*batch.features, batch.second is None, batch.prior is None, *batch.negative, "lacking", *batch.lacking)
         layout = (*names, *(tensor.shape for tensor in _tensors(batch)))
         if layout not in self._recordings:
             if len(self._recordings) == MOST_RECORDINGS:

@@ -13,7 +13,7 @@ from nephroscale.errors import NephroscaleError
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
 GROUP_PIXELS = 4 * 224 * 224
-"""Pixels that a CPU encodes at once: larger maps do not stay in its caches between layers."""
+"""Pixels that a CPU encodes at once, to within a half: larger maps do not stay in its caches between layers."""
 
 
 class Encoder(nn.Module):
@@ -48,8 +48,8 @@ class Encoder(nn.Module):
         self.channels_last: bool | None = None
         self.frozen: list[nn.Module] = []
         middle, spread = torch.tensor(mean), torch.tensor(sd)
-        self.register_buffer("scale", 1 / (255 * spread), persistent=False)
-        self.register_buffer("shift", -middle / spread, persistent=False)
+        self.register_buffer("scale", (1 / (255 * spread))[:, None, None], persistent=False)
+        self.register_buffer("shift", (-middle / spread)[:, None, None], persistent=False)
 
     def maps(self, images: Tensor) -> Tensor:
         """Turn normalised images [M, 3, S, S] into maps [M, h, w, C]."""
@@ -93,14 +93,17 @@ class Encoder(nn.Module):
         """Encode images [M, S, S, 3] uint8 (grey images repeat their channel) to maps [M, h, w, C]."""
         if pixels.device.type != "cpu" or self._uses_batch_statistics():
             return self._encode(pixels)
-        group = max(1, GROUP_PIXELS // (pixels.shape[1] * pixels.shape[2]))
-        return torch.cat([self._encode(images) for images in torch.split(pixels, group)])
+        groups = max(1, round(pixels.shape[0] * pixels.shape[1] * pixels.shape[2] / GROUP_PIXELS))
+        if groups == 1:
+            return self._encode(pixels)
+        return torch.cat([self._encode(images) for images in pixels.tensor_split(groups)])
 
     def _encode(self, pixels: Tensor) -> Tensor:
         images = pixels.permute(0, 3, 1, 2)  # channels are last in memory, where group norm is slow on a CPU
         last = pixels.device.type == "cuda" if self.channels_last is None else self.channels_last
-        images = images if last else images.contiguous()
-        return self.maps(torch.addcmul(self.shift[:, None, None], images.float(), self.scale[:, None, None]))
+        layout = torch.preserve_format if last else torch.contiguous_format
+        images = images.to(torch.float32, memory_format=layout)
+        return self.maps(torch.addcmul(self.shift, images, self.scale))
 
     def _uses_batch_statistics(self) -> bool:
         """Whether batch statistics are computed, which would change in groups of images."""

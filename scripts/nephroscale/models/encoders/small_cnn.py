@@ -30,12 +30,13 @@ class GridMean(nn.Module):
         edges = torch.arange(GRID + 1, dtype=torch.float64) * side / GRID
         place = torch.arange(side, dtype=torch.float64)
         overlap = torch.minimum(edges[1:, None], place + 1) - torch.maximum(edges[:-1, None], place)
-        self.register_buffer("cells", (overlap.clamp(min=0) * GRID / side).float(), persistent=False)
+        along = overlap.clamp(min=0) * GRID / side
+        self.register_buffer("cells", torch.kron(along, along).float(), persistent=False)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Average maps [M, C, s, s] to [M, C, 7, 7]."""
-        averaged: Tensor = self.cells @ maps @ self.cells.T
-        return averaged
+        averaged = maps.flatten(0, 1).flatten(1) @ self.cells.T
+        return averaged.view(*maps.shape[:2], GRID, GRID)
 
 
 def stage(channels_in: int, channels: int, stride: int) -> nn.Sequential:

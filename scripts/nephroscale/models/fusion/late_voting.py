@@ -41,11 +41,11 @@ class LateVoting(FusionNetwork):
         present = self.present_mask(encoded)
         votes = votes.masked_fill(~present[:, :, None], -torch.inf)
         logits["fusion"] = torch.logsumexp(votes, 1) - present.sum(1, keepdim=True).log()
-        return Output(logits, encoded.selection, weights=encoded.weights, present_idx=batch.present_idx)
+        return Output(logits, encoded.selection, weights=encoded.weights, present=encoded.present)
 
     def loss(self, output: Output, labels: Tensor) -> Tensor:
         """Sum the classifiers' losses [], each over the patients who have its modality."""
-        return torch.stack([self.branch_loss(output, name, labels) for name in self.modalities]).sum()
+        return self.branch_losses(output, self.modalities, labels).sum()
 
 
 NETWORK = LateVoting

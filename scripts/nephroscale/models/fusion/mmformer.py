@@ -32,9 +32,13 @@ class Config(AttentionFusionConfig):
 class MMFormer(FusionNetwork):
     """An mmFormer-like network: a transformer block in each modality, then one over all."""
 
+    loss_shares: Tensor
+
     def __init__(self, shapes: Shapes, classes: int, config: Config, *, slots: int = 1) -> None:
         super().__init__(shapes, classes, config, slots=slots)
-        self.loss_weights = config.loss_weights
+        self.losses = ("fusion", *self.modalities)
+        shares = torch.tensor([config.loss_weights.of(name) for name in self.losses])
+        self.register_buffer("loss_shares", shares, persistent=False)
         self.tokens = Tokens(self.modalities, self.width, self.hidden)
         self.place = nn.ParameterDict(
             {
@@ -59,12 +63,11 @@ class MMFormer(FusionNetwork):
         mixed = self.norm(self.among(torch.cat(list(tokens.values()), 1), mask))
         parts = zip(torch.split(mixed, lengths, 1), torch.split(mask, lengths, 1), strict=True)
         logits["fusion"] = self.fusion(torch.cat([masked_mean(part, its_mask) for part, its_mask in parts], -1))
-        return Output(logits, encoded.selection, weights=encoded.weights, present_idx=batch.present_idx)
+        return Output(logits, encoded.selection, weights=encoded.weights, present=encoded.present)
 
     def loss(self, output: Output, labels: Tensor) -> Tensor:
         """Add the fusion's loss and the weighted auxiliary losses, each over the patients who have its modality."""
-        auxiliary = [self.loss_weights.of(name) * self.branch_loss(output, name, labels) for name in self.modalities]
-        return torch.stack([self.branch_loss(output, "fusion", labels), *auxiliary]).sum()
+        return (self.branch_losses(output, self.losses, labels) * self.loss_shares).sum()
 
 
 NETWORK = MMFormer

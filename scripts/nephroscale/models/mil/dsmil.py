@@ -69,7 +69,7 @@ class DSMIL(InstanceNetwork):
 
     def loss(self, output: Output, labels: Tensor) -> Tensor:
         """Average the losses of the two streams, summed over the batch."""
-        return (self.criterion(output.logits["instance"], labels) + self.criterion(output.logits["bag"], labels)) / 2
+        return self.branch_losses(output, ("instance", "bag"), labels).sum() / 2
 
 
 NETWORK = DSMIL
