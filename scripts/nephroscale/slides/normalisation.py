@@ -13,7 +13,7 @@ import numpy as np
 from nephroscale.slides.stain import DENSITY, GLASS_MARGIN, MacenkoFit, ReinhardFit, StainReference
 
 GAIN_LIMIT = 3.0
-STRIP_PX = 64
+STRIP_PX = 128
 
 Method = Literal["macenko", "vahadane", "reinhard", "none"]
 Fit = MacenkoFit | ReinhardFit

@@ -7,13 +7,14 @@ import math
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
 from nephroscale.arrays import digesting_store
+from nephroscale.slides.shard_tree import ChunkReader, ShardTree
 from nephroscale.slides.shards import CODECS, Codec, ShardWriter
 from nephroscale.slides.tile_status import TileStatus
 
@@ -26,16 +27,6 @@ STATUS_COLOURS = {
     TileStatus.TISSUE: [64, 160, 64, 96],
     TileStatus.UNREADABLE: [208, 32, 32, 160],
 }
-
-
-class ChunkReader(Protocol):
-    """The pixels of level 0."""
-
-    def __call__(self, y: int, x: int, height: int, width: int) -> np.ndarray | None:
-        """Read the pixels [c, height, width] of a chunk, cut at the edge; None where it is empty.
-
-        Called once for each chunk, from several threads.
-        """
 
 
 def write_pyramid(
@@ -93,7 +84,7 @@ def write_pyramid(
     shard = tile_px * max(2, SHARD_PX // tile_px // 2 * 2)
     group = zarr.open_group(digesting_store(path), mode="w-", zarr_format=3)
     group.attrs.update(json.loads(json.dumps(_image_metadata(levels, mpp, dtype, colours, attributes), sort_keys=True)))
-    arrays = [
+    for number, level in enumerate(shapes):
         group.create_array(
             str(number),
             shape=level,
@@ -106,9 +97,7 @@ def write_pyramid(
             dimension_names=["c", "y", "x"],
             config={"write_empty_chunks": False},
         )
-        for number, level in enumerate(shapes)
-    ]
-    _Writer(arrays, source, ShardWriter(path, shard, tile_px, codec, pool)).write(levels - 1)
+    ShardTree(shapes, dtype, source, ShardWriter(path, shard, tile_px, codec), pool).write()
     return levels
 
 
@@ -126,50 +115,6 @@ def count_levels(height: int, width: int) -> int:
 def list_shapes(channels: int, height: int, width: int) -> list[tuple[int, int, int]]:
     """List channels, height and width of the levels of a pyramid."""
     return [(channels, -(-height // 2**level), -(-width // 2**level)) for level in range(count_levels(height, width))]
-
-
-class _Writer:
-    """Recursion over quadrants."""
-
-    def __init__(self, arrays: list[zarr.Array[Any]], source: ChunkReader, shards: ShardWriter) -> None:
-        self.arrays, self.source, self.shards, self.shard = arrays, source, shards, shards.shard
-
-    def write(self, top: int) -> None:
-        """Write all levels, from each shard of the coarsest down."""
-        _, height, width = self.arrays[top].shape
-        for row in range(-(-height // self.shard)):
-            for column in range(-(-width // self.shard)):
-                self._shard(top, row, column, None)
-
-    def _shard(self, level: int, row: int, column: int, half: np.ndarray | None) -> bool:
-        """Write one shard and those that it is made from, and `half`, the same at half the scale; whether it exists."""
-        array = self.arrays[level]
-        channels, high, wide = array.shape
-        top, left = row * self.shard, column * self.shard
-        if top >= high or left >= wide:
-            return False
-        side = self.shards.chunk
-        block: np.ndarray | None = None
-        if level:
-            block, middle = np.zeros((channels, self.shard, self.shard), array.dtype), self.shard // 2
-            quarters = [(down, right) for down in (0, 1) for right in (0, 1)]
-            parts = [block[:, down * middle :, right * middle :][:, :middle, :middle] for down, right in quarters]
-            found = [
-                self._shard(level - 1, 2 * row + down, 2 * column + right, part)
-                for (down, right), part in zip(quarters, parts, strict=True)
-            ]
-            if not any(found):
-                return False
-
-        def chunk(y: int, x: int) -> np.ndarray | None:
-            height, width = min(side, high - top - y), min(side, wide - left - x)
-            if height <= 0 or width <= 0:
-                return None
-            if block is None:
-                return self.source(top + y, left + x, height, width)
-            return block[:, y : y + height, x : x + width]
-
-        return self.shards.write(level, row, column, chunk, half)
 
 
 def write_tissue_label(path: Path, status: np.ndarray, *, tile_px: int, mpp: float | None, levels: int) -> None:

@@ -6,8 +6,7 @@ Zarr needs a millisecond for each chunk beside its compression, several times wh
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from concurrent.futures import Executor
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -22,6 +21,8 @@ from zarr.codecs import BloscCodec, ZstdCodec
 from nephroscale.digest_on_write import remember_digest
 
 Chunk = Callable[[int, int], np.ndarray | None]
+Corners = Sequence[tuple[int, int]]
+Compressed = bytes | bytearray
 
 Codec = Literal["zstd", "lz4"]
 GROUP = 4  # chunks that a thread takes at a time
@@ -45,7 +46,7 @@ ABSENT = 2**64 - 1
 
 
 class ShardWriter:
-    """Writes the shards of the levels of a pyramid.
+    """Writes the shards of the levels of a pyramid, from any thread.
 
     Parameters
     ----------
@@ -55,42 +56,45 @@ class ShardWriter:
         Sides of a shard and of a chunk, pixels.
     codec
         How chunks are compressed.
-    pool
-        Threads that compress; the bytes do not depend on them.
 
     References
     ----------
     Zarr v3, sharding codec 1.0: chunks in any order, then offset and length of each (uint64) and a CRC32C of these.
     """
 
-    def __init__(self, path: Path, shard: int, chunk: int, codec: Codec, pool: Executor | None) -> None:
+    def __init__(self, path: Path, shard: int, chunk: int, codec: Codec) -> None:
         self.path, self.shard, self.chunk = path, shard, chunk
         self._encode = CODECS[codec].encode
-        self._map = map if pool is None else pool.map
+        starts = range(0, shard, chunk)
+        corners = list(itertools.product(starts, starts))
+        self.groups = [corners[n : n + GROUP] for n in range(0, len(corners), GROUP)]
         blosc.use_threads = False  # Blosc's own threads write blocks in the order in which they end
 
-    def write(self, level: int, row: int, column: int, chunk: Chunk, half: np.ndarray | None) -> bool:
-        """Write a shard, if any of its chunks is not zero, and halve it.
+    def compress(self, corners: Corners, chunk: Chunk, half: np.ndarray | None) -> list[Compressed]:
+        """Compress and halve the chunks at one group of corners; chunks of zeros become empty.
+
+        Parameters
+        ----------
+        corners
+            One of `groups`.
+        chunk
+            Gives the chunk [c, h, w] at a corner (y, x) of the shard, cut at the edge of the level; None where there
+            is none.
+        half
+            [c, shard / 2, shard / 2], where the shard is written at half the scale; None at the last level.
+        """
+        return [self._compress(chunk(y, x), None if half is None else half[:, y // 2 :, x // 2 :]) for y, x in corners]
+
+    def write(self, level: int, row: int, column: int, chunks: Sequence[Compressed]) -> bool:
+        """Write a shard, if any of its chunks is not empty; return whether it was written.
 
         Parameters
         ----------
         level, row, column
             Place of the shard.
-        chunk
-            Gives the chunk [c, h, w] at a corner (y, x) of the shard, cut at the edge of the level; None where there
-            is none. Called once for each corner, by the threads of the pool.
-        half
-            [c, shard / 2, shard / 2], where the shard is written at half the scale; None at the last level.
-
-        Returns
-        -------
-        bool
-            Whether it was written; chunks of zeros are left out.
+        chunks
+            All of its chunks, in the order of `groups`.
         """
-        starts = range(0, self.shard, self.chunk)
-        corners = list(itertools.product(starts, starts))
-        groups = [corners[n : n + GROUP] for n in range(0, len(corners), GROUP)]
-        chunks = [one for group in self._map(lambda group: self._group(group, chunk, half), groups) for one in group]
         if not any(chunks):
             return False
         lengths = np.array([len(data) for data in chunks], np.uint64)
@@ -105,10 +109,7 @@ class ShardWriter:
         remember_digest(file, *parts)
         return True
 
-    def _group(self, corners: list[tuple[int, int]], chunk: Chunk, half: np.ndarray | None) -> list[bytes | bytearray]:
-        return [self._compress(chunk(y, x), None if half is None else half[:, y // 2 :, x // 2 :]) for y, x in corners]
-
-    def _compress(self, part: np.ndarray | None, half: np.ndarray | None) -> bytes | bytearray:
+    def _compress(self, part: np.ndarray | None, half: np.ndarray | None) -> Compressed:
         # Most chunks have a pixel that is not zero among few.
         if part is None or not (part[:, ::32, ::32].any() or part.any()):
             return b""

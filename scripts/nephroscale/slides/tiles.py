@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import Lock
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
@@ -27,7 +27,7 @@ from nephroscale.slides.tile_reader import BUBBLE_LEVEL, FOLD_LEVEL, PEN_LEVEL
 from nephroscale.slides.tile_status import TileStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from nephroscale.cohort.image import ImageRow
@@ -119,10 +119,22 @@ def tile_slide(  # noqa: PLR0917
             else:
                 reader = open_field(reader, row)
                 modality = Fluorescence(reader, scales, row, settings, facts)
-            with ThreadPoolExecutor(threads) as pool:
+            # OpenCV's own threads would wait for those of the pool.
+            with opencv_threads(1), ThreadPoolExecutor(threads) as pool:
                 return _tile(reader, facts, scales, modality, row, settings, out, pool if threads > 1 else None, report)
         except UnreadableSlide as fault:
             raise Rejected("the file became unreadable while it was being read") from fault
+
+
+@contextmanager
+def opencv_threads(count: int) -> Iterator[None]:
+    """Let OpenCV use so many threads in one call."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(count)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _tile(  # noqa: PLR0917
