@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 INPUTS = 2  # levels, and what they are beyond those around
+SCREEN_WIDTH = 20
 WIDTHS = (16, 20, 28)  # channels at a half, a quarter and an eighth of the resolution
 
 
@@ -52,6 +53,27 @@ class MarkNet(nn.Module):
         return functional.pixel_shuffle(self.last(fine), 2)
 
 
+class ScreenNet(nn.Module):
+    """Says where :class:`MarkNet` may find something: a logit for each block of 8 x 8 pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.screen = nn.ModuleList(
+            [_conv(16, SCREEN_WIDTH), _conv(SCREEN_WIDTH, SCREEN_WIDTH, step=2), _conv(SCREEN_WIDTH, SCREEN_WIDTH)]
+        )
+        self.last = nn.Conv2d(SCREEN_WIDTH, 1, 1)
+
+    def forward(self, squares: Tensor) -> Tensor:
+        """Logits of blocks.
+
+        Parameters
+        ----------
+        squares
+            float32 [n, 16, h / 4, w / 4], by :func:`nephroscale.tem.network.screen_inputs_of`.
+        """
+        return self.last(_through(self.screen, squares))
+
+
 def _through(layers: nn.ModuleList, values: Tensor) -> Tensor:
     for layer in layers:
         values = functional.relu(layer(values))
@@ -62,7 +84,7 @@ def _doubled(values: Tensor) -> Tensor:
     return functional.interpolate(values, scale_factor=2.0, mode="nearest")
 
 
-def merged(network: MarkNet) -> dict[str, Tensor]:
+def merged(network: MarkNet | ScreenNet) -> dict[str, Tensor]:
     """Weights and biases of the layers, with the normalisation in them."""
     result = {}
     for name, layer in network.named_modules():

@@ -12,7 +12,17 @@ from PIL import Image, ImageDraw, ImageFont
 
 from nephroscale.tem.clean import clean_burned_in
 from nephroscale.tem.marks import find_marks
-from nephroscale.tem.network import WEIGHTS, compute_logits, find_drawn, inputs_of, load_layers
+from nephroscale.tem.network import (
+    WEIGHTS,
+    compute_logits,
+    compute_some_logits,
+    find_drawn,
+    inputs_of,
+    load_layers,
+    load_screen_layers,
+    screen_blocks,
+    screen_inputs_of,
+)
 from nephroscale.tem.read import read_tem
 from nephroscale.tem.screen import Levels
 from nephroscale.tem.shapes import dilated
@@ -65,6 +75,37 @@ def test_weights_fit_the_network(program):
     expected = {name: tuple(value.shape) for name, value in program.merged(program.MarkNet()).items()}
     assert {name: value.shape for name, value in load_layers().items()} == expected
     assert WEIGHTS.stat().st_size < 200_000
+
+
+def test_numpy_computes_what_the_trained_screening_network_does(program):
+    torch.manual_seed(1)
+    network = program.ScreenNet()
+    for _ in range(3):
+        network(torch.randn(2, 16, 16, 16))
+    network.eval()
+    layers = {name: value.numpy() for name, value in program.merged(network).items()}
+    image = np.random.default_rng(4).integers(0, 256, (88, 120), dtype=np.uint8)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(screen_inputs_of(image))[None])[0, 0].numpy()
+    assert np.abs(screen_blocks(image, layers) - expected).max() < 1e-4 * np.abs(expected).max()
+    assert {name: value.shape for name, value in load_screen_layers().items()} == {
+        name: value.shape for name, value in layers.items()
+    }
+
+
+@pytest.mark.parametrize("quality", [0, 75])
+def test_marks_are_seen_where_only_parts_of_an_image_are_looked_at(quality):
+    random = np.random.default_rng(7)
+    coarse = cv2.resize(random.normal(0, 1, (22, 30)), (1200, 900), interpolation=cv2.INTER_CUBIC)
+    tissue = np.clip(140 + 25 * coarse + random.normal(0, 10, (900, 1200)), 0, 255).astype(np.uint8)
+    drawn, truth = drawn_on(tissue, large_text, 235, 1)
+    picture = jpeg(drawn, quality)
+    whole, some = compute_logits(picture, load_layers()), compute_some_logits(picture, load_layers())
+    looked = some > -np.inf
+    assert looked.mean() < 0.1  # so the rest was left out
+    assert (whole[truth] > 0).mean() > 0.8
+    assert ((some > 0) & truth).sum() >= 0.99 * ((whole > 0) & truth).sum()
+    assert np.abs(some - whole)[looked].max() < 0.05
 
 
 def test_bands_give_what_the_whole_image_gives(monkeypatch):

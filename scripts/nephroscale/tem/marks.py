@@ -93,9 +93,16 @@ def _between(image: np.ndarray, count_rows: RowCounter) -> tuple[int, int]:
 def _frame_rows(image: np.ndarray) -> int:
     """Count the rows from the first on that have one level, and the smoothed one after them."""
     head = image[: max(2, int(len(image) * WIDEST_FRAME))]
-    away = cv2.absdiff(head, np.repeat(np.median(head, axis=1).astype(np.uint8)[:, None], head.shape[1], axis=1))
-    count = int(np.argmin(np.append((away <= FRAME_FLAT).mean(axis=1) >= FRAME, False)))
+    if not _have_one_level(head[:1]).all():  # nearly always
+        return 0
+    count = int(np.argmin(np.append(_have_one_level(head), False)))
     return count if count in {0, len(head)} else count + 1
+
+
+def _have_one_level(rows: np.ndarray) -> np.ndarray:
+    """Whether most pixels of each row are about of one level: bool [h]."""
+    away = cv2.absdiff(rows, np.repeat(np.median(rows, axis=1).astype(np.uint8)[:, None], rows.shape[1], axis=1))
+    return np.asarray((away <= FRAME_FLAT).mean(axis=1) >= FRAME)
 
 
 def find_strips(image: np.ndarray) -> tuple[int, int]:
@@ -126,13 +133,11 @@ def _gradient_rows(image: np.ndarray) -> int:
     """Count the rows of a strip that starts at row 0 and whose ground is a gradient: most neighbours are even."""
     height = image.shape[0]
     limit, edge = int(height * MAX_STRIP), max(3, height // 200)
-    head = contiguous(image[: limit + 2 * edge + JPEG_BLOCK])
-    across = (cv2.absdiff(head[:-1, 1:], head[:-1, :-1]) <= EVEN).mean(axis=1)
-    along = (cv2.absdiff(head[1:], head[:-1]) <= EVEN).mean(axis=1)
-    share = np.maximum(across, along)
-    rows = np.flatnonzero(share >= 0.5)
-    if not rows.size or rows[0] > edge:
+    head = image[: limit + 2 * edge + JPEG_BLOCK]
+    if not (_even_share(contiguous(head[: edge + 2])) >= 0.5).any():  # nearly always
         return 0
+    share = _even_share(contiguous(head))
+    rows = np.flatnonzero(share >= 0.5)
     gaps = np.flatnonzero(np.diff(rows) > edge + 1)
     end = int(rows[gaps[0]] if gaps.size else rows[-1]) + 1
     tissue = np.flatnonzero(share[end : end + JPEG_BLOCK + 1] <= MOST_EVEN_TISSUE)
@@ -141,6 +146,12 @@ def _gradient_rows(image: np.ndarray) -> int:
     end += int(tissue[0])
     beyond = share[end + 1 : end + 1 + edge]
     return end + max(1, edge // 3) if beyond.size and beyond.max() <= MOST_EVEN_TISSUE else 0
+
+
+def _even_share(rows: np.ndarray) -> np.ndarray:
+    """Share of the pixels of each row but the last that are as their neighbours in it, or as those below: [h - 1]."""
+    across, along = cv2.absdiff(rows[:-1, 1:], rows[:-1, :-1]), cv2.absdiff(rows[1:], rows[:-1])
+    return np.asarray(np.maximum((across <= EVEN).mean(axis=1), (along <= EVEN).mean(axis=1)))
 
 
 def _level_rows(image: np.ndarray) -> int:
