@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy, softmax
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.models.losses import balanced_weights, make_criterion, focal_loss
+from nephroscale.models.losses import balanced_weights, focal_loss, make_criterion
 from nephroscale.models.network import cross_entropy_by_patient
 
 LOGITS = torch.randn(6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float32)

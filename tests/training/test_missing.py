@@ -18,9 +18,9 @@ from nephroscale.models.weights import load_model
 from nephroscale.training import fit as fitting
 from nephroscale.training.data import Bag, class_counts, collate, layouts_from, layouts_of, shapes_of
 from nephroscale.training.epoch import train_epoch, validate
-from nephroscale.training.optimizer import make_optimizer
 from nephroscale.training.fold_data import FoldData
 from nephroscale.training.missing import drop_modalities
+from nephroscale.training.optimizer import make_optimizer
 from nephroscale.training.settings import TrainSettings
 from support.networks import build_network
 from support.stored_features import Cohort

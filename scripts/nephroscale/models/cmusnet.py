@@ -118,7 +118,7 @@ class CMUSNet(ModalityEncoder):
 
     def forward(self, batch: Batch, *, need_attention: bool = False) -> Output:
         """Predict a batch; attention maps are computed only with `need_attention`."""
-        return self.predict_maps(self.encode_modalities(batch), batch, need_attention=need_attention)
+        return self.predict_maps(self.encode_modalities(batch), need_attention=need_attention)
 
     def without_regions(self, batch: Batch, modality: str, regions: Tensor) -> Output:
         """Predict one patient, each time without some regions of the map that the attention reads.
@@ -143,9 +143,9 @@ class CMUSNet(ModalityEncoder):
         mean = (tokens * rest).sum(1, keepdim=True) / rest.sum(1, keepdim=True)
         maps[modality] = torch.where(deleted, mean, tokens).reshape(maps[modality].shape)
         present = {name: who.expand(times) for name, who in encoded.present.items()}
-        return self.predict_maps(ModalityMaps(maps, present), batch)
+        return self.predict_maps(ModalityMaps(maps, present))
 
-    def predict_maps(self, encoded: ModalityMaps, batch: Batch, *, need_attention: bool = False) -> Output:
+    def predict_maps(self, encoded: ModalityMaps, *, need_attention: bool = False) -> Output:
         """Predict from one map for each modality and patient."""
         pooled, attention = self.attend(encoded, need_attention=need_attention)
         if encoded.present:
@@ -166,7 +166,7 @@ class CMUSNet(ModalityEncoder):
 
         The released code has a ReLU on the logits.
         """
-        layers = [self.branches[name].linear for name in self.modalities]
+        layers: list[nn.Linear] = [self.branches[name].get_submodule("linear") for name in self.modalities]  # type: ignore[misc]
         weight, bias = torch.stack([layer.weight for layer in layers]), torch.stack([layer.bias for layer in layers])
         logits = torch.baddbmm(bias.unsqueeze(1), pooled.transpose(0, 1), weight.transpose(1, 2))
         return logits.relu() if self.released else logits

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from nephroscale.models.precision import full_precision, square_root
 
-
 PAIR_VALUES = 2**22
 """Values of differences that are kept at once: 32 MiB in float64."""
 
@@ -85,7 +84,7 @@ def _squared_distances(flat: Tensor) -> Tensor:
     first, second, place = _pairs(number, flat.device)
     at_once = max(1, PAIR_VALUES // max(1, patients * length))
     squared = [flat.new_zeros(patients, 1)]
-    for one, other in zip(first.split(at_once), second.split(at_once), strict=True):
+    for one, other in zip(torch.split(first, at_once), torch.split(second, at_once), strict=True):
         squared.append((flat.index_select(1, other) - flat.index_select(1, one)).square_().sum(-1))
     return torch.cat(squared, 1).index_select(1, place).view(patients, number, number)
 

@@ -53,7 +53,7 @@ class AdamOnCpu(torch.optim.Adam):
         else:
             counts.index_add_(0, torch.tensor(moved), torch.ones(len(moved)))
         beta1, beta2 = group["betas"]
-        torch._fused_adam_(  # noqa: SLF001  (torch's own optimizer calls it)
+        torch._fused_adam_(
             weights,
             [weight.grad for weight in weights],
             *([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step")),
@@ -75,7 +75,7 @@ class AdamOnCpu(torch.optim.Adam):
         """Make the state of new parameters, and all counts elements of one tensor."""
         weights = self.param_groups[0]["params"]
         counts = torch.zeros(len(weights))
-        for i, (weight, count) in enumerate(zip(weights, counts.unbind(), strict=True)):
+        for weight, count in zip(weights, counts.unbind(), strict=True):
             state = self.state[weight]
             if state:
                 count.copy_(state["step"])
