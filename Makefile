@@ -74,7 +74,7 @@ test: setup $(CRATE)/.ready ## run all tests except the long ones and those on S
 test-quick: setup ## run the fast tests, without Snakemake runs
 	$(BIN)/python -m pytest -q -n 2 -m "not workflow and not slow and not cluster and not long"
 
-test-long: setup ## run the long tests: shell blocks of the documents, 199 permutations, a report of 2,000 cases, a large slide
+test-long: setup ## run the long tests: shell blocks of the documents, 199 permutations, a report of 2,000 cases, a large slide, every benchmark
 	$(BIN)/python -m pytest -n 0 -m long --durations=5
 
 # `timeout -k`: an executor that waits for a vanished job never returns and ignores SIGTERM.

@@ -1,11 +1,14 @@
 """Random reads of whole bags per second: memory-mapped Zarr bags compared with one h5 file per bag, in the same run.
 
+    python benchmarks/bags.py [--bags 300] [--reads 1500]
+
 Prints one JSON object: medians of interleaved rounds, and the ratios. `opened` opens the bag for every read. `kept`
 reads from open bags, as an epoch of training does.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import sys
@@ -18,12 +21,12 @@ import numpy as np
 
 from nephroscale.arrays import read_array, write_arrays
 
-BAGS, CHANNELS, READS, ROUNDS = 300, 1024, 1500, 5
+CHANNELS, ROUNDS = 1024, 5
 
 
-def make(folder: Path) -> None:
+def make(folder: Path, number: int) -> None:
     rng = np.random.default_rng(0)
-    for i in range(BAGS):
+    for i in range(number):
         n = int(rng.integers(10, 201))
         maps = rng.standard_normal((n, 1, 1, CHANNELS), dtype=np.float32).astype(np.float16)
         arrays = {
@@ -45,11 +48,15 @@ def read_h5(path: Path) -> np.ndarray:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bags", type=int, default=300)
+    parser.add_argument("--reads", type=int, default=1500, help="reads in a round")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make(folder)
-        bags = [read_array(folder / f"{i}.zarr", "features") for i in range(BAGS)]
-        files = [h5py.File(folder / f"{i}.h5", "r") for i in range(BAGS)]
+        make(folder, options.bags)
+        bags = [read_array(folder / f"{i}.zarr", "features") for i in range(options.bags)]
+        files = [h5py.File(folder / f"{i}.h5", "r") for i in range(options.bags)]
         ways = {
             "h5, opened": lambda i: read_h5(folder / f"{i}.h5"),
             "h5, kept": lambda i: files[i]["features"][...],
@@ -57,15 +64,15 @@ def main() -> int:
             "mapped, kept": lambda i: np.array(bags[i]),
             "mapped, kept, not copied": lambda i: np.asarray(bags[i]),
         }
-        same = all(np.array_equal(ways["h5, opened"](i), ways["mapped, kept"](i)[:, 0, 0]) for i in range(BAGS))
+        same = all(np.array_equal(ways["h5, opened"](i), ways["mapped, kept"](i)[:, 0, 0]) for i in range(options.bags))
         rates: dict[str, list[float]] = {way: [] for way in ways}
         for turn in range(ROUNDS):
-            order = np.random.default_rng(turn).integers(0, BAGS, READS).tolist()
+            order = np.random.default_rng(turn).integers(0, options.bags, options.reads).tolist()
             for way, read in ways.items():
                 start = time.perf_counter()
                 for i in order:
                     read(i)
-                rates[way].append(READS / (time.perf_counter() - start))
+                rates[way].append(options.reads / (time.perf_counter() - start))
         for file in files:
             file.close()
     median = {way: round(statistics.median(values)) for way, values in rates.items()}

@@ -1,6 +1,6 @@
 """Cost of the store: verification compared with plain BLAKE3 reading, publication, and its fraction of a run.
 
-    python benchmarks/store.py [--objects 100000] [--cohort demo|tiny|none]
+    python benchmarks/store.py [--objects 100000] [--megabytes 256] [--cohort demo|tiny|none]
 
 `many` is a store of 100,000 small objects, `large` one of a few large objects. In turns, the package verifies them, and
 a plain loop of open, read and BLAKE3 reads the same files with the same number of processes. The ratio of the medians
@@ -8,7 +8,8 @@ has to be at least 0.7. `publish` moves a large group of arrays into the store, 
 computed while it was written. `run` computes a synthetic cohort from nothing and divides the seconds that jobs spent on
 look-up, digests and publication by the seconds of computing; the result has to be below 0.03.
 
-Prints one JSON object. The exit status is non-zero if a limit is exceeded.
+Prints one JSON object. The exit status is non-zero if a limit is exceeded; with fewer objects, starting processes takes
+most of the time, and the first ratio has no limit.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from nephroscale.store.objects import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS, WORKERS, PIECE = 3, os.cpu_count() or 1, 100
-LARGE, LARGE_BYTES = 4, 256 << 20
+FULL, LARGE = 100_000, 4
 LEAST_RATIO, MOST_OVERHEAD = 0.7, 0.03
 
 
@@ -57,13 +58,13 @@ def make_many(path: Path, start: int, stop: int) -> None:
             store.publish(out)
 
 
-def make_large(path: Path) -> None:
+def make_large(path: Path, megabytes: int) -> None:
     store = Store(path)
     for number in range(LARGE):
         with store.scratch() as scratch:
             block = np.random.default_rng(number).bytes(1 << 20)
             with (scratch / "out").open("wb") as stream:
-                for part in range(LARGE_BYTES >> 20):
+                for part in range(megabytes):
                     stream.write(part.to_bytes(8, "big") + block)
             store.publish(scratch / "out")
 
@@ -110,14 +111,14 @@ def compare(path: Path) -> dict[str, Any]:
     }
 
 
-def compare_publication(folder: Path) -> dict[str, Any]:
-    """Publish arrays of 256 MB, with and without the digests that were computed while they were written."""
+def compare_publication(folder: Path, megabytes: int) -> dict[str, Any]:
+    """Publish arrays, with and without the digests that were computed while they were written."""
     seconds: dict[str, list[float]] = {"noted": [], "read again": []}
     for turn in range(ROUNDS):
         for way, values in seconds.items():
             store = Store(folder / f"{way}{turn}")
             with store.scratch() as scratch:
-                write_arrays(scratch / "out", {"a": np.arange(32 << 20) + turn})
+                write_arrays(scratch / "out", {"a": np.arange(megabytes << 17) + turn})
                 if way == "read again":
                     digest_on_write.forget()
                 start = time.perf_counter()
@@ -144,7 +145,8 @@ def measure_run(folder: Path, cohort: str) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--objects", type=int, default=100_000)
+    parser.add_argument("--objects", type=int, default=FULL)
+    parser.add_argument("--megabytes", type=int, default=256, help="size of a large object")
     parser.add_argument("--cohort", choices=["demo", "tiny", "none"], default="demo", help="cohort to run")
     options = parser.parse_args()
     found: dict[str, Any] = {}
@@ -157,17 +159,17 @@ def main() -> int:
                 done.result()
         found["many"] = compare(folder / "many")
         remove_tree(folder / "many")
-        make_large(folder / "large")
+        make_large(folder / "large", options.megabytes)
         found["large"] = compare(folder / "large")
         remove_tree(folder / "large")
-        found["publish_seconds"] = compare_publication(folder)
+        found["publish_seconds"] = compare_publication(folder, options.megabytes)
         if options.cohort != "none":
             (folder / "run").mkdir()
             found["run"] = {"cohort": options.cohort, **measure_run(folder / "run", options.cohort)}
         remove_tree(folder)
         folder.mkdir()
     print(json.dumps(found, indent=2))
-    slow = any(found[kind]["ratio"] < LEAST_RATIO for kind in ("many", "large"))
+    slow = options.objects >= FULL and any(found[kind]["ratio"] < LEAST_RATIO for kind in ("many", "large"))
     return int(slow or found.get("run", {"share": 0.0})["share"] > MOST_OVERHEAD)
 
 

@@ -3,7 +3,8 @@
     PYTHONPATH=scripts:tests python -m support.every_stage FOLDER [STAGE ...]
 
 The folder is that of `support.small_study.write_study`. The stages that follow are left out, with those that need them.
-It is run natively and in an emulator of another processor (tests/test_portable.py).
+It is run natively and in an emulator of another processor (tests/test_portable.py). What was parsed of the code is kept
+in the study's store, so that the emulator need not parse it again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,14 @@ set_numerical_environment({})
 from nephroscale.engine.make_units import NotMadeError, make_units  # noqa: E402
 from nephroscale.engine.plan import Plan  # noqa: E402
 from nephroscale.stages.registry import stage_table  # noqa: E402
+
+
+class SteadyPlan(Plan):
+    """A plan that reads the code once; else it is read again after each unit."""
+
+    def read_code(self) -> None:
+        if not hasattr(self, "code"):
+            super().read_code()
 
 
 def leave_out_the_compiler() -> None:
@@ -60,4 +69,6 @@ if __name__ == "__main__":
     leave_out_the_compiler()
     os.chdir(sys.argv[1])
     config = json.loads(Path("config.json").read_text())
-    print("\n" + json.dumps(make_all(Plan(config, stage_table()), set(sys.argv[2:]))))
+    steady = SteadyPlan(config, stage_table())
+    print("\n" + json.dumps(make_all(steady, set(sys.argv[2:]))))
+    steady.keep_parsed_code()
