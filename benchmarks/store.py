@@ -9,7 +9,7 @@ computed while it was written. `run` computes a synthetic cohort from nothing an
 look-up, digests and publication by the seconds of computing; the result has to be below 0.03.
 
 Prints one JSON object. The exit status is non-zero if a limit is exceeded; with fewer objects, starting processes takes
-most of the time, and the first ratio has no limit.
+most of the time, and the ratios of reading have no limit.
 """
 
 from __future__ import annotations
