@@ -2,7 +2,7 @@
 
 It was fitted on marks drawn on the demo's micrographs, drawn textures and photographs (`resources/grey_marks`). It is a
 U-Net of three levels on squares of 2 x 2 pixels, computed by matrix products, so that the stage needs no PyTorch. A
-smaller network, fitted on what this one finds, says where it has to look.
+smaller network, fitted on what this one finds, selects where it has to look.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def load_layers() -> Layers:
 
 @cache
 def load_screen_layers() -> Layers:
-    """Weights and biases of the smaller network that says where to look, float32."""
+    """Weights and biases of the smaller network that selects where to look, float32."""
     return load_file(SCREEN_WEIGHTS)
 
 
