@@ -26,6 +26,7 @@ from nephroscale.glomeruli.unet import predict
 from nephroscale.slides.tile_status import TileStatus
 
 WEIGHT_DECAY = 1e-4
+EPSILON = 1e-5  # of AdamW; with less, rounding decides about the direction of the first steps
 WARM_UP = 0.1  # fraction of the steps in which the learning rate rises
 AVERAGED = 0.1  # fraction of the steps that the mean of the weights reaches back
 MAX_GRADIENT = 1.0  # norm of all gradients together
@@ -103,7 +104,7 @@ def train_segmenter(
         network = UNet(settings.unet.width, 2 if sclerosed else 1, loaded[0].pixels.shape[2])
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     rate = settings.unet.learning_rate
-    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=WEIGHT_DECAY, fused=True)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, eps=EPSILON, weight_decay=WEIGHT_DECAY, fused=True)
     warm = max(1, round(WARM_UP * steps))
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser,
