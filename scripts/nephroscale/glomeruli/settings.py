@@ -20,9 +20,8 @@ class UNetSettings(Settings):
     steps: int = setting("Training steps.", 900, was="glomeruli.steps", minimum=1)
     batch_size: int = setting("Patches in a training step.", 8, was="glomeruli.batch", minimum=1)
     learning_rate: float = setting(
-        "Largest learning rate. At 0.005 a change in the last bit of a weight decides about doubtful glomeruli; fewer "
-        "steps may need it.",
-        0.001,
+        "Largest learning rate. Fewer steps may need a higher one.",
+        0.003,
         above=0,
     )
     patch_px: int = setting(
