@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nephroscale.engine import dispatch, make_units
+from nephroscale.engine import dispatch, environment, make_units
 from nephroscale.engine.device import NodeError
 from nephroscale.engine.dispatch import EXPECTED, check_dispatch, read_dispatch
 from nephroscale.engine.environment import OVERRIDDEN, PINS, set_numerical_environment
@@ -48,6 +48,21 @@ def test_each_library_that_is_not_pinned_is_found(monkeypatch):
     assert all(f"{name} reports {found[name]}, not {EXPECTED[name]}" in str(fault.value) for name in EXPECTED)
     assert "instruction_set: native" in str(fault.value)
     assert check_dispatch(ComputeSettings(instruction_set="native")) == found
+
+
+@pytest.mark.parametrize("processor", ["AMD-AVX2", ""])
+def test_a_native_job_fails_on_another_class_of_processors_than_named(monkeypatch, processor):
+    for module in (environment, dispatch):
+        monkeypatch.setattr(module, "processor_class", lambda: "AMD-AVX2")
+    check_dispatch(ComputeSettings(instruction_set="native", processor=processor))
+    for module in (environment, dispatch):
+        monkeypatch.setattr(module, "processor_class", lambda: "Intel-AVX512")
+    settings = ComputeSettings(instruction_set="native", processor=processor)
+    if not processor:
+        check_dispatch(settings)
+        return
+    with pytest.raises(NodeError, match="compute.processor is AMD-AVX2, but this .* of the class Intel-AVX512"):
+        check_dispatch(settings)
 
 
 def test_a_library_that_is_not_imported_is_not_asked():

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from nephroscale.engine.device import NodeError
-from nephroscale.engine.environment import OVERRIDDEN, PORTABLE
+from nephroscale.engine.environment import OVERRIDDEN, PORTABLE, instruction_set, processor_class
 from nephroscale.engine.settings import ComputeSettings
 
 #: What each library reports where it is pinned. Of torch's oneDNN it is the limit that it reads, as it reports nothing.
@@ -33,9 +33,17 @@ def check_dispatch(compute: ComputeSettings) -> dict[str, str]:
     Raises
     ------
     NodeError
-        Where `portable` is asked for and a library computes with other code.
+        Where `portable` is asked for and a library computes with other code, or where `native` is asked for on another
+        class of processors.
     """
     found = read_dispatch(sys.modules)
+    if (asked := instruction_set(compute)) not in {PORTABLE, processor_class()}:
+        raise NodeError(
+            f"compute.processor is {asked}, but this processor is of the class {processor_class()}.",
+            where=f"node {socket.gethostname()}",
+            fix="Let Slurm select nodes (`slurm_extra: \"'--constraint=...'\"` in the profile), or set compute.processor "
+            "to the class of the nodes.",
+        )
     if compute.instruction_set == PORTABLE:
         wrong = [
             f"{name} reports {found[name]}, not {EXPECTED[name]}" for name in found if found[name] != EXPECTED[name]

@@ -115,8 +115,8 @@ def numerical_environment(compute: ComputeSettings, *, on_device: bool) -> dict[
 
 
 def instruction_set(compute: ComputeSettings) -> str:
-    """``portable``, or for ``native`` the class of this processor, without importing what computes on it."""
-    return PORTABLE if compute.instruction_set == PORTABLE else processor_class()
+    """``portable``, or for ``native`` the class of processors, without importing what computes on them."""
+    return PORTABLE if compute.instruction_set == PORTABLE else compute.processor or processor_class()
 
 
 def processor_class() -> str:

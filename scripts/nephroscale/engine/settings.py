@@ -32,6 +32,11 @@ class ComputeSettings(Settings):
         "`native` is what each library prefers on the processor, whose class is then part of the recipe.",
         "portable",
     )
+    processor: str = setting(
+        "With `native`, the class of the processors that run the jobs, such as `AMD-AVX2`, where the computer that plans "
+        "has another one; a job on a processor of another class fails. Empty is the class of the computer that plans.",
+        "",
+    )
     copy_raw_to_node: bool = setting(
         "Copy raw images to the node's own disk ($TMPDIR) before reading them, and check their digest during the "
         "copy. Use it if the file system is slow at random access. Not part of any recipe.",
