@@ -61,7 +61,7 @@ def test_a_native_job_fails_on_another_class_of_processors_than_named(monkeypatc
     if not processor:
         check_dispatch(settings)
         return
-    with pytest.raises(NodeError, match="compute.processor is AMD-AVX2, but this .* of the class Intel-AVX512"):
+    with pytest.raises(NodeError, match=r"compute\.processor is AMD-AVX2, but this .* of the class Intel-AVX512"):
         check_dispatch(settings)
 
 

@@ -50,6 +50,15 @@ def test_native_is_a_class_of_processors_in_the_recipe_and_portable_is_not(proce
     assert numerical_environment(ComputeSettings(), on_device=False)["instruction_set"] == "portable"
 
 
+def test_a_plan_for_other_processors_names_their_class(processor):
+    processor("Intel", SKYLAKE)
+    others = ComputeSettings(instruction_set="native", processor="AMD-AVX2")
+    assert numerical_environment(others, on_device=False)["instruction_set"] == "AMD-AVX2"
+    assert (
+        numerical_environment(ComputeSettings(processor="AMD-AVX2"), on_device=False)["instruction_set"] == "portable"
+    )
+
+
 def test_the_device_counts_only_where_a_stage_computes_on_it():
     on_cpu, on_gpu = ComputeSettings(), ComputeSettings(device="cuda")
     assert numerical_environment(on_cpu, on_device=False) == numerical_environment(on_gpu, on_device=False)

@@ -41,8 +41,8 @@ def check_dispatch(compute: ComputeSettings) -> dict[str, str]:
         raise NodeError(
             f"compute.processor is {asked}, but this processor is of the class {processor_class()}.",
             where=f"node {socket.gethostname()}",
-            fix="Let Slurm select nodes (`slurm_extra: \"'--constraint=...'\"` in the profile), or set compute.processor "
-            "to the class of the nodes.",
+            fix="Let Slurm select nodes (`slurm_extra: \"'--constraint=...'\"` in the profile), or set "
+            "compute.processor to the class of the nodes.",
         )
     if compute.instruction_set == PORTABLE:
         wrong = [

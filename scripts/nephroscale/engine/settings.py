@@ -33,8 +33,9 @@ class ComputeSettings(Settings):
         "portable",
     )
     processor: str = setting(
-        "With `native`, the class of the processors that run the jobs, such as `AMD-AVX2`, where the computer that plans "
-        "has another one; a job on a processor of another class fails. Empty is the class of the computer that plans.",
+        "With `native`, the class of the processors that run the jobs, such as `AMD-AVX2`, where the computer that "
+        "plans has another one; a job on a processor of another class fails. Empty is the class of the computer that "
+        "plans.",
         "",
     )
     copy_raw_to_node: bool = setting(
