@@ -130,4 +130,4 @@ def test_different_losses_of_plain_and_recorded_steps_end_the_benchmark(monkeypa
 
     monkeypatch.setattr(mil_step, "Form", Form)
     with pytest.raises(SystemExit, match="plain and recorded steps differ"):
-        mil_step.compare(Namespace(device="cpu", forms="plain,recorded"))
+        mil_step.compare(Namespace(device="cpu", forms="plain,recorded", encoder="swin", size=224))

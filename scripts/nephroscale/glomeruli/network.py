@@ -20,8 +20,8 @@ SMALLER = 0.8  # the segmenter knows nothing of glomeruli below this part of the
 COLOURS = "colours"  # name of the tensor beside those of the network
 
 
-def block(inputs: int, outputs: int) -> nn.Sequential:
-    """Create two 3 x 3 convolutions, each with batch normalisation and ELU."""
+def block(inputs: int, outputs: int, activation: type[nn.Module]) -> nn.Sequential:
+    """Create two 3 x 3 convolutions, each with batch normalisation and an activation."""
     return nn.Sequential(
         *(
             layer
@@ -29,7 +29,7 @@ def block(inputs: int, outputs: int) -> nn.Sequential:
             for layer in (
                 nn.Conv2d(channels, outputs, 3, padding=1, bias=False),
                 nn.BatchNorm2d(outputs),
-                nn.ELU(inplace=True),
+                activation(),
             )
         )
     )
@@ -42,9 +42,9 @@ class UNet(nn.Module):
     training step takes a quarter of the time. It has batch rather than group normalisation, because the result of a
     window must not depend on its other pixels.
 
-    All operations have continuous derivatives: ELU instead of ReLU, mean instead of maximum pooling. With the others, a
-    change in the last bit of a weight changes which inputs have a gradient, and the trained weights as much as another
-    seed does.
+    For OM all operations have continuous derivatives: ELU instead of ReLU, mean instead of maximum pooling. With the
+    others, a change in the last bit of a weight changes which inputs have a gradient, and the trained weights as much
+    as another seed does. For IM these are kept: on synthetic fields the smooth ones had an F1 of 0.55 to 0.67, not 1.
 
     Parameters
     ----------
@@ -69,19 +69,19 @@ class UNet(nn.Module):
         super().__init__()
         w = width
         self.width = width
-        self.stem = nn.Sequential(
-            nn.Conv2d(channels, w, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(w), nn.ELU(inplace=True)
-        )
-        self.down1, self.down2, self.down3 = block(w, 2 * w), block(2 * w, 4 * w), block(4 * w, 4 * w)
-        self.up2, self.up1, self.up0 = block(8 * w, 2 * w), block(4 * w, w), block(2 * w, w)
+        act: type[nn.Module] = nn.ReLU if channels == 1 else nn.ELU
+        self.pool: nn.Module = nn.MaxPool2d(2) if channels == 1 else nn.AvgPool2d(2)
+        self.stem = nn.Sequential(nn.Conv2d(channels, w, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(w), act())
+        self.down1, self.down2, self.down3 = (block(i * w, o * w, act) for i, o in ((1, 2), (2, 4), (4, 4)))
+        self.up2, self.up1, self.up0 = (block(i * w, o * w, act) for i, o in ((8, 2), (4, 1), (2, 1)))
         self.head = nn.Conv2d(w, outputs, 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Compute logits [n, outputs, h, w] of pixels [n, channels, h, w] from 0 to 1."""
         half = self.stem((pixels - 0.7) / 0.25)
-        quarter = self.down1(nn.functional.avg_pool2d(half, 2))
-        eighth = self.down2(nn.functional.avg_pool2d(quarter, 2))
-        deep = self.down3(nn.functional.avg_pool2d(eighth, 2))
+        quarter = self.down1(self.pool(half))
+        eighth = self.down2(self.pool(quarter))
+        deep = self.down3(self.pool(eighth))
         x = self.up2(torch.cat([_twice(deep), eighth], dim=1))
         x = self.up1(torch.cat([_twice(x), quarter], dim=1))
         x = self.up0(torch.cat([_twice(x), half], dim=1))
