@@ -267,7 +267,7 @@ class Plan(ResultsFolder):
         stage, unit
             The unit.
         lost
-            Whether an artifact whose object is lost counts as what its receipt says.
+            Whether an artifact counts by its receipt although its object is lost.
 
         Returns
         -------
