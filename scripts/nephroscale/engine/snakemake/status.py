@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nephroscale.collect import grouped
@@ -21,6 +21,7 @@ from nephroscale.engine.snakemake.attempt import SUFFIX, AttemptState, cluster_l
 from nephroscale.store.gc import is_alive
 from nephroscale.store.receipts import Receipt
 from nephroscale.store.results_index import OUTDATED, REPORTS, receipts_of
+from nephroscale.text import name_some
 
 MOST_NAMED = 5
 
@@ -45,6 +46,17 @@ def summary(plan: Plan) -> str:
         if found:
             lines += ["", f"{title}:"] + [line for text, units in found.items() for line in _item(text, units)]
     return "\n".join([*lines, *headline(plan), *describe_batches(plan), *_history(plan)])
+
+
+def describe_otherwise(keys: Sequence[tuple[str, str]]) -> str:
+    """Say of lost artifacts that they came out otherwise when they were made again, and what to do; empty for none."""
+    if not keys:
+        return ""
+    names = name_some([stage if unit == "cohort" else f"{stage} of {unit}" for stage, unit in keys], MOST_NAMED)
+    return (
+        f"\n\nMade again with another result: {names}"
+        "\n  What depends on it is outdated now. Run the same command again. The audit shows both results."
+    )
 
 
 def _item(text: str, units: list[str]) -> list[str]:
