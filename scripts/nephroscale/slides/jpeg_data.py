@@ -45,9 +45,9 @@ def decode_strictly(data: bytes) -> np.ndarray | None:
     Returns
     -------
     numpy.ndarray
-        uint8 [h, w] or [h, w, 3], not rotated by an orientation tag, with the same values as Pillow's; None where the decoder
-        warns that bytes are missing, too many or not a code. Most overwritten bytes give such a warning, as the number
-        of codes no longer fits.
+        uint8 [h, w] or [h, w, 3], not rotated by an orientation tag, with the same values as Pillow's; None where the
+        decoder warns that bytes are missing, too many or not a code. Most overwritten bytes give such a warning, as the
+        number of codes no longer fits.
     """
     import cv2
 
