@@ -111,8 +111,9 @@ def keep_shapes(apart: np.ndarray, beyond: np.ndarray, least: float) -> np.ndarr
         lengths = np.bincount(labels[border], minlength=count)
         known = np.bincount(labels[border & sharp], minlength=count)
         drawn = known >= ALL_ROUND * np.maximum(lengths, 1)
-        drawn[0] = False
-        typical = np.bincount(labels.ravel(), apart.ravel(), minlength=count) / np.bincount(labels.ravel())
-        whole = drawn[labels] & (apart >= ALIKE * typical.astype(np.float32)[labels])  # a stain may touch a mark
-        distance[whole] = apart[whole]
+        places = np.flatnonzero(shapes)  # few
+        names, values = labels.ravel()[places], apart.ravel()[places]
+        typical = np.bincount(names, values, minlength=count) / np.maximum(np.bincount(names, minlength=count), 1)
+        whole = drawn[names] & (values >= ALIKE * typical[names])  # a stain may touch a mark
+        distance.ravel()[places[whole]] = values[whole]
     return distance
