@@ -75,7 +75,6 @@ def _counts(plan: Plan, stage: str) -> str:
 
 def _history(plan: Plan) -> list[str]:
     """How many past reports, outdated artifacts and artifacts of former units are kept, and the space they need."""
-    past = [*past_reports(plan.results).values()]
     planned = {stage: {*plan.units(stage)} for stage in plan.stages}
     old: list[Receipt] = []
     gone: list[Receipt] = []
@@ -83,6 +82,7 @@ def _history(plan: Plan) -> list[str]:
         stage, _, unit = path.relative_to(plan.results / OUTDATED).with_suffix("").as_posix().partition("/")
         (old if (unit or "cohort") in planned.get(stage, ()) else gone).append(receipt)
     current = {r.digest for stage in plan.stages for unit in plan.units(stage) if (r := plan.receipt(stage, unit))}
+    past = [report for report in past_reports(plan.results).values() if report.digest not in current]
     lines = []
     for found, title, advice in (
         (past, "Past reports", f"{plan.results / REPORTS}; `nephroscale gc --delete-reports-before N`"),
