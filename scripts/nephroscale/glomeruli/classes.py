@@ -28,7 +28,7 @@ PARTLY = {
     *("segmental", "segmentally", "partially", "partly", "focal", "focally", "early", "incipient", "incompletely"),
     *("nonglobally", "un"),
 }
-#: Words after a negation by which a label says that the object does not count, as in `not counted`.
+#: Words after a negation by which the object of a label does not count, as in `not counted`.
 COUNTED = {
     *("sure", "certain", "counted", "count", "used", "use", "usable", "valid", "evaluable", "assessable"),
     *("included", "confirmed", "scored"),
@@ -129,7 +129,7 @@ def _words(text: str) -> list[str]:
 
 
 def _says_no(label: str, written: list[str]) -> bool:
-    """Whether a label ends with a no, or says that the object does not count."""
+    """Whether a label ends with a no, or its object does not count."""
     pairs = pairwise(written)
     not_counted = any(word in NEGATIONS and after in COUNTED for word, after in pairs)
     return not_counted or bool(set(written[-1:]) & {"no", "not", "none"}) or bool(_SAYS_NO.search(_normal(label)))

@@ -67,7 +67,7 @@ def _in_one_piece(places: np.ndarray) -> np.ndarray:
     middle = int(np.median(places))
     empty = np.flatnonzero(~used)
     low, high = empty[empty < middle].max(initial=-1), empty[empty > middle].min(initial=len(used))
-    return places[(places > low) & (places < high)]
+    return np.asarray(places[(places > low) & (places < high)])
 
 
 def _bend(colours: np.ndarray) -> float:

@@ -37,7 +37,7 @@ REMEDIES = {
         "it is a part of a DICOM concatenation of several files, and others are missing; copy all of them"
     ),
 }
-"""What OpenSlide says of a DICOM file to what is wrong and what helps."""
+"""Messages of OpenSlide on a DICOM file to what is wrong and what helps."""
 SAME_SHAPE = 0.02  # difference of width by height up to which a level is a copy of the first
 
 
