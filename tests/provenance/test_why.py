@@ -155,6 +155,16 @@ def test_what_was_never_made_is_forced_or_lost_is_called_so(study):
     assert "result of tem of P000003 missing from the store, or damaged: TEM preparation of P000003" in found
 
 
+def test_lost_artifacts_are_made_again_and_what_was_made_from_them_is_not(study):
+    plan = study.plan()
+    for key in (("tem", "P000003"), ("features", "P000003-TEM")):
+        remove_tree(plan.object_path(*key))
+    (line,) = changes(known(study))
+    cause, _, jobs = line.partition(": ")
+    assert cause == "result of features of P000003-TEM, tem of P000003 missing from the store, or damaged"
+    assert jobs == "TEM preparation of P000003, feature extraction of P000003-TEM, then audit (may be cache hits)"
+
+
 def test_edited_code_is_named_by_its_module(study, monkeypatch):
     plan = study.plan()
     closure = plan.code.closure

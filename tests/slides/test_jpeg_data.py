@@ -1,4 +1,6 @@
 import io
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -7,6 +9,7 @@ import pytest
 from PIL import Image
 
 from nephroscale.errors import Rejected
+from nephroscale.slides.jpeg_data import decode_strictly
 from nephroscale.slides.samples import read_samples
 
 
@@ -41,7 +44,7 @@ def test_data_that_were_cut_and_closed_are_refused(tmp_path: Path, grey, mode: s
     shares = (0.4, 0.5) if more.get("progressive") else (0.3, 0.5, 0.7, 0.9, 0.97)
     for share in shares:
         (tmp_path / "a.jpg").write_bytes(whole[: int(share * len(whole))] + b"\xff\xd9")
-        with pytest.raises(Rejected, match="its data end early"):
+        with pytest.raises(Rejected, match="its data end early or are damaged"):
             read_samples(tmp_path / "a.jpg")
 
 
@@ -53,3 +56,60 @@ def test_a_grey_strip_or_corner_is_no_damage(tmp_path: Path, grey, mode: str, mo
     for pixels in (np.pad(grey, ((0, 48), (0, 0)), constant_values=128), corner, np.full((64, 80), 128, np.uint8)):
         (tmp_path / "a.jpg").write_bytes(jpeg(pixels, mode, **more))
         assert (read_samples(tmp_path / "a.jpg")[-1, -1] == 128).all()
+
+
+LENGTH = 512  # bytes, a sector of a disk
+OTHERS = {
+    "zeros": lambda _: bytes(LENGTH),
+    "random": lambda _: np.random.default_rng(2).integers(0, 256, LENGTH, np.uint8).tobytes(),
+    "another JPEG": lambda grey: jpeg(grey[::-1], "RGB", quality=60)[1500 : 1500 + LENGTH],
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("more", KINDS)
+def test_overwritten_bytes_are_refused_or_change_little(tmp_path, capfd, grey, more, other) -> None:
+    whole = jpeg(grey, "L", **more)
+    (tmp_path / "a.jpg").write_bytes(whole)
+    right = read_samples(tmp_path / "a.jpg").astype(int)
+    unnoticed = []
+    for share in np.linspace(0.15, 0.85, 12):
+        start = int(share * len(whole))
+        (tmp_path / "a.jpg").write_bytes(whole[:start] + OTHERS[other](grey) + whole[start + LENGTH :])
+        with suppress(Rejected):
+            unnoticed.append((np.abs(read_samples(tmp_path / "a.jpg") - right) > 40).mean())
+    assert len(unnoticed) <= (6 if more.get("progressive") else 1)
+    assert sum(share > 0.02 for share in unnoticed) <= 1
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("more", [*KINDS, {"subsampling": 0}, {"quality": 30, "subsampling": 1}])
+def test_values_are_those_of_pillow(tmp_path, grey, mode, more) -> None:
+    pixels = np.dstack([grey, grey, grey[::-1]]) if mode == "RGB" else grey
+    (tmp_path / "a.jpg").write_bytes(jpeg(pixels, mode, **more))
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert np.array_equal(read_samples(tmp_path / "a.jpg"), np.asarray(image))
+
+
+def test_a_few_bytes_too_many_are_no_damage(tmp_path, grey) -> None:
+    whole = jpeg(grey, "L")
+    for count, damaged in ((3, False), (40, True)):
+        (tmp_path / "a.jpg").write_bytes(whole[:-2] + b"\x55" * count + whole[-2:])
+        if damaged:
+            with pytest.raises(Rejected, match="damaged"):
+                read_samples(tmp_path / "a.jpg")
+        else:
+            assert read_samples(tmp_path / "a.jpg").shape == grey.shape
+
+
+def test_what_others_write_to_the_standard_error_is_passed_on(capfd, grey, monkeypatch) -> None:
+    decode = cv2.imdecode
+
+    def beside(*arguments: object) -> np.ndarray:
+        os.write(2, b"a line of another thread\n")
+        return decode(*arguments)
+
+    monkeypatch.setattr(cv2, "imdecode", beside)
+    assert decode_strictly(jpeg(grey, "L")) is not None
+    assert capfd.readouterr().err == "a line of another thread\n"

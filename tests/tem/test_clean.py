@@ -192,6 +192,28 @@ def test_marks_on_a_tinted_print(tmp_path: Path) -> None:
     assert picture.drawn[~truth].mean() < 0.01
 
 
+@pytest.mark.parametrize("quality", [95, 90, 75])
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:0"])
+@pytest.mark.parametrize(("colour", "width"), [("yellow", 1), ("red", 1), ("cyan", 2), ("blue", 5)])
+def test_a_coloured_frame_in_jpeg_costs_little_tissue_and_leaves_no_trace(
+    tmp_path: Path, colour: str, width: int, subsampling: str, quality: int
+) -> None:
+    grey = np.dstack([tissue(512, 512, seed=7)] * 3)
+    image = cv2.rectangle(grey.copy(), (20, 22), (487, 493), COLOURS[colour], width)
+    pictures = []
+    for pixels in (image, grey):
+        Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=quality, subsampling=subsampling)
+        pictures.append(read_tem(tmp_path / "a.jpg"))
+    cleaned = clean_burned_in(pictures[0].grey, pictures[0].drawn, network=False)
+    truth = (image != grey).any(axis=-1).astype(np.uint8)
+    assert cleaned.mask[truth > 0].mean() > 0.999
+    assert cleaned.mask[cv2.dilate(truth, np.ones((7, 7), np.uint8)) == 0].mean() < 0.005
+    beside = (cv2.dilate(truth, np.ones((17, 17), np.uint8)) > 0) & ~cleaned.mask
+    away = np.abs(cleaned.image.astype(int) - pictures[1].grey)
+    assert away[beside].mean() < 3
+    assert np.abs(cleaned.image[truth > 0].mean() - grey[truth > 0].mean()) < 10  # levels of tissue, not of the frame
+
+
 @pytest.mark.slow
 def test_the_real_label_is_found_and_real_tissue_is_not(shared: Path) -> None:
     image = read_tem(shared / "data/tem/gbm_snider_A1--0024.jpg").grey

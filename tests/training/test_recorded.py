@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,14 @@ import torch
 
 from nephroscale.models.batch import Batch
 from nephroscale.models.cmusnet import CMUSNet, Config
+from nephroscale.models.registry import FAMILIES
 from nephroscale.training import recorded
 from nephroscale.training.epoch import training_step
 from nephroscale.training.optimizer import make_optimizer
+from nephroscale.training.precision import has_encoder
 from nephroscale.training.recorded import Recorded, pad_images
 from nephroscale.training.settings import TrainSettings
+from support.networks import build_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,6 +109,29 @@ def test_recorded_training_gives_the_weights_of_plain_training(graphs: list[Any]
     assert weights[0][0] == weights[1][0]
     assert all(torch.equal(a, b) for a, b in zip(weights[0][1], weights[1][1], strict=True))
     assert len(graphs) == 3  # numbers of images 12 and 6, and of patients 2
+
+
+def test_maps_of_frozen_features_need_no_recording_for_each_number_of_images(graphs: list[Any]) -> None:
+    given = [patients(3, 4, 1), patients(3, 2, 2), patients(2, 4, 3), patients(3, 3, 4)]
+    net, _ = network()
+    net.eval()
+    step = Recorded(lambda batch: (net(batch).logits["fusion"],), encodes=False)
+    with torch.no_grad():
+        for batch in given:
+            assert torch.equal(step(pad_images(batch))[0], net(batch).logits["fusion"])
+    assert len(graphs) == 2  # numbers of patients
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_only_networks_with_an_encoder_read_the_rows_of_images(family: str) -> None:
+    batch = patients(3, 2)
+    names = ("TEM",) if ".mil." in FAMILIES[family] else ("TEM", "OM", "IM")
+    plain = build_network(dict.fromkeys(names, (2, 2, 8)), family=family, modalities=names)
+    assert not has_encoder(plain)
+    plain(replace(batch, rows={}))
+    shapes: dict[str, Any] = dict.fromkeys(names, (32, 32, 3))
+    encoder = {"name": "small-cnn", "width": 8}
+    assert has_encoder(build_network(shapes, family=family, modalities=names, encoder=encoder))
 
 
 def test_no_more_than_so_many_layouts_are_recorded(graphs: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

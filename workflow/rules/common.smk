@@ -12,7 +12,7 @@ from nephroscale.engine.awaited import receipts_of_stages
 from nephroscale.engine.environment import set_numerical_environment
 from nephroscale.engine.forced import Forced
 from nephroscale.engine.plan import Plan
-from nephroscale.engine.prepass import settle
+from nephroscale.engine.prepass import healed_otherwise, settle
 from nephroscale.engine.snakemake.call import Call
 from nephroscale.engine.snakemake.forked_jobs import fork_group, fork_jobs
 from nephroscale.engine.snakemake.forced import read_forced
@@ -32,7 +32,7 @@ from nephroscale.engine.snakemake.quick_plan import (
 from nephroscale.engine.snakemake.quick_resources import same_for_rule
 from nephroscale.engine.snakemake.screen import show
 from nephroscale.engine.snakemake.stale_lock import clear_dead_run, note_run
-from nephroscale.engine.snakemake.status import summary
+from nephroscale.engine.snakemake.status import describe_otherwise, summary
 from nephroscale.errors import NephroscaleError, name_files
 from nephroscale.provenance.why import changes
 from nephroscale.stages.registry import stage_table
@@ -190,17 +190,19 @@ def count_gpus(wildcards):
 def end_run():
     """Print the final summary: what was rejected and why, the headline figures, where the report is.
 
-    Returns whether a job of a group failed, which Snakemake does not know (engine/snakemake/job_groups.py).
+    Returns whether something is left to do that Snakemake does not know of: a job of a group failed
+    (engine/snakemake/job_groups.py), or a lost artifact came out otherwise when it was made again.
     """
     if not workflow.is_main_process:
         return False
     ended = Plan(config, stage_table())
-    if plan.forced.names:
-        # What depends on artifacts that came out the same is known again.
+    otherwise = healed_otherwise(plan, ended)
+    if plan.forced.names or otherwise:
+        # What depends on artifacts that came out the same is known again, and on others no longer.
         ended.forced = Forced()
         settle(ended)
-    print(summary(ended), file=sys.stderr)
-    return has_notes(ended)
+    print(summary(ended) + describe_otherwise(otherwise), file=sys.stderr)
+    return has_notes(ended) or bool(otherwise)
 
 
 wildcard_constraints:

@@ -24,8 +24,17 @@ def receipts_of_stages(plan: Plan, *stages: str, new: bool = False) -> list[str]
 
 
 def receipts_of_input(plan: Plan, stage: str, unit: str, name: str) -> list[str]:
-    """The receipts that one named input of a unit waits for; if very many are there, only the missing ones."""
+    """The receipts that one named input of a unit waits for; if very many are there, only the missing ones.
+
+    A known unit does not wait for a lost artifact to be made again. So a unit that is to be made cannot wait for that
+    artifact through a known one, and names it.
+    """
     keys = [each[:2] for each in plan.stages[stage].waits_for(plan, unit, name)]
+    if plan.is_settled((stage, unit)):
+        keys = [key for key in keys if key not in plan.lost]
+    elif plan.bypassed:
+        reads = plan.stages[stage].inputs[name].needs(plan.stages[stage], plan, unit)
+        keys += [each[:2] for each in reads if each[:2] in plan.bypassed]
     if plan.leaves_out_settled:
         keys = [key for key in keys if not plan.is_settled(key)]
     return [plan.receipt_name(*key) for key in dict.fromkeys(keys)]

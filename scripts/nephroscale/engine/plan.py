@@ -103,6 +103,11 @@ class Plan(ResultsFolder):
         self.forced = Forced.from_environment()
         #: Whether the pre-pass has brought every receipt to what is known.
         self.settled = False
+        #: The receipts of artifacts whose objects are lost or damaged: what they have to come out as again.
+        self.lost: dict[tuple[str, str], Receipt] = {}
+        #: Those of them that an artifact which stays was made from. What is to be made waits for these by itself.
+        self.bypassed: set[tuple[str, str]] = set()
+        self._content_lost = False
         self._receipts: Kept[tuple[str, str], Receipt | None] = Kept(lambda key: read_receipt(self.receipt_name(*key)))
         self._receipt_digests: dict[tuple[str, str], tuple[Receipt, str]] = {}
         self._objects: Kept[tuple[Path, Callable[[Any], Any]], Any] = Kept(
@@ -239,6 +244,7 @@ class Plan(ResultsFolder):
     def object_path(self, stage: str, unit: str) -> Path | None:
         """The object of a unit, or None if there is none."""
         receipt = self.receipt(stage, unit)
+        self._content_lost |= receipt is None and (stage, unit) in self.lost
         return self.store.object_path(receipt.digest) if receipt and receipt.digest else None
 
     def object_json(self, stage: str, unit: str, file: str = "") -> Any:
@@ -253,8 +259,15 @@ class Plan(ResultsFolder):
         parsed: T = self._objects[path / file if file else path, parse]
         return parsed
 
-    def examine(self, stage: Stage, unit: str) -> Recipe | Receipt | None:
+    def examine(self, stage: Stage, unit: str, *, lost: bool = False) -> Recipe | Receipt | None:
         """Find out what a unit's artifact is made from.
+
+        Parameters
+        ----------
+        stage, unit
+            The unit.
+        lost
+            Whether an artifact counts by its receipt although its object is lost.
 
         Returns
         -------
@@ -268,6 +281,8 @@ class Plan(ResultsFolder):
         inputs: dict[str, str] = {}
         for need in stage.needs(self, unit):
             receipt = self.receipt(need.stage, need.unit)
+            if receipt is None and lost:
+                receipt = self.lost.get((need.stage, need.unit))
             if receipt is None:
                 return None
             if need.part == STATUS:
@@ -303,8 +318,18 @@ class Plan(ResultsFolder):
         return self.code.closure(f"{stage.rule}.py", stage.modules(self, unit))
 
     def look_up(self, stage: Stage, unit: str) -> Receipt | None:
-        """The receipt of a unit by its recipe, or None if the recipe or the object does not exist yet."""
-        found = self.examine(stage, unit)
+        """The receipt of a unit by its recipe, or None if the recipe or the object does not exist yet.
+
+        A unit stays known while an artifact that it was made from is lost: the recipe names its digest, not its bytes.
+        This does not hold where the recipe follows from the content of the lost object, nor for a stage that describes
+        how everything was made, since to make the lost artifact again adds to that.
+        """
+        if self.lost and stage.reads_records:
+            return None
+        self._content_lost = False
+        found = self.examine(stage, unit, lost=True)
+        if self._content_lost:
+            return None
         return self.known(stage, unit, found) if isinstance(found, Recipe) else found
 
     def known(self, stage: Stage, unit: str, recipe: Recipe) -> Receipt | None:
@@ -312,15 +337,21 @@ class Plan(ResultsFolder):
         self._digests[stage.name, unit] = recipe.digest
         if (stage.name, unit) in self.forced:
             return None
-        receipt = self.records.look_up(recipe.digest)
+        record = self.records.read(recipe.digest)
+        if record is None:
+            return None
+        receipt = record.receipt
         # The same recipe may serve several units (a slide under two names): the receipt has the name that is asked for.
-        if receipt and (receipt.stage, receipt.unit) != (stage.name, unit):
-            return replace(receipt, stage=stage.name, unit=unit)
+        if (receipt.stage, receipt.unit) != (stage.name, unit):
+            receipt = replace(receipt, stage=stage.name, unit=unit)
+        if receipt.digest and not self.store.has(receipt.digest):
+            self.lost[stage.name, unit] = receipt
+            return None
         return receipt
 
     def recipe(self, stage: str, unit: str) -> Recipe | None:
         """The recipe of a unit, or None if something that decides it is not known yet."""
-        found = self.examine(self.stages[stage], unit)
+        found = self.examine(self.stages[stage], unit, lost=True)
         return found if isinstance(found, Recipe) else None
 
     def recipe_digest(self, stage: str, unit: str) -> str | None:

@@ -10,8 +10,10 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from nephroscale.collect import reachable
 from nephroscale.engine.batches import STAGES_OF_BATCHES, remember_batch
 from nephroscale.engine.last_plan import LastPlan
 from nephroscale.engine.past_reports import keep_report
@@ -66,6 +68,7 @@ def find_out(plan: Plan) -> Findings:
     :func:`apply`.
     """
     found = Findings()
+    plan.lost = {}
     plan.store.defer()
     started = time.time_ns()
     found.last = last = LastPlan(plan)
@@ -94,6 +97,8 @@ def find_out(plan: Plan) -> Findings:
         }
     plan.keep_parsed_code()
     plan.settled = True
+    lost_before = partial(_lost_before, plan)
+    plan.bypassed = reachable((need for key in found.times for need in lost_before(key)), lost_before)
     return found
 
 
@@ -131,9 +136,27 @@ def apply(plan: Plan, found: Findings) -> None:
         found.last.write()
 
 
+def _lost_before(plan: Plan, key: tuple[str, str]) -> list[tuple[str, str]]:
+    """The lost artifacts among those that a unit's rule waits for."""
+    return [need for need in plan.upstream(*key) if need in plan.lost] if plan.lost else []
+
+
 def settle(plan: Plan) -> None:
     """Find out, and write what was found."""
     apply(plan, find_out(plan))
+
+
+def healed_otherwise(plan: Plan, ended: Plan) -> list[tuple[str, str]]:
+    """List the artifacts that were lost before a run, and that came out otherwise when they were made again.
+
+    Parameters
+    ----------
+    plan
+        Of the run, with what was lost when it began.
+    ended
+        A plan that was opened after the last job.
+    """
+    return [key for key, before in plan.lost.items() if (now := ended.receipt(*key)) and now != before]
 
 
 def publish_receipt(plan: Plan, stage: str, unit: str, receipt: Receipt) -> None:

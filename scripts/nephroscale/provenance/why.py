@@ -110,11 +110,14 @@ def _finding(plan: Plan, stage: Stage, unit: str, index: RecordIndex) -> Finding
     before = (index.closest_that_gave(receipt, recipe) if receipt else None) or index.newest.get(key)
     if key in plan.forced:
         return Finding([FORCED], waits_for)
+    lost = Cause("result of {} missing from the store, or damaged", f"{stage.name} of {unit}")
+    if key in plan.lost:
+        return Finding([lost], waits_for)
     if before is None:  # without a job, its receipt follows the rejection of an input that is to be made again
         return Finding([] if receipt and waits_for else [NEVER], waits_for)
     causes = dict.fromkeys(_causes(plan, stage, unit, before, recipe))
     if not causes and not waits_for:
-        causes = {Cause("result of {} missing from the store, or damaged", f"{stage.name} of {unit}"): None}
+        causes = {lost: None}
     return Finding(list(causes), waits_for)
 
 

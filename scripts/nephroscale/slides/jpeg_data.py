@@ -1,14 +1,23 @@
-"""Whether the data of a JPEG end before its picture does. Decoders fill the rest with grey and say nothing."""
+"""Whether the data of a JPEG are damaged or end before its picture does.
+
+Decoders fill what is missing with grey. The library of OpenCV writes a warning to the standard error of the process,
+and others say nothing.
+"""
 
 from __future__ import annotations
 
 import io
+import os
 import re
-from typing import TYPE_CHECKING
+import threading
+from contextlib import contextmanager
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 END = b"\xff\xd9"
@@ -18,6 +27,57 @@ SCAN, WITHOUT_LENGTH = 0xDA, (0x01, *range(0xD0, 0xD9))
 AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 PROGRESSIVE = 0xC2
 COEFFICIENTS = 64
+STANDARD_ERROR = 2
+WARNING = re.compile(rb"(?:Corrupt JPEG data: (?:(\d+) extraneous bytes)?|Premature end of JPEG)[^\n]*\n")
+MOST_SURPLUS = 4  # bytes before a marker; some cameras write a few
+
+_one_at_a_time = threading.Lock()
+
+
+def decode_strictly(data: bytes) -> np.ndarray | None:
+    """Decode a JPEG in grey or RGB of which no part is damaged.
+
+    Parameters
+    ----------
+    data
+        The whole file.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 [h, w] or [h, w, 3], not rotated by an orientation tag, with the same values as Pillow's; None where the
+        decoder warns that bytes are missing, too many or not a code. Most overwritten bytes give such a warning, as the
+        number of codes no longer fits.
+    """
+    import cv2
+
+    with TemporaryFile() as messages:
+        with _one_at_a_time, _standard_error_into(messages):
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+        messages.seek(0)
+        text = messages.read()
+    found = [int(each[1] or MOST_SURPLUS + 1) for each in WARNING.finditer(text)]
+    if pixels is None or any(surplus > MOST_SURPLUS for surplus in found):
+        return None
+    if others := WARNING.sub(b"", text):  # of other threads
+        os.write(STANDARD_ERROR, others)
+    return np.asarray(pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+
+
+@contextmanager
+def _standard_error_into(file: IO[bytes]) -> Iterator[None]:
+    """Write to a file what libraries write to the standard error of the process."""
+    try:
+        kept = os.dup(STANDARD_ERROR)
+    except OSError:  # the process has none
+        yield
+        return
+    try:
+        os.dup2(file.fileno(), STANDARD_ERROR)
+        yield
+    finally:
+        os.dup2(kept, STANDARD_ERROR)
+        os.close(kept)
 
 
 def ends_early(path: Path, pixels: np.ndarray) -> bool:

@@ -76,10 +76,9 @@ def _dark_bands(lines: np.ndarray) -> Iterator[tuple[int, int]]:
     brightest = means.max(axis=1) - float(means.min())
     for reach in DARKEST:
         dark = brightest <= reach
-        for group in np.split(np.arange(count), np.flatnonzero(np.diff(dark)) + 1):
-            first, last = int(group[0]), int(group[-1])
-            thick = THIN <= len(group) <= WIDE * count
-            if not dark[first] or not thick or min(first, count - last - 1) < LEAST * count:
+        for first, last in _groups(np.diff(dark), dark):
+            thick = THIN <= last - first + 1 <= WIDE * count
+            if not thick or min(first, count - last - 1) < LEAST * count:
                 continue
             level = means[first + 1 : last].mean(axis=0)
             if _begins_abruptly(means[:first][::-1] - level) and _begins_abruptly(means[last + 1 :] - level):
@@ -105,10 +104,17 @@ def _bands(lines: np.ndarray) -> Iterator[tuple[int, int]]:
     for reach in (0.0, JPEG / 255 * full):
         may_be = (apart > reach).mean(axis=1) <= 3 * (1 - EVEN)
         ends = np.diff(may_be) | (np.abs(np.diff(levels)) > reach)
-        for group in np.split(np.arange(len(lines)), np.flatnonzero(ends) + 1):
-            start, end = int(group[0]), int(group[-1])
-            if may_be[start] and _is_band(lines, start, end, float(np.median(levels[group])), reach):
+        for start, end in _groups(ends, may_be):
+            if _is_band(lines, start, end, float(np.median(levels[start : end + 1])), reach):
                 yield start, end
+
+
+def _groups(ends: np.ndarray, wanted: np.ndarray) -> list[tuple[int, int]]:
+    """First and last line of each group of wanted lines; `ends` says after which lines a group ends."""
+    last = np.append(np.flatnonzero(ends), len(ends))
+    first = np.concatenate([[0], last[:-1] + 1])
+    kept = wanted[first]
+    return list(zip(first[kept].tolist(), last[kept].tolist(), strict=True))
 
 
 def _is_band(lines: np.ndarray, first: int, last: int, level: float, reach: float) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.foreign_formats import foreign_fault
-from nephroscale.slides.jpeg_data import ends_early
+from nephroscale.slides.jpeg_data import decode_strictly, ends_early
 from nephroscale.slides.microscope_scale import (
     MicroscopeScale,
     read_sidecar_scale,
@@ -36,6 +36,7 @@ UPRIGHT = (0, 1)  # 0 is not defined, and written all the same
 REDUCED = 1  # kind of page
 OPAQUE, MOST_TRANSPARENT = 128, 0.001  # opacity of a pixel that counts, and the largest share of others
 TRANSPARENT = "a part of it is transparent; save it without transparency, or cut this part off"
+DAMAGED = "image cannot be decoded (its data end early or are damaged); copy or export it again"
 TWO_CHANNELS = 2  # grey and opacity
 EIGHT_BITS = 8
 LAB = ("CIELAB", "ICCLAB", "ITULAB")
@@ -333,6 +334,12 @@ def _transparent_share(image: Image.Image) -> float:
 
 def _decode_raster(path: Path, head: bytes, page: int | None) -> np.ndarray:
     with _open_raster(path, head, page) as opened:
+        if opened.format == "JPEG" and opened.mode in {"L", "RGB"}:
+            _refuse_turned(opened.getexif().get(ORIENTATION, 1))
+            pixels = decode_strictly(path.read_bytes())
+            if pixels is None or pixels.shape[1::-1] != opened.size or ends_early(path, pixels):
+                raise Rejected(DAMAGED)
+            return pixels
         opened.load()  # raises if the file is truncated; OpenCV would fill it with grey
         _refuse_turned(opened.getexif().get(ORIENTATION, 1))  # in a PNG it follows the pixels
         image: Image.Image = opened
@@ -348,5 +355,5 @@ def _decode_raster(path: Path, head: bytes, page: int | None) -> np.ndarray:
             image = image.convert("L" if image.mode in {"1", "LA"} else "RGB")
         pixels = np.asarray(image)
         if opened.format == "JPEG" and ends_early(path, pixels):
-            raise Rejected("image cannot be decoded (its data end early: it is damaged); copy or export it again")
+            raise Rejected(DAMAGED)
         return pixels

@@ -52,9 +52,9 @@ def _lines_of(grey: np.ndarray, masked: np.ndarray, axis: int) -> tuple[np.ndarr
     count, length = -(-grey.shape[axis] // every), grey.shape[1 - axis] // step
 
     def averaged(values: np.ndarray) -> np.ndarray:
-        if axis:  # means down the columns of all, of which some are taken
-            part = np.ascontiguousarray(values[: length * step])
-            return cv2.resize(part, (part.shape[1], length), interpolation=cv2.INTER_AREA)[:, ::every].T
+        if axis:
+            part = np.ascontiguousarray(values[: length * step, ::every])
+            return cv2.resize(part, (count, length), interpolation=cv2.INTER_AREA).T
         part = np.ascontiguousarray(values[::every, : length * step])
         return cv2.resize(part, (length, count), interpolation=cv2.INTER_AREA)
 

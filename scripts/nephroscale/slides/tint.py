@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from nephroscale.errors import Rejected
+from nephroscale.slides.uneven_tint import distance_from_surroundings, keep_shapes
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue (Rec. 601)."""
@@ -71,13 +72,18 @@ def separate_tint(pixels: np.ndarray) -> Tinted:
     if farthest <= GREY * scale:
         return Tinted(luma, np.zeros(luma.shape, bool))
     chroma = pixels.astype(np.float32) - luma[..., None]
-    distance = _distance_from_line(luma, chroma, scale) / scale
+    colours = _colours_beyond_line(luma, chroma, scale)
+    distance = np.linalg.norm(colours, axis=-1) / scale
     noise = 1.4826 * float(np.median(distance))
     if noise > MOST_NOISE:
         raise Rejected("its colours are not one tint: it is false-coloured; export it in grey")
+    least = max(DRAWN, NOISES * noise)
+    if (distance > least).any():
+        beyond = np.minimum(distance, distance_from_surroundings(luma, colours, scale) / scale)
+        distance = keep_shapes(distance, beyond, least)
     # JPEG spreads the colour of a mark thinly over its surroundings.
     strongest = cv2.dilate(distance, np.ones((SPREAD, SPREAD), np.uint8))
-    off = (distance > np.maximum(max(DRAWN, NOISES * noise), THIN * strongest)).astype(np.uint8)
+    off = (distance > np.maximum(least, THIN * strongest)).astype(np.uint8)
     edge = distance > np.maximum(max(EDGE, NOISES / 2 * noise), THIN / 2 * strongest)
     drawn = (off > 0) | ((cv2.dilate(off, np.ones((5, 5), np.uint8)) > 0) & edge)
     if drawn.mean() > MOST_DRAWN:
@@ -143,8 +149,8 @@ def _refuse_falling(levels: np.ndarray, line: np.ndarray) -> None:
         )
 
 
-def _distance_from_line(luma: np.ndarray, chroma: np.ndarray, scale: float) -> np.ndarray:
-    """Distance of each pixel's chroma from the picture's tint, a straight line over luma: [h, w] float32.
+def _colours_beyond_line(luma: np.ndarray, chroma: np.ndarray, scale: float) -> np.ndarray:
+    """Subtract the picture's tint, a straight line over luma, from each pixel's chroma: [h, w, 3] float32.
 
     The line is fitted on the median chroma of pixels of like luma, with weights by which bins that are mostly drawn
     count little (iteratively reweighted least squares for absolute residuals).
@@ -157,4 +163,4 @@ def _distance_from_line(luma: np.ndarray, chroma: np.ndarray, scale: float) -> n
     line = fit_line(levels, medians, np.ones(len(parts)))
     _refuse_falling(levels / scale, np.stack([line[0] / scale, line[1]]))
     tint = line[0] + luma[..., None] * line[1]
-    return np.asarray(np.linalg.norm(chroma - tint.astype(np.float32), axis=-1))
+    return np.asarray(chroma - tint.astype(np.float32))

@@ -74,7 +74,8 @@ def find_bright_tissue(rgb: np.ndarray, valid: np.ndarray, mpp: float, stain: st
     Otsu, A threshold selection method from gray-level histograms, IEEE Trans SMC 9:62 (1979).
     """
     smooth = cv2.medianBlur(rgb, 5) if min(rgb.shape[:2]) > 5 else rgb
-    absorbs = (np.asarray(estimate_white_point(rgb, valid)) - rgb).max(axis=-1) > FILL_ABSORBED
+    white = estimate_white_point(rgb, valid)
+    absorbs = np.logical_or.reduce([white[n] - rgb[..., n] > FILL_ABSORBED for n in range(3)])
     valid = valid & ~find_fill(rgb, valid & absorbs)
     pen = find_pen(smooth, mpp, stain) & valid
     usable = valid & ~pen
@@ -82,11 +83,11 @@ def find_bright_tissue(rgb: np.ndarray, valid: np.ndarray, mpp: float, stain: st
         return TissueMask(np.zeros_like(valid), pen)
     smooth = _balance(smooth, usable)
     hsv = cv2.cvtColor(smooth, cv2.COLOR_RGB2HSV)
-    white = int(np.percentile(hsv[..., 2][usable], 95))
+    brightest = int(np.percentile(hsv[..., 2][usable], 95))
     saturation = hsv[..., 1]
-    darkness = np.clip(white - hsv[..., 2].astype(np.int16), 0, 255).astype(np.uint8)
+    darkness = np.clip(brightest - hsv[..., 2].astype(np.int16), 0, 255).astype(np.uint8)
     # Saturation is noise where nothing is absorbed.
-    absorbed = white - smooth.min(-1).astype(np.int16) > ABSORBED
+    absorbed = brightest - np.minimum.reduce(cv2.split(smooth)).astype(np.int16) > ABSORBED
     tissue = (saturation > _threshold(saturation[usable], SATURATION)) & absorbed
     tissue |= (darkness > _threshold(darkness[usable], DARKNESS)) & _textured(smooth, mpp)
     return TissueMask(_tidy(tissue & usable, mpp) & usable, pen)
@@ -246,8 +247,10 @@ def estimate_white_point(rgb: np.ndarray, usable: np.ndarray) -> tuple[float, fl
     """
     if not usable.any():
         return 255.0, 255.0, 255.0
-    grey = np.add(rgb[..., 0], rgb[..., 1], dtype=np.int32) + rgb[..., 2]  # sum() along so short an axis is slow
-    red, green, blue = np.maximum(rgb[usable & (grey >= np.percentile(grey[usable], 98))].mean(0), 200).tolist()
+    grey = np.add(rgb[..., 0], rgb[..., 1], dtype=np.uint16) + rgb[..., 2]  # sum() along so short an axis is slow
+    counts = np.cumsum(np.bincount(grey[usable])[::-1])  # from white on
+    least = len(counts) - 1 - int(np.searchsorted(counts, -(-counts[-1] // 50)))
+    red, green, blue = np.maximum(rgb[usable & (grey >= least)].mean(0), 200).tolist()
     return round(red, 3), round(green, 3), round(blue, 3)
 
 

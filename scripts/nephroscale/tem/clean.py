@@ -13,7 +13,7 @@ from nephroscale.tem.fill import fill_marks
 from nephroscale.tem.marks import find_marks, find_picture
 from nephroscale.tem.shapes import dilated
 
-COLOUR_REACH = 2  # pixels round a coloured mark that its smoothing may have changed
+COLOUR_REACH = 1  # pixels round a coloured mark that its smoothing may have changed; its colour shows most of them
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from nephroscale.training.epoch import (
 from nephroscale.training.fold_data import FoldData
 from nephroscale.training.missing import choose_cases
 from nephroscale.training.optimizer import make_optimizer
-from nephroscale.training.precision import make_deterministic, prepare
+from nephroscale.training.precision import has_encoder, make_deterministic, prepare
 from nephroscale.training.recorded import Recorded
 from nephroscale.training.settings import TrainSettings
 
@@ -245,8 +245,9 @@ def make_steps(
         moments = [tensor for each in optimizer.state.values() for tensor in each.values()]
         return [*network.parameters(), *network.buffers(), *moments]
 
-    learn = Recorded(partial(training_step, network, optimizer, settings), state)
-    return learn, Recorded(partial(validation_step, network, settings)), layouts
+    encodes = has_encoder(network)
+    learn = Recorded(partial(training_step, network, optimizer, settings), state, encodes=encodes)
+    return learn, Recorded(partial(validation_step, network, settings), encodes=encodes), layouts
 
 
 def _finished(progress: TrainingProgress, settings: TrainSettings) -> bool:

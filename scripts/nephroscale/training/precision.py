@@ -52,6 +52,11 @@ def make_deterministic(device: str) -> None:
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms would import the compiler
 
 
+def has_encoder(network: Network) -> bool:
+    """Whether a network encodes images itself; else it reads feature maps."""
+    return any(isinstance(module, Encoder) for module in network.modules())
+
+
 def prepare(network: Network, settings: TrainSettings, images: int = 0) -> None:
     """Set the memory format of a network's encoders, and compile their blocks.
 

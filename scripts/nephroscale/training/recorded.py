@@ -37,17 +37,26 @@ class Recorded:
     state
         Lists the tensors that the function changes. To record it, it is run twice, and they are set back, as is the
         generator of random numbers; tensors that come into being then (such as the optimizer's) start at zero.
+    encodes
+        Whether the function encodes images. If not, batches of different numbers of images in the same slots share a
+        recording, and the function is given a batch without `rows`.
     """
 
     def __init__(
-        self, function: Callable[[Batch], tuple[Tensor, ...]], state: Callable[[], Sequence[Tensor]] = lambda: ()
+        self,
+        function: Callable[[Batch], tuple[Tensor, ...]],
+        state: Callable[[], Sequence[Tensor]] = lambda: (),
+        *,
+        encodes: bool = True,
     ) -> None:
-        self.function, self.state = function, state
+        self.function, self.state, self.encodes = function, state, encodes
         self._recordings: dict[tuple[object, ...], _Recording] = {}
         self._pool: Any = None
 
     def __call__(self, batch: Batch) -> tuple[Tensor, ...]:
         """Run the function on a batch; the results belong to the caller."""
+        if not self.encodes:
+            batch = replace(batch, rows={})
         names = (*batch.features, batch.second is None, batch.prior is None, *batch.negative, "lacking", *batch.lacking)
         layout = (*names, *(tensor.shape for tensor in _tensors(batch)))
         if layout not in self._recordings:

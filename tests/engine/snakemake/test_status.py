@@ -124,6 +124,16 @@ def test_artifacts_of_patients_who_are_not_in_the_tables_are_not_called_outdated
     assert any(line.startswith("Artifacts that are not part of this run: 2, 2.0 MB (") for line in lines)
 
 
+def test_the_present_report_is_no_past_report(plan):
+    present, former = (Receipt("report", "cohort", "accepted", digest=each, size=1_000_000) for each in ("11", "22"))
+    plan.receipts["P1"] = present
+    (folder := plan.results / "reports").mkdir()
+    (folder / "2.json").write_text(present.text())
+    assert "Past reports" not in summary(plan)
+    (folder / "1.json").write_text(former.text())
+    assert "Past reports: 1, 1.0 MB (" in summary(plan)
+
+
 def test_waiting_for_receipts_ends_when_they_appear_or_the_time_is_over(tmp_path, monkeypatch):
     clock = SimpleNamespace(now=0.0, sleeps=0)
 

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nephroscale.collect import grouped
@@ -21,6 +21,7 @@ from nephroscale.engine.snakemake.attempt import SUFFIX, AttemptState, cluster_l
 from nephroscale.store.gc import is_alive
 from nephroscale.store.receipts import Receipt
 from nephroscale.store.results_index import OUTDATED, REPORTS, receipts_of
+from nephroscale.text import name_some
 
 MOST_NAMED = 5
 
@@ -45,6 +46,17 @@ def summary(plan: Plan) -> str:
         if found:
             lines += ["", f"{title}:"] + [line for text, units in found.items() for line in _item(text, units)]
     return "\n".join([*lines, *headline(plan), *describe_batches(plan), *_history(plan)])
+
+
+def describe_otherwise(keys: Sequence[tuple[str, str]]) -> str:
+    """Say of lost artifacts that they came out otherwise when they were made again, and what to do; empty for none."""
+    if not keys:
+        return ""
+    names = name_some([stage if unit == "cohort" else f"{stage} of {unit}" for stage, unit in keys], MOST_NAMED)
+    return (
+        f"\n\nMade again with another result: {names}"
+        "\n  What depends on it is outdated now. Run the same command again. The audit shows both results."
+    )
 
 
 def _item(text: str, units: list[str]) -> list[str]:
@@ -75,7 +87,6 @@ def _counts(plan: Plan, stage: str) -> str:
 
 def _history(plan: Plan) -> list[str]:
     """How many past reports, outdated artifacts and artifacts of former units are kept, and the space they need."""
-    past = [*past_reports(plan.results).values()]
     planned = {stage: {*plan.units(stage)} for stage in plan.stages}
     old: list[Receipt] = []
     gone: list[Receipt] = []
@@ -83,6 +94,7 @@ def _history(plan: Plan) -> list[str]:
         stage, _, unit = path.relative_to(plan.results / OUTDATED).with_suffix("").as_posix().partition("/")
         (old if (unit or "cohort") in planned.get(stage, ()) else gone).append(receipt)
     current = {r.digest for stage in plan.stages for unit in plan.units(stage) if (r := plan.receipt(stage, unit))}
+    past = [report for report in past_reports(plan.results).values() if report.digest not in current]
     lines = []
     for found, title, advice in (
         (past, "Past reports", f"{plan.results / REPORTS}; `nephroscale gc --delete-reports-before N`"),
