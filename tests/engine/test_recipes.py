@@ -16,6 +16,7 @@ from nephroscale.engine.make_units import make_units
 from nephroscale.engine.plan import NOT_IN_RECIPES, Plan
 from nephroscale.stages.registry import ORDER, stage_table
 from nephroscale.store.code import read_source
+from support.every_stage import SteadyPlan
 from support.small_study import PATIENTS, deposits_config, small_config, write_new_patient, write_study
 
 pytestmark = pytest.mark.slow
@@ -141,7 +142,7 @@ def made(tmp_path_factory):
         glomeruli = {**small_config()["glomeruli"], "min_im_images": 2}
         changed_sections = {"om": om, "tem": tem, "glomeruli": glomeruli, "deposits": deposits_config()}
         changed_sections["predict"] = {"patients": "new.csv", "images": "new_images.csv"}
-        plan = Plan({**small_config(), **changed_sections}, stage_table())
+        plan = SteadyPlan({**small_config(), **changed_sections}, stage_table())
         for stage in plan.stages.values():
             patch.setattr(stage, "make", stage.make)  # restored afterwards: stages are shared by the process
             trace.follow(stage, plan)

@@ -34,13 +34,20 @@ class SteadyPlan(Plan):
 
 
 def leave_out_the_compiler() -> None:
-    """Put an empty module in place of `torch._dynamo`, whose import takes a tenth of the time in the emulator.
+    """Put empty modules in place of those of `torch.compile` and `torch.export`, which no stage uses on a CPU.
 
-    Optimizers import it only to keep `torch.compile`, which no stage uses on a CPU, out of their own functions.
+    Their import takes a fifth of the time in the emulator. Optimizers import the first to keep the compiler out of
+    their own functions; torch imports the others for tensors without data, and to offer them.
     """
     stand_in = ModuleType("torch._dynamo")
     stand_in.__dict__.update(disable=lambda function, *_, **__: function, graph_break=lambda: None)
     sys.modules["torch._dynamo"] = stand_in
+    for name in ("torch._meta_registrations", "torch.export"):
+        sys.modules[name] = ModuleType(name)
+    import torch
+    from torch._opaque_base import OpaqueBaseMeta
+
+    torch._C._set_generator_metaclass(OpaqueBaseMeta)  # as the first of them does; else no generator can be made
 
 
 def make_all(plan: Plan, left_out: set[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from support.linked_copies import copy_project
 from support.snakemake_calls import calls
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,8 +67,8 @@ class Project:
         return cls(path)
 
     def copy_to(self, path: Path) -> Self:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cp", "-a", str(self.path), str(path)], check=True)
+        """Copy the project; objects of the store are hard links (support/linked_copies.py)."""
+        copy_project(self.path, path)
         return type(self)(path)
 
     def run(self, *targets: str, cores: int = 2, config: tuple[str, ...] = (), options: tuple[str, ...] = ()) -> Run:

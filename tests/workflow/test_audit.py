@@ -1,6 +1,7 @@
 """The audit, traces, differences and replays of a finished project."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -151,9 +152,18 @@ def test_a_replay_names_a_lost_input(project):
     assert "Traceback" not in text
 
 
-def test_a_difference_of_two_runs_names_the_key_that_was_changed(project):
-    run = project.run("report", config=("results=results/other", "train={epochs: 2}"))
+def test_a_changed_key_reruns_the_stages_that_read_it_a_difference_names_it_and_the_old_value_reruns_nothing(project):
+    shutil.rmtree(project.path / ".snakemake")  # the change is found without Snakemake's own metadata
+    project.edit("config/tiny.yaml", "epochs: 4", "epochs: 2")
+    run = project.run()
     assert run.code == 0, run.output
+    assert {unit.partition("/")[0] for unit in run.computed} == {"train", "temperature", "evaluate", "report"}
+    hit = project.run("report", config=("results=results/other",))
+    assert (hit.code, hit.computed) == (0, []), hit.output
+    project.edit("config/tiny.yaml", "epochs: 2", "epochs: 4")
+    run = project.run()
+    assert run.idle
+    assert run.computed == []
     code, text = project.nephroscale("diff", "results/tiny", "results/other")
     assert code == 0
     assert "config: the configuration train.epochs: 4 changed to 2" in text
@@ -164,7 +174,6 @@ def test_a_difference_of_two_runs_names_the_key_that_was_changed(project):
     page = (project.path / "results/other/report/index.html").read_text()
     assert "4 configurations have been scored on the test folds" in page
     # The number of the first run does not change.
-    assert project.run().idle
     assert json.loads((project.path / "results/tiny/report/metrics.json").read_text())["cohort"]["looks"] == {
         "0": 2,
         "1": 2,

@@ -80,11 +80,18 @@ def test_a_killed_dry_run_changes_nothing(project):
     assert killed
 
 
-def test_a_dry_run_plans_what_the_run_after_it_computes_and_the_old_report_stays_until_the_new_one(project):
+def test_a_corrected_label_recomputes_no_image_stage_and_the_old_report_stays_until_the_new_one(project):
     results = project.path / "results/tiny"
     first = (results / "report/metrics.json").read_bytes()
     page = (results / "report.html").read_bytes()
+    before = project.runs()
     change_a_label(project)
+    planned = project.run(options=("-n",))
+    for patient, change in (("P01", "MN, was IgAN"), ("P03", "IgAN, was MN")):
+        line = f"  label of {patient}: {change}: folds, then 4 trainings, 4 temperatures, 4 evaluations, report, audit"
+        assert f"{line} (may be cache hits)" in planned.output, planned.output
+    code, words = project.nephroscale("why", "train/cmusnet/fold0-seed1")
+    assert (code, "waits for folds, which would be made because: label of P01" in words) == (0, True), words
     project.edit("scripts/nephroscale/stages/evaluate.py", "    def make(", "    def make_not(")  # so that it fails
     failed = project.run()
     assert failed.code != 0
@@ -98,6 +105,8 @@ def test_a_dry_run_plans_what_the_run_after_it_computes_and_the_old_report_stays
     )
     assert project.run(options=("-n",)).code == 0  # beside the real run
     assert run.wait() == 0
+    made = {unit.partition("/")[0] for run, unit in project.runs().items() if run not in before}
+    assert made == {"folds", "train", "temperature", "evaluate", "report"}
     assert project.run().idle
     assert (results / "report/metrics.json").read_bytes() != first
     assert (results / "reports/1/metrics.json").read_bytes() == first
