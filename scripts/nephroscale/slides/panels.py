@@ -110,7 +110,7 @@ def _bands(lines: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def _groups(ends: np.ndarray, wanted: np.ndarray) -> list[tuple[int, int]]:
-    """First and last line of each group of wanted lines; `ends` says after which lines a group ends."""
+    """First and last line of each group of wanted lines; a group ends after each line of `ends`."""
     last = np.append(np.flatnonzero(ends), len(ends))
     first = np.concatenate([[0], last[:-1] + 1])
     kept = wanted[first]
