@@ -5,7 +5,7 @@ import pytest
 from nephroscale.errors import Rejected
 from nephroscale.slides.dye import separate_dye
 from nephroscale.slides.false_colour import TABLES, colour_table
-from support.fluorescence import draw_glomerulus, in_colour
+from support.fluorescence import draw_glomerulus, in_colour, write_over
 
 
 def coloured(grey, table):
@@ -26,6 +26,15 @@ def test_one_dye_follows_no_table(hue):
     for gain in (0.3, 1, 3):
         grey = np.clip(draw_glomerulus() * gain, 0, 255)
         assert not colour_table(in_colour(grey, hue).reshape(-1, 3).astype(np.float32))
+
+
+@pytest.mark.parametrize("hue", [(1, 0, 0), (0, 0, 1), (0.6, 0, 1)])
+def test_a_white_bar_on_a_dye_follows_no_table(hue):
+    plain = in_colour(draw_glomerulus(), hue)
+    marked = write_over(plain, (255, 255, 255))
+    channel, drawn = separate_dye(marked, np.ones(marked.shape[:2], bool))
+    assert channel == np.argmax(hue)
+    assert drawn[(marked != plain).any(axis=-1)].mean() > 0.98
 
 
 @pytest.mark.parametrize("table", ["INFERNO", "VIRIDIS", "CIVIDIS"])

@@ -39,6 +39,18 @@ def test_stained_tissue_on_glass(colour, tint):
     assert not found.pen.any()
 
 
+@pytest.mark.parametrize("colour", [(0, 0, 0), (20, 20, 90)])
+def test_a_dark_area_that_was_not_scanned_is_no_pen(colour):
+    image, truth = glass(), disc()
+    texture = np.random.default_rng(1).normal(0, 8, (*truth.shape, 1))
+    image[truth] = np.clip(np.array((190, 120, 180)) + texture, 0, 255)[truth].astype(np.uint8)
+    image[:, 90:] = colour
+    found = find_bright_tissue(image, everywhere(image), MPP)
+    assert not found.pen.any()
+    assert not found.tissue[:, 90:].any()
+    assert found.tissue[:, :84][truth[:, :84]].mean() > 0.9
+
+
 def test_empty_glass_holds_no_tissue():
     for tint in ((243, 242, 244), (240, 230, 215), (200, 200, 200)):
         image = glass(colour=tint)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Literal
 
 Kind = Literal["glomerulus", "sclerosed", "annotated area", "other"]
@@ -21,8 +22,19 @@ Verdict = tuple[Kind | None, str]
 
 NEGATIONS = {
     *("non", "not", "no", "without", "except", "excluding", "exclude", "never", "ohne", "kein", "nicht"),
-    *("segmental", "segmentally", "partially", "partly"),  # sclerosed means globally sclerosed
 }
+#: Words by which a glomerulus is not sclerosed as a whole, which alone counts as sclerosed.
+PARTLY = {
+    *("segmental", "segmentally", "partially", "partly", "focal", "focally", "early", "incipient", "incompletely"),
+    *("nonglobally", "un"),
+}
+#: Words after a negation by which the object of a label does not count, as in `not counted`.
+COUNTED = {
+    *("sure", "certain", "counted", "count", "used", "use", "usable", "valid", "evaluable", "assessable"),
+    *("included", "confirmed", "scored"),
+}
+#: Values of a label that say no, as in `Glomerulus: 0` and `Glom -`.
+_SAYS_NO = re.compile(r"[:=]\s*(?:0|n|f|n\.?[/.]?a\.?)$|[\s)][-\u2212\u2013]$")
 #: Words between a negation and what it negates.
 BETWEEN = {"a", "an", "any", "the", "of", "globally", "global", "completely", "fully", "yet"}
 #: Words by which a label means something around, in or beside a glomerulus.
@@ -32,7 +44,8 @@ ELSEWHERE = {
     *("apparatus", "basement", "membrane", "capsule", "space", "lumen", "wall", "pole", "cell", "cells", "nucleus"),
     *("nuclei", "tubule", "tubules", "tubulus", "tubuli", "vessel", "vessels", "artery", "arteries", "arteriole"),
     *("arterioles", "interstitium", "fibrosis", "artefact", "artifact", "background", "ignore", "false"),
-    *("excluded", "pseudo", "hilum", "hole"),
+    *("excluded", "pseudo", "hilum", "hole", "anti", "fp", "mesangium", "podocyte", "podocytes", "endothelium"),
+    *("afferent", "efferent", "densa"),
 }
 #: Words by which a label says that it is not known whether there is a glomerulus, and the same as parts of a label.
 UNCERTAIN = {
@@ -50,7 +63,7 @@ UNCERTAIN = {
     ),
     *("questionable", "doubtful", "negative", "neg", "fraglich", "unsicher"),
     *("missing", "absent", "wrong", "incorrect", "error", "delete", "deleted", "remove", "removed", "discard"),
-    *("discarded", "rejected", "draft", "todo"),
+    *("discarded", "rejected", "draft", "todo", "tbd", "unusable"),
     *("like", "lookalike", "resembling", "mimic"),
 }
 UNCERTAIN_CHARACTERS = ("?", "疑", "do not use")
@@ -87,12 +100,12 @@ def classify(labels: tuple[str, ...], classes: Mapping[str, Kind]) -> Verdict:
             continue
         if label.endswith(IGNORED):
             return "other", "QuPath ignores it"
-        kinds = {kind for words, kind in words_of.items() if _has(label, words, affirmed=True)}
+        kinds = {kind for words, kind in words_of.items() if _has(label, words, kind)}
         if not kinds:
             return "other", "it is negated"
         written = _words(label)
         doubt = UNCERTAIN & set(written) or any(part in _normal(label) for part in UNCERTAIN_CHARACTERS)
-        if doubt or written[-1:] == ["no"]:
+        if doubt or _says_no(label, written) or _denies_too(label, words_of):
             return "other", UNKNOWN
         if kinds != {"annotated area"} and (ELSEWHERE & set(written) or ELSEWHERE_CHARACTERS & set(label)):
             return "other", "it means something beside a glomerulus"
@@ -115,17 +128,37 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[^\W\d_]+", spaced.casefold())
 
 
-def _has(label: str, words: tuple[str, ...], *, affirmed: bool = False) -> bool:
-    """Whether a label has these words in a row, and not only after a negation where they have to be affirmed."""
+def _says_no(label: str, written: list[str]) -> bool:
+    """Whether a label ends with a no, or its object does not count."""
+    pairs = pairwise(written)
+    not_counted = any(word in NEGATIONS and after in COUNTED for word, after in pairs)
+    return not_counted or bool(set(written[-1:]) & {"no", "not", "none"}) or bool(_SAYS_NO.search(_normal(label)))
+
+
+def _denies_too(label: str, words_of: Mapping[tuple[str, ...], Kind]) -> bool:
+    """Whether a label has a glomerulus both affirmed and negated, as `Glomerulus/Non-glomerulus`."""
+    return any(kind == "glomerulus" and False in _affirmations(label, words) for words, kind in words_of.items())
+
+
+def _has(label: str, words: tuple[str, ...], affirmed: Kind | None = None) -> bool:
+    """Whether a label has these words in a row, and not only after a negation where this kind has to be affirmed."""
+    found = _affirmations(label, words, affirmed)
+    return any(found) if affirmed else bool(found)
+
+
+def _affirmations(label: str, words: tuple[str, ...], kind: Kind | None = None) -> list[bool]:
+    """Say of each place where a label has these words in a row whether it is affirmed there."""
     if not words or not words[0].isascii():  # scripts without spaces
-        return bool(words) and "".join(words) in _normal(label)
-    found = _words(label)
+        return [True] if words and "".join(words) in _normal(label) else []
+    found, places = _words(label), list[bool]()
+    negations = NEGATIONS | PARTLY if kind == "sclerosed" else NEGATIONS
     for start in range(len(found) - len(words) + 1):
-        if tuple(found[start : start + len(words)]) != words:
+        end = start + len(words)
+        if tuple(found[start:end]) != words:
             continue
         before = start - 1
         while before >= 0 and found[before] in BETWEEN:
             before -= 1
-        if not affirmed or before < 0 or found[before] not in NEGATIONS:
-            return True
-    return False
+        denied = (before >= 0 and found[before] in negations) or found[end : end + 1] == ["free"]
+        places.append(not denied)
+    return places

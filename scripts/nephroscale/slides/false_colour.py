@@ -29,6 +29,7 @@ BENT = 25.0  # distance of the table's used colours from a straight line
 # The same for colours that are those of the table, in a dim picture without JPEG's noise.
 EXACT, LEAST_EXACT = 2.0, 0.95
 BENT_EXACT = 3.0
+GAP, LEAST_USED = 25, 0.002  # colours of a table in a row, and the share of the pixels that uses them
 SAMPLE = 4_000  # pixels
 LEAST = 100  # pixels that suffice
 
@@ -55,7 +56,7 @@ def colour_table(sample: np.ndarray) -> str:
         apart = np.linalg.norm(signal[:, None] - table, axis=-1)
         nearest = apart.min(axis=1)
         if (nearest <= NEAR).mean() >= LEAST_NEAR:
-            first, last = np.percentile(apart.argmin(axis=1), [1, 99]).astype(int)
+            first, last = np.percentile(_in_one_piece(apart.argmin(axis=1)), [1, 99]).astype(int)
             exact = (nearest <= EXACT).mean() >= LEAST_EXACT
             if _bend(table[first : last + 1]) > (BENT_EXACT if exact else BENT):
                 return name
@@ -69,6 +70,16 @@ def _most_near(signal: np.ndarray, squares: np.ndarray, table: np.ndarray) -> fl
     """
     apart = (np.square(table).sum(axis=1) - 2 * (signal @ table.T)).min(axis=1) + squares
     return float((apart <= NEAR**2 + 1).mean())
+
+
+def _in_one_piece(places: np.ndarray) -> np.ndarray:
+    """Keep the places in a table that follow those of the median pixel without a gap: a white bar is beyond one."""
+    counts = np.bincount(places, minlength=256)
+    used = np.convolve(counts, np.ones(GAP), "same") >= LEAST_USED * len(places)
+    middle = int(np.median(places))
+    empty = np.flatnonzero(~used)
+    low, high = empty[empty < middle].max(initial=-1), empty[empty > middle].min(initial=len(used))
+    return np.asarray(places[(places > low) & (places < high)])
 
 
 def _bend(colours: np.ndarray) -> float:

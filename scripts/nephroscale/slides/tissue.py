@@ -76,8 +76,9 @@ def find_bright_tissue(rgb: np.ndarray, valid: np.ndarray, mpp: float, stain: st
     smooth = cv2.medianBlur(rgb, 5) if min(rgb.shape[:2]) > 5 else rgb
     white = estimate_white_point(rgb, valid)
     absorbs = np.logical_or.reduce([white[n] - rgb[..., n] > FILL_ABSORBED for n in range(3)])
-    valid = valid & ~find_fill(rgb, valid & absorbs)
-    pen = find_pen(smooth, mpp, stain) & valid
+    fill = find_fill(rgb, valid & absorbs)
+    valid = valid & ~fill
+    pen = find_pen(np.where(fill[..., None], np.uint8(255), smooth), mpp, stain) & valid  # a dark fill is no ink
     usable = valid & ~pen
     if not usable.any():
         return TissueMask(np.zeros_like(valid), pen)

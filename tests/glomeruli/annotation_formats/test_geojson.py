@@ -32,6 +32,13 @@ def test_areas(tmp_path: Path, kind: str, coordinates: list, area: float) -> Non
     assert read_one(tmp_path, {"type": kind, "coordinates": coordinates}).area.area == area
 
 
+@pytest.mark.parametrize("key", ["class", "className", "category", "Label"])
+def test_the_class_of_other_programs_is_read(tmp_path: Path, key: str) -> None:
+    square = {"type": "Polygon", "coordinates": [RING]}
+    assert read_one(tmp_path, square, **{key: "Tubule"}).labels == ("Tubule",)
+    assert read_one(tmp_path, square, classification={"name": "Glomerulus"}, **{key: "x"}).labels == ("Glomerulus",)
+
+
 @pytest.mark.parametrize(
     ("geometry", "fault"),
     [

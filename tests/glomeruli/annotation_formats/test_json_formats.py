@@ -48,6 +48,36 @@ def test_coco(tmp_path: Path) -> None:
     assert "compressed" in read(tmp_path, content)[1].fault
 
 
+@pytest.mark.parametrize(
+    ("segmentation", "fault"),
+    [
+        ([FLAT[:-1]], "without two coordinates"),
+        ([[True, *FLAT[1:]]], "no number: 'True'"),
+        ({"size": [8, 20], "counts": [17, 6]}, "do not fill"),
+        ({"size": [8, 20], "counts": [17, -6, 149]}, "do not fill"),
+        ({"size": [200_000, 200_000], "counts": [0, 200_000 * 200_000]}, "too large"),
+    ],
+)
+def test_a_wrong_mask_or_polygon_is_the_fault_of_this_object(tmp_path: Path, segmentation: object, fault: str) -> None:
+    annotations = [{"image_id": 1, "category_id": 1, "segmentation": each} for each in (segmentation, [FLAT])]
+    content = {"categories": [{"id": 1, "name": "glomerulus"}], "annotations": annotations}
+    wrong, right = read(tmp_path, content)
+    assert fault in wrong.fault
+    assert right.area.area == 90000
+
+
+def test_a_mask_of_a_large_picture_is_decoded_around_its_object(tmp_path: Path) -> None:
+    inside = np.zeros((300, 400), bool)
+    inside[100:200, 50:90] = True
+    height, before = 40_000, 1_000_000
+    runs = [before * height + 50 * height + 100, *[100, height - 100] * 39, 100]
+    mask = {"size": [height, 2 * before], "counts": [*runs, height * 2 * before - sum(runs)]}
+    annotation = {"image_id": 1, "category_id": 1, "segmentation": mask}
+    (one,) = read(tmp_path, {"categories": [{"id": 1, "name": "glomerulus"}], "annotations": [annotation]})
+    assert one.area.bounds == pytest.approx((before + 50, 100, before + 90, 200), abs=0.01)
+    assert one.area.area == pytest.approx(inside.sum(), abs=20)
+
+
 def test_hubmap_polygons(tmp_path: Path) -> None:
     assert [one.area.area for one in read(tmp_path, [SQUARE, SQUARE])] == [90000, 90000]
     line = {"id": "a", "annotations": [{"type": "glomerulus", "coordinates": [SQUARE]}]}

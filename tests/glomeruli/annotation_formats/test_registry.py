@@ -25,6 +25,9 @@ def test_geojson_is_read_in_all_its_forms(tmp_path: Path) -> None:
         "\n".join([json.dumps(FEATURE)] * 2).encode(),
         text.encode("utf-8-sig"),
         text.encode("utf-16"),
+        text.encode("utf-16-le"),
+        text.encode("utf-16-be"),
+        text.encode("utf-32"),
         gzip.compress(text.encode()),
     ):
         path.write_bytes(data)
@@ -58,6 +61,8 @@ def test_xml_with_a_document_type_is_refused(tmp_path: Path) -> None:
         (b'{"a.jpg1": {"filename": "a.jpg", "regions": []}}', "VGG Image Annotator"),
         (b"x,y\n1,2\n", "format is unknown"),
         (b"null", "format is unknown"),
+        ('{"type": "Feature", "name": "Glomérule"}'.encode("cp1252"), "not UTF-8"),
+        ("<Annotations Name='Glomérule'/>".encode("cp1252"), "not UTF-8"),
         (b'{"type": "FeatureCollection"', "damaged"),
         (b"[1, 2]", "no known format"),
         (b'["a"]', "no known format"),

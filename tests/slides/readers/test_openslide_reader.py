@@ -4,7 +4,7 @@ import pydicom
 import pytest
 import tifffile
 
-from nephroscale.slides.readers.base import UnreadableRegion
+from nephroscale.slides.readers.base import UnreadableRegion, UnreadableSlide
 from nephroscale.slides.readers.openslide_reader import OpenslideReader
 
 
@@ -41,3 +41,35 @@ def test_without_a_spacing_dicom_has_the_scale_of_the_imaged_volume(shared, tmp_
     slide.save_as(tmp_path / "a.dcm")
     with OpenslideReader(tmp_path / "a.dcm") as read:
         assert "not square" in read.scale_fault
+
+
+@pytest.mark.parametrize(
+    ("stated", "remedy"),
+    [
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "save it as RGB, or as JPEG"),
+        (
+            {"PhotometricInterpretation": "MONOCHROME2", "SamplesPerPixel": 1, "PlanarConfiguration": None},
+            "in grey, which is not read; export",
+        ),
+        (
+            {
+                "ConcatenationUID": "1.2.7",
+                "SOPInstanceUIDOfConcatenationSource": "1.2.8",
+                "InConcatenationNumber": 1,
+                "InConcatenationTotalNumber": 2,
+                "ConcatenationFrameOffsetNumber": 0,
+            },
+            "others are missing; copy all of them",
+        ),
+    ],
+)
+def test_a_dicom_file_that_is_not_read_is_refused_with_a_remedy(shared, tmp_path, stated, remedy):
+    dataset = pydicom.dcmread(shared / "data/slides/gcp-jpeg.dicom")
+    for name, value in stated.items():
+        if value is None:
+            delattr(dataset, name)
+        else:
+            setattr(dataset, name, value)
+    dataset.save_as(tmp_path / "a.dcm")
+    with pytest.raises(UnreadableSlide, match=remedy):
+        OpenslideReader(tmp_path / "a.dcm")

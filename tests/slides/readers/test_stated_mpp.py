@@ -17,9 +17,12 @@ RGB = np.full((64, 64, 3), 200, np.uint8)
     [
         *(
             (unit, 1.0)
-            for unit in ("um", "\u00b5m", "\u03bcm", "\\u00B5m", "\\u00b5m", "micron", "Microns", "micrometers")
+            for unit in (
+                *("um", "\u00b5m", "\u03bcm", "\\u00B5m", "\\u00b5m", "\\u03BCm", '"um"', "um\0"),
+                *("micron", "Microns", "micrometers"),
+            )
         ),
-        *((unit, 1e-4) for unit in ("\u00c5", "\u212b", "angstrom")),
+        *((unit, 1e-4) for unit in ("\u00c5", "\u212b", "A\u030a", "\\u212B", "angstrom")),
         ("nm", 1e-3),
         ("mm", 1e3),
         ("cm", 1e4),
@@ -27,7 +30,10 @@ RGB = np.full((64, 64, 3), 200, np.uint8)
         ("inch", 25400.0),
         ("inches", 25400.0),
         ("in", 25400.0),
+        ('"', 25400.0),
         ("thou", 25.4),
+        ("mil", 25.4),
+        ("points", 25400.0 / 72),
         ("pixel", None),
         ("ms", None),
         ("", None),
@@ -59,6 +65,22 @@ def test_pixels_that_are_nearly_square_are_resampled_to_the_shorter_side(sides):
     assert stated.mpp == 0.25
     assert [stated.mpp * stretch for stretch in stated.stretch] == pytest.approx(sides)
     assert stated.mean == pytest.approx(0.255)
+
+
+@pytest.mark.parametrize(("unit", "per_unit"), [(2, 50800), (3, 20000), (4, 2000), (5, 2)])
+def test_units_of_the_resolution_tag(tmp_path, unit, per_unit):
+    tifffile.imwrite(tmp_path / "a.tif", RGB, resolution=(per_unit, per_unit), resolutionunit=unit, metadata=None)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        assert read_mpp(tiff) == StatedMpp(0.5, generic=True)
+
+
+@pytest.mark.parametrize(("side", "mpp"), [(1.0, 1.0), (0.25, None)])
+@pytest.mark.parametrize("axis", "XY")
+def test_a_plain_tag_counts_if_it_agrees_with_the_only_axis_of_ome_xml(tmp_path, axis, side, mpp):
+    with tifffile.TiffFile(write_ome(tmp_path / "a.ome.tif", **{f"PhysicalSize{axis}": side})) as tiff:
+        stated = read_mpp(tiff)
+    assert stated.mpp == mpp
+    assert ("one axis alone" in stated.fault) == (mpp is None)
 
 
 def write_ome(path, tile=None, resolution=(10000, 10000), **metadata):

@@ -137,6 +137,8 @@ def to_number(value: object) -> float:
         When it is none.
     """
     try:
+        if isinstance(value, bool):
+            raise TypeError
         number = float(value.replace(",", ".") if isinstance(value, str) else value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         number = np.nan

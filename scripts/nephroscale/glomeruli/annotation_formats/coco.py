@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
 from nephroscale.glomeruli.annotation_formats.base import (
@@ -26,6 +27,7 @@ from nephroscale.glomeruli.annotation_formats.base import (
 from nephroscale.glomeruli.contours import outline
 
 NAME = "COCO"
+MOST_DECODED = 2**26  # pixels of the columns of a mask
 
 
 def matches(content: object) -> bool:
@@ -65,11 +67,46 @@ def read(content: Any) -> Iterable[DrawnObject]:
 
 def _area_of(segmentation: Any) -> BaseGeometry | None:
     if isinstance(segmentation, list):
-        return join([ring(np.reshape(part, (-1, 2)).tolist()) for part in segmentation])
+        if any(len(part) % 2 for part in segmentation):
+            raise UnreadableAnnotationError("has a corner without two coordinates")
+        return join([ring(list(zip(part[::2], part[1::2], strict=True))) for part in segmentation])
     if not segmentation:
         return None
     counts, (height, width) = segmentation["counts"], segmentation["size"]
-    if not isinstance(counts, list) or sum(counts) != height * width:
+    if not isinstance(counts, list):
         raise UnreadableAnnotationError("is a compressed mask; export polygons")
-    values = np.arange(len(counts)) % 2 == 1  # runs of background and object in turn, down the columns
-    return outline(np.repeat(values, counts).reshape(width, height).T)
+    runs = np.array([count if isinstance(count, int) else -1 for count in counts], np.int64)
+    if (
+        not all(isinstance(side, int) for side in (height, width))
+        or runs.min(initial=0) < 0
+        or (sum(runs.tolist()) != height * width)
+    ):
+        raise UnreadableAnnotationError("is a mask whose runs do not fill its size")
+    return _outline_of_runs(runs, height)
+
+
+def _outline_of_runs(runs: np.ndarray, height: int) -> BaseGeometry | None:
+    """Trace a mask, of which only the columns with the object are decoded.
+
+    Parameters
+    ----------
+    runs
+        Lengths of background and object in turn, down the columns.
+    height
+        Of the mask.
+    """
+    ends = np.cumsum(runs)
+    drawn = np.flatnonzero((np.arange(len(runs)) % 2 == 1) & (runs > 0))
+    if not drawn.size:
+        return None
+    left, right = int(ends[drawn[0]] - runs[drawn[0]]) // height, int(ends[drawn[-1]] - 1) // height + 1
+    if (right - left) * height > MOST_DECODED:
+        raise UnreadableAnnotationError("is a mask too large to be decoded; export polygons")
+    inside = np.zeros((right - left) * height, bool)
+    for run in drawn:
+        inside[ends[run] - runs[run] - left * height : ends[run] - left * height] = True
+    columns = inside.reshape(right - left, height)
+    rows = np.flatnonzero(columns.any(axis=0))
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    polygon = outline(columns[:, top:bottom].T)
+    return polygon and translate(polygon, left, top)

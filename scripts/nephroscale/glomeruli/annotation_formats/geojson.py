@@ -27,6 +27,8 @@ GEOMETRIES = ("Polygon", "MultiPolygon", "GeometryCollection", "LineString", "Mu
 #: Types of QuPath's objects that are no annotations. Detections may be outlines, if they have the class of one.
 OTHER_OBJECTS = {"cell": "is a cell", "tmacore": "is a TMA core", "tile": "is a tile"}
 DETECTION = "detection"
+#: Properties in which other programs than QuPath write the class; case does not matter.
+CLASSES = ("class", "classname", "class_name", "category", "label")
 
 
 def matches(content: object) -> bool:
@@ -63,7 +65,7 @@ def _objects_of(entry: object) -> Iterable[DrawnObject]:
 
 def _read_feature(feature: Mapping[str, Any]) -> DrawnObject:
     properties = feature.get("properties") or {}
-    labels, name = [_class_of(properties.get("classification"))], properties.get("name")
+    labels, name = [_class_of(properties.get("classification")) or _class_elsewhere(properties)], properties.get("name")
     kind = str(properties.get("objectType") or properties.get("object_type") or feature.get("id") or "").casefold()
     kind = kind.removeprefix("path").removesuffix("object")
     other = "is a detection without class" if kind == DETECTION and not labels[0] else OTHER_OBJECTS.get(kind)
@@ -80,6 +82,12 @@ def _class_of(value: Any) -> str:
     if isinstance(value, Mapping):
         value = value.get("name") or ": ".join(value.get("names") or [])
     return str(value or "")
+
+
+def _class_elsewhere(properties: Mapping[str, Any]) -> str:
+    """Give the class that a program other than QuPath wrote."""
+    found = {str(key).casefold(): value for key, value in properties.items()}
+    return next(filter(None, (_class_of(found.get(key)) for key in CLASSES)), "")
 
 
 def _area_of(geometry: Mapping[str, Any]) -> BaseGeometry | None:

@@ -85,16 +85,17 @@ def _read(data: bytes) -> Iterable[DrawnObject]:
 
 
 def _to_text(data: bytes) -> str:
-    """Decode text: by its byte-order mark, as UTF-8, or in the encoding that an XML declaration names."""
-    if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
-        return data.decode("utf-16").strip()
+    """Decode text: as UTF-8, UTF-16 or UTF-32, or in the encoding that an XML declaration names."""
+    encoding = json.detect_encoding(data)  # by the mark, or where its first characters have zeros
     try:
-        return data.decode("utf-8-sig").strip()
-    except UnicodeDecodeError:
+        return data.decode("utf-8-sig" if encoding == "utf-8" else encoding).strip()
+    except UnicodeDecodeError as fault:
         declared = re.match(rb"\s*<\?xml[^>]*encoding=[\"']([\w.-]+)", data)
-        if declared is None:
-            return data[:4].decode("latin-1")  # of no format that is text
-        return data.decode(declared[1].decode()).strip()
+        if declared is not None:
+            return data.decode(declared[1].decode()).strip()
+        if data.lstrip()[:1] in {b"{", b"[", b"<"}:
+            raise UnreadableAnnotationError("its text is not UTF-8; save it in this encoding") from fault
+        return data[:4].decode("latin-1")  # of no format that is text
 
 
 def _read_json(text: str) -> Iterable[DrawnObject]:

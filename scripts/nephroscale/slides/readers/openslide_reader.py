@@ -22,6 +22,22 @@ DESCRIPTION, PROFILE = "tiff.ImageDescription", "openslide.icc-size"
 OTHER_IMAGE = "Slide contains unexpected image"
 NEW_CODECS = {"1.2.840.10008.1.2.4.20": "HTJ2K", "1.2.840.10008.1.2.4.11": "JPEG XL"}
 """Beginnings of transfer syntaxes of DICOM (part 6, 2025) to the codec: 201 to 203, and 110 to 112."""
+REMEDIES = {
+    "Unsupported photometric interpretation": (
+        "the colours of this DICOM file (PhotometricInterpretation) are not read with its compression; save it as RGB, "
+        "or as JPEG in YBR_FULL_422"
+    ),
+    "Couldn't read PlanarConfiguration": (
+        "it is a DICOM slide in grey, which is not read; export the marker's channel as OME-TIFF with all its bits"
+    ),
+    "SOP instance in concatenation": (
+        "it is a part of a DICOM concatenation of several files, and others are missing; copy all of them"
+    ),
+    "SOP instances in concatenation": (
+        "it is a part of a DICOM concatenation of several files, and others are missing; copy all of them"
+    ),
+}
+"""Messages of OpenSlide on a DICOM file to what is wrong and what helps."""
 SAME_SHAPE = 0.02  # difference of width by height up to which a level is a copy of the first
 
 
@@ -45,7 +61,8 @@ class OpenslideReader(SlideReader):
                 raise UnreadableSlide(
                     f"its pixels are stored as {codec}, which is not read; convert them to JPEG or JPEG 2000"
                 ) from fault
-            raise UnreadableSlide(f"OpenSlide cannot open it: {fault}") from fault
+            remedy = next((remedy for part, remedy in REMEDIES.items() if part in str(fault)), "")
+            raise UnreadableSlide(remedy or f"OpenSlide cannot open it: {fault}") from fault
         self._numbers = [number for number, size in enumerate(sizes) if _is_copy(size, sizes[0])]
         self.sizes = tuple(sizes[number] for number in self._numbers)
         self.downsamples = tuple(downsamples[number] for number in self._numbers)

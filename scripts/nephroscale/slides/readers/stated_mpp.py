@@ -19,18 +19,18 @@ SQUARE = 0.05  # relative difference of the sides of a pixel up to which a slide
 ALIKE = 0.005  # and up to which it is not, and their mean is its scale: half a pixel at the rim of a large glomerulus
 _UNITS: Mapping[str, float] = {
     "pm": 1e-6,
-    **dict.fromkeys(("å", "angstrom", "ångström"), 1e-4),
+    **dict.fromkeys(("å", "angstrom", "ångstrom", "ångström"), 1e-4),
     **dict.fromkeys(("nm", "nanometer", "nanometre"), 1e-3),
     **dict.fromkeys(("μm", "um", "μ", "micron", "micrometer", "micrometre"), 1.0),
     **dict.fromkeys(("mm", "millimeter", "millimetre"), 1e3),
     **dict.fromkeys(("cm", "centimeter", "centimetre"), 1e4),
     **dict.fromkeys(("m", "meter", "metre"), 1e6),
     **dict.fromkeys(("in", "inch", "inche", '"'), 25400.0),
-    "thou": 25.4,
-    "pt": 25400.0 / 72,
+    **dict.fromkeys(("thou", "mil"), 25.4),
+    **dict.fromkeys(("pt", "point"), 25400.0 / 72),
 }
 MOST_UNLIKE = 1.6  # MPP times magnification over 10 µm, as 40 x 0.25
-PER_UNIT = {2: 25400.0, 3: 10000.0}
+PER_UNIT = {2: 25400.0, 3: 10000.0, 4: 1000.0, 5: 1.0}  # inch and cm, and beyond the standard mm and µm
 PLAUSIBLE_GENERIC_UM = (0.05, 2.5)
 """Scales that a plain resolution tag may state, µm per pixel: 10160 dpi of a desktop scanner are 2.5."""
 Stretch = tuple[float, float]
@@ -65,8 +65,8 @@ class StatedMpp(NamedTuple):
 
 def micrometres(unit: str) -> float | None:
     """Give the µm of a unit of length, however it is written; None for another unit."""
-    text = re.sub(r"\\u00b5", "μ", unit, flags=re.IGNORECASE)
-    text = unicodedata.normalize("NFKC", text).strip().casefold()
+    text = re.sub(r"\\u([0-9a-f]{4})", lambda code: chr(int(code[1], 16)), unit, flags=re.IGNORECASE)
+    text = unicodedata.normalize("NFKC", text).strip(" \t\r\n\0'\"").casefold() or unit
     return _UNITS.get(text.removesuffix("s") if len(text) > 3 else text)
 
 
@@ -140,13 +140,26 @@ def read_mpp(tiff: tifffile.TiffFile, page: tifffile.TiffPage | None = None, sce
     for other in (_of_aperio(page.description), _of_tags(tiff, page)):
         if stated.fault and other.mpp is not None and other.generic:
             low, high = PLAUSIBLE_GENERIC_UM
-            if not low <= other.mpp <= high:  # 72 dpi, or 1 pixel per cm
+            if not low <= other.mpp <= high or not _agrees(pixels, other.mpp):  # 72 dpi, or 1 pixel per cm
                 continue
         if other.mpp is not None or (other.fault and not stated.fault):
             stated = other
         if stated.mpp is not None:
             break
     return stated
+
+
+def _agrees(pixels: ET.Element | None, mpp: float) -> bool:
+    """Whether a plain tag has the scale of the axis for which alone OME-XML states a size."""
+    sides = [] if pixels is None else [_side_of(pixels, axis) for axis in "XY"]
+    known = [side for side in sides if 0 < side < math.inf]
+    return len(known) != 1 or abs(known[0] / mpp - 1) <= SQUARE
+
+
+def _side_of(pixels: ET.Element, axis: str) -> float:
+    """Give the size of a pixel along an axis as OME-XML states it, µm; NaN where it states none."""
+    factor = micrometres(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+    return _number(pixels.get(f"PhysicalSize{axis}", "")) * (math.nan if factor is None else factor)
 
 
 def aperio_doubt(description: str, width: int, height: int) -> str:
