@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from support.linked_copies import separate
+
 pytestmark = pytest.mark.workflow
 
 PAGES = {"show_page": 1, "write_audit": 1, "all": 1}
@@ -20,10 +22,9 @@ def damage(project, link):
     """Flip one bit in the largest file of an object."""
     files = [path for path in (project.path / "results/tiny" / link).resolve().rglob("*") if path.is_file()]
     path = max(files, key=lambda each: each.stat().st_size)
-    path.chmod(0o600)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
-    path.write_bytes(content)
+    separate(path).write_bytes(content)
 
 
 def planned(output):
