@@ -35,7 +35,7 @@ def examined(plan, monkeypatch):
     """The stages of the units whose recipe is worked out in a pre-pass of a plan."""
     units, examine = [], Plan.examine
     monkeypatch.setattr(
-        Plan, "examine", lambda self, stage, unit: units.append(stage.name) or examine(self, stage, unit)
+        Plan, "examine", lambda self, stage, unit, **how: units.append(stage.name) or examine(self, stage, unit, **how)
     )
     find_out(plan)
     monkeypatch.setattr(Plan, "examine", examine)
