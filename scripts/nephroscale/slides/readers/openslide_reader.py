@@ -30,10 +30,7 @@ REMEDIES = {
     "Couldn't read PlanarConfiguration": (
         "it is a DICOM slide in grey, which is not read; export the marker's channel as OME-TIFF with all its bits"
     ),
-    "SOP instance in concatenation": (
-        "it is a part of a DICOM concatenation of several files, and others are missing; copy all of them"
-    ),
-    "SOP instances in concatenation": (
+    "in concatenation": (
         "it is a part of a DICOM concatenation of several files, and others are missing; copy all of them"
     ),
 }
