@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
+from nephroscale.engine.prepass import settle
 from support.mock_study import Study
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
@@ -12,6 +18,15 @@ def made(tmp_path_factory) -> Study:
     """Nine patients with everything made."""
     models = {"cmusnet": {}, "tem-only": {"modalities": ["TEM"]}}
     return Study.make(tmp_path_factory.mktemp("made"), models=models, files={"tiles": 3})
+
+
+@pytest.fixture
+def settled(made: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """A copy of the study in which one run has found everything made."""
+    copy = made.copy_to(tmp_path / "settled")
+    monkeypatch.chdir(copy.folder)
+    settle(copy.plan())
+    return copy
 
 
 @pytest.fixture(scope="session")

@@ -13,15 +13,6 @@ from nephroscale.engine.prepass import find_out, settle
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def settled(made, tmp_path, monkeypatch):
-    """A copy of the study in which one run has found everything made."""
-    copy = made.copy_to(tmp_path / "study")
-    monkeypatch.chdir(copy.folder)
-    settle(copy.plan())
-    return copy
-
-
 def found_by(plan):
     found = find_out(plan)
     keys = [(name, unit) for name in plan.stages for unit in plan.units(name)]

@@ -19,21 +19,12 @@ TILES, FOUND, BAG = ("tiles", f"{PATIENT}-OM0"), ("glomeruli", f"{PATIENT}-OM0")
 WEIGHTS, SCORES = ("train", "cmusnet/fold0-seed1"), ("evaluate", "cmusnet/fold1-seed1")
 
 
-@pytest.fixture
-def study(made, tmp_path, monkeypatch):
-    """A copy of the study in which a run has found everything made."""
-    copy = made.copy_to(tmp_path / "copy")
-    monkeypatch.chdir(copy.folder)
-    settle(copy.plan())
-    return copy
-
-
-def lose(study, *lost):
+def lose(settled, *lost):
     """Delete objects, and plan."""
-    plan = study.plan()
+    plan = settled.plan()
     for key in lost:
         remove_tree(plan.object_path(*key))
-    plan = study.plan()
+    plan = settled.plan()
     find_out(plan)
     return plan
 
@@ -64,16 +55,16 @@ def check_order(plan):
 
 
 @pytest.mark.parametrize("lost", [TILES, FOUND, BAG, WEIGHTS, SCORES, ("tem", PATIENT), ("report", "cohort")])
-def test_only_a_lost_artifact_and_the_audit_are_made(study, lost):
-    plan = lose(study, lost)
+def test_only_a_lost_artifact_and_the_audit_are_made(settled, lost):
+    plan = lose(settled, lost)
     assert to_make(plan) == {lost, AUDIT}
     assert lost in awaited(plan, AUDIT)
     check_order(plan)
 
 
-def test_several_lost_artifacts_are_made_in_order(study):
+def test_several_lost_artifacts_are_made_in_order(settled):
     lost = {TILES, BAG, WEIGHTS, SCORES}
-    plan = lose(study, *lost)
+    plan = lose(settled, *lost)
     assert to_make(plan) == {*lost, AUDIT}
     assert not awaited(plan, FOUND) & lost
     trains_on = BAG in {need[:2] for need in plan.stages["train"].needs(plan, WEIGHTS[1])}
@@ -82,10 +73,10 @@ def test_several_lost_artifacts_are_made_in_order(study):
     check_order(plan)
 
 
-def test_what_a_changed_setting_makes_anew_waits_for_a_lost_artifact(study):
-    path = study.folder / "config.yaml"
+def test_what_a_changed_setting_makes_anew_waits_for_a_lost_artifact(settled):
+    path = settled.folder / "config.yaml"
     path.write_text(path.read_text().replace("epochs: 60", "epochs: 61", 1))
-    plan = lose(study, BAG)
+    plan = lose(settled, BAG)
     left = to_make(plan)
     assert {key for key in left if key[0] == "train"} == {key for key in keys(plan) if key[0] == "train"}
     assert {BAG} == {key for key in left if key[0] not in {"train", "temperature", "evaluate", "report", "audit"}}
@@ -93,59 +84,59 @@ def test_what_a_changed_setting_makes_anew_waits_for_a_lost_artifact(study):
     check_order(plan)
 
 
-def test_units_whose_recipes_read_a_lost_object_are_planned(study):
-    plan = lose(study, ("register", PATIENT))
+def test_units_whose_recipes_read_a_lost_object_are_planned(settled):
+    plan = lose(settled, ("register", PATIENT))
     left = to_make(plan)
     assert {TILES, ("register", PATIENT)} <= left
     assert ("tiles", "P000005-OM0") not in left
     check_order(plan)
 
 
-def test_trainings_are_planned_if_the_folds_are_lost(study):
-    plan = lose(study, ("folds", "cohort"))
+def test_trainings_are_planned_if_the_folds_are_lost(settled):
+    plan = lose(settled, ("folds", "cohort"))
     assert WEIGHTS in to_make(plan)
     assert BAG not in to_make(plan)
     check_order(plan)
 
 
-def test_where_all_objects_are_lost_rules_name_no_more_than_usual(study):
-    plan = study.plan()
+def test_where_all_objects_are_lost_rules_name_no_more_than_usual(settled):
+    plan = settled.plan()
     edges = sum(len(awaited(plan, key)) for key in keys(plan))
-    for path in (study.folder / "store/objects").glob("*/*"):
+    for path in (settled.folder / "store/objects").glob("*/*"):
         remove_tree(path)
-    plan = study.plan()
+    plan = settled.plan()
     find_out(plan)
     assert to_make(plan) == set(keys(plan))
     assert not plan.bypassed
     assert sum(len(awaited(plan, key)) for key in keys(plan)) == edges
 
 
-def test_in_a_large_plan_lost_artifacts_are_planned(study, monkeypatch):
+def test_in_a_large_plan_lost_artifacts_are_planned(settled, monkeypatch):
     monkeypatch.setattr(module, "WHOLE_PLAN", 0)
-    plan = lose(study, TILES, BAG)
+    plan = lose(settled, TILES, BAG)
     named = set(receipts_of_stages(plan, "audit"))
     assert {plan.receipt_name(*AUDIT)} <= named <= {plan.receipt_name(*key) for key in (TILES, BAG, AUDIT)}
     check_order(plan)
 
 
-def test_a_job_takes_nothing_for_made_whose_object_is_lost(study):
-    plan = lose(study, BAG)
+def test_a_job_takes_nothing_for_made_whose_object_is_lost(settled):
+    plan = lose(settled, BAG)
     stage = plan.stages["folds"]
     assert plan.examine(stage, "cohort") is None
     assert plan.examine(stage, "cohort", lost=True) is not None
 
 
-def test_a_forced_unit_is_not_taken_for_lost(study, monkeypatch):
+def test_a_forced_unit_is_not_taken_for_lost(settled, monkeypatch):
     monkeypatch.setenv("NEPHROSCALE_FORCED", "/".join(BAG))
-    plan = study.plan()
+    plan = settled.plan()
     find_out(plan)
     assert not plan.lost
     assert {BAG, ("folds", "cohort"), WEIGHTS} <= to_make(plan)
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_later_artifacts_become_outdated_if_a_lost_one_comes_out_otherwise(study, same):
-    plan = lose(study, BAG)
+def test_later_artifacts_become_outdated_if_a_lost_one_comes_out_otherwise(settled, same):
+    plan = lose(settled, BAG)
     settle(plan)
     recipe = plan.recipe(*BAG)
     before = plan.lost[BAG]
@@ -156,7 +147,7 @@ def test_later_artifacts_become_outdated_if_a_lost_one_comes_out_otherwise(study
     if not same:
         assert plan.records.add(recipe, receipt, {"started": "2026-01-01T00:00:00Z"}) == receipt
     plan.receipt_path(*BAG).write_text(receipt.text())
-    ended = study.plan()
+    ended = settled.plan()
     assert healed_otherwise(plan, ended) == ([] if same else [BAG])
     if not same:
         settle(ended)
