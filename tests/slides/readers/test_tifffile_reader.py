@@ -11,6 +11,7 @@ from nephroscale.slides.facts import describe_image
 from nephroscale.slides.field import named_channel
 from nephroscale.slides.headers import read_header
 from nephroscale.slides.readers import tifffile_reader
+from nephroscale.slides.readers.base import UnreadableRegion
 from nephroscale.slides.readers.registry import choose_reader, open_slide
 
 
@@ -128,6 +129,21 @@ def test_tiles_that_the_file_does_not_have_are_not_valid(tmp_path, compression):
         _, valid = slide.read_level(0, 0, 0, 128, 96)
     assert not valid[32:64, 32:64].any()
     assert valid.sum() == 96 * 128 - 32 * 32
+
+
+@pytest.mark.parametrize("layout", [{"rowsperstrip": 32}, {"tile": (32, 128)}])
+@pytest.mark.parametrize("cut", [True, False])
+def test_jpeg_strips_and_tiles_that_end_early_cannot_be_read(tmp_path, layout, cut):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, picture(), photometric="rgb", compression="jpeg", metadata=None, **layout)
+    with tifffile.TiffFile(path) as tiff:
+        start, count = tiff.pages[0].dataoffsets[-1], tiff.pages[0].databytecounts[-1]
+    middle, data = start + count // 2, path.read_bytes()
+    path.write_bytes(data[:middle] if cut else data[:middle] + bytes(count - count // 2) + data[start + count :])
+    with open_slide(path, "tifffile_reader") as slide:
+        assert slide.read_level(0, 0, 0, 128, 64)[1].all()
+        with pytest.raises(UnreadableRegion, match="has no end"):
+            slide.read_level(0, 0, 60, 128, 36)
 
 
 def test_the_largest_image_is_the_picture(tmp_path):
