@@ -11,9 +11,15 @@ import numpy as np
 
 from nephroscale.arrays import write_arrays
 from nephroscale.errors import Rejected
-from nephroscale.slides.background import BACKGROUND, IntensityScale, calibrate_intensity, estimate_background
+from nephroscale.slides.background import (
+    BACKGROUND,
+    IntensityScale,
+    calibrate_intensity,
+    estimate_background,
+    saturated_share,
+)
 from nephroscale.slides.bubbles import find_bubbles
-from nephroscale.slides.dye import full_scale, separate_dye
+from nephroscale.slides.dye import separate_dye
 from nephroscale.slides.facts import ImageFacts, is_whole_field
 from nephroscale.slides.field import Field, named_channel
 from nephroscale.slides.folds import find_folds
@@ -35,7 +41,6 @@ if TYPE_CHECKING:
 
 
 ABSORBS = 25  # levels below glass, from which on a pixel is stained
-SATURATED = 0.98  # of the full scale of the camera; JPEG lowers it a little
 
 
 class Modality(ABC):
@@ -213,7 +218,7 @@ class Fluorescence(Modality):
             calibration=calibration.kind,
             counts_to_stored=calibration.factor,
             background_median=round(float(np.median(self._background)), 3),
-            saturated_share=round(float((counts >= SATURATED * full_scale(counts)).mean()), 4) if counts.size else 0.0,
+            saturated_share=round(saturated_share(counts), 4),
             background_range=round(float(np.ptp(self._background)), 3),
         )
 
