@@ -81,10 +81,10 @@ def test_saturation_is_found_below_the_full_scale_too(full):
     light = np.random.default_rng(0).gamma(2, full / 5, 200_000)
     counts = np.minimum(np.rint(light), full)
     share = (light >= full).mean()
-    assert 0.01 < share <= saturated_share(counts) < share + 0.005
-    assert saturated_share(np.rint(light * (0.9 * full / light.max()))) < 0.001
+    assert 0.01 < share <= saturated_share(counts, counts) < share + 0.005
+    assert saturated_share(np.rint(light * (0.9 * full / light.max())), np.zeros(9)) < 0.001
 
 
 def test_few_levels_are_no_saturation():
-    assert saturated_share(np.random.default_rng(0).poisson(2, 10_000)) == 0
-    assert saturated_share(np.zeros(9)) == saturated_share(np.zeros(0)) == 0
+    few, none = np.random.default_rng(0).poisson(2, 10_000), np.zeros(0)
+    assert saturated_share(few, few) == saturated_share(np.zeros(9), np.zeros(9)) == saturated_share(none, none) == 0

@@ -210,15 +210,16 @@ class Fluorescence(Modality):
         """Calibrate the intensity."""
         tiles = list(sample_tiles(view, grid))
         counts = np.concatenate([np.zeros(0), *(tile.pixels[tile.valid].ravel() for tile in tiles)])
-        above = [self._scale.subtract(tile.pixels[..., 0], tile.x, tile.y)[tile.valid] for tile in tiles]
-        calibration = calibrate_intensity(np.concatenate([np.zeros(0), *above]), self.raw_dtype, self.row)
+        parts = [self._scale.subtract(tile.pixels[..., 0], tile.x, tile.y)[tile.valid] for tile in tiles]
+        above = np.concatenate([np.zeros(0), *parts])
+        calibration = calibrate_intensity(above, self.raw_dtype, self.row)
         self._scale = IntensityScale(self._background, scales.ratio, calibration.factor)
         self.attributes["calibration"] = calibration.kind
         self.quality.update(
             calibration=calibration.kind,
             counts_to_stored=calibration.factor,
             background_median=round(float(np.median(self._background)), 3),
-            saturated_share=round(saturated_share(counts), 4),
+            saturated_share=round(saturated_share(counts, above * calibration.factor), 4),
             background_range=round(float(np.ptp(self._background)), 3),
         )
 
