@@ -16,7 +16,8 @@ QUICK = "not workflow and not slow and not cluster and not long"
         (QUICK, "pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings('ignore')]\n", True),
         (QUICK, "pytestmark = pytest.mark.slow if LARGE else []\n", False),
         (QUICK, "pytestmark = pytest.mark.skipif(True, reason='slow')\n", False),
-        ("not cluster and not long", SLOW, False),
+        ("not cluster and not emulated and not long", SLOW, False),
+        ("not cluster and not emulated and not long", "pytestmark = [pytest.mark.emulated, pytest.mark.slow]\n", True),
         ("slow", SLOW, False),
         ("slow and workflow", SLOW, False),  # one of its tests may be of both
         ("not slow or workflow", SLOW, False),

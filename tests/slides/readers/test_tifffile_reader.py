@@ -162,6 +162,20 @@ def test_the_largest_image_is_the_picture(tmp_path):
         choose_reader(tmp_path / "b.tif")
 
 
+@pytest.mark.parametrize("name", ["macro image", "Label", "slide_1 thumbnail", "Macrophages"])
+def test_images_that_ome_xml_calls_labels_or_macro_images_are_no_scenes(tmp_path, name):
+    path = tmp_path / "a.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as tiff:
+        for pixels, called in ((picture()[:80], name), (picture(), "slide")):
+            tiff.write(pixels, photometric="rgb", metadata={"axes": "YXS", "Name": called})
+    if name == "Macrophages":
+        with pytest.raises(Rejected, match="2 scenes"):
+            choose_reader(path)
+        return
+    with open_slide(path, choose_reader(path)) as slide:
+        np.testing.assert_array_equal(slide.read_level(0, 0, 0, 128, 96)[0], picture())
+
+
 @pytest.mark.parametrize("options", [{}, {"tile": (32, 32)}, {"tile": (32, 32), "compression": "jpeg"}])
 def test_of_two_colour_pictures_of_one_size_none_is_chosen(tmp_path, options):
     rgb, path = picture(), tmp_path / "a.tif"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ WRAPPED = -(1 << 14)  # no background that was subtracted leaves pixels as low a
 LARGE_STRIP = 1 << 21  # samples that are decoded for a region of REGION rows
 REGION = 256
 REDUCED = 1  # kind of page
+OVERVIEW = re.compile(r"(?<![a-z])(label|macro|overview|preview|thumbnail)(?![a-z])", re.IGNORECASE)  # names in OME-XML
 SCENE = 0.25  # least area of a scene, as a share of the largest; previews and labels are smaller
 
 
@@ -284,6 +286,7 @@ def _choose_picture(tiff: tifffile.TiffFile, number: int | None) -> tuple[tifffi
     images = [one for one in tiff.series if "Y" in one.axes and "X" in one.axes]
     if not images:
         raise UnreadableSlide("the TIFF has no image")
+    images = [one for one in images if not OVERVIEW.search(one.name)] or images
     areas = [one.keyframe.imagelength * one.keyframe.imagewidth for one in images]
     # OME-TIFF may hold scenes of different sizes; elsewhere a smaller image is a preview.
     least = max(areas) * SCENE if tiff.is_ome or number is not None else max(areas)
