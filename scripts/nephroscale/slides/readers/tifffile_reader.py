@@ -339,7 +339,9 @@ def _segments_of(page: tifffile.TiffPage, x: int, y: int, width: int, height: in
     return np.ix_(np.arange(y, y + height) // high, np.arange(x, x + width) // wide)
 
 
-def _marked_segments(level: tifffile.TiffPageSeries, mark: Callable[[tifffile.TiffPage], Any]) -> np.ndarray | None:
+def _marked_segments(
+    level: tifffile.TiffPageSeries, mark: Callable[[tifffile.TiffPage | tifffile.TiffFrame], Any]
+) -> np.ndarray | None:
     """Mark tiles or strips [rows, columns] of which those of a plane are marked; None if none is."""
     page = level.keyframe
     across = -(-page.imagewidth // page.tilewidth) if page.is_tiled else 1
@@ -360,7 +362,7 @@ def _absent_segments(level: tifffile.TiffPageSeries) -> np.ndarray | None:
 def _cut_segments(level: tifffile.TiffPageSeries) -> np.ndarray | None:
     """Mark the JPEG tiles or strips that end early; None if none does."""
 
-    def ends_early(plane: tifffile.TiffPage) -> list[bool]:
+    def ends_early(plane: tifffile.TiffPage | tifffile.TiffFrame) -> list[bool]:
         file = plane.parent.filehandle
         ends = []
         for start, count in zip(plane.dataoffsets, plane.databytecounts, strict=False):
