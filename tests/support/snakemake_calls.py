@@ -15,6 +15,10 @@ import subprocess
 import sys
 import time
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SECONDS = 1200
 #: What each call imports beside Snakemake's command line, and nothing of the project.
@@ -65,6 +69,22 @@ class Calls:
 def calls() -> Calls:
     """The process of this worker."""
     return Calls()
+
+
+def list_packages_once() -> None:
+    """Keep the list of the installed packages, in which each call looks for plugins four times."""
+    import pkgutil
+    import sysconfig
+    from importlib.machinery import FileFinder
+
+    installed, listed = sysconfig.get_path("purelib"), pkgutil.iter_importer_modules.registry[FileFinder]
+    kept = cache(lambda finder, prefix: list(listed(finder, prefix)))
+
+    def modules(finder: FileFinder, prefix: str = "") -> Iterable[tuple[str, bool]]:
+        return kept(finder, prefix) if finder.path == installed else listed(finder, prefix)
+
+    pkgutil.iter_importer_modules.register(FileFinder, modules)
+    list(pkgutil.iter_modules())
 
 
 def serve() -> str:
@@ -121,6 +141,7 @@ if __name__ == "__main__":
     sys.path.remove(tests)
     for name in IMPORTED:
         importlib.import_module(name)
+    list_packages_once()
     gc.freeze()
     packages = Packages() if sys.platform.startswith("linux") else None  # elsewhere, no job is forked
     module = serve()
