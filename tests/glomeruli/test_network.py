@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from nephroscale.errors import NephroscaleError
-from nephroscale.glomeruli.network import SegmenterWeights, UNet, load_weights, save_weights
+from nephroscale.glomeruli.network import SegmenterWeights, UNet, UpConvolution, load_weights, save_weights
 from nephroscale.glomeruli.score_calibration import ScoreCalibration
 from nephroscale.glomeruli.segmenter import EPSILON, segmentation_loss
 
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 def test_the_output_has_the_size_of_the_input() -> None:
     assert tuple(UNet(4).eval()(torch.zeros(1, 3, 48, 80)).shape) == (1, 1, 48, 80)
+
+
+def test_an_up_convolution_is_one_over_the_enlarged_map_and_the_other() -> None:
+    generator = torch.Generator().manual_seed(0)
+    small, large = (torch.rand(2, *shape, generator=generator) for shape in ((5, 6, 4), (3, 12, 8)))
+    up = UpConvolution(8, 7)
+    enlarged = torch.nn.functional.interpolate(small, scale_factor=2, mode="nearest")
+    expected = torch.nn.functional.conv2d(torch.cat([enlarged, large], dim=1), up.weight, padding=1)
+    torch.testing.assert_close(up((small, large)), expected, rtol=0, atol=1e-6)
 
 
 def test_width_and_scale_are_read_from_the_weights(tmp_path: Path) -> None:
