@@ -20,11 +20,11 @@ SMALLER = 0.8  # the segmenter knows nothing of glomeruli below this part of the
 COLOURS = "colours"  # name of the tensor beside those of the network
 
 
-def block(first: nn.Conv2d, activation: type[nn.Module]) -> nn.Sequential:
-    """Join two 3 x 3 convolutions, of which the first is given, each with batch normalisation and an activation."""
+def block(first: nn.Conv2d) -> nn.Sequential:
+    """Join two 3 x 3 convolutions, of which the first is given, each with batch normalisation and SiLU."""
     outputs = first.out_channels
     second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-    layers = ((each, nn.BatchNorm2d(outputs), activation()) for each in (first, second))
+    layers = ((each, nn.BatchNorm2d(outputs), nn.SiLU()) for each in (first, second))
     return nn.Sequential(*(layer for each in layers for layer in each))
 
 
@@ -50,6 +50,22 @@ class UpConvolution(nn.Conv2d):
         return enlarged + nn.functional.conv2d(large, of_large, padding=1)
 
 
+class SoftPool(nn.Module):
+    """Mean of 2 x 2 pixels, weighted by their softmax: near the largest, but with continuous derivatives.
+
+    References
+    ----------
+    Stergiou et al., "Refining activation downsampling with SoftPool", ICCV 2021.
+    """
+
+    SHARPNESS = 6.0  # between 0, the mean, and infinity, the maximum
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute a map [n, c, h / 2, w / 2] from [n, c, h, w]."""
+        parts = torch.stack([x[..., row::2, column::2] for row in (0, 1) for column in (0, 1)])
+        return (parts * torch.softmax(self.SHARPNESS * parts, dim=0)).sum(dim=0)
+
+
 class UNet(nn.Module):
     """U-Net whose first convolution has stride 2.
 
@@ -57,9 +73,9 @@ class UNet(nn.Module):
     training step takes a quarter of the time. It has batch rather than group normalisation, because the result of a
     window must not depend on its other pixels.
 
-    For OM all operations have continuous derivatives: SiLU instead of ReLU, mean instead of maximum pooling. With the
-    others, a change in the last bit of a weight changes which inputs have a gradient, and the trained weights as much
-    as another seed does. For IM these are kept: on synthetic fields the smooth ones had an F1 of 0.55 to 0.67, not 1.
+    All operations have continuous derivatives: SiLU instead of ReLU; in OM mean, in IM soft instead of maximum pooling.
+    With the others, a change in the last bit of a weight changes which inputs have a gradient, and the trained weights
+    as much as another seed does. Mean pooling loses what shows glomeruli in IM: on synthetic fields F1 was 0.83 to 1.
 
     Parameters
     ----------
@@ -85,13 +101,14 @@ class UNet(nn.Module):
         super().__init__()
         w = width
         self.width = width
-        act: type[nn.Module] = nn.ReLU if channels == 1 else nn.SiLU
-        self.pool: nn.Module = nn.MaxPool2d(2) if channels == 1 else nn.AvgPool2d(2)
-        self.stem = nn.Sequential(nn.Conv2d(channels, w, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(w), act())
-        self.down1, self.down2, self.down3 = (
-            block(nn.Conv2d(i * w, o * w, 3, padding=1, bias=False), act) for i, o in ((1, 2), (2, 4), (4, 4))
+        self.pool: nn.Module = SoftPool() if channels == 1 else nn.AvgPool2d(2)
+        self.stem = nn.Sequential(
+            nn.Conv2d(channels, w, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(w), nn.SiLU()
         )
-        self.up2, self.up1, self.up0 = (block(UpConvolution(i * w, o * w), act) for i, o in ((8, 2), (4, 1), (2, 1)))
+        self.down1, self.down2, self.down3 = (
+            block(nn.Conv2d(i * w, o * w, 3, padding=1, bias=False)) for i, o in ((1, 2), (2, 4), (4, 4))
+        )
+        self.up2, self.up1, self.up0 = (block(UpConvolution(i * w, o * w)) for i, o in ((8, 2), (4, 1), (2, 1)))
         self.head = nn.Conv2d(w, outputs, 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
