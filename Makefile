@@ -15,7 +15,7 @@ PERMUTED := results/permuted1 results/permuted2 results/permuted3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo permuted demo-check demo-docs demo-slurm tiny test test-quick test-long test-slurm lint format types bench docs lock clean
+.PHONY: help setup demo permuted demo-check demo-docs demo-slurm tiny test test-quick test-emulated test-install test-long test-slurm lint format types bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,11 +68,17 @@ tiny: setup ## run the whole workflow on the smallest cohort (about one minute)
 	$(BIN)/python resources/demo/generate.py tiny --out demo/tiny --jobs 2
 	$(BIN)/snakemake $(TINY) --cores $(CORES) all
 
-test: setup $(CRATE)/.ready ## run all tests except the long ones and those on Slurm
-	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=25 -m "not cluster and not long"
+test: setup $(CRATE)/.ready ## run all tests except the long ones and those of test-slurm, test-emulated and test-install
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=25 -m "not cluster and not emulated and not installed and not long"
 
 test-quick: setup ## run the fast tests, without Snakemake runs
 	$(BIN)/python -m pytest -q -n 2 -m "not workflow and not slow and not cluster and not long"
+
+test-emulated: setup ## compare the artifacts of a small study with those of an emulated processor (needs qemu-user)
+	$(BIN)/python -m pytest -n 0 -m "emulated and not long" --durations=2 tests/test_portable.py
+
+test-install: setup ## build and install the wheel, and run the whole workflow from it in another folder
+	$(BIN)/python -m pytest -n 0 -m installed --durations=5 tests/workflow/test_wheel.py
 
 test-long: setup ## run the long tests: shell blocks of the documents, 199 permutations, a report of 2,000 cases, a large slide, every benchmark
 	$(BIN)/python -m pytest -n 0 -m long --durations=5

@@ -81,7 +81,8 @@ class Form:
         recorded = arguments.device == "cuda" and name in {"recorded", "compiled"}
         self.take = Recorded(step, self.state) if recorded else step
         if name != "per-instance":
-            self.batch = pad_images(self.batch.to("cpu")).to(arguments.device)
+            batch = self.batch.to("cpu")
+            self.batch = pad_images(batch, batch).to(arguments.device)
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """Compute the loss [] of a batch."""

@@ -30,7 +30,7 @@ from nephroscale.engine.prepass import settle  # noqa: E402
 from support.mock_study import make_everything, make_project, open_plan  # noqa: E402
 
 # CPU seconds and GB, for 10,000 patients.
-LIMITS = {"nothing made": (80.0, 4.0), "results deleted": (240.0, 4.0), "everything made": (120.0, 4.0)}
+LIMITS = {"nothing made": (80.0, 4.0), "results deleted": (240.0, 4.0), "everything made": (40.0, 4.0)}
 FULL = 10_000
 IMAGES = (("OM", "PASM", ""), ("IM", "", "IgG"), ("TEM", "", ""), ("TEM", "", ""), ("TEM", "", ""))
 # Files of an object, as counted in a run of the tiny cohort.

@@ -34,8 +34,7 @@ os.environ["NEPHROSCALE_CHECK_INPUTS"] = "1"  # a job that opens an input which 
 FIRST = (
     "engine/test_recipes.py",
     "commands/test_package.py",
-    "test_portable.py",
-    *(f"workflow/test_{name}.py" for name in ("wheel", "deposits", "privacy", "nothing_lost", "missing")),
+    *(f"workflow/test_{name}.py" for name in ("deposits", "privacy", "nothing_lost", "missing")),
     "workflow",
 )
 

@@ -5,6 +5,7 @@ import pytest
 from support.marked_modules import selects_nothing
 
 SLOW = "import pytest\n\npytestmark = pytest.mark.slow  # all\n"
+MOST = "not cluster and not emulated and not installed and not long"
 QUICK = "not workflow and not slow and not cluster and not long"
 
 
@@ -16,7 +17,8 @@ QUICK = "not workflow and not slow and not cluster and not long"
         (QUICK, "pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings('ignore')]\n", True),
         (QUICK, "pytestmark = pytest.mark.slow if LARGE else []\n", False),
         (QUICK, "pytestmark = pytest.mark.skipif(True, reason='slow')\n", False),
-        ("not cluster and not long", SLOW, False),
+        (MOST, SLOW, False),
+        (MOST, "pytestmark = [pytest.mark.emulated, pytest.mark.slow]\n", True),
         ("slow", SLOW, False),
         ("slow and workflow", SLOW, False),  # one of its tests may be of both
         ("not slow or workflow", SLOW, False),

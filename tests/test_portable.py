@@ -20,6 +20,8 @@ import tifffile
 
 from support.small_study import small_config, write_study
 
+pytestmark = [pytest.mark.emulated, pytest.mark.slow]
+
 ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = ("report", "audit")
 #: Two patients of each class, as many as folds need, and one whose slide the segmenter learns from.
@@ -93,7 +95,6 @@ LATER = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("processor", "whole"),
     [("EPYC", False), *LATER],

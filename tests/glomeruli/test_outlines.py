@@ -1,10 +1,12 @@
 import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from roifile import ImagejRoi
 from shapely.geometry import MultiPolygon, Polygon, box, mapping
 
 from nephroscale.errors import Rejected
@@ -160,6 +162,28 @@ class TestOnASlide:
             == told
             == bool(drawn.doubt)
         )
+
+    @pytest.mark.parametrize("form", ["QuPath", "ImageJ"])
+    @pytest.mark.parametrize("planes", [(0, 0), (2, 2), (1, 2)])
+    def test_outlines_on_several_planes_of_a_stack_are_told(
+        self, form: str, planes: tuple[int, int], view: TileView, tmp_path: Path
+    ) -> None:
+        path, squares = tmp_path / "a", [box(x, 300, x + 200, 500) for x in (300, 600)]
+        if form == "QuPath":
+            content = [feature(square, "Glomerulus") for square in squares]
+            for one, plane in zip(content, planes, strict=True):
+                one["geometry"]["plane"] = {"c": -1, "z": plane, "t": 0}
+            path.write_text(json.dumps({"type": "FeatureCollection", "features": content}))
+        else:
+            with zipfile.ZipFile(path, "w") as archive:
+                for square, plane in zip(squares, planes, strict=True):
+                    drawn = ImagejRoi.frompoints(np.array(square.exterior.coords[:-1]))
+                    drawn.position = plane
+                    archive.writestr(f"{square.bounds[0]}.roi", drawn.tobytes())
+        drawn = outlines_on(view, path, OutlineSettings())
+        assert len(drawn.outlines) == 2
+        assert drawn.doubt.startswith("its annotation has outlines on 2 planes") == (planes == (1, 2))
+        assert bool(drawn.doubt) == (planes == (1, 2))
 
     def test_an_annotated_area_may_be_without_glomeruli(self, view: TileView, tmp_path: Path) -> None:
         drawn = outlines_on(view, write(tmp_path, feature(box(100, 40, 500, 440), "Annotated area")), OutlineSettings())

@@ -13,6 +13,7 @@ from shapely.affinity import translate
 from shapely.geometry import Point, mapping
 
 from nephroscale.errors import Rejected
+from nephroscale.glomeruli.contours import rasterise
 from nephroscale.glomeruli.outlines import outlines_on, read_outlines
 from nephroscale.glomeruli.placement import find_misplacement
 from nephroscale.glomeruli.settings import OutlineSettings
@@ -64,6 +65,18 @@ def test_outlines_of_a_real_field_are_found_wherever_they_are_moved(
         path.write_text(json.dumps([mapping(transform(one, change)) for one in outlines]))
         with pytest.raises(Rejected, match=f"lie beside the glomeruli: they are {what}; export them in pixels"):
             outlines_on(view, path, OutlineSettings())
+
+
+@pytest.mark.slow
+def test_a_mask_as_large_as_the_slide_may_be_mirrored(field: tuple[TileView, list[Polygon]], tmp_path: Path) -> None:
+    view, outlines = field
+    width, height = (int(side) for side in view.tiles.slide_px)
+    mask, path = rasterise(outlines, (height, width)).view(np.uint8), tmp_path / "mask.png"
+    cv2.imwrite(str(path), mask)
+    assert outlines_on(view, path, OutlineSettings()).outlines
+    cv2.imwrite(str(path), mask[::-1])
+    with pytest.raises(Rejected, match="they are mirrored upside down"):
+        outlines_on(view, path, OutlineSettings())
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from nephroscale.slides.background import IntensityScale, calibrate_intensity, estimate_background
+from nephroscale.slides.background import IntensityScale, calibrate_intensity, estimate_background, saturated_share
 
 
 def scene(height=160, width=200, mpp=4.0):
@@ -74,3 +74,17 @@ def test_the_top_of_few_counts_is_not_one_of_them(make_row):
     light = rng.normal(40, 12, 200_000)
     factors = [calibrate_intensity(sample, np.dtype(np.uint8), make_row("IM"))[1] for sample in (light, light.round())]
     assert factors[1] == pytest.approx(factors[0], rel=0.003)
+
+
+@pytest.mark.parametrize("full", [255, 235, 1023, 4095, 3967, 16000, 65520])
+def test_saturation_is_found_below_the_full_scale_too(full):
+    light = np.random.default_rng(0).gamma(2, full / 5, 200_000)
+    counts = np.minimum(np.rint(light), full)
+    share = (light >= full).mean()
+    assert 0.01 < share <= saturated_share(counts, counts) < share + 0.005
+    assert saturated_share(np.rint(light * (0.9 * full / light.max())), np.zeros(9)) < 0.001
+
+
+def test_few_levels_are_no_saturation():
+    few, none = np.random.default_rng(0).poisson(2, 10_000), np.zeros(0)
+    assert saturated_share(few, few) == saturated_share(np.zeros(9), np.zeros(9)) == saturated_share(none, none) == 0

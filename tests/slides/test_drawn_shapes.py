@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from nephroscale.slides.drawn_shapes import find_shapes, find_strips
+from nephroscale.slides.drawn_shapes import find_picture, find_shapes, find_strips
 from support.fluorescence import draw_glomerulus, paint, with_strip, write_over
 
 
@@ -41,6 +41,23 @@ def test_a_strip_is_cut_off(tone, ink):
     assert top == 0
     assert 470 <= bottom <= 472
     assert find_strips(with_strip(plain, tone, ink)[::-1]) == (512 - bottom, 512)
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize(("tone", "ink"), [(255, 0), (0, 255), (128, 255)])
+def test_a_strip_is_cut_off_at_any_side(tone, ink, turns):
+    kept = np.zeros((512, 512), bool)
+    kept[find_picture(np.rot90(with_strip(draw_glomerulus(), tone, ink), turns))] = True
+    assert kept.mean() == pytest.approx(470 / 512, abs=0.01)
+    assert np.rot90(kept, -turns)[:470].all()
+
+
+@pytest.mark.parametrize("tone", [255, 180, 0])
+@pytest.mark.parametrize("width", [8, 25, 60])
+def test_a_frame_is_cut_off(tone, width):
+    rows, columns = find_picture(np.pad(draw_glomerulus(), width, constant_values=tone))
+    for side in (rows, columns):
+        assert (side.start, side.stop) == pytest.approx((width, width + 512), abs=3)
 
 
 def test_an_empty_border_of_the_picture_is_no_strip():

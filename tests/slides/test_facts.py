@@ -143,7 +143,7 @@ def test_tem_images_take_the_scale_of_the_table(shared, make_row):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("histolab-broken.svs", "image format is unknown"),
+        ("histolab-broken.svs", "image format is unknown; export it as OME-TIFF"),
         ("lfs_pointer_as_a.tiff", "a pointer of Git LFS"),
         ("truncated.svs", "truncated"),
         ("unopenable.tiff", "its compression .* is not read"),

@@ -12,6 +12,12 @@ from nephroscale.slides.foreign_formats import foreign_fault
         (b"version https://git-lfs.github.com/spec/v1", "it is a pointer of Git LFS; fetch the file itself"),
         (b" <!DOCTYPE html><html>", "it is a web page, as a failed download leaves it; download the file again"),
         (b"<?xml version='1.0'?><svg width='1'>", "it is an SVG, which has no pixels; export it as PNG"),
+        (
+            b'<DataObject ObjectType="DPUfsImport">',
+            "it is an iSyntax file of Philips, which is not read; save it as TIFF",
+        ),
+        (b"SIS\0\x40", "it is an ETS file of Olympus, a part of a VSI slide, which is not read"),
+        (b"SQLite format 3\0", "it is an SQLite database, which is not read"),
         (b"II*\0", ""),
     ],
 )

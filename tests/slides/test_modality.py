@@ -88,3 +88,17 @@ def test_the_share_of_saturated_pixels(tmp_path, im_settings, make_row):
     )
     assert figures["saturated_share"] == pytest.approx((light >= 0.98 * 4095).mean(), abs=0.002)
     assert figures["saturated_share"] > 0.01
+
+
+@pytest.mark.parametrize(("exposure", "told"), [(80.0, False), (0.08, True)])
+def test_an_exposure_in_seconds_is_told(tmp_path, im_settings, make_row, exposure, told):
+    from nephroscale.slides.tiles import tile_slide
+    from support.fluorescence import draw_glomerulus
+
+    tifffile.imwrite(tmp_path / "a.tif", draw_glomerulus().astype(np.uint16) * 12)
+    row = make_row("IM", marker="IgG", roi="whole", exposure_ms=exposure, gain=1.0)
+    figures = tile_slide(
+        tmp_path / "a.tif", describe_image(tmp_path / "a.tif", row), row, im_settings, None, tmp_path / "t"
+    )
+    assert figures["calibration"] == "calibrated"
+    assert (figures["saturated_share"] > 0.01) == told

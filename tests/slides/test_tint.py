@@ -1,6 +1,9 @@
+import io
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.tint import LUMA, separate_tint
@@ -94,3 +97,50 @@ def test_colours_count_in_the_bits_of_the_camera(grey, bits, label) -> None:
     for colours in (cv2.COLORMAP_JET, cv2.COLORMAP_VIRIDIS, cv2.COLORMAP_COOL):
         with pytest.raises(Rejected, match="false-coloured"):
             separate_tint(camera(cv2.applyColorMap(grey, colours)[..., ::-1]))
+
+
+def saved(pixels: np.ndarray, quality: int | None) -> np.ndarray:
+    if quality is None:
+        return pixels
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
+    return np.asarray(Image.open(buffer))
+
+
+def area(shape: tuple[int, int], soft: float) -> np.ndarray:
+    """How much of a highlighted area each pixel has, from 0 to 1."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    inside = (((rows - 150) / 60) ** 2 + ((columns - 200) / 90) ** 2 < 1).astype(np.float32)
+    return cv2.GaussianBlur(inside, (0, 0), soft) if soft else inside
+
+
+@pytest.mark.parametrize("quality", [None, 90, 75])
+@pytest.mark.parametrize("colour", [(255, 255, 0), (255, 0, 0), (0, 255, 0), (0, 90, 255)])
+@pytest.mark.parametrize("soft", [0, 6])
+@pytest.mark.parametrize("kind", ["overlaid", "highlighted"])
+def test_a_translucent_area_on_a_grey_picture_is_drawn(grey, kind, soft, colour, quality) -> None:
+    """The tissue is seen through it, as through the colour of a pen or of a layer."""
+    share = 0.25 * area(grey.shape, soft)[..., None]
+    paint = np.array(colour, np.float32)
+    below = grey[..., None].astype(np.float32)
+    pixels = below * (1 - share) + share * paint if kind == "overlaid" else below * (1 - share * (1 - paint / 255))
+    drawn = separate_tint(saved(np.rint(pixels).astype(np.uint8), quality)).drawn
+    inside = area(grey.shape, 0) > 0
+    assert drawn[inside & (area(grey.shape, soft) > 0.9)].mean() > 0.93
+    assert drawn[cv2.dilate(inside.astype(np.uint8), np.ones((61, 61), np.uint8)) == 0].mean() < 0.001
+
+
+@pytest.mark.parametrize("quality", [None, 90])
+def test_structures_coloured_by_hand_are_refused_or_drawn(grey, quality) -> None:
+    levels = cv2.GaussianBlur(grey, (0, 0), 4)
+    for number, (least, refused) in enumerate(((190, False), (100, True))):
+        share = 0.4 * (levels > least)[..., None]
+        colours = np.where(
+            np.mgrid[: grey.shape[0], : grey.shape[1]][1][..., None] % 200 < 100, (200, 40, 60), (40, 90, 220)
+        )
+        pixels = saved(np.rint(grey[..., None] * (1 - share) + share * colours).astype(np.uint8), quality)
+        if refused:
+            with pytest.raises(Rejected, match="false-coloured"):
+                separate_tint(pixels)
+        else:
+            assert separate_tint(pixels).drawn[levels > least].mean() > 0.95, number

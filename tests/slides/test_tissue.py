@@ -84,8 +84,11 @@ def test_tissue_of_a_kidney_field_against_its_own_mask(shared):
 
 @pytest.mark.parametrize(
     "colour",
-    [(30, 140, 90), (40, 60, 200), (25, 25, 28), (205, 20, 25), (215, 50, 70)],
-    ids=["green", "blue", "black", "red", "pink"],
+    [
+        *((30, 140, 90), (40, 60, 200), (25, 25, 28), (205, 20, 25), (215, 50, 70)),
+        *((110, 50, 175), (140, 30, 150), (240, 130, 30), (135, 70, 35)),
+    ],
+    ids=["green", "blue", "black", "red", "pink", "violet", "purple", "orange", "brown"],
 )
 def test_pen_marks_are_found_and_are_no_tissue(colour):
     image, truth = glass(), disc()
@@ -130,7 +133,7 @@ def test_short_blue_areas_are_no_strokes():
     assert not find_bright_tissue(image, everywhere(image), MPP).pen.any()
 
 
-@pytest.mark.parametrize("hue", [2, 80, 112], ids=["red", "green", "blue"])
+@pytest.mark.parametrize("hue", [2, 14, 80, 112, 138, 150], ids=["red", "brown", "green", "blue", "violet", "purple"])
 def test_a_strong_stain_of_the_whole_section_is_no_pen(shared, hue):
     field = cv2.imread(str(shared / "data/kidney_om/0486052bb_positive_000096_image.png"))
     hsv = cv2.cvtColor(cv2.resize(field, (128, 128), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2HSV)

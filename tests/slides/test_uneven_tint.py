@@ -58,6 +58,35 @@ def test_a_stain_is_not_drawn(grey, kind, stain, quality):
     assert separate_tint(saved(stained(grey, kind, stain), quality)).drawn.mean() < 0.002
 
 
+@pytest.mark.parametrize("quality", [None, 90])
+@pytest.mark.parametrize("stain", ["yellow", "strong", "brown"])
+def test_four_large_blotches_are_kept(quality, stain):
+    """They cover more than half of the print, so that its tint is hardly the usual one."""
+    random = np.random.default_rng(5)
+    smooth = cv2.GaussianBlur(random.normal(size=(600, 700)).astype(np.float32), (0, 0), 7)
+    grey = np.clip(130 + 45 * smooth / smooth.std() + 9 * random.normal(size=smooth.shape), 15, 240)
+    rows, columns = np.mgrid[:600, :700]
+    centres = ((150, 160), (170, 520), (430, 200), (450, 560))
+    amount = np.max([1 / (1 + np.exp((np.hypot(rows - y, columns - x) - 140) / 18)) for y, x in centres], axis=0)
+    colours = grey[..., None] * np.array(PAPER) * (1 - amount[..., None] * (1 - np.array(STAINS[stain])))
+    print_ = np.rint(colours).astype(np.uint8)
+    assert separate_tint(saved(print_, quality)).drawn.mean() < 0.005
+    image = print_.copy()
+    cv2.arrowedLine(image, (300, 60), (350, 110), (0, 0, 255), 5, tipLength=0.4)
+    cv2.putText(image, "EDD", (430, 460), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (0, 160, 60), 2, cv2.LINE_AA)
+    assert separate_tint(saved(image, quality)).drawn[(image != print_).any(axis=-1)].mean() > 0.95
+
+
+@pytest.mark.parametrize("quality", [None, 90, 75])
+@pytest.mark.parametrize("colour", [(0, 200, 0), (0, 120, 255), (0, 210, 210)])
+def test_a_soft_area_in_a_cold_colour_is_no_stain(grey, colour, quality):
+    share = 0.35 * share_of_stain("spot", grey.shape)[..., None]
+    image = np.rint(grey[..., None] * np.array(PAPER) * (1 - share) + share * np.array(colour)).astype(np.uint8)
+    drawn = separate_tint(saved(image, quality)).drawn
+    assert drawn[share[..., 0] > 0.33].mean() > 0.95
+    assert drawn[share[..., 0] < 0.01].mean() < 0.002
+
+
 @pytest.mark.parametrize("quality", [None, 90, 75])
 @pytest.mark.parametrize("colour", [(255, 255, 0), (220, 30, 40), (0, 0, 255), (0, 150, 60)])
 @pytest.mark.parametrize("kind", ["blotch", "spot"])

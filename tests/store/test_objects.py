@@ -6,6 +6,7 @@ import time
 import pytest
 
 from nephroscale.errors import NephroscaleError
+from nephroscale.store import objects
 from nephroscale.store.digest import digest_tree
 from nephroscale.store.objects import Store
 
@@ -64,10 +65,7 @@ def test_links_are_refused(store):
             store.publish(scratch / "out")
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "add"])
-def test_a_damaged_object_is_set_aside_and_can_be_published_again(store, damage):
-    published = publish_directory(store, FILES)
-    path = store.object_path(published.digest)
+def _damage(path, damage):
     path.chmod(0o700)
     (path / "a.txt").chmod(0o600)
     if damage == "flip":
@@ -78,11 +76,54 @@ def test_a_damaged_object_is_set_aside_and_can_be_published_again(store, damage)
         (path / "a.txt").unlink()
     else:
         (path / "c.txt").write_text("new")
+
+
+DAMAGES = ["flip", "truncate", "remove", "add"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_object_is_set_aside_and_can_be_published_again(store, damage):
+    published = publish_directory(store, FILES)
+    _damage(store.object_path(published.digest), damage)
     assert "txt" in store.damage(published.digest)
     assert store.find(published.digest) is None
     assert len(list((store.path / "damaged").iterdir())) == 1
     assert publish_directory(store, FILES) == published
     assert store.find(published.digest) is not None
+
+
+def _publish_damaged(store):
+    """Publish objects; each kind of damage happens to one of them, one has no manifest, and one was deleted."""
+    digests = [publish_directory(store, FILES | {"number": str(i)}).digest for i in range(12)]
+    damaged = dict(zip(digests, DAMAGES, strict=False))
+    for digest, damage in damaged.items():
+        _damage(store.object_path(digest), damage)
+    store.manifest_path(digests[4]).unlink()
+    gone = store.object_path(digests[5])
+    gone.chmod(0o700)
+    gone.rename(store.path / "elsewhere")
+    return digests, {*damaged, digests[5]}
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_another_process_checks_the_files_of_many_objects(store, monkeypatch, killed):
+    digests, bad = _publish_damaged(store)
+    looked_at, check = [], objects._is_fresh
+    monkeypatch.setattr(objects, "_MANY", 10)
+    monkeypatch.setattr(objects, "_AT_A_TIME", 5)
+    if killed:
+        monkeypatch.setattr(objects, "_find_fresh", _die)
+    store.check_ahead(digests)
+    monkeypatch.setattr(objects, "_is_fresh", lambda top, digest: looked_at.append(digest) or check(top, digest))
+    assert [digest for digest in digests if not store.has(digest)] == [each for each in digests if each in bad]
+    assert looked_at == (digests if killed else digests[:6])
+    looked_at.clear()
+    assert store.has(digests[7])
+    assert looked_at == [digests[7]]  # an answer counts once
+
+
+def _die(store, digests):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_bytes_flipped_under_an_unchanged_time_are_found_when_reading_is_verified(store):

@@ -8,7 +8,7 @@ from itertools import combinations
 from _pytest.mark.expression import Expression
 
 #: The marks by which tests are selected.
-MARKS = ("workflow", "slow", "long", "cluster")
+MARKS = ("workflow", "slow", "long", "cluster", "emulated", "installed")
 MARKED = re.compile(r"^pytestmark = ((?!.* if ).*)$", re.MULTILINE)
 
 

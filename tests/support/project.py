@@ -79,12 +79,13 @@ class Project:
         after = self.runs()
         return Run(code, output, sorted(after[key] for key in after.keys() - before.keys()))
 
-    def snakemake(self, *arguments: str) -> tuple[int, str]:
-        """Run Snakemake with the configuration; return its exit status and its output."""
+    def snakemake(self, *arguments: str, killed_after: float | None = None) -> tuple[int, str]:
+        """Run Snakemake with the configuration, killed after some seconds; return its exit status and its output."""
         environment = {**os.environ, "PYTHONPATH": "", "NEPHROSCALE_CHECK_INPUTS": "1"}
         arguments = ("--configfile", self.config, *arguments)
         with tempfile.NamedTemporaryFile(suffix=".log") as log:
-            code = calls().run([*arguments], str(self.path), (log.name, log.name), environment)
+            streams = (log.name, log.name)
+            code = calls().run([*arguments], str(self.path), streams, environment, killed_after=killed_after)
             return code, Path(log.name).read_text(encoding="utf-8")
 
     def nephroscale(self, *arguments: str) -> tuple[int, str]:

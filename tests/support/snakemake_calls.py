@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
+import time
 from functools import cache
 
 SECONDS = 1200
@@ -40,15 +42,18 @@ class Calls:
         *,
         module: str = "snakemake",
         path: str | None = None,
+        killed_after: float | None = None,
     ) -> int:
         """Run `python -m` with a module and arguments in a folder; the outputs go to two files, or to the same.
 
-        `path` is what PYTHONPATH would name, which is read when Python starts.
+        `path` is what PYTHONPATH would name, which is read when Python starts. A call that still runs after the seconds
+        `killed_after` is killed.
         """
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(json.dumps([module, path or folder, arguments, folder, streams, environment]) + "\n")
+        call = [killed_after, module, path or folder, arguments, folder, streams, environment]
+        process.stdin.write(json.dumps(call) + "\n")
         process.stdin.flush()
         if not select.select([process.stdout], [], [], SECONDS)[0]:
             process.kill()
@@ -65,14 +70,27 @@ def calls() -> Calls:
 def serve() -> str:
     """Fork for each line of the standard input, and print the exit status; a fork returns the name of its module."""
     for line in iter(sys.stdin.readline, ""):
+        killed_after, module, path, *call = json.loads(line)
         child = os.fork()
         if not child:
-            module, path, *call = json.loads(line)
             become(*call)
             sys.path.insert(0, path)
             return str(module)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        print(os.waitstatus_to_exitcode(wait(child, killed_after)), flush=True)
     sys.exit()
+
+
+def wait(child: int, killed_after: float | None) -> int:
+    """Wait for a child, which is killed after some seconds, and give its status."""
+    end = time.monotonic() + (killed_after or 0)
+    while killed_after is not None and time.monotonic() < end:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        time.sleep(0.002)
+    if killed_after is not None:
+        os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
 
 
 def become(arguments: list[str], folder: str, streams: tuple[str, str], environment: dict[str, str]) -> None:

@@ -1,5 +1,6 @@
 """White and black shapes anywhere, outlined letters, and tissue that is saturated itself."""
 
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -17,8 +18,9 @@ FONTS = Path(mpl.get_data_path()) / "fonts/ttf"
 SHAPE = (480, 640)
 
 
+@cache
 def tissue(seed: int) -> np.ndarray:
-    """Cytoplasm, dark membranes and noise: uint8 [h, w]."""
+    """Cytoplasm, dark membranes and noise: uint8 [h, w], to be copied before a change."""
     random = np.random.default_rng(seed)
 
     def smooth(sigma: float) -> np.ndarray:
@@ -27,7 +29,9 @@ def tissue(seed: int) -> np.ndarray:
 
     membranes = np.exp(-((smooth(14) / 0.12) ** 2))
     picture = 140 + 24 * smooth(20) + 10 * smooth(3) - 55 * membranes + 7 * random.normal(size=SHAPE)
-    return np.clip(picture, 12, 243).astype(np.uint8)
+    levels = np.clip(picture, 12, 243).astype(np.uint8)
+    levels.flags.writeable = False
+    return levels
 
 
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
@@ -86,7 +90,7 @@ def test_a_shape_that_fades_and_a_round_one_are_tissue():
     faded = np.clip(tissue(0).astype(float) + line, 0, 255).astype(np.uint8)
     assert (faded > 250).sum() > 500
     assert not find_pure_shapes(faded).any()
-    vacuole = cv2.circle(tissue(1), (300, 200), 25, 255, -1)
+    vacuole = cv2.circle(tissue(1).copy(), (300, 200), 25, 255, -1)
     assert not find_pure_shapes(vacuole).any()
 
 

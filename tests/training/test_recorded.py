@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -14,7 +15,8 @@ from nephroscale.models.batch import Batch
 from nephroscale.models.cmusnet import CMUSNet, Config
 from nephroscale.models.registry import FAMILIES
 from nephroscale.training import recorded
-from nephroscale.training.epoch import training_step
+from nephroscale.training.epoch import SLOTS, training_step
+from nephroscale.training.missing import drop_modalities
 from nephroscale.training.optimizer import make_optimizer
 from nephroscale.training.precision import has_encoder
 from nephroscale.training.recorded import Recorded, pad_images
@@ -118,7 +120,7 @@ def test_maps_of_frozen_features_need_no_recording_for_each_number_of_images(gra
     step = Recorded(lambda batch: (net(batch).logits["fusion"],), encodes=False)
     with torch.no_grad():
         for batch in given:
-            assert torch.equal(step(pad_images(batch))[0], net(batch).logits["fusion"])
+            assert torch.equal(step(pad_images(batch, batch))[0], net(batch).logits["fusion"])
     assert len(graphs) == 2  # numbers of patients
 
 
@@ -141,11 +143,11 @@ def test_no_more_than_so_many_layouts_are_recorded(graphs: list[Any], monkeypatc
     assert len(graphs) == 1
 
 
-@pytest.mark.parametrize(("real", "padded"), [(1, 1), (8, 8), (15, 15), (17, 18), (59, 60), (76, 80), (79, 80)])
+@pytest.mark.parametrize(("real", "padded"), [(1, 10), (10, 10), (15, 20), (59, 60), (99, 100)])
 def test_numbers_of_images_are_rounded_up(real: int, padded: int) -> None:
     mask = (torch.arange(100) < real).reshape(10, 10)
     batch = Batch.of({"TEM": torch.zeros(10, 10, 1, 1, 1)}, {"TEM": mask}, torch.zeros(10, dtype=torch.int64))
-    rows = pad_images(batch).rows["TEM"]
+    rows = pad_images(batch, batch).rows["TEM"]
     assert len(rows) == padded == len(set(rows.tolist()))
     assert rows[:real].tolist() == list(range(real))
 
@@ -155,12 +157,39 @@ def test_encoded_padding_changes_no_prediction() -> None:
     batch = patients(3, 3)
     net.eval()
     with torch.no_grad():
-        plain, padded = net(batch).logits["fusion"], net(pad_images(batch)).logits["fusion"]
+        plain, padded = net(batch).logits["fusion"], net(pad_images(batch, batch)).logits["fusion"]
+    assert torch.equal(plain, padded)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.2])
+def test_few_layouts_of_batches_occur(graphs: list[Any], rate: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    double = Recorded(lambda batch: (batch.labels * 2,))
+    for _ in range(400):
+        counts = {"TEM": torch.randint(1, 11, (8,), generator=generator), "OM": torch.ones(8)}
+        counts["IM"] = torch.randint(1, 4, (8,), generator=generator)
+        slots = {"TEM": SLOTS * math.ceil(counts["TEM"].max() / SLOTS), "OM": 1, "IM": 3}
+        mask = {name: torch.arange(slots[name]) < count[:, None] for name, count in counts.items()}
+        features = {name: torch.zeros(*each.shape, 1, 1, 1) for name, each in mask.items()}
+        whole = Batch.of(features, mask, torch.zeros(8, dtype=torch.int64))
+        double(pad_images(drop_modalities(whole, rate, generator) if rate else whole, whole))
+    assert len(graphs) < recorded.MOST_RECORDINGS
+
+
+def test_dropped_images_change_no_prediction() -> None:
+    net, _ = network()
+    whole = patients(3, 3)
+    dropped = drop_modalities(whole, 0.5, torch.Generator().manual_seed(1))
+    assert dropped.lacking
+    net.eval()
+    with torch.no_grad():
+        plain, padded = net(dropped).logits["fusion"], net(pad_images(dropped, whole)).logits["fusion"]
     assert torch.equal(plain, padded)
 
 
 def test_padding_stays_within_the_slots() -> None:
     batch = patients(5, 4)
     batch.mask["TEM"][0, 3] = False
-    padded = pad_images(Batch.of(batch.features, batch.mask, batch.labels))
+    batch = Batch.of(batch.features, batch.mask, batch.labels)
+    padded = pad_images(batch, batch)
     assert sorted(padded.rows["TEM"].tolist()) == list(range(20))

@@ -65,17 +65,12 @@ def test_a_call_that_starts_no_job_changes_no_byte_and_no_time(project):
 def test_a_killed_dry_run_changes_nothing(project):
     change_a_label(project)
     before = snapshot(project)
-    begun, longest, killed = time.monotonic(), None, 0
-    for share in (None, 0.4, 0.55, 0.7, 0.85, 0.95):  # of what the first one takes, which is not killed
-        dry = subprocess.Popen(
-            command(project, "-n"), cwd=project.path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        try:
-            dry.wait(share and share * longest)
-        except subprocess.TimeoutExpired:
-            dry.kill()
-            killed += dry.wait() == -signal.SIGKILL
-        longest = longest or time.monotonic() - begun
+    longest, killed = None, 0
+    for share in (None, None, 0.15, 0.4, 0.55, 0.7, 0.85, 0.95):  # of what the second one takes; two are not killed
+        begun = time.monotonic()
+        code, _ = project.snakemake("--cores", "2", "-n", killed_after=share and share * longest)
+        killed += code == -signal.SIGKILL
+        longest = longest if share else time.monotonic() - begun
         assert snapshot(project) == before
     assert killed
 

@@ -9,7 +9,7 @@ import nephroscale
 from support.installation import ROOT, Installation
 from support.project import Project
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.installed, pytest.mark.workflow]
 
 
 @pytest.fixture(scope="module")

@@ -88,7 +88,7 @@ def _doubtful(plan: Plan) -> Findings:
 
 def _saturated(plan: Plan) -> Findings:
     shares = _figures(plan, "tiles", "saturated_share")
-    reason = "more than 1 % of the pixels of tissue have the highest value"
+    reason = "more than 1 % of the pixels of tissue have the highest value, or one beyond it by their exposure_ms"
     return grouped((reason, f"{image} ({share:.0%})") for image, share in shares if share > MOST_SATURATED)
 
 

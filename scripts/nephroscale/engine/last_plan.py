@@ -72,6 +72,7 @@ class LastPlan:
         self._path = plan.store.path / FOLDER / f"{digest_bytes(os.fsencode(plan.results.absolute()))}.json"
         self._basis = _digest_basis(plan)
         self._entries = self._read()
+        plan.store.check_ahead([entry.receipt.digest for entry in self._entries.values() if entry.receipt.digest])
         self._unchanged = True
         self._found: dict[tuple[str, str], Entry] = {}
         self._complete = True

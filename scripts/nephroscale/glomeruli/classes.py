@@ -28,6 +28,8 @@ PARTLY = {
     *("segmental", "segmentally", "partially", "partly", "focal", "focally", "early", "incipient", "incompletely"),
     *("nonglobally", "un"),
 }
+#: A part of a glomerulus that is sclerosed.
+_PERCENT = re.compile(r"(?<!\d)\d{1,2}(?:[.,]\d+)?\s*%")
 #: Words after a negation by which the object of a label does not count, as in `not counted`.
 COUNTED = {
     *("sure", "certain", "counted", "count", "used", "use", "usable", "valid", "evaluable", "assessable"),
@@ -65,6 +67,7 @@ UNCERTAIN = {
     *("missing", "absent", "wrong", "incorrect", "error", "delete", "deleted", "remove", "removed", "discard"),
     *("discarded", "rejected", "draft", "todo", "tbd", "unusable"),
     *("like", "lookalike", "resembling", "mimic"),
+    *("border", "borders", "edge", "edges", "rim", "margin", "boundary"),  # cut there, or the object is only this
 }
 UNCERTAIN_CHARACTERS = ("?", "疑", "do not use")
 UNKNOWN = "it is uncertain"
@@ -152,6 +155,8 @@ def _affirmations(label: str, words: tuple[str, ...], kind: Kind | None = None) 
         return [True] if words and "".join(words) in _normal(label) else []
     found, places = _words(label), list[bool]()
     negations = NEGATIONS | PARTLY if kind == "sclerosed" else NEGATIONS
+    if kind == "sclerosed" and _PERCENT.search(label):
+        return [False]
     for start in range(len(found) - len(words) + 1):
         end = start + len(words)
         if tuple(found[start:end]) != words:

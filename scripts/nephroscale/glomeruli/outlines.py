@@ -126,6 +126,7 @@ def read_outlines(path: Path, classes: Mapping[str, Kind] | None = None) -> Anno
     unknown: list[Polygon] = []
     left_out: Counter[str] = Counter()
     hidden = 0
+    planes: set[tuple[int, ...]] = set()
     for one, (kind, why) in zip(objects, verdicts, strict=True):
         reason = why or one.fault or ("has no class, but others have one" if kind is None and named else "")
         if reason:
@@ -136,15 +137,21 @@ def read_outlines(path: Path, classes: Mapping[str, Kind] | None = None) -> Anno
         elif kind != "other":  # a class that the settings call `other` is left out without a word
             outlines += [Outline(polygon, kind == "sclerosed") for polygon in polygons_of(one.area)]
             hidden += one.hidden
+            planes.add(one.plane)
     frame = next((one.frame for one in objects if one.frame), None)
     mpp = next((one.mpp for one in objects if one.mpp), None)
-    doubt = (
-        f"its annotation counts with the outlines of hidden layers ({hidden}, Visible=0): delete these layers if they "
-        "are no longer meant"
-        if hidden
-        else ""
-    )
-    return Annotation(outlines, areas or None, unknown, dict(sorted(left_out.items())), frame, mpp, doubt)
+    doubts = []
+    if hidden:
+        doubts.append(
+            f"its annotation counts with the outlines of hidden layers ({hidden}, Visible=0): delete these layers if "
+            "they are no longer meant"
+        )
+    if len(planes) > 1:
+        doubts.append(
+            f"its annotation has outlines on {len(planes)} planes of a stack, and all of them count: delete those of "
+            "other images"
+        )
+    return Annotation(outlines, areas or None, unknown, dict(sorted(left_out.items())), frame, mpp, "; ".join(doubts))
 
 
 def outlines_on(view: TileView, path: Path, settings: OutlineSettings) -> Annotation:
@@ -173,8 +180,7 @@ def outlines_on(view: TileView, path: Path, settings: OutlineSettings) -> Annota
     """
     drawn = read_outlines(path, settings.classes)
     _refuse_other_frame(drawn.frame, view)
-    if drawn.frame is None:  # else they are pixels of a picture as large as the slide
-        _refuse_misplaced(drawn, view)
+    _refuse_misplaced(drawn, view)
     height, width = view.shape
     frame, mpp = box(0, 0, width, height), view.mpp or 1.0
     kept: list[Outline] = []

@@ -99,7 +99,8 @@ def draw(
         paint(figure, *values, **named)
         if layout := figure.get_layout_engine():
             layout.execute(figure)
-            figure.set_layout_engine("none")  # else each file takes a second drawing to find it again
+            mpl.rcParams["figure.constrained_layout.use"] = False  # until the end of the context
+            figure.set_layout_engine(None)  # else each file takes a second drawing to find it again
         quickly = {"compress_level": 1}
         figure.savefig(folder / f"{name}.png", metadata={"Software": None}, pil_kwargs=quickly)
         drawing = folder / f"{name}.svg"

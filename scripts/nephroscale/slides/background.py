@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+from nephroscale.slides.dye import full_scale
+
 if TYPE_CHECKING:
     from nephroscale.cohort.image import ImageRow
 
@@ -17,6 +19,9 @@ REFERENCE_EXPOSURE_MS = 100.0
 # round this percentile is less coarse than one of 256 counts.
 PATTERN_TOP = 60000.0
 TOP_SHARES = (0.9982, 0.9998)
+SATURATED = 0.98  # of the full scale of the camera; JPEG lowers it a little
+MOST_STORED = 65535
+LEAST_TOP = 128  # counts, below which many pixels have the highest value because there are few values
 BACKGROUND = "background"  # array and folder of tiles that keep no pixels
 
 
@@ -137,6 +142,25 @@ def calibrate_intensity(sample: np.ndarray, dtype: np.dtype, row: ImageRow) -> C
         return Calibration("calibrated", full * REFERENCE_EXPOSURE_MS / (float(row.exposure_ms) * float(row.gain)))
     top = _mean_between(sample.ravel(), *TOP_SHARES) if sample.size else 0.0
     return Calibration("pattern-only", round(PATTERN_TOP / top, 9) if top > 0 else 1.0)
+
+
+def saturated_share(counts: np.ndarray, calibrated: np.ndarray) -> float:
+    """Give the share of pixels at the full scale of the camera, at the highest value, or beyond what is stored.
+
+    Parameters
+    ----------
+    counts
+        Raw counts, any shape. Programs that correct or stretch a picture move its full scale; the highest value is then
+        the one that many pixels have.
+    calibrated
+        The same above the background and scaled; beyond 65535 they are cut off, as with an exposure in another unit.
+    """
+    if not counts.size:
+        return 0.0
+    top = float(counts.max())
+    at_full_scale = float((counts >= SATURATED * full_scale(counts)).mean())
+    at_top = float((counts == top).mean()) if top >= LEAST_TOP else 0.0
+    return max(at_full_scale, at_top, float((calibrated > MOST_STORED).mean()))
 
 
 def _mean_between(sample: np.ndarray, low: float, high: float) -> float:

@@ -15,6 +15,7 @@ Box = tuple[int, int, int, int]  # y, x, height, width
 
 STRIP = 0.3  # most of the height that a data strip takes
 OWN = 0.1  # most of the picture at the level of a strip, as a share
+FRAME = 0.9  # share of the pixels of a column from which on it is of a frame
 SAME = 10  # levels of 255 that JPEG spreads one drawn level over
 BRIGHT = 0.6  # level of a mark, as a share of the brightest
 EDGE = 0.35  # level two pixels outside a mark, over its surroundings, as a share of the mark's
@@ -26,6 +27,12 @@ STROKE = 0.45  # width of a letter's lines, as a share of its height; nuclei are
 TOPS = (0.85, 0.6)  # levels of letters, which are too thin to be even, as shares of the brightest
 SHORTEST = 5  # pixels, height of a letter
 LETTERS, MOST_LETTERS = 3, 300  # that make a text; more shapes that could be letters are granules
+
+
+def find_picture(grey: np.ndarray) -> tuple[slice, slice]:
+    """Find the picture between data strips or a frame: rows and columns of uint8 or uint16 [h, w]."""
+    rows = slice(*find_strips(grey))
+    return rows, slice(*find_strips(grey[rows].T))
 
 
 def find_strips(grey: np.ndarray) -> tuple[int, int]:
@@ -51,6 +58,9 @@ def _strip_rows(grey: np.ndarray, reach: float) -> int:
     values, counts = np.unique(grey[: 2 * edge], return_counts=True)
     level = int(values[counts.argmax()])
     same = np.abs(grey.astype(np.int32) - level) <= reach / 255 * max(255, level)
+    same = same[:, same.mean(axis=0) < FRAME]
+    if not same.size:
+        return 0
     share = same.mean(axis=1)
     # Rows of dense text or a ruled line may interrupt it.
     rows = np.pad(share >= 0.5, 2 * edge, mode="edge").astype(np.uint8)
@@ -60,7 +70,7 @@ def _strip_rows(grey: np.ndarray, reach: float) -> int:
         return 0
     # An empty border of the picture is even too, but it does not end in one row, nor is the rest without its level.
     sharp = share[max(0, end - 2 * edge) : end].max() - share[end + 1 : end + 1 + edge].max() >= 0.35
-    return end + 1 if sharp and share[end + 1 :].mean() < OWN else 0
+    return end + 1 if sharp and share[end + 1 : int((1 - STRIP) * height)].mean() < OWN else 0
 
 
 def find_shapes(levels: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from nephroscale.errors import Rejected
-from nephroscale.slides.drawn_shapes import find_shapes, find_strips
+from nephroscale.slides.drawn_shapes import find_picture, find_shapes
 from nephroscale.slides.dye import components, separate_dye
 from nephroscale.slides.panels import find_dark_band, find_panels
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion
@@ -131,9 +131,11 @@ class Field(SlideReader):
         self.channels, self.rgb, self.named = 1, False, channel
         pixels, valid = reader.read_level(0, 0, 0, self.width, self.height)
         drawn = np.zeros(valid.shape, bool)
-        top, bottom = find_strips(pixels.max(axis=-1))
-        valid[:top] = valid[bottom:] = False
-        brightest = pixels[top:bottom].max(axis=-1)
+        picture = find_picture(pixels.max(axis=-1))
+        outside = np.ones_like(valid)
+        outside[picture] = False
+        valid &= ~outside
+        brightest = pixels[picture].max(axis=-1)
         if panels := find_panels(brightest) or find_dark_band(brightest):
             raise Rejected(panels)
         if channel is None:
@@ -143,9 +145,9 @@ class Field(SlideReader):
         del pixels, brightest
         drawn |= find_shapes(_levels(grey, valid, drawn))
         drawn &= valid
-        self.marked = float(drawn.mean()) + 1 - (bottom - top) / self.height
+        self.marked = float((drawn | outside).mean())
         filled = _fill(grey, drawn)
-        if step := find_step(filled[top:bottom]):
+        if step := find_step(filled[picture]):
             raise Rejected(step)
         self._pixels, self._valid = filled[..., None], None if valid.all() else valid
 

@@ -18,6 +18,8 @@ STARTS = (
     (0, b"Rar!", "a RAR archive"),
     (0, b"7z\xbc\xaf", "a 7z archive"),
     (0, b"\x93NUMPY", "a NumPy array"),
+    (0, b"SIS\0", "an ETS file of Olympus, a part of a VSI slide"),
+    (0, b"SQLite format 3", "an SQLite database"),
     (0, b"\0\0\1\0", "an icon"),
     (0, b"version https://git-lfs", "a pointer of Git LFS; fetch the file itself (`git lfs pull`)"),
 )
@@ -25,6 +27,7 @@ STARTS = (
 WEB_PAGE = "a web page, as a failed download leaves it; download the file again"
 TEXTS = (
     (b"<svg", "an SVG, which has no pixels; export it as PNG"),
+    (b'<dataobject objecttype="dpufsimport"', "an iSyntax file of Philips"),
     (b"<html", WEB_PAGE),
     (b"<!doctype html", WEB_PAGE),
     (b"<", "a file of XML"),

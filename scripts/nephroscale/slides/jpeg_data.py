@@ -34,6 +34,23 @@ MOST_SURPLUS = 4  # bytes before a marker; some cameras write a few
 _one_at_a_time = threading.Lock()
 
 
+def decode_whole(path: Path) -> np.ndarray | None:
+    """Decode a JPEG in grey or RGB of which no part is damaged or missing.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same as of :func:`decode_strictly`; None also where :func:`ends_early`.
+    """
+    pixels = decode_strictly(path.read_bytes())
+    return None if pixels is None or ends_early(path, pixels) else pixels
+
+
 def decode_strictly(data: bytes) -> np.ndarray | None:
     """Decode a JPEG in grey or RGB of which no part is damaged.
 

@@ -11,9 +11,15 @@ import numpy as np
 
 from nephroscale.arrays import write_arrays
 from nephroscale.errors import Rejected
-from nephroscale.slides.background import BACKGROUND, IntensityScale, calibrate_intensity, estimate_background
+from nephroscale.slides.background import (
+    BACKGROUND,
+    IntensityScale,
+    calibrate_intensity,
+    estimate_background,
+    saturated_share,
+)
 from nephroscale.slides.bubbles import find_bubbles
-from nephroscale.slides.dye import full_scale, separate_dye
+from nephroscale.slides.dye import separate_dye
 from nephroscale.slides.facts import ImageFacts, is_whole_field
 from nephroscale.slides.field import Field, named_channel
 from nephroscale.slides.folds import find_folds
@@ -35,7 +41,6 @@ if TYPE_CHECKING:
 
 
 ABSORBS = 25  # levels below glass, from which on a pixel is stained
-SATURATED = 0.98  # of the full scale of the camera; JPEG lowers it a little
 
 
 class Modality(ABC):
@@ -205,15 +210,16 @@ class Fluorescence(Modality):
         """Calibrate the intensity."""
         tiles = list(sample_tiles(view, grid))
         counts = np.concatenate([np.zeros(0), *(tile.pixels[tile.valid].ravel() for tile in tiles)])
-        above = [self._scale.subtract(tile.pixels[..., 0], tile.x, tile.y)[tile.valid] for tile in tiles]
-        calibration = calibrate_intensity(np.concatenate([np.zeros(0), *above]), self.raw_dtype, self.row)
+        parts = [self._scale.subtract(tile.pixels[..., 0], tile.x, tile.y)[tile.valid] for tile in tiles]
+        above = np.concatenate([np.zeros(0), *parts])
+        calibration = calibrate_intensity(above, self.raw_dtype, self.row)
         self._scale = IntensityScale(self._background, scales.ratio, calibration.factor)
         self.attributes["calibration"] = calibration.kind
         self.quality.update(
             calibration=calibration.kind,
             counts_to_stored=calibration.factor,
             background_median=round(float(np.median(self._background)), 3),
-            saturated_share=round(float((counts >= SATURATED * full_scale(counts)).mean()), 4) if counts.size else 0.0,
+            saturated_share=round(saturated_share(counts, above * calibration.factor), 4),
             background_range=round(float(np.ptp(self._background)), 3),
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.foreign_formats import foreign_fault
-from nephroscale.slides.jpeg_data import decode_strictly, ends_early
+from nephroscale.slides.jpeg_data import decode_whole, ends_early
 from nephroscale.slides.microscope_scale import (
     MicroscopeScale,
     read_sidecar_scale,
@@ -336,8 +336,8 @@ def _decode_raster(path: Path, head: bytes, page: int | None) -> np.ndarray:
     with _open_raster(path, head, page) as opened:
         if opened.format == "JPEG" and opened.mode in {"L", "RGB"}:
             _refuse_turned(opened.getexif().get(ORIENTATION, 1))
-            pixels = decode_strictly(path.read_bytes())
-            if pixels is None or pixels.shape[1::-1] != opened.size or ends_early(path, pixels):
+            pixels = decode_whole(path)
+            if pixels is None or pixels.shape[1::-1] != opened.size:
                 raise Rejected(DAMAGED)
             return pixels
         opened.load()  # raises if the file is truncated; OpenCV would fill it with grey

@@ -15,6 +15,7 @@ SEPARATE = 0.8  # fraction of the variance between two classes; within one unifo
 DARKNESS = (40, 90)
 ABSORBED = 10
 ROUGHNESS = 1.5
+ROUGHNESS_OF_INK = 4.0
 # Hue (0 to 180) of felt pens, green to blue. Dyes in tissue are less saturated or textured.
 PEN_HUE = (35, 128)
 PEN_SATURATION = 90
@@ -23,6 +24,7 @@ RED_HUE = (8, 168)
 RED_SATURATION = 150
 RED_SATURATION_EDGE = 130
 PEN_SATURATION_MASSON = 170
+OTHER_SATURATION = 140
 BLACK_PEN_VALUE = 75
 # Widths of strokes and length of a thin one, µm. Thin ones are looked for in green and blue alone: blood is red, silver
 # black, and collagen in Masson blue.
@@ -213,7 +215,11 @@ def find_pen(rgb: np.ndarray, mpp: float, stain: str = "") -> np.ndarray:
     # A stroke is broad and even; an opening of 100 µm removes nuclei and silver fibres.
     cores, grown = _strokes(inks, PEN_UM / mpp)
     thin, around = _strokes(coloured, THIN_PEN_UM / mpp, THIN_PEN_LENGTH_UM / mpp)
-    cores, grown = cores | thin, grown | around
+    # Violet, orange and brown are colours of dyes, too. In tissue of such a colour there is texture.
+    vivid = (saturation >= OTHER_SATURATION) & ~blue_green & ~red
+    vivid, beside = _strokes(vivid & ~_textured_within(rgb, vivid, mpp), PEN_UM / mpp)
+    beside = (cv2.dilate(beside.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0) & (saturation >= PEN_SATURATION // 2)
+    cores, grown = cores | thin | vivid, grown | around | beside
     if not cores.any():
         return np.zeros(cores.shape, bool)
     # The edge of a stroke is paler than its core.
@@ -285,6 +291,16 @@ def _textured(rgb: np.ndarray, mpp: float) -> np.ndarray:
     side = max(5, int(50 / mpp) | 1)
     rough = grey - cv2.GaussianBlur(grey, (0, 0), side / 4)
     return np.asarray(cv2.blur(rough * rough, (side, side)) > ROUGHNESS**2)
+
+
+def _textured_within(rgb: np.ndarray, mask: np.ndarray, mpp: float) -> np.ndarray:
+    """Mark where grey levels of a mask vary within 50 µm, whatever lies outside it."""
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    inside = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32)
+    side = max(5, int(50 / mpp) | 1)
+    count = np.maximum(cv2.blur(inside, (side, side)), 1e-3)
+    mean, square = (cv2.blur(values * inside, (side, side)) / count for values in (grey, grey * grey))
+    return np.asarray(square - mean**2 > ROUGHNESS_OF_INK**2)
 
 
 def _tidy(mask: np.ndarray, mpp: float) -> np.ndarray:

@@ -7,8 +7,11 @@ import errno
 import json
 import os
 import secrets
+import signal
 import stat
 import sys
+from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor, Future
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +27,9 @@ from nephroscale.store.folder import StoreFolder, remove_tree, temporary_prefix
 
 #: The damage of an object that is not there.
 MISSING = "missing"
+
+#: Objects from which on another process checks their files, and how many it answers at a time.
+_MANY, _AT_A_TIME = 4000, 500
 
 
 class Published(NamedTuple):
@@ -59,6 +65,8 @@ class Store(StoreFolder):
         self._warned = False
         #: From a working directory and a folder to the relative path of the objects.
         self._ways: Kept[tuple[str, str], str] = Kept(lambda key: os.path.relpath(f"{self._top}/objects", key[1]))
+        #: Answers of another process, by the digest that was asked for.
+        self._ahead: dict[str, Future[set[str]]] = {}
 
     # -- places ---------------------------------------------------------------------------------------------------
 
@@ -175,7 +183,7 @@ class Store(StoreFolder):
         """Whether :meth:`find` finds an object."""
         path = f"{self._top}/objects/{digest[:2]}/{digest}"
         try:
-            fresh = self._is_fresh(digest, path)
+            fresh = self._was_fresh(digest) or _is_fresh(self._top, digest)
             if not fresh:
                 os.lstat(path)  # raises where there is no object
             if (not fresh or self.verify_on_read) and self.damage(digest):
@@ -206,49 +214,30 @@ class Store(StoreFolder):
             return False
         return True
 
-    def _is_fresh(self, digest: str, top: str) -> bool:
-        """Whether an object's files have the sizes and times of its manifest, with no file added or removed since.
+    def check_ahead(self, digests: Sequence[str]) -> None:
+        """Let another process check the files of objects that :meth:`has` is about to be asked for, in this order.
 
-        Folders are not listed: adding or removing a file raises the folder's time above the manifest's. Every object of
-        a cohort is checked at every start, so this uses plain calls on plain strings.
+        Looking up every file of thousands of objects takes the system as long as the rest of the plan takes. A few
+        objects are left to :meth:`has`.
         """
-        try:
-            content, manifest = read_file(f"{self._top}/manifests/{digest[:2]}/{digest}.json")
-            files = orjson.loads(content)["files"]
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return False
-        except PermissionError:
-            os.lstat(top)  # raises where there is no object
-            raise
-        if files and files[0][0] == "":
-            state = os.lstat(top)
-            return [state.st_size, state.st_mtime_ns] == [files[0][1], files[0][3]] and stat.S_ISREG(state.st_mode)
-        written = manifest.st_mtime_ns
-        last, folders = "", set[str]()
-        try:
-            # Names within an open folder take the system a quarter less time than whole paths.
-            opened = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        try:
-            for name, size, _, mtime_ns in files:
-                state = os.lstat(name, dir_fd=opened)
-                if state.st_mtime_ns != mtime_ns or state.st_size != size or not stat.S_ISREG(state.st_mode):
-                    return False
-                folder = name.rpartition("/")[0]
-                if folder == last:
-                    continue
-                last = folder
-                while folder and folder not in folders:
-                    folders.add(folder)
-                    folder = folder.rpartition("/")[0]
-            return os.fstat(opened).st_mtime_ns <= written and all(
-                os.lstat(folder, dir_fd=opened).st_mtime_ns <= written for folder in folders
-            )
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        finally:
-            os.close(opened)
+        if len(digests) < _MANY:
+            return
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
+
+        fork = multiprocessing.get_context("fork")
+        pool = ProcessPoolExecutor(1, fork, signal.signal, (signal.SIGINT, signal.SIG_DFL))
+        for start in range(0, len(digests), _AT_A_TIME):
+            part = digests[start : start + _AT_A_TIME]
+            self._ahead.update(dict.fromkeys(part, pool.submit(_find_fresh, self._top, part)))
+        pool.shutdown(wait=False)
+
+    def _was_fresh(self, digest: str) -> bool:
+        """Whether the other process found an object fresh; each answer is used once."""
+        answer = self._ahead.pop(digest, None)
+        with contextlib.suppress(BrokenExecutor):
+            return answer is not None and digest in answer.result()
+        return False
 
     def manifest(self, digest: str) -> list[FileEntry] | None:
         """Read the list of an object's files as they were published, or None."""
@@ -351,3 +340,59 @@ class Store(StoreFolder):
 def _refuse_links(name: str, state: os.stat_result) -> str | None:
     """Give links and special files a value that is no digest, for :func:`digest_tree`."""
     return None if stat.S_ISREG(state.st_mode) else f"not a file: {name}"
+
+
+def _is_fresh(store: str, digest: str) -> bool:
+    """Whether an object's files have the sizes and times of its manifest, with no file added or removed since.
+
+    Folders are not listed: adding or removing a file raises the folder's time above the manifest's. Every object of
+    a cohort is checked at every start, so this uses plain calls on plain strings.
+    """
+    top = f"{store}/objects/{digest[:2]}/{digest}"
+    try:
+        content, manifest = read_file(f"{store}/manifests/{digest[:2]}/{digest}.json")
+        files = orjson.loads(content)["files"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return False
+    except PermissionError:
+        os.lstat(top)  # raises where there is no object
+        raise
+    if files and files[0][0] == "":
+        state = os.lstat(top)
+        return [state.st_size, state.st_mtime_ns] == [files[0][1], files[0][3]] and stat.S_ISREG(state.st_mode)
+    written = manifest.st_mtime_ns
+    last, folders = "", set[str]()
+    try:
+        # Names within an open folder take the system a quarter less time than whole paths.
+        opened = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        for name, size, _, mtime_ns in files:
+            state = os.lstat(name, dir_fd=opened)
+            if state.st_mtime_ns != mtime_ns or state.st_size != size or not stat.S_ISREG(state.st_mode):
+                return False
+            folder = name.rpartition("/")[0]
+            if folder == last:
+                continue
+            last = folder
+            while folder and folder not in folders:
+                folders.add(folder)
+                folder = folder.rpartition("/")[0]
+        return os.fstat(opened).st_mtime_ns <= written and all(
+            os.lstat(folder, dir_fd=opened).st_mtime_ns <= written for folder in folders
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    finally:
+        os.close(opened)
+
+
+def _find_fresh(store: str, digests: Sequence[str]) -> set[str]:
+    """The objects that are fresh; others are left to the process that asks."""
+    found = set()
+    for digest in digests:
+        with contextlib.suppress(OSError):
+            if _is_fresh(store, digest):
+                found.add(digest)
+    return found

@@ -249,15 +249,18 @@ def layouts_from(card: ModelCard) -> dict[str, Layout]:
     return {name: Layout(shape, card.reads_pixels, slots.get(name, 0)) for name, shape in card.shapes.items()}
 
 
-def collate(bags: Sequence[Bag], layouts: Mapping[str, Layout] | None = None) -> Batch:
+def collate(bags: Sequence[Bag], layouts: Mapping[str, Layout] | None = None, multiple: int = 1) -> Batch:
     """Read and pad some patients' bags: features as float32, pixels as uint8, padding zero.
 
-    Without `layouts`, those of the bags are used; this is sufficient if no patient lacks a modality.
+    Without `layouts`, those of the bags are used; this is sufficient if no patient lacks a modality. Slots of pixels
+    without an order, more than `multiple` of them, are rounded up to a multiple of it.
     """
     features, masks, negative = {}, {}, {}
     for modality, layout in (layouts_of(bags) if layouts is None else layouts).items():
         contents = {i: bag.modalities[modality] for i, bag in enumerate(bags) if modality in bag.modalities}
         longest = max([1, layout.slots, *(len(content.rows) for content in contents.values())])
+        if layout.pixels and not layout.slots and longest > multiple:
+            longest += -longest % multiple
         padded = np.zeros((len(bags), longest, *layout.shape), np.uint8 if layout.pixels else np.float32)
         mask = np.zeros((len(bags), longest), bool)
         for i, content in contents.items():

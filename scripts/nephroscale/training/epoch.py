@@ -22,6 +22,9 @@ from nephroscale.training.settings import TrainSettings
 
 Step = Callable[[Batch], tuple[torch.Tensor, ...]]
 
+SLOTS = 4
+"""On a GPU, slots of pixels are rounded up to a multiple of this, so that few layouts of batches occur."""
+
 
 def train_epoch(
     network: Network,
@@ -122,11 +125,12 @@ def batches(
 ) -> Iterator[Batch]:
     """Divide bags into batches and apply `change` on the host; the last batch may be smaller, no patient is dropped."""
     layouts = layouts_of(bags) if layouts is None else layouts
-    read = [partial(collate, bags[first : first + size], layouts) for first in range(0, len(bags), size)]
     on_gpu = device.startswith("cuda")
+    slots = SLOTS if on_gpu else 1
+    read = [partial(collate, bags[first : first + size], layouts, slots) for first in range(0, len(bags), size)]
     for batch in ahead(read) if on_gpu else (each() for each in read):
         changed = batch if change is None else change(batch)
-        yield pad_images(changed).pinned().to(device) if on_gpu else changed
+        yield pad_images(changed, batch).pinned().to(device) if on_gpu else changed
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

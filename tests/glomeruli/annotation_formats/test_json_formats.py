@@ -90,12 +90,13 @@ def test_labelme(tmp_path: Path) -> None:
         {"label": "glomerulus", "points": SQUARE, "shape_type": "polygon", "group_id": None},
         {"label": "glomerulus", "points": [[0, 0], [30, 20]], "shape_type": "rectangle"},
         {"label": "glomerulus", "points": [[50, 50], [60, 50]], "shape_type": "circle"},
+        {"label": "glomerulus", "points": SQUARE, "shape_type": "oriented_rectangle"},
         {"label": "glomerulus", "points": [[50, 50]], "shape_type": "point"},
     ]
     content = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": "a.png", "imageData": None}
     content |= {"imageWidth": 640, "imageHeight": 480}
     *areas, point = read(tmp_path, content)
-    assert [one.area.area for one in areas] == pytest.approx([90000, 600, np.pi * 100], rel=0.01)
+    assert [one.area.area for one in areas] == pytest.approx([90000, 600, np.pi * 100, 90000], rel=0.01)
     assert {one.labels for one in areas} == {("glomerulus",)}
     assert {one.frame for one in areas} == {(640, 480)}
     assert "point" in point.fault

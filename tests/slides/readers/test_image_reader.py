@@ -16,6 +16,20 @@ def test_a_truncated_image_is_rejected(tmp_path, shared):
         choose_reader(tmp_path / "cut.jpg")
 
 
+@pytest.mark.parametrize("middle", [bytes(3000), b"", b"\xff\xd9"], ids=["overwritten", "lost", "ends there"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_with_damaged_data_is_rejected(tmp_path, picture, middle, progressive):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(picture).save(path, quality=90, progressive=progressive)
+    with open_slide(path) as slide, Image.open(path) as image:
+        np.testing.assert_array_equal(slide.read_level(0, 0, 0, slide.width, slide.height)[0], np.asarray(image))
+    data = path.read_bytes()
+    rest = b"" if middle == b"\xff\xd9" else data[len(data) // 2 + 3000 :]
+    path.write_bytes(data[: len(data) // 2] + middle + rest)
+    with pytest.raises(Rejected, match="damaged or truncated; copy or export it again"):
+        choose_reader(path)
+
+
 def test_transparent_pixels_are_not_valid(tmp_path):
     rgba = np.full((20, 30, 4), 200, np.uint8)
     rgba[:5, :, 3] = 0

@@ -103,7 +103,7 @@ def test_a_scale_that_cannot_be_used_has_its_reason(tmp_path, tile):
     path = write_ome(tmp_path / "a.ome.tif", tile, PhysicalSizeX=1, PhysicalSizeXUnit="pixel", PhysicalSizeY=1)
     with open_slide(path) as slide:
         assert slide.mpp is None
-        assert "'pixel', which is no length" in slide.scale_fault
+        assert "'pixel', which is not known as a length" in slide.scale_fault
     path = write_ome(tmp_path / "b.ome.tif", tile, PhysicalSizeX=0.25, PhysicalSizeY=0.5)
     with open_slide(path) as slide:
         assert "not square" in slide.scale_fault

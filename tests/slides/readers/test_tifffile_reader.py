@@ -11,6 +11,7 @@ from nephroscale.slides.facts import describe_image
 from nephroscale.slides.field import named_channel
 from nephroscale.slides.headers import read_header
 from nephroscale.slides.readers import tifffile_reader
+from nephroscale.slides.readers.base import UnreadableRegion
 from nephroscale.slides.readers.registry import choose_reader, open_slide
 
 
@@ -130,6 +131,21 @@ def test_tiles_that_the_file_does_not_have_are_not_valid(tmp_path, compression):
     assert valid.sum() == 96 * 128 - 32 * 32
 
 
+@pytest.mark.parametrize("layout", [{"rowsperstrip": 32}, {"tile": (32, 128)}])
+@pytest.mark.parametrize("cut", [True, False])
+def test_jpeg_strips_and_tiles_that_end_early_cannot_be_read(tmp_path, layout, cut):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, picture(), photometric="rgb", compression="jpeg", metadata=None, **layout)
+    with tifffile.TiffFile(path) as tiff:
+        start, count = tiff.pages[0].dataoffsets[-1], tiff.pages[0].databytecounts[-1]
+    middle, data = start + count // 2, path.read_bytes()
+    path.write_bytes(data[:middle] if cut else data[:middle] + bytes(count - count // 2) + data[start + count :])
+    with open_slide(path, "tifffile_reader") as slide:
+        assert slide.read_level(0, 0, 0, 128, 64)[1].all()
+        with pytest.raises(UnreadableRegion, match="has no end"):
+            slide.read_level(0, 0, 60, 128, 36)
+
+
 def test_the_largest_image_is_the_picture(tmp_path):
     rgb = picture()
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
@@ -144,6 +160,20 @@ def test_the_largest_image_is_the_picture(tmp_path):
             tiff.write(rgb[:9, :9, 0], metadata=None)
     with pytest.raises(Rejected, match=r"2 pictures \((2 scenes|a stack along .)\); name one"):
         choose_reader(tmp_path / "b.tif")
+
+
+@pytest.mark.parametrize("name", ["macro image", "Label", "slide_1 thumbnail", "Macrophages"])
+def test_images_that_ome_xml_calls_labels_or_macro_images_are_no_scenes(tmp_path, name):
+    path = tmp_path / "a.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as tiff:
+        for pixels, called in ((picture()[:80], name), (picture(), "slide")):
+            tiff.write(pixels, photometric="rgb", metadata={"axes": "YXS", "Name": called})
+    if name == "Macrophages":
+        with pytest.raises(Rejected, match="2 scenes"):
+            choose_reader(path)
+        return
+    with open_slide(path, choose_reader(path)) as slide:
+        np.testing.assert_array_equal(slide.read_level(0, 0, 0, 128, 96)[0], picture())
 
 
 @pytest.mark.parametrize("options", [{}, {"tile": (32, 32)}, {"tile": (32, 32), "compression": "jpeg"}])

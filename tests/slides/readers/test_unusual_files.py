@@ -68,8 +68,8 @@ def test_scales_in_unusual_words(tmp_path, make_row, picture, description, tile)
     ("description", "reason"),
     [
         (ome("1.234,5", "nm"), "1.234,5 x 1.234,5"),
-        (ome("1", "pixel"), "in the unit 'pixel', which is no length"),
-        (ome("1", "reference frame"), "in the unit 'reference frame', which is no length"),
+        (ome("1", "pixel"), "in the unit 'pixel', which is not known as a length"),
+        (ome("1", "reference frame"), "in the unit 'reference frame', which is not known as a length"),
         (ome("0", "µm"), r"gives 0(\.0)? x 0(\.0)? µm"),
         (ome("-0.25", "µm"), "gives -0.25 x -0.25 µm"),
         ((APERIO + "|MPP = 0").encode(), "gives 0 x 0 µm|gives '0' as its MPP"),

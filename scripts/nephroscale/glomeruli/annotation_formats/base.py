@@ -42,6 +42,8 @@ class DrawnObject:
         Scale of that picture, µm per pixel; None where the file does not state it.
     hidden
         Whether it is in a layer that the program did not show when it was saved.
+    plane
+        Numbers of the plane of a stack that it was drawn on; empty where the file does not state one.
     """
 
     area: BaseGeometry | None
@@ -51,6 +53,7 @@ class DrawnObject:
     frame: tuple[int, int] | None = None
     mpp: float | None = None
     hidden: bool = False
+    plane: tuple[int, ...] = ()
 
 
 def frame_of(width: object, height: object) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -71,8 +72,13 @@ def _read_feature(feature: Mapping[str, Any]) -> DrawnObject:
     other = "is a detection without class" if kind == DETECTION and not labels[0] else OTHER_OBJECTS.get(kind)
     if other:
         return to_object(lambda: None, labels, name, otherwise=other)
-    geometry = feature.get("geometry") if "properties" in feature or "geometry" in feature else feature
-    return to_object(partial(_area_of, geometry or {}), labels, name)
+    geometry = (feature.get("geometry") if "properties" in feature or "geometry" in feature else feature) or {}
+    return replace(to_object(partial(_area_of, geometry), labels, name), plane=_plane_of(geometry.get("plane")))
+
+
+def _plane_of(plane: Any) -> tuple[int, ...]:
+    """Give the place along Z and T that QuPath writes."""
+    return tuple(int(plane.get(axis, 0)) for axis in "zt") if isinstance(plane, Mapping) else (0, 0)
 
 
 def _class_of(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
@@ -46,7 +47,8 @@ def read(data: bytes, name: str = "") -> DrawnObject:
         raise UnreadableAnnotationError(f"the ROI {name!r} has curves; convert it to a polygon in ImageJ") from error
     except Exception as error:  # roifile raises exceptions of several classes
         raise UnreadableAnnotationError(f"the ROI {name!r} is damaged or truncated") from error
-    return to_object(lambda: area, [], roi.name or name, otherwise="is a line, a point or a text")
+    found = to_object(lambda: area, [], roi.name or name, otherwise="is a line, a point or a text")
+    return replace(found, plane=(roi.position, roi.z_position, roi.t_position))
 
 
 def _area_of(roi: ImagejRoi) -> BaseGeometry | None:

@@ -27,6 +27,8 @@ from nephroscale.glomeruli.annotation_formats.base import (
 )
 
 NAME = "labelme"
+RINGS = ("polygon", "oriented_rectangle", "rotation", "quadrilateral")
+"""Types whose points are corners; the last three are those of rectangles that are turned."""
 
 
 def matches(content: object) -> bool:
@@ -53,7 +55,7 @@ def read(content: Any) -> Iterable[DrawnObject]:
 
 
 def _area_of(kind: str, points: Any) -> BaseGeometry | None:
-    if kind == "polygon":
+    if kind in RINGS:
         return ring(points)
     if kind == "rectangle":
         return rectangle(*between(points)) if len(points) == 2 else ring(points)

@@ -10,6 +10,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
+from nephroscale.slides.jpeg_data import decode_whole
 from nephroscale.slides.readers.base import SlideReader, UnreadableSlide, opaque_pixels
 from nephroscale.slides.readers.claims import claim_fault, least_bytes
 from nephroscale.slides.readers.colour_profile import picture_doubt
@@ -22,6 +23,7 @@ FAULTS = (OSError, SyntaxError, ValueError, struct.error, zlib.error, OverflowEr
 """What Pillow and imagecodecs raise on damaged files."""
 UPRIGHT = (0, 1)  # 0 is not defined, and written all the same
 JPEG = b"\xff\xd8\xff"
+DAMAGED = "the image is damaged or truncated; copy or export it again"
 PNG_DEPTH, PNG_KIND = 24, 25  # places of bits per sample and kind of colour in a PNG
 PNG_GREY = 0
 
@@ -31,8 +33,8 @@ Image.MAX_IMAGE_PIXELS = None  # the limit is ours
 class ImageReader(SlideReader):
     """A whole image in memory, with one level, in 8 or 16 bits.
 
-    Pillow rejects truncated files, which other decoders fill with grey. The resolution in such files is mostly that of
-    a printer; `mpp` is given where it may be that of a light microscope.
+    Truncated and damaged files are rejected, which many decoders fill with grey. The resolution in such files is mostly
+    that of a printer; `mpp` is given where it may be that of a light microscope.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,7 +46,7 @@ class ImageReader(SlideReader):
                 self._pixels, self._valid = _as_array(image, path)
                 self.colour_doubt = picture_doubt(image)
             except FAULTS as fault:
-                raise UnreadableSlide("the image is damaged or truncated") from fault
+                raise UnreadableSlide(DAMAGED) from fault
             if orientation not in UPRIGHT:
                 raise UnreadableSlide("its orientation tag rotates the image; save it upright")
         self.height, self.width, self.channels = self._pixels.shape
@@ -103,6 +105,11 @@ def stated_resolution(image: Image.Image) -> StatedMpp:
 def _as_array(image: Image.Image, path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     if image.format == "PNG" and (deep := decode_deep(Path(path))) is not None:
         return _split(deep) if deep.shape[2] in {2, 4} else (deep, None)
+    if image.format == "JPEG" and image.mode in {"L", "RGB"}:  # of a damaged one, Pillow fills a part with grey
+        pixels = decode_whole(Path(path))
+        if pixels is None or pixels.shape[1::-1] != image.size:
+            raise UnreadableSlide(DAMAGED)
+        return pixels.reshape(*pixels.shape[:2], -1), None
     if image.mode == "CMYK":  # without a profile nobody knows their colours, and of some not which value is full ink
         raise UnreadableSlide("its colours are inks (CMYK); save it as RGB")
     if image.mode.startswith("I"):  # 16 bits, stored in 16 or 32

@@ -35,6 +35,7 @@ REMEDIES = {
     ),
 }
 """Messages of OpenSlide on a DICOM file to what is wrong and what helps."""
+EXPORT = "copy it again from its source, or export it as OME-TIFF with its scale"
 SAME_SHAPE = 0.02  # difference of width by height up to which a level is a copy of the first
 
 
@@ -59,7 +60,7 @@ class OpenslideReader(SlideReader):
                     f"its pixels are stored as {codec}, which is not read; convert them to JPEG or JPEG 2000"
                 ) from fault
             remedy = next((remedy for part, remedy in REMEDIES.items() if part in str(fault)), "")
-            raise UnreadableSlide(remedy or f"OpenSlide cannot open it: {fault}") from fault
+            raise UnreadableSlide(remedy or f"OpenSlide cannot open it: {fault}; {EXPORT}") from fault
         self._numbers = [number for number, size in enumerate(sizes) if _is_copy(size, sizes[0])]
         self.sizes = tuple(sizes[number] for number in self._numbers)
         self.downsamples = tuple(downsamples[number] for number in self._numbers)

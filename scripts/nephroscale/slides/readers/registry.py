@@ -66,6 +66,7 @@ JPEG, RGB, YCBCR, REDUCED = 7, 2, 6, 1
 EXPANDING = (1, 5, 7, 8, 32773, 32946)
 """Compressions of TIFF whose ratio has a limit (:data:`.claims.MOST_EXPANSION`): none, LZW, JPEG, deflate, PackBits."""
 OPENED = "cannot be opened: "
+UNKNOWN = "cannot be opened: its image format is unknown; export it as OME-TIFF with its scale"
 MOST_SEGMENT_BYTES = 2**28
 MICROGRAPH = "samples_reader"
 PAGED = (MICROGRAPH, "tifffile_reader", "oif_reader", *EXTRA)
@@ -183,7 +184,7 @@ def candidate_readers(path: Path, page: int | None = None) -> list[str]:
     if not magic.startswith(TIFF):
         if vendor is None:
             fault = foreign_fault(head, "save the picture as TIFF or PNG")
-            raise Rejected(fault or "cannot be opened: its image format is unknown")
+            raise Rejected(fault or UNKNOWN)
         return ["openslide_reader"]
     plain = _check_tiff(path)
     if vendor is None or (vendor == "generic-tiff" and not plain):

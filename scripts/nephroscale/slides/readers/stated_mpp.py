@@ -222,7 +222,7 @@ def _of_ome(pixels: ET.Element, page: tifffile.TiffPage) -> StatedMpp:
         side, unit = pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")
         factor = micrometres(unit)
         if side is not None and factor is None:
-            return StatedMpp(fault=f"{NO_LENGTH} {unit[:20]!r}, which is no length")
+            return StatedMpp(fault=f"{NO_LENGTH} {unit[:20]!r}, which is not known as a length")
         number = math.nan if side is None else _number(side)
         sides.append(number * (factor or 0) if math.isfinite(number) else side)
     stated = square_pixels(*sides)
@@ -241,4 +241,4 @@ def _in_units(sides: list[float], units: tuple[str, str]) -> StatedMpp:
     unit = units[factors.index(None)]
     if unit.casefold() in {"", "pixel", "pixels"}:
         return StatedMpp()
-    return StatedMpp(fault=f"{NO_LENGTH} {unit[:20]!r}, which is no length")
+    return StatedMpp(fault=f"{NO_LENGTH} {unit[:20]!r}, which is not known as a length")

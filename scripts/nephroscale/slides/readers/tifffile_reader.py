@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 import tifffile
 import zarr
 
+from nephroscale.slides.jpeg_data import END
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide, split_alpha
 from nephroscale.slides.readers.claims import LARGEST_IS_COPY
 from nephroscale.slides.readers.colour_profile import is_other_ycbcr, is_stored_ycbcr, page_doubt
@@ -28,6 +31,7 @@ REFUSED = {
 DTYPES = (np.uint8, np.uint16, np.int16)
 GREY = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK)
 JPEGS = (6, 7, 33003, 33005, 34712)  # compressions whose decoders give RGB
+TAIL = 64  # bytes in which a JPEG ends; some programs write zeros after it
 COLOURS = ({"red", "r"}, {"green", "g"}, {"blue", "b"})
 OME_COLOURS = (0xFF0000FF, 0x00FF00FF, 0x0000FFFF)  # red, green and blue, opaque
 BRIGHT = 128  # mean level from which on three unnamed channels are a brightfield picture
@@ -38,6 +42,7 @@ WRAPPED = -(1 << 14)  # no background that was subtracted leaves pixels as low a
 LARGE_STRIP = 1 << 21  # samples that are decoded for a region of REGION rows
 REGION = 256
 REDUCED = 1  # kind of page
+OVERVIEW = re.compile(r"(?<![a-z])(label|macro|overview|preview|thumbnail)(?![a-z])", re.IGNORECASE)  # names in OME-XML
 SCENE = 0.25  # least area of a scene, as a share of the largest; previews and labels are smaller
 
 
@@ -104,6 +109,7 @@ class TifffileReader(SlideReader):
         self.colour_doubt = page_doubt(page)
         self._alpha = _alpha(page) if first.samples and first.count == self.channels + 1 else None
         self._arrays: dict[int, Any] = {}
+        self._cut: dict[int, np.ndarray | None] = {}
         self._absent = [_absent_segments(level) for level, _ in self._levels]
         self._order: tuple[int, ...] | None = None
         if self.dtype == np.uint8 and self.channels == 3 and not self.rgb:
@@ -207,7 +213,12 @@ class TifffileReader(SlideReader):
 
     def _stored(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
         """Read a region as it is stored."""
-        axes = self._levels[level][1]
+        series, axes = self._levels[level]
+        if level not in self._cut:
+            self._cut[level] = _cut_segments(series)
+        cut = self._cut[level]
+        if cut is not None and cut[_segments_of(series.keyframe, x, y, width, height)].any():
+            raise UnreadableRegion("the JPEG of a tile or strip has no end")  # its decoder fills the rest with grey
         ranges = {"Y": slice(y, y + height), "X": slice(x, x + width), axes.channel_axis: slice(None)}
         try:
             return np.asarray(
@@ -221,9 +232,7 @@ class TifffileReader(SlideReader):
         absent = self._absent[level]
         if absent is None:
             return None
-        page = self._levels[level][0].keyframe
-        high, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
-        present: np.ndarray = ~absent[np.ix_(np.arange(y, y + height) // high, np.arange(x, x + width) // wide)]
+        present: np.ndarray = ~absent[_segments_of(self._levels[level][0].keyframe, x, y, width, height)]
         return present
 
     def close(self) -> None:
@@ -277,6 +286,7 @@ def _choose_picture(tiff: tifffile.TiffFile, number: int | None) -> tuple[tifffi
     images = [one for one in tiff.series if "Y" in one.axes and "X" in one.axes]
     if not images:
         raise UnreadableSlide("the TIFF has no image")
+    images = [one for one in images if not OVERVIEW.search(one.name)] or images
     areas = [one.keyframe.imagelength * one.keyframe.imagewidth for one in images]
     # OME-TIFF may hold scenes of different sizes; elsewhere a smaller image is a preview.
     least = max(areas) * SCENE if tiff.is_ome or number is not None else max(areas)
@@ -323,17 +333,47 @@ def _unmultiplied(rgba: np.ndarray) -> np.ndarray:
     return np.concatenate([colours, rgba[..., -1:]], axis=-1)
 
 
-def _absent_segments(level: tifffile.TiffPageSeries) -> np.ndarray | None:
-    """Mark the tiles or strips [rows, columns] that a plane of a level does not have; None if it has all."""
+def _segments_of(page: tifffile.TiffPage, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, ...]:
+    """The row and column of the tile or strip of each pixel of a region."""
+    high, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+    return np.ix_(np.arange(y, y + height) // high, np.arange(x, x + width) // wide)
+
+
+def _marked_segments(
+    level: tifffile.TiffPageSeries, mark: Callable[[tifffile.TiffPage | tifffile.TiffFrame], Any]
+) -> np.ndarray | None:
+    """Mark tiles or strips [rows, columns] of which those of a plane are marked; None if none is."""
     page = level.keyframe
     across = -(-page.imagewidth // page.tilewidth) if page.is_tiled else 1
     down = -(-page.imagelength // (page.tilelength if page.is_tiled else page.rowsperstrip))
-    absent = np.zeros((down, across), bool)
+    marked = np.zeros((down, across), bool)
     for plane in level.pages:
-        counts = np.asarray(() if plane is None else plane.databytecounts)
-        if counts.size and counts.size % absent.size == 0:
-            absent |= (counts == 0).reshape(-1, down, across).any(axis=0)
-    return absent if absent.any() else None
+        marks = np.asarray(() if plane is None else mark(plane), bool)
+        if marks.size and marks.size % marked.size == 0:
+            marked |= marks.reshape(-1, down, across).any(axis=0)
+    return marked if marked.any() else None
+
+
+def _absent_segments(level: tifffile.TiffPageSeries) -> np.ndarray | None:
+    """Mark the tiles or strips that a plane of a level does not have; None if it has all."""
+    return _marked_segments(level, lambda plane: [count == 0 for count in plane.databytecounts])
+
+
+def _cut_segments(level: tifffile.TiffPageSeries) -> np.ndarray | None:
+    """Mark the JPEG tiles or strips that end early; None if none does."""
+
+    def ends_early(plane: tifffile.TiffPage | tifffile.TiffFrame) -> list[bool]:
+        file = plane.parent.filehandle
+        ends = []
+        for start, count in zip(plane.dataoffsets, plane.databytecounts, strict=False):
+            whole = start + count <= file.size
+            if whole and count:
+                file.seek(max(start, start + count - TAIL))
+                whole = file.read(min(count, TAIL)).rstrip(b"\0").endswith(END)
+            ends.append(not whole)
+        return ends
+
+    return _marked_segments(level, ends_early) if level.keyframe.compression in JPEGS[:2] else None
 
 
 def _absent_channels(series: tifffile.TiffPageSeries, plane: dict[str, int]) -> frozenset[int]:
