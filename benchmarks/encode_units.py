@@ -2,9 +2,10 @@
 
     python benchmarks/encode_units.py [--rates 1000 3000] [--at-once 1 4]
 
-The images of the tiny cohort (`make tiny`) are encoded by a network of the size of ViT-B with random weights (17.6 G
-multiply-adds an image of 224 px, Dosovitskiy et al. 2021): once with a process for each unit (`--no-hooks`), once with
-a process that is kept. What a job needs beside encoding is measured: starting, weights, reading, writing, the store.
+The micrographs of four patients of the tiny cohort (`make tiny`) are encoded by a network of the size of ViT-B with
+random weights (17.6 G multiply-adds an image of 224 px, Dosovitskiy et al. 2021): once with a process for each unit
+(`--no-hooks`), once with a process that is kept. What a job needs beside encoding is measured: starting, weights,
+reading, writing, the store.
 The model then takes a card that encodes so many images a second, bags of so many images, and as many jobs on the card
 at a time as are given; the share is at most 1.
 """
@@ -31,6 +32,7 @@ from nephroscale.features.weights import digest_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 BAGS = (8, 40, 200)  # images
+UNITS = [f"P{number:02}-TEM" for number in range(1, 5)]
 
 
 def run(folder: Path, *options: str) -> None:
@@ -44,10 +46,10 @@ def run(folder: Path, *options: str) -> None:
 def beside_encoding(folder: Path, seconds_an_image: float) -> list[float]:
     """Seconds of each job of `features`, less those of encoding its images."""
     beside = []
-    for path in sorted((folder / "results/benchmarks/features").glob("*.tsv")):
-        with path.open() as stream:
+    for unit in UNITS:
+        with (folder / f"results/benchmarks/features/{unit}.tsv").open() as stream:
             (row,) = csv.DictReader(stream, delimiter="\t")
-        receipt = json.loads((folder / "results/features" / f"{path.stem}.json").read_text())
+        receipt = json.loads((folder / f"results/features/{unit}.json").read_text())
         images = receipt.get("figures", {}).get("instances")
         if images:
             beside.append(float(row["s"]) - images * seconds_an_image)
@@ -76,12 +78,12 @@ def main() -> None:
         del network
         places = {"results": str(folder / "results"), "store": {"path": str(folder / "store")}}
         places |= {"compute": {"instruction_set": "native"}}  # as in this process
-        features = {"encoders": dict.fromkeys(("OM", "IM", "TEM"), encoder)}
+        features = {"encoders": {"TEM": encoder}}
         (folder / "features.yaml").write_text(yaml.safe_dump({**places, "features": features}))
-        run(folder, "--", "glomeruli", "tem")
+        receipts = [str(folder / f"results/features/{unit}.json") for unit in UNITS]
         found: dict[str, Any] = {"seconds an image on this CPU": round(statistics.median(times), 3)}
         for name, options in (("a process a unit", ("--no-hooks",)), ("a kept process", ())):
-            run(folder, *options, "--forcerun", "extract_features", "--", "features")
+            run(folder, *options, "--forcerun", "extract_features", "--", *receipts)
             beside = statistics.median(beside_encoding(folder, statistics.median(times)))
             found[name] = {"seconds of a job beside encoding (median)": round(beside, 3)}
             for rate in arguments.rates:

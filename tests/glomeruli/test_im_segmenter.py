@@ -92,6 +92,31 @@ def test_held_out_fields_are_outlined_better_than_by_the_classical_detector(fiel
     assert np.mean(agreement["unet"]) >= np.mean(agreement["classical"])
 
 
+@pytest.mark.long
+def test_a_change_in_the_last_bit_of_a_weight_hardly_changes_the_outlines(
+    fields: Fields, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With ReLU and maximum pooling, the Dice coefficient of all fields changed by 0.012."""
+
+    class Nudged(UNet):
+        def __init__(self, *sizes: int) -> None:
+            super().__init__(*sizes)
+            with torch.no_grad():
+                self.stem[0].weight[0, 0, 0, 0] += 1e-7
+
+    monkeypatch.setattr(segmenter, "UNet", Nudged)
+    train_segmenter(fields.training, SETTINGS, 1, tmp_path / "model")
+    found = []
+    for name, model in (("plain", fields.model), ("nudged", tmp_path / "model")):
+        masks = [
+            rasterise(search(slide.tiles, model, tmp_path / f"{name}-{slide.id}"), (SIDE, SIDE))
+            for slide, _ in fields.test
+        ]
+        found.append(np.stack(masks))
+    true = np.stack([rasterise(polygons, (SIDE, SIDE)) for _, polygons in fields.test])
+    assert abs(dice(found[0], true) - dice(found[1], true)) < 0.005
+
+
 def test_weights_have_one_channel_and_the_markers(fields: Fields) -> None:
     known = load_weights(fields.model)
     assert known.markers == ("IgG",)
