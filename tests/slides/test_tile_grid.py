@@ -63,7 +63,7 @@ def test_tiles_under_a_pen_mark_are_left_out(masks, om_settings):
 
 
 def test_a_slide_without_tissue_is_rejected(masks, om_settings):
-    with pytest.raises(Rejected, match="parts of the slide cannot be read") as verdict:
+    with pytest.raises(Rejected, match="parts of the slide cannot be read; look at the image") as verdict:
         make_grid(View(), TissueMask(*np.zeros((2, 50, 63), bool)), masks[1], 8.0, om_settings)
     assert verdict.value.figures == {"unreadable_tiles": 1}
 

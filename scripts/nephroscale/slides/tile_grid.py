@@ -109,7 +109,8 @@ def make_grid(
         raise Rejected(
             "no tissue was found"
             + (" but under pen marks or bubbles, or in folds" if wanted.any() else "")
-            + (", and parts of the slide cannot be read" if unreadable.any() else ""),
+            + (", and parts of the slide cannot be read" if unreadable.any() else "")
+            + "; look at the image, which may be empty, very pale, overexposed or of another modality",
             unreadable_tiles=int((status == TileStatus.UNREADABLE).sum()),
         )
     down, across = (np.flatnonzero(status.any(axis)) for axis in (1, 0))
