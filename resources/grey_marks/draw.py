@@ -122,6 +122,14 @@ def _text(low: int, high: int, *, halo: bool = False, upright: bool = False) -> 
     return draw
 
 
+def _words(low: int, high: int) -> Kind:
+    def draw(pen: Pen, random: np.random.Generator, x: float, y: float) -> None:
+        font, size = pen.fonts[int(random.integers(len(pen.fonts)))], int(random.integers(low, high + 1))
+        pen.text(x - random.uniform(0, 60), y, " ".join(_word(random) for _ in range(4)), font, size)
+
+    return draw
+
+
 def _turned(points: Sequence[Place], angle: float, x: float, y: float) -> list[Place]:
     c, s = np.cos(angle), np.sin(angle)
     return [(float(x + c * a - s * b), float(y + s * a + c * b)) for a, b in points]
@@ -161,6 +169,22 @@ def _arrowhead(pen: Pen, random: np.random.Generator, x: float, y: float) -> Non
     half = length * random.uniform(0.25, 0.6)
     points = [(0, 0), (length, half), (length * random.uniform(0.6, 1), 0), (length, -half)]
     pen.area(_turned(points, random.uniform(0, 2 * np.pi), x, y))
+
+
+def _double_arrow(pen: Pen, random: np.random.Generator, x: float, y: float) -> None:
+    angle, length, width = random.uniform(0, 2 * np.pi), random.uniform(25, 90), random.uniform(1, 3.5)
+    head = random.uniform(6, 13)
+    half = head * random.uniform(0.3, 0.6)
+    pen.line(_turned([(head / 2, 0), (length - head / 2, 0)], angle, x, y), width)
+    for at, way in ((0.0, head), (length, -head)):
+        pen.area(_turned([(at, 0), (at + way, half), (at + way, -half)], angle, x, y))
+
+
+def _star(pen: Pen, random: np.random.Generator, x: float, y: float) -> None:
+    reach, inner, points = random.uniform(6, 20), random.uniform(0.35, 0.6), int(random.choice([4, 5, 5, 6]))
+    corners = [(reach * (inner if at % 2 else 1.0), np.pi * at / points) for at in range(2 * points)]
+    around = [(float(far * np.sin(turn)), float(-far * np.cos(turn))) for far, turn in corners]
+    pen.area(_turned(around, random.choice([0, random.uniform(0, np.pi)]), x, y))
 
 
 def _asterisk(pen: Pen, random: np.random.Generator, x: float, y: float) -> None:
@@ -216,6 +240,14 @@ def _dashed(*, closed: bool) -> Kind:
         _dashes(pen, points, width, dash, gap)
 
     return draw
+
+
+def _dashed_circle(pen: Pen, random: np.random.Generator, x: float, y: float) -> None:
+    radius, width = random.uniform(10, 45), random.uniform(1, 4)
+    number = max(5, int(radius * random.uniform(0.3, 0.7)))
+    for dash in range(number):
+        turns = (dash + np.linspace(0, random.uniform(0.45, 0.65), 6)) * (2 * np.pi / number)
+        pen.line([(x + radius * float(np.cos(at)), y + radius * float(np.sin(at))) for at in turns], width)
 
 
 def _line(low: float, high: float) -> Kind:
@@ -294,11 +326,14 @@ KINDS: dict[str, Kind] = {
     "text of 22 to 30": _text(22, 30),
     "text of 32 to 44": _text(32, 44),
     "text of 46 to 60": _text(46, 60),
+    "several words": _words(12, 26),
     "outlined text": _text(16, 40, halo=True),
     "upright text": _text(12, 30, upright=True),
     "solid arrow": _arrow(solid=True),
     "line arrow": _arrow(solid=False),
     "arrowhead": _arrowhead,
+    "double arrow": _double_arrow,
+    "star": _star,
     "asterisk": _asterisk,
     "ellipse, 1 to 2 wide": _ellipse(1, 2),
     "ellipse, 3 to 6 wide": _ellipse(3, 6),
@@ -307,6 +342,7 @@ KINDS: dict[str, Kind] = {
     "frame, 3 to 6 wide": _frame(3, 6),
     "dashed line": _dashed(closed=False),
     "dashed frame": _dashed(closed=True),
+    "dashed circle": _dashed_circle,
     "line, 1 wide": _line(1, 1.4),
     "line, 2 wide": _line(1.6, 2.4),
     "line, 3 to 6 wide": _line(3, 6),

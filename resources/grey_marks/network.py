@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -97,3 +99,15 @@ def merged(network: MarkNet | ScreenNet) -> dict[str, Tensor]:
         name: value.detach().contiguous()
         for name, value in {**result, "last.weight": network.last.weight, "last.bias": network.last.bias}.items()
     }
+
+
+def start_from(network: MarkNet, layers: Mapping[str, Tensor]) -> None:
+    """Set a network to weights with the normalisation in them; the normalisation then has to stay as it is."""
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Sequential):
+            own, norm = layer
+            norm.eps = 0.0
+            own.weight.data.copy_(layers[f"{name}.weight"])
+            norm.bias.data.copy_(layers[f"{name}.bias"])
+    network.last.weight.data.copy_(layers["last.weight"])
+    network.last.bias.data.copy_(layers["last.bias"])

@@ -1,6 +1,6 @@
 """Fit the network that finds grey marks on micrographs, on drawn marks, and write its weights.
 
-python resources/grey_marks/train.py OUT.safetensors [--steps N]
+python resources/grey_marks/train.py OUT.safetensors [--steps N] [--start IN.safetensors]
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import matplotlib as mpl
 import numpy as np
 import torch
 from draw import KINDS, burn, draw_mark, jpeg
-from network import MarkNet, merged
-from safetensors.torch import save_file
+from network import MarkNet, merged, start_from
+from safetensors.torch import load_file, save_file
 from tissue import micrographs, photographs, synthetic_tissue
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -33,6 +33,7 @@ FONTS = [
     for path in sorted((Path(mpl.get_data_path()) / "fonts/ttf").glob("*.ttf"))
     if path.stem.startswith(("DejaVu", "STIXGeneral", "cmr", "cmss", "cmb", "cmtt")) and "Display" not in path.stem
 ]
+RATE = 4e-3  # of learning
 SEEN = 12  # levels by which a mark changes a pixel that counts
 COVERED, TOUCHED = 0.5, 0.08  # from where on a pixel is of a mark; up to where it is tissue
 
@@ -129,8 +130,8 @@ def _numbered(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return sample(_POOL, np.random.default_rng([*_SEED, number]))
 
 
-def fit(steps: int, seed: int, out: Path, minutes: float) -> None:
-    """Fit the network and write its weights."""
+def fit(steps: int, seed: int, out: Path, minutes: float, start: Path | None = None) -> None:
+    """Fit the network, from random weights or from those of a file on, and write its weights."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -138,19 +139,22 @@ def fit(steps: int, seed: int, out: Path, minutes: float) -> None:
     pool = [*(synthetic_tissue(random, 320) for _ in range(SYNTHETIC)), *micrographs(seed, MICROGRAPHS), *photographs()]
     print(f"{len(pool)} pictures, {len(FONTS)} fonts", flush=True)
     network = MarkNet().to(memory_format=torch.channels_last)
-    network.train()
+    if start:
+        start_from(network, load_file(start))
+    network.train(start is None)
+    fastest = RATE / 2 if start else RATE
     workers = Pool(1, _keep, (pool, seed))
     latest = workers.map(_numbered, range(4 * BATCH))
     number, following = 4 * BATCH, workers.map_async(_numbered, range(4 * BATCH, 4 * BATCH + FRESH))
     print(sum(each.numel() for each in network.parameters()), "weights", flush=True)
-    optimiser = torch.optim.AdamW(network.parameters(), 4e-3, weight_decay=1e-4)
+    optimiser = torch.optim.AdamW(network.parameters(), fastest, weight_decay=1e-4)
     begun, total = time.monotonic(), 0.0
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.995), use_buffers=True)
     done, step = 0.0, 0
     while done < 1:
         done = min(1.0, max(step / steps, (time.monotonic() - begun) / (60 * minutes)))
         for group in optimiser.param_groups:
-            group["lr"] = 4e-3 * min(1, (step + 1) / 100) * (0.5 + 0.5 * np.cos(np.pi * done)) + 1e-5
+            group["lr"] = fastest * min(1, (step + 1) / 100) * (0.5 + 0.5 * np.cos(np.pi * done)) + 1e-5
         latest = [*latest, *following.get()][-KEPT:]
         number += FRESH
         following = workers.map_async(_numbered, range(number, number + FRESH))
@@ -183,5 +187,6 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=1e6)
+    parser.add_argument("--start", type=Path)
     given = parser.parse_args(sys.argv[1:])
-    fit(given.steps, given.seed, given.out, given.minutes)
+    fit(given.steps, given.seed, given.out, given.minutes, given.start)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from nephroscale.tem.fill import fill_marks
-from nephroscale.tem.lines import find_lines
+from nephroscale.tem.lines import draw_lines, find_lines
 from nephroscale.tem.marks import find_marks
 from nephroscale.tem.read import read_tem
 from nephroscale.tem.screen import Levels
@@ -20,7 +20,7 @@ FONTS = Path(mpl.get_data_path()) / "fonts/ttf"
 
 
 def marked(image: np.ndarray) -> np.ndarray:
-    return unite(image.shape, find_lines(Levels(image)))
+    return unite(image.shape, draw_lines(image, find_lines(Levels(image))))
 
 
 def tissue(seed: int) -> np.ndarray:

@@ -35,7 +35,7 @@ BORDER = 0.8  # length of a line at the image's border, as a share of the side
 
 
 @dataclass(frozen=True)
-class _Line:
+class Line:
     """Rows and columns of a line along a row, and its level."""
 
     rows: slice
@@ -43,22 +43,40 @@ class _Line:
     level: float
 
 
-def find_lines(levels: Levels) -> Iterator[tuple[Window, np.ndarray]]:
-    """Find straight lines along rows and columns.
+def find_lines(levels: Levels) -> tuple[list[Line], list[Line]]:
+    """Find straight lines along rows, and along columns.
 
     Parameters
     ----------
     levels
         Of an image without data strips.
 
+    Returns
+    -------
+    tuple
+        Lines along rows, and those along columns, in the image with rows and columns exchanged.
+    """
+    along_rows, along_columns = (_lines_along_rows(each, levels.saturated) for each in (levels.image, levels.image.T))
+    return along_rows, along_columns
+
+
+def draw_lines(image: np.ndarray, lines: tuple[list[Line], list[Line]]) -> Iterator[tuple[Window, np.ndarray]]:
+    """Give the pixels of lines, and of the ticks and letters at them.
+
+    Parameters
+    ----------
+    image
+        uint8 [h, w].
+    lines
+        Along rows, and along columns.
+
     Yields
     ------
     tuple
         Rows and columns of a window with a line, or with its text, and bool of its shape.
     """
-    image = levels.image
-    for turned, picture in enumerate((image, image.T)):
-        for line in _lines_along_rows(picture, levels.saturated):
+    for turned, (picture, own) in enumerate(zip((image, image.T), lines, strict=True)):
+        for line in own:
             window: Window = (line.rows, line.columns)
             found = [(window, np.ones_like(picture[window], bool))]
             if line.columns.stop - line.columns.start <= LONGEST_BAR * picture.shape[1]:
@@ -76,7 +94,7 @@ def measure_noise(image: np.ndarray) -> float:
     return sum(middle) / 2 / (0.6745 * 2**0.5)
 
 
-def _lines_along_rows(image: np.ndarray, saturated: tuple[bool, bool]) -> list[_Line]:
+def _lines_along_rows(image: np.ndarray, saturated: tuple[bool, bool]) -> list[Line]:
     if image.shape[1] < LEAST or image.shape[0] < 8:
         return []
     most = min(MOST_EVEN, max(1.0, EVEN * measure_noise(image)))
@@ -94,7 +112,7 @@ def _lines_along_rows(image: np.ndarray, saturated: tuple[bool, bool]) -> list[_
         some = slice(first, first + AT_ONCE)
         keep[some] = _variances(segments[rows[some], left[some]]) <= most * most
     rows, left = rows[keep], left[keep]
-    lines: list[_Line] = []
+    lines: list[Line] = []
     done = np.zeros(image.shape, bool)
     for row, start, end in _runs(rows, left):
         if done[row, (start + end) // 2]:
@@ -144,7 +162,7 @@ def _runs(rows: np.ndarray, left: np.ndarray) -> list[tuple[int, int, int]]:
     return sorted(runs, key=lambda run: (run[1] - run[2], run))
 
 
-def _line_at(image: np.ndarray, run: tuple[int, int, int], most: float, saturated: tuple[bool, bool]) -> _Line | None:
+def _line_at(image: np.ndarray, run: tuple[int, int, int], most: float, saturated: tuple[bool, bool]) -> Line | None:
     """Return the line that a run of even pixels belongs to, None where it is tissue."""
     row, start, end = run
     level, deviation = _level_and_deviation(image[row, start:end])
@@ -184,7 +202,7 @@ def _line_at(image: np.ndarray, run: tuple[int, int, int], most: float, saturate
         jumps = jumps and share(away > JUMP) >= ALL_CLIPPED
     if not sharp or (clipped and not jumps):
         return None
-    return _Line(slice(first, last + 1), _to_its_ends(image[first : last + 1], start, end, level, deviation), level)
+    return Line(slice(first, last + 1), _to_its_ends(image[first : last + 1], start, end, level, deviation), level)
 
 
 def _may_jump(image: np.ndarray, run: tuple[int, int, int], level: float, thickest: int) -> bool:

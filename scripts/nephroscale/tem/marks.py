@@ -12,9 +12,10 @@ from itertools import chain
 import cv2
 import numpy as np
 
+from nephroscale.tem.insets import find_insets
 from nephroscale.tem.letters import BLACK, WHITE, Drawn, find_glyphs, find_label_lines, select_text, strokes
 from nephroscale.tem.level import find_one_level
-from nephroscale.tem.lines import find_lines
+from nephroscale.tem.lines import draw_lines, find_lines
 from nephroscale.tem.network import find_drawn
 from nephroscale.tem.pure import find_pure_shapes
 from nephroscale.tem.screen import DARK_KIND, EVEN_KIND, PALE_KIND, Levels, find_groups, find_parts
@@ -211,7 +212,10 @@ def find_marks(image: np.ndarray, *, network: bool = True) -> np.ndarray:
     pure = [_find_in_part(image[part], part, levels, drawn, mask[part]) for part in parts]
     for part, shapes in zip(parts, pure, strict=True):
         find_glyphs(image[part], part, levels, drawn, shapes)
-    for window, shape in chain(find_lines(levels), find_one_level(levels), find_sharp_shapes(levels)):
+    lines = find_lines(levels)
+    for window in find_insets(image, *lines):
+        mask[window] = True
+    for window, shape in chain(draw_lines(image, lines), find_one_level(levels), find_sharp_shapes(levels)):
         mask[window] |= shape
     glyphs, letters, bars = drawn.glyphs, drawn.letters, drawn.bars
     for y, x, h, w, tone in select_text(glyphs, letters, bars, image.shape):
@@ -219,9 +223,9 @@ def find_marks(image: np.ndarray, *, network: bool = True) -> np.ndarray:
     for (y, x, h, w), tone in find_label_lines(glyphs, bars):
         rows, columns = slice(max(0, y), y + h), slice(max(0, x), x + w)
         mask[rows, columns] |= strokes(image[rows, columns], tone)
-    if network:
-        mask |= find_drawn(levels)
-    return sparsely_dilated(mask, max(2, round(0.002 * max(image.shape))))
+    reach = max(2, round(0.002 * max(image.shape)))
+    grown = sparsely_dilated(mask, reach)
+    return grown | sparsely_dilated(find_drawn(levels), reach - 1) if network else grown
 
 
 def _find_in_part(image: np.ndarray, part: Window, levels: Levels, drawn: Drawn, mask: np.ndarray) -> np.ndarray:

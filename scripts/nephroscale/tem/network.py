@@ -19,13 +19,14 @@ from threadpoolctl import threadpool_limits
 
 from nephroscale.tem.screen import Levels
 from nephroscale.tem.shapes import spread_of, square
-from nephroscale.tem.survey import PALE_END
 
 WEIGHTS, SCREEN_WEIGHTS = (Path(__file__).with_name(f"{name}.safetensors") for name in ("marks", "screen"))
-LIKELY, LEAST = 0.0, 12  # logit of the pixels of a group, and their number
-SURE, LEAST_SURE = 2.0, 16  # the same of at least one mark of an image: membranes of tissue have fewer such pixels
+LIKELY, LEAST = -1.0, 12  # logit of the pixels of a group, and their number
+SURE, LEAST_SURE = 2.0, 6  # the same of its surer pixels: some membranes are a little like drawn lines
+LEAST_SUREST = 12  # such pixels of at least one mark of an image
 THICKEST = 14  # pixels from the middle of a group to its edge; holes and empty resin are thicker
-EVEN, EDGE = 4, 5  # range of the levels among neighbours in an even area, and pixels of its edge
+LONG = 0.9  # share of the side; longer groups are borders of pictures side by side, or lines that are found otherwise
+EVEN, EDGE = 4, 8  # range of the levels among neighbours in an even area, and pixels of its edge
 LONGEST = 2048  # pixels of the longer side from which on an image is looked at at half its resolution
 STEP = 8  # pixels of a place at the coarsest level
 BAND, HALO = 1_500_000, 56  # pixels that are looked at at once, and rows beyond them that matter to them
@@ -46,7 +47,7 @@ def find_drawn(levels: Levels) -> np.ndarray:
     Parameters
     ----------
     levels
-        Of the image. Where tissue is white or black, nothing as white or black is looked for.
+        Of the image.
 
     Returns
     -------
@@ -58,21 +59,19 @@ def find_drawn(levels: Levels) -> np.ndarray:
     large = max(image.shape) > LONGEST
     look = cv2.resize(image, (-(-width // 2), -(-height // 2)), interpolation=cv2.INTER_AREA) if large else image
     logits = compute_some_logits(look, load_layers())
-    white, black = levels.saturated
-    if white or black:
-        logits[cv2.inRange(look, PALE_END + 1 if black else 0, 254 - PALE_END if white else 255) == 0] = -np.inf
     even = cv2.erode((spread_of(look) <= EVEN).view(np.uint8), square(THICKEST))
     if even.any():
         logits[cv2.dilate(even, square(THICKEST + EDGE)) > 0] = -np.inf
     likely = (logits > LIKELY).view(np.uint8)
-    number, labels = cv2.connectedComponents(likely, connectivity=8)
-    thick = np.unique(labels[cv2.erode(likely, square(THICKEST)) > 0])
+    number, labels, stats = cv2.connectedComponentsWithStats(likely, connectivity=8)[:3]
     area, sure = (np.bincount(labels[logits > limit], minlength=number) for limit in (LIKELY, SURE))
-    for counts in (area, sure):
-        counts[0] = counts[thick] = 0
-    if sure.max() < LEAST_SURE:
+    fits = (area >= LEAST) & (sure >= LEAST_SURE)
+    fits &= (stats[:, 2] < LONG * look.shape[1]) & (stats[:, 3] < LONG * look.shape[0])
+    fits[labels[cv2.erode(likely, square(THICKEST)) > 0]] = False
+    fits[0] = False
+    if (sure * fits).max() < LEAST_SUREST:
         return np.zeros(image.shape, bool)
-    found: np.ndarray = (area >= LEAST)[labels]
+    found: np.ndarray = fits[labels]
     return found.repeat(2, axis=0).repeat(2, axis=1)[:height, :width] if large else found
 
 
