@@ -62,10 +62,9 @@ class SoftPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute a map [n, c, h / 2, w / 2] from [n, c, h, w]."""
-        count, channels, height, width = x.shape
-        parts = x.view(count, channels, height // 2, 2, width // 2, 2).permute(3, 5, 0, 2, 4, 1).flatten(0, 1)
-        pooled: Tensor = (parts * torch.softmax(self.SHARPNESS * parts, dim=0)).sum(dim=0).permute(0, 3, 1, 2)
-        return pooled
+        n, c, h, w = x.shape
+        parts = x.reshape(n, c, h // 2, 2, w // 2, 2).permute(3, 5, 0, 2, 4, 1).flatten(0, 1)
+        return (parts * torch.softmax(self.SHARPNESS * parts, dim=0)).sum(dim=0).permute(0, 3, 1, 2)
 
 
 class UNet(nn.Module):
