@@ -155,6 +155,15 @@ def test_what_was_never_made_is_forced_or_lost_is_called_so(study):
     assert "result of tem of P000003 missing from the store, or damaged: TEM preparation of P000003" in found
 
 
+def test_another_study_in_the_same_store_is_no_earlier_state_of_a_new_one(study):
+    configure(study, "om", mpp=2.0)
+    for path in filter(lambda path: path.is_file(), (study.folder / "raw").rglob("*")):
+        path.write_bytes(path.read_bytes() + b"another study")
+    assert any("changed" in line for line in changes(known(study)))
+    edit(study, "config.yaml", "results: results", "results: elsewhere")
+    assert [line.partition(":")[0] for line in changes(known(study))] == ["never made"]
+
+
 def test_lost_artifacts_are_made_again_and_what_was_made_from_them_is_not(study):
     plan = study.plan()
     for key in (("tem", "P000003"), ("features", "P000003-TEM")):

@@ -91,23 +91,28 @@ def findings(plan: Plan, keys: Collection[Key] | None = None) -> dict[Key, Findi
         Only these units and what they wait for; every unit of the study by default.
     """
     index = RecordIndex(plan.records)
+    # A results folder without any receipt is that of a new study: records of others in the store tell nothing of it.
+    made = any(
+        plan.receipt(name, unit) or outdated(plan, name, unit) for name in plan.stages for unit in plan.units(name)
+    )
+    newest = index.newest if made else {}
     found: dict[Key, Finding] = {}
     for name, stage in plan.stages.items():
         for unit in plan.study_units(name) if keys is None else plan.units(name):
             if plan.receipt(name, unit) is None and (keys is None or (name, unit) in keys):
-                finding = found[name, unit] = _finding(plan, stage, unit, index)
+                finding = found[name, unit] = _finding(plan, stage, unit, index, newest)
                 roots = (found[key].roots for key in finding.waits_for if key in found)
                 finding.roots = dict.fromkeys([*finding.own, *(cause for several in roots for cause in several)])
     return found
 
 
-def _finding(plan: Plan, stage: Stage, unit: str, index: RecordIndex) -> Finding:
+def _finding(plan: Plan, stage: Stage, unit: str, index: RecordIndex, newest: Mapping[Key, Record]) -> Finding:
     key = (stage.name, unit)
     waits_for = list(dict.fromkeys(need[:2] for need in stage.needs(plan, unit) if plan.receipt(*need[:2]) is None))
     now = plan.examine(stage, unit)
     recipe = now if isinstance(now, Recipe) else None
     receipt = outdated(plan, *key)
-    before = (index.closest_that_gave(receipt, recipe) if receipt else None) or index.newest.get(key)
+    before = (index.closest_that_gave(receipt, recipe) if receipt else None) or newest.get(key)
     if key in plan.forced:
         return Finding([FORCED], waits_for)
     lost = Cause("result of {} missing from the store, or damaged", f"{stage.name} of {unit}")
