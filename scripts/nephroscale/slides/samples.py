@@ -97,7 +97,7 @@ def read_samples(path: Path, page: int | None = None) -> np.ndarray:
     except (MemoryError, ImportError, Rejected):
         raise
     except Exception as error:  # decoders raise exceptions of any class
-        raise Rejected(f"image cannot be decoded ({type(error).__name__})") from error
+        raise Rejected(f"image cannot be decoded ({type(error).__name__}); copy or export it again") from error
     if pixels.dtype.kind not in "uif":
         raise Rejected(f"image has numbers of type {pixels.dtype}, which is not a picture; save it in 8 or 16 bits")
     if pixels.ndim == 3:
@@ -204,7 +204,7 @@ def _decode_tiff(path: Path, number: int | None) -> np.ndarray:
         _refuse_turned(page.tags.valueof(ORIENTATION, 1))
         ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
         if max(ends, default=0) > tiff.filehandle.size:  # a decoder of JPEG would fill the rest with grey
-            raise Rejected("image cannot be decoded (the file is truncated)")
+            raise Rejected("image cannot be decoded (the file is truncated); copy or export it again")
         photometric = tifffile.PHOTOMETRIC(page.photometric)
         if photometric.name in LAB:
             raise Rejected("image is in CIELab; save it in grey or RGB")
