@@ -107,7 +107,9 @@ def open_stack(path: Path, kind: str) -> Iterator[Stack]:
             opened = mrcfile.mmap(path, permissive=True)
         with opened as file:
             if file.data is None:
-                raise Rejected("image cannot be decoded (the MRC file is damaged or truncated); copy or export it again")
+                raise Rejected(
+                    "image cannot be decoded (the MRC file is damaged or truncated); copy or export it again"
+                )
             scale, fault = _mrc_scale(float(file.voxel_size.x), float(file.voxel_size.y))
             if file.data.ndim not in {2, 3} or file.data.dtype.kind not in "iuf":
                 raise Rejected(f"it holds {file.data.ndim} dimensions of {file.data.dtype}, which is not a picture")
