@@ -85,6 +85,8 @@ def test_the_representative_glomerulus_is_whole_likely_and_large() -> None:
     def make(score: float, completeness: float, side: float, x: float) -> Glomerulus:
         return Glomerulus(box(x, 0, x + side, side), score, completeness, side**2)
 
-    cut, likely = make(0.99, 0.5, 30, 0), make(0.9, 1.0, 10, 50)
-    larger, right = make(0.9, 1.0, 20, 100), make(0.9, 1.0, 10, 70)
+    cut, likely = make(0.99, 0.5, 24, 0), make(0.9, 1.0, 14, 50)
+    larger, right = make(0.9, 1.0, 20, 100), make(0.9, 1.0, 14, 70)
     assert rank([cut, right, likely, larger]) == [larger, likely, right, cut]
+    surer = make(0.9001, 1.0, 14, 130)  # scores that hardly differ do not decide
+    assert rank([surer, larger]) == [larger, surer]

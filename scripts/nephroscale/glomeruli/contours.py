@@ -63,7 +63,10 @@ class Glomerulus:
 
 
 def rank(glomeruli: Sequence[Glomerulus]) -> list[Glomerulus]:
-    """Sort glomeruli, the representative one first: by score times completeness, then area, then y, x.
+    """Sort glomeruli, the representative one first: by score times completeness times diameter, then y, x.
+
+    Scores of well-visible glomeruli hardly differ, so that they alone would make the order depend on the last bit of a
+    weight. Diameters differ, and the largest section is the one nearest to the middle of its glomerulus.
 
     Parameters
     ----------
@@ -71,14 +74,9 @@ def rank(glomeruli: Sequence[Glomerulus]) -> list[Glomerulus]:
         In any order.
     """
 
-    def key(one: Glomerulus) -> tuple[float, float, float, float]:
+    def key(one: Glomerulus) -> tuple[float, float, float]:
         x, y = one.centre
-        return (
-            -round(one.score * one.completeness, MEASURE_DIGITS),
-            -round(one.polygon.area, 1),
-            round(y, 2),
-            round(x, 2),
-        )
+        return -round(one.score * one.completeness * math.sqrt(one.polygon.area), 2), round(y, 2), round(x, 2)
 
     return sorted(glomeruli, key=key)
 
