@@ -1,12 +1,10 @@
-import io
-
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.tint import LUMA, separate_tint
+from support.jpeg import saved
 
 
 @pytest.fixture
@@ -97,14 +95,6 @@ def test_colours_count_in_the_bits_of_the_camera(grey, bits, label) -> None:
     for colours in (cv2.COLORMAP_JET, cv2.COLORMAP_VIRIDIS, cv2.COLORMAP_COOL):
         with pytest.raises(Rejected, match="false-coloured"):
             separate_tint(camera(cv2.applyColorMap(grey, colours)[..., ::-1]))
-
-
-def saved(pixels: np.ndarray, quality: int | None) -> np.ndarray:
-    if quality is None:
-        return pixels
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
-    return np.asarray(Image.open(buffer))
 
 
 def area(shape: tuple[int, int], soft: float) -> np.ndarray:

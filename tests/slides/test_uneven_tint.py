@@ -1,14 +1,12 @@
 """Stains and uneven yellowing of a print are no marks, and do not hide the marks on them."""
 
-import io
-
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 from nephroscale.slides.tint import DRAWN, separate_tint
 from nephroscale.slides.uneven_tint import distance_from_surroundings
+from support.jpeg import saved
 
 STAINS = {"yellow": (1, 0.95, 0.6), "strong": (1, 0.9, 0.45), "brown": (0.85, 0.7, 0.5), "pink": (1, 0.8, 0.85)}
 PAPER = (1, 0.95, 0.9)
@@ -38,14 +36,6 @@ def stained(grey: np.ndarray, kind: str, stain: str) -> np.ndarray:
     amount = share_of_stain(kind, grey.shape)[..., None]
     colours = grey[..., None] * np.array(PAPER) * (1 - amount * (1 - np.array(STAINS[stain])))
     return np.rint(colours).astype(np.uint8)
-
-
-def saved(pixels: np.ndarray, quality: int | None) -> np.ndarray:
-    if quality is None:
-        return pixels
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
-    return np.asarray(Image.open(buffer))
 
 
 KINDS = ["blotch", "two small blotches", "spot", "yellowed side"]

@@ -179,7 +179,7 @@ def find_fill(pixels: np.ndarray, possible: np.ndarray, along: float = 0.0) -> n
 
 
 def find_pen(rgb: np.ndarray, mpp: float, stain: str = "") -> np.ndarray:
-    """Find marks of red, green, blue and black felt pens.
+    """Find marks of felt pens: red, green, blue, black, and vivid ones of other colours.
 
     Parameters
     ----------
