@@ -18,6 +18,7 @@ from nephroscale.slides.jpeg_data import END, decode_strictly
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide, split_alpha
 from nephroscale.slides.readers.claims import LARGEST_IS_COPY
 from nephroscale.slides.readers.colour_profile import is_other_ycbcr, is_stored_ycbcr, page_doubt
+from nephroscale.slides.readers.stated_exposure import tiff_exposures
 from nephroscale.slides.readers.stated_mpp import aperio_doubt, ome_pixels, read_mpp
 
 PHOTOMETRIC = tifffile.PHOTOMETRIC
@@ -108,6 +109,8 @@ class TifffileReader(SlideReader):
             raise UnreadableSlide(f"it has {first.count} samples; save red, green, blue and opacity alone")
         self.vendor = "ome-tiff" if tiff.is_ome else "imagej" if tiff.is_imagej else "tiff"
         self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = read_mpp(tiff, page, scene)
+        pixels = ome_pixels(tiff, scene)
+        self.exposures_ms = tiff_exposures(page, pixels, 1 if self.rgb else self.channels, self._plane)
         self.scale_doubt = aperio_doubt(page.description, self.width, self.height)
         self.colour_doubt = page_doubt(page)
         self._alpha = _alpha(page) if first.samples and first.count == self.channels + 1 else None
