@@ -113,7 +113,7 @@ def test_pixels_of_test_patients_reach_no_training(study, tmp_path, models):
 
 def test_a_site_without_positive_images_is_rejected_with_the_reason(study, tmp_path):
     task = Task(study[1], "0", "mesangial", "svm", 1)
-    with pytest.raises(Rejected, match="images with and images without deposits"):
+    with pytest.raises(Rejected, match="training side are without deposits; read images with deposits, too"):
         train_deposits(task, study[0], SETTINGS, Checkpoint(tmp_path, "x"), out=tmp_path / "out")
 
 

@@ -175,7 +175,8 @@ def inner_folds(
     counts = [len({p for p, label in zip(persons, labels, strict=True) if label == side}) for side in (False, True)]
     if min(counts) < 2:
         raise Rejected(
-            f"too few persons on the training side: {counts[1]} with and {counts[0]} without deposits, 2 of each needed"
+            f"too few persons on the training side: {counts[1]} with and {counts[0]} without deposits, of 2 needed; "
+            "read images of more patients"
         )
     divided = StratifiedGroupKFold(min(INNER_FOLDS, *counts), shuffle=True, random_state=seed)
     yield from (sides for sides in divided.split(features, labels, persons) if len(set(labels[sides[0]].tolist())) == 2)

@@ -123,6 +123,8 @@ def prepare_tem(images: Sequence[TemImage], settings: TemSettings, out: Path) ->
             for instance in made:
                 spool.write(instance.pixels.tobytes())
                 instances.append(replace(instance, pixels=NO_PIXELS))
+        if not images:
+            raise Rejected("the table of images lists no TEM image of this patient")
         if not instances:
             raise Rejected("patient has no usable TEM image", dropped=dropped)
         spool.flush()
