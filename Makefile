@@ -95,7 +95,7 @@ test-install: setup ## build and install the wheel, and run the whole workflow f
 test-extras: setup $(EXTRAS)/.ready ## test what needs the extras im-formats, tem-formats and ocr
 	PYTHONPATH=scripts:tests $(EXTRAS)/bin/python -m pytest -n 0 -m "not long" tests/slides/test_samples.py tests/slides/test_scale_bar.py \
 	  tests/slides/readers/test_czi_reader.py tests/slides/readers/test_lif_reader.py tests/slides/readers/test_nd2_reader.py \
-	  tests/slides/readers/test_oib_reader.py
+	  tests/slides/readers/test_oib_reader.py tests/slides/readers/test_stated_exposure.py
 
 test-long: setup ## run the long tests: shell blocks of the documents, 199 permutations, a report of 2,000 cases, a large slide, every benchmark
 	$(BIN)/python -m pytest -n 0 -m long --durations=5
