@@ -18,6 +18,7 @@ from nephroscale.slides.jpeg_data import END
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide, split_alpha
 from nephroscale.slides.readers.claims import LARGEST_IS_COPY
 from nephroscale.slides.readers.colour_profile import is_other_ycbcr, is_stored_ycbcr, page_doubt
+from nephroscale.slides.readers.padded_strips import tolerate_padding
 from nephroscale.slides.readers.stated_exposure import tiff_exposures
 from nephroscale.slides.readers.stated_mpp import aperio_doubt, ome_pixels, read_mpp
 
@@ -87,6 +88,8 @@ class TifffileReader(SlideReader):
         self._ycbcr = page.photometric == PHOTOMETRIC.YCBCR and page.compression not in JPEGS
         self._ycbcr |= is_stored_ycbcr(page)
         self._levels = [(level, _Axes(_axes_of(tiff, level), level.shape)) for level in series.levels]
+        for level, _ in self._levels:
+            tolerate_padding(level.keyframe)
         first = self._levels[0][1]
         if self._ycbcr and (
             is_other_ycbcr(page)
