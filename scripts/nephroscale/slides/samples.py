@@ -19,6 +19,7 @@ from nephroscale.slides.microscope_scale import (
 )
 from nephroscale.slides.readers.claims import LARGEST_IS_COPY, claim_fault, least_bytes
 from nephroscale.slides.readers.image_reader import decode_deep
+from nephroscale.slides.readers.padded_strips import tolerate_padding
 from nephroscale.slides.readers.stated_mpp import NOT_SQUARE, read_mpp
 from nephroscale.slides.stacks import choose_plane, kind_of_stack, open_stack
 
@@ -276,6 +277,7 @@ def _decode_tiff(path: Path, number: int | None) -> np.ndarray:
         bits, palette = page.bitspersample, photometric is tifffile.PHOTOMETRIC.PALETTE
         if 1 < bits < EIGHT_BITS and not palette:
             raise Rejected(f"its samples have {bits} bits, which are too few grey levels; save it in 8 or 16 bits")
+        tolerate_padding(page)
         pixels = page.asarray()
         if page.axes.startswith("S") and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)

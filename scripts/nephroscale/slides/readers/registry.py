@@ -57,6 +57,11 @@ FOREIGN = {
 """First bytes of the files of microscopes' programs that are not read."""
 HTJ2K = re.compile(rb"\0\0\0\x0cjP  .{12}jph |\xff\x4f\xff\x51.{38}(.{3}){1,4}\xff\x50", re.DOTALL)
 """Beginning of a file or codestream of JPEG 2000, part 15: its brand, or the marker CAP after the marker SIZ."""
+HAMAMATSU, NDPI_TAGS = "hamamatsu", (65420, 65421, 65424)
+"""A vendor of OpenSlide, which goes by the first of these tags alone, and fails where the others are absent."""
+MAKE = 271
+VSI = b"\x18\0IS"
+"""Beginning of Olympus's list of properties after the first bytes of a VSI: its length, and its version (21321)."""
 COMPOUND = b"\xd0\xcf\x11\xe0"
 ORIENTATION = 274
 SEPARATE = 2
@@ -188,15 +193,26 @@ def candidate_readers(path: Path, page: int | None = None) -> list[str]:
             raise Rejected(fault or UNKNOWN)
         return ["openslide_reader"]
     plain = _check_tiff(path)
+    if vendor == HAMAMATSU and not _is_ndpi(path):
+        vendor = None
     if vendor is None or (vendor == "generic-tiff" and not plain):
         return ["tifffile_reader"]
     readers = [FAST] if vendor in importlib.import_module(READERS[FAST]).VENDORS else []
     return [*readers, "openslide_reader", *(["tifffile_reader"] if vendor == "generic-tiff" else [])]
 
 
+def _is_ndpi(path: Path) -> bool:
+    """Whether a TIFF with a private tag of NDPI is one: it has the others, or the maker's name."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        tags = tiff.pages.first.tags
+        return all(tag in tags for tag in NDPI_TAGS) or "hamamatsu" in str(tags.valueof(MAKE, "")).casefold()
+
+
 def _foreign(path: Path, head: bytes) -> str | None:
     """Name the format of a microscope's program, if it is one of those that are not read."""
-    if head.startswith(TIFF) and path.suffix.lower() == ".vsi":
+    if head.startswith(TIFF) and (path.suffix.lower() == ".vsi" or head[8:].startswith(VSI)):
         return "a VSI file of Olympus, whose TIFF holds previews alone"
     if head.startswith(COMPOUND) and path.suffix.lower() == ".zvi":
         return "a ZVI file of Zeiss"

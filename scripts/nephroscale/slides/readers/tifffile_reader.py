@@ -18,6 +18,7 @@ from nephroscale.slides.jpeg_data import END, decode_strictly
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide, split_alpha
 from nephroscale.slides.readers.claims import LARGEST_IS_COPY
 from nephroscale.slides.readers.colour_profile import is_other_ycbcr, is_stored_ycbcr, page_doubt
+from nephroscale.slides.readers.padded_strips import tolerate_padding
 from nephroscale.slides.readers.stated_exposure import tiff_exposures
 from nephroscale.slides.readers.stated_mpp import aperio_doubt, ome_pixels, read_mpp
 
@@ -90,6 +91,8 @@ class TifffileReader(SlideReader):
             if level.keyframe.compression in JPEGS[:2] and page.bitspersample == 8:
                 _refuse_damaged(level.keyframe)
         self._levels = [(level, _Axes(_axes_of(tiff, level), level.shape)) for level in series.levels]
+        for level, _ in self._levels:
+            tolerate_padding(level.keyframe)
         first = self._levels[0][1]
         if self._ycbcr and (
             is_other_ycbcr(page)
