@@ -111,11 +111,11 @@ def prepare_tem(images: Sequence[TemImage], settings: TemSettings, out: Path) ->
                     copies[image.id] = original
                     raise Rejected(f"has the same content as {original}, and counts once")
                 cleaned = load_image(image, settings)
-                content = ShownContent.of(cleaned.image)
+                picture, measured = normalise(cleaned, settings)
+                content = ShownContent.of(cleaned.image)  # a blank one has been rejected
                 if original := content.find_original(contents):
                     copies[image.id] = original
                     raise Rejected(f"shows the same as {original} but for marks, turning or mirroring, and counts once")
-                picture, measured = normalise(cleaned, settings)
                 made = make_instances(picture, cleaned, _nm_per_px(image.facts), settings)
             except Rejected as verdict:
                 dropped.append({"id": image.id, "reason": verdict.reason})
