@@ -230,3 +230,21 @@ def test_units_of_gatan_in_any_code_are_read(tmp_path: Path, unit: bytes, size: 
         found = read_tiff_scale(tiff.pages.first)
     assert found is not None
     assert found.nm_per_px == pytest.approx(3.25)
+
+
+ZEISS_STORE = b"DP_IMAGE_STORE\r\nStore resolution = %d * 48\r\n" + ZEISS
+
+
+@pytest.mark.parametrize("kind", ["FEI", "Zeiss", "JEOL"])
+def test_metadata_of_a_picture_that_was_resized_give_no_scale_but_a_reason(tmp_path: Path, kind: str) -> None:
+    for width in (64, 128):
+        more = {
+            "FEI": tags(extratags=[(34682, "s", 0, FEI + b"[Image]\r\nResolutionX=%d\r\n" % width, True)]),
+            "Zeiss": tags(extratags=[(34118, "s", 0, ZEISS_STORE % width, True)]),
+            "JEOL": tags(description=f"$CM_FULL_SIZE {width} 48\n$$SM_MICRON_BAR 100\n$$SM_MICRON_MARKER 325nm\n"),
+        }[kind]
+        tifffile.imwrite(tmp_path / "a.tif", PIXELS, **more)
+        header = read_picture_header(tmp_path / "a.tif")
+        assert (header.scale is None) == (width == 128)
+        fault = "the microscope's metadata in it are of a picture 128 pixels wide, not 64"
+        assert header.scale_fault == (fault if width == 128 else "")

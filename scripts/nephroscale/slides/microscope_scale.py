@@ -73,6 +73,23 @@ def unequal_sides(page: tifffile.TiffPage) -> str:
     return _unequal(_page_scales(page))
 
 
+def other_width(page: tifffile.TiffPage) -> int | None:
+    """Width that the metadata of FEI, Zeiss or JEOL state, where the picture has another, as it was resized or cut."""
+    stated = [
+        section.get("ResolutionX")
+        for code in FEI
+        for name, section in _mapping(page.tags.valueof(code)).items()
+        if name == "Image" and isinstance(section, dict)
+    ]
+    store = _mapping(page.tags.valueof(ZEISS)).get("dp_image_store")
+    if isinstance(store, tuple) and (found := re.search("[0-9]+", str(store[1:]))):
+        stated.append(int(found[0]))
+    others = [width for width in stated if isinstance(width, int) and width > 0]
+    if others and page.imagewidth not in others:
+        return others[0]
+    return _other_width(_text(page.tags.valueof(DESCRIPTION, "")), page.imagewidth)
+
+
 def mean_side(x: float, y: float) -> float | None:
     """Mean of the sides of a pixel in nm; None where one is no length, or they differ by more than 5 %."""
     return (x + y) / 2 if is_scale(x) and is_scale(y) and max(x, y) / min(x, y) <= 1 + UNLIKE else None

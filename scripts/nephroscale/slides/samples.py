@@ -12,6 +12,7 @@ from nephroscale.slides.foreign_formats import foreign_fault
 from nephroscale.slides.jpeg_data import decode_strictly, decode_whole, ends_early
 from nephroscale.slides.microscope_scale import (
     MicroscopeScale,
+    other_width,
     read_sidecar_scale,
     read_tiff_scale,
     sidecar_fault,
@@ -245,6 +246,9 @@ def _tiff_header(path: Path, page: int | None) -> PictureHeader:
         scale, fault = read_tiff_scale(chosen, pages), ""
         if scale is None and (sides := unequal_sides(chosen)):
             fault = f"{NOT_SQUARE} ({sides}); resample it"
+        elif scale and (other := other_width(chosen)):
+            scale = None
+            fault = f"the microscope's metadata in it are of a picture {other} pixels wide, not {chosen.imagewidth}"
         elif scale is None:
             stated = read_mpp(tiff, chosen)
             fault = "" if stated.generic else stated.fault
