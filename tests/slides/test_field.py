@@ -131,3 +131,21 @@ def test_filled_marks_have_the_texture_beside_them(tmp_path, make_row):
     assert valid.all()
     rough = filled[..., 0].astype(float)[changed].std()
     assert rough == pytest.approx(plain[450:, :200, 1].std(), rel=0.35)
+
+
+@pytest.mark.parametrize("quality", [70, 85])
+@pytest.mark.parametrize("colour", [(0, 1, 0), (1, 0, 0), (0, 0, 1)], ids=["green", "red", "blue"])
+def test_text_in_the_dyes_colour_is_removed_from_a_jpeg(tmp_path, make_row, colour, quality):
+    grey = draw_glomerulus()
+    grey = np.clip(grey * (200 / grey.max()), 0, 255).astype(np.uint8)
+    text = np.zeros_like(grey)
+    cv2.putText(text, "IgG 40x", (15, 40), cv2.FONT_HERSHEY_SIMPLEX, 1.0, 255, 2, cv2.LINE_AA)
+    text[492:498, 20:120] = 255
+    path, read = tmp_path / "a.jpg", []
+    for picture in (grey, np.maximum(grey, text)):
+        Image.fromarray(in_colour(picture, colour)).save(path, quality=quality)
+        with open_slide(path) as slide:
+            read.append(open_field(slide, make_row("IM", marker="IgG")).read_level(0, 0, 0, 512, 512)[0][..., 0])
+    left = read[1].astype(int) - read[0]
+    assert (left[text > 128] > 60).mean() < 0.05
+    assert (np.abs(left[text == 0]) > 20).mean() < 0.002

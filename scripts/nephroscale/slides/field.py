@@ -10,7 +10,7 @@ import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.drawn_shapes import find_picture, find_shapes
-from nephroscale.slides.dye import components, separate_dye
+from nephroscale.slides.dye import Dye, components, dilated, separate_dye
 from nephroscale.slides.panels import find_dark_band, find_panels
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion
 from nephroscale.slides.steps import find_step
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 COLOURS = ("red", "green", "blue")
 MOST_PIXELS = 120_000_000  # of a photograph; each takes about 12 bytes
+SMEARED = 8  # pixels around marks in which JPEG changes colours
 FINE = 3.0  # pixels; texture finer than this is copied into filled marks
 
 
@@ -139,7 +140,7 @@ class Field(SlideReader):
         if panels := find_panels(brightest) or find_dark_band(brightest):
             raise Rejected(panels)
         if channel is None:
-            channel, drawn = separate_dye(pixels, valid)
+            channel, drawn = _separate_dye(pixels, valid)
         self.channel = channel
         grey = np.ascontiguousarray(pixels[..., channel])
         del pixels, brightest
@@ -158,6 +159,24 @@ class Field(SlideReader):
 
     def close(self) -> None:
         """Do nothing: the picture is in memory."""
+
+
+def _separate_dye(rgb: np.ndarray, valid: np.ndarray) -> Dye:
+    """Separate the dye from marks in any colour, the dye's own included.
+
+    JPEG stores colour at half the resolution, so that marks in red or blue have no sharp edges in these channels. The
+    brightness has them. Around a mark, JPEG's colours are off the dye's line, which is no second picture.
+    """
+    if rgb.dtype != np.uint8:
+        return separate_dye(rgb, valid)
+    shapes = find_shapes(_levels(cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY), valid, ~valid))
+    try:
+        channel, drawn = separate_dye(rgb, valid)
+    except Rejected:
+        if not shapes.any():
+            raise
+        channel, drawn = separate_dye(rgb, valid & ~dilated(shapes, SMEARED))
+    return Dye(channel, drawn | dilated(shapes, 2) if shapes.any() else drawn)
 
 
 def _levels(grey: np.ndarray, valid: np.ndarray, drawn: np.ndarray) -> np.ndarray:
