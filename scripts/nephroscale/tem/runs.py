@@ -17,7 +17,7 @@ from nephroscale.tem.shapes import Window, dilated, label_window, widened
 
 BLOCK = 16  # pixels; runs are counted in squares of 2 x 2 blocks
 LEAST, AS_USUAL = 7, 2  # runs of a mark in a square beyond those of tissue, and how many times the most of usual levels
-LEAST_AFTER_JPEG, BLOCKS_SHOW = 10, 0.8  # the same if blocks of JPEG show: fewer runs in two of eight columns, as a share
+LEAST_AFTER_JPEG, BLOCKS_SHOW = 10, 0.8  # the same where JPEG shows: share of the usual runs in two of eight columns
 LEAST_KNOWN = 4  # the same of a level that a mark has
 USUAL, USUAL_KNOWN = 3, 2  # times the runs of another level in the square that a level has, and one that a mark has
 CLOSE, USUAL_CLOSE = 3, 2  # levels that nearly covered pixels of a mark have, too; times the runs of these
@@ -28,6 +28,7 @@ FEW = 8  # levels that marks may have
 CONNECTED = 6  # pixels of a part of a mark that has no run
 STEP, AROUND = 12, 0.6  # levels by which the surroundings of a part differ, and the share of them that do
 REACH, COVERED = 3, 0.5  # pixels round a part in which smoothed edges lie, and share of such a pixel that is drawn
+TALLEST = 32  # pixels of a part whose smoothed edges are looked for: a letter, a dash
 SURROUNDINGS = 31  # pixels, a side of those whose median is the level without marks
 BESIDE = 8  # pixels beside a square that are looked at
 BAND = 200_000  # pixels that are looked at at once
@@ -120,11 +121,11 @@ def _surplus(counts: np.ndarray, times: int) -> np.ndarray:
 
 
 def _parts(image: np.ndarray, level: int) -> np.ndarray:
-    """Connected pixels of a level in a window whose surroundings have others, with their smoothed edges: bool [h, w]."""
+    """Connected pixels of a level in a window, and their smoothed edges, if the surroundings differ: bool [h, w]."""
     away = cv2.absdiff(image, np.full_like(image, level))
     other = away > STEP
     labels, stats = label_window(away == 0)
-    found = np.zeros(image.shape, bool)
+    found, letters = np.zeros(image.shape, bool), np.zeros(image.shape, bool)
     fits = stats[:, 4] >= CONNECTED
     fits[labels.ravel()[_middles(image)]] = True
     for index in (np.flatnonzero(fits[1:]) + 1).tolist():
@@ -134,8 +135,10 @@ def _parts(image: np.ndarray, level: int) -> np.ndarray:
         ring = dilated(shape, 3) & ~dilated(shape, 1)
         if np.count_nonzero(ring & other[around]) >= AROUND * np.count_nonzero(ring):
             found[around] |= shape
-    if not found.any():
+            if max(h, w) <= TALLEST:
+                letters[around] |= shape
+    if not letters.any():
         return found
     tissue = cv2.medianBlur(image, SURROUNDINGS)
     drawn = away < (1 - COVERED) * cv2.absdiff(tissue, np.full_like(tissue, level)).astype(np.float32)
-    return np.asarray(found | (dilated(found, REACH) & drawn))
+    return np.asarray(found | (dilated(letters, REACH) & drawn))
