@@ -111,6 +111,32 @@ def test_saturated_images_and_exposures_in_another_unit_are_named(tmp_path):
     assert not describe_findings(plan)["Exposures of one marker that differ by more than 50 times"]
 
 
+def test_exposures_that_are_all_in_another_unit_are_named(tmp_path):
+    plan = Plan(tmp_path, P1="d", P2="e")
+    title = "Exposures that seem to have another unit than milliseconds"
+    first, second = plan.cohort.images.values()
+    for image, exposure in ((first, 0.08), (second, 0.4)):
+        image.marker, image.exposure_ms = "IgG", exposure
+    assert describe_findings(plan)[title] == {
+        "IgG: 0.08 to 0.4 ms; if these are seconds, correct exposure_ms": ["P1-a", "P2-a"]
+    }
+    first.exposure_ms, second.exposure_ms = 80_000, 90_000
+    assert "microseconds" in next(iter(describe_findings(plan)[title]))
+    first.exposure_ms, second.exposure_ms = 80, 400
+    assert not describe_findings(plan)[title]
+
+
+def test_exposures_in_files_count_where_the_table_has_none(tmp_path):
+    plan = Plan(tmp_path, P1="d", P2="e")
+    for image in plan.cohort.images.values():
+        image.marker = "IgG"
+    plan.cohort.images["P1-a"].exposure_ms = 5000.0
+    figures = {"stated_exposures": {"P2-a": 50.0}}
+    plan.receipts["register", "P2"] = Receipt("register", "P2", "accepted", digest="00", figures=figures)
+    found = describe_findings(plan)["Exposures of one marker that differ by more than 50 times"]
+    assert found == {"IgG: 50 to 5000 ms": ["P2-a", "P1-a"]}
+
+
 def test_slides_of_a_stain_that_the_segmenter_does_not_know_are_named(tmp_path):
     plan = Plan(tmp_path, P1="d", P2="e")
     plan.stages |= {"glomeruli": None}

@@ -3,6 +3,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -201,6 +202,20 @@ class TestOnASlide:
         assert len(outlines_on(view, tmp_path / "whole.png", OutlineSettings()).outlines) == 1
         with pytest.raises(Rejected, match=f"a picture of {width // 2} x {height // 2} pixels, but the slide has"):
             outlines_on(view, tmp_path / "half.png", OutlineSettings())
+
+    def test_two_glomeruli_that_touch_in_a_mask_are_two(self, view: TileView, tmp_path: Path) -> None:
+        width, height = (int(side) for side in view.tiles.slide_px)
+        mask = np.zeros((height, width), np.uint8)
+        for centre in (300, 488):
+            cv2.circle(mask, (centre, 300), 100, 255, -1)
+        Image.fromarray(mask).save(tmp_path / "a.png")
+        drawn = outlines_on(view, tmp_path / "a.png", OutlineSettings(min_diameter_um=20))
+        assert len(drawn.outlines) == 2
+        assert "several round bodies (1)" in drawn.doubt
+        mask[:, 394:] //= 2  # a value for each glomerulus
+        Image.fromarray(mask).save(tmp_path / "a.png")
+        drawn = outlines_on(view, tmp_path / "a.png", OutlineSettings(min_diameter_um=20))
+        assert (len(drawn.outlines), drawn.doubt) == (2, "")
 
     def test_a_glomerulus_counts_once_and_nothing_is_known_where_one_is_uncertain(
         self, view: TileView, tmp_path: Path

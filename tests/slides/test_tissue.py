@@ -102,6 +102,32 @@ def test_pen_marks_are_found_and_are_no_tissue(colour):
     assert overlap(found.tissue, truth & (stroke == 0)) > 0.9
 
 
+@pytest.mark.parametrize("ink", [(255, 190, 215), (255, 150, 200), (250, 120, 170), (255, 160, 150)])
+def test_pale_pink_ink_on_glass_is_found_beside_a_real_field(shared, ink):
+    field = cv2.imread(str(shared / "data/kidney_om/vegf_ihc_C1.jpg"))[..., ::-1]
+    field = cv2.resize(field, None, fx=0.0833, fy=0.0833, interpolation=cv2.INTER_AREA)  # 8 µm per pixel
+    image = np.concatenate([np.full_like(field, 246), field])
+    stroke = np.zeros(image.shape[:2], np.uint8)
+    cv2.line(stroke, (20, 15), (140, 60), 1, 20)
+    cover = cv2.GaussianBlur(stroke.astype(np.float32), (0, 0), 1)[..., None]
+    pixels = (image * (1 - cover + cover * np.array(ink) / 255)).astype(np.uint8)
+    found = find_bright_tissue(pixels, everywhere(pixels), 8.0, "PAS")
+    assert found.pen[stroke > 0].mean() > 0.95
+    assert found.pen[stroke == 0].mean() < 0.03
+    assert not (found.tissue & (stroke > 0)).any()
+    assert not find_bright_tissue(image, everywhere(image), 8.0, "PAS").pen.any()
+
+
+@pytest.mark.parametrize("name", ["0486052bb_positive_000096_image.png", "local1.png", "local2.png", "vegf_ihc_C2.jpg"])
+@pytest.mark.parametrize("mpp", [2.0, 4.0, 8.0])
+def test_real_pinks_are_no_ink_even_out_of_focus(shared, name, mpp):
+    field = cv2.imread(str(shared / "data/kidney_om" / name))[..., ::-1]
+    field = np.ascontiguousarray(cv2.resize(field, None, fx=0.5 / mpp, fy=0.5 / mpp, interpolation=cv2.INTER_AREA))
+    for blur in (None, 10, 20):
+        pixels = field if blur is None else cv2.GaussianBlur(field, (0, 0), blur / mpp)
+        assert not find_pen(pixels, mpp, "HE").any()
+
+
 @pytest.mark.parametrize("colour", [(45, 165, 140), (205, 20, 25)], ids=["green", "red"])
 def test_a_mark_larger_than_the_tissue_is_found(colour):
     image, tissue = glass(), disc(radius=8)

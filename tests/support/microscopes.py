@@ -68,10 +68,18 @@ def _encoded(tile: Tile) -> bytes:
 
 
 def write_czi(
-    path: Path, tiles: list[Tile], *, um: tuple[float, float] | None = (0.5, 0.5), channels: tuple[str, ...] = ()
+    path: Path,
+    tiles: list[Tile],
+    *,
+    um: tuple[float, float] | None = (0.5, 0.5),
+    channels: tuple[str, ...] = (),
+    ns: tuple[int, ...] = (),
 ) -> Path:
-    """Write a CZI: the tiles, their directory, and names of channels and µm per pixel."""
-    names = "".join(f'<Channel Id="Channel:{n}" Name="{name}"/>' for n, name in enumerate(channels))
+    """Write a CZI: the tiles, their directory, names and exposures (`ns`) of channels, and µm per pixel."""
+    exposures = [f"<ExposureTime>{ns[n]}</ExposureTime>" if n < len(ns) else "" for n in range(len(channels))]
+    names = "".join(
+        f'<Channel Id="Channel:{n}" Name="{name}">{exposures[n]}</Channel>' for n, name in enumerate(channels)
+    )
     sides = zip("XY", um or (), strict=False)
     scale = "".join(f'<Distance Id="{axis}"><Value>{value * 1e-6!r}</Value></Distance>' for axis, value in sides)
     xml = (
@@ -106,6 +114,7 @@ class LifImage:
     channels: tuple[str, ...] = ("Green",)
     bits: int = 0
     more: str = ""
+    attached: str = ""
 
 
 def write_lif(path: Path, images: list[LifImage]) -> Path:
@@ -130,7 +139,7 @@ def write_lif(path: Path, images: list[LifImage]) -> Path:
         )
         elements += (
             f'<Element Name="image {number}" UniqueID="{number}"><Data><Image><ImageDescription>'
-            f"<Channels>{channels}</Channels><Dimensions>{axes}</Dimensions></ImageDescription></Image></Data>"
+            f"<Channels>{channels}</Channels><Dimensions>{axes}</Dimensions></ImageDescription>{image.attached}</Image></Data>"
             f'<Memory Size="{image.pixels.nbytes}" MemoryBlockID="MemBlock_{number}"/></Element>'
         )
         name = f"MemBlock_{number}".encode("utf-16-le")

@@ -55,6 +55,7 @@ def write_nd2(
     without: Sequence[int] = (),
     row_bytes: int = 0,
     compression: int = 2,
+    exposures_ms: Sequence[float] = (),
     **attributes: int,
 ) -> Path:
     """Write frames [n, h, w, c].
@@ -77,6 +78,8 @@ def write_nd2(
         Bytes from row to row, where rows are padded.
     compression
         0 lossless, 1 lossy, 2 none.
+    exposures_ms
+        Of the samples, which the channels refer to in their order.
     **attributes
         More of the image, or others.
     """
@@ -87,7 +90,12 @@ def write_nd2(
     image |= {"eCompression": compression, **attributes}
     planes = {f"a{n}": {"uiCompCount": colours, "sDescription": name} for n, name in enumerate(channels)}
     metadata = {"bCalibrated": um is not None, "dCalibration": um or 0.0}
+    for number, plane in enumerate(planes.values() if exposures_ms else ()):
+        plane["uiSampleIndex"] = number
     metadata |= {"sPicturePlanes": {"uiCount": len(channels), "sPlaneNew": planes}}
+    if exposures_ms:
+        samples = {f"a{n}": {"dExposureTime": float(one)} for n, one in enumerate(exposures_ms)}
+        metadata["sPicturePlanes"] |= {"sSampleSetting": samples}
     chunks = {
         "ImageAttributesLV": _record("SLxImageAttributes", image),
         "ImageMetadataSeqLV|0": _record("SLxPictureMetadata", metadata),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import median
 from typing import Any
 
 from nephroscale.collect import grouped
@@ -11,6 +12,7 @@ from nephroscale.slides.duplicates import AlikeImages, find_alike, identity_rows
 
 MOST_SATURATED = 0.01  # share of the pixels of tissue
 MOST_EXPOSED = 50.0  # longest by shortest exposure of one marker; seconds for milliseconds are 1000 times
+USUAL_MS = (0.5, 20_000.0)  # median exposure of a marker's images
 
 Findings = dict[str, list[str]]
 """Reason to the images that it concerns."""
@@ -57,6 +59,7 @@ def describe_findings(plan: Plan) -> dict[str, Findings]:
         "Images to check": _doubtful(plan),
         "Saturated images": _saturated(plan),
         "Exposures of one marker that differ by more than 50 times": _differing_exposures(plan),
+        "Exposures that seem to have another unit than milliseconds": _unusual_exposures(plan),
         "TEM images left out": grouped(
             (str(image["reason"]), f"{image['id']} of {patient}")
             for patient, dropped in _figures(plan, "tem", "dropped")
@@ -93,16 +96,41 @@ def _saturated(plan: Plan) -> Findings:
 
 
 def _differing_exposures(plan: Plan) -> Findings:
-    """Compare the exposures in the table of images, in which another unit is easily overlooked."""
-    markers = grouped(
-        (i.marker, (i.exposure_ms, i.id)) for i in plan.cohort.images.values() if i.marker and i.exposure_ms
-    )
+    """Compare the exposures of each marker, in which another unit is easily overlooked."""
     found: Findings = {}
-    for marker, exposures in sorted(markers.items()):
+    for marker, exposures in _exposures(plan).items():
         (shortest, first), (longest, last) = min(exposures), max(exposures)
         if longest > MOST_EXPOSED * shortest:
             found[f"{marker}: {shortest:g} to {longest:g} ms"] = [first, last]
     return found
+
+
+def _unusual_exposures(plan: Plan) -> Findings:
+    """Find markers whose exposures are all of an unusual order, so that no other one shows it."""
+    found: Findings = {}
+    for marker, exposures in _exposures(plan).items():
+        middle = median(exposure for exposure, _ in exposures)
+        if not USUAL_MS[0] <= middle <= USUAL_MS[1]:
+            (shortest, first), (longest, last) = min(exposures), max(exposures)
+            unit = "seconds" if middle < USUAL_MS[0] else "microseconds"
+            reason = f"{marker}: {shortest:g} to {longest:g} ms; if these are {unit}, correct exposure_ms"
+            found[reason] = list(dict.fromkeys([first, last]))
+    return found
+
+
+def _exposures(plan: Plan) -> dict[str, list[tuple[float, str]]]:
+    """Give each marker's exposures, ms, with their images: of the table, otherwise of the file."""
+    stated = {
+        name: exposure
+        for _, exposures in _figures(plan, "register", "stated_exposures")
+        for name, exposure in exposures.items()
+    }
+    markers = grouped(
+        (image.marker, (float(exposure), image.id))
+        for image in plan.cohort.images.values()
+        if image.marker and (exposure := image.exposure_ms or stated.get(image.id))
+    )
+    return dict(sorted(markers.items()))
 
 
 def _unknown_stains(plan: Plan) -> Findings:

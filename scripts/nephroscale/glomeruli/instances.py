@@ -138,7 +138,7 @@ def measure_outlines(view: TileView, outlines: Sequence[Outline]) -> list[Glomer
     outside, rim = _outside(view), max(1, round(RIM_UM / mpp))
     glomeruli = []
     classified = any(outline.sclerosed for outline in outlines)
-    for polygon, sclerosed in outlines:
+    for polygon, sclerosed, _ in outlines:
         left, top, right, bottom = polygon.bounds
         x, y = math.floor(left), math.floor(top)
         height, width = math.ceil(bottom) - y, math.ceil(right) - x

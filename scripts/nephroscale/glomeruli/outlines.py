@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, NotRequired, TypedDict
 
@@ -20,7 +20,9 @@ from nephroscale.glomeruli.annotation_formats.base import DrawnObject, Unreadabl
 from nephroscale.glomeruli.annotation_formats.registry import read_objects
 from nephroscale.glomeruli.classes import DEFAULT_CLASSES, UNKNOWN, Kind, classify, is_named
 from nephroscale.glomeruli.contours import rasterise
+from nephroscale.glomeruli.necks import split_at_necks
 from nephroscale.glomeruli.placement import find_misplacement
+from nephroscale.glomeruli.placement_doubt import doubtful_placement
 from nephroscale.glomeruli.settings import OutlineSettings
 from nephroscale.glomeruli.tile_view import TileView
 
@@ -43,10 +45,13 @@ class Outline(NamedTuple):
         Valid.
     sclerosed
         Whether it has the class of a sclerosed glomerulus.
+    of_mask
+        Whether it is a region of a mask, which may be of several glomeruli that touch.
     """
 
     polygon: Polygon
     sclerosed: bool = False
+    of_mask: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,7 @@ def read_outlines(path: Path, classes: Mapping[str, Kind] | None = None) -> Anno
         elif kind == "annotated area":
             areas += polygons_of(one.area)
         elif kind != "other":  # a class that the settings call `other` is left out without a word
-            outlines += [Outline(polygon, kind == "sclerosed") for polygon in polygons_of(one.area)]
+            outlines += [Outline(polygon, kind == "sclerosed", one.of_mask) for polygon in polygons_of(one.area)]
             hidden += one.hidden
             planes.add(one.plane)
     frame = next((one.frame for one in objects if one.frame), None)
@@ -178,7 +183,7 @@ def outlines_on(view: TileView, path: Path, settings: OutlineSettings) -> Annota
         When the file cannot be used: it is damaged, was drawn on a picture of another size, its outlines are not on the
         slide or its glomeruli, or are all too small or too large.
     """
-    drawn = read_outlines(path, settings.classes)
+    drawn, split_doubt = _split_joint(read_outlines(path, settings.classes), view, settings)
     _refuse_other_frame(drawn.frame, view)
     _refuse_misplaced(drawn, view)
     height, width = view.shape
@@ -220,13 +225,34 @@ def outlines_on(view: TileView, path: Path, settings: OutlineSettings) -> Annota
         kept = [outline for number, outline in enumerate(kept) if number not in again]
     if not kept and (drawn.areas is None or drawn.outlines):
         raise Rejected(f"its annotation has no usable outline of a glomerulus ({describe(left_out)})")
+    misplaced = doubtful_placement(view, [one.polygon for one in drawn.outlines if not one.sclerosed], settings)
     areas = None if drawn.areas is None else [view.polygon_from_raw(area) for area in drawn.areas]
     return Annotation(
         kept,
         areas,
         unknown,
         dict(sorted(left_out.items())),
-        doubt="; ".join(filter(None, (drawn.doubt, _scale_doubt(drawn.mpp, view)))),
+        doubt="; ".join(filter(None, (drawn.doubt, split_doubt, _scale_doubt(drawn.mpp, view), misplaced))),
+    )
+
+
+def _split_joint(drawn: Annotation, view: TileView, settings: OutlineSettings) -> tuple[Annotation, str]:
+    """Split regions of a mask that are several glomeruli, and say how many; each part has the size of a glomerulus."""
+    outlines: list[Outline] = []
+    split = 0
+    for outline in drawn.outlines:
+        parts = split_at_necks(outline.polygon) if outline.of_mask else [outline.polygon]
+        diameters = [2 * math.sqrt(view.polygon_from_raw(part).area / math.pi) * (view.mpp or 1.0) for part in parts]
+        if all(settings.min_diameter_um <= diameter <= settings.max_diameter_um for diameter in diameters):
+            split += len(parts) > 1
+            outlines += [outline._replace(polygon=part) for part in parts]
+        else:
+            outlines.append(outline)
+    if not split:
+        return drawn, ""
+    return replace(drawn, outlines=outlines), (
+        f"its mask has regions of several round bodies ({split}), which were split at their necks as glomeruli that "
+        "touch: check the outlines"
     )
 
 

@@ -27,7 +27,7 @@ FACTORS = (2.0, 4.0, 8.0, 16.0, 32.0, 0.5, 0.25)  # of a reduced or enlarged cop
 REDUCED = "drawn on a reduced or enlarged copy"
 
 
-class _Change(NamedTuple):
+class Change(NamedTuple):
     """Changed centres, y, x [n, 2], their radius in pixels, and what they are called."""
 
     centres: np.ndarray
@@ -63,7 +63,7 @@ def find_misplacement(view: TileView, outlines: Sequence[Polygon]) -> str:
     needed = math.ceil(ON_BLOB * len(some))
     if blobs.count_near(centres, radius) > BESIDE * len(some):
         return ""
-    changes = [one for one in _changes(view, some) if blobs.can_measure(one.radius)]
+    changes = [one for one in changes_of(view, some) if blobs.can_measure(one.radius)]
     found = [(blobs.count_near(one.centres, one.radius), one) for one in changes]
     best = max(found, key=lambda pair: pair[0], default=None)
     if best and best[0] >= needed and _chance(best[0], len(some), blobs.share(best[1].radius)) * len(changes) < CHANCE:
@@ -78,8 +78,16 @@ def find_misplacement(view: TileView, outlines: Sequence[Polygon]) -> str:
     return ""
 
 
-def _changes(view: TileView, outlines: Sequence[Polygon]) -> Iterator[_Change]:
-    """Yield mirrored copies, exchanged axes, and factors."""
+def changes_of(view: TileView, outlines: Sequence[Polygon]) -> Iterator[Change]:
+    """Yield what happens to coordinates: mirrored and turned copies, exchanged axes, another corner, and factors.
+
+    Parameters
+    ----------
+    view
+        The slide.
+    outlines
+        In raw level-0 pixels.
+    """
     width, height = (float(side) for side in view.tiles.slide_px)
     raw = np.array([[one.centroid.x, one.centroid.y] for one in outlines])
     size = math.sqrt(float(np.median([one.area for one in outlines])) / math.pi)
@@ -91,12 +99,23 @@ def _changes(view: TileView, outlines: Sequence[Polygon]) -> Iterator[_Change]:
     }
     for what, (across, down) in mirrored.items():
         turned = np.stack([width - raw[:, 0] if across else raw[:, 0], height - raw[:, 1] if down else raw[:, 1]], 1)
-        yield _Change(view.from_raw(turned)[:, ::-1], size / per_pixel, what)
-    yield _Change(view.from_raw(raw[:, ::-1])[:, ::-1], size / per_pixel, "written with x and y exchanged")
+        yield Change(view.from_raw(turned)[:, ::-1], size / per_pixel, what)
+    yield Change(view.from_raw(raw[:, ::-1])[:, ::-1], size / per_pixel, "written with x and y exchanged")
+    quarters = {
+        "to the left": np.stack([width - raw[:, 1], raw[:, 0]], 1),
+        "to the right": np.stack([raw[:, 1], height - raw[:, 0]], 1),
+    }
+    for where, turned in quarters.items():
+        yield Change(view.from_raw(turned)[:, ::-1], size / per_pixel, f"turned by 90 degrees {where}")
+    tissue = view.status > 0 if view.tissue is None else view.tissue
+    corner = np.array([np.flatnonzero(tissue.any(axis=1 - axis))[:1].sum() for axis in (0, 1)])
+    if np.hypot(*corner) > FAR * size / per_pixel:
+        centres = (view.from_raw(raw) - view.from_raw(np.zeros((1, 2))))[:, ::-1]
+        yield Change(centres + corner, size / per_pixel, "counted from the corner of the tissue")
     um = per_pixel / (view.mpp or 1.0)  # pixels of the file in one µm
     factors = dict.fromkeys(FACTORS, REDUCED) | {um: "in µm", um / 1000: "in nm"}
     for factor, what in factors.items():
-        yield _Change(view.from_raw(raw * factor)[:, ::-1], size * factor / per_pixel, what)
+        yield Change(view.from_raw(raw * factor)[:, ::-1], size * factor / per_pixel, what)
 
 
 class _Blobs:

@@ -125,7 +125,9 @@ class Calibration(NamedTuple):
     factor: float
 
 
-def calibrate_intensity(sample: np.ndarray, dtype: np.dtype, row: ImageRow) -> Calibration:
+def calibrate_intensity(
+    sample: np.ndarray, dtype: np.dtype, row: ImageRow, stated_ms: float | None = None
+) -> Calibration:
     """Choose the factor by which counts are scaled.
 
     Parameters
@@ -135,11 +137,13 @@ def calibrate_intensity(sample: np.ndarray, dtype: np.dtype, row: ImageRow) -> C
     dtype
         uint8 or uint16, of the raw file, which gives the full scale.
     row
-        Table row of the image; `exposure_ms` and `gain` are used where both are given.
+        Table row of the image; `exposure_ms` and `gain` are used where both are known.
+    stated_ms
+        Exposure that the file states, used where the table gives none.
     """
-    if row.exposure_ms and row.gain:
+    if (exposure_ms := row.exposure_ms or stated_ms) and row.gain:
         full = 65535.0 / float(np.iinfo(dtype).max)
-        return Calibration("calibrated", full * REFERENCE_EXPOSURE_MS / (float(row.exposure_ms) * float(row.gain)))
+        return Calibration("calibrated", full * REFERENCE_EXPOSURE_MS / (float(exposure_ms) * float(row.gain)))
     top = _mean_between(sample.ravel(), *TOP_SHARES) if sample.size else 0.0
     return Calibration("pattern-only", round(PATTERN_TOP / top, 9) if top > 0 else 1.0)
 

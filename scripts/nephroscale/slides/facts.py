@@ -12,6 +12,7 @@ import numpy as np
 from nephroscale.errors import Rejected
 from nephroscale.json_text import pretty_json
 from nephroscale.slides.dye import full_scale
+from nephroscale.slides.exposure import StatedExposure, read_exposure
 from nephroscale.slides.perceptual_hash import perceptual_hash
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
 from nephroscale.slides.readers.registry import MICROGRAPH, choose_reader, count_other_pages, open_slide
@@ -34,6 +35,7 @@ MOST_BAR_PIXELS = 400_000_000  # of a photograph in which a scale bar is looked 
 PROBE_PX = 256
 GREY_SPREAD, GREY_CONTRAST = 3, 60  # levels of 255: most between the colours, and least between dark and bright
 MIN_PX = 16
+RESAMPLE = "resample it"
 
 Status = Literal["accepted", "rejected"]
 
@@ -99,6 +101,8 @@ class ImageFacts:
     stretch
         Square pixels per pixel of the file along x and y, where its pixels are not square, and are resampled; `scale`
         is then that of the square pixels, while `width` and `height` count those of the file.
+    exposure_ms
+        Exposure of the marker's channel as the file of an IM image states it, ms; None where it states none.
     doubts
         What a person should check, as the scale that a program copied from another picture.
     perceptual_hash
@@ -123,6 +127,7 @@ class ImageFacts:
     scale_not_believed: float | None = None
     unreadable_probes: float | None = None
     stretch: Stretch | None = None
+    exposure_ms: float | None = None
     doubts: tuple[str, ...] = ()
     perceptual_hash: str | None = None
 
@@ -147,7 +152,7 @@ class ImageFacts:
             return {"status": self.status, "reason": self.reason, "digest": self.digest}
         optional = {
             *("page", "scale", "other_scales", "scale_not_believed", "unreadable_probes"),
-            *("stretch", "doubts", "perceptual_hash"),
+            *("stretch", "exposure_ms", "doubts", "perceptual_hash"),
         }
         content = asdict(self) | {"other_scales": [asdict(scale) for scale in self.other_scales]}
         del content["reason"]
@@ -232,8 +237,10 @@ def describe_image(path: Path, row: ImageRow) -> ImageFacts:
         if slide.stretch != (1.0, 1.0) and facts.scale and facts.scale.source == "file" and row.modality != "TEM":
             facts = replace(facts, stretch=slide.stretch)
         of_file = facts.scale is not None and facts.scale.source == "file"
-        doubts = (slide.scale_doubt if of_file else "", slide.colour_doubt if row.modality == "OM" else "")
-        facts = replace(facts, doubts=tuple(filter(None, doubts)))
+        exposure = read_exposure(slide, row) if row.modality == "IM" else StatedExposure()
+        colour_doubt = slide.colour_doubt if row.modality == "OM" else ""
+        doubts = (slide.scale_doubt if of_file else "", colour_doubt, exposure.doubt)
+        facts = replace(facts, exposure_ms=exposure.ms, doubts=tuple(filter(None, doubts)))
     if row.modality != "TEM" and facts.perceptual_hash is None and not any(map(len, probes)):
         raise Rejected("none of its pixels counts: all are transparent, or their tiles are not in the file")
     if row.modality == "OM" and slide.dtype != np.uint8:
@@ -403,7 +410,8 @@ def with_scale(
     if bar_unread:
         return facts
     if fault:
-        raise Rejected(f"it has no scale that can be used: {fault}, or give {name} per pixel in the table")
+        link = ", or" if fault.endswith(RESAMPLE) else ";"
+        raise Rejected(f"it has no scale that can be used: {fault}{link} give {name} per pixel in the table")
     table_gives = f"{name} per pixel (or instrument and magnification)" if tem else f"{name} per pixel"
     reason = f"it has no scale: neither the file nor the table gives {table_gives}"
     if (ignored := facts.scale_not_believed) is not None:

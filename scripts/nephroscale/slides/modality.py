@@ -178,7 +178,7 @@ class Fluorescence(Modality):
     def __init__(
         self, reader: SlideReader, scales: Scales, row: ImageRow, settings: ImTilingSettings, facts: ImageFacts
     ) -> None:
-        self.row, self.raw_dtype = row, np.dtype(facts.dtype)
+        self.row, self.raw_dtype, self.stated_ms = row, np.dtype(facts.dtype), facts.exposure_ms
         marker = row.marker or row.stain or ""
         all_channels = SlideView(reader, scales.overview).overview()
         named = 0 if isinstance(reader, Field) else named_channel(reader, row)
@@ -212,7 +212,7 @@ class Fluorescence(Modality):
         counts = np.concatenate([np.zeros(0), *(tile.pixels[tile.valid].ravel() for tile in tiles)])
         parts = [self._scale.subtract(tile.pixels[..., 0], tile.x, tile.y)[tile.valid] for tile in tiles]
         above = np.concatenate([np.zeros(0), *parts])
-        calibration = calibrate_intensity(above, self.raw_dtype, self.row)
+        calibration = calibrate_intensity(above, self.raw_dtype, self.row, self.stated_ms)
         self._scale = IntensityScale(self._background, scales.ratio, calibration.factor)
         self.attributes["calibration"] = calibration.kind
         self.quality.update(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.duplicates import IDENTITY
@@ -40,12 +40,16 @@ class RawImage:
 
 
 class RegisterFigures(TypedDict):
-    """Number of images; by image id the reasons of the rejected ones, scales that differ, and what else is doubtful."""
+    """Number of images; by image id the reasons of the rejected ones, scales that differ, and what else is doubtful.
+
+    `stated_exposures` has the exposures that files state, ms, for images without one in the table.
+    """
 
     images: int
     rejected_images: dict[str, str]
     differing_scales: dict[str, str]
     doubtful_images: dict[str, str]
+    stated_exposures: NotRequired[dict[str, float]]
 
 
 class Registered(NamedTuple):
@@ -100,4 +104,9 @@ def register_images(images: Mapping[str, RawImage], out: Path) -> Registered:
         "differing_scales": differing,
         "doubtful_images": {name: "; ".join(one.doubts) for name, one in facts.items() if one.doubts},
     }
+    stated = {
+        name: one.exposure_ms for name, one in facts.items() if one.exposure_ms and not images[name].row.exposure_ms
+    }
+    if stated:
+        figures["stated_exposures"] = stated
     return Registered(figures, parts)

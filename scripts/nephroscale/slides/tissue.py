@@ -26,6 +26,12 @@ RED_SATURATION_EDGE = 130
 PEN_SATURATION_MASSON = 170
 OTHER_SATURATION = 140
 BLACK_PEN_VALUE = 75
+# Pale pink ink has the colours of eosin and PAS. It is even, as no tissue is that is in focus, and lies on glass.
+PINK_HUE = (8, 140)
+PINK_SATURATION = 55
+ROUGHNESS_OF_PINK = 2.0
+GLASS_SATURATION = 40
+BESIDE_PEN_UM = (16, 48)
 # Widths of strokes and length of a thin one, µm. Thin ones are looked for in green and blue alone: blood is red, silver
 # black, and collagen in Masson blue.
 PEN_UM = 100
@@ -179,7 +185,7 @@ def find_fill(pixels: np.ndarray, possible: np.ndarray, along: float = 0.0) -> n
 
 
 def find_pen(rgb: np.ndarray, mpp: float, stain: str = "") -> np.ndarray:
-    """Find marks of felt pens: red, green, blue, black, and vivid ones of other colours.
+    """Find marks of felt pens: red, green, blue, black, vivid ones of other colours, and pale pink ones on glass.
 
     Parameters
     ----------
@@ -217,9 +223,10 @@ def find_pen(rgb: np.ndarray, mpp: float, stain: str = "") -> np.ndarray:
     thin, around = _strokes(coloured, THIN_PEN_UM / mpp, THIN_PEN_LENGTH_UM / mpp)
     # Violet, orange and brown are colours of dyes, too. In tissue of such a colour there is texture.
     vivid = (saturation >= OTHER_SATURATION) & ~blue_green & ~red
-    vivid, beside = _strokes(vivid & ~_textured_within(rgb, vivid, mpp), PEN_UM / mpp)
+    vivid, beside = _strokes(vivid & ~_textured_within(rgb, vivid, mpp, ROUGHNESS_OF_INK), PEN_UM / mpp)
     beside = (cv2.dilate(beside.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0) & (saturation >= PEN_SATURATION // 2)
-    cores, grown = cores | thin | vivid, grown | around | beside
+    pink, edge_of_pink = _pink_strokes(rgb, hue, saturation, absorbing, mpp)
+    cores, grown = cores | thin | vivid | pink, grown | around | beside | edge_of_pink
     if not cores.any():
         return np.zeros(cores.shape, bool)
     # The edge of a stroke is paler than its core.
@@ -228,6 +235,28 @@ def find_pen(rgb: np.ndarray, mpp: float, stain: str = "") -> np.ndarray:
     )
     touched = np.unique(labels[cores])
     return np.asarray(grown | np.isin(labels, touched[touched > 0]))
+
+
+def _pink_strokes(
+    rgb: np.ndarray, hue: np.ndarray, saturation: np.ndarray, absorbing: np.ndarray, mpp: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Areas of pale pink ink, and the same with their edges: even, long, and mostly beside glass."""
+    pink = ((hue <= PINK_HUE[0]) | (hue >= PINK_HUE[1])) & (saturation >= PINK_SATURATION)
+    even = pink & ~_textured_within(rgb, pink, mpp, ROUGHNESS_OF_PINK)
+    if even.sum() > PEN_SHARE * absorbing.sum():  # a stain out of focus
+        return np.zeros_like(even), np.zeros_like(even)
+    cores, grown = _strokes(even, PEN_UM / mpp, THIN_PEN_LENGTH_UM / mpp)
+    near, far = (
+        cv2.dilate(grown.astype(np.uint8), np.ones((side, side), np.uint8))
+        for side in (2 * max(1, round(um / mpp)) + 1 for um in BESIDE_PEN_UM)
+    )
+    _, marks = cv2.connectedComponents(far)
+    ring = (far > 0) & (near == 0)
+    glass = np.bincount(marks[ring & (saturation < GLASS_SATURATION)], minlength=int(marks.max()) + 1)
+    beside_glass = glass > PEN_SHARE * np.bincount(marks[ring], minlength=len(glass))
+    beside_glass[0] = False
+    wanted = beside_glass[marks]
+    return cores & wanted, grown & wanted & (saturation >= PINK_SATURATION // 2)
 
 
 def _strokes(ink: np.ndarray, width: float, length: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -293,14 +322,14 @@ def _textured(rgb: np.ndarray, mpp: float) -> np.ndarray:
     return np.asarray(cv2.blur(rough * rough, (side, side)) > ROUGHNESS**2)
 
 
-def _textured_within(rgb: np.ndarray, mask: np.ndarray, mpp: float) -> np.ndarray:
-    """Mark where grey levels of a mask vary within 50 µm, whatever lies outside it."""
+def _textured_within(rgb: np.ndarray, mask: np.ndarray, mpp: float, roughness: float) -> np.ndarray:
+    """Mark where grey levels of a mask vary by more than `roughness` within 50 µm, whatever lies outside it."""
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
     inside = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32)
     side = max(5, int(50 / mpp) | 1)
     count = np.maximum(cv2.blur(inside, (side, side)), 1e-3)
     mean, square = (cv2.blur(values * inside, (side, side)) / count for values in (grey, grey * grey))
-    return np.asarray(square - mean**2 > ROUGHNESS_OF_INK**2)
+    return np.asarray(square - mean**2 > roughness**2)
 
 
 def _tidy(mask: np.ndarray, mpp: float) -> np.ndarray:

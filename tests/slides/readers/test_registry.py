@@ -31,7 +31,7 @@ def test_other_tiles_of_a_damaged_slide_are_readable(damaged, reader):
     [
         ("slides/test3-DAPI-2-(387).ndpi", "openslide_reader"),
         ("slides/gcp-jpeg.dicom", "openslide_reader"),
-        ("slides/fixtures/boxes.tiff", "openslide_reader"),
+        ("slides/fixtures/boxes.tiff", "tifffile_reader"),
         ("immunofluorescence/Zeiss-1-Merged-ch0.tif", "tifffile_reader"),
         ("immunofluorescence/Leica-Fluorescence-1_x2500-y2338-600x500.bmp", "image_reader"),
         ("kidney_om/vegf_ihc_C1.jpg", "image_reader"),
@@ -118,12 +118,40 @@ def test_strips_that_are_absent_or_too_large_are_refused(tmp_path, monkeypatch):
         ("a.zvi", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a ZVI file of Zeiss"),
         ("a.ims", b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
         ("a.vsi", b"II*\0", "a VSI file of Olympus, whose TIFF holds previews alone"),
+        ("a.tif", b"II*\0\0\0\0\0\x18\0IS", "a VSI file of Olympus, whose TIFF holds previews alone"),
+        ("a.dat", b"II*\0\x40\x9c\0\0\x18\0IS", "a VSI file of Olympus, whose TIFF holds previews alone"),
     ],
 )
 def test_files_of_microscopes_programs_are_refused_by_name(tmp_path, name, start, kind):
     (tmp_path / name).write_bytes(start + bytes(64))
     with pytest.raises(Rejected, match=f"it is {kind}.*, which is not read; export the picture as OME-TIFF"):
         choose_reader(tmp_path / name)
+
+
+@pytest.mark.parametrize("tags", [[(65420, 4, 1, 1, True)], [(65420, 3, 1, 7, True), (65421, 11, 1, 20.0, True)]])
+def test_a_plain_tiff_with_a_private_tag_of_ndpi_is_read(tmp_path, tags):
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", extratags=tags)
+    with open_slide(tmp_path / "a.tif") as slide:
+        np.testing.assert_array_equal(slide.read_level(0, 0, 0, 64, 64)[0], pixels)
+
+
+@pytest.mark.parametrize(("resolution", "mpp"), [(1, None), (0.5, 0.5)])
+def test_a_resolution_of_1_in_a_file_of_trestle_is_no_scale(tmp_path, resolution, mpp):
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        np.full((512, 512, 3), 200, np.uint8),
+        tile=(256, 256),
+        photometric="rgb",
+        compression="jpeg",
+        software="MedScan",
+        description="Objective Power=20;OverlapsXY= 0 0;",
+        resolution=(resolution, resolution),
+        metadata=None,
+    )
+    with open_slide(tmp_path / "a.tif") as slide:
+        assert (slide.vendor, slide.mpp) == ("trestle", mpp)
+        assert ("gives 1 as its resolution" in slide.scale_fault) == (mpp is None)
 
 
 def test_kinds_of_jpeg_2000_are_refused_by_name(tmp_path):

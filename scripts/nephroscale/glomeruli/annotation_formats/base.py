@@ -44,6 +44,8 @@ class DrawnObject:
         Whether it is in a layer that the program did not show when it was saved.
     plane
         Numbers of the plane of a stack that it was drawn on; empty where the file does not state one.
+    of_mask
+        Whether it is a region of a mask of one or two values, in which glomeruli that touch are one region.
     """
 
     area: BaseGeometry | None
@@ -54,6 +56,7 @@ class DrawnObject:
     mpp: float | None = None
     hidden: bool = False
     plane: tuple[int, ...] = ()
+    of_mask: bool = False
 
 
 def frame_of(width: object, height: object) -> tuple[int, int] | None:

@@ -21,6 +21,7 @@ MAGIC = (b"\x89PNG", b"II*\0", b"MM\0*", b"BM")
 MOST_REGIONS = 50_000
 MOST_BACKGROUND = 0.5  # share of the pixels that have the value of all corners, from which on it is the background
 ORIENTATION, UPRIGHT = 274, (0, 1)
+CLASSES = 2  # values of a mask of classes; one of more values has a value for each glomerulus
 SMALL, MOST_SMALL = 12, 0.02  # pixels of a region that smoothing leaves, and share of the pixels in such regions
 
 
@@ -68,12 +69,14 @@ def read(data: bytes) -> Iterable[DrawnObject]:
             f"it has {int((sizes < SMALL).sum())} regions of a few pixels: its edges are smoothed, or it is a picture; "
             "save the mask with one value inside each outline"
         )
+    of_classes = np.unique(pixels[regions > 0]).size <= CLASSES
     for number, (rows, columns) in enumerate(ndimage.find_objects(regions), start=1):
         polygon = outline(regions[rows, columns] == number)
         yield DrawnObject(
             polygon and translate(polygon, columns.start, rows.start),
             fault="" if polygon else "has no area",
             frame=(pixels.shape[1], pixels.shape[0]),
+            of_mask=of_classes,
         )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nephroscale.slides.readers.stated_exposure import Exposures
     from nephroscale.slides.readers.stated_mpp import Stretch
 
 
@@ -75,6 +76,9 @@ class SlideReader(ABC):
         Whether the channels are red, green and blue.
     channel_names
         Names of grey channels, if the file has them.
+    exposures_ms
+        Exposure of each channel in ms as the file states it (of a picture in colour one), None where it states none;
+        empty where it states none at all.
     absent_channels
         Channels that the metadata name, but whose pixels the file does not have.
     parallel
@@ -96,6 +100,7 @@ class SlideReader(ABC):
     dtype: np.dtype = np.dtype(np.uint8)
     rgb: bool = True
     channel_names: tuple[str, ...] = ()
+    exposures_ms: Exposures = ()
     absent_channels: frozenset[int] = frozenset()
     parallel: bool = False
 

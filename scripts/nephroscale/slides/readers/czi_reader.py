@@ -14,6 +14,7 @@ import numpy as np
 
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
 from nephroscale.slides.readers.pictures import choose_picture, refuse_damage
+from nephroscale.slides.readers.stated_exposure import czi_exposures
 from nephroscale.slides.readers.stated_mpp import square_pixels
 
 DTYPES = {"Gray8": np.uint8, "Gray16": np.uint16, "Bgr24": np.uint8}
@@ -101,6 +102,7 @@ class CziReader(SlideReader):
         root = _parse(self._czi.metadata())
         stated = square_pixels(*(_micrometres(root, axis) for axis in "XY"))
         self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = stated
+        self.exposures_ms = czi_exposures(root, numbers)
         if not self.rgb:
             names = _channel_names(root)
             self.channel_names = tuple(names[each] if 0 <= each < len(names) else "" for each in numbers)

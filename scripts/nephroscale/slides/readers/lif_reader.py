@@ -12,6 +12,7 @@ import numpy as np
 
 from nephroscale.slides.readers.base import SlideReader, UnreadableSlide
 from nephroscale.slides.readers.pictures import choose_picture, refuse_damage
+from nephroscale.slides.readers.stated_exposure import lif_exposures
 from nephroscale.slides.readers.stated_mpp import StatedMpp, micrometres, square_pixels
 
 X, Y = 1, 2
@@ -86,6 +87,7 @@ class LifReader(SlideReader):
         self.dtype = np.dtype(np.uint8 if all(plane.dtype.itemsize == 1 for plane in self._planes) else np.uint16)
         self.sizes, self.downsamples = ((self.width, self.height),), (1.0,)
         self.channel_names = tuple(_name(channel) for channel in channels)
+        self.exposures_ms = lif_exposures(element, len(channels))
         stated = square_pixels(axes[X].um, axes[Y].um) if axes[X].um and axes[Y].um else StatedMpp()
         self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = stated
 

@@ -14,6 +14,7 @@ import numpy as np
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
 from nephroscale.slides.readers.claims import claim_fault
 from nephroscale.slides.readers.pictures import choose_picture, refuse_damage
+from nephroscale.slides.readers.stated_exposure import nd2_exposures
 from nephroscale.slides.readers.stated_mpp import StatedMpp, square_pixels
 
 AXES = {"ZStackLoop": "Z", "TimeLoop": "T", "NETimeLoop": "T"}
@@ -88,6 +89,7 @@ class Nd2Reader(SlideReader):
         planes = picture["sPicturePlanes"]
         names = [str(plane.get("sDescription", "")) for plane in (planes.get("sPlaneNew") or planes["sPlane"]).values()]
         self.channel_names = tuple(names) if len(names) == self.channels else ()
+        self.exposures_ms = nd2_exposures(planes, self.channels)
         um = float(picture["dCalibration"]) if picture.get("bCalibrated") else 0.0
         self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = square_pixels(um, um) if um > 0 else StatedMpp()
 

@@ -35,6 +35,8 @@ REMEDIES = {
     ),
 }
 """Messages of OpenSlide on a DICOM file to what is wrong and what helps."""
+TRESTLE, UNSET = "trestle", 1.0
+"""A vendor whose plain resolution is µm per pixel, and the value that programs write where they know none."""
 EXPORT = "copy it again from its source, or export it as OME-TIFF with its scale"
 SAME_SHAPE = 0.02  # difference of width by height up to which a level is a copy of the first
 
@@ -76,6 +78,8 @@ class OpenslideReader(SlideReader):
             if sides == [None, None] and self.vendor == "aperio":
                 sides = 2 * [properties.get("aperio.MPP")]  # OpenSlide keeps silent about a number that it cannot read
             stated = square_pixels(*sides, generic=self.vendor == "generic-tiff")
+            if self.vendor == TRESTLE and stated.mpp == UNSET:
+                stated = StatedMpp(fault="the file gives 1 as its resolution, as a program does that knows none")
         self.mpp, self.mpp_is_generic, self.scale_fault, self.stretch = stated
         self.scale_doubt = aperio_doubt(properties.get(DESCRIPTION, ""), self.width, self.height)
         self.colour_doubt = self._profile_doubt() if PROFILE in properties else ""

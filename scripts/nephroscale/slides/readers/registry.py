@@ -57,6 +57,11 @@ FOREIGN = {
 """First bytes of the files of microscopes' programs that are not read."""
 HTJ2K = re.compile(rb"\0\0\0\x0cjP  .{12}jph |\xff\x4f\xff\x51.{38}(.{3}){1,4}\xff\x50", re.DOTALL)
 """Beginning of a file or codestream of JPEG 2000, part 15: its brand, or the marker CAP after the marker SIZ."""
+HAMAMATSU, NDPI_TAGS = "hamamatsu", (65420, 65421, 65424)
+"""A vendor of OpenSlide, which goes by the first of these tags alone, and fails where the others are absent."""
+MAKE = 271
+VSI = b"\x18\0IS"
+"""Beginning of Olympus's list of properties after the first bytes of a VSI: its length, and its version (21321)."""
 COMPOUND = b"\xd0\xcf\x11\xe0"
 ORIENTATION = 274
 SEPARATE = 2
@@ -124,7 +129,8 @@ def choose_reader(path: Path, page: int | None = None) -> str:
     """Choose the reader of a slide or a photograph by its content, never by its name only.
 
     OpenSlide reads the formats that it detects, except TIFF of more than 8 bits or of several grey channels, which it
-    would reduce. The fast reader replaces it if sample tiles are equal.
+    would reduce, and plain TIFF without JPEG, whose damaged tiles it would fill. The fast reader replaces it if sample
+    tiles are equal.
 
     Parameters
     ----------
@@ -187,15 +193,26 @@ def candidate_readers(path: Path, page: int | None = None) -> list[str]:
             raise Rejected(fault or UNKNOWN)
         return ["openslide_reader"]
     plain = _check_tiff(path)
+    if vendor == HAMAMATSU and not _is_ndpi(path):
+        vendor = None
     if vendor is None or (vendor == "generic-tiff" and not plain):
         return ["tifffile_reader"]
     readers = [FAST] if vendor in importlib.import_module(READERS[FAST]).VENDORS else []
     return [*readers, "openslide_reader", *(["tifffile_reader"] if vendor == "generic-tiff" else [])]
 
 
+def _is_ndpi(path: Path) -> bool:
+    """Whether a TIFF with a private tag of NDPI is one: it has the others, or the maker's name."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        tags = tiff.pages.first.tags
+        return all(tag in tags for tag in NDPI_TAGS) or "hamamatsu" in str(tags.valueof(MAKE, "")).casefold()
+
+
 def _foreign(path: Path, head: bytes) -> str | None:
     """Name the format of a microscope's program, if it is one of those that are not read."""
-    if head.startswith(TIFF) and path.suffix.lower() == ".vsi":
+    if head.startswith(TIFF) and (path.suffix.lower() == ".vsi" or head[8:].startswith(VSI)):
         return "a VSI file of Olympus, whose TIFF holds previews alone"
     if head.startswith(COMPOUND) and path.suffix.lower() == ".zvi":
         return "a ZVI file of Zeiss"
@@ -214,7 +231,7 @@ def _check_extra(reader: str) -> None:
 
 
 def _check_tiff(path: Path) -> bool:
-    """Whether OpenSlide can read the first page, 8-bit RGB and larger than all others; rotated images are rejected."""
+    """Whether OpenSlide can read the first page, JPEG in RGB and larger than all others; rotated ones are rejected."""
     import tifffile
 
     try:
@@ -234,11 +251,11 @@ def _check_tiff(path: Path) -> bool:
                     _check_colours(each)
             plain = (
                 page.dtype == "uint8"
+                and page.compression == JPEG  # of others, OpenSlide fills damaged tiles, and it is slower
                 and not lab
                 and [other.imagelength * other.imagewidth >= area for other in whole].count(True) == 1
                 and page.samplesperpixel >= 3
                 and UNSPECIFIED not in map(int, page.extrasamples)
-                and not _has_odd_tiles(page)
                 and not (tiff.is_ome and len(tiff.series[0].shape) > 3)
             )
     except Rejected:
@@ -248,13 +265,6 @@ def _check_tiff(path: Path) -> bool:
     if orientation not in {0, 1}:  # 0 is not defined, and written all the same
         raise Rejected(f"its orientation tag is {orientation}, with which tiles are read mirrored; save it upright")
     return plain
-
-
-def _has_odd_tiles(page: TiffPage) -> bool:
-    """Whether uncompressed tiles are no multiple of 1024 bytes; OpenSlide then refuses the file when it is read."""
-    samples = 1 if page.planarconfig == SEPARATE else page.samplesperpixel
-    size = page.tilelength * page.tilewidth * samples * page.bitspersample // 8
-    return page.is_tiled and page.compression == 1 and size % 1024 > 0
 
 
 def _check_segments(page: TiffPage) -> None:

@@ -33,6 +33,7 @@ class SquarePixels(SlideReader):
             setattr(self, name, getattr(reader, name))
         self.parallel, self.scale_fault = reader.parallel, reader.scale_fault
         self.scale_doubt, self.colour_doubt = reader.scale_doubt, reader.colour_doubt
+        self.exposures_ms, self.absent_channels = reader.exposures_ms, reader.absent_channels
         self._reader, self._stretch = reader, stretch
         self.sizes = tuple(
             (max(1, int(wide * stretch[0] + 1e-6)), max(1, int(high * stretch[1] + 1e-6)))
