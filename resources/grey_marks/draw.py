@@ -320,6 +320,7 @@ def _ruler(pen: Pen, random: np.random.Generator, x: float, y: float) -> None:
 
 
 KINDS: dict[str, Kind] = {
+    "text of 8 or 9": _text(8, 9),
     "text of 10 to 12": _text(10, 12),
     "text of 13 to 15": _text(13, 15),
     "text of 16 to 20": _text(16, 20),

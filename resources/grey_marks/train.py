@@ -33,6 +33,7 @@ FONTS = [
     for path in sorted((Path(mpl.get_data_path()) / "fonts/ttf").glob("*.ttf"))
     if path.stem.startswith(("DejaVu", "STIXGeneral", "cmr", "cmss", "cmb", "cmtt")) and "Display" not in path.stem
 ]
+OFTEN = ("text of 8 or 9", "text of 10 to 12", "text of 13 to 15", "several words", "dashed circle", "dashed line")
 RATE = 4e-3  # of learning
 SEEN = 12  # levels by which a mark changes a pixel that counts
 COVERED, TOUCHED = 0.5, 0.08  # from where on a pixel is of a mark; up to where it is tissue
@@ -73,12 +74,12 @@ def sample(pool: list[np.ndarray], random: np.random.Generator) -> tuple[np.ndar
     """A square with marks or without: its levels, what is covered, and which pixels count."""
     before = picture = cut(pool, random).astype(np.float32)
     cover = np.zeros(picture.shape, np.float32)
-    names = list(KINDS)
+    names = [*KINDS, *OFTEN, *OFTEN]
     for _ in range(int(random.choice([0, 1, 3, 4, 5, 6]))):
         kind = names[int(random.integers(len(names)))]
         place = (float(random.uniform(-10, SHEET - 40)), float(random.uniform(-5, SHEET - 15)))
         tone = float(random.choice([0, 255, random.uniform(0, 255), random.uniform(0, 255), random.uniform(0, 255)]))
-        opacity = float(random.uniform(0.35, 0.9)) if random.random() < 0.3 else 1.0
+        opacity = float(random.uniform(0.35, 0.9)) if random.random() < 0.2 else 1.0
         picture, own = draw_mark(
             picture, kind, random, FONTS, place=place, tone=tone, opacity=opacity, smooth=bool(random.random() < 0.55)
         )

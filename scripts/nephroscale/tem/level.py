@@ -60,7 +60,7 @@ def find_one_level(levels: Levels) -> Iterator[tuple[Window, np.ndarray]]:
         rows, columns = np.divmod(places[squares == group], image.shape[1])
         row, column = int(rows[0]), int(columns[0])
         level = int(image[row, column])
-        if found[row, column] or _is_tissue(levels.counts, level):
+        if found[row, column] or is_end_of_tissue(levels.counts, level):
             continue
         box = np.s_[row : int(rows[-1]) + 1, int(columns.min()) : int(columns.max()) + 1]
         if box[0].stop - row > HIGHEST * image.shape[0] or box[1].stop - box[1].start > WIDEST * image.shape[1]:
@@ -84,7 +84,7 @@ def _usual(numbers: np.ndarray, levels: np.ndarray) -> int:
     return max(1, int(np.sort(most)[-FEW - 1]))
 
 
-def _is_tissue(counts: np.ndarray, level: int) -> bool:
+def is_end_of_tissue(counts: np.ndarray, level: int) -> bool:
     """Whether a level is an end of the tissue's range: tissue has hardly any beyond, and many a little inside."""
     beyond = counts[: max(0, level - SPREAD)].sum(), counts[level + SPREAD + 1 :].sum()
     close = counts[level + 2 : level + CLOSE].sum(), counts[max(0, level - CLOSE + 1) : max(0, level - 1)].sum()

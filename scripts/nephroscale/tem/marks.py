@@ -18,6 +18,7 @@ from nephroscale.tem.level import find_one_level
 from nephroscale.tem.lines import draw_lines, find_lines
 from nephroscale.tem.network import find_drawn
 from nephroscale.tem.pure import find_pure_shapes
+from nephroscale.tem.runs import find_runs
 from nephroscale.tem.screen import DARK_KIND, EVEN_KIND, PALE_KIND, Levels, find_groups, find_parts
 from nephroscale.tem.shapes import (
     Window,
@@ -215,7 +216,8 @@ def find_marks(image: np.ndarray, *, network: bool = True) -> np.ndarray:
     lines = find_lines(levels)
     for window in find_insets(image, *lines):
         mask[window] = True
-    for window, shape in chain(draw_lines(image, lines), find_one_level(levels), find_sharp_shapes(levels)):
+    searches = (draw_lines(image, lines), find_one_level(levels), find_runs(levels), find_sharp_shapes(levels))
+    for window, shape in chain.from_iterable(searches):
         mask[window] |= shape
     glyphs, letters, bars = drawn.glyphs, drawn.letters, drawn.bars
     for y, x, h, w, tone in select_text(glyphs, letters, bars, image.shape):

@@ -21,9 +21,11 @@ from nephroscale.tem.screen import Levels
 from nephroscale.tem.shapes import spread_of, square
 
 WEIGHTS, SCREEN_WEIGHTS = (Path(__file__).with_name(f"{name}.safetensors") for name in ("marks", "screen"))
-LIKELY, LEAST = -1.0, 12  # logit of the pixels of a group, and their number
-SURE, LEAST_SURE = 2.0, 6  # the same of its surer pixels: some membranes are a little like drawn lines
-LEAST_SUREST = 12  # such pixels of at least one mark of an image
+LIKELY, LEAST = -1.0, 4  # logit of the pixels of a group, and their number
+APART = 4  # pixels by which groups are grown: those that touch then are a word, a dashed line, or parts of an arrow
+SURE, MOST = 1.5, 3.0  # logit beyond which pixels are evidence of a mark, and the evidence of one at most
+LEAST_OWN, LEAST_TOGETHER = 0.5, 5.0  # evidence of a group, and of those together
+LEAST_BEST = 26.0  # the same of at least one mark of an image: some membranes are a little like drawn lines
 THICKEST = 14  # pixels from the middle of a group to its edge; holes and empty resin are thicker
 LONG = 0.9  # share of the side; longer groups are borders of pictures side by side, or lines that are found otherwise
 EVEN, EDGE = 4, 8  # range of the levels among neighbours in an even area, and pixels of its edge
@@ -33,7 +35,7 @@ BAND, HALO = 1_500_000, 56  # pixels that are looked at at once, and rows beyond
 AROUND, GAIN = 7, np.float32(5)  # pixels of the surroundings, and weight of the difference from them
 SCREEN_LIKELY, SCREEN_SURE = -3.0, 0.0  # logit of the blocks of a group, and of one of them at least
 SCREEN_HALO = 4  # blocks beyond a band that matter to it
-MOST = 0.6  # share of an image from which on it is cheaper to look at all of it
+MOST_SCREENED = 0.6  # share of an image from which on it is cheaper to look at all of it
 SCREENED, SCREEN_GAIN = 8, np.float32(1 / 25)  # pixels of a block, and weight of the difference for the first network
 AT_ONCE = 400_000  # values that are multiplied at once and stay in the processor's cache
 MARGIN = 2  # zeros before and after maps, as the largest dilation
@@ -52,7 +54,7 @@ def find_drawn(levels: Levels) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        bool [h, w], thin groups of likely pixels; none unless one group is sure.
+        bool [h, w], thin groups of likely pixels; none unless some of them are sure.
     """
     image = levels.image
     height, width = image.shape
@@ -64,13 +66,22 @@ def find_drawn(levels: Levels) -> np.ndarray:
         logits[cv2.dilate(even, square(THICKEST + EDGE)) > 0] = -np.inf
     likely = (logits > LIKELY).view(np.uint8)
     number, labels, stats = cv2.connectedComponentsWithStats(likely, connectivity=8)[:3]
-    area, sure = (np.bincount(labels[logits > limit], minlength=number) for limit in (LIKELY, SURE))
-    fits = (area >= LEAST) & (sure >= LEAST_SURE)
+    places = np.flatnonzero(logits > SURE)
+    evidence = np.minimum(logits.ravel()[places] - SURE, MOST)
+    own = np.bincount(labels.ravel()[places], weights=evidence, minlength=number)
+    fits = (stats[:, 4] >= LEAST) & (own >= LEAST_OWN)
     fits &= (stats[:, 2] < LONG * look.shape[1]) & (stats[:, 3] < LONG * look.shape[0])
     fits[labels[cv2.erode(likely, square(THICKEST)) > 0]] = False
     fits[0] = False
-    if (sure * fits).max() < LEAST_SUREST:
+    if own[fits].sum() < LEAST_BEST:
         return np.zeros(image.shape, bool)
+    words, of_place = cv2.connectedComponents(cv2.dilate(likely, square(APART)), connectivity=8)
+    word = np.zeros(number, np.intp)
+    word[labels.ravel()[places]] = of_place.ravel()[places]
+    together = np.bincount(word[fits], weights=own[fits], minlength=words)
+    if together.max() < LEAST_BEST:
+        return np.zeros(image.shape, bool)
+    fits &= together[word] >= LEAST_TOGETHER
     found: np.ndarray = fits[labels]
     return found.repeat(2, axis=0).repeat(2, axis=1)[:height, :width] if large else found
 
@@ -138,7 +149,7 @@ def compute_some_logits(image: np.ndarray, layers: Layers) -> np.ndarray:
     may_be = _select_blocks(screen_blocks(padded, load_screen_layers()))
     near = cv2.dilate(may_be, square(HALO // SCREENED))
     boxes = cv2.connectedComponentsWithStats(near, connectivity=8)[2][1:, :4]
-    if (boxes[:, 2] * boxes[:, 3]).sum() > MOST * may_be.size:
+    if (boxes[:, 2] * boxes[:, 3]).sum() > MOST_SCREENED * may_be.size:
         return compute_logits(image, layers)
     result = np.full(padded.shape, -np.inf, np.float32)
     for x, y, w, h in (boxes * SCREENED).tolist():
