@@ -7,6 +7,7 @@ STAMP := $(VENV)/.ready
 LOCKS := envs/requirements.lock envs/dev.lock
 CRATE := .venv-crate
 SITE := .venv-docs
+EXTRAS := .venv-extras
 CORES ?= all
 TINY := --configfile config/tiny.yaml
 PERMUTED := results/permuted1 results/permuted2 results/permuted3
@@ -15,7 +16,7 @@ PERMUTED := results/permuted1 results/permuted2 results/permuted3
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo permuted demo-check demo-docs demo-slurm tiny test test-quick test-emulated test-install test-long test-slurm lint format types bench docs lock clean
+.PHONY: help setup demo permuted demo-check demo-docs demo-slurm tiny test test-quick test-emulated test-install test-extras test-long test-slurm lint format types bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +49,17 @@ $(SITE)/.ready: envs/docs.lock
 	  { echo "the packages of envs/docs.lock could not be installed: check the network or pip's index, then run make again"; exit 1; }
 	@touch $@
 
+# The readers of optional packages. They share the packages of .venv, which stays without them.
+$(EXTRAS)/.ready: $(STAMP)
+	$(PYTHON) -m venv $(EXTRAS)
+	folder='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	  $(BIN)/python -c "$$folder" >"$$($(EXTRAS)/bin/python -c "$$folder")/shared.pth"
+	$(EXTRAS)/bin/python -m pip install --quiet oiffile $$($(BIN)/python -c 'import tomllib; \
+	  extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
+	  print(*extras["im-formats"], *extras["tem-formats"], *extras["ocr"])') || \
+	  { echo "the packages of the extras could not be installed: check the network or pip's index, then run make again"; exit 1; }
+	@touch $@
+
 demo: setup ## run the whole workflow on the demo cohort, up to the report (about 5 minutes on two cores, after the installation)
 	$(BIN)/python resources/demo/generate.py demo --out demo/demo --jobs 2
 	$(BIN)/snakemake --cores $(CORES) all
@@ -68,7 +80,7 @@ tiny: setup ## run the whole workflow on the smallest cohort (about one minute)
 	$(BIN)/python resources/demo/generate.py tiny --out demo/tiny --jobs 2
 	$(BIN)/snakemake $(TINY) --cores $(CORES) all
 
-test: setup $(CRATE)/.ready ## run all tests except the long ones and those of test-slurm, test-emulated and test-install
+test: setup $(CRATE)/.ready ## run all tests except the long ones and those of test-slurm, test-emulated, test-install and test-extras
 	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=25 -m "not cluster and not emulated and not installed and not long"
 
 test-quick: setup ## run the fast tests, without Snakemake runs
@@ -79,6 +91,11 @@ test-emulated: setup ## compare the artifacts of a small study with those of an 
 
 test-install: setup ## build and install the wheel, and run the whole workflow from it in another folder
 	$(BIN)/python -m pytest -n 0 -m installed --durations=5 tests/workflow/test_wheel.py
+
+test-extras: setup $(EXTRAS)/.ready ## test what needs the extras im-formats, tem-formats and ocr
+	PYTHONPATH=scripts:tests $(EXTRAS)/bin/python -m pytest -n 0 -m "not long" tests/slides/test_samples.py tests/slides/test_scale_bar.py \
+	  tests/slides/readers/test_czi_reader.py tests/slides/readers/test_lif_reader.py tests/slides/readers/test_nd2_reader.py \
+	  tests/slides/readers/test_oib_reader.py tests/slides/readers/test_stated_exposure.py
 
 test-long: setup ## run the long tests: shell blocks of the documents, 199 permutations, a report of 2,000 cases, a large slide, every benchmark
 	$(BIN)/python -m pytest -n 0 -m long --durations=5
@@ -118,6 +135,6 @@ lock: ## resolve envs/*.in into envs/*.lock
 	sh envs/lock.sh
 
 clean: ## remove the environment, the demo cohort and its results (never a store elsewhere)
-	rm -rf .venv .venv-crate .venv-docs build demo .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-crate .venv-docs .venv-extras build demo .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	if [ -d results ]; then rm -rf results; fi
 	if [ -d store ]; then chmod -R u+w store && rm -rf store; fi

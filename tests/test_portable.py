@@ -29,8 +29,7 @@ PATIENTS = [(f"P{k}", ("IgAN", "MN")[k % 2], "diagnosis") for k in range(4)] + [
 #: Images that the reduced study lacks: P1 and P3 are left with all modalities, and P0 with the slide on which the
 #: segmenter searches.
 NOT_READ = ("P0-IM", "P2-OM", "P2-IM")
-#: The patient whose slide stays tiled. OpenSlide reads it, and its compositing takes long in the emulator; plain images
-#: are read by tifffile.
+#: The patient whose slide has JPEG tiles; the others are read by tifffile.
 TILED = "P1"
 #: Sides of the micrographs of patients with all modalities, and of the others: where marks and defects are looked for,
 #: the time in the emulator grows with the number of pixels.
@@ -76,8 +75,8 @@ def _reduce(folder: Path, config: dict[str, Any]) -> None:
         part = SMALL_MICROGRAPH if lacks_modality else MICROGRAPH
         cv2.imwrite(str(micrograph), cv2.imread(str(micrograph), cv2.IMREAD_UNCHANGED)[part])
     for slide in (folder / "raw").glob("*-OM.tif"):
-        if slide.name != f"{TILED}-OM.tif":
-            tifffile.imwrite(slide, tifffile.imread(slide), photometric="rgb")
+        tiles = {"tile": (128, 128), "compression": "jpeg"} if slide.name == f"{TILED}-OM.tif" else {}
+        tifffile.imwrite(slide, tifffile.imread(slide), photometric="rgb", **tiles)
     config["om"]["mpp"] = config["im"]["mpp"] = 2.0
     config["glomeruli"]["crop_px"] = 64
     config["features"]["encoders"] = {modality: {"size_px": 64} for modality in ("OM", "IM", "TEM")}

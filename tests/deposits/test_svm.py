@@ -84,3 +84,15 @@ def test_one_person_with_deposits_is_too_few():
     persons = ["A" if label else f"P{i}" for i, label in enumerate(labels)]
     with pytest.raises(Rejected, match="1 with and 60 without"):
         fit_svm(features, labels, persons, seed=1)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_calibration_on_few_persons_never_inverts_the_decision(seed):
+    random = np.random.default_rng(seed)
+    labels = np.arange(8) < 4
+    features = random.normal(size=(8, 50))  # no relation: held-out values are then lower for the class they miss
+    svm = fit_svm(features, labels, [f"P{k}" for k in range(8)], seed)
+    shown = random.normal(size=(40, 50))
+    order = np.argsort(svm.decision_values(shown))
+    assert svm.parameters.slope > 0
+    assert (np.diff(svm.probabilities(shown)[order]) >= 0).all()

@@ -12,7 +12,7 @@ from shapely import box as rectangle
 from nephroscale.arrays import read_array, read_attributes, write_arrays
 from nephroscale.deposits.backbone import pooled_features
 from nephroscale.deposits.evaluate import evaluate_deposits
-from nephroscale.deposits.images import InstanceSequence, load_pictures
+from nephroscale.deposits.images import InstanceSequence, find_contradictions, load_pictures
 from nephroscale.deposits.localisation import localise, read_heat
 from nephroscale.deposits.plain import list_items
 from nephroscale.deposits.predictions import read_predictions, read_weight
@@ -113,7 +113,7 @@ def test_pixels_of_test_patients_reach_no_training(study, tmp_path, models):
 
 def test_a_site_without_positive_images_is_rejected_with_the_reason(study, tmp_path):
     task = Task(study[1], "0", "mesangial", "svm", 1)
-    with pytest.raises(Rejected, match="images with and images without deposits"):
+    with pytest.raises(Rejected, match="training side are without deposits; read images with deposits, too"):
         train_deposits(task, study[0], SETTINGS, Checkpoint(tmp_path, "x"), out=tmp_path / "out")
 
 
@@ -185,6 +185,18 @@ def test_a_reading_of_a_copy_counts_for_the_image_that_is_used(tmp_path):
     assert [(one.id, one.label) for one in found] == [("B", True), ("C", False)]
     own = load_pictures(bags, {"A": False, "Y": True, "X": True}, SIZE)
     assert [(one.id, one.label) for one in own] == [("A", False)]  # its own reading counts first
+
+
+def test_copies_that_were_read_differently_are_named(tmp_path):
+    pictures(tmp_path, [1, 1, 1])
+    bags = {"P": tmp_path / "P.zarr"}
+    copies = read_attributes(bags["P"])["copies"]
+    copy, original = next(iter(copies.items()))
+    found = find_contradictions(bags, {"P": {copy: "0", original: "mesangial"}, "Q": {}})
+    assert list(found) == [copy]
+    assert found[copy].startswith(f"read as 0, but it shows the same as {original}, read as mesangial")
+    for readings in ({copy: "1", original: "1"}, {copy: "0"}, {original: "0"}):
+        assert find_contradictions(bags, {"P": readings}) == {}
 
 
 def test_heat_has_a_map_for_each_instance(evaluated):

@@ -95,3 +95,30 @@ def test_other_weights_of_the_package_are_refused(tmp_path, monkeypatch):
         prepare_weights(NAME)
     assert not list(tmp_path.rglob("*.part"))
     assert not prepared_path(NAME).exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"cut", {"a": torch.zeros(2)}])
+def test_a_package_whose_file_is_missing_or_damaged_or_another_is_named(tmp_path, monkeypatch, content):
+    place = tmp_path / "weights.pth"
+    if isinstance(content, dict):
+        torch.save(content, place)
+    elif content is not None:
+        place.write_bytes(content)
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    monkeypatch.setitem(PREPARED, NAME, PREPARED[NAME].__class__(PREPARED[NAME].package, str(place), "0" * 64))
+    with pytest.raises(NephroscaleError, match=f"The package {PREPARED[NAME].package} carries other weights") as fault:
+        prepare_weights(NAME)
+    assert str(place) in str(fault.value)
+
+
+def test_an_environment_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    (tmp_path / "share").write_text("a file in place of the folder")
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    with pytest.raises(NephroscaleError, match="cannot be written: Not a directory") as fault:
+        prepare_weights(NAME)
+    assert str(prepared_path(NAME)) in str(fault.value)
+
+
+def test_converted_weights_have_the_expected_digest(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    assert prepare_weights(NAME) == prepared_path(NAME)

@@ -115,7 +115,7 @@ def test_the_page_states_that_the_order_did_not_come_out(written):
     order = json.loads((written[0] / "metrics.json").read_text())["any"]["order"]
     assert order.startswith("The paper's order (a) < (b) < (c) did not come out in these images: ")
     assert (
-        "(b) alone is right on 4 images and (a) alone on 0; (c) alone is right on 1 images and (b) alone on 1." in order
+        "(b) alone is right on 4 images and (a) alone on 0; (c) alone is right on 1 image and (b) alone on 1." in order
     )
     assert order.replace("<", "&lt;").replace("'", "&#39;") in (written[0] / "index.html").read_text()
 

@@ -35,6 +35,12 @@ def test_facts_of_a_slide(slide, make_row):
     )
 
 
+def test_a_scale_that_cannot_be_used_is_told_with_what_to_do(make_row):
+    for fault, joint in (("it is blank", "; give"), ("it is bent; resample it", ", or give")):
+        with pytest.raises(Rejected, match=f"no scale that can be used: {fault}{joint} nm per pixel in the table"):
+            with_scale(ImageFacts(), None, make_row("TEM"), generic=False, fault=fault)
+
+
 def test_facts_survive_writing_and_reading(tmp_path):
     scale, other = Scale(0.25, "um", "file"), Scale(0.5, "um", "table")
     accepted = ImageFacts(digest="d", reader="r", width=3, scale=scale, other_scales=(other,), unreadable_probes=0.1)

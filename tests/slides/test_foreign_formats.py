@@ -18,6 +18,10 @@ from nephroscale.slides.foreign_formats import foreign_fault
         ),
         (b"SIS\0\x40", "it is an ETS file of Olympus, a part of a VSI slide, which is not read"),
         (b"SQLite format 3\0", "it is an SQLite database, which is not read"),
+        (b"BZh91AY", "it is a file packed by bzip2; unpack it"),
+        (b"{\\rtf1", "it is a text in RTF, perhaps with a picture, which is not read; save it as TIFF"),
+        (b"SIMPLE  =    T", "it is a FITS file, which is not read; save it as TIFF"),
+        (b"II\xbc\1", "it is a JPEG XR file, which is not read; save it as TIFF"),
         (b"II*\0", ""),
     ],
 )

@@ -25,7 +25,7 @@ def slide(tmp_path):
 
 
 def test_a_header_states_what_the_whole_image_does(slide):
-    assert read_header(slide) == Header("generic-tiff", 320, 256, 0.5, mpp_is_generic=True)
+    assert read_header(slide) == Header("tiff", 320, 256, 0.5, mpp_is_generic=True)
     facts = describe_header(slide, ROW)
     full = describe_image(slide, ROW)
     assert (facts.width, facts.height, facts.scale, facts.other_scales) == (

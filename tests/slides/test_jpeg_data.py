@@ -1,5 +1,4 @@
 import io
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -103,13 +102,11 @@ def test_a_few_bytes_too_many_are_no_damage(tmp_path, grey) -> None:
             assert read_samples(tmp_path / "a.jpg").shape == grey.shape
 
 
-def test_what_others_write_to_the_standard_error_is_passed_on(capfd, grey, monkeypatch) -> None:
-    decode = cv2.imdecode
-
-    def beside(*arguments: object) -> np.ndarray:
-        os.write(2, b"a line of another thread\n")
-        return decode(*arguments)
-
-    monkeypatch.setattr(cv2, "imdecode", beside)
-    assert decode_strictly(jpeg(grey, "L")) is not None
-    assert capfd.readouterr().err == "a line of another thread\n"
+def test_colours_that_are_subsampled_in_an_uncommon_way_are_read(grey) -> None:
+    data = bytearray(jpeg(np.full_like(grey, 90), "RGB", subsampling=0))
+    frame = data.index(b"\xff\xc0") + 11
+    data[frame : frame + 9 : 3] = bytes([0x31, 0x11, 0x11])  # the colours have a third of the width
+    for factor in (1, 2):
+        pixels = decode_strictly(bytes(data), "RGB", factor)
+        assert pixels is not None
+        assert pixels.shape == (round(203 / factor), round(301 / factor), 3)

@@ -98,6 +98,7 @@ def test_pixels_that_are_not_square_give_no_scale(tmp_path: Path) -> None:
         ("PixelSizeX=3,25E-009\n", 3.25),
         ("$$SM_MICRON_BAR 100\n$$SM_MICRON_MARKER 0,5um", 5.0),
         ("XpixCal=307,6923\nUnit=micron", 3.25),
+        ("PixelSizeX=3.2e-009\nPixelSizeY=3.3e-009\n", 3.25),  # the mean of sides that are nearly equal
     ],
 )
 def test_decimal_commas_of_a_microscopes_program_are_read(text: str, nm: float) -> None:
@@ -184,3 +185,66 @@ def test_a_sidecar_of_another_size_or_without_a_scale_is_not_used(tmp_path: Path
 )
 def test_text_without_a_usable_scale_gives_none(text: str) -> None:
     assert parse_scale(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PixelSizeX=3.25e-009\nPixelSizeY=6.5e-009\n",
+        "XpixCal=307.6923\nYpixCal=153.84615\nUnit=micron\n",
+        "<MicroscopeImage><pixelSize><x><numericValue>3.25E-09</></x><y><numericValue>6.5E-09</></y></pixelSize>",
+    ],
+)
+def test_unequal_sides_in_a_text_give_no_scale_but_a_reason(tmp_path: Path, text: str) -> None:
+    assert parse_scale(text) is None
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS)
+    (tmp_path / "a.txt").write_text(text)
+    raw._names_in.cache_clear()
+    fault = read_picture_header(tmp_path / "a.tif").scale_fault
+    assert fault == "its pixels are not square (3.25 x 6.5 nm, by the microscope's file beside it); resample it"
+
+
+@pytest.mark.parametrize("micro", ["\u00b5".encode("latin1"), "\u00b5".encode(), "\u03bc".encode("shift-jis"), b"u"])
+def test_a_micro_sign_in_any_code_is_read(tmp_path: Path, micro: bytes) -> None:
+    (tmp_path / "a.txt").write_bytes(b"$$SM_MICRON_BAR 100\n$$SM_MICRON_MARKER 0.5" + micro + b"m\n")
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS)
+    raw._names_in.cache_clear()
+    found = read_sidecar_scale(tmp_path / "a.tif", 64)
+    assert found is not None
+    assert found.nm_per_px == pytest.approx(5)
+
+
+def test_thousands_of_a_marker_are_no_decimals() -> None:
+    assert parse_scale("$$SM_MICRON_BAR 10\n$$SM_MICRON_MARKER 1,000nm\n") is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "size"),
+    [(b"pm", 3250.0), ("µm".encode("utf-16-le"), 0.00325), ("µm".encode("latin1"), 0.00325), (b"A", 32.5)],
+)
+def test_units_of_gatan_in_any_code_are_read(tmp_path: Path, unit: bytes, size: float) -> None:
+    units = [(code, "B", len(unit), unit, True) for code in (65003, 65004)]
+    sizes = [(code, "d", 1, size, True) for code in (65009, 65010)]
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS, **tags(extratags=units + sizes))
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        found = read_tiff_scale(tiff.pages.first)
+    assert found is not None
+    assert found.nm_per_px == pytest.approx(3.25)
+
+
+ZEISS_STORE = b"DP_IMAGE_STORE\r\nStore resolution = %d * 48\r\n" + ZEISS
+
+
+@pytest.mark.parametrize("kind", ["FEI", "Zeiss", "JEOL"])
+def test_metadata_of_a_picture_that_was_resized_give_no_scale_but_a_reason(tmp_path: Path, kind: str) -> None:
+    for width in (64, 128):
+        more = {
+            "FEI": tags(extratags=[(34682, "s", 0, FEI + b"[Image]\r\nResolutionX=%d\r\n" % width, True)]),
+            "Zeiss": tags(extratags=[(34118, "s", 0, ZEISS_STORE % width, True)]),
+            "JEOL": tags(description=f"$CM_FULL_SIZE {width} 48\n$$SM_MICRON_BAR 100\n$$SM_MICRON_MARKER 325nm\n"),
+        }[kind]
+        tifffile.imwrite(tmp_path / "a.tif", PIXELS, **more)
+        header = read_picture_header(tmp_path / "a.tif")
+        assert (header.scale is None) == (width == 128)
+        fault = "the microscope's metadata in it are of a picture 128 pixels wide, not 64"
+        assert header.scale_fault == (fault if width == 128 else "")

@@ -84,8 +84,9 @@ def test_only_a_round_number_with_its_unit_is_a_length(text, nm):
     assert parse_length(text) == (None if nm is None else pytest.approx(nm))
 
 
-def test_a_bar_with_its_text_gives_the_scale(tissue):
-    found = read_bar(draw(tissue, (100, 440, 160, 8), 255), says("500 nm"))
+@pytest.mark.parametrize("text", ["500 nm", "500 NM", "0.5 UM", "0,5 Microns"])
+def test_a_bar_with_its_text_gives_the_scale(tissue, text):
+    found = read_bar(draw(tissue, (100, 440, 160, 8), 255), says(text))
     assert found.nm_per_px == pytest.approx(500 / 160, rel=0.01)
 
 

@@ -86,6 +86,26 @@ def test_one_pixel_is_no_picture(tmp_path: Path, grey: np.ndarray, name: str) ->
     assert facts.reason == "the image has only 1 x 1 pixels"
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.int16])
+def test_unsigned_numbers_that_were_stored_as_signed_are_refused(tmp_path: Path, shared: Path, kind: type) -> None:
+    levels = np.asarray(Image.open(shared / "data/tem/isbi2012_0.png").convert("L")).astype(int)
+    levels *= 1 if kind is np.int8 else 257
+    middle = -int(np.iinfo(kind).min)
+    tifffile.imwrite(tmp_path / "a.tif", (levels - middle).astype(kind), photometric="minisblack")
+    read_tem(tmp_path / "a.tif")
+    tifffile.imwrite(tmp_path / "a.tif", levels.astype(kind), photometric="minisblack")  # beyond the middle below 0
+    with pytest.raises(Rejected, match="as where unsigned numbers were stored as signed"):
+        read_tem(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("name", "bits"), [("a.png", 2), ("a.png", 4), ("a.bmp", 4), ("a.tif", 4)])
+def test_a_picture_of_few_grey_levels_is_named_so(tmp_path: Path, grey: np.ndarray, name: str, bits: int) -> None:
+    coarse = grey >> (8 - bits) << (8 - bits)
+    Image.fromarray(coarse.astype(np.uint16) * 100 if name == "a.tif" else coarse).save(tmp_path / name)
+    with pytest.raises(Rejected, match=r"has only [0-9]+ grey levels; save it with all its levels, in 8 or 16 bits"):
+        read_tem(tmp_path / name)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_signed_numbers_that_were_stored_as_unsigned_are_refused(tmp_path: Path, shared: Path, dtype: type) -> None:
     for name in ("isbi2012_0.png", "isbi2012_3.png", "gbm_snider_A1--0024.jpg"):

@@ -162,7 +162,7 @@ def test_an_image_with_more_marks_than_the_limit_is_rejected_with_their_share(tm
 
 
 def test_no_images_at_all(tmp_path: Path) -> None:
-    with pytest.raises(Rejected, match="no usable TEM image"):
+    with pytest.raises(Rejected, match="the table of images lists no TEM image of this patient"):
         prepare_tem([], SETTINGS, tmp_path / "bag")
 
 

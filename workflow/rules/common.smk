@@ -135,9 +135,10 @@ def list_deposits(wildcards):
     pre_pass.settle()
     if not plan.units("deposits"):
         raise NephroscaleError(
-            "There is nothing to learn about electron-dense deposits.",
+            "There is nothing to learn about electron-dense deposits: no image that may train has a reading.",
             where="column deposits of the table of images, and deposits.sites",
-            fix="Fill the column for TEM images (0, 1 or sites), and name a site in the configuration.",
+            fix="Fill the column for TEM images (0, 1 or sites) of patients whose use is diagnosis or segmentation, and name "
+            "a site in the configuration.",
         )
     pages = [str(plan.results / name) for name, _ in plan.stages["deposits"].pages]
     return [*receipts_of_stages(plan, "deposits"), *pages]

@@ -9,7 +9,9 @@ SITES = ("mesangial", "subepithelial", "intramembranous", "subendothelial")
 ANY = "any"
 """The question whether an image shows deposits at any site."""
 
-_NONE, _SOME = frozenset({"0", "none", "no"}), frozenset({"1", "yes"})
+_NONE = frozenset({"0", "0.0", "none", "no", "false", "negative", "absent"})  # 0.0 and 1.0 where other cells are empty
+_SOME = frozenset({"1", "1.0", "yes", "true", "positive", "present"})
+_SEPARATORS = re.compile(r"[;,+/|&；，、]|\band\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,12 @@ class Deposits:
 
 
 def parse_deposits(text: str) -> Deposits | None:
-    """Read a cell such as ``0``, ``none``, ``1`` or ``mesangial;subepithelial``; None for any other text."""
-    words = {word.strip().casefold() for word in re.split("[;,+/]", text)} - {""}
+    """Read a cell such as ``0``, ``none``, ``1`` or ``mesangial;subepithelial``; None for any other text.
+
+    Numbers and words for both answers are read as spreadsheets and laboratories write them, and sites with other
+    separators and with a hyphen.
+    """
+    words = {re.sub("^(sub|intra)[- ]", r"\1", word.strip().casefold()) for word in _SEPARATORS.split(text)} - {""}
     if len(words) == 1 and words <= _NONE | _SOME:
         return Deposits(words <= _SOME)
     return Deposits(True, tuple(site for site in SITES if site in words)) if words and words <= set(SITES) else None

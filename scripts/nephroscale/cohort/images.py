@@ -93,8 +93,8 @@ def read_images(
         if cells.get("deposits") and deposits is None:
             row_errors.add(
                 "deposits",
-                f"{cells['deposits']!r} is no reading; write 0, 1, or sites such as {';'.join(SITES[:2])}"
-                " (a file of outlines belongs into the column deposit_outlines).",
+                f"{cells['deposits']!r} is no reading; write 0, 1, or one or several of {';'.join(SITES)}, or leave the"
+                " cell empty if nobody read the image (a file of outlines belongs into the column deposit_outlines).",
             )
         if bool(cells.get("same_as")) != bool(cells.get("same_as_reason")):
             empty, given = sorted(("same_as", "same_as_reason"), key=lambda column: bool(cells.get(column)))

@@ -68,7 +68,11 @@ def evaluate_deposits(
     """
     pictures = load_pictures(bags, labels, settings.backbone.size_px)
     if not pictures or not models:
-        raise Rejected("no variant could be trained" if pictures else "the test side has no labelled image")
+        raise Rejected(
+            "no variant could be trained"
+            if pictures
+            else "the test side has no labelled image; read images of more patients"
+        )
     found, weight = predict_joined(models, pictures, settings, seed=seed, device=device)
     out.mkdir()
     rows = [

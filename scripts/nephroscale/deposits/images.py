@@ -133,6 +133,33 @@ def load_pictures(bags: Mapping[str, Path], labels: Mapping[str, bool] | None, s
     return found
 
 
+def find_contradictions(bags: Mapping[str, Path], readings: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Find copies of one image that were read differently.
+
+    Parameters
+    ----------
+    bags
+        Patient to the object of the stage `tem`.
+    readings
+        Patient to image id to reading, as :meth:`~nephroscale.cohort.deposits.Deposits.to_text` gives it.
+
+    Returns
+    -------
+    dict
+        Copy that is not used, to what contradicts it.
+    """
+    found = {}
+    for patient, path in sorted(bags.items()):
+        read = readings.get(patient, {})
+        for copy, original in sorted(read_attributes(path)["copies"].items()):
+            if copy in read and original in read and read[copy] != read[original]:
+                found[copy] = (
+                    f"read as {read[copy]}, but it shows the same as {original}, read as {read[original]}; that reading"
+                    " is used, so check both"
+                )
+    return found
+
+
 def with_copies(bags: Mapping[str, Path], labels: Mapping[str, bool]) -> dict[str, bool]:
     """Give an image without a label that of its first copy that has one: the stage `tem` uses one image of several.
 

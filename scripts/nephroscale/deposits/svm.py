@@ -20,6 +20,7 @@ from nephroscale.errors import Rejected
 KERNELS = ("linear", "rbf")
 COSTS = (0.001, 0.01, 0.1, 1.0, 10.0)
 INNER_FOLDS = 3
+LEAST_SLOPE = 1e-3  # of the sigmoid of decision values: higher ones never mean lower probabilities
 FILE, PARAMETERS = "svm.safetensors", "svm.json"
 
 
@@ -175,14 +176,19 @@ def inner_folds(
     counts = [len({p for p, label in zip(persons, labels, strict=True) if label == side}) for side in (False, True)]
     if min(counts) < 2:
         raise Rejected(
-            f"too few persons on the training side: {counts[1]} with and {counts[0]} without deposits, 2 of each needed"
+            f"too few persons on the training side: {counts[1]} with and {counts[0]} without deposits, of 2 needed; "
+            "read images of more patients"
         )
     divided = StratifiedGroupKFold(min(INNER_FOLDS, *counts), shuffle=True, random_state=seed)
     yield from (sides for sides in divided.split(features, labels, persons) if len(set(labels[sides[0]].tolist())) == 2)
 
 
 def _calibrate(values: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Fit Platt's sigmoid to held-out decision values: slope and offset, with his priors for the targets."""
+    """Fit Platt's sigmoid to held-out decision values: slope and offset, with his priors for the targets.
+
+    A falling sigmoid would invert what the machine has learnt: with few persons, held-out values of a class that is
+    rarer in the other folds are lower by chance. It is then all but flat.
+    """
     from scipy.optimize import minimize
 
     positive, negative = labels.sum(), (~labels).sum()
@@ -195,7 +201,14 @@ def _calibrate(values: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
         return float(cost.mean()), np.array([(error * values).mean(), error.mean()])
 
     found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS")
-    return float(found.x[0]), float(found.x[1])
+    if found.x[0] >= LEAST_SLOPE:
+        return float(found.x[0]), float(found.x[1])
+
+    def flat(x: np.ndarray) -> tuple[float, np.ndarray]:
+        cost, slopes = loss(np.array([LEAST_SLOPE, x[0]]))
+        return cost, slopes[1:]
+
+    return LEAST_SLOPE, float(minimize(flat, np.array([0.0]), jac=True, method="BFGS").x[0])
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -68,10 +68,17 @@ def load_sides(task: Task, bags: Mapping[str, Path], size_px: int) -> DepositSid
         patients = task.folds.side(task.fold, side)
         own = {patient: bags[patient] for patient in patients if patient in bags}
         found[side] = load_pictures(own, task.folds.labels(patients, task.site), size_px)
-    if len({picture.label for picture in found["train"]}) < 2:
-        raise Rejected("the training side does not have images with and images without deposits")
+    labels = {picture.label for picture in found["train"]}
+    if len(labels) < 2:
+        kind = "with" if True in labels else "without"
+        raise Rejected(
+            f"all {len(found['train'])} labelled images of the training side are {kind} deposits; read images "
+            f"{'without' if kind == 'with' else 'with'} deposits, too"
+            if labels
+            else "the training side has no labelled image; read more images"
+        )
     if not found["validation"]:
-        raise Rejected("the validation side has no labelled image")
+        raise Rejected("the validation side has no labelled image; read images of more patients")
     return DepositSides(found["train"], found["validation"])
 
 

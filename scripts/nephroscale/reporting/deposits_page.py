@@ -257,7 +257,8 @@ def _describe_order(rows: Sequence[Row], scores: Mapping[str, list[Scored]]) -> 
     steps = []
     for better, worse in ((SVM, PLAIN), (COMBINED, SVM)):
         first, second = discordant(scores[better][0], scores[worse][0])
-        steps.append(f"{NAMES[better][:3]} alone is right on {first} images and {NAMES[worse][:3]} alone on {second}")
+        images = f"{first} image{'' if first == 1 else 's'}"
+        steps.append(f"{NAMES[better][:3]} alone is right on {images} and {NAMES[worse][:3]} alone on {second}")
     values = [accuracy[name] or 0.0 for name in (PLAIN, SVM, COMBINED)]
     came = "came out" if values[0] < values[1] < values[2] else "did not come out"
     return f"The paper's order (a) < (b) < (c) {came} in these images: " + "; ".join(steps) + "."

@@ -35,6 +35,7 @@ MOST_BAR_PIXELS = 400_000_000  # of a photograph in which a scale bar is looked 
 PROBE_PX = 256
 GREY_SPREAD, GREY_CONTRAST = 3, 60  # levels of 255: most between the colours, and least between dark and bright
 MIN_PX = 16
+RESAMPLE = "resample it"
 
 Status = Literal["accepted", "rejected"]
 
@@ -409,7 +410,8 @@ def with_scale(
     if bar_unread:
         return facts
     if fault:
-        raise Rejected(f"it has no scale that can be used: {fault}, or give {name} per pixel in the table")
+        link = ", or" if fault.endswith(RESAMPLE) else ";"
+        raise Rejected(f"it has no scale that can be used: {fault}{link} give {name} per pixel in the table")
     table_gives = f"{name} per pixel (or instrument and magnification)" if tem else f"{name} per pixel"
     reason = f"it has no scale: neither the file nor the table gives {table_gives}"
     if (ignored := facts.scale_not_believed) is not None:

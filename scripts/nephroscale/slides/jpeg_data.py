@@ -1,24 +1,17 @@
 """Whether the data of a JPEG are damaged or end before its picture does.
 
-Decoders fill what is missing with grey. The library of OpenCV writes a warning to the standard error of the process,
-and others say nothing.
+Decoders fill what is missing with grey, and most say nothing.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import re
-import threading
-from contextlib import contextmanager
-from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING
+from functools import partial
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 END = b"\xff\xd9"
 UNKNOWN = 128  # level of blocks without data
@@ -27,11 +20,9 @@ SCAN, WITHOUT_LENGTH = 0xDA, (0x01, *range(0xD0, 0xD9))
 AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 PROGRESSIVE = 0xC2
 COEFFICIENTS = 64
-STANDARD_ERROR = 2
-WARNING = re.compile(rb"(?:Corrupt JPEG data: (?:(\d+) extraneous bytes)?|Premature end of JPEG)[^\n]*\n")
+DAMAGE = re.compile(r"Corrupt JPEG data: (?:(\d+) extraneous bytes)?|Premature end of JPEG")  # warnings of libjpeg
+UNCOMMON = "Could not determine subsampling"  # where colours are subsampled otherwise than by 1, 2 or 4
 MOST_SURPLUS = 4  # bytes before a marker; some cameras write a few
-
-_one_at_a_time = threading.Lock()
 
 
 def decode_whole(path: Path) -> np.ndarray | None:
@@ -51,50 +42,60 @@ def decode_whole(path: Path) -> np.ndarray | None:
     return None if pixels is None or ends_early(path, pixels) else pixels
 
 
-def decode_strictly(data: bytes) -> np.ndarray | None:
+def decode_strictly(
+    data: bytes, colours: Literal["GRAY", "RGB"] | None = None, factor: int = 1, most_surplus: int = MOST_SURPLUS
+) -> np.ndarray | None:
     """Decode a JPEG in grey or RGB of which no part is damaged.
 
     Parameters
     ----------
     data
         The whole file.
+    colours
+        What to give; None for what the file has.
+    factor
+        Divisor of both sides, 1, 2, 4 or 8, by which the decoder reduces the picture.
+    most_surplus
+        Bytes too many before a marker that are no damage.
 
     Returns
     -------
     numpy.ndarray
         uint8 [h, w] or [h, w, 3], not rotated by an orientation tag, with the same values as Pillow's; None where the
-        decoder warns that bytes are missing, too many or not a code. Most overwritten bytes give such a warning, as the
-        number of codes no longer fits.
+        decoder fails, or warns that bytes are missing, too many or not a code. Most overwritten bytes give such a
+        warning, as the number of codes no longer fits. Damage is not found where colours are subsampled in a way that
+        the decoder does not know (other than 4:4:4, 4:2:2, 4:2:0, 4:4:0, 4:1:1 and 4:4:1).
     """
+    import simplejpeg
+
+    try:
+        height, width, own, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+    except (KeyError, ValueError) as fault:
+        return _decode_uncommon(data, colours, factor) if UNCOMMON in str(fault) else None
+    form = colours or ("GRAY" if own == "Gray" else "RGB")
+    decode = partial(simplejpeg.decode_jpeg, data, form, min_height=-(-height // factor), min_width=-(-width // factor))
+    try:
+        pixels = decode()
+    except ValueError as warning:
+        found = DAMAGE.match(str(warning))
+        if found and (found[1] is None or int(found[1]) > most_surplus):
+            return None
+        try:
+            pixels = decode(strict=False)
+        except ValueError:
+            return None
+    return np.asarray(pixels[..., 0] if form == "GRAY" else pixels)
+
+
+def _decode_uncommon(data: bytes, colours: Literal["GRAY", "RGB"] | None, factor: int) -> np.ndarray | None:
+    """Decode a JPEG whose colours are subsampled in an uncommon way; whether it is damaged is not known."""
     import cv2
 
-    with TemporaryFile() as messages:
-        with _one_at_a_time, _standard_error_into(messages):
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-        messages.seek(0)
-        text = messages.read()
-    found = [int(each[1] or MOST_SURPLUS + 1) for each in WARNING.finditer(text)]
-    if pixels is None or any(surplus > MOST_SURPLUS for surplus in found):
-        return None
-    if others := WARNING.sub(b"", text):  # of other threads
-        os.write(STANDARD_ERROR, others)
-    return np.asarray(pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
-
-
-@contextmanager
-def _standard_error_into(file: IO[bytes]) -> Iterator[None]:
-    """Write to a file what libraries write to the standard error of the process."""
-    try:
-        kept = os.dup(STANDARD_ERROR)
-    except OSError:  # the process has none
-        yield
-        return
-    try:
-        os.dup2(file.fileno(), STANDARD_ERROR)
-        yield
-    finally:
-        os.dup2(kept, STANDARD_ERROR)
-        os.close(kept)
+    form = {"GRAY": cv2.IMREAD_GRAYSCALE, "RGB": cv2.IMREAD_COLOR_RGB, None: cv2.IMREAD_COLOR_RGB}[colours]
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), form | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels is None or factor == 1:
+        return pixels
+    return cv2.resize(pixels, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
 
 
 def ends_early(path: Path, pixels: np.ndarray) -> bool:

@@ -25,8 +25,6 @@ def perceptual_hash(reader: SlideReader) -> str | None:
     str or None
         256 bits as 64 hexadecimal digits; None for an image without content, whose overview has one grey level.
     """
-    from scipy.fft import dctn  # slow to import, and every start of a run imports this module
-
     factor = min(reader.width, reader.height) / OVERVIEW_PX
     finer = [down for down in reader.downsamples if down <= factor] or [1.0]
     # Whole squares of a level's pixels are averaged in integers, to the same bytes on every processor.
@@ -38,7 +36,32 @@ def perceptual_hash(reader: SlideReader) -> str | None:
     if seen.min() == seen.max():
         return None
     grey[~overview.valid] = seen.mean()
-    cells = _cells_of(grey.shape[0]) @ grey @ _cells_of(grey.shape[1]).T
+    return _hash_cells(_cells_of(grey.shape[0]) @ grey @ _cells_of(grey.shape[1]).T)
+
+
+def hash_turned(grey: np.ndarray) -> list[str]:
+    """Hash a picture as it is, and rotated by right angles and mirrored.
+
+    Parameters
+    ----------
+    grey
+        [h, w] with more than one level.
+
+    Returns
+    -------
+    list of str
+        Eight hashes: as it is, and rotated by 90, 180 and 270 degrees; then the same of the mirrored picture. Those
+        at even places have the proportions of the picture, the others those of the transposed one.
+    """
+    cells = _cells_of(grey.shape[0]) @ grey.astype(np.float64) @ _cells_of(grey.shape[1]).T
+    turned = [np.rot90(cells, turns) for turns in range(4)]
+    mirrored = [np.rot90(cells[:, ::-1], turns) for turns in range(4)]
+    return [_hash_cells(each) for each in (*turned, *mirrored)]
+
+
+def _hash_cells(cells: np.ndarray) -> str:
+    from scipy.fft import dctn  # slow to import, and every start of a run imports this module
+
     frequencies = dctn(cells / np.ptp(cells), norm="ortho")[:SIDE, :SIDE].ravel()
     frequencies[0] = 0.0  # the mean brightness
     frequencies = np.round(frequencies, 6)  # beyond this the digits differ between processors

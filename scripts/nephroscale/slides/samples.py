@@ -9,9 +9,10 @@ import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.foreign_formats import foreign_fault
-from nephroscale.slides.jpeg_data import decode_whole, ends_early
+from nephroscale.slides.jpeg_data import decode_strictly, decode_whole, ends_early
 from nephroscale.slides.microscope_scale import (
     MicroscopeScale,
+    other_width,
     read_sidecar_scale,
     read_tiff_scale,
     sidecar_fault,
@@ -39,6 +40,9 @@ OPAQUE, MOST_TRANSPARENT = 128, 0.001  # opacity of a pixel that counts, and the
 TRANSPARENT = "a part of it is transparent; save it without transparency, or cut this part off"
 DAMAGED = "image cannot be decoded (its data end early or are damaged); copy or export it again"
 TWO_CHANNELS = 2  # grey and opacity
+GREY = ("MINISWHITE", "MINISBLACK")
+JPEG_IN_TIFF = 7
+OPACITIES = (1, 2)  # kinds of a further sample
 EIGHT_BITS = 8
 LAB = ("CIELAB", "ICCLAB", "ITULAB")
 MOST_PIXELS = 180_000_000  # cleaning takes up to 18 bytes each, and the job of a patient has 4 GB
@@ -104,9 +108,13 @@ def read_samples(path: Path, page: int | None = None) -> np.ndarray:
     if pixels.ndim == 3:
         pixels = pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., 0]
     if pixels.ndim not in {2, 3}:
-        raise Rejected(f"image has the shape {'x'.join(map(str, pixels.shape))}, which is not a picture")
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        raise Rejected("image has values that are not finite")
+        raise Rejected(f"image has the shape {'x'.join(map(str, pixels.shape))}, which is not a picture; export one")
+    if pixels.dtype.kind == "f" and not (finite := np.isfinite(pixels)).all():
+        count = finite.size - np.count_nonzero(finite)
+        raise Rejected(
+            f"image has values that are not finite ({count} of {finite.size} are NaN or infinite); cut them off or "
+            "fill them, and save it in 16 bits"
+        )
     return pixels
 
 
@@ -138,7 +146,10 @@ def read_picture_header(path: Path, page: int | None = None) -> PictureHeader:
         raise
     except Exception as error:  # decoders raise exceptions of any class
         kinds = "; of JPEG, the kinds with 8 bits are read" if head.startswith(JPEG) else ""
-        raise Rejected(f"cannot be opened: the image is damaged, truncated or of an unknown format{kinds}") from error
+        raise Rejected(
+            f"cannot be opened: the image is damaged, truncated or of an unknown format{kinds}; copy it again, or "
+            "export it as TIFF with all its bits"
+        ) from error
     _refuse_large(header.width, header.height)
     if header.scale or header.scale_fault.startswith(NOT_SQUARE):
         return header
@@ -170,6 +181,56 @@ def _refuse_claim(page: tifffile.TiffPage, size: int) -> None:
         raise Rejected(reason)
 
 
+def _refuse_absent(page: tifffile.TiffPage) -> None:
+    """Refuse a page without the data of some of its tiles or strips, of which a reader makes black pixels."""
+    parts = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    if absent := sum(not (start and count) for start, count in parts):
+        kind = "tiles" if page.is_tiled else "strips"
+        raise Rejected(
+            f"image cannot be decoded ({absent} of its {len(parts)} {kind} have no data); copy or export it again"
+        )
+
+
+def _only_grey(page: tifffile.TiffPage, pixels: np.ndarray) -> np.ndarray:
+    """Drop the samples beside grey; refuse those that vary, such as pictures of further detectors.
+
+    Parameters
+    ----------
+    page
+        A page in grey, whose opacity was looked at.
+    pixels
+        [h, w, n] as decoded.
+    """
+    opacity = [number for number, kind in enumerate(map(int, page.extrasamples), 1) if kind in OPACITIES]
+    others = [pixels[..., number] for number in range(1, pixels.shape[2]) if number not in opacity]
+    if any(np.ptp(other) > 0 for other in others):
+        raise Rejected(
+            f"its pixels have {1 + len(others)} samples that are no colours, such as those of several detectors; save "
+            "one of them"
+        )
+    return pixels[..., 0]
+
+
+def _refuse_damaged_parts(page: tifffile.TiffPage) -> None:
+    """Refuse a page in JPEG of which a tile or strip is damaged; decoders fill it with grey."""
+    if page.compression != JPEG_IN_TIFF or page.bitspersample != EIGHT_BITS or page.samplesperpixel not in {1, 3}:
+        return
+    tables = page.jpegtables
+    for data, _ in page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts):
+        if isinstance(data, bytes) and decode_strictly(tables[:-2] + data[2:] if tables else data) is None:
+            raise Rejected(DAMAGED)
+
+
+def _refuse_hidden_pages(tiff: tifffile.TiffFile, pages: Sequence[tifffile.TiffPage]) -> None:
+    """Refuse a stack of ImageJ that lists its first picture alone, as it does beyond 4 GB."""
+    stated = (tiff.imagej_metadata or {}).get("images", 1) if tiff.is_imagej else 1
+    if isinstance(stated, int) and stated > len(pages) == 1:
+        raise Rejected(
+            f"it is a stack of {stated} pictures of ImageJ, of which it lists only the first; save each as a file, "
+            "with a row of its own"
+        )
+
+
 def _refuse_turned(orientation: object) -> None:
     if orientation not in UPRIGHT:
         raise Rejected("its orientation tag rotates the image; save it upright")
@@ -180,10 +241,14 @@ def _tiff_header(path: Path, page: int | None) -> PictureHeader:
 
     with tifffile.TiffFile(path) as tiff:
         pages = _pages(tiff)
+        _refuse_hidden_pages(tiff, pages)
         chosen = _choose_page(pages, page)
         scale, fault = read_tiff_scale(chosen, pages), ""
         if scale is None and (sides := unequal_sides(chosen)):
             fault = f"{NOT_SQUARE} ({sides}); resample it"
+        elif scale and (other := other_width(chosen)):
+            scale = None
+            fault = f"the microscope's metadata in it are of a picture {other} pixels wide, not {chosen.imagewidth}"
         elif scale is None:
             stated = read_mpp(tiff, chosen)
             fault = "" if stated.generic else stated.fault
@@ -199,9 +264,13 @@ def _decode_tiff(path: Path, number: int | None) -> np.ndarray:
     from nephroscale.slides.readers.colour_profile import is_other_ycbcr
 
     with tifffile.TiffFile(path) as tiff:
-        page = _choose_page(_pages(tiff), number)
+        pages = _pages(tiff)
+        _refuse_hidden_pages(tiff, pages)
+        page = _choose_page(pages, number)
         _refuse_large(page.imagewidth, page.imagelength)
         _refuse_claim(page, tiff.filehandle.size)
+        _refuse_absent(page)
+        _refuse_damaged_parts(page)
         _refuse_turned(page.tags.valueof(ORIENTATION, 1))
         ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
         if max(ends, default=0) > tiff.filehandle.size:  # a decoder of JPEG would fill the rest with grey
@@ -220,6 +289,8 @@ def _decode_tiff(path: Path, number: int | None) -> np.ndarray:
             opacity = pixels[..., -1] / np.iinfo(pixels.dtype).max
             if (opacity < OPAQUE / 255).mean() > MOST_TRANSPARENT:
                 raise Rejected(TRANSPARENT)
+        if photometric.name in GREY and pixels.ndim == 3:
+            pixels = _only_grey(page, pixels)
         if pixels.dtype == bool:
             pixels = pixels.astype(np.uint8) * 255
         if palette and page.colormap is not None:

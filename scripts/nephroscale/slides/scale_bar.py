@@ -300,7 +300,7 @@ def _length_beside(pixels: np.ndarray, bar: Bar, read_text: Callable[[np.ndarray
         corners = (bar.x - x, bar.y - y, bar.x - x + bar.length, bar.y - y + bar.height)
         place = [factor * corner + MARGIN_PX for corner in corners]
         texts = read_text(framed)
-        if not any("m" in text.text for text in texts):  # no unit
+        if not any("m" in text.text.casefold() for text in texts):  # no unit
             break
         lengths = [
             (_distance(text.box, place), length)

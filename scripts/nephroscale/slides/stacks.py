@@ -8,13 +8,16 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
 from nephroscale.errors import Rejected
-from nephroscale.slides.microscope_scale import NM, SQUARE, UNLIKE, MicroscopeScale, is_scale
+from nephroscale.slides.microscope_scale import ANGSTROM, MicroscopeScale, is_scale, mean_side
 from nephroscale.slides.readers.stated_mpp import NOT_SQUARE
+
+if TYPE_CHECKING:
+    from mrcfile.mrcmemmap import MrcMemmap
 
 STACKS = (
     (0, b"\0\0\0\3", "DM3"),
@@ -35,6 +38,7 @@ LONG_NAMES = {
 
 MRC_BYTES = {0: 1, 1: 2, 2: 4, 6: 2, 12: 2}
 """Bytes of a pixel by the mode of an MRC file."""
+IMOD, IMOD_PLACE, SIGNED_BYTES = 1146047817, 40, 1  # its stamp, the place of it and of its flags, and one of these
 
 
 class Stack(NamedTuple):
@@ -106,14 +110,10 @@ def open_stack(path: Path, kind: str) -> Iterator[Stack]:
             warnings.simplefilter("ignore")  # headers that bend the standard
             opened = mrcfile.mmap(path, permissive=True)
         with opened as file:
-            if file.data is None:
-                raise Rejected(
-                    "image cannot be decoded (the MRC file is damaged or truncated); copy or export it again"
-                )
-            scale, fault = _mrc_scale(float(file.voxel_size.x), float(file.voxel_size.y))
-            if file.data.ndim not in {2, 3} or file.data.dtype.kind not in "iuf":
-                raise Rejected(f"it holds {file.data.ndim} dimensions of {file.data.dtype}, which is not a picture")
-            yield Stack(kind, file.data if file.data.ndim == 3 else file.data[None], scale, fault)
+            planes = _mrc_planes(file)
+            with np.errstate(all="ignore"):  # a header without the number of voxels
+                scale, fault = _mrc_scale(float(file.voxel_size.x), float(file.voxel_size.y))
+            yield Stack(kind, planes, scale, fault)
         return
     if importlib.util.find_spec("ncempy") is None:
         raise Rejected(
@@ -131,7 +131,34 @@ def open_stack(path: Path, kind: str) -> Iterator[Stack]:
             f"it is {LONG_NAMES[kind]}, in which no picture can be read ({type(error).__name__}); export it as TIFF "
             "with all its bits"
         ) from error
-    yield Stack(kind, found.planes, _scale(found.size * NM.get(found.unit.strip().lower(), 0.0), kind))
+    yield Stack(kind, found.planes, _scale(mean_side(*found.sides), kind), found.fault)
+
+
+def _mrc_planes(file: MrcMemmap) -> Sequence[np.ndarray]:
+    """Give the pictures of an open MRC file, [h, w] each; bytes without a sign where its header has it so."""
+    data: Any = file.data
+    header = cast("np.recarray", file.header)
+    if data is None:
+        mode = -1 if header is None else int(header.mode)
+        if mode in {-1, 4, *MRC_BYTES}:
+            raise Rejected("image cannot be decoded (the MRC file is damaged or truncated); copy or export it again")
+        raise Rejected(f"its numbers are of mode {mode} of MRC, which is not read; save it in mode 1 or 2, or as TIFF")
+    if data.ndim not in {2, 3} or data.dtype.kind not in "iuf":
+        raise Rejected(
+            f"it holds {data.ndim} dimensions of {data.dtype}, which is not a picture; export one as TIFF with all its "
+            "bits"
+        )
+    if data.dtype == np.int8 and _has_unsigned_bytes(header):
+        data = data.view(np.uint8)
+    return cast("Sequence[np.ndarray]", data if data.ndim == 3 else data[None])
+
+
+def _has_unsigned_bytes(header: np.recarray) -> bool:
+    """Whether bytes have no sign: by the flags of IMOD, or by the range that the header states."""
+    stamp, flags = np.frombuffer(header.extra2.tobytes(), header.mode.dtype)[IMOD_PLACE // 4 :][:2]
+    if stamp == IMOD:
+        return not flags & SIGNED_BYTES
+    return bool(0 <= header.dmin < header.dmax <= 255 and header.dmax > 127)
 
 
 def _mrc_scale(x: float, y: float) -> tuple[MicroscopeScale | None, str]:
@@ -139,12 +166,12 @@ def _mrc_scale(x: float, y: float) -> tuple[MicroscopeScale | None, str]:
 
     Programs that know no scale write exactly 1 angstrom, which no micrograph of tissue has.
     """
-    if x == y == 1 or not (is_scale(0.1 * x) and is_scale(0.1 * y)):
+    if x == y == 1 or not (is_scale(ANGSTROM * x) and is_scale(ANGSTROM * y)):
         return None, ""
-    ratio = max(x, y) / min(x, y)
-    if ratio > 1 + UNLIKE:
-        return None, f"{NOT_SQUARE} ({0.1 * x:.4g} x {0.1 * y:.4g} nm); resample it"
-    return (_scale(0.1 * x, "MRC") if ratio <= 1 + SQUARE else None), ""
+    mean = mean_side(ANGSTROM * x, ANGSTROM * y)
+    if mean is None:
+        return None, f"{NOT_SQUARE} ({ANGSTROM * x:.4g} x {ANGSTROM * y:.4g} nm); resample it"
+    return _scale(mean, "MRC"), ""
 
 
 def choose_plane(stack: Stack, page: int | None) -> int:
@@ -170,5 +197,5 @@ def choose_plane(stack: Stack, page: int | None) -> int:
     return 0 if page is None else page - 1
 
 
-def _scale(nm: float, source: str) -> MicroscopeScale | None:
-    return MicroscopeScale(nm, source) if is_scale(nm) else None
+def _scale(nm: float | None, source: str) -> MicroscopeScale | None:
+    return None if nm is None else MicroscopeScale(nm, source)

@@ -6,6 +6,7 @@ this project distributes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nephroscale.errors import Rejected
+from nephroscale.slides.microscope_scale import is_scale, mean_side
+from nephroscale.slides.readers.stated_mpp import NOT_SQUARE, micrometres
 
 
 class Pictures(NamedTuple):
@@ -22,13 +25,19 @@ class Pictures(NamedTuple):
     ----------
     planes
         Pictures [h, w] of one size.
-    size, unit
-        Of a pixel; 0 where the file states none, or pixels are not square.
+    sides
+        Of a pixel, nm along x and y; NaN where the file states none.
     """
 
     planes: list[np.ndarray]
-    size: float
-    unit: str
+    sides: tuple[float, float]
+
+    @property
+    def fault(self) -> str:
+        """Why the sides of a pixel give no scale; empty where they do, or the file states none."""
+        if mean_side(*self.sides) is not None or not all(map(is_scale, self.sides)):
+            return ""
+        return "{} ({:.4g} x {:.4g} nm); resample it".format(NOT_SQUARE, *self.sides)
 
 
 def read_microscope_file(path: Path, kind: str) -> Pictures:
@@ -55,14 +64,14 @@ def read_microscope_file(path: Path, kind: str) -> Pictures:
         elif _is_reciprocal(size, units[-1] if units else ""):
             others.add("diffraction patterns")
         elif data.ndim in {2, 3} and data.dtype.kind in "iuf" and data.size:
-            square = len(sizes) > 1 and abs(sizes[-1] - sizes[-2]) <= 0.02 * abs(size) and len({*units[-2:]}) == 1
-            planes = list(data) if data.ndim == 3 else [data]
-            found.append(Pictures(planes, size, units[-1]) if square else Pictures(planes, 0.0, ""))
+            pairs = list(zip(sizes, units, strict=False)) if len(sizes) > 1 else []
+            across, along = [*(_nm(*pair) for pair in reversed(pairs)), math.nan, math.nan][:2]
+            found.append(Pictures(list(data) if data.ndim == 3 else [data], (across, along)))
     if not found:
         raise Rejected(f"it holds {' and '.join(sorted(others)) or 'data'} that are no picture; export one as TIFF")
     largest = max((pictures.planes[0].shape for pictures in found), key=lambda shape: shape[0] * shape[1])
     best = [pictures for pictures in found if pictures.planes[0].shape == largest]
-    return Pictures([plane for pictures in best for plane in pictures.planes], best[0].size, best[0].unit)
+    return Pictures([plane for pictures in best for plane in pictures.planes], best[0].sides)
 
 
 def _data_sets(path: Path, kind: str) -> Iterator[tuple[np.ndarray, Sequence[float], list[str]]]:
@@ -96,6 +105,10 @@ def _data_sets(path: Path, kind: str) -> Iterator[tuple[np.ndarray, Sequence[flo
 
 def _described(data: np.ndarray, found: dict[str, Any]) -> tuple[np.ndarray, Sequence[float], list[str]]:
     return data, list(found.get("pixelSize", ())), [_text(unit) for unit in found.get("pixelUnit", ())]
+
+
+def _nm(size: float, unit: str) -> float:
+    return 1000 * size * (micrometres(unit.strip()) or math.nan)
 
 
 def _is_reciprocal(size: float, unit: str) -> bool:

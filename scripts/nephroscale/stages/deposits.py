@@ -70,8 +70,9 @@ class DepositsPage(Stage):
         return DepositsPageSettings(plan.config.deposits.backbone.name)
 
     def rows(self, plan: PlanView, unit: str) -> object:
-        """Patient to person, because intervals count persons."""
-        return {patient.id: patient.person for patient in deposit_patients(plan)}
+        """Patient to person, because intervals count persons, and to readings, since those of copies may differ."""
+        readings = _readings(plan)
+        return {patient.id: [patient.person, readings[patient.id]] for patient in deposit_patients(plan)}
 
     def files(self, plan: PlanView, unit: str) -> dict[str, str] | None:
         """The digests of the files of outlined deposits (column `deposit_outlines` of the table of images)."""
@@ -86,6 +87,7 @@ class DepositsPage(Stage):
 
         Nothing is rejected. Folds and variants that were rejected are left out and named, with their reasons.
         """
+        from nephroscale.deposits.images import find_contradictions
         from nephroscale.reporting.deposits_page import DepositsInputs, DepositsRun, write_deposits_page
 
         plain = {DepositRun.parse(each.unit): each.path for each in job.inputs("networks")}
@@ -95,6 +97,7 @@ class DepositsPage(Stage):
             for each in [*job.inputs("networks"), *job.inputs("predictions")]
             if not each.path
         }
+        skipped |= find_contradictions(bags_of(job), _readings(job.plan))
         for each in job.inputs("predictions"):
             site, fold, seed = DepositFold.parse(each.unit)
             if each.path:
@@ -106,6 +109,14 @@ class DepositsPage(Stage):
         return write_deposits_page(
             DepositsInputs(runs, skipped, bags_of(job), people, outlines, job.settings.backbone), job.out
         )
+
+
+def _readings(plan: PlanView) -> dict[str, dict[str, str]]:
+    """Patient to image to its reading."""
+    return {
+        patient.id: {image.id: image.deposits.to_text() for image in plan.images(patient.id, "TEM") if image.deposits}
+        for patient in deposit_patients(plan)
+    }
 
 
 def _outlined(plan: PlanView) -> list[Image]:

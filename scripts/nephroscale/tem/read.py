@@ -20,6 +20,7 @@ STANDS_OUT = 8.0  # times as many pixels as with the neighbouring values
 NEIGHBOURS = 4  # values on either side
 MARK_REACH = 7  # side of the square round a mark's pixel in which its smoothing lies
 FEW_ROWS = 8  # that show whether a picture has grey levels
+FEW_LEVELS = 16  # of 4 bits, in which noise of tissue looks like even marks
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def read_tem(path: Path, page: int | None = None) -> DecodedMicrograph:
     else:
         grey = pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32)
         drawn = np.zeros(pixels.shape, bool)
-    if not _has_three_levels(grey[:: max(1, len(grey) // FEW_ROWS)]):  # the rest need not be looked at
+    if not _has_enough_levels(grey[:: max(1, len(grey) // FEW_ROWS)]):  # the rest need not be looked at
         _refuse_few_levels(grey)
     if grey.dtype == np.uint8:
         return DecodedMicrograph(grey, drawn)
@@ -76,22 +77,26 @@ def read_tem(path: Path, page: int | None = None) -> DecodedMicrograph:
 
 
 def _refuse_wrapped(pixels: np.ndarray) -> None:
-    """Reject signed values that are stored as unsigned: black and white are then adjacent.
+    """Reject signed values that are stored as unsigned, and the other way round: black and white are then adjacent.
 
     Exchanged back, the levels of neighbouring pixels differ by less than half as much. White text on black does so,
     too, but only in some rows or columns, while half of the rows and of the columns have to.
     """
-    if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim != 2:
+    if pixels.dtype not in (np.uint8, np.uint16, np.int8, np.int16) or pixels.ndim != 2:
         return
     if all(_are_wrapped(lines[:: max(1, len(lines) // WRAPPED_ROWS)]) for lines in (pixels, pixels.T)):
+        kinds = ("signed", "unsigned") if pixels.dtype.kind == "u" else ("unsigned", "signed")
         raise Rejected(
-            "its darkest and brightest pixels are neighbours, as where signed numbers were stored as unsigned; save it "
-            "in unsigned numbers"
+            "its darkest and brightest pixels are neighbours, as where {} numbers were stored as {}; save it in "
+            "unsigned numbers".format(*kinds)
         )
 
 
 def _are_wrapped(rows: np.ndarray) -> bool:
     """Whether neighbours in most of the rows differ less once the halves of the range are exchanged."""
+    if rows.dtype.kind == "i":  # the same order without a sign
+        unsigned = np.ascontiguousarray(rows).view(f"{rows.dtype.byteorder}u{rows.itemsize}")
+        rows = unsigned ^ unsigned.dtype.type(np.iinfo(unsigned.dtype).max // 2 + 1)
     top = int(np.iinfo(rows.dtype).max)
     half = rows.dtype.type(top // 2 + 1)
     ends = float(np.median(((rows == 0) | (rows == top)).mean(axis=1)))
@@ -101,15 +106,18 @@ def _are_wrapped(rows: np.ndarray) -> bool:
     return ends < MOST_ENDS and exchanged < stored / 2
 
 
-def _has_three_levels(grey: np.ndarray) -> bool:
-    return grey.dtype == np.uint8 and cv2.countNonZero(cv2.calcHist([grey], [0], None, [256], [0, 256])) > 2
+def _has_enough_levels(grey: np.ndarray) -> bool:
+    return grey.dtype == np.uint8 and cv2.countNonZero(cv2.calcHist([grey], [0], None, [256], [0, 256])) > FEW_LEVELS
 
 
 def _refuse_few_levels(grey: np.ndarray) -> None:
-    if grey.min() == grey.max():
+    levels = len(np.unique(grey))
+    if levels == 1:
         raise Rejected("image has only one grey level")
-    if grey.dtype == np.uint8 and not _has_three_levels(grey):
+    if levels <= 2 and grey.dtype == np.uint8:
         raise Rejected("image is black and white, without grey levels; save it in grey, with 8 or 16 bits")
+    if levels <= FEW_LEVELS:
+        raise Rejected(f"image has only {levels} grey levels; save it with all its levels, in 8 or 16 bits")
 
 
 def _stretch(grey: np.ndarray, drawn: np.ndarray) -> np.ndarray:

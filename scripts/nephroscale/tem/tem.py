@@ -12,6 +12,7 @@ from nephroscale.arrays import write_arrays
 from nephroscale.errors import NephroscaleError, Rejected
 from nephroscale.slides.duplicates import find_original
 from nephroscale.tem.clean import Cleaned, clean_burned_in
+from nephroscale.tem.content import ShownContent
 from nephroscale.tem.instances import Instance, make_instances
 from nephroscale.tem.quality import (
     Quality,
@@ -100,6 +101,7 @@ def prepare_tem(images: Sequence[TemImage], settings: TemSettings, out: Path) ->
     quality: dict[str, dict[str, float]] = {}
     images = sorted(images, key=lambda image: image.id)
     originals: dict[str, ImageFacts] = {}
+    contents: dict[str, ShownContent] = {}
     copies: dict[str, str] = {}
     # The pixels of hundreds of images do not fit into memory.
     with TemporaryFile(dir=out.parent) as spool:
@@ -110,6 +112,10 @@ def prepare_tem(images: Sequence[TemImage], settings: TemSettings, out: Path) ->
                     raise Rejected(f"has the same content as {original}, and counts once")
                 cleaned = load_image(image, settings)
                 picture, measured = normalise(cleaned, settings)
+                content = ShownContent.of(cleaned.image)  # a blank one has been rejected
+                if original := content.find_original(contents):
+                    copies[image.id] = original
+                    raise Rejected(f"shows the same as {original} but for marks, turning or mirroring, and counts once")
                 made = make_instances(picture, cleaned, _nm_per_px(image.facts), settings)
             except Rejected as verdict:
                 dropped.append({"id": image.id, "reason": verdict.reason})
@@ -120,9 +126,12 @@ def prepare_tem(images: Sequence[TemImage], settings: TemSettings, out: Path) ->
             owners += [len(used)] * len(made)
             used.append(image.id)
             originals[image.id] = image.facts
+            contents[image.id] = content
             for instance in made:
                 spool.write(instance.pixels.tobytes())
                 instances.append(replace(instance, pixels=NO_PIXELS))
+        if not images:
+            raise Rejected("the table of images lists no TEM image of this patient")
         if not instances:
             raise Rejected("patient has no usable TEM image", dropped=dropped)
         spool.flush()

@@ -8,7 +8,7 @@ import tifffile
 from nephroscale.slides.readers.base import UnreadableRegion
 from nephroscale.slides.readers.jpeg_tiff_reader import JpegTiffReader, agrees_with_openslide
 from nephroscale.slides.readers.openslide_reader import OpenslideReader
-from nephroscale.slides.readers.registry import choose_reader
+from nephroscale.slides.readers.registry import choose_reader, open_slide
 
 
 def test_pixels_are_those_of_openslide(slide):
@@ -38,10 +38,8 @@ def test_pixels_of_a_real_slide_are_those_of_openslide(shared):
 
 
 def test_a_slide_with_other_pixels_is_left_to_openslide(slide, monkeypatch):
-    import imagecodecs
-
-    decode = imagecodecs.jpeg8_decode
-    monkeypatch.setattr("imagecodecs.jpeg8_decode", lambda *a, **k: decode(*a, **k) ^ 1)
+    decode = JpegTiffReader._decode
+    monkeypatch.setattr(JpegTiffReader, "_decode", lambda *a: decode(*a) ^ 1)
     assert not agrees_with_openslide(slide)
     assert choose_reader(slide) == "openslide_reader"
 
@@ -69,7 +67,8 @@ def test_colours_that_are_not_transformed_are_reduced_too(tmp_path, shared):
 
 
 def test_a_slide_whose_reduced_pixels_differ_is_left_to_openslide(slide, monkeypatch):
-    monkeypatch.setattr(JpegTiffReader, "_decode_reduced", lambda self, *a: np.zeros((128, 128, 3), np.uint8))
+    decode = JpegTiffReader._decode
+    monkeypatch.setattr(JpegTiffReader, "_decode", lambda *a: decode(*a) ^ (128 * (a[-1] == 2 and len(a) == 4)))
     assert not agrees_with_openslide(slide)
 
 
@@ -85,6 +84,25 @@ def test_a_tile_without_its_end_is_unreadable_at_every_scale(tmp_path, slide):
             reader.read_level(0, 0, 0, 256, 256)
         with pytest.raises(UnreadableRegion):
             reader.read_reduced(0, 2, 0, 0, 128, 128)
+
+
+@pytest.mark.parametrize("reader", ["jpeg_tiff_reader", "tifffile_reader", "openslide_reader"])
+@pytest.mark.parametrize("other", [bytes(100), bytes(range(1, 201)), b"\x10\xff\x00\xe7" * 9])
+def test_a_tile_that_is_damaged_in_its_middle_is_unreadable_at_every_scale(tmp_path, slide, reader, other):
+    data = bytearray(slide.read_bytes())
+    with tifffile.TiffFile(slide) as tiff:
+        start, length = tiff.pages[0].dataoffsets[1], tiff.pages[0].databytecounts[1]
+    middle = start + length // 2
+    data[middle : middle + len(other)] = other
+    path = tmp_path / "slide.tiff"
+    path.write_bytes(data)
+    with open_slide(path, reader) as opened:
+        assert opened.read_level(0, 0, 0, 256, 256)[1].all()
+        with pytest.raises(UnreadableRegion, match=r"damaged|Corrupt"):
+            opened.read_level(0, 256, 0, 256, 256)
+        if reader == "jpeg_tiff_reader":
+            with pytest.raises(UnreadableRegion, match="damaged"):
+                opened.read_reduced(0, 4, 64, 0, 64, 64)
 
 
 def test_several_threads_may_read_at_once(slide):

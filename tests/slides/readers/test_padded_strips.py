@@ -5,6 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 
 from nephroscale.slides.readers.base import UnreadableRegion
 from nephroscale.slides.readers.registry import choose_reader, open_slide
@@ -53,3 +54,17 @@ def test_all_rows_are_read_whatever_follows_them(tmp_path, change, rows):
 def test_a_strip_without_all_rows_is_unreadable(tmp_path):
     with pytest.raises(UnreadableRegion):
         read(write(tmp_path / "a.tif", lambda part, size: part[: len(part) // 2]))
+
+
+@pytest.mark.parametrize("place", [0.3, 0.6, 0.9])
+def test_a_padded_strip_that_is_damaged_is_unreadable(tmp_path, place):
+    path = write(tmp_path / "a.tif", lambda part, size: part.ljust(size, b"\0"))
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        start, count = page.dataoffsets[-1], page.databytecounts[-1]
+    damaged = start + int(place * count)
+    data[damaged : damaged + 4] = b"\x00\x01\x02\x03"
+    path.write_bytes(data)
+    with pytest.raises(UnreadableRegion):
+        read(path)

@@ -31,7 +31,7 @@ def test_other_tiles_of_a_damaged_slide_are_readable(damaged, reader):
     [
         ("slides/test3-DAPI-2-(387).ndpi", "openslide_reader"),
         ("slides/gcp-jpeg.dicom", "openslide_reader"),
-        ("slides/fixtures/boxes.tiff", "openslide_reader"),
+        ("slides/fixtures/boxes.tiff", "tifffile_reader"),
         ("immunofluorescence/Zeiss-1-Merged-ch0.tif", "tifffile_reader"),
         ("immunofluorescence/Leica-Fluorescence-1_x2500-y2338-600x500.bmp", "image_reader"),
         ("kidney_om/vegf_ihc_C1.jpg", "image_reader"),

@@ -142,8 +142,25 @@ def test_jpeg_strips_and_tiles_that_end_early_cannot_be_read(tmp_path, layout, c
     path.write_bytes(data[:middle] if cut else data[:middle] + bytes(count - count // 2) + data[start + count :])
     with open_slide(path, "tifffile_reader") as slide:
         assert slide.read_level(0, 0, 0, 128, 64)[1].all()
-        with pytest.raises(UnreadableRegion, match="has no end"):
+        with pytest.raises(UnreadableRegion, match="damaged"):
             slide.read_level(0, 0, 60, 128, 36)
+
+
+@pytest.mark.parametrize("compression", ["deflate", "packbits", "lzw", "jpeg"])
+@pytest.mark.parametrize("layout", [{"rowsperstrip": 32}, {"tile": (32, 128)}])
+def test_a_tile_or_strip_that_is_damaged_in_its_middle_cannot_be_read(tmp_path, layout, compression):
+    texture = np.random.default_rng(0).integers(120, 255, (96, 128, 3), np.uint8)
+    path, smooth = tmp_path / "a.tif", cv2.GaussianBlur(texture, (0, 0), 1)
+    tifffile.imwrite(path, smooth, photometric="rgb", compression=compression, metadata=None, **layout)
+    with tifffile.TiffFile(path) as tiff:
+        start, count = tiff.pages[0].dataoffsets[1], tiff.pages[0].databytecounts[1]
+    data = bytearray(path.read_bytes())
+    data[start + count // 2 : start + count // 2 + 300] = bytes(300)
+    path.write_bytes(data)
+    with open_slide(path, choose_reader(path)) as slide:
+        assert slide.read_level(0, 0, 0, 128, 32)[1].all()
+        with pytest.raises(UnreadableRegion):
+            slide.read_level(0, 0, 32, 128, 32)
 
 
 def test_the_largest_image_is_the_picture(tmp_path):

@@ -15,10 +15,10 @@ from threading import Lock
 from typing import NamedTuple
 
 import cv2
-import imagecodecs
 import numpy as np
 import tifffile
 
+from nephroscale.slides.jpeg_data import END, decode_strictly
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide
 from nephroscale.slides.readers.openslide_reader import OpenslideReader
 
@@ -26,15 +26,9 @@ JPEG = 7
 REDUCED = 1
 CACHE_BYTES = 48 << 20
 VENDORS = {"aperio", "generic-tiff"}
-END = b"\xff\xd9"
 RGB_MARKER = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"
 """Adobe's segment that says that the colours are not transformed."""
-REDUCTIONS = {
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
-"""Factors by which libjpeg can decode at a lower scale."""
+REDUCTIONS = (2, 4, 8)  # factors by which a JPEG can be decoded at a lower scale
 REDUCED_DIFFERENCE = 3.0  # mean grey levels by which a tile decoded at half its scale may differ from the mean
 
 
@@ -84,7 +78,7 @@ class JpegTiffReader(SlideReader):
             if key in self._cache:
                 self._cache.move_to_end(key)
                 return self._cache[key]
-        tile = self._decode(level, number) if factor == 1 else self._decode_reduced(level, number, factor)
+        tile = self._decode(level, number, factor)
         with self._caching:
             self._cache[key] = tile
             if len(self._cache) > self._capacity:
@@ -101,26 +95,14 @@ class JpegTiffReader(SlideReader):
             raise UnreadableRegion("the JPEG of a tile has no end")  # decoders fill the rest with grey
         return data
 
-    def _decode(self, level: int, number: int) -> np.ndarray:
+    def _decode(self, level: int, number: int, factor: int = 1) -> np.ndarray:
         index, data = self._levels[level], self._jpeg(level, number)
-        try:
-            tile: np.ndarray = imagecodecs.jpeg8_decode(
-                data, tables=index.tables, colorspace=index.colorspace, outcolorspace=2
-            )
-        except (imagecodecs.Jpeg8Error, ValueError, RuntimeError) as fault:
-            raise UnreadableRegion(f"the JPEG of a tile cannot be decoded: {fault}") from fault
-        return _sized(tile, index, 1)
-
-    def _decode_reduced(self, level: int, number: int, factor: int) -> np.ndarray:
-        index, data = self._levels[level], self._jpeg(level, number)
-        whole = np.frombuffer(b"".join((data[:2], index.segments, data[2:])), np.uint8)
-        try:
-            tile = cv2.imdecode(whole, REDUCTIONS[factor] | cv2.IMREAD_IGNORE_ORIENTATION)
-        except cv2.error as fault:
-            raise UnreadableRegion(f"the JPEG of a tile cannot be decoded: {fault}") from fault
+        tile = decode_strictly(b"".join((data[:2], index.segments, data[2:])), "RGB", factor, most_surplus=0)
         if tile is None:
-            raise UnreadableRegion("the JPEG of a tile cannot be decoded")
-        return _sized(cv2.cvtColor(tile, cv2.COLOR_BGR2RGB), index, factor)
+            raise UnreadableRegion("the JPEG of a tile is damaged")
+        if tile.shape != (index.tile_height // factor, index.tile_width // factor, 3):
+            raise UnreadableRegion("the JPEG of a tile does not have the size in the index")
+        return tile
 
     def read_inside(self, level: int, x: int, y: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Read a region inside a level: pixels, and a mask of those that the file has (None for all)."""
@@ -165,12 +147,6 @@ class JpegTiffReader(SlideReader):
         if not self._data.closed:
             self._data.close()
             os.close(self._file)
-
-
-def _sized(tile: np.ndarray, index: _Level, factor: int) -> np.ndarray:
-    if tile.shape != (index.tile_height // factor, index.tile_width // factor, 3):
-        raise UnreadableRegion("the JPEG of a tile does not have the size in the index")
-    return tile
 
 
 def _index(path: Path, sizes: tuple[tuple[int, int], ...]) -> list[_Level]:

@@ -8,6 +8,7 @@ from typing import Any
 import tifffile
 
 DEFLATE = (8, 32946)
+MOST_PADDING = 1 << 26  # bytes
 
 
 def tolerate_padding(page: tifffile.TiffPage) -> None:
@@ -28,13 +29,14 @@ def tolerate_padding(page: tifffile.TiffPage) -> None:
         except Exception:
             if data is None:
                 raise
+            needed, stream = _bytes_of(page, index), zlib.decompressobj()
             try:
-                held = zlib.decompressobj().decompress(data, _bytes_of(page, index))
+                held = stream.decompress(data, needed + MOST_PADDING)
             except zlib.error:
                 held = b""
-            if len(held) < _bytes_of(page, index):
+            if len(held) < needed or not stream.eof:  # the checksum is at the end
                 raise
-        return plain(zlib.compress(held, 1), index, **more)
+        return plain(zlib.compress(held[:needed], 1), index, **more)
 
     page.__dict__["decode"] = decode
 

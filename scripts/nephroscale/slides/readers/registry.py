@@ -129,7 +129,8 @@ def choose_reader(path: Path, page: int | None = None) -> str:
     """Choose the reader of a slide or a photograph by its content, never by its name only.
 
     OpenSlide reads the formats that it detects, except TIFF of more than 8 bits or of several grey channels, which it
-    would reduce. The fast reader replaces it if sample tiles are equal.
+    would reduce, and plain TIFF without JPEG, whose damaged tiles it would fill. The fast reader replaces it if sample
+    tiles are equal.
 
     Parameters
     ----------
@@ -230,7 +231,7 @@ def _check_extra(reader: str) -> None:
 
 
 def _check_tiff(path: Path) -> bool:
-    """Whether OpenSlide can read the first page, 8-bit RGB and larger than all others; rotated images are rejected."""
+    """Whether OpenSlide can read the first page, JPEG in RGB and larger than all others; rotated ones are rejected."""
     import tifffile
 
     try:
@@ -250,11 +251,11 @@ def _check_tiff(path: Path) -> bool:
                     _check_colours(each)
             plain = (
                 page.dtype == "uint8"
+                and page.compression == JPEG  # of others, OpenSlide fills damaged tiles, and it is slower
                 and not lab
                 and [other.imagelength * other.imagewidth >= area for other in whole].count(True) == 1
                 and page.samplesperpixel >= 3
                 and UNSPECIFIED not in map(int, page.extrasamples)
-                and not _has_odd_tiles(page)
                 and not (tiff.is_ome and len(tiff.series[0].shape) > 3)
             )
     except Rejected:
@@ -264,13 +265,6 @@ def _check_tiff(path: Path) -> bool:
     if orientation not in {0, 1}:  # 0 is not defined, and written all the same
         raise Rejected(f"its orientation tag is {orientation}, with which tiles are read mirrored; save it upright")
     return plain
-
-
-def _has_odd_tiles(page: TiffPage) -> bool:
-    """Whether uncompressed tiles are no multiple of 1024 bytes; OpenSlide then refuses the file when it is read."""
-    samples = 1 if page.planarconfig == SEPARATE else page.samplesperpixel
-    size = page.tilelength * page.tilewidth * samples * page.bitspersample // 8
-    return page.is_tiled and page.compression == 1 and size % 1024 > 0
 
 
 def _check_segments(page: TiffPage) -> None:

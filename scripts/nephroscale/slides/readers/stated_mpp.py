@@ -19,7 +19,7 @@ SQUARE = 0.05  # relative difference of the sides of a pixel up to which a slide
 ALIKE = 0.005  # and up to which it is not, and their mean is its scale: half a pixel at the rim of a large glomerulus
 _UNITS: Mapping[str, float] = {
     "pm": 1e-6,
-    **dict.fromkeys(("å", "angstrom", "ångstrom", "ångström"), 1e-4),
+    **dict.fromkeys(("å", "a", "angstrom", "ångstrom", "ångström"), 1e-4),
     **dict.fromkeys(("nm", "nanometer", "nanometre"), 1e-3),
     **dict.fromkeys(("μm", "um", "μ", "micron", "micrometer", "micrometre"), 1.0),
     **dict.fromkeys(("mm", "millimeter", "millimetre"), 1e3),
@@ -84,11 +84,11 @@ def square_pixels(x: float | str | None, y: float | str | None, *, generic: bool
     if not stated:
         return StatedMpp()
     if len(stated) == 1:
-        text = f"the file gives the size of a pixel along one axis alone ({str(stated[0])[:20]} µm)"
+        text = f"the file gives the size of a pixel along one axis alone ({_short(stated[0])} µm)"
         return StatedMpp(fault=text, generic=generic)
     sides = [_number(side) for side in stated]
     if not all(0 < side < math.inf for side in sides):
-        text = f"the file gives {' x '.join(str(side)[:20] for side in stated)} µm as the size of a pixel"
+        text = f"the file gives {' x '.join(map(_short, stated))} µm as the size of a pixel"
         return StatedMpp(fault=text, generic=generic)
     shorter = min(sides)
     unlike = max(sides) / shorter - 1
@@ -98,6 +98,12 @@ def square_pixels(x: float | str | None, y: float | str | None, *, generic: bool
     if unlike > ALIKE:
         return StatedMpp(shorter, generic, stretch=(sides[0] / shorter, sides[1] / shorter))
     return StatedMpp(sum(sides) / 2 if sides[0] != sides[1] else sides[0], generic)
+
+
+def _short(side: float | str) -> str:
+    """A number without the digits that nobody needs; a text that is none, as it is."""
+    number = _number(side)
+    return str(side)[:20] if math.isnan(number) else f"{number:.4g}"
 
 
 def _number(side: float | str) -> float:

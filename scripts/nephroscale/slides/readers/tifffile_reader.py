@@ -14,7 +14,7 @@ import numpy as np
 import tifffile
 import zarr
 
-from nephroscale.slides.jpeg_data import END
+from nephroscale.slides.jpeg_data import END, decode_strictly
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide, split_alpha
 from nephroscale.slides.readers.claims import LARGEST_IS_COPY
 from nephroscale.slides.readers.colour_profile import is_other_ycbcr, is_stored_ycbcr, page_doubt
@@ -33,7 +33,7 @@ REFUSED = {
 DTYPES = (np.uint8, np.uint16, np.int16)
 GREY = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK)
 JPEGS = (6, 7, 33003, 33005, 34712)  # compressions whose decoders give RGB
-TAIL = 64  # bytes in which a JPEG ends; some programs write zeros after it
+MOST_REDUCED = 8  # divisor of the sides of a JPEG that is decoded only to check it
 COLOURS = ({"red", "r"}, {"green", "g"}, {"blue", "b"})
 OME_COLOURS = (0xFF0000FF, 0x00FF00FF, 0x0000FFFF)  # red, green and blue, opaque
 BRIGHT = 128  # mean level from which on three unnamed channels are a brightfield picture
@@ -87,6 +87,9 @@ class TifffileReader(SlideReader):
         self._white = (1 << page.bitspersample) - 1 if packed else np.iinfo(series.dtype).max
         self._ycbcr = page.photometric == PHOTOMETRIC.YCBCR and page.compression not in JPEGS
         self._ycbcr |= is_stored_ycbcr(page)
+        for level in series.levels:
+            if level.keyframe.compression in JPEGS[:2] and page.bitspersample == 8:
+                _refuse_damaged(level.keyframe)
         self._levels = [(level, _Axes(_axes_of(tiff, level), level.shape)) for level in series.levels]
         for level, _ in self._levels:
             tolerate_padding(level.keyframe)
@@ -115,7 +118,6 @@ class TifffileReader(SlideReader):
         self.colour_doubt = page_doubt(page)
         self._alpha = _alpha(page) if first.samples and first.count == self.channels + 1 else None
         self._arrays: dict[int, Any] = {}
-        self._cut: dict[int, np.ndarray | None] = {}
         self._absent = [_absent_segments(level) for level, _ in self._levels]
         self._order: tuple[int, ...] | None = None
         if self.dtype == np.uint8 and self.channels == 3 and not self.rgb:
@@ -219,12 +221,7 @@ class TifffileReader(SlideReader):
 
     def _stored(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
         """Read a region as it is stored."""
-        series, axes = self._levels[level]
-        if level not in self._cut:
-            self._cut[level] = _cut_segments(series)
-        cut = self._cut[level]
-        if cut is not None and cut[_segments_of(series.keyframe, x, y, width, height)].any():
-            raise UnreadableRegion("the JPEG of a tile or strip has no end")  # its decoder fills the rest with grey
+        axes = self._levels[level][1]
         ranges = {"Y": slice(y, y + height), "X": slice(x, x + width), axes.channel_axis: slice(None)}
         try:
             return np.asarray(
@@ -365,21 +362,20 @@ def _absent_segments(level: tifffile.TiffPageSeries) -> np.ndarray | None:
     return _marked_segments(level, lambda plane: [count == 0 for count in plane.databytecounts])
 
 
-def _cut_segments(level: tifffile.TiffPageSeries) -> np.ndarray | None:
-    """Mark the JPEG tiles or strips that end early; None if none does."""
+def _refuse_damaged(page: tifffile.TiffPage) -> None:
+    """Let damaged tiles or strips of a JPEG page, and of its frames, fail, where they would be filled with grey."""
+    decode = page.decode
 
-    def ends_early(plane: tifffile.TiffPage | tifffile.TiffFrame) -> list[bool]:
-        file = plane.parent.filehandle
-        ends = []
-        for start, count in zip(plane.dataoffsets, plane.databytecounts, strict=False):
-            whole = start + count <= file.size
-            if whole and count:
-                file.seek(max(start, start + count - TAIL))
-                whole = file.read(min(count, TAIL)).rstrip(b"\0").endswith(END)
-            ends.append(not whole)
-        return ends
+    def decode_whole(data: bytes | None, index: int, **options: Any) -> Any:
+        if data is not None:
+            tables = (options.get("jpegtables") or b"").removesuffix(END)[2:]
+            header = options.get("jpegheader")
+            whole = b"".join((data[:2], tables, data[2:]) if header is None else (header, data, END))
+            if decode_strictly(whole, "GRAY", MOST_REDUCED, most_surplus=0) is None:
+                raise ValueError("the JPEG of a tile or strip is damaged")
+        return decode(data, index, **options)
 
-    return _marked_segments(level, ends_early) if level.keyframe.compression in JPEGS[:2] else None
+    page.decode = decode_whole
 
 
 def _absent_channels(series: tifffile.TiffPageSeries, plane: dict[str, int]) -> frozenset[int]:
