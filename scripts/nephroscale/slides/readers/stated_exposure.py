@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -21,6 +22,8 @@ MS: Mapping[str, float] = {
     **dict.fromkeys(("min", "minute"), 6e4),
 }
 """Milliseconds in a unit of time."""
+DURATION = re.compile(r"(\d+[.,]?\d*(?:e[-+]?\d+)?|[.,]\d+)\s*([a-zµμ]*)\.?")
+"""A number and its unit, in small letters."""
 MICRO_MANAGER = 51123  # tag with the settings of a plane
 MICRO_MANAGER_KEYS = ("Exposure-ms", "Exposure")
 
@@ -35,15 +38,13 @@ def milliseconds(value: object, unit: str) -> float | None:
     unit
         Of a value without its own.
     """
-    text = str(value).strip()
-    number = text.rstrip("abcdefghijklmnopqrstuvwxyzµμ. \t" if text[-1:].isalpha() else "")
-    own = text[len(number) :].strip().casefold() or unit.strip().casefold()
-    factor = MS.get(own.removesuffix("s") if len(own) > 3 else own)
-    try:
-        found = float(number.replace(",", "."))
-    except ValueError:
+    stated = DURATION.fullmatch(str(value).strip().casefold())
+    if stated is None:
         return None
-    return None if factor is None or not 0 < found < math.inf else round(found * factor, 9)
+    own = stated[2] or unit.strip().casefold()
+    factor = MS.get(own.removesuffix("s") if len(own) > 3 else own)
+    found = float(stated[1].replace(",", ".")) * (factor or 0)
+    return round(found, 9) if 0 < found < math.inf else None
 
 
 def per_channel(found: Iterable[tuple[int, float | None]], channels: int) -> Exposures:
