@@ -82,6 +82,15 @@ def test_overwritten_bytes_are_refused_or_change_little(tmp_path, capfd, grey, m
     assert capfd.readouterr().err == ""
 
 
+def test_overwritten_bytes_of_inks_are_refused(tmp_path, grey) -> None:
+    whole = jpeg(np.dstack([grey] * 3), "CMYK")
+    (tmp_path / "a.jpg").write_bytes(whole)
+    assert read_samples(tmp_path / "a.jpg").shape[:2] == grey.shape
+    (tmp_path / "a.jpg").write_bytes(whole[: len(whole) // 2] + bytes(LENGTH) + whole[len(whole) // 2 + LENGTH :])
+    with pytest.raises(Rejected, match="damaged"):
+        read_samples(tmp_path / "a.jpg")
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 @pytest.mark.parametrize("more", [*KINDS, {"subsampling": 0}, {"quality": 30, "subsampling": 1}])
 def test_values_are_those_of_pillow(tmp_path, grey, mode, more) -> None:

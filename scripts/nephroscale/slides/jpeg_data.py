@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 END = b"\xff\xd9"
+MOST_REDUCED = 8  # divisor of the sides of a JPEG that is decoded only to check it
 UNKNOWN = 128  # level of blocks without data
 PADDING = bytes(8)  # a decoder reads a few bytes ahead
 SCAN, WITHOUT_LENGTH = 0xDA, (0x01, *range(0xD0, 0xD9))
@@ -85,6 +86,17 @@ def decode_strictly(
         except ValueError:
             return None
     return np.asarray(pixels[..., 0] if form == "GRAY" else pixels)
+
+
+def is_damaged(data: bytes, tables: bytes | None = None, most_surplus: int = MOST_SURPLUS) -> bool:
+    """Whether a JPEG is damaged, as :func:`decode_strictly` finds; its tables may lie apart, as those of a tile do."""
+    whole = with_tables(data, tables) if tables else data
+    return decode_strictly(whole, "RGB", MOST_REDUCED, most_surplus) is None
+
+
+def with_tables(data: bytes, tables: bytes) -> bytes:
+    """Put the tables of a JPEG, which are one without a picture, where it needs them."""
+    return b"".join((data[:2], tables.removesuffix(END)[2:], data[2:]))
 
 
 def _decode_uncommon(data: bytes, colours: Literal["GRAY", "RGB"] | None, factor: int) -> np.ndarray | None:

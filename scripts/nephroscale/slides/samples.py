@@ -9,7 +9,7 @@ import numpy as np
 
 from nephroscale.errors import Rejected
 from nephroscale.slides.foreign_formats import foreign_fault
-from nephroscale.slides.jpeg_data import decode_strictly, decode_whole, ends_early
+from nephroscale.slides.jpeg_data import decode_whole, ends_early, is_damaged
 from nephroscale.slides.microscope_scale import (
     MicroscopeScale,
     other_width,
@@ -215,9 +215,8 @@ def _refuse_damaged_parts(page: tifffile.TiffPage) -> None:
     """Refuse a page in JPEG of which a tile or strip is damaged; decoders fill it with grey."""
     if page.compression != JPEG_IN_TIFF or page.bitspersample != EIGHT_BITS or page.samplesperpixel not in {1, 3}:
         return
-    tables = page.jpegtables
     for data, _ in page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts):
-        if isinstance(data, bytes) and decode_strictly(tables[:-2] + data[2:] if tables else data) is None:
+        if isinstance(data, bytes) and is_damaged(data, page.jpegtables):
             raise Rejected(DAMAGED)
 
 
@@ -427,6 +426,6 @@ def _decode_raster(path: Path, head: bytes, page: int | None) -> np.ndarray:
         if image.mode in {"1", "P", "PA", "CMYK", "YCbCr", "RGBA", "LA"}:
             image = image.convert("L" if image.mode in {"1", "LA"} else "RGB")
         pixels = np.asarray(image)
-        if opened.format == "JPEG" and ends_early(path, pixels):
+        if opened.format == "JPEG" and (is_damaged(path.read_bytes()) or ends_early(path, pixels)):
             raise Rejected(DAMAGED)
         return pixels

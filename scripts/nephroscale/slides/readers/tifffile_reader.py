@@ -14,7 +14,7 @@ import numpy as np
 import tifffile
 import zarr
 
-from nephroscale.slides.jpeg_data import END, decode_strictly
+from nephroscale.slides.jpeg_data import END, is_damaged
 from nephroscale.slides.readers.base import SlideReader, UnreadableRegion, UnreadableSlide, split_alpha
 from nephroscale.slides.readers.claims import LARGEST_IS_COPY
 from nephroscale.slides.readers.colour_profile import is_other_ycbcr, is_stored_ycbcr, page_doubt
@@ -33,7 +33,6 @@ REFUSED = {
 DTYPES = (np.uint8, np.uint16, np.int16)
 GREY = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK)
 JPEGS = (6, 7, 33003, 33005, 34712)  # compressions whose decoders give RGB
-MOST_REDUCED = 8  # divisor of the sides of a JPEG that is decoded only to check it
 COLOURS = ({"red", "r"}, {"green", "g"}, {"blue", "b"})
 OME_COLOURS = (0xFF0000FF, 0x00FF00FF, 0x0000FFFF)  # red, green and blue, opaque
 BRIGHT = 128  # mean level from which on three unnamed channels are a brightfield picture
@@ -368,10 +367,9 @@ def _refuse_damaged(page: tifffile.TiffPage) -> None:
 
     def decode_whole(data: bytes | None, index: int, **options: Any) -> Any:
         if data is not None:
-            tables = (options.get("jpegtables") or b"").removesuffix(END)[2:]
             header = options.get("jpegheader")
-            whole = b"".join((data[:2], tables, data[2:]) if header is None else (header, data, END))
-            if decode_strictly(whole, "GRAY", MOST_REDUCED, most_surplus=0) is None:
+            whole = data if header is None else b"".join((header, data, END))
+            if is_damaged(whole, options.get("jpegtables"), most_surplus=0):
                 raise ValueError("the JPEG of a tile or strip is damaged")
         return decode(data, index, **options)
 
