@@ -90,7 +90,11 @@ def test_images_to_check_are_named_by_their_reason(tmp_path):
     plan = Plan(tmp_path, P1="d", P2="e")
     figures = {"doubtful_images": {"P1-a": "it has a gamma of 1"}}
     plan.receipts["register", "P1"] = Receipt("register", "P1", "accepted", digest="00", figures=figures)
-    assert describe_findings(plan)["Images to check"] == {"it has a gamma of 1": ["P1-a of P1"]}
+    plan.stages |= {"tiles": None}
+    figures = {"doubtful_images": {"P2-a": "parts of it are damaged"}}
+    plan.receipts["tiles", "P2"] = Receipt("tiles", "P2", "accepted", digest="00", figures=figures)
+    found = describe_findings(plan)["Images to check"]
+    assert found == {"it has a gamma of 1": ["P1-a of P1"], "parts of it are damaged": ["P2-a of P2"]}
 
 
 def test_saturated_images_and_exposures_in_another_unit_are_named(tmp_path):

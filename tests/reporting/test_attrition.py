@@ -70,10 +70,12 @@ def test_scales_that_differ_are_listed():
 def test_images_to_check_are_listed():
     doubts = [{"P1-a": "it has a gamma of 1"}, {}, {"P3-a": "it has a gamma of 1", "P3-b": "its scale is odd"}]
     stages = {"register": [unit(f"P{n}", doubtful_images=each) for n, each in enumerate(doubts, 1)]}
+    stages["tiles"] = [unit("P2-b", doubtful_images={"P2-b": "parts of it are damaged"}), unit("P3-b")]
     stages["glomeruli"] = [unit("P3-b", doubtful_images={"P3-b": "its annotation states 1 µm"})]
     assert list_doubtful_images(stages) == [
         ("it has a gamma of 1", ["P1-a", "P3-a"]),
         ("its scale is odd", ["P3-b"]),
+        ("parts of it are damaged", ["P2-b"]),
         ("its annotation states 1 µm", ["P3-b"]),
     ]
 

@@ -148,6 +148,7 @@ def test_unreadable_tiles_are_marked_and_never_white(tmp_path, damaged, om_setti
     places = sorted((tiles.origin[0] / 2 + row["x"], tiles.origin[1] / 2 + row["y"]) for row in lost)
     assert places == [(256, 256), (256, 384), (384, 256), (384, 384)]
     assert figures["unreadable_tiles"] == 4
+    assert "damaged" in figures["doubtful_images"][row.id]
     assert (tiles.status == TileStatus.UNREADABLE).sum() == 4
     for row in lost:
         assert not tiles.read(0, row["y"], row["x"], 128, 128).any()

@@ -82,7 +82,7 @@ def _doubtful(plan: Plan) -> Findings:
     images = plan.cohort.images
     found = grouped(
         (str(doubt), f"{image} of {images[image].patient_id}")
-        for stage in ("register", "segmenter", "segmenter_im", "glomeruli")
+        for stage in ("register", "tiles", "segmenter", "segmenter_im", "glomeruli")
         for _, doubts in _figures(plan, stage, "doubtful_images")
         for image, doubt in doubts.items()
     )

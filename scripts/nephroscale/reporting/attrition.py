@@ -201,10 +201,10 @@ def list_differing_scales(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[D
 
 
 def list_doubtful_images(stages: Mapping[str, Sequence[UnitOutcome]]) -> list[Doubt]:
-    """List the images of which a person should check the scale, the colours or the annotation, by reason."""
+    """List the images of which a person should check the file, the scale, the colours or the annotation, by reason."""
     found = grouped(
         (str(doubt), image)
-        for stage in ("register", "segmenter", "segmenter_im", "glomeruli")
+        for stage in ("register", "tiles", "segmenter", "segmenter_im", "glomeruli")
         for unit in stages.get(stage, [])
         for image, doubt in cast("Mapping[str, object]", unit.figures.get("doubtful_images", {})).items()
     )

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 THUMBNAIL_PX = 1024
 THUMBNAIL_MAX_READ = 40_000_000  # pixels of the raw level that a thumbnail may be made from
 BLURRED = 0.36  # focus below which a tile counts as blurred: a Gaussian of about 1 µm
+DAMAGED = (
+    "parts of it are damaged or cut off, and tiles with them are left out (slides.html): copy it again from its source"
+)
 COLUMNS = (
     *("row", "column", "x", "y", "status"),
     *("tissue_fraction", "pen_fraction", "fold_fraction", "bubble_fraction", "focus", "reason"),
@@ -44,7 +47,10 @@ COLUMNS = (
 
 
 class TileFigures(TypedDict):
-    """Figures of a tiled slide; `normalisation` for OM, `calibration` and `saturated_share` (of its pixels) for IM."""
+    """Figures of a tiled slide; `normalisation` for OM, `calibration` and `saturated_share` (of its pixels) for IM.
+
+    `doubtful_images` has what a person should check of it.
+    """
 
     tiles: int
     unreadable_tiles: int
@@ -55,6 +61,7 @@ class TileFigures(TypedDict):
     normalisation: NotRequired[str]
     calibration: NotRequired[str]
     saturated_share: NotRequired[float]
+    doubtful_images: NotRequired[dict[str, str]]
 
 
 class TileQuality(TypedDict):
@@ -214,6 +221,8 @@ def _tile(  # noqa: PLR0917
     else:
         figures["calibration"] = str(modality.quality["calibration"])
         figures["saturated_share"] = float(str(modality.quality["saturated_share"]))
+    if quality["unreadable_tiles"]:
+        figures["doubtful_images"] = {row.id: DAMAGED}
     return figures
 
 
