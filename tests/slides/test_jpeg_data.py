@@ -91,6 +91,15 @@ def test_overwritten_bytes_of_inks_are_refused(tmp_path, grey) -> None:
         read_samples(tmp_path / "a.jpg")
 
 
+@pytest.mark.parametrize("optimize", [True, False])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_codes_of_one_level_are_no_damage(tmp_path, grey, mode, optimize) -> None:
+    flat = np.zeros((2000, 2000), np.uint8)
+    flat[:203, :301] = grey // 40 * 40
+    (tmp_path / "a.jpg").write_bytes(jpeg(np.dstack([flat] * 3), mode, optimize=optimize))
+    assert read_samples(tmp_path / "a.jpg").shape[:2] == flat.shape
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 @pytest.mark.parametrize("more", [*KINDS, {"subsampling": 0}, {"quality": 30, "subsampling": 1}])
 def test_values_are_those_of_pillow(tmp_path, grey, mode, more) -> None:

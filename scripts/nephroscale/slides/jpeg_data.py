@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -17,11 +18,15 @@ END = b"\xff\xd9"
 MOST_REDUCED = 8  # divisor of the sides of a JPEG that is decoded only to check it
 UNKNOWN = 128  # level of blocks without data
 PADDING = bytes(8)  # a decoder reads a few bytes ahead
-SCAN, WITHOUT_LENGTH = 0xDA, (0x01, *range(0xD0, 0xD9))
+SCAN, TABLES, WITHOUT_LENGTH = 0xDA, 0xC4, (0x01, *range(0xD0, 0xD9))
+ZEROS = bytes(32)  # more than the codes of tissue have
 AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 PROGRESSIVE = 0xC2
 COEFFICIENTS = 64
-DAMAGE = re.compile(r"Corrupt JPEG data: (?:(\d+) extraneous bytes)?|Premature end of JPEG")  # warnings of libjpeg
+HARMLESS = re.compile(
+    r"Corrupt JPEG data: (\d+) extraneous bytes|Unknown Adobe color transform|Warning: unknown JFIF|Invalid SOS param"
+)
+"""Beginnings of libjpeg's warnings on what changes no pixel."""
 UNCOMMON = "Could not determine subsampling"  # where colours are subsampled otherwise than by 1, 2 or 4
 MOST_SURPLUS = 4  # bytes before a marker; some cameras write a few
 
@@ -63,12 +68,14 @@ def decode_strictly(
     -------
     numpy.ndarray
         uint8 [h, w] or [h, w, 3], not rotated by an orientation tag, with the same values as Pillow's; None where the
-        decoder fails, or warns that bytes are missing, too many or not a code. Most overwritten bytes give such a
-        warning, as the number of codes no longer fits. Damage is not found where colours are subsampled in a way that
+        decoder fails, or warns that bytes are missing, too many or not a code, and where codes are zeros. Most
+        overwritten bytes give such a warning, as the number of codes no longer fits. Damage is not found where colours are subsampled in a way that
         the decoder does not know (other than 4:4:4, 4:2:2, 4:2:0, 4:4:0, 4:1:1 and 4:4:1).
     """
     import simplejpeg
 
+    if _has_zeroed_codes(data):
+        return None
     try:
         height, width, own, _ = simplejpeg.decode_jpeg_header(data, strict=False)
     except (KeyError, ValueError) as fault:
@@ -78,8 +85,8 @@ def decode_strictly(
     try:
         pixels = decode()
     except ValueError as warning:
-        found = DAMAGE.match(str(warning))
-        if found and (found[1] is None or int(found[1]) > most_surplus):
+        found = HARMLESS.match(str(warning))
+        if found is None or int(found[1] or 0) > most_surplus:
             return None
         try:
             pixels = decode(strict=False)
@@ -145,28 +152,66 @@ def _lacks_blocks(data: bytes) -> bool:
 def _has_all_scans(data: bytes) -> bool | None:
     """Whether the scans of a progressive JPEG give each coefficient to its last bit; None for one that is not such."""
     missing: dict[int, np.ndarray] = {}
-    place = 2
-    while place + 4 <= len(data) and data[place] == END[0]:
-        marker, start = data[place + 1], place + 4
-        if marker == END[1]:
-            break
-        if marker in WITHOUT_LENGTH or marker == END[0]:
-            place += 2 if marker in WITHOUT_LENGTH else 1
-            continue
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    for marker, start, end in _segments(data):
         if marker == PROGRESSIVE:
-            components = data[start + 6 : place : 3]
+            components = data[start + 6 : end : 3]
             missing = {component: np.full(COEFFICIENTS, True) for component in components}
         elif marker == SCAN:
             if not missing:
                 return None
-            named = data[start + 1 : place - 3 : 2]
-            first, last, bits = data[place - 3], data[place - 2], data[place - 1] & 15
+            named = data[start + 1 : end - 3 : 2]
+            first, last, bits = data[end - 3], data[end - 2], data[end - 1] & 15
             for component in named:
                 if component in missing:
                     missing[component][first : last + 1] = bits > 0
+    return None if not missing else not any(each.any() for each in missing.values())
+
+
+def _has_zeroed_codes(data: bytes) -> bool:
+    """Whether zeros stand where codes of a baseline JPEG were, as where a part of a file was not written.
+
+    A decoder may read them as many small coefficients. Blocks of one level have such codes, but only where the shortest
+    code of all tables of a scan is that of the end of a block.
+    """
+    if ZEROS not in data:
+        return False
+    shortest: dict[int, int] = {}
+    for marker, start, end in _segments(data):
+        if marker == PROGRESSIVE:
+            return False
+        if marker == TABLES:
+            shortest |= _shortest_codes(data[start:end])
+        elif marker == SCAN:
+            after = AFTER_SCAN.search(data, end)
+            if data.find(ZEROS, end, after.start() if after else len(data)) >= 0:
+                return any(shortest.get(selected & 15) for selected in data[start + 2 : end - 3 : 2])
+    return False
+
+
+def _shortest_codes(tables: bytes) -> dict[int, int]:
+    """Give the symbol of the first, shortest code of each table of coefficients, by its number (ITU-T T.81, B.2.4.2)."""
+    found = {}
+    while len(tables) > 17:
+        if tables[0] >> 4:
+            found[tables[0] & 15] = tables[17]
+        tables = tables[17 + sum(tables[1:17]) :]
+    return found
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Give the segments of a JPEG that have a content: marker, and where the content starts and ends."""
+    place = 2
+    while place + 4 <= len(data) and data[place] == END[0]:
+        marker = data[place + 1]
+        if marker == END[1]:
+            return
+        if marker in WITHOUT_LENGTH or marker == END[0]:
+            place += 2 if marker in WITHOUT_LENGTH else 1
+            continue
+        start, place = place + 4, place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+        yield marker, start, place
+        if marker == SCAN:
             found = AFTER_SCAN.search(data, place)
             if found is None:
-                break
+                return
             place = found.start()
-    return None if not missing else not any(each.any() for each in missing.values())

@@ -105,6 +105,23 @@ def test_a_tile_that_is_damaged_in_its_middle_is_unreadable_at_every_scale(tmp_p
                 opened.read_reduced(0, 4, 64, 0, 64, 64)
 
 
+def test_tiles_are_damaged_by_zeros_and_random_bytes_anywhere(tmp_path):
+    """A decoder may make as many blocks of zeros as were there before, and warns of nothing."""
+    noise = np.random.default_rng(0).normal(size=(256, 1024, 3)).astype(np.float32)
+    texture = np.clip(170 + 900 * cv2.GaussianBlur(noise, (0, 0), 5) + 12 * noise, 0, 255).astype(np.uint8)
+    path = tmp_path / "slide.tiff"
+    tifffile.imwrite(path, texture, photometric="rgb", compression="jpeg", tile=(256, 256), metadata=None)
+    with tifffile.TiffFile(path) as tiff:
+        start, length = tiff.pages[0].dataoffsets[1], tiff.pages[0].databytecounts[1]
+    whole, random = path.read_bytes(), np.random.default_rng(1)
+    for share in np.linspace(0.1, 0.9, 12):
+        for other in (bytes(300), random.integers(0, 256, 300, np.uint8).tobytes()):
+            middle = start + int(share * length)
+            path.write_bytes(whole[:middle] + other + whole[middle + 300 :])
+            with JpegTiffReader(path) as reader, pytest.raises(UnreadableRegion, match="damaged"):
+                reader.read_level(0, 256, 0, 256, 256)
+
+
 def test_several_threads_may_read_at_once(slide):
     places = [(x, y) for y in range(0, 1400, 100) for x in range(0, 1800, 150)]
 
