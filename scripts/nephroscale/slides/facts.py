@@ -288,7 +288,10 @@ def _probe(slide: SlideReader) -> tuple[list[np.ndarray], float]:
         except UnreadableSlide as fault:
             raise Rejected(f"opens, but cannot be read: {fault}") from fault
     if not probes:
-        raise Rejected(f"opens, but no region of it can be read: {reasons[0]}")
+        raise Rejected(
+            f"opens, but no region of it can be read, as it is damaged or cut off: copy it again from its source "
+            f"({reasons[0]})"
+        )
     return probes, len(reasons) / len(regions)
 
 

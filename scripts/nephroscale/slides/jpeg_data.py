@@ -69,8 +69,8 @@ def decode_strictly(
     numpy.ndarray
         uint8 [h, w] or [h, w, 3], not rotated by an orientation tag, with the same values as Pillow's; None where the
         decoder fails, or warns that bytes are missing, too many or not a code, and where codes are zeros. Most
-        overwritten bytes give such a warning, as the number of codes no longer fits. Damage is not found where colours are subsampled in a way that
-        the decoder does not know (other than 4:4:4, 4:2:2, 4:2:0, 4:4:0, 4:1:1 and 4:4:1).
+        overwritten bytes give such a warning, as the number of codes no longer fits. Damage is not found where colours
+        are subsampled otherwise than 4:4:4, 4:2:2, 4:2:0, 4:4:0, 4:1:1 or 4:4:1, which the decoder does not know.
     """
     import simplejpeg
 
@@ -189,7 +189,7 @@ def _has_zeroed_codes(data: bytes) -> bool:
 
 
 def _shortest_codes(tables: bytes) -> dict[int, int]:
-    """Give the symbol of the first, shortest code of each table of coefficients, by its number (ITU-T T.81, B.2.4.2)."""
+    """Give the symbol of the shortest code of each table of coefficients, by its number (ITU-T T.81, B.2.4.2)."""
     found = {}
     while len(tables) > 17:
         if tables[0] >> 4:
