@@ -38,7 +38,7 @@ def tolerate_padding(page: tifffile.TiffPage) -> None:
                 raise
         return plain(zlib.compress(held[:needed], 1), index, **more)
 
-    page.__dict__["decode"] = decode
+    page.decode = decode
 
 
 def _bytes_of(page: tifffile.TiffPage, index: int) -> int:

@@ -89,9 +89,8 @@ class TifffileReader(SlideReader):
         for level in series.levels:
             if level.keyframe.compression in JPEGS[:2] and page.bitspersample == 8:
                 _refuse_damaged(level.keyframe)
-        self._levels = [(level, _Axes(_axes_of(tiff, level), level.shape)) for level in series.levels]
-        for level, _ in self._levels:
             tolerate_padding(level.keyframe)
+        self._levels = [(level, _Axes(_axes_of(tiff, level), level.shape)) for level in series.levels]
         first = self._levels[0][1]
         if self._ycbcr and (
             is_other_ycbcr(page)
